@@ -1,0 +1,48 @@
+"""Names for a network's variables that depend on its structure alone.
+
+`variable.path` depends on how many models the process built before, and `tf.train.Checkpoint(model)` silently drops
+layers kept in lists and dicts. A name here is the attribute path, such as `blocks/3/conv/kernel`.
+"""
+
+import keras
+
+
+def named_variables(layer):
+    """Returns {attribute path: keras.Variable} of a built layer or model, in a stable order.
+
+    Attributes are walked by name; lists and dicts add their index or key. A variable reached twice keeps its first
+    name.
+
+    Raises:
+        ValueError: a variable that Keras tracks cannot be reached through attributes, and would be lost.
+    """
+    found = {}
+    seen = set()
+    _walk(layer, "", found, seen)
+    lost = [v.path for v in layer.variables if id(v) not in seen]
+    if lost:
+        raise ValueError(f"{type(layer).__name__} holds variables that no attribute leads to: {lost}")
+    return found
+
+
+def _walk(node, path, found, seen):
+    if id(node) in seen:
+        return
+    if isinstance(node, keras.Variable):
+        seen.add(id(node))
+        found[path] = node
+    elif isinstance(node, keras.Layer):
+        seen.add(id(node))
+        for name in sorted(vars(node)):
+            if not name.startswith("_"):
+                _walk(vars(node)[name], _join(path, name), found, seen)
+    elif isinstance(node, dict):
+        for key in sorted(node):
+            _walk(node[key], _join(path, key), found, seen)
+    elif isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            _walk(item, _join(path, index), found, seen)
+
+
+def _join(path, name):
+    return f"{path}/{name}" if path else str(name)

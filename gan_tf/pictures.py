@@ -1,0 +1,45 @@
+"""Pictures for people: rounding to uint8, grids, PNG files."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def to_uint8(images):
+    """Rounds float images in [-1, 1] to uint8 of the same shape; values outside are clipped, never wrapped."""
+    scaled = (np.asarray(images, np.float32) + 1.0) * 127.5
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def grid(images, columns=None):
+    """Lays images out row by row, without gaps.
+
+    Args:
+        images: uint8 [N, H, W, 3], N >= 1.
+        columns: images in a row; default the smallest square that holds them all.
+
+    Returns:
+        uint8 [rows * H, columns * W, 3]; places left over are black.
+    """
+    count, height, width, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
+    cells[:count] = images
+    cells = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return cells.reshape(rows * height, columns * width, channels)
+
+
+def save_png(path, image):
+    """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        Image.fromarray(np.asarray(image)).save(partial, format="PNG")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,119 @@
+"""Every random number of a run, as a pure function of where it is used.
+
+A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else: there is no
+hidden generator to save, so a killed run continues with the numbers that it would have had, and one, two and eight
+replicas see the same numbers. The algorithm is always Philox, whose numbers are the same inside and outside XLA, and
+always float32: a bfloat16 draw gives other numbers than a float32 draw.
+"""
+
+import hashlib
+
+import tensorflow as tf
+
+ATTEMPT_STRIDE = 2**48  # images seen stay below this; the attempt number is counted above it
+
+
+def stream_key(seed, purpose):
+    """Returns a 63-bit integer that names the stream `purpose` of `seed`; equal on every machine."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def clock_of(images_seen, attempt=0):
+    """Folds the attempt number of a rolled-back run into its image count: int64 scalar for `Draws`."""
+    return tf.cast(images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(attempt, tf.int64)
+
+
+class Draws:
+    """Random tensors for rows `first .. first + count` of one global batch.
+
+    Args:
+        seed: the run's seed, a Python integer.
+        clock: int64 scalar tensor, images seen before this step with the attempt folded in (`clock_of`).
+        batch: rows of the global batch, all replicas together.
+        first: first row that this replica (or micro-batch) holds; may be a tensor.
+        count: rows that it holds; default all of them.
+    """
+
+    def __init__(self, seed, clock, batch, first=0, count=None, path=""):
+        self.seed = seed
+        self.clock = clock
+        self.batch = batch
+        self.first = first
+        self.count = batch if count is None else count
+        self.path = path
+
+    def fork(self, purpose):
+        """Returns draws of the same rows whose streams are independent of this object's."""
+        return Draws(self.seed, self.clock, self.batch, self.first, self.count, f"{self.path}{purpose}/")
+
+    def rows(self, first, count):
+        """Returns draws for `count` rows from row `first` of this object's: a micro-batch's share."""
+        return Draws(self.seed, self.clock, self.batch, self.first + first, count, self.path)
+
+    def normal(self, purpose, shape=()):
+        """Standard normal float32 [count, *shape]."""
+        return self._own_rows(
+            tf.random.stateless_normal((self.batch, *shape), self._seed_of(purpose), tf.float32, alg="philox")
+        )
+
+    def uniform(self, purpose, shape=(), low=0.0, high=1.0):
+        """Uniform float32 [count, *shape] in [low, high)."""
+        unit = tf.random.stateless_uniform((self.batch, *shape), self._seed_of(purpose), dtype=tf.float32, alg="philox")
+        return self._own_rows(low + (high - low) * unit)
+
+    def integers(self, purpose, shape, low, high):
+        """Uniform int32 [count, *shape] in [low, high)."""
+        return self._own_rows(self._integers(purpose, (self.batch, *shape), low, high))
+
+    def shared_integer(self, purpose, low, high):
+        """One int32 scalar in [low, high) that every row of the global batch, hence every replica, shares."""
+        return self._integers(purpose, (), low, high)
+
+    def noise(self, purpose, shapes):
+        """A list of standard normal maps [count, h, w, 1], one for each entry of a generator's `noise_shapes`."""
+        return [self.normal(f"{purpose}/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
+
+    def _integers(self, purpose, shape, low, high):
+        return tf.random.stateless_uniform(
+            shape, self._seed_of(purpose), minval=low, maxval=high, dtype=tf.int32, alg="philox"
+        )
+
+    def _seed_of(self, purpose):
+        return tf.stack([tf.constant(stream_key(self.seed, self.path + purpose), tf.int64), self.clock])
+
+    def _own_rows(self, values):
+        if self.count == self.batch:
+            return values
+        rows = values[self.first : self.first + self.count]
+        return tf.ensure_shape(rows, (self.count, *values.shape[1:]))
+
+
+def normals_of_seeds(seeds, purpose, shape):
+    """Standard normal draws whose row i depends on `seeds[i]` alone: the same image in any batch, on any day.
+
+    Args:
+        seeds: int64 [N], what the user calls `--seeds`.
+        purpose: name of the stream, such as "latents".
+        shape: shape of one row.
+
+    Returns:
+        float32 [N, *shape].
+    """
+    key = tf.constant(stream_key("image", purpose), tf.int64)
+
+    def row(seed):
+        return tf.random.stateless_normal(tuple(shape), tf.stack([key, seed]), tf.float32, alg="philox")
+
+    seeds = tf.convert_to_tensor(seeds, tf.int64)
+    return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec(tuple(shape), tf.float32))
+
+
+def latents_of_seeds(seeds, latent_size):
+    """Latents [N, Z] float32 for the images that users ask for by seed."""
+    return normals_of_seeds(seeds, "latents", (latent_size,))
+
+
+def noise_of_seeds(seeds, shapes):
+    """Noise maps for the images that users ask for by seed: a list of [N, h, w, 1] float32."""
+    return [normals_of_seeds(seeds, f"noise/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
