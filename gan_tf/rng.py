@@ -54,7 +54,7 @@ class Draws:
     def normal(self, purpose, shape=()):
         """Standard normal float32 [count, *shape]."""
         return self._own_rows(
-            tf.random.stateless_normal((self.batch, *shape), self._seed_of(purpose), tf.float32, alg="philox")
+            tf.random.stateless_normal((self.batch, *shape), self._seed_of(purpose), dtype=tf.float32, alg="philox")
         )
 
     def uniform(self, purpose, shape=(), low=0.0, high=1.0):
@@ -103,7 +103,7 @@ def normals_of_seeds(seeds, purpose, shape):
     key = tf.constant(stream_key("image", purpose), tf.int64)
 
     def row(seed):
-        return tf.random.stateless_normal(tuple(shape), tf.stack([key, seed]), tf.float32, alg="philox")
+        return tf.random.stateless_normal(tuple(shape), tf.stack([key, seed]), dtype=tf.float32, alg="philox")
 
     seeds = tf.convert_to_tensor(seeds, tf.int64)
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec(tuple(shape), tf.float32))
