@@ -2,11 +2,12 @@
 
 A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else: there is no
 hidden generator to save, so a killed run continues with the numbers that it would have had, and one, two and eight
-replicas see the same numbers. The algorithm is always Philox, whose numbers are the same inside and outside XLA, and
-always float32: a bfloat16 draw gives other numbers than a float32 draw.
+replicas see the same numbers. The generator is always Philox, asked for raw bits: those are the same inside and
+outside XLA, while TensorFlow's own float draws are not, nor are bfloat16 draws rounded float32 draws.
 """
 
 import hashlib
+import math
 
 import tensorflow as tf
 
@@ -22,6 +23,18 @@ def stream_key(seed, purpose):
 def clock_of(images_seen, attempt=0):
     """Folds the attempt number of a rolled-back run into its image count: int64 scalar for `Draws`."""
     return tf.cast(images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(attempt, tf.int64)
+
+
+def unit_uniform(shape, seed):
+    """Uniform float32 in [0, 1), a multiple of 2**-24; `seed` is int64 [2]."""
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    return tf.cast(tf.bitcast(bits >> 8, tf.int32), tf.float32) * 2.0**-24
+
+
+def unit_normal(shape, seed):
+    """Standard normal float32 by Box and Muller (1958); `seed` is int64 [2]."""
+    radius, angle = tf.unstack(unit_uniform((2, *shape), seed))
+    return tf.sqrt(-2.0 * tf.math.log1p(-radius)) * tf.cos(2.0 * math.pi * angle)
 
 
 class Draws:
@@ -53,13 +66,11 @@ class Draws:
 
     def normal(self, purpose, shape=()):
         """Standard normal float32 [count, *shape]."""
-        return self._own_rows(
-            tf.random.stateless_normal((self.batch, *shape), self._seed_of(purpose), dtype=tf.float32, alg="philox")
-        )
+        return self._own_rows(unit_normal((self.batch, *shape), self._seed_of(purpose)))
 
     def uniform(self, purpose, shape=(), low=0.0, high=1.0):
         """Uniform float32 [count, *shape] in [low, high)."""
-        unit = tf.random.stateless_uniform((self.batch, *shape), self._seed_of(purpose), dtype=tf.float32, alg="philox")
+        unit = unit_uniform((self.batch, *shape), self._seed_of(purpose))
         return self._own_rows(low + (high - low) * unit)
 
     def integers(self, purpose, shape, low, high):
@@ -103,7 +114,7 @@ def normals_of_seeds(seeds, purpose, shape):
     key = tf.constant(stream_key("image", purpose), tf.int64)
 
     def row(seed):
-        return tf.random.stateless_normal(tuple(shape), tf.stack([key, seed]), dtype=tf.float32, alg="philox")
+        return unit_normal(shape, tf.stack([key, seed]))
 
     seeds = tf.convert_to_tensor(seeds, tf.int64)
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec(tuple(shape), tf.float32))
