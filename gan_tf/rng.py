@@ -28,7 +28,7 @@ def clock_of(images_seen, attempt=0):
 def unit_uniform(shape, seed):
     """Uniform float32 in [0, 1), a multiple of 2**-24; `seed` is int64 [2]."""
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
-    return tf.cast(tf.bitcast(bits >> 8, tf.int32), tf.float32) * 2.0**-24
+    return tf.cast(tf.bitcast(tf.bitwise.right_shift(bits, 8), tf.int32), tf.float32) * 2.0**-24
 
 
 def unit_normal(shape, seed):
