@@ -1,0 +1,1 @@
+"""The built-in demo set: cartoon pandas drawn from a seed."""

@@ -1,0 +1,131 @@
+"""Anti-aliased flat shapes in NumPy, by signed distances.
+
+A shape knows its signed distance (negative inside) in the units of its own frame. Only +, -, *, / and square roots
+touch pixels, so that a picture is the same on every machine, whatever its fonts or drawing libraries.
+
+Source of the distance approximations: Quilez, "2D distance functions" (ellipse by value over gradient, capsule).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Signed distance `distance(x, y)` of float64 arrays, and the box (left, top, right, bottom) that holds it."""
+
+    distance: Callable
+    box: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Where a drawing's own coordinates lie in the picture, whose sides are 1 long and whose y points down."""
+
+    x: float = 0.0
+    y: float = 0.0
+    scale: float = 1.0
+    tilt: float = 0.0  # radians, clockwise
+
+
+def ellipse(x, y, rx, ry, angle=0.0):
+    """Ellipse of half-axes rx, ry around (x, y), turned clockwise by `angle` radians."""
+    cos, sin, reach = math.cos(angle), math.sin(angle), max(rx, ry)
+
+    def distance(px, py):
+        dx, dy = px - x, py - y
+        a, b = (dx * cos + dy * sin) / rx, (dy * cos - dx * sin) / ry
+        value = np.sqrt(a * a + b * b)
+        slope = np.sqrt((a / rx) ** 2 + (b / ry) ** 2)
+        return value * (value - 1.0) / np.maximum(slope, 1e-9)
+
+    return Shape(distance, (x - reach, y - reach, x + reach, y + reach))
+
+
+def stroke(points, width):
+    """Line of `width` with round ends through `points`, a list of (x, y)."""
+
+    def distance(px, py):
+        nearest = np.inf
+        for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+            ux, uy = bx - ax, by - ay
+            along = np.clip(((px - ax) * ux + (py - ay) * uy) / (ux * ux + uy * uy), 0.0, 1.0)
+            dx, dy = px - ax - along * ux, py - ay - along * uy
+            nearest = np.minimum(nearest, dx * dx + dy * dy)
+        return np.sqrt(nearest) - width / 2
+
+    xs, ys = zip(*points, strict=True)
+    half = width / 2
+    return Shape(distance, (min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half))
+
+
+def arc(x, y, rx, ry, start, stop, width, pieces=10):
+    """Stroke along an ellipse around (x, y), from angle `start` to `stop` (radians, clockwise from the right)."""
+    angles = [start + (stop - start) * i / pieces for i in range(pieces + 1)]
+    return stroke([(x + rx * math.cos(a), y + ry * math.sin(a)) for a in angles], width)
+
+
+def polygon(points, rounding=0.0):
+    """Convex polygon; `points` [(x, y)] run clockwise on the screen; `rounding` grows it with round corners."""
+
+    def distance(px, py):
+        worst = -np.inf
+        for (ax, ay), (bx, by) in zip(points, points[1:] + points[:1], strict=True):
+            ux, uy = bx - ax, by - ay
+            worst = np.maximum(worst, ((px - ax) * uy - (py - ay) * ux) / math.hypot(ux, uy))
+        return worst - rounding
+
+    xs, ys = zip(*points, strict=True)
+    return Shape(distance, (min(xs) - rounding, min(ys) - rounding, max(xs) + rounding, max(ys) + rounding))
+
+
+def both(a, b):
+    """What lies in both shapes."""
+    return Shape(lambda x, y: np.maximum(a.distance(x, y), b.distance(x, y)), a.box)
+
+
+def without(a, b):
+    """What lies in `a` and not in `b`."""
+    return Shape(lambda x, y: np.maximum(a.distance(x, y), -b.distance(x, y)), a.box)
+
+
+def paint(image, frame, shape, colour, opacity=1.0, softness=0.0):
+    """Paints `shape`, given in the coordinates of `frame`, over `image` in place.
+
+    Args:
+        image: [R, R, 3] float64 in [0, 1].
+        colour: 3 floats in [0, 1].
+        softness: width of the edge in the frame's units; the edge is one pixel wide at least.
+    """
+    resolution = len(image)
+    rows, columns = _window(frame, shape.box, resolution, softness)
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    dx = (np.arange(columns.start, columns.stop)[None, :] + 0.5) / resolution - frame.x
+    dy = (np.arange(rows.start, rows.stop)[:, None] + 0.5) / resolution - frame.y
+    cos, sin = math.cos(frame.tilt) / frame.scale, math.sin(frame.tilt) / frame.scale
+    distance = shape.distance(dx * cos + dy * sin, dy * cos - dx * sin)
+    edge = max(1.0 / (resolution * frame.scale), softness)
+    cover = np.clip(0.5 - distance / edge, 0.0, 1.0)[..., None] * opacity
+    patch = image[rows, columns]
+    patch += (np.asarray(colour) - patch) * cover
+
+
+def _window(frame, box, resolution, softness):
+    """Slices (rows, columns) of the pixels that a box of the frame can touch."""
+    left, top, right, bottom = box
+    cos, sin = math.cos(frame.tilt) * frame.scale, math.sin(frame.tilt) * frame.scale
+    corners = [(x, y) for x in (left, right) for y in (top, bottom)]
+    slices = []
+    for values in (
+        [frame.y + x * sin + y * cos for x, y in corners],
+        [frame.x + x * cos - y * sin for x, y in corners],
+    ):
+        margin = 2 + softness * frame.scale * resolution
+        first = math.floor(min(values) * resolution - margin)
+        last = math.ceil(max(values) * resolution + margin)
+        slices.append(slice(max(first, 0), min(last, resolution)))
+    return slices

@@ -1,0 +1,1 @@
+"""Few-shot sets of 100 to 389 photographs."""

@@ -1,0 +1,68 @@
+"""From what the user calls a data set to its pictures: our own names, TFDS sets, paths."""
+
+import difflib
+from pathlib import Path
+
+from gan_tf.errors import UsageError
+
+DEMO = "demo"
+FEW_SHOT = (
+    "panda",
+    "obama",
+    "grumpy_cat",
+    "bridge_of_sighs",
+    "medici_fountain",
+    "temple_of_heaven",
+    "wuzhen",
+    "animal_face_cat",
+    "animal_face_dog",
+)
+
+
+def known_names():
+    """Names that `--dataset` knows besides paths and `tfds:` sets."""
+    return (DEMO, *FEW_SHOT)
+
+
+def resolve(dataset, *, resolution, offline=False, data_dir=None, say=print):
+    """Opens a data set.
+
+    Args:
+        dataset: one of `known_names()`, `tfds:<name>[/config]`, or the path of a folder, .zip or .npz.
+        resolution: pixels to be trained at; the demo set is drawn at the next size up.
+        offline: forbid every fetch.
+        data_dir: folder of the sets that TFDS has prepared; default `GAN_TF_CACHE`/tfds.
+        say: called with a line before anything is fetched or prepared.
+
+    Returns:
+        An image source, see gan_tf.data.sources.
+
+    Raises:
+        UsageError: unknown name, no such path, no network, damaged or unexpected data.
+    """
+    if dataset.startswith("tfds:"):
+        from gan_tf_datasets import catalogue
+
+        return catalogue.open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, say=say)
+    if dataset == DEMO:
+        from gan_tf_datasets import catalogue
+
+        return catalogue.open_demo(resolution, data_dir, say=say)
+    if dataset in FEW_SHOT:
+        from gan_tf_datasets import catalogue
+
+        return catalogue.open_few_shot(dataset, data_dir, offline=offline, say=say)
+    path = Path(dataset).expanduser()
+    if not path.exists():
+        raise UsageError(f"--dataset {dataset}: {_advice(dataset)}")
+    from gan_tf.data.sources import open_source
+
+    return open_source(str(path))
+
+
+def _advice(dataset):
+    """What to try instead of a name that is neither known nor a path."""
+    close = difflib.get_close_matches(dataset.lower().replace("-", "_"), known_names(), n=3, cutoff=0.5)
+    if close:
+        return f"no such file or folder, and no set of that name; did you mean {' or '.join(close)}?"
+    return f"no such file or folder, and no set of that name; known sets: {', '.join(known_names())}, tfds:<name>"

@@ -1,0 +1,1 @@
+"""Frozen files of others: fetched once, checked, cached."""
