@@ -1,0 +1,1 @@
+"""Augmentations inside the training step: pure, differentiable functions of images and draws."""

@@ -1,0 +1,145 @@
+"""Adversarial and reconstruction losses: one value per example, never reduced over the batch.
+
+Logits are [N, L] float32: L logits for each image (50 for FastGAN, 1 for the other families). The step sums the values
+of its replica, divides by the global batch and lets the optimiser add up the replicas' gradients.
+
+`LOSSES` maps a name to a `Loss`. Where a value is taken per logit, an image's value is the mean over its logits.
+
+    hinge             FastGAN: hinge whose margin is drawn from U(0.8, 1.0) for every logit
+    dual_contrastive  every image against the whole global batch of the other kind
+    logistic          softplus, non-saturating; equals binary cross-entropy on sigmoid outputs
+    lsgan             least squares towards 1 (real) and 0 (fake)
+    bce               as logistic, with the label of the reals smoothed to 0.9
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+HINGE_MARGINS = (0.8, 1.0)  # range of the official label noise
+SMOOTH_LABEL = 0.9  # what `bce` asks of D on real images
+
+
+class Loss(NamedTuple):
+    """An adversarial loss.
+
+    discriminator(real_logits [N, L], fake_logits [N, L], draws: gan_tf.rng.Draws) -> (real part [N], fake part [N]);
+        what D minimises is their sum.
+    generator(fake_logits [N, L], real_logits [N, L] or None) -> [N]; real logits get no gradient.
+    needs_reals: the generator's loss reads real_logits (of the updated D), which the step must then compute.
+    whole_batch: an image's value depends on the others of the batch, so micro-batches would give other gradients.
+    """
+
+    discriminator: Callable
+    generator: Callable
+    needs_reals: bool = False
+    whole_batch: bool = False
+
+
+def hinge_discriminator(real_logits, fake_logits, draws):
+    """max(0, m - D(x)) and max(0, m + D(G(z))), m ~ U(0.8, 1.0) drawn for each logit.
+
+    Source: Lim and Ye 2017 (Geometric GAN); the noisy margin is that of the official FastGAN training script.
+    """
+    real_margins = draws.uniform("hinge real", real_logits.shape[1:], *HINGE_MARGINS)
+    fake_margins = draws.uniform("hinge fake", fake_logits.shape[1:], *HINGE_MARGINS)
+    return _mean(tf.nn.relu(real_margins - real_logits)), _mean(tf.nn.relu(fake_margins + fake_logits))
+
+
+def hinge_generator(fake_logits, real_logits=None):
+    """-D(G(z)). Source: Lim and Ye 2017."""
+    return -_mean(fake_logits)
+
+
+def logistic_discriminator(real_logits, fake_logits, draws=None):
+    """-log sigmoid(D(x)) and -log(1 - sigmoid(D(G(z)))). Source: Goodfellow et al. 2014, equation 1."""
+    return _mean(tf.nn.softplus(-real_logits)), _mean(tf.nn.softplus(fake_logits))
+
+
+def logistic_generator(fake_logits, real_logits=None):
+    """-log sigmoid(D(G(z))), the non-saturating form. Source: Goodfellow et al. 2014, section 3."""
+    return _mean(tf.nn.softplus(-fake_logits))
+
+
+def lsgan_discriminator(real_logits, fake_logits, draws=None):
+    """(D(x) - 1)^2 / 2 and D(G(z))^2 / 2. Source: Mao et al. 2017, equation 9."""
+    return _mean((real_logits - 1.0) ** 2) / 2, _mean(fake_logits**2) / 2
+
+
+def lsgan_generator(fake_logits, real_logits=None):
+    """(D(G(z)) - 1)^2 / 2. Source: Mao et al. 2017, equation 9."""
+    return _mean((fake_logits - 1.0) ** 2) / 2
+
+
+def bce_discriminator(real_logits, fake_logits, draws=None):
+    """Binary cross-entropy on sigmoid outputs with label 0.9 for reals and 0 for fakes.
+
+    With label 1 it would be `logistic`; smoothing one side only keeps D from growing without bound on the reals.
+    Source: Salimans et al. 2016 (Improved techniques for training GANs), section 3.4.
+    """
+    smoothed = SMOOTH_LABEL * tf.nn.softplus(-real_logits) + (1.0 - SMOOTH_LABEL) * tf.nn.softplus(real_logits)
+    return _mean(smoothed), _mean(tf.nn.softplus(fake_logits))
+
+
+def dual_contrastive_discriminator(real_logits, fake_logits, draws=None):
+    """log(1 + sum_z e^(D(G(z)) - D(x))) for each real x, log(1 + sum_x e^(D(G(z)) - D(x))) for each fake G(z).
+
+    D of an image is the mean of its logits; the sums run over the other kind's images in the whole global batch, those
+    of the other replicas included. All-gather's gradient adds up what every replica sends back, so that the replicas'
+    gradients, summed by the optimiser, are those of one replica with the whole batch.
+
+    Source: Yu et al. 2021 (Dual Contrastive Loss and Attention for GANs), equations 1 to 3; the sign is that of
+    a loss to minimise.
+    """
+    reals, fakes = _mean(real_logits), _mean(fake_logits)  # [N]
+    real_part = tf.nn.softplus(tf.reduce_logsumexp(_global_batch(fakes)) - reals)
+    fake_part = tf.nn.softplus(fakes + tf.reduce_logsumexp(-_global_batch(reals)))
+    return real_part, fake_part
+
+
+def dual_contrastive_generator(fake_logits, real_logits):
+    """G minimises what D maximises (equation 3 of Yu et al. 2021), with the logits of the reals as constants."""
+    real_part, fake_part = dual_contrastive_discriminator(tf.stop_gradient(real_logits), fake_logits)
+    return -real_part - fake_part
+
+
+def l1(outputs, targets):
+    """Mean absolute error of each image: [N, H, W, C], [N, H, W, C] -> [N]."""
+    return tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3])
+
+
+def l2(outputs, targets):
+    """Mean squared error of each image: [N, H, W, C], [N, H, W, C] -> [N]."""
+    return tf.reduce_mean((outputs - targets) ** 2, axis=[1, 2, 3])
+
+
+def no_reconstruction(outputs, targets):
+    """Zeros [N]: the decoders learn nothing (their gradient is None, so a step should leave them out)."""
+    return tf.zeros_like(outputs[:, 0, 0, 0])
+
+
+LOSSES = {
+    "hinge": Loss(hinge_discriminator, hinge_generator),
+    "dual_contrastive": Loss(
+        dual_contrastive_discriminator, dual_contrastive_generator, needs_reals=True, whole_batch=True
+    ),
+    "logistic": Loss(logistic_discriminator, logistic_generator),
+    "lsgan": Loss(lsgan_discriminator, lsgan_generator),
+    "bce": Loss(bce_discriminator, logistic_generator),
+}
+
+RECONSTRUCTIONS = {"l1": l1, "l2": l2, "none": no_reconstruction}
+
+
+def _mean(logits):
+    """[N, L] -> [N]."""
+    return tf.reduce_mean(logits, axis=1)
+
+
+def _global_batch(values):
+    """[N] of this replica -> [global batch], all replicas' values in replica order; differentiable."""
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return values
+    return replica.all_gather(values, axis=0)

@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.losses import LOSSES, RECONSTRUCTIONS
+from gan_tf.rng import Draws
+
+REAL = np.array([[1.0, 3.0], [0.0, -1.0], [0.5, 0.5]], np.float32)
+FAKE = np.array([[-2.0, 0.0], [1.0, 1.0], [0.9, -3.0]], np.float32)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+def draws():
+    return Draws(3, tf.constant(0, tf.int64), 3)
+
+
+def values(name, real=REAL, fake=FAKE):
+    """(real part, fake part, generator's) values of one loss."""
+    loss = LOSSES[name]
+    real, fake = tf.constant(real), tf.constant(fake)
+    g_values = loss.generator(fake, real if loss.needs_reals else None)
+    return [value.numpy() for value in (*loss.discriminator(real, fake, draws()), g_values)]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_one_value_per_example(name):
+    assert [value.shape for value in values(name)] == [(3,), (3,), (3,)]
+    assert [value.dtype for value in values(name)] == [np.float32] * 3
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_d_wants_reals_up_and_fakes_down_and_g_wants_fakes_up(name):
+    loss = LOSSES[name]
+    real, fake = tf.constant(0.4 + REAL / 10), tf.constant(0.4 + FAKE / 10)  # inside (0, 0.8): no loss is flat there
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([real, fake])
+        d_loss = tf.reduce_sum(tf.add_n(loss.discriminator(real, fake, draws())))
+        g_loss = tf.reduce_sum(loss.generator(fake, real if loss.needs_reals else None))
+    assert (tape.gradient(d_loss, real).numpy() < 0).all()
+    assert (tape.gradient(d_loss, fake).numpy() > 0).all()
+    assert (tape.gradient(g_loss, fake).numpy() < 0).all()
+    assert tape.gradient(g_loss, real) is None
+
+
+def test_hinge_margins_are_drawn_per_logit():
+    zeros = np.zeros((500, 40), np.float32)
+    loss = LOSSES["hinge"]
+    many = Draws(0, tf.constant(0, tf.int64), 500)
+    real, fake = loss.discriminator(tf.constant(zeros), tf.constant(zeros), many)  # zero logits show the mean margin
+    assert np.mean(real) == pytest.approx(0.9, abs=0.002) and np.mean(fake) == pytest.approx(0.9, abs=0.002)
+    assert np.std(real) == pytest.approx(0.2 / 12**0.5 / 40**0.5, rel=0.1)  # 40 independent margins an image
+    assert abs(np.corrcoef(real, fake)[0, 1]) < 0.15
+
+
+def test_hinge_ends_at_the_margin():
+    real, fake, g = values("hinge", real=np.float32([[1.0, 9.0], [0.8, 0.0], [-1, -1]]), fake=FAKE * 0 - 1)
+    assert real[0] == 0 and 0.4 <= real[1] <= 0.6 and 1.8 <= real[2] <= 2
+    np.testing.assert_array_equal(fake, [0, 0, 0])
+    np.testing.assert_array_equal(g, [1, 1, 1])
+
+
+def test_logistic_lsgan_and_bce_by_hand():
+    real, fake, g = values("logistic")
+    np.testing.assert_allclose(real, softplus(-REAL).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(fake, softplus(FAKE).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(g, softplus(-FAKE).mean(1), rtol=1e-6)
+    real, fake, g = values("lsgan")
+    np.testing.assert_allclose(real, ((REAL - 1) ** 2).mean(1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(fake, (FAKE**2).mean(1) / 2, rtol=1e-6)
+    np.testing.assert_allclose(g, ((FAKE - 1) ** 2).mean(1) / 2, rtol=1e-6)
+    real, fake, g = values("bce")
+    probability = 1 / (1 + np.exp(-REAL))
+    np.testing.assert_allclose(real, -(0.9 * np.log(probability) + 0.1 * np.log(1 - probability)).mean(1), rtol=1e-5)
+    np.testing.assert_allclose(fake, softplus(FAKE).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(g, softplus(-FAKE).mean(1), rtol=1e-6)
+
+
+def test_dual_contrastive_by_hand():
+    x, y = REAL.mean(1).astype(np.float64), FAKE.mean(1).astype(np.float64)
+    real, fake, g = values("dual_contrastive")
+    pairs = np.exp(y[None, :] - x[:, None])  # [real, fake]
+    np.testing.assert_allclose(real, np.log(1 + pairs.sum(1)), rtol=1e-6)
+    np.testing.assert_allclose(fake, np.log(1 + pairs.sum(0)), rtol=1e-6)
+    np.testing.assert_allclose(g, -real - fake, rtol=1e-6)
+
+
+def test_dual_contrastive_depends_on_an_images_mean_logit_alone():
+    spread = np.float32([[5.0, -5.0]])
+    spread_values = values("dual_contrastive", REAL + spread, FAKE - spread)
+    for one, other in zip(values("dual_contrastive"), spread_values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dual_contrastive", "logistic", "bce"])
+def test_huge_logits_stay_finite(name):
+    got = values(name, REAL * 1e4, FAKE * 1e4) + values(name, -REAL * 1e4, FAKE * 1e4)
+    assert all(np.isfinite(value).all() for value in got)
+
+
+def test_two_replicas_have_the_gradients_of_one():
+    command = [sys.executable, "-m", "tests.losses_on_replicas"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors = json.loads(done.stdout.splitlines()[-1])
+    assert set(errors) == set(LOSSES)
+    assert max(errors.values()) < 1e-5, errors
+
+
+def test_reconstructions():
+    outputs = tf.constant([0.0, 1.0], shape=(2, 1, 1, 1)) * tf.ones([2, 4, 4, 3])
+    targets = tf.fill([2, 4, 4, 3], -1.0)
+    np.testing.assert_allclose(RECONSTRUCTIONS["l1"](outputs, targets), [1, 2])
+    np.testing.assert_allclose(RECONSTRUCTIONS["l2"](outputs, targets), [1, 4])
+    np.testing.assert_allclose(RECONSTRUCTIONS["none"](outputs, targets), [0, 0])
