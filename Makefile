@@ -1,0 +1,47 @@
+# Everything runs in .venv, which the first target asked for creates: `make demo` is all that a fresh machine needs.
+# Settings: EXTRA=cpu|cuda (found by nvidia-smi), WORKERS=processes for the tests (2).
+
+PY := .venv/bin/python
+EXTRA ?= $(shell if nvidia-smi >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
+WORKERS ?= 2
+STAMP := .venv/installed-$(EXTRA)
+PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## create .venv with the pinned versions
+
+demo: $(STAMP)  ## train on the built-in demo set for a few minutes
+	@$(PY) train.py --preset demo
+
+test: $(STAMP)  ## run the quick tests
+	@$(PYTEST) -q
+
+test-all: $(STAMP)  ## run the slow proofs, which `make test` leaves out
+	@$(PYTEST) -q -m slow
+
+lint: $(STAMP)  ## check style and the import table
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m pytest -q tests/test_import_table.py
+
+format: $(STAMP)  ## put the code into ruff's format
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+lock: $(STAMP)  ## resolve requirements/*.txt anew (needs Python 3.11)
+	@python3.11 requirements/lock.py
+
+clean:  ## remove .venv, caches and build products; runs in checkpoints/ stay
+	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment that runs is kept and brought up to date, unless it holds the other TensorFlow: tensorflow and
+# tensorflow-cpu are two distributions of one module. The stamp is written last, so an interrupted install is repeated.
+$(STAMP): requirements/cpu.txt requirements/cuda.txt requirements/test.txt pyproject.toml setup.py requirements/venv.sh
+	@sh requirements/venv.sh $(EXTRA)
+	@touch $@

@@ -1,0 +1,57 @@
+"""Writes cpu.txt, cuda.txt and test.txt beside this file: `make lock`, on Linux x86-64 with Python 3.11.
+
+pip resolves the extras of pyproject.toml without installing anything. The oldest Python is asked, because what it gets
+(numpy and scipy above all) has to exist for every Python supported. Names and versions are kept, addresses are not.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU_WHEEL = "(sys_platform == 'linux' and platform_machine == 'x86_64') or sys_platform == 'win32'"
+NO_CPU_WHEEL = "(sys_platform != 'linux' or platform_machine != 'x86_64') and sys_platform != 'win32'"
+MARKERS = {"array-record": "sys_platform == 'linux'"}
+# What pip on Linux does not see: tqdm and pytest colour the Windows console with it.
+WINDOWS = "colorama==0.4.6; sys_platform == 'win32'"
+HEADER = "# Exact versions for Python 3.11 to 3.13, made by requirements/lock.py from the extras of pyproject.toml.\n"
+
+
+def resolve(extras):
+    """Returns {name: version} of everything that `.[extras]` needs, the project itself left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        subprocess.run([*command, "--report", str(report), f"{ROOT}[{extras}]"], check=True)
+        found = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
+    pins = {entry["name"].lower().replace("_", "-"): entry["version"] for entry in found}
+    del pins["gan-tf"]
+    return pins
+
+
+def line(name, version):
+    """Returns the requirement lines of one package."""
+    if name == "tensorflow-cpu":
+        return f"tensorflow-cpu=={version}; {CPU_WHEEL}\ntensorflow=={version}; {NO_CPU_WHEEL}\n"
+    marker = f"; {MARKERS[name]}" if name in MARKERS else ""
+    return f"{name}=={version}{marker}\n"
+
+
+def write(file, pins, extra_lines=""):
+    text = HEADER + "".join(line(name, version) for name, version in sorted(pins.items())) + extra_lines
+    (ROOT / "requirements" / file).write_text(text)
+
+
+def main():
+    if sys.version_info[:2] != (3, 11):
+        sys.exit(f"lock.py: needs Python 3.11, the oldest supported, got {sys.version.split()[0]}")
+    cpu, cuda, both = resolve("cpu"), resolve("cuda"), resolve("cpu,test")
+    write("cpu.txt", cpu, WINDOWS + "\n")
+    write("cuda.txt", cuda)
+    write("test.txt", {name: version for name, version in both.items() if name not in cpu})
+
+
+if __name__ == "__main__":
+    main()
