@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from gan_tf.pretrained.files import cache_folder
-from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, prepare_quietly, quiet
+from gan_tf.data.cache import cache_root
+from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, prepare, quiet
 
 
 def open_demo(resolution, data_dir=None, *, say=print):
@@ -13,12 +13,13 @@ def open_demo(resolution, data_dir=None, *, say=print):
     side = next((side for side in RESOLUTIONS if side >= resolution), RESOLUTIONS[-1])
     with quiet():
         builder = Builder(config=str(side), data_dir=_folder(data_dir), file_format=FILE_FORMAT)
-    if not builder.is_prepared():
+        prepared = builder.is_prepared()
+    if not prepared:
         say(f"drawing the demo pictures at {side}x{side} into {builder.data_dir}")
-    prepare_quietly(builder)
+    prepare(builder)
     return PreparedSource(builder, "demo")
 
 
 def _folder(data_dir):
     """Folder of the prepared sets."""
-    return Path(data_dir).expanduser() if data_dir else cache_folder() / "tfds"
+    return Path(data_dir).expanduser() if data_dir else cache_root() / "tfds"

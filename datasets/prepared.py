@@ -1,90 +1,80 @@
-"""Sets prepared by TensorFlow Datasets, as image sources: encoded pictures, read by index, without TensorFlow."""
+"""Sets prepared by TensorFlow Datasets (TFDS), as image sources: encoded pictures, read by index without TensorFlow."""
 
 import contextlib
-import functools
-import hashlib
 import io
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
 
 FILE_FORMAT = "array_record"  # the one of TFDS's formats that can be read by index
 
 
-class PreparedSource:
-    """The pictures of a prepared builder's split.
+class PreparedSource(ImageSource):
+    """The pictures of one split of a prepared builder.
 
-    Attributes:
-        name: what the user called the set.
-        names: one string for each picture.
-        labels: int32 [N], zeros where the set has no single class label.
-        class_names: tuple of strings, empty without labels.
+    Labels come from a feature `label` that is a class label, names from a text feature `name`.
+
+    Args:
+        builder: prepared in FILE_FORMAT.
+        name: what the user called the set, for messages.
+        split: default the first, which is `train` where there is one.
 
     Raises:
         UsageError: the set has no feature `image` that holds 8- or 16-bit pictures.
     """
 
     def __init__(self, builder, name, split=None):
-        self.name = name
-        features = builder.info.features
-        image = features["image"] if "image" in features else None
-        if not isinstance(image, tfds.features.Image) or image.np_dtype not in (np.uint8, np.uint16):
-            raise UsageError(
-                f"--dataset {name}: no feature 'image' with 8- or 16-bit pictures, only {', '.join(sorted(features))}; "
-                "choose an image set"
-            )
-        split = split or next(iter(builder.info.splits))
-        kept = [key for key in ("image", "label", "name") if key in features]
-        decoders = tfds.decode.PartialDecoding(
-            dict.fromkeys(kept, True), decoders={"image": tfds.decode.SkipDecoding()}
-        )
-        self._records = builder.as_data_source(split, decoders=decoders)
-        self.class_names = ()
-        if "label" in features and isinstance(features["label"], tfds.features.ClassLabel):
-            self.class_names = tuple(features["label"].names)
-        self.names, self.labels = self._index(split, "name" in kept)
+        self._features = _kept_features(builder.info.features, name)
+        splits = list(builder.info.splits)
+        split = split or ("train" if "train" in splits else splits[0])
+        self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
+        names, labels = self._index(split)
+        class_names = self._features["label"].names if "label" in self._features else ()
+        super().__init__(name, names, labels, class_names)
 
-    def _index(self, split, named):
-        """Reads every record once: names and labels."""
-        names, labels = [], np.zeros(len(self), np.int32)
-        for i, record in enumerate(self._records):
-            names.append(record["name"].decode() if named else f"{split}-{i}")
-            if self.class_names:
-                labels[i] = max(int(record["label"]), 0)  # TFDS writes -1 for "no label"
+    def read(self, i):
+        return self._record(i)["image"]
+
+    def _index(self, split):
+        """Reads every record once for its name and label."""
+        names, labels = [], np.zeros(len(self._records), np.int32)
+        for i in range(len(self._records)):
+            record = self._record(i)
+            names.append(record["name"].decode() if "name" in record else f"{split}-{i}")
+            labels[i] = max(record.get("label", 0), 0)  # TFDS writes -1 for "no label"
         return names, labels
 
-    def __len__(self):
-        return len(self._records)
-
-    def read(self, index):
-        """Encoded bytes (PNG or JPEG) of one picture."""
-        return self._records[index]["image"]
-
-    @functools.cached_property
-    def fingerprint(self):
-        """Hex digest of every picture and label, in order; equal wherever the same pictures were prepared."""
-        digest = hashlib.sha256()
-        for i, label in enumerate(self.labels):
-            picture = self.read(i)
-            digest.update(f"{len(picture)} {label} ".encode())
-            digest.update(picture)
-        return digest.hexdigest()
+    def _record(self, i):
+        """The kept features of one record, the picture still encoded."""
+        return self._features.deserialize_example_np(self._records[i], decoders={"image": tfds.decode.SkipDecoding()})
 
 
-def prepare_quietly(builder):
-    """Prepares a builder's data if they are not, without the progress bars and notices of TFDS.
+def _kept_features(features, name):
+    """The features that matter here, `image`, `label` and `name`, as a FeaturesDict; the others are not parsed."""
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel, "name": tfds.features.Text}
+    kept = {key: features[key] for key, kind in kinds.items() if key in features and isinstance(features[key], kind)}
+    if "image" not in kept or kept["image"].np_dtype not in (np.uint8, np.uint16):
+        raise UsageError(
+            f"--dataset {name}: no feature 'image' with 8- or 16-bit pictures, only {', '.join(sorted(features))}; "
+            "choose an image set"
+        )
+    return tfds.features.FeaturesDict(kept)
+
+
+def prepare(builder):
+    """Prepares a builder's data if they are not.
 
     TFDS writes under a temporary name and renames, so that a killed preparation leaves nothing half done.
     """
-    if builder.is_prepared():
-        return
-    # Data prepared elsewhere by Google would be in another file format, and would be fetched without a word.
+    # What Google has prepared would come in another file format, and without a word about the fetch.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     with quiet():
-        builder.download_and_prepare(download_config=config)
+        if not builder.is_prepared():
+            builder.download_and_prepare(download_config=config)
 
 
 @contextlib.contextmanager
