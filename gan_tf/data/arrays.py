@@ -1,0 +1,121 @@
+"""`.npz` files as image sources, without pickle and without holding a large array in memory."""
+
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from gan_tf.data.cache import cache_root, check_space, part_file
+from gan_tf.data.digests import file_stamp
+from gan_tf.data.sources import ArraySource
+from gan_tf.errors import UsageError
+
+IN_MEMORY_BYTES = 512 << 20  # a packed array above this is unpacked to the cache folder, once
+LABEL_KEYS = ("labels", "label", "y")
+
+
+def open_npz(where):
+    """Opens an `.npz` that holds images.
+
+    The array named "images", or the only array of that shape, is uint8 [N, H, W, 3], [N, H, W, 1] or [N, H, W]; an
+    optional integer [N] array "labels" and a string array "class_names" give classes.
+
+    Args:
+        where: path as the user gave it.
+
+    Returns:
+        ArraySource; rows are read from the file when they are asked for.
+
+    Raises:
+        UsageError: damaged, object arrays, no array of images or several, labels that do not fit.
+    """
+    path = Path(where).expanduser()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            headers = {info.filename.removesuffix(".npy"): _header(archive, info) for info in archive.infolist()}
+            key = _images_key(headers, where)
+            images = _open_array(path, archive, key, headers[key])
+            labels = _small(archive, next((k for k in LABEL_KEYS if k in headers), None))
+            class_names = _small(archive, "class_names" if "class_names" in headers else None)
+    except UsageError:
+        raise
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+        raise UsageError(f"{where} is not a whole .npz file ({error}); save it again with numpy.savez") from None
+    return ArraySource(path.stem, images, *_check_labels(labels, class_names, len(images), where), where=where)
+
+
+def _header(archive, info):
+    """(shape, Fortran order, dtype) of one member, read without its content."""
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        return (*read(file), file.tell(), info)
+
+
+def _images_key(headers, where):
+    objects = [key for key, (_, _, dtype, *_) in headers.items() if dtype.hasobject]
+    if objects:
+        raise UsageError(
+            f'{where}: array "{objects[0]}" holds Python objects, which is not safe to load; save as uint8'
+        )
+    shaped = [key for key, (shape, *_) in headers.items() if _is_images(shape)]
+    key = "images" if "images" in shaped else shaped[0] if len(shaped) == 1 else None
+    found = ", ".join(f'"{key}" {dtype} {list(shape)}' for key, (shape, _, dtype, *_) in headers.items()) or "none"
+    if key is None:
+        raise UsageError(f'{where} must hold one uint8 [N, H, W, 3] array, named "images"; its arrays: {found}')
+    shape, fortran, dtype, *_ = headers[key]
+    if dtype != np.uint8 or fortran:
+        raise UsageError(f'{where}: array "{key}" must be uint8 in C order, got {dtype}; convert it to 0..255 and save')
+    if shape[0] == 0:
+        raise UsageError(f"{where} holds no images")
+    return key
+
+
+def _is_images(shape):
+    return len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3, 4))
+
+
+def _open_array(path, archive, key, header):
+    """uint8 array or memory map of one member: mapped in place if stored plain, as numpy.savez does."""
+    shape, _, dtype, start, info = header
+    if info.compress_type == zipfile.ZIP_STORED:
+        return np.memmap(path, dtype, "r", _content_offset(path, info) + start, shape)
+    if info.file_size <= IN_MEMORY_BYTES:
+        return _small(archive, key)
+    unpacked = cache_root() / "npz" / f"{file_stamp(path).replace(':', '-')}-{key}.npy"
+    if not unpacked.exists():
+        check_space(unpacked.parent, info.file_size)
+        with part_file(unpacked) as target, archive.open(info) as packed:
+            shutil.copyfileobj(packed, target, 1 << 20)
+    return np.load(unpacked, mmap_mode="r", allow_pickle=False)
+
+
+def _content_offset(path, info):
+    """Byte at which a stored member's content starts: after the local header, whose two lengths are at byte 26."""
+    with open(path, "rb") as file:
+        file.seek(info.header_offset + 26)
+        name_length, extra_length = np.frombuffer(file.read(4), "<u2")
+    return info.header_offset + 30 + int(name_length) + int(extra_length)
+
+
+def _small(archive, key):
+    """One member read whole, or None."""
+    if key is None:
+        return None
+    return np.lib.format.read_array(io.BytesIO(archive.read(f"{key}.npy")), allow_pickle=False)
+
+
+def _check_labels(labels, class_names, count, where):
+    """(labels int32 [N] or None, class names): labels as numbers 0..K-1 in order of the stored values."""
+    if labels is None:
+        return None, ()
+    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
+        raise UsageError(f"{where}: labels must be integers [{count}], got {labels.dtype} {list(labels.shape)}")
+    values, numbers = np.unique(labels.reshape(-1), return_inverse=True)
+    if class_names is None:
+        return numbers, tuple(str(value) for value in values)
+    if values[0] < 0 or values[-1] >= len(class_names):
+        raise UsageError(f"{where}: labels {values[0]}..{values[-1]} do not fit {len(class_names)} class_names")
+    return labels.reshape(-1), tuple(str(name) for name in class_names)

@@ -1,0 +1,184 @@
+"""Files under GAN_TF_CACHE: written whole or not at all, and converted sets that survive a kill half-way.
+
+An entry of `data/` is a folder: `images.bin`, rows of uint8 [R, R, 3] one after the other; `facts.bin`, one record of
+`doctor.FACTS` for each row; `entry.json`. While it is being made it is called `<key>.partial` and `progress.json` tells
+how many source pictures are done and how many rows they became; everything behind that is cut off and made again.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from gan_tf.errors import UsageError
+
+FLUSH_BYTES = 64 << 20  # converted between two records of progress: what a kill costs at most
+
+
+def cache_root():
+    """The folder in the environment variable GAN_TF_CACHE, default ~/.cache/gan_tf."""
+    return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()
+
+
+def check_space(folder, need_bytes):
+    """Raises UsageError if the disk under `folder` has fewer than `need_bytes` free bytes."""
+    folder = Path(folder)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if need_bytes > free:
+        raise UsageError(
+            f"converting this data set needs {need_bytes / 1e9:.1f} GB but {folder} has {free / 1e9:.1f} GB free; "
+            f"set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
+        )
+
+
+@contextlib.contextmanager
+def part_file(path):
+    """Opens a file for writing that takes its name only once it is complete and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomically(path, content):
+    """Replaces a file by `content` (bytes) in one step."""
+    with part_file(Path(path)) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds a file lock, waiting for it; the system frees it if the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+class Entry:
+    """One converted set on disk, finished or not.
+
+    Args:
+        folder: where it stands when it is finished.
+        shape: (R, R, 3) of a row.
+        facts: dtype of the record that goes with each row.
+    """
+
+    def __init__(self, folder, shape, facts):
+        self.folder = Path(folder)
+        self.partial = self.folder.with_name(f"{self.folder.name}.partial")
+        self.lock = self.folder.with_name(f"{self.folder.name}.lock")
+        self.shape = tuple(shape)
+        self.row_bytes = int(np.prod(self.shape))
+        self.facts = np.dtype(facts)
+
+    @property
+    def finished(self):
+        return (self.folder / "entry.json").exists()
+
+    def load(self, in_memory):
+        """Returns (images uint8 [N, R, R, 3], facts [N], unreadable [(i, reason)]) of a finished entry.
+
+        Args:
+            in_memory: read the images into an array; otherwise map the file.
+        """
+        entry = json.loads((self.folder / "entry.json").read_text())
+        path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
+        if path.stat().st_size != entry["kept"] * self.row_bytes:
+            raise UsageError(f"{self.folder} is damaged; delete this folder and start again")
+        images = np.fromfile(path, np.uint8).reshape(shape) if in_memory else np.memmap(path, np.uint8, "r", 0, shape)
+        facts = np.fromfile(self.folder / "facts.bin", self.facts)
+        return images, facts, [tuple(item) for item in entry["unreadable"]]
+
+    def progress(self):
+        """{"done": source pictures, "kept": rows, "unreadable": [[i, reason]]} of a conversion cut short, or zeros."""
+        with contextlib.suppress(OSError, ValueError):
+            state = json.loads((self.partial / "progress.json").read_text())
+            if (self.partial / "images.bin").stat().st_size >= state["kept"] * self.row_bytes and (
+                self.partial / "facts.bin"
+            ).stat().st_size >= state["kept"] * self.facts.itemsize:
+                return state
+        return {"done": 0, "kept": 0, "unreadable": []}
+
+    def fill(self, results):
+        """Appends rows and finishes the entry.
+
+        Args:
+            results: yields (i, pixels, fact, reason) for the source pictures from number `progress()["done"]` on;
+                `pixels` is None where the picture is unreadable for `reason`.
+        """
+        state = self.progress()
+        self.partial.mkdir(parents=True, exist_ok=True)
+        with (
+            _cut(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
+            _cut(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
+        ):
+            waiting = 0
+            for i, pixels, fact, reason in results:
+                state["done"] += 1
+                if pixels is None:
+                    state["unreadable"].append([i, reason])
+                    continue
+                images.write(np.ascontiguousarray(pixels).data)
+                facts.write(np.array(fact, self.facts).tobytes())
+                state["kept"] += 1
+                waiting += self.row_bytes
+                if waiting >= FLUSH_BYTES:
+                    self._record("progress.json", state, images, facts)
+                    waiting = 0
+            self._record("entry.json", state, images, facts)
+        os.replace(self.partial, self.folder)
+
+    def _record(self, name, state, *files):
+        """Writes `state` after the content that it vouches for is on the disk."""
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+        write_atomically(self.partial / name, json.dumps(state).encode())
+
+
+def _cut(path, size):
+    """Opens a file for appending after its first `size` bytes; the rest is dropped."""
+    file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115  the caller closes it
+    file.truncate(size)
+    file.seek(size)
+    return file
+
+
+def read_rows(images, index):
+    """Returns `images[index]` as uint8 [n, R, R, 3].
+
+    Rows of a memory map are read from its file instead: that is one request for each row rather than one page fault
+    for each 4 KB, and the pages count as the system's cache, not as memory of this process.
+
+    Args:
+        images: uint8 [N, R, R, 3], array or memory map in C order.
+        index: int [n].
+    """
+    if not isinstance(images, np.memmap):
+        return images[index]
+    rows = np.empty((len(index), *images.shape[1:]), np.uint8)
+    with open(images.filename, "rb", buffering=0) as file:
+        for row, i in zip(rows, index, strict=True):
+            file.seek(images.offset + int(i) * row.nbytes)
+            if file.readinto(row.data) != row.nbytes:
+                raise OSError(f"{images.filename} ends before image {i}; delete its folder and start again")
+    return rows
