@@ -1,1 +1,0 @@
-"""TensorFlow Datasets builders of the project, a folder each; imported as `gan_tf_datasets`."""
