@@ -1,0 +1,54 @@
+"""What every test runs under: the CPU, split into two logical devices; quiet; a cache folder of its own.
+
+Set before TensorFlow is imported, and inherited by the processes that tests start.
+"""
+
+import os
+import sys
+
+import pytest
+
+# Known answers are float32 on the CPU. CUDA_VISIBLE_DEVICES=0 in the environment runs the tests on a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 3: only fatal errors of the C++ part
+
+# Test processes side by side share the cores; left alone, each would start a thread for every core.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    threads = str(max(1, (os.cpu_count() or 1) // WORKERS))
+    for variable in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)
+
+
+def pytest_collection_finish(session):
+    """Splits the CPU in two once the test modules are imported and before TensorFlow starts.
+
+    A mirrored strategy over `CPU:0` and `CPU:1` then runs in the test's own process. Left out where no test module
+    imports TensorFlow, since the import takes seconds.
+    """
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        [cpu] = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def two_cpus():
+    """A mirrored strategy of two replicas on the two logical CPU devices.
+
+    The test's module must import TensorFlow at its top, for the devices to be split in time.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """GAN_TF_CACHE: an empty folder, so that no test reads or fills the cache of whoever runs it."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_TF_CACHE", str(folder))
+        yield folder
