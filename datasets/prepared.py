@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from gan_tf.data.cache import cache_root
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
 
@@ -28,7 +30,7 @@ class PreparedSource(ImageSource):
     """
 
     def __init__(self, builder, name, split=None):
-        self._features = _kept_features(builder.info.features, name)
+        self._features = kept_features(builder.info.features, name)
         splits = list(builder.info.splits)
         split = split or ("train" if "train" in splits else splits[0])
         self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
@@ -53,7 +55,7 @@ class PreparedSource(ImageSource):
         return self._features.deserialize_example_np(self._records[i], decoders={"image": tfds.decode.SkipDecoding()})
 
 
-def _kept_features(features, name):
+def kept_features(features, name):
     """The features that matter here, `image`, `label` and `name`, as a FeaturesDict; the others are not parsed."""
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel, "name": tfds.features.Text}
     kept = {key: features[key] for key, kind in kinds.items() if key in features and isinstance(features[key], kind)}
@@ -65,16 +67,20 @@ def _kept_features(features, name):
     return tfds.features.FeaturesDict(kept)
 
 
+def prepared_folder(data_dir=None):
+    """Folder of the prepared sets: `data_dir`, else `GAN_TF_CACHE`/tfds."""
+    return Path(data_dir).expanduser() if data_dir else cache_root() / "tfds"
+
+
 def prepare(builder):
-    """Prepares a builder's data if they are not.
+    """Prepares a builder's data.
 
     TFDS writes under a temporary name and renames, so that a killed preparation leaves nothing half done.
     """
     # What Google has prepared would come in another file format, and without a word about the fetch.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     with quiet():
-        if not builder.is_prepared():
-            builder.download_and_prepare(download_config=config)
+        builder.download_and_prepare(download_config=config)
 
 
 @contextlib.contextmanager

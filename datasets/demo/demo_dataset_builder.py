@@ -1,6 +1,7 @@
 """TensorFlow Datasets builder `demo`: cartoon pandas, drawn on this machine."""
 
 import tensorflow_datasets as tfds
+from etils import epath
 
 from gan_tf_datasets.demo.panda_art import PICTURES, draw_indexed
 
@@ -9,6 +10,10 @@ RESOLUTIONS = (64, 128, 256, 512)  # pixels
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """The demo set, a configuration for each resolution, named by it ("64")."""
+
+    # Where TFDS finds README.md and the rest; it looks in vain in a folder that is mapped to another package name.
+    code_path = epath.Path(__file__)
+    pkg_dir_path = code_path.parent
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First pandas. Another picture for any index is another version."}

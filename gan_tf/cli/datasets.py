@@ -41,23 +41,23 @@ def resolve(dataset, *, resolution, offline=False, data_dir=None, say=print):
         UsageError: unknown name, no such path, no network, damaged or unexpected data.
     """
     if dataset.startswith("tfds:"):
-        from gan_tf_datasets import catalogue
+        from gan_tf_datasets.published import open_tfds
 
-        return catalogue.open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, say=say)
+        return open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, say=say)
     if dataset == DEMO:
-        from gan_tf_datasets import catalogue
+        from gan_tf_datasets.catalogue import open_demo
 
-        return catalogue.open_demo(resolution, data_dir, say=say)
+        return open_demo(resolution, data_dir, say=say)
     if dataset in FEW_SHOT:
-        from gan_tf_datasets import catalogue
+        from gan_tf_datasets.catalogue import open_few_shot
 
-        return catalogue.open_few_shot(dataset, data_dir, offline=offline, say=say)
+        return open_few_shot(dataset, data_dir, offline=offline, say=say)
     path = Path(dataset).expanduser()
     if not path.exists():
         raise UsageError(f"--dataset {dataset}: {_advice(dataset)}")
     from gan_tf.data.sources import open_source
 
-    return open_source(str(path))
+    return open_source(dataset)
 
 
 def _advice(dataset):

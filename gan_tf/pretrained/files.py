@@ -1,4 +1,4 @@
-"""Files of others: where they are kept, how they are fetched and checked."""
+"""Files of others: fetched once, whole or not at all, and checked."""
 
 import contextlib
 import hashlib
@@ -14,11 +14,6 @@ from gan_tf.errors import UsageError
 SOCKET_SECONDS = 6  # longest wait for a connection, or for the next bytes
 ANSWER_SECONDS = 8  # longest wait for the answer's headers, name look-up included
 CHUNK = 1 << 18  # bytes
-
-
-def cache_folder():
-    """Folder of everything that is fetched or prepared: `GAN_TF_CACHE`, else ~/.cache/gan_tf."""
-    return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()
 
 
 def sha256_of(path):
@@ -47,20 +42,24 @@ def fetch(url, path, *, offline=False, say=print, check=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file, contextlib.closing(_open(url, remedy)) as answer:
+        with os.fdopen(handle, "wb") as file, contextlib.closing(open_url(url, remedy)) as answer:
             size = int(answer.headers.get("Content-Length") or 0)
             say(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
             _copy(answer, file, size, remedy)
         if check is not None:
-            check(partial)
+            _check(check, partial, url, path)
         os.replace(partial, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
 
 
-def _open(url, remedy):
-    """Answer of the server; the wait ends after ANSWER_SECONDS even where the name look-up hangs."""
+def open_url(url, remedy):
+    """Answer of the server, to be closed; the wait ends after ANSWER_SECONDS even where the name look-up hangs.
+
+    Raises:
+        UsageError: no answer, or a refusal; the message ends with `remedy`.
+    """
     outcome = {}
 
     def ask():
@@ -80,6 +79,14 @@ def _open(url, remedy):
     elif isinstance(error, urllib.error.URLError):
         error = error.reason
     raise UsageError(f"cannot fetch {url} ({error}): {remedy}")
+
+
+def _check(check, partial, url, path):
+    """Checks the temporary file; a complaint names the file by what it would have become."""
+    try:
+        check(partial)
+    except UsageError as error:
+        raise UsageError(f"what came from {url} is unusable: {str(error).replace(partial, path.name)}") from error
 
 
 def _copy(answer, file, size, remedy):

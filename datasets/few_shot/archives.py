@@ -1,0 +1,156 @@
+"""The zip archives of the few-shot sets: where they are, how they are checked and read.
+
+A zip that the user has put into the downloads folder is used instead of the network. The SHA-256 of an archive stands
+in checksums.tsv beside this file; where it does not, the first archive that is whole and holds the right number of
+pictures is recorded under GAN_TF_CACHE, and every later one must be equal to it.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+
+from gan_tf.data.cache import cache_root, write_atomically
+from gan_tf.data.images import UnreadableImage
+from gan_tf.data.sources import ZipSource
+from gan_tf.errors import UsageError
+from gan_tf.pretrained.files import fetch, sha256_of
+
+SITE = "https://data-efficient-gans.mit.edu/datasets/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """One set: its zip on SITE and the number of pictures in it."""
+
+    name: str
+    file: str
+    count: int
+
+    @property
+    def url(self):
+        return SITE + self.file
+
+    @property
+    def path(self):
+        """Where the zip is kept, whether fetched or put there by hand."""
+        return cache_root() / "downloads" / self.file
+
+
+ARCHIVES = {
+    **{
+        name: Archive(name, f"100-shot-{name}.zip", 100)
+        for name in (
+            "panda",
+            "obama",
+            "grumpy_cat",
+            "bridge_of_sighs",
+            "medici_fountain",
+            "temple_of_heaven",
+            "wuzhen",
+        )
+    },
+    "animal_face_cat": Archive("animal_face_cat", "AnimalFace-cat.zip", 160),
+    "animal_face_dog": Archive("animal_face_dog", "AnimalFace-dog.zip", 389),
+}
+
+
+def obtain(archive, *, offline=False, say=print):
+    """Makes sure that the archive is in the downloads folder and is the right one.
+
+    Returns:
+        SHA-256 hex of the zip.
+
+    Raises:
+        UsageError: it cannot be fetched, is damaged or unsafe, holds another number of pictures, or differs from the
+            one recorded.
+    """
+    if not archive.path.exists():
+        fetch(archive.url, archive.path, offline=offline, say=say, check=lambda path: check(archive, path))
+    return check(archive, archive.path, say)
+
+
+def check(archive, path, say=None):
+    """Compares a zip with the recorded checksum; without a record, checks its content and records it.
+
+    Args:
+        path: the zip; need not be at its final place.
+        say: called with a line when a checksum is recorded; None leaves the record alone.
+
+    Returns:
+        SHA-256 hex.
+    """
+    digest = sha256_of(path)
+    known = _shipped().get(archive.file) or _recorded().get(archive.file)
+    if known is None:
+        pictures(archive, path)
+        if say is not None:
+            _record(archive, path, digest)
+            say(f"{archive.file}: recorded its SHA-256 {digest} in {_record_path()}; later copies must be equal")
+    elif digest != known:
+        raise UsageError(
+            f"{archive.path} has SHA-256 {digest} but {known} is recorded: delete the file to fetch it again, or "
+            f"remove its line from {_record_path()} if the new one is right"
+        )
+    return digest
+
+
+def pictures(archive, path=None):
+    """Reads all pictures of a zip, flat or nested, in the order of the numbers in their names.
+
+    Returns:
+        list of (path in the zip, encoded bytes).
+
+    Raises:
+        UsageError: damaged or unsafe zip, or a count other than the set's.
+    """
+    path = path or archive.path
+    source = ZipSource(path)
+    if len(source) != archive.count:
+        raise UsageError(
+            f"{archive.path} holds {len(source)} images but the set {archive.name} has {archive.count}: delete the "
+            f"file, or use it under its own path"
+        )
+    order = sorted(range(len(source)), key=lambda i: _natural(source.names[i]))
+    try:
+        return [(source.names[i], source.read(i)) for i in order]
+    except UnreadableImage as error:
+        raise UsageError(f"{path} is damaged ({error}): delete it to fetch it again") from error
+
+
+def _natural(name):
+    """Sort key that puts 2.png before 10.png."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
+
+
+def _shipped():
+    """{file: SHA-256} of the archives that were known when this was released."""
+    return _read_table(Path(__file__).with_name("checksums.tsv"))
+
+
+def _recorded():
+    """{file: SHA-256} of the archives that this machine has seen first."""
+    return _read_table(_record_path())
+
+
+def _record_path():
+    return cache_root() / "checksums.tsv"
+
+
+def _read_table(path):
+    """Reads lines of URL, bytes, SHA-256, file name, tab-separated, the format of TFDS; {} if there is no file."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    rows = [line.split("\t") for line in lines if line.strip()]
+    if any(len(row) != 4 for row in rows):
+        raise UsageError(f"{path} is damaged: each line must be URL, bytes, SHA-256 and file name, separated by tabs")
+    return {file: digest for _, _, digest, file in rows}
+
+
+def _record(archive, path, digest):
+    """Adds a line to the record of this machine."""
+    line = f"{archive.url}\t{Path(path).stat().st_size}\t{digest}\t{archive.file}\n"
+    place = _record_path()
+    before = place.read_text() if place.exists() else ""
+    write_atomically(place, (before + line).encode())

@@ -1,0 +1,111 @@
+"""Any image set that TensorFlow Datasets publishes, `tfds:<name>[/config]`."""
+
+import contextlib
+import difflib
+
+import requests
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import downloader
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+
+from gan_tf.errors import UsageError
+from gan_tf.pretrained.files import open_url
+from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, kept_features, prepare, prepared_folder, quiet
+
+RETRIES = 1  # TFDS tries ten times and more, for minutes, where there is no network
+
+
+def open_tfds(spec, data_dir=None, *, offline=False, say=print):
+    """Opens a set of TFDS, prepared on first use.
+
+    Args:
+        spec: `<name>[/config][:version]`, as TFDS writes it.
+        data_dir, offline, say: see gan_tf.cli.datasets.resolve.
+
+    Raises:
+        UsageError: unknown name or configuration, no images in it, not prepared and offline, no network.
+    """
+    name = f"tfds:{spec}"
+    builder = _builder(spec, prepared_folder(data_dir))
+    kept_features(builder.info.features, name)  # refuse before gigabytes are fetched
+    with quiet():
+        prepared = builder.is_prepared()
+    if not prepared:
+        _announce(builder, name, offline, say)
+        _fetch_and_prepare(builder, name)
+    return PreparedSource(builder, name)
+
+
+def _builder(spec, folder):
+    """Builder of a set; a mistake in its name becomes one line."""
+    name = spec.partition("/")[0].partition(":")[0]
+    try:
+        with quiet():
+            return tfds.builder(spec, data_dir=folder, file_format=FILE_FORMAT)
+    except tfds.core.registered.DatasetNotFoundError:
+        close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=3)
+        hint = f"did you mean {' or '.join('tfds:' + c for c in close)}?" if close else "see tensorflow.org/datasets"
+        raise UsageError(f"--dataset tfds:{spec}: TensorFlow Datasets has no set {name}; {hint}") from None
+    except ImportError as error:
+        raise UsageError(f"--dataset tfds:{spec} needs the package {error.name}: pip install {error.name}") from error
+    except (ValueError, AssertionError) as error:  # nothing narrower for configurations, versions and syntax
+        raise UsageError(
+            f"--dataset tfds:{spec}: write tfds:<name>[/config][:version] ({_configs(name, error)})"
+        ) from (error)
+
+
+def _configs(name, error):
+    """What to say about a configuration or version that TFDS does not take."""
+    with contextlib.suppress(ValueError, ImportError):
+        configs = sorted(tfds.builder_cls(name).builder_configs)
+        return f"configurations of {name}: {', '.join(configs) or 'none'}"
+    return str(error).strip().splitlines()[0]
+
+
+def _announce(builder, name, offline, say):
+    """Says what TFDS is about to fetch, and finds out within ten seconds whether it can.
+
+    Raises:
+        UsageError: offline, or no network; not where every file has been put into the folder of manual downloads.
+    """
+    manual = prepared_folder(builder.data_dir_root) / "downloads" / "manual"
+    infos = {
+        url: info
+        for url, info in (builder.url_infos or {}).items()
+        if not (info.filename and (manual / info.filename).exists())
+    }
+    if builder.url_infos and not infos:
+        return
+    first = next(iter(infos), None)
+    remedy = f"prepare {name} where there is a network and copy it to {builder.data_dir}"
+    if len(infos) == 1 and infos[first].filename:
+        remedy = f"download {first} elsewhere and put it into {manual} as {infos[first].filename}"
+    if offline:
+        raise UsageError(f"--offline forbids fetching {name}: {remedy}")
+    size = f"{sum(info.size for info in infos.values()) / 1e6:.1f} MB" if infos else "size unknown"
+    say(f"fetching {name} ({', '.join(infos) or 'from where its builder says'}; {size}) to {builder.data_dir}")
+    if first and first.startswith("http"):
+        open_url(first, remedy).close()
+
+
+def _fetch_and_prepare(builder, name):
+    """Lets TFDS fetch and prepare; what the user can mend becomes one line."""
+    patience, downloader.MAX_RETRIES = downloader.MAX_RETRIES, RETRIES
+    try:
+        prepare(builder)
+    except (requests.RequestException, tfds.download.DownloadError) as error:
+        raise UsageError(f"cannot fetch {name}: {_one_line(error)}; try again later") from error
+    except NonMatchingChecksumError as error:
+        raise UsageError(f"{name}: a file is not what TFDS expects: {_one_line(error)}") from error
+    except ImportError as error:
+        raise UsageError(f"{name} needs the package {error.name}: pip install {error.name}") from error
+    except AssertionError as error:
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            raise
+        raise UsageError(f"{name} must be fetched by hand: {_one_line(error)}") from error
+    finally:
+        downloader.MAX_RETRIES = patience
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
