@@ -1,0 +1,1 @@
+"""Name and layout maps between the networks and the official weights files."""

@@ -1,0 +1,183 @@
+"""Names and layouts of the official FastGAN networks.
+
+The state dict is that of the PyTorch networks: convolutions [O, I, h, w], the transposed one of the stem [I, O, h, w],
+spectral vectors `weight_u` [O] and `weight_v` [I * h * w]. Ours are [h, w, I, O] and [Z, 4, 4, O], with `v` in the
+order of the kernel's leading axes. The official `num_batches_tracked` counters have no effect and no counterpart.
+"""
+
+import re
+
+import numpy as np
+
+from gan_tf.errors import UsageError
+from gan_tf.models.fastgan import Discriminator, Generator
+from gan_tf.models.variables import named_variables
+
+IGNORED = "num_batches_tracked"
+NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
+
+
+def official_names(network) -> dict:
+    """{our variable name: official name} of a built network of an official size (256, 512, 1024).
+
+    Raises:
+        UsageError: the network has no official counterpart.
+    """
+    if network.resolution < 256:
+        raise UsageError(f"the official networks have 256, 512 or 1024 pixels, this one has {network.resolution}")
+    if isinstance(network, Discriminator) and network.decoders != 3:
+        raise UsageError(f"the official discriminator has 3 decoders, this one has {network.decoders}")
+    owner = _generator_owner if isinstance(network, Generator) else _discriminator_owner
+    return {name: _official_name(name, owner, network) for name in named_variables(network)}
+
+
+def load_state_dict(network, arrays: dict) -> None:
+    """Copies an official state dict into a built network.
+
+    Args:
+        network: Generator or Discriminator of the same size and width.
+        arrays: {official name: array}, complete.
+
+    Raises:
+        UsageError: an array is missing, left over, or of another shape.
+    """
+    names = official_names(network)
+    wanted = set(names.values())
+    given = {name for name in arrays if not name.endswith(IGNORED)}
+    if wanted != given:
+        missing, extra = sorted(wanted - given), sorted(given - wanted)
+        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
+    variables = named_variables(network)
+    converted = {ours: from_official(ours, arrays[theirs], arrays, theirs) for ours, theirs in names.items()}
+    for ours, value in converted.items():
+        if tuple(variables[ours].shape) != value.shape:
+            raise UsageError(f"{names[ours]} has shape {arrays[names[ours]].shape}, which does not fit {ours}")
+    for ours, value in converted.items():
+        variables[ours].assign(value)
+
+
+def state_dict(network) -> dict:
+    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
+    return to_official(network, {name: np.asarray(v) for name, v in named_variables(network).items()})
+
+
+def to_official(network, arrays: dict) -> dict:
+    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
+    names = official_names(network)
+    shapes = {name: tuple(v.shape) for name, v in named_variables(network).items()}
+    return {names[ours]: _to_official_layout(ours, value, shapes) for ours, value in arrays.items()}
+
+
+def generator_arguments(arrays: dict) -> dict:
+    """Reads `resolution`, `ngf` and `latent_size` out of the shapes of an official generator's state dict."""
+    resolution = max(int(size) for size in re.findall(r"feat_(\d+)\.", " ".join(arrays)))
+    return {
+        "resolution": resolution,
+        "ngf": arrays["to_128.weight_orig"].shape[1],  # maps of 128 pixels have ngf channels
+        "latent_size": arrays["init.init.0.weight_orig"].shape[0],
+    }
+
+
+def discriminator_arguments(arrays: dict) -> dict:
+    """Reads `resolution` and `ndf` out of the shapes of an official discriminator's state dict."""
+    if "down_from_big.2.weight_orig" in arrays:
+        resolution = 1024
+    else:
+        resolution = {3: 256, 4: 512}[arrays["down_from_big.0.weight_orig"].shape[2]]
+    return {"resolution": resolution, "ndf": arrays["down_8.main.0.weight_orig"].shape[0]}  # 64-pixel maps
+
+
+def from_official(ours: str, array, arrays: dict, theirs: str):
+    """One official array in our layout; `v` takes its order from the shape of its own kernel."""
+    if array.ndim == 4:
+        return array.transpose(_kernel_axes(ours))
+    if ours.endswith("/v"):
+        kernel = arrays[theirs.removesuffix("weight_v") + "weight_orig"]
+        return _rows(kernel.shape, ours, array)
+    return array
+
+
+def _rows(kernel_shape, ours, v):
+    if _is_stem(ours):  # the official matrix puts output channels first: its rows of v run over [I, h, w], as ours do
+        return v
+    return v.reshape(kernel_shape[1:]).transpose(1, 2, 0).reshape(-1)  # [I, h, w] -> [h, w, I]
+
+
+def _to_official_layout(ours, value, shapes):
+    if value.ndim == 4:
+        return value.transpose(np.argsort(_kernel_axes(ours)))
+    if ours.endswith("/v") and not _is_stem(ours):
+        height, width, inputs, _ = shapes[ours.removesuffix("v") + "kernel"]
+        return value.reshape(height, width, inputs).transpose(2, 0, 1).reshape(-1)
+    return value
+
+
+def _kernel_axes(ours):
+    return (
+        (0, 2, 3, 1) if _is_stem(ours) else (2, 3, 1, 0)
+    )  # [I, O, h, w] -> [I, h, w, O]; [O, I, h, w] -> [h, w, I, O]
+
+
+def _is_stem(ours):
+    return ours.startswith("stem/") and ours.count("/") == 1  # the generator's; the discriminator's is a list
+
+
+def _official_name(ours, owner, network):
+    *path, leaf = ours.split("/")
+    prefix = owner(path, network)
+    if leaf == "strength":
+        return f"{prefix}.weight"
+    return f"{prefix}.{(SPECTRAL | NORM)[leaf]}"
+
+
+def _generator_owner(path, network):
+    """Official prefix of the layer at `path`, such as ["blocks", "0", "up"] -> "feat_8.1"."""
+    match path:
+        case ["stem"]:
+            return "init.init.0"
+        case ["stem_norm"]:
+            return "init.init.1"
+        case ["blocks", index, layer]:
+            places = {"up": 1, "up_noise": 2, "up_norm": 3, "conv": 5, "conv_noise": 6, "conv_norm": 7, "norm": 2}
+            return f"feat_{2 ** (int(index) + 3)}.{places[layer]}"
+        case ["excitations", index, layer]:
+            return f"se_{2 ** (int(index) + 6)}.{_excitation_place(layer)}"
+        case ["to_small"]:
+            return "to_128"
+        case ["to_rgb"]:
+            return "to_big"
+    raise KeyError(path)
+
+
+def _discriminator_owner(path, network):
+    """Official prefix of the layer at `path`, such as ["blocks", "0", "main", "1", "norm"] -> "down_4.main.4"."""
+    match path:
+        case ["stem", index, layer]:
+            return f"down_from_big.{2 * int(index) + (layer == 'norm')}"  # conv, (norm,) activation
+        case ["blocks", index, "main", part, layer]:
+            return f"down_{2 ** (int(index) + 2)}.main.{3 * int(part) + (layer == 'norm')}"
+        case ["blocks", index, "direct", layer]:
+            return f"down_{2 ** (int(index) + 2)}.direct.{1 + (layer == 'norm')}"
+        case ["excitations", index, layer]:
+            source = 2 ** (int(index) + 1)
+            return f"se_{source}_{8 * source}.{_excitation_place(layer)}"
+        case ["head", layer]:
+            return f"rf_big.{int(layer == 'norm')}"
+        case ["to_logits"]:
+            return "rf_big.3"
+        case ["small_blocks", "0", "conv"]:
+            return "down_from_small.0"
+        case ["small_blocks", index, layer]:
+            return f"down_from_small.{int(index) + 1}.main.{int(layer == 'norm')}"
+        case ["small_to_logits"]:
+            return "rf_small"
+        case ["decoder_layers", name, "blocks", index, layer]:
+            return f"decoder_{name}.main.{int(index) + 1}.{1 + (layer == 'norm')}"
+        case ["decoder_layers", name, "to_rgb"]:
+            return f"decoder_{name}.main.5"
+    raise KeyError(path)
+
+
+def _excitation_place(layer):
+    return {"squeeze": "main.1", "gate": "main.3"}[layer]

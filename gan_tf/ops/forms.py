@@ -1,0 +1,44 @@
+"""The one switch between the fast and the plain form of an operation.
+
+Every fast form gives the numbers of its plain form within rounding. Which one is used is decided while a function is
+traced, so a compiled step keeps the forms under which it was traced.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Forms:
+    """Fast forms in use.
+
+    transposed_up_conv: upsampling and the convolution after it as one transposed convolution on large maps.
+    compiled_chains: element-wise chains (GLU) compiled by XLA.
+    fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
+    """
+
+    transposed_up_conv: bool = True
+    compiled_chains: bool = True
+    fused_batch_norm: bool = True
+
+
+FAST = Forms()
+PLAIN = Forms(transposed_up_conv=False, compiled_chains=False, fused_batch_norm=False)
+
+_current = contextvars.ContextVar("gan_tf_forms", default=FAST)
+
+
+def forms() -> Forms:
+    """Returns the forms in use here."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def use_forms(chosen: Forms):
+    """Uses `chosen` for everything traced or run inside the `with` block, for tests, benchmarks and export."""
+    token = _current.set(chosen)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,65 @@
+"""Changes of resolution: nearest neighbour, average pooling, and convolution of an upsampled map."""
+
+import tensorflow as tf
+
+from gan_tf.ops.forms import forms
+
+TRANSPOSED_FROM = 16  # smallest input map, in pixels, on which the transposed form is the faster one
+
+
+def nearest_resize(images, size):
+    """Shrinks square images to `size` pixels by taking every k-th pixel, starting with the first.
+
+    images [N, R, R, C], R a multiple of `size` -> [N, size, size, C]. Equal to nearest-neighbour resizing with source
+    index floor(i * R / size), as PyTorch's `interpolate(mode="nearest")`.
+    """
+    step = _whole_ratio(images.shape[1], size)
+    return images[:, ::step, ::step, :]
+
+
+def average_pool_to(x, size):
+    """Averages square blocks so that `size` by `size` remain: x [N, H, H, C], H a multiple of `size`."""
+    step = _whole_ratio(x.shape[1], size)
+    return x if step == 1 else tf.nn.avg_pool2d(x, step, step, "VALID")
+
+
+def upsample_nearest(x):
+    """Repeats every pixel twice along both axes: [N, H, W, C] -> [N, 2H, 2W, C]."""
+    return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def up_convolution(x, kernel, dtype):
+    """Nearest upsampling by 2, then a 3x3 convolution with zero padding.
+
+    Args:
+        x: [N, H, W, I] in `dtype`.
+        kernel: [3, 3, I, O] float32; cast to `dtype` after its taps have been summed.
+        dtype: type of the products.
+
+    Returns:
+        [N, 2H, 2W, O].
+    """
+    if not forms().transposed_up_conv or x.shape[1] < TRANSPOSED_FROM:
+        return tf.nn.conv2d(upsample_nearest(x), tf.cast(kernel, dtype), 1, "SAME")
+    taps = tf.cast(transposed_taps(kernel), dtype)
+    height, width, filters = 2 * x.shape[1], 2 * x.shape[2], kernel.shape[3]
+    return tf.nn.conv2d_transpose(x, taps, (tf.shape(x)[0], height, width, filters), 2, "SAME")
+
+
+def transposed_taps(kernel):
+    """Turns a 3x3 kernel for a map upsampled by 2 into the 4x4 stride-2 transposed kernel for the small map.
+
+    kernel [3, 3, I, O] -> [4, 4, O, I]. Output pixel 2i sees w0 x[i-1] + (w1 + w2) x[i], pixel 2i + 1 sees
+    (w0 + w1) x[i] + w2 x[i+1]; a transposed convolution gives tap t[m - 2i + 1] of x[i] to pixel m, hence
+    t = (w2, w1 + w2, w0 + w1, w0) along each axis.
+    """
+    for axis in (0, 1):
+        w0, w1, w2 = tf.unstack(kernel, axis=axis)
+        kernel = tf.stack([w2, w1 + w2, w0 + w1, w0], axis=axis)
+    return tf.transpose(kernel, (0, 1, 3, 2))
+
+
+def _whole_ratio(large, small):
+    if large % small:
+        raise ValueError(f"map of {large} pixels cannot be divided into {small} equal parts")
+    return large // small
