@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from gan_tf.data.cache import cache_root
+from gan_tf.data.cache import cache_root, locked
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
 
@@ -72,15 +72,28 @@ def prepared_folder(data_dir=None):
     return Path(data_dir).expanduser() if data_dir else cache_root() / "tfds"
 
 
-def prepare(builder):
-    """Prepares a builder's data.
+def make_quietly(make):
+    """Returns (the builder that `make()` gives, whether its data are prepared)."""
+    with quiet():
+        builder = make()
+        return builder, builder.is_prepared()
 
-    TFDS writes under a temporary name and renames, so that a killed preparation leaves nothing half done.
+
+def prepare(make):
+    """Prepares the data of the builder that `make()` gives, and returns such a builder.
+
+    TFDS writes under a temporary name and renames, so that a killed preparation leaves nothing half done; processes
+    that want data at the same time take turns.
     """
     # What Google has prepared would come in another file format, and without a word about the fetch.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    with quiet():
-        builder.download_and_prepare(download_config=config)
+    folder = Path(make_quietly(make)[0].data_dir).parent
+    with locked(folder.with_name(f"{folder.name}.lock")):
+        builder, prepared = make_quietly(make)  # another process may have been faster
+        if not prepared:
+            with quiet():
+                builder.download_and_prepare(download_config=config)
+        return builder
 
 
 @contextlib.contextmanager

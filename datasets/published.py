@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import functools
 
 import requests
 import tensorflow_datasets as tfds
@@ -10,7 +11,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.files import open_url
-from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, kept_features, prepare, prepared_folder, quiet
+from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, kept_features, make_quietly, prepare, prepared_folder
 
 RETRIES = 1  # TFDS tries ten times and more, for minutes, where there is no network
 
@@ -26,22 +27,20 @@ def open_tfds(spec, data_dir=None, *, offline=False, say=print):
         UsageError: unknown name or configuration, no images in it, not prepared and offline, no network.
     """
     name = f"tfds:{spec}"
-    builder = _builder(spec, prepared_folder(data_dir))
+    make = functools.partial(tfds.builder, spec, data_dir=prepared_folder(data_dir), file_format=FILE_FORMAT)
+    builder, prepared = _make(make, spec)
     kept_features(builder.info.features, name)  # refuse before gigabytes are fetched
-    with quiet():
-        prepared = builder.is_prepared()
     if not prepared:
         _announce(builder, name, offline, say)
-        _fetch_and_prepare(builder, name)
+        builder = _fetch_and_prepare(make, builder, name)
     return PreparedSource(builder, name)
 
 
-def _builder(spec, folder):
-    """Builder of a set; a mistake in its name becomes one line."""
+def _make(make, spec):
+    """Returns (builder, whether prepared); a mistake in the set's name becomes one line."""
     name = spec.partition("/")[0].partition(":")[0]
     try:
-        with quiet():
-            return tfds.builder(spec, data_dir=folder, file_format=FILE_FORMAT)
+        return make_quietly(make)
     except tfds.core.registered.DatasetNotFoundError:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=3)
         hint = f"did you mean {' or '.join('tfds:' + c for c in close)}?" if close else "see tensorflow.org/datasets"
@@ -88,11 +87,11 @@ def _announce(builder, name, offline, say):
         open_url(first, remedy).close()
 
 
-def _fetch_and_prepare(builder, name):
+def _fetch_and_prepare(make, builder, name):
     """Lets TFDS fetch and prepare; what the user can mend becomes one line."""
     patience, downloader.MAX_RETRIES = downloader.MAX_RETRIES, RETRIES
     try:
-        prepare(builder)
+        return prepare(make)
     except (requests.RequestException, tfds.download.DownloadError) as error:
         raise UsageError(f"cannot fetch {name}: {_one_line(error)}; try again later") from error
     except NonMatchingChecksumError as error:

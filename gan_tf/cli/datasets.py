@@ -52,8 +52,9 @@ def resolve(dataset, *, resolution, offline=False, data_dir=None, say=print):
         from gan_tf_datasets.catalogue import open_few_shot
 
         return open_few_shot(dataset, data_dir, offline=offline, say=say)
-    path = Path(dataset).expanduser()
-    if not path.exists():
+    if not dataset:
+        raise UsageError(f"--dataset is missing; {_known()}")
+    if not Path(dataset).expanduser().exists():
         raise UsageError(f"--dataset {dataset}: {_advice(dataset)}")
     from gan_tf.data.sources import open_source
 
@@ -65,4 +66,8 @@ def _advice(dataset):
     close = difflib.get_close_matches(dataset.lower().replace("-", "_"), known_names(), n=3, cutoff=0.5)
     if close:
         return f"no such file or folder, and no set of that name; did you mean {' or '.join(close)}?"
-    return f"no such file or folder, and no set of that name; known sets: {', '.join(known_names())}, tfds:<name>"
+    return f"no such file or folder, and no set of that name; {_known()}"
+
+
+def _known():
+    return f"known sets: {', '.join(known_names())}, tfds:<name>, or the path of a folder, .zip or .npz"

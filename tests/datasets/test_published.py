@@ -1,0 +1,114 @@
+"""`--dataset tfds:...`, with a small set of our own in the place of a published one."""
+
+import concurrent.futures
+import time
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from gan_tf.cli.datasets import resolve
+from gan_tf.errors import UsageError
+from gan_tf_datasets import published
+
+COUNT = 12
+
+
+class TinyLabels(tfds.core.GeneratorBasedBuilder):
+    """Twelve pictures of two classes, with a feature that does not matter; test split first."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 1)),
+            "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+            "boxes": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples(1), "train": self._generate_examples(COUNT)}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            yield i, {"image": np.full((8, 8, 1), i, np.uint8), "label": i % 2, "boxes": np.zeros(2, np.float32)}
+
+
+class TinyFloats(tfds.core.GeneratorBasedBuilder):
+    """A set without pictures."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": tfds.features.Tensor(shape=(8, 8), dtype=np.float32)}
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        raise AssertionError("must be refused before it is prepared")
+
+    def _generate_examples(self):
+        raise AssertionError("must be refused before it is prepared")
+
+
+def open_set(name, folder, **options):
+    return resolve(name, resolution=64, data_dir=folder, say=options.pop("say", lambda line: None), **options)
+
+
+def test_train_split_with_labels(tmp_path):
+    source = open_set("tfds:tiny_labels", tmp_path)
+    assert len(source) == COUNT and source.names[3] == "train-3"
+    assert source.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(source.labels, np.arange(COUNT) % 2)
+    assert source.labels.dtype == np.int32
+    assert open_set("tfds:tiny_labels", tmp_path, offline=True).fingerprint == source.fingerprint
+
+
+def test_read_from_several_threads(tmp_path):
+    source = open_set("tfds:tiny_labels", tmp_path)
+    expected = [source.read(i) for i in range(COUNT)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(source.read, list(range(COUNT)) * 20)) == expected * 20
+
+
+def test_set_without_pictures(tmp_path):
+    with pytest.raises(UsageError, match="tiny_floats: no feature 'image' with 8- or 16-bit pictures, only image"):
+        open_set("tfds:tiny_floats", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("tfds:mnistt", "did you mean tfds:mnist"),
+        ("tfds:qqqqqqqq", "has no set qqqqqqqq"),
+        ("tfds:mnist/zebra", "configurations of mnist: none"),
+        ("tfds:cifar10_corrupted/zebra", "configurations of cifar10_corrupted: .*frost_1"),
+        ("tfds:mnist:9.9.9", "write tfds:<name>"),
+        ("tfds:../mnist", "write tfds:<name>"),
+        ("tfds:", "write tfds:<name>"),
+    ],
+)
+def test_mistakes_in_names_are_one_line(tmp_path, name, expected):
+    with pytest.raises(UsageError, match=expected) as caught:
+        open_set(name, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_offline_names_what_is_missing(tmp_path):
+    with pytest.raises(UsageError, match="--offline forbids fetching tfds:cifar10: download https.*into .*manual as"):
+        open_set("tfds:cifar10", tmp_path, offline=True)
+
+
+def test_no_network_is_found_out_within_ten_seconds(tmp_path, monkeypatch):
+    def refuse(url, remedy):
+        raise UsageError(f"cannot fetch {url}: {remedy}")
+
+    monkeypatch.setattr(published, "open_url", refuse)
+    said = []
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="cannot fetch https://.*mnist.*gz: prepare tfds:mnist where"):
+        open_set("tfds:mnist", tmp_path, say=said.append)
+    assert time.monotonic() - start < 10
+    assert "fetching tfds:mnist" in said[0] and "11.6 MB" in said[0] and str(tmp_path) in said[0]
