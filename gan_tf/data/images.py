@@ -23,6 +23,7 @@ WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 # MAX_PIXELS replaces Pillow's own, lower bound, above which it only warns.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+Image.init()  # loads every format: `open(formats=...)` fails with a KeyError on one that is not yet loaded
 
 
 class UnreadableImage(Exception):
