@@ -1,0 +1,30 @@
+"""The builders under TFDS's own test case: metadata files, features, splits, and the data read back."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
+from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
+from tests.datasets.archives import write_zip
+
+
+class DemoTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = DemoBuilder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["64"]
+    SPLITS = {"train": 600}
+    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it
+
+
+class FewShotTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = FewShotBuilder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["panda"]
+    SPLITS = {"train": 100}
+    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it: the zip lies in our own cache
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        write_zip(Path(os.environ["GAN_TF_CACHE"]) / "downloads" / "100-shot-panda.zip", 100)
