@@ -1,0 +1,75 @@
+"""Sliced Wasserstein distance against official numbers.
+
+Pyramids, descriptors and distances from the recorded draws, then the whole official procedure with its own generator.
+"""
+
+import json
+
+import numpy as np
+
+from gan_tf.metrics import swd
+from tests.parity.report import forward
+
+BOUND = 1e-5
+SETS = ("real", "fake")
+OFFICIAL_PATCHES = 128  # per image
+OFFICIAL_DIRECTIONS = (4, 128)  # repeats, directions each
+
+
+def quantities(arrays):
+    """Yields a Quantity for each array of a swd reference file that belongs to the distance (NCHW)."""
+    yield from _from_recorded_draws(arrays)
+    seed = json.loads(str(arrays["meta_json"]))["seed"]
+    real, fake = (arrays[f"images_{name}"] for name in SETS)
+    yield forward("official_api_x1e3", _official(real, fake, seed + 1), arrays["official_api_x1e3"], BOUND)
+    floor = arrays["official_api_same_images_x1e3"]
+    yield forward("official_api_same_images_x1e3", _official(real, real, seed + 2), floor, BOUND)
+
+
+def _from_recorded_draws(arrays):
+    pyramids = {name: swd.laplacian_pyramid(arrays[f"images_{name}"].astype(np.float32)) for name in SETS}
+    for index in range(len(pyramids["real"])):
+        descriptors = {}
+        for name in SETS:
+            level = pyramids[name][index]
+            want = arrays[f"pyramid/{name}/{index}"]
+            yield forward(f"pyramid/{name}/{index}", level[: len(want)], want, BOUND)
+            rows, columns = (arrays[f"draw/{name}/{index}/{axis}"].reshape(len(level), -1) for axis in "yx")
+            descriptors[name] = swd.normalise(swd.patches_at(level, rows, columns), level.shape[1])
+            want = arrays[f"descriptor/{name}/{index}"]
+            yield forward(f"descriptor/{name}/{index}", descriptors[name][: len(want)], want, BOUND)
+        directions = np.concatenate([swd.unit_directions(normal) for normal in arrays[f"dirs/{index}"]], axis=1)
+        got = swd.distance(*(swd.sorted_projections(descriptors[name], directions) for name in SETS))
+        yield forward(f"swd/{index}", got, arrays[f"swd/{index}"], BOUND)
+
+
+def _official(real, fake, seed):
+    """Distance of each level and their mean, as a script calls the official interface: reals, then fakes.
+
+    The official code measures the distance of the reals from themselves as well; it uses up draws, so we draw them too.
+    """
+    random = np.random.RandomState(seed)
+    described_reals = _describe(real, random)
+    _distances(described_reals, described_reals, random)
+    distances = _distances(described_reals, _describe(fake, random), random)
+    return [*distances, np.mean(distances)]
+
+
+def _describe(images, random):
+    descriptors = []
+    for level in swd.laplacian_pyramid(images.astype(np.float32)):
+        centres = len(level), OFFICIAL_PATCHES
+        columns = random.randint(swd.MARGIN, level.shape[3] - swd.MARGIN, size=centres)
+        rows = random.randint(swd.MARGIN, level.shape[2] - swd.MARGIN, size=centres)
+        descriptors.append(swd.normalise(swd.patches_at(level, rows, columns), level.shape[1]))
+    return descriptors
+
+
+def _distances(real, fake, random):
+    repeats, count = OFFICIAL_DIRECTIONS
+    distances = []
+    for pair in zip(real, fake, strict=True):
+        normal = [random.randn(pair[0].shape[1], count) for _ in range(repeats)]
+        directions = swd.unit_directions(np.concatenate(normal, axis=1))
+        distances.append(swd.distance(*(swd.sorted_projections(side, directions) for side in pair)))
+    return distances
