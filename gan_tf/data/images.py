@@ -18,12 +18,11 @@ from gan_tf.errors import UsageError
 FITS = ("crop", "pad", "stretch")
 MAX_PIXELS = 100_000_000  # per picture; a small file can claim more than any memory holds
 MAX_FILE_BYTES = 1 << 30  # per encoded file
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # MPO: what many phones and cameras write as .jpg
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones write as .jpg
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 # MAX_PIXELS replaces Pillow's own, lower bound, above which it only warns.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-Image.init()  # loads every format: `open(formats=...)` fails with a KeyError on one that is not yet loaded
 
 
 class UnreadableImage(Exception):
