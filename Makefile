@@ -2,7 +2,9 @@
 # Settings: EXTRA=cpu|cuda (found by nvidia-smi), WORKERS=processes for the tests (2).
 
 PY := .venv/bin/python
-EXTRA ?= $(shell if nvidia-smi >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
+ifndef EXTRA
+EXTRA := $(shell if nvidia-smi >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
+endif
 WORKERS ?= 2
 STAMP := .venv/installed-$(EXTRA)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
