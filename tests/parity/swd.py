@@ -19,11 +19,7 @@ OFFICIAL_DIRECTIONS = (4, 128)  # repeats, directions each
 def quantities(arrays):
     """Yields a Quantity for each array of a swd reference file that belongs to the distance (NCHW)."""
     yield from _from_recorded_draws(arrays)
-    seed = json.loads(str(arrays["meta_json"]))["seed"]
-    real, fake = (arrays[f"images_{name}"] for name in SETS)
-    yield forward("official_api_x1e3", _official(real, fake, seed + 1), arrays["official_api_x1e3"], BOUND)
-    floor = arrays["official_api_same_images_x1e3"]
-    yield forward("official_api_same_images_x1e3", _official(real, real, seed + 2), floor, BOUND)
+    yield from _from_official_generator(arrays, json.loads(str(arrays["meta_json"]))["seed"])
 
 
 def _from_recorded_draws(arrays):
@@ -43,16 +39,17 @@ def _from_recorded_draws(arrays):
         yield forward(f"swd/{index}", got, arrays[f"swd/{index}"], BOUND)
 
 
-def _official(real, fake, seed):
-    """Distance of each level and their mean, as a script calls the official interface: reals, then fakes.
-
-    The official code measures the distance of the reals from themselves as well; it uses up draws, so we draw them too.
-    """
-    random = np.random.RandomState(seed)
-    described_reals = _describe(real, random)
-    _distances(described_reals, described_reals, random)
-    distances = _distances(described_reals, _describe(fake, random), random)
-    return [*distances, np.mean(distances)]
+def _from_official_generator(arrays, seed):
+    """As a script calls the official interface: the reals once, then the fakes, then the reals again as fakes."""
+    random = np.random.RandomState(seed + 1)
+    reals = _describe(arrays["images_real"], random)
+    _distances(reals, reals, random)  # the official code measures the reals as well; that uses up draws
+    for key, name, generator in (
+        ("official_api_x1e3", "fake", random),
+        ("official_api_same_images_x1e3", "real", np.random.RandomState(seed + 2)),
+    ):
+        distances = _distances(reals, _describe(arrays[f"images_{name}"], generator), generator)
+        yield forward(key, [*distances, np.mean(distances)], arrays[key], BOUND)
 
 
 def _describe(images, random):
