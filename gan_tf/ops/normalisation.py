@@ -31,8 +31,8 @@ def synchronised_batch_norm(x, gamma, beta, shift):
     E[x^2] - E[x]^2.
     """
     replica = tf.distribute.get_replica_context()
-    centred = tf.cast(x, tf.float32) - shift
-    count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
+    centred = tf.cast(x, shift.dtype) - shift
+    count = tf.cast(tf.size(x) / x.shape[-1], shift.dtype)
     sums = tf.stack([tf.reduce_sum(centred, (0, 1, 2)), tf.reduce_sum(centred**2, (0, 1, 2))])
     if replica.num_replicas_in_sync > 1:
         sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
@@ -48,7 +48,7 @@ def running_batch_norm(x, gamma, beta, mean, variance):
     """Normalises with given statistics: x [N, H, W, C] -> the same shape and type."""
     scale = gamma * tf.math.rsqrt(variance + EPSILON)
     shift = beta - mean * scale
-    return tf.cast(tf.cast(x, tf.float32) * scale + shift, x.dtype)
+    return tf.cast(tf.cast(x, scale.dtype) * scale + shift, x.dtype)
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -76,7 +76,7 @@ class BatchNorm(keras.layers.Layer):
         gamma, beta = self.gamma.value, self.beta.value
         if not training:
             return running_batch_norm(x, gamma, beta, self.moving_mean.value, self.moving_variance.value)
-        if forms().fused_batch_norm and _replicas() == 1:
+        if forms().fused_batch_norm and _replicas() == 1 and x.dtype != tf.float64:  # the kernel has no float64
             y, mean, variance = fused_batch_norm(x, gamma, beta)
         else:
             y, mean, variance = synchronised_batch_norm(x, gamma, beta, tf.identity(self.moving_mean.value))

@@ -1,6 +1,10 @@
 """FastGAN against the official networks: one training step and evaluation, from a reference file.
 
 Width, latent size and resolution are read from the shapes in the file.
+
+The forward pass is judged in float32 with the fast forms that training uses, and everything in float64. Float64,
+because a first Adam step is about the sign of each gradient: rounding alone decides it for entries near zero, leaky
+ReLUs then flip, and what follows the step would measure luck (in float32, up to 3e-3 in the gradients after it).
 """
 
 import keras
@@ -14,42 +18,75 @@ from gan_tf.convert.fastgan import (
     state_dict,
     to_official,
 )
+from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import nearest_resize
-from tests.parity.report import forward, gradient
+from tests.parity.report import Quantity, forward, gradient, relative_l2
+from tests.parity.unrecorded_noise import fit_noise, set_strengths
 
 FORWARD = 1e-4
 GRADIENT = 1e-3
 UPDATE = 1e-2
+NOISE_SPREAD = 5e-2  # accepted distance of the recovered noise's standard deviation from 1
 QUADRANT = 2  # bottom left, the one of the reference
-NOISE_STRENGTHS = (".2.weight", ".6.weight")  # of [1]: their gradient is the official run's unrecorded noise
+LEARNING_RATE, BETA_1, BETA_2 = 2e-4, 0.5, 0.999
+EPSILON = 1e-8 * (1 - BETA_2) ** 0.5  # PyTorch adds 1e-8 after the bias correction, Keras before: equal in step 1
+NOISE_STRENGTHS = (".2.weight", ".6.weight")  # of [1]: their gradient depends on noise that is not recorded
 
 
 def quantities(arrays):
-    """Yields every comparison, in the order of the reference step."""
-    g, d = load(arrays)
+    """Yields every comparison."""
+    g, d = load(arrays, "float32")
+    _, outputs = judge(d, to_nhwc(arrays["real"]), g(tf.constant(arrays["z"]), training=True))
+    yield from compare("train/", outputs, arrays, "float32 ")
+
+    g, d = load(arrays, "float64")
     before = {"g": state_dict(g), "d": state_dict(d)}
     outputs, gradients = step(g, d, tf.constant(arrays["z"]), to_nhwc(arrays["real"]))
     yield from compare("train/", outputs, arrays)
     for player in "dg":
         for name, want in arrays.group(f"train/grad_{player}/").items():
-            if not depends_on_noise(name, want):
+            if not is_strength(name, want):
                 yield gradient(f"train/grad_{player}/{name}", gradients[player][name], want, GRADIENT)
     for player, network in (("g", g), ("d", d)):
         yield from compare_state(player, before[player], state_dict(network), arrays)
-    yield from compare("eval/", evaluate(g, d, arrays), arrays)
+    yield from compare_evaluation(g, d, arrays)
 
 
-def load(arrays):
+def load(arrays, dtype):
     """-> (generator, discriminator) that hold the state of the file before the step."""
     g_arrays, d_arrays = arrays.group("g/"), arrays.group("d/")
-    g = Generator(**generator_arguments(g_arrays))
-    d = Discriminator(**discriminator_arguments(d_arrays))
+    if not (g_arrays and d_arrays):
+        raise UsageError(f"{arrays.path} holds no FastGAN state dicts (g/..., d/...): give a FastGAN reference file")
+    g = Generator(**generator_arguments(g_arrays), dtype=dtype)
+    d = Discriminator(**discriminator_arguments(d_arrays), dtype=dtype)
     for network, state in ((g, g_arrays), (d, d_arrays)):
         network.build()
         load_state_dict(network, state)
     return g, d
+
+
+def judge(d, real, fakes):
+    """D on real images with reconstruction, then on fakes.
+
+    Returns:
+        (loss of D, {name: array in the official layout} with the fakes among them).
+    """
+    part = tf.constant(QUADRANT)
+    small = nearest_resize(real, d.small_resolution)
+    logits_real, rebuilt = d.logits_and_reconstructions((real, small), part, training=True)
+    targets = reconstruction_targets(real, part, d.small_resolution)
+    loss_rec = sum(tf.reduce_mean(tf.abs(rebuilt[name] - targets[name])) for name in rebuilt)
+    loss_real = tf.reduce_mean(tf.nn.relu(1 - logits_real))
+    fakes = tuple(map(tf.stop_gradient, fakes))
+    logits_fake = d(fakes, training=True)
+    loss_fake = tf.reduce_mean(tf.nn.relu(1 + logits_fake))
+    outputs = {"fake_big": to_nchw(fakes[0]), "fake_128": to_nchw(fakes[1])}
+    outputs |= {f"rec_{name}": to_nchw(images) for name, images in rebuilt.items()}
+    outputs |= {"pred_real": flat(logits_real), "pred_fake": flat(logits_fake)}
+    losses = {"loss_real": loss_real, "loss_rec": loss_rec, "loss_fake": loss_fake}
+    return loss_real + loss_rec + loss_fake, outputs | {name: loss.numpy() for name, loss in losses.items()}
 
 
 def step(g, d, z, real):
@@ -58,52 +95,31 @@ def step(g, d, z, real):
     Returns:
         ({name: array}, {"d" or "g": {official name: gradient}}), in the official layout.
     """
-    g_adam, d_adam = (keras.optimizers.Adam(2e-4, 0.5, 0.999, epsilon=1e-8) for _ in range(2))
     with tf.GradientTape() as g_tape:
         fakes = g(z, training=True)
         with g_tape.stop_recording():
-            outputs, d_gradients = discriminator_step(d, d_adam, real, fakes)
+            with tf.GradientTape() as d_tape:
+                d_loss, outputs = judge(d, real, fakes)
+            d_gradients = descend(d, d_tape, d_loss)
         logits = d(fakes, training=True)
-        loss = -tf.reduce_mean(logits)
-    g_gradients = gradients_of(g_tape, loss, g)
-    descend(g_adam, g, g_gradients)
-    outputs |= {"fake_big": to_nchw(fakes[0]), "fake_128": to_nchw(fakes[1])}
-    outputs |= {"pred_g": flat(logits), "loss_g": loss.numpy()}
+        g_loss = -tf.reduce_mean(logits)
+    g_gradients = descend(g, g_tape, g_loss)
+    outputs |= {"pred_g": flat(logits), "loss_g": g_loss.numpy()}
     return outputs, {"d": to_official(d, d_gradients), "g": to_official(g, g_gradients)}
 
 
-def discriminator_step(d, adam, real, fakes):
-    """Real images with reconstruction, then fakes; the two gradients add up to one Adam step."""
-    part = tf.constant(QUADRANT)
-    with tf.GradientTape() as tape:
-        small = nearest_resize(real, d.small_resolution)
-        logits_real, rebuilt = d.logits_and_reconstructions((real, small), part, training=True)
-        targets = reconstruction_targets(real, part, d.small_resolution)
-        loss_rec = sum(tf.reduce_mean(tf.abs(rebuilt[name] - targets[name])) for name in rebuilt)
-        loss_real = tf.reduce_mean(tf.nn.relu(1 - logits_real))
-        logits_fake = d(tuple(map(tf.stop_gradient, fakes)), training=True)
-        loss_fake = tf.reduce_mean(tf.nn.relu(1 + logits_fake))
-        loss = loss_real + loss_rec + loss_fake
-    gradients = gradients_of(tape, loss, d)
-    descend(adam, d, gradients)
-    outputs = {f"rec_{name}": to_nchw(images) for name, images in rebuilt.items()}
-    outputs |= {"pred_real": flat(logits_real), "pred_fake": flat(logits_fake)}
-    losses = {"loss_real": loss_real.numpy(), "loss_rec": loss_rec.numpy(), "loss_fake": loss_fake.numpy()}
-    return outputs | losses, gradients
+def descend(network, tape, loss):
+    """Takes the first Adam step; returns {our name: gradient}."""
+    variables = {name: v for name, v in named_variables(network).items() if v.trainable}
+    found = tape.gradient(loss, [v.value for v in variables.values()], unconnected_gradients="zero")
+    keras.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON).apply(found, list(variables.values()))
+    return {name: value.numpy() for name, value in zip(variables, found, strict=True)}
 
 
-def evaluate(g, d, arrays):
-    """Outputs with running statistics and stored spectral vectors."""
-    real = to_nhwc(arrays["real"])
-    big, small = g(tf.constant(arrays["z"]), training=False)
-    logits = d((real, nearest_resize(real, d.small_resolution)), training=False)
-    return {"fake_big": to_nchw(big), "fake_128": to_nchw(small), "pred_real": flat(logits)}
-
-
-def compare(prefix, outputs, arrays):
-    """Compares every output; one that the file lacks is an error of the file."""
+def compare(prefix, outputs, arrays, label=""):
+    """Compares every output with the array of the same name."""
     for name, got in outputs.items():
-        yield forward(prefix + name, got, arrays[prefix + name], FORWARD)
+        yield forward(f"{label}{prefix}{name}", got, arrays[prefix + name], FORWARD)
 
 
 def compare_state(player, before, after, arrays):
@@ -112,24 +128,28 @@ def compare_state(player, before, after, arrays):
         label = f"after/{player}/{name}"
         if name.endswith(("weight_u", "weight_v", "running_mean", "running_var")):
             yield forward(label, after[name], want, FORWARD)
-        elif not (name.endswith("num_batches_tracked") or depends_on_noise(name, want)):
+        elif not (name.endswith("num_batches_tracked") or is_strength(name, want)):
             yield gradient(label, after[name] - before[name], want - before[name], UPDATE)
 
 
-def depends_on_noise(name, array):
+def compare_evaluation(g, d, arrays):
+    """Running statistics and stored spectral vectors; the generator's images up to noise that was not recorded."""
+    real, z = to_nhwc(arrays["real"]), tf.constant(arrays["z"])
+    logits = d((real, nearest_resize(real, d.small_resolution)), training=False)
+    yield from compare("eval/", {"pred_real": flat(logits)}, arrays)
+    wanted = to_nhwc(arrays["eval/fake_big"]), to_nhwc(arrays["eval/fake_128"])
+    images = g(z, training=False)
+    if any(relative_l2(got, want) > FORWARD for got, want in zip(images, wanted, strict=True)):
+        set_strengths(g, LEARNING_RATE)
+        noise = fit_noise(g, z, wanted)
+        images = g(z, noise=noise, training=False)
+        spread = np.sqrt(np.mean(np.concatenate([np.ravel(map_) for map_ in noise]) ** 2))
+        yield Quantity("eval/recovered noise, distance of its spread from 1", abs(spread - 1), NOISE_SPREAD)
+    yield from compare("eval/", {"fake_big": to_nchw(images[0]), "fake_128": to_nchw(images[1])}, arrays)
+
+
+def is_strength(name, array):
     return array.shape == (1,) and name.startswith("feat_") and name.endswith(NOISE_STRENGTHS)
-
-
-def gradients_of(tape, loss, network):
-    """{our name: gradient as array} of every trainable variable."""
-    variables = {name: v for name, v in named_variables(network).items() if v.trainable}
-    found = tape.gradient(loss, [v.value for v in variables.values()], unconnected_gradients="zero")
-    return {name: np.asarray(value) for name, value in zip(variables, found, strict=True)}
-
-
-def descend(adam, network, gradients):
-    variables = named_variables(network)
-    adam.apply([tf.constant(value) for value in gradients.values()], [variables[name] for name in gradients])
 
 
 def flat(logits):

@@ -1,0 +1,64 @@
+"""The parity command on the reference files, where GAN_TF_REFERENCE names their folder."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from tests.parity.__main__ import main
+from tests.parity.fastgan import compare
+from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, show
+
+FILES = {"fastgan": "fastgan_a.npz"}
+
+
+def reference(family):
+    """Path of the family's file; skips, or fails under CI, where the folder is absent."""
+    folder = os.environ.get("GAN_TF_REFERENCE", "")
+    path = pathlib.Path(folder, FILES[family])
+    if not (folder and path.is_file()):
+        reason = f"GAN_TF_REFERENCE names no folder with {FILES[family]}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return str(path)
+
+
+@pytest.mark.parametrize("family", FILES)
+def test_reference_file_is_reproduced(family):
+    assert main([family, reference(family)]) == 0
+
+
+def test_an_output_over_its_bound_fails(capsys):
+    stored = Arrays("stored.npz", {"train/loss": np.float32(1.0)})
+    assert show(compare("train/", {"loss": np.float32(1.00005)}, stored)) == 0
+    assert show(compare("train/", {"loss": np.float32(1.0002)}, stored)) == 1
+    assert "OVER THE BOUND" in capsys.readouterr().out
+
+
+def test_nothing_compared_and_not_a_number_fail():
+    assert show([]) == 1
+    assert show([Quantity("loss", float("nan"), 1e-4)]) == 1
+
+
+def test_relative_errors():
+    assert relative_l2([3.0, 4.0], [0.0, 5.0]) == pytest.approx(10**0.5 / 5)
+    assert relative_max([1.0, -4.0], [1.0, -5.0]) == pytest.approx(0.2)
+    assert relative_l2([0.0], [0.0]) == 0
+    assert relative_l2([1.0], [0.0]) == np.inf
+    assert relative_max([1.0], [[1.0]]) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [([], "usage"), (["pixelcnn", "x.npz"], "unknown family 'pixelcnn'"), (["fastgan", "/absent.npz"], "/absent.npz")],
+)
+def test_wrong_usage_is_one_line_and_exit_2(arguments, said, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_a_file_of_another_family_is_named(tmp_path, capsys):
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    assert main(["fastgan", str(tmp_path / "other.npz")]) == 2
+    assert "other.npz" in capsys.readouterr().err
