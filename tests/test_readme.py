@@ -1,0 +1,67 @@
+"""README.md says what the program says: commands, flags, defaults, data sets."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from gan_tf.cli.datasets import known_names
+from gan_tf.cli.main import COMMANDS, main
+from gan_tf.config import TrainConfig, flag
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+# Flags of other programs that README mentions.
+OF_OTHERS = {"--logdir", "--model", "--json"}
+
+
+def section(title):
+    """The text between one heading and the next of the same or a higher level."""
+    level = re.search(rf"^(#+) {re.escape(title)}$", README, re.M)[1]
+    return re.split(rf"^#{{1,{len(level)}}} ", README.partition(f"\n{level} {title}\n")[2], flags=re.M)[0]
+
+
+def help_of(command):
+    """What `gan-tf COMMAND --help` prints."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def known_flags():
+    return {found for command in COMMANDS for found in re.findall(r"--[a-z][\w-]*", help_of(command))}
+
+
+def test_every_command_is_listed():
+    assert set(re.findall(r"^\| `gan-tf ([\w-]+)", section("Commands"), re.M)) == set(COMMANDS)
+
+
+def test_every_flag_exists(known_flags):
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) - OF_OTHERS
+    assert mentioned <= known_flags | {"--preset", "--help"}
+
+
+def test_defaults_in_the_settings_table_are_the_programs():
+    rows = re.findall(r"^\| `(--[\w-]+)` \| ([^|]+) \|", section("Settings of `train` that matter"), re.M)
+    shown = {True: "on", None: "off"}
+    defaults = {flag(name): value for name, value in vars(TrainConfig()).items()}
+    assert rows
+    for name, text in rows:
+        value = defaults[name]
+        wanted = (
+            shown.get(value) if value is None or value is True else f"{value:g}" if isinstance(value, float) else value
+        )
+        assert text.strip(" `") == str(wanted), name
+
+
+def test_every_known_data_set_is_named():
+    assert {name for name in known_names() if f"`{name}`" not in section("Data")} == set()
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
