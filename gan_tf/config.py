@@ -1,4 +1,4 @@
-"""Every setting of a training run: one frozen dataclass, a table of presets, JSON in and out.
+"""Every setting of a training run: one frozen dataclass, a table of presets.
 
 A field belongs to one of three groups. *Identity* fields make the run what it is and may not change when it is
 continued. *Run* fields may change: a longer training, another machine, the advice after an out-of-memory error.
@@ -7,7 +7,6 @@ continued. *Run* fields may change: a longer training, another machine, the advi
 
 import dataclasses
 import difflib
-import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -38,7 +37,8 @@ class TrainConfig:
     """Settings of `train`. Each is a flag of the same name; a misspelt flag is refused."""
 
     # What is trained, and on what.
-    dataset: str = identity("")  # a known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz
+    # (The data is recognised by its fingerprint, so that its path may change.)
+    dataset: str = changeable("")  # a known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz
     model: Literal["fastgan"] = identity("fastgan")  # the family of networks
     resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024
     ngf: int = identity(64)  # width of the generator
@@ -164,29 +164,24 @@ def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tu
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def to_json(config: TrainConfig) -> str:
-    """The stored fields as JSON text."""
-    stored = {name: getattr(config, name) for name in field_names("identity") + field_names("run")}
-    return json.dumps(stored, indent=2) + "\n"
+def stored_settings(config: TrainConfig) -> dict:
+    """The identity and run fields, ready for JSON."""
+    return {name: getattr(config, name) for name in field_names("identity") + field_names("run")}
 
 
-def from_json(text: str, where: str) -> TrainConfig:
-    """Reads `to_json`'s text back.
+def from_settings(settings: dict, where: str) -> TrainConfig:
+    """Reads `stored_settings` back.
 
     Raises:
-        UsageError: the text is no JSON, or names a setting that this version does not know.
+        UsageError: a setting that this version does not know, named with the nearest known one.
     """
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{where} is damaged ({error}); restore it or start another run with --run NAME") from error
     known = field_names("identity") + field_names("run")
-    for name in values:
+    for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise UsageError(f"{where} has the unknown setting {name!r}{hint}; it was written by another version")
-    return TrainConfig(**values)
+    return TrainConfig(**settings)
 
 
 def _require(holds, config, name, remedy):

@@ -1,0 +1,46 @@
+"""Starts TensorFlow without its chatter."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+def start_tensorflow(verbose=False):
+    """Imports TensorFlow and sets up the devices: GPU memory grows as needed, and start-up noise is swallowed.
+
+    TensorFlow's C++ part writes to file descriptor 2 before any log level applies, so the descriptor itself is turned
+    away until the devices are up. If that fails, what was written is shown.
+    """
+    if verbose:
+        _start()
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _stderr_kept():
+        _start()
+
+
+def _start():
+    import tensorflow as tf
+
+    from gan_tf.training.devices import let_gpu_memory_grow
+
+    let_gpu_memory_grow()
+    tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _stderr_kept():
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)

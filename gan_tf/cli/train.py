@@ -1,0 +1,132 @@
+"""`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
+
+import difflib
+import os
+
+from gan_tf.cli import arguments
+from gan_tf.cli.datasets import known_names, resolve
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config import PRESETS, TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.run import Run
+
+INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
+
+
+def main(argv) -> int:
+    """Trains, or continues a run. Returns the exit code."""
+    config, preset = parse_arguments(argv)
+    start_tensorflow(config.verbose)
+    return train(config, preset)
+
+
+def parse_arguments(argv):
+    """Returns (TrainConfig, name of the preset): `--preset` is taken out first, since it sets the other defaults.
+
+    Raises:
+        UsageError: an unknown flag, preset or value, or no data set.
+    """
+    preset, rest = take_option(argv, "--preset", "fastgan-256")
+    if preset not in PRESETS:
+        near = difflib.get_close_matches(preset, PRESETS, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"--preset {preset!r} is unknown; choose from {', '.join(PRESETS)}{hint}")
+    config = arguments.parse(
+        TrainConfig,
+        rest,
+        prog="gan-tf train",
+        description=f"Train a generator, or continue a run. --preset NAME sets the defaults: {', '.join(PRESETS)}.",
+        default=PRESETS[preset],
+    )
+    if not config.dataset:
+        raise UsageError(f"--dataset is missing; give a folder, a .zip, or one of {', '.join(known_names())}")
+    return config, preset
+
+
+def take_option(argv, name, default):
+    """Takes `name VALUE` or `name=VALUE` out of a list of arguments: (value, the other arguments)."""
+    value, rest, words = default, [], iter(argv)
+    for word in words:
+        if word == name:
+            value = next(words, None)
+            if value is None:
+                raise UsageError(f"{name} needs a value")
+        elif word.startswith(name + "="):
+            value = word.split("=", 1)[1]
+        else:
+            rest.append(word)
+    return value, rest
+
+
+def train(config, preset) -> int:
+    """The whole of training, once the settings are known. Returns the exit code."""
+    import tensorflow as tf
+
+    from gan_tf.data.prepare import prepare
+    from gan_tf.training import loop, setup
+    from gan_tf.training.monitor import Diverged, Interrupted
+
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    run = Run(config.run_folder)
+    print(f"run: {run.folder} (preset {preset})", flush=True)
+    source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
+    images = prepare(
+        source,
+        resolution=config.resolution,
+        fit=config.fit,
+        background=config.background,
+        limit=config.limit,
+        memory_gb=config.memory_gb,
+    )
+    print(images.report.text(), flush=True)
+    data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
+    try:
+        job = setup.build_job(config, images, run)
+        print(setup.schedule_text(job), flush=True)
+        if config.dry_run:
+            return setup.dry_run(job)
+        setup.continue_or_begin(job, data)
+        if config.micro_batch == "auto":
+            job = setup.find_micro_batch(job)
+        loop.train(job)
+    except Interrupted as stop:
+        print(f"{stop}: saved; the same command continues the run", flush=True)
+        return INTERRUPTED
+    except Diverged as accident:
+        raise UsageError(str(accident)) from accident
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise UsageError(out_of_memory(config)) from error
+    finally:
+        run.close()
+    print(farewell(run), flush=True)
+    return 0
+
+
+def out_of_memory(config):
+    """What to do when a step does not fit."""
+    smaller = max(1, (config.micro_batch if isinstance(config.micro_batch, int) else config.batch_size) // 2)
+    return (
+        f"out of memory at --resolution {config.resolution}, --batch-size {config.batch_size}: give --micro-batch "
+        f"{smaller} (or auto) to continue this run, --precision bfloat16, or start another with a smaller --batch-size"
+    )
+
+
+def farewell(run):
+    """The last words: score, grid, and what to do next."""
+    best = run.best_meta()
+    lines = []
+    if best:
+        lines.append(
+            f"best {best['metric']}: {best['score']:.2f} at {best['images_seen'] / 1000:.1f} kimg ({run.best})"
+        )
+    if grid := run.newest_grid():
+        lines.append(f"samples: {grid}")
+    folder = os.path.relpath(run.folder)
+    lines += [
+        "next:",
+        f"  gan-tf generate {folder} --seeds 0-63 --out pictures --grid",
+        f"  tensorboard --logdir {os.path.dirname(folder) or '.'}",
+        "  the same train command with a larger --total-kimg trains on",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,252 @@
+"""The run folder: the only file that knows its file names.
+
+    config.json       settings, and the fingerprint of the data
+    environment.json  versions and devices of the last start
+    stats.jsonl       one record a line: {"images_seen", "kind": "train" | "epoch" | "change" | "rollback", ...}
+    events.*          the same for TensorBoard
+    samples/          grids by image count
+    state/            checkpoints: everything needed to continue
+    best/             the averaged generator with the best score, its score and the protocol, in one file
+
+A file is replaced by writing a new one beside it and renaming, so that a kill at any moment leaves one of the two.
+"""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from gan_tf import config as configuration
+from gan_tf.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes in one folder are then not noticed
+    fcntl = None
+
+FORMAT = 1
+META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
+
+
+def write_atomically(path, data: bytes):
+    """Writes `data` so that a reader, or a kill, sees the old file or the new one, whole."""
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class Run:
+    """One run folder. Opening it does not create it; `create` does."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.state = self.folder / "state"
+        self.samples = self.folder / "samples"
+        self.best = self.folder / "best" / "generator.npz"
+        self.stats = self.folder / "stats.jsonl"
+        self._config = self.folder / "config.json"
+        self._environment = self.folder / "environment.json"
+        self._lock = None
+
+    # Settings
+
+    def exists(self) -> bool:
+        """True if a run was started here."""
+        return self._config.exists()
+
+    def create(self):
+        """Makes the folders and locks the run for this process.
+
+        Raises:
+            UsageError: another process trains here, or the folder cannot be written.
+        """
+        try:
+            for folder in (self.state, self.samples, self.best.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
+        except OSError as error:
+            raise UsageError(
+                f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
+            ) from error
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UsageError(
+                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                ) from error
+
+    def close(self):
+        """Gives the lock back."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def read_settings(self):
+        """Returns (TrainConfig, data dict with "fingerprint", "images", "class_names").
+
+        Raises:
+            UsageError: no run here, or its config.json is damaged.
+        """
+        try:
+            stored = json.loads(self._config.read_text())
+            settings, data = stored["settings"], stored["data"]
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
+            ) from error
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UsageError(f"{self._config} is damaged; restore it, or start another run with --run NAME") from error
+        return configuration.from_settings(settings, str(self._config)), data
+
+    def write_settings(self, config, data):
+        """Stores the settings and what identifies the data."""
+        stored = {"format": FORMAT, "settings": configuration.stored_settings(config), "data": data}
+        write_atomically(self._config, (json.dumps(stored, indent=2) + "\n").encode())
+
+    def write_environment(self, environment):
+        """Stores versions and devices of this start."""
+        write_atomically(self._environment, (json.dumps(environment, indent=2) + "\n").encode())
+
+    # Records
+
+    def log(self, images_seen: int, kind: str, values: dict):
+        """Appends one record to stats.jsonl."""
+        record = {"images_seen": images_seen, "kind": kind, **values}
+        with open(self.stats, "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict]:
+        """All whole records; a line that a kill or a full disk cut short is left out."""
+        found = []
+        for line in self.stats.read_text().splitlines() if self.stats.exists() else []:
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return found
+
+    def cut(self, images_seen: int):
+        """Forgets records, events and grids past `images_seen`: training will write them again."""
+        kept = [record for record in self.records() if record["images_seen"] <= images_seen]
+        write_atomically(self.stats, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        for path in self.samples.glob("*.png"):
+            if (seen := _images_of(path)) is not None and seen > images_seen:
+                path.unlink()
+
+    def grid_path(self, images_seen: int, kind: str = "samples") -> Path:
+        """Where the grid of one moment goes, such as samples/samples-000012000.png."""
+        return self.samples / f"{kind}-{images_seen:09d}.png"
+
+    def newest_grid(self) -> Path | None:
+        """The newest sample grid, or None."""
+        grids = sorted(self.samples.glob("samples-*.png"))
+        return grids[-1] if grids else None
+
+    # Checkpoints
+
+    def checkpoint_prefix(self, images_seen: int) -> Path:
+        """Prefix of one checkpoint's files."""
+        return self.state / f"ckpt-{images_seen:012d}"
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """(image count, prefix) of every checkpoint that has an index file, newest first."""
+        found = [(int(path.stem.split("-")[1]), path.with_suffix("")) for path in self.state.glob("ckpt-*.index")]
+        return sorted(found, reverse=True)
+
+    def remove_checkpoint(self, prefix: Path):
+        """Removes one checkpoint; its index goes first, so that half of one is never taken for whole."""
+        prefix.with_suffix(".index").unlink(missing_ok=True)
+        for path in self.state.glob(prefix.name + ".data-*"):
+            path.unlink()
+
+    def tidy_checkpoints(self, keep: int):
+        """Keeps the newest `keep` checkpoints and removes leftovers of interrupted writes."""
+        for _, prefix in self.checkpoints()[keep:]:
+            self.remove_checkpoint(prefix)
+        whole = {prefix.name for _, prefix in self.checkpoints()}
+        for path in self.state.glob("ckpt-*"):
+            if path.name.split(".")[0] not in whole:
+                path.unlink()
+
+    # Best weights
+
+    def best_meta(self) -> dict | None:
+        """What is stored beside the best weights: score, metric, protocol, images_seen; None if there are none."""
+        if not self.best.exists():
+            return None
+        return _read_npz(self.best)[1]
+
+    def best_weights(self):
+        """Returns ({attribute path: array}, meta) of the best averaged generator.
+
+        Raises:
+            UsageError: there is none yet, or the file is damaged.
+        """
+        if not self.best.exists():
+            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or use --which last")
+        return _read_npz(self.best)
+
+    def replace_best(self, weights: dict, meta: dict):
+        """Replaces the best weights, their score and protocol in one rename."""
+        partial = self.best.with_name("generator.partial.npz")
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.best)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _images_of(path):
+    digits = path.stem.split("-")[-1]
+    return int(digits) if digits.isdigit() else None
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            weights = {name: archive[name] for name in archive.files if name != META_KEY}
+            return weights, json.loads(str(archive[META_KEY]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zipfile.error) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); use --which last, or train until the next better score"
+        ) from error
+
+
+def describe_change(before, after) -> list[str]:
+    """One line for each run field that differs between two starts."""
+    pairs = configuration.changed(before, after, "run")
+    return [f"{configuration.flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
+
+
+def refuse_identity_change(before, after, folder):
+    """Raises UsageError if `after` would make another run out of the one in `folder`."""
+    pairs = configuration.changed(before, after, "identity")
+    if pairs:
+        name, (old, new) = next(iter(pairs.items()))
+        raise UsageError(
+            f"{configuration.flag(name)} is {new!r}, but the run {folder} was started with {old!r}; "
+            f"give {configuration.flag(name)} {old} to continue it, or --run NAME to start another"
+        )
+
+
+def refuse_data_change(before: dict, after: dict, folder):
+    """Raises UsageError if the images are not those that the run was started with."""
+    if before["fingerprint"] != after["fingerprint"]:
+        raise UsageError(
+            f"--dataset: its images changed since the run {folder} was started ({before['images']} images, fingerprint "
+            f"{before['fingerprint'][:12]}, now {after['images']}, {after['fingerprint'][:12]}); "
+            "restore them, or give --run NAME to start another run"
+        )

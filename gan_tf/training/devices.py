@@ -1,0 +1,79 @@
+"""What the machine offers: devices, a distribution strategy, a precision, and how much memory is in use."""
+
+import resource
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+
+KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+def let_gpu_memory_grow():
+    """Makes TensorFlow take GPU memory as it needs it and not all of it at once. Call before anything else."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def choose_strategy(name):
+    """Returns (tf.distribute.Strategy, reason) for `--strategy`.
+
+    auto takes all workers of TF_CONFIG if it is set, all GPUs if there are several, and one device else. `mirrored`
+    takes the logical CPUs where there is no GPU.
+
+    Raises:
+        UsageError: multi_worker without TF_CONFIG.
+    """
+    import os
+
+    gpus = tf.config.list_logical_devices("GPU")
+    has_cluster = bool(os.environ.get("TF_CONFIG"))
+    if name == "multi_worker" and not has_cluster:
+        raise UsageError("--strategy is multi_worker, but TF_CONFIG is not set; set it on every worker, or give auto")
+    if name == "multi_worker" or (name == "auto" and has_cluster):
+        return tf.distribute.MultiWorkerMirroredStrategy(), "TF_CONFIG names a cluster"
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(devices), f"{len(devices)} devices"
+    return tf.distribute.get_strategy(), "one device"
+
+
+def choose_precision(name):
+    """Returns (precision, reason) for `--precision`: auto is bfloat16 where the hardware multiplies it natively."""
+    if name != "auto":
+        return name, "asked for"
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        if capability >= (8, 0):
+            return "bfloat16", f"compute capability {capability[0]}.{capability[1]} multiplies it natively"
+        return "float32", f"compute capability {capability[0]}.{capability[1]} has no bfloat16"
+    if "amx_bf16" in cpu_flags():
+        return "bfloat16", "this CPU has AMX"
+    return "float32", "this CPU has no AMX"
+
+
+def cpu_flags() -> set[str]:
+    """Instruction sets of the CPU; empty where the system does not tell."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
+
+
+def peak_memory_gb() -> float:
+    """Most memory in use so far, in GiB: of the first GPU if there is one, else of this process."""
+    if tf.config.list_logical_devices("GPU"):
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def describe() -> str:
+    """One line about the devices."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus]
+    return ", ".join(names)

@@ -1,0 +1,297 @@
+"""The training loop. Read `train_on` first: it is the whole run, top to bottom."""
+
+import dataclasses
+import math
+import time
+
+import tensorflow as tf
+
+from gan_tf import pictures
+from gan_tf.config import TrainConfig
+from gan_tf.run import Run
+from gan_tf.training import evaluation
+from gan_tf.training import state as states
+from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard, duration
+from gan_tf.training.step import compile_steps
+
+RECORDS_IN_EPOCH = 20  # train records
+FIRST_GRID_SECONDS = 40  # a second sample grid comes so early, whatever the epoch
+MOST_ROLLBACKS = 2
+WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided one's ...
+WON_EPOCHS = 3  # ... for so many epochs in a row
+EVALUATION_SHARE = 0.1  # of the time; above it, a larger --eval-every is suggested
+
+
+@dataclasses.dataclass
+class Job:
+    """What `train` works with; made by `setup.open_job`."""
+
+    config: TrainConfig
+    run: Run
+    state: states.TrainState
+    recipe: object  # module of gan_tf.training.recipes
+    feed: object  # data.pipeline.Feed
+    strategy: tf.distribute.Strategy
+    evaluator: object  # metrics.evaluate.Evaluator
+    parts: int  # micro-batches in a replica's share
+    steps_per_call: int
+    epoch_images: int
+    undecided_loss: float  # D's adversarial loss at logits of zero
+
+    @property
+    def log_images(self):
+        """Images between two train records."""
+        return math.ceil(self.epoch_images / RECORDS_IN_EPOCH)
+
+
+def train(job, say=print):
+    """Trains until `config.total_images`, `max_minutes` or lost patience; a restarted run continues where it stopped.
+
+    When training diverges, the run goes back to its last good checkpoint with half the learning rate and other draws,
+    at most twice.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the run is saved.
+        Diverged: rolling back did not help.
+        UsageError: the disk is full.
+    """
+    board = TensorBoard(job.run.folder)
+    try:
+        with Signals() as signals:
+            while True:
+                try:
+                    return train_on(job, board, signals, say)
+                except Diverged as accident:
+                    roll_back(job, board, accident, say)
+    finally:
+        board.close()
+
+
+def train_on(job, board, signals, say):
+    """The run from where `job.state` stands to its end."""
+    config, state, run = job.config, job.state, job.run
+    seen = int(state.images_seen.numpy())
+    stages = job.recipe.schedule(config)
+    progress = ProgressLine(config.total_images, job.epoch_images)
+    clock = Clock(config)
+    if not run.checkpoints():
+        states.save(state, run, config.keep)  # what a first accident goes back to
+    show_samples(job, board, seen)
+
+    iterator, compiled, stage = None, {}, None
+    while seen < config.total_images and not clock.time_is_up() and not out_of_patience(job):
+        if stage != stage_at(stages, seen):
+            stage = stage_at(stages, seen)
+            iterator = batches(job, seen)
+        variant = job.recipe.variant(config, stage, seen, job.parts)
+        if (stage, variant) not in compiled:
+            compiled[stage, variant] = compile_steps(job.recipe, state, job.feed, job.strategy, config, stage, variant)
+        count = steps_to_boundary(job, stages, stage, seen)
+
+        started = time.monotonic()
+        compiled[stage, variant](iterator, tf.constant(count), tf.constant(seen, tf.int64))
+        seen += count * stage.batch_size
+        state.images_seen.assign(seen)
+        tally = check_finite(job, state.tally.numpy())
+        progress.advance(seen, count * stage.batch_size, time.monotonic() - started)
+
+        last = seen >= config.total_images or clock.time_is_up()
+        if due(seen, job.log_images, stage.batch_size) or last:
+            progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
+        if due(seen, job.epoch_images, stage.batch_size) or last:
+            finish_epoch(job, board, seen, progress, clock, last)
+        elif clock.first_grid_is_due():
+            show_samples(job, board, seen)
+        if clock.checkpoint_is_due() or due(seen, job.epoch_images, stage.batch_size) or last or signals.received:
+            states.save(state, run, config.keep)
+            board.flush()
+            clock.saved()
+        if signals.received and not last:
+            raise Interrupted(signals.received)
+    return seen
+
+
+def due(seen, every, batch):
+    """True if the step that ends at `seen` images crossed a multiple of `every`."""
+    return seen // every > (seen - batch) // every
+
+
+def stage_at(stages, seen):
+    """The stage that the image after `seen` belongs to."""
+    return [stage for stage in stages if stage.first_image <= seen][-1]
+
+
+def steps_to_boundary(job, stages, stage, seen):
+    """Steps in the next call: at most `steps_per_call`, and none past a record, an epoch, a stage or the end."""
+    ends = [(seen // every + 1) * every for every in (job.log_images, job.epoch_images)]
+    ends += [job.config.total_images, *(later.first_image for later in stages if later.first_image > seen)]
+    return min(job.steps_per_call, math.ceil((min(ends) - seen) / stage.batch_size))
+
+
+def batches(job, seen):
+    """An iterator over the endless batches from image `seen` on, split over the replicas."""
+    strategy = job.strategy
+
+    def worker_dataset(context):
+        local = strategy.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        return job.feed.dataset(seen, strategy.num_replicas_in_sync, first, local)
+
+    if strategy.num_replicas_in_sync == 1:
+        return iter(job.feed.dataset(seen))
+    return iter(strategy.distribute_datasets_from_function(worker_dataset))
+
+
+def check_finite(job, tally):
+    """Returns the tally [K + 1] if the run is sound.
+
+    Raises:
+        Diverged: a loss, a logit or a gradient is not finite.
+    """
+    bad = [name for name, value in zip(job.recipe.STATISTICS, tally, strict=False) if not math.isfinite(value)]
+    if bad:
+        raise Diverged(f"{', '.join(bad)} became non-finite")
+    if job.state.scales_loss and float(job.state.loss_scale.numpy()) < 2.0**-10:
+        raise Diverged("float16 gradients overflow at any loss scale; --precision float32 has no such limit")
+    return tally
+
+
+def record_losses(job, board, seen, tally, images_per_second):
+    """Writes the means since the last record, empties the tally, and returns {name: mean}."""
+    means = {name: float(value / tally[-1]) for name, value in zip(job.recipe.STATISTICS, tally, strict=False)}
+    job.state.tally.assign(tf.zeros_like(job.state.tally))
+    job.run.log(seen, "train", means)
+    board.scalars(seen, means)
+    board.scalars(seen, {"speed/images_per_second": images_per_second})
+    return means
+
+
+def finish_epoch(job, board, seen, progress, clock, last):
+    """Scores the averaged generator, keeps it if it is the best, shows samples, and looks for a dead run."""
+    started = time.monotonic()
+    epoch = seen // job.epoch_images
+    if epoch % job.config.eval_every == 0 or last:
+        sampler = evaluation.Sampler(job.state.g_ema, job.config.seed, batch_size=16)
+        score = job.evaluator(sampler)
+        job.run.log(seen, "epoch", {"epoch": epoch, "metric": score.name, "score": score.value})
+        board.scalars(seen, {f"score/{score.name}": score.value})
+        progress.score = keep_if_best(job, seen, score)
+        progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
+        clock.evaluated(time.monotonic() - started, job.config.eval_every, progress.say)
+    show_samples(job, board, seen)
+    if not last:
+        check_balance(job, seen)
+
+
+def keep_if_best(job, seen, score):
+    """Replaces best/ if this score beats it, counts stale epochs if not, and returns a few words about it."""
+    best = job.run.best_meta()
+    if best is None or best["metric"] != score.name or score.better_than(best["score"]):
+        weights = {path: v.numpy() for path, v in states.named_variables(job.state.g_ema).items()}
+        meta = {"metric": score.name, "score": score.value, "protocol": score.protocol, "images_seen": seen}
+        job.run.replace_best(weights, meta)
+        job.state.stale_epochs.assign(0)
+        return f"{score.name} {score.value:.2f} (best)"
+    job.state.stale_epochs.assign_add(1)
+    return f"{score.name} {score.value:.2f} (best {best['score']:.2f} at {best['images_seen'] / 1000:.1f} kimg)"
+
+
+def out_of_patience(job):
+    """True if `--patience` scored epochs went by without a better score."""
+    return job.config.patience is not None and int(job.state.stale_epochs.numpy()) >= job.config.patience
+
+
+def check_balance(job, seen):
+    """Notices a discriminator that has won: its adversarial loss stays below a bound for several epochs.
+
+    Raises:
+        Diverged: WON_EPOCHS epochs in a row were below WON_SHARE of the loss of an undecided discriminator.
+    """
+    epoch = [r for r in job.run.records() if r["kind"] == "train" and r["images_seen"] > seen - job.epoch_images]
+    losses = [record["loss/d_real"] + record["loss/d_fake"] for record in epoch]
+    won = bool(losses) and sum(losses) / len(losses) < WON_SHARE * job.undecided_loss
+    job.state.won_epochs.assign(job.state.won_epochs + 1 if won else 0)
+    if int(job.state.won_epochs.numpy()) >= WON_EPOCHS:
+        raise Diverged(f"the discriminator has won: its loss stayed below {WON_SHARE:.0%} for {WON_EPOCHS} epochs")
+
+
+def roll_back(job, board, accident, say):
+    """Goes back to the last good checkpoint with half the learning rate and other draws.
+
+    Raises:
+        Diverged: it has happened too often.
+    """
+    attempt = int(job.state.attempt.numpy()) + 1
+    at = int(job.state.images_seen.numpy())
+    if attempt > MOST_ROLLBACKS:
+        raise Diverged(
+            f"{accident} at {at} images, after {MOST_ROLLBACKS} roll-backs; the best weights so far are kept. "
+            "Start another run (--run NAME) with a smaller --lr or --precision float32"
+        )
+    seen = states.restore_newest(job.state, job.run, say)
+    job.state.attempt.assign(attempt)
+    job.state.lr_scale.assign(0.5**attempt)
+    job.state.won_epochs.assign(0)
+    board.close()
+    board.cut(seen)
+    job.run.cut(seen)
+    job.run.log(seen, "rollback", {"reason": str(accident), "at": at, "attempt": attempt, "lr_scale": 0.5**attempt})
+    states.save(job.state, job.run, job.config.keep)
+    say(f"{accident} at {at} images: back to {seen} with half the learning rate and other draws (attempt {attempt})")
+
+
+def show_samples(job, board, seen):
+    """Writes the sample grid, and with it what D rebuilds and sees."""
+    grids = {"samples": evaluation.sample_grid(job)}
+    if job.config.reconstruction != "none":
+        grids["reconstructions"] = evaluation.reconstruction_grid(job)
+    if job.config.augment != "none":
+        grids["augmented"] = evaluation.augmented_grid(job)
+    for kind, image in grids.items():
+        board.picture(seen, kind, image)
+    pictures.save_png(job.run.grid_path(seen), grids["samples"])
+    board.flush()
+
+
+class Clock:
+    """What goes by the wall clock: none of it changes what is learnt."""
+
+    def __init__(self, config):
+        self.started = self.last_save = time.monotonic()
+        self.checkpoint_seconds = 60 * config.checkpoint_minutes
+        self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
+        self._evaluation_seconds = 0.0
+        self._advised = False
+        self._first_grid = False
+
+    def time_is_up(self):
+        """True once `--max-minutes` are over."""
+        return time.monotonic() >= self.end
+
+    def checkpoint_is_due(self):
+        """True if the last save is `--checkpoint-minutes` ago."""
+        return time.monotonic() - self.last_save >= self.checkpoint_seconds
+
+    def saved(self):
+        """Notes a save."""
+        self.last_save = time.monotonic()
+
+    def first_grid_is_due(self):
+        """True once, soon after the start: nobody should wait an epoch for the first sight."""
+        if self._first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
+            return False
+        self._first_grid = True
+        return True
+
+    def evaluated(self, seconds, eval_every, say):
+        """Notes what a score cost, and says once which --eval-every would make it cheap."""
+        self._evaluation_seconds += seconds
+        share = self._evaluation_seconds / (time.monotonic() - self.started)
+        if share > EVALUATION_SHARE and not self._advised:
+            self._advised = True
+            # The rest of the time is the same; the share falls as 1 / every.
+            every = math.ceil(eval_every * share / (1 - share) * (1 - EVALUATION_SHARE) / EVALUATION_SHARE)
+            say(
+                f"scoring took {duration(seconds)}, {share:.0%} of the time; "
+                f"--eval-every {every} would bring it to {EVALUATION_SHARE:.0%}"
+            )

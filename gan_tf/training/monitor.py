@@ -1,0 +1,178 @@
+"""What a person sees of a run: the progress line, TensorBoard, and a polite answer to Ctrl-C."""
+
+import signal
+import sys
+import time
+
+import tensorflow as tf
+
+from gan_tf.training.devices import peak_memory_gb
+
+TERMINAL_SECONDS = 1.0  # between two states of the line on a terminal
+LOG_SECONDS = 30.0  # between two lines in a file
+SPEED_MEMORY = 0.9  # share of the old speed that a new measurement leaves
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM: the run has been saved and can be continued."""
+
+
+class Diverged(Exception):
+    """Training went wrong in a way that more of it will not mend; the message says how."""
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM, so that the loop can finish its step and save. A second one ends at once."""
+
+    def __init__(self):
+        self.received = None
+
+    def __enter__(self):
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        self.received = signal.Signals(number).name
+        signal.signal(number, self._before[number])
+
+
+class ProgressLine:
+    """One calm line on stderr: kimg, epoch, losses, score, images/s, time left, memory."""
+
+    def __init__(self, total_images, epoch_images):
+        self.total_images = total_images
+        self.epoch_images = epoch_images
+        self.images_per_second = None
+        self.values = {}
+        self.score = ""
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic()
+        self._open = False
+
+    def advance(self, images_seen, images, seconds):
+        """Notes that `images` took `seconds`, and shows the line when it is time."""
+        speed = images / seconds
+        old = self.images_per_second or speed
+        self.images_per_second = SPEED_MEMORY * old + (1 - SPEED_MEMORY) * speed
+        now = time.monotonic()
+        if now - self._last < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
+            return
+        self._last = now
+        self.show(images_seen)
+
+    def show(self, images_seen):
+        """Shows the line."""
+        left = (self.total_images - images_seen) / self.images_per_second if self.images_per_second else 0
+        parts = [
+            f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg",
+            f"epoch {images_seen // self.epoch_images}",
+            *(f"{name} {value:.2f}" for name, value in self._losses()),
+            *([self.score] if self.score else []),
+            f"{self.images_per_second or 0:.1f} images/s",
+            f"{duration(left)} left",
+            f"{peak_memory_gb():.1f} GB",
+        ]
+        line = "  ".join(parts)
+        print(f"\r{line}\033[K" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr)
+        sys.stderr.flush()
+        self._open = self._terminal
+
+    def say(self, text):
+        """Prints a line of its own, below the progress line."""
+        if self._open:
+            print(file=sys.stderr)
+            self._open = False
+        print(text, flush=True)
+
+    def _losses(self):
+        if not self.values:
+            return []
+        d = self.values["loss/d_real"] + self.values["loss/d_fake"]
+        return [("d", d), ("g", self.values["loss/g"])]
+
+
+class TensorBoard:
+    """Writes scalars, pictures and text into the run folder's event files, each step once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._writer = None
+
+    def cut(self, images_seen):
+        """Rewrites the event files without what lies past `images_seen`, since training will write it again.
+
+        A record cut short by a kill ends its file: what follows cannot be read and is left out.
+        """
+        old = sorted(self.folder.glob("events.out.tfevents.*"))
+        if not old:
+            return
+        # A name that sorts after the old ones, and that TensorBoard does not read until it is complete.
+        whole = self.folder / f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{time.time_ns()}.kept.v2"
+        partial = self.folder / "events.partial"
+        seen = set()
+        with tf.io.TFRecordWriter(str(partial)) as writer:
+            for path in old:
+                for event in _events(path):
+                    key = (event.step, tuple(value.tag for value in event.summary.value))
+                    if event.step <= images_seen and key not in seen:
+                        seen.add(key)
+                        writer.write(event.SerializeToString())
+        partial.replace(whole)
+        for path in old:
+            path.unlink()
+
+    def scalars(self, step, values):
+        """Writes {name: number}."""
+        with self._open().as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step)
+
+    def picture(self, step, name, image):
+        """Writes one uint8 [H, W, 3]."""
+        with self._open().as_default():
+            tf.summary.image(name, image[None], step)
+
+    def text(self, step, name, text):
+        """Writes Markdown."""
+        with self._open().as_default():
+            tf.summary.text(name, text, step)
+
+    def flush(self):
+        """Puts what was written on the disk."""
+        if self._writer:
+            self._writer.flush()
+
+    def close(self):
+        """Ends the file."""
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self):
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.folder))
+        return self._writer
+
+
+def duration(seconds):
+    """A length of time for people: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if hours < 1:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def _events(path):
+    try:
+        for record in tf.data.TFRecordDataset(str(path)):
+            yield tf.compat.v1.Event.FromString(record.numpy())
+    except tf.errors.DataLossError:
+        return

@@ -1,0 +1,221 @@
+"""FastGAN's training step: one update of the discriminator, then one of the generator on the same fakes.
+
+Source: Liu et al. 2021, section 3; numbers and order as in the official training script. Departures that a setting
+makes: the adversarial loss (`--loss`), the reconstruction loss (`--reconstruction`; the official one is perceptual).
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.losses import LOSSES, RECONSTRUCTIONS
+from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
+from gan_tf.ops.resample import nearest_resize
+from gan_tf.training.state import trainable
+from gan_tf.training.step import Stage, descend
+
+STATISTICS = (
+    "loss/d_real",
+    "loss/d_fake",
+    "loss/reconstruction",
+    "loss/g",
+    "logits/real",
+    "logits/fake",
+    "gradient/d",
+    "gradient/g",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is static in a step; the step is traced once for each."""
+
+    loss: str
+    reconstruction: str
+    policies: tuple[str, ...]  # augmentations, none if empty
+    probability: float
+    parts: int  # micro-batches that a replica's share is worked through in
+    lr: float
+
+
+def schedule(config):
+    """FastGAN trains at one resolution with one batch size from beginning to end."""
+    return [Stage(first_image=0, resolution=config.resolution, batch_size=config.batch_size, lr=config.lr)]
+
+
+def variant(config, stage, images_seen, parts):
+    """The variant of the steps from `images_seen` on; FastGAN has one alone."""
+    policies = config.policies if config.augment == "diffaugment" else ()
+    return Variant(config.loss, config.reconstruction, policies, config.augment_probability, parts, stage.lr)
+
+
+def networks(config, policy):
+    """Builds (g, d) from the settings; `policy` is a Keras dtype policy name."""
+    g = generator(config, policy)
+    d = Discriminator(config.resolution, config.ndf, config.decoders, seed=config.seed, dtype=policy)
+    d.build()
+    return g, d
+
+
+def generator(config, policy):
+    """Builds a generator from the settings."""
+    tanh = True if config.tanh else None
+    g = Generator(config.resolution, config.ngf, config.latent_size, tanh, seed=config.seed, dtype=policy)
+    g.build()
+    return g
+
+
+def train_step(state, reals, labels, draws, variant):
+    """One update of both players on one replica.
+
+    Args:
+        state: TrainState.
+        reals: [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch.
+        labels: [N] int32.
+        draws: Draws of the N rows.
+        variant: Variant.
+
+    Returns:
+        float32 [K], this replica's part of STATISTICS: their sum over replicas is the value of the global batch.
+    """
+    shown = augmented_pair(reals, state.g.small_resolution, draws, variant)
+    if variant.parts > 1:
+        return _train_step_in_parts(state, shown, labels, draws, variant)
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in trainable(state.g).values()])
+        fakes = generate(state.g, labels, draws, variant)
+        with tape.stop_recording():
+            d_gradients, d_values = discriminator_gradients(state, shown, fakes, labels, draws, variant)
+            d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
+        g_loss = generator_loss(state, shown, fakes, labels, draws, variant)
+        scaled = g_loss * state.loss_scale
+    g_gradients = gradients_by_path(tape, scaled, trainable(state.g))
+    g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
+    return _statistics(d_values, g_loss, d_norm, g_norm)
+
+
+def _train_step_in_parts(state, shown, labels, draws, variant):
+    """The same update with the activations of one micro-batch in memory at a time.
+
+    Gradients are sums over the micro-batches, so they are those of the whole batch but for batch norm, whose
+    statistics are each micro-batch's own. The generator runs twice for each: once for either player.
+    """
+    size = draws.count // variant.parts
+
+    def part(i):
+        rows = slice(i * size, (i + 1) * size)
+        return tuple(x[rows] for x in shown), labels[rows], draws.rows(i * size, size)
+
+    d_gradients, d_values = None, 0.0
+    for i in range(variant.parts):
+        some_shown, some_labels, some_draws = part(i)
+        with tf.control_dependencies(_tensors(d_gradients)):  # one after the other, or memory would not shrink
+            fakes = generate(state.g, some_labels, some_draws, variant)
+            new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
+            d_gradients, d_values = _add(d_gradients, new), d_values + values
+    d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
+
+    g_gradients, g_loss = None, 0.0
+    for i in range(variant.parts):
+        some_shown, some_labels, some_draws = part(i)
+        with tf.control_dependencies([d_norm, *_tensors(g_gradients)]):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch([v.value for v in trainable(state.g).values()])
+                fakes = generate(state.g, some_labels, some_draws, variant)
+                loss = generator_loss(state, some_shown, fakes, some_labels, some_draws, variant)
+                scaled = loss * state.loss_scale
+            new = gradients_by_path(tape, scaled, trainable(state.g))
+            g_gradients, g_loss = _add(g_gradients, new), g_loss + loss
+    g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
+    return _statistics(d_values, g_loss, d_norm, g_norm)
+
+
+def generate(g, labels, draws, variant):
+    """Fakes as the discriminator sees them: (images, small), each augmented with draws of its own."""
+    latents = draws.normal("latents", (g.latent_size,))  # [N, Z]
+    noise = draws.noise("noise", g.noise_shapes)
+    images, small = g(latents, labels, noise=noise, training=True)
+    return _augment(images, draws, "fakes", variant), _augment(small, draws, "small fakes", variant)
+
+
+def augmented_pair(reals, small_resolution, draws, variant):
+    """Reals as the discriminator sees them: augmented, and the nearest-neighbour resize of that."""
+    shown = _augment(reals, draws, "reals", variant)
+    return shown, nearest_resize(shown, small_resolution)
+
+
+def discriminator_gradients(state, shown, fakes, labels, draws, variant):
+    """Gradients of D's loss, summed over this replica's images and divided by the global batch.
+
+    Returns:
+        ({attribute path: gradient times the loss scale}, float32 [5]: the first three and the two logit statistics).
+    """
+    loss = LOSSES[variant.loss]
+    fakes = tuple(tf.stop_gradient(x) for x in fakes)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in trainable(state.d).values()])
+        real_logits, rebuilt = _judge_reals(state.d, shown, labels, draws, variant)
+        fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
+        real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fork("d loss"))  # [N] each
+        per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits]
+        values = tf.stack([tf.reduce_sum(_per_image(x)) for x in per_image]) / draws.batch
+        scaled = tf.reduce_sum(values[:3]) * state.loss_scale
+    return gradients_by_path(tape, scaled, trainable(state.d)), values
+
+
+def generator_loss(state, shown, fakes, labels, draws, variant):
+    """G's loss against the updated D: summed over this replica's images, divided by the global batch."""
+    loss = LOSSES[variant.loss]
+    real_logits = tf.stop_gradient(state.d(shown, labels, training=True)) if loss.needs_reals else None
+    fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
+    return tf.reduce_sum(loss.generator(fake_logits, real_logits)) / draws.batch
+
+
+def gradients_by_path(tape, loss, variables):
+    """{attribute path: gradient}; a variable that the loss does not reach is left out."""
+    gradients = tape.gradient(loss, [v.value for v in variables.values()])
+    return {path: g for path, g in zip(variables, gradients, strict=True) if g is not None}
+
+
+def reconstructions(state, reals, labels):
+    """What D's decoders make of some reals, the top left quadrant's decoder included: {name: [N, S, S, 3]}."""
+    small = nearest_resize(reals, state.g.small_resolution)
+    return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
+
+
+def _judge_reals(d, shown, labels, draws, variant):
+    """-> (logits [N, 50], reconstruction loss [N], summed over the decoders)."""
+    if variant.reconstruction == "none":
+        logits = d(shown, labels, training=True)
+        return logits, tf.zeros_like(logits[:, 0])
+    distance = RECONSTRUCTIONS[variant.reconstruction]
+    quadrant = draws.shared_integer("quadrant", 0, 4)
+    logits, rebuilt = d.logits_and_reconstructions(shown, quadrant, labels, training=True)
+    targets = reconstruction_targets(shown[0], quadrant, d.small_resolution, tuple(rebuilt))
+    return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
+
+
+def _augment(images, draws, purpose, variant):
+    if not variant.policies:
+        return images
+    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
+
+
+def _per_image(values):
+    return values if len(values.shape) == 1 else tf.reduce_mean(values, axis=1)
+
+
+def _statistics(d_values, g_loss, d_norm, g_norm):
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
+    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
+
+
+def _add(total, new):
+    return new if total is None else {path: total[path] + new[path] for path in total}
+
+
+def _tensors(gradients):
+    return list(gradients.values()) if gradients else []

@@ -1,0 +1,171 @@
+"""From settings and images to a job that can be trained: devices, precision, networks, state, checkpoints."""
+
+import math
+import platform
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gan_tf
+from gan_tf import run as runs
+from gan_tf.data.pipeline import Feed
+from gan_tf.errors import UsageError
+from gan_tf.losses import LOSSES
+from gan_tf.metrics.evaluate import Evaluator
+from gan_tf.rng import Draws
+from gan_tf.training import devices
+from gan_tf.training import state as states
+from gan_tf.training.loop import Job
+from gan_tf.training.monitor import TensorBoard
+from gan_tf.training.recipes import RECIPES
+
+GPU_STEPS_PER_CALL = 16
+
+
+def build_job(config, image_set, run, say=print):
+    """Makes a fresh job: strategy, precision, networks and everything around them.
+
+    Says what was chosen and why. Nothing is written.
+
+    Raises:
+        UsageError: a setting that these devices or networks cannot have.
+    """
+    recipe = RECIPES[config.model]
+    strategy, why_strategy = devices.choose_strategy(config.strategy)
+    precision, why_precision = devices.choose_precision(config.precision)
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size % replicas:
+        raise UsageError(
+            f"--batch-size is {config.batch_size}, but {replicas} devices share a batch; give a multiple of {replicas}"
+        )
+    parts = parts_of(config, replicas)
+    say(
+        f"device: {devices.describe()}, {replicas} in a step ({why_strategy}); precision: {precision} ({why_precision})"
+    )
+    feed = Feed(image_set, config.batch_size, config.seed, config.mirror)
+    policy = devices.KERAS_POLICIES[precision]
+    with strategy.scope():
+        feed.place()
+        g, d = recipe.networks(config, policy)
+        g_ema = recipe.generator(config, policy)
+        state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=precision == "float16")
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    return Job(
+        config=config,
+        run=run,
+        state=state,
+        recipe=recipe,
+        feed=feed,
+        strategy=strategy,
+        evaluator=Evaluator(config.metric, image_set.images, config.seed),
+        parts=parts,
+        steps_per_call=config.steps_per_call or (GPU_STEPS_PER_CALL if on_gpu else 1),
+        epoch_images=config.epoch_length(len(image_set)),
+        undecided_loss=undecided_loss(config, d),
+    )
+
+
+def parts_of(config, replicas):
+    """Micro-batches in a replica's share of the batch.
+
+    Raises:
+        UsageError: the share cannot be cut into micro-batches of that size.
+    """
+    share = config.batch_size // replicas
+    if config.micro_batch in (None, "auto"):
+        return 1
+    size = min(config.micro_batch, share)
+    if share % size:
+        raise UsageError(f"--micro-batch is {size}, which does not divide the {share} images of each device")
+    return share // size
+
+
+def undecided_loss(config, d):
+    """D's adversarial loss when all logits are zero."""
+    logits = tf.zeros([config.batch_size, 50])
+    draws = Draws(config.seed, tf.constant(0, tf.int64), config.batch_size)
+    real_part, fake_part = LOSSES[config.loss].discriminator(logits, logits, draws)
+    return float(tf.reduce_mean(real_part + fake_part))
+
+
+def continue_or_begin(job, data, say=print):
+    """Opens the run folder, restores the newest whole checkpoint, and forgets records that it does not cover.
+
+    Args:
+        job: a fresh job; its state is changed.
+        data: dict with the "fingerprint", number of "images" and "class_names".
+
+    Raises:
+        UsageError: another process trains here, an identity field or the data changed, or no checkpoint is whole.
+    """
+    run, config = job.run, job.config
+    changes = []
+    if run.exists():
+        before, stored = run.read_settings()
+        runs.refuse_identity_change(before, config, run.folder)
+        runs.refuse_data_change(stored, data, run.folder)
+        changes = runs.describe_change(before, config)
+    run.create()
+    begun_before = run.exists()
+    seen = states.restore_newest(job.state, run, say)
+    run.write_settings(config, data)
+    run.write_environment(environment(job))
+    board = TensorBoard(run.folder)
+    board.cut(seen or 0)
+    run.cut(seen or 0)
+    if seen is None:
+        if begun_before:
+            say(f"{run.folder} has no checkpoint yet: starting from the beginning")
+        board.text(0, "settings", settings_table(config))
+    else:
+        say(f"continuing {run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
+        for change in changes:
+            say(f"changed {change}")
+        if changes:
+            run.log(seen, "change", {"changes": changes})
+    board.close()
+
+
+def environment(job):
+    """Versions and devices, for environment.json."""
+    return {
+        "gan_tf": gan_tf.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "devices": devices.describe(),
+        "replicas": job.strategy.num_replicas_in_sync,
+        "precision": job.state.g.dtype_policy.name,
+        "command": sys.argv[1:],
+    }
+
+
+def settings_table(config):
+    """The settings as a Markdown table."""
+    from gan_tf.config import stored_settings
+
+    rows = [f"| {name} | {value} |" for name, value in stored_settings(config).items()]
+    return "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def find_micro_batch(job, say=print):
+    """Lowers `job.parts`' micro-batch until a step fits into memory; tries with real steps, then undoes them.
+
+    Raises:
+        UsageError: not even one image at a time fits.
+    """
+    raise NotImplementedError
+
+
+def schedule_text(job):
+    """What will happen, in a few lines."""
+    config = job.config
+    epochs = math.ceil(config.total_images / job.epoch_images)
+    return (
+        f"schedule: {config.total_images / 1000:g} kimg in {epochs} epochs of {job.epoch_images} images, "
+        f"{config.batch_size} to a step; {config.metric} every {config.eval_every} epochs"
+    )

@@ -1,0 +1,112 @@
+"""What every family's training step shares: stages, the optimiser's step, and the compiled loop over steps."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gan_tf.rng import Draws, clock_of
+from gan_tf.training.state import update_average
+
+GROWTH_STEPS = 2000.0  # float16: good steps after which the loss scale is doubled
+AVERAGE_RAMP = 0.1  # the average's half-life is at most this share of the images seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stretch of training with fixed sizes."""
+
+    first_image: int
+    resolution: int
+    batch_size: int
+    lr: float
+
+
+def compile_steps(recipe, state, feed, strategy, config, stage, variant):
+    """Returns a tf.function (iterator, count, images_seen) that takes `count` steps.
+
+    Each step trains on the iterator's next batch, moves the averaged generator and adds the recipe's statistics to
+    `state.tally`. The caller counts images: `images_seen` is the number before the first of these steps.
+    """
+    replicas = strategy.num_replicas_in_sync
+    share = stage.batch_size // replicas
+
+    @tf.autograph.experimental.do_not_convert
+    def replica_step(element, clock):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group if replicas > 1 else 0
+        draws = Draws(config.seed, clock, stage.batch_size, first=replica * share, count=share)
+        reals, labels = feed.load(element)
+        return recipe.train_step(state, reals, labels, draws, variant)
+
+    @tf.autograph.experimental.do_not_convert
+    def one_step(element, seen):
+        values = strategy.run(replica_step, args=(element, clock_of(seen, state.attempt)))
+        values = strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+        if state.scales_loss:
+            values = adapt_loss_scale(state, values)
+        state.tally.assign_add(tf.concat([values, [1.0]], axis=0))
+        update_average(state, average_decay(config.ema_kimg, seen + stage.batch_size, stage.batch_size))
+
+    @tf.function
+    def steps(iterator, count, images_seen):
+        for _ in tf.range(count):
+            one_step(next(iterator), images_seen)
+            images_seen += stage.batch_size
+
+    return steps
+
+
+def average_decay(half_life_kimg, images_seen, batch_size):
+    """Share of the old average that a step keeps, for a half-life in thousands of images.
+
+    Early on the half-life is a tenth of the images seen, so that the average is right after five minutes as well as
+    after five days. 5.5 kimg at batch 8 is the official decay of 0.999.
+    """
+    half_life = tf.minimum(half_life_kimg * 1000.0, AVERAGE_RAMP * tf.cast(images_seen, tf.float32))
+    return 0.5 ** (batch_size / half_life)
+
+
+def descend(state, optimizer, gradients, lr):
+    """Sums the replicas' gradients, takes the optimiser's step, and returns the gradients' global norm.
+
+    Gradients come multiplied by `state.loss_scale`. In float16 a step with a non-finite gradient is left out, and
+    `adapt_loss_scale` sees to it that the next has a better chance. In the other precisions the norm tells the host,
+    which rolls the run back.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync > 1:
+        summed = context.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients.values()))
+        gradients = dict(zip(gradients, summed, strict=True))
+    if state.scales_loss:
+        gradients = {path: gradient / state.loss_scale for path, gradient in gradients.items()}
+    norm = global_norm(gradients)
+    rate = lr * state.lr_scale
+    if state.scales_loss:
+        tf.cond(tf.math.is_finite(norm), lambda: _applied(optimizer, gradients, rate), lambda: False)
+    else:
+        optimizer.apply(gradients, rate)
+    return norm
+
+
+def global_norm(gradients):
+    """Euclidean norm of all gradients together; not finite if any of them is not."""
+    return tf.sqrt(tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients.values()]))
+
+
+def adapt_loss_scale(state, values):
+    """Halves float16's loss scale after a step that was left out, doubles it after many good ones.
+
+    Returns:
+        `values` with zeros for those that overflowed, so that they do not look like a failed run.
+    """
+    finite = tf.reduce_all(tf.math.is_finite(values))
+    good_steps = tf.where(finite, state.good_steps + 1.0, 0.0)
+    grown = good_steps >= GROWTH_STEPS
+    factor = tf.where(finite, tf.where(grown, 2.0, 1.0), 0.5)
+    state.loss_scale.assign(state.loss_scale * factor)
+    state.good_steps.assign(tf.where(grown, 0.0, good_steps))
+    return tf.where(tf.math.is_finite(values), values, 0.0)
+
+
+def _applied(optimizer, gradients, rate):
+    optimizer.apply(gradients, rate)
+    return True

@@ -1,0 +1,8 @@
+"""Trains a GAN on a set of images: the same program as `gan-tf train`. See `python train.py --help`."""
+
+import sys
+
+from gan_tf.cli.main import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("train", sys.argv[1:]))
