@@ -1,8 +1,8 @@
 """Any image set that TensorFlow Datasets publishes, `tfds:<name>[/config]`."""
 
-import contextlib
 import difflib
 import functools
+import re
 
 import requests
 import tensorflow_datasets as tfds
@@ -13,6 +13,9 @@ from gan_tf.errors import UsageError
 from gan_tf.pretrained.files import open_url
 from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, kept_features, make_quietly, prepare, prepared_folder
 
+# Without the name spaces of other hubs, which fetch as soon as they are named, and without builder arguments.
+SYNTAX = r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.[\d*]+\.[\d*]+)?"
+LISTED_FILES = 4  # more are not worth fetching one by one
 RETRIES = 1  # TFDS tries ten times and more, for minutes, where there is no network
 
 
@@ -27,6 +30,8 @@ def open_tfds(spec, data_dir=None, *, offline=False, say=print):
         UsageError: unknown name or configuration, no images in it, not prepared and offline, no network.
     """
     name = f"tfds:{spec}"
+    if not re.fullmatch(SYNTAX, spec):
+        raise UsageError(f"--dataset {name}: write tfds:<name>[/config][:version], such as tfds:mnist")
     make = functools.partial(tfds.builder, spec, data_dir=prepared_folder(data_dir), file_format=FILE_FORMAT)
     builder, prepared = _make(make, spec)
     kept_features(builder.info.features, name)  # refuse before gigabytes are fetched
@@ -47,18 +52,15 @@ def _make(make, spec):
         raise UsageError(f"--dataset tfds:{spec}: TensorFlow Datasets has no set {name}; {hint}") from None
     except ImportError as error:
         raise UsageError(f"--dataset tfds:{spec} needs the package {error.name}: pip install {error.name}") from error
-    except (ValueError, AssertionError) as error:  # nothing narrower for configurations, versions and syntax
-        raise UsageError(
-            f"--dataset tfds:{spec}: write tfds:<name>[/config][:version] ({_configs(name, error)})"
-        ) from (error)
+    except (ValueError, AssertionError) as error:  # nothing narrower for configurations and versions
+        raise UsageError(f"--dataset tfds:{spec}: no such configuration or version; {_choices(name)}") from error
 
 
-def _configs(name, error):
-    """What to say about a configuration or version that TFDS does not take."""
-    with contextlib.suppress(ValueError, ImportError):
-        configs = sorted(tfds.builder_cls(name).builder_configs)
-        return f"configurations of {name}: {', '.join(configs) or 'none'}"
-    return str(error).strip().splitlines()[0]
+def _choices(name):
+    """The configurations and the version that TFDS takes."""
+    cls = tfds.builder_cls(name)
+    configs = sorted(cls.builder_configs)
+    return f"configurations: {', '.join(configs) or 'none'}; version {cls.VERSION or 'of the configuration'}"
 
 
 def _announce(builder, name, offline, say):
@@ -75,15 +77,16 @@ def _announce(builder, name, offline, say):
     }
     if builder.url_infos and not infos:
         return
-    first = next(iter(infos), None)
     remedy = f"prepare {name} where there is a network and copy it to {builder.data_dir}"
-    if len(infos) == 1 and infos[first].filename:
-        remedy = f"download {first} elsewhere and put it into {manual} as {infos[first].filename}"
+    if 0 < len(infos) <= LISTED_FILES and all(info.filename for info in infos.values()):
+        files = ", ".join(f"{url} as {info.filename}" for url, info in infos.items())
+        remedy = f"download elsewhere and put into {manual}: {files}"
     if offline:
         raise UsageError(f"--offline forbids fetching {name}: {remedy}")
     size = f"{sum(info.size for info in infos.values()) / 1e6:.1f} MB" if infos else "size unknown"
     say(f"fetching {name} ({', '.join(infos) or 'from where its builder says'}; {size}) to {builder.data_dir}")
-    if first and first.startswith("http"):
+    first = next(iter(infos), "")
+    if first.startswith("http"):
         open_url(first, remedy).close()
 
 
