@@ -7,7 +7,7 @@ from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
 from gan_tf_datasets.few_shot.archives import ARCHIVES, obtain
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
-from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, make_quietly, prepare, prepared_folder
+from gan_tf_datasets.prepared import PreparedSource, make_quietly, prepare, prepared_folder
 
 
 def open_demo(resolution, data_dir=None, *, say=print):
@@ -41,4 +41,4 @@ def open_few_shot(name, data_dir=None, *, offline=False, say=print):
 
 def _maker(cls, config, data_dir):
     """Function that makes the builder of one configuration."""
-    return functools.partial(cls, config=config, data_dir=prepared_folder(data_dir), file_format=FILE_FORMAT)
+    return functools.partial(cls, config=config, data_dir=prepared_folder(data_dir))

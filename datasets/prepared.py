@@ -73,10 +73,21 @@ def prepared_folder(data_dir=None):
 
 
 def make_quietly(make):
-    """Returns (the builder that `make()` gives, whether its data are prepared)."""
+    """Returns (the builder that `make()` gives, whether its data are prepared).
+
+    Raises:
+        UsageError: they are, but in a file format that cannot be read by index.
+    """
     with quiet():
         builder = make()
-        return builder, builder.is_prepared()
+        prepared = builder.is_prepared()
+    formats = {kind.value for kind in builder.info.available_file_formats()} if prepared else {FILE_FORMAT}
+    if FILE_FORMAT not in formats:
+        raise UsageError(
+            f"{builder.data_dir} is prepared as {', '.join(sorted(formats))} and {FILE_FORMAT} is needed: delete that "
+            "folder, or set GAN_TF_CACHE to another one"
+        )
+    return builder, prepared
 
 
 def prepare(make):
@@ -92,7 +103,7 @@ def prepare(make):
         builder, prepared = make_quietly(make)  # another process may have been faster
         if not prepared:
             with quiet():
-                builder.download_and_prepare(download_config=config)
+                builder.download_and_prepare(download_config=config, file_format=FILE_FORMAT)
         return builder
 
 

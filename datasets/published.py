@@ -11,7 +11,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.files import open_url
-from gan_tf_datasets.prepared import FILE_FORMAT, PreparedSource, kept_features, make_quietly, prepare, prepared_folder
+from gan_tf_datasets.prepared import PreparedSource, kept_features, make_quietly, prepare, prepared_folder
 
 # Without the name spaces of other hubs, which fetch as soon as they are named, and without builder arguments.
 SYNTAX = r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.[\d*]+\.[\d*]+)?"
@@ -32,7 +32,7 @@ def open_tfds(spec, data_dir=None, *, offline=False, say=print):
     name = f"tfds:{spec}"
     if not re.fullmatch(SYNTAX, spec):
         raise UsageError(f"--dataset {name}: write tfds:<name>[/config][:version], such as tfds:mnist")
-    make = functools.partial(tfds.builder, spec, data_dir=prepared_folder(data_dir), file_format=FILE_FORMAT)
+    make = functools.partial(tfds.builder, spec, data_dir=prepared_folder(data_dir))
     builder, prepared = _make(make, spec)
     kept_features(builder.info.features, name)  # refuse before gigabytes are fetched
     if not prepared:
@@ -52,6 +52,8 @@ def _make(make, spec):
         raise UsageError(f"--dataset tfds:{spec}: TensorFlow Datasets has no set {name}; {hint}") from None
     except ImportError as error:
         raise UsageError(f"--dataset tfds:{spec} needs the package {error.name}: pip install {error.name}") from error
+    except UsageError:
+        raise
     except (ValueError, AssertionError) as error:  # nothing narrower for configurations and versions
         raise UsageError(f"--dataset tfds:{spec}: no such configuration or version; {_choices(name)}") from error
 

@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
 from gan_tf_datasets import published
+from gan_tf_datasets.prepared import quiet
 
 COUNT = 12
 
@@ -71,6 +72,15 @@ def test_read_from_several_threads(tmp_path):
     expected = [source.read(i) for i in range(COUNT)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(source.read, list(range(COUNT)) * 20)) == expected * 20
+
+
+def test_other_file_format_is_refused(tmp_path):
+    with quiet():
+        TinyLabels(data_dir=tmp_path).download_and_prepare(file_format="tfrecord")
+    with pytest.raises(
+        UsageError, match="tiny_labels/1.0.0 is prepared as tfrecord and array_record is needed: delete"
+    ):
+        open_set("tfds:tiny_labels", tmp_path)
 
 
 def test_set_without_pictures(tmp_path):
