@@ -19,12 +19,12 @@ FEW_SHOT = (
 )
 
 
-def known_names():
+def known_names() -> tuple[str, ...]:
     """Names that `--dataset` knows besides paths and `tfds:` sets."""
     return (DEMO, *FEW_SHOT)
 
 
-def resolve(dataset, *, resolution, offline=False, data_dir=None, say=print):
+def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, say=print):
     """Opens a data set.
 
     Args:
@@ -61,7 +61,7 @@ def resolve(dataset, *, resolution, offline=False, data_dir=None, say=print):
     return open_source(dataset)
 
 
-def _advice(dataset):
+def _advice(dataset: str) -> str:
     """What to try instead of a name that is neither known nor a path."""
     close = difflib.get_close_matches(dataset.lower().replace("-", "_"), known_names(), n=3, cutoff=0.5)
     if close:
@@ -69,5 +69,5 @@ def _advice(dataset):
     return f"no such file or folder, and no set of that name; {_known()}"
 
 
-def _known():
+def _known() -> str:
     return f"known sets: {', '.join(known_names())}, tfds:<name>, or the path of a folder, .zip or .npz"
