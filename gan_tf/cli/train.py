@@ -117,9 +117,8 @@ def farewell(run):
     best = run.best_meta()
     lines = []
     if best:
-        lines.append(
-            f"best {best['metric']}: {best['score']:.2f} at {best['images_seen'] / 1000:.1f} kimg ({run.best})"
-        )
+        score, seen = best["score"], best["images_seen"]
+        lines.append(f"best {score['name']}: {score['value']:.2f} at {seen / 1000:.1f} kimg ({run.best})")
     if grid := run.newest_grid():
         lines.append(f"samples: {grid}")
     folder = os.path.relpath(run.folder)

@@ -11,7 +11,7 @@ SHOWN_REALS = 8
 
 
 class Sampler:
-    """Images of a generator, the same ones each time a new Sampler is made.
+    """Images of a generator, from the first of a fixed sequence on; a new Sampler starts the sequence again.
 
     Args:
         g: generator.
@@ -21,13 +21,19 @@ class Sampler:
 
     def __init__(self, g, seed, batch_size):
         self.g, self.seed, self.batch_size = g, seed, batch_size
-        self._chunk = tf.function(self._make, autograph=False)
+        self._batch = tf.function(self._make, autograph=False)
+        self._made = 0
+        self._left = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
 
-    def batches(self, count):
-        """Yields uint8 [n, R, R, 3] until `count` images are made; the first images are always the same."""
-        for first in range(0, count, self.batch_size):
-            images = self._chunk(tf.constant(first, tf.int64)).numpy()
-            yield pictures.to_uint8(images[: count - first])
+    def __call__(self, count):
+        """Returns the next `count` images, uint8 [count, R, R, 3]."""
+        parts = [self._left]
+        while sum(map(len, parts)) < count:
+            parts.append(pictures.to_uint8(self._batch(tf.constant(self._made, tf.int64))))
+            self._made += self.batch_size
+        images = np.concatenate(parts)
+        self._left = images[count:]
+        return images[:count]
 
     def _make(self, first):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")

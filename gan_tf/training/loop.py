@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_tf import pictures
 from gan_tf.config import TrainConfig
+from gan_tf.metrics.evaluate import Score
 from gan_tf.run import Run
 from gan_tf.training import evaluation
 from gan_tf.training import state as states
@@ -186,14 +187,14 @@ def finish_epoch(job, board, seen, progress, clock, last):
 def keep_if_best(job, seen, score):
     """Replaces best/ if this score beats it, counts stale epochs if not, and returns a few words about it."""
     best = job.run.best_meta()
-    if best is None or best["metric"] != score.name or score.better_than(best["score"]):
+    best_score = Score(**best["score"]) if best else None
+    if best is None or best_score.name != score.name or score.better_than(best_score):
         weights = {path: v.numpy() for path, v in states.named_variables(job.state.g_ema).items()}
-        meta = {"metric": score.name, "score": score.value, "protocol": score.protocol, "images_seen": seen}
-        job.run.replace_best(weights, meta)
+        job.run.replace_best(weights, {"score": dataclasses.asdict(score), "images_seen": seen})
         job.state.stale_epochs.assign(0)
         return f"{score.name} {score.value:.2f} (best)"
     job.state.stale_epochs.assign_add(1)
-    return f"{score.name} {score.value:.2f} (best {best['score']:.2f} at {best['images_seen'] / 1000:.1f} kimg)"
+    return f"{score.name} {score.value:.2f} (best {best_score.value:.2f} at {best['images_seen'] / 1000:.1f} kimg)"
 
 
 def out_of_patience(job):
