@@ -7,7 +7,7 @@ import math
 from gan_tf.errors import UsageError
 from gan_tf.metrics import METRICS
 
-CHUNK_IMAGES = 50  # images asked of a generator at a time
+CHUNK_IMAGES = 64  # images asked of a generator at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,25 +53,34 @@ class Evaluator:
 
     def __init__(self, metric, real_images, seed):
         if metric not in METRICS:
-            raise UsageError(f"metric {metric!r} is unknown: choose from {', '.join(METRICS)}")
+            raise UsageError(f"--metric {metric!r} is unknown; choose from {', '.join(METRICS)}")
         self.name = metric
         self.metric = METRICS[metric]
         self.real_images = real_images
         self.seed = seed
 
     def __call__(self, sample) -> Score:
-        """Scores a generator: `sample(n)` is called until the metric has its images, and returns uint8 [n, R, R, 3]."""
+        """Scores a generator.
+
+        Args:
+            sample: sample(n) returns the next n images, uint8 [n, R, R, 3]; called until the metric has its number.
+
+        Raises:
+            ValueError: `sample` gave another number of images, or images of another kind than the reals.
+        """
         value = self.metric.measure(self.real_side, self._chunks(sample))
         return Score(self.name, value, self.metric.lower_is_better, dict(self.real_side.protocol))
 
     @functools.cached_property
     def real_side(self):
+        """The reals as the metric wants them."""
         return self.metric.prepare(self.real_images, self.metric.fakes, self.seed)
 
     def _chunks(self, sample):
-        wanted = self.real_images.dtype, self.real_images.shape[1:]
         for first in range(0, self.metric.fakes, CHUNK_IMAGES):
-            images = sample(min(CHUNK_IMAGES, self.metric.fakes - first))
-            if (images.dtype, images.shape[1:]) != wanted:
-                raise ValueError(f"{self.name} expects {wanted}, sample() gave {(images.dtype, images.shape[1:])}")
+            count = min(CHUNK_IMAGES, self.metric.fakes - first)
+            images = sample(count)
+            wanted = self.real_images.dtype, (count, *self.real_images.shape[1:])
+            if (images.dtype, images.shape) != wanted:
+                raise ValueError(f"{self.name} wants {wanted[0]} {wanted[1]}, got {images.dtype} {images.shape}")
             yield images

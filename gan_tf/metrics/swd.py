@@ -47,10 +47,51 @@ def laplacian_pyramid(images):
     """
     levels = []
     while images.shape[-1] > LOWEST_LEVEL:
-        low = _halve_columns(_halve_rows(images))
-        levels.append(images - _double_columns(_double_rows(low)))
+        low = halve_columns(halve_rows(images))
+        levels.append(images - double_columns(double_rows(low)))
         images = low
     return [*levels, images]
+
+
+def halve_rows(x):
+    """[..., 2K, W] -> [..., K, W]: the binomial filter (1 4 6 4 1) / 16 at even rows, borders mirrored."""
+    even, odd = x[..., ::2, :], x[..., 1::2, :]
+    out = 6 * even
+    out += 4 * odd
+    out[..., 1:, :] += 4 * odd[..., :-1, :]
+    out[..., 0, :] += 4 * odd[..., 0, :]  # row -1 is row 1
+    out[..., 1:, :] += even[..., :-1, :]
+    out[..., 0, :] += even[..., 1, :]  # row -2 is row 2
+    out[..., :-1, :] += even[..., 1:, :]
+    out[..., -1, :] += even[..., -1, :]  # row 2K is row 2K - 2
+    out *= 1 / 16
+    return out
+
+
+def double_rows(x):
+    """[..., K, W] -> [..., 2K, W]: zeros put between rows, then twice the same filter with the same borders."""
+    out = np.empty((*x.shape[:-2], 2 * x.shape[-2], x.shape[-1]), x.dtype)
+    even, odd = out[..., ::2, :], out[..., 1::2, :]
+    np.multiply(x, 6, out=even)
+    even[..., 1:, :] += x[..., :-1, :]
+    even[..., 0, :] += x[..., 1, :]
+    even[..., :-1, :] += x[..., 1:, :]
+    even[..., -1, :] += x[..., -1, :]
+    even *= 1 / 8
+    np.add(x[..., :-1, :], x[..., 1:, :], out=odd[..., :-1, :])
+    np.add(x[..., -1, :], x[..., -1, :], out=odd[..., -1, :])
+    odd *= 1 / 2
+    return out
+
+
+def halve_columns(x):
+    """[..., H, 2K] -> [..., H, K], as `halve_rows`."""
+    return halve_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+def double_columns(x):
+    """[..., H, K] -> [..., H, 2K], as `double_rows`."""
+    return double_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 def patches_at(images, rows, columns):
@@ -164,13 +205,14 @@ def _describe(chunks, count, sides, random):
     done = 0
     for images in _pieces(chunks, _chunk_images(sides[0])):
         images = np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32)
-        rows = slice(done * PATCHES_PER_IMAGE, (done + len(images)) * PATCHES_PER_IMAGE)
+        first, done = done, done + len(images)
+        if done > count:
+            break
+        rows = slice(first * PATCHES_PER_IMAGE, done * PATCHES_PER_IMAGE)
         for level, (vertical, horizontal), out in zip(laplacian_pyramid(images), centres, descriptors, strict=True):
-            own = slice(done, done + len(images))
-            out[rows] = patches_at(level, vertical[own], horizontal[own])
-        done += len(images)
+            out[rows] = patches_at(level, vertical[first:done], horizontal[first:done])
     if done != count:
-        raise ValueError(f"the score is defined for {count} images, got {done}")
+        raise ValueError(f"the score is defined for {count} images, got {'more' if done > count else done}")
     return [normalise(level, channels=3) for level in descriptors]
 
 
@@ -182,42 +224,3 @@ def _pieces(chunks, step):
 
 def _chunk_images(resolution):
     return max(1, CHUNK_PIXELS // resolution**2)
-
-
-def _halve_rows(x):
-    """[..., 2K, W] -> [..., K, W]: the binomial filter (1 4 6 4 1) / 16 at even rows, borders mirrored."""
-    even, odd = x[..., ::2, :], x[..., 1::2, :]
-    out = 6 * even
-    out += 4 * odd
-    out[..., 1:, :] += 4 * odd[..., :-1, :]
-    out[..., 0, :] += 4 * odd[..., 0, :]  # row -1 is row 1
-    out[..., 1:, :] += even[..., :-1, :]
-    out[..., 0, :] += even[..., 1, :]  # row -2 is row 2
-    out[..., :-1, :] += even[..., 1:, :]
-    out[..., -1, :] += even[..., -1, :]  # row 2K is row 2K - 2
-    out *= 1 / 16
-    return out
-
-
-def _double_rows(x):
-    """[..., K, W] -> [..., 2K, W]: zeros put between rows, then twice the same filter with the same borders."""
-    out = np.empty((*x.shape[:-2], 2 * x.shape[-2], x.shape[-1]), x.dtype)
-    even, odd = out[..., ::2, :], out[..., 1::2, :]
-    np.multiply(x, 6, out=even)
-    even[..., 1:, :] += x[..., :-1, :]
-    even[..., 0, :] += x[..., 1, :]
-    even[..., :-1, :] += x[..., 1:, :]
-    even[..., -1, :] += x[..., -1, :]
-    even *= 1 / 8
-    np.add(x[..., :-1, :], x[..., 1:, :], out=odd[..., :-1, :])
-    np.add(x[..., -1, :], x[..., -1, :], out=odd[..., -1, :])
-    odd *= 1 / 2
-    return out
-
-
-def _halve_columns(x):
-    return _halve_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
-
-
-def _double_columns(x):
-    return _double_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)

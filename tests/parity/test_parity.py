@@ -10,7 +10,7 @@ from tests.parity.__main__ import main
 from tests.parity.fastgan import compare
 from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, show
 
-FILES = {"fastgan": "fastgan_a.npz"}
+FILES = {"fastgan": "fastgan_a.npz", "diffaugment": "diffaugment_a.npz", "swd": "swd_a.npz"}
 
 
 def reference(family):

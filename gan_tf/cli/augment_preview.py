@@ -1,0 +1,132 @@
+"""`gan-tf augment-preview DATASET --out FILE.png`: what the discriminator will see of the user's images.
+
+One row shows the images as they are, one each augmentation alone, and the last what training applies: all of
+`--augment-policy` together, with `--augment-probability`.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.datasets import resolve
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config import POLICIES
+from gan_tf.errors import UsageError
+
+LABEL_WIDTH = 160  # pixels of the strip that names the rows
+LABEL_SIZE = 16  # pixels, height of its letters
+
+
+@dataclasses.dataclass(frozen=True)
+class PreviewOptions:
+    """Shows every augmentation, and their combination, on images of the data set."""
+
+    # A known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    out: str = "augment-preview.png"  # PNG file to write
+    images: int = 8  # images shown, spread evenly over the set
+    resolution: int = 256  # pixels that they are trained at
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
+    background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
+    augment_policy: str = "color,translation"  # comma-separated choice of color, translation, cutout
+    augment_probability: float = 1.0  # share of the images that are augmented, 0 to 1
+    seed: int = 0  # other random changes with another seed
+    offline: bool = False  # forbid every fetch
+    verbose: bool = False  # let TensorFlow speak
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """Names of the augmentations that training would apply, in order."""
+        return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
+
+
+def main(argv) -> int:
+    """Writes the preview. Returns the exit code.
+
+    Raises:
+        UsageError: a wrong option, no readable image, or a file that cannot be written.
+    """
+    options = arguments.parse(PreviewOptions, argv, prog="gan-tf augment-preview")
+    check(options)
+    start_tensorflow(options.verbose)
+    from gan_tf.data.prepare import prepare
+    from gan_tf.pictures import save_png
+
+    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
+    images = prepare(
+        source,
+        resolution=options.resolution,
+        fit=options.fit,
+        background=options.background,
+        limit=options.images,
+    ).images
+    rows = preview_rows(images, options.policies, options.augment_probability, options.seed)
+    try:
+        save_png(Path(options.out).expanduser(), labelled_rows(rows))
+    except OSError as error:
+        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from None
+    print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
+    return 0
+
+
+def check(options):
+    """Raises UsageError for an option that makes no sense, before anything is read."""
+    unknown = [name for name in options.policies if name not in POLICIES]
+    if unknown or not options.policies:
+        raise UsageError(f"--augment-policy {options.augment_policy!r}: give a list of {', '.join(POLICIES)}")
+    if not 0 <= options.augment_probability <= 1:
+        raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
+    if options.images < 1:
+        raise UsageError(f"--images must be at least 1, got {options.images}")
+    if not Path(options.out).expanduser().absolute().parent.is_dir():
+        raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
+
+
+def preview_rows(images, policies, probability, seed):
+    """Augments images the way training does.
+
+    Args:
+        images: uint8 [N, R, R, 3].
+        policies, probability: of `diffaugment`, for the last row.
+        seed: of the draws; a policy's own row uses the same draws as the last one.
+
+    Returns:
+        {name of the row: uint8 [N, R, R, 3]}, from the top.
+    """
+    import tensorflow as tf
+
+    from gan_tf.augment.diffaugment import diffaugment
+    from gan_tf.pictures import to_uint8
+    from gan_tf.rng import Draws, clock_of
+
+    scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
+    draws = Draws(seed, clock_of(0), len(images))
+    rows = {"original": images}
+    for name in POLICIES:
+        rows[name] = to_uint8(diffaugment(scaled, draws, (name,)))
+    together = diffaugment(scaled, draws, policies, probability)
+    share = "" if probability == 1 else f" at {probability:g}"
+    rows["+".join(policies) + share + " (training)"] = to_uint8(together)
+    return rows
+
+
+def labelled_rows(rows):
+    """{name: uint8 [N, R, R, 3]} -> one uint8 picture with a row for each entry and its name to the left."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    from gan_tf.pictures import grid
+
+    first = next(iter(rows.values()))
+    cells = grid(np.concatenate(list(rows.values())), columns=len(first))
+    strip = Image.new("RGB", (LABEL_WIDTH, len(cells)), "white")
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(LABEL_SIZE)
+    for i, name in enumerate(rows):
+        lines = name.replace("+", "\n+ ").replace(" (", "\n(")
+        middle = (i + 0.5) * first.shape[1]
+        draw.multiline_text((LABEL_WIDTH / 2, middle), lines, "black", font, anchor="mm", align="center")
+    return np.concatenate([np.asarray(strip), cells], axis=1)
