@@ -63,7 +63,7 @@ def train(config, preset) -> int:
     import tensorflow as tf
 
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import loop, setup
+    from gan_tf.training import loop, setup, trial
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
@@ -85,10 +85,11 @@ def train(config, preset) -> int:
         job = setup.build_job(config, images, run)
         print(setup.schedule_text(job), flush=True)
         if config.dry_run:
-            return setup.dry_run(job)
+            trial.dry_run(job)
+            return 0
         setup.continue_or_begin(job, data)
         if config.micro_batch == "auto":
-            job = setup.find_micro_batch(job)
+            trial.find_micro_batch(job)
         loop.train(job)
     except Interrupted as stop:
         print(f"{stop}: saved; the same command continues the run", flush=True)

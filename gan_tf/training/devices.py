@@ -1,13 +1,16 @@
 """What the machine offers: devices, a distribution strategy, a precision, and how much memory is in use."""
 
+import os
 import resource
 import sys
 from pathlib import Path
 
+import psutil
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
 
+NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16")  # instruction sets, as Linux names them
 KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -26,8 +29,6 @@ def choose_strategy(name):
     Raises:
         UsageError: multi_worker without TF_CONFIG.
     """
-    import os
-
     gpus = tf.config.list_logical_devices("GPU")
     has_cluster = bool(os.environ.get("TF_CONFIG"))
     if name == "multi_worker" and not has_cluster:
@@ -50,9 +51,10 @@ def choose_precision(name):
         if capability >= (8, 0):
             return "bfloat16", f"compute capability {capability[0]}.{capability[1]} multiplies it natively"
         return "float32", f"compute capability {capability[0]}.{capability[1]} has no bfloat16"
-    if "amx_bf16" in cpu_flags():
-        return "bfloat16", "this CPU has AMX"
-    return "float32", "this CPU has no AMX"
+    native = [flag for flag in NATIVE_BFLOAT16 if flag in cpu_flags()]
+    if native:
+        return "bfloat16", f"this CPU multiplies it natively ({native[0]})"
+    return "float32", "this CPU does not multiply bfloat16"
 
 
 def cpu_flags() -> set[str]:
@@ -68,6 +70,11 @@ def peak_memory_gb() -> float:
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
+
+
+def free_memory_gb() -> float:
+    """Memory that this process has or may still take, in GiB, as the system estimates it."""
+    return (psutil.virtual_memory().available + psutil.Process().memory_info().rss) / 2**30
 
 
 def describe() -> str:

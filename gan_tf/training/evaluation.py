@@ -8,6 +8,7 @@ from gan_tf.augment.diffaugment import diffaugment
 
 GRID_SEEDS = {64: 64, 128: 64, 256: 64, 512: 16, 1024: 16}  # images in the sample grid, by resolution
 SHOWN_REALS = 8
+SCORE_BATCH = 16  # images made at once for a score
 
 
 class Sampler:

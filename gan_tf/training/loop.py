@@ -129,6 +129,13 @@ def steps_to_boundary(job, stages, stage, seen):
     return min(job.steps_per_call, math.ceil((min(ends) - seen) / stage.batch_size))
 
 
+def compiled_steps(job, seen):
+    """The compiled steps of image `seen`, for those who take steps outside of the loop."""
+    stage = stage_at(job.recipe.schedule(job.config), seen)
+    variant = job.recipe.variant(job.config, stage, seen, job.parts)
+    return compile_steps(job.recipe, job.state, job.feed, job.strategy, job.config, stage, variant)
+
+
 def batches(job, seen):
     """An iterator over the endless batches from image `seen` on, split over the replicas."""
     strategy = job.strategy
@@ -172,7 +179,7 @@ def finish_epoch(job, board, seen, progress, clock, last):
     started = time.monotonic()
     epoch = seen // job.epoch_images
     if epoch % job.config.eval_every == 0 or last:
-        sampler = evaluation.Sampler(job.state.g_ema, job.config.seed, batch_size=16)
+        sampler = evaluation.Sampler(job.state.g_ema, job.config.seed, evaluation.SCORE_BATCH)
         score = job.evaluator(sampler)
         job.run.log(seen, "epoch", {"epoch": epoch, "metric": score.name, "score": score.value})
         board.scalars(seen, {f"score/{score.name}": score.value})

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import gan_tf
 from gan_tf import run as runs
+from gan_tf.config import stored_settings
 from gan_tf.data.pipeline import Feed
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
@@ -146,19 +147,8 @@ def environment(job):
 
 def settings_table(config):
     """The settings as a Markdown table."""
-    from gan_tf.config import stored_settings
-
     rows = [f"| {name} | {value} |" for name, value in stored_settings(config).items()]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
-
-
-def find_micro_batch(job, say=print):
-    """Lowers `job.parts`' micro-batch until a step fits into memory; tries with real steps, then undoes them.
-
-    Raises:
-        UsageError: not even one image at a time fits.
-    """
-    raise NotImplementedError
 
 
 def schedule_text(job):
