@@ -7,6 +7,7 @@ how many source pictures are done and how many rows they became; everything behi
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -31,9 +32,14 @@ def check_space(folder, need_bytes):
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
         raise UsageError(
-            f"converting this data set needs {need_bytes / 1e9:.1f} GB but {folder} has {free / 1e9:.1f} GB free; "
+            f"converting this data set needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; "
             f"set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
         )
+
+
+def size_text(count):
+    """A number of bytes for people: "13.8 GB", "31 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import hashlib
+import json
 import os
 from collections import deque
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.data import doctor
-from gan_tf.data.cache import Entry, cache_root, check_space, locked
+from gan_tf.data.cache import Entry, cache_root, check_space, locked, size_text, write_atomically
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
 from gan_tf.data.progress import Progress
 from gan_tf.errors import UsageError
@@ -96,9 +97,7 @@ def prepare(
         class_names=source.class_names,
         names=[source.names[i] for i in facts["index"]],
         fingerprint=source.fingerprint,
-        report=doctor.examine(
-            source, facts, unreadable, resolution=resolution, fit=fit, left_out=len(source) - len(rows)
-        ),
+        report=_report(source, entry, facts, unreadable, resolution, fit, left_out=len(source) - len(rows)),
     )
 
 
@@ -192,10 +191,21 @@ def _convert(source, rows, settings, entry, need, say):
             done, kept = entry.progress()["done"], entry.progress()["kept"]
             missing = need - kept * entry.row_bytes
             begun = f", {done} of {len(rows)} images are done already" if done else ""
-            say(f"converting the data set once, {missing / 1e9:.1f} GB of disk needed in {entry.folder.parent}{begun}")
+            say(f"converting the data set once: {size_text(missing)} of disk needed in {entry.folder.parent}{begun}")
             check_space(entry.folder.parent, missing)
             entry.fill(squares(source, rows[done:], settings, "converted"))
     return entry.load(in_memory=False)
+
+
+def _report(source, entry, facts, unreadable, resolution, fit, left_out):
+    """The doctor's report; kept with a finished entry, since comparing all pairs of a large set takes its time."""
+    path = entry.folder / "report.json"
+    if path.exists():
+        return doctor.Report(**json.loads(path.read_text()))
+    report = doctor.examine(source, facts, unreadable, resolution=resolution, fit=fit, left_out=left_out)
+    if entry.finished:
+        write_atomically(path, json.dumps(dataclasses.asdict(report)).encode())
+    return report
 
 
 def _nothing_readable(source, unreadable):

@@ -1,0 +1,53 @@
+"""`gan-tf inspect DATASET`: what a data set is made of, before any time goes into training on it."""
+
+import dataclasses
+import json
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectOptions:
+    """Reports count, sizes, classes, unreadable files, duplicates and images smaller than the training resolution."""
+
+    # A known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    resolution: int = 256  # pixels that it would be trained at
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
+    background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
+    limit: int | None = None  # look at so many images only, spread evenly over the set
+    offline: bool = False  # forbid every fetch
+    json: bool = False  # print the whole report as JSON, with every name
+
+
+def main(argv):
+    """Runs the command.
+
+    Args:
+        argv: arguments after `inspect`.
+
+    Returns:
+        exit code 0.
+
+    Raises:
+        UsageError: nothing to inspect; see `resolve` and `survey`.
+    """
+    options = tyro.cli(InspectOptions, prog="gan-tf inspect", args=argv)
+    from gan_tf.cli.datasets import resolve
+    from gan_tf.data.prepare import survey
+
+    def say(line):
+        print(line, file=sys.stderr)  # standard output is for the report
+
+    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, say=say)
+    report = survey(
+        source,
+        resolution=options.resolution,
+        fit=options.fit,
+        background=options.background,
+        limit=options.limit,
+    )
+    print(json.dumps(dataclasses.asdict(report), indent=2) if options.json else report.text())
+    return 0

@@ -1,0 +1,181 @@
+"""Batches: one stream, whatever image count, number of replicas and place of the images."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.data import pipeline
+from gan_tf.data.pipeline import Feed, coins, permutation
+from gan_tf.data.prepare import prepare
+from gan_tf.data.sources import ArraySource
+
+COUNT, SIDE = 10, 4
+
+
+@pytest.fixture(scope="module")
+def image_set():
+    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
+    return prepare(ArraySource("ten", pixels, np.arange(COUNT) % 3, "abc"), resolution=SIDE)
+
+
+@pytest.fixture(scope="module")
+def mapped_set(image_set, tmp_path_factory):
+    source = ArraySource("ten", image_set.images, image_set.labels, "abc")
+    folder = tmp_path_factory.mktemp("mapped")
+    return prepare(source, resolution=SIDE, memory_gb=0, cache_dir=folder, say=lambda line: None)
+
+
+def take(dataset, count):
+    return [{key: value.numpy() for key, value in element.items()} for element in itertools.islice(dataset, count)]
+
+
+def joined(elements, key):
+    return np.concatenate([element[key] for element in elements])
+
+
+def orders(size, passes, key=5):
+    order = tf.function(lambda number: permutation(key, number, size))
+    return np.stack([order(tf.constant(number, tf.int64)) for number in range(passes)])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_each_pass_shows_every_image_once(size):
+    np.testing.assert_array_equal(np.sort(orders(size, 4)), np.tile(np.arange(size), (4, 1)))
+
+
+def test_orders_are_uniform():
+    """Over many passes every image is as often at every place, and every image follows every other one as often."""
+    size, passes = 8, 2000
+    index = orders(size, passes)
+    places = np.stack([np.bincount(column, minlength=size) for column in index.T])
+    followers = np.bincount((index[:, :-1] * size + index[:, 1:]).ravel(), minlength=size**2).reshape(size, size)
+    expected = passes / size
+    assert ((places - expected) ** 2 / expected).sum() < 90  # chi squared, 49 degrees of freedom: 1 in 3,000
+    assert ((followers[~np.eye(size, dtype=bool)] - expected) ** 2 / expected).sum() < 100
+    assert len(np.unique(index, axis=0)) > 0.9 * passes  # of 40,320 orders
+
+
+def test_order_depends_on_the_key_and_the_pass():
+    passes = [
+        permutation(key, tf.constant(number, tf.int64), 100).numpy()
+        for key, number in ((1, 0), (2, 0), (1 + 2**31, 0), (1 + 2**62, 0), (1, 1), (1, 2**33))
+    ]
+    for a, b in itertools.combinations(passes, 2):
+        assert (a == b).sum() < 10
+
+
+def test_coins_are_fair_and_belong_to_their_position():
+    all_coins = coins(tf.constant(0, tf.int64), 4000, key=7).numpy()
+    assert 0.46 < all_coins.mean() < 0.54
+    assert 0.46 < (all_coins[1:] == all_coins[:-1]).mean() < 0.54
+    for start, count in ((0, 1), (1, 5), (2, 9), (3, 4), (1021, 64)):
+        np.testing.assert_array_equal(
+            coins(tf.constant(start, tf.int64), count, key=7), all_coins[start : start + count]
+        )
+    far = tf.constant(2**40 + 1, tf.int64)
+    np.testing.assert_array_equal(coins(far, 7, key=7), coins(far - 1, 8, key=7)[1:])
+
+
+def test_the_stream_goes_on_from_any_image_count(image_set):
+    feed = Feed(image_set, 4, seed=1)
+    whole = take(feed.dataset(0), 12)
+    for seen in (4, 6, 41):
+        rest = take(feed.dataset(seen), 1)[0]
+        for key in ("position", "index", "flip", "labels"):
+            np.testing.assert_array_equal(rest[key], joined(whole, key)[seen : seen + 4])
+    np.testing.assert_array_equal(joined(whole, "position"), np.arange(48))
+
+
+def test_labels_belong_to_their_images(image_set):
+    element = take(Feed(image_set, 5, seed=3).dataset(0), 1)[0]
+    np.testing.assert_array_equal(element["labels"], element["index"] % 3)
+
+
+def test_seed_changes_order_and_flips(image_set):
+    a, b = (joined(take(Feed(image_set, 10, seed).dataset(0), 4), "index") for seed in (1, 2))
+    assert (a != b).any()
+
+
+def test_parts_make_up_the_global_batch(image_set):
+    feed = Feed(image_set, 8, seed=1)
+    whole = take(feed.dataset(3), 3)
+    for key in ("position", "index", "flip", "labels"):
+        parts = take(feed.dataset(3, replicas=4), 12)
+        np.testing.assert_array_equal(joined(parts, key), joined(whole, key))
+        left = take(feed.dataset(3, replicas=4, first=0, count=1), 3)
+        right = take(feed.dataset(3, replicas=4, first=1, count=3), 9)
+        merged = [part for k in range(3) for part in (left[k], *right[3 * k : 3 * k + 3])]
+        np.testing.assert_array_equal(joined(merged, key), joined(whole, key))
+
+
+def test_resident_mapped_and_host_feeds_give_the_same_bits(image_set, mapped_set):
+    assert mapped_set.mapped and not image_set.mapped
+    assert mapped_set.fingerprint == image_set.fingerprint
+    feeds = [Feed(image_set, 4, 1), Feed(image_set, 4, 1, resident=False), Feed(mapped_set, 4, 1)]
+    assert [feed.resident for feed in feeds] == [True, False, False]
+    batches = []
+    for feed in feeds:
+        feed.place()
+        load = tf.function(feed.load)
+        batches.append([load(element) for element in itertools.islice(feed.dataset(6), 5)])
+    for (images, labels), *others in zip(*batches, strict=True):
+        assert images.shape == (4, SIDE, SIDE, 3) and images.dtype == tf.float32
+        for other_images, other_labels in others:
+            np.testing.assert_array_equal(images, other_images)
+            np.testing.assert_array_equal(labels, other_labels)
+
+
+def test_load_scales_and_flips(image_set):
+    feed = Feed(image_set, 10, seed=1)
+    feed.place()
+    element = next(iter(feed.dataset(0)))
+    got = feed.load(element)[0].numpy()
+    flip = element["flip"].numpy()
+    assert 0 < flip.sum() < 10
+    want = image_set.images[element["index"].numpy()] / 127.5 - 1
+    want[flip] = want[flip][:, :, ::-1]
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_array_equal(got, tf.function(feed.load, jit_compile=True)(element)[0])
+    assert got.min() >= -1 and got.max() <= 1
+
+
+def test_without_mirror_nothing_is_flipped_and_the_order_is_the_same(image_set):
+    plain, mirrored = (take(Feed(image_set, 10, 1, mirror).dataset(0), 3) for mirror in (False, True))
+    assert not joined(plain, "flip").any() and joined(mirrored, "flip").any()
+    np.testing.assert_array_equal(joined(plain, "index"), joined(mirrored, "index"))
+
+
+def test_two_replicas_load_what_one_would(image_set, two_cpus):
+    feed = Feed(image_set, 8, seed=1)
+    with two_cpus.scope():
+        feed.place()
+
+    def of_worker(context):
+        return feed.dataset(0, replicas=context.num_replicas_in_sync)
+
+    batches = iter(two_cpus.distribute_datasets_from_function(of_worker))
+    load = tf.function(lambda element: two_cpus.run(feed.load, (element,)))
+    got = [tf.concat(two_cpus.experimental_local_results(load(next(batches))[0]), 0) for _ in range(3)]
+    alone = Feed(image_set, 8, seed=1)
+    alone.place()
+    want = [alone.load(element)[0] for element in itertools.islice(alone.dataset(0), 3)]
+    np.testing.assert_array_equal(got, want)
+
+
+def test_large_sets_are_not_resident(image_set, monkeypatch):
+    monkeypatch.setattr(pipeline, "RESIDENT_BYTES", image_set.images.nbytes - 1)
+    assert not Feed(image_set, 4, 1).resident
+
+
+def test_callers_mistakes_are_named(image_set):
+    with pytest.raises(ValueError, match="batch_size"):
+        Feed(image_set, 0, 1)
+    feed = Feed(image_set, 4, 1)
+    with pytest.raises(ValueError, match="multiple of the number of replicas, 3"):
+        feed.dataset(0, replicas=3)
+    with pytest.raises(ValueError, match="parts"):
+        feed.dataset(0, replicas=2, first=1, count=2)
+    with pytest.raises(ValueError, match="place"):
+        feed.load(next(iter(feed.dataset(0))))
