@@ -123,6 +123,26 @@ def test_same_with_and_without_xla():
     np.testing.assert_allclose(tf.function(augment, jit_compile=True)(images), augment(images), atol=1e-6)
 
 
+def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
+    images = images_of()
+
+    @tf.function
+    def slopes():
+        replica = tf.distribute.get_replica_context()
+        first = 3 * replica.replica_id_in_sync_group
+        own = images[first : first + 3]
+        with tf.GradientTape() as tape:
+            tape.watch(own)
+            value = tf.reduce_sum(da.diffaugment(own, Draws(1, tf.constant(0, tf.int64), 6, first, 3), ALL) ** 2)
+        return tape.gradient(value, own)
+
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        value = tf.reduce_sum(da.diffaugment(images, draws_of(), ALL) ** 2)
+    shares = two_cpus.experimental_local_results(two_cpus.run(slopes))
+    np.testing.assert_allclose(tf.concat(shares, 0), tape.gradient(value, images), atol=1e-5)
+
+
 def test_empty_policy_changes_nothing_and_an_unknown_one_is_named():
     images = images_of()
     np.testing.assert_array_equal(da.diffaugment(images, draws_of(), ()), images)
