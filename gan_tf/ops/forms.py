@@ -14,17 +14,17 @@ class Forms:
     """Fast forms in use.
 
     transposed_up_conv: upsampling and the convolution after it as one transposed convolution on large maps.
-    compiled_chains: element-wise chains (GLU) compiled by XLA.
+    lean_glu: GLU with its own gradient and a float32 sigmoid.
     fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
     """
 
     transposed_up_conv: bool = True
-    compiled_chains: bool = True
+    lean_glu: bool = True
     fused_batch_norm: bool = True
 
 
 FAST = Forms()
-PLAIN = Forms(transposed_up_conv=False, compiled_chains=False, fused_batch_norm=False)
+PLAIN = Forms(transposed_up_conv=False, lean_glu=False, fused_batch_norm=False)
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)
 

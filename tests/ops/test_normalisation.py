@@ -1,0 +1,138 @@
+"""Batch norm in its fused and synchronised forms, and spectral norm."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.ops.forms import PLAIN, use_forms
+from gan_tf.ops.normalisation import BatchNorm, fused_batch_norm, spectral_normalise, synchronised_batch_norm, unit
+
+
+def relative(got, want):
+    return np.linalg.norm(got - want) / np.linalg.norm(want)
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("shift", [0.0, 2.5])
+def test_synchronised_form_on_one_replica_equals_the_fused_form(shift):
+    x, slopes = tf.constant(random(4, 8, 8, 3) * 2 + 3), tf.constant(random(4, 8, 8, 3, seed=1))
+    gamma, beta = tf.constant([0.5, 1.0, 2.0]), tf.constant([0.1, 0.0, -1.0])
+    results = []
+    for form in (fused_batch_norm, lambda *given: synchronised_batch_norm(*given, tf.fill((3,), shift))):
+        with tf.GradientTape() as tape:
+            tape.watch([x, gamma, beta])
+            y, mean, variance = form(x, gamma, beta)
+        results.append([y, mean, variance, *tape.gradient(y, [x, gamma, beta], output_gradients=slopes)])
+    for got, want in zip(*results, strict=True):
+        assert relative(got.numpy(), want.numpy()) < 2e-5
+
+
+def test_running_statistics_keep_the_unbiased_variance_and_a_tenth_of_the_batch():
+    x = random(2, 4, 4, 3) * 3 + 1
+    norm = BatchNorm()
+    norm(x, training=True)
+    rows = x.reshape(-1, 3)
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(norm.moving_variance, 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("forms", ["fast", "plain"])
+def test_training_output_is_standardised_then_scaled(forms):
+    x = random(2, 4, 4, 3) * 3 + 1
+    norm = BatchNorm(seed=4)
+    norm.build(x.shape)
+    if forms == "plain":
+        with use_forms(PLAIN):
+            y = norm(x, training=True)
+    else:
+        y = norm(x, training=True)
+    want = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * norm.gamma.numpy()
+    np.testing.assert_allclose(y, want, rtol=1e-4, atol=1e-5)
+
+
+def test_evaluation_uses_running_statistics_and_changes_nothing():
+    x = random(2, 4, 4, 2)
+    norm = BatchNorm()
+    norm.build(x.shape)
+    norm.moving_mean.assign([1.0, -1.0])
+    norm.moving_variance.assign([4.0, 0.25])
+    y = norm(x, training=False)
+    want = (x - [1.0, -1.0]) / np.sqrt(np.array([4.0, 0.25]) + 1e-5) * norm.gamma.numpy()
+    np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(norm.moving_mean, [1.0, -1.0])
+
+
+def test_bfloat16_takes_its_statistics_in_float32():
+    x = tf.cast(random(8, 64, 64, 2) + 20, tf.bfloat16)  # 65,536 values of size 20: a bfloat16 sum would stall at 4,096
+    norm = BatchNorm(dtype="mixed_bfloat16")
+    y = norm(x, training=True)
+    rows = tf.cast(x, tf.float32).numpy().reshape(-1, 2)
+    assert y.dtype == tf.bfloat16
+    np.testing.assert_allclose(norm.moving_mean, 0.1 * rows.mean(0), rtol=1e-4)
+    np.testing.assert_allclose(norm.moving_variance, 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-3)
+
+
+def test_two_replicas_normalise_like_one():
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if len(cpus) < 2:
+        pytest.skip("the CPU was not split into two logical devices")
+    x, slopes = tf.constant(random(4, 6, 6, 3) + 2), tf.constant(random(4, 6, 6, 3, seed=1))
+
+    def run(strategy):
+        share = 4 // strategy.num_replicas_in_sync
+        with strategy.scope():
+            norm = BatchNorm(seed=1)
+            norm.build((None, None, None, 3))
+
+        @tf.function
+        def step():
+            first = tf.distribute.get_replica_context().replica_id_in_sync_group * share
+            rows, wanted = x[first : first + share], slopes[first : first + share]
+            with tf.GradientTape() as tape:
+                tape.watch(rows)
+                y = norm(rows, training=True)
+                loss = tf.reduce_sum(y * wanted)
+            to_rows, to_gamma = tape.gradient(loss, [rows, norm.gamma.value])
+            return y, to_rows, tf.distribute.get_replica_context().all_reduce("sum", to_gamma)
+
+        results = [strategy.experimental_local_results(value) for value in strategy.run(step)]
+        joined = [np.concatenate(results[0]), np.concatenate(results[1]), results[2][0].numpy()]
+        return [*joined, norm.moving_mean.numpy(), norm.moving_variance.numpy()]
+
+    one, two = run(tf.distribute.get_strategy()), run(tf.distribute.MirroredStrategy(cpus[:2]))
+    for got, want in zip(two, one, strict=True):
+        assert relative(got, want) < 1e-5
+
+
+def test_training_without_a_replica_context_is_refused():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    norm = BatchNorm()
+    norm.build((None, 4, 4, 2))
+    with strategy.scope(), pytest.raises(RuntimeError, match="strategy.run"):
+        norm(tf.zeros((1, 4, 4, 2)), training=True)
+
+
+def test_power_iterations_find_the_largest_singular_value():
+    kernel = tf.constant(random(3, 3, 4, 6))
+    u, v = unit(tf.constant(random(6, seed=1))), tf.zeros(36)
+    for _ in range(200):
+        normalised, u, v = spectral_normalise(kernel, u, v, training=True)
+    largest = np.linalg.svd(kernel.numpy().reshape(-1, 6), compute_uv=False)[0]
+    np.testing.assert_allclose(normalised, kernel / largest, rtol=1e-4)
+    stored, same_u, same_v = spectral_normalise(kernel, u, v, training=False)
+    np.testing.assert_allclose(stored, normalised, rtol=1e-5)
+    assert same_u is u and same_v is v
+
+
+def test_spectral_gradient_treats_the_vectors_as_constants():
+    kernel, slopes = tf.constant(random(1, 1, 5, 4)), tf.constant(random(1, 1, 5, 4, seed=1))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        y, u, v = spectral_normalise(kernel, unit(tf.constant(random(4, seed=2))), tf.zeros(5), training=True)
+    got = tape.gradient(y, kernel, output_gradients=slopes).numpy()[0, 0]
+    w, g, outer = kernel.numpy()[0, 0], slopes.numpy()[0, 0], np.outer(v, u)
+    sigma = np.sum(w * outer)
+    np.testing.assert_allclose(got, g / sigma - np.sum(g * w) / sigma**2 * outer, rtol=1e-4, atol=1e-5)

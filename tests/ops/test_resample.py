@@ -1,0 +1,51 @@
+"""Changes of resolution against their plain forms and known answers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.ops.forms import PLAIN, use_forms
+from gan_tf.ops.resample import average_pool_to, nearest_resize, up_convolution
+
+
+def relative(got, want):
+    return np.linalg.norm(got - want) / np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("size", [16, 24])
+def test_transposed_up_convolution_equals_upsampling_then_convolving(size):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(2, size, size, 5)), tf.float32)
+    kernel = tf.constant(rng.normal(size=(3, 3, 5, 7)), tf.float32)
+    slopes = tf.constant(rng.normal(size=(2, 2 * size, 2 * size, 7)), tf.float32)
+
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = up_convolution(x, kernel, tf.float32)
+        return y, *tape.gradient(y, [x, kernel], output_gradients=slopes)
+
+    fast = run()
+    with use_forms(PLAIN):
+        plain = run()
+    for got, want in zip(fast, plain, strict=True):
+        assert relative(got.numpy(), want.numpy()) < 1e-5
+
+
+def test_up_convolution_of_a_constant_with_an_averaging_kernel_is_constant_inside():
+    y = up_convolution(tf.ones((1, 16, 16, 1)), tf.fill((3, 3, 1, 1), 1 / 9), tf.float32)
+    np.testing.assert_allclose(y[:, 1:-1, 1:-1], np.ones((1, 30, 30, 1)), rtol=1e-6)
+    np.testing.assert_allclose(y[0, 0, 0, 0], 4 / 9, rtol=1e-6)  # zero padding at the corner
+
+
+def test_nearest_resize_takes_the_first_pixel_of_each_block():
+    images = tf.reshape(tf.range(64), (1, 8, 8, 1))
+    np.testing.assert_array_equal(nearest_resize(images, 2)[0, :, :, 0], [[0, 4], [32, 36]])
+    with pytest.raises(ValueError, match="8 pixels"):
+        nearest_resize(images, 3)
+
+
+def test_average_pool_to_averages_blocks():
+    x = tf.reshape(tf.range(16, dtype=tf.float32), (1, 4, 4, 1))
+    np.testing.assert_allclose(average_pool_to(x, 2)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
+    assert average_pool_to(x, 4) is x
