@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from gan_tf.cli import arguments
+from gan_tf.cli.datasets import resolve
+
 
 @dataclasses.dataclass(frozen=True)
 class InspectOptions:
@@ -22,7 +25,7 @@ class InspectOptions:
     json: bool = False  # print the whole report as JSON, with every name
 
 
-def main(argv):
+def main(argv) -> int:
     """Runs the command.
 
     Args:
@@ -34,8 +37,7 @@ def main(argv):
     Raises:
         UsageError: nothing to inspect; see `resolve` and `survey`.
     """
-    options = tyro.cli(InspectOptions, prog="gan-tf inspect", args=argv)
-    from gan_tf.cli.datasets import resolve
+    options = arguments.parse(InspectOptions, argv, prog="gan-tf inspect")
     from gan_tf.data.prepare import survey
 
     def say(line):

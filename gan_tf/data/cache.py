@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def size_text(count):
 def part_file(path):
     """Opens a file for writing that takes its name only once it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(part, "wb") as file:
             yield file
@@ -110,7 +111,10 @@ class Entry:
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
         if path.stat().st_size != entry["kept"] * self.row_bytes:
             raise UsageError(f"{self.folder} is damaged; delete this folder and start again")
-        images = np.fromfile(path, np.uint8).reshape(shape) if in_memory else np.memmap(path, np.uint8, "r", 0, shape)
+        if in_memory or not entry["kept"]:  # an empty file cannot be mapped
+            images = np.fromfile(path, np.uint8).reshape(shape)
+        else:
+            images = np.memmap(path, np.uint8, "r", 0, shape)
         facts = np.fromfile(self.folder / "facts.bin", self.facts)
         return images, facts, [tuple(item) for item in entry["unreadable"]]
 

@@ -123,7 +123,7 @@ def chosen(count, limit):
         return np.arange(count)
     if limit < 1:
         raise UsageError(f"--limit must be positive, got {limit}")
-    return np.arange(limit) * count // limit
+    return (2 * np.arange(limit) + 1) * count // (2 * limit)
 
 
 def squares(source, rows, settings, verb):

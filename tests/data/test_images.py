@@ -28,7 +28,7 @@ def solid(colour, size=(4, 4), mode="RGB"):
     return Image.new(mode, size, colour)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO"])
 def test_every_format_keeps_its_colour(kind):
     got, header = load_square(encode(solid((200, 40, 90), (9, 7)), kind), 4, "crop", WHITE)
     assert got.shape == (4, 4, 3) and got.dtype == np.uint8
@@ -167,6 +167,7 @@ def test_damaged_files_are_unreadable_with_a_reason_of_one_line(data, reason):
     assert "\n" not in str(caught.value) and "0x" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest resets the module's own filter
 def test_huge_images_are_refused_before_they_are_decoded():
     for side in (10_001, 50_000):  # the second is beyond Pillow's own limit as well
         with pytest.raises(UnreadableImage, match="100 megapixels"):

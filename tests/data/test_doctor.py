@@ -1,0 +1,107 @@
+"""The report: known sets in, known findings out."""
+
+import numpy as np
+import pytest
+
+from gan_tf.data import doctor
+from gan_tf.data.doctor import near_groups
+from gan_tf.data.prepare import survey
+from gan_tf.data.sources import ArraySource, FolderSource
+from tests.data.pictures import encoded, write
+
+
+def thumbs(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    files = {
+        "cat/a.png": encoded(1, (40, 30)),
+        "cat/same.png": encoded(1, (40, 30)),
+        "cat/again.jpg": encoded(1, (40, 30), "JPEG", quality=60),
+        "dog/b.png": encoded(2, (12, 20)),
+        "dog/c.gif": encoded(3, (30, 30), "GIF"),
+        "dog/bad.png": encoded(4)[:60],
+        "dog/empty.webp": b"",
+        "readme.txt": b"",
+    }
+    return write(tmp_path / "pets", files)
+
+
+def test_report_of_a_folder(folder):
+    report = survey(FolderSource(folder), resolution=16)
+    assert report.count == 5
+    assert report.sizes == {"40x30": 3, "12x20": 1, "30x30": 1}
+    assert (report.smallest, report.median, report.largest) == ("12x20", "40x30", "40x30")
+    assert report.modes == {"RGB": 4, "P": 1}
+    assert report.classes == {"cat": 3, "dog": 2}
+    assert set(report.unreadable) == {"dog/bad.png", "dog/empty.webp"}
+    assert report.exact == [["cat/a.png", "cat/same.png"]]
+    assert report.near == [["cat/a.png", "cat/again.jpg"]]
+    assert report.upscaled == ["dog/b.png"]
+    assert report.ignored == {".txt": 1}
+
+
+def test_text_says_it_all(folder):
+    text = survey(FolderSource(folder), resolution=16).text()
+    for part in (
+        "pets: 5 images, to be trained at 16x16 (crop)",
+        "12x20 to 40x30, median 40x30",
+        "RGB 4, P 1",
+        "2: cat 3, dog 2",
+        "2 skipped",
+        "dog/empty.webp: the file is empty",
+        "cat/a.png = cat/same.png",
+        "cat/a.png ~ cat/again.jpg",
+        "1 enlarged to 16 pixels",
+        "1 other files: .txt 1",
+    ):
+        assert part in text
+
+
+def test_long_lists_are_cut_with_a_count(tmp_path):
+    files = {f"{i:03}.png": b"" for i in range(100)} | {"ok.png": encoded(0)}
+    text = survey(FolderSource(write(tmp_path, files)), resolution=8).text()
+    assert "100 skipped" in text and "and 91 more" in text
+    assert len(text.splitlines()) < 30
+
+
+def test_pad_enlarges_only_what_is_small_both_ways(folder):
+    assert survey(FolderSource(folder), resolution=16, fit="pad").upscaled == []
+    assert survey(FolderSource(folder), resolution=32, fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
+
+
+def test_random_pictures_are_not_alike():
+    assert near_groups(thumbs(300)) == []
+    assert near_groups(thumbs(1)) == []
+
+
+def test_slight_changes_are_alike_and_chains_make_one_group():
+    base = thumbs(3)
+    brighter = np.clip(base[0].astype(int) + 4, 0, 255).astype(np.uint8)
+    noisy = np.clip(brighter.astype(int) + np.random.default_rng(1).integers(-3, 4, brighter.shape), 0, 255)
+    pictures = np.stack([base[0], base[1], brighter, base[2], noisy.astype(np.uint8), base[1]])
+    assert near_groups(pictures) == [[0, 2, 4], [1, 5]]
+
+
+def test_flat_pictures_differ_by_their_colour():
+    flat = np.zeros((4, 8, 8, 3), np.uint8)
+    flat[1] = 255
+    flat[2] = (255, 0, 0)
+    flat[3] = 1
+    assert near_groups(flat) == [[0, 3]]
+
+
+def test_blocks_do_not_change_the_groups(monkeypatch):
+    pictures = np.concatenate([thumbs(50), thumbs(50)])[np.random.default_rng(2).permutation(100)]
+    whole = near_groups(pictures)
+    assert len(whole) == 50
+    monkeypatch.setattr(doctor, "BLOCK", 7)
+    assert near_groups(pictures) == whole
+
+
+def test_exact_duplicates_in_arrays_are_named():
+    pixels = np.concatenate([thumbs(3), thumbs(1)])
+    report = survey(ArraySource("set", pixels), resolution=8)
+    assert report.exact == [["0", "3"]] and report.near == []
