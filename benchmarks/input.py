@@ -1,0 +1,126 @@
+"""Images per second of everything that stands between the user's files and a training step.
+
+    python benchmarks/input.py --json
+    python benchmarks/input.py --dataset panda --resolution 256 --batch-size 8
+
+`decode`: from encoded files to squares of the training resolution. `resident`, `host`, `mapped`: batches ready for the
+networks, from a set that is held on the device, in host memory, or in the cache on the disk. `order`: the numbers
+alone. A training step costs the input nothing as long as these are well above its own images per second.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from typing import Literal
+
+from gan_tf.cli import arguments
+from gan_tf.cli.quiet import start_tensorflow
+
+
+@dataclasses.dataclass(frozen=True)
+class InputOptions:
+    """Measures decoding and batches."""
+
+    dataset: str | None = None  # as in training; default: random smooth JPEG files of --source-size
+    source_size: int = 512  # pixels, side of the default files
+    images: int = 200  # images used
+    resolution: int = 256  # pixels
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
+    batch_size: int = 8  # images in a batch
+    seconds: float = 3.0  # time given to each figure
+    json: bool = False  # print one JSON object
+
+
+def main(argv) -> int:
+    """Runs the benchmark."""
+    options = arguments.parse(InputOptions, argv, prog="benchmarks/input.py")
+    start_tensorflow()
+    result = measure(options)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
+    return 0
+
+
+def measure(options):
+    """Returns the figures as a dict; rates are images per second."""
+    from gan_tf.data.prepare import prepare
+    from gan_tf.training import devices
+
+    source = open_images(options)
+    settings = {"resolution": options.resolution, "fit": options.fit, "limit": options.images}
+    with tempfile.TemporaryDirectory() as folder:  # empty: nothing was decoded before
+        source.digests  # noqa: B018  hashed first, so that only decoding is timed
+        start = time.perf_counter()
+        memory = prepare(source, cache_dir=folder, **settings)
+        decode = len(memory) / (time.perf_counter() - start)
+        mapped = prepare(source, cache_dir=folder, memory_gb=0, say=lambda line: None, **settings)
+        return {
+            "images": len(memory),
+            "resolution": options.resolution,
+            "batch_size": options.batch_size,
+            "device": devices.describe(),
+            "cores": os.cpu_count(),
+            "decode": round(decode),
+            "order": round(rate(memory, options, resident=True, load=False)),
+            "resident": round(rate(memory, options, resident=True)),
+            "host": round(rate(memory, options, resident=False)),
+            "mapped": round(rate(mapped, options, resident=False)),
+            "peak_memory_gb": round(devices.peak_memory_gb(), 2),
+        }
+
+
+def rate(image_set, options, resident, load=True):
+    """Images per second of a feed, in batches as a training step gets them."""
+    import tensorflow as tf
+
+    from gan_tf.data.pipeline import Feed
+
+    feed = Feed(image_set, options.batch_size, seed=0, resident=resident)
+    feed.place()
+    batches = iter(feed.dataset(0))
+
+    @tf.function
+    def step(element):
+        return tf.reduce_sum(feed.load(element)[0]) if load else element["index"][0]
+
+    step(next(batches))
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < options.seconds:
+        result = step(next(batches))
+        done += options.batch_size
+    result.numpy()  # waits for the device
+    return done / (time.perf_counter() - start)
+
+
+def open_images(options):
+    """The user's source, or JPEG files in memory."""
+    if options.dataset:
+        from gan_tf.cli.datasets import resolve
+
+        return resolve(options.dataset, resolution=options.resolution)
+    from gan_tf.data.sources import ArraySource
+
+    return ArraySource("random", [random_jpeg(i, options.source_size) for i in range(options.images)])
+
+
+def random_jpeg(seed, size):
+    """A smooth picture with some detail, as bytes of a JPEG file."""
+    import numpy as np
+    from PIL import Image
+
+    generator = np.random.default_rng(seed)
+    smooth = Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8)).resize((size, size), Image.BICUBIC)
+    detail = generator.normal(0, 8, (size, size, 3))
+    file = io.BytesIO()
+    Image.fromarray(np.clip(np.asarray(smooth) + detail, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
