@@ -85,7 +85,8 @@ def train_on(job, board, signals, say):
             stage = stage_at(stages, seen)
             iterator = batches(job, seen)
         variant = job.recipe.variant(config, stage, seen, job.parts)
-        if (stage, variant) not in compiled:
+        tracing = (stage, variant) not in compiled
+        if tracing:
             compiled[stage, variant] = compile_steps(job.recipe, state, job.feed, job.strategy, config, stage, variant)
         count = steps_to_boundary(job, stages, stage, seen)
 
@@ -94,7 +95,8 @@ def train_on(job, board, signals, say):
         seen += count * stage.batch_size
         state.images_seen.assign(seen)
         tally = check_finite(job, state.tally.numpy())
-        progress.advance(seen, count * stage.batch_size, time.monotonic() - started)
+        if not tracing:  # the first call says nothing about the speed of the others
+            progress.advance(seen, count * stage.batch_size, time.monotonic() - started)
 
         last = seen >= config.total_images or clock.time_is_up()
         if due(seen, job.log_images, stage.batch_size) or last:
@@ -170,7 +172,8 @@ def record_losses(job, board, seen, tally, images_per_second):
     job.state.tally.assign(tf.zeros_like(job.state.tally))
     job.run.log(seen, "train", means)
     board.scalars(seen, means)
-    board.scalars(seen, {"speed/images_per_second": images_per_second})
+    if images_per_second:
+        board.scalars(seen, {"speed/images_per_second": images_per_second})
     return means
 
 

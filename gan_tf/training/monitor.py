@@ -66,13 +66,13 @@ class ProgressLine:
 
     def show(self, images_seen):
         """Shows the line."""
-        left = (self.total_images - images_seen) / self.images_per_second if self.images_per_second else 0
+        left = (self.total_images - images_seen) / self.images_per_second
         parts = [
             f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg",
             f"epoch {images_seen // self.epoch_images}",
             *(f"{name} {value:.2f}" for name, value in self._losses()),
             *([self.score] if self.score else []),
-            f"{self.images_per_second or 0:.1f} images/s",
+            f"{self.images_per_second:.1f} images/s",
             f"{duration(left)} left",
             f"{peak_memory_gb():.1f} GB",
         ]
