@@ -31,6 +31,11 @@ def small_resolution_of(resolution: int) -> int:
     return min(128, resolution // 2)
 
 
+def noise_shapes_of(resolution: int) -> list[tuple[int, int, int]]:
+    """Shapes (h, w, 1) of G's noise: two maps for every other block, from the first (8 pixels) on."""
+    return [(size, size, 1) for size in (8, 32, 128, 512) if size <= resolution for _ in range(2)]
+
+
 def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
     """What the decoders should rebuild.
 
@@ -103,8 +108,7 @@ class Generator(keras.Model):
     @property
     def noise_shapes(self):
         """Shape (h, w, 1) of every noise map, in the order in which `call` takes them."""
-        noisy = [2 ** (i + 3) for i, block in enumerate(self.blocks) if isinstance(block, NoisyUpBlock)]
-        return [(size, size, 1) for size in noisy for _ in range(2)]
+        return noise_shapes_of(self.resolution)
 
     def build(self, shape=None):
         self.stem.build((None, self.latent_size))
@@ -288,6 +292,21 @@ class Discriminator(keras.Model):
 
     def _part(self, name):
         return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
+
+
+def build_generator(settings, policy):
+    """Builds a generator from `resolution`, `ngf`, `latent_size`, `tanh` (False: the official rule) and `seed`."""
+    tanh = True if settings.tanh else None
+    g = Generator(settings.resolution, settings.ngf, settings.latent_size, tanh, seed=settings.seed, dtype=policy)
+    g.build()
+    return g
+
+
+def build_discriminator(settings, policy):
+    """Builds a discriminator from `resolution`, `ndf`, `decoders` and `seed`."""
+    d = Discriminator(settings.resolution, settings.ndf, settings.decoders, seed=settings.seed, dtype=policy)
+    d.build()
+    return d
 
 
 def _pair(noise):

@@ -6,6 +6,8 @@ layers kept in lists and dicts. A name here is the attribute path, such as `bloc
 
 import keras
 
+from gan_tf.errors import UsageError
+
 
 def named_variables(layer):
     """Returns {attribute path: keras.Variable} of a built layer or model, in a stable order.
@@ -23,6 +25,30 @@ def named_variables(layer):
     if lost:
         raise ValueError(f"{type(layer).__name__} holds variables that no attribute leads to: {lost}")
     return found
+
+
+def load_weights(network, weights: dict, where):
+    """Sets every variable of a built network; each name and shape must match exactly once.
+
+    Args:
+        weights: {attribute path: array}.
+        where: the weights' source, for the message.
+
+    Raises:
+        UsageError: a name is missing or left over, or a shape differs. Nothing is changed then.
+    """
+    variables = named_variables(network)
+    missing, extra = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
+    if missing or extra:
+        raise UsageError(f"{where} does not fit the network of its settings: missing {missing[:3]}, extra {extra[:3]}")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != weights[name].shape:
+            raise UsageError(
+                f"{where} does not fit the network of its settings: {name} has shape {weights[name].shape}, "
+                f"not {tuple(variable.shape)}"
+            )
+    for name, variable in variables.items():
+        variable.assign(weights[name])
 
 
 def _walk(node, path, found, seen):

@@ -46,9 +46,14 @@ def synchronised_batch_norm(x, gamma, beta, shift):
 
 def running_batch_norm(x, gamma, beta, mean, variance):
     """Normalises with given statistics: x [N, H, W, C] -> the same shape and type."""
-    scale = gamma * tf.math.rsqrt(variance + EPSILON)
-    shift = beta - mean * scale
+    scale, shift = scale_and_shift(gamma, beta, mean, variance)
     return tf.cast(tf.cast(x, scale.dtype) * scale + shift, x.dtype)
+
+
+def scale_and_shift(gamma, beta, mean, variance):
+    """Batch norm with given statistics as x * scale + shift; all [C] float32."""
+    scale = gamma * tf.math.rsqrt(variance + EPSILON)
+    return scale, beta - mean * scale
 
 
 @keras.saving.register_keras_serializable("gan_tf")

@@ -39,10 +39,19 @@ def up_convolution(x, kernel, dtype):
     Returns:
         [N, 2H, 2W, O].
     """
-    if not forms().transposed_up_conv or x.shape[1] < TRANSPOSED_FROM:
+    if not uses_transposed_form(x.shape[1]):
         return tf.nn.conv2d(upsample_nearest(x), tf.cast(kernel, dtype), 1, "SAME")
-    taps = tf.cast(transposed_taps(kernel), dtype)
-    height, width, filters = 2 * x.shape[1], 2 * x.shape[2], kernel.shape[3]
+    return transposed_up_convolution(x, tf.cast(transposed_taps(kernel), dtype))
+
+
+def uses_transposed_form(size: int) -> bool:
+    """True if a map of `size` pixels is upsampled and convolved by one transposed convolution."""
+    return forms().transposed_up_conv and size >= TRANSPOSED_FROM
+
+
+def transposed_up_convolution(x, taps):
+    """x [N, H, W, I], taps [4, 4, O, I] from `transposed_taps` -> [N, 2H, 2W, O]."""
+    height, width, filters = 2 * x.shape[1], 2 * x.shape[2], taps.shape[2]
     return tf.nn.conv2d_transpose(x, taps, (tf.shape(x)[0], height, width, filters), 2, "SAME")
 
 

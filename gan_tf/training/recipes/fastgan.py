@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
-from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
+from gan_tf.models.fastgan import build_discriminator, build_generator, reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.training.state import trainable
 from gan_tf.training.step import Stage, descend
@@ -52,18 +52,12 @@ def variant(config, stage, images_seen, parts):
 
 def networks(config, policy):
     """Builds (g, d) from the settings; `policy` is a Keras dtype policy name."""
-    g = generator(config, policy)
-    d = Discriminator(config.resolution, config.ndf, config.decoders, seed=config.seed, dtype=policy)
-    d.build()
-    return g, d
+    return build_generator(config, policy), build_discriminator(config, policy)
 
 
 def generator(config, policy):
     """Builds a generator from the settings."""
-    tanh = True if config.tanh else None
-    g = Generator(config.resolution, config.ngf, config.latent_size, tanh, seed=config.seed, dtype=policy)
-    g.build()
-    return g
+    return build_generator(config, policy)
 
 
 def train_step(state, reals, labels, draws, variant):
