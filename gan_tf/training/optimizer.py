@@ -39,13 +39,14 @@ class Adam:
             lr: scalar.
         """
         steps = tf.convert_to_tensor(self.steps) + 1.0
+        beta1_power, beta2_power = self.beta1**steps, self.beta2**steps
         for path, gradient in gradients.items():
             tf.raw_ops.ResourceApplyAdam(
                 var=self.variables[path].value.handle,
                 m=self.m[path].handle,
                 v=self.v[path].handle,
-                beta1_power=self.beta1**steps,
-                beta2_power=self.beta2**steps,
+                beta1_power=beta1_power,
+                beta2_power=beta2_power,
                 lr=lr,
                 beta1=self.beta1,
                 beta2=self.beta2,
