@@ -14,9 +14,9 @@ class Adam:
     Args:
         variables: {attribute path: keras.Variable}, float32.
         beta1, beta2: decays of the first and second moment.
-        epsilon: added after the root, before the bias correction (as TensorFlow and Keras do).
+        epsilon: added to the root of the bias-corrected second moment, as in the paper's algorithm 1 and in PyTorch.
 
-    Source: Kingma and Ba 2015, algorithm 1 in the form of section 2's last paragraph.
+    Source: Kingma and Ba 2015, algorithm 1.
     """
 
     def __init__(self, variables, beta1, beta2, epsilon=1e-8):
@@ -40,6 +40,7 @@ class Adam:
         """
         steps = tf.convert_to_tensor(self.steps) + 1.0
         beta1_power, beta2_power = self.beta1**steps, self.beta2**steps
+        epsilon = self.epsilon * tf.sqrt(1.0 - beta2_power)  # the kernel adds it before the bias correction
         for path, gradient in gradients.items():
             tf.raw_ops.ResourceApplyAdam(
                 var=self.variables[path].value.handle,
@@ -50,7 +51,7 @@ class Adam:
                 lr=lr,
                 beta1=self.beta1,
                 beta2=self.beta2,
-                epsilon=self.epsilon,
+                epsilon=epsilon,
                 grad=gradient,
             )
         tf.raw_ops.AssignVariableOp(resource=self.steps.handle, value=steps)
