@@ -13,6 +13,8 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 
 import json
 import os
+import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -28,6 +30,8 @@ except ImportError:  # Windows: two processes in one folder are then not noticed
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
+CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
+OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
 
 
 def write_atomically(path, data: bytes):
@@ -99,14 +103,16 @@ class Run:
         """
         try:
             stored = json.loads(self._config.read_text())
-            settings, data = stored["settings"], stored["data"]
+            settings, data = dict(stored["settings"]), dict(stored["data"])
+            return configuration.from_settings(settings, str(self._config)), data
+        except UsageError:
+            raise
         except FileNotFoundError as error:
             raise UsageError(
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{self._config} is damaged; restore it, or start another run with --run NAME") from error
-        return configuration.from_settings(settings, str(self._config)), data
 
     def write_settings(self, config, data):
         """Stores the settings and what identifies the data."""
@@ -128,12 +134,17 @@ class Run:
     def records(self) -> list[dict]:
         """All whole records; a line that a kill or a full disk cut short is left out."""
         found = []
-        for line in self.stats.read_text().splitlines() if self.stats.exists() else []:
+        for line in self.stats.read_text(errors="replace").splitlines() if self.stats.exists() else []:
             try:
                 found.append(json.loads(line))
             except json.JSONDecodeError:
                 continue
         return found
+
+    def trained_images(self) -> int:
+        """Most images that a record or a checkpoint, whole or damaged, tells of."""
+        counts = [record["images_seen"] for record in self.records()] + [seen for seen, _ in self.checkpoints()]
+        return max(counts, default=0)
 
     def cut(self, images_seen: int):
         """Forgets records, events and grids past `images_seen`: training will write them again."""
@@ -160,8 +171,8 @@ class Run:
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """(image count, prefix) of every checkpoint that has an index file, newest first."""
-        found = [(int(path.stem.split("-")[1]), path.with_suffix("")) for path in self.state.glob("ckpt-*.index")]
-        return sorted(found, reverse=True)
+        matches = [(CHECKPOINT.fullmatch(path.stem), path) for path in self.state.glob("ckpt-*.index")]
+        return sorted(((int(match[1]), path.with_suffix("")) for match, path in matches if match), reverse=True)
 
     def remove_checkpoint(self, prefix: Path):
         """Removes one checkpoint; its index goes first, so that half of one is never taken for whole."""
@@ -169,14 +180,28 @@ class Run:
         for path in self.state.glob(prefix.name + ".data-*"):
             path.unlink()
 
-    def tidy_checkpoints(self, keep: int):
-        """Keeps the newest `keep` checkpoints and removes leftovers of interrupted writes."""
+    def tidy_checkpoints(self, newest: int, keep: int):
+        """Keeps the checkpoint just written, at `newest` images, and those before it, `keep` in all.
+
+        One that claims more images was found damaged when the run was continued: kept as the newest, it would push
+        out the good ones.
+        """
+        for seen, prefix in self.checkpoints():
+            if seen > newest:
+                self.remove_checkpoint(prefix)
         for _, prefix in self.checkpoints()[keep:]:
             self.remove_checkpoint(prefix)
+        self.remove_leftovers()
+
+    def remove_leftovers(self):
+        """Removes what interrupted writes left: data files without an index, TensorFlow's temporary folders."""
         whole = {prefix.name for _, prefix in self.checkpoints()}
         for path in self.state.glob("ckpt-*"):
-            if path.name.split(".")[0] not in whole:
-                path.unlink()
+            if OWN_FILE.fullmatch(path.name) and path.name.split(".")[0] not in whole:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
     # Best weights
 
@@ -235,11 +260,18 @@ def refuse_identity_change(before, after, folder):
     """Raises UsageError if `after` would make another run out of the one in `folder`."""
     pairs = configuration.changed(before, after, "identity")
     if pairs:
-        name, (old, new) = next(iter(pairs.items()))
-        raise UsageError(
-            f"{configuration.flag(name)} is {new!r}, but the run {folder} was started with {old!r}; "
-            f"give {configuration.flag(name)} {old} to continue it, or --run NAME to start another"
+        changes = ", ".join(
+            f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()
         )
+        remedies = " ".join(_as_given(name, old) for name, (old, _) in pairs.items())
+        raise UsageError(f"{changes}: give {remedies} to continue the run {folder}, or --run NAME to start another")
+
+
+def _as_given(name, value):
+    """A setting as one writes it on the command line."""
+    if isinstance(value, bool):
+        return configuration.flag(name if value else f"no_{name}")
+    return f"{configuration.flag(name)} {value}"
 
 
 def refuse_data_change(before: dict, after: dict, folder):

@@ -121,30 +121,32 @@ def save(state, run, keep):
     """
     seen = int(state.images_seen.numpy())
     prefix = run.checkpoint_prefix(seen)
+    is_new = seen not in dict(run.checkpoints())
     try:
         _checkpoint(state).write(str(prefix))
         for path in sorted(run.state.glob(prefix.name + ".*")):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
     except (OSError, tf.errors.OpError) as error:
-        run.remove_checkpoint(prefix)
-        older = [count for count, _ in run.checkpoints()]
+        if is_new:  # else what a rolled-back run goes back to: TensorFlow renames over it when all is written
+            run.remove_checkpoint(prefix)
+        run.remove_leftovers()
+        older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "no older checkpoint exists"
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"cannot write the checkpoint {prefix} ({reason}); free some disk space and start again: {kept}"
         ) from error
-    run.tidy_checkpoints(keep)
+    run.tidy_checkpoints(seen, keep)
 
 
 def restore_newest(state, run, say):
-    """Restores the newest checkpoint that is whole and returns its image count, or None if there never was one.
+    """Restores the newest checkpoint that is whole and returns its image count, or None if nothing was trained yet.
 
     Raises:
-        UsageError: there are checkpoints, but none of them can be read.
+        UsageError: something was trained, but no checkpoint can be read.
     """
-    candidates = run.checkpoints()
-    for seen, prefix in candidates:
+    for seen, prefix in run.checkpoints():
         try:
             _refuse_other_format(prefix)
             _checkpoint(state).read(str(prefix)).assert_consumed()
@@ -158,10 +160,10 @@ def restore_newest(state, run, say):
             say(f"warning: checkpoint {prefix.name} holds another image count; trying an older one")
             continue
         return seen
-    if candidates:
+    if trained := run.trained_images():
         raise UsageError(
-            f"none of the {len(candidates)} checkpoints in {run.state} can be read; "
-            "restore them from a backup, or give --run NAME to start another run"
+            f"{run.folder} was trained to {trained} images, but {run.state} holds no checkpoint that can be read; "
+            "restore it from a backup, or give --run NAME to start another run"
         )
     return None
 
