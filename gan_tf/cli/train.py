@@ -1,6 +1,7 @@
 """`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
 
 import difflib
+import errno
 import os
 
 from gan_tf.cli import arguments
@@ -11,6 +12,7 @@ from gan_tf.errors import UsageError
 from gan_tf.run import Run
 
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
+DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def main(argv) -> int:
@@ -98,6 +100,13 @@ def train(config, preset) -> int:
         raise UsageError(str(accident)) from accident
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise UsageError(out_of_memory(config)) from error
+    except OSError as error:
+        if error.errno not in DISK_REFUSES:
+            raise
+        raise UsageError(
+            f"cannot write {error.filename or run.folder} ({error.strerror}); free some disk space and start again: "
+            "the same command continues the run from its newest checkpoint"
+        ) from error
     finally:
         run.close()
     print(farewell(run), flush=True)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_tf import pictures
 from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
 from gan_tf.metrics.evaluate import Score
 from gan_tf.run import Run
 from gan_tf.training import evaluation
@@ -56,31 +57,36 @@ def train(job, say=print):
         Diverged: rolling back did not help.
         UsageError: the disk is full.
     """
-    board = TensorBoard(job.run.folder)
+    board, clock = TensorBoard(job.run.folder), Clock(job.config)
+    set_damaged_best_aside(job, say)
     try:
         with Signals() as signals:
             while True:
                 try:
-                    return train_on(job, board, signals, say)
+                    return train_on(job, board, signals, clock, say)
                 except Diverged as accident:
                     roll_back(job, board, accident, say)
     finally:
         board.close()
 
 
-def train_on(job, board, signals, say):
+def train_on(job, board, signals, clock, say):
     """The run from where `job.state` stands to its end."""
     config, state, run = job.config, job.state, job.run
     seen = int(state.images_seen.numpy())
     stages = job.recipe.schedule(config)
     progress = ProgressLine(config.total_images, job.epoch_images)
-    clock = Clock(config)
     if not run.checkpoints():
         states.save(state, run, config.keep)  # what a first accident goes back to
     show_samples(job, board, seen)
 
     iterator, compiled, stage = None, {}, None
-    while seen < config.total_images and not clock.time_is_up() and not out_of_patience(job):
+    last = seen >= config.total_images
+    if last:
+        say(f"finished: the run has seen its {config.total_images} images; a larger --total-kimg trains on")
+    elif out_of_patience(job):
+        say(f"finished: {config.patience} scores in a row were no better; a larger --patience trains on")
+    while not last and not out_of_patience(job):
         if stage != stage_at(stages, seen):
             stage = stage_at(stages, seen)
             iterator = batches(job, seen)
@@ -106,8 +112,8 @@ def train_on(job, board, signals, say):
         elif clock.first_grid_is_due():
             show_samples(job, board, seen)
         if clock.checkpoint_is_due() or due(seen, job.epoch_images, stage.batch_size) or last or signals.received:
+            board.flush()  # first: a checkpoint promises that what it covers stands in the records
             states.save(state, run, config.keep)
-            board.flush()
             clock.saved()
         if signals.received and not last:
             raise Interrupted(signals.received)
@@ -198,13 +204,25 @@ def keep_if_best(job, seen, score):
     """Replaces best/ if this score beats it, counts stale epochs if not, and returns a few words about it."""
     best = job.run.best_meta()
     best_score = Score(**best["score"]) if best else None
-    if best is None or best_score.name != score.name or score.better_than(best_score):
+    # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
+    again = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
+    if best is None or best_score.name != score.name or again or score.better_than(best_score):
         weights = {path: v.numpy() for path, v in states.named_variables(job.state.g_ema).items()}
         job.run.replace_best(weights, {"score": dataclasses.asdict(score), "images_seen": seen})
         job.state.stale_epochs.assign(0)
         return f"{score.name} {score.value:.2f} (best)"
     job.state.stale_epochs.assign_add(1)
     return f"{score.name} {score.value:.2f} (best {best_score.value:.2f} at {best['images_seen'] / 1000:.1f} kimg)"
+
+
+def set_damaged_best_aside(job, say):
+    """Renames best weights that cannot be read, so that the next score takes their place."""
+    try:
+        job.run.best_meta()
+    except UsageError as error:
+        aside = job.run.best.with_suffix(".damaged")
+        job.run.best.replace(aside)
+        say(f"warning: {error}; it is now {aside.name}, and the next score takes its place")
 
 
 def out_of_patience(job):

@@ -105,6 +105,8 @@ class TensorBoard:
     def cut(self, images_seen):
         """Rewrites the event files without what lies past `images_seen`, since training will write it again.
 
+        Pictures of that very moment go too: training on begins by showing them.
+
         A record cut short by a kill ends its file: what follows cannot be read and is left out.
         """
         old = sorted(self.folder.glob("events.out.tfevents.*"))
@@ -118,7 +120,8 @@ class TensorBoard:
             for path in old:
                 for event in _events(path):
                     key = (event.step, tuple(value.tag for value in event.summary.value))
-                    if event.step <= images_seen and key not in seen:
+                    is_covered = event.step < images_seen or (event.step == images_seen and not _is_picture(event))
+                    if is_covered and key not in seen:
                         seen.add(key)
                         writer.write(event.SerializeToString())
         partial.replace(whole)
@@ -168,6 +171,10 @@ def duration(seconds):
     if hours < 48:
         return f"{hours} h {minutes % 60} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def _is_picture(event):
+    return any(value.metadata.plugin_data.plugin_name == "images" for value in event.summary.value)
 
 
 def _events(path):
