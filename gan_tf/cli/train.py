@@ -115,11 +115,15 @@ def train(config, preset) -> int:
 
 def out_of_memory(config):
     """What to do when a step does not fit."""
-    smaller = max(1, (config.micro_batch if isinstance(config.micro_batch, int) else config.batch_size) // 2)
-    return (
-        f"out of memory at --resolution {config.resolution}, --batch-size {config.batch_size}: give --micro-batch "
-        f"{smaller} (or auto) to continue this run, --precision bfloat16, or start another with a smaller --batch-size"
-    )
+    size = config.micro_batch if isinstance(config.micro_batch, int) else config.batch_size
+    helps = []
+    if size > 1 and config.loss != "dual_contrastive":
+        smaller = next(n for n in range(size // 2, 0, -1) if config.batch_size % n == 0)
+        helps.append(f"give --micro-batch {smaller} (or auto) to continue this run")
+    if config.precision in ("auto", "float32"):
+        helps.append("give --precision bfloat16 to continue this run")
+    helps.append("start another with a smaller --batch-size or --resolution")
+    return f"out of memory at --resolution {config.resolution}, --batch-size {config.batch_size}: {', or '.join(helps)}"
 
 
 def farewell(run):
