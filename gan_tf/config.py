@@ -51,7 +51,7 @@ class TrainConfig:
     fit: Literal["crop", "pad", "stretch"] = identity("crop")  # how an image becomes square
     background: str = identity("white")  # colour under transparent and padded parts: a name or #rrggbb
     mirror: bool = identity(True)  # also show the images mirrored
-    limit: int | None = identity(None)  # use the first so many images only
+    limit: int | None = identity(None)  # use so many images only, spread evenly over the set
 
     # What is optimised.
     batch_size: int = identity(8)  # images in a step, all devices together
