@@ -33,12 +33,15 @@ def grid(images, columns=None):
     return cells.reshape(rows * height, columns * width, channels)
 
 
-def save_png(path, image):
-    """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk."""
+def save_png(path, image, compress_level=6):
+    """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
+
+    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger.
+    """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
-        Image.fromarray(np.asarray(image)).save(partial, format="PNG")
+        Image.fromarray(np.asarray(image)).save(partial, format="PNG", compress_level=compress_level)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""The trained generator of a run: what every command after training starts from."""
+
+import dataclasses
+import re
+
+import keras
+import tensorflow as tf
+
+from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import load_weights
+from gan_tf.run import Run
+
+WHICH = ("best", "last")
+DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # what a broken checkpoint raises
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # tf.train.Checkpoint ends the key of every variable so
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A generator with its trained weights, and where they come from."""
+
+    generator: keras.Model  # the averaged one, float32
+    config: TrainConfig
+    images_seen: int
+
+
+def load_generator(run: Run, which: str = "best", say=print) -> Trained:
+    """Builds the averaged generator of a run from its settings and weights.
+
+    Args:
+        which: "best": the weights with the best score; "last": those of the newest checkpoint that holds them whole.
+        say: told about damaged checkpoints.
+
+    Raises:
+        UsageError: no run, no such weights, or weights that do not fit the settings.
+    """
+    if which not in WHICH:
+        raise UsageError(f"--which {which!r} is unknown; choose from {', '.join(WHICH)}")
+    config, _ = run.read_settings()
+    if which == "best":
+        weights, meta = run.best_weights()
+        seen, where = meta["images_seen"], run.best
+    else:
+        weights, seen, where = newest_weights(run, "g_ema", say)
+    generator = FAMILIES[config.model].generator(config, "float32")
+    load_weights(generator, weights, where)
+    return Trained(generator, config, seen)
+
+
+def newest_weights(run: Run, network: str, say=print):
+    """Reads one network out of the newest checkpoint that holds it whole.
+
+    Returns:
+        ({attribute path: array}, images seen, the checkpoint's prefix).
+
+    Raises:
+        UsageError: there is no checkpoint, or none can be read.
+    """
+    candidates = run.checkpoints()
+    if not candidates:
+        raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
+    for seen, prefix in candidates:
+        try:
+            return _read(prefix, network), seen, prefix
+        except DAMAGED as error:
+            reason = str(error).splitlines()[0][:100]
+            say(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
+    raise UsageError(f"none of the {len(candidates)} checkpoints in {run.state} can be read; use --which best")
+
+
+def _read(prefix, network):
+    """{attribute path: array} of the variables saved under `network`/."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    names = {_unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map()}
+    own = {name.removeprefix(network + "/"): key for name, key in names.items() if name.startswith(network + "/")}
+    return {name: reader.get_tensor(key) for name, key in own.items()}
+
+
+def _unescaped(key):
+    """Undoes what tf.train.Checkpoint does to a name: "." is written "..", "/" is written ".S"."""
+    return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)

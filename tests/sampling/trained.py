@@ -1,0 +1,38 @@
+"""A run folder as training leaves it, made without training: two checkpoints and best weights, all different."""
+
+from gan_tf.config import TrainConfig
+from gan_tf.models.variables import named_variables
+from gan_tf.run import Run
+from gan_tf.training import state as states
+from gan_tf.training.recipes import fastgan
+
+CONFIG = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
+BEST_AT, FIRST, SECOND = 500, 1000, 2000  # images seen
+
+
+def make_run(folder):
+    """Writes the run and returns it."""
+    run = Run(folder)
+    run.create()
+    run.write_settings(CONFIG, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
+    g, d = fastgan.networks(CONFIG, "float32")
+    state = states.create(g, d, fastgan.generator(CONFIG, "float32"), CONFIG, fastgan.STATISTICS)
+    mark(state.g_ema, BEST_AT)
+    weights = {path: variable.numpy() for path, variable in named_variables(state.g_ema).items()}
+    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
+    for seen in (FIRST, SECOND):
+        state.images_seen.assign(seen)
+        mark(state.g_ema, seen)
+        states.save(state, run, keep=5)
+    run.close()
+    return run
+
+
+def mark(g, number):
+    """Writes a number where `marked` finds it, and into the picture's brightness."""
+    g.stem_norm.beta.assign([float(number)] + [0.5] * (g.stem_norm.beta.shape[0] - 1))
+
+
+def marked(g):
+    """The number."""
+    return float(g.stem_norm.beta.numpy()[0])
