@@ -1,0 +1,131 @@
+"""Images per second of a generator in three forms: operation by operation as published, as in training, and folded.
+
+    python benchmarks/inference.py --resolution 256 --batch-size 16 --precision bfloat16 --json
+
+Latents and noise are drawn in the measured time, as `gan-tf generate` does; files are not written. On a machine with
+other work look at the ratios, which are medians over turns, and at images per second of processor time, which is what
+one core alone would make.
+"""
+
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from gan_tf.cli import arguments
+from gan_tf.cli.quiet import start_tensorflow
+
+
+@dataclasses.dataclass(frozen=True)
+class InferenceOptions:
+    """Measures a generator with initial weights."""
+
+    model: Literal["fastgan"] = "fastgan"  # the family of networks
+    resolution: int = 256  # pixels
+    ngf: int = 64  # width of the generator
+    batch_size: int | None = None  # images at once; default as `gan-tf generate`
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as `gan-tf generate`
+    rounds: int = 7  # batches timed in each form
+    json: bool = False  # print one JSON object
+
+
+def main(argv) -> int:
+    """Runs the benchmark."""
+    options = arguments.parse(InferenceOptions, argv, prog="benchmarks/inference.py")
+    start_tensorflow()
+    result = measure(options)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
+    return 0
+
+
+def measure(options):
+    """Returns the figures as a dict."""
+    import tensorflow as tf
+
+    from gan_tf.config import TrainConfig
+    from gan_tf.models import FAMILIES
+    from gan_tf.ops.forms import FAST, PLAIN
+    from gan_tf.sampling.generate import suitable_batch_size
+    from gan_tf.training import devices
+
+    precision = devices.choose_precision(options.precision)[0]
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    batch_size = options.batch_size or suitable_batch_size(options.resolution, on_gpu)
+    config = TrainConfig(model=options.model, resolution=options.resolution, ngf=options.ngf)
+    family = FAMILIES[options.model]
+    generator = family.generator(config, devices.KERAS_POLICIES[precision])
+    started = time.perf_counter()
+    folded = family.fold(generator)
+    fold_seconds = time.perf_counter() - started
+    variants = {"published": (generator, PLAIN), "training": (generator, FAST), "folded": (folded, FAST)}
+    first, seconds, cpu_seconds = time_in_turns(variants, batch_size, options.rounds)
+    return {
+        "model": options.model,
+        "resolution": options.resolution,
+        "ngf": options.ngf,
+        "batch_size": batch_size,
+        "precision": precision,
+        "device": devices.describe(),
+        **{f"{name}_images_per_second": speed(batch_size, s) for name, s in seconds.items()},
+        **{f"{name}_images_per_cpu_second": speed(batch_size, s) for name, s in cpu_seconds.items()},
+        "folded_to_published": median_ratio(seconds["published"], seconds["folded"]),
+        "folded_to_training": median_ratio(seconds["training"], seconds["folded"]),
+        "fold_seconds": round(fold_seconds, 3),
+        **{f"{name}_first_batch_seconds": round(s, 2) for name, s in first.items()},
+        "peak_memory_gb": round(devices.peak_memory_gb(), 2),
+    }
+
+
+def time_in_turns(variants, batch_size, rounds):
+    """Times every variant: {name: (network, forms of its operations)}.
+
+    Returns:
+        ({name: seconds of the first batch, tracing included}, {name: seconds of each of `rounds` batches}, the same in
+        seconds of processor time).
+    """
+    import tensorflow as tf
+
+    from gan_tf.ops.forms import use_forms
+    from gan_tf.sampling.generate import compiled
+
+    seeds = tf.range(batch_size, dtype=tf.int64)
+    makers = {name: compiled(network, batch_size) for name, (network, _) in variants.items()}
+    first = {}
+    for name, make in makers.items():
+        with use_forms(variants[name][1]):  # read while the function is traced
+            first[name], _ = seconds_of(make, seeds)
+    seconds, cpu_seconds = ({name: [] for name in makers} for _ in range(2))
+    for _ in range(rounds):
+        for name, make in makers.items():
+            wall, cpu = seconds_of(make, seeds)
+            seconds[name].append(wall)
+            cpu_seconds[name].append(cpu)
+    return first, seconds, cpu_seconds
+
+
+def speed(batch_size, seconds):
+    """Images per second, by the median."""
+    return round(batch_size / statistics.median(seconds), 2)
+
+
+def median_ratio(slow, fast):
+    """Median over the turns of how many times faster the second is."""
+    return round(statistics.median(a / b for a, b in zip(slow, fast, strict=True)), 2)
+
+
+def seconds_of(make, seeds):
+    """Seconds until the images are in the host's memory, and the processor time spent on it by all threads."""
+    started, cpu_started = time.perf_counter(), time.process_time()
+    make(seeds).numpy()
+    return time.perf_counter() - started, time.process_time() - cpu_started
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.exit(main(sys.argv[1:]))
