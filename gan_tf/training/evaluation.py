@@ -8,55 +8,62 @@ from gan_tf.augment.diffaugment import diffaugment
 
 GRID_SEEDS = {64: 64, 128: 64, 256: 64, 512: 16, 1024: 16}  # images in the sample grid, by resolution
 SHOWN_REALS = 8
-SCORE_BATCH = 16  # images made at once for a score
+SAMPLE_BATCH = 16  # images made at once; divides the numbers above
 
 
 class Sampler:
-    """Images of a generator, from the first of a fixed sequence on; a new Sampler starts the sequence again.
+    """Images of the averaged generator, made by its folded form, which is traced once and refreshed for each look.
+
+    As a function of a number it returns the next so many images of a fixed sequence, uint8 [count, R, R, 3]: what a
+    metric's evaluator asks for.
 
     Args:
-        g: generator.
+        g: averaged generator.
+        folded: its folded form, of the same family.
         seed: the run's seed.
         batch_size: images at once.
     """
 
-    def __init__(self, g, seed, batch_size):
-        self.g, self.seed, self.batch_size = g, seed, batch_size
-        self._batch = tf.function(self._make, autograph=False)
+    def __init__(self, g, folded, seed, batch_size):
+        self.g, self.folded, self.seed, self.batch_size = g, folded, seed, batch_size
+        self._of_sequence = tf.function(self._next_images, autograph=False)
+        self._of_seeds = tf.function(self._seeded_images, autograph=False)
+        self.refresh()
+
+    def refresh(self):
+        """Takes the generator's present weights, and starts the sequence again."""
+        self.folded.refresh(self.g)
         self._made = 0
-        self._left = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
+        self._left = np.zeros((0, self.g.resolution, self.g.resolution, 3), np.uint8)
 
     def __call__(self, count):
-        """Returns the next `count` images, uint8 [count, R, R, 3]."""
         parts = [self._left]
         while sum(map(len, parts)) < count:
-            parts.append(pictures.to_uint8(self._batch(tf.constant(self._made, tf.int64))))
+            parts.append(pictures.to_uint8(self._of_sequence(tf.constant(self._made, tf.int64))))
             self._made += self.batch_size
         images = np.concatenate(parts)
         self._left = images[count:]
         return images[:count]
 
-    def _make(self, first):
+    def of_seeds(self, seeds):
+        """The images that `gan-tf generate --seeds` makes, uint8 [N, R, R, 3]; N is a multiple of the batch size."""
+        batches = np.reshape(np.asarray(seeds, np.int64), (-1, self.batch_size))
+        return np.concatenate([pictures.to_uint8(self._of_seeds(tf.constant(batch))) for batch in batches])
+
+    def _next_images(self, first):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
         latents = draws.normal("latents", (self.g.latent_size,))
-        return self.g(latents, noise=draws.noise("noise", self.g.noise_shapes), training=False)[0]
+        return self.folded(latents, noise=draws.noise("noise", self.g.noise_shapes))[0]
 
-
-def seeded_images(g, seeds, batch_size=16):
-    """The images of some seeds, uint8 [N, R, R, 3]: those that `gan-tf generate --seeds` makes."""
-    made = []
-    for first in range(0, len(seeds), batch_size):
-        some = seeds[first : first + batch_size]
-        latents = rng.latents_of_seeds(some, g.latent_size)
-        noise = rng.noise_of_seeds(some, g.noise_shapes)
-        made.append(pictures.to_uint8(g(latents, noise=noise, training=False)[0]))
-    return np.concatenate(made)
+    def _seeded_images(self, seeds):
+        latents = rng.latents_of_seeds(seeds, self.g.latent_size)
+        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))[0]
 
 
 def sample_grid(job):
     """The grid of the run's fixed latents, uint8 [H, W, 3]."""
-    seeds = list(range(GRID_SEEDS[job.config.resolution]))
-    return pictures.grid(seeded_images(job.state.g_ema, seeds))
+    job.sampler.refresh()
+    return pictures.grid(job.sampler.of_seeds(range(GRID_SEEDS[job.config.resolution])))
 
 
 def reconstruction_grid(job):

@@ -34,6 +34,7 @@ class Job:
     recipe: object  # module of gan_tf.training.recipes
     feed: object  # data.pipeline.Feed
     strategy: tf.distribute.Strategy
+    sampler: evaluation.Sampler
     evaluator: object  # metrics.evaluate.Evaluator
     parts: int  # micro-batches in a replica's share
     steps_per_call: int
@@ -188,8 +189,8 @@ def finish_epoch(job, board, seen, progress, clock, last):
     started = time.monotonic()
     epoch = seen // job.epoch_images
     if epoch % job.config.eval_every == 0 or last:
-        sampler = evaluation.Sampler(job.state.g_ema, job.config.seed, evaluation.SCORE_BATCH)
-        score = job.evaluator(sampler)
+        job.sampler.refresh()
+        score = job.evaluator(job.sampler)
         job.run.log(seen, "epoch", {"epoch": epoch, "metric": score.name, "score": score.value})
         board.scalars(seen, {f"score/{score.name}": score.value})
         progress.score = keep_if_best(job, seen, score)

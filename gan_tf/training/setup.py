@@ -15,9 +15,11 @@ from gan_tf.data.pipeline import Feed
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.evaluate import Evaluator
+from gan_tf.models import FAMILIES
 from gan_tf.rng import Draws
 from gan_tf.training import devices
 from gan_tf.training import state as states
+from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
 from gan_tf.training.loop import Job
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
@@ -33,7 +35,7 @@ def build_job(config, image_set, run, say=print):
     Raises:
         UsageError: a setting that these devices or networks cannot have.
     """
-    recipe = RECIPES[config.model]
+    recipe, family = RECIPES[config.model], FAMILIES[config.model]
     strategy, why_strategy = devices.choose_strategy(config.strategy)
     precision, why_precision = devices.choose_precision(config.precision)
     replicas = strategy.num_replicas_in_sync
@@ -49,8 +51,7 @@ def build_job(config, image_set, run, say=print):
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
         feed.place()
-        g, d = recipe.networks(config, policy)
-        g_ema = recipe.generator(config, policy)
+        g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=precision == "float16")
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     return Job(
@@ -60,6 +61,7 @@ def build_job(config, image_set, run, say=print):
         recipe=recipe,
         feed=feed,
         strategy=strategy,
+        sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
         evaluator=Evaluator(config.metric, image_set.images, config.seed),
         parts=parts,
         steps_per_call=config.steps_per_call or (GPU_STEPS_PER_CALL if on_gpu else 1),

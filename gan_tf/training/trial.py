@@ -37,11 +37,10 @@ def dry_run(job, say=print):
 
 def time_score(job):
     """Seconds that a score takes: some images made, the metric run on copies of a real image."""
-    sampler = evaluation.Sampler(job.state.g_ema, job.config.seed, evaluation.SCORE_BATCH)
-    sampler(evaluation.SCORE_BATCH)  # traces
+    job.sampler(evaluation.SAMPLE_BATCH)  # traces
     started = time.monotonic()
-    sampler(evaluation.SCORE_BATCH)
-    sample_seconds = (time.monotonic() - started) / evaluation.SCORE_BATCH
+    job.sampler(evaluation.SAMPLE_BATCH)
+    sample_seconds = (time.monotonic() - started) / evaluation.SAMPLE_BATCH
     real = np.asarray(job.feed.image_set.images[:1])
     job.evaluator(lambda count: np.repeat(real, count, axis=0))  # prepares the real side, once a run
     started = time.monotonic()

@@ -1,6 +1,7 @@
 """A run folder as training leaves it, made without training: two checkpoints and best weights, all different."""
 
 from gan_tf.config import TrainConfig
+from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
 from gan_tf.run import Run
 from gan_tf.training import state as states
@@ -15,8 +16,10 @@ def make_run(folder):
     run = Run(folder)
     run.create()
     run.write_settings(CONFIG, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
-    g, d = fastgan.networks(CONFIG, "float32")
-    state = states.create(g, d, fastgan.generator(CONFIG, "float32"), CONFIG, fastgan.STATISTICS)
+    family = FAMILIES[CONFIG.model]
+    builders = (family.generator, family.discriminator, family.generator)
+    g, d, g_ema = (build(CONFIG, "float32") for build in builders)
+    state = states.create(g, d, g_ema, CONFIG, fastgan.STATISTICS)
     mark(state.g_ema, BEST_AT)
     weights = {path: variable.numpy() for path, variable in named_variables(state.g_ema).items()}
     run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})

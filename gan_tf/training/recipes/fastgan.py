@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
-from gan_tf.models.fastgan import build_discriminator, build_generator, reconstruction_targets
+from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.training.state import trainable
 from gan_tf.training.step import Stage, descend
@@ -48,16 +48,6 @@ def variant(config, stage, images_seen, parts):
     """The variant of the steps from `images_seen` on; FastGAN has one alone."""
     policies = config.policies if config.augment == "diffaugment" else ()
     return Variant(config.loss, config.reconstruction, policies, config.augment_probability, parts, stage.lr)
-
-
-def networks(config, policy):
-    """Builds (g, d) from the settings; `policy` is a Keras dtype policy name."""
-    return build_generator(config, policy), build_discriminator(config, policy)
-
-
-def generator(config, policy):
-    """Builds a generator from the settings."""
-    return build_generator(config, policy)
 
 
 def train_step(state, reals, labels, draws, variant):
