@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from gan_tf.data.cache import cache_root, locked
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
+from gan_tf.files import cache_root, locked
 
 FILE_FORMAT = "array_record"  # the one of TFDS's formats that can be read by index
 

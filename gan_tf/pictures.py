@@ -1,11 +1,12 @@
 """Pictures for people: rounding to uint8, grids, PNG files."""
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from gan_tf.files import part_file
 
 
 def to_uint8(images):
@@ -38,11 +39,6 @@ def save_png(path, image, compress_level=6):
 
     `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        Image.fromarray(np.asarray(image)).save(partial, format="PNG", compress_level=compress_level)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with part_file(path) as file:
+        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level)
+    return Path(path)

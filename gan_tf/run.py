@@ -12,7 +12,6 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 """
 
 import json
-import os
 import re
 import shutil
 import zipfile
@@ -22,30 +21,12 @@ import numpy as np
 
 from gan_tf import config as configuration
 from gan_tf.errors import UsageError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes in one folder are then not noticed
-    fcntl = None
+from gan_tf.files import part_file, take_lock, write_atomically
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
 OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
-
-
-def write_atomically(path, data: bytes):
-    """Writes `data` so that a reader, or a kill, sees the old file or the new one, whole."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class Run:
@@ -81,13 +62,14 @@ class Run:
             raise UsageError(
                 f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UsageError(
-                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
-                ) from error
+        try:
+            take_lock(self._lock, wait=False)
+        except OSError as error:
+            raise UsageError(
+                f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+            ) from error
+        for part in self.folder.rglob("*.part"):  # what a killed process was writing
+            part.unlink()
 
     def close(self):
         """Gives the lock back."""
@@ -223,15 +205,8 @@ class Run:
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights, their score and protocol in one rename."""
-        partial = self.best.with_name("generator.partial.npz")
-        try:
-            with open(partial, "wb") as file:
-                np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.best)
-        finally:
-            partial.unlink(missing_ok=True)
+        with part_file(self.best) as file:
+            np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
 
 
 def _images_of(path):

@@ -9,10 +9,10 @@ import dataclasses
 import re
 from pathlib import Path
 
-from gan_tf.data.cache import cache_root, write_atomically
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
+from gan_tf.files import cache_root, write_atomically
 from gan_tf.pretrained.files import fetch, sha256_of
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_tf.data.cache import cache_root, check_space, part_file
+from gan_tf.data.cache import check_space
 from gan_tf.data.digests import file_stamp
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
+from gan_tf.files import cache_root, part_file
 
 IN_MEMORY_BYTES = 512 << 20  # a packed array above this is unpacked to the cache folder, once
 LABEL_KEYS = ("labels", "label", "y")

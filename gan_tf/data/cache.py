@@ -1,4 +1,4 @@
-"""Files under GAN_TF_CACHE: written whole or not at all, and converted sets that survive a kill half-way.
+"""Converted sets under GAN_TF_CACHE, which survive a kill half-way.
 
 An entry of `data/` is a folder: `images.bin`, rows of uint8 [R, R, 3] one after the other; `facts.bin`, one record of
 `doctor.FACTS` for each row; `entry.json`. While it is being made it is called `<key>.partial` and `progress.json` tells
@@ -9,20 +9,15 @@ import contextlib
 import json
 import math
 import os
-import secrets
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.files import write_atomically
 
 FLUSH_BYTES = 64 << 20  # converted between two records of progress: what a kill costs at most
-
-
-def cache_root():
-    """The folder in the environment variable GAN_TF_CACHE, default ~/.cache/gan_tf."""
-    return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()
 
 
 def check_space(folder, need_bytes):
@@ -41,43 +36,6 @@ def check_space(folder, need_bytes):
 def size_text(count):
     """A number of bytes for people: "13.8 GB", "31 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
-
-
-@contextlib.contextmanager
-def part_file(path):
-    """Opens a file for writing that takes its name only once it is complete and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_atomically(path, content):
-    """Replaces a file by `content` (bytes) in one step."""
-    with part_file(Path(path)) as file:
-        file.write(content)
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Holds a file lock, waiting for it; the system frees it if the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Entry:

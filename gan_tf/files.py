@@ -1,0 +1,62 @@
+"""Files written whole or not at all, locks between processes, and the folder of what can be remade."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
+
+
+def cache_root():
+    """The folder in the environment variable GAN_TF_CACHE, default ~/.cache/gan_tf."""
+    return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()
+
+
+@contextlib.contextmanager
+def part_file(path):
+    """Opens a file for writing that takes its name only once it is complete and on the disk.
+
+    So a reader, or a kill at any moment, sees the old file or the new one, whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomically(path, content):
+    """Replaces a file by `content` (bytes) in one step."""
+    with part_file(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Holds a file lock, waiting for it; the system frees it if the process dies."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab") as file:
+        take_lock(file, wait=True)
+        yield
+
+
+def take_lock(file, wait):
+    """Locks an open file for this process until it is closed.
+
+    Raises:
+        OSError: another process holds it, and `wait` is False.
+    """
+    if os.name == "nt":
+        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
