@@ -13,15 +13,14 @@ from gan_tf.metrics.evaluate import Score
 from gan_tf.run import Run
 from gan_tf.training import evaluation
 from gan_tf.training import state as states
-from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard, duration
+from gan_tf.training.clock import Clock
+from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard
 from gan_tf.training.step import compile_steps
 
 RECORDS_IN_EPOCH = 20  # train records
-FIRST_GRID_SECONDS = 40  # a second sample grid comes so early, whatever the epoch
 MOST_ROLLBACKS = 2
 WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided one's ...
 WON_EPOCHS = 3  # ... for so many epochs in a row
-EVALUATION_SHARE = 0.1  # of the time; above it, a larger --eval-every is suggested
 
 
 @dataclasses.dataclass
@@ -108,11 +107,12 @@ def train_on(job, board, signals, clock, say):
         last = seen >= config.total_images or clock.time_is_up()
         if due(seen, job.log_images, stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
-        if due(seen, job.epoch_images, stage.batch_size) or last:
+        epoch_ends = due(seen, job.epoch_images, stage.batch_size) or last
+        if epoch_ends:
             finish_epoch(job, board, seen, progress, clock, last)
-        elif clock.first_grid_is_due():
+        elif clock.first_look_is_due():
             show_samples(job, board, seen)
-        if clock.checkpoint_is_due() or due(seen, job.epoch_images, stage.batch_size) or last or signals.received:
+        if epoch_ends or signals.received or clock.checkpoint_is_due():
             board.flush()  # first: a checkpoint promises that what it covers stands in the records
             states.save(state, run, config.keep)
             clock.saved()
@@ -281,47 +281,3 @@ def show_samples(job, board, seen):
         board.picture(seen, kind, image)
     pictures.save_png(job.run.grid_path(seen), grids["samples"])
     board.flush()
-
-
-class Clock:
-    """What goes by the wall clock: none of it changes what is learnt."""
-
-    def __init__(self, config):
-        self.started = self.last_save = time.monotonic()
-        self.checkpoint_seconds = 60 * config.checkpoint_minutes
-        self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
-        self._evaluation_seconds = 0.0
-        self._advised = False
-        self._first_grid = False
-
-    def time_is_up(self):
-        """True once `--max-minutes` are over."""
-        return time.monotonic() >= self.end
-
-    def checkpoint_is_due(self):
-        """True if the last save is `--checkpoint-minutes` ago."""
-        return time.monotonic() - self.last_save >= self.checkpoint_seconds
-
-    def saved(self):
-        """Notes a save."""
-        self.last_save = time.monotonic()
-
-    def first_grid_is_due(self):
-        """True once, soon after the start: nobody should wait an epoch for the first sight."""
-        if self._first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
-            return False
-        self._first_grid = True
-        return True
-
-    def evaluated(self, seconds, eval_every, say):
-        """Notes what a score cost, and says once which --eval-every would make it cheap."""
-        self._evaluation_seconds += seconds
-        share = self._evaluation_seconds / (time.monotonic() - self.started)
-        if share > EVALUATION_SHARE and not self._advised:
-            self._advised = True
-            # The rest of the time is the same; the share falls as 1 / every.
-            every = math.ceil(eval_every * share / (1 - share) * (1 - EVALUATION_SHARE) / EVALUATION_SHARE)
-            say(
-                f"scoring took {duration(seconds)}, {share:.0%} of the time; "
-                f"--eval-every {every} would bring it to {EVALUATION_SHARE:.0%}"
-            )
