@@ -43,14 +43,14 @@ def stop(arguments, output, run, record_count, number=signal.SIGKILL):
 def main(arguments):
     from tests.training import tiny
 
-    recipe = None
+    networks = None
     if arguments[0] == "--models-before":
         for _ in range(int(arguments[1])):  # Keras numbers its variables through the whole process
             tiny.TinyGenerator(16).build()
         arguments = arguments[2:]
     if arguments[0] == "--fastgan":
-        recipe, arguments = tiny.fastgan, arguments[1:]
-    with tiny.in_place(recipe):
+        networks, arguments = tiny.FASTGAN, arguments[1:]
+    with tiny.in_place(networks):
         return run_command("train", arguments)
 
 

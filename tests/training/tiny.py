@@ -5,6 +5,8 @@ noise map, and a linear discriminator with 50 logits and three linear decoders.
 """
 
 import contextlib
+import dataclasses
+import itertools
 import json
 import types
 
@@ -13,11 +15,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf import metrics
+from gan_tf import metrics, models
 from gan_tf.cli.main import run_command
+from gan_tf.config import TrainConfig
+from gan_tf.data.prepare import prepare
+from gan_tf.data.sources import ArraySource
+from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.normalisation import BatchNorm
 from gan_tf.run import Run
-from gan_tf.training import evaluation, recipes
+from gan_tf.training import evaluation, loop, recipes, setup
 from gan_tf.training.recipes import fastgan
 
 RESOLUTION = 64
@@ -129,30 +135,55 @@ def _enlarged(images, size):
     return tf.repeat(tf.repeat(images, size // MAP, axis=1), size // MAP, axis=2)
 
 
+class TinyFolded(TinyGenerator):
+    """The call of models.fastgan_inference.FoldedGenerator."""
+
+    def refresh(self, generator):
+        load_weights(self, {path: v.numpy() for path, v in named_variables(generator).items()}, "generator")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiny:
+    """What takes FastGAN's place: networks and a recipe."""
+
+    family: models.Family
+    recipe: types.SimpleNamespace
+
+
 def family(train_step=fastgan.train_step, normalised=True):
-    """A recipe: FastGAN's with tiny networks, and perhaps another step around it."""
+    """Tiny networks under FastGAN's recipe, perhaps with another step around its own."""
 
-    def generator(config, policy):
-        g = TinyGenerator(config.latent_size, config.seed, normalised, dtype=policy)
-        g.build()
-        return g
+    def built(network):
+        network.build()
+        return network
 
-    def networks(config, policy):
-        d = TinyDiscriminator(config.seed, dtype=policy)
-        d.build()
-        return generator(config, policy), d
+    def fold(g, policy=None):
+        folded = built(TinyFolded(g.latent_size, normalised=normalised, dtype=policy or g.dtype_policy))
+        folded.refresh(g)
+        return folded
 
-    own = {"networks": networks, "generator": generator, "train_step": train_step}
-    return types.SimpleNamespace(**{**vars(fastgan), **own})
+    networks = models.Family(
+        generator=lambda config, policy: built(
+            TinyGenerator(config.latent_size, config.seed, normalised, dtype=policy)
+        ),
+        discriminator=lambda config, policy: built(TinyDiscriminator(config.seed, dtype=policy)),
+        fold=fold,
+    )
+    return Tiny(networks, types.SimpleNamespace(**{**vars(fastgan), "train_step": train_step}))
+
+
+FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan)  # the real one, at the width and size of FLAGS
 
 
 @contextlib.contextmanager
-def in_place(recipe=None, fakes=FAKES):
-    """`--model fastgan` trains `recipe` (default: the tiny family); scores and grids take a few images only."""
+def in_place(tiny=None, fakes=FAKES):
+    """`--model fastgan` trains `tiny` (default: the tiny family); scores and grids take a few images only."""
+    tiny = tiny or family()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "fastgan", recipe or family())
+        patch.setitem(models.FAMILIES, "fastgan", tiny.family)
+        patch.setitem(recipes.RECIPES, "fastgan", tiny.recipe)
         patch.setitem(metrics.METRICS, "swd2k", metrics.METRICS["swd2k"]._replace(fakes=fakes))
-        patch.setitem(evaluation.GRID_SEEDS, RESOLUTION, 4)
+        patch.setitem(evaluation.GRID_SEEDS, RESOLUTION, evaluation.SAMPLE_BATCH)
         yield
 
 
@@ -173,11 +204,44 @@ def pictures_file(folder):
     return path
 
 
-def train(dataset, checkpoints, recipe=None, **changes):
+def train(dataset, checkpoints, tiny=None, **changes):
     """Trains a tiny run in this process as the command line does: (exit code, Run)."""
-    with in_place(recipe):
+    with in_place(tiny):
         code = run_command("train", arguments(dataset, checkpoints, **changes))
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
+
+
+def build_job(tiny=None, folder="unused", **changes):
+    """A fresh job of a tiny run, which writes nothing until it is trained."""
+    image_set = prepare(ArraySource("pictures", square_pictures()), resolution=RESOLUTION)
+    with in_place(tiny):
+        return setup.build_job(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), say=lambda line: None)
+
+
+def steps(job):
+    """Takes the first steps of a job, one by one, and yields their statistics float32 [K]."""
+    compiled, iterator = loop.compiled_steps(job, 0), loop.batches(job, 0)
+    for i in itertools.count():
+        compiled(iterator, tf.constant(1), tf.constant(i * job.config.batch_size, tf.int64))
+        yield job.state.tally.numpy()[:-1]
+        job.state.tally.assign(tf.zeros_like(job.state.tally))
+
+
+def take_steps(job, count):
+    """Takes so many steps: their statistics float32 [count, K]."""
+    return np.stack(list(itertools.islice(steps(job), count)))
+
+
+def first_gradients(job):
+    """Gradients of the one step that a job took, {player: vector}: Adam's first moment is (1 - beta1) of them."""
+    found = {}
+    for player, optimizer in (("d", job.state.d_optimizer), ("g", job.state.g_optimizer)):
+        found[player] = np.concatenate([m.numpy().ravel() for m in optimizer.m.values()]) / (1 - optimizer.beta1)
+    return found
+
+
+def relative_l2(value, expected):
+    return np.linalg.norm(value - expected) / np.linalg.norm(expected)
 
 
 def weights(run, seen):

@@ -1,0 +1,51 @@
+"""A step worked through in micro-batches is the step of the whole batch, but for batch norm."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+from gan_tf.rng import Draws
+from tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Statistics and gradients of the first step."""
+    job = tiny.build_job(tiny.family(normalised=False))
+    return tiny.take_steps(job, 1), tiny.first_gradients(job)
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_without_batch_norm_the_step_is_that_of_the_whole_batch(micro_batch, whole):
+    job = tiny.build_job(tiny.family(normalised=False), micro_batch=micro_batch)
+    assert job.parts == 4 // micro_batch
+    statistics, gradients = whole
+    np.testing.assert_allclose(tiny.take_steps(job, 1), statistics, rtol=1e-5, atol=1e-7)
+    for player, gradient in tiny.first_gradients(job).items():
+        assert tiny.relative_l2(gradient, gradients[player]) < 1e-5, player
+
+
+def test_batch_norm_takes_the_statistics_of_each_micro_batch():
+    """The generator runs for D and then for G, on each micro-batch in turn: each run moves the running mean."""
+    job = tiny.build_job(micro_batch=2)
+    kernel = tf.constant(job.state.g.layers_in_list[0].kernel.numpy())
+    latents = Draws(0, tf.constant(0, tf.int64), 4).normal("latents", (16,))
+    maps = tf.reshape(latents @ kernel, (2, 2, 8, 8, 3))
+    means = tf.reduce_mean(maps, axis=(1, 2, 3))  # of each micro-batch
+    expected = tf.zeros([3])
+    for mean in (means[0], means[1], means[0], means[1]):
+        expected = 0.9 * expected + 0.1 * mean
+    tiny.take_steps(job, 1)
+    np.testing.assert_allclose(job.state.g.norm.moving_mean.numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_share_that_cannot_be_cut_is_refused():
+    with pytest.raises(UsageError, match="--micro-batch is 4, which does not divide the 6 images of each device"):
+        tiny.build_job(batch_size=12, micro_batch=4, strategy="mirrored")
+
+
+@pytest.mark.slow
+def test_fastgan_takes_steps_in_micro_batches():
+    job = tiny.build_job(tiny.FASTGAN, micro_batch=2, precision="bfloat16")
+    assert np.isfinite(tiny.take_steps(job, 2)).all()

@@ -1,0 +1,90 @@
+"""Two devices take the step that one takes with the same global batch, batch norm and contrastive loss included."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+from gan_tf.models.variables import named_variables
+from gan_tf.training import devices
+from tests.training import tiny
+
+STEPS = 5
+# At the default rate a rounding error grows a hundredfold with every step: Adam turns the sign of a gradient near zero
+# into a step of full size. One device, started with weights off by 1e-7, strays as far from itself as two do from one.
+LR = 2e-6
+
+
+@pytest.fixture(autouse=True)
+def one_strategy_for_all(two_cpus, monkeypatch):
+    """Two mirrored strategies in one process give their collective operations the same numbers, which then clash."""
+    choose = devices.choose_strategy
+    monkeypatch.setattr(
+        devices, "choose_strategy", lambda name: (two_cpus, "two CPUs") if name == "mirrored" else choose(name)
+    )
+
+
+def compare(networks, **changes):
+    """Gradients at the same state to 1e-5, losses of five steps to 1e-5, and replicas that stay equal."""
+    one, two = (tiny.build_job(networks, strategy=strategy, lr=LR, **changes) for strategy in ("default", "mirrored"))
+    assert (one.strategy.num_replicas_in_sync, two.strategy.num_replicas_in_sync) == (1, 2)
+    found = []
+    for job in (one, two):
+        steps = tiny.steps(job)
+        statistics, gradients = [next(steps)], tiny.first_gradients(job)
+        statistics += [next(steps) for _ in range(STEPS - 1)]
+        found.append((np.stack(statistics), gradients))
+    (ours, expected), (theirs, gradients) = found
+    for player in expected:
+        assert tiny.relative_l2(gradients[player], expected[player]) < 1e-5, player
+    losses = [i for i, name in enumerate(one.recipe.STATISTICS) if name.startswith("loss/")]
+    np.testing.assert_allclose(theirs[:, losses], ours[:, losses], rtol=1e-5, atol=1e-5)
+    assert_replicas_are_equal(two)
+
+
+def assert_replicas_are_equal(job):
+    """Weights and moments are updated by each replica on its own copy."""
+    optimizers = (job.state.g_optimizer, job.state.d_optimizer)
+    variables = [v.value for player in (job.state.g, job.state.d) for v in named_variables(player).values()]
+    variables += [v for optimizer in optimizers for v in optimizer.named_variables().values()]
+    for variable in variables:
+        first, second = job.strategy.experimental_local_results(variable)
+        np.testing.assert_array_equal(first.numpy(), second.numpy(), variable.name)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
+def test_two_devices_equal_one(loss):
+    compare(tiny.family(), loss=loss)
+
+
+def test_two_devices_with_micro_batches_equal_one():
+    compare(tiny.family(normalised=False), micro_batch=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
+def test_fastgan_on_two_devices_equals_one(loss):
+    compare(tiny.FASTGAN, loss=loss)
+
+
+def test_run_moves_between_one_and_two_devices(tmp_path):
+    """Checkpoints do not depend on the number of devices, and the data and draws go on where they were."""
+    dataset = tiny.pictures_file(tmp_path)
+    assert tiny.train(dataset, tmp_path / "moved", lr=LR, total_kimg=0.04, strategy="mirrored")[0] == 0
+    _, moved = tiny.train(dataset, tmp_path / "moved", lr=LR, strategy="default")
+    _, stayed = tiny.train(dataset, tmp_path / "stayed", lr=LR, strategy="default")
+    theirs = tiny.weights(moved, 80)
+    for name, value in tiny.weights(stayed, 80).items():
+        np.testing.assert_allclose(theirs[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_batch_that_devices_cannot_share_is_refused():
+    assert len(tf.config.list_logical_devices("CPU")) == 2
+    with pytest.raises(UsageError, match="--batch-size is 5, but 2 devices share a batch; give a multiple of 2"):
+        tiny.build_job(batch_size=5, strategy="mirrored")
+
+
+def test_cluster_without_its_description_is_refused(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UsageError, match="--strategy is multi_worker, but TF_CONFIG is not set"):
+        tiny.build_job(strategy="multi_worker")
