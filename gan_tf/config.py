@@ -7,6 +7,7 @@ continued. *Run* fields may change: a longer training, another machine, the advi
 
 import dataclasses
 import difflib
+import math
 import re
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from gan_tf.errors import UsageError
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
 POLICIES = ("color", "translation", "cutout")
+PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
 
 
 def identity(default):
@@ -98,7 +100,7 @@ class TrainConfig:
         for name in ("ngf", "ndf"):
             _require(getattr(self, name) % 8 == 0, self, name, "a multiple of 8")
         for name in ("lr", "ema_kimg", "total_kimg", "checkpoint_minutes", "memory_gb"):
-            _require(getattr(self, name) > 0, self, name, "a positive number")
+            _require(0 < getattr(self, name) < math.inf, self, name, "a positive number")
         for name in ("limit", "patience", "epoch_images", "max_minutes", "steps_per_call"):
             _require(getattr(self, name) is None or getattr(self, name) > 0, self, name, "a positive number")
         for name in ("beta1", "beta2"):
@@ -107,7 +109,9 @@ class TrainConfig:
         _require(self.decoders >= 3, self, "decoders", "3 or more")
         unknown = set(self.policies) - set(POLICIES)
         _require(not unknown and self.policies, self, "augment_policy", f"a list of {', '.join(POLICIES)}")
-        _require(self.run is None or re.fullmatch(r"[\w.-]+", self.run), self, "run", "letters, digits, . _ and -")
+        _require(
+            self.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", self.run), self, "run", "letters, digits, . _ and -"
+        )
         _check_micro_batch(self)
 
     @property
@@ -130,7 +134,9 @@ class TrainConfig:
         """`--run`, or `<dataset>` with `-<model>` and `-<resolution>` where they are not the default."""
         if self.run:
             return self.run
-        name = re.sub(r"[^\w.-]+", "-", Path(self.dataset.removeprefix("tfds:")).expanduser().stem).strip("-.")
+        path = Path(self.dataset.removeprefix("tfds:")).expanduser()
+        name = path.stem if path.suffix.lower() in PACKED else path.name
+        name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
         defaults = TrainConfig()
         parts = [name or "run"]
         parts += [self.model] if self.model != defaults.model else []
