@@ -1,0 +1,115 @@
+"""`python train.py` from the command line to the last words, and every mistake that a user can make on the way."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gan_tf.cli.main import run_command
+from gan_tf.cli.train import parse_arguments
+from gan_tf.config import PRESETS
+from tests.training import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "train.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, **options
+    )
+
+
+@pytest.fixture
+def folder_of_pngs(tmp_path):
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    for i, pixels in enumerate(tiny.square_pictures()):
+        Image.fromarray(pixels[:, : 64 - 2 * i]).save(folder / f"{i}.png")  # no two of one shape
+    (folder / "broken.png").write_bytes(b"not a picture")
+    return folder
+
+
+def test_folder_of_pictures_becomes_a_run(folder_of_pngs, tmp_path):
+    flags = {"dataset": folder_of_pngs, "checkpoints": tmp_path / "runs", **tiny.FLAGS, "run": None}
+    flags |= {"total_kimg": 0.016, "epoch_images": 16}
+    done = command(*tiny.arguments(flags.pop("dataset"), flags.pop("checkpoints"), **flags))
+    assert done.returncode == 0, done.stderr
+    assert all("kimg" in line for line in done.stderr.splitlines())  # progress alone: TensorFlow is quiet
+    run = tmp_path / "runs" / "my-photos-64"
+    for words in ("my photos: 12 images", "broken.png", "precision: float32", "swd2k", "(best)", "gan-tf generate"):
+        assert words in done.stdout
+    assert f"samples: {run / 'samples' / 'samples-000000016.png'}" in done.stdout
+    assert "best swd2k:" in done.stdout
+    names = {path.name.split(".")[0] for path in run.iterdir()}
+    assert {"config", "environment", "stats", "events", "samples", "state", "best"} <= names
+    assert Image.open(run / "samples" / "samples-000000016.png").size == (512, 512)
+    records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+    assert [record["images_seen"] for record in records if record["kind"] == "train"] == [4, 8, 12, 16]
+    [score] = [record for record in records if record["kind"] == "epoch"]
+    assert score["metric"] == "swd2k" and score["score"] > 0
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["replicas"] == 1 and environment["precision"] == "float32"
+
+
+def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
+    dataset = tiny.pictures_file(tmp_path)
+    code, run = tiny.train(dataset, tmp_path / "runs", dry_run=True)
+    said = capsys.readouterr().out
+    assert code == 0
+    assert all(
+        word in said for word in ("schedule:", "batch_size 4", "memory:", "disk:", "images/s", "swd2k:", "time:")
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_does_not_wait_for_tensorflow():
+    program = "import sys; from gan_tf.cli import train; sys.modules['tensorflow'] = None; train.main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--total-kimg" in done.stdout and "--dataset" in done.stdout
+
+
+def refusal(capsys, *arguments):
+    """The one line that a command ends with."""
+    assert run_command("train", list(arguments)) == 2
+    captured = capsys.readouterr()
+    [line] = captured.err.splitlines()
+    assert line.startswith("gan-tf: error: ")
+    return line.removeprefix("gan-tf: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--dataset is missing", "panda"]),
+        (["--dataset", "panda", "--preset", "demmo"], ["--preset 'demmo' is unknown", "did you mean demo?"]),
+        (["--preset"], ["--preset needs a value"]),
+        (["--dataset", "panda", "--total-kmig", "3"], ["--total-kmig"]),
+        (["--dataset", "panda", "--loss", "hings"], ["--loss", "hings", "hinge"]),
+        (["--dataset", "panda", "--batch-size", "many"], ["--batch-size", "many"]),
+        (["--dataset", "panda", "--resolution", "100"], ["--resolution is 100", "256"]),
+        (["--dataset", "panda", "--model", "stylegan9"], ["--model", "stylegan9"]),
+        (["--dataset", "pandaa"], ["pandaa", "did you mean panda"]),
+        (["--dataset", "/no/such/folder"], ["/no/such/folder", "no such file or folder"]),
+    ],
+    ids=lambda value: " ".join(value)[-40:],
+)
+def test_mistakes_end_in_one_line(arguments, words, capsys):
+    line = refusal(capsys, *arguments)
+    assert all(word in line for word in words), line
+
+
+def test_presets_set_other_defaults():
+    config, preset = parse_arguments(["--preset=demo", "--lr", "0.001"])
+    assert preset == "demo"
+    assert (config.lr, config.resolution, config.dataset) == (0.001, PRESETS["demo"].resolution, "demo")
+    config, preset = parse_arguments(["--dataset", "panda"])
+    assert preset == "fastgan-256" and config.resolution == 256
+
+
+def test_unknown_command_is_one_line(capsys):
+    assert run_command("trian", []) == 2
+    assert "unknown command 'trian'" in capsys.readouterr().err

@@ -1,0 +1,161 @@
+"""The run folder: records, checkpoints, best weights and settings under faults."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.run import Run, describe_change, refuse_data_change, refuse_identity_change
+
+DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": []}
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run(tmp_path / "mine")
+    run.create()
+    yield run
+    run.close()
+
+
+def make_checkpoint(run, seen, parts=("index", "data-00000-of-00001")):
+    for part in parts:
+        (run.state / f"{run.checkpoint_prefix(seen).name}.{part}").write_text("content")
+
+
+def test_opening_a_run_creates_nothing(tmp_path):
+    run = Run(tmp_path / "mine")
+    assert not run.exists() and run.checkpoints() == [] and run.records() == [] and run.best_meta() is None
+    assert run.newest_grid() is None and run.trained_images() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_come_back(run):
+    config = TrainConfig(dataset="panda", loss="bce", patience=3)
+    run.write_settings(config, DATA)
+    assert run.exists()
+    assert run.read_settings() == (config, DATA)
+
+
+def test_no_run_folder_is_said(tmp_path):
+    with pytest.raises(UsageError, match="is no run folder"):
+        Run(tmp_path).read_settings()
+
+
+def test_records_leave_out_what_was_cut_short(run):
+    run.log(8, "train", {"loss": 1.0})
+    run.log(16, "train", {"loss": float("nan")})
+    with open(run.stats, "ab") as file:
+        file.write(b'{"images_seen": 24, \xff\n\n{"images_seen": 3')
+    assert [record["images_seen"] for record in run.records()] == [8, 16]
+    assert np.isnan(run.records()[1]["loss"])
+
+
+def test_cut_forgets_records_and_grids_past_a_moment(run):
+    for seen in (8, 16, 24):
+        run.log(seen, "train", {})
+        run.grid_path(seen).write_text("png")
+    (run.samples / "mine.png").write_text("png")
+    run.cut(16)
+    assert [record["images_seen"] for record in run.records()] == [8, 16]
+    assert sorted(path.name for path in run.samples.iterdir()) == [
+        "mine.png",
+        "samples-000000008.png",
+        "samples-000000016.png",
+    ]
+    assert run.newest_grid() == run.grid_path(16)
+
+
+def test_checkpoints_come_newest_first_and_need_an_index(run):
+    for seen in (8, 16, 1_000_000):
+        make_checkpoint(run, seen)
+    make_checkpoint(run, 24, ["data-00000-of-00001"])
+    assert [seen for seen, _ in run.checkpoints()] == [1_000_000, 16, 8]
+
+
+def test_tidying_keeps_the_newest_and_foreign_files(run):
+    for seen in (8, 16, 24, 32):
+        make_checkpoint(run, seen)
+    make_checkpoint(run, 20, ["data-00000-of-00001"])
+    foreign = ["ckpt-old.index", "ckpt-backup.tar", "checkpoint", "notes.txt"]
+    for name in foreign:
+        (run.state / name).write_text("mine")
+    (run.state / f"{run.checkpoint_prefix(28).name}_temp").mkdir()
+    run.tidy_checkpoints(newest=24, keep=2)  # 32 was damaged when the run was continued
+    kept = [
+        f"{run.checkpoint_prefix(seen).name}.{part}" for seen in (16, 24) for part in ("index", "data-00000-of-00001")
+    ]
+    assert sorted(path.name for path in run.state.iterdir()) == sorted([*foreign, *kept])
+
+
+def test_trained_images_counts_records_and_checkpoints(run):
+    run.log(8, "train", {})
+    assert run.trained_images() == 8
+    make_checkpoint(run, 16)
+    assert run.trained_images() == 16
+
+
+def test_best_holds_weights_and_score_together(run):
+    weights = {"blocks/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}
+    run.replace_best(weights, {"score": {"name": "swd2k", "value": 2.5}, "images_seen": 40})
+    back, meta = run.best_weights()
+    np.testing.assert_array_equal(back["blocks/0/kernel"], weights["blocks/0/kernel"])
+    assert back.keys() == weights.keys()
+    assert meta == run.best_meta() == {"score": {"name": "swd2k", "value": 2.5}, "images_seen": 40}
+    assert [path.name for path in run.best.parent.iterdir()] == ["generator.npz"]
+
+
+def test_damaged_best_is_refused(run):
+    run.replace_best({"w": np.zeros(100)}, {"images_seen": 40})
+    run.best.write_bytes(run.best.read_bytes()[:200])
+    with pytest.raises(UsageError, match="generator.npz is damaged"):
+        run.best_weights()
+
+
+def test_no_best_yet_is_said(run):
+    with pytest.raises(UsageError, match="has no best weights yet"):
+        run.best_weights()
+
+
+def test_a_run_is_open_in_one_place(run):
+    with pytest.raises(UsageError, match="--run mine: another process trains in"):
+        Run(run.folder).create()
+    run.close()
+    again = Run(run.folder)
+    again.create()
+    again.close()
+
+
+def test_what_a_kill_left_half_written_is_removed(run):
+    run.close()
+    (run.samples / "samples-000000008.png.part").write_text("half")
+    again = Run(run.folder)
+    again.create()
+    again.close()
+    assert list(run.samples.iterdir()) == []
+
+
+def test_changes_are_described():
+    before = TrainConfig(dataset="panda")
+    after = TrainConfig(dataset="panda", total_kimg=800.0, micro_batch="auto", loss="bce")
+    assert describe_change(before, after) == ["--total-kimg: 400.0 -> 800.0", "--micro-batch: None -> auto"]
+    refuse_identity_change(before, TrainConfig(dataset="/elsewhere/panda", patience=3), "folder")
+    with pytest.raises(
+        UsageError, match="--loss is 'bce' and was 'hinge': give --loss hinge to continue the run folder"
+    ):
+        refuse_identity_change(before, after, "folder")
+
+
+def test_other_data_is_refused():
+    refuse_data_change(DATA, dict(DATA), "folder")
+    with pytest.raises(UsageError, match=r"--dataset: .*\(12 images, .* now 13, "):
+        refuse_data_change(DATA, {**DATA, "fingerprint": "0" * 64, "images": 13}, "folder")
+
+
+def test_files_are_json_for_other_programs(run):
+    run.write_settings(TrainConfig(dataset="panda"), DATA)
+    run.write_environment({"tensorflow": "2.21"})
+    assert json.loads((run.folder / "config.json").read_text())["data"] == DATA
+    assert json.loads((run.folder / "environment.json").read_text()) == {"tensorflow": "2.21"}
