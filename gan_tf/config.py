@@ -219,6 +219,7 @@ PRESETS = {
         total_kimg=9.0,
         max_minutes=5.0,
         epoch_images=1000,
+        eval_every=2,
         run="demo",
     ),
 }
