@@ -6,6 +6,7 @@ under its attribute path, such as `g_ema/blocks/3/conv/kernel`.
 
 import dataclasses
 import os
+import re
 
 import keras
 import tensorflow as tf
@@ -133,7 +134,7 @@ def save(state, run, keep):
         run.remove_leftovers()
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "no older checkpoint exists"
-        reason = str(error).splitlines()[0]
+        reason = re.sub(r"{{[^}]*}} *| *\[Op:.*?\]", "", str(error).splitlines()[0])  # without TensorFlow's node names
         raise UsageError(
             f"cannot write the checkpoint {prefix} ({reason}); free some disk space and start again: {kept}"
         ) from error
