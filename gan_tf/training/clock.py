@@ -24,6 +24,10 @@ class Clock:
         """True once `--max-minutes` are over."""
         return time.monotonic() >= self.end
 
+    def seconds_left(self):
+        """Until `--max-minutes` are over; infinite without them."""
+        return self.end - time.monotonic()
+
     def checkpoint_is_due(self):
         """True if the last save is `--checkpoint-minutes` ago."""
         return time.monotonic() - self.last_save >= self.checkpoint_seconds

@@ -102,7 +102,8 @@ def train_on(job, board, signals, clock, say):
         state.images_seen.assign(seen)
         tally = check_finite(job, state.tally.numpy())
         if not tracing:  # the first call says nothing about the speed of the others
-            progress.advance(seen, count * stage.batch_size, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            progress.advance(seen, count * stage.batch_size, seconds, clock.seconds_left())
 
         last = seen >= config.total_images or clock.time_is_up()
         if due(seen, job.log_images, stage.batch_size) or last:

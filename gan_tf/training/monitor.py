@@ -1,5 +1,6 @@
 """What a person sees of a run: the progress line, TensorBoard, and a polite answer to Ctrl-C."""
 
+import math
 import signal
 import sys
 import time
@@ -53,8 +54,8 @@ class ProgressLine:
         self._last = time.monotonic()
         self._open = False
 
-    def advance(self, images_seen, images, seconds):
-        """Notes that `images` took `seconds`, and shows the line when it is time."""
+    def advance(self, images_seen, images, seconds, most_seconds=math.inf):
+        """Notes that `images` took `seconds`, and shows the line when it is time. The end comes in `most_seconds`."""
         speed = images / seconds
         old = self.images_per_second or speed
         self.images_per_second = SPEED_MEMORY * old + (1 - SPEED_MEMORY) * speed
@@ -62,11 +63,11 @@ class ProgressLine:
         if now - self._last < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             return
         self._last = now
-        self.show(images_seen)
+        self.show(images_seen, most_seconds)
 
-    def show(self, images_seen):
+    def show(self, images_seen, most_seconds=math.inf):
         """Shows the line."""
-        left = (self.total_images - images_seen) / self.images_per_second
+        left = min(most_seconds, (self.total_images - images_seen) / self.images_per_second)
         parts = [
             f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg",
             f"epoch {images_seen // self.epoch_images}",
