@@ -34,7 +34,7 @@ def folder_of_pngs(tmp_path):
 
 def test_folder_of_pictures_becomes_a_run(folder_of_pngs, tmp_path):
     flags = {"dataset": folder_of_pngs, "checkpoints": tmp_path / "runs", **tiny.FLAGS, "run": None}
-    flags |= {"total_kimg": 0.016, "epoch_images": 16}
+    flags |= {"total_kimg": 0.016, "epoch_images": 16, "augment": None}
     done = command(*tiny.arguments(flags.pop("dataset"), flags.pop("checkpoints"), **flags))
     assert done.returncode == 0, done.stderr
     assert all("kimg" in line for line in done.stderr.splitlines())  # progress alone: TensorFlow is quiet

@@ -47,7 +47,8 @@ def test_the_attempt_decides_the_draws(dataset, tmp_path):
     """Two accidents at the same image end in other weights than one, although the data is the same."""
     ends = []
     for attempts in (1, 2):
-        code, run = tiny.train(dataset, tmp_path / str(attempts), poisoned(at=0, attempts=attempts))
+        recipe = poisoned(at=0, attempts=attempts)
+        code, run = tiny.train(dataset, tmp_path / str(attempts), recipe, total_kimg=0.004)
         assert code == 0
         ends.append([json.loads(line) for line in tiny.records(run, "train")])
     # The first record is of the first step, which the learning rate has not reached yet: only the draws differ.

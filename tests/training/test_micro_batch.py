@@ -12,13 +12,13 @@ from tests.training import tiny
 @pytest.fixture(scope="module")
 def whole():
     """Statistics and gradients of the first step."""
-    job = tiny.build_job(tiny.family(normalised=False))
+    job = tiny.build_job(tiny.family(normalised=False), augment="diffaugment")
     return tiny.take_steps(job, 1), tiny.first_gradients(job)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2])
 def test_without_batch_norm_the_step_is_that_of_the_whole_batch(micro_batch, whole):
-    job = tiny.build_job(tiny.family(normalised=False), micro_batch=micro_batch)
+    job = tiny.build_job(tiny.family(normalised=False), micro_batch=micro_batch, augment="diffaugment")
     assert job.parts == 4 // micro_batch
     statistics, gradients = whole
     np.testing.assert_allclose(tiny.take_steps(job, 1), statistics, rtol=1e-5, atol=1e-7)

@@ -54,7 +54,7 @@ def assert_replicas_are_equal(job):
 
 @pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
 def test_two_devices_equal_one(loss):
-    compare(tiny.family(), loss=loss)
+    compare(tiny.family(), loss=loss, augment="diffaugment")
 
 
 def test_two_devices_with_micro_batches_equal_one():
@@ -64,7 +64,7 @@ def test_two_devices_with_micro_batches_equal_one():
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
 def test_fastgan_on_two_devices_equals_one(loss):
-    compare(tiny.FASTGAN, loss=loss)
+    compare(tiny.FASTGAN, loss=loss, augment="diffaugment")
 
 
 def test_run_moves_between_one_and_two_devices(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from gan_tf.run import Run
 from tests.training import process, tiny
 
+AUGMENTED = {"augment": "diffaugment"}
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -16,14 +18,14 @@ def dataset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """80 images without a stop."""
-    code, run = tiny.train(dataset, tmp_path_factory.mktemp("whole"))
+    code, run = tiny.train(dataset, tmp_path_factory.mktemp("whole"), **AUGMENTED)
     assert code == 0
     return run
 
 
 def test_two_halves_are_the_whole(dataset, whole, tmp_path):
-    assert tiny.train(dataset, tmp_path, total_kimg=0.04)[0] == 0
-    code, run = tiny.train(dataset, tmp_path)
+    assert tiny.train(dataset, tmp_path, total_kimg=0.04, **AUGMENTED)[0] == 0
+    code, run = tiny.train(dataset, tmp_path, **AUGMENTED)
     assert code == 0
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run, "train", "epoch") == tiny.records(whole)
@@ -31,7 +33,7 @@ def test_two_halves_are_the_whole(dataset, whole, tmp_path):
 
 
 def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
-    code, run = tiny.train(dataset, tmp_path, steps_per_call=4)
+    code, run = tiny.train(dataset, tmp_path, steps_per_call=4, **AUGMENTED)
     assert code == 0
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run) == tiny.records(whole)
@@ -41,9 +43,9 @@ def test_models_built_before_change_nothing(dataset, whole, tmp_path):
     """The process above built several; `variable.path` and automatic layer names went on counting."""
     for _ in range(3):
         tiny.TinyGenerator(16).build()
-    assert tiny.train(dataset, tmp_path, total_kimg=0.04)[0] == 0
+    assert tiny.train(dataset, tmp_path, total_kimg=0.04, **AUGMENTED)[0] == 0
     tiny.TinyDiscriminator().build()
-    assert tiny.train(dataset, tmp_path)[0] == 0
+    assert tiny.train(dataset, tmp_path, **AUGMENTED)[0] == 0
     tiny.assert_same_state(Run(tmp_path / "tiny"), whole, 80)
 
 
@@ -75,7 +77,7 @@ def assert_same_run(run, whole, seen):
 
 
 def test_killed_run_is_the_whole_run(dataset, tmp_path):
-    lengths = {"total_kimg": 0.48, "epoch_images": 120}  # 30 steps, 15 records and a score in an epoch
+    lengths = {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}  # 30 steps, 15 records and a score in an epoch
     words = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, **lengths)
     (tmp_path / "killed").mkdir()
     assert process.finish(words, tmp_path / "whole.txt") == 0
@@ -86,8 +88,8 @@ def test_killed_run_is_the_whole_run(dataset, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
 def test_killed_fastgan_is_the_whole_fastgan(loss, dataset, tmp_path):
-    words = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, loss=loss)
+    words = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, loss=loss, **AUGMENTED)
     (tmp_path / "killed").mkdir()
     assert process.finish(["--fastgan", *words], tmp_path / "whole.txt") == 0
-    run = killed_and_continued(["--fastgan"], dataset, tmp_path / "killed", (3, 13, 18), loss=loss)
+    run = killed_and_continued(["--fastgan"], dataset, tmp_path / "killed", (3, 13, 18), loss=loss, **AUGMENTED)
     assert_same_run(run, Run(tmp_path / "whole" / "tiny"), 80)

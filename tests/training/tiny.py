@@ -40,6 +40,7 @@ FLAGS = {
     "precision": "float32",
     "run": "tiny",
     "keep": 100,
+    "augment": "none",  # its tracing takes a third of a run; tests of resuming and replicas put it back
 }
 
 
