@@ -115,9 +115,9 @@ def continue_or_begin(job, data, say=print):
     seen = states.restore_newest(job.state, run, say)
     run.write_settings(config, data)
     run.write_environment(environment(job))
-    board = TensorBoard(run.folder)
-    board.cut(seen or 0)
-    run.cut(seen or 0)
+    board, kept = TensorBoard(run.folder), -1 if seen is None else seen
+    board.cut(kept)
+    run.cut(kept)
     if seen is None:
         if begun_before:
             say(f"{run.folder} has no checkpoint yet: starting from the beginning")

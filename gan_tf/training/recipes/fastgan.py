@@ -84,7 +84,8 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     """The same update with the activations of one micro-batch in memory at a time.
 
     Gradients are sums over the micro-batches, so they are those of the whole batch but for batch norm, whose
-    statistics are each micro-batch's own. The generator runs twice for each: once for either player.
+    statistics are each micro-batch's own. The generator runs twice for each, once for either player, so its running
+    statistics move twice for each micro-batch.
     """
     size = draws.count // variant.parts
 
