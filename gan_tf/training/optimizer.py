@@ -12,7 +12,7 @@ class Adam:
     """Adam for one network's trainable variables.
 
     Args:
-        variables: {attribute path: keras.Variable}, float32.
+        variables: {attribute path: keras.Variable}, float32 (float64 in tests).
         beta1, beta2: decays of the first and second moment.
         epsilon: added to the root of the bias-corrected second moment, as in the paper's algorithm 1 and in PyTorch.
 
@@ -46,12 +46,12 @@ class Adam:
                 var=self.variables[path].value.handle,
                 m=self.m[path].handle,
                 v=self.v[path].handle,
-                beta1_power=beta1_power,
-                beta2_power=beta2_power,
-                lr=lr,
+                beta1_power=tf.cast(beta1_power, gradient.dtype),
+                beta2_power=tf.cast(beta2_power, gradient.dtype),
+                lr=tf.cast(lr, gradient.dtype),
                 beta1=self.beta1,
                 beta2=self.beta2,
-                epsilon=epsilon,
+                epsilon=tf.cast(epsilon, gradient.dtype),
                 grad=gradient,
             )
         tf.raw_ops.AssignVariableOp(resource=self.steps.handle, value=steps)

@@ -111,7 +111,9 @@ def update_average(state, decay):
         if path.rsplit("/", 1)[-1] in COPIED:
             variable.value.assign(value)
         else:
-            variable.value.assign_sub((1.0 - decay) * (tf.convert_to_tensor(variable.value) - value))
+            variable.value.assign_sub(
+                tf.cast(1.0 - decay, value.dtype) * (tf.convert_to_tensor(variable.value) - value)
+            )
 
 
 def save(state, run, keep):

@@ -89,7 +89,8 @@ def descend(state, optimizer, gradients, lr):
 
 def global_norm(gradients):
     """Euclidean norm of all gradients together; not finite if any of them is not."""
-    return tf.sqrt(tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients.values()]))
+    squares = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients.values()])
+    return tf.cast(tf.sqrt(squares), tf.float32)
 
 
 def adapt_loss_scale(state, values):

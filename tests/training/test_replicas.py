@@ -63,7 +63,11 @@ def test_two_devices_with_micro_batches_equal_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
-def test_fastgan_on_two_devices_equals_one(loss):
+def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
+    """In float64, for the sake of the kinks: in float32 another order of summing turns some leaky ReLU or l1 error
+    over, and one of them moves the gradient by 1e-5 to 1e-4. Float32's fused batch norm is tested with `ops`.
+    """
+    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     compare(tiny.FASTGAN, loss=loss, augment="diffaugment")
 
 
