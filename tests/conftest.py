@@ -34,15 +34,38 @@ def pytest_collection_finish(session):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def two_cpus():
-    """A mirrored strategy of two replicas on the two logical CPU devices.
+    """The mirrored strategy of two replicas on the two logical CPU devices: the only one of a test process.
 
-    The test's module must import TensorFlow at its top, for the devices to be split in time.
+    Two strategies in one process number their collective operations alike, and those numbers then clash. A second one
+    is therefore refused, whichever test makes it. The test's module must import TensorFlow at its top, for the devices
+    to be split in time.
     """
+    if "tensorflow" not in sys.modules:
+        yield None
+        return
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a test process has one mirrored strategy: take the fixture two_cpus")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf.distribute, "MirroredStrategy", refuse)
+        yield strategy
+
+
+@pytest.fixture
+def mirrored_is_two_cpus(two_cpus, monkeypatch):
+    """`--strategy mirrored` means the fixture two_cpus."""
+    from gan_tf.training import devices
+
+    choose = devices.choose_strategy
+    monkeypatch.setattr(
+        devices, "choose_strategy", lambda name: (two_cpus, "two CPUs") if name == "mirrored" else choose(name)
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,10 +75,7 @@ def test_bfloat16_takes_its_statistics_in_float32():
     np.testing.assert_allclose(norm.moving_variance, 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-3)
 
 
-def test_two_replicas_normalise_like_one():
-    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
-    if len(cpus) < 2:
-        pytest.skip("the CPU was not split into two logical devices")
+def test_two_replicas_normalise_like_one(two_cpus):
     x, slopes = tf.constant(random(4, 6, 6, 3) + 2), tf.constant(random(4, 6, 6, 3, seed=1))
 
     def run(strategy):
@@ -102,16 +99,15 @@ def test_two_replicas_normalise_like_one():
         joined = [np.concatenate(results[0]), np.concatenate(results[1]), results[2][0].numpy()]
         return [*joined, norm.moving_mean.numpy(), norm.moving_variance.numpy()]
 
-    one, two = run(tf.distribute.get_strategy()), run(tf.distribute.MirroredStrategy(cpus[:2]))
+    one, two = run(tf.distribute.get_strategy()), run(two_cpus)
     for got, want in zip(two, one, strict=True):
         assert relative(got, want) < 1e-5
 
 
-def test_training_without_a_replica_context_is_refused():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+def test_training_without_a_replica_context_is_refused(two_cpus):
     norm = BatchNorm()
     norm.build((None, 4, 4, 2))
-    with strategy.scope(), pytest.raises(RuntimeError, match="strategy.run"):
+    with two_cpus.scope(), pytest.raises(RuntimeError, match="strategy.run"):
         norm(tf.zeros((1, 4, 4, 2)), training=True)
 
 

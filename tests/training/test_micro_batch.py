@@ -40,7 +40,7 @@ def test_batch_norm_takes_the_statistics_of_each_micro_batch():
     np.testing.assert_allclose(job.state.g.norm.moving_mean.numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_share_that_cannot_be_cut_is_refused():
+def test_share_that_cannot_be_cut_is_refused(mirrored_is_two_cpus):
     with pytest.raises(UsageError, match="--micro-batch is 4, which does not divide the 6 images of each device"):
         tiny.build_job(batch_size=12, micro_batch=4, strategy="mirrored")
 

@@ -15,13 +15,7 @@ STEPS = 5
 LR = 2e-6
 
 
-@pytest.fixture(autouse=True)
-def one_strategy_for_all(two_cpus, monkeypatch):
-    """Two mirrored strategies in one process give their collective operations the same numbers, which then clash."""
-    choose = devices.choose_strategy
-    monkeypatch.setattr(
-        devices, "choose_strategy", lambda name: (two_cpus, "two CPUs") if name == "mirrored" else choose(name)
-    )
+pytestmark = pytest.mark.usefixtures("mirrored_is_two_cpus")
 
 
 def compare(networks, **changes):
