@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from gan_tf.metrics import pixel_space
+
+
+def noise(count=3, side=32, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+@pytest.mark.parametrize("side", [1, 8, 16, 60, 256])
+def test_windows_average_and_stand_evenly(side):
+    weights = pixel_space.windows(side)
+    assert weights.shape == (16, side)
+    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(weights, weights[::-1, ::-1], atol=1e-6)
+
+
+def test_vectors_are_the_windows_means_without_mean_and_contrast():
+    images = noise()
+    weights = pixel_space.windows(32).astype(np.float64)
+    small = np.einsum("yh,nhwc,xw->nyxc", weights, images, weights)
+    small -= small.mean((1, 2), keepdims=True)
+    small /= np.sqrt(np.square(small).mean((1, 2, 3), keepdims=True) + pixel_space.FAINT**2)
+    np.testing.assert_allclose(pixel_space.pixel_vectors(images), small.reshape(3, -1), atol=1e-4)
+
+
+def test_cast_and_contrast_are_not_seen():
+    images = noise(side=64) // 2
+    want = pixel_space.pixel_vectors(images)
+    other = images + np.array([40, 80, 0], np.uint8)
+    np.testing.assert_allclose(pixel_space.pixel_vectors(other), want, atol=1e-4)
+    strong = np.kron(noise(side=4) // 2, np.ones((1, 16, 16, 1), np.uint8))
+    np.testing.assert_allclose(pixel_space.pixel_vectors(strong * 2), pixel_space.pixel_vectors(strong), rtol=0.03)
+
+
+def test_flat_images_are_zero():
+    assert not pixel_space.pixel_vectors(np.full((2, 32, 32, 3), 200, np.uint8)).round(4).any()
+
+
+def test_mirrored_vectors_are_those_of_mirrored_images():
+    images = noise(side=48)
+    want = pixel_space.pixel_vectors(images[:, :, ::-1])
+    np.testing.assert_allclose(pixel_space.mirrored_vectors(pixel_space.pixel_vectors(images)), want, atol=1e-4)
+
+
+def test_pieces_do_not_change_vectors(monkeypatch):
+    images = noise(20)
+    want = pixel_space.pixel_vectors(images)
+    monkeypatch.setattr(pixel_space, "CHUNK_PIXELS", 3000)
+    np.testing.assert_allclose(pixel_space.pixel_vectors(images), want, atol=1e-5)
