@@ -1,9 +1,9 @@
 """Precision and recall, density and coverage: which fakes look like reals, and which reals the fakes reach.
 
-A set's manifold is the union of balls around its points, each reaching to the point's k-th nearest neighbour of the set.
-Precision is the share of fakes in a ball of a real, recall the share of reals in a ball of a fake; density counts how
-many real balls a fake lies in, coverage the share of real balls that hold a fake. Balls are closed: a distance equal to
-the radius is inside.
+A set's manifold is the union of balls around its points, each reaching to the point's k-th nearest neighbour in the
+set. Precision is the share of fakes in a ball of a real, recall the share of reals in a ball of a fake; density counts
+how many real balls a fake lies in, coverage the share of real balls that hold a fake. Balls are closed: a distance
+equal to the radius is inside.
 
 All comparisons come out as if each squared distance were summed up directly, in float64, from the differences of the
 features, so a copy is at distance 0 exactly and neither order nor block size can change a score. Most of it is done by
