@@ -1,0 +1,113 @@
+"""Writes state dicts in both formats of torch.save without PyTorch, well-formed and otherwise."""
+
+import io
+import pickle
+import struct
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage"}
+
+
+class Name:
+    """A global, written without being looked up."""
+
+    def __init__(self, module, name):
+        self.module, self.name = module, name
+
+    def __call__(self):
+        raise AssertionError("only its name is written")
+
+
+class Storage:
+    """A flat array in the file; `kind` is the name of PyTorch's class."""
+
+    def __init__(self, numbers, kind=None, count=None):
+        self.numbers = np.asarray(numbers)
+        self.kind = Name("torch", kind or STORAGES[self.numbers.dtype.str[1:]])
+        self.count = self.numbers.size if count is None else count  # what the pickle says
+
+
+class Call:
+    """A REDUCE of a global with arguments."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
+PARAMETER = Name("torch._utils", "_rebuild_parameter")
+
+
+def tensor(storage, offset, shape, strides, **metadata):
+    """A view of a Storage, as a state dict holds it."""
+    extra = (metadata,) if metadata else ()
+    return Call(REBUILD, storage, offset, shape, strides, False, OrderedDict(), *extra)
+
+
+def whole(array):
+    """A tensor with a storage of its own."""
+    array = np.ascontiguousarray(array)
+    return tensor(Storage(array.ravel()), 0, array.shape, tuple(step // array.itemsize for step in array.strides))
+
+
+class Pickler(pickle._Pickler):
+    """Python's own pickler, for its table of types can be added to."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def __init__(self, file, legacy, protocol=2):
+        super().__init__(file, protocol)
+        self.legacy = legacy
+        self.storages = {}  # id -> (key, Storage)
+
+    def persistent_id(self, value):
+        if not isinstance(value, Storage):
+            return None
+        key, _ = self.storages.setdefault(id(value), (str(len(self.storages)), value))
+        return ("storage", value.kind, key, "cpu", value.count, *([None] if self.legacy else []))
+
+    def save_name(self, value):
+        self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
+        self.memoize(value)
+
+    dispatch[Name] = save_name
+
+
+def pickled(state, legacy=False, protocol=2):
+    """-> (pickle, [Storage], in the order of their keys)."""
+    file = io.BytesIO()
+    pickler = Pickler(file, legacy, protocol)
+    pickler.dump(state)
+    return file.getvalue(), [storage for _, storage in pickler.storages.values()]
+
+
+def write_zip(path, state, protocol=2, compression=zipfile.ZIP_STORED, byteorder="little"):
+    """Writes `state`, a dict of tensors or a ready-made pickle (bytes)."""
+    program, storages = (state, []) if isinstance(state, bytes) else pickled(state, protocol=protocol)
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", program)
+        archive.writestr("archive/byteorder", byteorder)
+        for key, storage in enumerate(storages):
+            archive.writestr(f"archive/data/{key}", storage.numbers.tobytes())
+        archive.writestr("archive/version", "3\n")
+    return path
+
+
+def write_legacy(path, state, order=None):
+    """As `write_zip`, in the older format. `order`: keys of the storages in the order of the file."""
+    program, storages = (state, []) if isinstance(state, bytes) else pickled(state, legacy=True)
+    keys = order or [str(i) for i in range(len(storages))]
+    parts = [pickle.dumps(value, 2) for value in (MAGIC, PROTOCOL, SYSTEM)] + [program, pickle.dumps(keys, 2)]
+    for key in keys:
+        numbers = storages[int(key)].numbers
+        parts += [struct.pack("<q", numbers.size), numbers.tobytes()]
+    path.write_bytes(b"".join(parts))
+    return path
