@@ -35,9 +35,9 @@ LOCAL_HEADER = 30  # bytes before the names in front of a zip entry
 ZIP_START = b"PK\x03\x04"
 
 INSTRUCTIONS = (
-    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID MEMOIZE BINPUT LONG_BINPUT BINGET LONG_BINGET "
-    "NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE "
-    "EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS"
+    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID MEMOIZE BINPUT LONG_BINPUT BINGET "
+    "LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINSTRING SHORT_BINSTRING BINUNICODE "
+    "SHORT_BINUNICODE EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS"
 )
 OPCODES = frozenset(INSTRUCTIONS.split())
 
@@ -187,22 +187,29 @@ def _refuse_unless_allowed(module, name):
 def _load(stream):
     """Looks a pickle through from the stream's position on, runs it, and leaves the stream behind it."""
     start = stream.tell()
-    for i, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+    for i, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
         if opcode.name in ("GLOBAL", "INST"):
             _refuse_unless_allowed(*argument.split(" ", 1))
         if opcode.name not in OPCODES:
+            _run(stream, start, position)  # a global asked for before, which tells more, is refused here
             raise Refused(f"the pickle instruction {opcode.name}")
         if opcode.name.endswith("PUT") and argument > i:
             raise ValueError("a memo larger than the pickle")  # for which the unpickler would make room
-    end = stream.tell()
+    value, error = _run(stream, start, stream.tell())
+    if error is not None:
+        raise ValueError(str(error)) from error
+    return value
+
+
+def _run(stream, start, end):
+    """Runs the instructions in bytes `start` to `end`, which were looked through: (value, error), one of them None."""
     stream.seek(start)
-    code = stream.read(end - start)
     try:
-        return Unpickler(io.BytesIO(code), encoding="utf-8").load()
-    except (Refused, ValueError):
+        return Unpickler(io.BytesIO(stream.read(end - start)), encoding="utf-8").load(), None
+    except Refused:
         raise
     except Exception as error:  # whatever senseless instructions lead to, the file is at fault
-        raise ValueError(str(error)) from error
+        return None, error
 
 
 def _tensors(state, size, only):
