@@ -191,21 +191,23 @@ def _load(stream):
         if opcode.name in ("GLOBAL", "INST"):
             _refuse_unless_allowed(*argument.split(" ", 1))
         if opcode.name not in OPCODES:
-            _run(stream, start, position)  # a global asked for before, which tells more, is refused here
+            code = stream.getvalue()[start:]
+            _run(code[: position - start].ljust(len(code), pickle.STOP))  # a global before it is refused here, by name
             raise Refused(f"the pickle instruction {opcode.name}")
         if opcode.name.endswith("PUT") and argument > i:
             raise ValueError("a memo larger than the pickle")  # for which the unpickler would make room
-    value, error = _run(stream, start, stream.tell())
+    end = stream.tell()
+    stream.seek(start)
+    value, error = _run(stream.read(end - start))
     if error is not None:
         raise ValueError(str(error)) from error
     return value
 
 
-def _run(stream, start, end):
-    """Runs the instructions in bytes `start` to `end`, which were looked through: (value, error), one of them None."""
-    stream.seek(start)
+def _run(code):
+    """Runs instructions that were looked through: (value, error), one of them None."""
     try:
-        return Unpickler(io.BytesIO(stream.read(end - start)), encoding="utf-8").load(), None
+        return Unpickler(io.BytesIO(code), encoding="utf-8").load(), None
     except Refused:
         raise
     except Exception as error:  # whatever senseless instructions lead to, the file is at fault
