@@ -94,7 +94,7 @@ def write_images(generator, seeds, batch_size, out, with_grid):
     import numpy as np
 
     from gan_tf import pictures
-    from gan_tf.data.progress import Progress
+    from gan_tf.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
     def write(seed, image):

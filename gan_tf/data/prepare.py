@@ -13,9 +13,9 @@ import numpy as np
 from gan_tf.data import doctor
 from gan_tf.data.cache import Entry, check_space, size_text
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
-from gan_tf.data.progress import Progress
 from gan_tf.errors import UsageError
 from gan_tf.files import cache_root, locked, write_atomically
+from gan_tf.progress import Progress
 
 FORMAT = 1  # of converted sets; raised whenever the same picture would become other pixels
 
