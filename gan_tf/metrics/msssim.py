@@ -45,16 +45,16 @@ def prepare(real_images, fakes, seed):
 
     Args:
         real_images: uint8 [N, R, R, 3], N >= 2, an array or a memory map.
-        fakes: images a side, an even number; images 2i and 2i + 1 of a sequence are a pair.
+        fakes: images a side, at least 2; images 2i and 2i + 1 of a sequence are a pair, and an odd one out is not used.
         seed: fixes the reals' sequence (`choice.choice`): a random part of more reals; fewer take part several times,
             in other pairs.
 
     Raises:
         UsageError: fewer than two reals, or a resolution that cannot be halved four times to 2 pixels or more.
-        ValueError: `fakes` is odd or not positive.
+        ValueError: fewer than two fakes.
     """
-    if fakes < 2 or fakes % 2:
-        raise ValueError(f"pairs need an even number of images, got {fakes}")
+    if fakes < 2:
+        raise ValueError(f"ms_ssim compares pairs of images and needs at least 2, got {fakes}")
     if len(real_images) < 2:
         raise UsageError(f"ms_ssim compares pairs of real images and needs at least 2, got {len(real_images)}")
     resolution = real_images.shape[1]

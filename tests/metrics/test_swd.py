@@ -90,9 +90,15 @@ def test_other_textures_score_worse_than_the_same_and_the_same_images_best():
     assert 0 < same < alike < other / 2
 
 
+@pytest.mark.parametrize("count", [60, 9, 200])  # as many as are wanted, fewer, more
+def test_a_set_gone_through_as_the_reals_are_is_at_distance_0_from_itself(count):
+    images = textures(count)
+    assert score(images, images[swd.choice(count, 60, 0)]) == 0
+
+
 def test_colour_cast_and_contrast_are_invisible():
-    real = textures(60) // 2
-    assert score(real, real // 2 + 40) == pytest.approx(score(real, real), rel=0.05)
+    real, fake = textures(60) // 2, textures(60, seed=1) // 2
+    assert score(real, fake // 2 + 40) == pytest.approx(score(real, fake), rel=0.05)
 
 
 def test_score_does_not_depend_on_the_batches_and_follows_the_seed():
@@ -106,11 +112,37 @@ def test_score_does_not_depend_on_the_batches_and_follows_the_seed():
 
 def test_fewer_reals_are_cycled_and_more_are_chosen_from(tmp_path):
     few, many = textures(7), textures(300)
-    assert swd.prepare(few, 60, 0).projections[0].shape == (swd.DIRECTIONS, 60 * swd.PATCHES_PER_IMAGE)
+    projections = list(swd.prepare(few, 60, 0).projections[0])
+    assert np.concatenate(projections).shape == (swd.DIRECTIONS, 60 * swd.PATCHES_PER_IMAGE)
     mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=many.shape)
     mapped[:] = many
     assert score(mapped, textures(60, seed=1)) == score(many, textures(60, seed=1))
     assert swd.prepare(many, 60, 0).protocol["reals"] == 300
+
+
+def test_levels_are_given_besides_their_mean():
+    found = swd.scores(swd.prepare(textures(60, 64), 60, 0), [textures(60, 64, seed=1)])
+    assert list(found) == ["mean", "64", "32", "16"]
+    assert found["mean"] == pytest.approx((found["64"] + found["32"] + found["16"]) / 3)
+
+
+def test_tables_on_the_disk_and_small_blocks_change_nothing(monkeypatch):
+    real, fake = textures(40), textures(60, seed=1)
+    in_memory = score(real, fake)
+    monkeypatch.setattr("gan_tf.metrics.spool.MEMORY_BYTES", 1000)
+    assert score(real, fake) == in_memory
+    monkeypatch.setattr(swd, "BLOCK_ROWS", 100)
+    assert score(real, fake) == pytest.approx(in_memory, rel=1e-5)
+
+
+def test_a_full_disk_is_said_in_one_line(monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gan_tf.metrics.spool.MEMORY_BYTES", 1000)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", full)
+    with pytest.raises(UsageError, match="No space left on device.*TMPDIR"):
+        swd.prepare(textures(4), 60, 0)
 
 
 def test_wrong_sizes_are_named():
