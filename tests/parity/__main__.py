@@ -27,13 +27,25 @@ def diffaugment(arrays):
 
 
 def swd(arrays):
-    """Pyramids, descriptors and sliced Wasserstein distances."""
+    """Pyramids, descriptors, sliced Wasserstein distances and MS-SSIM."""
     from tests.parity.swd import quantities
 
     return quantities(arrays)
 
 
-FAMILIES = {"fastgan": fastgan, "diffaugment": diffaugment, "swd": swd}  # each imports its own module when called
+def inception(arrays):
+    """FID's Inception network and the ways to resize in front of it."""
+    from tests.parity.inception import quantities
+
+    return quantities(arrays)
+
+
+FAMILIES = {  # each imports its own module when called
+    "fastgan": fastgan,
+    "diffaugment": diffaugment,
+    "swd": swd,
+    "inception": inception,
+}
 
 
 def main(arguments) -> int:

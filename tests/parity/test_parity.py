@@ -8,9 +8,15 @@ import pytest
 
 from tests.parity.__main__ import main
 from tests.parity.fastgan import compare
+from tests.parity.fid import quantities as fid_quantities
 from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, show
 
-FILES = {"fastgan": "fastgan_a.npz", "diffaugment": "diffaugment_a.npz", "swd": "swd_a.npz"}
+FILES = {
+    "fastgan": "fastgan_a.npz",
+    "diffaugment": "diffaugment_a.npz",
+    "swd": "swd_a.npz",
+    "inception": "inception_a.npz",
+}
 
 
 def reference(family):
@@ -33,6 +39,17 @@ def test_an_output_over_its_bound_fails(capsys):
     assert show(compare("train/", {"loss": np.float32(1.00005)}, stored)) == 0
     assert show(compare("train/", {"loss": np.float32(1.0002)}, stored)) == 1
     assert "OVER THE BOUND" in capsys.readouterr().out
+
+
+def test_a_bound_of_0_takes_no_difference(capsys):
+    assert show([Quantity("count", 0, 0)]) == 0
+    assert show([Quantity("count", 1, 0)]) == 1
+
+
+def test_an_array_that_is_not_known_fails(capsys):
+    stored = Arrays("stored.npz", dict(np.load(reference("fid"))))
+    stored["fid/another/pytorch_fid"] = np.float64(1)
+    assert [q.name for q in fid_quantities(stored) if not q.passed] == ["fid/another/pytorch_fid (unknown here)"]
 
 
 def test_nothing_compared_and_not_a_number_fail():

@@ -1,0 +1,118 @@
+"""FID's Inception network against pytorch-fid, torch-fidelity and clean-fid, with random weights made by a rule.
+
+Features of different images correlate by more than 0.99 when the weights are random, so that an error in a small part
+of the picture would hide: wherever a set has several images, what sets them apart is judged as well, relative to its
+own size.
+"""
+
+import json
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from gan_tf.errors import UsageError
+from gan_tf.pretrained.inception import SIDE, Inception, network_input, resized
+from tests.parity.report import forward, gradient
+
+BOUND = 1e-4
+ROUNDING = 1e-7
+BICUBIC = Image.Resampling.BICUBIC
+TAPS = ("64", "192", "768", "2048")
+
+
+def quantities(arrays):
+    """Yields every comparison.
+
+    arrays: those of an inception reference file: <set>/images_uint8_nchw and what the official programs made of them.
+    """
+    network = Inception()
+    network.build()
+    weights = random_weights(network.official_shapes, json.loads(str(arrays["meta_json"]))["salt"])
+    for name, want in arrays.group("weights_check/").items():
+        if name not in weights:
+            raise UsageError(f"{arrays.path} checks a weight {name!r} that FID's Inception does not have")
+        yield forward(f"weights_check/{name}", weights[name].ravel()[: want.size], want.ravel(), ROUNDING)
+    network.fold(weights)
+    sets = sorted({key.split("/")[0] for key in arrays if key.endswith("/images_uint8_nchw")})
+    if not sets:
+        raise UsageError(f"{arrays.path} holds no sets of images (<set>/images_uint8_nchw): give an inception file")
+    for name in sets:
+        yield from _of_a_set(network, name, arrays)
+
+
+def random_weights(shapes, salt):
+    """{name: float32 array}: every tensor from a generator of its own, by the rule of the reference files."""
+    return {name: random_tensor(name, shape, salt) for name, shape in shapes.items()}
+
+
+def random_tensor(name, shape, salt):
+    """One tensor: the scale keeps the size of activations from layer to layer."""
+    random = np.random.default_rng(zlib.crc32((salt + name).encode()))
+    if name.endswith("conv.weight"):
+        values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+    elif name.endswith("bn.weight"):
+        values = random.uniform(0.8, 1.2, shape)
+    elif name.endswith("bn.running_mean"):
+        values = 0.2 * random.standard_normal(shape)
+    elif name.endswith("bn.running_var"):
+        values = random.uniform(0.5, 1.5, shape)
+    elif name == "fc.weight":
+        values = random.standard_normal(shape) / np.sqrt(shape[1])
+    else:  # biases of batch norm and of the last layer
+        values = 0.1 * random.standard_normal(shape)
+    return values.astype(np.float32)
+
+
+def _of_a_set(network, name, arrays):
+    """Every array of one set of images."""
+    images = arrays[f"{name}/images_uint8_nchw"].transpose(0, 2, 3, 1)
+    results = {}
+    for program, resize in (("pytorch_fid", "pytorch"), ("torch_fidelity", "tf1"), ("clean", "clean")):
+        maps = network.maps(network_input(images, resize))
+        results[program] = maps, network.outputs(maps)
+    maps, features = results["pytorch_fid"]
+    for tap in TAPS:
+        yield from _both(arrays, f"{name}/pytorch_fid/features_{tap}", features[tap])
+    _, features = results["torch_fidelity"]
+    for tap in (*TAPS, "logits_unbiased"):
+        yield from _both(arrays, f"{name}/torch_fidelity/features_{tap}", features[tap])
+    bias = network.classifier.bias.value
+    yield forward(f"{name}/logits less their bias", features["logits"] - bias, features["logits_unbiased"], BOUND)
+    yield from _both(arrays, f"{name}/clean_resize_then_pytorch_fid_2048", results["clean"][1]["2048"])
+    yield from _resized(name, images, arrays)
+    yield from _inner(name, maps, arrays)
+
+
+def _both(arrays, key, got):
+    """Judges features [N, F] themselves, and the what sets neighbouring images apart."""
+    got, want = got.numpy(), arrays[key]
+    yield gradient(key, got, want, BOUND)
+    for i in range(len(want) - 1):
+        apart, wanted = got[i + 1] - got[i], want[i + 1] - want[i]
+        yield gradient(f"{key} {i + 1} minus {i}", apart, wanted, BOUND)
+
+
+def _resized(name, images, arrays):
+    """The resized images that the file has, in the range and layout in which the official program keeps them."""
+    ways = {
+        "pytorch_fid/resized_sample0": lambda: resized(images[:1], "pytorch")[0].numpy().transpose(2, 0, 1) / 255,
+        "tf1_bilinear/resized_sample0": lambda: resized(images[:1], "tf1")[0].numpy().transpose(2, 0, 1),
+        "clean_fid/resized_nhwc": lambda: resized(images[: len(arrays[f"{name}/clean_fid/resized_nhwc"])], "clean"),
+        # Not a way of ours, since it rounds between rows and columns: it shows that this Pillow has the same filter.
+        "clean_fid/resized_sample1_quantized_uint8": lambda: Image.fromarray(images[1]).resize((SIDE, SIDE), BICUBIC),
+    }
+    for key, make in ways.items():
+        if f"{name}/{key}" in arrays:
+            yield forward(f"{name}/{key}", make(), arrays[f"{name}/{key}"], BOUND)
+
+
+def _inner(name, maps, arrays):
+    """The maps inside the network that the file has."""
+    for key, tap, channels, samples in (
+        ("block0_first4ch_sample0", 0, 4, 0),
+        ("block2_first16ch", 2, 16, slice(None)),
+    ):
+        if f"{name}/pytorch_fid/{key}" in arrays:
+            got = np.moveaxis(maps[tap].numpy()[..., :channels], -1, -3)[samples]
+            yield forward(f"{name}/pytorch_fid/{key}", got, arrays[f"{name}/pytorch_fid/{key}"], BOUND)
