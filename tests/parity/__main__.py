@@ -40,10 +40,18 @@ def inception(arrays):
     return quantities(arrays)
 
 
+def fid(arrays):
+    """Fréchet and kernel distance, precision and recall."""
+    from tests.parity.fid import quantities
+
+    return quantities(arrays)
+
+
 FAMILIES = {  # each imports its own module when called
     "fastgan": fastgan,
     "diffaugment": diffaugment,
     "swd": swd,
+    "fid": fid,
     "inception": inception,
 }
 

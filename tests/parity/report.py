@@ -89,7 +89,7 @@ def show(quantities) -> int:
     if not quantities:
         print("nothing was compared")
         return 1
-    worst = max(quantities, key=lambda q: np.inf if np.isnan(q.error) else q.error / q.bound)
+    worst = max(quantities, key=lambda q: np.inf if np.isnan(q.error) else _ratio(q.error, q.bound))
     print(
         f"{len(quantities) - len(failed)} of {len(quantities)} quantities within their bounds; "
         f"nearest to its bound: {worst.name} ({worst.error:.2e} of {worst.bound:.0e})"

@@ -1,13 +1,14 @@
-"""Sliced Wasserstein distance against official numbers.
+"""Sliced Wasserstein distance and MS-SSIM against official numbers.
 
 Pyramids, descriptors and distances from the recorded draws, then the whole official procedure with its own generator.
+The official MS-SSIM filters with float32 transforms, so of unlike images it holds about five digits.
 """
 
 import json
 
 import numpy as np
 
-from gan_tf.metrics import swd
+from gan_tf.metrics import msssim, swd
 from tests.parity.report import forward
 
 BOUND = 1e-5
@@ -17,9 +18,19 @@ OFFICIAL_DIRECTIONS = (4, 128)  # repeats, directions each
 
 
 def quantities(arrays):
-    """Yields a Quantity for each array of a swd reference file that belongs to the distance (NCHW)."""
+    """Yields a Quantity for each array of a swd reference file (NCHW, the images of MS-SSIM NHWC)."""
     yield from _from_recorded_draws(arrays)
     yield from _from_official_generator(arrays, json.loads(str(arrays["meta_json"]))["seed"])
+    yield from _similarities(arrays["msssim/images"], arrays)
+
+
+def _similarities(images, arrays):
+    for key, a, b in (
+        ("msssim/pairs_01_23", images[0::2], images[1::2]),
+        ("msssim/noisy", images, arrays["msssim/noisy_images"]),
+        ("msssim/self", images, images),
+    ):
+        yield forward(key, msssim.ms_ssim(a, b).mean(), arrays[key], BOUND)
 
 
 def _from_recorded_draws(arrays):

@@ -15,6 +15,7 @@ FILES = {
     "fastgan": "fastgan_a.npz",
     "diffaugment": "diffaugment_a.npz",
     "swd": "swd_a.npz",
+    "fid": "fid_a.npz",
     "inception": "inception_a.npz",
 }
 
