@@ -29,14 +29,15 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.pixel_space import mirrored_vectors, pixel_vectors
+from gan_tf.metrics.pixel_space import VECTOR, aligned_distance, mirrored_vectors, pixel_vectors
 
-THRESHOLD = 0.5  # distance ratio below which an image counts as a copy
+THRESHOLD = 0.45  # distance ratio below which an image counts as a copy
 CLOSEST = 16  # pairs kept for the panel
 SAME = 0.1  # training images nearer than this share of the spread are the same picture
-NEIGHBOURS = 8  # nearest training images that are looked at for the divisor
+NEIGHBOURS = 8  # nearest training images that are looked at
 SAMPLE = 1000  # training images, chosen at random, from which spread, fence and `expected` are estimated
 BLOCK = 4096  # gallery rows compared at a time
+WAITING_BYTES = 2**26  # of generated images
 QUERIES = 512  # rows compared with them at a time
 
 
@@ -82,20 +83,26 @@ class Gallery:
     Args:
         vectors: float32 [N, F], or [2 N, F] with the mirrored images' rows after the originals'. An array or a memory
             map; it is not copied.
-        count: N. space: name of the space, for the protocol. seed: fixes the random sample.
+        count: N.
+        space: name of the space, for the protocol.
+        seed: fixes the random sample.
+        compare: compare(a, b) of float32 [n, F] and [n, F] -> distances [n]; it judges between the images that are
+            nearest in a straight line. Default: that straight line.
 
     Raises:
         UsageError: fewer than two images.
         ValueError: rows that are not N or 2 N.
     """
 
-    def __init__(self, vectors, count, space, seed=0):
+    def __init__(self, vectors, count, space, seed=0, compare=None):
         if count < 2:
             raise UsageError(f"the copy check needs at least 2 training images, got {count}; leave it out")
         if vectors.ndim != 2 or len(vectors) not in (count, 2 * count):
             raise ValueError(f"need [{count}, F] or [{2 * count}, F] vectors, got {list(vectors.shape)}")
         self.vectors = vectors
         self.count = count
+        self.compare = compare or straight_distance
+        self.candidates = NEIGHBOURS if compare else 1
         self.near = np.full((len(vectors), NEIGHBOURS), np.nan)  # distances to the nearest of other images
         self.near_image = np.full((len(vectors), NEIGHBOURS), -1, np.int32)  # and which images those are
         random = np.random.default_rng(seed)
@@ -117,7 +124,7 @@ class Gallery:
 
     def nearest(self, vectors):
         """Looks up the nearest training image: float32 [n, F] -> rows int [n], distances float64 [n]."""
-        rows, distances = self._search(vectors, 1)
+        rows, distances = self._search(vectors, self.candidates)
         return rows[:, 0], distances[:, 0]
 
     def divisors(self, rows, without=None):
@@ -140,7 +147,7 @@ class Gallery:
         if self.count < 3:
             return None
         self._find_neighbours(self.sample)
-        rows, distances = self._search(self._take(self.sample), 1, self.sample)
+        rows, distances = self._search(self._take(self.sample), self.candidates, self.sample)
         divisors = self.divisors(rows[:, 0], without=self.sample)
         return float(np.mean(ratios(distances[:, 0], divisors) < threshold))
 
@@ -153,8 +160,8 @@ class Gallery:
 
     def _spread(self):
         """Median distance of two random images that are not identical; 0 where all are."""
-        chosen = _rows(self.vectors, self.sample).astype(np.float64)
-        distances = np.linalg.norm(chosen - np.roll(chosen, 1, axis=0), axis=1)
+        chosen = self._take(self.sample)
+        distances = self.compare(chosen, np.roll(chosen, 1, axis=0))
         distances = distances[distances > 0]
         return float(np.median(distances)) if len(distances) else 0.0
 
@@ -193,9 +200,9 @@ class Gallery:
         return self._measured(vectors, rows)
 
     def _measured(self, vectors, rows):
-        """Distances anew from the differences, since the fast form above is off by rounding where they are small."""
-        found = _rows(self.vectors, rows.reshape(-1)).reshape(*rows.shape, -1).astype(np.float64)
-        distances = np.linalg.norm(found - np.asarray(vectors, np.float64)[:, None], axis=2)
+        """Distances anew by `compare`: besides, the fast form above is off by rounding where they are small."""
+        vectors = np.asarray(vectors, np.float32)
+        distances = np.stack([self.compare(vectors, self._take(column)) for column in rows.T], axis=1)
         distances[rows < 0] = np.inf
         order = np.argsort(distances, axis=1, kind="stable")
         return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
@@ -221,6 +228,7 @@ class CopyCheck:
         self.threshold = threshold
         self.ratios = []
         self.pairs = []
+        self.waiting = []  # chunks not judged yet: a pass over a large gallery is worth some hundred images
 
     def add(self, images, vectors):
         """Takes uint8 images [n, R, R, 3] and their vectors [n, F] in the gallery's space.
@@ -233,6 +241,15 @@ class CopyCheck:
             raise ValueError(f"{len(images)} images need vectors {wanted}, got {list(vectors.shape)}")
         if not np.isfinite(vectors).all():
             raise ValueError("vectors of generated images must be finite")
+        self.waiting.append((np.array(images), np.array(vectors)))
+        if sum(len(v) for _, v in self.waiting) >= QUERIES or sum(i.nbytes for i, _ in self.waiting) > WAITING_BYTES:
+            self._judge()
+
+    def _judge(self):
+        if not self.waiting:
+            return
+        images, vectors = map(np.concatenate, zip(*self.waiting, strict=True))
+        self.waiting = []
         rows, distances = self.gallery.nearest(vectors)
         found = ratios(distances, self.gallery.divisors(rows))
         self.ratios.append(found)
@@ -244,6 +261,7 @@ class CopyCheck:
 
     def result(self):
         """Copies. Raises ValueError before the first image."""
+        self._judge()
         if not self.ratios:
             raise ValueError("no image was judged")
         found = np.concatenate(self.ratios)
@@ -256,6 +274,11 @@ class CopyCheck:
             pairs=tuple(self.pairs),
             protocol={**self.gallery.protocol, "fakes": len(found), "threshold": self.threshold},
         )
+
+
+def straight_distance(a, b):
+    """Euclidean distances of vectors [n, F] and [n, F]: float64 [n]."""
+    return np.sqrt(np.sum(np.square(a - b), axis=1, dtype=np.float64))
 
 
 def ratios(distances, divisors):
@@ -272,10 +295,13 @@ def prepare(real_images, mirror=False, seed=0):
         mirror: the set is trained with mirroring, so mirrored training images are training images too.
         seed: fixes the random sample.
     """
-    vectors = pixel_vectors(real_images)
-    if mirror:
-        vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
-    return Gallery(vectors, len(real_images), "pixels", seed)
+    count = len(real_images)
+    vectors = np.empty((count * (1 + mirror), VECTOR), np.float32)
+    pixel_vectors(real_images, out=vectors[:count])
+    for first in range(count, len(vectors), BLOCK):
+        part = vectors[first : first + BLOCK]
+        part[:] = mirrored_vectors(vectors[first - count : first - count + len(part)])
+    return Gallery(vectors, count, "pixels", seed, aligned_distance)
 
 
 def measure(gallery, chunks):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_tf.errors import UsageError
 from gan_tf.metrics import memorisation
@@ -34,6 +35,13 @@ def moved(images):
     return np.roll(images, (1, 1), (1, 2))
 
 
+def zoomed(images, factor):
+    side = images.shape[1]
+    margin = side * (1 - factor) / 2
+    box = (margin, margin, side - margin, side - margin)
+    return np.stack([Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC, box) for i in images])
+
+
 NEAR_COPIES = {
     "the same": lambda images: images,
     "noise": noisy,
@@ -41,6 +49,8 @@ NEAR_COPIES = {
     "paler": lambda images: rounded((images - 128.0) * 0.7 + 128),
     "tinted": lambda images: rounded(images * [1.08, 1.0, 0.92]),
     "moved by a pixel": moved,
+    "moved by four pixels": lambda images: np.roll(images, (4, -2), (1, 2)),
+    "zoomed": lambda images: zoomed(images, 0.94),
     "coarser": lambda images: images[:, ::2, ::2].repeat(2, 1).repeat(2, 2),
 }
 

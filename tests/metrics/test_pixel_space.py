@@ -49,3 +49,39 @@ def test_pieces_do_not_change_vectors(monkeypatch):
     want = pixel_space.pixel_vectors(images)
     monkeypatch.setattr(pixel_space, "CHUNK_PIXELS", 3000)
     np.testing.assert_allclose(pixel_space.pixel_vectors(images), want, atol=1e-5)
+
+
+def soft(side=64, shift=(0, 0), zoom=1.0):
+    """uint8 images [3, side, side, 3] of two soft spots, moved by `shift` and zoomed about the centre."""
+    y, x = ((np.mgrid[:side, :side] + 0.5 - np.reshape(shift, (2, 1, 1))) / side - 0.5) / zoom + 0.5
+    values = []
+    for centre in (0.4, 0.5, 0.6):
+        spot = np.exp(-((y - centre) ** 2 + (x - 0.5) ** 2) / 0.03) + np.exp(
+            -((y - 0.3) ** 2 + (x - centre) ** 2) / 0.02
+        )
+        values.append(np.stack([spot, 1 - spot, spot**2], -1) * 100 + 20)
+    return np.rint(values).astype(np.uint8)
+
+
+@pytest.mark.parametrize("change", [{"shift": (2, 0)}, {"shift": (0, -3)}, {"shift": (2, 2)}, {"zoom": 1.06}])
+def test_small_moves_and_zooms_are_aligned(change):
+    a, b = pixel_space.pixel_vectors(soft()), pixel_space.pixel_vectors(soft(**change))
+    straight = np.linalg.norm(a - b, axis=1)
+    assert (pixel_space.aligned_distance(a, b) < 0.35 * straight).all()
+
+
+def test_aligned_distance_is_a_distance_like_any_other():
+    a, b = pixel_space.pixel_vectors(noise(20)), pixel_space.pixel_vectors(noise(20, seed=1))
+    between = pixel_space.aligned_distance(a, b)
+    assert not pixel_space.aligned_distance(a, a).any()
+    np.testing.assert_allclose(pixel_space.aligned_distance(b, a), between, rtol=1e-5)
+    straight = np.linalg.norm(a - b, axis=1)
+    assert (between <= straight * (1 + 1e-6)).all() and (between > 0.8 * straight).all()  # 3 of 768 directions are free
+    flat = np.zeros_like(a)
+    np.testing.assert_allclose(pixel_space.aligned_distance(flat, flat), 0)
+
+
+def test_a_move_too_far_is_not_excused():
+    far = pixel_space.pixel_vectors(soft(shift=(12, 0)))
+    near = pixel_space.pixel_vectors(soft())
+    assert (pixel_space.aligned_distance(near, far) > 0.5 * np.linalg.norm(near - far, axis=1)).all()
