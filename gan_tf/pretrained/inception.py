@@ -14,14 +14,38 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.pretrained.files import Download, obtain
 from gan_tf.pretrained.inception_blocks import FoldedConv, build_chain, run_chain, stages
 from gan_tf.pretrained.inception_resize import RESIZES, SIDE, network_input, resized
+from gan_tf.pretrained.pickles import read_torch_file
 
-__all__ = ["RESIZES", "SIDE", "Inception", "network_input", "resized"]
+__all__ = ["INCEPTION", "RESIZES", "SIDE", "Inception", "load_inception", "network_input", "resized"]
 
+INCEPTION = Download(
+    name="pt_inception-2015-12-05-6726825d.pth",
+    url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+    sha256="6726825d",
+    megabytes=91,
+    alternative="give --metric swd2k, which needs no network",
+)
 FEATURES = 2048
 LOGITS = 1008
 COUNTER = "bn.num_batches_tracked"  # how long the network was trained, beside every batch norm: not needed
+
+
+def load_inception(file=None, *, offline=False, say=print):
+    """FID's Inception with its published weights, fetched at the first call.
+
+    Args:
+        file: path of a weights file of the same kind, for networks of one's own; `genuine` tells whether it is another.
+        offline: forbid the fetch.
+        say: told before a fetch.
+
+    Raises:
+        UsageError: the file cannot be had, read or understood, or is of another network.
+    """
+    found = obtain(INCEPTION, file=file, offline=offline, say=say)
+    return Inception.from_arrays(read_torch_file(found.path), sha256=found.sha256, genuine=found.genuine)
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -145,11 +169,8 @@ def check_shapes(arrays, shapes):
         complaint = f"have {other[0]} of shape {got} where the network has {wanted}"
     else:
         return
-    raise UsageError(f"these weights are not of FID's Inception, they {complaint}: give {FILE_NAME}")
+    raise UsageError(f"these weights are not of FID's Inception, they {complaint}: give {INCEPTION.name}")
 
 
 def _some(names):
     return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
-
-
-FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"

@@ -1,13 +1,16 @@
 """FID's Inception: known answers of its parts and of the ways to resize, and what is refused."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.inception import RESIZES, Inception, network_input, resized
+from gan_tf.pretrained.inception import INCEPTION, RESIZES, Inception, load_inception, network_input, resized
 from gan_tf.pretrained.inception_blocks import EPSILON, FoldedConv, PooledConv, border_average, mixed_7
 from tests.pretrained.official_inception import inception_arrays
+from tests.pretrained.torch_format import whole, write_legacy
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +205,18 @@ def test_range_of_the_networks_input():
 def test_an_unknown_resize_is_named():
     with pytest.raises(ValueError, match="'nearest'"):
         resized(noise(1, 8), "nearest")
+
+
+def test_a_file_of_ones_own_is_read_and_known_by_its_hash(arrays, network, tmp_path):
+    path = write_legacy(tmp_path / "mine.pth", {name: whole(array) for name, array in arrays.items()})
+    loaded = load_inception(path, offline=True)
+    assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and not loaded.genuine
+    for mine, same in zip(loaded.variables, network.variables, strict=True):
+        np.testing.assert_array_equal(mine, same)
+
+
+def test_without_the_file_the_message_says_where_it_is_and_what_else_there_is():
+    with pytest.raises(UsageError) as caught:
+        load_inception(offline=True)
+    said = str(caught.value)
+    assert INCEPTION.url in said and "--metric swd2k" in said and "\n" not in said
