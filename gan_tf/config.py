@@ -74,7 +74,13 @@ class TrainConfig:
     patience: int | None = changeable(None)  # stop after so many epochs without a better score
     epoch_images: int | None = changeable(None)  # least images in an epoch; default 10,000, or a tenth of a shorter run
     eval_every: int = changeable(1)  # score every so many epochs
-    metric: Literal["swd2k"] = changeable("swd2k")  # the score that picks the best weights
+    # The score that picks the best weights. auto: fid5k below 1,000 images, else fid10k; swd needs no network.
+    metric: Literal["auto", "fid5k", "fid10k", "fid50k", "kid5k", "kid50k", "swd2k", "swd10k"] = changeable("auto")
+    resize: Literal["pytorch", "clean", "tf1"] = changeable("pytorch")  # how images come to Inception's size
+    weights: str | None = changeable(None)  # a file of Inception's weights in place of the official one
+    feature_precision: Literal["float32", "bfloat16"] = changeable("float32")  # of Inception; bfloat16: other names
+    final_score: bool = changeable(True)  # at the end score the best weights again, on other images, as papers do
+    keep_best: int = changeable(3)  # snapshots with the best scores to keep
     checkpoint_minutes: float = changeable(5.0)  # save at least so often
     keep: int = changeable(2)  # newest checkpoints to keep
 
@@ -95,7 +101,7 @@ class TrainConfig:
 
     def __post_init__(self):
         _require(self.resolution in RESOLUTIONS, self, "resolution", f"one of {', '.join(map(str, RESOLUTIONS))}")
-        for name in ("ngf", "ndf", "latent_size", "batch_size", "eval_every", "keep"):
+        for name in ("ngf", "ndf", "latent_size", "batch_size", "eval_every", "keep", "keep_best"):
             _require(getattr(self, name) >= 1, self, name, "an integer of at least 1")
         for name in ("ngf", "ndf"):
             _require(getattr(self, name) % 8 == 0, self, name, "a multiple of 8")
@@ -221,6 +227,7 @@ PRESETS = {
         max_minutes=5.0,
         epoch_images=1000,
         eval_every=2,
+        metric="swd2k",
         run="demo",
     ),
 }

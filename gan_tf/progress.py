@@ -17,14 +17,15 @@ class Progress:
         total: what is to be done, 0 if nobody knows.
         verb: what happens to it, such as "decoded".
         noun: what it is; `scale` of what `advance` counts make one of it (bytes are told in MB).
+        before: what was done by an earlier process; it does not count for the speed.
     """
 
-    def __init__(self, total, verb, noun="images", scale=1):
+    def __init__(self, total, verb, noun="images", scale=1, before=0):
         self.total = total
         self.verb = verb
         self.noun = noun
         self.scale = scale
-        self.done = 0
+        self.done = self.before = before
         self.terminal = sys.stderr.isatty()
         self.shown = False
 
@@ -54,7 +55,7 @@ class Progress:
 
     def line(self, seconds):
         """The line after so many seconds."""
-        rate = self.done / seconds
+        rate = (self.done - self.before) / seconds
         speed = f"{self.verb}, {rate / self.scale:.{0 if rate >= 10 * self.scale else 1}f} {self.noun}/s"
         if not self.total:
             return f"{self.done // self.scale} {self.noun} {speed}"
@@ -62,3 +63,24 @@ class Progress:
         text += f", {max(0, self.total - self.done) / rate:.0f} s left"
         full = min(BAR, BAR * self.done // self.total)
         return f"[{'#' * full}{'.' * (BAR - full)}] {text}" if self.terminal else text
+
+
+class Stages:
+    """Progress of work in several parts; called with (done, total, what is done) as each goes on."""
+
+    def __init__(self):
+        self._progress = None
+
+    def __call__(self, done, total, verb):
+        if self._progress is None or self._progress.verb != verb:
+            self.close()
+            self._progress = Progress(total, verb, before=done)
+            self._progress.__enter__()
+        else:
+            self._progress.advance(done - self._progress.done)
+
+    def close(self):
+        """Ends the line."""
+        if self._progress is not None:
+            self._progress.__exit__()
+            self._progress = None

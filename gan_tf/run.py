@@ -7,10 +7,13 @@
     samples/          grids by image count
     state/            checkpoints: everything needed to continue
     best/             the averaged generator with the best score, its score and the protocol, in one file
+    snapshots/        the averaged generators with the best scores so far, each with its score and the protocol
+    report.html       scores, samples and copy check, for a browser
 
 A file is replaced by writing a new one beside it and renaming, so that a kill at any moment leaves one of the two.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -37,7 +40,9 @@ class Run:
         self.state = self.folder / "state"
         self.samples = self.folder / "samples"
         self.best = self.folder / "best" / "generator.npz"
+        self.snapshots = self.folder / "snapshots"
         self.stats = self.folder / "stats.jsonl"
+        self.report = self.folder / "report.html"
         self._config = self.folder / "config.json"
         self._environment = self.folder / "environment.json"
         self._lock = None
@@ -55,7 +60,7 @@ class Run:
             UsageError: another process trains here, or the folder cannot be written.
         """
         try:
-            for folder in (self.state, self.samples, self.best.parent):
+            for folder in (self.state, self.samples, self.snapshots, self.best.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
         except OSError as error:
@@ -188,10 +193,10 @@ class Run:
     # Best weights
 
     def best_meta(self) -> dict | None:
-        """What is stored beside the best weights: score, metric, protocol, images_seen; None if there are none."""
+        """What is stored beside the best weights: score, images_seen, perhaps a last score; None if there are none."""
         if not self.best.exists():
             return None
-        return _read_npz(self.best)[1]
+        return _read_meta(self.best)
 
     def best_weights(self):
         """Returns ({attribute path: array}, meta) of the best averaged generator.
@@ -205,8 +210,40 @@ class Run:
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights, their score and protocol in one rename."""
-        with part_file(self.best) as file:
-            np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+        _write_npz(self.best, weights, meta)
+
+    def snapshot_metas(self) -> list[dict]:
+        """What is stored beside the weights of each snapshot, oldest first; damaged ones are left out."""
+        found = []
+        for path in sorted(self.snapshots.glob("*.npz")):
+            try:
+                found.append(_read_meta(path))
+            except UsageError:
+                continue
+        return found
+
+    def snapshot_weights(self, images_seen: int):
+        """Returns ({attribute path: array}, meta) of one snapshot.
+
+        Raises:
+            UsageError: there is none of that moment, or the file is damaged.
+        """
+        path = self._snapshot(images_seen)
+        if not path.exists():
+            kept = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
+            raise UsageError(f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {kept}")
+        return _read_npz(path)
+
+    def keep_snapshot(self, weights: dict, meta: dict):
+        """Stores the weights of one moment, with their score."""
+        _write_npz(self._snapshot(meta["images_seen"]), weights, meta)
+
+    def remove_snapshot(self, images_seen: int):
+        """Forgets the weights of one moment."""
+        self._snapshot(images_seen).unlink(missing_ok=True)
+
+    def _snapshot(self, images_seen):
+        return self.snapshots / f"generator-{images_seen:09d}.npz"
 
 
 def _images_of(path):
@@ -214,11 +251,32 @@ def _images_of(path):
     return int(digits) if digits.isdigit() else None
 
 
+def _write_npz(path, weights, meta):
+    with part_file(path) as file:
+        np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+
+
 def _read_npz(path):
+    """({name: array}, meta) of a file of weights."""
+    with _opened(path) as archive:
+        return {name: archive[name] for name in archive.files if name != META_KEY}, _meta(archive)
+
+
+def _read_meta(path):
+    """The meta alone: the weights stay on the disk."""
+    with _opened(path) as archive:
+        return _meta(archive)
+
+
+def _meta(archive):
+    return json.loads(str(archive[META_KEY]))
+
+
+@contextlib.contextmanager
+def _opened(path):
     try:
         with np.load(path, allow_pickle=False) as archive:
-            weights = {name: archive[name] for name in archive.files if name != META_KEY}
-            return weights, json.loads(str(archive[META_KEY]))
+            yield archive
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, zipfile.error) as error:
         raise UsageError(
             f"{path} is damaged ({error}); use --which last, or train until the next better score"

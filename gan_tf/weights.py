@@ -12,7 +12,7 @@ from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 
-WHICH = ("best", "last")
+WHICH = ("best", "last")  # or the image count of a snapshot
 DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # what a broken checkpoint raises
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # tf.train.Checkpoint ends the key of every variable so
 
@@ -30,16 +30,20 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
     """Builds the averaged generator of a run from its settings and weights.
 
     Args:
-        which: "best": the weights with the best score; "last": those of the newest checkpoint that holds them whole.
+        which: "best": the weights with the best score; "last": those of the newest checkpoint that holds them whole;
+            "12000": those of the snapshot at so many images.
         say: told about damaged checkpoints.
 
     Raises:
         UsageError: no run, no such weights, or weights that do not fit the settings.
     """
-    if which not in WHICH:
-        raise UsageError(f"--which {which!r} is unknown; choose from {', '.join(WHICH)}")
+    if which not in WHICH and not which.isdigit():
+        raise UsageError(f"--which {which!r} is unknown; choose from {', '.join(WHICH)}, or a snapshot's image count")
     config, _ = run.read_settings()
-    if which == "best":
+    if which.isdigit():
+        weights, meta = run.snapshot_weights(int(which))
+        seen, where = meta["images_seen"], f"the snapshot {which}"
+    elif which == "best":
         weights, meta = run.best_weights()
         seen, where = meta["images_seen"], run.best
     else:

@@ -25,7 +25,7 @@ class GenerateOptions:
     seeds: str = "0-63"  # numbers and ranges with commas between them, such as 0-63 or 1,5,9
     out: str = "pictures"  # folder for the images
     grid: bool = False  # also write all images as one picture, grid.png
-    which: Literal["best", "last"] = "best"  # the weights with the best score, or those of the newest checkpoint
+    which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
     batch_size: int | None = None  # images at once; default as many as keep the machine busy
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
     verbose: bool = False  # let TensorFlow speak

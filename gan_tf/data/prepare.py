@@ -31,6 +31,7 @@ class ImageSet:
         class_names: tuple, () without classes.
         names: N names of the pictures, for messages and panels.
         fingerprint: SHA-256 hex of the source's names and contents; settings such as the resolution are not in it.
+        key: hex that changes whenever a pixel of `images` may have changed: fingerprint and settings.
         report: doctor.Report.
     """
 
@@ -40,6 +41,7 @@ class ImageSet:
     class_names: tuple
     names: list
     fingerprint: str
+    key: str
     report: doctor.Report
 
     def __len__(self):
@@ -98,6 +100,7 @@ def prepare(
         class_names=source.class_names,
         names=[source.names[i] for i in facts["index"]],
         fingerprint=source.fingerprint,
+        key=entry.folder.name,
         report=_report(source, entry, facts, unreadable, resolution, fit, left_out=len(source) - len(rows)),
     )
 

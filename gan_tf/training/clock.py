@@ -6,6 +6,7 @@ import time
 from gan_tf.training.monitor import duration
 
 FIRST_LOOK_SECONDS = 40  # a second sample grid and checkpoint come so early, whatever the epoch
+TIMED_SECONDS = 3  # of training tell its speed well enough
 EVALUATION_SHARE = 0.1  # of the time; above it, a larger --eval-every is suggested
 
 
@@ -16,8 +17,9 @@ class Clock:
         self.started = self.last_save = time.monotonic()
         self.checkpoint_seconds = 60 * config.checkpoint_minutes
         self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
-        self._evaluation_seconds = 0.0
-        self._advised = False
+        self.eval_every = config.eval_every
+        self._score_seconds = None
+        self._timed_images, self._timed_seconds = 0, 0.0
         self._first_look = False
 
     def time_is_up(self):
@@ -46,15 +48,29 @@ class Clock:
         self.last_save = -math.inf
         return True
 
-    def evaluated(self, seconds, eval_every, say):
-        """Notes what a score cost, and says once which --eval-every would make it cheap."""
-        self._evaluation_seconds += seconds
-        share = self._evaluation_seconds / (time.monotonic() - self.started)
-        if share > EVALUATION_SHARE and not self._advised:
-            self._advised = True
+    def expects_scores_of(self, seconds):
+        """Notes how long a score is expected to take."""
+        self._score_seconds = seconds
+
+    def trained(self, images, seconds, epoch_images, say):
+        """Says once, as soon as the speed is known, which share of the time scores will take, and how to lower it."""
+        if self._score_seconds is None:
+            return
+        self._timed_images += images
+        self._timed_seconds += seconds
+        if self._timed_seconds < TIMED_SECONDS:
+            return
+        epoch_seconds = self._timed_seconds * epoch_images / self._timed_images
+        share = share_of_scores(self._score_seconds, epoch_seconds, self.eval_every)
+        words = f"scores take about {duration(self._score_seconds)} each, {share:.0%} of the time"
+        if share > EVALUATION_SHARE:
             # The rest of the time is the same; the share falls as 1 / every.
-            every = math.ceil(eval_every * share / (1 - share) * (1 - EVALUATION_SHARE) / EVALUATION_SHARE)
-            say(
-                f"scoring took {duration(seconds)}, {share:.0%} of the time; "
-                f"--eval-every {every} would bring it to {EVALUATION_SHARE:.0%}"
-            )
+            every = math.ceil(self.eval_every * share / (1 - share) * (1 - EVALUATION_SHARE) / EVALUATION_SHARE)
+            words += f"; --eval-every {every} brings it to {EVALUATION_SHARE:.0%}"
+        say(words)
+        self._score_seconds = None
+
+
+def share_of_scores(score_seconds, epoch_seconds, eval_every):
+    """Share of the time that goes into scores."""
+    return score_seconds / (score_seconds + eval_every * epoch_seconds)

@@ -15,7 +15,7 @@ class Sampler:
     """Images of the averaged generator, made by its folded form, which is traced once and refreshed for each look.
 
     As a function of a number it returns the next so many images of a fixed sequence, uint8 [count, R, R, 3]: what a
-    metric's evaluator asks for.
+    metric's evaluator asks for. `first` is the number of the sequence's first image.
 
     Args:
         g: averaged generator.
@@ -24,16 +24,39 @@ class Sampler:
         batch_size: images at once.
     """
 
+    available = None  # the sequence is endless
+
     def __init__(self, g, folded, seed, batch_size):
+        self.first = 0
         self.g, self.folded, self.seed, self.batch_size = g, folded, seed, batch_size
         self._of_sequence = tf.function(self._next_images, autograph=False)
         self._of_seeds = tf.function(self._seeded_images, autograph=False)
+        self._of_latents = tf.function(self._images_of_latents, autograph=False)
         self.refresh()
+
+    @property
+    def source(self):
+        """What the images are, for a score's protocol."""
+        policy = self.folded.dtype_policy.compute_dtype
+        return f"averaged generator in {policy}, seed {self.seed}, images from number {self.first}"
+
+    @property
+    def latent_size(self):
+        """Length of a latent vector."""
+        return self.g.latent_size
+
+    def images_of_latents(self, latents, seeds):
+        """Images float32 [N, R, R, 3] of given latents [N, Z], with the noise of `seeds` int64 [N]."""
+        return self._of_latents(tf.constant(latents), tf.constant(seeds))
 
     def refresh(self):
         """Takes the generator's present weights, and starts the sequence again."""
         self.folded.refresh(self.g)
-        self._made = 0
+        self.restart()
+
+    def restart(self, wanted=None):
+        """Starts the sequence again; it is the same however many images are wanted."""
+        self._made = self.first
         self._left = np.zeros((0, self.g.resolution, self.g.resolution, 3), np.uint8)
 
     def __call__(self, count):
@@ -57,6 +80,9 @@ class Sampler:
 
     def _seeded_images(self, seeds):
         latents = rng.latents_of_seeds(seeds, self.g.latent_size)
+        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))[0]
+
+    def _images_of_latents(self, latents, seeds):
         return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))[0]
 
 

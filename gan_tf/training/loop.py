@@ -8,13 +8,11 @@ import tensorflow as tf
 
 from gan_tf import pictures
 from gan_tf.config import TrainConfig
-from gan_tf.errors import UsageError
-from gan_tf.metrics.evaluate import Score
 from gan_tf.run import Run
-from gan_tf.training import evaluation
+from gan_tf.training import evaluation, scoring
 from gan_tf.training import state as states
 from gan_tf.training.clock import Clock
-from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard
+from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard, Watch
 from gan_tf.training.step import compile_steps
 
 RECORDS_IN_EPOCH = 20  # train records
@@ -25,7 +23,7 @@ WON_EPOCHS = 3  # ... for so many epochs in a row
 
 @dataclasses.dataclass
 class Job:
-    """What `train` works with; made by `setup.open_job`."""
+    """What `train` works with; made by `setup.build_job`."""
 
     config: TrainConfig
     run: Run
@@ -34,7 +32,8 @@ class Job:
     feed: object  # data.pipeline.Feed
     strategy: tf.distribute.Strategy
     sampler: evaluation.Sampler
-    evaluator: object  # metrics.evaluate.Evaluator
+    metric: str  # the score that picks the best weights
+    evaluator: object  # metrics.evaluate.Evaluator of that metric and the copy check
     parts: int  # micro-batches in a replica's share
     steps_per_call: int
     epoch_images: int
@@ -58,12 +57,15 @@ def train(job, say=print):
         UsageError: the disk is full.
     """
     board, clock = TensorBoard(job.run.folder), Clock(job.config)
-    set_damaged_best_aside(job, say)
+    scoring.set_damaged_best_aside(job, say)
     try:
         with Signals() as signals:
+            job.evaluator.watch = Watch(signals)
             while True:
                 try:
-                    return train_on(job, board, signals, clock, say)
+                    seen = train_on(job, board, signals, clock, say)
+                    scoring.score_finally(job, board, seen, say)
+                    return seen
                 except Diverged as accident:
                     roll_back(job, board, accident, say)
     finally:
@@ -79,14 +81,18 @@ def train_on(job, board, signals, clock, say):
     if not run.checkpoints():
         states.save(state, run, config.keep)  # what a first accident goes back to
     show_samples(job, board, seen)
+    clock.expects_scores_of(job.evaluator.expected_seconds(job.sampler, job.metric))
 
     iterator, compiled, stage = None, {}, None
     last = seen >= config.total_images
+    if seen and score_is_due(job, seen, last) and not scoring.is_scored(job, seen):
+        finish_epoch(job, board, seen, progress, last)  # what a start before this one was stopped in
+        states.save(state, run, config.keep)
     if last:
         say(f"finished: the run has seen its {config.total_images} images; a larger --total-kimg trains on")
-    elif out_of_patience(job):
+    elif scoring.out_of_patience(job):
         say(f"finished: {config.patience} scores in a row were no better; a larger --patience trains on")
-    while not last and not out_of_patience(job):
+    while not last and not scoring.out_of_patience(job):
         if stage != stage_at(stages, seen):
             stage = stage_at(stages, seen)
             iterator = batches(job, seen)
@@ -104,13 +110,18 @@ def train_on(job, board, signals, clock, say):
         if not tracing:  # the first call says nothing about the speed of the others
             seconds = time.monotonic() - started
             progress.advance(seen, count * stage.batch_size, seconds, clock.seconds_left())
+            clock.trained(count * stage.batch_size, seconds, job.epoch_images, progress.say)
 
         last = seen >= config.total_images or clock.time_is_up()
         if due(seen, job.log_images, stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
         epoch_ends = due(seen, job.epoch_images, stage.batch_size) or last
         if epoch_ends:
-            finish_epoch(job, board, seen, progress, clock, last)
+            if not last:
+                check_balance(job, seen)
+            board.flush()
+            states.save(state, run, config.keep)  # first: a score may take long, and whoever stops it loses nothing
+            finish_epoch(job, board, seen, progress, last)
         elif clock.first_look_is_due():
             show_samples(job, board, seen)
         if epoch_ends or signals.received or clock.checkpoint_is_due():
@@ -185,51 +196,23 @@ def record_losses(job, board, seen, tally, images_per_second):
     return means
 
 
-def finish_epoch(job, board, seen, progress, clock, last):
-    """Scores the averaged generator, keeps it if it is the best, shows samples, and looks for a dead run."""
-    started = time.monotonic()
+def score_is_due(job, seen, last):
+    """True if the averaged generator is scored at this moment."""
+    epoch_ends = due(seen, job.epoch_images, job.config.batch_size)
+    return last or (epoch_ends and seen // job.epoch_images % job.config.eval_every == 0)
+
+
+def finish_epoch(job, board, seen, progress, last):
+    """Scores the averaged generator, keeps it if it is good, and shows samples.
+
+    Raises:
+        Interrupted: a signal came while scoring; the next start scores this epoch first.
+    """
     epoch = seen // job.epoch_images
-    if epoch % job.config.eval_every == 0 or last:
-        job.sampler.refresh()
-        score = job.evaluator(job.sampler)
-        job.run.log(seen, "epoch", {"epoch": epoch, "metric": score.name, "score": score.value})
-        board.scalars(seen, {f"score/{score.name}": score.value})
-        progress.score = keep_if_best(job, seen, score)
+    if score_is_due(job, seen, last):
+        progress.score = scoring.score_epoch(job, board, seen, epoch, progress.say)
         progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
-        clock.evaluated(time.monotonic() - started, job.config.eval_every, progress.say)
     show_samples(job, board, seen)
-    if not last:
-        check_balance(job, seen)
-
-
-def keep_if_best(job, seen, score):
-    """Replaces best/ if this score beats it, counts stale epochs if not, and returns a few words about it."""
-    best = job.run.best_meta()
-    best_score = Score(**best["score"]) if best else None
-    # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
-    again = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
-    if best is None or best_score.name != score.name or again or score.better_than(best_score):
-        weights = {path: v.numpy() for path, v in states.named_variables(job.state.g_ema).items()}
-        job.run.replace_best(weights, {"score": dataclasses.asdict(score), "images_seen": seen})
-        job.state.stale_epochs.assign(0)
-        return f"{score.name} {score.value:.2f} (best)"
-    job.state.stale_epochs.assign_add(1)
-    return f"{score.name} {score.value:.2f} (best {best_score.value:.2f} at {best['images_seen'] / 1000:.1f} kimg)"
-
-
-def set_damaged_best_aside(job, say):
-    """Renames best weights that cannot be read, so that the next score takes their place."""
-    try:
-        job.run.best_meta()
-    except UsageError as error:
-        aside = job.run.best.with_suffix(".damaged")
-        job.run.best.replace(aside)
-        say(f"warning: {error}; it is now {aside.name}, and the next score takes its place")
-
-
-def out_of_patience(job):
-    """True if `--patience` scored epochs went by without a better score."""
-    return job.config.patience is not None and int(job.state.stale_epochs.numpy()) >= job.config.patience
 
 
 def check_balance(job, seen):

@@ -7,10 +7,12 @@ import time
 
 import tensorflow as tf
 
+from gan_tf.progress import Stages
 from gan_tf.training.devices import peak_memory_gb
 
 TERMINAL_SECONDS = 1.0  # between two states of the line on a terminal
 LOG_SECONDS = 30.0  # between two lines in a file
+COPIES = "copies"  # tag of the copy check's picture
 SPEED_MEMORY = 0.9  # share of the old speed that a new measurement leaves
 
 
@@ -39,6 +41,29 @@ class Signals:
     def _note(self, number, frame):
         self.received = signal.Signals(number).name
         signal.signal(number, self._before[number])
+
+
+class Watch:
+    """Shows how far a long look at the generator is, and leaves it when a signal came.
+
+    Called with (done, total, what is done).
+
+    Raises:
+        Interrupted: a signal came.
+    """
+
+    def __init__(self, signals):
+        self._signals = signals
+        self._stages = Stages()
+
+    def __call__(self, done, total, verb):
+        if self._signals.received:
+            raise Interrupted(self._signals.received)
+        self._stages(done, total, verb)
+
+    def close(self):
+        """Ends the line."""
+        self._stages.close()
 
 
 class ProgressLine:
@@ -106,7 +131,8 @@ class TensorBoard:
     def cut(self, images_seen):
         """Rewrites the event files without what lies past `images_seen`, since training will write it again.
 
-        Pictures of that very moment go too: training on begins by showing them.
+        Pictures of that very moment go too: training on begins by showing them. The copy check's stays: it came with a
+        score, which is not measured again.
 
         A record cut short by a kill ends its file: what follows cannot be read and is left out.
         """
@@ -121,7 +147,7 @@ class TensorBoard:
             for path in old:
                 for event in _events(path):
                     key = (event.step, tuple(value.tag for value in event.summary.value))
-                    is_covered = event.step < images_seen or (event.step == images_seen and not _is_picture(event))
+                    is_covered = event.step < images_seen or (event.step == images_seen and not _is_shown_again(event))
                     if is_covered and key not in seen:
                         seen.add(key)
                         writer.write(event.SerializeToString())
@@ -174,8 +200,9 @@ def duration(seconds):
     return f"{hours // 24} d {hours % 24} h"
 
 
-def _is_picture(event):
-    return any(value.metadata.plugin_data.plugin_name == "images" for value in event.summary.value)
+def _is_shown_again(event):
+    values = event.summary.value
+    return any(value.metadata.plugin_data.plugin_name == "images" and value.tag != COPIES for value in values)
 
 
 def _events(path):

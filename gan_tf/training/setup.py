@@ -15,9 +15,12 @@ from gan_tf.data.pipeline import Feed
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.evaluate import Evaluator
+from gan_tf.metrics.networks import Networks
+from gan_tf.metrics.reals import Reals
+from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.rng import Draws
-from gan_tf.training import devices
+from gan_tf.training import devices, scoring
 from gan_tf.training import state as states
 from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
 from gan_tf.training.loop import Job
@@ -35,6 +38,8 @@ def build_job(config, image_set, run, say=print):
     Raises:
         UsageError: a setting that these devices or networks cannot have.
     """
+    if len(image_set) < 2:
+        raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
     strategy, why_strategy = devices.choose_strategy(config.strategy)
     precision, why_precision = devices.choose_precision(config.precision)
@@ -44,6 +49,8 @@ def build_job(config, image_set, run, say=print):
             f"--batch-size is {config.batch_size}, but {replicas} devices share a batch; give a multiple of {replicas}"
         )
     parts = parts_of(config, replicas)
+    metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
+    evaluator = build_evaluator(config, metric, image_set, say)
     say(
         f"device: {devices.describe()}, {replicas} in a step ({why_strategy}); precision: {precision} ({why_precision})"
     )
@@ -62,12 +69,32 @@ def build_job(config, image_set, run, say=print):
         feed=feed,
         strategy=strategy,
         sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
-        evaluator=Evaluator(config.metric, image_set.images, config.seed),
+        metric=metric,
+        evaluator=evaluator,
         parts=parts,
         steps_per_call=config.steps_per_call or (GPU_STEPS_PER_CALL if on_gpu else 1),
         epoch_images=config.epoch_length(len(image_set)),
         undecided_loss=undecided_loss(config, d),
     )
+
+
+def build_evaluator(config, metric, image_set, say):
+    """The score of this run and its copy check, with the networks that they need.
+
+    Raises:
+        UsageError: weights that cannot be had.
+    """
+    reals = Reals(image_set.images, image_set.key, image_set.name, config.mirror)
+    networks = Networks(
+        weights=config.weights,
+        resize=config.resize,
+        precision=config.feature_precision,
+        offline=config.offline,
+        say=say,
+    )
+    evaluator = Evaluator([metric, scoring.COPIES], reals, networks)
+    evaluator.load_networks()
+    return evaluator
 
 
 def parts_of(config, replicas):
@@ -159,5 +186,5 @@ def schedule_text(job):
     epochs = math.ceil(config.total_images / job.epoch_images)
     return (
         f"schedule: {config.total_images / 1000:g} kimg in {epochs} epochs of {job.epoch_images} images, "
-        f"{config.batch_size} to a step; {config.metric} every {config.eval_every} epochs"
+        f"{config.batch_size} to a step; {job.metric} every {config.eval_every} epochs"
     )

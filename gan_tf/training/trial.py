@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from gan_tf.config import stored_settings
 from gan_tf.errors import UsageError
-from gan_tf.training import devices, evaluation, loop
+from gan_tf.training import devices, loop
 from gan_tf.training import state as states
+from gan_tf.training.clock import share_of_scores
 from gan_tf.training.monitor import duration
 
 DRY_STEPS = 3
@@ -19,33 +20,20 @@ def dry_run(job, say=print):
 
     Memory and time are measured on this machine, not looked up.
     """
-    config, evaluator = job.config, job.evaluator
+    config = job.config
     say("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     say(f"measuring {DRY_STEPS} steps and a score ...")
     step_seconds = take_steps(job, DRY_STEPS)
-    score_seconds = time_score(job)
+    score_seconds = job.evaluator.expected_seconds(job.sampler, job.metric)
     epoch_seconds = step_seconds * job.epoch_images / config.batch_size
-    share = score_seconds / (score_seconds + config.eval_every * epoch_seconds)
+    share = share_of_scores(score_seconds, epoch_seconds, config.eval_every)
     total_seconds = step_seconds * config.total_images / config.batch_size / (1 - share)
     saved = 4 * sum(int(np.prod(variable.shape)) for variable in job.state.named_variables().values()) / 2**30
     say(f"memory: {devices.peak_memory_gb():.1f} GB at most")
     say(f"disk: {(config.keep + 1) * saved:.1f} GB, for {config.keep} checkpoints and one being written")
     say(f"speed: {step_seconds:.3f} s for a step, {config.batch_size / step_seconds:.1f} images/s")
-    say(f"{evaluator.name}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
+    say(f"{job.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
     say(f"time: about {duration(total_seconds)} for {config.total_images / 1000:g} kimg")
-
-
-def time_score(job):
-    """Seconds that a score takes: some images made, the metric run on copies of a real image."""
-    job.sampler(evaluation.SAMPLE_BATCH)  # traces
-    started = time.monotonic()
-    job.sampler(evaluation.SAMPLE_BATCH)
-    sample_seconds = (time.monotonic() - started) / evaluation.SAMPLE_BATCH
-    real = np.asarray(job.feed.image_set.images[:1])
-    job.evaluator(lambda count: np.repeat(real, count, axis=0))  # prepares the real side, once a run
-    started = time.monotonic()
-    job.evaluator(lambda count: np.repeat(real, count, axis=0))
-    return time.monotonic() - started + sample_seconds * job.evaluator.metric.fakes
 
 
 def find_micro_batch(job, say=print):

@@ -1,0 +1,241 @@
+"""`gan-tf evaluate RUN|FOLDER|ZIP`: scores of a trained generator, or of images that any program made."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.datasets import resolve
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.errors import UsageError
+from gan_tf.run import Run
+
+PERCENT = ("memorisation",)  # scores that are shares
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Scores the generator of a run, or a folder or zip of images, against a data set."""
+
+    # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a known name.
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER|ZIP")]
+    dataset: str | None = None  # the real images: a known name, a folder, a .zip or an .npz; default those of the run
+    metrics: str | None = None  # comma-separated; default FID, KID, precision and recall, and the copy check
+    which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
+    resolution: int | None = None  # pixels; default the run's, or the size of the images
+    fit: Literal["crop", "pad", "stretch"] | None = None  # how real images become square; default the run's, or crop
+    resize: Literal["pytorch", "clean", "tf1"] = "pytorch"  # how images come to Inception's size
+    weights: str | None = None  # a file of Inception's weights in place of the official one
+    feature_precision: Literal["float32", "bfloat16"] = "float32"  # of Inception; bfloat16: scores of another name
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the run's generator
+    seed: int = 0  # of the generated images
+    memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
+    out: str | None = None  # folder for scores.json and copies.png; default evaluations/ in the run's folder
+    json: bool = False  # print one JSON object
+    offline: bool = False  # never fetch anything
+    verbose: bool = False  # let TensorFlow speak
+
+
+def main(argv) -> int:
+    """Runs the command. Returns the exit code.
+
+    Raises:
+        UsageError: a wrong option, nothing to evaluate, or weights that cannot be had.
+    """
+    options = arguments.parse(EvaluateOptions, argv, prog="gan-tf evaluate")
+    run = Run(Path(options.target).expanduser())
+    if not run.exists() and options.dataset is None:
+        raise UsageError(f"--dataset is missing: {options.target} is no run, so name the real images to compare with")
+    start_tensorflow(options.verbose)
+    import tensorflow as tf
+
+    try:
+        return evaluate(options, run)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UsageError(f"out of memory: give --precision bfloat16, or fewer metrics at once ({error.op})") from error
+
+
+def evaluate(options, run) -> int:
+    """Measures, prints and writes. Returns the exit code."""
+    from gan_tf.metrics.evaluate import Evaluator
+    from gan_tf.metrics.networks import Networks
+    from gan_tf.progress import Stages
+
+    reals, fakes = of_run(options, run) if run.exists() else of_images(options)
+    networks = Networks(
+        weights=options.weights,
+        resize=options.resize,
+        precision=options.feature_precision,
+        offline=options.offline,
+        say=say,
+    )
+    names = metric_names(options.metrics, len(reals.images), fakes.available)
+    stages = Stages()
+    evaluator = Evaluator(names, reals, networks, stages)
+    for name in names:
+        evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
+    evaluator.load_networks()
+    result = evaluator(fakes)
+    stages.close()
+    report = {
+        "target": options.target,
+        "scores": [dataclasses.asdict(score) for score in result.scores.values()],
+    }
+    folder = write(report, result.panel, options.out or (run.folder / "evaluations" if run.exists() else None))
+    print(json.dumps(report, indent=2) if options.json else table(result.scores.values()))
+    if folder:
+        say(f"written to {folder}")
+    return 0
+
+
+def of_run(options, run):
+    """(Reals, fakes) of a run's generator and the images that it was trained on, or others."""
+    from gan_tf.metrics.reals import Reals
+    from gan_tf.models import FAMILIES
+    from gan_tf.training import devices
+    from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
+    from gan_tf.weights import load_generator
+
+    trained = load_generator(run, options.which, say)
+    config = trained.config
+    if options.resolution not in (None, config.resolution):
+        raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
+    images = real_images(options, options.dataset or config.dataset, config.resolution, config)
+    if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
+        raise UsageError(
+            f"--dataset: the images in {config.dataset} changed since the run was trained; restore them, or give "
+            f"--dataset {config.dataset} to measure against them as they are"
+        )
+    precision, why = devices.choose_precision(options.precision)
+    if any(name.startswith("ppl") for name in (options.metrics or "").split(",")):
+        if options.precision == "bfloat16":
+            raise UsageError("--precision is bfloat16, in which the tiny steps of ppl drown; give float32")
+        precision, why = "float32", "ppl takes tiny steps"
+    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
+    folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
+    sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
+    return Reals(images.images, images.key, images.name, config.mirror), sampler
+
+
+def of_images(options):
+    """(Reals, fakes) of two sets of images."""
+    from gan_tf.metrics.evaluate import StoredFakes
+    from gan_tf.metrics.reals import Reals
+
+    source = open_images(options, options.target, options.resolution)
+    resolution = options.resolution or size_of(source)
+    fakes = prepared(options, source, resolution, options.fit or "crop", None)
+    reals = real_images(options, options.dataset, resolution)
+    size = f"{resolution}x{resolution}"
+    say(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
+    return Reals(reals.images, reals.key, reals.name), StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
+
+
+def real_images(options, dataset, resolution, config=None):
+    """The real images, prepared as the run prepared them."""
+    source = open_images(options, dataset, resolution)
+    fit = options.fit or (config.fit if config else "crop")
+    own = config is not None and dataset == config.dataset
+    return prepared(options, source, resolution, fit, config.limit if own else None, config)
+
+
+def open_images(options, name, resolution):
+    """An image source by its name or path."""
+    return resolve(name, resolution=resolution or 256, offline=options.offline, say=say)
+
+
+def prepared(options, source, resolution, fit, limit, config=None):
+    """An ImageSet of a source."""
+    from gan_tf.data.prepare import prepare
+
+    background = config.background if config else "white"
+    images = prepare(
+        source,
+        resolution=resolution,
+        fit=fit,
+        background=background,
+        limit=limit,
+        memory_gb=options.memory_gb,
+        say=say,
+    )
+    if images.report.unreadable:
+        say(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
+    return images
+
+
+def size_of(source):
+    """Side of the first readable image.
+
+    Raises:
+        UsageError: it is not square, so that --resolution has to say what is meant.
+    """
+    from gan_tf.data.images import UnreadableImage, open_image
+
+    for i in range(len(source)):
+        try:
+            image = open_image(source.read(i))
+        except UnreadableImage:
+            continue
+        if image.width != image.height:
+            raise UsageError(f"--resolution is missing: {source.names[i]} is {image.width}x{image.height}, not square")
+        return image.width
+    raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
+
+
+def metric_names(given, reals, available):
+    """Names of the metrics: those given, or the usual ones for so many reals and fakes (None: endless)."""
+    if given is not None:
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        if not names:
+            raise UsageError(f"--metrics is {given!r}; give names such as fid5k,memorisation")
+        return list(dict.fromkeys(names))
+    from gan_tf.metrics.table import METRICS, default_gate
+
+    gate = default_gate(reals)
+    short = available is not None and available < METRICS[gate].fakes
+    return [*(("fid", "kid") if short else (gate, "kid5k")), "precision_recall", "memorisation"]
+
+
+def table(scores):
+    """The scores for people, with what they were measured with."""
+    lines = []
+    for score in scores:
+        value = f"{score.value:.1%}" if score.name in PERCENT else score.text().removeprefix(f"{score.name} ")
+        parts = {name: part for name, part in score.parts.items() if name != "standard_error"}
+        more = ", ".join(f"{name.replace('_', ' ')} {part:.4g}" for name, part in parts.items())
+        lines.append(f"{score.name:<24} {value:<20} {more}".rstrip())
+    lines.append("")
+    for score in scores:
+        own = ", ".join(
+            f"{key.replace('_', ' ')} {value}" for key, value in score.protocol.items() if key != "versions"
+        )
+        lines.append(f"{score.name}: {own}")
+    versions = next(iter(scores)).protocol["versions"]
+    lines.append("measured by " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    return "\n".join(lines)
+
+
+def write(report, panel, folder):
+    """Writes scores.json, and the closest pairs as copies.png, into a folder; returns it."""
+    if folder is None:
+        return None
+    from gan_tf import pictures
+    from gan_tf.files import write_atomically
+
+    folder = Path(folder).expanduser()
+    try:
+        write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
+        if panel is not None:
+            pictures.save_png(folder / "copies.png", panel)
+    except OSError as error:
+        raise UsageError(f"--out {folder} cannot be written: {error.strerror or error}") from error
+    return folder
+
+
+def say(line):
+    """Speaks on standard error: standard output is for the scores."""
+    print(line, file=sys.stderr, flush=True)

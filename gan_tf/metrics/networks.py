@@ -1,0 +1,35 @@
+"""The frozen networks that metrics look through, each loaded when it is first asked for."""
+
+import functools
+
+
+class Networks:
+    """Inception and LPIPS, as the user wants them.
+
+    Args:
+        weights: the user's own file for Inception; None for the official one. Scores then carry its hash in their name.
+        resize: how images come to Inception's 299 pixels: "pytorch", "clean" or "tf1".
+        precision: of Inception: "float32", or "bfloat16", whose scores go by another name.
+        offline: forbid every fetch.
+        say: told before anything is fetched.
+    """
+
+    def __init__(self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print):
+        self.weights, self.resize, self.precision = weights, resize, precision
+        self.offline, self.say = offline, say
+
+    @functools.cached_property
+    def extractor(self):
+        """Inception behind its preprocessing. Raises UsageError if its weights cannot be had."""
+        from gan_tf.metrics.features import Extractor
+        from gan_tf.pretrained.inception import load_inception
+
+        network = load_inception(self.weights, offline=self.offline, say=self.say)
+        return Extractor(network, self.resize, self.precision)
+
+    @functools.cached_property
+    def lpips(self):
+        """The perceptual distance. Raises UsageError if its weights cannot be had."""
+        from gan_tf.pretrained.lpips import load_lpips
+
+        return load_lpips(offline=self.offline, say=self.say)

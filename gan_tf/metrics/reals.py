@@ -1,0 +1,107 @@
+"""The real side of an evaluation: images, and their Inception features, computed once and kept in the cache.
+
+Features are written as they come. A process that is killed leaves what it has computed, and the next one goes on there:
+on a CPU the features of a large set take an hour.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+
+import numpy as np
+
+from gan_tf.files import cache_root, locked
+from gan_tf.metrics.statistics import Moments
+
+FORMAT = 1  # raised whenever the same images would get other features
+FEATURES = 2048  # of a row
+CHUNK_IMAGES = 64
+SYNC_IMAGES = 1024  # put on the disk after so many
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reals:
+    """Real images, and what they are called.
+
+    Attributes:
+        images: uint8 [N, R, R, 3], an array or a memory map.
+        key: hex digest that changes whenever a pixel may have changed; names their features in the cache.
+        source: where they come from, for people.
+        mirror: True if the generator is trained on their mirror images as well.
+    """
+
+    images: np.ndarray
+    key: str
+    source: str
+    mirror: bool = False
+
+    @property
+    def protocol(self):
+        """What a score says of its real side."""
+        count, resolution = self.images.shape[:2]
+        return {"reals": count, "reals_key": self.key[:16], "reals_source": self.source, "resolution": resolution}
+
+
+class RealFeatures:
+    """Features of all real images: [N, F] float32 as a memory map, and their moments.
+
+    Args:
+        reals: Reals.
+        extractor: features.Extractor.
+        watch: called with (images done, images in all, what is done); may raise to stop, and nothing done is lost.
+    """
+
+    def __init__(self, reals, extractor, watch):
+        self.reals, self.extractor, self.watch = reals, extractor, watch
+
+    @functools.cached_property
+    def features(self):
+        """[N, F] of the images as they are."""
+        return self._features(mirrored=False)
+
+    @functools.cached_property
+    def mirrored(self):
+        """[N, F] of their mirror images."""
+        return self._features(mirrored=True)
+
+    @functools.cached_property
+    def moments(self):
+        """Mean and covariance of `features`."""
+        moments = Moments()
+        for rows in blocks(self.features):
+            moments.add(rows)
+        return moments
+
+    def _features(self, mirrored):
+        images = self.reals.images
+        name = repr((FORMAT, self.reals.key, mirrored, sorted(self.extractor.protocol.items())))
+        path = cache_root() / "features" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.f32"
+        size = len(images) * FEATURES * 4
+        with locked(path.with_suffix(".lock")):  # a second process waits here, and then finds the file finished
+            if not path.exists() or path.stat().st_size != size:
+                partial = path.with_suffix(".partial")
+                self._append(images[:, :, ::-1] if mirrored else images, partial)
+                os.replace(partial, path)
+        return np.memmap(path, np.float32, "r", shape=(len(images), FEATURES))
+
+    def _append(self, images, partial):
+        """Computes the rows that `partial` still lacks."""
+        with open(partial, "r+b" if partial.exists() else "w+b") as file:
+            done = file.seek(0, os.SEEK_END) // (FEATURES * 4)
+            file.truncate(done * FEATURES * 4)
+            file.seek(0, os.SEEK_END)
+            left = (images[i : i + CHUNK_IMAGES] for i in range(done, len(images), CHUNK_IMAGES))
+            for features, _ in self.extractor.stream(left):
+                file.write(np.ascontiguousarray(features, np.float32).data)
+                before, done = done, done + len(features)
+                if done // SYNC_IMAGES > before // SYNC_IMAGES or done == len(images):
+                    file.flush()
+                    os.fsync(file.fileno())
+                self.watch(done, len(images), "real images measured")
+
+
+def blocks(rows, size=4096):
+    """Yields `rows` in pieces, so that a memory map never sits in memory whole."""
+    for first in range(0, len(rows), size):
+        yield np.asarray(rows[first : first + size])

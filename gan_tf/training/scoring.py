@@ -1,0 +1,157 @@
+"""Scores during training: which weights are the best, which to keep, and whether the generator copies its images."""
+
+import contextlib
+import dataclasses
+
+from gan_tf import pictures
+from gan_tf.errors import UsageError
+from gan_tf.metrics.score import differences, from_stored
+from gan_tf.metrics.table import final_score
+from gan_tf.training import state as states
+from gan_tf.training.monitor import COPIES as PICTURE
+
+COPIES = "memorisation"  # the metric that is always measured beside the one that picks the best weights
+FINAL_FIRST = 10**12  # the last score is of images from here on in the endless sequence: no earlier score saw them
+
+
+def score_epoch(job, board, seen, epoch, say):
+    """Scores the averaged generator, keeps it if it is good, and records what was found; returns a few words."""
+    job.sampler.refresh()
+    result = job.evaluator(job.sampler)
+    job.evaluator.watch.close()
+    score, copies = result.scores[job.metric], result.scores[COPIES]
+    words = keep_if_best(job, seen, score, say)
+    values = {"metric": score.name, "score": score.value, "copies": copies.value, "copy_parts": copies.parts}
+    job.run.log(seen, "epoch", {"epoch": epoch, **values, "parts": score.parts, "protocol": score.protocol})
+    board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
+    board.picture(seen, PICTURE, result.panel)
+    pictures.save_png(job.run.grid_path(seen, PICTURE), result.panel)
+    return f"{words}, copies {copies.value:.0%}"
+
+
+def keep_if_best(job, seen, score, say):
+    """Keeps the weights if few scores were better, replaces best/ if none was, and counts stale epochs if one was.
+
+    Returns:
+        a few words about it.
+    """
+    best = comparable_best(job, score, say)
+    best_score = from_stored(best["score"]) if best else None
+    # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
+    again = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
+    meta = {"score": dataclasses.asdict(score), "images_seen": seen}
+    if best is None or again or score.better_than(best_score):
+        weights = weights_of(job)
+        keep_among_snapshots(job, score, weights, meta)
+        job.run.replace_best(weights, meta)
+        job.state.stale_epochs.assign(0)
+        return f"{score.text()} (best)"
+    keep_among_snapshots(job, score, weights_of(job), meta)
+    job.state.stale_epochs.assign_add(1)
+    return f"{score.text()} (best {best_score.value:.4g} at {best['images_seen'] / 1000:.1f} kimg)"
+
+
+def keep_among_snapshots(job, score, weights, meta):
+    """Keeps the `--keep-best` weights with the best scores like this one; of other protocols none is kept."""
+    others = [other for other in job.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
+    alike = [other for other in others if from_stored(other["score"]).comparable_with(score)]
+    ranked = sorted([*alike, meta], key=lambda m: rank(from_stored(m["score"])))
+    kept = ranked[: job.config.keep_best]
+    if meta in kept:
+        job.run.keep_snapshot(weights, meta)
+    for other in others:
+        if other not in kept:
+            job.run.remove_snapshot(other["images_seen"])
+
+
+def rank(score):
+    """Sorts scores of one protocol, best first; NaN last."""
+    value = score.value if score.lower_is_better else -score.value
+    return (value != value, value)
+
+
+def comparable_best(job, score, say):
+    """What is stored beside the best weights, scored again if that was done by another protocol; None if none are."""
+    best = job.run.best_meta()
+    if best is None:
+        return None
+    stored = from_stored(best["score"])
+    if stored.comparable_with(score):
+        return best
+    why = f"by {stored.name}" if stored.name != score.name else "; ".join(differences(stored, score))
+    say(f"the best weights so far were scored otherwise ({why}): scoring them as this epoch's")
+    weights, best = job.run.best_weights()
+    with instead_of_average(job, weights):
+        again = job.evaluator(job.sampler, [job.metric]).scores[job.metric]
+    best = {**best, "score": dataclasses.asdict(again)}
+    job.run.replace_best(weights, best)
+    return best
+
+
+def score_finally(job, board, seen, say):
+    """At the end of a run, scores the best weights as papers do, and on images that did not help to pick them.
+
+    Of many scores the best is a little lucky; this one is not. Done once for the same weights.
+    """
+    name = final_score(job.metric, len(job.feed.image_set)) if job.config.final_score else None
+    if name is None or job.run.best_meta() is None:
+        return
+    weights, best = job.run.best_weights()
+    if "final" in best:
+        return
+    say(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, once more: {name} on new images")
+    with instead_of_average(job, weights):
+        job.sampler.first = FINAL_FIRST
+        try:
+            result = job.evaluator(job.sampler, [name, COPIES])
+        finally:
+            job.sampler.first = 0
+    score, copies = result.scores[name], result.scores[COPIES]
+    job.run.replace_best(weights, {**best, "final": dataclasses.asdict(score)})
+    values = {"metric": score.name, "score": score.value, "of": best["images_seen"], "protocol": score.protocol}
+    job.run.log(seen, "final", {**values, "copies": copies.value})
+    board.scalars(seen, {f"final/{score.name}": score.value})
+    say(f"final {score.text()}, copies {copies.value:.0%}")
+
+
+@contextlib.contextmanager
+def instead_of_average(job, weights):
+    """Within, the sampler shows `weights`; the run's own average is untouched after it."""
+    variables = states.named_variables(job.state.g_ema)
+    own = weights_of(job)
+    try:
+        for path, variable in variables.items():
+            variable.assign(weights[path])
+        job.sampler.refresh()
+        yield
+    finally:
+        for path, variable in variables.items():
+            variable.assign(own[path])
+        job.sampler.refresh()
+
+
+def weights_of(job):
+    """{attribute path: array} of the averaged generator."""
+    return {path: variable.numpy() for path, variable in states.named_variables(job.state.g_ema).items()}
+
+
+def is_scored(job, seen):
+    """True if the records hold a score of this moment."""
+    return any(record["kind"] == "epoch" and record["images_seen"] == seen for record in job.run.records())
+
+
+def out_of_patience(job):
+    """True if `--patience` scored epochs went by without a better score."""
+    return job.config.patience is not None and int(job.state.stale_epochs.numpy()) >= job.config.patience
+
+
+def set_damaged_best_aside(job, say):
+    """Renames best weights that cannot be read, so that the next score takes their place."""
+    if not job.run.best.exists():
+        return
+    try:
+        job.run.best_weights()
+    except UsageError as error:
+        aside = job.run.best.with_suffix(".damaged")
+        job.run.best.replace(aside)
+        say(f"warning: {error}; it is now {aside.name}, and the next score takes its place")
