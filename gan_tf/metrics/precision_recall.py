@@ -139,8 +139,7 @@ class _Distances:
     def _kth(self, row, candidates, k):
         """k-th smallest directly summed distance of a row, of which all smaller ones are among the candidates."""
         found = np.empty(0)
-        for first in range(0, len(candidates), DIRECT_PAIRS):
-            part = candidates[first : first + DIRECT_PAIRS]
+        for part in (candidates[: 4 * k], candidates[4 * k :]):
             found = np.sort(np.append(found, self.direct(np.full(len(part), row), part)))[:k]
             if len(found) == k and found[-1] == 0:
                 break  # nothing is nearer: saves hours where a set holds one row thousands of times
@@ -159,7 +158,7 @@ class _Distances:
 
 def _tiles(x, y):
     """Cuts [N, M] into tiles: yields (slice of x, slice of y, _Distances)."""
-    centre = _centre(x)
+    centre = (_centre(x) + _centre(y)) / 2
     side = max(1, min(COLUMN_ROWS, int(BLOCK_VALUES**0.5)))
     for first in range(0, len(x), side):
         rows = slice(first, min(first + side, len(x)))
@@ -169,10 +168,17 @@ def _tiles(x, y):
 
 
 def _centre(features):
-    """Mean of the rows, [F] float64: distances do not change by it, but rounding errors shrink."""
+    """Mean of the rows, [F] float64: distances do not change by it, but rounding errors shrink.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
     total = np.zeros(features.shape[1])
     for first in range(0, len(features), COLUMN_ROWS):
-        total += features[first : first + COLUMN_ROWS].sum(axis=0, dtype=np.float64)
+        block = features[first : first + COLUMN_ROWS]
+        if not np.isfinite(block).all():
+            raise ValueError("features must be finite, got NaN or infinity")
+        total += block.sum(axis=0, dtype=np.float64)
     return total / len(features)
 
 
@@ -182,6 +188,3 @@ def _check(real, fake, k, *others):
         raise ValueError(f"need features [N, F] and [M, F], got {shapes[0]} and {shapes[1]}")
     if k < 1 or min(map(len, (real, *others))) <= k:
         raise ValueError(f"need k >= 1 and more than k rows, got k = {k} and {len(real)} reals, {len(fake)} fakes")
-    for features in (real, fake):
-        if not np.isfinite(_centre(features)).all():
-            raise ValueError("features must be finite, got NaN or infinity")

@@ -9,9 +9,10 @@ BLOCK_ROWS = 1024  # rows folded in at a time, whatever the batches
 class Moments:
     """Mean and covariance of rows that are added little by little, in float64.
 
-    Rows are collected into blocks of a fixed size, each block is centred by its own mean, and the blocks' means and
-    scatters are then combined. Nothing is lost where the mean is large against the spread, and the result is the same
-    bit for bit however the rows were cut into batches. Memory: one [F, F] and one block, whatever the number of rows.
+    Rows are counted from the first one, so that nothing is lost where the mean is large against the spread. They are
+    collected into blocks of a fixed size, each block is centred by its own mean, and the blocks' means and scatters are
+    then combined: the result is the same bit for bit however the rows were cut into batches. Memory: one [F, F] and one
+    block, whatever the number of rows.
 
     Source: Chan, Golub and LeVeque 1983, equation 2.1.
     """
@@ -20,6 +21,7 @@ class Moments:
         self._block = None  # [BLOCK_ROWS, F] float64, allocated when F is known
         self._waiting = 0  # rows of the block that are in use
         self._folded = 0  # rows that are in the mean and the scatter
+        self._origin = None  # [F], the first row; the block and the mean are relative to it
         self._mean = self._scatter = None  # [F]; [F, F], of which one triangle is kept
 
     def add(self, features):
@@ -34,11 +36,14 @@ class Moments:
             raise ValueError(f"features must be {wanted}, got {features.shape}")
         if not np.isfinite(features).all():
             raise ValueError("features must be finite, got NaN or infinity")
-        self._allocate(features.shape[1])
+        if not len(features):
+            return
+        if self._block is None:
+            self._allocate(features[0])
         first = 0
         while first < len(features):
             taken = features[first : first + BLOCK_ROWS - self._waiting]
-            self._block[self._waiting : self._waiting + len(taken)] = taken
+            np.subtract(taken, self._origin, out=self._block[self._waiting : self._waiting + len(taken)])
             self._waiting += len(taken)
             first += len(taken)
             if self._waiting == BLOCK_ROWS:
@@ -54,12 +59,14 @@ class Moments:
         if not other.count:
             return
         count, mean, scatter = other._combined()
-        if self._block is not None and len(mean) != self._block.shape[1]:
-            raise ValueError(f"moments of {len(mean)} features cannot join those of {self._block.shape[1]}")
-        self._allocate(len(mean))
+        if self._block is None:
+            self._allocate(other._origin)
+        if len(mean) != len(self._origin):
+            raise ValueError(f"moments of {len(mean)} features cannot join those of {len(self._origin)}")
         before, here, total = self._combined()
-        self._folded, self._mean = before + count, here + (mean - here) * (count / (before + count))
-        self._scatter = _add_outer(total + scatter, (mean - here)[None], before * count / (before + count))
+        shift = (other._origin - self._origin) + mean - here
+        self._folded, self._mean = before + count, here + shift * (count / (before + count))
+        self._scatter = _add_outer(total + scatter, shift[None], before * count / (before + count))
         self._waiting = 0
 
     @property
@@ -72,7 +79,7 @@ class Moments:
         """[F] float64. Raises ValueError before the first row."""
         if not self.count:
             raise ValueError("the mean of no rows is undefined")
-        return self._combined()[1]
+        return self._origin + self._combined()[1]
 
     def covariance(self, ddof=1):
         """[F, F] float64, symmetric: the scatter about the mean divided by count - ddof.
@@ -92,27 +99,27 @@ class Moments:
         return lower + np.tril(scatter, -1).T
 
     def state(self):
-        """{name: array} for `np.savez`: everything that `from_state` needs."""
+        """{name: array} for `np.savez`: everything that `from_state` needs. The mean in it is relative to "origin"."""
         if not self.count:
             raise ValueError("moments of no rows have no state")
         count, mean, scatter = self._combined()
-        return {"count": np.int64(count), "mean": mean, "scatter": np.tril(scatter)}
+        return {"count": np.int64(count), "origin": self._origin, "mean": mean, "scatter": np.tril(scatter)}
 
     @classmethod
     def from_state(cls, state):
         """The Moments that `state` was taken from; count, mean and covariance are the same bit for bit."""
         moments = cls()
-        moments._allocate(len(state["mean"]))
+        moments._allocate(state["origin"])
         moments._folded = int(state["count"])
         moments._mean = np.array(state["mean"], np.float64)
         moments._scatter = np.array(state["scatter"], np.float64, order="F")
         return moments
 
-    def _allocate(self, features):
-        if self._block is None:
-            self._block = np.empty((BLOCK_ROWS, features))
-            self._mean = np.zeros(features)
-            self._scatter = np.zeros((features, features), order="F")
+    def _allocate(self, origin):
+        self._origin = np.array(origin, np.float64)
+        self._block = np.empty((BLOCK_ROWS, len(origin)))
+        self._mean = np.zeros(len(origin))
+        self._scatter = np.zeros((len(origin), len(origin)), order="F")
 
     def _combined(self):
         """(count, mean, scatter) of every row, waiting ones too; arrays of the caller's own."""
