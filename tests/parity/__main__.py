@@ -47,12 +47,20 @@ def fid(arrays):
     return quantities(arrays)
 
 
+def lpips(arrays):
+    """Perceptual distance, its gradient and VGG16's maps."""
+    from tests.parity.lpips import quantities
+
+    return quantities(arrays)
+
+
 FAMILIES = {  # each imports its own module when called
     "fastgan": fastgan,
     "diffaugment": diffaugment,
     "swd": swd,
     "fid": fid,
     "inception": inception,
+    "lpips": lpips,
 }
 
 

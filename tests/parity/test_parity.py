@@ -17,6 +17,7 @@ FILES = {
     "swd": "swd_a.npz",
     "fid": "fid_a.npz",
     "inception": "inception_a.npz",
+    "lpips": "lpips_a.npz",
 }
 
 
