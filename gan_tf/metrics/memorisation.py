@@ -17,7 +17,7 @@ The divisor of training image t is the distance from t to the nearest other trai
 `expected` is the share that the training images themselves would show: each is taken out, and judged by the others.
 Where it is not about 0, the set holds near duplicates or is very uniform, and a share of that size accuses nobody.
 
-Two spaces, one code path: Inception features, or `pixel_space` where those weights are not there.
+The spaces are `pixel_space`, which needs no weights, and Inception features beside it where they are computed anyway.
 
 Source: the ratio follows Meehan et al. 2020 (data-copying test) and Alaa et al. 2022 (authenticity), which compare the
 same two distances; the threshold is our own, from the experiments below.
@@ -28,17 +28,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_tf.errors import UsageError
+from gan_tf.metrics.gallery import BLOCK, QUERIES, Gallery, ratios
 from gan_tf.metrics.pixel_space import VECTOR, aligned_distance, mirrored_vectors, pixel_vectors
 
 THRESHOLD = 0.45  # distance ratio below which an image counts as a copy
 CLOSEST = 16  # pairs kept for the panel
-SAME = 0.1  # training images nearer than this share of the spread are the same picture
-NEIGHBOURS = 8  # nearest training images that are looked at
-SAMPLE = 1000  # training images, chosen at random, from which spread, fence and `expected` are estimated
-BLOCK = 4096  # gallery rows compared at a time
 WAITING_BYTES = 2**26  # of generated images
-QUERIES = 512  # rows compared with them at a time
 
 
 class Pair(NamedTuple):
@@ -74,190 +69,43 @@ class Copies:
     protocol: dict
 
 
-class Gallery:
-    """Training images as vectors, with what is known of the distances among them; made once a run.
-
-    Distances among the training images are worked out when they are first asked for, and kept: N images cost at most
-    about N^2 * F multiplications over a run, and no more than generated images come near to.
-
-    Args:
-        vectors: float32 [N, F], or [2 N, F] with the mirrored images' rows after the originals'. An array or a memory
-            map; it is not copied.
-        count: N.
-        space: name of the space, for the protocol.
-        seed: fixes the random sample.
-        compare: compare(a, b) of float32 [n, F] and [n, F] -> distances [n]; it judges between the images that are
-            nearest in a straight line. Default: that straight line.
-
-    Raises:
-        UsageError: fewer than two images.
-        ValueError: rows that are not N or 2 N.
-    """
-
-    def __init__(self, vectors, count, space, seed=0, compare=None):
-        if count < 2:
-            raise UsageError(f"the copy check needs at least 2 training images, got {count}; leave it out")
-        if vectors.ndim != 2 or len(vectors) not in (count, 2 * count):
-            raise ValueError(f"need [{count}, F] or [{2 * count}, F] vectors, got {list(vectors.shape)}")
-        self.vectors = vectors
-        self.count = count
-        self.compare = compare or straight_distance
-        self.candidates = NEIGHBOURS if compare else 1
-        self.near = np.full((len(vectors), NEIGHBOURS), np.nan)  # distances to the nearest of other images
-        self.near_image = np.full((len(vectors), NEIGHBOURS), -1, np.int32)  # and which images those are
-        random = np.random.default_rng(seed)
-        self.sample = random.permutation(count)[:SAMPLE]
-        self.centre = _rows(vectors, np.sort(self.sample)).mean(axis=0)
-        self.squares = np.concatenate([_squares(block) for _, block in self._blocks()])
-        self.spread = self._spread()
-        self.fence = np.inf
-        self.fence = self._fence()
-        self.protocol = {
-            "space": space,
-            "reals": count,
-            "mirrored": len(vectors) == 2 * count,
-            "neighbours": NEIGHBOURS,
-            "same": SAME,
-            "sample": len(self.sample),
-            "seed": seed,
-        }
-
-    def nearest(self, vectors):
-        """Looks up the nearest training image: float32 [n, F] -> rows int [n], distances float64 [n]."""
-        rows, distances = self._search(vectors, self.candidates)
-        return rows[:, 0], distances[:, 0]
-
-    def divisors(self, rows, without=None):
-        """How far the training images in `rows` [n] are from others, as the module says: float64 [n].
-
-        `without` [n]: numbers of images to leave out, one for each row.
-        """
-        self._find_neighbours(rows)
-        distances, images = self.near[rows], self.near_image[rows]
-        known = images >= 0
-        if without is not None:
-            known &= images != without[:, None]
-        apart = known & (distances >= SAME * self.spread)
-        first = np.where(apart, distances, np.inf).min(axis=1)
-        first = np.where(apart.any(axis=1), first, np.where(known.any(axis=1), SAME * self.spread, np.inf))
-        return np.minimum(first, self.fence)
-
-    def expected_share(self, threshold=THRESHOLD):
-        """Share of training images that would count as copies of another; None for two images."""
-        if self.count < 3:
-            return None
-        self._find_neighbours(self.sample)
-        rows, distances = self._search(self._take(self.sample), self.candidates, self.sample)
-        divisors = self.divisors(rows[:, 0], without=self.sample)
-        return float(np.mean(ratios(distances[:, 0], divisors) < threshold))
-
-    def _find_neighbours(self, rows):
-        rows = np.unique(rows[np.isnan(self.near[rows, 0])])
-        for first in range(0, len(rows), QUERIES):
-            part = rows[first : first + QUERIES]
-            found, distances = self._search(self._take(part), NEIGHBOURS, part % self.count)
-            self.near[part], self.near_image[part] = distances, np.where(found < 0, -1, found % self.count)
-
-    def _spread(self):
-        """Median distance of two random images that are not identical; 0 where all are."""
-        chosen = self._take(self.sample)
-        distances = self.compare(chosen, np.roll(chosen, 1, axis=0))
-        distances = distances[distances > 0]
-        return float(np.median(distances)) if len(distances) else 0.0
-
-    def _fence(self):
-        low, high = np.quantile(self.divisors(self.sample), [0.25, 0.75])
-        return float(high + 1.5 * (high - low))
-
-    def _search(self, vectors, k, images=None):
-        """The k nearest rows of each vector, nearest first: rows [n, k] (-1: there are no more), distances [n, k].
-
-        images: [n] numbers of images whose rows are left out, one for each vector.
-        """
-        parts = []
-        for first in range(0, len(vectors), QUERIES):
-            part = slice(first, first + QUERIES)
-            parts.append(self._search_part(vectors[part], k, None if images is None else images[part]))
-        rows, distances = map(np.concatenate, zip(*parts, strict=True))
-        return rows, distances
-
-    def _search_part(self, vectors, k, images):
-        queries = np.asarray(vectors, np.float32) - self.centre
-        best = np.full((len(queries), k), np.inf, np.float32)
-        rows = np.full((len(queries), k), -1)
-        for first, block in self._blocks():
-            squared = self.squares[first : first + len(block)] - 2 * (queries @ block.T)  # less |query|^2
-            for copy in () if images is None else range(0, len(self.vectors), self.count):
-                own = images + copy - first
-                inside = np.flatnonzero((own >= 0) & (own < len(block)))
-                squared[inside, own[inside]] = np.inf
-            columns = _smallest(squared, k)
-            all_rows = np.concatenate([rows, first + columns], axis=1)
-            all_best = np.concatenate([best, np.take_along_axis(squared, columns, 1)], axis=1)
-            order = _smallest(all_best, k)
-            rows, best = np.take_along_axis(all_rows, order, 1), np.take_along_axis(all_best, order, 1)
-        rows = np.where(np.isinf(best), -1, rows)
-        return self._measured(vectors, rows)
-
-    def _measured(self, vectors, rows):
-        """Distances anew by `compare`: besides, the fast form above is off by rounding where they are small."""
-        vectors = np.asarray(vectors, np.float32)
-        distances = np.stack([self.compare(vectors, self._take(column)) for column in rows.T], axis=1)
-        distances[rows < 0] = np.inf
-        order = np.argsort(distances, axis=1, kind="stable")
-        return np.take_along_axis(rows, order, 1), np.take_along_axis(distances, order, 1)
-
-    def _take(self, rows):
-        return _rows(self.vectors, rows)
-
-    def _blocks(self):
-        for first in range(0, len(self.vectors), BLOCK):
-            yield first, np.asarray(self.vectors[first : first + BLOCK], np.float32) - self.centre
-
-
 class CopyCheck:
     """Judges generated images chunk by chunk; keeps a ratio for each image, and the closest pairs.
 
+    With galleries of several spaces an image has the lowest of its ratios: a copy in one of them is a copy.
+
     Args:
-        gallery: Gallery of the training images.
+        galleries: one or more Galleries of the same training images, made with the same seed.
         threshold: ratio below which an image is a copy.
+
+    Raises:
+        ValueError: galleries that do not belong together.
     """
 
-    def __init__(self, gallery, threshold=THRESHOLD):
-        self.gallery = gallery
+    def __init__(self, *galleries, threshold=THRESHOLD):
+        if len({(gallery.count, gallery.sample.tobytes()) for gallery in galleries}) != 1:
+            raise ValueError("a copy check needs galleries of the same images and seed, at least one")
+        self.galleries = galleries
         self.threshold = threshold
         self.ratios = []
         self.pairs = []
-        self.waiting = []  # chunks not judged yet: a pass over a large gallery is worth some hundred images
+        self.waiting = []  # (images, vectors ...) not judged yet: a large gallery is worth some hundred at once
 
-    def add(self, images, vectors):
-        """Takes uint8 images [n, R, R, 3] and their vectors [n, F] in the gallery's space.
+    def add(self, images, *vectors):
+        """Takes uint8 images [n, R, R, 3] and, for each gallery, their vectors [n, F] in its space.
 
         Raises:
             ValueError: the shapes do not fit, or a vector is not finite.
         """
-        if len(images) != len(vectors) or vectors.shape[1:] != self.gallery.vectors.shape[1:]:
-            wanted = [len(images), *self.gallery.vectors.shape[1:]]
-            raise ValueError(f"{len(images)} images need vectors {wanted}, got {list(vectors.shape)}")
-        if not np.isfinite(vectors).all():
-            raise ValueError("vectors of generated images must be finite")
-        self.waiting.append((np.array(images), np.array(vectors)))
-        if sum(len(v) for _, v in self.waiting) >= QUERIES or sum(i.nbytes for i, _ in self.waiting) > WAITING_BYTES:
+        for gallery, given in zip(self.galleries, vectors, strict=True):
+            wanted = (len(images), *gallery.vectors.shape[1:])
+            if given.shape != wanted:
+                raise ValueError(f"{len(images)} images need vectors {list(wanted)}, got {list(given.shape)}")
+            if not np.isfinite(given).all():
+                raise ValueError("vectors of generated images must be finite")
+        self.waiting.append(tuple(np.array(part) for part in (images, *vectors)))
+        if sum(len(part[0]) for part in self.waiting) >= QUERIES or self._waiting_bytes() > WAITING_BYTES:
             self._judge()
-
-    def _judge(self):
-        if not self.waiting:
-            return
-        images, vectors = map(np.concatenate, zip(*self.waiting, strict=True))
-        self.waiting = []
-        rows, distances = self.gallery.nearest(vectors)
-        found = ratios(distances, self.gallery.divisors(rows))
-        self.ratios.append(found)
-        for i in np.argsort(found, kind="stable")[:CLOSEST]:
-            mirrored, index = divmod(int(rows[i]), self.gallery.count)
-            pair = Pair(np.array(images[i]), index, bool(mirrored), float(distances[i]), float(found[i]))
-            self.pairs.append(pair)
-        self.pairs = sorted(self.pairs, key=lambda pair: pair.ratio)[:CLOSEST]
 
     def result(self):
         """Copies. Raises ValueError before the first image."""
@@ -265,26 +113,46 @@ class CopyCheck:
         if not self.ratios:
             raise ValueError("no image was judged")
         found = np.concatenate(self.ratios)
+        spaces = "+".join(gallery.protocol["space"] for gallery in self.galleries)
         return Copies(
             share=float(np.mean(found < self.threshold)),
-            expected=self.gallery.expected_share(self.threshold),
+            expected=self._expected(),
             threshold=self.threshold,
             median_ratio=float(np.median(found)),
             count=len(found),
             pairs=tuple(self.pairs),
-            protocol={**self.gallery.protocol, "fakes": len(found), "threshold": self.threshold},
+            protocol={
+                **self.galleries[0].protocol,
+                "space": spaces,
+                "fakes": len(found),
+                "threshold": self.threshold,
+            },
         )
 
+    def _judge(self):
+        if not self.waiting:
+            return
+        images, *vectors = map(np.concatenate, zip(*self.waiting, strict=True))
+        self.waiting = []
+        rows, distances, found = zip(*map(_judged, self.galleries, vectors), strict=True)  # for each space
+        best = np.argmin(found, axis=0)
+        lowest = np.min(found, axis=0)
+        self.ratios.append(lowest)
+        for i in np.argsort(lowest, kind="stable")[:CLOSEST]:
+            space = best[i]
+            mirrored, index = divmod(int(rows[space][i]), self.galleries[space].count)
+            distance = float(distances[space][i])
+            self.pairs.append(Pair(np.array(images[i]), index, bool(mirrored), distance, float(lowest[i])))
+        self.pairs = sorted(self.pairs, key=lambda pair: pair.ratio)[:CLOSEST]
 
-def straight_distance(a, b):
-    """Euclidean distances of vectors [n, F] and [n, F]: float64 [n]."""
-    return np.sqrt(np.sum(np.square(a - b), axis=1, dtype=np.float64))
+    def _expected(self):
+        among_reals = [gallery.sample_ratios for gallery in self.galleries]
+        if among_reals[0] is None:
+            return None
+        return float(np.mean(np.min(among_reals, axis=0) < self.threshold))
 
-
-def ratios(distances, divisors):
-    """distances / divisors [n], 0 where the distance is 0 whatever the divisor."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(distances == 0, 0.0, distances / divisors)
+    def _waiting_bytes(self):
+        return sum(part[0].nbytes for part in self.waiting)
 
 
 def prepare(real_images, mirror=False, seed=0):
@@ -334,20 +202,7 @@ def nearest_image(pair, training_images):
     return image[:, ::-1] if pair.mirrored else image
 
 
-def _squares(block):
-    return np.einsum("nf,nf->n", block, block)
-
-
-def _rows(vectors, rows):
-    """float32 [n, F]; read in rising order, as a memory map likes it."""
-    unique, back = np.unique(rows, return_inverse=True)
-    return np.asarray(vectors[unique], np.float32)[back]
-
-
-def _smallest(values, k):
-    """Columns of the k smallest values of each row, in no order: [n, m] -> [n, min(k, m)]."""
-    if k == 1:
-        return values.argmin(axis=1)[:, None]
-    if k >= values.shape[1]:
-        return np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    return np.argpartition(values, k, axis=1)[:, :k]
+def _judged(gallery, vectors):
+    """(rows of the nearest training images, distances to them, ratios): each [n]."""
+    rows, distances = gallery.nearest(vectors)
+    return rows, distances, ratios(distances, gallery.divisors(rows))

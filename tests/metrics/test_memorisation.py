@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics import memorisation
-from gan_tf.metrics.memorisation import CopyCheck, Gallery
+from gan_tf.metrics import gallery, memorisation
+from gan_tf.metrics.gallery import Gallery
+from gan_tf.metrics.memorisation import CopyCheck
+from gan_tf.metrics.pixel_space import pixel_vectors
 
 
 def blobs(count, side=64, seed=0):
@@ -109,10 +111,10 @@ def test_beside_an_outlier_an_ordinary_distance_is_no_copy():
     random = np.random.default_rng(0)
     cloud = random.normal(size=(200, 64)).astype(np.float32)
     outlier = np.full((1, 64), 20, np.float32)
-    gallery = Gallery(np.concatenate([cloud, outlier]), 201, "test")
-    check = CopyCheck(gallery)
+    known = Gallery(np.concatenate([cloud, outlier]), 201, "test")
+    check = CopyCheck(known)
     step = random.normal(size=(50, 64))
-    step *= gallery.divisors(np.arange(200)).mean() / np.linalg.norm(step, axis=1, keepdims=True)
+    step *= known.divisors(np.arange(200)).mean() / np.linalg.norm(step, axis=1, keepdims=True)
     check.add(np.zeros((51, 8, 8, 3), np.uint8), np.concatenate([outlier, outlier + step]).astype(np.float32))
     found = check.result()
     assert found.share == pytest.approx(1 / 51)  # the copy of the outlier alone
@@ -130,19 +132,20 @@ def test_two_images_are_a_set_and_one_is_none():
 
 def test_ratio_is_the_distance_over_the_neighbours_distance():
     vectors = np.array([[0], [4], [10], [18], [28]], np.float32)
-    gallery = Gallery(vectors, 5, "test")
-    check = CopyCheck(gallery)
+    known = Gallery(vectors, 5, "test")
+    check = CopyCheck(known)
     check.add(np.zeros((3, 8, 8, 3), np.uint8), np.array([[1], [12], [17]], np.float32))
     ratio = {pair.index: (pair.distance, pair.ratio) for pair in check.result().pairs}
     assert ratio == {0: (1, 1 / 4), 2: (2, 2 / 6), 3: (1, 1 / 8)}
     # Each training image in its turn: 4/6, 4/10, 6/4, 8/6 and 10/8 of what its neighbour is from a third.
-    assert [gallery.expected_share(threshold) for threshold in (0.6, 0.7, 1.3, 1.4, 2)] == [0.2, 0.4, 0.6, 0.8, 1]
+    assert sorted(known.sample_ratios) == [4 / 10, 4 / 6, 10 / 8, 8 / 6, 6 / 4]
 
 
 def test_blocks_and_chunks_do_not_change_the_outcome(monkeypatch, tmp_path):
     real, fakes = blobs(90), np.concatenate([blobs(40, seed=1), noisy(blobs(90)[:7])])
     whole = memorisation.measure(memorisation.prepare(real, mirror=True), [fakes])
-    monkeypatch.setattr(memorisation, "BLOCK", 7)
+    monkeypatch.setattr(gallery, "BLOCK", 7)
+    monkeypatch.setattr(gallery, "QUERIES", 5)
     monkeypatch.setattr(memorisation, "QUERIES", 5)
     mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=real.shape)
     mapped[:] = real
@@ -156,12 +159,35 @@ def test_the_sixteen_closest_are_kept_in_order():
     real = blobs(40)
     check = CopyCheck(memorisation.prepare(real))
     for images in (blobs(30, seed=1), real[:5], blobs(30, seed=2)):
-        check.add(images, memorisation.pixel_vectors(images))
+        check.add(images, pixel_vectors(images))
     pairs = check.result().pairs
     assert len(pairs) == 16 and [pair.ratio for pair in pairs] == sorted(pair.ratio for pair in pairs)
     assert {pair.index for pair in pairs[:5]} == set(range(5)) and pairs[4].distance == 0
     for pair in pairs[:5]:
         np.testing.assert_array_equal(pair.image, real[pair.index])
+
+
+def test_a_copy_in_one_space_is_a_copy():
+    real = blobs(30)
+    random = np.random.default_rng(0)
+    features, others = random.normal(size=(2, 30, 12)).astype(np.float32)
+    check = CopyCheck(memorisation.prepare(real), Gallery(features, 30, "features"))
+    new = blobs(30, seed=1)
+    check.add(real[:3], pixel_vectors(real[:3]), others[:3])  # alike in pixels alone
+    check.add(new[:5], pixel_vectors(new[:5]), features[10:15])  # in features alone
+    check.add(new[5:20], pixel_vectors(new[5:20]), others[5:20])  # in neither
+    found = check.result()
+    assert found.share == pytest.approx(8 / 23) and found.protocol["space"] == "pixels+features"
+    assert {pair.index for pair in found.pairs[:8]} == {0, 1, 2, 10, 11, 12, 13, 14}
+    assert 0 <= found.expected < 0.2
+
+
+def test_galleries_of_other_images_do_not_go_together():
+    for other in (memorisation.prepare(blobs(11)), memorisation.prepare(blobs(10), seed=1)):
+        with pytest.raises(ValueError, match="same images and seed"):
+            CopyCheck(memorisation.prepare(blobs(10)), other)
+    with pytest.raises(ValueError, match="at least one"):
+        CopyCheck()
 
 
 def test_lpips_is_measured_between_what_the_panel_shows():
@@ -183,7 +209,7 @@ def test_lpips_is_measured_between_what_the_panel_shows():
 def test_callers_mistakes_are_named():
     real = blobs(10)
     check = CopyCheck(memorisation.prepare(real))
-    vectors = memorisation.pixel_vectors(real)
+    vectors = pixel_vectors(real)
     with pytest.raises(ValueError, match=r"10 images need vectors \[10, 768\], got \[9, 768\]"):
         check.add(real, vectors[:9])
     with pytest.raises(ValueError, match="finite"):
