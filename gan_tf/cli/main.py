@@ -8,6 +8,8 @@ from gan_tf.errors import UsageError
 COMMANDS = {
     "train": "train a generator, or continue a run",
     "generate": "make images with a trained generator",
+    "evaluate": "score a generator, or a folder of images, and look for copies",
+    "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
     "augment-preview": "show what the discriminator will see",
 }

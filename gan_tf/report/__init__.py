@@ -1,0 +1,27 @@
+"""The report of a run, report.html, and what it is made of: facts read from the run folder, their words, charts.
+
+    from gan_tf.report import write_report
+    write_report(run)
+
+`gan-tf runs` ranks by the same facts.
+"""
+
+from gan_tf.files import write_atomically
+from gan_tf.report.facts import read_facts
+from gan_tf.report.page import page
+
+
+def report_html(run) -> str:
+    """The whole page for a run.Run: no other file is needed but the pictures in its samples/."""
+    return page(read_facts(run))
+
+
+def write_report(run):
+    """Replaces the run's report.html.
+
+    Records of older versions, damaged ones and damaged files are left out, and named where they are files.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_atomically(run.report, report_html(run).encode())

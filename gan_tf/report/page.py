@@ -1,0 +1,310 @@
+"""The page: facts in, one HTML string out. Every word that comes from a file goes through `escape`."""
+
+import math
+import shlex
+from html import escape
+from urllib.parse import quote
+
+from gan_tf.config import stored_settings
+from gan_tf.metrics.score import differences, number
+from gan_tf.report import words
+from gan_tf.report.chart import Mark, line_chart
+from gan_tf.report.style import CSS
+
+ABOVE_EXPECTED = 0.05  # a share of copies that lies so far above the reals' own is pointed out
+LEAST_SHARE_AXIS = 0.1  # the axis of copies goes up to this at least, so that 0.1 % does not look like a mountain
+OPEN_ROWS = 20  # a longer table is folded away
+
+
+def page(facts) -> str:
+    """The report of a run, from facts.Facts."""
+    parts = [head(facts), problems(facts), best_scores(facts), charts(facts), copy_check(facts), samples(facts)]
+    parts += [snapshots(facts), all_scores(facts), events(facts), settings(facts)]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(facts.name)}</title><style>{CSS}</style></head>\n<body><main>\n"
+        + "\n".join(part for part in parts if part)
+        + "\n</main></body></html>\n"
+    )
+
+
+def head(facts) -> str:
+    """Name, what is trained on what, and how far it is."""
+    config, seen = facts.config, facts.images_seen
+    about, progress = [], f"{words.kimg(seen)} kimg"
+    bar = ""
+    if config:
+        about = [config.model, f"{config.resolution}x{config.resolution}", facts.dataset]
+        images = facts.data.get("images")
+        about += [f"{words.count(images)} images"] if images is not None else []
+        done = min(1.0, seen / config.total_images)
+        progress = f"{words.kimg(seen)} of {words.kimg(config.total_images)} kimg ({done:.0%})"
+        bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
+    return (
+        f'<header><h1>{escape(facts.name)}</h1><div class="dim">{escape(" · ".join(about))}</div>{bar}'
+        f'<div class="dim">{progress} seen (kimg: thousands of real images)</div></header>'
+    )
+
+
+def problems(facts) -> str:
+    """Files that could not be read."""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in facts.problems)
+    return f'<section class="warning"><h2>Damaged files</h2>{lines}</section>' if lines else ""
+
+
+def best_scores(facts) -> str:
+    """The best score, the last one and the final one, each with its copies and its protocol."""
+    newest = facts.scores[-1] if facts.scores else None
+    if facts.best is None and facts.final is None and newest is None:
+        words_of_it = "The first one comes at the end of a scored epoch."
+        return f'<section><h2>No score yet</h2><p class="dim">{words_of_it}</p></section>'
+    same = newest and facts.best and newest.images_seen == facts.best.images_seen
+    how = [words.protocol_words(facts.best.score)] if facts.best else []
+    stats = [
+        stat("Best score", facts.best, "The weights that <code>gan-tf generate</code> uses."),
+        stat("Final score", facts.final, "The best weights once more, on images that did not help to pick them.", how),
+        "" if same else stat("Newest score", newest, "The weights of the newest scored epoch.", how),
+    ]
+    return f'<div class="stats">{"".join(stats)}</div>'
+
+
+def stat(title, scored, what, told=()) -> str:
+    """One score, large; empty if there is none. `what` is HTML. Protocols that were `told` before are not again."""
+    if scored is None:
+        return ""
+    parts, how = parts_text(scored.score), words.protocol_words(scored.score)
+    return (
+        f'<div class="stat"><h3>{title}</h3><div class="value">{escape(scored.score.text())}</div>'
+        f"<div>{copies_text(scored)} · {words.kimg(scored.images_seen)} kimg</div>"
+        + (f'<p class="dim">{escape(parts)}</p>' if parts else "")
+        + f'<p class="dim">{what}</p><p class="dim">{"Measured as the best." if how in told else escape(how)}</p></div>'
+    )
+
+
+def copies_text(scored) -> str:
+    """The share of copies as it stands beside a score, as HTML."""
+    if scored.copies is None:
+        return '<span class="copies dim">copies not recorded</span>'
+    kind = "copies warn" if copies_much(scored) else "copies"
+    return f'<span class="{kind}">copies {words.share(scored.copies)}</span>'
+
+
+def copies_much(scored) -> bool:
+    """True if clearly more images look copied than the reals do among themselves."""
+    return scored.copies is not None and scored.copies > (scored.share_among_reals or 0.0) + ABOVE_EXPECTED
+
+
+def parts_text(score) -> str:
+    """Further numbers of a score: "precision 0.7, recall 0.2"."""
+    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in score.parts.items())
+
+
+def charts(facts) -> str:
+    """Score and copies over kimg. Scores that cannot be compared share no line, other metrics no chart."""
+    if not facts.scores:
+        return ""
+    segments = comparable_segments(facts.scores)
+    names = dict.fromkeys(segment[0].score.name for segment in segments)
+    drawn = [score_chart(facts, [part for part in segments if part[0].score.name == name]) for name in names]
+    drawn.append(copies_chart(facts, segments))
+    return f'<section><h2>Over the run</h2><div class="charts">{"".join(drawn)}</div></section>'
+
+
+def score_chart(facts, segments) -> str:
+    """One metric over kimg, a line for each of its segments, the best score pointed out."""
+    lines = [[(scored.kimg, scored.score.value) for scored in segment] for segment in segments]
+    name, best = segments[0][0].score.name, facts.best
+    marks = []
+    if best and any(best.score.comparable_with(segment[0].score) for segment in segments):
+        marks.append(Mark(best.kimg, best.score.value, f"best {number(best.score.value)}", best.score.lower_is_better))
+    right = max(facts.images_seen, best.images_seen if best else 0) / 1000
+    chart = line_chart(lines, title=f"{name} over kimg", text=number, right=right, marks=marks)
+    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}{breaks(segments)}</div>'
+
+
+def comparable_segments(scores):
+    """Cuts scores wherever the way of measuring changes: a list of lists of Scored."""
+    segments = []
+    for scored in scores:
+        if not segments or not scored.score.comparable_with(segments[-1][-1].score):
+            segments.append([])
+        segments[-1].append(scored)
+    return segments
+
+
+def breaks(segments) -> str:
+    """Says why a metric has several lines."""
+    texts = []
+    for before, after in zip(segments, segments[1:], strict=False):
+        why = ", ".join(differences(before[-1].score, after[0].score)) or "another metric in between"
+        texts.append(f"From {after[0].kimg:g} kimg on measured otherwise ({why}): not comparable with before.")
+    return "".join(f'<p class="dim">{escape(text)}</p>' for text in texts)
+
+
+def copies_chart(facts, segments) -> str:
+    """Share of copies over kimg, cut where the scores are: another metric may compare in another space."""
+    lines = [[(scored.kimg, scored.copies) for scored in part if scored.copies is not None] for part in segments]
+    lines = [line for line in lines if line]
+    if not lines:
+        return ""
+    checked = [scored for scored in facts.scores if scored.copies is not None]
+    expected = checked[-1].share_among_reals
+    chart = line_chart(
+        lines,
+        title="share of copies over kimg",
+        text=lambda value: f"{100 * value:.3g} %",
+        level=expected,
+        right=facts.images_seen / 1000,
+        least_high=LEAST_SHARE_AXIS,
+        colours=("shares",),
+    )
+    note = "Dashed: what the training images show among themselves." if expected is not None else ""
+    return f'<div class="chart"><h3>copies</h3>{chart}<p class="dim">{note}</p></div>'
+
+
+def copy_check(facts) -> str:
+    """What the newest copy check found, with its picture."""
+    checked = [scored for scored in facts.scores if scored.copies is not None]
+    if not checked:
+        return ""
+    newest = checked[-1]
+    warning = (
+        '<p class="warn">Clearly more than the training images show among themselves: the generator draws training '
+        "images over again, and a good score is then no merit.</p>"
+        if copies_much(newest)
+        else ""
+    )
+    shown = picture(facts, facts.panel, "Closest pairs of generated and training images", panel_words(facts))
+    return f"<section><h2>Copy check</h2><p>{escape(copy_words(newest))}</p>{warning}{shown}</section>"
+
+
+def copy_words(scored) -> str:
+    """What the check did, and what it found."""
+    parts = scored.copy_parts
+    below = f"below {number(scored.threshold)}" if scored.threshold is not None else "well below 1"
+    found = [f"At {scored.kimg:g} kimg the share of copies is {words.share(scored.copies)}"]
+    if "median_ratio" in parts:
+        found.append(f"the median ratio is {number(parts['median_ratio'])}")
+    if scored.share_among_reals is not None:
+        found.append(f"the training images show {words.share(scored.share_among_reals)} among themselves")
+    return (
+        "Each generated image is compared with the training image nearest to it; their distance is divided by how far "
+        "that training image is from its own nearest neighbour. A ratio around 1 is a new image, near 0 a copy; "
+        f"{below} it counts as one. {', '.join(found)}."
+    )
+
+
+def panel_words(facts) -> str:
+    """The caption of the newest panel."""
+    digits = facts.panel.stem.rpartition("-")[2] if facts.panel else ""
+    at = f", at {int(digits) / 1000:g} kimg" if digits.isdigit() else ""
+    return (
+        f"The closest pairs{at}: a generated image above, the training image nearest to it below, "
+        "the ratio under both. Red frames are copies. The picture opens at full size."
+    )
+
+
+def samples(facts) -> str:
+    """The newest sample grid."""
+    if facts.grid is None:
+        return ""
+    digits = facts.grid.stem.rpartition("-")[2]
+    at = f" at {int(digits) / 1000:g} kimg" if digits.isdigit() else ""
+    caption = f"The same seeds in every grid, not picked; the averaged generator{at}."
+    return f"<section><h2>Newest samples</h2>{picture(facts, facts.grid, 'Generated images', caption)}</section>"
+
+
+def picture(facts, path, description, caption) -> str:
+    """A picture of the run folder by its relative path; empty if there is none."""
+    if path is None:
+        return ""
+    source = quote(path.relative_to(facts.folder).as_posix())
+    return (
+        f'<figure><a href="{source}"><img src="{source}" alt="{escape(description)}" loading="lazy"></a>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def snapshots(facts) -> str:
+    """The weights that were kept, and how to use them."""
+    if not facts.snapshots:
+        return ""
+    folder = shlex.quote(str(facts.folder))
+    rows = [
+        [
+            words.kimg(kept.images_seen),
+            escape(kept.score.text()),
+            copies_text(kept),
+            f"<code>{escape(f'gan-tf generate {folder} --which {kept.images_seen}')}</code>",
+        ]
+        for kept in reversed(facts.snapshots)
+    ]
+    best = [facts.best is not None and kept.images_seen == facts.best.images_seen for kept in reversed(facts.snapshots)]
+    shown = table(["kimg", "score", "copies", "images from these weights"], rows, best)
+    return f"<section><h2>Snapshots</h2>{shown}</section>"
+
+
+def all_scores(facts) -> str:
+    """Every score of the run, newest first."""
+    if not facts.scores:
+        return ""
+    best = (facts.best.images_seen, facts.best.score.value) if facts.best else None
+    rows, marked = [], []
+    for scored in reversed(facts.scores):
+        ratio = scored.copy_parts.get("median_ratio")
+        rows.append(
+            [
+                words.kimg(scored.images_seen),
+                escape(scored.score.text()),
+                copies_text(scored),
+                number(ratio) if ratio is not None else "",
+                f'<span class="dim">{escape(parts_text(scored.score))}</span>',
+            ]
+        )
+        marked.append((scored.images_seen, scored.score.value) == best)
+    shown = table(["kimg", "score", "copies", "median ratio", "further numbers"], rows, marked)
+    opened = " open" if len(rows) <= OPEN_ROWS else ""
+    return f"<section><details{opened}><summary>All {len(rows)} scores</summary>{shown}</details></section>"
+
+
+def events(facts) -> str:
+    """Changes of settings and roll-backs."""
+    if not facts.events:
+        return ""
+    rows = [[words.kimg(event.images_seen), escape(event.text)] for event in facts.events]
+    return f"<section><h2>Changes and roll-backs</h2>{table(['kimg', 'what happened'], rows)}</section>"
+
+
+def settings(facts) -> str:
+    """Settings, the data's fingerprint, versions and devices; folded away."""
+    values = stored_settings(facts.config) if facts.config else {}
+    groups = {"Settings": values, "Data": facts.data, "Versions and devices": facts.environment}
+    parts = []
+    for title, group in groups.items():
+        rows = [[f"<code>{escape(str(name))}</code>", escape(plain(value))] for name, value in group.items()]
+        if rows:
+            shown = table([], rows)
+            parts.append(f"<details><summary>{title}</summary>{shown}</details>")
+    return f"<section>{''.join(parts)}</section>" if parts else ""
+
+
+def plain(value) -> str:
+    """A value of a settings file for people."""
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "-"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:g}"
+    return "-" if value is None else str(value)
+
+
+def table(titles, rows, best=()) -> str:
+    """An HTML table that scrolls by itself on a narrow screen. Cells are HTML; kimg columns are set as numbers."""
+    numeric = {column for column, title in enumerate(titles) if title in ("kimg", "median ratio")}
+    kinds = [' class="number"' if column in numeric else "" for column in range(max(map(len, [titles, *rows])))]
+    top = "".join(f"<th{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=False))
+    lines = [f"<tr>{top}</tr>"] if titles else []
+    for index, row in enumerate(rows):
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
+        lines.append(f'<tr class="best">{cells}</tr>' if index < len(best) and best[index] else f"<tr>{cells}</tr>")
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'

@@ -1,0 +1,65 @@
+"""The look of the report: light or dark as the reader's system is, one column on a phone."""
+
+CSS = """
+:root { color-scheme: light dark;
+  --page: #f6f7f9; --card: #ffffff; --text: #1b1f24; --dim: #5d6671; --edge: #dde1e6; --grid: #e7eaee;
+  --s0: #2563c9; --s1: #b3541e; --s2: #2b8a57; --copies: #8a3ffc; --warn: #b42318; --warn-page: #fdecea;
+  --bar: #2563c9; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #14171b; --card: #1d2126; --text: #e6e9ed; --dim: #9aa4b0; --edge: #323840; --grid: #2a3037;
+  --s0: #77aaff; --s1: #f2a36b; --s2: #6fd39c; --copies: #c9a2ff; --warn: #ff9a8f; --warn-page: #3a1d1b;
+  --bar: #77aaff; } }
+* { box-sizing: border-box; }
+body { margin: 0; padding: 24px 16px 48px; background: var(--page); color: var(--text);
+  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 960px; margin: 0 auto; }
+h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
+h2 { margin: 0 0 10px; font-size: 1.1rem; }
+h3 { margin: 0 0 4px; font-size: .95rem; font-weight: 600; }
+p { margin: 0 0 10px; max-width: 75ch; }
+.dim, figcaption, .none { color: var(--dim); }
+.dim, figcaption { font-size: .875rem; }
+section, .stat { margin-top: 16px; padding: 18px 20px; background: var(--card); border: 1px solid var(--edge);
+  border-radius: 10px; }
+.stats, .charts { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); }
+.charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
+.chart { max-width: 560px; }
+.stats { margin-top: 16px; }
+.stat { margin: 0; }
+.value { font-size: 1.45rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.stat p { margin: 6px 0 0; overflow-wrap: anywhere; }
+.copies { white-space: nowrap; }
+.warn { color: var(--warn); font-weight: 600; }
+.warning { border-color: var(--warn); background: var(--warn-page); }
+.warning p:last-child, section p:last-child { margin-bottom: 0; }
+.bar { height: 8px; margin: 12px 0 6px; border-radius: 4px; background: var(--edge); overflow: hidden; }
+.bar div { height: 100%; border-radius: 4px; background: var(--bar); }
+figure { margin: 12px 0 0; }
+img { display: block; max-width: 100%; height: auto; border-radius: 6px; }
+figcaption { margin-top: 6px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 5px 18px 5px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--edge); }
+th { color: var(--dim); font-weight: 500; white-space: nowrap; }
+tr:last-child td, tr:last-child th { border-bottom: 0; }
+td.number, th.number { text-align: right; white-space: nowrap; }
+td.wide { overflow-wrap: anywhere; min-width: 12rem; }
+tr.best td { font-weight: 650; }
+code { font: .85em/1.4 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+td code { white-space: nowrap; }
+summary { cursor: pointer; font-weight: 600; }
+details > :nth-child(2) { margin-top: 12px; }
+details + details { margin-top: 12px; }
+svg { display: block; width: 100%; height: auto; }
+svg text { fill: var(--dim); font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+svg .label { fill: var(--text); font-weight: 650; paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
+.grid { stroke: var(--grid); stroke-width: 1; fill: none; }
+.level { stroke: var(--dim); stroke-width: 1.2; stroke-dasharray: 5 4; fill: none; }
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.line.s0 { stroke: var(--s0); } .dot.s0 { fill: var(--s0); }
+.line.s1 { stroke: var(--s1); } .dot.s1 { fill: var(--s1); }
+.line.s2 { stroke: var(--s2); } .dot.s2 { fill: var(--s2); }
+.line.shares { stroke: var(--copies); } .dot.shares { fill: var(--copies); }
+.mark { fill: none; stroke: var(--text); stroke-width: 1.6; }
+.lost { stroke: var(--warn); stroke-width: 1.6; fill: none; }
+"""
