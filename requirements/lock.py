@@ -1,4 +1,4 @@
-"""Writes cpu.txt, cuda.txt and test.txt beside this file: `make lock`, on Linux x86-64 with Python 3.11.
+"""Writes cpu.txt, cuda.txt, parity.txt and test.txt beside this file: `make lock`, on Linux x86-64 with Python 3.11.
 
 pip resolves the extras of pyproject.toml without installing anything. The oldest Python is asked, because what it gets
 (numpy and scipy above all) has to exist for every Python supported. Names and versions are kept, addresses are not.
@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CPU_WHEEL = "(sys_platform == 'linux' and platform_machine == 'x86_64') or sys_platform == 'win32'"
 NO_CPU_WHEEL = "(sys_platform != 'linux' or platform_machine != 'x86_64') and sys_platform != 'win32'"
 MARKERS = {"array-record": "sys_platform == 'linux'"}
+# What PyTorch's build for CUDA asks for. It is not pinned: parity needs no GPU, and a build for the CPU does without.
+CUDA_OF_TORCH = ("nvidia-", "cuda-", "triton")
 # What pip on Linux does not see: tqdm and pytest colour the Windows console with it.
 WINDOWS = "colorama==0.4.6; sys_platform == 'win32'"
 HEADER = "# Exact versions for Python 3.11 to 3.13, made by requirements/lock.py from the extras of pyproject.toml.\n"
@@ -26,7 +28,7 @@ def resolve(extras):
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
         subprocess.run([*command, "--report", str(report), f"{ROOT}[{extras}]"], check=True)
         found = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
-    pins = {entry["name"].lower().replace("_", "-"): entry["version"] for entry in found}
+    pins = {entry["name"].lower().replace("_", "-"): entry["version"].partition("+")[0] for entry in found}
     del pins["gan-tf"]
     return pins
 
@@ -47,10 +49,12 @@ def write(file, pins, extra_lines=""):
 def main():
     if sys.version_info[:2] != (3, 11):
         sys.exit(f"lock.py: needs Python 3.11, the oldest supported, got {sys.version.split()[0]}")
-    cpu, cuda, both = resolve("cpu"), resolve("cuda"), resolve("cpu,test")
+    cpu, cuda, both, torch = resolve("cpu"), resolve("cuda"), resolve("cpu,test"), resolve("cpu,test,parity")
     write("cpu.txt", cpu, WINDOWS + "\n")
     write("cuda.txt", cuda)
     write("test.txt", {name: version for name, version in both.items() if name not in cpu})
+    torch = {name: version for name, version in torch.items() if not name.startswith(CUDA_OF_TORCH)}
+    write("parity.txt", {name: version for name, version in torch.items() if name not in both})
 
 
 if __name__ == "__main__":

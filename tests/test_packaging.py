@@ -40,7 +40,7 @@ def test_version_and_script_are_pyprojects():
 
 
 def test_extras_are_those_promised():
-    assert {"cpu", "cuda", "video", "onnx", "test"} <= set(EXTRAS)
+    assert {"cpu", "cuda", "video", "onnx", "parity", "test"} <= set(EXTRAS)
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])
@@ -67,8 +67,13 @@ def test_lock_has_exact_versions_and_no_addresses(lock):
 
 @pytest.mark.parametrize(
     "locks, extras",
-    [(["cpu.txt"], ["cpu"]), (["cuda.txt"], ["cuda"]), (["cpu.txt", "test.txt"], ["test"])],
-    ids=["cpu", "cuda", "test"],
+    [
+        (["cpu.txt"], ["cpu"]),
+        (["cuda.txt"], ["cuda"]),
+        (["cpu.txt", "test.txt"], ["test"]),
+        (["cpu.txt", "test.txt", "parity.txt"], ["parity"]),
+    ],
+    ids=["cpu", "cuda", "test", "parity"],
 )
 def test_lock_satisfies_the_ranges_of_pyproject(locks, extras):
     locked = {same(pin.name): next(iter(pin.specifier)).version for pin in pins(*locks)}
@@ -77,6 +82,17 @@ def test_lock_satisfies_the_ranges_of_pyproject(locks, extras):
     ]
     for requirement in wanted:
         assert requirement.specifier.contains(locked[same(requirement.name)]), str(requirement)
+
+
+def test_parity_pins_nothing_twice():
+    others = {same(pin.name) for pin in pins("cpu.txt", "test.txt")}
+    assert not others & {same(pin.name) for pin in pins("parity.txt")}
+
+
+def test_pytorch_is_installed_by_ci_alone():
+    assert "parity" in (ROOT / ".ci/run").read_text()
+    for name in ("Makefile", "requirements/venv.sh"):
+        assert "parity" not in (ROOT / name).read_text()
 
 
 def test_wheel_holds_every_module_and_data_file(tmp_path):
