@@ -86,7 +86,7 @@ def evaluate(options, run) -> int:
         "scores": [dataclasses.asdict(score) for score in result.scores.values()],
     }
     folder = write(report, result.panel, options.out or (run.folder / "evaluations" if run.exists() else None))
-    print(json.dumps(report, indent=2) if options.json else table(result.scores.values()))
+    print(json.dumps(report, indent=2) if options.json else table(list(result.scores.values())))
     if folder:
         say(f"written to {folder}")
     return 0
@@ -201,22 +201,32 @@ def metric_names(given, reals, available):
 
 
 def table(scores):
-    """The scores for people, with what they were measured with."""
-    lines = []
+    """The scores for people, with what they were measured with: first what is common to all of them."""
+    rows = []
     for score in scores:
         value = f"{score.value:.1%}" if score.name in PERCENT else score.text().removeprefix(f"{score.name} ")
         parts = {name: part for name, part in score.parts.items() if name != "standard_error"}
-        more = ", ".join(f"{name.replace('_', ' ')} {part:.4g}" for name, part in parts.items())
-        lines.append(f"{score.name:<24} {value:<20} {more}".rstrip())
-    lines.append("")
+        rows.append((score.name, value, ", ".join(f"{words(name)} {part:.4g}" for name, part in parts.items())))
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {more}".rstrip() for name, value, more in rows]
+    protocols = [score.protocol for score in scores]
+    common = {key: v for key, v in protocols[0].items() if all(key in p and p[key] == v for p in protocols)}
+    lines += ["", "measured with " + facts({key: v for key, v in common.items() if key != "versions"})]
     for score in scores:
-        own = ", ".join(
-            f"{key.replace('_', ' ')} {value}" for key, value in score.protocol.items() if key != "versions"
-        )
-        lines.append(f"{score.name}: {own}")
-    versions = next(iter(scores)).protocol["versions"]
-    lines.append("measured by " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+        if own := {key: value for key, value in score.protocol.items() if key not in common}:
+            lines.append(f"  {score.name}: {facts(own)}")
+    lines.append("measured by " + facts(common["versions"]))
     return "\n".join(lines)
+
+
+def facts(values):
+    """A dict as words, long digests cut."""
+    return ", ".join(f"{words(key)} {str(value)[:16] if key == 'network' else value}" for key, value in values.items())
+
+
+def words(name):
+    """A key as words."""
+    return name.replace("_", " ")
 
 
 def write(report, panel, folder):

@@ -26,7 +26,7 @@ INCEPTION = Download(
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     sha256="6726825d",
     megabytes=91,
-    alternative="give --metric swd2k, which needs no network",
+    alternative="choose the metric swd2k, which needs no such file",
 )
 FEATURES = 2048
 LOGITS = 1008
