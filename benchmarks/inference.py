@@ -8,15 +8,12 @@ one core alone would make.
 """
 
 import dataclasses
-import json
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Literal
 
-from gan_tf.cli import arguments
-from gan_tf.cli.quiet import start_tensorflow
+from frame import run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,18 +27,6 @@ class InferenceOptions:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as `gan-tf generate`
     rounds: int = 7  # batches timed in each form
     json: bool = False  # print one JSON object
-
-
-def main(argv) -> int:
-    """Runs the benchmark."""
-    options = arguments.parse(InferenceOptions, argv, prog="benchmarks/inference.py")
-    start_tensorflow()
-    result = measure(options)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
-    return 0
 
 
 def measure(options):
@@ -127,5 +112,4 @@ def seconds_of(make, seeds):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(InferenceOptions, measure, sys.argv[1:], prog="benchmarks/inference.py"))

@@ -10,15 +10,13 @@ alone. A training step costs the input nothing as long as these are well above i
 
 import dataclasses
 import io
-import json
 import os
 import sys
 import tempfile
 import time
 from typing import Literal
 
-from gan_tf.cli import arguments
-from gan_tf.cli.quiet import start_tensorflow
+from frame import run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,18 +31,6 @@ class InputOptions:
     batch_size: int = 8  # images in a batch
     seconds: float = 3.0  # time given to each figure
     json: bool = False  # print one JSON object
-
-
-def main(argv) -> int:
-    """Runs the benchmark."""
-    options = arguments.parse(InputOptions, argv, prog="benchmarks/input.py")
-    start_tensorflow()
-    result = measure(options)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
-    return 0
 
 
 def measure(options):
@@ -123,4 +109,4 @@ def random_jpeg(seed, size):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(InputOptions, measure, sys.argv[1:], prog="benchmarks/input.py"))

@@ -8,18 +8,15 @@ convolution, measured in the same process and precision.
 """
 
 import dataclasses
-import json
 import statistics
 import sys
 import time
 from typing import Literal
 
-from gan_tf.cli import arguments
-from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.config import TrainConfig
+from convolutions import convolution_peak, graph_flops
+from frame import run
 
-PEAK_SHAPE = (8, 64, 64, 256)  # input of the convolution that measures the peak
-PEAK_RUNS = 8
+from gan_tf.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +32,6 @@ class StepOptions:
     micro_batch: int | None = None  # images at once
     steps: int = 5  # steps timed, after two that are not
     json: bool = False  # print one JSON object
-
-
-def main(argv) -> int:
-    """Runs the benchmark."""
-    options = arguments.parse(StepOptions, argv, prog="benchmarks/step.py")
-    start_tensorflow()
-    result = measure(options)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print("\n".join(f"{name:<28} {value}" for name, value in result.items()))
-    return 0
 
 
 def measure(options):
@@ -85,7 +70,8 @@ def make_job(options):
     from gan_tf.training.setup import build_job
 
     names = [field.name for field in dataclasses.fields(options) if field.name not in ("steps", "json")]
-    config = TrainConfig(dataset="random", **{name: getattr(options, name) for name in names})
+    given = {name: getattr(options, name) for name in names}
+    config = TrainConfig(dataset="random", metric="swd2k", **given)  # a score that needs no file
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
     return build_job(config, images, run=None, say=_nothing)
@@ -110,8 +96,7 @@ def time_steps(job, count):
 def step_flops(job):
     """Floating-point operations of the convolutions and matrix products of one step.
 
-    The step is traced once more without the loop around it, and operations that nothing needs are left out, as
-    TensorFlow does before it runs a graph.
+    The step is traced once more without the loop around it.
     """
     import tensorflow as tf
 
@@ -133,60 +118,7 @@ def step_flops(job):
         tf.TensorSpec((config.batch_size,), tf.int32),
         tf.TensorSpec((), tf.int64),
     ).graph
-    return sum(map(operation_flops, needed(graph)))
-
-
-def needed(graph):
-    """The operations that a graph's outputs and side effects depend on."""
-    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
-    found = set()
-    while waiting:
-        op = waiting.pop()
-        if op not in found:
-            found.add(op)
-            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
-    return found
-
-
-def operation_flops(op):
-    """Floating-point operations of a convolution, its gradients, or a matrix product; 0 for all others."""
-    if op.type == "Conv2D":
-        kernel, output = op.inputs[1].shape, op.outputs[0].shape
-        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
-    if op.type == "Conv2DBackpropInput":  # also every transposed convolution
-        kernel, output = op.inputs[1].shape, op.inputs[2].shape
-        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
-    if op.type == "Conv2DBackpropFilter":
-        kernel, output = op.outputs[0].shape, op.inputs[2].shape
-        if not kernel.is_fully_defined():
-            raise ValueError(f"{op.name}: the kernel's shape is not known before it runs")
-        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
-    if op.type == "MatMul":
-        left, right = op.inputs[0].shape, op.outputs[0].shape
-        depth = left[0] if op.get_attr("transpose_a") else left[1]
-        return 2 * right.num_elements() * depth
-    return 0
-
-
-def convolution_peak(precision):
-    """Most floating-point operations a second that a large 3x3 convolution reaches in `precision`."""
-    import tensorflow as tf
-
-    dtype = tf.as_dtype(precision)
-    channels = PEAK_SHAPE[-1]
-    x = tf.cast(tf.random.stateless_normal(PEAK_SHAPE, (0, 1)), dtype)
-    kernel = tf.cast(tf.random.stateless_normal((3, 3, channels, channels), (0, 2)), dtype)
-
-    @tf.function
-    def convolve():
-        return tf.reduce_sum(tf.nn.conv2d(x, kernel, 1, "SAME")[0, 0, 0])
-
-    best = float("inf")
-    for _ in range(PEAK_RUNS):
-        started = time.perf_counter()
-        convolve().numpy()
-        best = min(best, time.perf_counter() - started)
-    return 2 * x.shape.num_elements() * 9 * channels / best
+    return graph_flops(graph)
 
 
 def _nothing(text):
@@ -194,4 +126,4 @@ def _nothing(text):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(StepOptions, measure, sys.argv[1:], prog="benchmarks/step.py"))

@@ -41,6 +41,7 @@ class Extractor:
         name: "inception" if the features are those of the papers, else the tag that the names of their scores carry:
             "-custom:1a2b3c4d", "-bfloat16" or both.
         protocol: what two sets of features must share to be compared, {name: string}.
+        compiled: from resized images [batch_size, 299, 299, 3] to features and logits.
 
     Raises:
         UsageError: unknown `resize` or `precision`.
@@ -57,7 +58,7 @@ class Extractor:
         self.name = custom + ("" if precision == "float32" else f"-{precision}") or OFFICIAL
         self.protocol = {"network": network.sha256, "resize": resize, "features": precision}
         self._network = network.with_precision(precision)
-        self._run = tf.function(self._outputs, autograph=False)
+        self.compiled = tf.function(self._outputs, autograph=False)
 
     def stream(self, chunks, on_batch=None):
         """Features and logits of images, in their order.
@@ -77,7 +78,7 @@ class Extractor:
         done = 0
         with contextlib.closing(ahead(self._inputs(ahead(chunks)))) as batches:
             for inputs, count in batches:
-                features, logits = (rows[:count].numpy() for rows in self._run(inputs))
+                features, logits = (rows[:count].numpy() for rows in self.compiled(inputs))
                 done += count
                 yield features, logits
                 if on_batch is not None:

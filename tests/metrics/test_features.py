@@ -67,7 +67,7 @@ def test_order_is_kept_whatever_the_chunks(sizes):
     assert (features.shape, logits.shape) == ((11, 2048), (11, 1008))
     assert features.dtype == logits.dtype == np.float32
     np.testing.assert_allclose(values(features), 5 * np.arange(11), atol=1e-3)
-    assert extractor._run.experimental_get_tracing_count() == 1
+    assert extractor.compiled.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("resize", ["pytorch", "clean", "tf1"])

@@ -1,0 +1,70 @@
+"""Work of convolutions and matrix products in a graph, and the most that this machine does of it in a second."""
+
+import time
+
+PEAK_SHAPE = (8, 64, 64, 256)  # input of the convolution that measures the peak
+PEAK_RUNS = 8
+
+
+def graph_flops(graph):
+    """Floating-point operations of the convolutions and matrix products that a graph's outputs and side effects need.
+
+    Operations that nothing needs are left out, as TensorFlow does before it runs a graph.
+    """
+    return sum(map(operation_flops, needed(graph)))
+
+
+def needed(graph):
+    """The operations that a graph's outputs and side effects depend on."""
+    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    found = set()
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+    return found
+
+
+def operation_flops(op):
+    """Floating-point operations of a convolution, its gradients, or a matrix product; 0 for all others."""
+    if op.type == "Conv2D":
+        kernel, output = op.inputs[1].shape, op.outputs[0].shape
+        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
+    if op.type == "Conv2DBackpropInput":  # also every transposed convolution
+        kernel, output = op.inputs[1].shape, op.inputs[2].shape
+        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
+    if op.type == "Conv2DBackpropFilter":
+        kernel, output = op.outputs[0].shape, op.inputs[2].shape
+        if not kernel.is_fully_defined():
+            raise ValueError(f"{op.name}: the kernel's shape is not known before it runs")
+        return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
+    if op.type == "MatMul":
+        left, right = op.inputs[0].shape, op.outputs[0].shape
+        depth = left[0] if op.get_attr("transpose_a") else left[1]
+        return 2 * right.num_elements() * depth
+    return 0
+
+
+def convolution_peak(precision, clock=time.perf_counter):
+    """Most floating-point operations a second that a large 3x3 convolution reaches in `precision`.
+
+    With time.process_time as `clock`: a second of processor time, which other work on the machine does not take away.
+    """
+    import tensorflow as tf
+
+    dtype = tf.as_dtype(precision)
+    channels = PEAK_SHAPE[-1]
+    x = tf.cast(tf.random.stateless_normal(PEAK_SHAPE, (0, 1)), dtype)
+    kernel = tf.cast(tf.random.stateless_normal((3, 3, channels, channels), (0, 2)), dtype)
+
+    @tf.function
+    def convolve():
+        return tf.reduce_sum(tf.nn.conv2d(x, kernel, 1, "SAME")[0, 0, 0])
+
+    best = float("inf")
+    for _ in range(PEAK_RUNS):
+        started = clock()
+        convolve().numpy()
+        best = min(best, clock() - started)
+    return 2 * x.shape.num_elements() * 9 * channels / best
