@@ -176,7 +176,7 @@ def copy_check(facts) -> str:
         else ""
     )
     shown = picture(facts, facts.panel, "Closest pairs of generated and training images", panel_words(facts))
-    return f"<section><h2>Copy check</h2><p>{escape(copy_words(newest))}</p>{warning}{shown}</section>"
+    return f"<section><h2>Copy check</h2><p>{escape(copy_words(newest)).replace(' %', '&nbsp;%')}</p>{warning}{shown}</section>"
 
 
 def copy_words(scored) -> str:
