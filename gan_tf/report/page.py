@@ -176,7 +176,8 @@ def copy_check(facts) -> str:
         else ""
     )
     shown = picture(facts, facts.panel, "Closest pairs of generated and training images", panel_words(facts))
-    return f"<section><h2>Copy check</h2><p>{escape(copy_words(newest)).replace(' %', '&nbsp;%')}</p>{warning}{shown}</section>"
+    told = escape(copy_words(newest)).replace(" %", "&nbsp;%")  # or a line would begin with the sign
+    return f"<section><h2>Copy check</h2><p>{told}</p>{warning}{shown}</section>"
 
 
 def copy_words(scored) -> str:
