@@ -78,7 +78,7 @@ class Inception(keras.Model):
             sha256, genuine, dtype: as above.
 
         Raises:
-            UsageError: a name is missing, unknown, or of another shape.
+            UsageError: a name is missing, unknown, or of another shape, or a number is not finite.
         """
         network = cls(sha256, genuine, dtype=dtype)
         network.build()
@@ -112,7 +112,7 @@ class Inception(keras.Model):
     def fold(self, arrays):
         """Takes the weights of the official file, each tensor once. Arguments and errors as for `from_arrays`."""
         arrays = {name: arrays[name] for name in arrays if name not in self._counters}
-        check_shapes(arrays, self.official_shapes)
+        check_arrays(arrays, self.official_shapes)
         for name, layer in self.convolutions.items():
             layer.fold({part: arrays.pop(f"{name}.{part}") for part in layer.official_shapes})
         self.classifier.kernel.assign(np.asarray(arrays.pop("fc.weight")).T)
@@ -156,8 +156,8 @@ class Inception(keras.Model):
         return layer
 
 
-def check_shapes(arrays, shapes):
-    """Raises UsageError unless `arrays` {name: array} has the names and shapes of `shapes`."""
+def check_arrays(arrays, shapes):
+    """Raises UsageError unless `arrays` {name: array} has the names and shapes of `shapes`, and finite numbers."""
     lacking, foreign = sorted(shapes.keys() - arrays.keys()), sorted(arrays.keys() - shapes.keys())
     other = [name for name in shapes if name in arrays and tuple(arrays[name].shape) != shapes[name]]
     if lacking:
@@ -167,6 +167,8 @@ def check_shapes(arrays, shapes):
     elif other:
         wanted, got = shapes[other[0]], tuple(arrays[other[0]].shape)
         complaint = f"have {other[0]} of shape {got} where the network has {wanted}"
+    elif broken := [name for name, array in arrays.items() if not np.all(np.isfinite(array))]:
+        complaint = f"have numbers in {_some(broken)} that are not finite"
     else:
         return
     raise UsageError(f"these weights are not of FID's Inception, they {complaint}: give {INCEPTION.name}")

@@ -26,6 +26,9 @@ def quantities(arrays):
 
     arrays: those of an inception reference file: <set>/images_uint8_nchw and what the official programs made of them.
     """
+    sets = sorted({key.split("/")[0] for key in arrays if key.endswith("/images_uint8_nchw")})
+    if not sets:
+        raise UsageError(f"{arrays.path} holds no sets of images (<set>/images_uint8_nchw): give an inception file")
     network = Inception()
     network.build()
     weights = random_weights(network.official_shapes, json.loads(str(arrays["meta_json"]))["salt"])
@@ -34,9 +37,6 @@ def quantities(arrays):
             raise UsageError(f"{arrays.path} checks a weight {name!r} that FID's Inception does not have")
         yield forward(f"weights_check/{name}", weights[name].ravel()[: want.size], want.ravel(), ROUNDING)
     network.fold(weights)
-    sets = sorted({key.split("/")[0] for key in arrays if key.endswith("/images_uint8_nchw")})
-    if not sets:
-        raise UsageError(f"{arrays.path} holds no sets of images (<set>/images_uint8_nchw): give an inception file")
     for name in sets:
         yield from _of_a_set(network, name, arrays)
 

@@ -155,6 +155,7 @@ def test_weights_of_another_network_are_refused_in_one_line(arrays):
     assert "fc.weight of shape (1000, 2048) where the network has (1008, 2048)" in refused(
         {**arrays, "fc.weight": np.zeros((1000, 2048))}
     )
+    assert "numbers in fc.bias that are not finite" in refused({**arrays, "fc.bias": np.full(1008, np.nan)})
 
 
 @pytest.mark.parametrize("resize", RESIZES)
@@ -219,4 +220,4 @@ def test_without_the_file_the_message_says_where_it_is_and_what_else_there_is():
     with pytest.raises(UsageError) as caught:
         load_inception(offline=True)
     said = str(caught.value)
-    assert INCEPTION.url in said and "--metric swd2k" in said and "\n" not in said
+    assert INCEPTION.url in said and "swd2k" in said and "\n" not in said
