@@ -110,6 +110,19 @@ class Run:
         """Stores versions and devices of this start."""
         write_atomically(self._environment, (json.dumps(environment, indent=2) + "\n").encode())
 
+    def read_environment(self) -> dict:
+        """Versions and devices of the last start; empty if none was stored.
+
+        Raises:
+            UsageError: environment.json is damaged.
+        """
+        try:
+            return dict(json.loads(self._environment.read_text()))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"{self._environment} is damaged; the next start of the run writes it anew") from error
+
     # Records
 
     def log(self, images_seen: int, kind: str, values: dict):
@@ -145,9 +158,9 @@ class Run:
         """Where the grid of one moment goes, such as samples/samples-000012000.png."""
         return self.samples / f"{kind}-{images_seen:09d}.png"
 
-    def newest_grid(self) -> Path | None:
-        """The newest sample grid, or None."""
-        grids = sorted(self.samples.glob("samples-*.png"))
+    def newest_grid(self, kind: str = "samples") -> Path | None:
+        """The newest grid of a kind, or None."""
+        grids = sorted(self.samples.glob(f"{kind}-*.png"))
         return grids[-1] if grids else None
 
     # Checkpoints
@@ -277,10 +290,8 @@ def _opened(path):
     try:
         with np.load(path, allow_pickle=False) as archive:
             yield archive
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zipfile.error) as error:
-        raise UsageError(
-            f"{path} is damaged ({error}); use --which last, or train until the next better score"
-        ) from error
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zipfile.error) as error:
+        raise UsageError(f"{path} is damaged; use --which last, or train until the next better score") from error
 
 
 def describe_change(before, after) -> list[str]:

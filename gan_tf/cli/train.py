@@ -9,6 +9,7 @@ from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config import PRESETS, TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.metrics.score import from_stored
 from gan_tf.run import Run
 
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
@@ -132,7 +133,9 @@ def farewell(run):
     lines = []
     if best:
         score, seen = best["score"], best["images_seen"]
-        lines.append(f"best {score['name']}: {score['value']:.2f} at {seen / 1000:.1f} kimg ({run.best})")
+        lines.append(f"best {from_stored(score).text()} at {seen / 1000:.1f} kimg ({run.best})")
+    if run.report.exists():
+        lines.append(f"report: {run.report}")
     if grid := run.newest_grid():
         lines.append(f"samples: {grid}")
     folder = os.path.relpath(run.folder)

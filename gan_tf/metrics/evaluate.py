@@ -17,6 +17,7 @@ from gan_tf.files import cache_root
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.choice import choice
 from gan_tf.metrics.copy_panel import panel
+from gan_tf.metrics.gallery import Gallery
 from gan_tf.metrics.pixel_space import pixel_vectors
 from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures, blocks
 from gan_tf.metrics.reals import FEATURES as WIDTH
@@ -98,7 +99,7 @@ class Evaluator:
             if name not in METRICS and name not in ALL_OF_A_SET:
                 raise UsageError(f"metric {name!r} is unknown; choose from {', '.join((*METRICS, *ALL_OF_A_SET))}")
         self.names, self.reals, self.networks, self.watch = tuple(names), reals, networks, watch
-        self._sides, self._galleries = {}, {}
+        self._sides, self._galleries = {}, []
 
     @functools.cached_property
     def real_features(self):
@@ -135,7 +136,7 @@ class Evaluator:
         by_need = {need: [n for n in names if self.metric(n).needs == need] for need in (FEATURES, IMAGES, PATHS)}
         on_features = bool(by_need[FEATURES])
         copying = [name for name in names if self.metric(name).needs == COPIES]
-        check = memorisation.CopyCheck(self.gallery(on_features)) if copying else None
+        check = memorisation.CopyCheck(*self.galleries(on_features)) if copying else None
         most = counts[copying[0]] if copying else 0
         found = {}
         if on_features:
@@ -155,18 +156,16 @@ class Evaluator:
         scores = {name: self._score(name, found[name], counts[name], fakes) for name in names}
         return Evaluation(scores, picture)
 
-    def gallery(self, on_features):
-        """The training images as the copy check knows them: by Inception's features, or by their pixels."""
-        if on_features not in self._galleries:
-            reals = self.reals
-            if not on_features:
-                self._galleries[on_features] = memorisation.prepare(reals.images, reals.mirror, SEED)
-            else:
-                vectors = self.real_features.features
-                if reals.mirror:
-                    vectors = np.concatenate([vectors, self.real_features.mirrored])
-                self._galleries[on_features] = memorisation.Gallery(vectors, len(reals.images), "inception", SEED)
-        return self._galleries[on_features]
+    def galleries(self, on_features):
+        """The training images as the copy check knows them: by their pixels, and by Inception's features beside them."""
+        if not self._galleries:
+            self._galleries.append(memorisation.prepare(self.reals.images, self.reals.mirror, SEED))
+        if on_features and len(self._galleries) == 1:
+            vectors = self.real_features.features
+            if self.reals.mirror:
+                vectors = np.concatenate([vectors, self.real_features.mirrored])
+            self._galleries.append(Gallery(vectors, len(self.reals.images), "inception", SEED))
+        return self._galleries[: 1 + on_features]
 
     def count(self, name, fakes):
         """Images that a metric takes of these fakes."""
@@ -239,7 +238,7 @@ class Evaluator:
             images = _take(waiting, len(rows))
             left = max(0, most - (done - len(rows)))  # that the copy check still wants
             if check is not None and left:
-                check.add(images[:left], features[:left])
+                check.add(images[:left], pixel_vectors(images[:left]), features[:left])
             self.watch(done, count, "fakes measured")
         file.flush()
         return width

@@ -15,7 +15,6 @@ from gan_tf.errors import UsageError
 from gan_tf.metrics.score import Score
 
 DAMAGED = (UsageError, OSError, EOFError)  # what reading a damaged file raises; EOFError: an empty one
-ENVIRONMENT = "environment.json"
 MOST_IMAGES = 10**15  # more is no image count, and too large for a float
 
 
@@ -112,7 +111,7 @@ def read_facts(run) -> Facts:
         folder=run.folder,
         config=config,
         data=dict_or_empty(data),
-        environment=read_environment(run, problems),
+        environment=or_else({}, run.read_environment, problems, run.folder),
         images_seen=max([record["images_seen"] for record in records] + checkpoints, default=0),
         scores=scores,
         best=best,
@@ -120,7 +119,7 @@ def read_facts(run) -> Facts:
         snapshots=snapshots_of(run, scores, problems),
         events=tuple(event for record in records for event in events_of(record)),
         grid=run.newest_grid(),
-        panel=newest_panel(run),
+        panel=run.newest_grid("copies"),
         problems=tuple(problems),
     )
 
@@ -194,11 +193,13 @@ def snapshots_of(run, scores, problems):
 
 
 def kept(meta, scores) -> Scored | None:
-    """What is stored beside weights, joined with the newest copy check of the same moment."""
+    """What is stored beside weights; where that tells of no copy check, with the newest of the same moment."""
     meta = dict_or_empty(meta)
     score, seen = read_score(meta.get("score")), meta.get("images_seen")
     if score is None or not is_count(seen):
         return None
+    if (copies := read_score(meta.get("copies"))) is not None:
+        return Scored(seen, score, copies.value, copies.parts, copies.protocol)
     checks = [found for found in scores if found.images_seen == seen and found.copies is not None]
     return Scored(seen, score, *(checks[-1][2:] if checks else ()))
 
@@ -216,25 +217,6 @@ def events_of(record):
         scale = real(record.get("lr_scale"))
         then = f", learning rate times {scale:g}" if scale is not None else ""
         yield Event(seen, f"rolled back to here{then}: {record.get('reason', 'unknown reason')}{where}")
-
-
-def newest_panel(run) -> Path | None:
-    """The newest picture of the copy check."""
-    kind = "copies"
-    panels = sorted(run.grid_path(0, kind).parent.glob(f"{kind}-*.png"))
-    return panels[-1] if panels else None
-
-
-def read_environment(run, problems) -> dict:
-    """Versions and devices of the last start; empty where there are none."""
-    path = run.folder / ENVIRONMENT
-    try:
-        return dict_or_empty(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        problems.append(f"{path} is damaged")
-        return {}
 
 
 def or_else(default, read, problems, what):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_tf import pictures
 from gan_tf.config import TrainConfig
+from gan_tf.report import write_report
 from gan_tf.run import Run
 from gan_tf.training import evaluation, scoring
 from gan_tf.training import state as states
@@ -65,6 +66,7 @@ def train(job, say=print):
                 try:
                     seen = train_on(job, board, signals, clock, say)
                     scoring.score_finally(job, board, seen, say)
+                    write_report(job.run)
                     return seen
                 except Diverged as accident:
                     roll_back(job, board, accident, say)
@@ -213,6 +215,7 @@ def finish_epoch(job, board, seen, progress, last):
         progress.score = scoring.score_epoch(job, board, seen, epoch, progress.say)
         progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
     show_samples(job, board, seen)
+    write_report(job.run)
 
 
 def check_balance(job, seen):

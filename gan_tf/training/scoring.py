@@ -20,16 +20,21 @@ def score_epoch(job, board, seen, epoch, say):
     result = job.evaluator(job.sampler)
     job.evaluator.watch.close()
     score, copies = result.scores[job.metric], result.scores[COPIES]
-    words = keep_if_best(job, seen, score, say)
-    values = {"metric": score.name, "score": score.value, "copies": copies.value, "copy_parts": copies.parts}
-    job.run.log(seen, "epoch", {"epoch": epoch, **values, "parts": score.parts, "protocol": score.protocol})
+    words = keep_if_best(job, seen, score, copies, say)
+    job.run.log(seen, "epoch", {"epoch": epoch, **record_of(score, copies)})
     board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
     board.picture(seen, PICTURE, result.panel)
     pictures.save_png(job.run.grid_path(seen, PICTURE), result.panel)
     return f"{words}, copies {copies.value:.0%}"
 
 
-def keep_if_best(job, seen, score, say):
+def record_of(score, copies):
+    """A score and its copy check, for stats.jsonl."""
+    checked = {"copies": copies.value, "copy_parts": copies.parts, "copy_protocol": copies.protocol}
+    return {"metric": score.name, "score": score.value, "parts": score.parts, "protocol": score.protocol, **checked}
+
+
+def keep_if_best(job, seen, score, copies, say):
     """Keeps the weights if few scores were better, replaces best/ if none was, and counts stale epochs if one was.
 
     Returns:
@@ -39,7 +44,7 @@ def keep_if_best(job, seen, score, say):
     best_score = from_stored(best["score"]) if best else None
     # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
     again = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
-    meta = {"score": dataclasses.asdict(score), "images_seen": seen}
+    meta = {"score": dataclasses.asdict(score), "copies": dataclasses.asdict(copies), "images_seen": seen}
     if best is None or again or score.better_than(best_score):
         weights = weights_of(job)
         keep_among_snapshots(job, score, weights, meta)
@@ -108,8 +113,7 @@ def score_finally(job, board, seen, say):
             job.sampler.first = 0
     score, copies = result.scores[name], result.scores[COPIES]
     job.run.replace_best(weights, {**best, "final": dataclasses.asdict(score)})
-    values = {"metric": score.name, "score": score.value, "of": best["images_seen"], "protocol": score.protocol}
-    job.run.log(seen, "final", {**values, "copies": copies.value})
+    job.run.log(seen, "final", {"of": best["images_seen"], **record_of(score, copies)})
     board.scalars(seen, {f"final/{score.name}": score.value})
     say(f"final {score.text()}, copies {copies.value:.0%}")
 
