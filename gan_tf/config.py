@@ -58,7 +58,7 @@ class TrainConfig:
     # What is optimised.
     batch_size: int = identity(8)  # images in a step, all devices together
     loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce"] = identity("hinge")  # adversarial loss
-    reconstruction: Literal["l1", "l2", "none"] = identity("l1")  # loss of the discriminator's decoders
+    reconstruction: Literal["l1", "l2", "lpips", "none"] = identity("l1")  # loss of D's decoders; lpips as published
     augment: Literal["diffaugment", "none"] = identity("diffaugment")  # augmentation in front of the discriminator
     augment_policy: str = identity("color,translation")  # comma-separated choice of color, translation, cutout
     augment_probability: float = identity(1.0)  # share of the images that are augmented, 0 to 1

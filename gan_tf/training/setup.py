@@ -36,7 +36,7 @@ def build_job(config, image_set, run, say=print):
     Says what was chosen and why. Nothing is written.
 
     Raises:
-        UsageError: a setting that these devices or networks cannot have.
+        UsageError: a setting that these devices or networks cannot have, or weights that cannot be had.
     """
     if len(image_set) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
@@ -58,8 +58,10 @@ def build_job(config, image_set, run, say=print):
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
         feed.place()
+        frozen = recipe.frozen_networks(config, say)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
-        state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=precision == "float16")
+        scales_loss = precision == "float16"
+        state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     return Job(
         config=config,
@@ -170,6 +172,7 @@ def environment(job):
         "devices": devices.describe(),
         "replicas": job.strategy.num_replicas_in_sync,
         "precision": job.state.g.dtype_policy.name,
+        "frozen": {name: network.protocol for name, network in job.state.frozen.items()},
         "command": sys.argv[1:],
     }
 

@@ -23,7 +23,11 @@ DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # what a 
 
 @dataclasses.dataclass
 class TrainState:
-    """Networks, optimisers and counters of one run. `extra` holds what a recipe adds."""
+    """Networks, optimisers and counters of one run.
+
+    `extra` holds the variables that a recipe adds, `frozen` the networks of others that its losses look through, which
+    are in no checkpoint.
+    """
 
     g: keras.Model
     d: keras.Model
@@ -40,6 +44,7 @@ class TrainState:
     won_epochs: tf.Variable  # epochs in a row that the discriminator has won
     scales_loss: bool  # in float16
     extra: dict
+    frozen: dict
 
     def named_variables(self):
         """{name: tf.Variable} of all of it."""
@@ -57,7 +62,7 @@ class TrainState:
         return found | {f"extra/{name}": variable for name, variable in self.extra.items()}
 
 
-def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None):
+def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, frozen=None):
     """Makes the state of a fresh run around built networks, inside the strategy's scope.
 
     Args:
@@ -66,6 +71,7 @@ def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None):
         statistics: names of the values that the recipe's step returns.
         scales_loss: True in float16, whose small gradients would vanish.
         extra: {name: tf.Variable} that the recipe adds.
+        frozen: of the recipe's `frozen_networks`.
     """
     copy_weights(g, g_ema)
     return TrainState(
@@ -84,6 +90,7 @@ def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None):
         won_epochs=tf.Variable(0, dtype=tf.int64, trainable=False),
         scales_loss=scales_loss,
         extra=extra or {},
+        frozen=frozen or {},
     )
 
 

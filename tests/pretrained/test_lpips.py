@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained import lpips as lpips_module
-from gan_tf.pretrained.lpips import KEPT, STAGES, Lpips, head_shapes, load_lpips, unit_length
+from gan_tf.pretrained.lpips import KEPT, STAGES, Lpips, load_lpips, unit_length
 from tests.parity.lpips import made_weights
-from tests.pretrained.torch_format import whole, write_legacy, write_zip
+from tests.pretrained.lpips_files import made_heads, put_weights
+from tests.pretrained.torch_format import whole, write_zip
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +21,7 @@ def vgg():
 
 @pytest.fixture(scope="module")
 def heads():
-    random = np.random.default_rng(0)
-    return {name: random.uniform(size=shape).astype(np.float32) for name, shape in head_shapes().items()}
+    return made_heads()
 
 
 @pytest.fixture(scope="module")
@@ -140,21 +140,9 @@ def test_in_a_graph_on_two_replicas(vgg, heads, lpips, two_cpus):
 
 @pytest.fixture
 def published(tmp_path, monkeypatch, vgg, heads):
-    """Files that look like the published ones lie in the cache; returns their folder."""
+    """The folder in the cache where files lie that pass for the published ones."""
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "cache" / "pretrained"
-    folder.mkdir(parents=True)
-    classifier = np.zeros((100, 25088), np.float32)
-    write_zip(
-        folder / lpips_module.VGG16.name,
-        {name: whole(value) for name, value in {**vgg, "classifier.0.weight": classifier}.items()},
-    )
-    write_legacy(folder / lpips_module.HEADS.name, {name: whole(value) for name, value in heads.items()})
-    for name in ("VGG16", "HEADS"):
-        download = getattr(lpips_module, name)
-        digest = hashlib.sha256((folder / download.name).read_bytes()).hexdigest()
-        monkeypatch.setattr(lpips_module, name, download._replace(sha256=digest[:8], url="http://127.0.0.1:9/x"))
-    return folder
+    return put_weights(monkeypatch, vgg, heads)
 
 
 def test_only_the_convolutions_are_kept(published, lpips):

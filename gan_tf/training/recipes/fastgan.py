@@ -1,7 +1,7 @@
 """FastGAN's training step: one update of the discriminator, then one of the generator on the same fakes.
 
 Source: Liu et al. 2021, section 3; numbers and order as in the official training script. Departures that a setting
-makes: the adversarial loss (`--loss`), the reconstruction loss (`--reconstruction`; the official one is perceptual).
+makes: the adversarial loss (`--loss`), the reconstruction loss (`--reconstruction`; the official one is "lpips").
 """
 
 import dataclasses
@@ -12,6 +12,7 @@ from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
+from gan_tf.pretrained.lpips import load_lpips
 from gan_tf.training.state import trainable
 from gan_tf.training.step import Stage, descend
 
@@ -42,6 +43,17 @@ class Variant:
 def schedule(config):
     """FastGAN trains at one resolution with one batch size from beginning to end."""
     return [Stage(first_image=0, resolution=config.resolution, batch_size=config.batch_size, lr=config.lr)]
+
+
+def frozen_networks(config, say):
+    """Networks of others that the losses look through, to be made inside the strategy's scope: {name: network}.
+
+    Raises:
+        UsageError: their weights cannot be had.
+    """
+    if config.reconstruction != "lpips":
+        return {}
+    return {"lpips": load_lpips(offline=config.offline, say=say, alternative="give --reconstruction l1")}
 
 
 def variant(config, stage, images_seen, parts):
@@ -141,7 +153,7 @@ def discriminator_gradients(state, shown, fakes, labels, draws, variant):
     fakes = tuple(tf.stop_gradient(x) for x in fakes)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([v.value for v in trainable(state.d).values()])
-        real_logits, rebuilt = _judge_reals(state.d, shown, labels, draws, variant)
+        real_logits, rebuilt = _judge_reals(state, shown, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
         real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fork("d loss"))  # [N] each
         per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits]
@@ -170,15 +182,44 @@ def reconstructions(state, reals, labels):
     return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
 
 
-def _judge_reals(d, shown, labels, draws, variant):
+def perceptual_reconstruction(lpips, rebuilt, targets, batch):
+    """LPIPS of what the decoders rebuilt, added up over them and over the batch, as in the official script.
+
+    The official loss sums over the batch where all its others are means, so the more images a step has, the more weight
+    it gives to reconstruction. Here a step divides each image's value by the size of the batch; times that size, it is
+    the official sum. Images are compared as the decoders give them: 128x128 as published, or half the resolution below
+    256 pixels.
+
+    Args:
+        lpips: pretrained.lpips.Lpips.
+        rebuilt, targets: {decoder: [N, S, S, 3]}; targets get no gradient.
+        batch: images in the step, all replicas together.
+
+    Returns:
+        [N].
+    """
+    features = {}  # all decoders but one have the same target
+    distances = []
+    for name, images in rebuilt.items():
+        target = targets[name]
+        if target.ref() not in features:
+            features[target.ref()] = lpips.features(tf.stop_gradient(target))
+        distances.append(lpips.distance_of_features(lpips.features(images), features[target.ref()]))
+    return batch * tf.add_n(distances)
+
+
+def _judge_reals(state, shown, labels, draws, variant):
     """-> (logits [N, 50], reconstruction loss [N], summed over the decoders)."""
+    d = state.d
     if variant.reconstruction == "none":
         logits = d(shown, labels, training=True)
         return logits, tf.zeros_like(logits[:, 0])
-    distance = RECONSTRUCTIONS[variant.reconstruction]
     quadrant = draws.shared_integer("quadrant", 0, 4)
     logits, rebuilt = d.logits_and_reconstructions(shown, quadrant, labels, training=True)
     targets = reconstruction_targets(shown[0], quadrant, d.small_resolution, tuple(rebuilt))
+    if variant.reconstruction == "lpips":
+        return logits, perceptual_reconstruction(state.frozen["lpips"], rebuilt, targets, draws.batch)
+    distance = RECONSTRUCTIONS[variant.reconstruction]
     return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
 
 

@@ -1,0 +1,74 @@
+"""`--reconstruction lpips`: the official sum over the batch, and training with it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.training import setup
+from gan_tf.training.recipes.fastgan import perceptual_reconstruction
+from tests.pretrained.lpips_files import put_weights
+from tests.training import tiny
+
+RECONSTRUCTION = 2  # in STATISTICS
+
+
+class Brightness:
+    """In place of LPIPS: the distance of two images is that of their means."""
+
+    def __init__(self):
+        self.looked_at = 0
+
+    def features(self, images):
+        self.looked_at += 1
+        return tf.reduce_mean(images, axis=[1, 2, 3])
+
+    def distance_of_features(self, a, b):
+        return tf.abs(a - b)
+
+
+def test_sum_over_decoders_times_the_batch():
+    """The step divides by the batch of 8: a replica's 2 images then add 0.5 + 1.0 + 1.5 each, the official sum."""
+    rebuilt = {name: tf.zeros([2, 4, 4, 3]) for name in ("big", "small", "part")}
+    whole = tf.fill([2, 4, 4, 3], 0.5)
+    targets = {"big": whole, "small": whole, "part": tf.constant([1.0, -2.0])[:, None, None, None] * tf.ones([4, 4, 3])}
+    network = Brightness()
+    np.testing.assert_allclose(perceptual_reconstruction(network, rebuilt, targets, 8), [8 * 2.0, 8 * 3.0])
+    assert network.looked_at == 3 + 2  # `big` and `small` have the same target
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    return put_weights(monkeypatch)
+
+
+def first_step(job, steps):
+    """-> (statistics [K], {path: gradient} of the decoders: Adam's first moment is (1 - beta1) of it)."""
+    statistics, optimizer = next(steps), job.state.d_optimizer
+    moments = {path: m.numpy() / (1 - optimizer.beta1) for path, m in optimizer.m.items() if "decoders" in path}
+    return statistics, moments
+
+
+def test_decoders_are_trained_alike_on_one_device_and_two(weights, mirrored_is_two_cpus):
+    changes = {"reconstruction": "lpips", "offline": True, "lr": 1e-2}
+    one, two = (tiny.build_job(strategy=strategy, **changes) for strategy in ("default", "mirrored"))
+    assert not [name for name in one.state.named_variables() if "lpips" in name or "frozen" in name]
+    assert len(setup.environment(one)["frozen"]["lpips"]["vgg16_sha256"]) == 64
+    steps = tiny.steps(one)
+    ours, gradients = first_step(one, steps)
+    theirs, their_gradients = first_step(two, tiny.steps(two))
+    assert len(gradients) == 3 and all(np.abs(value).max() > 0 for value in gradients.values())
+    np.testing.assert_allclose(theirs[RECONSTRUCTION], ours[RECONSTRUCTION], rtol=1e-5)
+    for path, value in gradients.items():
+        assert tiny.relative_l2(their_gradients[path], value) < 1e-5, path
+    later = [next(steps)[RECONSTRUCTION] for _ in range(6)]
+    assert np.mean(later[-3:]) < 0.97 * ours[RECONSTRUCTION]
+
+
+def test_missing_weights_are_told_before_the_first_step(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    dataset = tiny.pictures_file(tmp_path)
+    code, run = tiny.train(dataset, tmp_path / "runs", reconstruction="lpips", offline=True)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2 and not run.exists()
+    assert "--offline forbids fetching" in line and line.endswith("or give --reconstruction l1")
