@@ -142,10 +142,11 @@ class Evaluator:
         if on_features:
             found |= self._on_features(fakes, by_need[FEATURES], counts, check, most)
         for name in by_need[IMAGES]:
-            found[name] = self._on_images(fakes, name, counts[name])
+            shares_pass = copying and not on_features and not check.seen and counts[name] >= most
+            found[name] = self._on_images(fakes, name, counts[name], check if shares_pass else None, most)
         for name in by_need[PATHS]:
             found[name] = self._on_paths(fakes, counts[name])
-        if copying and not on_features:
+        if copying and not on_features and not check.seen:
             for images in self._chunks(fakes, most, "fakes compared with the reals"):
                 check.add(images, pixel_vectors(images))
         picture = None
@@ -236,19 +237,25 @@ class Evaluator:
             width, done = rows.shape[1], done + len(rows)
             file.write(rows.data)
             images = _take(waiting, len(rows))
-            left = max(0, most - (done - len(rows)))  # that the copy check still wants
-            if check is not None and left:
+            if check is not None and (left := most - check.seen) > 0:
                 check.add(images[:left], pixel_vectors(images[:left]), features[:left])
             self.watch(done, count, "fakes measured")
         file.flush()
         return width
 
-    def _on_images(self, fakes, name, count):
+    def _on_images(self, fakes, name, count, check, most):
         """A pass of one metric over the images themselves."""
         metric = self.metric(name)
         if (name, count) not in self._sides:
             self._sides[name, count] = metric.prepare(self.reals.images, count, SEED, self.networks)
-        return metric.measure(self._sides[name, count], self._chunks(fakes, count, f"fakes measured for {name}"))
+
+        def chunks():
+            for images in self._chunks(fakes, count, f"fakes measured for {name}"):
+                if check is not None and (left := most - check.seen) > 0:
+                    check.add(images[:left], pixel_vectors(images[:left]))
+                yield images
+
+        return metric.measure(self._sides[name, count], chunks())
 
     def _on_paths(self, fakes, count):
         """A walk through the latents."""
