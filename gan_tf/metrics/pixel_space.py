@@ -8,6 +8,8 @@ after the best small move and zoom of one onto the other. Figures of what that b
 Source: the comparison is the tangent distance of Simard et al. 1993, with the mean of both images' tangents.
 """
 
+import functools
+
 import numpy as np
 
 SIDE = 16  # samples a side
@@ -19,7 +21,7 @@ CHUNK_PIXELS = 2**22  # images are taken this many pixels at a time
 
 
 def pixel_vectors(images, out=None):
-    """Describes images: uint8 [N, H, W, 3] -> float32 [N, 768], each 16 x 16 x 3 values in rows, columns, channels.
+    """Describes images: uint8 [N, H, W, 3] -> float32 [N, 768], each 3 x 16 x 16 values in channels, rows, columns.
 
     Images may be a memory map; `out` is the array to fill.
     """
@@ -34,13 +36,13 @@ def pixel_vectors(images, out=None):
         small -= small.mean(axis=(1, 2), keepdims=True)
         power = np.mean(np.square(small), axis=(1, 2, 3), keepdims=True)
         small /= np.sqrt(power + FAINT**2)
-        vectors[first : first + len(chunk)] = small.reshape(len(chunk), -1)
+        vectors[first : first + len(chunk)] = np.moveaxis(small, 3, 1).reshape(len(chunk), -1)
     return vectors
 
 
 def mirrored_vectors(vectors):
     """What `pixel_vectors` gives for the images mirrored left to right: [N, 768] -> [N, 768]."""
-    return vectors.reshape(len(vectors), SIDE, SIDE, -1)[:, :, ::-1].reshape(len(vectors), -1)
+    return vectors.reshape(len(vectors), -1, SIDE)[:, :, ::-1].reshape(len(vectors), -1)
 
 
 def aligned_distance(a, b):
@@ -48,31 +50,42 @@ def aligned_distance(a, b):
 
     The change of an image that is moved down or right, or zoomed, is taken as linear: its derivative times the extent.
     """
-    tangents = (_tangents(a) + _tangents(b)) / 2  # [n, 3, 768]
-    difference = a - b
-    gram = (tangents @ tangents.transpose(0, 2, 1)).astype(np.float64)
-    along = (tangents @ difference[:, :, None]).astype(np.float64)
+    tangents = _tangents((a + b) / 2)  # [n, C, 3, 256]
+    difference = (a - b).reshape(len(a), -1, SIDE * SIDE)  # [n, C, 256]
+    gram = (tangents @ tangents.swapaxes(2, 3)).sum(axis=1, dtype=np.float64)  # [n, 3, 3]
+    along = (tangents @ difference[..., None]).sum(axis=1, dtype=np.float64)  # [n, 3, 1]
     # A trace of the trace keeps the system solvable where an image is flat, or the same in one direction.
     ridge = 1e-4 * np.trace(gram, axis1=1, axis2=2) + 1e-9
-    extent = np.linalg.solve(gram + ridge[:, None, None] * np.eye(gram.shape[1]), along)[..., 0]
+    extent = np.linalg.solve(gram + ridge[:, None, None] * np.eye(gram.shape[1]), along)
     extent = extent.clip(-FARTHEST, FARTHEST).astype(np.float32)
-    difference = difference - np.einsum("nt,ntf->nf", extent, tangents)
-    return np.sqrt(np.sum(np.square(difference), axis=1, dtype=np.float64))
+    difference = difference - (extent.swapaxes(1, 2)[:, None] @ tangents)[:, :, 0]
+    return np.sqrt(np.sum(np.square(difference), axis=(1, 2), dtype=np.float64))
 
 
 def _tangents(vectors):
-    """Derivatives by moves down and right, in samples, and by zoom, in samples at the border: [n, 3, 768]."""
-    images = vectors.reshape(len(vectors), SIDE, SIDE, -1)
-    down, right = np.gradient(images, axis=(1, 2))
-    from_centre = np.linspace(-1, 1, SIDE, dtype=vectors.dtype)
-    zoom = down * from_centre[:, None, None] + right * from_centre[:, None]
-    changes = np.stack([down, right, zoom], axis=1)
-    # What comes in at the border changes cast and contrast, which vectors do not show: that part is taken out again.
-    changes -= changes.mean(axis=(2, 3), keepdims=True)
-    changes = changes.reshape(len(vectors), 3, -1)
+    """How vectors change by a move down, a move right and a zoom: [n, 768] -> [n, C, 3, 256]."""
+    images = vectors.reshape(len(vectors), -1, SIDE * SIDE)
+    # One product of two matrices: a stack of small ones takes ten times as long.
+    changes = (images.reshape(-1, SIDE * SIDE) @ _derivatives()).reshape(*images.shape[:2], 3, -1)
+    # What comes in at the border changes the contrast, which vectors do not show: that part is taken out again.
     power = np.maximum(np.sum(np.square(vectors), axis=1), 1e-6)
-    share = (changes @ vectors[:, :, None])[:, :, 0] / power[:, None]
-    return changes - share[:, :, None] * vectors[:, None]
+    share = (changes @ images[..., None]).sum(axis=1, keepdims=True) / power[:, None, None, None]  # [n, 1, 3, 1]
+    return changes - share * images[:, :, None]
+
+
+@functools.cache
+def _derivatives():
+    """The linear map from a channel to its change by a sample down, right, and at the border by zoom: [256, 3 * 256].
+
+    Each change is without its mean, as vectors are without cast.
+    """
+    units = np.eye(SIDE * SIDE, dtype=np.float32).reshape(-1, SIDE, SIDE)
+    down, right = np.gradient(units, axis=(1, 2))
+    from_centre = np.linspace(-1, 1, SIDE, dtype=np.float32)
+    zoom = down * from_centre[:, None] + right * from_centre
+    changes = np.stack([down, right, zoom], axis=1)
+    changes -= changes.mean(axis=(2, 3), keepdims=True)
+    return changes.reshape(len(units), -1)
 
 
 def windows(side):

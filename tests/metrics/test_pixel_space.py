@@ -22,7 +22,7 @@ def test_vectors_are_the_windows_means_without_mean_and_contrast():
     small = np.einsum("yh,nhwc,xw->nyxc", weights, images, weights)
     small -= small.mean((1, 2), keepdims=True)
     small /= np.sqrt(np.square(small).mean((1, 2, 3), keepdims=True) + pixel_space.FAINT**2)
-    np.testing.assert_allclose(pixel_space.pixel_vectors(images), small.reshape(3, -1), atol=1e-4)
+    np.testing.assert_allclose(pixel_space.pixel_vectors(images), small.transpose(0, 3, 1, 2).reshape(3, -1), atol=1e-4)
 
 
 def test_cast_and_contrast_are_not_seen():
