@@ -151,7 +151,7 @@ def test_blocks_and_chunks_do_not_change_the_outcome(monkeypatch, tmp_path):
     mapped[:] = real
     parts = memorisation.measure(memorisation.prepare(mapped, mirror=True), [fakes[:1], fakes[1:30], fakes[30:]])
     assert (parts.share, parts.expected, parts.count) == (whole.share, whole.expected, whole.count)
-    assert [pair[1:4] for pair in parts.pairs] == [pair[1:4] for pair in whole.pairs]
+    assert [pair[1:3] for pair in parts.pairs] == [pair[1:3] for pair in whole.pairs]
     np.testing.assert_allclose([p.ratio for p in parts.pairs], [p.ratio for p in whole.pairs], rtol=1e-6)
 
 
