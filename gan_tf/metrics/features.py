@@ -78,7 +78,8 @@ class Extractor:
         done = 0
         with contextlib.closing(ahead(self._inputs(ahead(chunks)))) as batches:
             for inputs, count in batches:
-                features, logits = (rows[:count].numpy() for rows in self.compiled(inputs))
+                with full_products():
+                    features, logits = (rows[:count].numpy() for rows in self.compiled(inputs))
                 done += count
                 yield features, logits
                 if on_batch is not None:
@@ -99,6 +100,17 @@ class Extractor:
                 inputs = network_input(images, self.resize, mapped)
                 lacking = self.batch_size - len(images)
                 yield tf.pad(inputs, [[0, lacking], [0, 0], [0, 0], [0, 0]]) if lacking else inputs, len(images)
+
+
+@contextlib.contextmanager
+def full_products():
+    """Within, float32 is multiplied as float32: recent GPUs would round it to TensorFloat-32, and move every score."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def checked(images):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.features import AHEAD, Extractor, ahead, batched
+from gan_tf.metrics.features import AHEAD, Extractor, ahead, batched, full_products
 from gan_tf.pretrained.inception import Inception, network_input
 from tests.pretrained.official_inception import inception_arrays
 
@@ -227,3 +227,11 @@ def test_what_is_unknown_or_no_image_is_refused():
     for wrong in (np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8)):
         with pytest.raises(ValueError, match="uint8"):
             list(Extractor(Pixel()).stream([wrong]))
+
+
+def test_float32_is_not_rounded_to_tensorfloat32():
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    assert enabled()
+    with full_products():
+        assert not enabled()
+    assert enabled()
