@@ -153,12 +153,13 @@ class Evaluator:
         if copying:
             copies = check.result()
             picture = panel(copies.pairs, self.reals.images, copies.threshold)
-            found |= {name: measured_copies(copies) for name in copying}
+            looked_through = self.networks.extractor.protocol if on_features else {}
+            found |= {name: measured_copies(copies, looked_through) for name in copying}
         scores = {name: self._score(name, found[name], counts[name], fakes) for name in names}
         return Evaluation(scores, picture)
 
     def galleries(self, on_features):
-        """The training images as the copy check knows them: by their pixels, and by Inception's features beside them."""
+        """The training images as the copy check knows them: by their pixels, and by Inception's features too."""
         if not self._galleries:
             self._galleries.append(memorisation.prepare(self.reals.images, self.reals.mirror, SEED))
         if on_features and len(self._galleries) == 1:
@@ -184,7 +185,8 @@ class Evaluator:
             return metric.fakes
         if any(letter.isdigit() for letter in name):
             family = name.rstrip("0123456789k")
-            remedy = f"metric {family}, which takes them all" if family in ALL_OF_A_SET else "more images"
+            takes_less = family in ALL_OF_A_SET or family in METRICS
+            remedy = f"metric {family}, which takes them all" if takes_less else "more images"
             raise UsageError(
                 f"metric {name} takes {metric.fakes} images, but {fakes.source} has {available}; give {remedy}"
             )
@@ -294,12 +296,12 @@ class Evaluator:
         return Score(shown, measured.value, metric.lower_is_better, protocol | {"versions": versions()}, measured.parts)
 
 
-def measured_copies(copies):
-    """The share of copies, with what else the check found."""
+def measured_copies(copies, looked_through):
+    """The share of copies, with what else the check found, and the protocol of the features that it looked at."""
     parts = {"median_ratio": copies.median_ratio}
     if copies.expected is not None:
         parts["share_among_reals"] = copies.expected
-    return Measured(copies.share, parts, copies.protocol)
+    return Measured(copies.share, parts, {**copies.protocol, **looked_through})
 
 
 @functools.cache
