@@ -88,7 +88,7 @@ class RealFeatures:
     def _append(self, images, partial):
         """Computes the rows that `partial` still lacks."""
         with open(partial, "r+b" if partial.exists() else "w+b") as file:
-            done = file.seek(0, os.SEEK_END) // (FEATURES * 4)
+            done = min(file.seek(0, os.SEEK_END) // (FEATURES * 4), len(images))
             file.truncate(done * FEATURES * 4)
             file.seek(0, os.SEEK_END)
             left = (images[i : i + CHUNK_IMAGES] for i in range(done, len(images), CHUNK_IMAGES))

@@ -66,8 +66,8 @@ def differences(one, other) -> list[str]:
 
 
 def number(value) -> str:
-    """Four significant digits, plain: 41.05, 0.01234, 128.3; 0 where rounding of the computation went below it."""
-    return f"{value + 0.0:.4g}"
+    """Four significant digits, or all in front of the point: 41.05, 0.01234, 12841."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"
 
 
 def from_stored(stored) -> Score:
