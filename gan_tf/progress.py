@@ -60,19 +60,22 @@ class Progress:
         if not self.total:
             return f"{self.done // self.scale} {self.noun} {speed}"
         text = f"{self.done // self.scale}/{self.total // self.scale} {self.noun} {speed}"
-        text += f", {max(0, self.total - self.done) / rate:.0f} s left"
+        text += f", {max(0, self.total - self.done) / rate:.0f} s left" if rate else ""
         full = min(BAR, BAR * self.done // self.total)
         return f"[{'#' * full}{'.' * (BAR - full)}] {text}" if self.terminal else text
 
 
 class Stages:
-    """Progress of work in several parts; called with (done, total, what is done) as each goes on."""
+    """Progress of work in several parts; called with (done, total, what is done) as each goes on.
+
+    What is done less than before is another part of the same name.
+    """
 
     def __init__(self):
         self._progress = None
 
     def __call__(self, done, total, verb):
-        if self._progress is None or self._progress.verb != verb:
+        if self._progress is None or self._progress.verb != verb or done < self._progress.done:
             self.close()
             self._progress = Progress(total, verb, before=done)
             self._progress.__enter__()

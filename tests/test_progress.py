@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gan_tf import progress
-from gan_tf.progress import Progress
+from gan_tf.progress import Progress, Stages
 
 
 @pytest.fixture
@@ -53,3 +53,25 @@ def test_unknown_total_and_too_much(clock, capsys):
         clock[0] += 40.0
         work.advance(3)
     assert "0 s left" in capsys.readouterr().err
+
+
+def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
+    stages = Stages()
+    for verb, total in (("fakes measured", 100), ("fakes measured", 100), ("steps measured", 50)):
+        for done in range(10, total + 1, 10):
+            clock[0] += 10
+            stages(done, total, verb)
+    stages.close()
+    stages.close()
+    lines = capsys.readouterr().err.splitlines()
+    first = ["40/100 images fakes measured, 1.0 images/s, 60 s left", "70/100", "100/100"]
+    wanted = [*first, *first, "40/50 images steps"]
+    assert all(line.startswith(start) for line, start in zip(lines, wanted, strict=True)), lines
+
+
+def test_work_that_stands_still_is_no_division_by_zero(clock, capsys):
+    stages = Stages()
+    for _ in range(2):
+        clock[0] += 40
+        stages(10, 100, "fakes measured")
+    assert capsys.readouterr().err == "10/100 images fakes measured, 0.0 images/s\n"

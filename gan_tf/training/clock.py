@@ -64,8 +64,7 @@ class Clock:
         share = share_of_scores(self._score_seconds, epoch_seconds, self.eval_every)
         words = f"scores take about {duration(self._score_seconds)} each, {share:.0%} of the time"
         if share > EVALUATION_SHARE:
-            # The rest of the time is the same; the share falls as 1 / every.
-            every = math.ceil(self.eval_every * share / (1 - share) * (1 - EVALUATION_SHARE) / EVALUATION_SHARE)
+            every = math.ceil(self._score_seconds * (1 / EVALUATION_SHARE - 1) / epoch_seconds)
             words += f"; --eval-every {every} brings it to {EVALUATION_SHARE:.0%}"
         say(words)
         self._score_seconds = None

@@ -82,14 +82,16 @@ def train_on(job, board, signals, clock, say):
     progress = ProgressLine(config.total_images, job.epoch_images)
     if not run.checkpoints():
         states.save(state, run, config.keep)  # what a first accident goes back to
-    show_samples(job, board, seen)
-    clock.expects_scores_of(job.evaluator.expected_seconds(job.sampler, job.metric))
 
     iterator, compiled, stage = None, {}, None
     last = seen >= config.total_images
-    if seen and score_is_due(job, seen, last) and not scoring.is_scored(job, seen):
+    if not last:
+        clock.expects_scores_of(job.evaluator.expected_seconds(job.sampler, job.metric))
+    if seen and score_is_due(job, seen, last) and not scoring.take_up_score(job, seen):
         finish_epoch(job, board, seen, progress, last)  # what a start before this one was stopped in
         states.save(state, run, config.keep)
+    else:
+        show_samples(job, board, seen)
     if last:
         say(f"finished: the run has seen its {config.total_images} images; a larger --total-kimg trains on")
     elif scoring.out_of_patience(job):

@@ -58,6 +58,7 @@ class Watch:
 
     def __call__(self, done, total, verb):
         if self._signals.received:
+            self.close()
             raise Interrupted(self._signals.received)
         self._stages(done, total, verb)
 

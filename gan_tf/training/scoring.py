@@ -21,7 +21,8 @@ def score_epoch(job, board, seen, epoch, say):
     job.evaluator.watch.close()
     score, copies = result.scores[job.metric], result.scores[COPIES]
     words = keep_if_best(job, seen, score, copies, say)
-    job.run.log(seen, "epoch", {"epoch": epoch, **record_of(score, copies)})
+    stale_epochs = int(job.state.stale_epochs.numpy())
+    job.run.log(seen, "epoch", {"epoch": epoch, **record_of(score, copies), "stale_epochs": stale_epochs})
     board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
     board.picture(seen, PICTURE, result.panel)
     pictures.save_png(job.run.grid_path(seen, PICTURE), result.panel)
@@ -88,22 +89,42 @@ def comparable_best(job, score, say):
     weights, best = job.run.best_weights()
     with instead_of_average(job, weights):
         again = job.evaluator(job.sampler, [job.metric]).scores[job.metric]
+    job.evaluator.watch.close()
     best = {**best, "score": dataclasses.asdict(again)}
     job.run.replace_best(weights, best)
+    job.run.keep_snapshot(weights, best)
     return best
 
 
 def score_finally(job, board, seen, say):
     """At the end of a run, scores the best weights as papers do, and on images that did not help to pick them.
 
-    Of many scores the best is a little lucky; this one is not. Done once for the same weights.
+    Of many scores the best is a little lucky; this one is not. Measured once for the same weights and protocol.
     """
     name = final_score(job.metric, len(job.feed.image_set)) if job.config.final_score else None
     if name is None or job.run.best_meta() is None:
         return
     weights, best = job.run.best_weights()
-    if "final" in best:
-        return
+    if not is_final(job, best, name):
+        best = measured_finally(job, weights, best, name, say)
+    score, copies = from_stored(best["final"]), from_stored(best["final_copies"])
+    known = [(r["of"], r["metric"]) for r in job.run.records() if r["kind"] == "final"]
+    if (best["images_seen"], score.name) not in known:
+        job.run.log(seen, "final", {"of": best["images_seen"], **record_of(score, copies)})
+        board.scalars(seen, {f"final/{score.name}": score.value})
+
+
+def is_final(job, best, name):
+    """True if the best weights have their last score, measured as it would be now."""
+    if "final" not in best:
+        return False
+    score, extractor = from_stored(best["final"]), job.evaluator.networks.extractor
+    tag = extractor.name if extractor.name.startswith("-") else ""
+    return score.name == name + tag and extractor.protocol.items() <= score.protocol.items()
+
+
+def measured_finally(job, weights, best, name, say):
+    """Measures the last score and its copy check, and stores them beside the best weights; returns what is there."""
     say(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, once more: {name} on new images")
     with instead_of_average(job, weights):
         job.sampler.first = FINAL_FIRST
@@ -111,11 +132,12 @@ def score_finally(job, board, seen, say):
             result = job.evaluator(job.sampler, [name, COPIES])
         finally:
             job.sampler.first = 0
+    job.evaluator.watch.close()
     score, copies = result.scores[name], result.scores[COPIES]
-    job.run.replace_best(weights, {**best, "final": dataclasses.asdict(score)})
-    job.run.log(seen, "final", {"of": best["images_seen"], **record_of(score, copies)})
-    board.scalars(seen, {f"final/{score.name}": score.value})
+    best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
+    job.run.replace_best(weights, best)
     say(f"final {score.text()}, copies {copies.value:.0%}")
+    return best
 
 
 @contextlib.contextmanager
@@ -139,9 +161,17 @@ def weights_of(job):
     return {path: variable.numpy() for path, variable in states.named_variables(job.state.g_ema).items()}
 
 
-def is_scored(job, seen):
-    """True if the records hold a score of this moment."""
-    return any(record["kind"] == "epoch" and record["images_seen"] == seen for record in job.run.records())
+def take_up_score(job, seen):
+    """True if the records hold a score of this moment.
+
+    A kill between that record and the checkpoint after it leaves a checkpoint that does not know of the score; what the
+    score changed is put right here.
+    """
+    for record in reversed(job.run.records()):
+        if (record["kind"], record["images_seen"]) == ("epoch", seen):
+            job.state.stale_epochs.assign(record.get("stale_epochs", job.state.stale_epochs))
+            return True
+    return False
 
 
 def out_of_patience(job):
