@@ -123,7 +123,7 @@ def of_run(options, run):
 
 def of_images(options):
     """(Reals, fakes) of two sets of images."""
-    from gan_tf.metrics.evaluate import StoredFakes
+    from gan_tf.metrics.fakes import StoredFakes
     from gan_tf.metrics.reals import Reals
 
     source = open_images(options, options.target, options.resolution)

@@ -15,17 +15,14 @@ import numpy as np
 from gan_tf.errors import UsageError
 from gan_tf.files import cache_root
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.choice import choice
 from gan_tf.metrics.copy_panel import panel
+from gan_tf.metrics.fakes import FakeFeatures, Onlooker, take
+from gan_tf.metrics.features import full_products
 from gan_tf.metrics.gallery import Gallery
-from gan_tf.metrics.pixel_space import pixel_vectors
-from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures, blocks
-from gan_tf.metrics.reals import FEATURES as WIDTH
+from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures
 from gan_tf.metrics.score import Score
-from gan_tf.metrics.statistics import Moments
-from gan_tf.metrics.table import ALL_OF_A_SET, COPIES, FEATURES, IMAGES, METRICS, PATHS, Measured
+from gan_tf.metrics.table import ALL_OF_A_SET, COPIES, FEATURES, IMAGES, METRICS, PATHS, SEED, Measured
 
-SEED = 0  # of the measurement's own random choices: the same for all runs, so that their scores are comparable
 TRIAL_IMAGES = 32  # that tell how long a score takes
 MEASURED_BY = ("gan_tf", "tensorflow", "numpy", "scipy", "pillow")  # whose versions a score tells
 
@@ -35,50 +32,6 @@ class Evaluation(NamedTuple):
 
     scores: dict
     panel: np.ndarray | None
-
-
-class StoredFakes:
-    """Images that another program made, as a sequence to be scored.
-
-    Args:
-        images: uint8 [N, R, R, 3], an array or a memory map.
-        source: what they are, for people.
-    """
-
-    images_of_latents = None  # no generator: no path through its latents
-
-    def __init__(self, images, source):
-        self.images, self.source, self.available = images, source, len(images)
-
-    def restart(self, wanted):
-        """Begins the sequence of `wanted` images: a random choice of more, or all of fewer again and again."""
-        self._order, self._next = choice(self.available, wanted, SEED), 0
-
-    def __call__(self, count):
-        rows = self._order[self._next : self._next + count]
-        self._next += count
-        return np.asarray(self.images[rows])
-
-
-class FakeFeatures:
-    """Features and logits of fakes, in a file without a name that is gone when it is closed.
-
-    Args:
-        file: of float32 rows [features, logits].
-        count: rows that belong to it; the file may hold more.
-    """
-
-    def __init__(self, file, count, width):
-        rows = np.memmap(file, np.float32, "r", shape=(count, width))
-        self.features, self.logits = rows[:, :WIDTH], rows[:, WIDTH:]
-
-    @functools.cached_property
-    def moments(self):
-        """Mean and covariance of the features."""
-        moments = Moments()
-        for rows in blocks(self.features):
-            moments.add(rows)
-        return moments
 
 
 class Evaluator:
@@ -136,22 +89,20 @@ class Evaluator:
         by_need = {need: [n for n in names if self.metric(n).needs == need] for need in (FEATURES, IMAGES, PATHS)}
         on_features = bool(by_need[FEATURES])
         copying = [name for name in names if self.metric(name).needs == COPIES]
-        check = memorisation.CopyCheck(*self.galleries(on_features)) if copying else None
-        most = counts[copying[0]] if copying else 0
+        onlooker = Onlooker(self.galleries(on_features), counts[copying[0]]) if copying else Onlooker((), 0)
         found = {}
         if on_features:
-            found |= self._on_features(fakes, by_need[FEATURES], counts, check, most)
+            found |= self._on_features(fakes, by_need[FEATURES], counts, onlooker)
         for name in by_need[IMAGES]:
-            shares_pass = copying and not on_features and not check.seen and counts[name] >= most
-            found[name] = self._on_images(fakes, name, counts[name], check if shares_pass else None, most)
+            found[name] = self._on_images(fakes, name, counts[name], onlooker)
         for name in by_need[PATHS]:
             found[name] = self._on_paths(fakes, counts[name])
-        if copying and not on_features and not check.seen:
-            for images in self._chunks(fakes, most, "fakes compared with the reals"):
-                check.add(images, pixel_vectors(images))
+        if onlooker.wanted:  # no pass was long enough
+            for images in self._chunks(fakes, onlooker.wanted, "fakes compared with the reals"):
+                onlooker.see(images)
         picture = None
         if copying:
-            copies = check.result()
+            copies = onlooker.result()
             picture = panel(copies.pairs, self.reals.images, copies.threshold)
             looked_through = self.networks.extractor.protocol if on_features else {}
             found |= {name: measured_copies(copies, looked_through) for name in copying}
@@ -210,21 +161,21 @@ class Evaluator:
         trial()
         return (time.monotonic() - started) * metric.fakes / TRIAL_IMAGES
 
-    def _on_features(self, fakes, names, counts, check, most):
+    def _on_features(self, fakes, names, counts, onlooker):
         """One pass through Inception, and all metrics on its features: {name: Measured}."""
-        count = max(most, *(counts[name] for name in names))
+        count = max(onlooker.wanted, *(counts[name] for name in names))
         real, found = self.real_features, {}
         _ = real.features  # first: it may take long, and says so
         scratch = cache_root() / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=scratch) as file:
-            width = self._collect(fakes, count, file, check, most)
+            width = self._collect(fakes, count, file, onlooker)
             for name in names:
                 fake = FakeFeatures(file, counts[name], width)
                 found[name] = self.metric(name).measure(real, fake, SEED)
         return found
 
-    def _collect(self, fakes, count, file, check, most):
+    def _collect(self, fakes, count, file, onlooker):
         """Writes the rows of `count` fakes; returns their width."""
         waiting = []
 
@@ -238,38 +189,40 @@ class Evaluator:
             rows = np.concatenate([features, logits], axis=1, dtype=np.float32)
             width, done = rows.shape[1], done + len(rows)
             file.write(rows.data)
-            images = _take(waiting, len(rows))
-            if check is not None and (left := most - check.seen) > 0:
-                check.add(images[:left], pixel_vectors(images[:left]), features[:left])
+            onlooker.see(take(waiting, len(rows)), features)
             self.watch(done, count, "fakes measured")
         file.flush()
         return width
 
-    def _on_images(self, fakes, name, count, check, most):
+    def _on_images(self, fakes, name, count, onlooker):
         """A pass of one metric over the images themselves."""
         metric = self.metric(name)
         if (name, count) not in self._sides:
             self._sides[name, count] = metric.prepare(self.reals.images, count, SEED, self.networks)
 
+        looks_on = count >= onlooker.wanted  # a shorter pass would be seen in part, and then again
+
         def chunks():
             for images in self._chunks(fakes, count, f"fakes measured for {name}"):
-                if check is not None and (left := most - check.seen) > 0:
-                    check.add(images[:left], pixel_vectors(images[:left]))
+                if looks_on:
+                    onlooker.see(images)
                 yield images
 
-        return metric.measure(self._sides[name, count], chunks())
+        with full_products():
+            return metric.measure(self._sides[name, count], chunks())
 
     def _on_paths(self, fakes, count):
         """A walk through the latents."""
         lpips = self.networks.lpips
-        found = ppl.perceptual_path_length(
-            fakes.images_of_latents,
-            lpips,
-            fakes.latent_size,
-            count,
-            seed=SEED,
-            on_batch=lambda done: self.watch(done, count, "steps measured for ppl"),
-        )
+        with full_products():
+            found = ppl.perceptual_path_length(
+                fakes.images_of_latents,
+                lpips,
+                fakes.latent_size,
+                count,
+                seed=SEED,
+                on_batch=lambda done: self.watch(done, count, "steps measured for ppl"),
+            )
         protocol = {"epsilon": ppl.EPSILON, "latents": "z", "seed": SEED, **lpips.protocol}
         return Measured(found.mean, {"standard_error": found.standard_error}, protocol)
 
@@ -314,15 +267,3 @@ def versions():
         except importlib.metadata.PackageNotFoundError:  # tensorflow-cpu is another distribution of tensorflow
             found[name] = importlib.metadata.version(f"{name}-cpu")
     return found
-
-
-def _take(waiting, count):
-    """Takes the first `count` images out of a list of chunks."""
-    taken = []
-    while count:
-        chunk = waiting.pop(0)
-        taken.append(chunk[:count])
-        if len(chunk) > count:
-            waiting.insert(0, chunk[count:])
-        count -= len(taken[-1])
-    return np.concatenate(taken)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from gan_tf.metrics import fid, inception_score, kid, lpips_diversity, msssim, precision_recall, swd
 
 # What a metric is measured on, and with that how it is called:
-FEATURES = "features"  # measure(reals.RealFeatures, evaluate.FakeFeatures, seed) -> Measured
+FEATURES = "features"  # measure(reals.RealFeatures, fakes.FakeFeatures, seed) -> Measured
 IMAGES = "images"  # prepare(reals uint8 [N, R, R, 3], fakes, seed, networks) -> side; measure(side, chunks) -> Measured
 PATHS = "paths"  # steps through a generator's latents; called by evaluate.Evaluator
 COPIES = "copies"  # each fake's nearest training image; called by evaluate.Evaluator
 
+SEED = 0  # of a measurement's own random choices: the same for all runs, so that their scores are comparable
 KID_SUBSETS = 100
 IS_SPLITS = 10
 

@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from gan_tf.metrics import evaluate, reals
+from gan_tf.metrics import fakes, reals
 from gan_tf.metrics.features import ahead, batched
 from gan_tf.pretrained.inception import LOGITS
 
@@ -75,7 +75,7 @@ def narrow(width=192):
     """Features have so many columns: a Fréchet distance of 2048 takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reals, "FEATURES", width)
-        patch.setattr(evaluate, "WIDTH", width)
+        patch.setattr(fakes, "WIDTH", width)
         yield
 
 

@@ -12,7 +12,8 @@ import pytest
 from gan_tf.errors import UsageError
 from gan_tf.metrics import evaluate
 from gan_tf.metrics.choice import choice
-from gan_tf.metrics.evaluate import Evaluator, StoredFakes
+from gan_tf.metrics.evaluate import Evaluator
+from gan_tf.metrics.fakes import StoredFakes
 from gan_tf.metrics.reals import Reals
 from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import ALL_OF_A_SET, FEATURES, METRICS, default_gate, final_score
