@@ -17,7 +17,9 @@ import contextlib
 import json
 import re
 import shutil
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ from gan_tf.files import part_file, take_lock, write_atomically
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
+# What NumPy and zipfile raise where a few bytes of a file are others.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
 
 
@@ -290,7 +294,7 @@ def _opened(path):
     try:
         with np.load(path, allow_pickle=False) as archive:
             yield archive
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zipfile.error) as error:
+    except DAMAGED as error:
         raise UsageError(f"{path} is damaged; use --which last, or train until the next better score") from error
 
 

@@ -57,15 +57,19 @@ def test_cut_forgets_records_and_grids_past_a_moment(run):
     for seen in (8, 16, 24):
         run.log(seen, "train", {})
         run.grid_path(seen).write_text("png")
+        run.grid_path(seen, "copies").write_text("png")
     (run.samples / "mine.png").write_text("png")
     run.cut(16)
     assert [record["images_seen"] for record in run.records()] == [8, 16]
     assert sorted(path.name for path in run.samples.iterdir()) == [
+        "copies-000000008.png",
+        "copies-000000016.png",
         "mine.png",
         "samples-000000008.png",
         "samples-000000016.png",
     ]
     assert run.newest_grid() == run.grid_path(16)
+    assert run.newest_grid("copies") == run.grid_path(16, "copies")
 
 
 def test_checkpoints_come_newest_first_and_need_an_index(run):
@@ -112,6 +116,64 @@ def test_damaged_best_is_refused(run):
     run.best.write_bytes(run.best.read_bytes()[:200])
     with pytest.raises(UsageError, match="generator.npz is damaged"):
         run.best_weights()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_weights_with_a_few_wrong_bytes_are_whole_or_refused(run, seed):
+    """Nothing but UsageError, whatever zipfile makes of it: other compression, encryption, versions to come."""
+    random = np.random.default_rng(seed)
+    run.replace_best({"w": np.zeros(4)}, {"images_seen": 40})
+    content = bytearray(run.best.read_bytes())
+    for at in random.integers(0, len(content), 1 + seed % 4):
+        content[at] ^= 1 << random.integers(8)
+    run.best.write_bytes(bytes(content[: random.integers(1, len(content))] if seed % 3 == 0 else content))
+    try:
+        assert run.best_weights()[1] == {"images_seen": 40}
+    except UsageError as error:
+        assert "generator.npz is damaged" in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("change", [(8, 99), (8, 12), (6, 1), (6, 32), (6, 64), (4, 200)])
+def test_weights_that_zipfile_does_not_know_are_refused(run, change):
+    """In the central directory: method of compression, flags (encrypted, patched), version."""
+    run.replace_best({"w": np.zeros(4)}, {"images_seen": 40})
+    content = bytearray(run.best.read_bytes())
+    at = content.index(b"PK\x01\x02") + 2 + change[0]
+    content[at] = change[1]
+    run.best.write_bytes(bytes(content))
+    with pytest.raises(UsageError, match="is damaged"):
+        run.best_weights()
+
+
+def keep(run, *moments):
+    for seen in moments:
+        run.keep_snapshot({"w": np.full(3, seen, np.float32)}, {"score": {"value": seen / 2}, "images_seen": seen})
+
+
+def test_snapshots_are_kept_and_removed(run):
+    keep(run, 1_000_000, 40, 80)
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [40, 80, 1_000_000]
+    weights, meta = run.snapshot_weights(80)
+    assert meta == {"score": {"value": 40.0}, "images_seen": 80} and list(weights) == ["w"]
+    np.testing.assert_array_equal(weights["w"], [80, 80, 80])
+    run.remove_snapshot(80)
+    run.remove_snapshot(80)
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [40, 1_000_000]
+    with pytest.raises(UsageError, match="--which 80: .* has no snapshot of that many images; it has 40, 1000000"):
+        run.snapshot_weights(80)
+
+
+def test_a_damaged_snapshot_is_left_out_and_refused(run):
+    keep(run, 40, 80)
+    path = sorted(run.snapshots.iterdir())[0]
+    path.write_bytes(path.read_bytes()[:200])
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [80]
+    with pytest.raises(UsageError, match=f"{path} is damaged"):
+        run.snapshot_weights(40)
+
+
+def test_a_run_of_an_older_version_has_no_snapshots(tmp_path):
+    assert Run(tmp_path).snapshot_metas() == []
 
 
 def test_no_best_yet_is_said(run):

@@ -31,6 +31,18 @@ def test_best_and_last_are_the_weights_of_their_moments(run):
         assert marked(trained.generator) == seen
 
 
+def test_a_snapshot_is_named_by_its_images(run):
+    weights, meta = run.best_weights()
+    run.keep_snapshot(weights, {**meta, "images_seen": 700})
+    trained = load_generator(run, "700")
+    assert trained.images_seen == 700 and marked(trained.generator) == BEST_AT
+    run.keep_snapshot({}, {**meta, "images_seen": 800})
+    with pytest.raises(UsageError, match="the snapshot 800 does not fit the network"):
+        load_generator(run, "800")
+    with pytest.raises(UsageError, match="--which 7: .* has no snapshot of that many images; it has 700, 800"):
+        load_generator(run, "7")
+
+
 def test_every_variable_is_read(run):
     g = load_generator(run, "last").generator
     weights, _, _ = newest_weights(run, "g_ema")
@@ -67,8 +79,9 @@ def test_no_whole_checkpoint_is_an_error(run):
 def test_errors_say_what_is_missing(run, tmp_path):
     with pytest.raises(UsageError, match="no run folder"):
         load_generator(Run(tmp_path / "elsewhere"))
-    with pytest.raises(UsageError, match="--which 'worst' is unknown"):
-        load_generator(run, "worst")
+    for unknown in ("worst", "-700", "7.5", ""):
+        with pytest.raises(UsageError, match=f"--which '{unknown}' is unknown; choose from best, last, or a snapshot"):
+            load_generator(run, unknown)
     run.best.unlink()
     with pytest.raises(UsageError, match="no best weights yet"):
         load_generator(run, "best")

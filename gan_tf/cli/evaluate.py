@@ -126,7 +126,10 @@ def of_images(options):
     from gan_tf.metrics.fakes import StoredFakes
     from gan_tf.metrics.reals import Reals
 
-    source = open_images(options, options.target, options.resolution)
+    try:
+        source = open_images(options, options.target, options.resolution)
+    except UsageError as error:  # which takes it for a data set
+        raise UsageError(str(error).removeprefix("--dataset ")) from error
     resolution = options.resolution or size_of(source)
     fakes = prepared(options, source, resolution, options.fit or "crop", None)
     reals = real_images(options, options.dataset, resolution)
