@@ -4,6 +4,7 @@ Features of Inception are computed in one pass that all metrics on them share; e
 over the same images. Images are never kept: they are turned into features, or taken apart by the metric, as they come.
 """
 
+import dataclasses
 import functools
 import importlib.metadata
 import tempfile
@@ -103,6 +104,9 @@ class Evaluator:
         picture = None
         if copying:
             copies = onlooker.result()
+            if self.networks.has_lpips:  # a second opinion on the closest pairs, for nothing
+                pairs = memorisation.with_lpips(copies.pairs, self.reals.images, self.networks.lpips)
+                copies = dataclasses.replace(copies, pairs=pairs)
             picture = panel(copies.pairs, self.reals.images, copies.threshold)
             looked_through = self.networks.extractor.protocol if on_features else {}
             found |= {name: measured_copies(copies, looked_through) for name in copying}
@@ -254,6 +258,8 @@ def measured_copies(copies, looked_through):
     parts = {"median_ratio": copies.median_ratio}
     if copies.expected is not None:
         parts["share_among_reals"] = copies.expected
+    if copies.pairs[0].lpips is not None:
+        parts["lpips_of_the_closest"] = min(pair.lpips for pair in copies.pairs)
     return Measured(copies.share, parts, {**copies.protocol, **looked_through})
 
 

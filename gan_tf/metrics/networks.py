@@ -27,9 +27,14 @@ class Networks:
         network = load_inception(self.weights, offline=self.offline, say=self.say)
         return Extractor(network, self.resize, self.precision)
 
+    @property
+    def has_lpips(self):
+        """True if a metric has asked for LPIPS before."""
+        return "lpips" in vars(self)
+
     @functools.cached_property
     def lpips(self):
         """The perceptual distance. Raises UsageError if its weights cannot be had."""
         from gan_tf.pretrained.lpips import load_lpips
 
-        return load_lpips(offline=self.offline, say=self.say)
+        return load_lpips(offline=self.offline, say=self.say, alternative="leave out ppl and lpips_diversity")

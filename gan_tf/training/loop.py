@@ -214,7 +214,10 @@ def finish_epoch(job, board, seen, progress, last):
     """
     epoch = seen // job.epoch_images
     if score_is_due(job, seen, last):
-        progress.score = scoring.score_epoch(job, board, seen, epoch, progress.say)
+        is_first = not progress.score
+        progress.score, protocol = scoring.score_epoch(job, board, seen, epoch, progress.say)
+        if is_first:
+            progress.say(f"scores of this run are {protocol}")
         progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
     show_samples(job, board, seen)
     write_report(job.run)

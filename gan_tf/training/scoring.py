@@ -7,6 +7,7 @@ from gan_tf import pictures
 from gan_tf.errors import UsageError
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.metrics.table import final_score
+from gan_tf.report.words import protocol_words
 from gan_tf.training import state as states
 from gan_tf.training.monitor import COPIES as PICTURE
 
@@ -15,7 +16,11 @@ FINAL_FIRST = 10**12  # the last score is of images from here on in the endless 
 
 
 def score_epoch(job, board, seen, epoch, say):
-    """Scores the averaged generator, keeps it if it is good, and records what was found; returns a few words."""
+    """Scores the averaged generator, keeps it if it is good, and records what was found.
+
+    Returns:
+        (a few words about it, what it was measured with).
+    """
     job.sampler.refresh()
     result = job.evaluator(job.sampler)
     job.evaluator.watch.close()
@@ -26,7 +31,7 @@ def score_epoch(job, board, seen, epoch, say):
     board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
     board.picture(seen, PICTURE, result.panel)
     pictures.save_png(job.run.grid_path(seen, PICTURE), result.panel)
-    return f"{words}, copies {copies.value:.0%}"
+    return f"{words}, copies {copies.value:.0%}", protocol_words(score)
 
 
 def record_of(score, copies):
@@ -136,7 +141,7 @@ def measured_finally(job, weights, best, name, say):
     score, copies = result.scores[name], result.scores[COPIES]
     best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
     job.run.replace_best(weights, best)
-    say(f"final {score.text()}, copies {copies.value:.0%}")
+    say(f"final {score.text()}, copies {copies.value:.0%}: {protocol_words(score)}")
     return best
 
 

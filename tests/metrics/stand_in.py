@@ -67,7 +67,7 @@ class Lpips:
 
 def networks(**options):
     """What `gan_tf.metrics.networks.Networks` is to an Evaluator; `options` are those of Extractor."""
-    return types.SimpleNamespace(extractor=Extractor(**options), lpips=Lpips())
+    return types.SimpleNamespace(extractor=Extractor(**options), lpips=Lpips(), has_lpips=False)
 
 
 @contextlib.contextmanager

@@ -290,6 +290,14 @@ def test_mirrored_copies_are_copies_if_the_set_is_mirrored(names):
     assert evaluator(names, images, mirror=False)(mirrored).scores["memorisation"].value < 0.2
 
 
+def test_lpips_looks_at_the_closest_pairs_where_it_is_there_anyway():
+    checking = evaluator(["memorisation"])
+    fakes = StoredFakes(REALS[:5], "copies")
+    assert "lpips_of_the_closest" not in checking(fakes).scores["memorisation"].parts
+    checking.networks.has_lpips = True
+    assert checking(fakes).scores["memorisation"].parts["lpips_of_the_closest"] == 0
+
+
 # While it goes on
 
 
