@@ -37,6 +37,7 @@ REFUSED = [
     ({"limit": 0}, "--limit is 0; give a positive number"),
     ({"patience": 0}, "--patience is 0; give a positive number"),
     ({"epoch_images": 0}, "--epoch-images is 0; give a positive number"),
+    ({"keep_best": 0}, "--keep-best is 0; give an integer of at least 1"),
     ({"max_minutes": 0.0}, "--max-minutes is 0.0; give a positive number"),
     ({"steps_per_call": 0}, "--steps-per-call is 0; give a positive number"),
     ({"beta1": 1.0}, "--beta1 is 1.0; give a number from 0 to below 1"),

@@ -49,17 +49,20 @@ def aligned_distance(a, b):
     """Distances of vectors [n, 768] and [n, 768] after the best small move and zoom: float64 [n], the same both ways.
 
     The change of an image that is moved down or right, or zoomed, is taken as linear: its derivative times the extent.
+    Products of matrices are rounded otherwise in another number of rows. So all is done in float64 and rounded to
+    float32 at the end: a pair's distance does not depend on the pairs beside it.
     """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     tangents = _tangents((a + b) / 2)  # [n, C, 3, 256]
     difference = (a - b).reshape(len(a), -1, SIDE * SIDE)  # [n, C, 256]
-    gram = (tangents @ tangents.swapaxes(2, 3)).sum(axis=1, dtype=np.float64)  # [n, 3, 3]
-    along = (tangents @ difference[..., None]).sum(axis=1, dtype=np.float64)  # [n, 3, 1]
+    gram = (tangents @ tangents.swapaxes(2, 3)).sum(axis=1)  # [n, 3, 3]
+    along = (tangents @ difference[..., None]).sum(axis=1)  # [n, 3, 1]
     # A trace of the trace keeps the system solvable where an image is flat, or the same in one direction.
     ridge = 1e-4 * np.trace(gram, axis1=1, axis2=2) + 1e-9
     extent = np.linalg.solve(gram + ridge[:, None, None] * np.eye(gram.shape[1]), along)
-    extent = extent.clip(-FARTHEST, FARTHEST).astype(np.float32)
+    extent = extent.clip(-FARTHEST, FARTHEST)
     difference = difference - (extent.swapaxes(1, 2)[:, None] @ tangents)[:, :, 0]
-    return np.sqrt(np.sum(np.square(difference), axis=(1, 2), dtype=np.float64))
+    return np.sqrt(np.sum(np.square(difference), axis=(1, 2))).astype(np.float32).astype(np.float64)
 
 
 def _tangents(vectors):
@@ -79,9 +82,9 @@ def _derivatives():
 
     Each change is without its mean, as vectors are without cast.
     """
-    units = np.eye(SIDE * SIDE, dtype=np.float32).reshape(-1, SIDE, SIDE)
+    units = np.eye(SIDE * SIDE).reshape(-1, SIDE, SIDE)
     down, right = np.gradient(units, axis=(1, 2))
-    from_centre = np.linspace(-1, 1, SIDE, dtype=np.float32)
+    from_centre = np.linspace(-1, 1, SIDE)
     zoom = down * from_centre[:, None] + right * from_centre
     changes = np.stack([down, right, zoom], axis=1)
     changes -= changes.mean(axis=(2, 3), keepdims=True)

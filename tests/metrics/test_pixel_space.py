@@ -85,3 +85,13 @@ def test_a_move_too_far_is_not_excused():
     far = pixel_space.pixel_vectors(soft(shift=(12, 0)))
     near = pixel_space.pixel_vectors(soft())
     assert (pixel_space.aligned_distance(near, far) > 0.5 * np.linalg.norm(near - far, axis=1)).all()
+
+
+def test_a_distance_does_not_depend_on_the_pairs_beside_it():
+    """Else a run that is continued, and looks neighbours up in other groups, would measure other shares of copies."""
+    random = np.random.default_rng(0)
+    a, b = (pixel_space.pixel_vectors(random.integers(0, 256, (65, 32, 32, 3), np.uint8)) for _ in range(2))
+    together = pixel_space.aligned_distance(a, b)
+    for step in (1, 3, 64):
+        apart = [pixel_space.aligned_distance(a[i : i + step], b[i : i + step]) for i in range(0, 65, step)]
+        np.testing.assert_array_equal(np.concatenate(apart), together)
