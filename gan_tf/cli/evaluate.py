@@ -126,6 +126,9 @@ def of_images(options):
     from gan_tf.metrics.fakes import StoredFakes
     from gan_tf.metrics.reals import Reals
 
+    for name, default in (("which", "best"), ("precision", "auto"), ("seed", 0)):
+        if (value := getattr(options, name)) != default:
+            raise UsageError(f"--{name} is {value}, but {options.target} is no run and has no generator; leave it out")
     try:
         source = open_images(options, options.target, options.resolution)
     except UsageError as error:  # which takes it for a data set

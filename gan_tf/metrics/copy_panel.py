@@ -1,14 +1,15 @@
 """The picture of the closest pairs that a copy check found: generated images above their nearest training images."""
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from gan_tf.metrics.memorisation import nearest_image
 from gan_tf.pictures import grid
 
 COLUMNS = 8
 LARGEST = 256  # pixels a side at which an image is shown; a panel of 16 pairs stays a picture that a browser opens
-CAPTION = 14  # pixels high
+CAPTION = 1 / 8  # of an image's width: the height of the numbers; a panel is often shown smaller than it is
+LEAST_CAPTION = 14  # pixels
 COPY = (220, 40, 40)  # frame and caption of a pair below the threshold
 NEW = (70, 70, 70)
 
@@ -43,13 +44,15 @@ def _cell(fake, real, ratio, copied):
     height, width = fake.shape[:2]
     frame = max(1, width // 32)
     colour = COPY if copied else NEW
-    cell = np.empty((2 * height + 3 * frame + CAPTION, width + 2 * frame, 3), np.uint8)
+    caption = max(LEAST_CAPTION, round(CAPTION * width))
+    cell = np.empty((2 * height + 3 * frame + caption, width + 2 * frame, 3), np.uint8)
     cell[:] = colour
     cell[frame : frame + height, frame:-frame] = fake
     cell[2 * frame + height : 2 * (frame + height), frame:-frame] = real
     picture = Image.fromarray(cell)
     text = f"{min(ratio, 99):.2f}"
-    ImageDraw.Draw(picture).text((frame, 2 * height + 3 * frame), text, fill=(255, 255, 255))
+    font = ImageFont.load_default(0.8 * caption)
+    ImageDraw.Draw(picture).text((frame, 2 * height + 3 * frame), text, fill=(255, 255, 255), font=font)
     return np.asarray(picture)
 
 

@@ -169,7 +169,8 @@ class Evaluator:
         """One pass through Inception, and all metrics on its features: {name: Measured}."""
         count = max(onlooker.wanted, *(counts[name] for name in names))
         real, found = self.real_features, {}
-        _ = real.features  # first: it may take long, and says so
+        if onlooker.wanted or not all(self.metric(name).alone for name in names):
+            _ = real.features  # first: it may take long, and says so
         scratch = cache_root() / "scratch"
         scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=scratch) as file:

@@ -31,7 +31,8 @@ class Metric(NamedTuple):
     """A score and what its name fixes.
 
     fakes: number of images. needs: one of the four above. least: images that either side must have.
-    repeats: fewer image files are gone through several times. perceptual: looks through LPIPS.
+    repeats: fewer image files are gone through several times. perceptual: looks through LPIPS. alone: looks at the
+    fakes alone.
     """
 
     fakes: int
@@ -42,6 +43,7 @@ class Metric(NamedTuple):
     least: int = 2
     repeats: bool = False
     perceptual: bool = False
+    alone: bool = False
 
 
 def fid_of(real, fake, seed):
@@ -55,6 +57,8 @@ def kid_of(real, fake, seed):
     size = kid.default_subset_size(len(real.features), len(fake.features))
     got = kid.kernel_distance(real.features, fake.features, KID_SUBSETS, size, seed)
     parts = {"standard_error": got.standard_error, "std": got.std}
+    if size == len(real.features) == len(fake.features):
+        parts = {}  # every subset is the whole set, and a spread of 0 would say nothing
     return Measured(got.mean, parts, {"subsets": KID_SUBSETS, "subset_size": size, "seed": seed})
 
 
@@ -123,8 +127,8 @@ METRICS = {
     "precision_recall50k": Metric(50_000, False, FEATURES, precision_recall_of, least=4),
     "density_coverage": Metric(5_000, False, FEATURES, density_coverage_of, least=6),
     "density_coverage50k": Metric(50_000, False, FEATURES, density_coverage_of, least=6),
-    "is": Metric(5_000, False, FEATURES, inception_score_of, least=IS_SPLITS),
-    "is50k": Metric(50_000, False, FEATURES, inception_score_of, least=IS_SPLITS),
+    "is": Metric(5_000, False, FEATURES, inception_score_of, least=IS_SPLITS, alone=True),
+    "is50k": Metric(50_000, False, FEATURES, inception_score_of, least=IS_SPLITS, alone=True),
     "swd2k": Metric(2_000, True, IMAGES, swd_of, prepare_swd, repeats=True),
     "swd10k": Metric(10_000, True, IMAGES, swd_of, prepare_swd, repeats=True),
     "ms_ssim": Metric(5_000, True, IMAGES, similarity_of, prepare_similarity, repeats=True),

@@ -330,3 +330,9 @@ def test_missing_weights_of_inception_are_told(run, tmp_path, monkeypatch, capsy
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
     line = refusal(capsys, run.folder, "--metrics", "fid5k", "--offline")
     assert "https://github.com/mseitzer/" in line and "swd2k" in line
+
+
+@pytest.mark.parametrize("option", [["--which", "last"], ["--precision", "bfloat16"], ["--seed", "1"]])
+def test_what_concerns_a_generator_is_refused_for_images(folder, dataset, capsys, option):
+    line = refusal(capsys, folder, "--dataset", dataset, *option)
+    assert f"{option[0]} is {option[1]}, but" in line and "leave it out" in line

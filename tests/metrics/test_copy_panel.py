@@ -13,7 +13,7 @@ def test_generated_images_stand_above_their_training_images():
     fakes, reals = ramp(3), 255 - ramp(3)
     pairs = [Pair(fakes[0], 2, False, 1.0, 0.1), Pair(fakes[1], 0, True, 2.0, 0.9)]
     picture = copy_panel.panel(pairs, reals, threshold=0.5)
-    assert picture.shape == (2 * 32 + 3 + copy_panel.CAPTION, 2 * 34, 3) and picture.dtype == np.uint8
+    assert picture.shape == (2 * 32 + 3 + copy_panel.LEAST_CAPTION, 2 * 34, 3) and picture.dtype == np.uint8
     first, second = picture[:, :34], picture[:, 34:]
     np.testing.assert_array_equal(first[1:33, 1:33], fakes[0])
     np.testing.assert_array_equal(first[34:66, 1:33], reals[2])
@@ -25,7 +25,7 @@ def test_generated_images_stand_above_their_training_images():
 def test_sixteen_pairs_make_two_rows_and_large_images_are_shown_smaller():
     pairs = [Pair(image, 0, False, 1.0, 1.0) for image in ramp(16, 512)]
     height, width, _ = copy_panel.panel(pairs, ramp(1, 512), 0.5).shape
-    assert (height, width) == (2 * (2 * 256 + 3 * 8 + copy_panel.CAPTION), 8 * (256 + 16))
+    assert (height, width) == (2 * (2 * 256 + 3 * 8 + 32), 8 * (256 + 16))
 
 
 def test_no_pairs_no_panel():

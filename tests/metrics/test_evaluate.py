@@ -298,6 +298,12 @@ def test_lpips_looks_at_the_closest_pairs_where_it_is_there_anyway():
     assert checking(fakes).scores["memorisation"].parts["lpips_of_the_closest"] == 0
 
 
+def test_a_score_of_the_fakes_alone_leaves_the_reals_unmeasured():
+    checking = evaluator(["is"])
+    checking(StoredFakes(REALS, "files"))
+    assert checking.networks.extractor.streams == [len(REALS)]
+
+
 # While it goes on
 
 
