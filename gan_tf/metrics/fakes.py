@@ -8,8 +8,7 @@ from gan_tf.metrics.choice import choice
 from gan_tf.metrics.memorisation import CopyCheck
 from gan_tf.metrics.pixel_space import pixel_vectors
 from gan_tf.metrics.reals import FEATURES as WIDTH
-from gan_tf.metrics.reals import blocks
-from gan_tf.metrics.statistics import Moments
+from gan_tf.metrics.statistics import moments_of
 from gan_tf.metrics.table import SEED
 
 
@@ -51,10 +50,7 @@ class FakeFeatures:
     @functools.cached_property
     def moments(self):
         """Mean and covariance of the features."""
-        moments = Moments()
-        for rows in blocks(self.features):
-            moments.add(rows)
-        return moments
+        return moments_of(self.features)
 
 
 class Onlooker:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 
-from gan_tf.metrics.statistics import Moments
+from gan_tf.metrics.statistics import moments_of
 
 ASYMMETRY = 1e-9  # of the largest entry: more is no covariance matrix
 REMAINDER = 1e-9  # of the largest entry: more than rounding leaves of a covariance when its rank is reached
@@ -60,12 +60,7 @@ def frechet_distance_of_features(real, fake, ddof=1):
     Raises:
         ValueError: F differs, a value is not finite, or a set has no more than `ddof` rows.
     """
-    moments = []
-    for features in (real, fake):
-        moments.append(Moments())
-        for first in range(0, len(features), 4096):  # memory maps are read piece by piece
-            moments[-1].add(features[first : first + 4096])
-    real, fake = moments
+    real, fake = moments_of(real), moments_of(fake)
     return frechet_distance(real.mean, real.covariance(ddof), fake.mean, fake.covariance(ddof))
 
 

@@ -12,7 +12,7 @@ import os
 import numpy as np
 
 from gan_tf.files import cache_root, locked
-from gan_tf.metrics.statistics import Moments
+from gan_tf.metrics.statistics import moments_of
 
 FORMAT = 1  # raised whenever the same images would get other features
 FEATURES = 2048  # of a row
@@ -68,10 +68,7 @@ class RealFeatures:
     @functools.cached_property
     def moments(self):
         """Mean and covariance of `features`."""
-        moments = Moments()
-        for rows in blocks(self.features):
-            moments.add(rows)
-        return moments
+        return moments_of(self.features)
 
     def _features(self, mirrored):
         images = self.reals.images
@@ -99,9 +96,3 @@ class RealFeatures:
                     file.flush()
                     os.fsync(file.fileno())
                 self.watch(done, len(images), "real images measured")
-
-
-def blocks(rows, size=4096):
-    """Yields `rows` in pieces, so that a memory map never sits in memory whole."""
-    for first in range(0, len(rows), size):
-        yield np.asarray(rows[first : first + size])

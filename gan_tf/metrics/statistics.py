@@ -4,6 +4,15 @@ import numpy as np
 from scipy.linalg.blas import dsyrk
 
 BLOCK_ROWS = 1024  # rows folded in at a time, whatever the batches
+READ_ROWS = 4096  # of a memory map at a time
+
+
+def moments_of(features):
+    """Moments of [N, F], an array or a memory map, which never sits in memory whole."""
+    moments = Moments()
+    for first in range(0, len(features), READ_ROWS):
+        moments.add(features[first : first + READ_ROWS])
+    return moments
 
 
 class Moments:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_tf.files import cache_root
-from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures, Reals, blocks
+from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures, Reals
 
 from .stand_in import Extractor, cell_means, spread
 
@@ -138,8 +138,3 @@ def test_protocol_tells_number_key_source_and_resolution():
         "reals_source": "panda",
         "resolution": 16,
     }
-
-
-def test_blocks_are_all_rows():
-    rows = np.arange(10)
-    assert [list(block) for block in blocks(rows, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]

@@ -104,3 +104,12 @@ def test_wrong_rows_are_refused():
     for read in (lambda m: m.mean, Moments.state, Moments.covariance):
         with pytest.raises(ValueError):
             read(Moments())
+
+
+def test_moments_of_a_whole_set_take_every_row(monkeypatch):
+    monkeypatch.setattr(statistics, "READ_ROWS", 4)
+    rows = np.random.default_rng(0).normal(size=(10, 3))
+    moments = statistics.moments_of(rows)
+    assert moments.count == 10
+    np.testing.assert_allclose(moments.mean, rows.mean(0))
+    np.testing.assert_allclose(moments.covariance(), np.cov(rows, rowvar=False))
