@@ -8,6 +8,7 @@
     state/            checkpoints: everything needed to continue
     best/             the averaged generator with the best score, its score and the protocol, in one file
     snapshots/        the averaged generators with the best scores so far, each with its score and the protocol
+    evaluations/      what `gan-tf evaluate` found, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
 
 A file is replaced by writing a new one beside it and renaming, so that a kill at any moment leaves one of the two.
@@ -45,6 +46,7 @@ class Run:
         self.samples = self.folder / "samples"
         self.best = self.folder / "best" / "generator.npz"
         self.snapshots = self.folder / "snapshots"
+        self.evaluations = self.folder / "evaluations"
         self.stats = self.folder / "stats.jsonl"
         self.report = self.folder / "report.html"
         self._config = self.folder / "config.json"

@@ -34,7 +34,7 @@ class EvaluateOptions:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the run's generator
     seed: int = 0  # of the generated images
     memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
-    out: str | None = None  # folder for scores.json and copies.png; default evaluations/ in the run's folder
+    out: str | None = None  # folder for scores.json and copies.png; default in the run: evaluations/IMAGES-SEEN
     json: bool = False  # print one JSON object
     offline: bool = False  # never fetch anything
     verbose: bool = False  # let TensorFlow speak
@@ -65,7 +65,7 @@ def evaluate(options, run) -> int:
     from gan_tf.metrics.networks import Networks
     from gan_tf.progress import Stages
 
-    reals, fakes = of_run(options, run) if run.exists() else of_images(options)
+    reals, fakes, folder = of_run(options, run) if run.exists() else of_images(options)
     networks = Networks(
         weights=options.weights,
         resize=options.resize,
@@ -85,7 +85,7 @@ def evaluate(options, run) -> int:
         "target": options.target,
         "scores": [dataclasses.asdict(score) for score in result.scores.values()],
     }
-    folder = write(report, result.panel, options.out or (run.folder / "evaluations" if run.exists() else None))
+    folder = write(report, result.panel, options.out or folder)
     print(json.dumps(report, indent=2) if options.json else table(list(result.scores.values())))
     if folder:
         say(f"written to {folder}")
@@ -93,7 +93,7 @@ def evaluate(options, run) -> int:
 
 
 def of_run(options, run):
-    """(Reals, fakes) of a run's generator and the images that it was trained on, or others."""
+    """(Reals, fakes, folder) of a run's generator and the images that it was trained on, or others."""
     from gan_tf.metrics.reals import Reals
     from gan_tf.models import FAMILIES
     from gan_tf.training import devices
@@ -118,11 +118,12 @@ def of_run(options, run):
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
-    return Reals(images.images, images.key, images.name, config.mirror), sampler
+    folder = run.evaluations / f"{trained.images_seen:09d}"
+    return Reals(images.images, images.key, images.name, config.mirror), sampler, folder
 
 
 def of_images(options):
-    """(Reals, fakes) of two sets of images."""
+    """(Reals, fakes, None) of two sets of images."""
     from gan_tf.metrics.fakes import StoredFakes
     from gan_tf.metrics.reals import Reals
 
@@ -138,7 +139,8 @@ def of_images(options):
     reals = real_images(options, options.dataset, resolution)
     size = f"{resolution}x{resolution}"
     say(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
-    return Reals(reals.images, reals.key, reals.name), StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
+    stored = StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
+    return Reals(reals.images, reals.key, reals.name), stored, None
 
 
 def real_images(options, dataset, resolution, config=None):
@@ -236,13 +238,17 @@ def words(name):
 
 
 def write(report, panel, folder):
-    """Writes scores.json, and the closest pairs as copies.png, into a folder; returns it."""
+    """Writes scores.json, and the closest pairs as copies.png, into a folder; returns it.
+
+    Other scores that are there stay: those of another name, protocol or source of fakes.
+    """
     if folder is None:
         return None
     from gan_tf import pictures
     from gan_tf.files import write_atomically
 
     folder = Path(folder).expanduser()
+    report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
     try:
         write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
         if panel is not None:
@@ -250,6 +256,20 @@ def write(report, panel, folder):
     except OSError as error:
         raise UsageError(f"--out {folder} cannot be written: {error.strerror or error}") from error
     return folder
+
+
+def other_scores(path, report):
+    """The scores in a scores.json of the same target that `report` does not measure anew."""
+
+    def measured(score):
+        return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}
+
+    try:
+        before = json.loads(path.read_text())
+        anew = [measured(score) for score in report["scores"]]
+        return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or not ours
+        return []
 
 
 def say(line):

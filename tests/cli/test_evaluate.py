@@ -102,6 +102,10 @@ def refusal(capsys, *words):
 # Runs
 
 
+def stored_names(folder):
+    return [score["name"] for score in json.loads((folder / "scores.json").read_text())["scores"]]
+
+
 def test_a_run_is_measured_against_its_own_images(few_fakes, run, capsys):
     assert evaluate(run.folder) == 0
     captured = capsys.readouterr()
@@ -113,9 +117,14 @@ def test_a_run_is_measured_against_its_own_images(few_fakes, run, capsys):
     assert any(row.startswith("measured by gan tf ") for row in rows)
     assert max(map(len, rows[:4])) < 120
     assert "best weights, 0.5 kimg; precision: " in captured.err and f"written to {run.folder}" in captured.err
-    stored = json.loads((run.folder / "evaluations" / "scores.json").read_text())
-    assert [score["name"] for score in stored["scores"]] == ["fid5k", "kid5k", "precision_recall", "memorisation"]
-    assert Image.open(run.folder / "evaluations" / "copies.png").width > 64
+    folder = run.evaluations / f"{run.best_meta()['images_seen']:09d}"
+    assert stored_names(folder) == ["fid5k", "kid5k", "precision_recall", "memorisation"]
+    assert Image.open(folder / "copies.png").width > 64
+    assert evaluate(run.folder, "--metrics", "kid5k,is") == 0  # what was measured before stays
+    assert stored_names(folder) == ["fid5k", "precision_recall", "memorisation", "kid5k", "is"]
+    (folder / "scores.json").write_text("{")
+    assert evaluate(run.folder, "--metrics", "is") == 0
+    assert stored_names(folder) == ["is"]
 
 
 def test_json_is_one_object_and_alone(few_fakes, run, tmp_path, capsys):
