@@ -62,20 +62,13 @@ def main(argv) -> int:
 def evaluate(options, run) -> int:
     """Measures, prints and writes. Returns the exit code."""
     from gan_tf.metrics.evaluate import Evaluator
-    from gan_tf.metrics.networks import Networks
+    from gan_tf.metrics.networks import networks_of
     from gan_tf.progress import Stages
 
     reals, fakes, folder = of_run(options, run) if run.exists() else of_images(options)
-    networks = Networks(
-        weights=options.weights,
-        resize=options.resize,
-        precision=options.feature_precision,
-        offline=options.offline,
-        say=say,
-    )
     names = metric_names(options.metrics, len(reals.images), fakes.available)
     stages = Stages()
-    evaluator = Evaluator(names, reals, networks, stages)
+    evaluator = Evaluator(names, reals, networks_of(options, say), stages)
     for name in names:
         evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
     evaluator.load_networks()

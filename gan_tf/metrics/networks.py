@@ -2,6 +2,8 @@
 
 import functools
 
+from gan_tf.errors import UsageError
+
 
 class Networks:
     """Inception and LPIPS, as the user wants them.
@@ -24,7 +26,10 @@ class Networks:
         from gan_tf.metrics.features import Extractor
         from gan_tf.pretrained.inception import load_inception
 
-        network = load_inception(self.weights, offline=self.offline, say=self.say)
+        try:
+            network = load_inception(self.weights, offline=self.offline, say=self.say)
+        except UsageError as error:
+            raise UsageError(f"--weights: {error}" if self.weights else str(error)) from error
         return Extractor(network, self.resize, self.precision)
 
     @property
@@ -38,3 +43,14 @@ class Networks:
         from gan_tf.pretrained.lpips import load_lpips
 
         return load_lpips(offline=self.offline, say=self.say, alternative="leave out ppl and lpips_diversity")
+
+
+def networks_of(settings, say):
+    """Networks as a command's `settings` ask for them: its `weights`, `resize`, `feature_precision` and `offline`."""
+    return Networks(
+        weights=settings.weights,
+        resize=settings.resize,
+        precision=settings.feature_precision,
+        offline=settings.offline,
+        say=say,
+    )

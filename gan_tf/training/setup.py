@@ -15,7 +15,7 @@ from gan_tf.data.pipeline import Feed
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.evaluate import Evaluator
-from gan_tf.metrics.networks import Networks
+from gan_tf.metrics.networks import networks_of
 from gan_tf.metrics.reals import Reals
 from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
@@ -87,14 +87,7 @@ def build_evaluator(config, metric, image_set, say):
         UsageError: weights that cannot be had.
     """
     reals = Reals(image_set.images, image_set.key, image_set.name, config.mirror)
-    networks = Networks(
-        weights=config.weights,
-        resize=config.resize,
-        precision=config.feature_precision,
-        offline=config.offline,
-        say=say,
-    )
-    evaluator = Evaluator([metric, scoring.COPIES], reals, networks)
+    evaluator = Evaluator([metric, scoring.COPIES], reals, networks_of(config, say))
     evaluator.load_networks()
     return evaluator
 

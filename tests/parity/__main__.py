@@ -3,6 +3,7 @@
 Exit codes: 0 everything within its bound, 1 something over it, 2 wrong usage (one line on stderr).
 """
 
+import importlib
 import os
 import sys
 
@@ -11,57 +12,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow
 from gan_tf.errors import UsageError
 from tests.parity.report import read_arrays, show
 
-
-def fastgan(arrays):
-    """Networks, losses, gradients and one training step."""
-    from tests.parity.fastgan import quantities
-
-    return quantities(arrays)
-
-
-def diffaugment(arrays):
-    """Augmentation and its gradients."""
-    from tests.parity.diffaugment import quantities
-
-    return quantities(arrays)
-
-
-def swd(arrays):
-    """Pyramids, descriptors, sliced Wasserstein distances and MS-SSIM."""
-    from tests.parity.swd import quantities
-
-    return quantities(arrays)
-
-
-def inception(arrays):
-    """FID's Inception network and the ways to resize in front of it."""
-    from tests.parity.inception import quantities
-
-    return quantities(arrays)
-
-
-def fid(arrays):
-    """Fréchet and kernel distance, precision and recall."""
-    from tests.parity.fid import quantities
-
-    return quantities(arrays)
-
-
-def lpips(arrays):
-    """Perceptual distance, its gradient and VGG16's maps."""
-    from tests.parity.lpips import quantities
-
-    return quantities(arrays)
-
-
-FAMILIES = {  # each imports its own module when called
-    "fastgan": fastgan,
-    "diffaugment": diffaugment,
-    "swd": swd,
-    "fid": fid,
-    "inception": inception,
-    "lpips": lpips,
-}
+FAMILIES = (  # modules beside this one; each is imported when it is asked for
+    "fastgan",  # networks, losses, gradients and one training step
+    "diffaugment",  # augmentation and its gradients
+    "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
+    "inception",  # FID's network and the ways to resize in front of it
+    "fid",  # Fréchet and kernel distance, precision and recall
+    "lpips",  # perceptual distance, its gradient and VGG16's maps
+)
 
 
 def main(arguments) -> int:
@@ -71,7 +29,7 @@ def main(arguments) -> int:
         family, path = arguments
         if family not in FAMILIES:
             raise UsageError(f"unknown family {family!r}: one of {', '.join(FAMILIES)}")
-        return show(FAMILIES[family](read_arrays(path)))
+        return show(importlib.import_module(f"tests.parity.{family}").quantities(read_arrays(path)))
     except UsageError as error:
         print(f"parity: error: {error}", file=sys.stderr)
         return 2

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in time
 
 from gan_tf.cli.main import run_command
+from gan_tf.metrics import networks
 from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
 from gan_tf.run import Run
@@ -33,11 +34,11 @@ def dataset(tmp_path_factory):
 def inception_is_here():
     """Inception's place is taken, and metrics on its features take a few images only."""
 
-    def networks(*, weights, resize, precision, offline, say):
+    def looking(*, weights, resize, precision, offline, say):
         return stand_in.networks(resize=resize, custom=weights, precision=precision)
 
     with stand_in.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(setup, "Networks", networks)
+        patch.setattr(networks, "Networks", looking)
         for name in ("fid5k", "fid10k", "fid50k", "kid5k", "kid50k"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=tiny.FAKES))
         yield
