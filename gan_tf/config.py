@@ -16,6 +16,7 @@ from gan_tf.errors import UsageError
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
 POLICIES = ("color", "translation", "cutout")
+OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
 PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
 
 
@@ -134,6 +135,12 @@ class TrainConfig:
         """Images in an epoch: one pass over the data, or the least length if the set is smaller; whole batches."""
         least = self.epoch_images or min(10_000, self.total_images // 10)
         return round_up(max(image_count, least, 1), self.batch_size)
+
+    def average_kimg(self, batch_size: int) -> float:
+        """Half-life of the averaged generator at this batch, thousands of images."""
+        if self.ema_kimg is not None:
+            return self.ema_kimg
+        return math.log(0.5) / math.log(OFFICIAL_DECAY) * batch_size / 1000
 
     @property
     def run_name(self) -> str:

@@ -13,12 +13,24 @@ AVERAGE_RAMP = 0.1  # the average's half-life is at most this share of the image
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stretch of training with fixed sizes."""
+    """A stretch of training with fixed sizes; it lasts until the next one's first image, the last one for ever.
+
+    first_image: images seen before it.
+    resolution: pixels of the images that are trained on.
+    batch_size: images in a step, all devices together.
+    lr: learning rate of both optimisers.
+    ema_kimg: half-life of the averaged generator, thousands of images.
+    fade_images: images over which the newest resolution fades in, from the first one on; 0: it does not fade.
+    resets_optimizers: both players' Adam starts anew at its first image.
+    """
 
     first_image: int
     resolution: int
     batch_size: int
     lr: float
+    ema_kimg: float
+    fade_images: int = 0
+    resets_optimizers: bool = False
 
 
 def compile_steps(recipe, state, feed, strategy, config, stage, variant):

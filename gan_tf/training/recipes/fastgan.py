@@ -42,7 +42,8 @@ class Variant:
 
 def schedule(config):
     """FastGAN trains at one resolution with one batch size from beginning to end."""
-    return [Stage(first_image=0, resolution=config.resolution, batch_size=config.batch_size, lr=config.lr)]
+    ema_kimg = config.average_kimg(config.batch_size)
+    return [Stage(0, config.resolution, config.batch_size, config.lr, ema_kimg)]
 
 
 def frozen_networks(config, say):
