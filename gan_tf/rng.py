@@ -38,31 +38,43 @@ def unit_normal(shape, seed):
 
 
 class Draws:
-    """Random tensors for rows `first .. first + count` of one global batch.
+    """Random tensors for the rows of one global batch, or for every so many of them.
 
     Args:
         seed: the run's seed, a Python integer.
         clock: int64 scalar tensor, images seen before this step with the attempt folded in (`clock_of`).
         batch: rows of the global batch, all replicas together.
-        first: first row that this replica (or micro-batch) holds; may be a tensor.
-        count: rows that it holds; default all of them.
+        path: put in front of every purpose.
+        first, stride: this object holds rows first, first + stride, ...; see `share`. `first` may be a tensor.
     """
 
-    def __init__(self, seed, clock, batch, first=0, count=None, path=""):
+    def __init__(self, seed, clock, batch, path="", first=0, stride=1):
         self.seed = seed
         self.clock = clock
         self.batch = batch
-        self.first = first
-        self.count = batch if count is None else count
         self.path = path
+        self.first = first
+        self.stride = stride
+        self.count = batch // stride
 
     def fork(self, purpose):
         """Returns draws of the same rows whose streams are independent of this object's."""
-        return Draws(self.seed, self.clock, self.batch, self.first, self.count, f"{self.path}{purpose}/")
+        return Draws(self.seed, self.clock, self.batch, f"{self.path}{purpose}/", self.first, self.stride)
 
-    def rows(self, first, count):
-        """Returns draws for `count` rows from row `first` of this object's: a micro-batch's share."""
-        return Draws(self.seed, self.clock, self.batch, self.first + first, count, self.path)
+    def share(self, index, parts):
+        """Returns the draws of a replica or a micro-batch: of rows index, index + parts, ... of this object's.
+
+        Not of consecutive rows: groups of images that lie at equal distances in the batch, as those of PGGAN's
+        minibatch standard deviation, then lie whole within a share, and are the same however a batch is shared.
+
+        Args:
+            index: number of the share, may be a tensor.
+            parts: number of shares; divides `count`.
+        """
+        if self.count % parts:
+            raise ValueError(f"{self.count} rows cannot be shared by {parts}")
+        first = self.first + self.stride * index
+        return Draws(self.seed, self.clock, self.batch, self.path, first, self.stride * parts)
 
     def normal(self, purpose, shape=()):
         """Standard normal float32 [count, *shape]."""
@@ -94,9 +106,9 @@ class Draws:
         return tf.stack([tf.constant(stream_key(self.seed, self.path + purpose), tf.int64), self.clock])
 
     def _own_rows(self, values):
-        if self.count == self.batch:
+        if self.stride == 1:
             return values
-        rows = values[self.first : self.first + self.count]
+        rows = values[self.first :: self.stride]
         return tf.ensure_shape(rows, (self.count, *values.shape[1:]))
 
 

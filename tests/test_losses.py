@@ -107,15 +107,15 @@ def gradients(strategy, loss, batch=6):
     with strategy.scope():
         d = tf.Variable(rng.normal(size=(5, 4)).astype(np.float32))
         g = tf.Variable(rng.normal(size=(5, 5)).astype(np.float32))
-    share = batch // strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
 
     def step():
         replica = tf.distribute.get_replica_context()
-        first = replica.replica_id_in_sync_group * share
-        x, z = (tf.constant(rows)[first : first + share] for rows in (reals, latents))
+        index = replica.replica_id_in_sync_group
+        x, z = (tf.ensure_shape(tf.constant(a)[index::replicas], (batch // replicas, 5)) for a in (reals, latents))
         with tf.GradientTape(persistent=True) as tape:
             real_logits, fake_logits = x @ d, z @ g @ d
-            own_draws = Draws(7, tf.constant(0, tf.int64), batch, first, share)
+            own_draws = Draws(7, tf.constant(0, tf.int64), batch).share(index, replicas)
             d_values = tf.add_n(loss.discriminator(real_logits, fake_logits, own_draws))
             g_values = loss.generator(fake_logits, real_logits if loss.needs_reals else None)
             d_loss, g_loss = (tf.reduce_sum(values) / batch for values in (d_values, g_values))

@@ -26,8 +26,13 @@ KINDS = {
 }
 
 
-def draws_at(seen=40, seed=7, attempt=0, **rows):
-    return Draws(seed, clock_of(seen, attempt), BATCH, **rows)
+def draws_at(seen=40, seed=7, attempt=0):
+    return Draws(seed, clock_of(seen, attempt), BATCH)
+
+
+def dealt_back(parts):
+    """The rows of a batch from the shares that hold every so many of them."""
+    return np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
@@ -52,19 +57,31 @@ def test_draws_depend_on_purpose_and_fork():
 
 @pytest.mark.parametrize("replicas", [2, 4, 8])
 def test_replicas_hold_the_rows_of_the_global_batch(kind, replicas):
-    count = BATCH // replicas
-    parts = [kind(draws_at(first=i * count, count=count)) for i in range(replicas)]
-    np.testing.assert_array_equal(np.concatenate(parts), kind(draws_at()))
+    parts = [kind(draws_at().share(i, replicas)) for i in range(replicas)]
+    np.testing.assert_array_equal(dealt_back(parts), kind(draws_at()))
 
 
 def test_micro_batches_hold_the_rows_of_their_replica(kind):
-    replica = draws_at(first=4, count=4)
-    parts = [kind(replica.rows(i, 2)) for i in (0, 2)]
-    np.testing.assert_array_equal(np.concatenate(parts), kind(replica))
+    replica = draws_at().share(1, 2)
+    parts = [kind(replica.share(i, 2)) for i in (0, 1)]
+    np.testing.assert_array_equal(dealt_back(parts), kind(replica))
+
+
+def test_groups_at_equal_distances_lie_whole_within_a_share():
+    groups = tf.range(BATCH) % (BATCH // 4)  # of four images each
+    for parts in (2, BATCH // 4):
+        for index in range(parts):
+            own = groups[index::parts].numpy()
+            assert set(np.bincount(own, minlength=BATCH // 4)) <= {0, 4}
+
+
+def test_rows_that_cannot_be_shared_are_refused():
+    with pytest.raises(ValueError, match=f"{BATCH} rows cannot be shared by 3"):
+        draws_at().share(0, 3)
 
 
 def test_shared_integer_is_shared():
-    values = {int(draws_at(first=first, count=2).shared_integer("part", 0, 4)) for first in (0, 2, 4, 6)}
+    values = {int(draws_at().share(i, 4).shared_integer("part", 0, 4)) for i in range(4)}
     assert len(values) == 1
     many = [int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)]
     assert set(many) == {0, 1, 2, 3}

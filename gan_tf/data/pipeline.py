@@ -46,8 +46,9 @@ class Feed:
     def dataset(self, images_seen, replicas=1, first=0, count=None):
         """Returns the endless tf.data.Dataset of one worker.
 
-        Every global batch is cut into `replicas` equal parts of consecutive images. The elements are the parts
-        first .. first + count - 1 of the first global batch, then those of the second, and so on.
+        Every global batch is dealt out to `replicas` equal parts: part r holds its images r, r + replicas, ... (why: see
+        rng.Draws.share). The elements are the parts first .. first + count - 1 of the first global batch, then those
+        of the second, and so on.
 
         Args:
             images_seen: global position of the first image of the first batch.
@@ -75,7 +76,8 @@ class Feed:
                 "flip": self._flips(start),
                 "labels": tf.gather(labels, index),
             }
-            return {key: tf.reshape(values, [replicas, rows])[first : first + count] for key, values in batch.items()}
+            dealt = {key: tf.transpose(tf.reshape(values, [rows, replicas])) for key, values in batch.items()}
+            return {key: values[first : first + count] for key, values in dealt.items()}
 
         parts = self._order(images_seen).enumerate().map(parts_of_batch).unbatch()
         if not self.resident:

@@ -40,12 +40,12 @@ def compile_steps(recipe, state, feed, strategy, config, stage, variant):
     `state.tally`. The caller counts images: `images_seen` is the number before the first of these steps.
     """
     replicas = strategy.num_replicas_in_sync
-    share = stage.batch_size // replicas
 
     @tf.autograph.experimental.do_not_convert
     def replica_step(element, clock):
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group if replicas > 1 else 0
-        draws = Draws(config.seed, clock, stage.batch_size, first=replica * share, count=share)
+        draws = Draws(config.seed, clock, stage.batch_size)
+        if replicas > 1:
+            draws = draws.share(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
         reals, labels = feed.load(element)
         return recipe.train_step(state, reals, labels, draws, variant)
 

@@ -100,11 +100,10 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     statistics are each micro-batch's own. The generator runs twice for each, once for either player, so its running
     statistics move twice for each micro-batch.
     """
-    size = draws.count // variant.parts
 
     def part(i):
-        rows = slice(i * size, (i + 1) * size)
-        return tuple(x[rows] for x in shown), labels[rows], draws.rows(i * size, size)
+        rows = slice(i, None, variant.parts)
+        return tuple(x[rows] for x in shown), labels[rows], draws.share(i, variant.parts)
 
     d_gradients, d_values = None, 0.0
     for i in range(variant.parts):
