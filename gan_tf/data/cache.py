@@ -86,6 +86,20 @@ class Entry:
                 return state
         return {"done": 0, "kept": 0, "unreadable": []}
 
+    @contextlib.contextmanager
+    def writer(self):
+        """Yields a Writer that goes on behind `progress()`; a block that ends without an error finishes the entry."""
+        state = self.progress()
+        self.partial.mkdir(parents=True, exist_ok=True)
+        with (
+            _cut(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
+            _cut(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
+        ):
+            writer = Writer(self, state, images, facts)
+            yield writer
+            writer.record("entry.json")
+        os.replace(self.partial, self.folder)
+
     def fill(self, results):
         """Appends rows and finishes the entry.
 
@@ -93,34 +107,51 @@ class Entry:
             results: yields (i, pixels, fact, reason) for the source pictures from number `progress()["done"]` on;
                 `pixels` is None where the picture is unreadable for `reason`.
         """
-        state = self.progress()
-        self.partial.mkdir(parents=True, exist_ok=True)
-        with (
-            _cut(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
-            _cut(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
-        ):
-            waiting = 0
+        with self.writer() as writer:
+            unrecorded = 0
             for i, pixels, fact, reason in results:
-                state["done"] += 1
                 if pixels is None:
-                    state["unreadable"].append([i, reason])
+                    writer.skip(i, reason)
                     continue
-                images.write(np.ascontiguousarray(pixels).data)
-                facts.write(np.array(fact, self.facts).tobytes())
-                state["kept"] += 1
-                waiting += self.row_bytes
-                if waiting >= FLUSH_BYTES:
-                    self._record("progress.json", state, images, facts)
-                    waiting = 0
-            self._record("entry.json", state, images, facts)
-        os.replace(self.partial, self.folder)
+                writer.add(pixels[None], [fact])
+                unrecorded += self.row_bytes
+                if unrecorded >= FLUSH_BYTES:
+                    writer.record()
+                    unrecorded = 0
 
-    def _record(self, name, state, *files):
-        """Writes `state` after the content that it vouches for is on the disk."""
-        for file in files:
+
+class Writer:
+    """Appends to an unfinished entry; made by `Entry.writer`."""
+
+    def __init__(self, entry, state, images, facts):
+        self.entry = entry
+        self.state = state
+        self.images = images
+        self.facts = facts
+
+    @property
+    def kept(self):
+        """Rows of the entry so far."""
+        return self.state["kept"]
+
+    def add(self, pixels, facts):
+        """Appends rows: uint8 [n, R, R, 3] and their n records, of as many source pictures."""
+        self.images.write(np.ascontiguousarray(pixels).data)
+        self.facts.write(np.array(facts, self.entry.facts).tobytes())
+        self.state["done"] += len(pixels)
+        self.state["kept"] += len(pixels)
+
+    def skip(self, i, reason):
+        """Notes that source picture i is unreadable."""
+        self.state["done"] += 1
+        self.state["unreadable"].append([i, reason])
+
+    def record(self, name="progress.json"):
+        """Writes how far it is after the content that this vouches for is on the disk."""
+        for file in (self.images, self.facts):
             file.flush()
             os.fsync(file.fileno())
-        write_atomically(self.partial / name, json.dumps(state).encode())
+        write_atomically(self.entry.partial / name, json.dumps(self.state).encode())
 
 
 def _cut(path, size):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from gan_tf.data import doctor
 from gan_tf.data.cache import Entry, check_space, size_text
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
+from gan_tf.data.reduce import smaller
 from gan_tf.errors import UsageError
 from gan_tf.files import cache_root, locked, write_atomically
 from gan_tf.progress import Progress
@@ -33,6 +35,9 @@ class ImageSet:
         fingerprint: SHA-256 hex of the source's names and contents; settings such as the resolution are not in it.
         key: hex that changes whenever a pixel of `images` may have changed: fingerprint and settings.
         report: doctor.Report.
+        memory_gb: smaller sizes of a mapped set are loaded into memory while they fit into so many 10^9 bytes.
+        say: called with a line of text about anything that takes long or much room.
+        full: the ImageSet that this one is a smaller size of, or None.
     """
 
     name: str
@@ -43,6 +48,10 @@ class ImageSet:
     fingerprint: str
     key: str
     report: doctor.Report
+    memory_gb: float = 4.0
+    say: Callable = print
+    full: "ImageSet | None" = None
+    _smaller: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self):
         return len(self.images)
@@ -55,6 +64,26 @@ class ImageSet:
     def mapped(self):
         """True where the images are read from the disk when they are asked for."""
         return isinstance(self.images, np.memmap)
+
+    def at(self, resolution):
+        """The same pictures at a smaller size: box means of the full-size pixels, rounded once, ties to even.
+
+        Args:
+            resolution: pixels; divides the set's own.
+
+        Returns:
+            ImageSet with another `images` and `key`; for one size always the same object, this one for its own size.
+
+        Raises:
+            ValueError: no such size.
+            UsageError: too small a disk for the sizes of a mapped set.
+        """
+        if resolution == self.resolution:
+            return self
+        if resolution not in self._smaller:
+            may = 0 < resolution < self.resolution and self.resolution % resolution == 0
+            self._smaller[resolution] = self.full.at(resolution) if self.full and may else smaller(self, resolution)
+        return self._smaller[resolution]
 
 
 def prepare(
@@ -102,6 +131,8 @@ def prepare(
         fingerprint=source.fingerprint,
         key=entry.folder.name,
         report=_report(source, entry, facts, unreadable, resolution, fit, left_out=len(source) - len(rows)),
+        memory_gb=memory_gb,
+        say=say,
     )
 
 
