@@ -1,8 +1,10 @@
-"""Every setting of a training run: one frozen dataclass, a table of presets.
+"""Every setting of a training run: one frozen dataclass.
 
 A field belongs to one of three groups. *Identity* fields make the run what it is and may not change when it is
 continued. *Run* fields may change: a longer training, another machine, the advice after an out-of-memory error.
 *Session* fields concern one start of the program and are not stored.
+
+A field may belong to some families of networks only; with another it stands at its default and is not stored.
 """
 
 import dataclasses
@@ -14,25 +16,41 @@ from typing import Literal
 
 from gan_tf.errors import UsageError
 
-RESOLUTIONS = (64, 128, 256, 512, 1024)
+RESOLUTIONS = {"fastgan": (64, 128, 256, 512, 1024), "pggan": (16, 32, 64, 128, 256, 512, 1024)}  # of each family
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
+LOSSES_OF = {  # adversarial losses of each family
+    "fastgan": ("hinge", "dual_contrastive", "logistic", "lsgan", "bce"),
+    "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
+}
+INSTEAD = {  # what stands for a field of one family in another
+    "ngf": "--fmap-base",
+    "ndf": "--fmap-base",
+    "batch_size": "--phase-batch",
+    "fmap_base": "--ngf and --ndf",
+    "fmap_max": "--ngf and --ndf",
+    "phase_batch": "--batch-size",
+    "phase_lr": "--lr",
+}
+FASTGAN, PGGAN = ("fastgan",), ("pggan",)
 POLICIES = ("color", "translation", "cutout")
+PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
 OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
 PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
 
 
-def identity(default):
-    """A field that may not change while a run is continued."""
-    return dataclasses.field(default=default, metadata={"group": "identity"})
+def identity(default, *, models=tuple(RESOLUTIONS)):
+    """A field that may not change while a run is continued; `models` are the families that have it."""
+    return dataclasses.field(default=default, metadata={"group": "identity", "models": models})
 
 
 def changeable(default):
     """A field that may change; the change is logged with the image count."""
-    return dataclasses.field(default=default, metadata={"group": "run"})
+    return dataclasses.field(default=default, metadata={"group": "run", "models": tuple(RESOLUTIONS)})
 
 
 def session(default):
     """A field of one start of the program, never stored."""
-    return dataclasses.field(default=default, metadata={"group": "session"})
+    return dataclasses.field(default=default, metadata={"group": "session", "models": tuple(RESOLUTIONS)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,13 +60,22 @@ class TrainConfig:
     # What is trained, and on what.
     # (The data is recognised by its fingerprint, so that its path may change.)
     dataset: str = changeable("")  # a known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz
-    model: Literal["fastgan"] = identity("fastgan")  # the family of networks
-    resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024
-    ngf: int = identity(64)  # width of the generator
-    ndf: int = identity(64)  # width of the discriminator
+    model: Literal["fastgan", "pggan"] = identity("fastgan")  # the family of networks
+    resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024; pggan: also 16 and 32
     latent_size: int = identity(256)  # length of the latent vector
-    decoders: int = identity(3)  # reconstruction decoders of the discriminator, 3 or more
-    tanh: bool = identity(False)  # end the generator with tanh at every size; else at 1024 only, as published
+
+    # FastGAN's networks.
+    ngf: int = identity(64, models=FASTGAN)  # fastgan: width of the generator
+    ndf: int = identity(64, models=FASTGAN)  # fastgan: width of the discriminator
+    decoders: int = identity(3, models=FASTGAN)  # fastgan: reconstruction decoders of the discriminator, 3 or more
+    tanh: bool = identity(False, models=FASTGAN)  # fastgan: end G with tanh at every size; else at 1024, as published
+
+    # Progressive GAN's networks.
+    fmap_base: int = identity(8192, models=PGGAN)  # pggan: width; an image of R pixels has 2 * fmap_base / R channels
+    fmap_max: int = identity(512, models=PGGAN)  # pggan: most channels at any size
+    pixel_norm: bool = identity(True, models=PGGAN)  # pggan: normalise the generator's features at each pixel
+    batch_norm: bool = identity(False, models=PGGAN)  # pggan: normalise the generator's features over the batch
+    minibatch_stddev: bool = identity(True, models=PGGAN)  # pggan: show the discriminator how much images differ
 
     # How images are prepared.
     fit: Literal["crop", "pad", "stretch"] = identity("crop")  # how an image becomes square
@@ -57,16 +84,24 @@ class TrainConfig:
     limit: int | None = identity(None)  # use so many images only, spread evenly over the set
 
     # What is optimised.
-    batch_size: int = identity(8)  # images in a step, all devices together
-    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce"] = identity("hinge")  # adversarial loss
-    reconstruction: Literal["l1", "l2", "lpips", "none"] = identity("l1")  # loss of D's decoders; lpips as published
+    batch_size: int = identity(8, models=FASTGAN)  # fastgan: images in a step, all devices together
+    # adversarial loss; pggan: wgan_gp, lsgan, bce, hinge or logistic; fastgan: all but wgan_gp
+    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity("hinge")
+    # fastgan: loss of the discriminator's decoders; lpips as published
+    reconstruction: Literal["l1", "l2", "lpips", "none"] = identity("l1", models=FASTGAN)
+    r1_gamma: float = identity(10.0, models=PGGAN)  # pggan: R1 penalty with the logistic loss, of weight r1_gamma / 2
+    stabilise_kimg: float = identity(600.0, models=PGGAN)  # pggan: training at each size, thousands of images
+    fade_kimg: float = identity(600.0, models=PGGAN)  # pggan: each larger size fades in over so many; 0: at once
+    phase_batch: str = identity(PHASE_BATCH, models=PGGAN)  # pggan: images in a step at each size, or one number
+    phase_lr: str = identity("", models=PGGAN)  # pggan: learning rate at some sizes, as 1024:0.0015; else --lr
     augment: Literal["diffaugment", "none"] = identity("diffaugment")  # augmentation in front of the discriminator
     augment_policy: str = identity("color,translation")  # comma-separated choice of color, translation, cutout
     augment_probability: float = identity(1.0)  # share of the images that are augmented, 0 to 1
     lr: float = identity(2e-4)  # learning rate of both optimisers
     beta1: float = identity(0.5)  # Adam's first decay
     beta2: float = identity(0.999)  # Adam's second decay
-    ema_kimg: float = identity(5.5)  # half-life of the averaged generator, thousands of images
+    # half-life of the averaged generator, thousands of images; None: it keeps 0.999 at each step
+    ema_kimg: float | None = identity(5.5)
     seed: int = identity(0)  # every random number follows from it
 
     # How long, and how it is watched.
@@ -101,13 +136,17 @@ class TrainConfig:
     verbose: bool = session(False)  # let TensorFlow speak
 
     def __post_init__(self):
-        _require(self.resolution in RESOLUTIONS, self, "resolution", f"one of {', '.join(map(str, RESOLUTIONS))}")
-        for name in ("ngf", "ndf", "latent_size", "batch_size", "eval_every", "keep", "keep_best"):
+        _require(self.model in RESOLUTIONS, self, "model", f"one of {', '.join(RESOLUTIONS)}")
+        _check_family(self)
+        for name in ("ngf", "ndf", "latent_size", "batch_size", "fmap_max", "eval_every", "keep", "keep_best"):
             _require(getattr(self, name) >= 1, self, name, "an integer of at least 1")
         for name in ("ngf", "ndf"):
             _require(getattr(self, name) % 8 == 0, self, name, "a multiple of 8")
-        for name in ("lr", "ema_kimg", "total_kimg", "checkpoint_minutes", "memory_gb"):
+        for name in ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb"):
             _require(0 < getattr(self, name) < math.inf, self, name, "a positive number")
+        for name in ("fade_kimg", "r1_gamma"):
+            _require(0 <= getattr(self, name) < math.inf, self, name, "a number of at least 0")
+        _require(self.ema_kimg is None or 0 < self.ema_kimg < math.inf, self, "ema_kimg", "a positive number or None")
         for name in ("limit", "patience", "epoch_images", "max_minutes", "steps_per_call"):
             _require(getattr(self, name) is None or getattr(self, name) > 0, self, name, "a positive number")
         for name in ("beta1", "beta2"):
@@ -119,6 +158,7 @@ class TrainConfig:
         _require(
             self.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", self.run), self, "run", "letters, digits, . _ and -"
         )
+        _check_phases(self)
         _check_micro_batch(self)
 
     @property
@@ -127,14 +167,45 @@ class TrainConfig:
         return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
 
     @property
+    def grows(self) -> bool:
+        """True if the networks begin with images of 4x4 pixels and grow."""
+        return self.model in PGGAN
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Sizes that are trained one after the other: from 4 on if the family grows, else the run's alone."""
+        if not self.grows:
+            return (self.resolution,)
+        return tuple(size for size in SIZES if size <= self.resolution)
+
+    @property
+    def phase_batches(self) -> dict[int, int]:
+        """Images in a step at each of `resolutions`, all devices together."""
+        if not self.grows:
+            return {self.resolution: self.batch_size}
+        given = _phase_table(self, "phase_batch", int, "an integer of at least 1")
+        return {size: given.get(size, given.get(None)) for size in self.resolutions}
+
+    @property
+    def phase_lrs(self) -> dict[int, float]:
+        """Learning rate of both optimisers at each of `resolutions`."""
+        given = _phase_table(self, "phase_lr", float, "a positive number") if self.grows else {}
+        return {size: given.get(size, self.lr) for size in self.resolutions}
+
+    @property
     def total_images(self) -> int:
-        """Length of the run in images, whole batches."""
+        """Length of the run in images; whole batches where they are of one size."""
+        if self.grows:
+            return max(1, round(self.total_kimg * 1000))
         return round_up(int(self.total_kimg * 1000), self.batch_size)
 
     def epoch_length(self, image_count: int) -> int:
-        """Images in an epoch: one pass over the data, or the least length if the set is smaller; whole batches."""
+        """Images in an epoch: one pass over the data, or the least length if the set is smaller.
+
+        Whole batches where they are of one size.
+        """
         least = self.epoch_images or min(10_000, self.total_images // 10)
-        return round_up(max(image_count, least, 1), self.batch_size)
+        return round_up(max(image_count, least, 1), 1 if self.grows else self.batch_size)
 
     def average_kimg(self, batch_size: int) -> float:
         """Half-life of the averaged generator at this batch, thousands of images."""
@@ -167,9 +238,13 @@ def round_up(value: int, multiple: int) -> int:
     return max(1, -(-value // multiple)) * multiple
 
 
-def field_names(group: str) -> list[str]:
-    """Names of the fields of one group: identity, run or session."""
-    return [field.name for field in dataclasses.fields(TrainConfig) if field.metadata["group"] == group]
+def field_names(group: str, model: str | None = None) -> list[str]:
+    """Names of the fields of one group (identity, run or session): of all families, or those that `model` has."""
+    return [
+        field.name
+        for field in dataclasses.fields(TrainConfig)
+        if field.metadata["group"] == group and (model is None or model in field.metadata["models"])
+    ]
 
 
 def flag(name: str) -> str:
@@ -178,18 +253,19 @@ def flag(name: str) -> str:
 
 
 def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tuple]:
-    """Fields of `group` that differ: {name: (value before, value after)}."""
-    pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group)}
+    """Fields of `group` that differ: {name: (value before, value after)}; those alone that the family before has."""
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group, before.model)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def stored_settings(config: TrainConfig) -> dict:
-    """The identity and run fields, ready for JSON."""
-    return {name: getattr(config, name) for name in field_names("identity") + field_names("run")}
+    """The identity and run fields of the run's family, ready for JSON."""
+    names = field_names("identity", config.model) + field_names("run", config.model)
+    return {name: getattr(config, name) for name in names}
 
 
 def from_settings(settings: dict, where: str) -> TrainConfig:
-    """Reads `stored_settings` back.
+    """Reads `stored_settings` back, those of earlier versions too: what they do not name stands at its default.
 
     Raises:
         UsageError: a setting that this version does not know, named with the nearest known one.
@@ -203,14 +279,100 @@ def from_settings(settings: dict, where: str) -> TrainConfig:
     return TrainConfig(**settings)
 
 
+def refuse_foreign(names, model: str):
+    """Raises UsageError if a field among `names` belongs to other families than `model`."""
+    for field in dataclasses.fields(TrainConfig):
+        if field.name in names and model not in field.metadata["models"]:
+            owners = ", ".join(field.metadata["models"])
+            remedy = f"give {INSTEAD[field.name]} in its place" if field.name in INSTEAD else "leave it out"
+            raise UsageError(f"{flag(field.name)} is for --model {owners}; {remedy} with --model {model}")
+
+
 def _require(holds, config, name, remedy):
     if not holds:
         raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {remedy}")
 
 
+def _check_family(config):
+    """Raises UsageError if a setting is not one of the run's family."""
+    changed_names = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default]
+    refuse_foreign(changed_names, config.model)
+    sizes, losses = RESOLUTIONS[config.model], LOSSES_OF[config.model]
+    of_family = "" if config.model == "fastgan" else f" with --model {config.model}"
+    _require(config.resolution in sizes, config, "resolution", f"one of {', '.join(map(str, sizes))}{of_family}")
+    _require(config.loss in losses, config, "loss", f"one of {', '.join(losses)} with --model {config.model}")
+
+
+def _check_phases(config):
+    """Raises UsageError if the run cannot grow as its settings say."""
+    least = config.resolution // 2
+    _require(
+        not config.grows or config.fmap_base >= least,
+        config,
+        "fmap_base",
+        f"an integer of at least {least}: --resolution {config.resolution} must have a channel",
+    )
+    batches = config.phase_batches
+    missing = [size for size, batch in batches.items() if batch is None]
+    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
+    _require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
+    config.phase_lrs  # raises  # noqa: B018
+    fits = config.loss == "logistic" or config.r1_gamma == TrainConfig.r1_gamma
+    _require(fits, config, "r1_gamma", "--loss logistic with it, or leave it out: no other loss has this penalty")
+
+
+def _phase_table(config, name, number, remedy) -> dict:
+    """A field such as "4:128,8:64" as {4: 128, 8: 64}; of `phase_batch`, a lone number N as {None: N}.
+
+    Args:
+        number: int or float.
+        remedy: what a value must be, for the message.
+
+    Raises:
+        UsageError: an entry that is none.
+    """
+    table = {}
+    for entry in filter(None, getattr(config, name).replace(" ", "").split(",")):
+        first, colon, second = entry.partition(":")
+        if not colon and name == "phase_batch" and entry == getattr(config, name).strip():
+            table[None] = _number(entry, number)
+            _require(table[None], config, name, f"{remedy}, or a table such as 4:128,8:64")
+            continue
+        _require(colon, config, name, f"RESOLUTION:NUMBER in place of {entry}, such as 4:{second or first}")
+        size = _number(first, int)
+        _require(size in SIZES, config, name, f"powers of two from 4 to 1024 as resolutions, not {first!r}")
+        _require(size not in table, config, name, f"each resolution once: {size} stands twice")
+        table[size] = _number(second, number)
+        _require(table[size], config, name, f"{remedy} at {size}, not {second!r}")
+    return table
+
+
+def _number(text, kind):
+    """The positive finite number in `text`, or None."""
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _listed(values):
+    return ", ".join(map(str, values))
+
+
 def _check_micro_batch(config):
+    """Raises UsageError unless each step's batch is a multiple of the micro-batch, or not larger than it."""
     size = config.micro_batch
-    fits = size in (None, "auto") or (1 <= size <= config.batch_size and config.batch_size % size == 0)
+    if size in (None, "auto"):
+        fits = True
+    elif config.grows:
+        _require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
+        for resolution, batch in config.phase_batches.items():
+            remedy = f"auto or a divisor of the batch at {resolution} ({batch}), or another --phase-batch"
+            _require(batch <= size or batch % size == 0, config, "micro_batch", remedy)
+        fits = True
+    else:
+        fits = 1 <= size <= config.batch_size and config.batch_size % size == 0
     _require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({config.batch_size})")
     whole = size in (None, config.batch_size)
     _require(
@@ -219,22 +381,3 @@ def _check_micro_batch(config):
         "micro_batch",
         "none with --loss dual_contrastive: it compares all images of the batch",
     )
-
-
-PRESETS = {
-    "fastgan-256": TrainConfig(),
-    "demo": TrainConfig(
-        dataset="demo",
-        resolution=64,
-        ngf=32,
-        ndf=32,
-        augment="none",  # in five minutes it cannot learn 600 drawings by heart, and plain colours come sooner
-        lr=4e-4,
-        total_kimg=9.0,
-        max_minutes=5.0,
-        epoch_images=1000,
-        eval_every=2,
-        metric="swd2k",
-        run="demo",
-    ),
-}

@@ -1,15 +1,15 @@
 """`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
 
-import difflib
 import errno
 import os
 
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.config import PRESETS, TrainConfig
+from gan_tf.config import TrainConfig, refuse_foreign
 from gan_tf.errors import UsageError
 from gan_tf.metrics.score import from_stored
+from gan_tf.presets import PRESETS, choose
 from gan_tf.run import Run
 
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
@@ -24,26 +24,33 @@ def main(argv) -> int:
 
 
 def parse_arguments(argv):
-    """Returns (TrainConfig, name of the preset): `--preset` is taken out first, since it sets the other defaults.
+    """Returns (TrainConfig, name of the preset): `--preset` and `--model` are taken out first, since they set the
+    other defaults.
 
     Raises:
-        UsageError: an unknown flag, preset or value, or no data set.
+        UsageError: an unknown flag, preset or value, a flag of another family, or no data set.
     """
-    preset, rest = take_option(argv, "--preset", "fastgan-256")
-    if preset not in PRESETS:
-        near = difflib.get_close_matches(preset, PRESETS, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--preset {preset!r} is unknown; choose from {', '.join(PRESETS)}{hint}")
+    preset, rest = take_option(argv, "--preset", None)
+    model, rest = take_option(rest, "--model", None)
+    preset, defaults = choose(preset, model)
+    refuse_foreign(flags_in(rest), defaults.model)
+    names = "; ".join(f"{family}: {', '.join(table)}" for family, table in PRESETS.items())
     config = arguments.parse(
         TrainConfig,
         rest,
         prog="gan-tf train",
-        description=f"Train a generator, or continue a run. --preset NAME sets the defaults: {', '.join(PRESETS)}.",
-        default=PRESETS[preset],
+        description=f"Train a generator, or continue a run. --preset NAME sets the defaults ({names}).",
+        default=defaults,
     )
     if not config.dataset:
         raise UsageError(f"--dataset is missing; give a folder, a .zip, or one of {', '.join(known_names())}")
     return config, preset
+
+
+def flags_in(argv):
+    """The fields that arguments such as --batch-size 8, --batch-size=8 and --no-tanh speak of, and other words."""
+    names = [word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")]
+    return {*names, *(name.removeprefix("no_") for name in names)}
 
 
 def take_option(argv, name, default):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gan_tf.cli.main import run_command
 from gan_tf.cli.train import parse_arguments
-from gan_tf.config import PRESETS
+from gan_tf.presets import PRESETS
 from tests.training import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def test_mistakes_end_in_one_line(arguments, words, capsys):
 def test_presets_set_other_defaults():
     config, preset = parse_arguments(["--preset=demo", "--lr", "0.001"])
     assert preset == "demo"
-    assert (config.lr, config.resolution, config.dataset) == (0.001, PRESETS["demo"].resolution, "demo")
+    assert (config.lr, config.resolution, config.dataset) == (0.001, PRESETS["fastgan"]["demo"].resolution, "demo")
     config, preset = parse_arguments(["--dataset", "panda"])
     assert preset == "fastgan-256" and config.resolution == 256
 
