@@ -10,6 +10,9 @@ of its replica, divides by the global batch and lets the optimiser add up the re
     logistic          softplus, non-saturating; equals binary cross-entropy on sigmoid outputs
     lsgan             least squares towards 1 (real) and 0 (fake)
     bce               as logistic, with the label of the reals smoothed to 0.9
+    wgan_gp           Progressive GAN: Wasserstein critic that is kept from drifting; wants `gradient_penalty` beside it
+
+`gradient_penalty` and `r1_penalty` are for whoever has the images: the step adds them to what D minimises.
 """
 
 from collections.abc import Callable
@@ -19,6 +22,7 @@ import tensorflow as tf
 
 HINGE_MARGINS = (0.8, 1.0)  # range of the official label noise
 SMOOTH_LABEL = 0.9  # what `bce` asks of D on real images
+DRIFT = 0.001  # weight of D(x)^2 in `wgan_gp`
 
 
 class Loss(NamedTuple):
@@ -29,12 +33,14 @@ class Loss(NamedTuple):
     generator(fake_logits [N, L], real_logits [N, L] or None) -> [N]; real logits get no gradient.
     needs_reals: the generator's loss reads real_logits (of the updated D), which the step must then compute.
     whole_batch: an image's value depends on the others of the batch, so micro-batches would give other gradients.
+    bounded: D's loss has a least value, so that a loss near it says that D has won; False if no value says so.
     """
 
     discriminator: Callable
     generator: Callable
     needs_reals: bool = False
     whole_batch: bool = False
+    bounded: bool = True
 
 
 def hinge_discriminator(real_logits, fake_logits, draws):
@@ -82,6 +88,16 @@ def bce_discriminator(real_logits, fake_logits, draws=None):
     return _mean(smoothed), _mean(tf.nn.softplus(fake_logits))
 
 
+def wgan_discriminator(real_logits, fake_logits, draws=None):
+    """-D(x) + 0.001 D(x)^2 and D(G(z)). Source: Karras et al. 2018 (Progressive GAN), appendix A.1."""
+    return _mean(DRIFT * real_logits**2 - real_logits), _mean(fake_logits)
+
+
+def wgan_generator(fake_logits, real_logits=None):
+    """-D(G(z)). Source: Arjovsky et al. 2017 (Wasserstein GAN), algorithm 1."""
+    return -_mean(fake_logits)
+
+
 def dual_contrastive_discriminator(real_logits, fake_logits, draws=None):
     """log(1 + sum_z e^(D(G(z)) - D(x))) for each real x, log(1 + sum_x e^(D(G(z)) - D(x))) for each fake G(z).
 
@@ -102,6 +118,42 @@ def dual_contrastive_generator(fake_logits, real_logits):
     """G minimises what D maximises (equation 3 of Yu et al. 2021), with the logits of the reals as constants."""
     real_part, fake_part = dual_contrastive_discriminator(tf.stop_gradient(real_logits), fake_logits)
     return -real_part - fake_part
+
+
+def interpolates(reals, fakes, mix):
+    """Images between reals and fakes: reals + (fakes - reals) * mix.
+
+    reals, fakes [N, H, W, C], mix [N] in [0, 1] -> [N, H, W, C]. Source: Gulrajani et al. 2017, algorithm 1.
+    """
+    return reals + (fakes - reals) * tf.cast(tf.reshape(mix, (-1, 1, 1, 1)), fakes.dtype)
+
+
+def gradient_penalty(discriminator, images, repeats=1):
+    """(|gradient of D at an image| - 1)^2, without its factor of 10.
+
+    Args:
+        discriminator: images -> logits [N, 1] float32, computed in float32.
+        images: [N, H, W, C] float32, as `interpolates` makes them.
+        repeats: full resolution / H. The official program shows D a small image enlarged to full size, each pixel
+            `repeats` by `repeats` times, and takes the gradient at the enlarged one. As D averages those pixels first,
+            each has 1 / repeats^2 of the small image's slope, and the norm is 1 / repeats of that at the small image.
+
+    Returns:
+        [N]. Its own gradient is not finite where D does not depend on the image at all: the root has no epsilon.
+
+    Source: Gulrajani et al. 2017 (Improved Training of Wasserstein GANs), equation 3.
+    """
+    slopes = _slopes(discriminator, images)
+    return (tf.sqrt(tf.reduce_sum(slopes**2, axis=[1, 2, 3])) / repeats - 1.0) ** 2
+
+
+def r1_penalty(discriminator, reals):
+    """Squared length of D's gradient at real images, without gamma / 2.
+
+    discriminator as for `gradient_penalty`, reals [N, H, W, C] float32 -> [N].
+    Source: Mescheder et al. 2018 (Which Training Methods for GANs do actually Converge?), section 4.1.
+    """
+    return tf.reduce_sum(_slopes(discriminator, reals) ** 2, axis=[1, 2, 3])
 
 
 def l1(outputs, targets):
@@ -127,9 +179,18 @@ LOSSES = {
     "logistic": Loss(logistic_discriminator, logistic_generator),
     "lsgan": Loss(lsgan_discriminator, lsgan_generator),
     "bce": Loss(bce_discriminator, logistic_generator),
+    "wgan_gp": Loss(wgan_discriminator, wgan_generator, bounded=False),
 }
 
 RECONSTRUCTIONS = {"l1": l1, "l2": l2, "none": no_reconstruction}
+
+
+def _slopes(discriminator, images):
+    """Gradient of every image's logit with respect to the images: like images."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        logits = discriminator(images)
+    return tape.gradient(logits, images)
 
 
 def _mean(logits):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from gan_tf.models import fastgan, fastgan_inference
+from gan_tf.models import fastgan, fastgan_inference, pggan, pggan_inference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,4 +20,7 @@ class Family:
     fold: Callable
 
 
-FAMILIES = {"fastgan": Family(fastgan.build_generator, fastgan.build_discriminator, fastgan_inference.fold)}
+FAMILIES = {
+    "fastgan": Family(fastgan.build_generator, fastgan.build_discriminator, fastgan_inference.fold),
+    "pggan": Family(pggan.build_generator, pggan.build_discriminator, pggan_inference.fold),
+}

@@ -11,16 +11,10 @@ import keras
 import tensorflow as tf
 
 from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, noise_shapes_of, small_resolution_of
-from gan_tf.ops.forms import forms
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
 from gan_tf.ops.normalisation import scale_and_shift
-from gan_tf.ops.resample import (
-    average_pool_to,
-    transposed_taps,
-    transposed_up_convolution,
-    upsample_nearest,
-    uses_transposed_form,
-)
+from gan_tf.ops.resample import average_pool_to
 
 
 def fold(generator: Generator, dtype=None):
@@ -121,8 +115,8 @@ class FoldedGenerator(keras.Model):
                 stages[1].refresh(block.conv, block.conv_norm, block.conv_noise)
         for folded, excitation in zip(self.excitations, generator.excitations, strict=True):
             folded.refresh(excitation)
-        self.to_small.refresh(generator.to_small)
-        self.to_rgb.refresh(generator.to_rgb)
+        self.to_small.refresh(_kernel(generator.to_small))
+        self.to_rgb.refresh(_kernel(generator.to_rgb))
 
     def get_config(self):
         own = {"resolution": self.resolution, "ngf": self.ngf, "latent_size": self.latent_size, "tanh": self.tanh}
@@ -139,85 +133,6 @@ class FoldedGenerator(keras.Model):
 
     def _map(self, size):
         return (None, size, size, self._channels(size))
-
-
-class FoldedKernel(keras.layers.Layer):
-    """Owns `kernel`: divided by its spectral norm, scaled by batch norm, and cast to the compute type once."""
-
-    def __init__(self, filters, **kwargs):
-        super().__init__(trainable=False, **kwargs)
-        self.filters = filters
-
-    def add_kernel(self, *shape):
-        """Creates `kernel` [*shape], to be filled by `refresh`."""
-        self.kernel = self.add_weight(
-            name="kernel", shape=shape, dtype=self.compute_dtype, initializer="zeros", autocast=False
-        )
-
-    def refresh(self, source, scale=1.0):
-        """Takes the kernel of the spectral layer `source`, its output channels times `scale` [filters] float32."""
-        kernel = self.arranged(source.normalised_kernel(training=False) * scale)
-        self.kernel.assign(tf.cast(kernel, self.compute_dtype))
-
-    def arranged(self, kernel):
-        """The kernel as `call` needs it."""
-        return kernel
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
-
-
-@keras.saving.register_keras_serializable("gan_tf")
-class FoldedConv(FoldedKernel):
-    """Convolution with a ready kernel; the counterpart of `SpectralConv` with stride 1."""
-
-    def __init__(self, filters, kernel_size, padding="SAME", **kwargs):
-        super().__init__(filters, **kwargs)
-        self.kernel_size = kernel_size
-        self.padding = padding
-
-    def build(self, shape):
-        self.add_kernel(self.kernel_size, self.kernel_size, shape[-1], self.filters)
-
-    def call(self, x):
-        return tf.nn.conv2d(x, self.kernel.value, 1, self.padding)
-
-    def get_config(self):
-        return {**super().get_config(), "kernel_size": self.kernel_size, "padding": self.padding}
-
-
-@keras.saving.register_keras_serializable("gan_tf")
-class FoldedUpConv(FoldedKernel):
-    """Nearest upsampling by 2 and 3x3 convolution with a ready kernel; the counterpart of `SpectralUpConv`."""
-
-    def build(self, shape):
-        self.transposed = uses_transposed_form(shape[1])
-        if self.transposed:
-            self.add_kernel(4, 4, self.filters, shape[-1])
-        else:
-            self.add_kernel(3, 3, shape[-1], self.filters)
-
-    def call(self, x):
-        if self.transposed:
-            return transposed_up_convolution(x, self.kernel.value)
-        return tf.nn.conv2d(upsample_nearest(x), self.kernel.value, 1, "SAME")
-
-    def arranged(self, kernel):
-        return transposed_taps(kernel) if self.transposed else kernel
-
-
-@keras.saving.register_keras_serializable("gan_tf")
-class FoldedStem(FoldedKernel):
-    """Turns latents [N, Z] into a map [N, 4, 4, filters]; the counterpart of `SpectralStem`."""
-
-    def build(self, shape):
-        self.add_kernel(shape[-1], 4 * 4 * self.filters)
-
-    def call(self, z):
-        return tf.reshape(z @ self.kernel.value, (-1, 4, 4, self.filters))
-
-    def arranged(self, kernel):
-        return tf.reshape(kernel, (kernel.shape[0], -1))
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -242,8 +157,8 @@ class FoldedExcitation(keras.layers.Layer):
 
     def refresh(self, excitation):
         """Takes the kernels of `excitation`."""
-        self.squeeze.refresh(excitation.squeeze)
-        self.gate.refresh(excitation.gate)
+        self.squeeze.refresh(_kernel(excitation.squeeze))
+        self.gate.refresh(_kernel(excitation.gate))
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters}
@@ -274,7 +189,7 @@ class FoldedStage(keras.layers.Layer):
         """Folds a spectral layer, the batch norm behind it and the noise injection between them."""
         values = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
         scale, shift = scale_and_shift(*(variable.value for variable in values))
-        self.linear.refresh(source, scale)
+        self.linear.refresh(_kernel(source) * scale)
         self.bias.assign(shift)
         if injection is not None:
             self.strength.assign(scale * injection.strength.value)
@@ -299,7 +214,7 @@ def gated(x, bias, strength, noise=None, weights=None):
     Returns:
         [N, H, W, C] of x's type.
     """
-    if not forms().compiled_chains or _has_gpu():
+    if not uses_compiled_chains():
         return plain_gated(x, bias, strength, noise, weights)
     given = [extra for extra in (noise, weights) if extra is not None]
     return _compiled_gated(tuple(x.shape), x.dtype, noise is not None, weights is not None)(x, bias, strength, *given)
@@ -333,10 +248,9 @@ def _compiled_gated(shape, dtype, has_noise, has_weights):
     return tf.function(functools.partial(chain), jit_compile=True, autograph=False)
 
 
-@functools.cache
-def _has_gpu():
-    """True if there is a GPU: there the separate operations are fast, and XLA wants a complete CUDA toolkit."""
-    return bool(tf.config.list_logical_devices("GPU"))
+def _kernel(layer):
+    """The kernel that a spectral layer applies, float32."""
+    return layer.normalised_kernel(training=False)
 
 
 def _is_excited(size):

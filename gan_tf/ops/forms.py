@@ -14,19 +14,23 @@ class Forms:
     """Fast forms in use.
 
     transposed_up_conv: upsampling and the convolution after it as one transposed convolution on large maps.
+    strided_down_conv: a convolution and the halving after it as one convolution of stride 2.
     lean_glu: GLU with its own gradient and a float32 sigmoid.
     fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
     compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
     """
 
     transposed_up_conv: bool = True
+    strided_down_conv: bool = True
     lean_glu: bool = True
     fused_batch_norm: bool = True
     compiled_chains: bool = True
 
 
 FAST = Forms()
-PLAIN = Forms(transposed_up_conv=False, lean_glu=False, fused_batch_norm=False, compiled_chains=False)
+PLAIN = Forms(
+    transposed_up_conv=False, strided_down_conv=False, lean_glu=False, fused_batch_norm=False, compiled_chains=False
+)
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from gan_tf.ops.forms import forms
 
 TRANSPOSED_FROM = 16  # smallest input map, in pixels, on which the transposed form is the faster one
+STRIDED_FROM = 4
 
 
 def nearest_resize(images, size):
@@ -42,6 +43,39 @@ def up_convolution(x, kernel, dtype):
     if not uses_transposed_form(x.shape[1]):
         return tf.nn.conv2d(upsample_nearest(x), tf.cast(kernel, dtype), 1, "SAME")
     return transposed_up_convolution(x, tf.cast(transposed_taps(kernel), dtype))
+
+
+def down_convolution(x, kernel, dtype):
+    """3x3 convolution with zero padding, then the mean of every 2x2 pixels.
+
+    Args:
+        x: [N, H, W, I] in `dtype`, H and W even.
+        kernel: [3, 3, I, O] float32; cast to `dtype` after its taps have been summed.
+        dtype: type of the products.
+
+    Returns:
+        [N, H / 2, W / 2, O].
+    """
+    if not uses_strided_form(x.shape[1]):
+        return average_pool_to(tf.nn.conv2d(x, tf.cast(kernel, dtype), 1, "SAME"), x.shape[1] // 2)
+    return tf.nn.conv2d(x, tf.cast(strided_taps(kernel), dtype), 2, "SAME")
+
+
+def uses_strided_form(size: int) -> bool:
+    """True if a map of `size` pixels is convolved and halved by one convolution of stride 2."""
+    return forms().strided_down_conv and size >= STRIDED_FROM
+
+
+def strided_taps(kernel):
+    """Turns a 3x3 kernel whose output is averaged over 2x2 pixels into the 4x4 stride-2 kernel of the same sum.
+
+    kernel [3, 3, I, O] -> [4, 4, I, O]. The mean of pixels 2i and 2i + 1 sees w0 x[2i-1] + (w0 + w1) x[2i] +
+    (w1 + w2) x[2i+1] + w2 x[2i+2], halved, along each axis.
+    """
+    for axis in (0, 1):
+        w0, w1, w2 = tf.unstack(kernel, axis=axis)
+        kernel = tf.stack([w0, w0 + w1, w1 + w2, w2], axis=axis) * 0.5
+    return kernel
 
 
 def uses_transposed_form(size: int) -> bool:
