@@ -14,14 +14,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from gan_tf import checks
+from gan_tf.checks import FAMILIES, SIZES, flag, phase_table
 from gan_tf.errors import UsageError
 
-RESOLUTIONS = {"fastgan": (64, 128, 256, 512, 1024), "pggan": (16, 32, 64, 128, 256, 512, 1024)}  # of each family
-SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
-LOSSES_OF = {  # adversarial losses of each family
-    "fastgan": ("hinge", "dual_contrastive", "logistic", "lsgan", "bce"),
-    "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
-}
 INSTEAD = {  # what stands for a field of one family in another
     "ngf": "--fmap-base",
     "ndf": "--fmap-base",
@@ -32,25 +28,24 @@ INSTEAD = {  # what stands for a field of one family in another
     "phase_lr": "--lr",
 }
 FASTGAN, PGGAN = ("fastgan",), ("pggan",)
-POLICIES = ("color", "translation", "cutout")
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
 OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
 PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
 
 
-def identity(default, *, models=tuple(RESOLUTIONS)):
+def identity(default, *, models=FAMILIES):
     """A field that may not change while a run is continued; `models` are the families that have it."""
     return dataclasses.field(default=default, metadata={"group": "identity", "models": models})
 
 
 def changeable(default):
     """A field that may change; the change is logged with the image count."""
-    return dataclasses.field(default=default, metadata={"group": "run", "models": tuple(RESOLUTIONS)})
+    return dataclasses.field(default=default, metadata={"group": "run", "models": FAMILIES})
 
 
 def session(default):
     """A field of one start of the program, never stored."""
-    return dataclasses.field(default=default, metadata={"group": "session", "models": tuple(RESOLUTIONS)})
+    return dataclasses.field(default=default, metadata={"group": "session", "models": FAMILIES})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -136,30 +131,10 @@ class TrainConfig:
     verbose: bool = session(False)  # let TensorFlow speak
 
     def __post_init__(self):
-        _require(self.model in RESOLUTIONS, self, "model", f"one of {', '.join(RESOLUTIONS)}")
-        _check_family(self)
-        for name in ("ngf", "ndf", "latent_size", "batch_size", "fmap_max", "eval_every", "keep", "keep_best"):
-            _require(getattr(self, name) >= 1, self, name, "an integer of at least 1")
-        for name in ("ngf", "ndf"):
-            _require(getattr(self, name) % 8 == 0, self, name, "a multiple of 8")
-        for name in ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb"):
-            _require(0 < getattr(self, name) < math.inf, self, name, "a positive number")
-        for name in ("fade_kimg", "r1_gamma"):
-            _require(0 <= getattr(self, name) < math.inf, self, name, "a number of at least 0")
-        _require(self.ema_kimg is None or 0 < self.ema_kimg < math.inf, self, "ema_kimg", "a positive number or None")
-        for name in ("limit", "patience", "epoch_images", "max_minutes", "steps_per_call"):
-            _require(getattr(self, name) is None or getattr(self, name) > 0, self, name, "a positive number")
-        for name in ("beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, self, name, "a number from 0 to below 1")
-        _require(0 <= self.augment_probability <= 1, self, "augment_probability", "a number from 0 to 1")
-        _require(self.decoders >= 3, self, "decoders", "3 or more")
-        unknown = set(self.policies) - set(POLICIES)
-        _require(not unknown and self.policies, self, "augment_policy", f"a list of {', '.join(POLICIES)}")
-        _require(
-            self.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", self.run), self, "run", "letters, digits, . _ and -"
-        )
-        _check_phases(self)
-        _check_micro_batch(self)
+        checks.require(self.model in FAMILIES, self, "model", f"one of {', '.join(FAMILIES)}")
+        fields = dataclasses.fields(self)
+        refuse_foreign([field.name for field in fields if getattr(self, field.name) != field.default], self.model)
+        checks.check(self)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -183,13 +158,13 @@ class TrainConfig:
         """Images in a step at each of `resolutions`, all devices together."""
         if not self.grows:
             return {self.resolution: self.batch_size}
-        given = _phase_table(self, "phase_batch", int, "an integer of at least 1")
+        given = phase_table(self, "phase_batch", int, "an integer of at least 1")
         return {size: given.get(size, given.get(None)) for size in self.resolutions}
 
     @property
     def phase_lrs(self) -> dict[int, float]:
         """Learning rate of both optimisers at each of `resolutions`."""
-        given = _phase_table(self, "phase_lr", float, "a positive number") if self.grows else {}
+        given = phase_table(self, "phase_lr", float, "a positive number") if self.grows else {}
         return {size: given.get(size, self.lr) for size in self.resolutions}
 
     @property
@@ -247,11 +222,6 @@ def field_names(group: str, model: str | None = None) -> list[str]:
     ]
 
 
-def flag(name: str) -> str:
-    """The command-line flag of a field."""
-    return "--" + name.replace("_", "-")
-
-
 def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tuple]:
     """Fields of `group` that differ: {name: (value before, value after)}; those alone that the family before has."""
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group, before.model)}
@@ -286,98 +256,3 @@ def refuse_foreign(names, model: str):
             owners = ", ".join(field.metadata["models"])
             remedy = f"give {INSTEAD[field.name]} in its place" if field.name in INSTEAD else "leave it out"
             raise UsageError(f"{flag(field.name)} is for --model {owners}; {remedy} with --model {model}")
-
-
-def _require(holds, config, name, remedy):
-    if not holds:
-        raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {remedy}")
-
-
-def _check_family(config):
-    """Raises UsageError if a setting is not one of the run's family."""
-    changed_names = [field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default]
-    refuse_foreign(changed_names, config.model)
-    sizes, losses = RESOLUTIONS[config.model], LOSSES_OF[config.model]
-    of_family = "" if config.model == "fastgan" else f" with --model {config.model}"
-    _require(config.resolution in sizes, config, "resolution", f"one of {', '.join(map(str, sizes))}{of_family}")
-    _require(config.loss in losses, config, "loss", f"one of {', '.join(losses)} with --model {config.model}")
-
-
-def _check_phases(config):
-    """Raises UsageError if the run cannot grow as its settings say."""
-    least = config.resolution // 2
-    _require(
-        not config.grows or config.fmap_base >= least,
-        config,
-        "fmap_base",
-        f"an integer of at least {least}: --resolution {config.resolution} must have a channel",
-    )
-    batches = config.phase_batches
-    missing = [size for size, batch in batches.items() if batch is None]
-    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
-    _require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
-    config.phase_lrs  # raises  # noqa: B018
-    fits = config.loss == "logistic" or config.r1_gamma == TrainConfig.r1_gamma
-    _require(fits, config, "r1_gamma", "--loss logistic with it, or leave it out: no other loss has this penalty")
-
-
-def _phase_table(config, name, number, remedy) -> dict:
-    """A field such as "4:128,8:64" as {4: 128, 8: 64}; of `phase_batch`, a lone number N as {None: N}.
-
-    Args:
-        number: int or float.
-        remedy: what a value must be, for the message.
-
-    Raises:
-        UsageError: an entry that is none.
-    """
-    table = {}
-    for entry in filter(None, getattr(config, name).replace(" ", "").split(",")):
-        first, colon, second = entry.partition(":")
-        if not colon and name == "phase_batch" and entry == getattr(config, name).strip():
-            table[None] = _number(entry, number)
-            _require(table[None], config, name, f"{remedy}, or a table such as 4:128,8:64")
-            continue
-        _require(colon, config, name, f"RESOLUTION:NUMBER in place of {entry}, such as 4:{second or first}")
-        size = _number(first, int)
-        _require(size in SIZES, config, name, f"powers of two from 4 to 1024 as resolutions, not {first!r}")
-        _require(size not in table, config, name, f"each resolution once: {size} stands twice")
-        table[size] = _number(second, number)
-        _require(table[size], config, name, f"{remedy} at {size}, not {second!r}")
-    return table
-
-
-def _number(text, kind):
-    """The positive finite number in `text`, or None."""
-    try:
-        value = kind(text)
-    except ValueError:
-        return None
-    return value if 0 < value < math.inf else None
-
-
-def _listed(values):
-    return ", ".join(map(str, values))
-
-
-def _check_micro_batch(config):
-    """Raises UsageError unless each step's batch is a multiple of the micro-batch, or not larger than it."""
-    size = config.micro_batch
-    if size in (None, "auto"):
-        fits = True
-    elif config.grows:
-        _require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
-        for resolution, batch in config.phase_batches.items():
-            remedy = f"auto or a divisor of the batch at {resolution} ({batch}), or another --phase-batch"
-            _require(batch <= size or batch % size == 0, config, "micro_batch", remedy)
-        fits = True
-    else:
-        fits = 1 <= size <= config.batch_size and config.batch_size % size == 0
-    _require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({config.batch_size})")
-    whole = size in (None, config.batch_size)
-    _require(
-        whole or config.loss != "dual_contrastive",
-        config,
-        "micro_batch",
-        "none with --loss dual_contrastive: it compares all images of the batch",
-    )

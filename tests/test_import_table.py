@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOR_ALL = {"errors", "files", "pictures", "progress"}  # root modules that every room may import
-LIGHT = {"config", "presets", "errors", "cli"}  # rooms on the way to --help, which must not wait for these:
+LIGHT = {"config", "checks", "presets", "errors", "cli"}  # rooms on the way to --help, which must not wait for these:
 HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "scipy"}
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from gan_tf.checks import POLICIES
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.config import POLICIES
 from gan_tf.errors import UsageError
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows

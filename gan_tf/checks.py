@@ -1,0 +1,140 @@
+"""What the settings of a run may be. Each refusal is one line with the flag, its value and the remedy."""
+
+import math
+import re
+
+from gan_tf.errors import UsageError
+
+RESOLUTIONS = {"fastgan": (64, 128, 256, 512, 1024), "pggan": (16, 32, 64, 128, 256, 512, 1024)}
+LOSSES = {
+    "fastgan": ("hinge", "dual_contrastive", "logistic", "lsgan", "bce"),
+    "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
+}
+FAMILIES = tuple(RESOLUTIONS)
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
+POLICIES = ("color", "translation", "cutout")
+COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "batch_size", "eval_every", "keep", "keep_best")
+POSITIVE = ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb")
+POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def require(holds, config, name, remedy):
+    """Raises UsageError with the value of a field and what to give in its place, unless `holds`."""
+    if not holds:
+        raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {remedy}")
+
+
+def check(config):
+    """Raises UsageError if a setting of a TrainConfig, or two of them together, cannot be."""
+    _check_family(config)
+    _check_numbers(config)
+    unknown = set(config.policies) - set(POLICIES)
+    require(not unknown and config.policies, config, "augment_policy", f"a list of {', '.join(POLICIES)}")
+    named = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
+    require(named, config, "run", "letters, digits, . _ and -")
+    if config.grows:
+        _check_growth(config)
+        _check_micro_batch_of_phases(config)
+    else:
+        _check_micro_batch(config)
+
+
+def phase_table(config, name, number, remedy) -> dict:
+    """A field such as "4:128,8:64" as {4: 128, 8: 64}; of `phase_batch`, a lone number N as {None: N}.
+
+    Args:
+        config: TrainConfig.
+        name: of the field.
+        number: int or float.
+        remedy: what a value must be, for the message.
+
+    Raises:
+        UsageError: an entry that is none.
+    """
+    text, table = getattr(config, name), {}
+    if name == "phase_batch" and not set(text) & set(",:"):
+        table[None] = _positive(text, number)
+        require(table[None], config, name, f"{remedy}, or a table such as 4:128,8:64")
+        return table
+    for entry in filter(None, (entry.strip() for entry in text.split(","))):
+        first, colon, second = (part.strip() for part in entry.partition(":"))
+        require(colon, config, name, f"RESOLUTION:NUMBER in place of {entry}, such as 4:{entry}")
+        size = _positive(first, int)
+        require(size in SIZES, config, name, f"powers of two from 4 to 1024 as resolutions, not {first!r}")
+        require(size not in table, config, name, f"each resolution once: {size} stands twice")
+        table[size] = _positive(second, number)
+        require(table[size], config, name, f"{remedy} at {size}, not {second!r}")
+    return table
+
+
+def _positive(text, kind):
+    """The positive finite number in `text`, or None."""
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    return value if 0 < value < math.inf else None
+
+
+def _check_family(config):
+    sizes, losses = RESOLUTIONS[config.model], LOSSES[config.model]
+    family = f"with --model {config.model}"
+    require(config.resolution in sizes, config, "resolution", f"one of {', '.join(map(str, sizes))} {family}")
+    require(config.loss in losses, config, "loss", f"one of {', '.join(losses)} {family}")
+
+
+def _check_numbers(config):
+    for name in COUNTS:
+        require(getattr(config, name) >= 1, config, name, "an integer of at least 1")
+    for name in ("ngf", "ndf"):
+        require(getattr(config, name) % 8 == 0, config, name, "a multiple of 8")
+    for name in POSITIVE:
+        require(0 < getattr(config, name) < math.inf, config, name, "a positive number")
+    for name in POSITIVE_OR_NONE:
+        value = getattr(config, name)
+        require(value is None or 0 < value < math.inf, config, name, "a positive number or None")
+    for name in ("fade_kimg", "r1_gamma"):
+        require(0 <= getattr(config, name) < math.inf, config, name, "a number of at least 0")
+    for name in ("beta1", "beta2"):
+        require(0 <= getattr(config, name) < 1, config, name, "a number from 0 to below 1")
+    require(0 <= config.augment_probability <= 1, config, "augment_probability", "a number from 0 to 1")
+    require(config.decoders >= 3, config, "decoders", "3 or more")
+
+
+def _check_growth(config):
+    """Raises UsageError if the networks cannot grow, or a penalty is asked for that the loss has not."""
+    least = config.resolution // 2
+    wide_enough = f"an integer of at least {least}, so that --resolution {config.resolution} has a channel"
+    require(config.fmap_base >= least, config, "fmap_base", wide_enough)
+    batches = config.phase_batches
+    missing = [str(size) for size, batch in batches.items() if batch is None]
+    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
+    require(not missing, config, "phase_batch", f"a batch at {', '.join(missing)} too, such as {example}")
+    _ = config.phase_lrs  # raises if it cannot be read
+    given = config.r1_gamma != type(config).r1_gamma
+    require(config.loss == "logistic" or not given, config, "r1_gamma", "--loss logistic with it, or leave it out")
+
+
+def _check_micro_batch_of_phases(config):
+    """Raises UsageError unless each phase's batch is a multiple of the micro-batch, or not larger than it."""
+    size = config.micro_batch
+    if size in (None, "auto"):
+        return
+    require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
+    for resolution, batch in config.phase_batches.items():
+        remedy = f"auto or a divisor of {batch}, the batch at {resolution}, or change --phase-batch"
+        require(batch <= size or batch % size == 0, config, "micro_batch", remedy)
+
+
+def _check_micro_batch(config):
+    size = config.micro_batch
+    fits = size in (None, "auto") or (1 <= size <= config.batch_size and config.batch_size % size == 0)
+    require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({config.batch_size})")
+    whole = size in (None, config.batch_size)
+    remedy = "none with --loss dual_contrastive: it compares all images of the batch"
+    require(whole or config.loss != "dual_contrastive", config, "micro_batch", remedy)
