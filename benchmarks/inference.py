@@ -20,9 +20,10 @@ from frame import run
 class InferenceOptions:
     """Measures a generator with initial weights."""
 
-    model: Literal["fastgan"] = "fastgan"  # the family of networks
+    model: Literal["fastgan", "pggan"] = "fastgan"  # the family of networks
     resolution: int = 256  # pixels
-    ngf: int = 64  # width of the generator
+    ngf: int | None = None  # fastgan: width of the generator; default as for training
+    fmap_base: int | None = None  # pggan: width of the generator; default as for training
     batch_size: int | None = None  # images at once; default as `gan-tf generate`
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as `gan-tf generate`
     rounds: int = 7  # batches timed in each form
@@ -33,27 +34,32 @@ def measure(options):
     """Returns the figures as a dict."""
     import tensorflow as tf
 
-    from gan_tf.config import TrainConfig
     from gan_tf.models import FAMILIES
     from gan_tf.ops.forms import FAST, PLAIN
+    from gan_tf.presets import PRESETS
     from gan_tf.sampling.generate import suitable_batch_size
     from gan_tf.training import devices
 
     precision = devices.choose_precision(options.precision)[0]
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     batch_size = options.batch_size or suitable_batch_size(options.resolution, on_gpu)
-    config = TrainConfig(model=options.model, resolution=options.resolution, ngf=options.ngf)
+    widths = {name: value for name in ("ngf", "fmap_base") if (value := getattr(options, name)) is not None}
+    preset = next(iter(PRESETS[options.model].values()))
+    config = dataclasses.replace(preset, resolution=options.resolution, **widths)
     family = FAMILIES[options.model]
     generator = family.generator(config, devices.KERAS_POLICIES[precision])
+    if config.grows:
+        generator.growth.assign(generator.levels)
     started = time.perf_counter()
     folded = family.fold(generator)
     fold_seconds = time.perf_counter() - started
-    variants = {"published": (generator, PLAIN), "training": (generator, FAST), "folded": (folded, FAST)}
+    plain = ImagesAlone(generator)
+    variants = {"published": (plain, PLAIN), "training": (plain, FAST), "folded": (folded, FAST)}
     first, seconds, cpu_seconds = time_in_turns(variants, batch_size, options.rounds)
     return {
         "model": options.model,
         "resolution": options.resolution,
-        "ngf": options.ngf,
+        **widths,
         "batch_size": batch_size,
         "precision": precision,
         "device": devices.describe(),
@@ -65,6 +71,20 @@ def measure(options):
         **{f"{name}_first_batch_seconds": round(s, 2) for name, s in first.items()},
         "peak_memory_gb": round(devices.peak_memory_gb(), 2),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesAlone:
+    """A generator that is called as a folded one is: FastGAN's own gives a smaller version of its images as well."""
+
+    generator: object
+
+    def __getattr__(self, name):
+        return getattr(self.generator, name)
+
+    def __call__(self, latents, noise, training):
+        made = self.generator(latents, noise=noise, training=training)
+        return made[0] if isinstance(made, tuple) else made
 
 
 def time_in_turns(variants, batch_size, rounds):

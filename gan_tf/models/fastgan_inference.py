@@ -10,7 +10,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, noise_shapes_of, small_resolution_of
+from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, noise_shapes_of
 from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
 from gan_tf.ops.normalisation import scale_and_shift
@@ -40,7 +40,7 @@ def fold(generator: Generator, dtype=None):
 class FoldedGenerator(keras.Model):
     """Makes the images that a `Generator` makes in evaluation mode, within rounding, in less time.
 
-    Call: as `Generator`: z [N, Z], labels (not used), noise -> (images [N, R, R, 3], small [N, S, S, 3]) float32.
+    Call: as `Generator`, but the images alone: z [N, Z], labels (not used), noise -> [N, R, R, 3] float32.
     `refresh` brings newer weights; functions that were traced before see them.
 
     Args:
@@ -53,7 +53,6 @@ class FoldedGenerator(keras.Model):
     def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, **kwargs):
         super().__init__(**kwargs)
         self.resolution = resolution
-        self.small_resolution = small_resolution_of(resolution)
         self.ngf = ngf
         self.latent_size = latent_size
         self.tanh = resolution == 1024 if tanh is None else tanh
@@ -62,7 +61,6 @@ class FoldedGenerator(keras.Model):
         self.stem = FoldedStage(FoldedStem(2 * self._channels(4), **part), **part)
         self.blocks = [self._block(i, size, part) for i, size in enumerate(self.sizes)]
         self.excitations = [FoldedExcitation(self._channels(size), **part) for size in self.sizes if _is_excited(size)]
-        self.to_small = FoldedConv(3, 1, **part)
         self.to_rgb = FoldedConv(3, 3, **part)
 
     @property
@@ -78,7 +76,6 @@ class FoldedGenerator(keras.Model):
                 stage.build(self._map(size))
         for i, excitation in enumerate(self.excitations):
             excitation.build(self._map(2 ** (i + 2)))
-        self.to_small.build(self._map(self.small_resolution))
         self.to_rgb.build(self._map(self.resolution))
 
     def call(self, z, labels=None, noise=None, training=False):
@@ -96,9 +93,8 @@ class FoldedGenerator(keras.Model):
                 x = stages[0](x, next(noise))
                 x = stages[1](x, next(noise), weights)
             maps[size] = x  # [N, size, size, C]
-        outputs = (self.to_rgb(x), self.to_small(maps[self.small_resolution]))
-        images, small = (tf.cast(output, tf.float32) for output in outputs)
-        return (tf.tanh(images), tf.tanh(small)) if self.tanh else (images, small)
+        images = tf.cast(self.to_rgb(x), tf.float32)
+        return tf.tanh(images) if self.tanh else images
 
     def refresh(self, generator):
         """Folds the present weights and statistics of `generator` into this network.
@@ -115,7 +111,6 @@ class FoldedGenerator(keras.Model):
                 stages[1].refresh(block.conv, block.conv_norm, block.conv_noise)
         for folded, excitation in zip(self.excitations, generator.excitations, strict=True):
             folded.refresh(excitation)
-        self.to_small.refresh(_kernel(generator.to_small))
         self.to_rgb.refresh(_kernel(generator.to_rgb))
 
     def get_config(self):

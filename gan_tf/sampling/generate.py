@@ -22,7 +22,7 @@ def images_of_seeds(g, seeds, batch_size):
     last one is filled up with its last seed, since another size would be traced and compiled anew.
 
     Args:
-        g: built generator, plain or folded.
+        g: folded generator.
         seeds: list of integers, at least one.
         batch_size: images at once.
 
@@ -39,12 +39,12 @@ def images_of_seeds(g, seeds, batch_size):
 
 
 def compiled(g, batch_size):
-    """Returns a tf.function: seeds int64 [batch_size] -> images float32 [batch_size, R, R, 3]."""
+    """Returns a tf.function of a folded generator: seeds int64 [batch_size] -> images float32 [batch_size, R, R, 3]."""
 
     @tf.function(input_signature=[tf.TensorSpec([batch_size], tf.int64)], autograph=False)
     def make(seeds):
         latents = rng.latents_of_seeds(seeds, g.latent_size)
         noise = rng.noise_of_seeds(seeds, g.noise_shapes)
-        return g(latents, noise=noise, training=False)[0]
+        return g(latents, noise=noise, training=False)
 
     return make

@@ -76,14 +76,14 @@ class Sampler:
     def _next_images(self, first):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
         latents = draws.normal("latents", (self.g.latent_size,))
-        return self.folded(latents, noise=draws.noise("noise", self.g.noise_shapes))[0]
+        return self.folded(latents, noise=draws.noise("noise", self.g.noise_shapes))
 
     def _seeded_images(self, seeds):
         latents = rng.latents_of_seeds(seeds, self.g.latent_size)
-        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))[0]
+        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
 
     def _images_of_latents(self, latents, seeds):
-        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))[0]
+        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
 
 
 def sample_grid(job):

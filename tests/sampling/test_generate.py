@@ -1,5 +1,7 @@
 """An image depends on its seed alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,6 +20,19 @@ def generators():
     for block in g.blocks[::2]:
         block.up_noise.strength.assign([0.5])
     return g, fold(g)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesAlone:
+    """A FastGAN generator without the smaller version of its images, as its folded form is."""
+
+    g: Generator
+
+    def __getattr__(self, name):
+        return getattr(self.g, name)
+
+    def __call__(self, *arguments, **options):
+        return self.g(*arguments, **options)[0]
 
 
 def images(g, seeds, batch_size):
@@ -47,7 +62,8 @@ def test_neighbours_do_not_matter(generators):
 
 
 def test_folded_and_plain_generator_make_the_same_image(generators):
-    plain, folded = (images(g, [11, 12, 13], 2) for g in generators)
+    g, folded = generators
+    plain, folded = (images(made, [11, 12, 13], 2) for made in (ImagesAlone(g), folded))
     assert largest_difference(plain, folded) <= 1
 
 

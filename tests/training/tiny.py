@@ -139,7 +139,10 @@ def _enlarged(images, size):
 
 
 class TinyFolded(TinyGenerator):
-    """The call of models.fastgan_inference.FoldedGenerator."""
+    """The call of models.fastgan_inference.FoldedGenerator: the images alone."""
+
+    def call(self, z, labels=None, noise=None, training=False):
+        return super().call(z, labels, noise, training)[0]
 
     def refresh(self, generator):
         load_weights(self, {path: v.numpy() for path, v in named_variables(generator).items()}, "generator")
