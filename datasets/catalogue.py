@@ -3,11 +3,15 @@
 import functools
 import shutil
 
+from gan_tf.errors import UsageError
 from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
+from gan_tf_datasets.faces.faces_dataset_builder import Builder as FacesBuilder
+from gan_tf_datasets.faces.files import FACES, instructions
+from gan_tf_datasets.faces.files import open_faces as open_face_files
 from gan_tf_datasets.few_shot.archives import ARCHIVES, obtain
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
-from gan_tf_datasets.prepared import PreparedSource, make_quietly, prepare, prepared_folder
+from gan_tf_datasets.prepared import PreparedSource, make_quietly, manual_folder, prepare, prepared_folder
 
 
 def open_demo(resolution, data_dir=None, *, say=print):
@@ -37,6 +41,25 @@ def open_few_shot(name, data_dir=None, *, offline=False, say=print):
             shutil.rmtree(builder.data_dir)
             prepared = False
     return PreparedSource(builder if prepared else prepare(make), name)
+
+
+def open_faces(name, data_dir=None):
+    """A set of `faces.files`: the files of the user in place, else what TFDS has prepared of them; never fetched.
+
+    Raises:
+        UsageError: neither is there, with what to download and where to put it; or see `faces.files.open_faces`.
+    """
+    folder = manual_folder(data_dir)
+    source = open_face_files(FACES[name], folder)
+    if source is not None:
+        return source
+    builder, prepared = make_quietly(_maker(FacesBuilder, name, data_dir))
+    if not prepared:
+        raise UsageError(
+            f"--dataset {name} is for you to fetch, since its licence lets nobody pass it on: "
+            f"{instructions(FACES[name], folder)}"
+        )
+    return PreparedSource(builder, name)
 
 
 def _maker(cls, config, data_dir):

@@ -72,6 +72,11 @@ def prepared_folder(data_dir=None):
     return Path(data_dir).expanduser() if data_dir else cache_root() / "tfds"
 
 
+def manual_folder(data_dir=None):
+    """Where TFDS looks for files that a user has downloaded."""
+    return prepared_folder(data_dir) / "downloads" / "manual"
+
+
 def make_quietly(make):
     """Returns (the builder that `make()` gives, whether its data are prepared).
 

@@ -11,7 +11,14 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.files import open_url
-from gan_tf_datasets.prepared import PreparedSource, kept_features, make_quietly, prepare, prepared_folder
+from gan_tf_datasets.prepared import (
+    PreparedSource,
+    kept_features,
+    make_quietly,
+    manual_folder,
+    prepare,
+    prepared_folder,
+)
 
 # Without the name spaces of other hubs, which fetch as soon as they are named, and without builder arguments.
 SYNTAX = r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.[\d*]+\.[\d*]+)?"
@@ -71,7 +78,7 @@ def _announce(builder, name, offline, say):
     Raises:
         UsageError: offline, or no network; not where every file has been put into the folder of manual downloads.
     """
-    manual = prepared_folder(builder.data_dir_root) / "downloads" / "manual"
+    manual = manual_folder(builder.data_dir_root)
     infos = {
         url: info
         for url, info in (builder.url_infos or {}).items()

@@ -110,14 +110,14 @@ def pictures(archive, path=None):
             f"{archive.path} holds {len(source)} images but the set {archive.name} has {archive.count}: delete the "
             f"file, or use it under its own path"
         )
-    order = sorted(range(len(source)), key=lambda i: _natural(source.names[i]))
+    order = sorted(range(len(source)), key=lambda i: natural(source.names[i]))
     try:
         return [(source.names[i], source.read(i)) for i in order]
     except UnreadableImage as error:
         raise UsageError(f"{path} is damaged ({error}): delete it to fetch it again") from error
 
 
-def _natural(name):
+def natural(name):
     """Sort key that puts 2.png before 10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 

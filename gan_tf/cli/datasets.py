@@ -17,11 +17,12 @@ FEW_SHOT = (
     "animal_face_cat",
     "animal_face_dog",
 )
+FACES = ("celeba_hq", "ffhq")
 
 
 def known_names() -> tuple[str, ...]:
     """Names that `--dataset` knows besides paths and `tfds:` sets."""
-    return (DEMO, *FEW_SHOT)
+    return (DEMO, *FEW_SHOT, *FACES)
 
 
 def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, say=print):
@@ -52,6 +53,10 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
         from gan_tf_datasets.catalogue import open_few_shot
 
         return open_few_shot(dataset, data_dir, offline=offline, say=say)
+    if dataset in FACES:
+        from gan_tf_datasets.catalogue import open_faces
+
+        return open_faces(dataset, data_dir)
     if not dataset:
         raise UsageError(f"--dataset is missing; {_known()}")
     if not Path(dataset).expanduser().exists():

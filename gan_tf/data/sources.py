@@ -144,7 +144,7 @@ class ZipSource(ImageSource):
             self.archive = zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise UsageError(f"{path} is not a whole zip archive ({error}); download or pack it again") from None
-        entries = {_safe_name(info.filename, path): info for info in self.archive.infolist() if not info.is_dir()}
+        entries = {safe_name(info.filename, path): info for info in self.archive.infolist() if not info.is_dir()}
         names, ignored = pick_images(entries, path)
         self.entries = [entries[name] for name in names]
         super().__init__(self.path.stem, names, *classes_of(names), path, ignored)
@@ -242,7 +242,7 @@ def _walk(folder):
             yield Path(here, file).relative_to(folder).as_posix()
 
 
-def _safe_name(name, archive):
+def safe_name(name, archive):
     """Returns an entry's path with "/"; refuses paths that would leave the archive's own folder.
 
     We never unpack, but an archive with such an entry was made to harm and its other content deserves no trust.

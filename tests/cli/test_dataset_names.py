@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from gan_tf.cli.datasets import FEW_SHOT, known_names, resolve
+from gan_tf.cli.datasets import FACES, FEW_SHOT, known_names, resolve
 from gan_tf.errors import UsageError
+from gan_tf_datasets.faces.files import FACES as face_sets
 from gan_tf_datasets.few_shot.archives import ARCHIVES
 from tests.datasets.archives import write_zip
 
@@ -17,11 +18,20 @@ def open_set(name):
 
 def test_known_names_are_the_sets_that_there_are():
     assert tuple(ARCHIVES) == FEW_SHOT
-    assert known_names() == ("demo", *FEW_SHOT)
+    assert tuple(face_sets) == FACES
+    assert known_names() == ("demo", *FEW_SHOT, *FACES)
 
 
 @pytest.mark.parametrize(
-    "name, close", [("pandas", "panda"), ("Obama", "obama"), ("grumpy-cat", "grumpy_cat"), ("dmeo", "demo")]
+    "name, close",
+    [
+        ("pandas", "panda"),
+        ("Obama", "obama"),
+        ("grumpy-cat", "grumpy_cat"),
+        ("dmeo", "demo"),
+        ("celeba-hq", "celeba_hq"),
+        ("ffqh", "ffhq"),
+    ],
 )
 def test_misspelt_name_gets_the_nearest(name, close):
     with pytest.raises(

@@ -1,0 +1,1 @@
+"""Two large sets of faces, read from what the user has downloaded."""

@@ -1,0 +1,258 @@
+"""`--dataset celeba_hq` and `ffhq`: folders and archives as people have them, and every way to fail."""
+
+import dataclasses
+import io
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
+
+from gan_tf.cli.datasets import FACES as NAMES
+from gan_tf.cli.datasets import resolve
+from gan_tf.cli.main import main
+from gan_tf.data.prepare import prepare
+from gan_tf.errors import UsageError
+from gan_tf_datasets.faces import files
+from gan_tf_datasets.faces.faces_dataset_builder import Builder
+from gan_tf_datasets.prepared import FILE_FORMAT, quiet
+from tests.datasets.archives import png
+
+COUNT = 12  # in the place of 30,000 and 70,000
+
+
+@pytest.fixture
+def manual(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
+    for name, face_set in files.FACES.items():
+        monkeypatch.setitem(files.FACES, name, dataclasses.replace(face_set, count=COUNT))
+    folder = tmp_path / "tfds" / "downloads" / "manual"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def thumbnails(top="", count=COUNT):
+    """FFHQ's layout: a thousand pictures to a folder, here five."""
+    return {f"{top}{i // 5:03}00/{i:05}.png": png(i) for i in range(count)}
+
+
+def celeba_mask(count=COUNT):
+    """CelebAMask-HQ's layout: numbers without zeros in front, and masks beside them."""
+    pictures = {f"CelebAMask-HQ/CelebA-HQ-img/{i}.jpg": png(i) for i in range(count)}
+    masks = {f"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/{i:05}_{part}.png": png(90) for i in range(3) for part in "ab"}
+    return pictures | masks | {"CelebAMask-HQ/README.txt": b"hello"}
+
+
+def write_folder(path, content):
+    for name, data in content.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+
+
+def write_zip(path, content):
+    with zipfile.ZipFile(path.with_name(f"{path.name}.zip"), "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+def write_tar(path, content, mode="w", links=()):
+    with tarfile.open(path.with_name(f"{path.name}.tar"), mode) as archive:
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for name, target in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+
+
+FORMS = (write_folder, write_zip, write_tar)
+
+
+def open_set(name, **options):
+    return resolve(name, resolution=16, **options)
+
+
+@pytest.mark.parametrize("write", FORMS)
+@pytest.mark.parametrize("stem", ["ffhq", "thumbnails128x128"])
+def test_thumbnails_in_any_form_are_the_same_set(manual, write, stem):
+    write(manual / stem, thumbnails())
+    source = open_set("ffhq")
+    assert source.name == "ffhq" and source.names == [f"{i:05}.png" for i in range(COUNT)]
+    assert [source.read(i) for i in range(COUNT)] == [png(i) for i in range(COUNT)]
+    assert source.class_names == () and not source.labels.any()  # folders of a thousand are no classes
+    other = manual.parent / "other"
+    write_folder(other, thumbnails("thumbnails128x128/"))
+    assert files.FaceSource(files.FACES["ffhq"], files.FolderSource(other)).fingerprint == source.fingerprint
+
+
+@pytest.mark.parametrize("write", FORMS)
+def test_other_pictures_of_the_same_download_are_left_out(manual, write):
+    write(manual / "CelebAMask-HQ", celeba_mask())
+    source = open_set("celeba_hq")
+    assert source.names == [f"{i}.jpg" for i in range(COUNT)]  # by number: 10 comes after 9
+    assert source.read(10) == png(10)
+
+
+@pytest.mark.parametrize("write", FORMS)
+@pytest.mark.parametrize("stem", ["celeba_hq", "celeba_hq_256", "data256x256"])
+def test_a_flat_heap_of_pictures(manual, write, stem):
+    write(manual / stem, {f"{i:05}.jpg": png(i) for i in range(COUNT)})
+    prepared = prepare(open_set("celeba_hq"), resolution=8, say=None)
+    assert prepared.images.shape == (COUNT, 8, 8, 3) and prepared.name == "celeba_hq"
+
+
+def test_names_that_repeat_keep_their_folders(manual):
+    write_folder(manual / "celeba_hq", {f"{kind}/{i}.png": png(i) for kind in ("a", "b") for i in range(COUNT // 2)})
+    source = open_set("celeba_hq")
+    assert len(set(source.names)) == COUNT and source.names[0] == "a/0.png" and source.class_names == ()
+
+
+def test_our_own_name_comes_first_and_a_folder_before_its_archive(manual):
+    write_zip(manual / "thumbnails128x128", thumbnails())
+    assert open_set("ffhq").where.endswith("thumbnails128x128.zip")
+    write_folder(manual / "thumbnails128x128", thumbnails())
+    assert open_set("ffhq").where.endswith("thumbnails128x128")
+    write_tar(manual / "ffhq", thumbnails())
+    assert open_set("ffhq").where.endswith("ffhq.tar")
+
+
+@pytest.mark.parametrize("write", FORMS)
+@pytest.mark.parametrize("count", [COUNT - 1, COUNT + 1])
+def test_wrong_count_names_both(manual, write, count):
+    write(manual / "ffhq", thumbnails(count=count))
+    with pytest.raises(UsageError, match=f"ffhq.* holds {count} pictures but the set ffhq has {COUNT}: download"):
+        open_set("ffhq")
+
+
+def test_nothing_in_the_folder(manual):
+    (manual / "ffhq").mkdir()
+    with pytest.raises(UsageError, match="ffhq holds no images"):
+        open_set("ffhq")
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.99])
+def test_archives_cut_short(manual, write, cut):
+    write(manual / "ffhq", thumbnails())
+    [path] = manual.iterdir()
+    path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
+    if write is write_tar and cut > 0.9:
+        return  # its end is padding
+    with pytest.raises(UsageError, match="is not a whole|holds .* pictures but"):
+        open_set("ffhq").fingerprint  # noqa: B018
+
+
+def test_no_archive_at_all(manual):
+    for suffix in (".zip", ".tar"):
+        path = manual / f"ffhq{suffix}"
+        path.write_bytes(b"<html>quota exceeded</html>" * 100)
+        with pytest.raises(UsageError, match="is not a whole.*download"):
+            open_set("ffhq")
+        path.unlink()
+
+
+def test_compressed_tar_is_refused(manual):
+    write_tar(manual / "ffhq", thumbnails(), "w:gz")
+    with pytest.raises(UsageError, match="is not a whole, uncompressed tar archive"):
+        open_set("ffhq")
+
+
+def test_damaged_entry_is_no_picture_to_go_without(manual):
+    write_zip(manual / "ffhq", thumbnails())
+    path = manual / "ffhq.zip"
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255  # within the first picture, which is stored uncompressed
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=r"ffhq.zip is damaged \(00000.png: .*: download it again"):
+        prepare(open_set("ffhq"), resolution=8)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+@pytest.mark.parametrize("name", ["../escape.png", "/etc/escape.png", "C:\\escape.png"])
+def test_unsafe_entries(manual, write, name):
+    write(manual / "ffhq", thumbnails(count=COUNT - 1) | {name: png(0)})
+    with pytest.raises(UsageError, match="leads out of the archive"):
+        open_set("ffhq")
+
+
+def test_links_in_a_tar_are_not_followed(manual):
+    write_tar(manual / "ffhq", thumbnails(count=COUNT - 1), links=[("00099.png", "/etc/passwd")])
+    with pytest.raises(UsageError, match=f"holds {COUNT - 1} pictures"):
+        open_set("ffhq")
+
+
+@pytest.mark.parametrize(
+    "name, page",
+    [
+        ("celeba_hq", "https://github.com/tkarras/progressive_growing_of_gans"),
+        ("celeba_hq", "https://github.com/switchablenorms/CelebAMask-HQ"),
+        ("celeba_hq", "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
+        ("ffhq", "https://github.com/NVlabs/ffhq-dataset"),
+    ],
+)
+def test_missing_files_are_told_in_one_line(manual, capsys, name, page):
+    """What to download, from where, and the place; exit code 2."""
+    code = main(["train", "--dataset", name, "--checkpoints", str(manual / "runs")])
+    message = capsys.readouterr().err.strip()
+    assert code == 2 and "\n" not in message and page in message and f"into {manual}, called {name}" in message
+    assert all(stem in message for stem in files.FACES[name].stems)
+
+
+def test_nothing_is_ever_fetched(manual, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", None)
+    for offline in (False, True):
+        with pytest.raises(UsageError, match="--dataset ffhq is for you to fetch"):
+            open_set("ffhq", offline=offline)
+
+
+def test_prepared_by_tfds_it_is_the_same_set(manual, tmp_path, monkeypatch):
+    """Also where TFDS goes through the disk; then the files may go."""
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 2000)
+    added, add = [], shuffle._Bucket.add
+    monkeypatch.setattr(shuffle._Bucket, "add", lambda bucket, *row: (added.append(bucket), add(bucket, *row)))
+    write_folder(manual / "celeba_hq", {f"{i}.png": png(i) for i in range(COUNT)})
+    fingerprint = open_set("celeba_hq").fingerprint
+    with quiet():
+        Builder(config="celeba_hq", data_dir=tmp_path / "tfds").download_and_prepare(file_format=FILE_FORMAT)
+    assert len({id(bucket) for bucket in added}) == COUNT  # not all in one, which is sorted in memory
+    for path in sorted(manual.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    source = open_set("celeba_hq")
+    assert source.fingerprint == fingerprint and source.names[10] == "10.png" and source.read(10) == png(10)
+
+
+def test_builder_without_files_tells_what_to_download(manual, tmp_path):
+    write_folder(manual / "ffhq", thumbnails())
+    with quiet(), pytest.raises(UsageError, match="CelebAMask-HQ.zip from https.*; put the folder"):
+        Builder(config="celeba_hq", data_dir=tmp_path / "tfds").download_and_prepare()
+
+
+def test_sets_of_the_command_line_are_those_of_the_builder():
+    assert tuple(files.FACES) == NAMES == tuple(config.name for config in Builder.BUILDER_CONFIGS)
+    assert {name: face_set.count for name, face_set in files.FACES.items()} == {"celeba_hq": 30_000, "ffhq": 70_000}
+    for name, face_set in files.FACES.items():
+        assert face_set.name == name == face_set.stems[0] and "\n" not in files.instructions(face_set, "folder")
+
+
+class FacesTest(tfds.testing.DatasetBuilderTestCase):
+    """The builder under TFDS's own test case: metadata files, features, splits, and the data read back."""
+
+    DATASET_CLASS = Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["celeba_hq", "ffhq"]
+    SPLITS = {"train": COUNT}
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.EXAMPLE_DIR = folder.name
+        for name, face_set in list(files.FACES.items()):
+            write_folder(Path(folder.name) / name, thumbnails())
+            files.FACES[name] = dataclasses.replace(face_set, count=COUNT)
+            cls.addClassCleanup(files.FACES.__setitem__, name, face_set)
+        super().setUpClass()
