@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "score a generator, or a folder of images, and look for copies",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
+    "crop-faces": "cut the faces out of photographs, as a training set",
     "augment-preview": "show what the discriminator will see",
 }
 USAGE_ERROR = 2

@@ -1,0 +1,4 @@
+"""Faces cut out of photographs: detection, alignment by the eyes, and sets of the faces found.
+
+Read `search.py` first.
+"""
