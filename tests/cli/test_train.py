@@ -1,6 +1,8 @@
 """`python train.py` from the command line to the last words, and every mistake that a user can make on the way."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from PIL import Image
 
 from gan_tf.cli.main import run_command
 from gan_tf.cli.train import parse_arguments
+from gan_tf.config import FAMILIES, TrainConfig, flag
 from gan_tf.presets import PRESETS
 from tests.training import tiny
 
@@ -65,11 +68,30 @@ def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
-def test_help_does_not_wait_for_tensorflow():
-    program = "import sys; from gan_tf.cli import train; sys.modules['tensorflow'] = None; train.main(['--help'])"
+@pytest.mark.parametrize("model", ["fastgan", "pggan"])
+def test_help_does_not_wait_for_tensorflow(model):
+    program = (
+        "import sys; from gan_tf.cli import train; sys.modules['tensorflow'] = None; "
+        f"train.main(['--model', '{model}', '--help'])"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "--total-kimg" in done.stdout and "--dataset" in done.stdout
+    said = " ".join(done.stdout.replace("│", " ").split())
+    assert f"the family of networks (default: {model})" in said
+
+
+def test_help_says_which_family_a_flag_is_for(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for field in dataclasses.fields(TrainConfig):
+        if field.name not in ("resolution", "loss"):  # these tell what each family takes
+            told = re.search(rf"{flag(field.name)}[ ,].*?\(default:", said)[0]
+            owners = tuple(model for model in FAMILIES if f" {model}: " in told)
+            assert (owners or FAMILIES) == field.metadata["models"], told
+    for model, table in PRESETS.items():
+        assert f"{model}: {', '.join(table)}" in said
 
 
 def refusal(capsys, *arguments):
@@ -91,7 +113,19 @@ def refusal(capsys, *arguments):
         (["--dataset", "panda", "--loss", "hings"], ["--loss", "hings", "hinge"]),
         (["--dataset", "panda", "--batch-size", "many"], ["--batch-size", "many"]),
         (["--dataset", "panda", "--resolution", "100"], ["--resolution is 100", "256"]),
-        (["--dataset", "panda", "--model", "stylegan9"], ["--model", "stylegan9"]),
+        (["--dataset", "panda", "--model", "stylegan9"], ["--model", "stylegan9", "fastgan, pggan"]),
+        (["--model", "pggan", "--preset"], ["--preset needs a value"]),
+        (["--dataset", "panda", "--preset", "celebahq-256", "--model", "fastgan"], ["fastgan-256, demo"]),
+        (["--dataset", "panda", "--model", "pggan", "--batch-size", "16"], ["--batch-size is for", "--phase-batch"]),
+        (["--dataset", "panda", "--model", "pggan", "--batch-size=8"], ["--batch-size is for", "--phase-batch"]),
+        (["--dataset", "panda", "--model", "pggan", "--no-tanh"], ["--tanh is for --model fastgan"]),
+        (["--dataset", "panda", "--preset", "faces-64", "--ngf", "64"], ["--ngf is for --model fastgan"]),
+        (["--dataset", "panda", "--fade_kimg", "600"], ["--fade-kimg is for --model pggan"]),
+        (
+            ["--dataset", "panda", "--model", "pggan", "--phase-batch", "4:128"],
+            ["is '4:128'", "at 8, 16"],
+        ),
+        (["--dataset", "panda", "--model", "pggan", "--loss", "dual_contrastive"], ["--loss is 'dual", "wgan_gp"]),
         (["--dataset", "pandaa"], ["pandaa", "did you mean panda"]),
         (["--dataset", "/no/such/folder"], ["/no/such/folder", "no such file or folder"]),
     ],
@@ -108,6 +142,24 @@ def test_presets_set_other_defaults():
     assert (config.lr, config.resolution, config.dataset) == (0.001, PRESETS["fastgan"]["demo"].resolution, "demo")
     config, preset = parse_arguments(["--dataset", "panda"])
     assert preset == "fastgan-256" and config.resolution == 256
+
+
+def test_model_and_preset_find_each_other():
+    config, preset = parse_arguments(["--dataset", "faces.npz", "--model=pggan", "--resolution", "128"])
+    assert (preset, config.model, config.loss, config.run_name) == (
+        "celebahq-256",
+        "pggan",
+        "wgan_gp",
+        "faces-pggan-128",
+    )
+    config, preset = parse_arguments(["--preset", "demo", "--model", "pggan"])
+    assert config == PRESETS["pggan"]["demo"] and preset == "demo"
+    config, preset = parse_arguments(
+        ["--dataset", "x", "--preset", "faces-64", "--phase-batch", "8", "--no-pixel-norm"]
+    )
+    assert config.model == "pggan" and set(config.phase_batches.values()) == {8} and not config.pixel_norm
+    config, _ = parse_arguments(["--dataset", "x", "--model", "pggan", "--ema-kimg", "None"])
+    assert config.ema_kimg is None
 
 
 def test_unknown_command_is_one_line(capsys):

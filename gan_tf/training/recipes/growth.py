@@ -60,6 +60,11 @@ def fade_of(stages, level: int) -> tuple[int, int]:
     raise ValueError(f"no stage has level {level}; the last has level {level_of(stages[-1].resolution)}")
 
 
+def stage_before(stages, images_seen: int) -> Stage:
+    """The stage that image number `images_seen` belonged to."""
+    return [stage for stage in stages if stage.first_image < max(images_seen, 1)][-1]
+
+
 def alpha_at(stages, stage, images_seen: int) -> float:
     """Weight of the newest size, 0 to 1, in the step that begins at `images_seen` within `stage`."""
     first, images = fade_of(stages, level_of(stage.resolution))
@@ -104,10 +109,10 @@ def too_short(config) -> str | None:
     if total > whole:
         return None
     last = rows(config)[-1]
-    size, kimg = config.resolution, round_up(whole + math.ceil(config.stabilise_kimg * 1000), 1000) // 1000
-    fading = "" if last.name.endswith("stabilise") else ", which is still fading in"
+    size, need = config.resolution, math.ceil(whole / 1000 + config.stabilise_kimg)
+    fading = ", which is still fading in" if last.name.endswith("fade") else ""
     return (
         f"--total-kimg is {config.total_kimg:g}: the run ends at {last.resolution}x{last.resolution}{fading}; "
-        f"{size}x{size} is whole at {whole / 1000:g} kimg: give --total-kimg {kimg} to train there as long as at the "
+        f"{size}x{size} has faded in at {whole / 1000:g} kimg: give --total-kimg {need} to train it as long as the "
         "other sizes, or shorter phases with --stabilise-kimg and --fade-kimg"
     )

@@ -1,0 +1,197 @@
+"""The schedule of a family that grows: phases, levels, fades, and the table for people."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+from gan_tf.config import TrainConfig
+from gan_tf.presets import PRESETS
+from gan_tf.training.recipes.growth import Row, alpha_at, fade_of, growth_at, level_of, phases, rows, too_short
+from gan_tf.training.step import Stage
+
+SMALL = TrainConfig(
+    model="pggan",
+    resolution=16,
+    phase_batch="4:100,8:50,16:30",
+    phase_lr="16:0.002",
+    lr=0.001,
+    stabilise_kimg=1.0,
+    fade_kimg=2.0,
+    ema_kimg=0.5,
+    total_kimg=8.0,
+)
+
+
+def stage_at(stages, seen):
+    return [stage for stage in stages if stage.first_image <= seen][-1]
+
+
+def with_changes(**changes):
+    return dataclasses.replace(SMALL, **changes)
+
+
+def test_phases_of_a_small_run():
+    assert phases(SMALL) == [
+        Stage(0, 4, 100, 0.001, 0.5),
+        Stage(1000, 8, 50, 0.001, 0.5, fade_images=2000, resets_optimizers=True),
+        Stage(3000, 8, 50, 0.001, 0.5, resets_optimizers=True),
+        Stage(4000, 16, 30, 0.002, 0.5, fade_images=2010, resets_optimizers=True),  # whole batches of 30
+        Stage(6010, 16, 30, 0.002, 0.5, resets_optimizers=True),
+    ]
+
+
+def test_every_phase_is_whole_batches():
+    for config in [*PRESETS["pggan"].values(), with_changes(phase_batch="7"), with_changes(stabilise_kimg=0.0001)]:
+        stages = phases(config)
+        assert len(stages) == 2 * len(config.resolutions) - 1
+        for stage, later in zip(stages, stages[1:], strict=False):
+            images = later.first_image - stage.first_image
+            assert images > 0 and images % stage.batch_size == 0
+            assert stage.fade_images in (0, images)
+
+
+def test_decimal_kimg_are_not_rounded_up_by_a_hair():
+    config = with_changes(stabilise_kimg=1.1, phase_batch="100")  # 1.1 * 1000 is 1100.0000000000002
+    assert phases(config)[1].first_image == 1100
+
+
+def test_average_follows_the_batch_where_it_has_no_half_life_of_its_own():
+    for stage in phases(with_changes(ema_kimg=None)):
+        kept = 0.5 ** (stage.batch_size / (1000 * stage.ema_kimg))
+        assert kept == pytest.approx(0.999, rel=1e-12)
+
+
+def test_without_fading_the_next_size_comes_at_once():
+    config = with_changes(fade_kimg=0.0)
+    stages = phases(config)
+    assert [(stage.resolution, stage.first_image) for stage in stages] == [(4, 0), (8, 1000), (16, 2000)]
+    assert [stage.resets_optimizers for stage in stages] == [False, True, True]
+    assert fade_of(stages, 1) == (1000, 0)
+    assert [growth_at(stages, stage, stage.first_image) for stage in stages] == [0.0, 1.0, 2.0]
+
+
+def test_levels():
+    assert [level_of(4 << level) for level in range(9)] == list(range(9))
+
+
+def test_fades():
+    stages = phases(SMALL)
+    assert [fade_of(stages, level) for level in range(3)] == [(0, 0), (1000, 2000), (4000, 2010)]
+    with pytest.raises(ValueError, match="no stage has level 3; the last has level 2"):
+        fade_of(stages, 3)
+
+
+@pytest.mark.parametrize(
+    ("seen", "alpha", "grown"),
+    [
+        (0, 1.0, 0.0),
+        (900, 1.0, 0.0),
+        (1000, 0.0, 0.0),
+        (1500, 0.25, 0.25),
+        (2950, 0.975, 0.975),
+        (3000, 1.0, 1.0),
+        (3950, 1.0, 1.0),
+        (4000, 0.0, 1.0),
+        (5005, 0.5, 1.5),
+        (6010, 1.0, 2.0),
+        (10**9, 1.0, 2.0),
+    ],
+)
+def test_alpha_and_growth(seen, alpha, grown):
+    stages = phases(SMALL)
+    stage = stage_at(stages, seen)
+    assert alpha_at(stages, stage, seen) == pytest.approx(alpha, abs=1e-12)
+    assert growth_at(stages, stage, seen) == pytest.approx(grown, abs=1e-12)
+
+
+def test_alpha_stays_in_range_outside_of_its_stage():
+    """At a phase's last moment the count of images is that of the next one's first."""
+    stages = phases(SMALL)
+    assert (alpha_at(stages, stages[1], 0), alpha_at(stages, stages[1], 3000)) == (0.0, 1.0)
+
+
+def test_rows_are_cut_where_the_run_ends():
+    assert rows(SMALL) == [
+        Row("4x4 stabilise", 4, 100, 1.0, 0, 1000),
+        Row("8x8 fade", 8, 50, 2.0, 1000, 3000),
+        Row("8x8 stabilise", 8, 50, 1.0, 3000, 4000),
+        Row("16x16 fade", 16, 30, 2.01, 4000, 6010),
+        Row("16x16 stabilise", 16, 30, 1.99, 6010, None),
+    ]
+    assert rows(with_changes(total_kimg=3.5))[2:] == [Row("8x8 stabilise", 8, 50, 0.5, 3000, 3500)]
+    assert rows(with_changes(total_kimg=3.0))[-1].name == "8x8 fade"
+    assert rows(with_changes(total_kimg=0.001)) == [Row("4x4 stabilise", 4, 100, 0.001, 0, 1)]
+
+
+@pytest.mark.parametrize("kimg", [0.5, 2.345, 6.01, 8.0, 50.0])
+def test_rows_add_up_to_the_run(kimg):
+    config = with_changes(total_kimg=kimg)
+    assert sum(row.kimg for row in rows(config)) == pytest.approx(kimg)
+
+
+@pytest.mark.parametrize(
+    ("kimg", "end"),
+    [
+        (0.5, "the run ends at 4x4; 16x16 has faded in at 6.01 kimg"),
+        (2.0, "the run ends at 8x8, which is still fading in; 16x16 has faded in at 6.01 kimg"),
+        (6.0, "the run ends at 16x16, which is still fading in; 16x16 has faded in at 6.01 kimg"),
+    ],
+)
+def test_a_short_run_is_told_what_it_would_take(kimg, end):
+    words = too_short(with_changes(total_kimg=kimg))
+    assert words.startswith(f"--total-kimg is {kimg:g}: {end}: give --total-kimg 8 to ")
+    assert "\n" not in words and "--stabilise-kimg" in words and "--fade-kimg" in words
+    assert too_short(with_changes(total_kimg=8.0)) is None
+
+
+def test_a_run_that_trains_its_last_size_is_long_enough():
+    assert too_short(with_changes(total_kimg=6.01)) is not None
+    assert too_short(with_changes(total_kimg=6.011)) is None
+
+
+def official(at_32x32=PRESETS["pggan"]["celebahq-256"]):
+    """The official settings for the resolution of the reference file."""
+    return dataclasses.replace(at_32x32, resolution=32)
+
+
+def lod_of(config, seen):
+    """What the official program calls the state of growth."""
+    stages = phases(config)
+    stage = stage_at(stages, seen)
+    return level_of(config.resolution) - growth_at(stages, stage, seen)
+
+
+@pytest.mark.parametrize(
+    ("kimg", "lod", "resolution"),
+    [(0, 3, 4), (600, 3, 8), (900, 2.5, 8), (1200, 2, 8), (2100, 1.5, 16), (3300, 0.5, 32), (9000, 0, 32)],
+)
+def test_growth_is_the_papers(kimg, lod, resolution):
+    """Two phases of 600 kimg for each size; batches that divide 600,000 put the phases where the paper has them."""
+    config = dataclasses.replace(official(), phase_batch="125")
+    assert lod_of(config, kimg * 1000) == pytest.approx(lod, abs=1e-12)
+    assert stage_at(phases(config), kimg * 1000).resolution == resolution
+
+
+def test_schedule_is_the_official_programs():
+    """kimg, lod, resolution, batch and learning rate of the official program.
+
+    There phases begin at multiples of 600 kimg and a step's lod is taken at its first image. Here each phase is rounded
+    up to whole batches of 128, 64 images more; at a phase's own first image the official program still shows the
+    resolution before, at which the next one's weight of 0 makes no difference.
+    """
+    path = pathlib.Path(os.environ.get("GAN_TF_REFERENCE", ""), "pggan_a.npz")
+    if not path.is_file():
+        reason = "GAN_TF_REFERENCE names no folder with pggan_a.npz"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    table = np.load(path)["schedule/kimg_lod_res_minibatch_lrate"]
+    assert table.shape == (18, 5)
+    stages, shift = phases(official()), 5 * 64 / 600_000  # five phases were rounded up
+    for kimg, lod, resolution, batch, lr in table:
+        stage = stage_at(stages, kimg * 1000)
+        assert (stage.resolution, stage.batch_size, stage.lr) == (resolution, batch, pytest.approx(lr))
+        assert lod_of(official(), kimg * 1000) == pytest.approx(lod, abs=shift)
+        exact = dataclasses.replace(official(), phase_batch="125")
+        assert lod_of(exact, kimg * 1000) == pytest.approx(lod, abs=1e-5)  # the table is float32
