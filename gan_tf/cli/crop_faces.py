@@ -38,6 +38,7 @@ class CropOptions:
     margin: float = 0.2  # added on each side, as a share of the face
     confidence: float = 0.8  # least score of a face, 0 to 1
     min_face: int = 80  # smallest face to find, pixels in the photograph; a larger value is faster
+    outside: float = 0.2  # most of a crop that may lie outside of the photograph, where it is mirrored; as a share
     overwrite: bool = False  # replace OUT, and what a search with other settings left behind
     verbose: bool = False  # let TensorFlow speak
 
@@ -45,6 +46,7 @@ class CropOptions:
         within("--size", self.size, *SIZES)
         within("--margin", self.margin, 0, MOST_MARGIN)
         within("--confidence", self.confidence, 0, 1)
+        within("--outside", self.outside, 0, 1)
         if self.min_face < LEAST_FACE:
             raise UsageError(f"--min-face is {self.min_face}; give at least {LEAST_FACE}, no smaller face can be found")
 
@@ -174,7 +176,7 @@ def finish(options, source, out, store, signals, rate):
     faces = store.faces()
     bad = {i for i, _ in store.unreadable}
     without = [i for i in np.setdiff1d(np.arange(len(source)), faces["photo"]).tolist() if i not in bad]
-    told = summary(options, source, faces, without, store.unreadable, rate)
+    told = summary(source, store, without, rate)
     report = results.beside(out, "-report.txt")
     results.write_report(report, "\n".join(told), source, without, store.unreadable)
     if not len(faces):
@@ -190,13 +192,18 @@ def finish(options, source, out, store, signals, rate):
     print(f"next:\n  python train.py --dataset {options.out} --resolution {options.size} --model pggan", flush=True)
 
 
-def summary(options, source, faces, without, unreadable, rate):
+def summary(source, store, without, rate):
     """Lines about what was found."""
+    unreadable = store.unreadable
     speed = f"; {rate:.1f} photographs/s" if rate else ""
     lines = [
-        f"{source.name}: {len(source)} photographs, {len(faces)} faces, {len(without)} photographs without a face, "
+        f"{source.name}: {len(source)} photographs, {len(store)} faces, {len(without)} photographs without a face, "
         f"{len(unreadable)} unreadable{speed}"
     ]
+    if store.at_edge:
+        lines.append(
+            f"  left out, since too much of the crop lies outside of the photograph (--outside): {store.at_edge}"
+        )
     if without:
         lines.append(f"  without a face: {short([source.names[i] for i in without])}")
     lines += [f"  unreadable: {source.names[i]}: {reason}" for i, reason in unreadable[:LISTED]]

@@ -20,6 +20,7 @@ from PIL import Image
 FACE_UNITS = 2.75  # u from the top of a face to its chin
 CENTRE = 0.2  # where the crop's centre stands on the way from the eyes to the mouth
 PROFILE = 0.25  # eyes nearer together than this, in |EM|, do not tell which way is up
+GRID = 64  # points along a side, to measure how much of a square lies outside
 SUPPORT = 4  # pixels around a crop that bicubic interpolation may look at
 
 
@@ -46,6 +47,15 @@ def square_of(face, align, margin):
     side = FACE_UNITS * max(width, height) * (1 + 2 * margin)
     x, y = eyes + CENTRE * down
     return Square(float(x), float(y), side, math.atan2(across[1], across[0]))
+
+
+def outside(square, width, height):
+    """Share of a Square's area that lies outside of a photograph of this size, 0 to 1, to about a hundredth."""
+    steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
+    along, down = np.meshgrid(steps, steps)
+    x = square.x + along * math.cos(square.angle) - down * math.sin(square.angle)
+    y = square.y + along * math.sin(square.angle) + down * math.cos(square.angle)
+    return float(((x < 0) | (x > width) | (y < 0) | (y > height)).mean())
 
 
 def cut(photo, square, size):

@@ -98,16 +98,14 @@ def long_sides(faces):
     return np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
 
 
-def select(faces, confidence, min_face, which):
+def select(faces, confidence, min_face):
     """The faces of one photograph that are wanted, largest first.
 
     Args:
         faces: FACE array.
         confidence, min_face: least score, and least pixels of the box's longer side.
-        which: "all" or "largest".
     """
     sides = long_sides(faces)
     wanted = (faces["score"] >= confidence) & (sides >= min_face)
     order = np.lexsort((faces["box"][:, 1], faces["box"][:, 0], -sides))  # equal ones from the left, then from the top
-    kept = faces[order[wanted[order]]]
-    return kept[:1] if which == "largest" else kept
+    return faces[order[wanted[order]]]

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
         margin: added on each side, as a share of the face.
         confidence: least score, 0 to 1.
         min_face: least pixels, in the photograph, of the longer side of a face's box.
+        outside: most of a crop, as a share of its area, that may lie outside of the photograph; what does is mirrored.
     """
 
     size: int = 256
@@ -39,6 +40,7 @@ class Settings(NamedTuple):
     margin: float = 0.2
     confidence: float = 0.8
     min_face: int = 80
+    outside: float = 0.2
 
 
 class Photo(NamedTuple):
@@ -80,10 +82,10 @@ def search(source, settings, detector, store, check):
     try:
         with Progress(len(source), "searched", "photographs", before=store.photos) as progress:
             for window in _windows(_decoded(source, store.photos, copy_scale(settings.min_face), pool, workers)):
-                found = _search_window(window, settings, detector)
-                images = list(pool.map(lambda task: align.cut(*task, settings.size), _tasks(window, found, settings)))
+                found, cuts, at_edge = _search_window(window, settings, detector)
+                images = list(pool.map(lambda task: align.cut(*task, settings.size), cuts))
                 unreadable = [(photo.number, photo.reason) for photo in window if photo.reason]
-                store.add(len(window), found, images, unreadable)
+                store.add(len(window), found, images, unreadable, at_edge)
                 progress.advance(len(window))
                 check()
     finally:
@@ -92,23 +94,24 @@ def search(source, settings, detector, store, check):
 
 
 def _search_window(window, settings, detector):
-    """FACE array of the faces wanted in some photographs, in their order, in the photographs' pixels."""
+    """Searches some photographs: (FACE array of the faces wanted, (image, Square) of each, how many are at an edge)."""
     readable = [photo for photo in window if photo.image]
-    kept = [np.empty(0, FACE)]
+    kept, cuts, at_edge = [np.empty(0, FACE)], [], 0
     for photo, faces in zip(
         readable, detector.find([photo.copy for photo in readable], settings.confidence), strict=True
     ):
-        height, width, _ = photo.copy.shape
-        faces = scaled(faces, photo.image.width / width, photo.image.height / height)
+        width, height = photo.image.size
+        faces = scaled(faces, width / photo.copy.shape[1], height / photo.copy.shape[0])
         faces["photo"] = photo.number
-        kept.append(select(faces, settings.confidence, settings.min_face, settings.faces))
-    return np.concatenate(kept)
-
-
-def _tasks(window, faces, settings):
-    """(photograph, Square) for each face."""
-    images = {photo.number: photo.image for photo in window}
-    return [(images[face["photo"]], align.square_of(face, settings.align, settings.margin)) for face in faces]
+        faces = select(faces, settings.confidence, settings.min_face)
+        squares = [align.square_of(face, settings.align, settings.margin) for face in faces]
+        inside = [k for k, square in enumerate(squares) if align.outside(square, width, height) <= settings.outside]
+        at_edge += len(faces) - len(inside)
+        if settings.faces == "largest":
+            inside = inside[:1]
+        kept.append(faces[inside])
+        cuts += [(photo.image, squares[k]) for k in inside]
+    return np.concatenate(kept), cuts, at_edge
 
 
 def _windows(photos):

@@ -1,8 +1,9 @@
 """Faces found so far, on the disk beside the result, so that a killed search goes on where it was.
 
 The folder `OUT.partial` holds `settings.json`: what the faces depend on; `images.bin`: rows of uint8 [S, S, 3];
-`faces.bin`: a FACE record for each row; `progress.json`: how many photographs are done, how many faces they gave, which
-were unreadable. Whatever stands behind what `progress.json` vouches for is cut off and made again.
+`faces.bin`: a FACE record for each row; `progress.json`: how many photographs are done, how many faces they gave and
+how many were left out at an edge, and which photographs were unreadable. Whatever stands behind what `progress.json`
+vouches for is cut off and made again.
 """
 
 import contextlib
@@ -37,7 +38,7 @@ class Store:
     def __init__(self, out, size, settings, anew=False):
         self.folder = Path(out).with_name(f"{Path(out).name}.partial")
         self.shape = (size, size, 3)
-        self.photos, self.unreadable = 0, []
+        self.photos, self.at_edge, self.unreadable = 0, 0, []
         self._faces = 0
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = self._take_lock(out)
@@ -82,14 +83,14 @@ class Store:
                 images.stat().st_size >= state["faces"] * row
                 and records.stat().st_size >= state["faces"] * FACE.itemsize
             ):
-                self.photos, self._faces = state["photos"], state["faces"]
+                self.photos, self._faces, self.at_edge = state["photos"], state["faces"], state["at_edge"]
                 self.unreadable = [tuple(item) for item in state["unreadable"]]
 
     def __len__(self):
         """Faces so far."""
         return self._faces
 
-    def add(self, photos, faces, images, unreadable):
+    def add(self, photos, faces, images, unreadable=(), at_edge=0):
         """Appends what the next photographs gave.
 
         Args:
@@ -97,6 +98,7 @@ class Store:
             faces: FACE array; `photo` counts from the source's first.
             images: uint8 arrays [S, S, 3], one for each face.
             unreadable: list of (number of the photograph, reason).
+            at_edge: how many faces were left out since too much of the crop lay outside of the photograph.
         """
         for image in images:
             self._images.write(np.ascontiguousarray(image).data)
@@ -104,6 +106,7 @@ class Store:
         self.photos += photos
         self._faces += len(faces)
         self.unreadable += unreadable
+        self.at_edge += at_edge
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
 
@@ -112,7 +115,7 @@ class Store:
         for file in (self._images, self._records):
             file.flush()
             os.fsync(file.fileno())
-        state = {"photos": self.photos, "faces": self._faces, "unreadable": self.unreadable}
+        state = {name: getattr(self, name) for name in ("photos", "at_edge", "unreadable")} | {"faces": self._faces}
         write_atomically(self.folder / "progress.json", json.dumps(state).encode())
         self._saved = time.monotonic()
 
