@@ -17,6 +17,7 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import struct
 import zipfile
@@ -321,7 +322,7 @@ def _as_given(name, value):
     """A setting as one writes it on the command line."""
     if isinstance(value, bool):
         return configuration.flag(name if value else f"no_{name}")
-    return f"{configuration.flag(name)} {value}"
+    return f"{configuration.flag(name)} {shlex.quote(str(value))}"
 
 
 def refuse_data_change(before: dict, after: dict, folder):

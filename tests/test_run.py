@@ -1,6 +1,7 @@
 """The run folder: records, checkpoints, best weights and settings under faults."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -208,6 +209,24 @@ def test_changes_are_described():
         UsageError, match="--loss is 'bce' and was 'hinge': give --loss hinge to continue the run folder"
     ):
         refuse_identity_change(before, after, "folder")
+
+
+@pytest.mark.parametrize(
+    ("setting", "other", "remedy"),
+    [
+        ({"mirror": False}, {}, "--no-mirror"),
+        ({}, {"mirror": False}, "--mirror"),
+        ({"background": "#102030"}, {}, "--background '#102030'"),
+        ({"model": "pggan"}, {"phase_lr": "4:0.1"}, "--phase-lr ''"),
+        ({"model": "pggan", "phase_batch": "8"}, {"phase_batch": "16"}, "--phase-batch 8"),
+        ({"model": "pggan", "ema_kimg": None}, {"ema_kimg": 1.0}, "--ema-kimg None"),
+        ({"ngf": 32}, {"model": "pggan", "ngf": 64}, "--model fastgan --ngf 32"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_remedy_of_a_changed_setting_can_be_pasted(setting, other, remedy):
+    with pytest.raises(UsageError, match=f": give {re.escape(remedy)} to continue the run folder"):
+        refuse_identity_change(TrainConfig(**setting), TrainConfig(**{**setting, **other}), "folder")
 
 
 def test_other_data_is_refused():
