@@ -6,6 +6,9 @@
 `decode`: from encoded files to squares of the training resolution. `resident`, `host`, `mapped`: batches ready for the
 networks, from a set that is held on the device, in host memory, or in the cache on the disk. `order`: the numbers
 alone. A training step costs the input nothing as long as these are well above its own images per second.
+
+`resident_4`, `mapped_4`, `reduce` and the like: the same pictures at the sizes at which a growing network begins, in
+batches of `--low-batch-size`, and how fast all smaller sizes are made of the full ones on the disk.
 """
 
 import dataclasses
@@ -18,6 +21,8 @@ from typing import Literal
 
 from frame import run
 
+LOW_SIZES = (4, 8, 16)  # pixels; there a step is so short that the input could hold it up
+
 
 @dataclasses.dataclass(frozen=True)
 class InputOptions:
@@ -29,6 +34,7 @@ class InputOptions:
     resolution: int = 256  # pixels
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
     batch_size: int = 8  # images in a batch
+    low_batch_size: int = 128  # images in a batch of 4, 8 or 16 pixels
     seconds: float = 3.0  # time given to each figure
     json: bool = False  # print one JSON object
 
@@ -57,8 +63,24 @@ def measure(options):
             "resident": round(rate(memory, options, resident=True)),
             "host": round(rate(memory, options, resident=False)),
             "mapped": round(rate(mapped, options, resident=False)),
+            **low(memory, mapped, options),
             "peak_memory_gb": round(devices.peak_memory_gb(), 2),
         }
+
+
+def low(memory, mapped, options):
+    """Figures of the smaller sizes, {name: images per second}."""
+    sizes = [size for size in LOW_SIZES if size < options.resolution and options.resolution % size == 0]
+    if not sizes:
+        return {}
+    start = time.perf_counter()
+    mapped.at(sizes[0])  # makes all of them
+    figures = {"reduce": round(len(mapped) / (time.perf_counter() - start))}
+    options = dataclasses.replace(options, batch_size=options.low_batch_size)
+    for size in sizes:
+        figures[f"resident_{size}"] = round(rate(memory.at(size), options, resident=True))
+        figures[f"mapped_{size}"] = round(rate(mapped.at(size), options, resident=False))
+    return figures
 
 
 def rate(image_set, options, resident, load=True):

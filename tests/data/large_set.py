@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.data.prepare import prepare
+from gan_tf.data.reduce import box_means
 from gan_tf.data.sources import ArraySource
 
 BATCHES = 200
@@ -60,6 +61,10 @@ def main(count, resolution, cache_dir):
         "prepare_seconds": time.monotonic() - start,
         "prepare_peak_gb": peak_gb(),
     }
+    start = time.monotonic()
+    smallest = prepared.at(4)  # makes all sizes between as well
+    figures |= {"reduce_seconds": time.monotonic() - start, "reduce_peak_gb": peak_gb()}
+    assert not smallest.mapped and (smallest.images[-1] == box_means(drawn[count - 1][None], [4])[0][0]).all()
     from gan_tf.data.pipeline import Feed  # TensorFlow only now, to tell its memory from that of preparing
 
     feed = Feed(prepared, BATCH_SIZE, seed=0, mirror=False)
