@@ -214,9 +214,9 @@ def test_changes_are_described():
 @pytest.mark.parametrize(
     ("setting", "other", "remedy"),
     [
-        ({"mirror": False}, {}, "--no-mirror"),
+        ({"mirror": False}, {"mirror": True}, "--no-mirror"),
         ({}, {"mirror": False}, "--mirror"),
-        ({"background": "#102030"}, {}, "--background '#102030'"),
+        ({"background": "#102030"}, {"background": "white"}, "--background '#102030'"),
         ({"model": "pggan"}, {"phase_lr": "4:0.1"}, "--phase-lr ''"),
         ({"model": "pggan", "phase_batch": "8"}, {"phase_batch": "16"}, "--phase-batch 8"),
         ({"model": "pggan", "ema_kimg": None}, {"ema_kimg": 1.0}, "--ema-kimg None"),
