@@ -34,6 +34,12 @@ def grid(images, columns=None):
     return cells.reshape(rows * height, columns * width, channels)
 
 
+def enlarge(images, size):
+    """Repeats pixels until the sides are `size` long: uint8 [N, R, R, 3] -> [N, size, size, 3], size a multiple of R."""
+    times = size // images.shape[1]
+    return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
+
+
 def save_png(path, image, compress_level=6):
     """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
 

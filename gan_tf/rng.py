@@ -25,6 +25,11 @@ def clock_of(images_seen, attempt=0):
     return tf.cast(images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(attempt, tf.int64)
 
 
+def images_of_clock(clock):
+    """The image count in what `clock_of` made, without the attempt: int64 scalar."""
+    return tf.math.floormod(clock, tf.constant(ATTEMPT_STRIDE, tf.int64))
+
+
 def unit_uniform(shape, seed):
     """Uniform float32 in [0, 1), a multiple of 2**-24; `seed` is int64 [2]."""
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")

@@ -73,7 +73,7 @@ def train(config, preset) -> int:
     import tensorflow as tf
 
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import loop, setup, trial
+    from gan_tf.training import forecast, loop, setup, trial
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
@@ -93,13 +93,11 @@ def train(config, preset) -> int:
     data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
     try:
         job = setup.build_job(config, images, run)
-        print(setup.schedule_text(job), flush=True)
+        print(forecast.schedule_text(job), flush=True)
         if config.dry_run:
             trial.dry_run(job)
             return 0
         setup.continue_or_begin(job, data)
-        if config.micro_batch == "auto":
-            trial.find_micro_batch(job)
         loop.train(job)
     except Interrupted as stop:
         print(f"{stop}: saved; the same command continues the run", flush=True)
@@ -123,15 +121,18 @@ def train(config, preset) -> int:
 
 def out_of_memory(config):
     """What to do when a step does not fit."""
-    size = config.micro_batch if isinstance(config.micro_batch, int) else config.batch_size
+    batch = max(config.phase_batches.values())
+    size = config.micro_batch if isinstance(config.micro_batch, int) else batch
     helps = []
     if size > 1 and config.loss != "dual_contrastive":
-        smaller = next(n for n in range(size // 2, 0, -1) if config.batch_size % n == 0)
+        smaller = next(n for n in range(size // 2, 0, -1) if batch % n == 0)
         helps.append(f"give --micro-batch {smaller} (or auto) to continue this run")
     if config.precision in ("auto", "float32"):
         helps.append("give --precision bfloat16 to continue this run")
-    helps.append("start another with a smaller --batch-size or --resolution")
-    return f"out of memory at --resolution {config.resolution}, --batch-size {config.batch_size}: {', or '.join(helps)}"
+    name = "--phase-batch" if config.grows else "--batch-size"
+    helps.append(f"start another with a smaller {name} or --resolution")
+    value = config.phase_batch if config.grows else config.batch_size
+    return f"out of memory at --resolution {config.resolution}, {name} {value}: {', or '.join(helps)}"
 
 
 def farewell(run):

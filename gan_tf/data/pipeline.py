@@ -46,9 +46,9 @@ class Feed:
     def dataset(self, images_seen, replicas=1, first=0, count=None):
         """Returns the endless tf.data.Dataset of one worker.
 
-        Every global batch is dealt out to `replicas` equal parts: part r holds its images r, r + replicas, ... (why: see
-        rng.Draws.share). The elements are the parts first .. first + count - 1 of the first global batch, then those
-        of the second, and so on.
+        Every global batch is dealt out to `replicas` equal parts: part r holds its images r, r + replicas, ... (see
+        rng.Draws.share for the reason). The elements are the parts first .. first + count - 1 of the first global
+        batch, then those of the second, and so on.
 
         Args:
             images_seen: global position of the first image of the first batch.

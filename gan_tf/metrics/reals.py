@@ -11,12 +11,14 @@ import os
 
 import numpy as np
 
+from gan_tf import pictures
 from gan_tf.files import cache_root, locked
 from gan_tf.metrics.statistics import moments_of
 
 FORMAT = 1  # raised whenever the same images would get other features
 FEATURES = 2048  # of a row
 CHUNK_IMAGES = 64
+LEAST_SIDE = 16  # pixels of an image that is measured
 SYNC_IMAGES = 1024  # put on the disk after so many
 
 
@@ -29,18 +31,32 @@ class Reals:
         key: hex digest that changes whenever a pixel may have changed; names their features in the cache.
         source: where they come from, for people.
         mirror: True if the generator is trained on their mirror images as well.
+        resolution: pixels, where `images` are enlarged; default their size.
     """
 
     images: np.ndarray
     key: str
     source: str
     mirror: bool = False
+    resolution: int | None = None
 
     @property
     def protocol(self):
         """What a score says of its real side."""
-        count, resolution = self.images.shape[:2]
+        count, size = self.images.shape[:2]
+        resolution = self.resolution or size
         return {"reals": count, "reals_key": self.key[:16], "reals_source": self.source, "resolution": resolution}
+
+
+def reals_at(image_set, resolution, mirror=False) -> Reals:
+    """The images of a data.prepare.ImageSet as a generator that has grown to `resolution` pixels should make them."""
+    small = image_set.at(resolution)
+    return Reals(measurable(small.images), small.key, small.name, mirror, resolution)
+
+
+def measurable(images):
+    """Enlarges images below 16 pixels to 16 by repeating pixels: metrics look at patches and pyramids of that size."""
+    return pictures.enlarge(images, LEAST_SIDE) if images.shape[1] < LEAST_SIDE else images
 
 
 class RealFeatures:

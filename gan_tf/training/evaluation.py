@@ -5,8 +5,10 @@ import tensorflow as tf
 
 from gan_tf import pictures, rng
 from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.metrics.reals import measurable
 
-GRID_SEEDS = {64: 64, 128: 64, 256: 64, 512: 16, 1024: 16}  # images in the sample grid, by resolution
+GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid where there are fewer than usual, by resolution
+USUAL_GRID_SEEDS = 64
 SHOWN_REALS = 8
 SAMPLE_BATCH = 16  # images made at once; divides the numbers above
 
@@ -15,7 +17,8 @@ class Sampler:
     """Images of the averaged generator, made by its folded form, which is traced once and refreshed for each look.
 
     As a function of a number it returns the next so many images of a fixed sequence, uint8 [count, R, R, 3]: what a
-    metric's evaluator asks for. `first` is the number of the sequence's first image.
+    metric's evaluator asks for. `first` is the number of the sequence's first image. Very small images are enlarged
+    for it as the reals are (`metrics.reals.measurable`).
 
     Args:
         g: averaged generator.
@@ -29,9 +32,7 @@ class Sampler:
     def __init__(self, g, folded, seed, batch_size):
         self.first = 0
         self.g, self.folded, self.seed, self.batch_size = g, folded, seed, batch_size
-        self._of_sequence = tf.function(self._next_images, autograph=False)
-        self._of_seeds = tf.function(self._seeded_images, autograph=False)
-        self._of_latents = tf.function(self._images_of_latents, autograph=False)
+        self.resolution = None
         self.refresh()
 
     @property
@@ -52,17 +53,22 @@ class Sampler:
     def refresh(self):
         """Takes the generator's present weights, and starts the sequence again."""
         self.folded.refresh(self.g)
+        if self.folded.resolution != self.resolution:  # it has grown
+            self.resolution = self.folded.resolution
+            self._of_sequence = tf.function(self._next_images, autograph=False)
+            self._of_seeds = tf.function(self._seeded_images, autograph=False)
+            self._of_latents = tf.function(self._images_of_latents, autograph=False)
         self.restart()
 
     def restart(self, wanted=None):
         """Starts the sequence again; it is the same however many images are wanted."""
         self._made = self.first
-        self._left = np.zeros((0, self.g.resolution, self.g.resolution, 3), np.uint8)
+        self._left = measurable(np.zeros((0, self.resolution, self.resolution, 3), np.uint8))
 
     def __call__(self, count):
         parts = [self._left]
         while sum(map(len, parts)) < count:
-            parts.append(pictures.to_uint8(self._of_sequence(tf.constant(self._made, tf.int64))))
+            parts.append(measurable(pictures.to_uint8(self._of_sequence(tf.constant(self._made, tf.int64)))))
             self._made += self.batch_size
         images = np.concatenate(parts)
         self._left = images[count:]
@@ -87,9 +93,11 @@ class Sampler:
 
 
 def sample_grid(job):
-    """The grid of the run's fixed latents, uint8 [H, W, 3]."""
+    """The grid of the run's fixed latents, uint8 [H, W, 3]: of one size from the first image to the last."""
     job.sampler.refresh()
-    return pictures.grid(job.sampler.of_seeds(range(GRID_SEEDS[job.config.resolution])))
+    resolution = job.config.resolution
+    images = job.sampler.of_seeds(range(GRID_SEEDS.get(resolution, USUAL_GRID_SEEDS)))
+    return pictures.grid(pictures.enlarge(images, resolution))
 
 
 def reconstruction_grid(job):

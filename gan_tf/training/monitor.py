@@ -68,35 +68,49 @@ class Watch:
 
 
 class ProgressLine:
-    """One calm line on stderr: kimg, epoch, losses, score, images/s, time left, memory."""
+    """One calm line on stderr: kimg, epoch, losses, score, images/s, time left, memory.
 
-    def __init__(self, total_images, epoch_images):
-        self.total_images = total_images
+    Args:
+        workload: forecast.Workload: images of later stages may cost more than those of now.
+        epoch_images: images in an epoch.
+    """
+
+    def __init__(self, workload, epoch_images):
+        self.workload = workload
         self.epoch_images = epoch_images
         self.images_per_second = None
         self.values = {}
         self.score = ""
+        self._work_per_second = None
+        self._where = ""
         self._terminal = sys.stderr.isatty()
         self._last = time.monotonic()
         self._open = False
 
     def advance(self, images_seen, images, seconds, most_seconds=math.inf):
         """Notes that `images` took `seconds`, and shows the line when it is time. The end comes in `most_seconds`."""
-        speed = images / seconds
-        old = self.images_per_second or speed
-        self.images_per_second = SPEED_MEMORY * old + (1 - SPEED_MEMORY) * speed
+        work = self.workload.between(images_seen - images, images_seen)
+        self.images_per_second = smoothed(self.images_per_second, images / seconds)
+        self._work_per_second = smoothed(self._work_per_second, work / seconds)
         now = time.monotonic()
         if now - self._last < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             return
         self._last = now
         self.show(images_seen, most_seconds)
 
+    def enters(self, where):
+        """Notes a new stage, and what to call it; its images may take another time."""
+        if where != self._where:
+            self.images_per_second = self._work_per_second = None
+        self._where = where
+
     def show(self, images_seen, most_seconds=math.inf):
         """Shows the line."""
-        left = min(most_seconds, (self.total_images - images_seen) / self.images_per_second)
+        left = min(most_seconds, self.workload.left(images_seen) / self._work_per_second)
         parts = [
-            f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg",
+            f"{images_seen / 1000:.1f}/{self.workload.total_images / 1000:g} kimg",
             f"epoch {images_seen // self.epoch_images}",
+            *([self._where] if self._where else []),
             *(f"{name} {value:.2f}" for name, value in self._losses()),
             *([self.score] if self.score else []),
             f"{self.images_per_second:.1f} images/s",
@@ -187,6 +201,25 @@ class TensorBoard:
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder))
         return self._writer
+
+
+def check_finite(job, tally):
+    """Returns the tally [K + 1] if the run is sound.
+
+    Raises:
+        Diverged: a loss, a logit or a gradient is not finite.
+    """
+    bad = [name for name, value in zip(job.recipe.STATISTICS, tally, strict=False) if not math.isfinite(value)]
+    if bad:
+        raise Diverged(f"{', '.join(bad)} became non-finite")
+    if job.state.scales_loss and float(job.state.loss_scale.numpy()) < 2.0**-10:
+        raise Diverged("float16 gradients overflow at any loss scale; --precision float32 has no such limit")
+    return tally
+
+
+def smoothed(old, new):
+    """A speed that follows new measurements slowly; `old` is None before the first."""
+    return new if old is None else SPEED_MEMORY * old + (1 - SPEED_MEMORY) * new
 
 
 def duration(seconds):

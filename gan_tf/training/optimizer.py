@@ -31,6 +31,11 @@ class Adam:
         moments = {f"m/{path}": v for path, v in self.m.items()} | {f"v/{path}": v for path, v in self.v.items()}
         return {"steps": self.steps, **moments}
 
+    def reset(self):
+        """Forgets all steps so far, as at a fresh start; outside of replicas."""
+        for variable in self.named_variables().values():
+            variable.assign(tf.zeros_like(variable))
+
     def apply(self, gradients, lr):
         """Takes one step, inside a replica.
 

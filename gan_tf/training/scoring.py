@@ -9,9 +9,9 @@ from gan_tf.metrics.score import differences, from_stored
 from gan_tf.metrics.table import final_score
 from gan_tf.report.words import protocol_words
 from gan_tf.training import state as states
+from gan_tf.training.job import COPIES
 from gan_tf.training.monitor import COPIES as PICTURE
 
-COPIES = "memorisation"  # the metric that is always measured beside the one that picks the best weights
 FINAL_FIRST = 10**12  # the last score is of images from here on in the endless sequence: no earlier score saw them
 
 
@@ -23,7 +23,7 @@ def score_epoch(job, board, seen, epoch, say):
     """
     job.sampler.refresh()
     result = job.evaluator(job.sampler)
-    job.evaluator.watch.close()
+    job.evaluators.watch.close()
     score, copies = result.scores[job.metric], result.scores[COPIES]
     words = keep_if_best(job, seen, score, copies, say)
     stale_epochs = int(job.state.stale_epochs.numpy())
@@ -58,7 +58,8 @@ def keep_if_best(job, seen, score, copies, say):
         job.state.stale_epochs.assign(0)
         return f"{score.text()} (best)"
     keep_among_snapshots(job, score, weights_of(job), meta)
-    job.state.stale_epochs.assign_add(1)
+    if is_grown(job):
+        job.state.stale_epochs.assign_add(1)
     return f"{score.text()} (best {best_score.value:.4g} at {best['images_seen'] / 1000:.1f} kimg)"
 
 
@@ -82,11 +83,17 @@ def rank(score):
 
 
 def comparable_best(job, score, say):
-    """What is stored beside the best weights, scored again if that was done by another protocol; None if none are."""
+    """What is stored beside the best weights, scored again if that was done by another protocol; None if none are.
+
+    None also if they make smaller images: a generator that has grown since is kept whatever its score, which is that
+    of another task.
+    """
     best = job.run.best_meta()
     if best is None:
         return None
     stored = from_stored(best["score"])
+    if stored.protocol["resolution"] < score.protocol["resolution"]:
+        return None
     if stored.comparable_with(score):
         return best
     why = f"by {stored.name}" if stored.name != score.name else "; ".join(differences(stored, score))
@@ -94,7 +101,7 @@ def comparable_best(job, score, say):
     weights, best = job.run.best_weights()
     with instead_of_average(job, weights):
         again = job.evaluator(job.sampler, [job.metric]).scores[job.metric]
-    job.evaluator.watch.close()
+    job.evaluators.watch.close()
     best = {**best, "score": dataclasses.asdict(again)}
     job.run.replace_best(weights, best)
     job.run.keep_snapshot(weights, best)
@@ -106,7 +113,7 @@ def score_finally(job, board, seen, say):
 
     Of many scores the best is a little lucky; this one is not. Measured once for the same weights and protocol.
     """
-    name = final_score(job.metric, len(job.feed.image_set)) if job.config.final_score else None
+    name = final_score(job.metric, len(job.image_set)) if job.config.final_score else None
     if name is None or job.run.best_meta() is None:
         return
     weights, best = job.run.best_weights()
@@ -123,7 +130,7 @@ def is_final(job, best, name):
     """True if the best weights have their last score, measured as it would be now."""
     if "final" not in best:
         return False
-    score, extractor = from_stored(best["final"]), job.evaluator.networks.extractor
+    score, extractor = from_stored(best["final"]), job.evaluators.networks.extractor
     tag = extractor.name if extractor.name.startswith("-") else ""
     return score.name == name + tag and extractor.protocol.items() <= score.protocol.items()
 
@@ -137,7 +144,7 @@ def measured_finally(job, weights, best, name, say):
             result = job.evaluator(job.sampler, [name, COPIES])
         finally:
             job.sampler.first = 0
-    job.evaluator.watch.close()
+    job.evaluators.watch.close()
     score, copies = result.scores[name], result.scores[COPIES]
     best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
     job.run.replace_best(weights, best)
@@ -179,8 +186,13 @@ def take_up_score(job, seen):
     return False
 
 
+def is_grown(job):
+    """True if the generator makes images of the run's full resolution."""
+    return job.sampler.resolution == job.config.resolution
+
+
 def out_of_patience(job):
-    """True if `--patience` scored epochs went by without a better score."""
+    """True if `--patience` scored epochs of the full resolution went by without a better score."""
     return job.config.patience is not None and int(job.state.stale_epochs.numpy()) >= job.config.patience
 
 

@@ -1,6 +1,5 @@
 """From settings and images to a job that can be trained: devices, precision, networks, state, checkpoints."""
 
-import math
 import platform
 import sys
 
@@ -11,19 +10,16 @@ import tensorflow as tf
 import gan_tf
 from gan_tf import run as runs
 from gan_tf.config import stored_settings
-from gan_tf.data.pipeline import Feed
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
-from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import networks_of
-from gan_tf.metrics.reals import Reals
 from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.rng import Draws
-from gan_tf.training import devices, scoring
+from gan_tf.training import devices
 from gan_tf.training import state as states
 from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
-from gan_tf.training.loop import Job
+from gan_tf.training.job import Evaluators, Job, parts_of
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
 
@@ -44,74 +40,65 @@ def build_job(config, image_set, run, say=print):
     strategy, why_strategy = devices.choose_strategy(config.strategy)
     precision, why_precision = devices.choose_precision(config.precision)
     replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise UsageError(
-            f"--batch-size is {config.batch_size}, but {replicas} devices share a batch; give a multiple of {replicas}"
-        )
-    parts = parts_of(config, replicas)
     metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
-    evaluator = build_evaluator(config, metric, image_set, say)
+    evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, say))
+    evaluators.at(config.resolution).load_networks()
     say(
         f"device: {devices.describe()}, {replicas} in a step ({why_strategy}); precision: {precision} ({why_precision})"
     )
-    feed = Feed(image_set, config.batch_size, config.seed, config.mirror)
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
-        feed.place()
         frozen = recipe.frozen_networks(config, say)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         scales_loss = precision == "float16"
         state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    return Job(
+    job = Job(
         config=config,
         run=run,
         state=state,
         recipe=recipe,
-        feed=feed,
         strategy=strategy,
+        image_set=image_set,
         sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
         metric=metric,
-        evaluator=evaluator,
-        parts=parts,
+        evaluators=evaluators,
+        micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
         steps_per_call=config.steps_per_call or (GPU_STEPS_PER_CALL if on_gpu else 1),
         epoch_images=config.epoch_length(len(image_set)),
-        undecided_loss=undecided_loss(config, d),
+        undecided_loss=undecided_loss(config),
     )
+    refuse_unshared_batches(job)
+    job.enter(job.stages[0])
+    return job
 
 
-def build_evaluator(config, metric, image_set, say):
-    """The score of this run and its copy check, with the networks that they need.
-
-    Raises:
-        UsageError: weights that cannot be had.
-    """
-    reals = Reals(image_set.images, image_set.key, image_set.name, config.mirror)
-    evaluator = Evaluator([metric, scoring.COPIES], reals, networks_of(config, say))
-    evaluator.load_networks()
-    return evaluator
-
-
-def parts_of(config, replicas):
-    """Micro-batches in a replica's share of the batch.
-
-    Raises:
-        UsageError: the share cannot be cut into micro-batches of that size.
-    """
-    share = config.batch_size // replicas
-    if config.micro_batch in (None, "auto"):
-        return 1
-    size = min(config.micro_batch, share)
-    if share % size:
-        raise UsageError(f"--micro-batch is {size}, which does not divide the {share} images of each device")
-    return share // size
+def refuse_unshared_batches(job):
+    """Raises UsageError if the devices, or the micro-batches of one, cannot share the batch of some stage."""
+    replicas = job.strategy.num_replicas_in_sync
+    for stage in job.stages:
+        if stage.batch_size % replicas:
+            name, value = batch_setting(job.config)
+            raise UsageError(
+                f"{name} is {value}, but {replicas} devices share a batch of {stage.batch_size}; give a multiple of "
+                f"{replicas}"
+            )
+        parts_of(job.micro_batch, stage.batch_size, replicas)
 
 
-def undecided_loss(config, d):
-    """D's adversarial loss when all logits are zero."""
+def batch_setting(config):
+    """(flag, value) of the setting that says how many images a step takes."""
+    return ("--phase-batch", config.phase_batch) if config.grows else ("--batch-size", config.batch_size)
+
+
+def undecided_loss(config):
+    """D's adversarial loss when all logits are zero; None where it has no bound that D could come near to."""
+    loss = LOSSES[config.loss]
+    if not loss.bounded:
+        return None
     logits = tf.zeros([config.batch_size, 50])
     draws = Draws(config.seed, tf.constant(0, tf.int64), config.batch_size)
-    real_part, fake_part = LOSSES[config.loss].discriminator(logits, logits, draws)
+    real_part, fake_part = loss.discriminator(logits, logits, draws)
     return float(tf.reduce_mean(real_part + fake_part))
 
 
@@ -174,13 +161,3 @@ def settings_table(config):
     """The settings as a Markdown table."""
     rows = [f"| {name} | {value} |" for name, value in stored_settings(config).items()]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
-
-
-def schedule_text(job):
-    """What will happen, in a few lines."""
-    config = job.config
-    epochs = math.ceil(config.total_images / job.epoch_images)
-    return (
-        f"schedule: {config.total_images / 1000:g} kimg in {epochs} epochs of {job.epoch_images} images, "
-        f"{config.batch_size} to a step; {job.metric} every {config.eval_every} epochs"
-    )

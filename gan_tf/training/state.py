@@ -17,7 +17,8 @@ from gan_tf.training.optimizer import Adam
 
 FORMAT = 1
 FIRST_LOSS_SCALE = 2.0**15
-COPIED = ("u", "v")  # spectral vectors belong to the newest weights: averaged ones are no unit vectors
+# What an average takes over as it is: averaged spectral vectors are no unit vectors, and growth is no weight.
+COPIED = ("u", "v", "growth")
 DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # what a broken checkpoint raises
 
 

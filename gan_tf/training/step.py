@@ -33,7 +33,7 @@ class Stage:
     resets_optimizers: bool = False
 
 
-def compile_steps(recipe, state, feed, strategy, config, stage, variant):
+def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
     """Returns a tf.function (iterator, count, images_seen) that takes `count` steps.
 
     Each step trains on the iterator's next batch, moves the averaged generator and adds the recipe's statistics to
@@ -43,7 +43,7 @@ def compile_steps(recipe, state, feed, strategy, config, stage, variant):
 
     @tf.autograph.experimental.do_not_convert
     def replica_step(element, clock):
-        draws = Draws(config.seed, clock, stage.batch_size)
+        draws = Draws(seed, clock, stage.batch_size)
         if replicas > 1:
             draws = draws.share(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
         reals, labels = feed.load(element)
@@ -56,7 +56,7 @@ def compile_steps(recipe, state, feed, strategy, config, stage, variant):
         if state.scales_loss:
             values = adapt_loss_scale(state, values)
         state.tally.assign_add(tf.concat([values, [1.0]], axis=0))
-        update_average(state, average_decay(config.ema_kimg, seen + stage.batch_size, stage.batch_size))
+        update_average(state, average_decay(stage.ema_kimg, seen + stage.batch_size, stage.batch_size))
 
     @tf.function
     def steps(iterator, count, images_seen):
@@ -118,6 +118,17 @@ def adapt_loss_scale(state, values):
     state.loss_scale.assign(state.loss_scale * factor)
     state.good_steps.assign(tf.where(grown, 0.0, good_steps))
     return tf.where(tf.math.is_finite(values), values, 0.0)
+
+
+def gradients_by_path(tape, loss, variables):
+    """{attribute path: gradient}; a variable that the loss does not reach is left out."""
+    gradients = tape.gradient(loss, [v.value for v in variables.values()])
+    return {path: g for path, g in zip(variables, gradients, strict=True) if g is not None}
+
+
+def add_gradients(total, new):
+    """The sum of two {attribute path: gradient}; `total` may be None."""
+    return new if total is None else {path: total[path] + new[path] for path in total}
 
 
 def _applied(optimizer, gradients, rate):

@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from gan_tf.config import stored_settings
 from gan_tf.errors import UsageError
-from gan_tf.training import devices, loop
+from gan_tf.training import devices
 from gan_tf.training import state as states
-from gan_tf.training.clock import share_of_scores
-from gan_tf.training.monitor import duration
+from gan_tf.training.monitor import check_finite, duration
 
 DRY_STEPS = 3
 
@@ -22,23 +21,31 @@ def dry_run(job, say=print):
     """
     config = job.config
     say("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
-    say(f"measuring {DRY_STEPS} steps and a score ...")
-    step_seconds = take_steps(job, DRY_STEPS)
-    score_seconds = job.evaluator.expected_seconds(job.sampler, job.metric)
-    epoch_seconds = step_seconds * job.epoch_images / config.batch_size
-    share = share_of_scores(score_seconds, epoch_seconds, config.eval_every)
-    total_seconds = step_seconds * config.total_images / config.batch_size / (1 - share)
+    stages = list({stage.resolution: stage for stage in job.stages}.values())
+    at_sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
+    say(f"measuring {DRY_STEPS} steps{at_sizes}, and a score ...")
+    image_seconds = {stage.resolution: step_seconds(job, stage) / stage.batch_size for stage in stages}
+    score_seconds = job.evaluators.at(job.sampler.resolution).expected_seconds(job.sampler, job.metric)
+    training = sum(
+        image_seconds[stage.resolution] * (end - min(stage.first_image, end))
+        for stage, end in zip(job.stages, ends_of(job), strict=True)
+    )
+    scores = score_seconds * config.total_images / (job.epoch_images * config.eval_every)
     saved = 4 * sum(int(np.prod(variable.shape)) for variable in job.state.named_variables().values()) / 2**30
     say(f"memory: {devices.peak_memory_gb():.1f} GB at most")
     say(f"disk: {(config.keep + 1) * saved:.1f} GB, for {config.keep} checkpoints and one being written")
-    say(f"speed: {step_seconds:.3f} s for a step, {config.batch_size / step_seconds:.1f} images/s")
+    for stage in stages:
+        seconds = image_seconds[stage.resolution]
+        at_size = f" at {stage.resolution}x{stage.resolution}" if len(stages) > 1 else ""
+        say(f"speed{at_size}: {seconds * stage.batch_size:.3f} s for a step, {1 / seconds:.1f} images/s")
+    share = scores / (scores + training)
     say(f"{job.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
-    say(f"time: about {duration(total_seconds)} for {config.total_images / 1000:g} kimg")
+    say(f"time: about {duration(training + scores)} for {config.total_images / 1000:g} kimg")
 
 
 def find_micro_batch(job, say=print):
-    """Sets `job.parts` so that a step fits into memory: tries real steps with ever smaller micro-batches, then undoes
-    them.
+    """Sets `job.micro_batch` so that a step of this stage fits into memory: tries real steps with ever smaller
+    micro-batches, then undoes them.
 
     On a GPU the allocator's refusal decides. On a CPU, where the system would kill the process instead, a smaller
     micro-batch is measured first and the growth with its size tells which size fits.
@@ -46,12 +53,12 @@ def find_micro_batch(job, say=print):
     Raises:
         UsageError: not even one image at a time fits.
     """
-    share = job.config.batch_size // job.strategy.num_replicas_in_sync
+    share = job.stage.batch_size // job.strategy.num_replicas_in_sync
     sizes = [size for size in range(share, 0, -1) if share % size == 0]
     seen = int(job.state.images_seen.numpy())
     states.save(job.state, job.run, job.config.keep)
     for size in sizes if tf.config.list_logical_devices("GPU") else sizes_by_measure(job, sizes):
-        job.parts = share // size
+        job.micro_batch = size
         try:
             take_steps(job, 1)
         except tf.errors.ResourceExhaustedError:
@@ -61,9 +68,10 @@ def find_micro_batch(job, say=print):
             raise RuntimeError("the checkpoint written before the trial is gone")
         say(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
+    widths = "--fmap-base or --fmap-max" if job.config.grows else "--ngf or --ndf"
     raise UsageError(
         f"--resolution is {job.config.resolution}: not even one image at a time fits; give a smaller --resolution, "
-        "--ngf or --ndf, or --precision bfloat16"
+        f"{widths}, or --precision bfloat16"
     )
 
 
@@ -71,9 +79,9 @@ def sizes_by_measure(job, sizes):
     """Those of the micro-batch `sizes` (descending) that the free memory should hold, from two small trials."""
     if len(sizes) < 3:
         return sizes
-    share, peaks = sizes[0], {}
+    peaks = {}
     for size in sizes[-2:][::-1]:  # the two smallest
-        job.parts = share // size
+        job.micro_batch = size
         take_steps(job, 1)
         peaks[size] = devices.peak_memory_gb()
     small, larger = sorted(peaks)
@@ -82,14 +90,30 @@ def sizes_by_measure(job, sizes):
     return [size for size in sizes if peaks[larger] + per_image * (size - larger) <= free] or sizes[-1:]
 
 
-def take_steps(job, count):
-    """Takes `count` steps from where the state stands, without counting them; returns seconds a step."""
-    seen = int(job.state.images_seen.numpy())
-    steps = loop.compiled_steps(job, seen)
-    iterator = loop.batches(job, seen)
+def ends_of(job):
+    """Images seen at the end of each stage, none past the end of the run."""
+    total = job.config.total_images
+    return [min(total, stage.first_image) for stage in job.stages[1:]] + [total]
+
+
+def step_seconds(job, stage):
+    """Seconds of a step of a stage, without counting its images."""
+    job.enter(stage)
+    return take_steps(job, DRY_STEPS, stage.first_image)
+
+
+def take_steps(job, count, seen=None):
+    """Takes `count` steps from image `seen`, or from where the state stands, without counting them.
+
+    Returns:
+        seconds a step.
+    """
+    seen = int(job.state.images_seen.numpy()) if seen is None else seen
+    steps, _ = job.steps(seen)
+    iterator = job.batches(seen)
     at = tf.constant(seen, tf.int64)
     steps(iterator, tf.constant(1), at)  # traces, and lets the kernels choose their plans
     started = time.monotonic()
     steps(iterator, tf.constant(count), at)
-    loop.check_finite(job, job.state.tally.numpy())  # waits for the devices
+    check_finite(job, job.state.tally.numpy())  # waits for the devices
     return (time.monotonic() - started) / count

@@ -78,7 +78,7 @@ def test_run_moves_between_one_and_two_devices(tmp_path):
 
 def test_batch_that_devices_cannot_share_is_refused():
     assert len(tf.config.list_logical_devices("CPU")) == 2
-    with pytest.raises(UsageError, match="--batch-size is 5, but 2 devices share a batch; give a multiple of 2"):
+    with pytest.raises(UsageError, match="--batch-size is 5, but 2 devices share a batch of 5; give a multiple of 2"):
         tiny.build_job(batch_size=5, strategy="mirrored")
 
 

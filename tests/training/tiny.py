@@ -24,7 +24,7 @@ from gan_tf.metrics.table import METRICS
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.normalisation import BatchNorm
 from gan_tf.run import Run
-from gan_tf.training import evaluation, loop, recipes, setup
+from gan_tf.training import evaluation, recipes, setup
 from gan_tf.training.recipes import fastgan
 
 RESOLUTION = 64
@@ -227,7 +227,7 @@ def build_job(tiny=None, folder="unused", **changes):
 
 def steps(job):
     """Takes the first steps of a job, one by one, and yields their statistics float32 [K]."""
-    compiled, iterator = loop.compiled_steps(job, 0), loop.batches(job, 0)
+    compiled, iterator = job.steps(0)[0], job.batches(0)
     for i in itertools.count():
         compiled(iterator, tf.constant(1), tf.constant(i * job.config.batch_size, tf.int64))
         yield job.state.tally.numpy()[:-1]

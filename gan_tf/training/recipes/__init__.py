@@ -1,5 +1,5 @@
 """How each family is trained: a schedule, the variants of a step, and the step itself."""
 
-from gan_tf.training.recipes import fastgan
+from gan_tf.training.recipes import fastgan, pggan
 
-RECIPES = {"fastgan": fastgan}
+RECIPES = {"fastgan": fastgan, "pggan": pggan}

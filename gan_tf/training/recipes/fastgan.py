@@ -14,7 +14,7 @@ from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
 from gan_tf.training.state import trainable
-from gan_tf.training.step import Stage, descend
+from gan_tf.training.step import Stage, add_gradients, descend, gradients_by_path
 
 STATISTICS = (
     "loss/d_real",
@@ -44,6 +44,25 @@ def schedule(config):
     """FastGAN trains at one resolution with one batch size from beginning to end."""
     ema_kimg = config.average_kimg(config.batch_size)
     return [Stage(0, config.resolution, config.batch_size, config.lr, ema_kimg)]
+
+
+def words(stage):
+    """What a stage is called in the progress line."""
+    return ""
+
+
+def scalars(stages, images_seen):
+    """Where in the schedule the run stands, for TensorBoard: {name: number}."""
+    return {}
+
+
+def arrive(state, stages, images_seen):
+    """Notes on the networks how far the run has come; FastGAN's do not change."""
+
+
+def work(config, stage):
+    """What an image of a stage costs, compared with those of other stages."""
+    return 1.0
 
 
 def frozen_networks(config, say):
@@ -111,7 +130,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
         with tf.control_dependencies(_tensors(d_gradients)):  # one after the other, or memory would not shrink
             fakes = generate(state.g, some_labels, some_draws, variant)
             new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
-            d_gradients, d_values = _add(d_gradients, new), d_values + values
+            d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
     d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
 
     g_gradients, g_loss = None, 0.0
@@ -124,7 +143,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
                 loss = generator_loss(state, some_shown, fakes, some_labels, some_draws, variant)
                 scaled = loss * state.loss_scale
             new = gradients_by_path(tape, scaled, trainable(state.g))
-            g_gradients, g_loss = _add(g_gradients, new), g_loss + loss
+            g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
     g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
     return _statistics(d_values, g_loss, d_norm, g_norm)
 
@@ -168,12 +187,6 @@ def generator_loss(state, shown, fakes, labels, draws, variant):
     real_logits = tf.stop_gradient(state.d(shown, labels, training=True)) if loss.needs_reals else None
     fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
     return tf.reduce_sum(loss.generator(fake_logits, real_logits)) / draws.batch
-
-
-def gradients_by_path(tape, loss, variables):
-    """{attribute path: gradient}; a variable that the loss does not reach is left out."""
-    gradients = tape.gradient(loss, [v.value for v in variables.values()])
-    return {path: g for path, g in zip(variables, gradients, strict=True) if g is not None}
 
 
 def reconstructions(state, reals, labels):
@@ -237,10 +250,6 @@ def _statistics(d_values, g_loss, d_norm, g_norm):
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
     return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
-
-
-def _add(total, new):
-    return new if total is None else {path: total[path] + new[path] for path in total}
 
 
 def _tensors(gradients):

@@ -1,0 +1,228 @@
+"""Progressive GAN's training step: one update of the discriminator, then one of the generator on other latents.
+
+Every step works at the resolution that its phase has reached, on real images that fade in as the generated ones do.
+
+Source: Karras et al. 2018 (Progressive GAN), sections 2 and 3 and appendix A; order and numbers as in the official
+program. Departures that a setting makes: the adversarial loss (`--loss`), augmentation (`--augment`).
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.losses import LOSSES, gradient_penalty, interpolates, r1_penalty
+from gan_tf.models.pggan import blend, channels_of, resolution_of
+from gan_tf.ops.resample import average_pool_to, upsample_nearest
+from gan_tf.rng import images_of_clock
+from gan_tf.training.recipes import growth
+from gan_tf.training.state import trainable
+from gan_tf.training.step import add_gradients, descend, gradients_by_path
+
+STATISTICS = (
+    "loss/d_real",
+    "loss/d_fake",
+    "loss/penalty",
+    "loss/g",
+    "logits/real",
+    "logits/fake",
+    "gradient/d",
+    "gradient/g",
+)
+GRADIENT_PENALTY = 10.0  # weight, with the loss wgan_gp
+G_PASSES, D_PASSES = 4, 14  # forward passes that cost as much as a step: gradients count twice, those of gradients too
+
+schedule = growth.phases
+reconstructions = None  # D has no decoders
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is static in a step; the step is traced once for each, hence once for each level."""
+
+    level: int
+    fade: tuple[int, int]  # first image and length of the level's fade
+    loss: str
+    r1_gamma: float
+    policies: tuple[str, ...]  # augmentations, none if empty
+    probability: float
+    parts: int  # micro-batches that a replica's share is worked through in
+    lr: float
+
+
+def variant(config, stage, images_seen, parts):
+    """The variant of the steps of a stage."""
+    level = growth.level_of(stage.resolution)
+    fade = growth.fade_of(growth.phases(config), level)
+    policies = config.policies if config.augment == "diffaugment" else ()
+    return Variant(level, fade, config.loss, config.r1_gamma, policies, config.augment_probability, parts, stage.lr)
+
+
+def words(stage):
+    """What a stage is called in the progress line."""
+    return f"{stage.resolution}x{stage.resolution}{' fading in' if stage.fade_images else ''}"
+
+
+def scalars(stages, images_seen):
+    """Where in the schedule the run stands, for TensorBoard: {name: number}."""
+    stage = growth.stage_before(stages, images_seen)
+    return {
+        "growth/level": growth.level_of(stage.resolution),
+        "growth/resolution": stage.resolution,
+        "growth/alpha": growth.alpha_at(stages, stage, images_seen),
+    }
+
+
+def arrive(state, stages, images_seen):
+    """Notes on both generators how far they have grown."""
+    grown = growth.growth_at(stages, growth.stage_before(stages, images_seen), images_seen)
+    state.g.growth.assign(grown)
+    state.g_ema.growth.assign(grown)
+
+
+def work(config, stage):
+    """Floating-point operations that a step takes for each image of a stage, its convolutions' alone."""
+    multiplications = 0
+    for level in range(growth.level_of(stage.resolution) + 1):
+        pixels = resolution_of(level) ** 2
+        own, next_ = (channels_of(i, config.fmap_base, config.fmap_max) for i in (level, level - 1))
+        multiplications += pixels * 9 * own * own + (pixels * 4 * own * next_ if level else 0)
+    return 2 * multiplications * (G_PASSES + D_PASSES)
+
+
+def frozen_networks(config, say):
+    """No networks of others."""
+    return {}
+
+
+def train_step(state, reals, labels, draws, variant):
+    """One update of both players on one replica.
+
+    Args:
+        state: TrainState.
+        reals: [N, r, r, 3] float32 in [-1, 1], this replica's share of the global batch, at the level's size.
+        labels: [N] int32.
+        draws: Draws of the N rows.
+        variant: Variant.
+
+    Returns:
+        float32 [K], this replica's part of STATISTICS: their sum over replicas is the value of the global batch.
+    """
+    alpha = alpha_of(variant, images_of_clock(draws.clock))
+    shown = _augment(fade_reals(reals, alpha), draws, "reals", variant)
+
+    d_gradients, d_values = None, 0.0
+    for part, rows in _parts(draws, variant):
+        with tf.control_dependencies(_tensors(d_gradients)):  # one after the other, or memory would not shrink
+            new, values = discriminator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
+            d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
+    d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
+
+    g_gradients, g_loss = None, 0.0
+    for part, rows in _parts(draws, variant):
+        with tf.control_dependencies([d_norm, *_tensors(g_gradients)]):
+            new, loss = generator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
+            g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
+    g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
+
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
+    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
+
+
+def alpha_of(variant, images_seen):
+    """Weight of the level's own images after `images_seen` (int64 scalar); None where there are no others."""
+    first, length = variant.fade
+    if not variant.level or not length:
+        return None
+    return tf.clip_by_value(tf.cast(images_seen - first, tf.float32) / length, 0.0, 1.0)
+
+
+def fade_reals(reals, alpha):
+    """Blends reals with themselves at half the resolution, as the generator blends its two newest levels.
+
+    reals [N, r, r, 3], alpha scalar or None (they stay as they are) -> [N, r, r, 3].
+    """
+    if alpha is None:
+        return reals
+    return blend(reals, upsample_nearest(average_pool_to(reals, reals.shape[1] // 2)), alpha)
+
+
+def discriminator_gradients(state, shown, labels, draws, variant, alpha):
+    """Gradients of D's loss, summed over these images and divided by the global batch.
+
+    Args:
+        shown: [n, r, r, 3], reals as D sees them.
+        labels: [n] int32.
+        draws: Draws of the n rows.
+        variant, alpha: of the step.
+
+    Returns:
+        ({attribute path: gradient times the loss scale}, float32 [5]: loss on reals, on fakes, penalty, mean logits of
+        reals and fakes).
+    """
+    fakes = tf.stop_gradient(generate(state.g, labels, draws.fork("d"), variant, alpha))
+
+    def judge(images, **more):
+        return state.d(images, labels, training=True, level=variant.level, alpha=alpha, **more)
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in trainable(state.d).values()])
+        real_logits, fake_logits = judge(shown), judge(fakes)  # [n, 1]
+        real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fork("d loss"))
+        penalty = _penalty(state, judge, shown, fakes, draws, variant)
+        per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0]]
+        values = tf.stack([tf.reduce_sum(x) for x in per_image]) / draws.batch
+        scaled = tf.reduce_sum(values[:3]) * state.loss_scale
+    return gradients_by_path(tape, scaled, trainable(state.d)), values
+
+
+def generator_gradients(state, shown, labels, draws, variant, alpha):
+    """Gradients of G's loss against the updated D: ({attribute path: gradient times the loss scale}, loss)."""
+    loss = LOSSES[variant.loss]
+    judge = {"labels": labels, "training": True, "level": variant.level, "alpha": alpha}
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in trainable(state.g).values()])
+        fakes = generate(state.g, labels, draws.fork("g"), variant, alpha)
+        real_logits = tf.stop_gradient(state.d(shown, **judge)) if loss.needs_reals else None
+        values = loss.generator(state.d(fakes, **judge), real_logits)
+        g_loss = tf.reduce_sum(values) / draws.batch
+        scaled = g_loss * state.loss_scale
+    return gradients_by_path(tape, scaled, trainable(state.g)), g_loss
+
+
+def generate(g, labels, draws, variant, alpha):
+    """Fakes as the discriminator sees them, [n, r, r, 3]."""
+    latents = draws.normal("latents", (g.latent_size,))  # [n, Z]
+    images = g(latents, labels, training=True, level=variant.level, alpha=alpha)
+    return _augment(images, draws, "fakes", variant)
+
+
+def _penalty(state, judge, shown, fakes, draws, variant):
+    """What keeps D smooth, [n]: the gradient penalty of wgan_gp, R1 of the logistic loss, zeros of the others."""
+    # A float16 slope of an image times the loss scale overflows, and without it drowns: there D works in float32.
+    precise = {"dtype": "float32"} if state.scales_loss else {}
+    if variant.loss == "wgan_gp":
+        between = interpolates(shown, fakes, draws.uniform("mix"))
+        repeats = state.g.resolution // resolution_of(variant.level)
+        return GRADIENT_PENALTY * gradient_penalty(lambda x: judge(x, **precise), between, repeats)
+    if variant.loss == "logistic":
+        return variant.r1_gamma / 2 * r1_penalty(lambda x: judge(x, **precise), shown)
+    return tf.zeros_like(shown[:, 0, 0, 0])
+
+
+def _parts(draws, variant):
+    """The micro-batches of a replica's share: (draws, rows of it) of each."""
+    if variant.parts == 1:
+        return [(draws, slice(None))]
+    return [(draws.share(i, variant.parts), slice(i, None, variant.parts)) for i in range(variant.parts)]
+
+
+def _augment(images, draws, purpose, variant):
+    if not variant.policies:
+        return images
+    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
+
+
+def _tensors(gradients):
+    return list(gradients.values()) if gradients else []
