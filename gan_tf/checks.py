@@ -16,6 +16,7 @@ POLICIES = ("color", "translation", "cutout")
 COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "batch_size", "eval_every", "keep", "keep_best")
 POSITIVE = ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb")
 POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")
+ENTRIES = {"phase_batch": "4:128", "phase_lr": "1024:0.0015"}  # what one looks like
 
 
 def flag(name: str) -> str:
@@ -63,7 +64,7 @@ def phase_table(config, name, number, remedy) -> dict:
         return table
     for entry in filter(None, (entry.strip() for entry in text.split(","))):
         first, colon, second = (part.strip() for part in entry.partition(":"))
-        require(colon, config, name, f"RESOLUTION:NUMBER in place of {entry}, such as 4:{entry}")
+        require(colon, config, name, f"entries such as {ENTRIES[name]}, not {entry!r}")
         size = _positive(first, int)
         require(size in SIZES, config, name, f"powers of two from 4 to 1024 as resolutions, not {first!r}")
         require(size not in table, config, name, f"each resolution once: {size} stands twice")
