@@ -35,7 +35,7 @@ def grid(images, columns=None):
 
 
 def enlarge(images, size):
-    """Repeats pixels until the sides are `size` long: uint8 [N, R, R, 3] -> [N, size, size, 3], size a multiple of R."""
+    """Repeats pixels until the sides are `size` long, a multiple of R: uint8 [N, R, R, 3] -> [N, size, size, 3]."""
     times = size // images.shape[1]
     return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
 
