@@ -41,15 +41,15 @@ FACES = {
         ("celeba_hq", "CelebAMask-HQ", "celeba_hq_256", "data256x256"),
         "CelebA-HQ-img",
         "CelebAMask-HQ.zip from https://github.com/switchablenorms/CelebAMask-HQ, or data256x256 made as "
-        "https://github.com/tkarras/progressive_growing_of_gans says; non-commercial, see "
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        "https://github.com/tkarras/progressive_growing_of_gans says (for non-commercial research, see "
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)",
     ),
     "ffhq": FaceSet(
         "ffhq",
         70_000,
         ("ffhq", "thumbnails128x128"),
         "thumbnails128x128",
-        "the folder thumbnails128x128 from https://github.com/NVlabs/ffhq-dataset; CC BY-NC-SA",
+        "the folder thumbnails128x128 from https://github.com/NVlabs/ffhq-dataset (CC BY-NC-SA 4.0)",
     ),
 }
 
