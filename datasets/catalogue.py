@@ -56,8 +56,7 @@ def open_faces(name, data_dir=None):
     builder, prepared = make_quietly(_maker(FacesBuilder, name, data_dir))
     if not prepared:
         raise UsageError(
-            f"--dataset {name} is for you to fetch, as it has terms to agree to: "
-            f"{instructions(FACES[name], folder)}"
+            f"--dataset {name} is for you to fetch, as it has terms to agree to: {instructions(FACES[name], folder)}"
         )
     return PreparedSource(builder, name)
 
