@@ -121,11 +121,11 @@ def train(config, preset) -> int:
 
 def out_of_memory(config):
     """What to do when a step does not fit."""
-    batch = max(config.phase_batches.values())
-    size = config.micro_batch if isinstance(config.micro_batch, int) else batch
+    batches = config.phase_batches.values()
+    size = config.micro_batch if isinstance(config.micro_batch, int) else max(batches)
     helps = []
     if size > 1 and config.loss != "dual_contrastive":
-        smaller = next(n for n in range(size // 2, 0, -1) if batch % n == 0)
+        smaller = next(n for n in range(size // 2, 0, -1) if all(b <= n or b % n == 0 for b in batches))
         helps.append(f"give --micro-batch {smaller} (or auto) to continue this run")
     if config.precision in ("auto", "float32"):
         helps.append("give --precision bfloat16 to continue this run")

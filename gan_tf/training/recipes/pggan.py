@@ -172,7 +172,7 @@ def discriminator_gradients(state, shown, labels, draws, variant, alpha):
         real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fork("d loss"))
         penalty = _penalty(state, judge, shown, fakes, draws, variant)
         per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0]]
-        values = tf.stack([tf.reduce_sum(x) for x in per_image]) / draws.batch
+        values = tf.stack([_share(x, draws) for x in per_image])
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.d)), values
 
@@ -186,7 +186,7 @@ def generator_gradients(state, shown, labels, draws, variant, alpha):
         fakes = generate(state.g, labels, draws.fork("g"), variant, alpha)
         real_logits = tf.stop_gradient(state.d(shown, **judge)) if loss.needs_reals else None
         values = loss.generator(state.d(fakes, **judge), real_logits)
-        g_loss = tf.reduce_sum(values) / draws.batch
+        g_loss = _share(values, draws)
         scaled = g_loss * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.g)), g_loss
 
@@ -203,12 +203,17 @@ def _penalty(state, judge, shown, fakes, draws, variant):
     # A float16 slope of an image times the loss scale overflows, and without it drowns: there D works in float32.
     precise = {"dtype": "float32"} if state.scales_loss else {}
     if variant.loss == "wgan_gp":
-        between = interpolates(shown, fakes, draws.uniform("mix"))
+        between = interpolates(tf.cast(shown, fakes.dtype), fakes, draws.uniform("mix"))
         repeats = state.g.resolution // resolution_of(variant.level)
         return GRADIENT_PENALTY * gradient_penalty(lambda x: judge(x, **precise), between, repeats)
     if variant.loss == "logistic":
         return variant.r1_gamma / 2 * r1_penalty(lambda x: judge(x, **precise), shown)
     return tf.zeros_like(shown[:, 0, 0, 0])
+
+
+def _share(values, draws):
+    """What these images' values [n] add to the mean over the global batch."""
+    return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
 
 
 def _parts(draws, variant):

@@ -1,0 +1,162 @@
+"""Progressive GAN's step: what it works on at each level, its losses, and that it is the same however it is shared."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf import losses
+from gan_tf.models.variables import named_variables
+from gan_tf.training import devices
+from gan_tf.training.recipes import pggan
+from tests.training import growing, tiny
+
+FADING_8, STABLE_8, FADING_16 = 60, 100, 140  # images seen in the middle of a phase
+LR = 2e-6  # see test_replicas
+
+
+def names_of_moved(job, before):
+    """Names of G's and D's variables that are no longer what they were."""
+    now = snapshot(job)
+    return {name for name, value in now.items() if not np.array_equal(value, before[name])}
+
+
+def snapshot(job):
+    return {
+        f"{player}/{path}": variable.numpy()
+        for player in ("g", "d")
+        for path, variable in named_variables(getattr(job.state, player)).items()
+    }
+
+
+def test_a_step_trains_the_layers_of_its_level_and_no_others():
+    job = growing.build_job()
+    before = snapshot(job)
+    growing.take_steps(job, 0)
+    moved = names_of_moved(job, before)
+    assert {"g/stem/first/kernel", "g/to_rgb/0/kernel", "d/from_rgb/0/kernel", "d/head/conv/kernel"} <= moved
+    assert not any("blocks" in name or "rgb/1" in name or "rgb/2" in name for name in moved)
+    growing.take_steps(job, FADING_8)
+    moved = names_of_moved(job, before)
+    assert {"g/blocks/0/conv/kernel", "g/to_rgb/1/kernel", "d/blocks/0/conv/kernel", "d/from_rgb/1/kernel"} <= moved
+    assert not any("blocks/1" in name or "rgb/2" in name for name in moved)
+
+
+def test_reals_are_of_the_size_of_the_phase(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pggan, "fade_reals", lambda reals, alpha: seen.append((reals.shape[1:3], alpha)) or reals)
+    job = growing.build_job()
+    for at in (0, FADING_8, FADING_16):
+        growing.take_steps(job, at)
+    assert [tuple(shape) for shape, _ in seen] == [(4, 4), (8, 8), (16, 16)]
+    assert seen[0][1] is None and seen[1][1].dtype == tf.float32
+
+
+def test_a_level_is_traced_once(monkeypatch):
+    traced = []
+    step = pggan.train_step
+
+    def counted(state, reals, labels, draws, variant):
+        traced.append(variant.level)
+        return step(state, reals, labels, draws, variant)
+
+    monkeypatch.setattr(pggan, "train_step", counted)
+    job = growing.build_job()
+    for at in (FADING_8, FADING_8 + 8, STABLE_8):
+        growing.take_steps(job, at)
+    assert traced == [1]
+
+
+def test_alpha_follows_the_images_seen():
+    job = growing.build_job()
+    variant = pggan.variant(job.config, job.stage_at(FADING_8), FADING_8, 1)
+    values = [float(pggan.alpha_of(variant, tf.constant(seen, tf.int64))) for seen in (40, 50, 60, 80, 1000)]
+    np.testing.assert_allclose(values, [0, 0.25, 0.5, 1, 1])
+    assert pggan.alpha_of(pggan.variant(job.config, job.stages[0], 0, 1), tf.constant(5, tf.int64)) is None
+
+
+def test_reals_fade_from_blocks_to_pixels():
+    reals = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
+    blocks = np.kron([[2.5, 4.5], [10.5, 12.5]], np.ones((2, 2)))
+    np.testing.assert_array_equal(pggan.fade_reals(reals, tf.constant(0.0))[0, :, :, 0], blocks)
+    np.testing.assert_array_equal(pggan.fade_reals(reals, tf.constant(1.0)), reals)
+    np.testing.assert_array_equal(pggan.fade_reals(reals, None), reals)
+    half = pggan.fade_reals(reals, tf.constant(0.5))[0, :, :, 0]
+    np.testing.assert_allclose(half, (blocks + reals[0, :, :, 0]) / 2)
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "lsgan", "bce", "hinge", "logistic"])
+def test_every_loss_takes_finite_steps(loss):
+    found = growing.take_steps(growing.build_job(loss=loss), FADING_8, count=3)
+    assert np.isfinite(found).all()
+    penalty = found[:, pggan.STATISTICS.index("loss/penalty")]
+    assert (penalty > 0).all() if loss in ("wgan_gp", "logistic") else (penalty == 0).all()
+
+
+@pytest.mark.parametrize("changes", [{"batch_norm": True, "pixel_norm": False}, {"minibatch_stddev": False}])
+def test_networks_of_the_options_are_trained(changes):
+    assert np.isfinite(growing.take_steps(growing.build_job(loss="lsgan", **changes), FADING_8, count=2)).all()
+
+
+def test_augmentation_reaches_reals_and_fakes(monkeypatch):
+    plain = growing.take_steps(growing.build_job(), STABLE_8)
+    seen = []
+    augment = pggan.diffaugment
+    monkeypatch.setattr(pggan, "diffaugment", lambda *given: seen.append(given[1].path) or augment(*given))
+    augmented = growing.take_steps(growing.build_job(augment="diffaugment"), STABLE_8)
+    assert seen == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
+    assert not np.allclose(plain, augmented)
+
+
+def test_penalty_is_that_of_the_full_size_image(monkeypatch):
+    """At 4x4 of 16x16 an image stands for one of blocks of 4x4 pixels, whose gradient is a quarter as long."""
+    repeats = []
+    monkeypatch.setattr(
+        pggan, "gradient_penalty", lambda d, x, times: repeats.append(times) or losses.gradient_penalty(d, x, times)
+    )
+    job = growing.build_job()
+    for at in (0, FADING_8, FADING_16):
+        growing.take_steps(job, at)
+    assert repeats == [4, 2, 1]
+
+
+def first_step(at, **changes):
+    """(statistics, {player: gradient vector}) of one step at `at`, from fresh networks."""
+    job = growing.build_job(lr=LR, beta1=0.5, **changes)  # of beta1 0, Adam's first moment is the gradient itself
+    return growing.take_steps(job, at), tiny.first_gradients(job)
+
+
+def assert_same_step(one, other):
+    np.testing.assert_allclose(other[0], one[0], rtol=1e-5, atol=1e-6)
+    for player, gradient in one[1].items():
+        assert tiny.relative_l2(other[1][player], gradient) < 1e-5, player
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "logistic"])
+def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
+    """With minibatch standard deviation: its groups of four lie whole on one device. In float64, see test_replicas."""
+    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
+    steps = [
+        first_step(FADING_8, loss=loss, phase_batch="8", strategy=strategy) for strategy in ("default", "mirrored")
+    ]
+    assert_same_step(*steps)
+
+
+def test_micro_batches_equal_the_whole(monkeypatch):
+    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
+    assert_same_step(first_step(FADING_8, phase_batch="8"), first_step(FADING_8, phase_batch="8", micro_batch=4))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_near_float32(precision):
+    exact, _ = first_step(FADING_8)
+    half, _ = first_step(FADING_8, precision=precision)
+    names = list(pggan.STATISTICS)
+    for name in ("loss/d_real", "loss/penalty", "loss/g", "gradient/d"):
+        i = names.index(name)
+        assert half[0, i] == pytest.approx(exact[0, i], rel=0.05, abs=0.02), name
+
+
+def test_weights_and_moments_stay_float32_in_bfloat16():
+    job = growing.build_job(precision="bfloat16")
+    assert {variable.dtype for variable in named_variables(job.state.d).values()} == {"float32"}
+    assert {m.dtype for m in job.state.d_optimizer.m.values()} == {tf.float32}
