@@ -81,7 +81,9 @@ class FoldedGenerator(keras.Model):
         return []
 
     def build(self, shape=None):
-        self.rgb_bias = self.add_weight(name="rgb_bias", shape=(3,), initializer="zeros", trainable=False)
+        self.rgb_bias = self.add_weight(
+            name="rgb_bias", shape=(3,), initializer="zeros", trainable=False, autocast=False
+        )
         below = (None, self.latent_size)
         for level, (first, conv) in enumerate(self.stages):
             size = resolution_of(level)
