@@ -76,19 +76,21 @@ def main(argv) -> int:
         print(f"{stop}: saved; the same command continues the search", flush=True)
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in DISK_REFUSES and not isinstance(error, PermissionError):
+        if isinstance(error, PermissionError):
+            raise UsageError(f"OUT {options.out} cannot be written ({error.strerror}); give another OUT") from error
+        if error.errno not in DISK_REFUSES:
             raise
         raise UsageError(
-            f"OUT {options.out} cannot be written ({error.strerror}); free some disk space or give another OUT: "
+            f"OUT {options.out} cannot be written ({error.strerror}); free some disk space and start again: "
             "the same command continues the search"
         ) from error
 
 
 def check_places(photos, out, options):
     """Raises UsageError where the result could not be written, or where it would be taken for photographs next time."""
-    from gan_tf.faces.results import check_replaceable
+    from gan_tf.faces.results import check_replaceable, is_npz
 
-    if out.suffix.lower() in OTHER_FILES or (out.exists() and out.is_dir() == (out.suffix == ".npz")):
+    if out.suffix.lower() in OTHER_FILES or (out.exists() and out.is_dir() == is_npz(out)):
         raise UsageError(f"OUT {options.out} must be an .npz file or a folder")
     if not out.absolute().parent.is_dir():
         raise UsageError(f"OUT {options.out}: there is no folder {out.parent}")
@@ -157,6 +159,11 @@ def find_faces(options, source, settings, store, signals):
         print(f"{options.out}: {begun} of {len(source)} photographs are done already, {len(store)} faces", flush=True)
     start = time.monotonic()
     if begun < len(source):
+        print(
+            f"searching {len(source) - begun} photographs for faces of {settings.min_face} pixels or more (--min-face) "
+            f"at {100 * detect.copy_scale(settings.min_face):.0f} % of their size",
+            flush=True,
+        )
         try:
             search(source, settings, detect.Detector(), store, watch(signals))
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
@@ -184,12 +191,13 @@ def finish(options, source, out, store, signals, rate):
         raise UsageError(nothing_found(options, source, store.unreadable))
     images, sheet = store.images(), results.beside(out, "-sheet.png")
     results.write_sheet(sheet, images)
-    write = results.write_npz if out.suffix == ".npz" else results.write_folder
+    write = results.write_npz if results.is_npz(out) else results.write_folder
     write(out, store.folder, source, faces, images, watch(signals))
     del images  # a mapped file cannot be deleted everywhere
     store.remove()
     print("\n".join([*told, f"  {options.out}, contact sheet {sheet}, report {report}"]), flush=True)
-    print(f"next:\n  python train.py --dataset {options.out} --resolution {options.size} --model pggan", flush=True)
+    resolution = 1 << (options.size.bit_length() - 1)  # networks grow in powers of two
+    print(f"next:\n  python train.py --dataset {options.out} --resolution {resolution} --model pggan", flush=True)
 
 
 def summary(source, store, without, rate):

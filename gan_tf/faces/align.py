@@ -74,9 +74,9 @@ def cut(photo, square, size):
         uint8 [S, S, 3].
     """
     step = square.side / size  # pixels of the photograph for one of the result
-    block = max(1, int(step / 2))
+    block = max(1, round(step / 2))
     region, left, top = _region(photo, square, block)
-    fine = size * max(1, math.ceil(step / block))
+    fine = max(size, math.ceil(square.side / block))
     pace = square.side / fine / block
     along, down = pace * math.cos(square.angle), pace * math.sin(square.angle)
     x, y = (square.x - left) / block, (square.y - top) / block
@@ -95,7 +95,8 @@ def _region(photo, square, block):
     inside = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     part = photo.crop(tuple(map(int, inside)))
     if part.size != (count, count):
-        part = Image.fromarray(np.asarray(part)[np.ix_(rows - inside[1], columns - inside[0])])
+        pixels = np.take(np.asarray(part), rows - inside[1], axis=0)
+        part = Image.fromarray(np.take(pixels, columns - inside[0], axis=1))
     return part, left, top
 
 

@@ -25,10 +25,15 @@ SHEET_PIXELS = 128  # at most, of a face there
 FAST_COMPRESSION = 1  # of PNG files
 
 
+def is_npz(out):
+    """Whether the result is one file, and not a folder."""
+    return Path(out).suffix.lower() == ".npz"
+
+
 def beside(out, ending):
     """The path of a file that belongs to the result: faces.npz -> faces-sheet.png for "-sheet.png"."""
     out = Path(out)
-    return out.with_name(out.name.removesuffix(".npz") + ending)
+    return out.with_name((out.stem if is_npz(out) else out.name) + ending)
 
 
 def classes_of_faces(source, faces):
@@ -117,7 +122,7 @@ def write_folder(out, folder, source, faces, images, check):
 
 
 def file_names(source, faces):
-    """N paths below the result's folder, no two alike but for case: CLASS/PHOTOGRAPH.png, -2.png for a second face."""
+    """N paths below the result's folder: CLASS/PHOTOGRAPH.png, -2.png for a second face; unique whatever the case."""
     labels, class_names = classes_of_faces(source, faces)
     taken, count, names = set(), {}, []
     for k, i in enumerate(faces["photo"]):
@@ -126,7 +131,7 @@ def file_names(source, faces):
         if class_names:
             folder = class_names[labels[k]]
             parts.remove(folder)
-        stem = str(PurePosixPath(folder, "-".join(parts) or folder))
+        stem = str(PurePosixPath(folder, "-".join(parts)))
         count[i] = count.get(i, 0) + 1
         name = stem if count[i] == 1 else f"{stem}-{count[i]}"
         again = 2

@@ -19,7 +19,7 @@ from gan_tf.errors import UsageError
 from gan_tf.faces.detect import FACE
 from gan_tf.files import take_lock, write_atomically
 
-SAVE_SECONDS = 5  # between two records of progress: what a kill costs
+SAVE_SECONDS = 2  # between two records of progress: what a kill costs
 
 
 class Store:

@@ -29,7 +29,7 @@ def photo(size, faces, grey=40):
     pixels = np.full((size[1], size[0], 3), float(grey))
     for face in faces:
         for colour, (x, y) in zip(COLOURS, landmarks_of(*face), strict=True):
-            cover = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * (face[2] / 20) ** 2))[..., None]
+            cover = np.exp(-((xs - x) ** 2 + (ys - y) ** 2) / (2 * (face[2] / 12) ** 2))[..., None]
             pixels = pixels * (1 - cover) + colour * cover
     return Image.fromarray(pixels.round().astype(np.uint8))
 
