@@ -87,7 +87,7 @@ def evaluate(options, run) -> int:
 
 def of_run(options, run):
     """(Reals, fakes, folder) of a run's generator and the images that it was trained on, or others."""
-    from gan_tf.metrics.reals import Reals
+    from gan_tf.metrics.reals import reals_at
     from gan_tf.models import FAMILIES
     from gan_tf.training import devices
     from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
@@ -112,7 +112,7 @@ def of_run(options, run):
     folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
     folder = run.evaluations / f"{trained.images_seen:09d}"
-    return Reals(images.images, images.key, images.name, config.mirror), sampler, folder
+    return reals_at(images, sampler.resolution, config.mirror), sampler, folder
 
 
 def of_images(options):

@@ -63,16 +63,17 @@ def generate(options, seeds) -> int:
     from gan_tf.weights import load_generator
 
     trained = load_generator(Run(Path(options.run).expanduser()), options.which)
-    resolution = trained.config.resolution
+    precision, why = devices.choose_precision(options.precision)
+    generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
+    resolution, full = generator.resolution, trained.config.resolution
     if options.grid:
         refuse_huge_grid(len(seeds), resolution)
-    precision, why = devices.choose_precision(options.precision)
+    growing = f", which grows to {full}x{full}" if resolution < full else ""
     print(
-        f"{options.run}: {trained.config.model} at {resolution}x{resolution}, {options.which} weights, "
+        f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
         f"{trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})",
         flush=True,
     )
-    generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     batch_size = options.batch_size or suitable_batch_size(resolution, on_gpu)
     out = Path(options.out).expanduser()

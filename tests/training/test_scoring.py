@@ -11,11 +11,12 @@ import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in 
 
 from gan_tf.cli.main import run_command
 from gan_tf.metrics import networks
+from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
 from gan_tf.run import Run
 from gan_tf.training import clock as clocks
-from gan_tf.training import scoring, setup
+from gan_tf.training import scoring
 from gan_tf.training.monitor import TensorBoard, Watch
 from gan_tf.weights import load_generator
 from tests.metrics import stand_in
@@ -74,7 +75,7 @@ def scores_are(monkeypatch, values):
     def told(side, chunks):
         return metric.measure(side, chunks)._replace(value=next(values))
 
-    monkeypatch.setattr(setup.Evaluator, "expected_seconds", lambda *arguments: 0.0)
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda *arguments: 0.0)
     monkeypatch.setitem(METRICS, "swd2k", metric._replace(measure=told))
 
 

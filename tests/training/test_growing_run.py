@@ -1,0 +1,179 @@
+"""A growing run from the outside: continued in the middle of a fade, scored at each size, seen in TensorBoard."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from gan_tf.cli.main import run_command
+from gan_tf.metrics.score import from_stored
+from gan_tf.run import Run
+from gan_tf.training import loop
+from tests.training import growing, process, tiny
+from tests.training.test_resume import assert_same_run
+from tests.training.test_scoring import scores_are
+
+STARTS = {40: 8, 80: 8, 120: 16, 160: 16}  # first images of the phases after the first, and their sizes
+IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return tiny.pictures_file(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def whole(dataset, tmp_path_factory):
+    """200 images without a stop."""
+    code, run = growing.train(dataset, tmp_path_factory.mktemp("whole"))
+    assert code == 0
+    return run
+
+
+def test_run_continued_in_a_fade_is_the_whole_run(dataset, whole, tmp_path):
+    assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
+    code, run = growing.train(dataset, tmp_path)
+    assert code == 0
+    tiny.assert_same_state(run, whole, 200)
+    assert tiny.records(run, "train") == tiny.records(whole, "train")
+
+
+def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path):
+    """The optimisers start anew at the first image of a phase, whether or not the run was stopped there."""
+    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0
+    code, run = growing.train(dataset, tmp_path)
+    assert code == 0
+    tiny.assert_same_state(run, whole, 200)
+
+
+def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
+    code, run = growing.train(dataset, tmp_path, steps_per_call=7)
+    assert code == 0
+    tiny.assert_same_state(run, whole, 200)
+
+
+def test_optimisers_start_anew_at_every_phase(whole):
+    """Each of them has taken the ten steps of a phase when the next one begins, and never more."""
+    for seen in (40, 80, 120, 160, 200):
+        state = tiny.weights(whole, seen)
+        taken = [value for name, value in state.items() if "_optimizer/steps" in name.replace(".S", "/")]
+        assert [float(value) for value in taken] == [10.0, 10.0]
+
+
+def test_growth_is_noted_on_both_generators(whole):
+    for seen, growth in ((0, 0), (40, 0), (80, 1), (120, 1), (160, 2), (200, 2)):
+        state = {name.replace(".S", "/"): value for name, value in tiny.weights(whole, seen).items()}
+        noted = [value for name, value in state.items() if "/growth/" in name]
+        np.testing.assert_allclose(noted, [growth, growth])
+
+
+def test_scores_are_of_the_size_that_was_reached(whole):
+    found = [json.loads(line) for line in tiny.records(whole, "epoch")]
+    sizes = {record["images_seen"]: record["protocol"]["resolution"] for record in found}
+    assert sizes == {40: 4, 80: 8, 120: 8, 160: 16, 200: 16}
+
+
+def test_larger_images_win_whatever_their_score(dataset, tmp_path, monkeypatch):
+    """The scores get worse and worse; the best is still one of the last size, and the best of those."""
+    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
+    code, run = growing.train(dataset, tmp_path)
+    assert code == 0
+    assert run.best_meta()["images_seen"] == 160
+    assert from_stored(run.best_meta()["score"]).protocol["resolution"] == 16
+    assert {meta["score"]["protocol"]["resolution"] for meta in run.snapshot_metas()} == {16}
+
+
+def test_patience_begins_with_the_last_size(dataset, tmp_path):
+    code, run = growing.train(dataset, tmp_path, patience=1)
+    assert code == 0
+    assert int(tiny.weights(run, run.checkpoints()[0][0])["images_seen/.ATTRIBUTES/VARIABLE_VALUE"]) > 160
+
+
+def test_every_phase_leaves_a_grid_of_the_same_size(whole):
+    grids = {int(path.stem.split("-")[1]): path for path in whole.samples.glob("samples-*.png")}
+    assert set(STARTS) | {0, 200} <= set(grids)
+    shapes = {np.asarray(Image.open(path)).shape for path in grids.values()}
+    assert shapes == {(8 * 16, 8 * 16, 3)}
+    blocks = np.asarray(Image.open(grids[40])).reshape(32, 4, 32, 4, 3)  # 4x4 images, enlarged
+    assert (blocks == blocks[:, :1, :, :1]).all()
+
+
+def test_tensorboard_shows_level_and_alpha(whole):
+    values = {}
+    for path in whole.folder.glob("events.*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.tag.startswith("growth/"):
+                    values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert [values["growth/level", seen] for seen in (40, 60, 100, 140, 200)] == [0, 1, 1, 2, 2]
+    np.testing.assert_allclose([values["growth/alpha", seen] for seen in (60, 100, 140)], [0.5, 1, 0.5])
+    assert values["growth/resolution", 140] == 16
+
+
+def test_unfinished_run_makes_images_of_its_size(dataset, tmp_path, capsys):
+    assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
+    run, out = tmp_path / "growing", tmp_path / "pictures"
+    assert run_command("generate", [str(run), "--seeds", "0-1", "--out", str(out), "--precision", "float32"]) == 0
+    assert "pggan at 8x8, which grows to 16x16" in capsys.readouterr().out
+    assert Image.open(out / "seed-000000.png").size == (8, 8)
+    with tiny.in_place():
+        words = [str(run), "--metrics", "swd2k", "--precision", "float32", "--json"]
+        assert run_command("evaluate", words) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["scores"][0]["protocol"]["resolution"] == 8
+
+
+def test_schedule_is_shown_before_the_run_and_a_short_one_is_warned_of(dataset, tmp_path, capsys):
+    code, _ = growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "4x4 stabilise" in shown and "8x8 fade" in shown and "16x16 fade" not in shown
+    assert "warning: --total-kimg is 0.06: the run ends at 8x8, which is still fading in" in shown
+
+
+def test_dry_run_measures_every_size(dataset, tmp_path, capsys):
+    with tiny.in_place():
+        words = growing.arguments(dataset, tmp_path, dry_run=True)
+        assert run_command("train", words) == 0
+    shown = capsys.readouterr().out
+    assert all(f"speed at {size}x{size}" in shown for size in (4, 8, 16))
+    assert not (tmp_path / "growing").exists()
+
+
+def test_larger_micro_batches_are_tried_at_every_size(dataset, whole, tmp_path, capsys):
+    code, run = growing.train(dataset, tmp_path, micro_batch="auto")
+    assert code == 0
+    assert capsys.readouterr().out.count("micro-batch: 4 of the 4 images of each device (auto)") == 5
+    tiny.assert_same_state(run, whole, 200)
+
+
+def test_batches_that_devices_cannot_share_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
+    assert growing.train(dataset, tmp_path, phase_batch="4:4,8:4,16:5", strategy="mirrored")[0] == 2
+    assert "--phase-batch is 4:4,8:4,16:5, but 2 devices share a batch of 5" in capsys.readouterr().err
+
+
+def test_a_discriminator_without_a_bound_never_wins():
+    job = growing.build_job()
+    assert job.undecided_loss is None
+    loop.check_balance(job, 40)  # reads no record
+    assert growing.build_job(loss="logistic").undecided_loss == pytest.approx(2 * np.log(2))
+
+
+@pytest.mark.slow
+def test_killed_growing_run_is_the_whole_run(dataset, tmp_path):
+    """SIGKILL in both fades, SIGTERM in a third place."""
+    lengths = {"deterministic": True, "checkpoint_minutes": 0.0001}
+    assert process.finish(growing.arguments(dataset, tmp_path / "whole", **lengths), tmp_path / "whole.txt") == 0
+    (tmp_path / "killed").mkdir()
+    run, said = Run(tmp_path / "killed" / "growing"), tmp_path / "said.txt"
+    words = growing.arguments(dataset, tmp_path / "killed", **lengths)
+    assert process.stop(words, said, run, 17) == -signal.SIGKILL
+    assert process.stop(["--models-before", "2", *words], said, run, 37) == -signal.SIGKILL
+    assert process.stop(words, said, run, 47, signal.SIGTERM) == 42
+    assert process.finish(words, said) == 0
+    assert "continuing" in said.read_text()
+    assert_same_run(run, Run(tmp_path / "whole" / "growing"), 200)
