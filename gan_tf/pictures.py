@@ -40,6 +40,12 @@ def enlarge(images, size):
     return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
 
 
+def read_png(path):
+    """uint8 [H, W, 3] of a picture."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def save_png(path, image, compress_level=6):
     """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
 

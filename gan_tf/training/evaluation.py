@@ -1,5 +1,7 @@
 """Looks at a run: samples of the averaged generator, its score, and pictures for people."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -98,6 +100,19 @@ def sample_grid(job):
     resolution = job.config.resolution
     images = job.sampler.of_seeds(range(GRID_SEEDS.get(resolution, USUAL_GRID_SEEDS)))
     return pictures.grid(pictures.enlarge(images, resolution))
+
+
+def phase_strip(job, seen):
+    """The first few images of the sample grids at the end of every phase so far: a row for each size.
+
+    Returns:
+        uint8 [H, W, 3], or None where no grid is left of them.
+    """
+    ends = [later.first_image for stage, later in itertools.pairwise(job.stages) if not stage.fade_images]
+    paths = [job.run.grid_path(end) for end in (*(end for end in ends if end < seen), seen)]
+    size = job.config.resolution
+    rows = [pictures.read_png(path)[:size] for path in paths if path.exists()]
+    return np.concatenate(rows) if rows else None
 
 
 def reconstruction_grid(job):

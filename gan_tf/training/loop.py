@@ -102,6 +102,8 @@ def train_on(job, board, signals, clock, say):
             finish_epoch(job, board, seen, progress, last)
         elif clock.first_look_is_due() or job.stage_at(seen) != stage:
             show_samples(job, board, seen)
+        if config.grows and (last or job.stage_at(seen) != stage):
+            show_phases(job, board, seen)
         if epoch_ends or signals.received or clock.checkpoint_is_due():
             board.flush()  # first: a checkpoint promises that what it covers stands in the records
             states.save(state, run, config.keep)
@@ -211,6 +213,14 @@ def roll_back(job, board, accident, say):
     job.run.log(seen, "rollback", {"reason": str(accident), "at": at, "attempt": attempt, "lr_scale": 0.5**attempt})
     states.save(job.state, job.run, job.config.keep)
     say(f"{accident} at {at} images: back to {seen} with half the learning rate and other draws (attempt {attempt})")
+
+
+def show_phases(job, board, seen):
+    """Writes the same few images at every size that a growing run has come through."""
+    strip = evaluation.phase_strip(job, seen)
+    if strip is not None:
+        board.picture(seen, "phases", strip)
+        pictures.save_png(job.run.grid_path(seen, "phases"), strip)
 
 
 def show_samples(job, board, seen):

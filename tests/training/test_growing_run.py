@@ -101,6 +101,14 @@ def test_every_phase_leaves_a_grid_of_the_same_size(whole):
     assert (blocks == blocks[:, :1, :, :1]).all()
 
 
+def test_phases_stand_one_below_the_other(whole):
+    strip = np.asarray(Image.open(whole.newest_grid("phases")))
+    assert strip.shape == (3 * 16, 8 * 16, 3)
+    for row, seen in enumerate((40, 120, 200)):  # at the end of 4x4, 8x8 and 16x16
+        grid = np.asarray(Image.open(whole.grid_path(seen)))
+        np.testing.assert_array_equal(strip[16 * row : 16 * row + 16], grid[:16])
+
+
 def test_tensorboard_shows_level_and_alpha(whole):
     values = {}
     for path in whole.folder.glob("events.*"):
