@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.losses import LOSSES, RECONSTRUCTIONS
+from gan_tf.losses import LOSSES, RECONSTRUCTIONS, gradient_penalty, interpolates, r1_penalty
 from gan_tf.rng import Draws
 
 REAL = np.array([[1.0, 3.0], [0.0, -1.0], [0.5, 0.5]], np.float32)
@@ -138,3 +138,55 @@ def test_reconstructions():
     np.testing.assert_allclose(RECONSTRUCTIONS["l1"](outputs, targets), [1, 2])
     np.testing.assert_allclose(RECONSTRUCTIONS["l2"](outputs, targets), [1, 4])
     np.testing.assert_allclose(RECONSTRUCTIONS["none"](outputs, targets), [0, 0])
+
+
+def test_wgan_gp_is_a_critic_that_does_not_drift_on_reals():
+    real, fake, g = values("wgan_gp", np.float32([[100.0], [-2.0]]), np.float32([[3.0], [-4.0]]))
+    np.testing.assert_allclose(real, [-100 + 0.001 * 100**2, 2 + 0.001 * 4], rtol=1e-6)
+    np.testing.assert_allclose(fake, [3, -4])
+    np.testing.assert_allclose(g, [-3, 4])
+
+
+def test_only_a_wasserstein_critic_has_no_least_loss():
+    assert {name for name, loss in LOSSES.items() if not loss.bounded} == {"wgan_gp"}
+
+
+def test_interpolates_lie_between_reals_and_fakes():
+    reals, fakes = tf.zeros([3, 2, 2, 3]), tf.fill([3, 2, 2, 3], 4.0)
+    got = interpolates(reals, fakes, tf.constant([0.0, 0.25, 1.0]))
+    np.testing.assert_allclose(got[:, 0, 0, 0], [0, 1, 4])
+    assert got.shape == reals.shape
+
+
+def linear(weight):
+    return lambda images: tf.einsum("nhwc,hwc->n", images, weight)[:, None]
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_penalties_of_a_linear_critic(repeats):
+    weight = tf.constant(np.random.default_rng(0).normal(size=(4, 4, 3)), tf.float32)
+    length = np.linalg.norm(weight)
+    images = tf.ones([2, 4, 4, 3])
+    want = [(length / repeats - 1) ** 2] * 2
+    np.testing.assert_allclose(gradient_penalty(linear(weight), images, repeats), want, rtol=1e-5)
+    np.testing.assert_allclose(r1_penalty(linear(weight), images), [length**2] * 2, rtol=1e-5)
+
+
+def test_repeats_stand_for_an_enlarged_image():
+    """The length of the gradient at an image whose pixels are repeated, which the critic averages first."""
+    weight = tf.constant(np.random.default_rng(0).normal(size=(4, 4, 3)), tf.float32)
+    small = tf.constant(np.random.default_rng(1).normal(size=(2, 4, 4, 3)), tf.float32)
+    large = tf.repeat(tf.repeat(small, 4, axis=1), 4, axis=2)
+    averaging = lambda images: linear(weight)(tf.nn.avg_pool2d(images, 4, 4, "VALID"))  # noqa: E731
+    want = gradient_penalty(averaging, large)
+    np.testing.assert_allclose(gradient_penalty(linear(weight), small, repeats=4), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [gradient_penalty, r1_penalty])
+def test_gradients_of_a_penalty_reach_the_critic(penalty):
+    weight, images = tf.Variable(tf.ones([2, 2, 3])), tf.ones([2, 2, 2, 3])
+    with tf.GradientTape() as tape:
+        value = tf.reduce_mean(penalty(linear(weight), images))
+    length = 12**0.5
+    want = 2 * (length - 1) / length if penalty is gradient_penalty else 2
+    np.testing.assert_allclose(tape.gradient(value, weight), np.full((2, 2, 3), want), rtol=1e-5)

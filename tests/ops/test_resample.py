@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.resample import average_pool_to, nearest_resize, up_convolution
+from gan_tf.ops.resample import average_pool_to, down_convolution, nearest_resize, up_convolution
 
 
 def relative(got, want):
     return np.linalg.norm(got - want) / np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("size", [16, 24])
+@pytest.mark.parametrize("size", [8, 12, 24])
 def test_transposed_up_convolution_equals_upsampling_then_convolving(size):
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(size=(2, size, size, 5)), tf.float32)
@@ -30,6 +30,37 @@ def test_transposed_up_convolution_equals_upsampling_then_convolving(size):
         plain = run()
     for got, want in zip(fast, plain, strict=True):
         assert relative(got.numpy(), want.numpy()) < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 5), (2, 24, 24, 5), (2, 6, 10, 5)])
+def test_strided_down_convolution_equals_convolving_then_averaging(shape):
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=shape), tf.float32)
+    kernel = tf.constant(rng.normal(size=(3, 3, 5, 7)), tf.float32)
+
+    def run():
+        """The convolution, its gradients, and gradients of a length of a gradient."""
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch([x, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = down_convolution(x, kernel, tf.float32)
+                values = tf.tanh(y)
+            length = tf.reduce_sum(inner.gradient(values, x) ** 2)
+        return y, *outer.gradient(values, [x, kernel]), *outer.gradient(length, [x, kernel])
+
+    fast = run()
+    with use_forms(PLAIN):
+        plain = run()
+    assert fast[0].shape == (shape[0], shape[1] // 2, shape[2] // 2, 7)
+    for got, want in zip(fast, plain, strict=True):
+        assert relative(got.numpy(), want.numpy()) < 1e-5
+
+
+def test_down_convolution_of_a_constant_with_an_averaging_kernel_is_constant_inside():
+    y = down_convolution(tf.ones((1, 16, 16, 1)), tf.fill((3, 3, 1, 1), 1 / 9), tf.float32)
+    np.testing.assert_allclose(y[:, 1:-1, 1:-1], np.ones((1, 6, 6, 1)), rtol=1e-6)
+    np.testing.assert_allclose(y[0, 0, 0, 0], (4 + 6 + 6 + 9) / 36, rtol=1e-6)  # zero padding at the corner
 
 
 def test_up_convolution_of_a_constant_with_an_averaging_kernel_is_constant_inside():
