@@ -1,10 +1,14 @@
 """Seconds of one training step, and how much of the machine's convolution speed it uses.
 
     python benchmarks/step.py --model fastgan --resolution 256 --batch-size 8 --precision bfloat16 --json
+    python benchmarks/step.py --model pggan --resolution 256 --level 4 --precision bfloat16 --json
 
-Augmentation, averaging and reconstruction are in the step, as in training. FLOP are those of the convolutions and
-matrix products that the compiled step executes, two for a multiply and add. The peak is that of one large 3x3
-convolution, measured in the same process and precision.
+Augmentation, averaging, reconstruction and penalties are in the step, as in training. FLOP are those of the
+convolutions and matrix products that the compiled step executes, two for a multiply and add. The peak is that of one
+large 3x3 convolution, measured in the same process and precision.
+
+A family that grows is measured at one level (0 is 4x4 pixels, 1 is 8x8) or, without --level, at all of them, in the
+middle of the level's fade: behind it a step costs the same.
 """
 
 import dataclasses
@@ -17,20 +21,26 @@ from convolutions import convolution_peak, graph_flops
 from frame import run
 
 from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.presets import PRESETS
 
 
 @dataclasses.dataclass(frozen=True)
 class StepOptions:
     """Measures a training step on random images."""
 
-    model: Literal["fastgan"] = "fastgan"  # the family of networks
-    resolution: int = 256  # pixels
-    batch_size: int = 8  # images in a step
-    ngf: int = 64  # width of the generator
-    ndf: int = 64  # width of the discriminator
+    model: Literal["fastgan", "pggan"] = "fastgan"  # the family of networks
+    resolution: int = 256  # pixels; of a family that grows, at its last level
+    level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default all
+    batch_size: int | None = None  # images in a step; default 8, for pggan the official table for one GPU
+    ngf: int = 64  # fastgan: width of the generator
+    ndf: int = 64  # fastgan: width of the discriminator
+    fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
+    fmap_max: int = 512  # pggan: most channels
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
     micro_batch: int | None = None  # images at once
-    steps: int = 5  # steps timed, after two that are not
+    steps: int = 5  # calls timed, after two that are not
+    steps_per_call: int = 1  # steps in a call of the graph; more hide what Python takes
     json: bool = False  # print one JSON object
 
 
@@ -40,24 +50,47 @@ def measure(options):
 
     job = make_job(options)
     precision = devices.choose_precision(options.precision)[0]
-    seconds = time_steps(job, options.steps)
-    flops = step_flops(job)
     peak = convolution_peak(precision)
     return {
         "model": options.model,
         "resolution": options.resolution,
-        "batch_size": options.batch_size,
-        "ngf": options.ngf,
-        "ndf": options.ndf,
+        **widths(options),
         "precision": precision,
         "device": devices.describe(),
+        "convolution_peak_gflops": round(peak / 1e9, 1),
+        **(measure_levels(job, options, peak) if job.config.grows else measure_stage(job, 0, options, peak)),
+        "peak_memory_gb": round(devices.peak_memory_gb(), 2),
+    }
+
+
+def measure_levels(job, options, peak):
+    """The figures of one level, or of all: {"levels": [...]}."""
+    from gan_tf.training.recipes import growth
+
+    last = growth.level_of(options.resolution)
+    if options.level is not None and not 0 <= options.level <= last:
+        raise UsageError(f"--level is {options.level}; give 0 to {last} at --resolution {options.resolution}")
+    found = []
+    for level in range(last + 1) if options.level is None else [options.level]:
+        first, images = growth.fade_of(job.stages, level)
+        seen = first + images // 2
+        figures = measure_stage(job, seen, options, peak)
+        found.append({"level": level, "pixels": job.stage.resolution, **figures})
+    return found[0] if options.level is not None else {"levels": found}
+
+
+def measure_stage(job, seen, options, peak):
+    """The figures of the steps at image `seen`."""
+    job.enter(job.stage_at(seen))
+    seconds = time_steps(job, seen, options)
+    flops, batch = step_flops(job, seen), job.stage.batch_size
+    return {
+        "batch_size": batch,
         "seconds_per_step": round(statistics.median(seconds), 4),
         "seconds_per_step_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
-        "images_per_second": round(options.batch_size / statistics.median(seconds), 2),
-        "gflop_per_image": round(flops / options.batch_size / 1e9, 2),
-        "convolution_peak_gflops": round(peak / 1e9, 1),
+        "images_per_second": round(batch / statistics.median(seconds), 2),
+        "gflop_per_image": round(flops / batch / 1e9, 3),
         "fraction_of_peak": round(flops / statistics.median(seconds) / peak, 3),
-        "peak_memory_gb": round(devices.peak_memory_gb(), 2),
     }
 
 
@@ -69,31 +102,42 @@ def make_job(options):
     from gan_tf.data.sources import ArraySource
     from gan_tf.training.setup import build_job
 
-    names = [field.name for field in dataclasses.fields(options) if field.name not in ("steps", "json")]
-    given = {name: getattr(options, name) for name in names}
-    config = TrainConfig(dataset="random", metric="swd2k", **given)  # a score that needs no file
+    given = {"resolution": options.resolution, "precision": options.precision, "micro_batch": options.micro_batch}
+    if options.batch_size is not None:
+        batch = options.batch_size
+        given |= {"batch_size": batch} if options.model == "fastgan" else {"phase_batch": str(batch)}
+    defaults = next(iter(PRESETS[options.model].values()))
+    # A score that needs no file.
+    changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
+    config = TrainConfig(**{**vars(defaults), **changes})
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
     return build_job(config, images, run=None, say=_nothing)
 
 
-def time_steps(job, count):
-    """Seconds of `count` steps, each by itself, after two that choose the kernels' plans."""
+def widths(options):
+    """The settings of the family that say how wide its networks are."""
+    names = ("ngf", "ndf") if options.model == "fastgan" else ("fmap_base", "fmap_max")
+    return {name: getattr(options, name) for name in names}
+
+
+def time_steps(job, seen, options):
+    """Seconds of a step in each of several calls, after two that choose the kernels' plans."""
     import tensorflow as tf
 
-    from gan_tf.training import loop
-
-    steps, iterator = loop.compiled_steps(job, 0), loop.batches(job, 0)
+    (steps, _), iterator = job.steps(seen), job.batches(seen)
+    count = options.steps_per_call
     seconds = []
-    for i in range(count + 2):
+    for i in range(options.steps + 2):
         started = time.perf_counter()
-        steps(iterator, tf.constant(1), tf.constant(i * job.config.batch_size, tf.int64))
+        at = seen + i * count * job.stage.batch_size
+        steps(iterator, tf.constant(count), tf.constant(at, tf.int64))
         job.state.tally.numpy()  # waits for the device
-        seconds.append(time.perf_counter() - started)
+        seconds.append((time.perf_counter() - started) / count)
     return seconds[2:]
 
 
-def step_flops(job):
+def step_flops(job, seen):
     """Floating-point operations of the convolutions and matrix products of one step.
 
     The step is traced once more without the loop around it.
@@ -101,21 +145,19 @@ def step_flops(job):
     import tensorflow as tf
 
     from gan_tf.rng import Draws
-    from gan_tf.training import loop
 
-    config = job.config
-    stage = loop.stage_at(job.recipe.schedule(config), 0)
-    variant = job.recipe.variant(config, stage, 0, job.parts)
+    stage = job.stage
+    variant = job.recipe.variant(job.config, stage, seen, job.parts)
 
     @tf.function(autograph=False)
     def step(reals, labels, clock):
-        draws = Draws(config.seed, clock, config.batch_size)
+        draws = Draws(job.config.seed, clock, stage.batch_size)
         return job.recipe.train_step(job.state, reals, labels, draws, variant)
 
-    size = config.resolution
+    size = stage.resolution
     graph = step.get_concrete_function(
-        tf.TensorSpec((config.batch_size, size, size, 3)),
-        tf.TensorSpec((config.batch_size,), tf.int32),
+        tf.TensorSpec((stage.batch_size, size, size, 3)),
+        tf.TensorSpec((stage.batch_size,), tf.int32),
         tf.TensorSpec((), tf.int64),
     ).graph
     return graph_flops(graph)

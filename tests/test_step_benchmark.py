@@ -1,0 +1,28 @@
+"""benchmarks/step.py runs for both families and prints what README says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = {"seconds_per_step", "images_per_second", "gflop_per_image", "fraction_of_peak"}
+
+
+def run(*flags):
+    command = [sys.executable, str(ROOT / "benchmarks" / "step.py"), "--precision", "float32", "--steps", "1", *flags]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
+
+
+def test_a_level_is_measured():
+    small = ("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--batch-size", "4")
+    figures = json.loads(run(*small, "--level", "1", "--json").stdout)
+    assert figures.keys() >= FIGURES
+    assert (figures["level"], figures["pixels"], figures["batch_size"]) == (1, 8, 4)
+    assert figures["gflop_per_image"] > 0
+
+
+def test_an_unknown_level_is_refused_in_one_line():
+    refused = run("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--level", "3")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].endswith("--level is 3; give 0 to 2 at --resolution 16")
