@@ -38,7 +38,8 @@ class CropOptions:
     margin: float = 0.2  # added on each side, as a share of the face
     confidence: float = 0.8  # least score of a face, 0 to 1
     min_face: int = 80  # smallest face to find, pixels in the photograph; a larger value is faster
-    outside: float = 0.2  # most of a crop that may lie outside of the photograph, where it is mirrored; as a share
+    # Crops are mirrored beyond the photograph's edge; skip leaves faces out that would be seen there a second time.
+    at_edge: Literal["skip", "keep"] = "skip"
     overwrite: bool = False  # replace OUT, and what a search with other settings left behind
     verbose: bool = False  # let TensorFlow speak
 
@@ -46,7 +47,6 @@ class CropOptions:
         within("--size", self.size, *SIZES)
         within("--margin", self.margin, 0, MOST_MARGIN)
         within("--confidence", self.confidence, 0, 1)
-        within("--outside", self.outside, 0, 1)
         if self.min_face < LEAST_FACE:
             raise UsageError(f"--min-face is {self.min_face}; give at least {LEAST_FACE}, no smaller face can be found")
 
@@ -188,7 +188,7 @@ def finish(options, source, out, store, signals, rate):
     results.write_report(report, "\n".join(told), source, without, store.unreadable)
     if not len(faces):
         store.remove()
-        raise UsageError(nothing_found(options, source, store.unreadable))
+        raise UsageError(nothing_found(options, source, store))
     images, sheet = store.images(), results.beside(out, "-sheet.png")
     results.write_sheet(sheet, images)
     write = results.write_npz if results.is_npz(out) else results.write_folder
@@ -205,12 +205,12 @@ def summary(source, store, without, rate):
     unreadable = store.unreadable
     speed = f"; {rate:.1f} photographs/s" if rate else ""
     lines = [
-        f"{source.name}: {len(source)} photographs, {len(store)} faces, {len(without)} photographs without a face, "
-        f"{len(unreadable)} unreadable{speed}"
+        f"{source.name}: {len(source)} photographs, {len(store)} faces; photographs without a face: {len(without)}, "
+        f"unreadable: {len(unreadable)}{speed}"
     ]
     if store.at_edge:
         lines.append(
-            f"  left out, since too much of the crop lies outside of the photograph (--outside): {store.at_edge}"
+            f"  left out at an edge: {store.at_edge} faces (--at-edge keep, or a smaller --margin, takes them)"
         )
     if without:
         lines.append(f"  without a face: {short([source.names[i] for i in without])}")
@@ -228,12 +228,18 @@ def short(names):
     return ", ".join(names[:LISTED]) + more
 
 
-def nothing_found(options, source, unreadable):
+def nothing_found(options, source, store):
     """Why there is no result."""
+    unreadable = store.unreadable
     if len(unreadable) == len(source):
         (i, reason), others = unreadable[0], len(unreadable) - 1
         more = f" (and {others} more)" if others else ""
         return f"PHOTOS {options.photos}: no photograph is readable; {source.names[i]}: {reason}{more}"
+    if store.at_edge:
+        return (
+            f"every face found in {options.photos} ({store.at_edge}) is too near to an edge of its photograph; "
+            "give a smaller --margin, or --at-edge keep"
+        )
     return (
         f"no face of {options.min_face} pixels or more in {len(source)} photographs of {options.photos}; "
         f"try a smaller --min-face or --confidence"

@@ -20,7 +20,8 @@ from PIL import Image
 FACE_UNITS = 2.75  # u from the top of a face to its chin
 CENTRE = 0.2  # where the crop's centre stands on the way from the eyes to the mouth
 PROFILE = 0.25  # eyes nearer together than this, in |EM|, do not tell which way is up
-GRID = 64  # points along a side, to measure how much of a square lies outside
+FEATURES_UNITS, FEATURES_CENTRE = 1.5, 0.5  # the square that holds eyes, nose and mouth: side in u, and centre
+GRID = 64  # points along a side of a crop, to measure what it shows twice
 SUPPORT = 4  # pixels around a crop that bicubic interpolation may look at
 
 
@@ -38,24 +39,49 @@ def square_of(face, align, margin):
     if align == "none":
         x1, y1, x2, y2 = map(float, face["box"])
         return Square((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) * (1 + 2 * margin), 0.0)
+    return _square(face, CENTRE, FACE_UNITS * (1 + 2 * margin))
+
+
+def shown_twice(face, square, width, height):
+    """Share of a crop that shows eyes, nose or mouth a second time, mirrored at an edge of the photograph; 0 to 1.
+
+    Args:
+        face: FACE record.
+        square: the crop.
+        width, height: pixels of the photograph.
+    """
+    steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
+    x, y = _turned(*np.meshgrid(steps, steps), square.angle)
+    x, y = x + square.x, y + square.y
+    is_outside = (x < 0) | (x > width) | (y < 0) | (y > height)
+    features = _square(face, FEATURES_CENTRE, FEATURES_UNITS)
+    x, y = width - abs(width - x % (2 * width)), height - abs(height - y % (2 * height))
+    x, y = _turned(x - features.x, y - features.y, -features.angle)
+    return float((is_outside & (abs(x) < features.side / 2) & (abs(y) < features.side / 2)).mean())
+
+
+def to_photo(points, square, size):
+    """Points [..., 2] in a crop of `size` pixels -> the same points in the photograph."""
+    x, y = np.moveaxis((points - size / 2) * (square.side / size), -1, 0)
+    x, y = _turned(x, y, square.angle)
+    return np.stack([x + square.x, y + square.y], axis=-1)
+
+
+def _square(face, centre, units):
+    """A Square, level with the eyes, whose centre stands at E + centre (M - E) and whose side is `units` u."""
     left, right, _, mouth_left, mouth_right = face["landmarks"].astype(np.float64)
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     across, down = right - left, mouth - eyes
     width, height = math.hypot(*across), math.hypot(*down)
     if width < PROFILE * height:
         across = np.array([down[1], -down[0]])  # eyes and mouth one above the other instead
-    side = FACE_UNITS * max(width, height) * (1 + 2 * margin)
-    x, y = eyes + CENTRE * down
-    return Square(float(x), float(y), side, math.atan2(across[1], across[0]))
+    x, y = eyes + centre * down
+    return Square(float(x), float(y), units * max(width, height), math.atan2(across[1], across[0]))
 
 
-def outside(square, width, height):
-    """Share of a Square's area that lies outside of a photograph of this size, 0 to 1, to about a hundredth."""
-    steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
-    along, down = np.meshgrid(steps, steps)
-    x = square.x + along * math.cos(square.angle) - down * math.sin(square.angle)
-    y = square.y + along * math.sin(square.angle) + down * math.cos(square.angle)
-    return float(((x < 0) | (x > width) | (y < 0) | (y > height)).mean())
+def _turned(x, y, angle):
+    """Points turned clockwise about (0, 0)."""
+    return x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
 
 
 def cut(photo, square, size):

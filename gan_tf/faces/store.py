@@ -98,7 +98,7 @@ class Store:
             faces: FACE array; `photo` counts from the source's first.
             images: uint8 arrays [S, S, 3], one for each face.
             unreadable: list of (number of the photograph, reason).
-            at_edge: how many faces were left out since too much of the crop lay outside of the photograph.
+            at_edge: how many faces were left out since they are too near to an edge.
         """
         for image in images:
             self._images.write(np.ascontiguousarray(image).data)

@@ -35,7 +35,10 @@ def photo(size, faces, grey=40):
 
 
 def find_dots(pixels, grey=40):
-    """[5, 2]: centres of mass of the five colours in uint8 [H, W, 3] with one face; (0.5, 0.5) is the first pixel's."""
+    """[5, 2]: centres of mass of the five colours in uint8 [H, W, 3] with one face; (0.5, 0.5) is the first pixel's.
+
+    None where a colour is missing.
+    """
     ys, xs = np.mgrid[: pixels.shape[0], : pixels.shape[1]] + 0.5
     places = []
     for colour in COLOURS:
@@ -44,6 +47,8 @@ def find_dots(pixels, grey=40):
         )  # every colour's channels are full or empty; how far is the least of them on its way there?
         excess = np.where(full, pixels - float(grey), grey - pixels.astype(float)) / np.where(full, 255 - grey, grey)
         weight = np.clip(excess.min(axis=2) - 0.2, 0, None)
+        if not weight.any():
+            return None
         places.append(((weight * xs).sum() / weight.sum(), (weight * ys).sum() / weight.sum()))
     return np.array(places)
 
@@ -64,9 +69,9 @@ class DotDetector:
         found = []
         for picture in pictures:
             self.searched.append(picture.shape)
-            faces = np.zeros(int((picture.max(axis=2) > 128).any()), FACE)
+            landmarks = find_dots(picture)
+            faces = np.zeros(int(landmarks is not None), FACE)
             if len(faces):
-                landmarks = find_dots(picture)
                 eyes = np.hypot(*(landmarks[1] - landmarks[0]))
                 faces["landmarks"] = landmarks
                 faces["box"] = (BOX * eyes + landmarks[:2].mean(0)).reshape(4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.faces.align import Square, cut, outside, square_of
+from gan_tf.faces.align import Square, cut, shown_twice, square_of
 from gan_tf.faces.detect import FACE
 from tests.faces.dots import find_dots, landmarks_of, photo
 
@@ -75,8 +75,15 @@ def test_large_reductions_do_not_alias(degrees):
     assert np.abs(got.astype(float) - 127.5).max() <= 2
 
 
-def test_share_outside():
-    assert outside(Square(50, 50, 60, 0), 100, 100) == 0
-    assert outside(Square(0, 50, 60, 0), 100, 100) == 0.5
-    assert outside(Square(0, 100, 60, 0.3), 100, 100) == pytest.approx(0.75, abs=0.01)
-    assert outside(Square(-50, 50, 60, 0), 100, 100) == 1
+def test_share_that_shows_the_face_twice():
+    """u = 40: features reach from x - 30 to x + 30 and from y - 10 to y + 50, mirrored at x = 0 from 30 - x on."""
+    square = Square(20, 100, 160, 0)  # from -60 on; features in 0..50, so that -50..0 shows them again
+    assert shown_twice(face_of(landmarks_of(20, 100, 40)), square, 300, 300) == pytest.approx(
+        50 * 60 / 160**2, abs=0.01
+    )
+    near = Square(28, 100, 160, 0)  # features in 0..58, of which -52..0 shows 0..52
+    assert shown_twice(face_of(landmarks_of(28, 100, 40)), near, 300, 300) == pytest.approx(52 * 60 / 160**2, abs=0.01)
+    assert shown_twice(face_of(landmarks_of(60, 100, 40)), Square(60, 100, 160, 0), 300, 300) == 0
+    assert shown_twice(face_of(landmarks_of(100, 100, 40)), Square(100, 100, 160, 1), 300, 300) == 0
+    turned = shown_twice(face_of(landmarks_of(100, 20, 40, 90)), Square(100, 20, 160, np.pi / 2), 300, 300)
+    assert turned == pytest.approx(50 * 60 / 160**2, abs=0.01)

@@ -1,0 +1,94 @@
+"""Real photographs: GAN_TF_PHOTOS names a folder of portraits, one face each; the tests are skipped without it."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
+from PIL import Image
+
+from gan_tf.data.sources import ArraySource, FolderSource
+from gan_tf.faces.detect import Detector
+from gan_tf.faces.search import Settings, key_of, search
+from gan_tf.faces.store import Store
+
+PHOTOS = os.environ.get("GAN_TF_PHOTOS", "")
+pytestmark = pytest.mark.skipif(not Path(PHOTOS or "?").is_dir(), reason="GAN_TF_PHOTOS names no folder of portraits")
+NEARLY_ALL = 0.95
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Detector()
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return FolderSource(PHOTOS)
+
+
+def crops_of(source, out, detector, **options):
+    """(FACE array, uint8 [N, S, S, 3])."""
+    settings = Settings(size=SIZE, **options)
+    store = Store(out, SIZE, key_of(source, settings))
+    search(source, settings, detector, store, lambda: None)
+    faces, images = store.faces(), np.array(store.images())
+    store.close()
+    return faces, images
+
+
+def eyes_and_mouth(images, detector):
+    """Landmarks that MTCNN sees in crops, [N, 5, 2], in shares of the side; NaN where it sees no face."""
+    landmarks = np.full((len(images), 5, 2), np.nan)
+    for k, faces in enumerate(detector.find(list(images), 0.5)):
+        if len(faces):
+            landmarks[k] = faces[faces["score"].argmax()]["landmarks"] / SIZE
+    return landmarks
+
+
+def check_level_and_centred(images, detector):
+    """Eyes level and in their place in nearly all crops. MTCNN's landmarks vary by 2 % of the eyes' distance."""
+    landmarks = eyes_and_mouth(images, detector)
+    across = landmarks[:, 1] - landmarks[:, 0]
+    degrees = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
+    assert np.nanmean(np.abs(degrees)) < 2
+    assert (np.abs(degrees) < 6).mean() >= NEARLY_ALL
+    np.testing.assert_allclose(np.nanmean(landmarks[:, :2], axis=(0, 1)), (0.5, 0.45), atol=0.03)
+    np.testing.assert_allclose(np.nanmean(landmarks[:, 3:], axis=(0, 1)), (0.5, 0.70), atol=0.03)
+
+
+def test_nearly_all_faces_are_found_level_and_centred(photos, detector, tmp_path):
+    start = time.process_time()
+    faces, images = crops_of(photos, tmp_path / "out", detector, at_edge="keep")
+    seconds = (time.process_time() - start) / len(photos)
+    assert len(np.unique(faces["photo"])) >= NEARLY_ALL * len(photos)
+    assert len(faces) <= len(photos) / NEARLY_ALL
+    check_level_and_centred(images, detector)
+    # Two photographs of 1024 pixels per second and core, at the least; a tenth of that is what it takes.
+    assert seconds < 0.5
+
+
+@pytest.mark.parametrize("degrees", [-30, 20])
+def test_turned_photographs_come_out_upright(photos, detector, tmp_path, degrees):
+    turned = [Image.open(photos.folder / name).convert("RGB") for name in photos.names[:20]]
+    turned = [np.asarray(image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="grey")) for image in turned]
+    faces, images = crops_of(ArraySource("turned", turned), tmp_path / "out", detector, at_edge="keep")
+    assert len(np.unique(faces["photo"])) >= NEARLY_ALL * len(turned)
+    check_level_and_centred(images, detector)
+
+
+def test_every_face_of_a_group_is_found(photos, detector, tmp_path):
+    side = 150  # its face measures about 108 pixels, the least 85
+    small = [Image.open(photos.folder / name).convert("RGB").resize((side, side)) for name in photos.names[:24]]
+    group = Image.new("RGB", (6 * side, 4 * side), "grey")
+    for k, image in enumerate(small):
+        group.paste(image, (k % 6 * side, k // 6 * side))
+    group = ArraySource("group", [np.asarray(group)])
+    faces, _ = crops_of(group, tmp_path / "out", detector, at_edge="keep")
+    tiles = {tuple(place) for place in (faces["landmarks"][:, 2] // side).astype(int).tolist()}
+    assert len(tiles) == len(faces) >= NEARLY_ALL * len(small)
+    largest, _ = crops_of(group, tmp_path / "one", detector, at_edge="keep", faces="largest")
+    assert len(largest) == 1
