@@ -70,7 +70,8 @@ class Facts:
             of the same weights.
         snapshots: Scored of every file in snapshots/, oldest first.
         events: Events, oldest first.
-        grid, panel: Paths of the newest sample grid and of the newest picture of the copy check, or None.
+        grid, panel, phases: Paths of the newest sample grid, of the newest picture of the copy check, and of the
+            newest one of the sizes that a network grew through, or None.
         problems: a line for each damaged file.
     """
 
@@ -86,6 +87,7 @@ class Facts:
     events: tuple
     grid: Path | None
     panel: Path | None
+    phases: Path | None
     problems: tuple
 
     @property
@@ -120,6 +122,7 @@ def read_facts(run) -> Facts:
         events=tuple(event for record in records for event in events_of(record)),
         grid=run.newest_grid(),
         panel=run.newest_grid("copies"),
+        phases=run.newest_grid("phases"),
         problems=tuple(problems),
     )
 

@@ -134,11 +134,18 @@ def comparable_segments(scores):
 
 
 def breaks(segments) -> str:
-    """Says why a metric has several lines."""
-    texts = []
+    """Says why a metric has several lines. A network that grew has one for each size, which is one sentence for all."""
+    texts, sizes = [], []
     for before, after in zip(segments, segments[1:], strict=False):
+        old, new = (part.score.protocol.get("resolution") for part in (before[-1], after[0]))
+        if old != new:
+            sizes.append(f"at {new}x{new} from {after[0].kimg:g} kimg")
+            continue
         why = ", ".join(differences(before[-1].score, after[0].score)) or "another metric in between"
         texts.append(f"From {after[0].kimg:g} kimg on measured otherwise ({why}): not comparable with before.")
+    if sizes:
+        first = segments[0][0].score.protocol.get("resolution")
+        texts.insert(0, f"Scored at {first}x{first}, then {', '.join(sizes)}: scores of two sizes cannot be compared.")
     return "".join(f'<p class="dim">{escape(text)}</p>' for text in texts)
 
 
@@ -213,7 +220,9 @@ def samples(facts) -> str:
     digits = facts.grid.stem.rpartition("-")[2]
     at = f" at {int(digits) / 1000:g} kimg" if digits.isdigit() else ""
     caption = f"The same seeds in every grid, not picked; the averaged generator{at}."
-    return f"<section><h2>Newest samples</h2>{picture(facts, facts.grid, 'Generated images', caption)}</section>"
+    newest = picture(facts, facts.grid, "Generated images", caption)
+    growth = picture(facts, facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
+    return f"<section><h2>Newest samples</h2>{newest}{growth}</section>"
 
 
 def picture(facts, path, description, caption) -> str:

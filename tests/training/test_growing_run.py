@@ -185,3 +185,10 @@ def test_killed_growing_run_is_the_whole_run(dataset, tmp_path):
     assert process.finish(words, said) == 0
     assert "continuing" in said.read_text()
     assert_same_run(run, Run(tmp_path / "whole" / "growing"), 200)
+
+
+def test_report_tells_the_sizes_in_one_sentence(whole):
+    page = whole.report.read_text()
+    assert "Scored at 4x4, then at 8x8 from 0.08 kimg, at 16x16 from 0.16 kimg: scores of two sizes" in page
+    assert "measured otherwise" not in page
+    assert whole.newest_grid("phases").name in page
