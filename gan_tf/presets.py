@@ -73,7 +73,7 @@ PRESETS = {
                 "phase_batch": "8",
                 "lr": 0.0015,
                 "ema_kimg": 1.0,
-                "total_kimg": 30.0,
+                "total_kimg": 40.0,
                 "max_minutes": 11.0,
                 "epoch_images": 1000,
                 "eval_every": 3,
