@@ -21,7 +21,8 @@ def open_npz(where):
     """Opens an `.npz` that holds images.
 
     The array named "images", or the only array of that shape, is uint8 [N, H, W, 3], [N, H, W, 1] or [N, H, W]; an
-    optional integer [N] array "labels" and a string array "class_names" give classes.
+    optional integer [N] array "labels" and a string array "class_names" give classes, a string array "names" [N] what
+    the images are called.
 
     Args:
         where: path as the user gave it.
@@ -40,11 +41,13 @@ def open_npz(where):
             images = _open_array(path, archive, key, headers[key])
             labels = _small(archive, next((k for k in LABEL_KEYS if k in headers), None))
             class_names = _small(archive, "class_names" if "class_names" in headers else None)
+            names = _small(archive, "names" if "names" in headers else None)
     except UsageError:
         raise
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
         raise UsageError(f"{where} is not a whole .npz file ({error}); save it again with numpy.savez") from None
-    return ArraySource(path.stem, images, *_check_labels(labels, class_names, len(images), where), where=where)
+    classes = _check_labels(labels, class_names, len(images), where)
+    return ArraySource(path.stem, images, *classes, _names_of(names, len(images)), where)
 
 
 def _header(archive, info):
@@ -106,6 +109,13 @@ def _small(archive, key):
     if key is None:
         return None
     return np.lib.format.read_array(io.BytesIO(archive.read(f"{key}.npy")), allow_pickle=False)
+
+
+def _names_of(names, count):
+    """What the images are called; None, for their numbers, where "names" is anything else."""
+    if names is None or names.dtype.kind != "U" or names.shape != (count,):
+        return None
+    return names.tolist()
 
 
 def _check_labels(labels, class_names, count, where):

@@ -84,3 +84,11 @@ def test_damaged_files_end_in_one_line(tmp_path):
         (tmp_path / "set.npz").write_bytes(content[:cut])
         with pytest.raises(UsageError, match="is not a whole .npz file"):
             open_source(tmp_path / "set.npz")
+
+
+def test_images_are_called_as_the_file_says(tmp_path):
+    np.savez(tmp_path / "named.npz", images=PIXELS, names=["a.jpg", "b.jpg", "a.jpg"])
+    assert open_source(tmp_path / "named.npz").names == ["a.jpg", "b.jpg", "a.jpg"]
+    for other in ([1, 2, 3], ["a.jpg", "b.jpg"]):  # another program's, and no names of the images
+        np.savez(tmp_path / "other.npz", images=PIXELS, names=other)
+        assert open_source(tmp_path / "other.npz").names == ["0", "1", "2"]
