@@ -16,6 +16,9 @@ from gan_tf.training.evaluation import Sampler
 from gan_tf.training.state import TrainState
 from gan_tf.training.step import Stage, compile_steps
 
+GPU_STEPS_PER_CALL = 16
+SHORT_STEPS_PER_CALL = 8  # on a CPU, at sizes up to
+SHORT_STEP_PIXELS = 16
 COPIES = "memorisation"  # the metric that is always measured beside the one that picks the best weights
 
 
@@ -33,7 +36,6 @@ class Job:
     metric: str  # the score that picks the best weights
     evaluators: "Evaluators"
     micro_batch: int | None  # images at once on a device; None for all
-    steps_per_call: int
     epoch_images: int
     undecided_loss: float | None  # D's adversarial loss at logits of zero; None where no loss says that D has won
 
@@ -59,6 +61,15 @@ class Job:
                 feed.place()
             self.feed = feed
         self.stage = stage
+
+    @property
+    def steps_per_call(self) -> int:
+        """Most steps in a call of the graph: several where a step is so short that the call itself is felt."""
+        if self.config.steps_per_call:
+            return self.config.steps_per_call
+        if tf.config.list_logical_devices("GPU"):
+            return GPU_STEPS_PER_CALL
+        return SHORT_STEPS_PER_CALL if self.stage.resolution <= SHORT_STEP_PIXELS else 1
 
     @property
     def parts(self) -> int:

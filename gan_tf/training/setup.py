@@ -23,8 +23,6 @@ from gan_tf.training.job import Evaluators, Job, parts_of
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
 
-GPU_STEPS_PER_CALL = 16
-
 
 def build_job(config, image_set, run, say=print):
     """Makes a fresh job: strategy, precision, networks and everything around them.
@@ -52,7 +50,6 @@ def build_job(config, image_set, run, say=print):
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         scales_loss = precision == "float16"
         state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
     job = Job(
         config=config,
         run=run,
@@ -64,7 +61,6 @@ def build_job(config, image_set, run, say=print):
         metric=metric,
         evaluators=evaluators,
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
-        steps_per_call=config.steps_per_call or (GPU_STEPS_PER_CALL if on_gpu else 1),
         epoch_images=config.epoch_length(len(image_set)),
         undecided_loss=undecided_loss(config),
     )
