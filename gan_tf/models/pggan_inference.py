@@ -1,16 +1,15 @@
 """Progressive GAN's generator for inference: scaled kernels, batch norm and the fade's weights folded into one another.
 
-Every stage is one convolution with a kernel that is ready for use, then one chain of bias, leaky ReLU and pixel norm
-that XLA compiles. Weights are those of a moment, and so is the level that the generator has grown to.
+Every stage is one convolution with a kernel that is ready for use, then bias, leaky ReLU and pixel norm. (XLA makes that
+chain no faster: pixel norm sums over channels.) Weights are those of a moment, and so is the level grown to.
 """
 
-import functools
 import math
 
 import keras
 import tensorflow as tf
 
-from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, uses_compiled_chains
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv
 from gan_tf.models.pggan import Generator, channels_of, levels_of, resolution_of
 from gan_tf.ops.equalised import at_least_float32, pixel_norm
 from gan_tf.ops.layers import leaky_relu
@@ -153,7 +152,8 @@ class ActiveStage(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.linear.filters,), initializer="zeros", autocast=False)
 
     def call(self, x):
-        return activated(self.linear(x), self.bias.value, self.pixel_norm)
+        y = leaky_relu(tf.nn.bias_add(self.linear(x), tf.cast(self.bias.value, x.dtype)))
+        return pixel_norm(y) if self.pixel_norm else y
 
     def refresh(self, source, norm=None):
         """Folds an equalised layer and the batch norm behind it, if there is one."""
@@ -173,32 +173,3 @@ class ActiveStage(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(keras.saving.deserialize_keras_object(config.pop("linear")), **config)
-
-
-def activated(x, bias, normalised):
-    """What follows a convolution: bias, leaky ReLU, pixel norm, computed in float32.
-
-    Args:
-        x: [N, H, W, C].
-        bias: [C] float32.
-        normalised: True for pixel norm at the end.
-
-    Returns:
-        [N, H, W, C] of x's type.
-    """
-    if not uses_compiled_chains():
-        return plain_activated(x, bias, normalised)
-    return _compiled_activated(tuple(x.shape), x.dtype, normalised)(x, bias)
-
-
-def plain_activated(x, bias, normalised):
-    """`activated` as separate operations."""
-    y = leaky_relu(at_least_float32(x) + tf.cast(bias, at_least_float32(x).dtype))
-    return tf.cast(pixel_norm(y) if normalised else y, x.dtype)
-
-
-@functools.cache
-def _compiled_activated(shape, dtype, normalised):
-    """One compiled function for each kind of map: a shared one would warn about being traced again for every shape."""
-    chain = functools.partial(plain_activated, normalised=normalised)
-    return tf.function(chain, jit_compile=True, autograph=False)
