@@ -12,6 +12,7 @@ moves a gradient by up to 2e-3 (float32 against float64, random weights), and a 
 of every gradient, further.
 """
 
+import json
 import re
 
 import numpy as np
@@ -31,6 +32,7 @@ from tests.parity.report import forward, gradient
 FORWARD = 1e-4
 GRADIENT = 1e-3
 UPDATE = 1e-3
+SUPPORTED = {"num_channels": 3, "label_size": 0, "normalize_latents": True, "use_wscale": True, "mbstd_group_size": 4}
 LOSS = LOSSES["wgan_gp"]
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.0, 0.99, 1e-8
 
@@ -54,7 +56,17 @@ def quantities(arrays):
 
 
 def load(arrays, dtype):
-    """-> (generator, discriminator) with the weights of the file."""
+    """-> (generator, discriminator) with the weights of the file.
+
+    Raises:
+        UsageError: the file has none, or those of networks that the project does not have.
+    """
+    if not (arrays.group("g/") and arrays.group("d/")):
+        raise UsageError(f"{arrays.path} holds no weights (g/..., d/...): give a Progressive GAN reference file")
+    recorded = json.loads(str(arrays["meta_json"]))["config"]
+    for name, wanted in SUPPORTED.items():
+        if recorded.get(name, wanted) != wanted:
+            raise UsageError(f"{arrays.path} was made with {name} {recorded[name]}; give a file made with {wanted}")
     made = []
     for kind, prefix in ((Generator, "g/"), (Discriminator, "d/")):
         weights = arrays.group(prefix)

@@ -78,7 +78,8 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments, said, capsys):
     assert said in error and error.count("\n") == 1
 
 
-def test_a_file_of_another_family_is_named(tmp_path, capsys):
+@pytest.mark.parametrize("family", ["fastgan", "pggan"])
+def test_a_file_of_another_family_is_named(family, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    assert main(["fastgan", str(tmp_path / "other.npz")]) == 2
+    assert main([family, str(tmp_path / "other.npz")]) == 2
     assert "other.npz" in capsys.readouterr().err
