@@ -10,7 +10,6 @@ from gan_tf.training.recipes import growth
 
 PROBE_SHAPE = (32, 32, 32, 256)  # input of the convolution that tells the machine's speed
 PROBE_RUNS = 3
-SHARE_OF_PEAK = 0.3  # of that convolution's speed, which training reaches on the whole
 
 
 class Workload:
@@ -51,9 +50,12 @@ def schedule_text(job):
 
 
 def phase_table(job):
-    """A line for each phase of a run that grows: name, batch, length, when it ends, how long it may take."""
+    """A line for each phase of a run that grows: name, batch, length, when it ends, how long it may take.
+
+    The recipe's unit of work must be a convolution's floating-point operation.
+    """
     workload = Workload(job)
-    speed = SHARE_OF_PEAK * convolution_speed(job.state.g.compute_dtype) * job.strategy.num_replicas_in_sync
+    speed = convolution_speed(job.state.g.compute_dtype) * job.strategy.num_replicas_in_sync
     lines, total = [f"  {'phase':<19} batch      kimg    until  about"], 0.0
     for row in growth.rows(job.config):
         end = row.end_image or job.config.total_images

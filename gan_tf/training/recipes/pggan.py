@@ -30,6 +30,7 @@ STATISTICS = (
     "gradient/g",
 )
 GRADIENT_PENALTY = 10.0  # weight, with the loss wgan_gp
+FEATURE_COST, STEP_COST = 1500, 4e9  # measured on CPUs of 2024, in floating-point operations of a convolution
 G_PASSES, D_PASSES = 4, 14  # forward passes that cost as much as a step: gradients count twice, those of gradients too
 
 schedule = growth.phases
@@ -81,13 +82,19 @@ def arrive(state, stages, images_seen):
 
 
 def work(config, stage):
-    """Floating-point operations that a step takes for each image of a stage, its convolutions' alone."""
-    multiplications = 0
+    """What an image of a stage costs, in floating-point operations of a convolution.
+
+    Those of the convolutions, and as many as take the time of what lies between them (activations, norms, additions: a
+    cost for each feature) and around them (a cost for each step).
+    """
+    multiplications = features = 0
     for level in range(growth.level_of(stage.resolution) + 1):
         pixels = resolution_of(level) ** 2
         own, next_ = (channels_of(i, config.fmap_base, config.fmap_max) for i in (level, level - 1))
         multiplications += pixels * 9 * own * own + (pixels * 4 * own * next_ if level else 0)
-    return 2 * multiplications * (G_PASSES + D_PASSES)
+        features += pixels * 2 * own
+    passes = G_PASSES + D_PASSES
+    return passes * (2 * multiplications + FEATURE_COST * features) + STEP_COST / stage.batch_size
 
 
 def frozen_networks(config, say):
