@@ -1,7 +1,7 @@
 """Progressive GAN's generator for inference: scales, batch norm and the fade's weights folded into the kernels.
 
-Every stage is one convolution with a kernel that is ready for use, then bias, leaky ReLU and pixel norm. (XLA makes that
-chain no faster: pixel norm sums over channels.) Weights are those of a moment, and so is the level grown to.
+Every stage is one convolution with a kernel that is ready for use, then bias, leaky ReLU and pixel norm. (XLA makes
+that chain no faster: pixel norm sums over channels.) Weights are those of a moment, and so is the level grown to.
 """
 
 import math
