@@ -13,8 +13,8 @@ from gan_tf.config import TrainConfig, flag
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-# Flags of other programs that README mentions.
-OF_OTHERS = {"--logdir", "--model", "--json"}
+# Flags of other programs, the benchmarks among them, that README mentions.
+OF_OTHERS = {"--logdir", "--model", "--json", "--level"}
 
 
 def section(title):
