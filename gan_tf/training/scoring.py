@@ -46,6 +46,10 @@ def keep_if_best(job, seen, score, copies, say):
     Returns:
         a few words about it.
     """
+    stored = job.run.best_meta()
+    if stored is not None and size_of(stored) > score.protocol["resolution"]:
+        # The run went back, as behind a damaged checkpoint: what it had grown to stays, snapshots included.
+        return f"{score.text()} (the best weights make {size_of(stored)}x{size_of(stored)})"
     best = comparable_best(job, score, say)
     best_score = from_stored(best["score"]) if best else None
     # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
@@ -92,7 +96,7 @@ def comparable_best(job, score, say):
     if best is None:
         return None
     stored = from_stored(best["score"])
-    if stored.protocol["resolution"] < score.protocol["resolution"]:
+    if size_of(best) < score.protocol["resolution"]:
         return None
     if stored.comparable_with(score):
         return best
@@ -106,6 +110,11 @@ def comparable_best(job, score, say):
     job.run.replace_best(weights, best)
     job.run.keep_snapshot(weights, best)
     return best
+
+
+def size_of(meta):
+    """Pixels of the images that stored weights make."""
+    return meta["score"]["protocol"]["resolution"]
 
 
 def score_finally(job, board, seen, say):

@@ -25,6 +25,8 @@ def dry_run(job, say=print):
     at_sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
     say(f"measuring {DRY_STEPS} steps{at_sizes}, and a score ...")
     image_seconds = {stage.resolution: step_seconds(job, stage) / stage.batch_size for stage in stages}
+    job.recipe.arrive(job.state, job.stages, config.total_images)  # a score costs most at the size of the end
+    job.sampler.refresh()
     score_seconds = job.evaluators.at(job.sampler.resolution).expected_seconds(job.sampler, job.metric)
     training = sum(
         image_seconds[stage.resolution] * (end - min(stage.first_image, end))

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from gan_tf.cli.main import run_command
+from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.run import Run
 from gan_tf.training import loop
@@ -49,9 +50,14 @@ def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path)
     tiny.assert_same_state(run, whole, 200)
 
 
-def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
+def test_steps_per_call_change_nothing(dataset, whole, tmp_path, monkeypatch):
+    """A phase is ten steps: a call of seven and one of three, where `whole` ends each call at a train record."""
+    monkeypatch.setattr(loop, "RECORDS_IN_EPOCH", 1)
+    limit, counts = loop.steps_to_boundary, []
+    monkeypatch.setattr(loop, "steps_to_boundary", lambda *given: counts.append(limit(*given)) or counts[-1])
     code, run = growing.train(dataset, tmp_path, steps_per_call=7)
     assert code == 0
+    assert counts == [7, 3] * 5
     tiny.assert_same_state(run, whole, 200)
 
 
@@ -86,10 +92,25 @@ def test_larger_images_win_whatever_their_score(dataset, tmp_path, monkeypatch):
     assert {meta["score"]["protocol"]["resolution"] for meta in run.snapshot_metas()} == {16}
 
 
-def test_patience_begins_with_the_last_size(dataset, tmp_path):
-    code, run = growing.train(dataset, tmp_path, patience=1)
+def test_patience_begins_with_the_last_size(dataset, tmp_path, monkeypatch):
+    """The score at 120 images is worse than the one at 80, both of 8x8; the one at 200 is the first that counts."""
+    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
+    code, run = growing.train(dataset, tmp_path, patience=1, total_kimg=0.3)
     assert code == 0
-    assert int(tiny.weights(run, run.checkpoints()[0][0])["images_seen/.ATTRIBUTES/VARIABLE_VALUE"]) > 160
+    assert run.checkpoints()[0][0] == 200
+
+
+def test_a_run_that_went_back_keeps_the_best_of_a_larger_size(dataset, tmp_path, monkeypatch):
+    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
+    assert growing.train(dataset, tmp_path, total_kimg=0.16)[0] == 0  # ends with a score of 16x16
+    run = Run(tmp_path / "growing")
+    for seen, prefix in run.checkpoints():
+        if seen > 100:
+            run.remove_checkpoint(prefix)
+    best = run.best_meta()
+    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0  # scores 8x8 anew
+    assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [160]
 
 
 def test_every_phase_leaves_a_grid_of_the_same_size(whole):
@@ -143,12 +164,15 @@ def test_schedule_is_shown_before_the_run_and_a_short_one_is_warned_of(dataset, 
     assert "warning: --total-kimg is 0.06: the run ends at 8x8, which is still fading in" in shown
 
 
-def test_dry_run_measures_every_size(dataset, tmp_path, capsys):
+def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda own, sampler, name: sizes.append(sampler.resolution) or 1)
     with tiny.in_place():
         words = growing.arguments(dataset, tmp_path, dry_run=True)
         assert run_command("train", words) == 0
     shown = capsys.readouterr().out
     assert all(f"speed at {size}x{size}" in shown for size in (4, 8, 16))
+    assert sizes == [16]  # a score costs most when all is grown
     assert not (tmp_path / "growing").exists()
 
 
