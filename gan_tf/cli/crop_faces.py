@@ -1,12 +1,14 @@
 """`gan-tf crop-faces PHOTOS OUT`: a training set of faces, cut out of photographs."""
 
 import dataclasses
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
+from gan_tf.checks import RESOLUTIONS
 from gan_tf.cli import arguments
 from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
@@ -196,8 +198,9 @@ def finish(options, source, out, store, signals, rate):
     del images  # a mapped file cannot be deleted everywhere
     store.remove()
     print("\n".join([*told, f"  {options.out}, contact sheet {sheet}, report {report}"]), flush=True)
-    resolution = 1 << (options.size.bit_length() - 1)  # networks grow in powers of two
-    print(f"next:\n  python train.py --dataset {options.out} --resolution {resolution} --model pggan", flush=True)
+    resolution = min(1 << (options.size.bit_length() - 1), RESOLUTIONS["pggan"][-1])  # networks grow in powers of two
+    dataset = shlex.quote(options.out)
+    print(f"next:\n  python train.py --dataset {dataset} --resolution {resolution} --model pggan", flush=True)
 
 
 def summary(source, store, without, rate):

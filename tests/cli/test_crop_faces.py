@@ -65,6 +65,11 @@ def test_npz_with_sheet_and_report(photos, tmp_path, capsys):
     ]
 
 
+def test_next_command_can_be_pasted(photos, tmp_path, capsys):
+    assert run(photos, tmp_path / "my faces.npz", "--size", "1100") == 0
+    assert f"--dataset '{tmp_path}/my faces.npz' --resolution 1024 --model pggan" in capsys.readouterr().out
+
+
 def test_folder_of_an_archive(photos, tmp_path, capsys):
     import shutil
 
