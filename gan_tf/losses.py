@@ -132,7 +132,7 @@ def gradient_penalty(discriminator, images, repeats=1):
     """(|gradient of D at an image| - 1)^2, without its factor of 10.
 
     Args:
-        discriminator: images -> logits [N, 1] float32, computed in float32.
+        discriminator: images -> logits [N, 1] float32.
         images: [N, H, W, C] float32, as `interpolates` makes them.
         repeats: full resolution / H. The official program shows D a small image enlarged to full size, each pixel
             `repeats` by `repeats` times, and takes the gradient at the enlarged one. As D averages those pixels first,

@@ -154,7 +154,7 @@ class Discriminator(keras.Model):
 
     Call: images [N, r, r, 3], labels (accepted, not used) -> logits [N, 1] float32, r = 4 * 2**level.
         level, alpha: as for the generator.
-        dtype: type to compute in, None for the policy's. Penalties of half-precision runs want "float32".
+        dtype: type to compute in, None for the policy's. Penalties of float16 runs want "float32".
 
     Args:
         resolution, fmap_base, fmap_max, seed: as for `Generator`.
