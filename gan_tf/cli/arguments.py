@@ -39,4 +39,4 @@ def one_line(boxed):
     lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in boxed.splitlines()]
     lines = [line for line in lines if line and not line.startswith("For full helptext")]
     text = " ".join(lines[1:] if len(lines) > 1 else lines)  # the first line is the frame's title
-    return re.sub(r"\s+", " ", text).removeprefix("Error parsing TrainConfig: ")
+    return re.sub(r"^Error parsing \w+: ", "", re.sub(r"\s+", " ", text))

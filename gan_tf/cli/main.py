@@ -7,6 +7,7 @@ from gan_tf.errors import UsageError
 
 COMMANDS = {
     "train": "train a generator, or continue a run",
+    "launch": "train on several worker processes of this machine",
     "generate": "make images with a trained generator",
     "evaluate": "score a generator, or a folder of images, and look for copies",
     "runs": "rank runs and snapshots by their scores",
@@ -52,3 +53,7 @@ def usage() -> str:
     return "\n".join(
         ["usage: gan-tf COMMAND [OPTIONS]", "", *lines, "", "gan-tf COMMAND --help shows the options of a command."]
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
