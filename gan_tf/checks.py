@@ -2,8 +2,12 @@
 
 import math
 import re
+import reprlib
+import types
+import typing
 
 from gan_tf.errors import UsageError
+from gan_tf.files import UNPRINTABLE
 
 RESOLUTIONS = {"fastgan": (64, 128, 256, 512, 1024), "pggan": (16, 32, 64, 128, 256, 512, 1024)}
 LOSSES = {
@@ -17,6 +21,15 @@ COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "batch_size", "e
 POSITIVE = ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb")
 POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")
 ENTRIES = {"phase_batch": "4:128", "phase_lr": "1024:0.0015"}  # what one looks like
+MOST_INTEGER, MOST_NUMBER, MOST_TEXT = 2**63 - 1, 10**15, 4096  # of a stored setting: size, size, characters
+WORDS = {
+    int: "an integer of 64 bits",
+    float: f"a number of at most {MOST_NUMBER:.0e}",
+    str: f"text of at most {MOST_TEXT} characters, none of them a control character",
+    bool: "true or false",
+    list: "a list",
+    type(None): "null",
+}
 
 
 def flag(name: str) -> str:
@@ -28,6 +41,40 @@ def require(holds, config, name, remedy):
     """Raises UsageError with the value of a field and what to give in its place, unless `holds`."""
     if not holds:
         raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {remedy}")
+
+
+def require_type(value, annotation, name, where):
+    """Raises UsageError unless a value read from JSON is what an annotation of TrainConfig says.
+
+    Args:
+        annotation: str, int, float (an integer will do), bool, a Literal, or a union of them.
+        name: of the value in the file.
+        where: the file, for the message.
+    """
+    if not _is_of(value, annotation):
+        shown = reprlib.repr(value)
+        raise UsageError(f"{where}: {name} is {shown}, which must be {_words_of(annotation)}; restore the file")
+
+
+def _is_of(value, annotation):
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return any(_is_of(value, part) for part in typing.get_args(annotation))
+    if typing.get_origin(annotation) is typing.Literal:
+        return any(type(value) is type(choice) and value == choice for choice in typing.get_args(annotation))
+    if annotation is float:  # NaN is not smaller than anything
+        return type(value) in (int, float) and abs(value) <= MOST_NUMBER
+    if annotation is int:
+        return type(value) is int and abs(value) <= MOST_INTEGER
+    if annotation is str:
+        return type(value) is str and len(value) <= MOST_TEXT and not UNPRINTABLE.search(value)
+    return type(value) is annotation
+
+
+def _words_of(annotation):
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(f'"{choice}"' for choice in parts)
+    return " or ".join(map(_words_of, parts)) if parts else WORDS[annotation]
 
 
 def check(config):

@@ -239,15 +239,30 @@ def from_settings(settings: dict, where: str) -> TrainConfig:
     """Reads `stored_settings` back, those of earlier versions too: what they do not name stands at its default.
 
     Raises:
-        UsageError: a setting that this version does not know, named with the nearest known one.
+        UsageError: a setting that this version does not know, named with the nearest known one, or whose value is of
+            another type than the field.
     """
     known = field_names("identity") + field_names("run")
-    for name in settings:
+    types = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
+    for name, value in settings.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name[:80], known, 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UsageError(f"{where} has the unknown setting {name!r}{hint}; it was written by another version")
-    return TrainConfig(**settings)
+            raise UsageError(f"{where} has the unknown setting {name[:80]!r}{hint}; it was written by another version")
+        checks.require_type(value, types[name], name, where)
+    try:
+        return TrainConfig(**settings)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def check_data(data: dict, where: str):
+    """Raises UsageError unless what is stored about the images is of the types that it was written with."""
+    for name, kind in (("fingerprint", str), ("images", int)):
+        checks.require_type(data.get(name), kind, f"data.{name}", where)
+    checks.require_type(data.get("class_names", []), list, "data.class_names", where)
+    for name in data.get("class_names", []):
+        checks.require_type(name, str, "data.class_names", where)
 
 
 def refuse_foreign(names, model: str):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -9,6 +10,9 @@ if os.name == "nt":
     import msvcrt
 else:
     import fcntl
+
+# Control characters, which a terminal obeys, and halves of characters, which cannot be written.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def cache_root():

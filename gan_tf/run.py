@@ -15,26 +15,28 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 """
 
 import contextlib
+import functools
 import json
 import re
 import shlex
 import shutil
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from gan_tf import config as configuration
+from gan_tf import npz
 from gan_tf.errors import UsageError
 from gan_tf.files import part_file, take_lock, write_atomically
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
-# What NumPy and zipfile raise where a few bytes of a file are others.
-DAMAGED = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+# What reading JSON raises where it is none, or not what we wrote. RecursionError: brackets in brackets.
+NOT_JSON = (ValueError, KeyError, TypeError, RecursionError)
+MOST_JSON = 64 << 20  # bytes of a JSON file of ours; names of 100,000 classes need a twentieth of it
+NUMBERS = "fiub"  # kinds of arrays that weights are
 OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
 
 
@@ -95,18 +97,24 @@ class Run:
         Raises:
             UsageError: no run here, or its config.json is damaged.
         """
+        where = str(self._config)
         try:
-            stored = json.loads(self._config.read_text())
-            settings, data = dict(stored["settings"]), dict(stored["data"])
-            return configuration.from_settings(settings, str(self._config)), data
+            stored = _read_json(self._config)
+            settings, data = stored["settings"], stored["data"]
+            if not (isinstance(settings, dict) and isinstance(data, dict)):
+                raise TypeError("no dicts")
+            if stored.get("format", FORMAT) != FORMAT:
+                raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
+            configuration.check_data(data, where)
+            return configuration.from_settings(settings, where), data
         except UsageError:
             raise
         except FileNotFoundError as error:
             raise UsageError(
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{self._config} is damaged; restore it, or start another run with --run NAME") from error
+        except (OSError, *NOT_JSON) as error:
+            raise UsageError(f"{where} is damaged; restore it, or start another run with --run NAME") from error
 
     def write_settings(self, config, data):
         """Stores the settings and what identifies the data."""
@@ -124,10 +132,10 @@ class Run:
             UsageError: environment.json is damaged.
         """
         try:
-            return dict(json.loads(self._environment.read_text()))
+            return dict(_read_json(self._environment))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, *NOT_JSON) as error:
             raise UsageError(f"{self._environment} is damaged; the next start of the run writes it anew") from error
 
     # Records
@@ -141,11 +149,13 @@ class Run:
     def records(self) -> list[dict]:
         """All whole records; a line that a kill or a full disk cut short is left out."""
         found = []
-        for line in self.stats.read_text(errors="replace").splitlines() if self.stats.exists() else []:
+        for line in self.stats.read_text(errors="replace").splitlines() if self.stats.is_file() else []:
             try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except NOT_JSON:
                 continue
+            if _tells_images(record):
+                found.append(record)
         return found
 
     def trained_images(self) -> int:
@@ -236,11 +246,9 @@ class Run:
         """What is stored beside the weights of each snapshot, oldest first; damaged ones are left out."""
         found = []
         for path in sorted(self.snapshots.glob("*.npz")):
-            try:
+            with contextlib.suppress(UsageError):
                 found.append(_read_meta(path))
-            except UsageError:
-                continue
-        return found
+        return [meta for meta in found if _tells_images(meta)]
 
     def snapshot_weights(self, images_seen: int):
         """Returns ({attribute path: array}, meta) of one snapshot.
@@ -276,28 +284,64 @@ def _write_npz(path, weights, meta):
         np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
 
 
+def _read_json(path):
+    """What a JSON file holds.
+
+    Raises:
+        OSError: it cannot be read. NOT_JSON: it is none.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("no plain file")  # a pipe would be waited for, a device never ends
+    with open(path, "rb") as file:
+        content = file.read(MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise ValueError("too large")
+    return json.loads(content)
+
+
 def _read_npz(path):
     """({name: array}, meta) of a file of weights."""
-    with _opened(path) as archive:
-        return {name: archive[name] for name in archive.files if name != META_KEY}, _meta(archive)
+    with _opened(path) as entries:
+        weights = {name: read() for name, read in entries.items() if name != META_KEY}
+        meta = _meta(entries)
+        if any(array.dtype.kind not in NUMBERS for array in weights.values()) or not _tells_images(meta):
+            raise ValueError("no weights")
+        return weights, meta
 
 
 def _read_meta(path):
     """The meta alone: the weights stay on the disk."""
-    with _opened(path) as archive:
-        return _meta(archive)
+    with _opened(path) as entries:
+        return _meta(entries)
 
 
-def _meta(archive):
-    return json.loads(str(archive[META_KEY]))
+def _meta(entries):
+    return json.loads(str(entries[META_KEY]()))
+
+
+def _tells_images(record):
+    return isinstance(record, dict) and type(record.get("images_seen")) is int
 
 
 @contextlib.contextmanager
 def _opened(path):
+    """{name: function that reads the array} of a zip archive of weights.
+
+    As `_write_npz` makes it: nothing in it is packed, so that no more can be in it than its size.
+    """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
-    except DAMAGED as error:
+        if not path.is_file():
+            raise ValueError("no plain file")
+        with zipfile.ZipFile(path) as archive:
+            entries, size = archive.infolist(), path.stat().st_size
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            if packed or sum(entry.file_size for entry in entries) > size:
+                raise ValueError("packed or overlapping content")
+            yield {
+                entry.filename.removesuffix(".npy"): functools.partial(npz.read, archive, entry, size)
+                for entry in entries
+            }
+    except npz.DAMAGED as error:
         raise UsageError(f"{path} is damaged; use --which last, or train until the next better score") from error
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOR_ALL = {"errors", "files", "pictures", "progress"}  # root modules that every room may import
+FOR_ALL = {"errors", "files", "npz", "pictures", "progress"}  # root modules that every room may import
 LIGHT = {"config", "checks", "presets", "errors", "cli"}  # rooms on the way to --help, which must not wait for these:
 HEAVY = {"tensorflow", "keras", "tensorflow_datasets", "scipy"}
 
