@@ -15,6 +15,11 @@ else:
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+def printable(text):
+    """One short line of a text that may come from anyone, an exception's too."""
+    return UNPRINTABLE.sub("?", str(text))[:200] or type(text).__name__
+
+
 def cache_root():
     """The folder in the environment variable GAN_TF_CACHE, default ~/.cache/gan_tf."""
     return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()

@@ -25,8 +25,8 @@ def header(file):
 
 def require_fit(shape, dtype, content_bytes):
     """Raises ValueError unless an array has so many bytes: NumPy makes room for whatever shape a header states."""
-    if math.prod(shape) * dtype.itemsize != content_bytes:
-        raise ValueError(f"an array {dtype} {list(shape)} of {content_bytes} bytes")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != content_bytes:
+        raise ValueError(f"{content_bytes} bytes for an array {dtype} {list(shape)}")
 
 
 def read(archive, entry, most_bytes):

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ import numpy as np
 from gan_tf.data.digests import file_stamp, hash_all, remembered_digests
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.errors import UsageError
+from gan_tf.files import UNPRINTABLE, printable
+from gan_tf.npz import BOUNDED, DAMAGED
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
@@ -125,7 +128,10 @@ class FolderSource(ImageSource):
     def read(self, i):
         path = self.folder / self.names[i]
         try:
-            if path.stat().st_size > MAX_FILE_BYTES:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+                raise UnreadableImage("no plain file")
+            if status.st_size > MAX_FILE_BYTES:
                 raise UnreadableImage(f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
             return path.read_bytes()
         except OSError as error:
@@ -142,8 +148,10 @@ class ZipSource(ImageSource):
         self.path = Path(path).expanduser()
         try:
             self.archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise UsageError(f"{path} is not a whole zip archive ({error}); download or pack it again") from None
+        except DAMAGED as error:
+            raise UsageError(
+                f"{path} is not a whole zip archive ({printable(error)}); download or pack it again"
+            ) from None
         entries = {safe_name(info.filename, path): info for info in self.archive.infolist() if not info.is_dir()}
         names, ignored = pick_images(entries, path)
         self.entries = [entries[name] for name in names]
@@ -153,11 +161,13 @@ class ZipSource(ImageSource):
         entry = self.entries[i]
         if entry.file_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
+        if entry.compress_type not in BOUNDED:
+            raise UnreadableImage("packed by another method than deflate")
         try:
             with self.archive.open(entry) as file:
                 return file.read(entry.file_size)  # no more than was declared, whatever the stream expands to
         except Exception as error:  # noqa: BLE001  damaged, encrypted or exotic entries: BadZipFile, zlib.error, ...
-            raise UnreadableImage(f"damaged entry: {error}") from None
+            raise UnreadableImage(f"damaged entry: {printable(error)}") from None
 
     def stamps(self):
         stamp = file_stamp(self.path)
@@ -188,12 +198,16 @@ def pick_images(paths, where):
     """Sorts relative paths into (sorted list of picture names, {suffix: count} of other files).
 
     Raises:
-        UsageError: no picture among them.
+        UsageError: no picture among them, or a name that cannot be shown.
     """
     names, ignored = [], Counter()
     for path in map(PurePosixPath, paths):
         if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
             continue
+        if UNPRINTABLE.search(str(path)):
+            raise UsageError(
+                f"{where}: the name {str(path)[:200]!a} holds a control character or is no UTF-8; change it"
+            )
         if path.suffix.lower() in SUFFIXES:
             names.append(str(path))
         else:
@@ -249,5 +263,5 @@ def safe_name(name, archive):
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-        raise UsageError(f'{archive}: entry "{name}" leads out of the archive; remove it and pack again')
+        raise UsageError(f'{archive}: entry "{printable(name)}" leads out of the archive; remove it and pack again')
     return str(path)
