@@ -6,6 +6,8 @@ with the same set in another form.
 """
 
 import dataclasses
+import os
+import re
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +15,19 @@ from gan_tf.data.digests import file_stamp
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, classes_of, pick_images, safe_name
 from gan_tf.errors import UsageError
+from gan_tf.files import printable
+from gan_tf.npz import DAMAGED
 from gan_tf_datasets.few_shot.archives import natural
+
+# Types of entries that tell of the entry behind them, in words: long names, and what pax adds.
+HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+MOST_WORDS = 1 << 16  # bytes of such an entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,15 +142,32 @@ class FaceSource(ImageSource):
         return [stamps[i] for i in self.rows]
 
 
+class Member(tarfile.TarInfo):
+    """An entry of a tar that leads no reader backwards, and whose words are few and quickly looked through."""
+
+    def _proc_member(self, archive):  # where tarfile says that a sub-class may step in
+        worded = self.type in HEADERS
+        if self.size < 0 or (worded and self.size > MOST_WORDS):
+            raise tarfile.ReadError("an entry of an impossible size")
+        if worded:
+            begin = archive.fileobj.tell()
+            if re.search(rb"\d{64}", archive.fileobj.read(self.size)):  # tarfile's expressions take hours for more
+                raise tarfile.ReadError("an impossible number")
+            archive.fileobj.seek(begin)
+        return super()._proc_member(archive)
+
+
 class TarSource(ImageSource):
     """Pictures in an uncompressed tar archive, read in place: nothing is unpacked."""
 
     def __init__(self, path):
         try:
-            with tarfile.open(path, "r:") as archive:
-                members = archive.getmembers()
-        except (tarfile.TarError, EOFError, OSError) as error:
-            raise UsageError(f"{path} is not a whole, uncompressed tar archive ({error}); download it again") from None
+            with tarfile.open(path, "r:", tarinfo=Member) as archive:
+                members = list(_entries(archive))
+        except (tarfile.TarError, *DAMAGED) as error:
+            raise UsageError(
+                f"{path} is not a whole, uncompressed tar archive ({printable(error)}); download it again"
+            ) from None
         # Plain files only: a link or a device in an archive of pictures is none of ours.
         plain = {safe_name(member.name, path): member for member in members if member.type in tarfile.REGULAR_TYPES}
         names, ignored = pick_images(plain, path)
@@ -149,14 +180,24 @@ class TarSource(ImageSource):
             raise UnreadableImage(f"the file is sparse, or larger than {MAX_FILE_BYTES >> 20} MB")
         try:
             with open(self.where, "rb") as file:  # its own handle for every thread
+                if member.offset_data + member.size > os.fstat(file.fileno()).st_size:
+                    raise UnreadableImage("the archive ends before it")
                 file.seek(member.offset_data)
                 data = file.read(member.size)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from None
-        if len(data) != member.size:
-            raise UnreadableImage("the archive ends before it")
         return data
 
     def stamps(self):
         stamp = file_stamp(self.where)
         return [f"{stamp}#{i}" for i in range(len(self))]
+
+
+def _entries(archive):
+    """Yields the entries of a tarfile.TarFile, as long as each lies behind the one before."""
+    reached = -1
+    for member in archive:
+        if member.size < 0 or archive.offset <= reached:
+            raise tarfile.ReadError("entries that lead backwards")
+        reached = archive.offset
+        yield member

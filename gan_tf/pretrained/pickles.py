@@ -101,6 +101,24 @@ class ParameterMaker:
         return tensor
 
 
+class DictMaker:
+    """What the pickle gets for collections.OrderedDict."""
+
+    __slots__ = ()
+
+    def __call__(self, pairs=()):
+        pairs = list(pairs)
+        _require_names(pair[0] for pair in pairs)
+        return OrderedDict(pairs)
+
+
+def _require_names(keys):
+    """Raises ValueError unless all are strings. Hashing tuples in tuples may never end, or crash."""
+    for key in keys:
+        if type(key) is not str:
+            raise ValueError(f"a value whose name is a {type(key).__name__}")
+
+
 KINDS = {
     "DoubleStorage": "f8",
     "FloatStorage": "f4",
@@ -114,7 +132,7 @@ KINDS = {
     "BoolStorage": "u1",
 }
 ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): DictMaker(),
     ("torch._utils", "_rebuild_tensor_v2"): TensorMaker(),
     ("torch._utils", "_rebuild_parameter"): ParameterMaker(),
     **{("torch", name): Kind(name, code) for name, code in KINDS.items()},
@@ -160,8 +178,21 @@ class Refused(Exception):
     """The pickle asks for something that is not allowed; the text names it."""
 
 
-class Unpickler(pickle.Unpickler):
+class Unpickler(pickle._Unpickler):  # the one in Python: its instructions can be made stricter
     """Runs a pickle that has been looked through."""
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def load_setitem(self):
+        _require_names([self.stack[-2]])
+        super().load_setitem()
+
+    def load_setitems(self):
+        _require_names(self.stack[::2])  # those since the mark
+        super().load_setitems()
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
     def find_class(self, module, name):
         _refuse_unless_allowed(module, name)
@@ -194,6 +225,8 @@ def _load(stream):
             code = stream.getvalue()[start:]
             _run(code[: position - start].ljust(len(code), pickle.STOP))  # a global before it is refused here, by name
             raise Refused(f"the pickle instruction {opcode.name}")
+        if opcode.name == "FRAME" and argument > len(stream.getvalue()) - stream.tell():
+            raise ValueError("a frame larger than the file")
         if opcode.name.endswith("PUT") and argument > i:
             raise ValueError("a memo larger than the pickle")  # for which the unpickler would make room
     end = stream.tell()
