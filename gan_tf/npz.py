@@ -20,7 +20,10 @@ def header(file):
     """(shape, Fortran order, dtype) of an open .npy file, left in front of the numbers."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    try:
+        return read(file)
+    except Exception as error:  # NumPy parses it as Python: SyntaxError, TokenError, RecursionError, ...
+        raise ValueError("an unreadable header of an array") from error
 
 
 def require_fit(shape, dtype, content_bytes):

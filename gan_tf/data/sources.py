@@ -152,7 +152,8 @@ class ZipSource(ImageSource):
             raise UsageError(
                 f"{path} is not a whole zip archive ({printable(error)}); download or pack it again"
             ) from None
-        entries = {safe_name(info.filename, path): info for info in self.archive.infolist() if not info.is_dir()}
+        files = [info for info in self.archive.infolist() if info.filename and not info.is_dir()]
+        entries = {safe_name(info.filename, path): info for info in files}
         names, ignored = pick_images(entries, path)
         self.entries = [entries[name] for name in names]
         super().__init__(self.path.stem, names, *classes_of(names), path, ignored)

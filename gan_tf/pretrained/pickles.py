@@ -225,7 +225,7 @@ def _load(stream):
             code = stream.getvalue()[start:]
             _run(code[: position - start].ljust(len(code), pickle.STOP))  # a global before it is refused here, by name
             raise Refused(f"the pickle instruction {opcode.name}")
-        if opcode.name == "FRAME" and argument > len(stream.getvalue()) - stream.tell():
+        if opcode.name == "FRAME" and argument > stream.getbuffer().nbytes - stream.tell():
             raise ValueError("a frame larger than the file")
         if opcode.name.endswith("PUT") and argument > i:
             raise ValueError("a memo larger than the pickle")  # for which the unpickler would make room
