@@ -1,0 +1,110 @@
+"""Valid files, small, for each reader."""
+
+import functools
+import io
+import pickletools
+import zipfile
+from collections import OrderedDict, deque
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gan_tf.config import TrainConfig, stored_settings
+from gan_tf.run import FORMAT, META_KEY
+from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
+META = '{"score": {"name": "swd2k", "value": 2.5, "lower_is_better": true}, "images_seen": 40}'
+
+
+@functools.cache
+def settings():
+    """What config.json holds, of both families."""
+    data = {"fingerprint": "f" * 64, "images": 12, "class_names": ["cat", "dog"]}
+    configs = (TrainConfig(dataset="panda"), TrainConfig(model="pggan", resolution=64, phase_lr="64:0.001", limit=5))
+    return [{"format": FORMAT, "settings": stored_settings(config), "data": data} for config in configs]
+
+
+@functools.cache
+def records():
+    """Lines of stats.jsonl."""
+    epoch = {"images_seen": 16, "kind": "epoch", "metric": "swd2k", "score": 2.0, "parts": {"a": 1.0}, "copies": 0.1}
+    change = {"images_seen": 16, "kind": "change", "changes": ["--keep: 1 -> 2"]}
+    return [{"images_seen": 8, "kind": "train", "loss/g": 1.0}, epoch, change]
+
+
+def _npz(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    with zipfile.ZipFile(file) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+@functools.cache
+def weights():
+    """Members of best/generator.npz."""
+    return _npz(**{META_KEY: np.array(META), "a/kernel": np.ones((2, 3), np.float32), "b": np.float32(1)})
+
+
+@functools.cache
+def image_sets():
+    """Members of .npz files of images."""
+    named = {"labels": np.array([1, 0, 1]), "class_names": np.array(["x", "y"]), "names": np.array(["a", "b", "c"])}
+    return [_npz(images=PIXELS), _npz(images=PIXELS, **named), _npz(other=PIXELS[..., 0], y=np.array([[7], [3], [7]]))]
+
+
+@functools.cache
+def torch_files(folder):
+    """Members of a zip of torch.save; a file of the older format, cut into what is before, in and behind its dict."""
+    shared = Storage(np.arange(12, dtype=np.float32))
+    bits = Storage(np.arange(4, dtype=np.uint16), "BFloat16Storage")
+    state = OrderedDict(
+        a=tensor(shared, 0, (3, 4), (4, 1)),
+        b=tensor(shared, 1, (3,), (4,)),
+        c=whole(np.arange(3)),
+        d=tensor(bits, 0, (2, 2), (2, 1)),
+    )
+    with zipfile.ZipFile(write_zip(folder / "seed.pth", state)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    stream = io.BytesIO(write_legacy(folder / "seed-old.pth", state).read_bytes())
+    ends = [deque(pickletools.genops(stream), 1) and stream.tell() for _ in range(4)]  # magic, protocol, system, dict
+    content = stream.getvalue()
+    return members, (content[: ends[2]], content[ends[2] : ends[3]], content[ends[3] :])
+
+
+@functools.cache
+def pictures():
+    """Encoded pictures of every format and of most modes: [(suffix, bytes)]."""
+    picture = Image.new("RGB", (24, 17), "orange")
+    ImageDraw.Draw(picture).ellipse((3, 2, 20, 14), "navy")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    forms = [
+        *(("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")),
+        *(("JPEG", mode, {"exif": exif}) for mode in ("RGB", "L", "CMYK")),
+        ("JPEG", "RGB", {"progressive": True}),
+        *(("WEBP", mode, {"exif": exif}) for mode in ("RGB", "RGBA")),
+        *(("BMP", mode, {}) for mode in ("RGB", "P", "1")),
+        *(("GIF", mode, {}) for mode in ("P", "L")),
+        *(("TIFF", mode, {"compression": packing}) for mode, packing in (("RGB", None), ("RGBA", "tiff_lzw"))),
+        *(("TIFF", mode, {"compression": packing}) for mode, packing in (("F", None), ("CMYK", "tiff_adobe_deflate"))),
+        ("TIFF", "1", {"compression": "group4"}),
+    ]
+    return [
+        (form, _encoded(picture.convert("L") if mode == "I;16" else picture, mode, form, more))
+        for form, mode, more in forms
+    ]
+
+
+def _encoded(picture, mode, form, more):
+    file = io.BytesIO()
+    animated = {"save_all": True, "append_images": [picture.rotate(90)]} if form in ("GIF", "WEBP") else {}
+    picture.convert(mode).save(file, form, **more, **animated)
+    return file.getvalue()
+
+
+@functools.cache
+def files():
+    """Members of a zip or tar of pictures."""
+    encoded = [content for _, content in pictures()[:2]]
+    return [("x/a.png", encoded[0]), ("x/b.png", encoded[1]), ("y/c.png", encoded[0]), ("y/readme.txt", b"hello")]
