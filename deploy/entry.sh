@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Starts one worker of a job: `entry.sh train --dataset ...` is `gan-tf train --dataset ...` with its place in the cluster.
+#
+# GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Becomes TF_CONFIG, unless that is set already.
+# GAN_TF_INDEX      which of them this is, from 0 (default: SLURM_PROCID)
+# GAN_TF_PORT       port of hosts that name none (default: 2222)
+# GAN_TF_RESTARTS   how many times to start again here after a fault (default: 0)
+# GAN_TF_PAUSE      seconds before that, for the other workers to notice and end (default: 60)
+# GAN_TF_RETRY_CODE exit code that this platform takes for "start me again", in place of 42 and 43 (default: none)
+# GAN_TF_PROGRAM    the program (default: gan-tf)
+set -euo pipefail
+
+SAVED=42 # stopped and saved: start me again
+LOST=43  # another worker is gone: start all again
+
+refuse() {
+    echo "entry.sh: error: $1" >&2
+    exit 2
+}
+
+# Prints TF_CONFIG for GAN_TF_HOSTS; nothing for a single host, which needs no cluster.
+tf_config() {
+    local host workers=() index=${GAN_TF_INDEX:-${SLURM_PROCID:-}}
+    for host in ${GAN_TF_HOSTS//,/ }; do
+        [[ $host == *:* ]] || host=$host:${GAN_TF_PORT:-2222}
+        workers+=("\"$host\"")
+    done
+    ((${#workers[@]} > 1)) || return 0
+    if [[ ! $index =~ ^[0-9]+$ ]] || ((10#$index >= ${#workers[@]})); then
+        refuse "GAN_TF_INDEX is '$index'; give 0 to $((${#workers[@]} - 1)), the place of this host in GAN_TF_HOSTS"
+    fi
+    local IFS=,
+    printf '{"cluster": {"worker": [%s]}, "task": {"type": "worker", "index": %d}}' "${workers[*]}" "$((10#$index))"
+}
+
+if [[ -n ${GAN_TF_HOSTS:-} && -z ${TF_CONFIG:-} ]]; then
+    TF_CONFIG=$(tf_config)
+    if [[ -n $TF_CONFIG ]]; then export TF_CONFIG; else unset TF_CONFIG; fi
+fi
+[[ -z ${TF_CONFIG:-} ]] || echo "entry.sh: TF_CONFIG $TF_CONFIG" >&2
+read -ra program <<<"${GAN_TF_PROGRAM:-gan-tf}"
+restarts=${GAN_TF_RESTARTS:-0}
+[[ $restarts =~ ^[0-9]+$ ]] || refuse "GAN_TF_RESTARTS is '$restarts'; give a number such as 3"
+
+# Nothing to watch over: the program takes this process's place, and signals reach it directly.
+if ((restarts == 0)) && [[ -z ${GAN_TF_RETRY_CODE:-} ]]; then
+    exec "${program[@]}" "$@"
+fi
+
+signals=0 child=
+# shellcheck disable=SC2317,SC2329 # the trap calls it
+pass_on() {
+    signals=$((signals + 1))
+    [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+}
+trap pass_on TERM INT
+set -m # the program gets a process group of its own: Ctrl-C must not reach it twice
+
+# Waits for $child to end; a signal that we pass on ends the wait, not the child.
+await() {
+    local before=-1 status
+    while ((signals != before)); do
+        before=$signals status=0
+        wait "$child" || status=$?
+        ((status == 127)) || code=$status # 127: it had ended just before the signal
+    done
+}
+
+used=0
+while :; do
+    code=0
+    "${program[@]}" "$@" </dev/null &
+    child=$!
+    ((signals == 0)) || kill -TERM "$child" 2>/dev/null || true
+    await
+    child=
+    ((signals == 0 && code != 0 && code != 2)) || break
+    # To have been saved is no fault: another worker was told to stop, and the run waits to be continued.
+    if ((code != SAVED)); then
+        ((used < restarts)) || break
+        used=$((used + 1))
+    fi
+    ((restarts > 0)) || break
+    echo "entry.sh: ended with code $code; starting again in ${GAN_TF_PAUSE:-60} s ($used of $restarts restarts used)" >&2
+    sleep "${GAN_TF_PAUSE:-60}" &
+    child=$!
+    wait "$child" || true
+    child=
+    ((signals == 0)) || break
+done
+if ((code == SAVED || code == LOST)); then
+    code=${GAN_TF_RETRY_CODE:-$code}
+fi
+exit "$code"

@@ -1,0 +1,131 @@
+"""deploy/slurm/train.sbatch, run here with stand-ins for srun, scancel and scontrol."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from tests.deploy.stand_ins import DEPLOY, ROOT, Started
+
+SCRIPT = DEPLOY / "slurm" / "train.sbatch"
+TOOLS = {
+    # Runs the command once for each node, tells the others which processes they are, and returns the highest code.
+    "srun": """
+        while [[ $1 == --* ]]; do shift; done
+        for ((rank = 0; rank < $NODES; rank++)); do SLURM_PROCID=$rank "$@" & pids+=($!); done
+        echo "${pids[@]}" >"$NOTES/pids"
+        worst=0
+        for pid in "${pids[@]}"; do wait "$pid"; code=$?; ((code <= worst)) || worst=$code; done
+        exit $worst
+    """,
+    "scancel": 'echo "scancel $*" >>"$NOTES/calls"; kill -TERM $(<"$NOTES/pids")',
+    # Slurm's own order of the hosts, which is not that of their names.
+    "scontrol": """
+        if [[ $1 == show ]]; then for ((n = 9; n < 9 + NODES; n++)); do echo "n$n"; done
+        else echo "scontrol $*" >>"$NOTES/calls"; fi
+    """,
+}
+
+
+@pytest.fixture
+def batch(tmp_path):
+    """Starts the script as Slurm does: a copy, in an allocation of some nodes."""
+    made = []
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in TOOLS.items():
+        (tools / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tools / name).chmod(0o755)
+    copy = tmp_path / "slurm_script"
+    copy.write_text(SCRIPT.read_text())
+
+    def start(roles, *arguments, nodes=2, **variables):
+        given = {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "NOTES": str(tmp_path),
+            "NODES": str(nodes),
+            "SLURM_JOB_ID": "123456",
+            "SLURM_JOB_NODELIST": f"n[9-{8 + nodes}]",
+            "SLURM_SUBMIT_DIR": str(ROOT),
+        }
+        made.append(Started(tmp_path, ["bash", copy, *arguments], roles, **given, **variables))
+        return made[-1]
+
+    yield start
+    for each in made:
+        if each.process.poll() is None:
+            os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.communicate()
+
+
+def calls(run):
+    path = run.folder / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_each_node_gets_its_place_and_the_options(batch):
+    run = batch("0", "--dataset", "my photos", "--resolution", "64", nodes=3)
+    assert run.end()[0] == 0
+    for index in range(3):
+        [start] = run.starts(index)
+        assert start["argv"] == ["train", "--dataset", "my photos", "--resolution", "64"]
+        addresses = ["n9:23456", "n10:23456", "n11:23456"]  # 20000 + the job's number modulo 10000
+        assert start["place"] == {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    assert not calls(run)
+
+
+def test_one_node_is_no_cluster(batch):
+    run = batch("0", nodes=1)
+    assert run.end()[0] == 0
+    assert "TF_CONFIG" not in run.starts()[0]["environment"]
+
+
+def test_before_the_time_is_up_all_save_and_the_job_queues_again(batch):
+    run = batch("saves")
+    run.wait_for("ready-0", "ready-1", "pids")
+    run.process.send_signal(signal.SIGUSR1)
+    code, out, _ = run.end()
+    assert code == 42
+    assert calls(run) == ["scancel --signal=TERM 123456", "scontrol requeue 123456"]
+    assert run.signals(0) == run.signals(1) == ["SIGTERM"]
+    assert "warned: yes" in out
+
+
+def test_a_cancelled_job_stays_cancelled(batch):
+    run = batch("saves")
+    run.wait_for("ready-0", "ready-1", "pids")
+    run.process.send_signal(signal.SIGTERM)  # Slurm sends it to the script and to the workers
+    for pid in (run.folder / "pids").read_text().split():
+        os.kill(int(pid), signal.SIGTERM)
+    assert run.end()[0] == 42
+    assert not calls(run)
+    assert run.signals(0) == run.signals(1) == ["SIGTERM"]
+
+
+def test_saved_without_a_warning_queues_again(batch):
+    run = batch("42")
+    assert run.end()[0] == 42
+    assert calls(run) == ["scontrol requeue 123456"]
+
+
+@pytest.mark.parametrize(
+    "roles, restarts, code, starts", [("1,0", None, 0, 2), ("43", "1", 43, 2), ("1", "0", 1, 1), ("2", None, 2, 1)]
+)
+def test_faults_are_restarted_in_the_allocation(batch, roles, restarts, code, starts):
+    run = batch(roles, **({"GAN_TF_RESTARTS": restarts} if restarts else {}))
+    assert run.end()[0] == code
+    assert len(run.starts(0)) == len(run.starts(1)) == starts
+    assert not calls(run)
+
+
+def test_the_header_says_what_the_script_relies_on():
+    text = SCRIPT.read_text()
+    header = re.findall(r"^#SBATCH (--[\w-]+)(?:=(\S+))?$", text, re.M)
+    assert len(header) == len(re.findall("^#SBATCH", text, re.M)), "every line is --option or --option=value"
+    options = dict(header)
+    assert options["--ntasks-per-node"] == "1", "a worker uses all GPUs of its node"
+    assert options["--signal"] == "B:USR1@120" and "--requeue" in options and options["--open-mode"] == "append"
+    first_command = next(n for n, line in enumerate(text.splitlines()) if line and not line.startswith("#"))
+    last_option = max(n for n, line in enumerate(text.splitlines()) if line.startswith("#SBATCH"))
+    assert last_option < first_command, "sbatch stops reading at the first command"
