@@ -17,7 +17,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def printable(text):
     """One short line of a text that may come from anyone, an exception's too."""
-    return UNPRINTABLE.sub("?", str(text))[:200] or type(text).__name__
+    return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
 
 
 def cache_root():

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from gan_tf.errors import UsageError
+from gan_tf.files import printable
 
 FITS = ("crop", "pad", "stretch")
 MAX_PIXELS = 100_000_000  # per picture; a small file can claim more than any memory holds
@@ -83,7 +84,7 @@ def open_image(data):
     except Image.UnidentifiedImageError:
         raise UnreadableImage(f"not a picture in a known format ({', '.join(FORMATS)})") from None
     except Exception as error:  # noqa: BLE001  damaged files raise whatever Pillow's parsers run into
-        raise UnreadableImage(" ".join(str(error).split()) or type(error).__name__) from None
+        raise UnreadableImage(printable(error)) from None
     raise UnreadableImage(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} megapixels")
 
 
@@ -92,6 +93,8 @@ def _image_of_array(array):
         array = array[:, :, 0]
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise UnreadableImage(f"need uint8 [H, W, 1, 3 or 4], got {array.dtype} {list(array.shape)}")
+    if array.size == 0:
+        raise UnreadableImage("no pixels")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise UnreadableImage(f"{array.shape[1]}x{array.shape[0]} is more than {MAX_PIXELS // 10**6} megapixels")
     return Image.fromarray(np.ascontiguousarray(array))
@@ -101,8 +104,17 @@ def to_rgb(image, colour):
     """Converts a Pillow image of any mode to mode RGB; transparent parts show `colour` (r, g, b).
 
     Raises:
-        UnreadableImage: float or 32-bit pixels, whose range no file states.
+        UnreadableImage: float or 32-bit pixels, whose range no file states; a damaged palette.
     """
+    try:
+        return _to_rgb(image, colour)
+    except UnreadableImage:
+        raise
+    except Exception as error:  # noqa: BLE001  what Pillow looks at here only, such as the transparency of a palette
+        raise UnreadableImage(printable(error)) from None
+
+
+def _to_rgb(image, colour):
     if image.mode in WIDE_MODES:
         return _narrow(image).convert("RGB")
     if image.mode == "F":
