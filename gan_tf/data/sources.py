@@ -205,14 +205,12 @@ def pick_images(paths, where):
     for path in map(PurePosixPath, paths):
         if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
             continue
+        if path.suffix.lower() not in SUFFIXES:
+            ignored[printable(path.suffix.lower() or path.name)] += 1
+            continue
         if UNPRINTABLE.search(str(path)):
-            raise UsageError(
-                f"{where}: the name {str(path)[:200]!a} holds a control character or is no UTF-8; change it"
-            )
-        if path.suffix.lower() in SUFFIXES:
-            names.append(str(path))
-        else:
-            ignored[path.suffix.lower() or path.name] += 1
+            raise UsageError(f"{where}: rename {str(path)[:200]!a}, which holds a control character or is no UTF-8")
+        names.append(str(path))
     if not names:
         found = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5)) or "nothing"
         raise UsageError(f"{where} holds no images (looked for {' '.join(SUFFIXES)}; found {found})")
