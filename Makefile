@@ -1,16 +1,18 @@
 # Everything runs in .venv, which the first target asked for creates: `make demo` is all that a fresh machine needs.
-# Settings: EXTRA=cpu|cuda (found by nvidia-smi), WORKERS=processes for the tests (2).
+# Settings: EXTRA=cpu|cuda (found by nvidia-smi), WORKERS=processes for the tests (2), COUNT=inputs for each reader that
+# is fuzzed (20000).
 
 PY := .venv/bin/python
 ifndef EXTRA
 EXTRA := $(shell if nvidia-smi >/dev/null 2>&1; then echo cuda; else echo cpu; fi)
 endif
 WORKERS ?= 2
+COUNT ?= 20000
 STAMP := .venv/installed-$(EXTRA)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format lock clean
+.PHONY: help install demo test test-all fuzz lint format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -25,6 +27,9 @@ test: $(STAMP)  ## run the quick tests
 
 test-all: $(STAMP)  ## run the slow proofs, which `make test` leaves out
 	@$(PYTEST) -q -m slow
+
+fuzz: $(STAMP)  ## read thousands of damaged files with every reader
+	@$(PY) -m tests.fuzz --count $(COUNT)
 
 lint: $(STAMP)  ## check style and the import table
 	@$(PY) -m ruff check .

@@ -13,7 +13,7 @@ from gan_tf.report.page import page
 
 def report_html(run) -> str:
     """The whole page for a run.Run: no other file is needed but the pictures in its samples/."""
-    return page(read_facts(run))
+    return page(read_facts(run)).encode(errors="replace").decode()  # JSON may hold halves of characters
 
 
 def write_report(run):

@@ -8,6 +8,7 @@ from gan_tf.config import changed, stored_settings
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import open_source
 from gan_tf.pretrained.pickles import read_torch_file
+from gan_tf.report import report_html
 from gan_tf.run import Run
 from gan_tf_datasets.faces.files import TarSource
 from tests.fuzz import seeds
@@ -48,8 +49,10 @@ def make_run(random, folder):
 
 
 def read_run(folder):
-    """Everything that commands ask of a run folder's texts."""
+    """Everything that commands ask of a run folder's texts; the report shows what it can of damaged ones."""
     run = Run(folder)
+    html = report_html(run)
+    assert "<script" not in html and html.encode()
     run.trained_images()
     run.cut(12)
     run.read_environment()
