@@ -1,6 +1,7 @@
 """From settings and images to a job that can be trained: devices, precision, networks, state, checkpoints."""
 
 import platform
+import re
 import sys
 
 import keras
@@ -154,6 +155,11 @@ def environment(job):
 
 
 def settings_table(config):
-    """The settings as a Markdown table."""
-    rows = [f"| {name} | {value} |" for name, value in stored_settings(config).items()]
+    """The settings as a Markdown table; a value is text in it, whatever it holds."""
+    rows = [f"| {name} | {literal(value)} |" for name, value in stored_settings(config).items()]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def literal(value):
+    """A value as Markdown that shows it and nothing else: a path may hold bars, tags and new lines."""
+    return re.sub(r"[^\w .,+-]|_", lambda match: f"&#{ord(match[0])};", str(value))
