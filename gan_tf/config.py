@@ -127,6 +127,7 @@ class TrainConfig:
     # Where and how this start of the program runs.
     run: str | None = session(None)  # name of the run; default made from dataset, model and resolution
     checkpoints: str = session("checkpoints")  # folder that holds the runs
+    wait_seconds: float = session(300.0)  # how long the workers of a cluster wait for each other to start
     dry_run: bool = session(False)  # show settings, memory and time, and train nothing
     offline: bool = session(False)  # never fetch anything
     verbose: bool = session(False)  # let TensorFlow speak

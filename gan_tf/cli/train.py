@@ -73,13 +73,14 @@ def train(config, preset) -> int:
     import tensorflow as tf
 
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import forecast, loop, setup, trial
+    from gan_tf.training import cluster, devices, forecast, loop, setup, trial
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     print(f"run: {run.folder} (preset {preset})", flush=True)
+    strategy = cluster.start_strategy(config.strategy, run.folder / "workers", config.wait_seconds)
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
     images = prepare(
         source,
@@ -92,7 +93,7 @@ def train(config, preset) -> int:
     print(images.report.text(), flush=True)
     data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
     try:
-        job = setup.build_job(config, images, run)
+        job = setup.build_job(config, images, run, strategy=strategy)
         print(forecast.schedule_text(job), flush=True)
         if config.dry_run:
             trial.dry_run(job)
@@ -106,6 +107,10 @@ def train(config, preset) -> int:
         raise UsageError(str(accident)) from accident
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise UsageError(out_of_memory(config)) from error
+    except (tf.errors.OpError, RuntimeError) as error:
+        if not devices.cluster_of_environment() or not cluster.is_of_another(error):
+            raise
+        cluster.end_process("another worker ended or fell silent")
     except OSError as error:
         if error.errno not in DISK_REFUSES:
             raise
@@ -115,7 +120,8 @@ def train(config, preset) -> int:
         ) from error
     finally:
         run.close()
-    print(farewell(run), flush=True)
+    if job.cluster.is_chief:
+        print(farewell(run), flush=True)
     return 0
 
 

@@ -10,6 +10,7 @@ from gan_tf.training.recipes import growth
 
 PROBE_SHAPE = (32, 32, 32, 256)  # input of the convolution that tells the machine's speed
 PROBE_RUNS = 3
+LONG_PROBE_SECONDS = 0.5  # such a probe is not repeated
 
 
 class Workload:
@@ -29,6 +30,10 @@ class Workload:
         ends = [stage.first_image for stage in self.stages[1:]] + [max(last, self.stages[-1].first_image)]
         spans = (min(last, end) - max(first, stage.first_image) for stage, end in zip(self.stages, ends, strict=True))
         return sum(cost * max(0, span) for cost, span in zip(self.costs, spans, strict=True))
+
+    def average_images(self, first, last):
+        """As many images of the run's average cost as take the work of those after `first` up to `last`."""
+        return self.between(first, last) * self.total_images / self.between(0, self.total_images)
 
     def left(self, seen):
         """Work from `seen` images to the end of the run."""
@@ -66,7 +71,10 @@ def phase_table(job):
 
 
 def convolution_speed(dtype):
-    """Floating-point operations a second of one large 3x3 convolution on this machine, two for a multiply and add."""
+    """Floating-point operations a second of one large 3x3 convolution on this machine, two for a multiply and add.
+
+    Takes a second or two where it is slow.
+    """
     channels = PROBE_SHAPE[-1]
     x = tf.zeros(PROBE_SHAPE, dtype)
     kernel = tf.zeros((3, 3, channels, channels), dtype)
@@ -75,4 +83,6 @@ def convolution_speed(dtype):
         started = time.perf_counter()
         tf.reduce_sum(tf.nn.conv2d(x, kernel, 1, "SAME")[0, 0, 0]).numpy()  # waits for the device
         seconds.append(time.perf_counter() - started)
+        if seconds[-1] > LONG_PROBE_SECONDS:
+            break
     return 2 * x.shape.num_elements() * 9 * channels / min(seconds)

@@ -12,6 +12,7 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks
 from gan_tf.metrics.reals import reals_at
 from gan_tf.run import Run
+from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import Sampler
 from gan_tf.training.state import TrainState
 from gan_tf.training.step import Stage, compile_steps
@@ -35,6 +36,7 @@ class Job:
     sampler: Sampler
     metric: str  # the score that picks the best weights
     evaluators: "Evaluators"
+    cluster: Cluster
     micro_batch: int | None  # images at once on a device; None for all
     epoch_images: int
     undecided_loss: float | None  # D's adversarial loss at logits of zero; None where no loss says that D has won
@@ -56,7 +58,10 @@ class Job:
         sizes = (stage.resolution, stage.batch_size)
         if self.stage is None or sizes != (self.stage.resolution, self.stage.batch_size):
             self.feed, self._compiled = None, {}  # first: two sets need not fit on the accelerator
-            feed = Feed(self.image_set.at(stage.resolution), stage.batch_size, self.config.seed, self.config.mirror)
+            images, config = self.image_set.at(stage.resolution), self.config
+            # A worker of several reads its share from its own memory or disk: a resident set would be sent to each.
+            resident = False if self.cluster.count > 1 else None
+            feed = Feed(images, stage.batch_size, config.seed, config.mirror, resident)
             with self.strategy.scope():
                 feed.place()
             self.feed = feed

@@ -1,5 +1,6 @@
 """The training loop. Read `train_on` first: it is the whole run, top to bottom."""
 
+import functools
 import math
 import time
 
@@ -16,6 +17,7 @@ from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals
 RECORDS_IN_EPOCH = 20  # train records
 MOST_ROLLBACKS = 2
 WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided one's ...
+ANOTHERS_SIGNAL = "another worker's signal"
 WON_EPOCHS = 3  # ... for so many epochs in a row
 
 
@@ -31,15 +33,15 @@ def train(job, say=print):
         UsageError: the disk is full.
     """
     board, clock = TensorBoard(job.run.folder), Clock(job.config)
-    scoring.set_damaged_best_aside(job, say)
+    if job.cluster.is_chief:
+        scoring.set_damaged_best_aside(job, say)
     try:
         with Signals() as signals:
             job.evaluators.watch = Watch(signals)
             while True:
                 try:
                     seen = train_on(job, board, signals, clock, say)
-                    scoring.score_finally(job, board, seen, say)
-                    write_report(job.run)
+                    chief_does(job, functools.partial(finish_run, job, board, seen, say))
                     return seen
                 except Diverged as accident:
                     roll_back(job, board, accident, say)
@@ -53,18 +55,20 @@ def train_on(job, board, signals, clock, say):
     seen = int(state.images_seen.numpy())
     progress = ProgressLine(Workload(job), job.epoch_images)
     if not run.checkpoints():
-        states.save(state, run, config.keep)  # what a first accident goes back to
+        save(job)  # what a first accident goes back to
 
     job.enter(job.stage_before(seen))
     job.sampler.refresh()
     last = seen >= config.total_images
-    if not last:
+    if not last and job.cluster.is_chief:
         clock.expects_scores_of(job.evaluator.expected_seconds(job.sampler, job.metric))
-    if seen and score_is_due(job, seen, last) and not scoring.take_up_score(job, seen):
+    if seen and score_is_due(job, seen, last) and not take_up_score(job, seen):
         finish_epoch(job, board, seen, progress, last)  # what a start before this one was stopped in
-        states.save(state, run, config.keep)
+        save(job)
     else:
-        show_samples(job, board, seen)
+        chief_does(job, lambda: show_samples(job, board, seen))
+    if seen and job.cluster.is_chief:
+        show_phases(job, board, seen, last)
     if last:
         say(f"finished: the run has seen its {config.total_images} images; a larger --total-kimg trains on")
     elif scoring.out_of_patience(job):
@@ -73,6 +77,7 @@ def train_on(job, board, signals, clock, say):
     while not last and not scoring.out_of_patience(job):
         stage = job.stage_at(seen)
         if iterator is None or stage != job.stage:
+            iterator = steps = None  # they hold on to the images of the stage before
             begin_stage(job, stage, seen, say)
             iterator = job.batches(seen)
             progress.enters(job.recipe.words(stage))
@@ -88,9 +93,11 @@ def train_on(job, board, signals, clock, say):
         if not tracing:  # the first call says nothing about the speed of the others
             seconds = time.monotonic() - started
             progress.advance(seen, count * stage.batch_size, seconds, clock.seconds_left())
-            clock.trained(count * stage.batch_size, seconds, job.epoch_images, progress.say)
+            images = progress.workload.average_images(seen - count * stage.batch_size, seen)
+            clock.trained(images, seconds, job.epoch_images, progress.say)
 
-        last = seen >= config.total_images or clock.time_is_up()
+        stopped, out_of_time = job.cluster.turn(signals.received, clock.time_is_up())
+        last = seen >= config.total_images or out_of_time
         if due(seen, log_images(job), stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
         epoch_ends = due(seen, job.epoch_images, stage.batch_size) or last
@@ -98,19 +105,57 @@ def train_on(job, board, signals, clock, say):
             if not last:
                 check_balance(job, seen)
             board.flush()
-            states.save(state, run, config.keep)  # first: a score may take long, and whoever stops it loses nothing
+            save(job)  # first: a score may take long, and whoever stops it loses nothing
             finish_epoch(job, board, seen, progress, last)
-        elif clock.first_look_is_due() or job.stage_at(seen) != stage:
+        elif job.cluster.is_chief and (clock.first_look_is_due() or job.stage_at(seen) != stage):
             show_samples(job, board, seen)
-        if config.grows and (last or job.stage_at(seen) != stage):
-            show_phases(job, board, seen)
-        if epoch_ends or signals.received or clock.checkpoint_is_due():
+        if job.cluster.is_chief:
+            show_phases(job, board, seen, last)
+        if epoch_ends or stopped or clock.checkpoint_is_due():
             board.flush()  # first: a checkpoint promises that what it covers stands in the records
-            states.save(state, run, config.keep)
+            save(job)
             clock.saved()
-        if signals.received and not last:
-            raise Interrupted(signals.received)
+        if stopped and not last:
+            job.cluster.told()  # the chief has saved
+            raise Interrupted(signals.received or ANOTHERS_SIGNAL)
     return seen
+
+
+def save(job):
+    """Writes a checkpoint, if this worker is the one that does."""
+    if job.cluster.is_chief:
+        states.save(job.state, job.run, job.config.keep)
+
+
+def chief_does(job, work):
+    """Calls work() on the chief, while the other workers wait for it.
+
+    Raises:
+        Interrupted: on all of them, if a signal ended the work.
+    """
+    stop = None
+    if job.cluster.is_chief:
+        try:
+            work()
+        except Interrupted as signal:
+            stop = signal
+    [was_stopped] = job.cluster.told(stop is not None)
+    if was_stopped:
+        raise stop or Interrupted(ANOTHERS_SIGNAL)
+
+
+def finish_run(job, board, seen, say):
+    """What is left to do when all is trained."""
+    scoring.score_finally(job, board, seen, say)
+    write_report(job.run)
+
+
+def take_up_score(job, seen):
+    """True if the records hold a score of this moment, which the state then takes over; the same on all workers."""
+    known = job.cluster.is_chief and scoring.take_up_score(job, seen)
+    known, stale_epochs = job.cluster.told(known, job.state.stale_epochs.numpy())
+    job.state.stale_epochs.assign(int(stale_epochs))
+    return bool(known)
 
 
 def begin_stage(job, stage, seen, say):
@@ -144,6 +189,8 @@ def record_losses(job, board, seen, tally, images_per_second):
     """Writes the means since the last record, empties the tally, and returns {name: mean}."""
     means = {name: float(value / tally[-1]) for name, value in zip(job.recipe.STATISTICS, tally, strict=False)}
     job.state.tally.assign(tf.zeros_like(job.state.tally))
+    if not job.cluster.is_chief:
+        return means
     job.run.log(seen, "train", means)
     board.scalars(seen, {**means, **job.recipe.scalars(job.stages, seen)})
     if images_per_second:
@@ -163,15 +210,22 @@ def finish_epoch(job, board, seen, progress, last):
     Raises:
         Interrupted: a signal came while scoring; the next start scores this epoch first.
     """
-    epoch = seen // job.epoch_images
-    if score_is_due(job, seen, last):
-        is_first = not progress.score
-        progress.score, protocol = scoring.score_epoch(job, board, seen, epoch, progress.say)
-        if is_first:
-            progress.say(f"scores of this run are {protocol}")
-        progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
-    show_samples(job, board, seen)
-    write_report(job.run)
+
+    def look():
+        epoch = seen // job.epoch_images
+        if score_is_due(job, seen, last):
+            is_first = not progress.score
+            progress.score, protocol = scoring.score_epoch(job, board, seen, epoch, progress.say)
+            if is_first:
+                progress.say(f"scores of this run are {protocol}")
+            progress.say(f"{seen / 1000:.1f} kimg, epoch {epoch}: {progress.score}")
+        show_samples(job, board, seen)
+        write_report(job.run)
+
+    chief_does(job, look)
+    [stale_epochs] = job.cluster.told(job.state.stale_epochs.numpy())
+    job.state.stale_epochs.assign(int(stale_epochs))
+    job.sampler.refresh()  # on the workers that did not look
 
 
 def check_balance(job, seen):
@@ -182,12 +236,18 @@ def check_balance(job, seen):
     """
     if job.undecided_loss is None:
         return
-    epoch = [r for r in job.run.records() if r["kind"] == "train" and r["images_seen"] > seen - job.epoch_images]
-    losses = [record["loss/d_real"] + record["loss/d_fake"] for record in epoch]
-    won = bool(losses) and sum(losses) / len(losses) < WON_SHARE * job.undecided_loss
+    won = job.cluster.is_chief and has_won(job, seen)
+    [won] = job.cluster.told(won)
     job.state.won_epochs.assign(job.state.won_epochs + 1 if won else 0)
     if int(job.state.won_epochs.numpy()) >= WON_EPOCHS:
         raise Diverged(f"the discriminator has won: its loss stayed below {WON_SHARE:.0%} for {WON_EPOCHS} epochs")
+
+
+def has_won(job, seen):
+    """True if the discriminator's mean loss of the last epoch is below the bound."""
+    epoch = [r for r in job.run.records() if r["kind"] == "train" and r["images_seen"] > seen - job.epoch_images]
+    losses = [record["loss/d_real"] + record["loss/d_fake"] for record in epoch]
+    return bool(losses) and sum(losses) / len(losses) < WON_SHARE * job.undecided_loss
 
 
 def roll_back(job, board, accident, say):
@@ -203,10 +263,12 @@ def roll_back(job, board, accident, say):
             f"{accident} at {at} images, after {MOST_ROLLBACKS} roll-backs; the best weights so far are kept. "
             "Start another run (--run NAME) with a smaller --lr or --precision float32"
         )
-    seen = states.restore_newest(job.state, job.run, say)
+    seen = restore(job, say)
     job.state.attempt.assign(attempt)
     job.state.lr_scale.assign(0.5**attempt)
     job.state.won_epochs.assign(0)
+    if not job.cluster.is_chief:
+        return
     board.close()
     board.cut(seen)
     job.run.cut(seen)
@@ -215,8 +277,19 @@ def roll_back(job, board, accident, say):
     say(f"{accident} at {at} images: back to {seen} with half the learning rate and other draws (attempt {attempt})")
 
 
-def show_phases(job, board, seen):
-    """Writes the same few images at every size that a growing run has come through."""
+def restore(job, say):
+    """Restores the newest whole checkpoint, the chief's choice on every worker: its image count, None without one."""
+    seen = states.restore_newest(job.state, job.run, say) if job.cluster.is_chief else None
+    [told] = job.cluster.told(-1 if seen is None else seen)
+    if not job.cluster.is_chief and told >= 0:
+        states.restore_at(job.state, job.run, int(told))
+    return None if told < 0 else int(told)
+
+
+def show_phases(job, board, seen, last):
+    """At the end of a phase, writes the same few images at every size that a growing run has come through."""
+    if not job.config.grows or not (last or job.stage_at(seen) != job.stage_before(seen)):
+        return
     strip = evaluation.phase_strip(job, seen)
     if strip is not None:
         board.picture(seen, "phases", strip)

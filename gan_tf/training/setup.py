@@ -17,18 +17,19 @@ from gan_tf.metrics.networks import networks_of
 from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.rng import Draws
-from gan_tf.training import devices
+from gan_tf.training import devices, loop
 from gan_tf.training import state as states
+from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
 from gan_tf.training.job import Evaluators, Job, parts_of
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
 
 
-def build_job(config, image_set, run, say=print):
-    """Makes a fresh job: strategy, precision, networks and everything around them.
+def build_job(config, image_set, run, say=print, strategy=None):
+    """Makes a fresh job: precision, networks and everything around them.
 
-    Says what was chosen and why. Nothing is written.
+    Says what was chosen and why. Nothing is written. `strategy` is what `devices.choose_strategy` gave, None to ask it.
 
     Raises:
         UsageError: a setting that these devices or networks cannot have, or weights that cannot be had.
@@ -36,7 +37,7 @@ def build_job(config, image_set, run, say=print):
     if len(image_set) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
-    strategy, why_strategy = devices.choose_strategy(config.strategy)
+    strategy, why_strategy = strategy or devices.choose_strategy(config.strategy)
     precision, why_precision = devices.choose_precision(config.precision)
     replicas = strategy.num_replicas_in_sync
     metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
@@ -61,6 +62,7 @@ def build_job(config, image_set, run, say=print):
         sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
         metric=metric,
         evaluators=evaluators,
+        cluster=Cluster(strategy),
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
         epoch_images=config.epoch_length(len(image_set)),
         undecided_loss=undecided_loss(config),
@@ -110,6 +112,9 @@ def continue_or_begin(job, data, say=print):
         UsageError: another process trains here, an identity field or the data changed, or no checkpoint is whole.
     """
     run, config = job.run, job.config
+    if not job.cluster.is_chief:
+        loop.restore(job, say)
+        return
     changes = []
     if run.exists():
         before, stored = run.read_settings()
@@ -118,7 +123,7 @@ def continue_or_begin(job, data, say=print):
         changes = runs.describe_change(before, config)
     run.create()
     begun_before = run.exists()
-    seen = states.restore_newest(job.state, run, say)
+    seen = loop.restore(job, say)
     run.write_settings(config, data)
     run.write_environment(environment(job))
     board, kept = TensorBoard(run.folder), -1 if seen is None else seen

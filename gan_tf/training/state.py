@@ -179,6 +179,11 @@ def restore_newest(state, run, say):
     return None
 
 
+def restore_at(state, run, seen):
+    """Restores the checkpoint of `seen` images, which another worker has found whole."""
+    _checkpoint(state).read(str(run.checkpoint_prefix(seen))).assert_consumed()
+
+
 def _refuse_other_format(prefix):
     stored = int(tf.train.load_checkpoint(str(prefix)).get_tensor("format/.ATTRIBUTES/VARIABLE_VALUE"))
     if stored != FORMAT:

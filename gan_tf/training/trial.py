@@ -88,6 +88,8 @@ def sizes_by_measure(job, sizes):
         peaks[size] = devices.peak_memory_gb()
     small, larger = sorted(peaks)
     per_image = (peaks[larger] - peaks[small]) / (larger - small)
+    if per_image <= 0:  # the process held more before: a size takes at most what all of it would be for these images
+        per_image = peaks[larger] / larger
     free = devices.free_memory_gb()
     return [size for size in sizes if peaks[larger] + per_image * (size - larger) <= free] or sizes[-1:]
 
