@@ -52,7 +52,7 @@ def start_strategy(name, folder, wait_seconds, say=print):
     if missing := beats.missing_after(wait_seconds):
         names = ", ".join(f"worker {number}" for number in missing)
         end_process(
-            f"{names} did not show up in {folder} within {wait_seconds:g} s; see that it starts, and that this folder is "
+            f"{names} did not show up in {folder} within {wait_seconds:g} s; see that it starts, and that this folder "
             "is on a file system that all workers share"
         )
     try:
