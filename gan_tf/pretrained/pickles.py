@@ -29,7 +29,7 @@ from gan_tf.errors import UsageError
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the legacy format
 PROTOCOL = 1001  # second pickle
-MOST_PICKLE = 1 << 24  # bytes of pickle in a file; state dicts of thousands of tensors need a thirtieth of it
+MOST_PICKLE = 1 << 22  # bytes of pickle in a file; state dicts of thousands of tensors need an eighth of it
 MOST_AXES = 32  # of a tensor
 LOCAL_HEADER = 30  # bytes before the names in front of a zip entry
 ZIP_START = b"PK\x03\x04"
