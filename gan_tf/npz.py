@@ -7,10 +7,11 @@ import zlib
 
 import numpy as np
 
-# What zipfile and NumPy raise where bytes of an archive are others; RuntimeError: encrypted.
+# What zipfile and NumPy raise where bytes of an archive are others; RuntimeError: encrypted; SystemError: text that holds
+# numbers beyond Unicode.
 DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, RuntimeError, TypeError, OverflowError, MemoryError),
-    *(NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(NotImplementedError, SystemError, zipfile.BadZipFile, zlib.error, struct.error),
 )
 # Of bzip2 and LZMA Python unpacks all of a block at once, whatever size was stated.
 BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

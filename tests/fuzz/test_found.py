@@ -182,6 +182,7 @@ def test_packing_that_python_unpacks_without_bounds_is_refused(tmp_path, packing
         [("images.npy", npy(PIXELS)), ("y.npy", npy(np.zeros(3, int))), ("class_names.npy", npy(np.array(["a\n"])))],
         [("images.npy", npy(PIXELS)), ("labels.npy", npy(np.zeros(3), "(3,)", "(10000000000,)"))],
         [("a\n\x1b.npy", npy(np.array([{}]))), ("images.npy", npy(PIXELS))],
+        [("images.npy", npy(PIXELS)), ("names.npy", npy(np.full(3, 0x7FFFFFFF, np.uint32).view("<U1")))],
     ],
 )
 def test_senseless_sets_of_images(tmp_path, members):
