@@ -7,8 +7,8 @@ import zlib
 
 import numpy as np
 
-# What zipfile and NumPy raise where bytes of an archive are others; RuntimeError: encrypted; SystemError: text that holds
-# numbers beyond Unicode.
+# What zipfile and NumPy raise where bytes of an archive are others; RuntimeError: encrypted; SystemError: text beyond
+# Unicode.
 DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, RuntimeError, TypeError, OverflowError, MemoryError),
     *(NotImplementedError, SystemError, zipfile.BadZipFile, zlib.error, struct.error),
