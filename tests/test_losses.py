@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf import checks
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS, gradient_penalty, interpolates, r1_penalty
 from gan_tf.rng import Draws
 
@@ -190,3 +191,7 @@ def test_gradients_of_a_penalty_reach_the_critic(penalty):
     length = 12**0.5
     want = 2 * (length - 1) / length if penalty is gradient_penalty else 2
     np.testing.assert_allclose(tape.gradient(value, weight), np.full((2, 2, 3), want), rtol=1e-5)
+
+
+def test_families_offer_losses_that_exist():
+    assert set().union(*checks.LOSSES.values()) == set(LOSSES)

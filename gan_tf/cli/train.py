@@ -43,7 +43,7 @@ def parse_arguments(argv):
         default=defaults,
     )
     if not config.dataset:
-        raise UsageError(f"--dataset is missing; give a folder, a .zip, or one of {', '.join(known_names())}")
+        raise UsageError(f"--dataset is missing; give a folder, a .zip, an .npz, or one of {', '.join(known_names())}")
     return config, preset
 
 

@@ -16,6 +16,7 @@ from gan_tf.losses import LOSSES
 from gan_tf.metrics.networks import networks_of
 from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
+from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
 from gan_tf.training import devices, loop
 from gan_tf.training import state as states
@@ -68,6 +69,7 @@ def build_job(config, image_set, run, say=print, strategy=None):
         undecided_loss=undecided_loss(config),
     )
     refuse_unshared_batches(job)
+    say_small_groups(job, say)
     job.enter(job.stages[0])
     return job
 
@@ -83,6 +85,21 @@ def refuse_unshared_batches(job):
                 f"{replicas}"
             )
         parts_of(job.micro_batch, stage.batch_size, replicas)
+
+
+def say_small_groups(job, say):
+    """Says where the minibatch standard deviation has fewer than its four images to compare."""
+    if not (job.config.grows and job.config.minibatch_stddev):
+        return
+    replicas, found = job.strategy.num_replicas_in_sync, {}
+    for stage in job.stages:
+        share = stage.batch_size // replicas
+        size = share // parts_of(job.micro_batch, stage.batch_size, replicas)
+        if size % STDDEV_GROUP:
+            found[stage.resolution] = size
+    if found:
+        sizes = ", ".join(f"{size} at {resolution}x{resolution}" for resolution, size in found.items())
+        say(f"minibatch standard deviation: groups of fewer than {STDDEV_GROUP} images, since a device takes {sizes}")
 
 
 def batch_setting(config):

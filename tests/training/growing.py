@@ -49,11 +49,11 @@ def train(dataset, checkpoints, **changes):
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
-def build_job(**changes):
+def build_job(say=lambda line: None, **changes):
     """A fresh job, which writes nothing until it is trained; its stage is the first."""
     image_set = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["pggan"]["celebahq-256"]), **FLAGS, **changes}
-    return setup.build_job(TrainConfig(**settings), image_set, Run("unused"), say=lambda line: None)
+    return setup.build_job(TrainConfig(**settings), image_set, Run("unused"), say=say)
 
 
 def take_steps(job, seen, count=1):

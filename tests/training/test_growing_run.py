@@ -216,3 +216,11 @@ def test_report_tells_the_sizes_in_one_sentence(whole):
     assert "Scored at 4x4, then at 8x8 from 0.08 kimg, at 16x16 from 0.16 kimg: scores of two sizes" in page
     assert "measured otherwise" not in page
     assert whole.newest_grid("phases").name in page
+
+
+def test_small_groups_of_the_minibatch_deviation_are_told():
+    said = []
+    growing.build_job(say=said.append, phase_batch="4:4,8:4,16:2")
+    assert "minibatch standard deviation: groups of fewer than 4 images, since a device takes 2 at 16x16" in said
+    growing.build_job(say=said.append, phase_batch="8", micro_batch=4)
+    assert sum("minibatch standard deviation" in line for line in said) == 1
