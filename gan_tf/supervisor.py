@@ -51,8 +51,8 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
                 break
             if attempt < restarts:
                 say(f"restart {attempt + 1} of {restarts}")
-    after = f" after {restarts} restarts" if restarts and not signals.first else ""
-    say(f"ended with code {code}{after}; the same command continues the run")
+    why = "" if signals.first else f", and --restarts {restarts} allows no more"
+    say(f"ended with code {code}{why}; the same command continues the run")
     return code
 
 

@@ -225,7 +225,7 @@ def test_restarts_are_used_up(launched):
     run = launched("1", restarts=2)
     code, _, err = run.end()
     assert code == 1 and len(run.starts()) == 3
-    assert "after 2 restarts" in err
+    assert "--restarts 2 allows no more" in err
 
 
 def test_a_mistake_of_the_users_is_not_tried_again(launched):
