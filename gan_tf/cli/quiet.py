@@ -18,6 +18,9 @@ def start_tensorflow(verbose=False):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _stderr_kept():
         _start()
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # a network that grows is traced once for each size, which is no mistake
 
 
 def _start():
