@@ -47,13 +47,15 @@ if ((restarts == 0)) && [[ -z ${GAN_TF_RETRY_CODE:-} ]]; then
     exec "${program[@]}" "$@"
 fi
 
-signals=0 child=
-# shellcheck disable=SC2317,SC2329 # the trap calls it
+signals=0 passed_on=0 child=
+# Sends $child the signals that have not been passed on: those that came before it was started, too.
 pass_on() {
-    signals=$((signals + 1))
-    [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+    if [[ -n $child ]] && ((passed_on < signals)); then
+        passed_on=$signals
+        kill -TERM "$child" 2>/dev/null || true
+    fi
 }
-trap pass_on TERM INT
+trap 'signals=$((signals + 1)); pass_on' TERM INT
 set -m # the program gets a process group of its own: Ctrl-C must not reach it twice
 
 # Waits for $child to end; a signal that we pass on ends the wait, not the child.
@@ -71,7 +73,7 @@ while :; do
     code=0
     "${program[@]}" "$@" </dev/null &
     child=$!
-    ((signals == 0)) || kill -TERM "$child" 2>/dev/null || true
+    pass_on
     await
     child=
     ((signals == 0 && code != 0 && code != 2)) || break
@@ -84,6 +86,7 @@ while :; do
     echo "entry.sh: ended with code $code; starting again in ${GAN_TF_PAUSE:-60} s ($used of $restarts restarts used)" >&2
     sleep "${GAN_TF_PAUSE:-60}" &
     child=$!
+    pass_on
     wait "$child" || true
     child=
     ((signals == 0)) || break

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy"
 PATIENCE_SECONDS = 60  # for what takes a second on a quiet machine
@@ -75,6 +77,13 @@ class Started:
         """Waits for the end: (exit code, stdout, stderr)."""
         out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, out, err
+
+    def stop(self):
+        """Kills what still lives: a script that hangs, and what it started in groups of their own."""
+        if self.process.poll() is None:
+            for each in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
+                each.kill()
+            self.process.communicate()
 
     def starts(self, index=0):
         """What each start of a worker saw."""

@@ -28,9 +28,7 @@ def entry(tmp_path):
 
     yield start
     for each in made:
-        if each.process.poll() is None:
-            os.killpg(each.process.pid, signal.SIGKILL)
-            each.process.communicate()
+        each.stop()
 
 
 def operators_tf_config(index):

@@ -54,9 +54,7 @@ def batch(tmp_path):
 
     yield start
     for each in made:
-        if each.process.poll() is None:
-            os.killpg(each.process.pid, signal.SIGKILL)
-            each.process.communicate()
+        each.stop()
 
 
 def calls(run):
