@@ -47,6 +47,9 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
         if replicas > 1:
             draws = draws.share(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
         reals, labels = feed.load(element)
+        # A data set that is distributed over workers forgets the size of its batches.
+        reals = tf.ensure_shape(reals, (draws.count, *reals.shape[1:]))
+        labels = tf.ensure_shape(labels, (draws.count,))
         return recipe.train_step(state, reals, labels, draws, variant)
 
     @tf.autograph.experimental.do_not_convert

@@ -8,7 +8,7 @@ import pytest
 
 from gan_tf.run import Run
 from gan_tf.training.cluster import LOST_WORKER
-from tests.training import process, tiny
+from tests.training import growing, process, tiny
 from tests.training.workers import END_SECONDS, START_SECONDS, Group
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,21 @@ def test_two_workers_agree_with_one_process(dataset, tmp_path, group):
     one, two = (tiny.weights(Run(folder / "tiny"), 80) for folder in (tmp_path / "one", tmp_path))
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
+    """With batches of eight, so that the groups of the minibatch standard deviation lie whole on a worker."""
+    flags = {"deterministic": True, "phase_batch": "8", "lr": 2e-6}
+    words = growing.arguments(dataset, tmp_path / "one", **flags)
+    assert process.finish(words, tmp_path / "one.txt") == 0
+    workers = Group(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)).start()
+    try:
+        assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+    finally:
+        workers.end()
+    one, two = (tiny.weights(Run(folder / "growing"), 200) for folder in (tmp_path / "one", tmp_path))
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_the_chief_alone_writes(undisturbed, tmp_path):
