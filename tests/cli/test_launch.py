@@ -82,6 +82,11 @@ sys.exit(
 """
 
 
+def hears_ctrl_c():
+    """A shell in the background ignores SIGINT, and so would what it starts, these tests among it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Launched:
     """A supervisor at work, and what its workers left in their folder."""
 
@@ -90,7 +95,12 @@ class Launched:
         (folder / "stand_in.py").write_text(STAND_IN)
         words = [sys.executable, "-c", DRIVER, folder / "stand_in.py", folder, restarts, grace, pace, *roles]
         self.process = subprocess.Popen(
-            list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            list(map(str, words)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=hears_ctrl_c,
         )
 
     def wait_for(self, *names):

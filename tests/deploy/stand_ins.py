@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,6 +65,8 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell in the background ignores SIGINT, and so would what it starts, these tests among it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def wait_for(self, *names):

@@ -176,6 +176,7 @@ def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "growing").exists()
 
 
+@pytest.mark.slow
 def test_larger_micro_batches_are_tried_at_every_size(dataset, whole, tmp_path, capsys):
     code, run = growing.train(dataset, tmp_path, micro_batch="auto")
     assert code == 0
