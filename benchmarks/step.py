@@ -65,9 +65,10 @@ def measure(options):
 
 def measure_levels(job, options, peak):
     """The figures of one level, or of all: {"levels": [...]}."""
+    from gan_tf.models.pggan import level_of
     from gan_tf.training.recipes import growth
 
-    last = growth.level_of(options.resolution)
+    last = level_of(options.resolution)
     if options.level is not None and not 0 <= options.level <= last:
         raise UsageError(f"--level is {options.level}; give 0 to {last} at --resolution {options.resolution}")
     found = []

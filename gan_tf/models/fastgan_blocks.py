@@ -6,29 +6,13 @@ Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fid
 import keras
 import tensorflow as tf
 
+from gan_tf.models.block import Block
 from gan_tf.ops.layers import NoiseInjection, SpectralConv, SpectralUpConv, glu, leaky_relu, swish
 from gan_tf.ops.normalisation import BatchNorm
 from gan_tf.ops.resample import average_pool_to
-from gan_tf.rng import stream_key
 
 DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever the width of the discriminator
 DECODER_INPUT = 8  # pixels
-
-
-class Block(keras.layers.Layer):
-    """Layer of `filters` output channels whose parts take type and initial values from its own."""
-
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.seed = seed
-
-    def part(self, name):
-        """Arguments that every part called `name` needs."""
-        return {"seed": stream_key(self.seed, name), "dtype": self.dtype_policy}
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("gan_tf")

@@ -11,29 +11,15 @@ import keras
 import tensorflow as tf
 
 from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, noise_shapes_of
-from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, uses_compiled_chains
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
 from gan_tf.ops.normalisation import scale_and_shift
 from gan_tf.ops.resample import average_pool_to
 
 
 def fold(generator: Generator, dtype=None):
-    """Returns a FoldedGenerator with the weights of a built generator.
-
-    Args:
-        generator: of any precision; its variables are float32 in each.
-        dtype: Keras policy of the folded network, default the generator's.
-    """
-    folded = FoldedGenerator(
-        generator.resolution,
-        generator.ngf,
-        generator.latent_size,
-        generator.tanh,
-        dtype=dtype or generator.dtype_policy,
-    )
-    folded.build()
-    folded.refresh(generator)
-    return folded
+    """Returns a FoldedGenerator with the weights of a built generator; see `fold_into`."""
+    return fold_into(FoldedGenerator, generator, ("resolution", "ngf", "latent_size", "tanh"), dtype)
 
 
 @keras.saving.register_keras_serializable("gan_tf")

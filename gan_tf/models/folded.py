@@ -90,6 +90,21 @@ class FoldedStem(FoldedKernel):
         return tf.reshape(kernel, (kernel.shape[0], -1))
 
 
+def fold_into(folded_class, generator, arguments, dtype=None):
+    """Builds a folded generator and gives it the weights of a trained one.
+
+    Args:
+        folded_class: of the family, with `refresh(generator)`.
+        generator: of any precision; its variables are float32 in each.
+        arguments: names of the generator's attributes that the folded class takes, in its order.
+        dtype: Keras policy of the folded network, default the generator's.
+    """
+    folded = folded_class(*(getattr(generator, name) for name in arguments), dtype=dtype or generator.dtype_policy)
+    folded.build()
+    folded.refresh(generator)
+    return folded
+
+
 def uses_compiled_chains() -> bool:
     """True if what follows a convolution is to be compiled by XLA: on CPUs.
 

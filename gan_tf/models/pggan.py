@@ -21,7 +21,7 @@ from gan_tf.rng import stream_key
 RESOLUTIONS = tuple(2**power for power in range(3, 11))  # 8 to 1024
 
 
-def levels_of(resolution: int) -> int:
+def level_of(resolution: int) -> int:
     """The level at which images have `resolution` pixels, from 4 on."""
     return resolution.bit_length() - 3
 
@@ -82,7 +82,7 @@ class Generator(keras.Model):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
         self.resolution = resolution
-        self.levels = levels_of(resolution)
+        self.levels = level_of(resolution)
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.latent_size = latent_size
@@ -169,7 +169,7 @@ class Discriminator(keras.Model):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
         self.resolution = resolution
-        self.levels = levels_of(resolution)
+        self.levels = level_of(resolution)
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.minibatch_stddev = minibatch_stddev
@@ -239,7 +239,7 @@ def build_discriminator(settings, policy):
 def _check_sizes(resolution, fmap_base, fmap_max):
     if resolution not in RESOLUTIONS:
         raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))} for pggan, got {resolution}")
-    least = 2 ** (levels_of(resolution) + 1)
+    least = 2 ** (level_of(resolution) + 1)
     if fmap_base < least:
         raise UsageError(f"fmap_base must be at least {least} at resolution {resolution}, got {fmap_base}")
     if fmap_max < 1:

@@ -6,6 +6,7 @@ Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, St
 import keras
 import tensorflow as tf
 
+from gan_tf.models.block import Block
 from gan_tf.ops.equalised import (
     EqualisedConv,
     EqualisedDense,
@@ -18,28 +19,18 @@ from gan_tf.ops.equalised import (
 )
 from gan_tf.ops.layers import leaky_relu
 from gan_tf.ops.normalisation import BatchNorm
-from gan_tf.rng import stream_key
 
 LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer
 
 
-class Block(keras.layers.Layer):
-    """Layer whose parts take type and initial values from its own, and compute in the type of their input."""
+class ExactBlock(Block):
+    """Block that computes in the type of its input."""
 
     def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.filters = filters
-        self.seed = seed
-
-    def part(self, name):
-        """Arguments that every part called `name` needs."""
-        return {"seed": stream_key(self.seed, name), "dtype": self.dtype_policy}
-
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "seed": self.seed}
+        super().__init__(filters, seed, autocast=False, **kwargs)
 
 
-class GeneratorBlock(Block):
+class GeneratorBlock(ExactBlock):
     """Two layers, each followed by batch norm (if asked for), leaky ReLU and pixel norm (if asked for).
 
     Sub-classes say which is the first; the second is a 3x3 convolution. Batch norm takes the place of the bias.
@@ -103,7 +94,7 @@ class GrowBlock(GeneratorBlock):
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class ShrinkBlock(Block):
+class ShrinkBlock(ExactBlock):
     """Halves the size: a 3x3 convolution that keeps the channels, another that changes them, 2x2 means.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
@@ -123,7 +114,7 @@ class ShrinkBlock(Block):
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class HeadBlock(Block):
+class HeadBlock(ExactBlock):
     """Judges maps of 4x4 pixels, perhaps with the spread of the batch beside them.
 
     Call: x [N, 4, 4, I] -> logits [N, 1].

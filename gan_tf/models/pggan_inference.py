@@ -9,8 +9,8 @@ import math
 import keras
 import tensorflow as tf
 
-from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv
-from gan_tf.models.pggan import Generator, channels_of, levels_of, resolution_of
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into
+from gan_tf.models.pggan import Generator, channels_of, level_of, resolution_of
 from gan_tf.ops.equalised import at_least_float32, pixel_norm
 from gan_tf.ops.layers import leaky_relu
 from gan_tf.ops.normalisation import scale_and_shift
@@ -18,23 +18,10 @@ from gan_tf.ops.resample import upsample_nearest
 
 
 def fold(generator: Generator, dtype=None):
-    """Returns a FoldedGenerator with the weights and the growth of a built generator.
-
-    Args:
-        generator: of any precision; its variables are float32 in each.
-        dtype: Keras policy of the folded network, default the generator's.
-    """
-    folded = FoldedGenerator(
-        generator.resolution,
-        generator.fmap_base,
-        generator.fmap_max,
-        generator.latent_size,
-        generator.pixel_norm,
-        dtype=dtype or generator.dtype_policy,
+    """Returns a FoldedGenerator with the weights and the growth of a built generator; see `fold_into`."""
+    return fold_into(
+        FoldedGenerator, generator, ("resolution", "fmap_base", "fmap_max", "latent_size", "pixel_norm"), dtype
     )
-    folded.build()
-    folded.refresh(generator)
-    return folded
 
 
 @keras.saving.register_keras_serializable("gan_tf", "PgganFoldedGenerator")
@@ -59,7 +46,7 @@ class FoldedGenerator(keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)
         self.full_resolution = full_resolution
-        self.levels = levels_of(full_resolution)
+        self.levels = level_of(full_resolution)
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.latent_size = latent_size

@@ -15,7 +15,7 @@ from gan_tf.run import Run
 from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import Sampler
 from gan_tf.training.state import TrainState
-from gan_tf.training.step import Stage, compile_steps
+from gan_tf.training.step import Stage, compile_steps, stage_at, stage_before
 
 GPU_STEPS_PER_CALL = 16
 SHORT_STEPS_PER_CALL = 8  # on a CPU, at sizes up to
@@ -47,11 +47,11 @@ class Job:
 
     def stage_at(self, seen) -> Stage:
         """The stage that the image after `seen` belongs to."""
-        return [stage for stage in self.stages if stage.first_image <= seen][-1]
+        return stage_at(self.stages, seen)
 
     def stage_before(self, seen) -> Stage:
         """The stage that image number `seen` belonged to."""
-        return self.stage_at(max(seen - 1, 0))
+        return stage_before(self.stages, seen)
 
     def enter(self, stage):
         """Makes ready for a stage: its images, in its batches. What an earlier one took is given back."""

@@ -33,6 +33,16 @@ class Stage:
     resets_optimizers: bool = False
 
 
+def stage_at(stages, images_seen: int) -> Stage:
+    """The stage that the image after `images_seen` belongs to."""
+    return [stage for stage in stages if stage.first_image <= images_seen][-1]
+
+
+def stage_before(stages, images_seen: int) -> Stage:
+    """The stage that image number `images_seen` belonged to; the first one before any."""
+    return stage_at(stages, max(images_seen - 1, 0))
+
+
 def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
     """Returns a tf.function (iterator, count, images_seen) that takes `count` steps.
 

@@ -11,6 +11,7 @@ from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.layers import leaky_relu
 from gan_tf.presets import PRESETS
 from gan_tf.training.recipes import growth
+from gan_tf.training.step import stage_at
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-4
@@ -35,7 +36,7 @@ def schedule(arrays, generator):
 
 def _row(stages, levels, kimg):
     seen = round(kimg * 1000)
-    stage = [stage for stage in stages if stage.first_image <= seen][-1]
+    stage = stage_at(stages, seen)
     lod = levels - growth.growth_at(stages, stage, seen)
     return kimg, lod, stage.resolution, stage.batch_size, stage.lr
 

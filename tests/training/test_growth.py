@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from gan_tf.config import TrainConfig
+from gan_tf.models.pggan import level_of
 from gan_tf.presets import PRESETS
-from gan_tf.training.recipes.growth import Row, alpha_at, fade_of, growth_at, level_of, phases, rows, too_short
-from gan_tf.training.step import Stage
+from gan_tf.training.recipes.growth import Row, alpha_at, fade_of, growth_at, phases, rows, too_short
+from gan_tf.training.step import Stage, stage_at
 
 SMALL = TrainConfig(
     model="pggan",
@@ -23,10 +24,6 @@ SMALL = TrainConfig(
     ema_kimg=0.5,
     total_kimg=8.0,
 )
-
-
-def stage_at(stages, seen):
-    return [stage for stage in stages if stage.first_image <= seen][-1]
 
 
 def with_changes(**changes):

@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 from gan_tf.config import round_up
+from gan_tf.models.pggan import level_of
 from gan_tf.training.step import Stage
 
 
@@ -43,11 +44,6 @@ def phases(config) -> list[Stage]:
     return stages
 
 
-def level_of(resolution: int) -> int:
-    """The level of a size: 0 for 4, 1 for 8."""
-    return resolution.bit_length() - 3
-
-
 def fade_of(stages, level: int) -> tuple[int, int]:
     """(first image, images) of the fade of a level; (first image of the level, 0) where it does not fade.
 
@@ -58,11 +54,6 @@ def fade_of(stages, level: int) -> tuple[int, int]:
         if level_of(stage.resolution) == level:
             return stage.first_image, stage.fade_images
     raise ValueError(f"no stage has level {level}; the last has level {level_of(stages[-1].resolution)}")
-
-
-def stage_before(stages, images_seen: int) -> Stage:
-    """The stage that image number `images_seen` belonged to."""
-    return [stage for stage in stages if stage.first_image < max(images_seen, 1)][-1]
 
 
 def alpha_at(stages, stage, images_seen: int) -> float:

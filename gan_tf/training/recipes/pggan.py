@@ -12,12 +12,12 @@ import tensorflow as tf
 
 from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates, r1_penalty
-from gan_tf.models.pggan import blend, channels_of, resolution_of
+from gan_tf.models.pggan import blend, channels_of, level_of, resolution_of
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 from gan_tf.rng import images_of_clock
 from gan_tf.training.recipes import growth
 from gan_tf.training.state import trainable
-from gan_tf.training.step import add_gradients, descend, gradients_by_path
+from gan_tf.training.step import add_gradients, descend, gradients_by_path, stage_before
 
 STATISTICS = (
     "loss/d_real",
@@ -53,7 +53,7 @@ class Variant:
 
 def variant(config, stage, images_seen, parts):
     """The variant of the steps of a stage."""
-    level = growth.level_of(stage.resolution)
+    level = level_of(stage.resolution)
     fade = growth.fade_of(growth.phases(config), level)
     policies = config.policies if config.augment == "diffaugment" else ()
     return Variant(level, fade, config.loss, config.r1_gamma, policies, config.augment_probability, parts, stage.lr)
@@ -66,9 +66,9 @@ def words(stage):
 
 def scalars(stages, images_seen):
     """Where in the schedule the run stands, for TensorBoard: {name: number}."""
-    stage = growth.stage_before(stages, images_seen)
+    stage = stage_before(stages, images_seen)
     return {
-        "growth/level": growth.level_of(stage.resolution),
+        "growth/level": level_of(stage.resolution),
         "growth/resolution": stage.resolution,
         "growth/alpha": growth.alpha_at(stages, stage, images_seen),
     }
@@ -76,7 +76,7 @@ def scalars(stages, images_seen):
 
 def arrive(state, stages, images_seen):
     """Notes on both generators how far they have grown."""
-    grown = growth.growth_at(stages, growth.stage_before(stages, images_seen), images_seen)
+    grown = growth.growth_at(stages, stage_before(stages, images_seen), images_seen)
     state.g.growth.assign(grown)
     state.g_ema.growth.assign(grown)
 
@@ -88,7 +88,7 @@ def work(config, stage):
     cost for each feature) and around them (a cost for each step).
     """
     multiplications = features = 0
-    for level in range(growth.level_of(stage.resolution) + 1):
+    for level in range(level_of(stage.resolution) + 1):
         pixels = resolution_of(level) ** 2
         own, next_ = (channels_of(i, config.fmap_base, config.fmap_max) for i in (level, level - 1))
         multiplications += pixels * 9 * own * own + (pixels * 4 * own * next_ if level else 0)
