@@ -1,6 +1,7 @@
 """Files written whole or not at all, locks between processes, and the folder of what can be remade."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -13,6 +14,21 @@ else:
 
 # Control characters, which a terminal obeys, and halves of characters, which cannot be written.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
+
+
+def remedy_of(error) -> str | None:
+    """What helps if an error says that the disk is full or refuses, as OSError or in TensorFlow's words; else None."""
+    remedies = {
+        **dict.fromkeys(DISK_IS_FULL, "free some disk space"),
+        **dict.fromkeys(DISK_REFUSES, "make it writable"),
+    }
+    if isinstance(error, OSError):
+        return remedies.get(error.errno)
+    # TensorFlow ends its text with the system's; the code that it gives, such as "resource exhausted", says less.
+    return next((remedy for number, remedy in remedies.items() if os.strerror(number) in str(error)), None)
 
 
 def printable(text):

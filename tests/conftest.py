@@ -34,6 +34,15 @@ def pytest_collection_finish(session):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Prints the fault matrix, if some of its tests ran."""
+    from tests.faults import table
+
+    if rows := table.rows_of(terminalreporter.getreports("passed")):
+        terminalreporter.section("faults of two workers")
+        terminalreporter.write_line(table.markdown(rows))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def two_cpus():
     """The mirrored strategy of two replicas on the two logical CPU devices: the only one of a test process.

@@ -1,6 +1,5 @@
 """`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
 
-import errno
 import os
 
 from gan_tf.cli import arguments
@@ -8,12 +7,12 @@ from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config import TrainConfig, refuse_foreign
 from gan_tf.errors import UsageError
+from gan_tf.files import remedy_of
 from gan_tf.metrics.score import from_stored
 from gan_tf.presets import PRESETS, choose
 from gan_tf.run import Run
 
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
-DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def main(argv) -> int:
@@ -105,24 +104,29 @@ def train(config, preset) -> int:
         return INTERRUPTED
     except Diverged as accident:
         raise UsageError(str(accident)) from accident
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise UsageError(out_of_memory(config)) from error
-    except (tf.errors.OpError, RuntimeError) as error:
-        if not devices.cluster_of_environment() or not cluster.is_of_another(error):
-            raise
-        cluster.end_process("another worker ended or fell silent")
-    except OSError as error:
-        if error.errno not in DISK_REFUSES:
-            raise
-        raise UsageError(
-            f"cannot write {error.filename or run.folder} ({error.strerror}); free some disk space and start again: "
-            "the same command continues the run from its newest checkpoint"
-        ) from error
+    except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
+        if remedy := remedy_of(error):  # first: TensorFlow calls a full disk an exhausted resource, as it does memory
+            raise UsageError(disk_refuses(error, remedy, run)) from error
+        if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+            raise UsageError(out_of_memory(config)) from error
+        if devices.cluster_of_environment() and cluster.is_of_another(error):
+            cluster.end_process("another worker ended or fell silent")
+        raise
     finally:
         run.close()
     if job.cluster.is_chief:
         print(farewell(run), flush=True)
     return 0
+
+
+def disk_refuses(error, remedy, run):
+    """What to do when a file of the run cannot be written."""
+    file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
+    why = f" ({reason})" if reason else ""
+    return (
+        f"cannot write {file or run.folder}{why}; {remedy} and start again: the same command continues the run from "
+        "its newest checkpoint"
+    )
 
 
 def out_of_memory(config):

@@ -19,6 +19,7 @@ import time
 
 import tensorflow as tf
 
+from gan_tf.errors import UsageError
 from gan_tf.files import write_atomically
 from gan_tf.training import devices
 
@@ -83,8 +84,17 @@ class Heartbeats:
         self._told = {other: (_text_of(folder / str(other)), None) for other in range(count) if other != index}
 
     def start(self):
-        """Begins to beat and to watch, until the process ends."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Begins to beat and to watch, until the process ends.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"--checkpoints: cannot write the run folder {self.folder.parent} ({error.strerror}); choose another"
+            ) from error
         threading.Thread(target=self._run, daemon=True).start()
 
     def missing_after(self, seconds) -> list[int]:

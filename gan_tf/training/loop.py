@@ -32,21 +32,18 @@ def train(job, say=print):
         Diverged: rolling back did not help.
         UsageError: the disk is full.
     """
-    board, clock = TensorBoard(job.run.folder), Clock(job.config)
+    clock = Clock(job.config)
     if job.cluster.is_chief:
         scoring.set_damaged_best_aside(job, say)
-    try:
-        with Signals() as signals:
-            job.evaluators.watch = Watch(signals)
-            while True:
-                try:
-                    seen = train_on(job, board, signals, clock, say)
-                    chief_does(job, functools.partial(finish_run, job, board, seen, say))
-                    return seen
-                except Diverged as accident:
-                    roll_back(job, board, accident, say)
-    finally:
-        board.close()
+    with TensorBoard(job.run.folder) as board, Signals() as signals:
+        job.evaluators.watch = Watch(signals)
+        while True:
+            try:
+                seen = train_on(job, board, signals, clock, say)
+                chief_does(job, functools.partial(finish_run, job, board, seen, say))
+                return seen
+            except Diverged as accident:
+                roll_back(job, board, accident, say)
 
 
 def train_on(job, board, signals, clock, say):

@@ -1,5 +1,6 @@
 """What a person sees of a run: the progress line, TensorBoard, and a polite answer to Ctrl-C."""
 
+import contextlib
 import math
 import signal
 import sys
@@ -106,7 +107,7 @@ class ProgressLine:
 
     def show(self, images_seen, most_seconds=math.inf):
         """Shows the line."""
-        left = min(most_seconds, self.workload.left(images_seen) / self._work_per_second)
+        left = max(0.0, min(most_seconds, self.workload.left(images_seen) / self._work_per_second))
         parts = [
             f"{images_seen / 1000:.1f}/{self.workload.total_images / 1000:g} kimg",
             f"epoch {images_seen // self.epoch_images}",
@@ -137,11 +138,22 @@ class ProgressLine:
 
 
 class TensorBoard:
-    """Writes scalars, pictures and text into the run folder's event files, each step once."""
+    """Writes scalars, pictures and text into the run folder's event files, each step once.
+
+    As a context it ends the file. What an error within began is then told, and not what follows from it: a disk that
+    is full takes no last values either.
+    """
 
     def __init__(self, folder):
         self.folder = folder
         self._writer = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *error):
+        with contextlib.suppress(*([tf.errors.OpError] if kind else [])):
+            self.close()
 
     def cut(self, images_seen):
         """Rewrites the event files without what lies past `images_seen`, since training will write it again.
@@ -154,8 +166,10 @@ class TensorBoard:
         old = sorted(self.folder.glob("events.out.tfevents.*"))
         if not old:
             return
-        # A name that sorts after the old ones, and that TensorBoard does not read until it is complete.
-        whole = self.folder / f"events.out.tfevents.{time.time_ns() // 10**9:010d}.{time.time_ns()}.kept.v2"
+        # A name that sorts after the old ones, whatever the clock says, and that TensorBoard does not read until it is
+        # complete.
+        second = max(int(time.time()), *(_second_of(path) + 1 for path in old))
+        whole = self.folder / f"events.out.tfevents.{second:010d}.{time.time_ns()}.kept.v2"
         partial = self.folder / "events.partial"
         seen = set()
         with tf.io.TFRecordWriter(str(partial)) as writer:
@@ -232,6 +246,12 @@ def duration(seconds):
     if hours < 48:
         return f"{hours} h {minutes % 60} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def _second_of(path):
+    """When TensorFlow or `cut` named an event file: seconds since 1970."""
+    digits = path.name.split(".")[3]
+    return int(digits) if digits.isdigit() else 0
 
 
 def _is_shown_again(event):

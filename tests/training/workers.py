@@ -5,9 +5,9 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
+
+from tests.training import process
 
 END_SECONDS = 60  # in which every surviving worker must end after a fault
 START_SECONDS = 240  # a loaded machine imports TensorFlow slowly
@@ -20,24 +20,29 @@ class Group:
         folder: where what they say is kept, in worker-0.txt and so on.
         words: their command line.
         count: how many.
+        prefix: words of a command that starts theirs.
+        variables: of their environment, beside our own.
     """
 
-    def __init__(self, folder, words, count=2):
-        self.folder, self.words, self.count = folder, words, count
+    def __init__(self, folder, words, count=2, prefix=(), variables=None):
+        self.folder, self.words, self.count, self.prefix = folder, words, count, prefix
+        self.variables = variables or {}
         self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self.processes = {}
 
-    def start(self, *indices):
-        """Starts these workers, default all."""
+    def start(self, *indices, options=()):
+        """Starts these workers, default all, with some more words at the front of their command line."""
         for index in indices or range(self.count):
-            cluster = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": index}}
-            environment = {**os.environ, "TF_CONFIG": json.dumps(cluster)}
-            command = [sys.executable, "-m", "tests.training.process", *map(str, self.words)]
-            with open(self.said_path(index), "w") as file:
-                self.processes[index] = subprocess.Popen(
-                    command, stdout=file, stderr=subprocess.STDOUT, env=environment
-                )
+            environment = {**os.environ, **self.variables, **self.place(index)}
+            self.processes[index] = process.spawn(
+                [*options, *self.words], self.said_path(index), prefix=self.prefix, env=environment
+            )
         return self
+
+    def place(self, index):
+        """The environment variable that tells a worker its place."""
+        cluster = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": index}}
+        return {"TF_CONFIG": json.dumps(cluster)}
 
     def said_path(self, index):
         return self.folder / f"worker-{index}.txt"
@@ -66,11 +71,11 @@ class Group:
 
     def end(self):
         """Leaves no process behind."""
-        for process in self.processes.values():
+        for worker in self.processes.values():
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
 
 
 def free_ports(count):

@@ -1,0 +1,53 @@
+"""The rows of the fault matrix, and the table that a test run prints of them."""
+
+from typing import NamedTuple
+
+PROPERTY = "fault"  # name under which a test's report carries its row
+COLUMNS = ("Fault", "What happens", "Work lost", "Time to end", "Equal to undisturbed")
+
+# Every fault, in the table's order.
+FAULTS = (
+    "a worker is killed",
+    "the chief is killed",
+    "a worker is frozen",
+    "the chief is frozen",
+    "a worker gets SIGTERM",
+    "the chief gets SIGTERM",
+    "a worker never starts",
+    "the chief never starts",
+    "a worker starts late",
+    "the folder is not shared",
+    "the chief is killed while it writes a checkpoint",
+    "the chief is killed while it removes old checkpoints",
+    "the chief is killed while it writes the best weights",
+    "the disk is full",
+    "the run folder cannot be written",
+    "the run folder becomes read-only",
+    "the newest checkpoint is cut short",
+    "one bit of the newest checkpoint is flipped",
+    "the newest checkpoint is deleted",
+    "all checkpoints are damaged, and then restored",
+    "the chief's clock jumps back an hour",
+)
+
+
+class Row(NamedTuple):
+    """What became of one fault, in words for the table."""
+
+    fault: str
+    happened: str
+    lost: str
+    time_to_end: str
+    equal: str
+
+
+def rows_of(reports) -> list[Row]:
+    """The rows that test reports carry, in the table's order."""
+    rows = [Row(*value) for report in reports for name, value in report.user_properties if name == PROPERTY]
+    return sorted(rows, key=lambda row: FAULTS.index(row.fault))
+
+
+def markdown(rows) -> str:
+    """The table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, *rows)]
+    return "\n".join([lines[0], "|---" * len(COLUMNS) + "|", *lines[1:]])
