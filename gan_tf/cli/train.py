@@ -11,6 +11,7 @@ from gan_tf.files import remedy_of
 from gan_tf.metrics.score import from_stored
 from gan_tf.presets import PRESETS, choose
 from gan_tf.run import Run
+from gan_tf.training.places import cluster_of_environment
 
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
 
@@ -71,34 +72,17 @@ def train(config, preset) -> int:
     """The whole of training, once the settings are known. Returns the exit code."""
     import tensorflow as tf
 
-    from gan_tf.data.prepare import prepare
-    from gan_tf.training import cluster, devices, forecast, loop, setup, trial
+    from gan_tf.training import cluster as clusters
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
-    print(f"run: {run.folder} (preset {preset})", flush=True)
-    strategy = cluster.start_strategy(config.strategy, run.folder / "workers", config.wait_seconds)
-    source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
-    images = prepare(
-        source,
-        resolution=config.resolution,
-        fit=config.fit,
-        background=config.background,
-        limit=config.limit,
-        memory_gb=config.memory_gb,
-    )
-    print(images.report.text(), flush=True)
-    data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
     try:
-        job = setup.build_job(config, images, run, strategy=strategy)
-        print(forecast.schedule_text(job), flush=True)
-        if config.dry_run:
-            trial.dry_run(job)
-            return 0
-        setup.continue_or_begin(job, data)
-        loop.train(job)
+        cluster = clusters.start(config, run.folder / "workers")
+        cluster.say(f"run: {run.folder} (preset {preset})")
+        train_in(cluster, config, run)
+        cluster.end()
     except Interrupted as stop:
         print(f"{stop}: saved; the same command continues the run", flush=True)
         return INTERRUPTED
@@ -109,14 +93,41 @@ def train(config, preset) -> int:
             raise UsageError(disk_refuses(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
-        if devices.cluster_of_environment() and cluster.is_of_another(error):
-            cluster.end_process("another worker ended or fell silent")
+        if cluster_of_environment() and clusters.is_of_another(error):
+            clusters.end_process(f"another worker ended or fell silent ({clusters.first_line(error)})")
         raise
     finally:
         run.close()
-    if job.cluster.is_chief:
-        print(farewell(run), flush=True)
     return 0
+
+
+def train_in(cluster, config, run):
+    """Trains among the workers of `cluster`."""
+    from gan_tf.data.prepare import prepare
+    from gan_tf.training import forecast, loop, setup, trial
+
+    source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
+    images = prepare(
+        source,
+        resolution=config.resolution,
+        fit=config.fit,
+        background=config.background,
+        limit=config.limit,
+        # Several workers read their shares from a file, which those of one machine have in memory once.
+        memory_gb=config.memory_gb if cluster.count == 1 else 0.0,
+        say=cluster.say,
+    )
+    cluster.say(images.report.text())
+    data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
+    job = setup.build_job(config, images, run, cluster=cluster)
+    if cluster.is_chief:
+        cluster.say(forecast.schedule_text(job))
+    if config.dry_run:
+        trial.dry_run(job)
+        return
+    setup.continue_or_begin(job, data)
+    loop.train(job)
+    cluster.say(farewell(run))
 
 
 def disk_refuses(error, remedy, run):

@@ -1,161 +1,57 @@
-"""The processes of a run on several machines: who decides, what all agree on, and noticing who is gone.
+"""The processes of a run on several machines: how they find each other, who decides, and what all agree on.
 
 Every worker runs the same loop on its share of each batch; `tf.distribute` sums their gradients. What is decided by a
 clock, a file or a score is decided by the chief, worker 0, and told to the others by a collective operation, so that
-all take the same turn. Only the chief writes the run folder.
-
-A worker that dies breaks the next collective within seconds; one that is frozen does not. So each worker rewrites a
-small file in the shared run folder, and watches those of the others: a file that stays the same for too long by the
-watcher's own clock means that its worker is gone. The others cannot go on alone; they end, and all are started again.
+all take the same turn. Only the chief writes the run folder. When one is gone the others cannot go on alone; they end
+(`heartbeats.end_process`), and all are started again.
 """
 
-import contextlib
-import itertools
-import os
+import hashlib
 import secrets
-import sys
-import threading
-import time
 
 import tensorflow as tf
 
+import gan_tf
+from gan_tf import config as configuration
 from gan_tf.errors import UsageError
-from gan_tf.files import write_atomically
-from gan_tf.training import devices
+from gan_tf.training import devices, roll_call
+from gan_tf.training.heartbeats import LOST_WORKER, Heartbeats, end_process
+from gan_tf.training.places import place_of_environment
+from gan_tf.training.watchdog import ends_process_after
 
-LOST_WORKER = 43  # exit code: another worker is gone, start all again
-BEAT_SECONDS = 2.0
-SILENCE_SECONDS = 40.0  # after which a worker is given up
+CONNECT_SECONDS = 40.0  # TensorFlow takes one or two to connect workers that are all there
+FOLDER_SECONDS = 60.0  # after which any shared file system shows a new file
+SAME = "same"  # key of what must be the same on all workers
+# What may differ from worker to worker: where things lie.
+OF_ONE_WORKER = ("dataset", "weights", "memory_gb")
 GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-
-
-def start_strategy(name, folder, wait_seconds, say=print):
-    """`devices.choose_strategy`, once the other workers have started where there are some.
-
-    A worker that has not started after `wait_seconds` ends this process with `LOST_WORKER`, and so does one that falls
-    silent later.
-
-    Args:
-        name: of `--strategy`.
-        folder: for the workers' signs of life, seen by all.
-        wait_seconds: how long to wait for the others.
-
-    Raises:
-        UsageError: see `devices.choose_strategy`.
-    """
-    place = devices.place_in_cluster() if name in ("auto", "multi_worker") else None
-    if place is None:
-        return devices.choose_strategy(name)
-    index, count = place
-    beats = Heartbeats(folder, index, count)
-    say(f"worker {index} of {count}: waiting for the others, at most {wait_seconds:g} s")
-    beats.start()
-    if missing := beats.missing_after(wait_seconds):
-        names = ", ".join(f"worker {number}" for number in missing)
-        end_process(
-            f"{names} did not show up in {folder} within {wait_seconds:g} s; see that it starts, and that this folder "
-            "is on a file system that all workers share"
-        )
-    try:
-        return devices.choose_strategy(name)
-    except (tf.errors.OpError, RuntimeError) as error:
-        end_process(f"the workers did not find each other ({str(error).splitlines()[0][:200]})")
-
-
-def end_process(why):
-    """Ends this process at once, with `LOST_WORKER`: its other threads may wait in a collective for ever."""
-    print(f"gan-tf: {why}; start all workers again: the run continues from its newest checkpoint", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(LOST_WORKER)
-
-
-class Heartbeats:
-    """This worker's sign of life in a shared folder, and a watch over those of the others.
-
-    Args:
-        folder: that all workers see; each has a file of its number in it.
-        index: number of this worker.
-        count: number of workers.
-    """
-
-    def __init__(self, folder, index, count):
-        self.folder, self.index = folder, index
-        self._told = {other: (_text_of(folder / str(other)), None) for other in range(count) if other != index}
-
-    def start(self):
-        """Begins to beat and to watch, until the process ends.
-
-        Raises:
-            UsageError: the folder cannot be written.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(
-                f"--checkpoints: cannot write the run folder {self.folder.parent} ({error.strerror}); choose another"
-            ) from error
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def missing_after(self, seconds) -> list[int]:
-        """Waits until all others have been seen alive, at most so long: those that were not."""
-        deadline = time.monotonic() + seconds
-        while (missing := self._unseen()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return missing
-
-    def look(self, now) -> dict[int, float]:
-        """Notes which files have changed; seconds of silence of each other worker that has been seen alive.
-
-        Args:
-            now: seconds by this process's own steady clock: no worker's time of day matters.
-        """
-        for other, (before, _) in self._told.items():
-            text = _text_of(self.folder / str(other))
-            if text is not None and text != before:
-                self._told[other] = text, now
-        return {other: now - since for other, (_, since) in self._told.items() if since is not None}
-
-    def beat(self, number):
-        """Shows that this worker lives."""
-        with contextlib.suppress(OSError):  # a full disk is told by whoever writes a checkpoint
-            write_atomically(self.folder / str(self.index), str(number).encode())
-
-    def _unseen(self):
-        return [other for other, (_, since) in self._told.items() if since is None]
-
-    def _run(self):
-        first = secrets.randbelow(2**50)  # unlike what an earlier process left there
-        for number in itertools.count(first):
-            self.beat(number)
-            for other, silence in self.look(time.monotonic()).items():
-                if silence > SILENCE_SECONDS:
-                    end_process(f"worker {other} has been silent for {silence:.0f} s")
-            time.sleep(BEAT_SECONDS)
-
-
-def is_of_another(error) -> bool:
-    """True if an error of a collective operation says that another worker is gone."""
-    return isinstance(error, GONE) or "collective" in str(error).lower() or "peer" in str(error).lower()
+OWN = (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError, tf.errors.UnimplementedError)
 
 
 class Cluster:
-    """The workers of this run.
+    """The workers of this run; one alone is a cluster too.
 
     Args:
         strategy: tf.distribute.Strategy.
+        why: the reason for that strategy.
+        index, count: number of this worker, and how many there are.
+        beats: Heartbeats; None for one alone.
     """
 
-    def __init__(self, strategy):
-        of_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        self.index, self.count = (devices.place_in_cluster() if of_many else None) or (0, 1)
-        self.strategy = strategy
+    def __init__(self, strategy, why, index=0, count=1, beats=None):
+        self.strategy, self.why = strategy, why
+        self.index, self.count, self.beats = index, count, beats
         self._sum = tf.function(self._summed, autograph=False)
 
     @property
     def is_chief(self) -> bool:
         """True for the one that decides and writes; True where there is one alone."""
         return self.index == 0
+
+    def say(self, text):
+        """Prints a line, once for all workers."""
+        if self.is_chief:
+            print(text, flush=True)
 
     def told(self, *values) -> list[float]:
         """The chief's values (floats), on every worker: all must call it together."""
@@ -173,6 +69,38 @@ class Cluster:
         signals, ends = self._sum(tf.constant(flags, tf.float64))
         return bool(signals > 0), bool(ends > 0)
 
+    def refuse_difference(self, name, value, remedy, shown=None):
+        """Raises UsageError, on every worker alike, unless all have the same value.
+
+        Args:
+            name, value: a flag and what it came to, text.
+            remedy: what to do.
+            shown: the value for people.
+        """
+        if self.count == 1:
+            return
+        own = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # a float64 holds it
+        [chief] = self.told(own)
+        differ = float(self._sum(tf.constant([float(own != chief)], tf.float64))[0])
+        if differ:
+            here = "" if self.is_chief else f" on worker {self.index}"
+            raise UsageError(f"{name} is {shown or value}{here}, and not the same on all workers; {remedy}")
+
+    def listen(self, signals):
+        """Lets the others know of a signal that comes to this worker while it waits for them."""
+        if self.beats:
+            self.beats.is_stopped = signals.has_come
+
+    @property
+    def others_stop(self) -> bool:
+        """True if another worker has told of a signal."""
+        return self.beats is not None and self.beats.others_stop
+
+    def end(self):
+        """Takes back this worker's sign of life, at a clean end."""
+        if self.beats:
+            self.beats.end()
+
     def _summed(self, values):
         """[K] float64 of every worker, added up over the workers."""
         per_worker = self.strategy.num_replicas_in_sync // self.count
@@ -184,8 +112,66 @@ class Cluster:
         return self.strategy.experimental_local_results(self.strategy.run(share))[0]
 
 
-def _text_of(path):
+def start(config, folder, say=print) -> Cluster:
+    """Finds the other workers, if there are some, and makes the strategy for `--strategy`.
+
+    A worker that is not there after `--wait-seconds` ends this process with `LOST_WORKER`, and so does one that falls
+    silent later.
+
+    Args:
+        config: TrainConfig.
+        folder: for the workers' signs of life, seen by all.
+
+    Raises:
+        UsageError: workers that were given different settings; a folder that cannot be written; see also
+            `devices.choose_strategy`.
+    """
+    place = place_of_environment() if config.strategy in ("auto", "multi_worker") else None
+    if place is None:
+        return Cluster(*devices.choose_strategy(config.strategy))
+    if config.micro_batch == "auto":
+        raise UsageError("--micro-batch is auto, which tries out one process alone; give a number with several workers")
+    count = len(place.addresses)
+    say(f"worker {place.index} of {count}: waiting for the others, at most {config.wait_seconds:g} s")
+    words = {"name": secrets.token_hex(4), SAME: settings_of_all(config)}
     try:
-        return path.read_text()
-    except OSError:
-        return None
+        met = roll_call.meet(place, words, config.wait_seconds)
+    except roll_call.Missing as missing:
+        end_process(str(missing))
+    roll_call.refuse_differences(met, SAME)
+    beats = Heartbeats(folder, place.index, {index: words["name"] for index, words in met.items()})
+    beats.start()
+    if silent := beats.missing_after(min(config.wait_seconds, FOLDER_SECONDS)):
+        names = ", ".join(f"worker {index}" for index in silent)
+        end_process(f"{names} left no sign in {folder}; see that this is on a file system that all workers share")
+    return Cluster(*connected(config.strategy), place.index, count, beats)
+
+
+def connected(name):
+    """`devices.choose_strategy`, which connects this worker to the others; ends the process if one is not there."""
+    again = "start all workers again: the run continues from its newest checkpoint"
+    why = f"gan-tf: the workers were not connected within {CONNECT_SECONDS:g} s; {again}"
+    try:
+        with ends_process_after(CONNECT_SECONDS, LOST_WORKER, why):
+            return devices.choose_strategy(name)
+    except (tf.errors.OpError, RuntimeError) as error:
+        end_process(f"the workers did not find each other ({first_line(error)})")
+
+
+def settings_of_all(config) -> dict:
+    """{flag or name: value} of what must be the same on all workers."""
+    settings = configuration.stored_settings(config)
+    named = {configuration.flag(name): value for name, value in settings.items() if name not in OF_ONE_WORKER}
+    versions = {"the version of gan_tf": gan_tf.__version__, "the version of TensorFlow": tf.__version__}
+    return {**named, "--run": config.run_name, "--dry-run": config.dry_run, **versions}
+
+
+def is_of_another(error) -> bool:
+    """True if an error of a collective operation says that another worker is gone."""
+    words = str(error).lower()
+    return isinstance(error, GONE) or (not isinstance(error, OWN) and ("collective" in words or "peer" in words))
+
+
+def first_line(error) -> str:
+    """What an error says, in short."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,7 +1,5 @@
 """What the machine offers: devices, a distribution strategy, a precision, and how much memory is in use."""
 
-import json
-import os
 import resource
 import sys
 from pathlib import Path
@@ -10,6 +8,7 @@ import psutil
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.training import places
 
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16")  # instruction sets, as Linux names them
 KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -24,74 +23,24 @@ def let_gpu_memory_grow():
 def choose_strategy(name):
     """Returns (tf.distribute.Strategy, reason) for `--strategy`.
 
-    auto takes all workers of TF_CONFIG or of the SLURM step, all GPUs if there are several, and one device else.
-    `mirrored` takes the logical CPUs where there is no GPU. With a cluster, call it before any other TensorFlow
-    operation; it waits until all workers have started.
+    auto takes all workers of TF_CONFIG, all GPUs if there are several, and one device else. `mirrored` takes the
+    logical CPUs where there is no GPU. With a cluster, call it before any other TensorFlow operation; it waits until
+    all workers have started.
 
     Raises:
         UsageError: multi_worker without a cluster, or a TF_CONFIG that cannot be read.
     """
-    cluster = cluster_of_environment()
+    cluster = places.cluster_of_environment()
     if name == "multi_worker" and not cluster:
         raise UsageError("--strategy is multi_worker, but TF_CONFIG is not set; set it on every worker, or give auto")
     if cluster and name in ("auto", "multi_worker"):
-        return _multi_worker_strategy(cluster), f"{cluster} names a cluster"
+        places.place_of_environment()  # puts SLURM's into TF_CONFIG
+        return tf.distribute.MultiWorkerMirroredStrategy(), f"{cluster} names a cluster"
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored" or (name == "auto" and len(gpus) > 1):
         devices = [device.name for device in gpus or tf.config.list_logical_devices("CPU")]
         return tf.distribute.MirroredStrategy(devices), f"{len(devices)} devices"
     return tf.distribute.get_strategy(), "one device"
-
-
-def cluster_of_environment() -> str | None:
-    """Where this process is told which workers there are: "TF_CONFIG", "SLURM", or None where it works alone."""
-    if os.environ.get("TF_CONFIG"):
-        return "TF_CONFIG"
-    return "SLURM" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 else None
-
-
-def place_in_cluster() -> tuple[int, int] | None:
-    """(number of this worker, number of workers), the chief first; None where this process works alone.
-
-    Raises:
-        UsageError: a TF_CONFIG that cannot be read.
-    """
-    cluster = cluster_of_environment()
-    if cluster == "SLURM":
-        return int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_STEP_NUM_TASKS"])
-    if cluster is None:
-        return None
-    check_tf_config(os.environ["TF_CONFIG"])
-    config = json.loads(os.environ["TF_CONFIG"])
-    chiefs, workers = (config["cluster"].get(job, []) for job in ("chief", "worker"))
-    index = 0 if config["task"]["type"] == "chief" else len(chiefs) + int(config["task"]["index"])
-    count = len(chiefs) + len(workers)
-    return (index, count) if count > 1 else None
-
-
-def check_tf_config(text):
-    """Raises UsageError unless TF_CONFIG describes a cluster and this worker's place in it."""
-    form = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-    try:
-        config = json.loads(text)
-        task = config["task"]
-        addresses = config["cluster"][task["type"]]
-        fits = (
-            task["type"] in ("chief", "worker")
-            and 0 <= int(task["index"]) < len(addresses)
-            and all(":" in address for address in addresses)
-        )
-    except (KeyError, TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise UsageError(f"TF_CONFIG is {text[:200]!r}; give {form} with this worker's own index")
-
-
-def _multi_worker_strategy(cluster):
-    if cluster == "TF_CONFIG":
-        check_tf_config(os.environ["TF_CONFIG"])
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.MultiWorkerMirroredStrategy(tf.distribute.cluster_resolver.SlurmClusterResolver())
 
 
 def choose_precision(name):

@@ -21,7 +21,7 @@ ANOTHERS_SIGNAL = "another worker's signal"
 WON_EPOCHS = 3  # ... for so many epochs in a row
 
 
-def train(job, say=print):
+def train(job):
     """Trains until `config.total_images`, `max_minutes` or lost patience; a restarted run continues where it stopped.
 
     When training diverges, the run goes back to its last good checkpoint with half the learning rate and other draws,
@@ -32,11 +32,12 @@ def train(job, say=print):
         Diverged: rolling back did not help.
         UsageError: the disk is full.
     """
-    clock = Clock(job.config)
+    clock, say = Clock(job.config), job.cluster.say
     if job.cluster.is_chief:
         scoring.set_damaged_best_aside(job, say)
     with TensorBoard(job.run.folder) as board, Signals() as signals:
-        job.evaluators.watch = Watch(signals)
+        job.cluster.listen(signals)
+        job.evaluators.watch = Watch(lambda: signals.received or (ANOTHERS_SIGNAL if job.cluster.others_stop else None))
         while True:
             try:
                 seen = train_on(job, board, signals, clock, say)
@@ -50,7 +51,7 @@ def train_on(job, board, signals, clock, say):
     """The run from where `job.state` stands to its end."""
     config, state, run = job.config, job.state, job.run
     seen = int(state.images_seen.numpy())
-    progress = ProgressLine(Workload(job), job.epoch_images)
+    progress = ProgressLine(Workload(job), job.epoch_images, shown=job.cluster.is_chief)
     if not run.checkpoints():
         save(job)  # what a first accident goes back to
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import socket
 import sys
 import time
 
@@ -28,16 +29,34 @@ class Diverged(Exception):
 class Signals:
     """Notes SIGINT and SIGTERM, so that the loop can finish its step and save. A second one ends at once."""
 
+    HEEDED = (signal.SIGINT, signal.SIGTERM)
+
     def __init__(self):
         self.received = None
+        self._has_come = False
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._note) for number in self.HEEDED}
+        self._ear, self._mouth = socket.socketpair()
+        for end in (self._ear, self._mouth):
+            end.setblocking(False)
+        self._mouth_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(self, *error):
+        signal.set_wakeup_fd(self._mouth_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        for end in (self._ear, self._mouth):
+            end.close()
+
+    def has_come(self) -> bool:
+        """True once a signal came. Any thread may ask, and while the main one waits in TensorFlow it is told at once:
+        the handler has to wait for it, what Python writes in C does not.
+        """
+        with contextlib.suppress(OSError):  # nothing new, or the block is over
+            self._has_come = self._has_come or any(number in self.HEEDED for number in self._ear.recv(64))
+        return self._has_come or self.received is not None
 
     def _note(self, number, frame):
         self.received = signal.Signals(number).name
@@ -49,18 +68,21 @@ class Watch:
 
     Called with (done, total, what is done).
 
+    Args:
+        heard: function that tells the signal that came, None before one does.
+
     Raises:
         Interrupted: a signal came.
     """
 
-    def __init__(self, signals):
-        self._signals = signals
+    def __init__(self, heard):
+        self._heard = heard
         self._stages = Stages()
 
     def __call__(self, done, total, verb):
-        if self._signals.received:
+        if signal_name := self._heard():
             self.close()
-            raise Interrupted(self._signals.received)
+            raise Interrupted(signal_name)
         self._stages(done, total, verb)
 
     def close(self):
@@ -74,10 +96,11 @@ class ProgressLine:
     Args:
         workload: forecast.Workload: images of later stages may cost more than those of now.
         epoch_images: images in an epoch.
+        shown: False on workers whose line would only repeat the chief's.
     """
 
-    def __init__(self, workload, epoch_images):
-        self.workload = workload
+    def __init__(self, workload, epoch_images, shown=True):
+        self.workload, self._shown = workload, shown
         self.epoch_images = epoch_images
         self.images_per_second = None
         self.values = {}
@@ -94,7 +117,7 @@ class ProgressLine:
         self.images_per_second = smoothed(self.images_per_second, images / seconds)
         self._work_per_second = smoothed(self._work_per_second, work / seconds)
         now = time.monotonic()
-        if now - self._last < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
+        if not self._shown or now - self._last < (TERMINAL_SECONDS if self._terminal else LOG_SECONDS):
             return
         self._last = now
         self.show(images_seen, most_seconds)

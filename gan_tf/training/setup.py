@@ -27,26 +27,33 @@ from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
 
 
-def build_job(config, image_set, run, say=print, strategy=None):
+def build_job(config, image_set, run, say=None, cluster=None):
     """Makes a fresh job: precision, networks and everything around them.
 
-    Says what was chosen and why. Nothing is written. `strategy` is what `devices.choose_strategy` gave, None to ask it.
+    Says what was chosen and why. Nothing is written.
+
+    Args:
+        cluster: cluster.Cluster; None for this process alone.
 
     Raises:
-        UsageError: a setting that these devices or networks cannot have, or weights that cannot be had.
+        UsageError: a setting that these devices or networks cannot have, weights that cannot be had, or workers that
+            differ in images or precision.
     """
     if len(image_set) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
-    strategy, why_strategy = strategy or devices.choose_strategy(config.strategy)
+    cluster = cluster or Cluster(*devices.choose_strategy(config.strategy))
+    strategy, say = cluster.strategy, say or cluster.say
     precision, why_precision = devices.choose_precision(config.precision)
+    cluster.refuse_difference("--precision", precision, "give the same --precision to all")
+    images = f"{config.dataset} ({len(image_set)} images, fingerprint {image_set.fingerprint[:12]})"
+    cluster.refuse_difference("--dataset", image_set.fingerprint, "give all of them the same images", shown=images)
     replicas = strategy.num_replicas_in_sync
     metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
     evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, say))
-    evaluators.at(config.resolution).load_networks()
-    say(
-        f"device: {devices.describe()}, {replicas} in a step ({why_strategy}); precision: {precision} ({why_precision})"
-    )
+    if cluster.is_chief:
+        evaluators.at(config.resolution).load_networks()  # the others measure nothing
+    say(f"device: {devices.describe()}, {replicas} in a step ({cluster.why}); precision: {precision} ({why_precision})")
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
         frozen = recipe.frozen_networks(config, say)
@@ -63,7 +70,7 @@ def build_job(config, image_set, run, say=print, strategy=None):
         sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
         metric=metric,
         evaluators=evaluators,
-        cluster=Cluster(strategy),
+        cluster=cluster,
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
         epoch_images=config.epoch_length(len(image_set)),
         undecided_loss=undecided_loss(config),
@@ -118,7 +125,7 @@ def undecided_loss(config):
     return float(tf.reduce_mean(real_part + fake_part))
 
 
-def continue_or_begin(job, data, say=print):
+def continue_or_begin(job, data):
     """Opens the run folder, restores the newest whole checkpoint, and forgets records that it does not cover.
 
     Args:
@@ -128,7 +135,7 @@ def continue_or_begin(job, data, say=print):
     Raises:
         UsageError: another process trains here, an identity field or the data changed, or no checkpoint is whole.
     """
-    run, config = job.run, job.config
+    run, config, say = job.run, job.config, job.cluster.say
     if not job.cluster.is_chief:
         loop.restore(job, say)
         return

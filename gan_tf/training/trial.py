@@ -14,12 +14,12 @@ from gan_tf.training.monitor import check_finite, duration
 DRY_STEPS = 3
 
 
-def dry_run(job, say=print):
-    """Takes a few real steps, says what a run will need, and writes nothing.
+def dry_run(job):
+    """Takes a few real steps, says what a run will need, and writes nothing into the run folder.
 
     Memory and time are measured on this machine, not looked up.
     """
-    config = job.config
+    config, say = job.config, job.cluster.say
     say("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     stages = list({stage.resolution: stage for stage in job.stages}.values())
     at_sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
@@ -27,7 +27,8 @@ def dry_run(job, say=print):
     image_seconds = {stage.resolution: step_seconds(job, stage) / stage.batch_size for stage in stages}
     job.recipe.arrive(job.state, job.stages, config.total_images)  # a score costs most at the size of the end
     job.sampler.refresh()
-    score_seconds = job.evaluators.at(job.sampler.resolution).expected_seconds(job.sampler, job.metric)
+    chief_seconds = job.evaluator.expected_seconds(job.sampler, job.metric) if job.cluster.is_chief else 0.0
+    [score_seconds] = job.cluster.told(chief_seconds)
     training = sum(
         image_seconds[stage.resolution] * (end - min(stage.first_image, end))
         for stage, end in zip(job.stages, ends_of(job), strict=True)

@@ -10,11 +10,13 @@ import signal
 import time
 
 from gan_tf import run as runs
+from gan_tf.training import cluster, scoring
 from gan_tf.training import state as states
 
 STRUCK = "struck at "  # followed by the time of day in seconds
 CHECKPOINT = 4  # number of the one that is met, counted from 1: there are good ones before it
 HOUR = 3600.0
+LONG_SECONDS = 300
 
 
 def inflict(name, patch):
@@ -60,6 +62,28 @@ def killed_while_writing_best(patch):
     before(patch, runs.Run, "replace_best", 2, strike)
 
 
+def killed_while_connecting(patch):
+    """All workers have met, and TensorFlow is about to connect them."""
+
+    def strike(name):
+        tell_moment()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    before(patch, cluster, "connected", 1, strike)
+
+
+def long_score(patch):
+    """The second score takes as long as one of many images may, and shows how far it is as that does."""
+
+    def strike(job, *arguments):
+        tell_moment()
+        for second in range(LONG_SECONDS):
+            job.evaluators.watch(second, LONG_SECONDS, "waited")
+            time.sleep(1)
+
+    before(patch, scoring, "score_epoch", 2, strike)
+
+
 def clock_back(patch):
     """The time of day is an hour earlier from some moment on; the steady clock that waiting goes by is not."""
 
@@ -78,6 +102,8 @@ FAULTS = {
         killed_while_writing_a_checkpoint,
         killed_while_removing_checkpoints,
         killed_while_writing_best,
+        killed_while_connecting,
+        long_score,
         clock_back,
     )
 }

@@ -7,9 +7,10 @@ from gan_tf.run import Run
 from tests.faults.inflict import STRUCK
 from tests.faults.table import PROPERTY, Row
 from tests.training import tiny
-from tests.training.workers import END_SECONDS, Group
+from tests.training.workers import END_SECONDS, START_SECONDS, Group
 
 NAMES = ("chief", "worker")
+CHIEF, WORKER = 0, 1
 CHECKPOINT_MINUTES = 0.01
 IMAGES = 600
 FLAGS = {
@@ -75,7 +76,16 @@ class Scene:
     def struck_itself(self, index, code):
         """Waits for a worker that was told to meet a fault by itself, and reads the moment."""
         assert self.workers.processes[index].wait(END_SECONDS * 2) == code, self.workers.said(index)[-1500:]
-        self._read_moment(index)
+        self._struck_at = float(re.search(STRUCK + r"([\d.]+)", self.workers.said(index))[1])
+        return self
+
+    def when_struck(self, index):
+        """Waits until a worker tells that its fault has come."""
+        deadline = time.monotonic() + START_SECONDS
+        while STRUCK not in self.workers.said(index):
+            if time.monotonic() > deadline or self.workers.processes[index].poll() is not None:
+                raise RuntimeError(f"the fault did not come: {self.workers.said(index)[-1500:]}")
+            time.sleep(0.05)
         return self
 
     def ends(self, codes, words):
@@ -123,9 +133,6 @@ class Scene:
         """Leaves no process behind."""
         for group in self._groups:
             group.end()
-
-    def _read_moment(self, index):
-        self._struck_at = float(re.search(STRUCK + r"([\d.]+)", self.workers.said(index))[1])
 
 
 def assert_same_run(run, undisturbed):

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scene import LOST, REFUSED, SAVED
+from tests.faults.scene import CHIEF, LOST, REFUSED, SAVED, WORKER
 from tests.training.workers import END_SECONDS
 
 pytestmark = pytest.mark.slow
 
 NOBODY = 65534  # a uid without rights
-CHIEF, WORKER = 0, 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Two workers on this host train as one process does. What a fault of one does is shown in `tests/faults`."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
@@ -51,9 +54,56 @@ def test_two_workers_agree_with_one_process(dataset, tmp_path, group):
     assert process.finish(words, tmp_path / "one.txt") == 0
     workers = group(**lengths).start()
     assert workers.wait() == [0, 0], workers.said(0)[-1500:]
-    one, two = (tiny.weights(Run(folder / "tiny"), 80) for folder in (tmp_path / "one", tmp_path))
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+    assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 80)
+
+
+def test_four_devices_agree_with_one(dataset, tmp_path):
+    """One image to a device; losses, weights, moments and batch statistics alike."""
+    lengths = {"deterministic": True, "augment": "diffaugment", "total_kimg": 0.04, "lr": 2e-6}
+    words = tiny.arguments(dataset, tmp_path / "one", strategy="default", **lengths)
+    assert process.finish(words, tmp_path / "one.txt") == 0
+    words = tiny.arguments(dataset, tmp_path / "four", strategy="mirrored", **lengths)
+    assert process.finish(["--devices", "4", *words], tmp_path / "four.txt") == 0
+    assert "4 in a step (4 devices)" in (tmp_path / "four.txt").read_text()
+    assert_agree(*(Run(tmp_path / name / "tiny") for name in ("one", "four")), 40)
+
+
+def test_two_tasks_of_a_slurm_step_agree_with_one_process(dataset, tmp_path):
+    """The workers find each other by SLURM's variables alone."""
+    lengths = {"total_kimg": 0.04, "lr": 2e-6, "deterministic": True, "augment": "diffaugment"}
+    assert process.finish(tiny.arguments(dataset, tmp_path / "one", **lengths), tmp_path / "one.txt") == 0
+    workers = SlurmStep(tmp_path, tiny.arguments(dataset, tmp_path, **lengths)).start()
+    try:
+        assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+    finally:
+        workers.end()
+    assert "2 in a step (TF_CONFIG names a cluster)" in workers.said(0)
+    assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 40)
+
+
+class SlurmStep(Group):
+    """A group that is told its places as SLURM tells the tasks of a step."""
+
+    def place(self, index):
+        variables = {
+            "PROCID": index,
+            "JOB_ID": os.getpid(),
+            "STEP_NUM_TASKS": 2,
+            "STEP_NODELIST": "localhost",
+            "STEP_TASKS_PER_NODE": 2,
+        }
+        return {f"SLURM_{name}": str(value) for name, value in variables.items()}
+
+
+def assert_agree(one, other, seen):
+    """Losses of two runs agree to 1e-5, everything in their checkpoints to 1e-4."""
+    for ours, theirs in zip(tiny.records(one, "train"), tiny.records(other, "train"), strict=True):
+        ours, theirs = json.loads(ours), json.loads(theirs)
+        for name in [name for name in ours if name.startswith("loss/")]:
+            np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    ours, theirs = tiny.weights(one, seen), tiny.weights(other, seen)
+    for name, value in ours.items():
+        np.testing.assert_allclose(theirs[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
