@@ -4,7 +4,7 @@ It starts processes and waits for them; what the workers say to each other is Te
 all, so that forking is safe and no lock can be left held.
 
     start all --> one ends with a fault --> SIGTERM to the others --> grace --> SIGKILL --> start all again
-              `-> all end with 0        `-> a signal for us goes to all; a second one kills
+              `-> all end with 0        `-> a signal for us goes to all; a second one kills, and so does time
 """
 
 import contextlib
@@ -21,6 +21,9 @@ import time
 USAGE_ERROR = 2  # exit code: the user's to mend, so that another start would end in the same way
 INTERRUPTED = 42  # exit code: saved, start me again
 TICK_SECONDS = 0.1  # between two looks at the workers
+# Graces from a signal for us to SIGKILL, where no worker ends. With the usual 60 s that is within the two minutes which
+# platforms leave us, so that the last lines still say who hung.
+PATIENCE = 1.5
 DRAIN_SECONDS = 2.0  # for the last lines of a worker that has ended
 LINE_BYTES = 1 << 16  # a longer line is cut, so that no worker can fill our memory
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ()
@@ -36,7 +39,8 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     Args:
         command: list of words; each worker gets its place in TF_CONFIG.
         restarts: how many times the group may be started again.
-        grace_seconds: between SIGTERM and SIGKILL for workers whose group cannot go on.
+        grace_seconds: between the end of the first worker and SIGKILL for the others, whose group cannot go on; from
+            a signal for us to SIGKILL for all it is at most PATIENCE times as long.
         gpus_per_worker: worker i sees only GPUs i * K to (i + 1) * K - 1; None: all see all.
         clock: seconds; measures the grace.
     """
@@ -58,7 +62,7 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
 
 def watch(group, signals, grace_seconds, clock):
     """Returns when all workers of a group have ended: by themselves, after a signal to us, or made to after a fault."""
-    told, killed, deadline = False, False, None  # deadline: when the slow ones are killed
+    told, killed, limits = False, False, {}  # limits: {what is over then: the time at which the slow ones are killed}
     while True:
         group.relay(TICK_SECONDS)
         for index, code in group.reap().items():
@@ -72,12 +76,15 @@ def watch(group, signals, grace_seconds, clock):
             say(f"{signals.first.name} passed on to the workers" if signals.first else "stopping the other workers")
             group.tell(number)
             told = True
-        if deadline is None and told and group.ended:  # those that listen end together
-            deadline = clock() + grace_seconds
-        overdue = deadline is not None and clock() >= deadline
-        if (overdue or signals.count > 1) and not killed:
-            why = "a second signal came" if signals.count > 1 else f"{grace_seconds:g} s are over"
-            say(f"{why}: killing {', '.join(f'worker {index}' for index in group.alive)}")
+        if signals.first:  # all of them may hang
+            patience = PATIENCE * grace_seconds
+            limits.setdefault(f"{patience:g} s since {signals.first.name} are over", clock() + patience)
+        if told and group.ended:  # those that listen end together
+            limits.setdefault(f"{grace_seconds:g} s are over", clock() + grace_seconds)
+        over = ["a second signal came"] if signals.count > 1 else []
+        over += [limit for limit, end in limits.items() if clock() >= end]
+        if over and not killed:
+            say(f"{over[0]}: killing {', '.join(f'worker {index}' for index in group.alive)}")
             group.kill()
             killed = True
 

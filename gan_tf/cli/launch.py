@@ -21,7 +21,9 @@ class LaunchOptions:
 
     workers: int  # processes to start
     restarts: int = 3  # how many times all are started again after a fault of one (a user's mistake, code 2, is none)
-    grace_seconds: float = 60.0  # after a fault: how long the others may take to save before they are killed
+    # From the end of the first worker: how long the others may take to save before they are killed. After a signal to
+    # launch, all are killed at the latest when 1.5 times as long has passed, also where none ended.
+    grace_seconds: float = 60.0
     gpus_per_worker: int | None = None  # give each worker so many GPUs of its own; else all see all
 
     def __post_init__(self):

@@ -1,6 +1,7 @@
 """`gan-tf launch`: the supervisor against small stand-in workers, as processes of their own."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -259,6 +260,14 @@ def test_a_frozen_worker_does_not_keep_a_stopped_group(launched):
     assert run.end()[0] == 137
 
 
+def test_workers_that_all_hang_do_not_keep_a_stopped_group(launched):
+    run = launched("frozen", "stubborn", grace=60, pace=60)
+    run.wait_for("ready-0", "ready-1")
+    run.process.send_signal(signal.SIGTERM)
+    code, _, err = run.end()
+    assert code == 137 and "90 s since SIGTERM are over: killing worker 0, worker 1" in err
+
+
 def test_nobody_is_killed_before_the_grace_is_over(launched):
     run = launched("stubborn", "1", grace=1000)
     run.wait_for("signals-0")
@@ -275,6 +284,19 @@ def test_children_of_workers_end_with_them(launched):
     run.wait_for("child")
     assert run.end()[0] == 1
     assert not run.left_over()
+
+
+def test_help_says_how_long_a_signal_waits():
+    assert supervisor.PATIENCE == 1.5
+    help_text = " ".join(shown_help().split())
+    assert "all are killed at the latest when 1.5 times as long has passed" in help_text
+
+
+def shown_help():
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main(["launch", "--help"])
+    return re.sub("[│╭╮╰╯─]", " ", printed.getvalue())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
