@@ -9,8 +9,10 @@ all, so that forking is safe and no lock can be left held.
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -24,6 +26,7 @@ TICK_SECONDS = 0.1  # between two looks at the workers
 # Graces from a signal for us to SIGKILL, where no worker ends. With the usual 60 s that is within the two minutes which
 # platforms leave us, so that the last lines still say who hung.
 PATIENCE = 1.5
+NVIDIA_SMI_SECONDS = 60  # it may wake sleeping GPUs first
 DRAIN_SECONDS = 2.0  # for the last lines of a worker that has ended
 LINE_BYTES = 1 << 16  # a longer line is cut, so that no worker can fill our memory
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ()
@@ -41,7 +44,7 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
         restarts: how many times the group may be started again.
         grace_seconds: between the end of the first worker and SIGKILL for the others, whose group cannot go on; from
             a signal for us to SIGKILL for all it is at most PATIENCE times as long.
-        gpus_per_worker: worker i sees only GPUs i * K to (i + 1) * K - 1; None: all see all.
+        gpus_per_worker: worker i sees only GPUs i * K to (i + 1) * K - 1 of `visible_gpus`; None: all see all.
         clock: seconds; measures the grace.
     """
     with Signals() as signals:
@@ -120,17 +123,31 @@ def in_words(code) -> str:
 def environments(workers, gpus_per_worker=None) -> list[dict[str, str]]:
     """The environment of each worker: ours, and its place in a cluster on free ports of this machine."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-    # Those that this process may use, by number or name.
-    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    found = []
+    found, gpus = [], []
+    if gpus_per_worker is not None:  # where nothing tells of the GPUs, they are counted from 0 all the same
+        gpus = visible_gpus() or [str(number) for number in range(workers * gpus_per_worker)]
     for index in range(workers):
         place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         own = {"TF_CONFIG": json.dumps(place), "PYTHONUNBUFFERED": "1"}
         if gpus_per_worker is not None:
-            numbers = range(index * gpus_per_worker, (index + 1) * gpus_per_worker)
-            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[number] if gpus else str(number) for number in numbers)
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * gpus_per_worker : (index + 1) * gpus_per_worker])
         found.append({**os.environ, **own})
     return found
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that this process may use, by number or name, found without TensorFlow, which would take them.
+
+    Those of CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists; None where neither is there.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:  # CUDA, too, reads it up to the first that is none
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, named.split(","))))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listed.stdout, re.M)))]
 
 
 def free_ports(count) -> list[int]:
