@@ -28,7 +28,7 @@ import numpy as np
 from gan_tf import config as configuration
 from gan_tf import npz
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, take_lock, write_atomically
+from gan_tf.files import LOCK_IS_HELD, part_file, take_lock, write_atomically
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
@@ -59,31 +59,45 @@ class Run:
     # Settings
 
     def exists(self) -> bool:
-        """True if a run was started here."""
-        return self._config.exists()
+        """True if a run was started here.
+
+        Raises:
+            UsageError: the folder cannot be read.
+        """
+        return _exists(self._config)
 
     def create(self):
         """Makes the folders and locks the run for this process.
 
         Raises:
-            UsageError: another process trains here, or the folder cannot be written.
+            UsageError: another process trains here, or the folder cannot be written, or not locked.
         """
         try:
             for folder in (self.state, self.samples, self.snapshots, self.best.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
+            self._take_lock()
+            for part in self.folder.rglob("*.part"):  # what a killed process was writing
+                part.unlink(missing_ok=True)
         except OSError as error:
+            self.close()
             raise UsageError(
                 f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
+
+    def _take_lock(self):
         try:
             take_lock(self._lock, wait=False)
         except OSError as error:
+            self.close()
+            if error.errno in LOCK_IS_HELD:
+                raise UsageError(
+                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                ) from error
             raise UsageError(
-                f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                f"--checkpoints: the file system of {self.folder} does not let files be locked ({error.strerror}), "
+                "which keeps two processes out of one run; choose a folder on another, or have locks enabled there"
             ) from error
-        for part in self.folder.rglob("*.part"):  # what a killed process was writing
-            part.unlink()
 
     def close(self):
         """Gives the lock back."""
@@ -224,7 +238,7 @@ class Run:
 
     def best_meta(self) -> dict | None:
         """What is stored beside the best weights: score, images_seen, perhaps a last score; None if there are none."""
-        if not self.best.exists():
+        if not _exists(self.best):
             return None
         return _read_meta(self.best)
 
@@ -234,7 +248,7 @@ class Run:
         Raises:
             UsageError: there is none yet, or the file is damaged.
         """
-        if not self.best.exists():
+        if not _exists(self.best):
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or use --which last")
         return _read_npz(self.best)
 
@@ -257,7 +271,7 @@ class Run:
             UsageError: there is none of that moment, or the file is damaged.
         """
         path = self._snapshot(images_seen)
-        if not path.exists():
+        if not _exists(path):
             kept = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
             raise UsageError(f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {kept}")
         return _read_npz(path)
@@ -272,6 +286,21 @@ class Run:
 
     def _snapshot(self, images_seen):
         return self.snapshots / f"generator-{images_seen:09d}.npz"
+
+
+def _exists(path):
+    """Path.exists, which raises where a folder on the way may not be searched.
+
+    Raises:
+        UsageError: so it is.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); make its folder readable, or give another run (in training: "
+            "another --checkpoints)"
+        ) from error
 
 
 def _images_of(path):

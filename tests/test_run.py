@@ -1,11 +1,15 @@
 """The run folder: records, checkpoints, best weights and settings under faults."""
 
+import errno
 import json
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gan_tf import run as run_module
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.run import Run, describe_change, refuse_data_change, refuse_identity_change
@@ -189,6 +193,44 @@ def test_a_run_is_open_in_one_place(run):
     again = Run(run.folder)
     again.create()
     again.close()
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_only_a_held_lock_is_told_as_another_process(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(run_module, "take_lock", failing(number))
+    with pytest.raises(UsageError) as caught:
+        Run(tmp_path / "mine").create()
+    held = number in (errno.EWOULDBLOCK, errno.EACCES)
+    assert ("--run mine: another process trains" in str(caught.value)) == held
+    told = f"--checkpoints: the file system of {tmp_path / 'mine'} does not let files be locked ({os.strerror(number)})"
+    assert (told in str(caught.value)) != held and "\n" not in str(caught.value)
+
+
+def failing(number):
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_what_a_kill_left_and_cannot_be_removed_is_told_in_a_line(tmp_path, monkeypatch):
+    run = Run(tmp_path / "mine")
+    run.samples.mkdir(parents=True)
+    (run.samples / "a.png.part").write_text("half")
+    monkeypatch.setattr(Path, "unlink", failing(errno.EACCES))
+    with pytest.raises(UsageError, match=r"--checkpoints: cannot write .*mine \(Permission denied\); choose another"):
+        run.create()
+    monkeypatch.undo()
+    run.create()  # the lock was given back
+    run.close()
+
+
+def test_a_folder_that_may_not_be_searched_is_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", failing(errno.EACCES))  # what Python 3.11 does; a test that root can run
+    run = Run(tmp_path)
+    for read in (run.exists, run.best_meta, run.best_weights, lambda: run.snapshot_weights(8)):
+        with pytest.raises(UsageError, match=r"cannot be read \(Permission denied\); make .* --checkpoints\)"):
+            read()
 
 
 def test_what_a_kill_left_half_written_is_removed(run):
