@@ -1,6 +1,7 @@
 """The run folder: records, checkpoints, best weights and settings under faults."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 from gan_tf import run as run_module
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.files import lines_of
 from gan_tf.run import Run, describe_change, refuse_data_change, refuse_identity_change
 
 DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": []}
@@ -56,6 +58,12 @@ def test_records_leave_out_what_was_cut_short(run):
         file.write(b'{"images_seen": 24, \xff\n\n{"images_seen": 3')
     assert [record["images_seen"] for record in run.records()] == [8, 16]
     assert np.isnan(run.records()[1]["loss"])
+
+
+def test_lines_of_a_file_are_bounded():
+    content = b"\n".join([b"ab", b"x" * 9, b"abcdef", b"abcdefg", b"abcdefgh", b"", b"x" * 16, b"cd", b"efg"])
+    lines = list(lines_of(io.BytesIO(content), 8))
+    assert [line.rstrip(b"\n") for line in lines] == [b"ab", b"abcdef", b"abcdefg", b"", b"cd", b"efg"]
 
 
 def test_cut_forgets_records_and_grids_past_a_moment(run):

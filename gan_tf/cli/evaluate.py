@@ -12,7 +12,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.run import Run
+from gan_tf.run import NOT_JSON, Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 
@@ -258,10 +258,10 @@ def other_scores(path, report):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}
 
     try:
-        before = json.loads(path.read_text())
+        before = read_json(path)
         anew = [measured(score) for score in report["scores"]]
         return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not ours
+    except (OSError, *NOT_JSON):  # none, or not ours
         return []
 
 
