@@ -17,6 +17,7 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 import contextlib
 import functools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -28,7 +29,7 @@ import numpy as np
 from gan_tf import config as configuration
 from gan_tf import npz
 from gan_tf.errors import UsageError
-from gan_tf.files import LOCK_IS_HELD, lines_of, part_file, take_lock, write_atomically
+from gan_tf.files import LOCK_IS_HELD, lines_of, part_file, printable, take_lock, write_atomically
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
@@ -74,8 +75,9 @@ class Run:
         """Makes the folders and locks the run for this process.
 
         Raises:
-            UsageError: another process trains here, or the folder cannot be written, or not locked.
+            UsageError: another process trains here, or the folder cannot be written, or not locked, or leads elsewhere.
         """
+        self._refuse_links_out(*self._written)
         try:
             for folder in (self.state, self.samples, self.snapshots, self.best.parent):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +90,26 @@ class Run:
             raise UsageError(
                 f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
+
+    @property
+    def _written(self):
+        """What training writes into, but for files that a rename replaces."""
+        return self.state, self.samples, self.snapshots, self.best.parent, self.stats, self.folder / "lock"
+
+    def _refuse_links_out(self, *places):
+        """Refuses places that lead out of the run folder, as a link in a stranger's may: we would write where it says.
+
+        Raises:
+            UsageError: one does.
+        """
+        home = Path(os.path.realpath(self.folder))  # the folder itself may be a link, which the user gave
+        for place in places:
+            target = Path(os.path.realpath(place))
+            if not target.is_relative_to(home):
+                raise UsageError(
+                    f"{place} leads out of the run folder, to {printable(target)}; remove that link (only the run "
+                    "folder as a whole may be one)"
+                )
 
     def _take_lock(self):
         try:
@@ -247,6 +269,18 @@ class Run:
                     shutil.rmtree(path)
                 else:
                     path.unlink()
+
+    # Evaluations
+
+    def evaluation_folder(self, images_seen: int) -> Path:
+        """Where `gan-tf evaluate` writes what it finds of the weights of one moment.
+
+        Raises:
+            UsageError: it is outside of the run folder.
+        """
+        folder = self.evaluations / f"{images_seen:09d}"
+        self._refuse_links_out(folder)
+        return folder
 
     # Best weights
 

@@ -203,6 +203,28 @@ def test_a_run_is_open_in_one_place(run):
     again.close()
 
 
+@pytest.mark.parametrize("name", ["state", "samples", "best", "snapshots", "stats.jsonl", "lock"])
+def test_a_link_in_a_run_does_not_lead_training_elsewhere(tmp_path, name):
+    outside = tmp_path / "outside"
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).symlink_to(outside)  # where nothing is yet
+    with pytest.raises(UsageError, match=f"{name} leads out of the run folder, to {outside}; remove that link"):
+        Run(folder).create()
+    assert not outside.exists() and [path.name for path in folder.iterdir()] == [name]
+
+
+def test_links_within_a_run_and_to_a_whole_run_are_followed(tmp_path):
+    (tmp_path / "disk" / "run" / "pictures").mkdir(parents=True)
+    (tmp_path / "disk" / "run" / "samples").symlink_to("pictures")
+    (tmp_path / "mine").symlink_to(tmp_path / "disk" / "run")
+    run = Run(tmp_path / "mine")
+    run.create()
+    run.close()
+    assert (tmp_path / "disk" / "run" / "state").is_dir()
+    assert run.evaluation_folder(8) == tmp_path / "mine" / "evaluations" / "000000008"
+
+
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 def test_only_a_held_lock_is_told_as_another_process(tmp_path, monkeypatch, number):
     monkeypatch.setattr(run_module, "take_lock", failing(number))

@@ -94,6 +94,7 @@ def of_run(options, run):
     from gan_tf.weights import load_generator
 
     trained = load_generator(run, options.which, say)
+    folder = None if options.out else run.evaluation_folder(trained.images_seen)
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
@@ -111,7 +112,6 @@ def of_run(options, run):
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
-    folder = run.evaluations / f"{trained.images_seen:09d}"
     return reals_at(images, sampler.resolution, config.mirror), sampler, folder
 
 
