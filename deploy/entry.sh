@@ -18,15 +18,23 @@ refuse() {
     exit 2
 }
 
+# check VARIABLE VALUE PATTERN WHAT: refuses a value that is not what the variable should be.
+check() {
+    [[ $2 =~ ^($3)$ ]] || refuse "$1 is '$2'; give $4"
+}
+
 # Prints TF_CONFIG for GAN_TF_HOSTS; nothing for a single host, which needs no cluster.
 tf_config() {
-    local host workers=() index=${GAN_TF_INDEX:-${SLURM_PROCID:-}}
-    for host in ${GAN_TF_HOSTS//,/ }; do
-        [[ $host == *:* ]] || host=$host:${GAN_TF_PORT:-2222}
+    local host hosts workers=() index=${GAN_TF_INDEX:-${SLURM_PROCID:-}} port=${GAN_TF_PORT:-2222}
+    check GAN_TF_PORT "$port" '[0-9]{1,5}' "a number such as 2222"
+    read -d '' -ra hosts <<<"${GAN_TF_HOSTS//,/ }" || true
+    for host in "${hosts[@]}"; do
+        check GAN_TF_HOSTS "$host" '([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?' "hosts such as a,b or a:2222,b:2222"
+        [[ $host =~ :[0-9]+$ ]] || host=$host:$port
         workers+=("\"$host\"")
     done
     ((${#workers[@]} > 1)) || return 0
-    if [[ ! $index =~ ^[0-9]+$ ]] || ((10#$index >= ${#workers[@]})); then
+    if [[ ! $index =~ ^[0-9]{1,6}$ ]] || ((10#$index >= ${#workers[@]})); then
         refuse "GAN_TF_INDEX is '$index'; give 0 to $((${#workers[@]} - 1)), the place of this host in GAN_TF_HOSTS"
     fi
     local IFS=,
@@ -39,8 +47,11 @@ if [[ -n ${GAN_TF_HOSTS:-} && -z ${TF_CONFIG:-} ]]; then
 fi
 [[ -z ${TF_CONFIG:-} ]] || echo "entry.sh: TF_CONFIG $TF_CONFIG" >&2
 read -ra program <<<"${GAN_TF_PROGRAM:-gan-tf}"
-restarts=${GAN_TF_RESTARTS:-0}
-[[ $restarts =~ ^[0-9]+$ ]] || refuse "GAN_TF_RESTARTS is '$restarts'; give a number such as 3"
+pause=${GAN_TF_PAUSE:-60}
+check GAN_TF_RESTARTS "${GAN_TF_RESTARTS:-0}" '[0-9]{1,6}' "a number such as 3"
+check GAN_TF_PAUSE "$pause" '[0-9]{1,6}([.][0-9]+)?' "seconds such as 60"
+check GAN_TF_RETRY_CODE "${GAN_TF_RETRY_CODE:-}" '|1?[0-9]{1,2}|2[0-4][0-9]|25[0-5]' "an exit code such as 138"
+restarts=$((10#${GAN_TF_RESTARTS:-0})) # 08 is no octal number
 
 # Nothing to watch over: the program takes this process's place, and signals reach it directly.
 if ((restarts == 0)) && [[ -z ${GAN_TF_RETRY_CODE:-} ]]; then
@@ -83,8 +94,8 @@ while :; do
         used=$((used + 1))
     fi
     ((restarts > 0)) || break
-    echo "entry.sh: ended with code $code; starting again in ${GAN_TF_PAUSE:-60} s ($used of $restarts restarts used)" >&2
-    sleep "${GAN_TF_PAUSE:-60}" &
+    echo "entry.sh: ended with code $code; starting again in $pause s ($used of $restarts restarts used)" >&2
+    sleep "$pause" &
     child=$!
     pass_on
     wait "$child" || true

@@ -16,6 +16,7 @@ else:
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
 
 
@@ -66,6 +67,16 @@ def write_atomically(path, content):
         file.write(content)
 
 
+def lines_of(file, most):
+    """Yields the lines of a file open for reading bytes; of none more than `most` bytes: longer ones are left out."""
+    whole = True  # False: within a line that is too long
+    while line := file.readline(most):
+        ends = line.endswith(b"\n")
+        if whole and (ends or len(line) < most):
+            yield line
+        whole = ends
+
+
 @contextlib.contextmanager
 def locked(path):
     """Holds a file lock, waiting for it; the system frees it if the process dies."""
@@ -79,7 +90,8 @@ def take_lock(file, wait):
     """Locks an open file for this process until it is closed.
 
     Raises:
-        OSError: another process holds it, and `wait` is False.
+        OSError: another process holds it, and `wait` is False (its number is one of LOCK_IS_HELD); or the file system
+            knows no locks.
     """
     if os.name == "nt":
         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)

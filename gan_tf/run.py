@@ -17,6 +17,7 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 import contextlib
 import functools
 import json
+import os
 import re
 import shlex
 import shutil
@@ -28,7 +29,7 @@ import numpy as np
 from gan_tf import config as configuration
 from gan_tf import npz
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, take_lock, write_atomically
+from gan_tf.files import LOCK_IS_HELD, lines_of, part_file, printable, take_lock, write_atomically
 
 FORMAT = 1
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
@@ -36,6 +37,10 @@ CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, wi
 # What reading JSON raises where it is none, or not what we wrote. RecursionError: brackets in brackets.
 NOT_JSON = (ValueError, KeyError, TypeError, RecursionError)
 MOST_JSON = 64 << 20  # bytes of a JSON file of ours; names of 100,000 classes need a twentieth of it
+# Bytes of stats.jsonl. An epoch writes 20 records of losses, 0.3 KB each, and a score of 1.2 KB: three weeks at 100
+# images a second, in epochs of 10,000, are 380,000 records in 140 MB.
+MOST_RECORDS = 256 << 20
+MOST_LINE = 64 << 10  # bytes of one record
 NUMBERS = "fiub"  # kinds of arrays that weights are
 OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
 
@@ -59,31 +64,66 @@ class Run:
     # Settings
 
     def exists(self) -> bool:
-        """True if a run was started here."""
-        return self._config.exists()
+        """True if a run was started here.
+
+        Raises:
+            UsageError: the folder cannot be read.
+        """
+        return _exists(self._config)
 
     def create(self):
         """Makes the folders and locks the run for this process.
 
         Raises:
-            UsageError: another process trains here, or the folder cannot be written.
+            UsageError: another process trains here, or the folder cannot be written, or not locked, or leads elsewhere.
         """
+        self._refuse_links_out(*self._written)
         try:
             for folder in (self.state, self.samples, self.snapshots, self.best.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
+            self._take_lock()
+            for part in self.folder.rglob("*.part"):  # what a killed process was writing
+                part.unlink(missing_ok=True)
         except OSError as error:
+            self.close()
             raise UsageError(
                 f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
+
+    @property
+    def _written(self):
+        """What training writes into, but for files that a rename replaces."""
+        return self.state, self.samples, self.snapshots, self.best.parent, self.stats, self.folder / "lock"
+
+    def _refuse_links_out(self, *places):
+        """Refuses places that lead out of the run folder, as a link in a stranger's may: we would write where it says.
+
+        Raises:
+            UsageError: one does.
+        """
+        home = Path(os.path.realpath(self.folder))  # the folder itself may be a link, which the user gave
+        for place in places:
+            target = Path(os.path.realpath(place))
+            if not target.is_relative_to(home):
+                raise UsageError(
+                    f"{place} leads out of the run folder, to {printable(target)}; remove that link (only the run "
+                    "folder as a whole may be one)"
+                )
+
+    def _take_lock(self):
         try:
             take_lock(self._lock, wait=False)
         except OSError as error:
+            self.close()
+            if error.errno in LOCK_IS_HELD:
+                raise UsageError(
+                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                ) from error
             raise UsageError(
-                f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                f"--checkpoints: the file system of {self.folder} does not let files be locked ({error.strerror}), "
+                "which keeps two processes out of one run; choose a folder on another, or have locks enabled there"
             ) from error
-        for part in self.folder.rglob("*.part"):  # what a killed process was writing
-            part.unlink()
 
     def close(self):
         """Gives the lock back."""
@@ -99,7 +139,7 @@ class Run:
         """
         where = str(self._config)
         try:
-            stored = _read_json(self._config)
+            stored = read_json(self._config)
             settings, data = stored["settings"], stored["data"]
             if not (isinstance(settings, dict) and isinstance(data, dict)):
                 raise TypeError("no dicts")
@@ -132,7 +172,7 @@ class Run:
             UsageError: environment.json is damaged.
         """
         try:
-            return dict(_read_json(self._environment))
+            return dict(read_json(self._environment))
         except FileNotFoundError:
             return {}
         except (OSError, *NOT_JSON) as error:
@@ -147,15 +187,25 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict]:
-        """All whole records; a line that a kill or a full disk cut short is left out."""
+        """All whole records; a line that a kill or a full disk cut short is left out, and one too long for a record.
+
+        Raises:
+            UsageError: the file is larger than any run makes it.
+        """
+        if not self.stats.is_file():
+            return []
+        if (size := self.stats.stat().st_size) > MOST_RECORDS:
+            raise UsageError(
+                f"{self.stats} is damaged: it has {size >> 20:,} MB, more than the {MOST_RECORDS >> 20} of a run of "
+                "weeks; remove its oldest lines, or restore it"
+            )
         found = []
-        for line in self.stats.read_text(errors="replace").splitlines() if self.stats.is_file() else []:
-            try:
-                record = json.loads(line)
-            except NOT_JSON:
-                continue
-            if _tells_images(record):
-                found.append(record)
+        with open(self.stats, "rb") as file:
+            for line in lines_of(file, MOST_LINE):
+                with contextlib.suppress(*NOT_JSON):
+                    record = json.loads(line.decode(errors="replace"))
+                    if _tells_images(record):
+                        found.append(record)
         return found
 
     def trained_images(self) -> int:
@@ -220,11 +270,23 @@ class Run:
                 else:
                     path.unlink()
 
+    # Evaluations
+
+    def evaluation_folder(self, images_seen: int) -> Path:
+        """Where `gan-tf evaluate` writes what it finds of the weights of one moment.
+
+        Raises:
+            UsageError: it is outside of the run folder.
+        """
+        folder = self.evaluations / f"{images_seen:09d}"
+        self._refuse_links_out(folder)
+        return folder
+
     # Best weights
 
     def best_meta(self) -> dict | None:
         """What is stored beside the best weights: score, images_seen, perhaps a last score; None if there are none."""
-        if not self.best.exists():
+        if not _exists(self.best):
             return None
         return _read_meta(self.best)
 
@@ -234,7 +296,7 @@ class Run:
         Raises:
             UsageError: there is none yet, or the file is damaged.
         """
-        if not self.best.exists():
+        if not _exists(self.best):
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or use --which last")
         return _read_npz(self.best)
 
@@ -257,7 +319,7 @@ class Run:
             UsageError: there is none of that moment, or the file is damaged.
         """
         path = self._snapshot(images_seen)
-        if not path.exists():
+        if not _exists(path):
             kept = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
             raise UsageError(f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {kept}")
         return _read_npz(path)
@@ -274,6 +336,21 @@ class Run:
         return self.snapshots / f"generator-{images_seen:09d}.npz"
 
 
+def _exists(path):
+    """Path.exists, which raises where a folder on the way may not be searched.
+
+    Raises:
+        UsageError: so it is.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror}); make its folder readable, or give another run (in training: "
+            "another --checkpoints)"
+        ) from error
+
+
 def _images_of(path):
     digits = path.stem.split("-")[-1]
     return int(digits) if digits.isdigit() else None
@@ -284,7 +361,7 @@ def _write_npz(path, weights, meta):
         np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
 
 
-def _read_json(path):
+def read_json(path):
     """What a JSON file holds.
 
     Raises:

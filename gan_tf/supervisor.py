@@ -4,13 +4,15 @@ It starts processes and waits for them; what the workers say to each other is Te
 all, so that forking is safe and no lock can be left held.
 
     start all --> one ends with a fault --> SIGTERM to the others --> grace --> SIGKILL --> start all again
-              `-> all end with 0        `-> a signal for us goes to all; a second one kills
+              `-> all end with 0        `-> a signal for us goes to all; a second one kills, and so does time
 """
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -21,6 +23,10 @@ import time
 USAGE_ERROR = 2  # exit code: the user's to mend, so that another start would end in the same way
 INTERRUPTED = 42  # exit code: saved, start me again
 TICK_SECONDS = 0.1  # between two looks at the workers
+# Graces from a signal for us to SIGKILL, where no worker ends. With the usual 60 s that is within the two minutes which
+# platforms leave us, so that the last lines still say who hung.
+PATIENCE = 1.5
+NVIDIA_SMI_SECONDS = 60  # it may wake sleeping GPUs first
 DRAIN_SECONDS = 2.0  # for the last lines of a worker that has ended
 LINE_BYTES = 1 << 16  # a longer line is cut, so that no worker can fill our memory
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ()
@@ -36,8 +42,9 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     Args:
         command: list of words; each worker gets its place in TF_CONFIG.
         restarts: how many times the group may be started again.
-        grace_seconds: between SIGTERM and SIGKILL for workers whose group cannot go on.
-        gpus_per_worker: worker i sees only GPUs i * K to (i + 1) * K - 1; None: all see all.
+        grace_seconds: between the end of the first worker and SIGKILL for the others, whose group cannot go on; from
+            a signal for us to SIGKILL for all it is at most PATIENCE times as long.
+        gpus_per_worker: worker i sees only GPUs i * K to (i + 1) * K - 1 of `visible_gpus`; None: all see all.
         clock: seconds; measures the grace.
     """
     with Signals() as signals:
@@ -58,7 +65,7 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
 
 def watch(group, signals, grace_seconds, clock):
     """Returns when all workers of a group have ended: by themselves, after a signal to us, or made to after a fault."""
-    told, killed, deadline = False, False, None  # deadline: when the slow ones are killed
+    told, killed, limits = False, False, {}  # limits: {what is over then: the time at which the slow ones are killed}
     while True:
         group.relay(TICK_SECONDS)
         for index, code in group.reap().items():
@@ -72,12 +79,15 @@ def watch(group, signals, grace_seconds, clock):
             say(f"{signals.first.name} passed on to the workers" if signals.first else "stopping the other workers")
             group.tell(number)
             told = True
-        if deadline is None and told and group.ended:  # those that listen end together
-            deadline = clock() + grace_seconds
-        overdue = deadline is not None and clock() >= deadline
-        if (overdue or signals.count > 1) and not killed:
-            why = "a second signal came" if signals.count > 1 else f"{grace_seconds:g} s are over"
-            say(f"{why}: killing {', '.join(f'worker {index}' for index in group.alive)}")
+        if signals.first:  # all of them may hang
+            patience = PATIENCE * grace_seconds
+            limits.setdefault(f"{patience:g} s since {signals.first.name} are over", clock() + patience)
+        if told and group.ended:  # those that listen end together
+            limits.setdefault(f"{grace_seconds:g} s are over", clock() + grace_seconds)
+        over = ["a second signal came"] if signals.count > 1 else []
+        over += [limit for limit, end in limits.items() if clock() >= end]
+        if over and not killed:
+            say(f"{over[0]}: killing {', '.join(f'worker {index}' for index in group.alive)}")
             group.kill()
             killed = True
 
@@ -113,17 +123,31 @@ def in_words(code) -> str:
 def environments(workers, gpus_per_worker=None) -> list[dict[str, str]]:
     """The environment of each worker: ours, and its place in a cluster on free ports of this machine."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-    # Those that this process may use, by number or name.
-    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    found = []
+    found, gpus = [], []
+    if gpus_per_worker is not None:  # where nothing tells of the GPUs, they are counted from 0 all the same
+        gpus = visible_gpus() or [str(number) for number in range(workers * gpus_per_worker)]
     for index in range(workers):
         place = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         own = {"TF_CONFIG": json.dumps(place), "PYTHONUNBUFFERED": "1"}
         if gpus_per_worker is not None:
-            numbers = range(index * gpus_per_worker, (index + 1) * gpus_per_worker)
-            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[number] if gpus else str(number) for number in numbers)
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index * gpus_per_worker : (index + 1) * gpus_per_worker])
         found.append({**os.environ, **own})
     return found
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that this process may use, by number or name, found without TensorFlow, which would take them.
+
+    Those of CUDA_VISIBLE_DEVICES, else all that nvidia-smi lists; None where neither is there.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:  # CUDA, too, reads it up to the first that is none
+        return list(itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, named.split(","))))
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listed.stdout, re.M)))]
 
 
 def free_ports(count) -> list[int]:

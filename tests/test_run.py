@@ -1,13 +1,19 @@
 """The run folder: records, checkpoints, best weights and settings under faults."""
 
+import errno
+import io
 import json
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gan_tf import run as run_module
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.files import lines_of
 from gan_tf.run import Run, describe_change, refuse_data_change, refuse_identity_change
 
 DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": []}
@@ -52,6 +58,12 @@ def test_records_leave_out_what_was_cut_short(run):
         file.write(b'{"images_seen": 24, \xff\n\n{"images_seen": 3')
     assert [record["images_seen"] for record in run.records()] == [8, 16]
     assert np.isnan(run.records()[1]["loss"])
+
+
+def test_lines_of_a_file_are_bounded():
+    content = b"\n".join([b"ab", b"x" * 9, b"abcdef", b"abcdefg", b"abcdefgh", b"", b"x" * 16, b"cd", b"efg"])
+    lines = list(lines_of(io.BytesIO(content), 8))
+    assert [line.rstrip(b"\n") for line in lines] == [b"ab", b"abcdef", b"abcdefg", b"", b"cd", b"efg"]
 
 
 def test_cut_forgets_records_and_grids_past_a_moment(run):
@@ -189,6 +201,66 @@ def test_a_run_is_open_in_one_place(run):
     again = Run(run.folder)
     again.create()
     again.close()
+
+
+@pytest.mark.parametrize("name", ["state", "samples", "best", "snapshots", "stats.jsonl", "lock"])
+def test_a_link_in_a_run_does_not_lead_training_elsewhere(tmp_path, name):
+    outside = tmp_path / "outside"
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).symlink_to(outside)  # where nothing is yet
+    with pytest.raises(UsageError, match=f"{name} leads out of the run folder, to {outside}; remove that link"):
+        Run(folder).create()
+    assert not outside.exists() and [path.name for path in folder.iterdir()] == [name]
+
+
+def test_links_within_a_run_and_to_a_whole_run_are_followed(tmp_path):
+    (tmp_path / "disk" / "run" / "pictures").mkdir(parents=True)
+    (tmp_path / "disk" / "run" / "samples").symlink_to("pictures")
+    (tmp_path / "mine").symlink_to(tmp_path / "disk" / "run")
+    run = Run(tmp_path / "mine")
+    run.create()
+    run.close()
+    assert (tmp_path / "disk" / "run" / "state").is_dir()
+    assert run.evaluation_folder(8) == tmp_path / "mine" / "evaluations" / "000000008"
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_only_a_held_lock_is_told_as_another_process(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(run_module, "take_lock", failing(number))
+    with pytest.raises(UsageError) as caught:
+        Run(tmp_path / "mine").create()
+    held = number in (errno.EWOULDBLOCK, errno.EACCES)
+    assert ("--run mine: another process trains" in str(caught.value)) == held
+    told = f"--checkpoints: the file system of {tmp_path / 'mine'} does not let files be locked ({os.strerror(number)})"
+    assert (told in str(caught.value)) != held and "\n" not in str(caught.value)
+
+
+def failing(number):
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_what_a_kill_left_and_cannot_be_removed_is_told_in_a_line(tmp_path, monkeypatch):
+    run = Run(tmp_path / "mine")
+    run.samples.mkdir(parents=True)
+    (run.samples / "a.png.part").write_text("half")
+    monkeypatch.setattr(Path, "unlink", failing(errno.EACCES))
+    with pytest.raises(UsageError, match=r"--checkpoints: cannot write .*mine \(Permission denied\); choose another"):
+        run.create()
+    monkeypatch.undo()
+    run.create()  # the lock was given back
+    run.close()
+
+
+def test_a_folder_that_may_not_be_searched_is_told_in_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", failing(errno.EACCES))  # what Python 3.11 does; a test that root can run
+    run = Run(tmp_path)
+    for read in (run.exists, run.best_meta, run.best_weights, lambda: run.snapshot_weights(8)):
+        with pytest.raises(UsageError, match=r"cannot be read \(Permission denied\); make .* --checkpoints\)"):
+            read()
 
 
 def test_what_a_kill_left_half_written_is_removed(run):

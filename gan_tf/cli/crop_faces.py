@@ -12,8 +12,8 @@ from gan_tf.checks import RESOLUTIONS
 from gan_tf.cli import arguments
 from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.cli.train import DISK_REFUSES
 from gan_tf.errors import UsageError
+from gan_tf.files import remedy_of
 
 SIZES = (16, 2048)  # pixels
 LEAST_FACE = 20  # pixels; MTCNN finds nothing smaller
@@ -80,10 +80,10 @@ def main(argv) -> int:
     except OSError as error:
         if isinstance(error, PermissionError):
             raise UsageError(f"OUT {options.out} cannot be written ({error.strerror}); give another OUT") from error
-        if error.errno not in DISK_REFUSES:
+        if not (remedy := remedy_of(error)):
             raise
         raise UsageError(
-            f"OUT {options.out} cannot be written ({error.strerror}); free some disk space and start again: "
+            f"OUT {options.out} cannot be written ({error.strerror}); {remedy} and start again: "
             "the same command continues the search"
         ) from error
 

@@ -12,7 +12,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.run import Run
+from gan_tf.run import NOT_JSON, Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 
@@ -94,6 +94,7 @@ def of_run(options, run):
     from gan_tf.weights import load_generator
 
     trained = load_generator(run, options.which, say)
+    folder = None if options.out else run.evaluation_folder(trained.images_seen)
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
@@ -111,7 +112,6 @@ def of_run(options, run):
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
-    folder = run.evaluations / f"{trained.images_seen:09d}"
     return reals_at(images, sampler.resolution, config.mirror), sampler, folder
 
 
@@ -258,10 +258,10 @@ def other_scores(path, report):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}
 
     try:
-        before = json.loads(path.read_text())
+        before = read_json(path)
         anew = [measured(score) for score in report["scores"]]
         return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
-    except (OSError, ValueError, KeyError, TypeError):  # none, or not ours
+    except (OSError, *NOT_JSON):  # none, or not ours
         return []
 
 

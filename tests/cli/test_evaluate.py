@@ -140,6 +140,20 @@ def test_json_is_one_object_and_alone(few_fakes, run, tmp_path, capsys):
     assert not (run.folder / "evaluations").exists()
 
 
+@pytest.mark.parametrize("link", ["evaluations", "evaluations/{}"])
+def test_a_link_in_a_run_does_not_lead_what_is_written_elsewhere(few_fakes, run, tmp_path, capsys, link):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = run.folder / link.format(f"{run.best_meta()['images_seen']:09d}")
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(outside)
+    told = refusal(capsys, run.folder, "--metrics", "swd2k")
+    assert f"leads out of the run folder, to {outside}" in told and "; remove that link" in told
+    assert not list(outside.iterdir())
+    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 0
+    assert stored_names(tmp_path / "out") == ["swd2k"] and not list(outside.iterdir())
+
+
 def test_which_weights_and_which_seed(few_fakes, run, capsys):
     found = {}
     for words in (["best"], ["last"], [BEST_AT], ["best", "--seed", 1]):

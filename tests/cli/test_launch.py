@@ -1,6 +1,7 @@
 """`gan-tf launch`: the supervisor against small stand-in workers, as processes of their own."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -259,6 +260,14 @@ def test_a_frozen_worker_does_not_keep_a_stopped_group(launched):
     assert run.end()[0] == 137
 
 
+def test_workers_that_all_hang_do_not_keep_a_stopped_group(launched):
+    run = launched("frozen", "stubborn", grace=60, pace=60)
+    run.wait_for("ready-0", "ready-1")
+    run.process.send_signal(signal.SIGTERM)
+    code, _, err = run.end()
+    assert code == 137 and "90 s since SIGTERM are over: killing worker 0, worker 1" in err
+
+
 def test_nobody_is_killed_before_the_grace_is_over(launched):
     run = launched("stubborn", "1", grace=1000)
     run.wait_for("signals-0")
@@ -275,6 +284,19 @@ def test_children_of_workers_end_with_them(launched):
     run.wait_for("child")
     assert run.end()[0] == 1
     assert not run.left_over()
+
+
+def test_help_says_how_long_a_signal_waits():
+    assert supervisor.PATIENCE == 1.5
+    help_text = " ".join(shown_help().split())
+    assert "all are killed at the latest when 1.5 times as long has passed" in help_text
+
+
+def shown_help():
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main(["launch", "--help"])
+    return re.sub("[│╭╮╰╯─]", " ", printed.getvalue())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
@@ -325,12 +347,67 @@ def test_a_line_without_end_is_cut(capsys):
     assert others[-1] == "[worker 0] é"
 
 
-@pytest.mark.parametrize("visible, shares", [(None, ["0,1", "2,3"]), ("4,5,6,GPU-a", ["4,5", "6,GPU-a"])])
-def test_gpus_are_shared_out(monkeypatch, visible, shares):
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes a stand-in for nvidia-smi that lists some GPUs, or fails as without a driver, or none at all."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", str(tools))
+
+    def has(listed, code=0):
+        lines = "".join(f"echo 'GPU {number}: NVIDIA X (UUID: GPU-{number})'\n" for number in range(listed))
+        (tools / "nvidia-smi").write_text(f'#!/bin/sh\n[ "$1" = -L ] || exit 1\n{lines}exit {code}\n')
+        (tools / "nvidia-smi").chmod(0o755)
+
+    return has
+
+
+@pytest.mark.parametrize("visible, shares", [(None, ["0,1", "2,3"]), ("4,5,6,GPU-a", ["4,5", "6,GPU-a"])])
+@pytest.mark.parametrize("listed", [4, None])
+def test_gpus_are_shared_out(monkeypatch, machine, visible, shares, listed):
+    if listed:
+        machine(listed)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert [own["CUDA_VISIBLE_DEVICES"] for own in supervisor.environments(2, 2)] == shares
+
+
+@pytest.mark.parametrize(
+    "visible, listed, code, found",
+    [
+        (None, None, 0, None),
+        (None, 0, 9, []),  # no driver
+        (None, 3, 0, ["0", "1", "2"]),
+        ("2, GPU-a", 8, 0, ["2", "GPU-a"]),
+        ("", 8, 0, []),
+        ("-1", 8, 0, []),
+        ("0,-1,1", 8, 0, ["0"]),
+    ],
+)
+def test_gpus_are_found_without_tensorflow(monkeypatch, machine, visible, listed, code, found):
+    if listed is not None:
+        machine(listed, code)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert supervisor.visible_gpus() == found
+
+
+@pytest.mark.parametrize("listed, workers, each", [(8, 2, 4), (3, 2, 1), (2, 2, 1), (4, 1, None), (0, 2, None)])
+def test_without_the_option_all_gpus_are_shared_out_evenly(supervised, machine, capsys, listed, workers, each):
+    machine(listed)
+    assert main(["launch", "--workers", str(workers), "--", "train", "--dataset", "demo"]) == 0
+    assert supervised[0][1]["gpus_per_worker"] == each
+    assert (f"{each} of {listed} GPUs for each of {workers} workers" in capsys.readouterr().err) == (each is not None)
+
+
+@pytest.mark.parametrize("listed, few", [(1, "2"), (2, "3"), (2, "2 --gpus-per-worker 2")])
+def test_fewer_gpus_than_workers_are_refused(supervised, machine, capsys, listed, few):
+    machine(listed)
+    assert main(["launch", "--workers", *few.split(), "--", "train", "--dataset", "demo"]) == 2
+    told = capsys.readouterr().err
+    assert f"--workers {few[0]}" in told.replace(" is", "") and f"nvidia-smi lists {listed}" in told
+    assert "give " in told and len(told.splitlines()) == 1 and not supervised
 
 
 @pytest.fixture
@@ -338,6 +415,7 @@ def supervised(monkeypatch):
     """What the command would supervise."""
     calls = []
     monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(supervisor, "supervise", lambda command, **options: calls.append((command, options)) or 0)
     return calls
 
@@ -360,6 +438,9 @@ def test_the_command_starts_train_with_its_options(supervised):
         ("--workers 2 -- train", "--dataset is missing"),
         ("--workers 2 -- train --dataset demo --wrong", "Unrecognized options: --wrong"),
         ("--workers 2 --gpus-per-worker 1 -- train --dataset demo", "--gpus-per-worker 1 needs 2 GPUs"),
+        ("--workers 2 -- train --dataset demo", "--workers is 2, and CUDA_VISIBLE_DEVICES names 1"),
+        ("--workers 2 -- train --dataset demo --strategy mirrored", "--strategy is mirrored"),
+        ("--workers 2 -- train --dataset demo --strategy=default", "give auto or multi_worker"),
         ("-- train --dataset demo", "--workers"),
     ],
 )
@@ -369,6 +450,12 @@ def test_mistakes_are_told_once_in_a_line(supervised, monkeypatch, capsys, words
     assert not supervised
     told = capsys.readouterr().err
     assert told.startswith("gan-tf: error: ") and said in told and len(told.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["2 -- train --strategy multi_worker", "1 -- train --strategy mirrored"])
+def test_strategies_of_one_training_are_accepted(supervised, words):
+    assert main(["launch", "--workers", *words.split(), "--dataset", "demo"]) == 0
+    assert supervised
 
 
 def test_a_cluster_that_exists_is_not_replaced(supervised, monkeypatch, capsys):

@@ -75,9 +75,45 @@ def test_a_wrong_index_is_refused_in_a_line(entry, index):
     assert err == (f"entry.sh: error: GAN_TF_INDEX is '{index}'; give 0 to 1, the place of this host in GAN_TF_HOSTS\n")
 
 
-def test_wrong_restarts_are_refused(entry):
-    code, _, err = entry("0", "train", GAN_TF_RESTARTS="many").end()
-    assert code == 2 and "GAN_TF_RESTARTS is 'many'" in err
+@pytest.mark.parametrize(
+    "name, value, remedy",
+    [
+        ("GAN_TF_RESTARTS", "many", "a number such as 3"),
+        ("GAN_TF_RESTARTS", "-1", "a number such as 3"),
+        ("GAN_TF_RESTARTS", "9" * 20, "a number such as 3"),
+        ("GAN_TF_PAUSE", "abc", "seconds such as 60"),
+        ("GAN_TF_PAUSE", "1 2", "seconds such as 60"),
+        ("GAN_TF_RETRY_CODE", "again", "an exit code such as 138"),
+        ("GAN_TF_RETRY_CODE", "256", "an exit code such as 138"),
+        ("GAN_TF_PORT", "x", "a number such as 2222"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_a_line(entry, name, value, remedy):
+    run = entry("0", "train", **{"GAN_TF_HOSTS": "a,b", "GAN_TF_INDEX": "0", name: value})
+    code, _, err = run.end()
+    assert code == 2 and not run.starts()
+    assert err.splitlines()[-1] == f"entry.sh: error: {name} is '{value}'; give {remedy}"
+
+
+@pytest.mark.parametrize("host", ['"a"', "a\\", "a:x", "a:", "*", "[a", "$(id)", "a:1:2"])
+def test_a_wrong_host_is_refused_in_a_line(entry, host):
+    run = entry("0", "train", GAN_TF_HOSTS=f"b,{host}", GAN_TF_INDEX="0")
+    code, _, err = run.end()
+    assert code == 2 and not run.starts()
+    assert err == f"entry.sh: error: GAN_TF_HOSTS is '{host}'; give hosts such as a,b or a:2222,b:2222\n"
+
+
+def test_hosts_may_be_addresses_and_stand_on_lines(entry):
+    run = entry("0", "train", GAN_TF_HOSTS="10.0.0.1\n[fd00::2]\n[fd00::3]:30", GAN_TF_INDEX="0")
+    assert run.end()[0] == 0
+    assert run.starts()[0]["place"]["cluster"]["worker"] == ["10.0.0.1:2222", "[fd00::2]:2222", "[fd00::3]:30"]
+
+
+def test_numbers_may_begin_with_zeros(entry):
+    run = entry("1,0", "train", GAN_TF_RESTARTS="08")
+    code, _, err = run.end()
+    assert code == 0 and len(run.starts()) == 2
+    assert err == "entry.sh: ended with code 1; starting again in 0 s (1 of 8 restarts used)\n"
 
 
 def test_tensorflow_reads_the_cluster(entry):

@@ -38,6 +38,11 @@ def test_names_are_those_the_operator_looks_for():
     assert [port["containerPort"] for port in CONTAINER["ports"] if port["name"] == "tfjob-port"] == [2222]
 
 
+def test_istio_keeps_out_of_the_pods():
+    """Kubeflow's page on TFJob asks for it in the namespaces of users."""
+    assert WORKER["template"]["metadata"]["annotations"] == {"sidecar.istio.io/inject": "false"}
+
+
 def test_codes_are_retried_by_number():
     variables = {each["name"]: each["value"] for each in CONTAINER["env"]}
     assert WORKER["restartPolicy"] == "ExitCode" and 128 <= int(variables["GAN_TF_RETRY_CODE"]) <= 255

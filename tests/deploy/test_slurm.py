@@ -10,10 +10,16 @@ from tests.deploy.stand_ins import DEPLOY, ROOT, Started
 
 SCRIPT = DEPLOY / "slurm" / "train.sbatch"
 TOOLS = {
-    # Runs the command once for each node, tells the others which processes they are, and returns the highest code.
+    # Runs the command once for each task, tells the others which processes they are, and returns the highest code.
     "srun": """
-        while [[ $1 == --* ]]; do shift; done
-        for ((rank = 0; rank < $NODES; rank++)); do SLURM_PROCID=$rank "$@" & pids+=($!); done
+        echo "srun cpus ${SRUN_CPUS_PER_TASK:-1}" >>"$NOTES/steps"
+        tasks=${SLURM_NTASKS:-$NODES}
+        while [[ $1 == --* ]]; do
+            echo "$1" >>"$NOTES/steps"
+            [[ $1 != --ntasks=* ]] || tasks=${1#*=}
+            shift
+        done
+        for ((rank = 0; rank < tasks; rank++)); do SLURM_PROCID=$rank "$@" & pids+=($!); done
         echo "${pids[@]}" >"$NOTES/pids"
         worst=0
         for pid in "${pids[@]}"; do wait "$pid"; code=$?; ((code <= worst)) || worst=$code; done
@@ -73,6 +79,34 @@ def test_each_node_gets_its_place_and_the_options(batch):
     assert not calls(run)
 
 
+def test_a_worker_gets_all_cores_that_were_asked_for(batch):
+    run = batch("0", SLURM_CPUS_PER_TASK="16")
+    assert run.end()[0] == 0
+    assert (run.folder / "steps").read_text().splitlines()[0] == "srun cpus 16"
+
+
+def test_without_a_number_of_cores_none_is_given(batch):
+    run = batch("0")
+    assert run.end()[0] == 0
+    assert "SRUN_CPUS_PER_TASK" not in run.starts()[0]["environment"]
+
+
+def test_several_tasks_a_node_are_still_one_worker_a_node(batch):
+    run = batch("0", SLURM_NTASKS="4", SLURM_NTASKS_PER_NODE="2")  # sbatch --ntasks-per-node=2
+    assert run.end()[0] == 0
+    steps = (run.folder / "steps").read_text().splitlines()
+    assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(steps)
+    assert sorted(path.name for path in run.folder.glob("starts-*")) == ["starts-0", "starts-1"]
+
+
+@pytest.mark.parametrize("restarts", ["many", "-1", "3x"])
+def test_wrong_restarts_are_refused_in_a_line(batch, restarts):
+    run = batch("1", GAN_TF_RESTARTS=restarts)
+    code, out, err = run.end()
+    assert code == 2 and not run.starts() and not out
+    assert err == f"train.sbatch: error: GAN_TF_RESTARTS is '{restarts}'; give a number such as 3\n"
+
+
 def test_one_node_is_no_cluster(batch):
     run = batch("0", nodes=1)
     assert run.end()[0] == 0
@@ -108,7 +142,8 @@ def test_saved_without_a_warning_queues_again(batch):
 
 
 @pytest.mark.parametrize(
-    "roles, restarts, code, starts", [("1,0", None, 0, 2), ("43", "1", 43, 2), ("1", "0", 1, 1), ("2", None, 2, 1)]
+    "roles, restarts, code, starts",
+    [("1,0", None, 0, 2), ("43", "1", 43, 2), ("1", "0", 1, 1), ("2", None, 2, 1), ("1,0", "08", 0, 2)],
 )
 def test_faults_are_restarted_in_the_allocation(batch, roles, restarts, code, starts):
     run = batch(roles, **({"GAN_TF_RESTARTS": restarts} if restarts else {}))
