@@ -1,0 +1,267 @@
+"""Weak scaling of a training step: the same images for every worker, and more and more workers.
+
+    python benchmarks/scaling.py --workers 1,2 --resolution 256 --precision bfloat16 --json
+
+starts so many worker processes on this machine, one number after the other. Each gets the same share of the cores, that
+of the largest number, or a GPU of its own. Where TF_CONFIG or SLURM gives this process a place among workers, it
+measures as that worker, and the first one prints: the same command on every machine of a cluster.
+
+A worker takes the step in three ways:
+
+    together    all workers, as in training
+    apart       in the form that several devices need, whose batch norm is no single kernel, but each worker by itself;
+                all at once, so that they share what the machine has
+    alone       as one worker without others does; all at once
+
+docs/scaling.md explains the model that is fitted: seconds together = seconds apart + seconds of the step's all-reduces,
+which are timed without the step.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import os
+import statistics
+import sys
+import threading
+from typing import Literal
+
+import hosts
+from collectives import collectives_of, groups_of, largest, time_all_reduces
+from frame import FAILED, run
+from jobs import image_at_level, make_job, settings, time_steps, widths
+
+from gan_tf.cli.quiet import start_tensorflow, stderr_kept
+from gan_tf.errors import UsageError
+
+PROGRAM = "benchmarks/scaling.py"
+ROUNDS = 10  # of the all-reduces
+LATENCY_CHAIN = 50  # tiny all-reduces in a round
+SUBJECT = ("model", "resolution", "level", "ngf", "ndf", "fmap_base", "fmap_max", "precision", "device")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalingOptions:
+    """Measures a training step on random images with several workers."""
+
+    workers: str = "1,2"  # numbers of worker processes on this machine; unused within a cluster
+    model: Literal["fastgan", "pggan"] = "fastgan"  # the family of networks
+    resolution: int = 256  # pixels; of a family that grows, at its last level
+    level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default the last
+    batch_size: int = 8  # images of each device in a step
+    ngf: int = 64  # fastgan: width of the generator
+    ndf: int = 64  # fastgan: width of the discriminator
+    fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
+    fmap_max: int = 512  # pggan: most channels
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
+    micro_batch: int | None = None  # images at once
+    steps: int = 5  # calls timed, after two that are not
+    steps_per_call: int = 1  # steps in a call of the graph; more hide what Python takes
+    limit_seconds: float = 1200.0  # for each number of workers; then it is given up
+    json: bool = False  # print one JSON object
+
+    def __post_init__(self):
+        for name in ("batch_size", "steps", "steps_per_call", "limit_seconds"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give a positive number")
+
+
+def prepare():
+    """Before TensorFlow is imported. It is started later: by workers alone, since it takes GPUs."""
+    hosts.keep_to_cores()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def measure(options):
+    """Returns the figures as a dict; None on a worker that is not the first."""
+    counts = hosts.worker_counts(options.workers)
+    settings(options)  # finds mistakes before a process is started
+    with stderr_kept():
+        from gan_tf.training.devices import cluster_of_environment
+
+    if cluster_of_environment() or counts == [1]:
+        with giving_up_after(options.limit_seconds):
+            return measure_as_worker(options)
+    return measure_counts(options, counts)
+
+
+def measure_counts(options, counts):
+    """The figures of each number of workers on this machine, and how well the rate of one grows with them."""
+    import tensorflow as tf
+
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    shares = hosts.shares_of(max(counts), gpus)
+    command = [sys.executable, os.path.abspath(__file__), *words_of(dataclasses.replace(options, workers="1"))]
+    found = []
+    for count in counts:
+        environments = hosts.environments(count, shares, gpus)
+        found.append(hosts.run_workers(command, environments, options.limit_seconds))
+    one = next((each["images_per_second"] for each in found if each["workers"] == 1), None)
+    measurements = []
+    for each in found:
+        own = {name: value for name, value in each.items() if name not in SUBJECT}
+        if one:
+            own["efficiency"] = efficiency(each["images_per_second"], each["devices"], one)
+        measurements.append(own)
+    subject = {name: found[0][name] for name in SUBJECT if name in found[0]}
+    return {**subject, "cores_of_a_worker": len(shares[0]), "measurements": measurements}
+
+
+def words_of(options):
+    """The command line of a worker of ours, whose own limit lies behind that of the process that waits for it."""
+    given = {**vars(options), "limit_seconds": options.limit_seconds + 60, "json": None}
+    flags = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
+    return [*(word for flag in flags for word in flag), "--json"]
+
+
+def measure_as_worker(options):
+    """The figures of a cluster, or of this process alone; None on a worker that is not the first."""
+    start_tensorflow()
+    from gan_tf.training import devices
+    from gan_tf.training.cluster import Cluster
+
+    name = "multi_worker" if devices.cluster_of_environment() else "default"
+    cluster = Cluster(devices.choose_strategy(name)[0])  # first: before any other operation
+    together = measure_together(options, cluster) if cluster.strategy.num_replicas_in_sync > 1 else {}
+    memory = devices.peak_memory_gb()
+    alone = time_by_itself(options, cluster, fused=True)
+    apart = time_by_itself(options, cluster, fused=False) if options.model == "fastgan" else alone
+    middles = [largest(cluster.strategy, statistics.median(seconds)) for seconds in (alone, apart)]
+    if cluster.index:
+        return None
+    level = {} if options.level is None else {"level": options.level}
+    return {
+        "model": options.model,
+        "resolution": options.resolution,
+        **level,
+        **widths(options),
+        "precision": devices.choose_precision(options.precision)[0],
+        "device": devices.describe(),
+        "workers": cluster.count,
+        **figures(options, cluster.strategy.num_replicas_in_sync, together, alone, middles),
+        "peak_memory_gb": round(memory if together else devices.peak_memory_gb(), 2),
+    }
+
+
+def measure_together(options, cluster):
+    """Seconds of the steps of all workers, and what they tell each other in one."""
+    strategy = cluster.strategy
+    count = strategy.num_replicas_in_sync
+    job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), strategy)
+    seen = enter(job, options)
+    seconds = time_steps(job, seen, options, ready=cluster.told)
+    graph = step_graph(job, seen)
+    groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.STATISTICS))
+    everything = [one for group in groups.values() for one in group]
+    big, tiny = groups["gradients"][0], groups["statistics"][0]
+
+    def middle(collectives):
+        return statistics.median(time_all_reduces(strategy, collectives, ROUNDS))
+
+    return {
+        "seconds": seconds,
+        "groups": groups,
+        "seconds_of_all_reduces": middle(everything),
+        "latency": middle([tiny] * LATENCY_CHAIN) / LATENCY_CHAIN,
+        "bandwidth": big.bytes / middle([big]),
+    }
+
+
+def time_by_itself(options, cluster, fused):
+    """Seconds of the step of one device of this worker, while the other workers do the same.
+
+    Args:
+        fused: batch norm is one kernel, as where there are no others; False: as where there are.
+    """
+    import tensorflow as tf
+
+    from gan_tf.ops.forms import FAST, use_forms
+
+    gc.collect()  # an earlier job and its step
+    job = make_job(options, tf.distribute.get_strategy())
+    seen = enter(job, options)
+    with use_forms(dataclasses.replace(FAST, fused_batch_norm=fused)):
+        seconds = time_steps(job, seen, options, ready=cluster.told)
+    cluster.told()  # all have ended
+    return seconds
+
+
+def enter(job, options):
+    """Makes a job ready for the steps that are measured: the images seen before the first of them."""
+    seen = 0
+    if job.config.grows:
+        seen = image_at_level(job, len(job.config.resolutions) - 1 if options.level is None else options.level)
+        job.enter(job.stage_at(seen))
+    return seen
+
+
+def step_graph(job, seen):
+    """The graph of the compiled steps from image `seen` on."""
+    import tensorflow as tf
+
+    steps, _ = job.steps(seen)
+    return steps.get_concrete_function(job.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
+
+
+def figures(options, devices, together, alone, middles):
+    """The figures of one number of workers.
+
+    Args:
+        devices: of all workers together.
+        together: of `measure_together`, empty where there is one device.
+        alone: seconds of the steps of this worker alone.
+        middles: seconds of a step alone and apart, of the slowest worker.
+    """
+    seconds, (seconds_alone, seconds_apart) = together.get("seconds", alone), middles
+    middle, batch = statistics.median(seconds), devices * options.batch_size
+    pixels = options.resolution if options.level is None else 4 * 2**options.level
+    found = {
+        "devices": devices,
+        "batch_size": batch,
+        "seconds_per_step": round(middle, 4),
+        "seconds_per_step_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
+        "images_per_second": round(batch / middle, 3),
+        "efficiency": efficiency(batch / middle, devices, options.batch_size / seconds_alone),
+        "seconds_alone": round(seconds_alone, 4),
+        "seconds_apart": round(seconds_apart, 4),
+        "input_bytes_per_second": round(3 * pixels**2 * batch / middle),
+    }
+    if not together:
+        return found
+    groups, all_reduces = together["groups"], together["seconds_of_all_reduces"]
+    return found | {
+        "seconds_of_model": round(seconds_apart + all_reduces, 4),
+        "all_reduces": {name: len(group) for name, group in groups.items()},
+        "all_reduce_bytes": {name: sum(one.bytes for one in group) for name, group in groups.items()},
+        "gradient_dtype": groups["gradients"][0].dtype,
+        "seconds_of_all_reduces": round(all_reduces, 5),
+        "latency_seconds": round(together["latency"], 6),
+        # A ring sends 2 (N - 1) / N of the bytes from each device to the next.
+        "ring_bytes_per_second": round(2 * (devices - 1) / devices * together["bandwidth"]),
+    }
+
+
+def efficiency(rate, devices, rate_of_one):
+    """Images/s of all devices, as a share of what so many would make that wait for nothing."""
+    return round(rate / (devices * rate_of_one), 3)
+
+
+@contextlib.contextmanager
+def giving_up_after(seconds):
+    """Within, this process ends with a line after so many seconds: it may wait in a collective for ever."""
+
+    def give_up():
+        print(f"{PROGRAM}: had not ended after --limit-seconds {seconds:g}", file=sys.stderr, flush=True)
+        os._exit(FAILED)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(run(ScalingOptions, measure, sys.argv[1:], prog=PROGRAM, start=prepare))
