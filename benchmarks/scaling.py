@@ -80,7 +80,7 @@ def measure(options):
         from gan_tf.training.devices import cluster_of_environment
 
     if cluster_of_environment() or counts == [1]:
-        with giving_up_after(options.limit_seconds):
+        with watched(options.limit_seconds):
             return measure_as_worker(options)
     return measure_counts(options, counts)
 
@@ -247,18 +247,27 @@ def efficiency(rate, devices, rate_of_one):
 
 
 @contextlib.contextmanager
-def giving_up_after(seconds):
-    """Within, this process ends with a line after so many seconds: it may wait in a collective for ever."""
+def watched(limit_seconds):
+    """Within, this process ends with one line if another worker is gone, or after so many seconds.
 
-    def give_up():
-        print(f"{PROGRAM}: had not ended after --limit-seconds {seconds:g}", file=sys.stderr, flush=True)
+    At once and not by an exception: it may wait in a collective for ever.
+    """
+
+    def end(why):
+        print(f"{PROGRAM}: {why}", file=sys.stderr, flush=True)
         os._exit(FAILED)
 
-    timer = threading.Timer(seconds, give_up)
+    timer = threading.Timer(limit_seconds, end, [f"had not ended after --limit-seconds {limit_seconds:g}"])
     timer.daemon = True
     timer.start()
     try:
         yield
+    except Exception as error:
+        from gan_tf.training.cluster import is_of_another
+
+        if is_of_another(error):
+            end(f"another worker ended or fell silent ({str(error).splitlines()[0][:200]})")
+        raise
     finally:
         timer.cancel()
 
