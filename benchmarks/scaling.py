@@ -266,7 +266,7 @@ def watched(limit_seconds):
         from gan_tf.training.cluster import is_of_another
 
         if is_of_another(error):
-            end(f"another worker ended or fell silent ({str(error).splitlines()[0][:200]})")
+            end("another worker ended or fell silent")
         raise
     finally:
         timer.cancel()
