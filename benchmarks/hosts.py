@@ -57,6 +57,11 @@ def environments(count, shares, gpus):
     return found
 
 
+def without_cluster():
+    """This process's environment without its place in a cluster."""
+    return {name: value for name, value in os.environ.items() if name not in ("TF_CONFIG", "SLURM_STEP_NUM_TASKS")}
+
+
 def keep_to_cores():
     """Keeps this process to the cores that `environments` gave it; before TensorFlow starts, which counts them."""
     if os.environ.get(CORES) and hasattr(os, "sched_setaffinity"):

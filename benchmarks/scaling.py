@@ -8,10 +8,9 @@ measures as that worker, and the first one prints: the same command on every mac
 
 A worker takes the step in three ways:
 
+    alone       as one without others does; all workers at about the same time, so that they share what the machine has
+    apart       the same in the form that several devices need, whose batch norm is no single kernel
     together    all workers, as in training
-    apart       in the form that several devices need, whose batch norm is no single kernel, but each worker by itself;
-                all at once, so that they share what the machine has
-    alone       as one worker without others does; all at once
 
 docs/scaling.md explains the model that is fitted: seconds together = seconds apart + seconds of the step's all-reduces,
 which are timed without the step.
@@ -79,10 +78,10 @@ def measure(options):
     with stderr_kept():
         from gan_tf.training.devices import cluster_of_environment
 
-    if cluster_of_environment() or counts == [1]:
-        with watched(options.limit_seconds):
-            return measure_as_worker(options)
-    return measure_counts(options, counts)
+    if not cluster_of_environment() and counts != [1]:
+        return measure_counts(options, counts)
+    with watched(options.limit_seconds):
+        return measure_in_cluster(options) if cluster_of_environment() else measure_by_itself(options)
 
 
 def measure_counts(options, counts):
@@ -91,11 +90,10 @@ def measure_counts(options, counts):
 
     gpus = len(tf.config.list_physical_devices("GPU"))
     shares = hosts.shares_of(max(counts), gpus)
-    command = [sys.executable, os.path.abspath(__file__), *words_of(dataclasses.replace(options, workers="1"))]
     found = []
     for count in counts:
         environments = hosts.environments(count, shares, gpus)
-        found.append(hosts.run_workers(command, environments, options.limit_seconds))
+        found.append(hosts.run_workers(command_of(options), environments, options.limit_seconds))
     one = next((each["images_per_second"] for each in found if each["workers"] == 1), None)
     measurements = []
     for each in found:
@@ -107,28 +105,46 @@ def measure_counts(options, counts):
     return {**subject, "cores_of_a_worker": len(shares[0]), "measurements": measurements}
 
 
-def words_of(options):
-    """The command line of a worker of ours, whose own limit lies behind that of the process that waits for it."""
-    given = {**vars(options), "limit_seconds": options.limit_seconds + 60, "json": None}
+def command_of(options):
+    """The command of a worker, whose own limit lies behind that of the process that waits for it."""
+    given = {**vars(options), "workers": 1, "limit_seconds": options.limit_seconds + 60, "json": None}
     flags = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items() if value is not None]
-    return [*(word for flag in flags for word in flag), "--json"]
+    return [sys.executable, os.path.abspath(__file__), *(word for flag in flags for word in flag), "--json"]
 
 
-def measure_as_worker(options):
-    """The figures of a cluster, or of this process alone; None on a worker that is not the first."""
+def measure_in_cluster(options):
+    """The figures of a cluster; None on a worker that is not the first.
+
+    What a worker does by itself is measured first, in a process of its own that knows of no cluster: in one that does,
+    the same step took a third longer.
+    """
+    itself = hosts.run_workers(command_of(options), [hosts.without_cluster()], options.limit_seconds)
     start_tensorflow()
     from gan_tf.training import devices
     from gan_tf.training.cluster import Cluster
 
-    name = "multi_worker" if devices.cluster_of_environment() else "default"
-    cluster = Cluster(devices.choose_strategy(name)[0])  # first: before any other operation
-    together = measure_together(options, cluster) if cluster.strategy.num_replicas_in_sync > 1 else {}
-    memory = devices.peak_memory_gb()
-    alone = time_by_itself(options, cluster, fused=True)
-    apart = time_by_itself(options, cluster, fused=False) if options.model == "fastgan" else alone
-    middles = [largest(cluster.strategy, statistics.median(seconds)) for seconds in (alone, apart)]
+    cluster = Cluster(devices.choose_strategy("multi_worker")[0])  # first: before any other operation
+    count = cluster.strategy.num_replicas_in_sync
+    together = measure_together(options, cluster) if count > 1 else {}
+    by_itself = [largest(cluster.strategy, itself[name]) for name in ("seconds_alone", "seconds_apart")]
     if cluster.index:
         return None
+    return described(options, cluster.count, figures(options, count, together, together["seconds"], *by_itself))
+
+
+def measure_by_itself(options):
+    """The figures of this process without others."""
+    start_tensorflow()
+    alone = time_by_itself(options, fused=True)
+    apart = time_by_itself(options, fused=False) if options.model == "fastgan" else alone
+    middles = (statistics.median(seconds) for seconds in (alone, apart))
+    return described(options, 1, figures(options, 1, {}, alone, *middles))
+
+
+def described(options, workers, found):
+    """Figures between what was measured and how much memory it took."""
+    from gan_tf.training import devices
+
     level = {} if options.level is None else {"level": options.level}
     return {
         "model": options.model,
@@ -137,9 +153,9 @@ def measure_as_worker(options):
         **widths(options),
         "precision": devices.choose_precision(options.precision)[0],
         "device": devices.describe(),
-        "workers": cluster.count,
-        **figures(options, cluster.strategy.num_replicas_in_sync, together, alone, middles),
-        "peak_memory_gb": round(memory if together else devices.peak_memory_gb(), 2),
+        "workers": workers,
+        **found,
+        "peak_memory_gb": round(devices.peak_memory_gb(), 2),
     }
 
 
@@ -167,8 +183,8 @@ def measure_together(options, cluster):
     }
 
 
-def time_by_itself(options, cluster, fused):
-    """Seconds of the step of one device of this worker, while the other workers do the same.
+def time_by_itself(options, fused):
+    """Seconds of the step of one device.
 
     Args:
         fused: batch norm is one kernel, as where there are no others; False: as where there are.
@@ -181,9 +197,7 @@ def time_by_itself(options, cluster, fused):
     job = make_job(options, tf.distribute.get_strategy())
     seen = enter(job, options)
     with use_forms(dataclasses.replace(FAST, fused_batch_norm=fused)):
-        seconds = time_steps(job, seen, options, ready=cluster.told)
-    cluster.told()  # all have ended
-    return seconds
+        return time_steps(job, seen, options)
 
 
 def enter(job, options):
@@ -203,16 +217,15 @@ def step_graph(job, seen):
     return steps.get_concrete_function(job.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
 
 
-def figures(options, devices, together, alone, middles):
+def figures(options, devices, together, seconds, seconds_alone, seconds_apart):
     """The figures of one number of workers.
 
     Args:
         devices: of all workers together.
         together: of `measure_together`, empty where there is one device.
-        alone: seconds of the steps of this worker alone.
-        middles: seconds of a step alone and apart, of the slowest worker.
+        seconds: of each step of all devices.
+        seconds_alone, seconds_apart: of a step of the slowest worker by itself.
     """
-    seconds, (seconds_alone, seconds_apart) = together.get("seconds", alone), middles
     middle, batch = statistics.median(seconds), devices * options.batch_size
     pixels = options.resolution if options.level is None else 4 * 2**options.level
     found = {
