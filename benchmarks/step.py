@@ -14,15 +14,11 @@ middle of the level's fade: behind it a step costs the same.
 import dataclasses
 import statistics
 import sys
-import time
 from typing import Literal
 
 from convolutions import convolution_peak, graph_flops
 from frame import run
-
-from gan_tf.config import TrainConfig
-from gan_tf.errors import UsageError
-from gan_tf.presets import PRESETS
+from jobs import image_at_level, make_job, time_steps, widths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,16 +62,10 @@ def measure(options):
 def measure_levels(job, options, peak):
     """The figures of one level, or of all: {"levels": [...]}."""
     from gan_tf.models.pggan import level_of
-    from gan_tf.training.recipes import growth
 
-    last = level_of(options.resolution)
-    if options.level is not None and not 0 <= options.level <= last:
-        raise UsageError(f"--level is {options.level}; give 0 to {last} at --resolution {options.resolution}")
     found = []
-    for level in range(last + 1) if options.level is None else [options.level]:
-        first, images = growth.fade_of(job.stages, level)
-        seen = first + images // 2
-        figures = measure_stage(job, seen, options, peak)
+    for level in range(level_of(options.resolution) + 1) if options.level is None else [options.level]:
+        figures = measure_stage(job, image_at_level(job, level), options, peak)
         found.append({"level": level, "pixels": job.stage.resolution, **figures})
     return found[0] if options.level is not None else {"levels": found}
 
@@ -93,49 +83,6 @@ def measure_stage(job, seen, options, peak):
         "gflop_per_image": round(flops / batch / 1e9, 3),
         "fraction_of_peak": round(flops / statistics.median(seconds) / peak, 3),
     }
-
-
-def make_job(options):
-    """A job on random images, without a run folder."""
-    import numpy as np
-
-    from gan_tf.data.prepare import prepare
-    from gan_tf.data.sources import ArraySource
-    from gan_tf.training.setup import build_job
-
-    given = {"resolution": options.resolution, "precision": options.precision, "micro_batch": options.micro_batch}
-    if options.batch_size is not None:
-        batch = options.batch_size
-        given |= {"batch_size": batch} if options.model == "fastgan" else {"phase_batch": str(batch)}
-    defaults = next(iter(PRESETS[options.model].values()))
-    # A score that needs no file.
-    changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
-    config = TrainConfig(**{**vars(defaults), **changes})
-    noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
-    return build_job(config, images, run=None, say=_nothing)
-
-
-def widths(options):
-    """The settings of the family that say how wide its networks are."""
-    names = ("ngf", "ndf") if options.model == "fastgan" else ("fmap_base", "fmap_max")
-    return {name: getattr(options, name) for name in names}
-
-
-def time_steps(job, seen, options):
-    """Seconds of a step in each of several calls, after two that choose the kernels' plans."""
-    import tensorflow as tf
-
-    (steps, _), iterator = job.steps(seen), job.batches(seen)
-    count = options.steps_per_call
-    seconds = []
-    for i in range(options.steps + 2):
-        started = time.perf_counter()
-        at = seen + i * count * job.stage.batch_size
-        steps(iterator, tf.constant(count), tf.constant(at, tf.int64))
-        job.state.tally.numpy()  # waits for the device
-        seconds.append((time.perf_counter() - started) / count)
-    return seconds[2:]
 
 
 def step_flops(job, seen):
@@ -162,10 +109,6 @@ def step_flops(job, seen):
         tf.TensorSpec((), tf.int64),
     ).graph
     return graph_flops(graph)
-
-
-def _nothing(text):
-    pass
 
 
 if __name__ == "__main__":

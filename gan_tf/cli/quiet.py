@@ -16,7 +16,7 @@ def start_tensorflow(verbose=False):
         _start()
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _stderr_kept():
+    with stderr_kept():
         _start()
     import tensorflow as tf
 
@@ -35,7 +35,8 @@ def _start():
 
 
 @contextlib.contextmanager
-def _stderr_kept():
+def stderr_kept():
+    """Within, what is written to file descriptor 2 is kept back; it is shown if an exception ends the block."""
     sys.stderr.flush()
     before = os.dup(2)
     with tempfile.TemporaryFile() as kept:

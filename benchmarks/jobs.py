@@ -1,0 +1,100 @@
+"""A job on random images, without a run folder, and the seconds of its training steps: for benchmarks of the step."""
+
+import time
+
+from gan_tf.checks import SIZES
+from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.presets import PRESETS
+
+
+def make_job(options, strategy=None):
+    """A job on random images.
+
+    Args:
+        options: see `settings`.
+        strategy: tf.distribute.Strategy; None for what training chooses.
+    """
+    import numpy as np
+
+    from gan_tf.data.prepare import prepare
+    from gan_tf.data.sources import ArraySource
+    from gan_tf.training.setup import build_job
+
+    noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
+    images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
+    return build_job(settings(options), images, run=None, say=_nothing, strategy=strategy and (strategy, "given"))
+
+
+def settings(options):
+    """The run that a benchmark's options speak of: TrainConfig.
+
+    Args:
+        options: has model, resolution, level, precision, micro_batch, batch_size (of all devices together; None for the
+            family's default) and the family's widths.
+
+    Raises:
+        UsageError: a wrong option.
+    """
+    check_level(options)
+    given = {"resolution": options.resolution, "precision": options.precision, "micro_batch": options.micro_batch}
+    if options.batch_size is not None:
+        batch = options.batch_size
+        given |= {"batch_size": batch} if options.model == "fastgan" else {"phase_batch": str(batch)}
+    defaults = next(iter(PRESETS[options.model].values()))
+    # A score that needs no file.
+    changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
+    return TrainConfig(**{**vars(defaults), **changes})
+
+
+def widths(options):
+    """The settings of the family that say how wide its networks are."""
+    names = ("ngf", "ndf") if options.model == "fastgan" else ("fmap_base", "fmap_max")
+    return {name: getattr(options, name) for name in names}
+
+
+def check_level(options):
+    """Raises UsageError for a --level that networks of --resolution do not have."""
+    if options.level is None:
+        return
+    if options.model != "pggan":
+        raise UsageError(f"--level is for --model pggan; leave it out with --model {options.model}")
+    last = sum(size <= options.resolution for size in SIZES) - 1
+    if not 0 <= options.level <= last:
+        raise UsageError(f"--level is {options.level}; give 0 to {last} at --resolution {options.resolution}")
+
+
+def image_at_level(job, level):
+    """Images seen in the middle of a level's fade."""
+    from gan_tf.training.recipes import growth
+
+    first, images = growth.fade_of(job.stages, level)
+    return first + images // 2
+
+
+def time_steps(job, seen, options, ready=lambda: None):
+    """Seconds of a step in each of several calls, after two that choose the kernels' plans.
+
+    Args:
+        job: Job that has entered the stage of image `seen`.
+        options: has steps (calls) and steps_per_call.
+        ready: called between those two and the others.
+    """
+    import tensorflow as tf
+
+    (steps, _), iterator = job.steps(seen), job.batches(seen)
+    count = options.steps_per_call
+    seconds = []
+    for i in range(options.steps + 2):
+        if i == 2:
+            ready()
+        started = time.perf_counter()
+        at = seen + i * count * job.stage.batch_size
+        steps(iterator, tf.constant(count), tf.constant(at, tf.int64))
+        job.state.tally.numpy()  # waits for the device
+        seconds.append((time.perf_counter() - started) / count)
+    return seconds[2:]
+
+
+def _nothing(text):
+    pass
