@@ -17,7 +17,8 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
+DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # a network's, which another start may find well again
 
 
 def remedy_of(error) -> str | None:
@@ -30,6 +31,11 @@ def remedy_of(error) -> str | None:
         return remedies.get(error.errno)
     # TensorFlow ends its text with the system's; the code that it gives, such as "resource exhausted", says less.
     return next((remedy for number, remedy in remedies.items() if os.strerror(number) in str(error)), None)
+
+
+def is_passing(error) -> bool:
+    """True if an error says that a disk, perhaps behind a network, fails: nobody's mistake."""
+    return isinstance(error, OSError) and error.errno in DISK_FAILS
 
 
 def printable(text):

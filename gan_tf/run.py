@@ -8,6 +8,7 @@
     state/            checkpoints: everything needed to continue
     best/             the averaged generator with the best score, its score and the protocol, in one file
     snapshots/        the averaged generators with the best scores so far, each with its score and the protocol
+    workers/          signs of life of several workers, while they train
     evaluations/      what `gan-tf evaluate` found, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
 
@@ -15,33 +16,24 @@ A file is replaced by writing a new one beside it and renaming, so that a kill a
 """
 
 import contextlib
-import functools
 import json
 import os
 import re
 import shlex
 import shutil
-import zipfile
 from pathlib import Path
 
-import numpy as np
-
 from gan_tf import config as configuration
-from gan_tf import npz
 from gan_tf.errors import UsageError
-from gan_tf.files import LOCK_IS_HELD, lines_of, part_file, printable, take_lock, write_atomically
+from gan_tf.files import LOCK_IS_HELD, lines_of, printable, take_lock, write_atomically
+from gan_tf.run_files import NOT_JSON, exists, read_json, read_meta, read_npz, tells_images, write_npz
 
 FORMAT = 1
-META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
-# What reading JSON raises where it is none, or not what we wrote. RecursionError: brackets in brackets.
-NOT_JSON = (ValueError, KeyError, TypeError, RecursionError)
-MOST_JSON = 64 << 20  # bytes of a JSON file of ours; names of 100,000 classes need a twentieth of it
 # Bytes of stats.jsonl. An epoch writes 20 records of losses, 0.3 KB each, and a score of 1.2 KB: three weeks at 100
 # images a second, in epochs of 10,000, are 380,000 records in 140 MB.
 MOST_RECORDS = 256 << 20
 MOST_LINE = 64 << 10  # bytes of one record
-NUMBERS = "fiub"  # kinds of arrays that weights are
 OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
 
 
@@ -61,6 +53,16 @@ class Run:
         self._environment = self.folder / "environment.json"
         self._lock = None
 
+    def workers_folder(self) -> Path:
+        """Where several workers leave their signs of life.
+
+        Raises:
+            UsageError: it leads out of the run folder.
+        """
+        folder = self.folder / "workers"
+        self._refuse_links_out(folder)
+        return folder
+
     # Settings
 
     def exists(self) -> bool:
@@ -69,7 +71,7 @@ class Run:
         Raises:
             UsageError: the folder cannot be read.
         """
-        return _exists(self._config)
+        return exists(self._config)
 
     def create(self):
         """Makes the folders and locks the run for this process.
@@ -204,7 +206,7 @@ class Run:
             for line in lines_of(file, MOST_LINE):
                 with contextlib.suppress(*NOT_JSON):
                     record = json.loads(line.decode(errors="replace"))
-                    if _tells_images(record):
+                    if tells_images(record):
                         found.append(record)
         return found
 
@@ -286,9 +288,9 @@ class Run:
 
     def best_meta(self) -> dict | None:
         """What is stored beside the best weights: score, images_seen, perhaps a last score; None if there are none."""
-        if not _exists(self.best):
+        if not exists(self.best):
             return None
-        return _read_meta(self.best)
+        return read_meta(self.best)
 
     def best_weights(self):
         """Returns ({attribute path: array}, meta) of the best averaged generator.
@@ -296,21 +298,21 @@ class Run:
         Raises:
             UsageError: there is none yet, or the file is damaged.
         """
-        if not _exists(self.best):
+        if not exists(self.best):
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or use --which last")
-        return _read_npz(self.best)
+        return read_npz(self.best)
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights, their score and protocol in one rename."""
-        _write_npz(self.best, weights, meta)
+        write_npz(self.best, weights, meta)
 
     def snapshot_metas(self) -> list[dict]:
         """What is stored beside the weights of each snapshot, oldest first; damaged ones are left out."""
         found = []
         for path in sorted(self.snapshots.glob("*.npz")):
             with contextlib.suppress(UsageError):
-                found.append(_read_meta(path))
-        return [meta for meta in found if _tells_images(meta)]
+                found.append(read_meta(path))
+        return [meta for meta in found if tells_images(meta)]
 
     def snapshot_weights(self, images_seen: int):
         """Returns ({attribute path: array}, meta) of one snapshot.
@@ -319,14 +321,14 @@ class Run:
             UsageError: there is none of that moment, or the file is damaged.
         """
         path = self._snapshot(images_seen)
-        if not _exists(path):
+        if not exists(path):
             kept = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
             raise UsageError(f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {kept}")
-        return _read_npz(path)
+        return read_npz(path)
 
     def keep_snapshot(self, weights: dict, meta: dict):
         """Stores the weights of one moment, with their score."""
-        _write_npz(self._snapshot(meta["images_seen"]), weights, meta)
+        write_npz(self._snapshot(meta["images_seen"]), weights, meta)
 
     def remove_snapshot(self, images_seen: int):
         """Forgets the weights of one moment."""
@@ -336,90 +338,9 @@ class Run:
         return self.snapshots / f"generator-{images_seen:09d}.npz"
 
 
-def _exists(path):
-    """Path.exists, which raises where a folder on the way may not be searched.
-
-    Raises:
-        UsageError: so it is.
-    """
-    try:
-        return path.exists()
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be read ({error.strerror}); make its folder readable, or give another run (in training: "
-            "another --checkpoints)"
-        ) from error
-
-
 def _images_of(path):
     digits = path.stem.split("-")[-1]
     return int(digits) if digits.isdigit() else None
-
-
-def _write_npz(path, weights, meta):
-    with part_file(path) as file:
-        np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
-
-
-def read_json(path):
-    """What a JSON file holds.
-
-    Raises:
-        OSError: it cannot be read. NOT_JSON: it is none.
-    """
-    if path.exists() and not path.is_file():
-        raise ValueError("no plain file")  # a pipe would be waited for, a device never ends
-    with open(path, "rb") as file:
-        content = file.read(MOST_JSON + 1)
-    if len(content) > MOST_JSON:
-        raise ValueError("too large")
-    return json.loads(content)
-
-
-def _read_npz(path):
-    """({name: array}, meta) of a file of weights."""
-    with _opened(path) as entries:
-        weights = {name: read() for name, read in entries.items() if name != META_KEY}
-        meta = _meta(entries)
-        if any(array.dtype.kind not in NUMBERS for array in weights.values()) or not _tells_images(meta):
-            raise ValueError("no weights")
-        return weights, meta
-
-
-def _read_meta(path):
-    """The meta alone: the weights stay on the disk."""
-    with _opened(path) as entries:
-        return _meta(entries)
-
-
-def _meta(entries):
-    return json.loads(str(entries[META_KEY]()))
-
-
-def _tells_images(record):
-    return isinstance(record, dict) and type(record.get("images_seen")) is int
-
-
-@contextlib.contextmanager
-def _opened(path):
-    """{name: function that reads the array} of a zip archive of weights.
-
-    As `_write_npz` makes it: nothing in it is packed, so that no more can be in it than its size.
-    """
-    try:
-        if not path.is_file():
-            raise ValueError("no plain file")
-        with zipfile.ZipFile(path) as archive:
-            entries, size = archive.infolist(), path.stat().st_size
-            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-            if packed or sum(entry.file_size for entry in entries) > size:
-                raise ValueError("packed or overlapping content")
-            yield {
-                entry.filename.removesuffix(".npy"): functools.partial(npz.read, archive, entry, size)
-                for entry in entries
-            }
-    except npz.DAMAGED as error:
-        raise UsageError(f"{path} is damaged; use --which last, or train until the next better score") from error
 
 
 def describe_change(before, after) -> list[str]:

@@ -12,7 +12,8 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.run import NOT_JSON, Run, read_json
+from gan_tf.run import Run
+from gan_tf.run_files import NOT_JSON, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 

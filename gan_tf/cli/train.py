@@ -1,18 +1,20 @@
 """`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
 
 import os
+import sys
 
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config import TrainConfig, refuse_foreign
 from gan_tf.errors import UsageError
-from gan_tf.files import remedy_of
+from gan_tf.files import is_passing, remedy_of
 from gan_tf.metrics.score import from_stored
 from gan_tf.presets import PRESETS, choose
 from gan_tf.run import Run
 from gan_tf.training.places import cluster_of_environment
 
+FAULT = 1  # exit code of what another start may mend
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
 
 
@@ -79,7 +81,7 @@ def train(config, preset) -> int:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        cluster = clusters.start(config, run.folder / "workers")
+        cluster = clusters.start(config, run.workers_folder())
         cluster.say(f"run: {run.folder} (preset {preset})")
         train_in(cluster, config, run)
         cluster.end()
@@ -89,6 +91,12 @@ def train(config, preset) -> int:
     except Diverged as accident:
         raise UsageError(str(accident)) from accident
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
+        if is_passing(error):
+            print(
+                f"gan-tf: error: {disk_refuses(error, 'nothing is wrong with the settings: wait', run)}",
+                file=sys.stderr,
+            )
+            return FAULT
         if remedy := remedy_of(error):  # first: TensorFlow calls a full disk an exhausted resource, as it does memory
             raise UsageError(disk_refuses(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
@@ -131,11 +139,11 @@ def train_in(cluster, config, run):
 
 
 def disk_refuses(error, remedy, run):
-    """What to do when a file of the run cannot be written."""
+    """What to do when a file of the run, or one that it needs, cannot be used."""
     file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
     why = f" ({reason})" if reason else ""
     return (
-        f"cannot write {file or run.folder}{why}; {remedy} and start again: the same command continues the run from "
+        f"cannot use {file or run.folder}{why}; {remedy} and start again: the same command continues the run from "
         "its newest checkpoint"
     )
 

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gan_tf.config import TrainConfig, stored_settings
-from gan_tf.run import FORMAT, META_KEY
+from gan_tf.run import FORMAT
+from gan_tf.run_files import META_KEY
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)

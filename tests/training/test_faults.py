@@ -1,6 +1,8 @@
 """What a damaged, foreign, finished or changed run does: it goes on from what is whole, or it says why not."""
 
+import errno
 import json
+import os
 import resource
 import shutil
 import signal
@@ -311,6 +313,23 @@ def test_full_disk_ends_in_one_line_and_the_run_goes_on(dataset, whole, tmp_path
     assert "from 40 images" in capfd.readouterr().out
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run) == tiny.records(whole)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.EACCES, REFUSED, "see that it can be read and written and start again"),
+        (errno.ESTALE, 1, "nothing is wrong with the settings: wait and start again"),
+    ],
+)
+def test_disk_that_refuses_or_fails_ends_in_one_line(number, code, words, dataset, tmp_path, capfd, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number), "stats.jsonl")
+
+    monkeypatch.setattr(Run, "log", refuse)
+    assert tiny.train(dataset, tmp_path)[0] == code
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"gan-tf: error: cannot use stats.jsonl ({os.strerror(number)})") and words in line
 
 
 def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeypatch):
