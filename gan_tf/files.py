@@ -23,10 +23,8 @@ DISK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # a network's, which an
 
 def remedy_of(error) -> str | None:
     """What helps if an error says that the disk is full or refuses, as OSError or in TensorFlow's words; else None."""
-    remedies = {
-        **dict.fromkeys(DISK_IS_FULL, "free some disk space"),
-        **dict.fromkeys(DISK_REFUSES, "make it writable"),
-    }
+    full, refuses = "free some disk space", "see that it can be read and written"
+    remedies = {**dict.fromkeys(DISK_IS_FULL, full), **dict.fromkeys(DISK_REFUSES, refuses)}
     if isinstance(error, OSError):
         return remedies.get(error.errno)
     # TensorFlow ends its text with the system's; the code that it gives, such as "resource exhausted", says less.
