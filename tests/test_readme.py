@@ -10,6 +10,7 @@ import pytest
 from gan_tf.cli.datasets import known_names
 from gan_tf.cli.main import COMMANDS, main
 from gan_tf.config import TrainConfig, flag
+from tests.faults.table import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -60,6 +61,11 @@ def test_defaults_in_the_settings_table_are_the_programs():
 
 def test_every_known_data_set_is_named():
     assert {name for name in known_names() if f"`{name}`" not in section("Data")} == set()
+
+
+def test_every_fault_that_is_tested_is_told_in_the_table():
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| [^|]+ \| yes \|$", section("What a fault costs"), re.M)
+    assert tuple(rows) == FAULTS
 
 
 def test_links_lead_somewhere():

@@ -6,12 +6,13 @@ import os
 import resource
 import shutil
 import signal
+import types
 
 import pytest
 import tensorflow as tf
 
 from gan_tf.run import Run
-from gan_tf.training import loop
+from gan_tf.training import clock, loop
 from tests.training import tiny
 
 REFUSED = 2
@@ -254,21 +255,40 @@ def test_unwritable_place_is_refused(dataset, tmp_path, capsys):
     assert "--checkpoints" in line and "choose another" in line
 
 
+def at_every_step(act):
+    """A recipe that calls act(images seen) in the middle of each training step."""
+
+    def train_step(state, reals, labels, draws, variant):
+        with tf.control_dependencies([tf.py_function(lambda clock: act(int(clock)), [draws.clock], [])]):
+            reals = tf.identity(reals)
+        return tiny.fastgan.train_step(state, reals, labels, draws, variant)
+
+    return tiny.family(train_step)
+
+
 def at_step(step, act):
     """A recipe that calls `act` once, in the middle of training step `step`."""
     calls = []
 
     def once(clock):
-        if int(clock) == 4 * step and not calls:
+        if clock == 4 * step and not calls:
             calls.append(step)
             act()
 
-    def train_step(state, reals, labels, draws, variant):
-        with tf.control_dependencies([tf.py_function(once, [draws.clock], [])]):
-            reals = tf.identity(reals)
-        return tiny.fastgan.train_step(state, reals, labels, draws, variant)
+    return at_every_step(once)
 
-    return tiny.family(train_step)
+
+def test_checkpoints_come_when_they_are_due(dataset, tmp_path, monkeypatch):
+    """By a clock on which a step takes a second: every three seconds, and at the end of an epoch of ten."""
+    now = [0.0]
+    monkeypatch.setattr(clock, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+
+    def tick(seen):
+        now[0] += 1.0
+
+    code, run = tiny.train(dataset, tmp_path, at_every_step(tick), checkpoint_minutes=0.05)
+    assert code == 0
+    assert [seen for seen, _ in run.checkpoints()] == [80, 76, 64, 52, 40, 36, 24, 12, 0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
