@@ -8,12 +8,12 @@ from gan_tf.errors import UsageError
 from gan_tf.presets import PRESETS
 
 
-def make_job(options, strategy=None):
+def make_job(options, cluster=None):
     """A job on random images.
 
     Args:
         options: see `settings`.
-        strategy: tf.distribute.Strategy; None for what training chooses.
+        cluster: gan_tf.training.cluster.Cluster; None for what training chooses.
     """
     import numpy as np
 
@@ -23,7 +23,7 @@ def make_job(options, strategy=None):
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
-    return build_job(settings(options), images, run=None, say=_nothing, strategy=strategy and (strategy, "given"))
+    return build_job(settings(options), images, run=None, say=_nothing, cluster=cluster)
 
 
 def settings(options):

@@ -27,7 +27,7 @@ from typing import Literal
 
 import hosts
 from collectives import collectives_of, groups_of, largest, time_all_reduces
-from frame import FAILED, run
+from frame import FAILED, MeasurementFailed, run
 from jobs import image_at_level, make_job, settings, time_steps, widths
 
 from gan_tf.cli.quiet import start_tensorflow, stderr_kept
@@ -76,7 +76,8 @@ def measure(options):
     counts = hosts.worker_counts(options.workers)
     settings(options)  # finds mistakes before a process is started
     with stderr_kept():
-        from gan_tf.training.devices import cluster_of_environment
+        import tensorflow  # noqa: F401 it speaks when it is first imported
+    from gan_tf.training.places import cluster_of_environment
 
     if not cluster_of_environment() and counts != [1]:
         return measure_counts(options, counts)
@@ -120,16 +121,33 @@ def measure_in_cluster(options):
     """
     itself = hosts.run_workers(command_of(options), [hosts.without_cluster()], options.limit_seconds)
     start_tensorflow()
-    from gan_tf.training import devices
-    from gan_tf.training.cluster import Cluster
-
-    cluster = Cluster(devices.choose_strategy("multi_worker")[0])  # first: before any other operation
+    cluster = find_workers(options)  # first: before any other operation
     count = cluster.strategy.num_replicas_in_sync
     together = measure_together(options, cluster) if count > 1 else {}
     by_itself = [largest(cluster.strategy, itself[name]) for name in ("seconds_alone", "seconds_apart")]
     if cluster.index:
         return None
     return described(options, cluster.count, figures(options, count, together, together["seconds"], *by_itself))
+
+
+def find_workers(options):
+    """The cluster that this process has a place in.
+
+    Raises:
+        MeasurementFailed: some worker is missing.
+    """
+    from gan_tf.training.cluster import Cluster, connected
+    from gan_tf.training.places import place_of_environment
+    from gan_tf.training.roll_call import Missing, meet
+
+    place = place_of_environment()
+    if place is None:
+        return Cluster(*connected("multi_worker"))
+    try:
+        meet(place, {}, options.limit_seconds)
+    except Missing as missing:
+        raise MeasurementFailed(str(missing)) from missing
+    return Cluster(*connected("multi_worker"), place.index, len(place.addresses))
 
 
 def measure_by_itself(options):
@@ -163,7 +181,7 @@ def measure_together(options, cluster):
     """Seconds of the steps of all workers, and what they tell each other in one."""
     strategy = cluster.strategy
     count = strategy.num_replicas_in_sync
-    job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), strategy)
+    job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), cluster)
     seen = enter(job, options)
     seconds = time_steps(job, seen, options, ready=cluster.told)
     graph = step_graph(job, seen)
@@ -192,9 +210,10 @@ def time_by_itself(options, fused):
     import tensorflow as tf
 
     from gan_tf.ops.forms import FAST, use_forms
+    from gan_tf.training.cluster import Cluster
 
     gc.collect()  # an earlier job and its step
-    job = make_job(options, tf.distribute.get_strategy())
+    job = make_job(options, Cluster(tf.distribute.get_strategy(), "one device"))
     seen = enter(job, options)
     with use_forms(dataclasses.replace(FAST, fused_batch_norm=fused)):
         return time_steps(job, seen, options)
