@@ -42,7 +42,7 @@ def kind_of(path):
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return suffix
-    if suffix and not path.is_dir():
+    if suffix[1:2].isalpha() and not path.is_dir():  # frames-0.5 is a folder
         raise UsageError(f"--out {path}: {suffix} is no animation; give {', '.join(SUFFIXES)}, or a folder for frames")
     return ""
 

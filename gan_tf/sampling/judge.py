@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.models import FAMILIES
+from gan_tf.models.fastgan import at_both_scales
 from gan_tf.models.pggan import resolution_of
 from gan_tf.models.variables import load_weights
-from gan_tf.ops.resample import nearest_resize
 from gan_tf.weights import newest_weights
 
 
@@ -44,7 +44,8 @@ def load_judge(run, config, growth=None, say=print):
 
 
 def _fastgan(network):
-    return lambda image: network((image, nearest_resize(image, network.small_resolution)), training=False)
+    shape = (1, network.resolution, network.resolution, 3)
+    return lambda image: network(at_both_scales(tf.ensure_shape(image, shape)), training=False)
 
 
 def _pggan(network, growth):

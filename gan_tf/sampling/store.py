@@ -25,6 +25,8 @@ from gan_tf.errors import UsageError
 from gan_tf.files import LOCK_IS_HELD, part_file, take_lock
 
 PACKED = (".zip", ".npz")
+# What is surely not meant as the name of a folder; v1.2 is.
+OTHER_FILES = (".npy", ".tar", ".gz", ".tgz", ".7z", ".rar", ".h5", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
 JOURNAL = "unfinished.jsonl"
 RAW = "images.raw"
 FAST_COMPRESSION = 1  # of PNG files: any more would take longer than making the images
@@ -37,15 +39,13 @@ def name_of(seed):
 
 
 def check_out(out):
-    """Refuses a file that is neither a zip nor an `.npz`.
+    """Refuses a file of another kind than zip and `.npz`.
 
     Raises:
         UsageError: so it is.
     """
-    if out.suffix.lower() not in (*PACKED, "") and not out.is_dir():
-        raise UsageError(
-            f"--out {out}: {out.suffix} is no kind of file that is known; give a folder, a .zip or an .npz"
-        )
+    if out.suffix.lower() in OTHER_FILES and not out.is_dir():
+        raise UsageError(f"--out {out}: images do not go into a {out.suffix}; give a folder, a .zip or an .npz")
 
 
 class Store:

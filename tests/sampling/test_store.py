@@ -143,10 +143,11 @@ def test_both_can_be_a_data_set(tmp_path):
 
 
 def test_an_unknown_kind_of_file_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=".tar is no kind of file"):
+    with pytest.raises(UsageError, match="do not go into a .tar; give a folder"):
         check_out(tmp_path / "a.tar")
-    (tmp_path / "v1.0").mkdir()
     check_out(tmp_path / "v1.0")  # a folder may be called so
+    (tmp_path / "samples.tar").mkdir()
+    check_out(tmp_path / "samples.tar")
 
 
 def test_the_journal_says_what_the_job_is(tmp_path):
