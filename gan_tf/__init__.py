@@ -1,7 +1,16 @@
 """gan_tf trains, measures and ships generative adversarial networks on small image sets."""
 
+import importlib
 import os
 
 __version__ = "0.1.0"
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says; must be set before Keras is imported
+
+
+def load(run, which="best", precision="float32"):
+    """Reads the trained generator of a run: `gan_tf.load("checkpoints/panda").sample(range(64))`; see gan_tf.api.load.
+
+    TensorFlow is imported by the first call.
+    """
+    return importlib.import_module("gan_tf.api").load(run, which, precision)

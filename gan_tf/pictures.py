@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from gan_tf.files import part_file
 
@@ -46,11 +47,15 @@ def read_png(path):
         return np.asarray(image.convert("RGB"))
 
 
-def save_png(path, image, compress_level=6):
+def save_png(path, image, compress_level=6, about=None):
     """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
 
-    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger.
+    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger. `about`: words that
+    are kept inside the file, as its Description.
     """
+    words = PngInfo()
+    if about is not None:
+        words.add_itxt("Description", about)
     with part_file(path) as file:
-        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level)
+        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level, pnginfo=words)
     return Path(path)

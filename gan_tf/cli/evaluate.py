@@ -99,12 +99,7 @@ def of_run(options, run):
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    images = real_images(options, options.dataset or config.dataset, config.resolution, config)
-    if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
-        raise UsageError(
-            f"--dataset: the images in {config.dataset} changed since the run was trained; restore them, or give "
-            f"--dataset {config.dataset} to measure against them as they are"
-        )
+    images = same_images(run, options, config)
     precision, why = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in (options.metrics or "").split(",")):
         if options.precision == "bfloat16":
@@ -137,10 +132,25 @@ def of_images(options):
     return Reals(reals.images, reals.key, reals.name), stored, None
 
 
+def same_images(run, options, config):
+    """The images that a run was trained on, or those of `--dataset`.
+
+    Raises:
+        UsageError: there are none, or they are not those that the run was trained on.
+    """
+    images = real_images(options, options.dataset or config.dataset, config.resolution, config)
+    if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
+        raise UsageError(
+            f"--dataset: the images in {config.dataset} changed since the run was trained; restore them, or give "
+            f"--dataset {config.dataset} to measure against them as they are"
+        )
+    return images
+
+
 def real_images(options, dataset, resolution, config=None):
     """The real images, prepared as the run prepared them."""
     source = open_images(options, dataset, resolution)
-    fit = options.fit or (config.fit if config else "crop")
+    fit = getattr(options, "fit", None) or (config.fit if config else "crop")
     own = config is not None and dataset == config.dataset
     return prepared(options, source, resolution, fit, config.limit if own else None, config)
 

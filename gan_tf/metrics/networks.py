@@ -14,20 +14,25 @@ class Networks:
         precision: of Inception: "float32", or "bfloat16", whose scores go by another name.
         offline: forbid every fetch.
         say: told before anything is fetched.
+        alternative: what the user can do without Inception, in place of the usual advice.
     """
 
-    def __init__(self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print):
+    def __init__(
+        self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print, alternative=None
+    ):
         self.weights, self.resize, self.precision = weights, resize, precision
         self.offline, self.say = offline, say
+        self.alternative = alternative
 
     @functools.cached_property
     def extractor(self):
         """Inception behind its preprocessing. Raises UsageError if its weights cannot be had."""
         from gan_tf.metrics.features import Extractor
-        from gan_tf.pretrained.inception import load_inception
+        from gan_tf.pretrained.inception import INCEPTION, load_inception
 
+        alternative = self.alternative or INCEPTION.alternative
         try:
-            network = load_inception(self.weights, offline=self.offline, say=self.say)
+            network = load_inception(self.weights, offline=self.offline, say=self.say, alternative=alternative)
         except UsageError as error:
             raise UsageError(f"--weights: {error}" if self.weights else str(error)) from error
         return Extractor(network, self.resize, self.precision)

@@ -1,7 +1,7 @@
 """Networks of the families: architecture only."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gan_tf.models import fastgan, fastgan_inference, pggan, pggan_inference
 
@@ -13,14 +13,37 @@ class Family:
     generator, discriminator: (settings, Keras dtype policy) -> built network with initial values. `settings` is any
     object with the attributes of TrainConfig that the network needs.
     fold: (built generator, dtype policy or None) -> the same generator for inference, with `refresh(generator)`.
+    cannot: what sampling asks for and this family's networks do not have, {"truncation", "class", "w" or "style_mix":
+        the reason, as the end of "FAMILY ..."}.
     """
 
     generator: Callable
     discriminator: Callable
     fold: Callable
+    cannot: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+_UNCONDITIONAL = "has no conditional networks, and learns all classes as one"
+_NO_MAPPING = "has no mapping network, hence no w"
 
 
 FAMILIES = {
-    "fastgan": Family(fastgan.build_generator, fastgan.build_discriminator, fastgan_inference.fold),
-    "pggan": Family(pggan.build_generator, pggan.build_discriminator, pggan_inference.fold),
+    "fastgan": Family(
+        fastgan.build_generator,
+        fastgan.build_discriminator,
+        fastgan_inference.fold,
+        {"class": _UNCONDITIONAL, "w": _NO_MAPPING},
+    ),
+    "pggan": Family(
+        pggan.build_generator,
+        pggan.build_discriminator,
+        pggan_inference.fold,
+        {
+            "class": _UNCONDITIONAL,
+            "w": _NO_MAPPING,
+            "truncation": "brings every latent to one length, so that a scale changes nothing, and no point of a "
+            "sphere is its middle",
+            "style_mix": "takes its latent in at 4x4 pixels alone: no later layer has an input of its own to swap",
+        },
+    ),
 }

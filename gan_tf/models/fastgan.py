@@ -53,6 +53,11 @@ def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
     return {name: nearest_resize(quadrant(images, part), size) if name == PART else whole for name in names}
 
 
+def at_both_scales(images):
+    """What the discriminator sees of finished images [N, R, R, 3], real ones for instance: (images, smaller ones)."""
+    return images, nearest_resize(images, small_resolution_of(images.shape[1]))
+
+
 def quadrant(x, part):
     """x [N, H, W, C] -> [N, H / 2, W / 2, C]: quadrant `part` (int32 scalar) as in `reconstruction_targets`."""
     height, width, channels = x.shape[1] // 2, x.shape[2] // 2, x.shape[3]

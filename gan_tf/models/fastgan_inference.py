@@ -27,6 +27,7 @@ class FoldedGenerator(keras.Model):
     """Makes the images that a `Generator` makes in evaluation mode, within rounding, in less time.
 
     Call: as `Generator`, but the images alone: z [N, Z], labels (not used), noise -> [N, R, R, 3] float32.
+        style: None, or what `style_of` made of other latents: their channel weights in place of the images' own.
     `refresh` brings newer weights; functions that were traced before see them.
 
     Args:
@@ -64,23 +65,49 @@ class FoldedGenerator(keras.Model):
             excitation.build(self._map(2 ** (i + 2)))
         self.to_rgb.build(self._map(self.resolution))
 
-    def call(self, z, labels=None, noise=None, training=False):
+    def call(self, z, labels=None, noise=None, training=False, style=None):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
+        x = self._maps(z, noise, self.resolution, style)[self.resolution]
+        images = tf.cast(self.to_rgb(x), tf.float32)
+        return tf.tanh(images) if self.tanh else images
+
+    def style_of(self, z, noise=None):
+        """The weights with which small maps excite the channels of large ones.
+
+        Only the small maps are computed: none of those that excite is excited itself.
+
+        Args:
+            z: [N, Z].
+            noise: as for the network itself.
+
+        Returns:
+            A list of [N, 1, 1, C], one for each excited map, smallest first.
+        """
+        sources = [size // 16 for size in self.sizes if _is_excited(size)]
+        maps = self._maps(z, noise, sources[-1])
+        return [excitation(maps[size]) for excitation, size in zip(self.excitations, sources, strict=True)]
+
+    def _maps(self, z, noise, largest, style=None):
+        """{size: [N, size, size, C]} from 4 to `largest` pixels."""
         noise = iter(noise or [None] * len(self.noise_shapes))
         x = self.stem(z)
         maps = {4: x}
-        excitations = iter(self.excitations)
+        excited = 0
         for size, stages in zip(self.sizes, self.blocks, strict=True):
-            weights = next(excitations)(maps[size // 16]) if _is_excited(size) else None  # [N, 1, 1, C]
+            if size > largest:
+                break
+            weights = None  # [N, 1, 1, C]
+            if _is_excited(size):
+                weights = self.excitations[excited](maps[size // 16]) if style is None else style[excited]
+                excited += 1
             if len(stages) == 1:
                 x = stages[0](x, weights=weights)
             else:
                 x = stages[0](x, next(noise))
                 x = stages[1](x, next(noise), weights)
-            maps[size] = x  # [N, size, size, C]
-        images = tf.cast(self.to_rgb(x), tf.float32)
-        return tf.tanh(images) if self.tanh else images
+            maps[size] = x
+        return maps
 
     def refresh(self, generator):
         """Folds the present weights and statistics of `generator` into this network.

@@ -3,10 +3,13 @@
 import tensorflow as tf
 
 from gan_tf import pictures, rng
+from gan_tf.errors import UsageError
+from gan_tf.models import FAMILIES
 
 PIXELS_AT_ONCE = 16 * 256**2  # in a batch: larger ones are no faster on a CPU
 MOST_AT_ONCE = 64
 GPU_FACTOR = 4
+MOST_TRUNCATION = 2.0
 
 
 def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
@@ -15,7 +18,29 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
     return images * GPU_FACTOR if on_gpu else images
 
 
-def images_of_seeds(g, seeds, batch_size):
+def check_truncation(truncation: float, model: str):
+    """Refuses a truncation that is out of bounds, or that the networks of `model` do not have.
+
+    Truncation psi trades variety for quality: a latent z becomes psi * z. That is psi times the standard deviation of
+    every component, and psi times the length of z. It is StyleGAN's m + psi * (w - m) in the space of z, whose mean m
+    is 0, and what Glow calls temperature; not BigGAN's, which draws components beyond a threshold again. 1 changes
+    nothing, 0 leaves one image, which differs by noise alone.
+
+    Raises:
+        UsageError: so it is.
+
+    Source: Karras et al. 2019 (StyleGAN), appendix B; Kingma and Dhariwal 2018 (Glow), section 6.
+    """
+    if not 0 <= truncation <= MOST_TRUNCATION:
+        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MOST_TRUNCATION:g}, such as 0.7")
+    reason = FAMILIES[model].cannot.get("truncation")
+    if truncation != 1 and reason:
+        raise UsageError(
+            f"--truncation is {truncation:g}, but {model} {reason}; leave it out (--best picks the better images)"
+        )
+
+
+def images_of_seeds(g, seeds, batch_size, truncation=1.0, whole=False):
     """Makes one image for each seed, and yields them batch by batch.
 
     Batch statistics are never used, so that an image does not depend on its neighbours. All batches have one size: the
@@ -25,12 +50,14 @@ def images_of_seeds(g, seeds, batch_size):
         g: folded generator.
         seeds: list of integers, at least one.
         batch_size: images at once.
+        truncation: of the latents, see `check_truncation`.
+        whole: fill up a batch even if there are fewer seeds in all: what is left of a job is made as all of it is.
 
     Yields:
         (list of seeds, uint8 [n, R, R, 3]), n <= batch_size.
     """
-    batch_size = min(batch_size, len(seeds))
-    make = compiled(g, batch_size)
+    batch_size = batch_size if whole else min(batch_size, len(seeds))
+    make = compiled(g, batch_size, truncation)
     for first in range(0, len(seeds), batch_size):
         some = seeds[first : first + batch_size]
         filled = some + some[-1:] * (batch_size - len(some))
@@ -38,13 +65,44 @@ def images_of_seeds(g, seeds, batch_size):
         yield some, pictures.to_uint8(images)
 
 
-def compiled(g, batch_size):
+def compiled(g, batch_size, truncation=1.0):
     """Returns a tf.function of a folded generator: seeds int64 [batch_size] -> images float32 [batch_size, R, R, 3]."""
 
     @tf.function(input_signature=[tf.TensorSpec([batch_size], tf.int64)], autograph=False)
     def make(seeds):
-        latents = rng.latents_of_seeds(seeds, g.latent_size)
+        latents = latents_of_seeds(g, seeds, truncation)
         noise = rng.noise_of_seeds(seeds, g.noise_shapes)
         return g(latents, noise=noise, training=False)
 
     return make
+
+
+def latents_of_seeds(g, seeds, truncation=1.0):
+    """Latents float32 [N, Z] of seeds int64 [N]."""
+    latents = rng.latents_of_seeds(seeds, g.latent_size)
+    return latents if truncation == 1 else latents * truncation
+
+
+def images_of_latents(g, latents, noise_seeds, batch_size):
+    """Makes images of given latents, and yields them batch by batch, as `images_of_seeds` does.
+
+    Args:
+        g: folded generator.
+        latents: float32 [N, Z], N >= 1.
+        noise_seeds: N integers: image i gets the noise maps of seed `noise_seeds[i]`.
+        batch_size: images at once.
+
+    Yields:
+        uint8 [n, R, R, 3], n <= batch_size.
+    """
+    batch_size = min(batch_size, len(latents))
+    signature = [tf.TensorSpec([batch_size, g.latent_size], tf.float32), tf.TensorSpec([batch_size], tf.int64)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def make(z, seeds):
+        return g(z, noise=rng.noise_of_seeds(seeds, g.noise_shapes), training=False)
+
+    for first in range(0, len(latents), batch_size):
+        rows = [min(i, len(latents) - 1) for i in range(first, first + batch_size)]
+        images = make(tf.constant(latents[rows], tf.float32), tf.constant([noise_seeds[i] for i in rows], tf.int64))
+        yield pictures.to_uint8(images[: len(latents) - first])

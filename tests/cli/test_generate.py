@@ -1,8 +1,11 @@
 """`gan-tf generate` from a run folder to files, and every mistake in one line."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from gan_tf.cli.main import run_command
+from gan_tf.sampling.store import Store
 
-from ..sampling.trained import make_run
+from ..sampling.trained import make_growing, make_run
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
@@ -66,6 +70,15 @@ def test_best_and_last_differ(run, tmp_path, capsys):
         (["--precision", "float64"], "float64"),
         (["--sedes", "1"], "sedes"),
         (["--grid", "--seeds", "0-99999"], "--grid holds 65536 images"),
+        (["--count", "0"], "--count is 0"),
+        (["--count", "5", "--seeds", "1-3"], "--count is 5 and --seeds 1-3"),
+        (["--truncation", "2.5"], "--truncation is 2.5; give a number from 0 to 2"),
+        (["--truncation", "nan"], "--truncation is nan"),
+        (["--class", "panda"], "--class panda: "),
+        (["--out", "images.tar"], "images do not go into a .tar"),
+        (["--class", "panda"], "is a run of fastgan, which has no conditional networks"),
+        (["--best", "64"], "--best is 64 of 64 images; give 1 to 63"),
+        (["--best", "3", "--by", "taste"], "--by is 'taste'; give discriminator, features, pixels"),
     ],
 )
 def test_a_wrong_option_is_named_in_one_line(run, tmp_path, capsys, arguments, words):
@@ -87,12 +100,105 @@ def test_an_output_folder_that_cannot_be_made(run, tmp_path, capsys):
 
 
 def test_too_little_memory_is_one_line(run, tmp_path, capsys, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
     assert generate(run, "--seeds", "0", "--out", tmp_path) == 2
     assert "--batch-size" in capsys.readouterr().err
+
+
+def test_truncation_brings_images_nearer_to_each_other(run, tmp_path):
+    spreads = []
+    for truncation in ("1", "0.5", "0"):
+        out = tmp_path / truncation
+        assert generate(run, "--count", 8, "--truncation", truncation, "--out", out, "--precision", "float32") == 0
+        spreads.append(np.stack([read(out / f"seed-{seed:06d}.png") for seed in range(8)]).std(axis=0).mean())
+    assert spreads[0] > spreads[1] > spreads[2]
+
+
+def test_progressive_gan_refuses_truncation_with_the_reason(tmp_path, capsys):
+    growing = make_growing(tmp_path / "run")
+    assert generate(growing, "--truncation", "0.7", "--out", tmp_path / "none") == 2
+    error = capsys.readouterr().err.strip()
+    assert "pggan brings every latent to one length" in error and "--best" in error and "\n" not in error
+    assert generate(growing, "--truncation", "1", "--count", 3, "--out", tmp_path / "all") == 0
+    assert len(list((tmp_path / "all").iterdir())) == 3
+
+
+def test_zip_and_npz_hold_the_images_of_the_folder(run, tmp_path, capsys):
+    for name in ("folder", "a.zip", "a.npz"):
+        assert generate(run, "--count", 5, "--batch-size", 2, "--grid", "--out", tmp_path / name) == 0
+    assert f"5 images: {tmp_path / 'a.npz'}" in capsys.readouterr().out
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive, np.load(tmp_path / "a.npz") as arrays:
+        assert len(archive.namelist()) == 5
+        for seed in range(5):
+            wanted = tmp_path / "folder" / f"seed-{seed:06d}.png"
+            assert archive.read(wanted.name) == wanted.read_bytes()
+            np.testing.assert_array_equal(arrays["images"][seed], read(wanted))
+    for name in ("a-grid.png",):
+        assert (tmp_path / name).read_bytes() == (tmp_path / "folder" / "grid.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])
+def test_an_interrupted_command_goes_on_to_the_same_bytes(run, tmp_path, monkeypatch, capsys, name):
+    """Also where only the last batch, which is not full, is left to be made."""
+    arguments = ["--count", 7, "--batch-size", 3, "--truncation", "0.9", "--precision", "float32"]
+    assert generate(run, *arguments, "--out", tmp_path / "whole" / name) == 0
+    write, written = Store.write, []
+
+    def stopping(self, seeds, images):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(self, seeds, images)
+        written.append(seeds)
+
+    monkeypatch.setattr(Store, "write", stopping)
+    assert generate(run, *arguments, "--out", tmp_path / "stopped" / name) == 42
+    monkeypatch.setattr(Store, "write", write)
+    capsys.readouterr()
+    assert generate(run, *arguments, "--out", tmp_path / "stopped" / name) == 0
+    assert "6 of 7 images are there already; going on" in capsys.readouterr().out
+    assert all_bytes(tmp_path / "stopped" / name) == all_bytes(tmp_path / "whole" / name)
+
+
+def test_other_weights_are_another_job(run, tmp_path, monkeypatch, capsys):
+    arguments = ["--count", 4, "--batch-size", 2, "--out", tmp_path / "out"]
+    finish = Store.finish
+    monkeypatch.setattr(Store, "finish", lambda self: exit_with_interrupt())
+    assert generate(run, *arguments) == 42
+    monkeypatch.setattr(Store, "finish", finish)
+    assert generate(run, *arguments, "--which", "last") == 0
+    assert "are there already" not in capsys.readouterr().out
+
+
+def exit_with_interrupt():
+    raise KeyboardInterrupt
+
+
+def all_bytes(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()} if out.is_dir() else out.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])
+def test_a_killed_process_goes_on_to_the_same_bytes(run, tmp_path, name):
+    """SIGKILL at three moments, each after the one before."""
+    arguments = ["generate", str(run.folder), "--count", "400", "--batch-size", "8", "--out"]
+    wanted, out = tmp_path / "whole" / name, tmp_path / "killed" / name
+    assert subprocess.run([*COMMAND, *arguments, str(wanted)]).returncode == 0
+    journal = (out if name == "folder" else out.with_name(name + ".unfinished")) / "unfinished.jsonl"
+    for batches in (3, 11, 30):
+        process = subprocess.Popen([*COMMAND, *arguments, str(out)])
+        while not journal.exists() or journal.read_bytes().count(b"\n") <= batches:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert journal.exists()
+    done = subprocess.run([*COMMAND, *arguments, str(out)], capture_output=True, text=True)
+    assert done.returncode == 0 and "of 400 images are there already" in done.stdout
+    assert all_bytes(out) == all_bytes(wanted)
 
 
 def test_help_does_not_load_tensorflow():

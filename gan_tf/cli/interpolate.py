@@ -1,0 +1,155 @@
+"""`gan-tf interpolate RUN`: a smooth way from image to image, as an animation or as rows of a picture."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.trained import check_batch_size, on_device, open_run, refuse
+from gan_tf.errors import UsageError
+from gan_tf.sampling.seeds import parse_seeds
+
+STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
+KEYS, PAIRS = 6, 8  # random seeds of a walk, and rows of random pairs
+MOST_IMAGES = 100_000
+MOST_KEYS = 10_000
+PICTURE_PIXELS = 16384  # longest side that other programs still open
+
+
+@dataclasses.dataclass(frozen=True)
+class InterpolateOptions:
+    """Walks smoothly from image to image: an animated WebP, or with --rows a picture of pairs with steps between.
+
+    Noise stays that of a walk's first seed, so that only the latent changes.
+    """
+
+    # Folder of the run, such as checkpoints/panda.
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    seeds: str | None = None  # images to pass through, such as 3,7,11; default random ones, which are told
+    keys: int | None = None  # random seeds in a walk; default 6, in a row 2
+    seed: int = 0  # of the random seeds
+    walks: int | None = None  # walks side by side, which share the seeds; default 1, with --rows one for each pair
+    steps: int | None = None  # images from a seed to the next; default 60, in a row 9
+    loop: bool = False  # come back to the first seed, so that the animation has no end
+    rows: bool = False  # a picture, a walk in each row
+    # A .webp, .gif or .mp4 (needs PyAV), or a folder for frames; with --rows a .png. Default interpolation.webp or .png
+    out: str | None = None
+    fps: float = 30.0  # images a second
+    space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: in a straight line, for families that have it
+    truncation: float = 1.0  # scale of the latents, as for generate
+    which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
+    batch_size: int | None = None  # images at once; default as many as keep the machine busy
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
+    verbose: bool = False  # let TensorFlow speak
+
+    def __post_init__(self):
+        check_batch_size(self)
+        for name, least, most in (("keys", 2, MOST_KEYS), ("walks", 1, MOST_KEYS), ("steps", 1, MOST_IMAGES)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"--{name} is {value}; give an integer from {least} to {most}")
+        if self.keys is not None and self.seeds is not None:
+            raise UsageError(f"--keys is {self.keys}, but --seeds names the images to pass through; give one of them")
+        if not math.isfinite(self.fps) or self.fps <= 0:
+            raise UsageError(f"--fps is {self.fps:g}; give a number above 0, such as 30")
+
+
+def main(argv) -> int:
+    """Runs the command. Returns the exit code.
+
+    Raises:
+        UsageError: a wrong option, no trained generator, too little memory, or a file that cannot be written.
+    """
+    options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate")
+    options = dataclasses.replace(options, out=options.out or ("interpolation.png" if options.rows else None))
+    options = dataclasses.replace(options, out=options.out or "interpolation.webp")
+    if options.rows and Path(options.out).suffix.lower() != ".png":
+        raise UsageError(f"--out {options.out}: --rows makes a picture; give a .png, or leave out --rows")
+    if options.seeds is not None:
+        parse_seeds(options.seeds)
+    return on_device(interpolate, options)
+
+
+def interpolate(options) -> int:
+    """Makes the images and writes them. Returns the exit code."""
+    from gan_tf.sampling import animation
+    from gan_tf.sampling.generate import check_truncation
+    from gan_tf.sampling.interpolate import frame_count
+
+    out = Path(options.out).expanduser()
+    if not options.rows:
+        animation.kind_of(out)
+    walks = walks_of(options)
+    steps = options.steps or (ROW_STEPS if options.rows else STEPS)
+    frames = frame_count(len(walks[0]), steps, options.loop)
+    if frames * len(walks) > MOST_IMAGES:
+        raise UsageError(f"--steps {steps}: {frames * len(walks)} images are too many; at most {MOST_IMAGES}")
+    opened = open_run(options)
+    model = opened.trained.config.model
+    if options.space == "w":
+        refuse(options, model, "w", "--space w")
+    check_truncation(options.truncation, model)
+    if options.seeds is None:
+        print("seeds: " + ",".join(str(seed) for walk in walks for seed in walk), flush=True)
+    write = write_rows if options.rows else write_animation
+    write(options, opened, walks, steps, frames, out)
+    return 0
+
+
+def walks_of(options):
+    """The seeds of every walk: lists of one length."""
+    from gan_tf.sampling.interpolate import divided, random_seeds
+
+    if options.seeds is None:
+        walks = options.walks or (PAIRS if options.rows else 1)
+        keys = options.keys or (2 if options.rows else KEYS)
+        return divided(random_seeds(walks * keys, options.seed), walks)
+    seeds = parse_seeds(options.seeds)
+    pairs = max(1, len(seeds) // 2)
+    return divided(seeds, options.walks or (pairs if options.rows else 1))
+
+
+def write_rows(options, opened, walks, steps, frames, out):
+    """Writes a picture with a walk in each row."""
+    from gan_tf import pictures
+    from gan_tf.sampling.interpolate import rows_picture
+
+    resolution = opened.generator.resolution
+    if max(frames, len(walks)) * resolution > PICTURE_PIXELS:
+        raise UsageError(
+            f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution} are more than {PICTURE_PIXELS} "
+            "pixels; give fewer --steps or --walks"
+        )
+    picture = rows_picture(moments_of(options, opened, walks, steps, frames))
+    words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
+    pictures.save_png(out, picture, about=words)
+    print(f"{len(walks)} rows of {frames} images: {out}")
+
+
+def write_animation(options, opened, walks, steps, frames, out):
+    """Writes an animation with the walks side by side."""
+    from gan_tf import pictures
+    from gan_tf.sampling import animation
+
+    columns = math.ceil(math.sqrt(len(walks)))
+    resolution = opened.generator.resolution
+    animation.check(out, options.fps, frames, -(-len(walks) // columns) * resolution, columns * resolution)
+    moments = moments_of(options, opened, walks, steps, frames)
+    animation.save(out, (pictures.grid(images, columns) for images in moments), options.fps)
+    several = f" of {len(walks)} walks" if len(walks) > 1 else ""
+    print(f"{frames} frames{several}, {frames / options.fps:.1f} s: {out}")
+
+
+def moments_of(options, opened, walks, steps, frames):
+    """Yields the images of all walks, moment by moment, and shows how far it is."""
+    from gan_tf.progress import Progress
+    from gan_tf.sampling.interpolate import walk_images
+
+    images = walk_images(opened.generator, walks, steps, options.loop, opened.batch_size, options.truncation)
+    with Progress(frames * len(walks), "made") as progress:
+        for moment in images:
+            yield moment
+            progress.advance(len(moment))

@@ -1,0 +1,89 @@
+"""What commands that make images have in common: a run's generator, opened and told about, and errors of the device."""
+
+import dataclasses
+from pathlib import Path
+
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.errors import UsageError
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run's generator, ready to make images.
+
+    run: run.Run. trained: weights.Trained. generator: folded. precision: what it computes in. batch_size: images at
+    once.
+    """
+
+    run: object
+    trained: object
+    generator: object
+    precision: str
+    batch_size: int
+
+
+def open_run(options) -> Opened:
+    """Loads and folds the generator that a command's options name, and says what it is in a line.
+
+    Args:
+        options: with `run`, `which`, `precision` and `batch_size`.
+
+    Raises:
+        UsageError: no run, or no such weights.
+    """
+    import tensorflow as tf
+
+    from gan_tf.models import FAMILIES
+    from gan_tf.run import Run
+    from gan_tf.sampling.generate import suitable_batch_size
+    from gan_tf.training import devices
+    from gan_tf.weights import load_generator
+
+    run = Run(Path(options.run).expanduser())
+    trained = load_generator(run, options.which)
+    precision, why = devices.choose_precision(options.precision)
+    generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
+    resolution, full = generator.resolution, trained.config.resolution
+    growing = f", which grows to {full}x{full}" if resolution < full else ""
+    print(
+        f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
+        f"{trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})",
+        flush=True,
+    )
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    batch_size = options.batch_size or suitable_batch_size(resolution, on_gpu)
+    return Opened(run, trained, generator, precision, batch_size)
+
+
+def on_device(work, options) -> int:
+    """Starts TensorFlow and calls work(options); returns its exit code.
+
+    Raises:
+        UsageError: of `work`; too little memory; or what it writes cannot be written.
+    """
+    start_tensorflow(options.verbose)
+    import tensorflow as tf
+
+    try:
+        return work(options)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UsageError(f"out of memory: give a smaller --batch-size, or --precision bfloat16 ({error.op})") from error
+    except OSError as error:
+        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
+
+
+def check_batch_size(options):
+    """Raises UsageError if `--batch-size` is no batch."""
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch-size is {options.batch_size}; give an integer of at least 1")
+
+
+def refuse(options, model, what, flag):
+    """Raises UsageError if networks of `model` cannot do what a flag asks for; see models.Family."""
+    from gan_tf.models import FAMILIES
+
+    reason = FAMILIES[model].cannot.get(what)
+    if reason:
+        raise UsageError(f"{flag}: {options.run} is a run of {model}, which {reason}")

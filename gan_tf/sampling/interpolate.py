@@ -1,0 +1,75 @@
+"""Images along walks through latents: frames of an animation, or rows of a picture."""
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf import pictures, rng
+from gan_tf.errors import UsageError
+from gan_tf.sampling.generate import images_of_latents, latents_of_seeds
+from gan_tf.sampling.walk import sphere_walk
+
+RANDOM_SEEDS = 1_000_000  # random seeds are below
+
+
+def random_seeds(count, seed):
+    """`count` different seeds that follow from one number."""
+    draws = rng.Draws(seed, tf.constant(0, tf.int64), 2 * count + 16, path="interpolate/")
+    found = list(dict.fromkeys(draws.integers("seeds", (), 0, RANDOM_SEEDS).numpy().tolist()))
+    return found[:count]
+
+
+def divided(seeds, walks):
+    """Cuts seeds into `walks` lists of equal length.
+
+    Raises:
+        UsageError: they cannot be, or a walk would have one key.
+    """
+    if len(seeds) % walks or len(seeds) < 2 * walks:
+        raise UsageError(
+            f"{len(seeds)} seeds cannot be shared by {walks} walks; give each the same number, 2 or more (--seeds, "
+            "--walks)"
+        )
+    keys = len(seeds) // walks
+    return [seeds[i : i + keys] for i in range(0, len(seeds), keys)]
+
+
+def walk_images(g, walks, steps, loop, batch_size, truncation=1.0):
+    """Makes the images of several walks, moment by moment.
+
+    Noise stays what it is for the first seed of a walk: with each key's own, detail would boil from frame to frame.
+
+    Args:
+        g: folded generator.
+        walks: lists of seeds, all of one length.
+        steps: images from a seed to the next.
+        loop: come back to the first seed.
+        batch_size: images at once.
+        truncation: of the latents.
+
+    Yields:
+        uint8 [W, R, R, 3]: an image of each walk, `frame_count` times.
+    """
+    paths = []
+    for seeds in walks:
+        keys = latents_of_seeds(g, tf.constant(seeds, tf.int64), truncation).numpy()
+        paths.append(sphere_walk(keys, steps, loop))
+    latents = np.stack(paths, axis=1)  # [F, W, Z]
+    frames = len(latents)
+    noise_seeds = [seeds[0] for seeds in walks] * frames
+    left = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
+    for images in images_of_latents(g, latents.reshape(frames * len(walks), -1), noise_seeds, batch_size):
+        left = np.concatenate([left, images])
+        while len(left) >= len(walks):
+            yield left[: len(walks)]
+            left = left[len(walks) :]
+
+
+def frame_count(keys, steps, loop):
+    """Moments of a walk through so many keys."""
+    return keys * steps if loop else (keys - 1) * steps + 1
+
+
+def rows_picture(moments):
+    """Rows of images, a walk each, from left to right: moments as `walk_images` yields them -> uint8 [H, W, 3]."""
+    images = np.stack(list(moments), axis=1)  # [W, F, R, R, 3]
+    return pictures.grid(images.reshape(-1, *images.shape[2:]), images.shape[1])

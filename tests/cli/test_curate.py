@@ -1,0 +1,162 @@
+"""`gan-tf generate --best`: the nearest to the real data are found, and everything says that they are chosen."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from gan_tf import pictures
+from gan_tf.cli.datasets import resolve
+from gan_tf.cli.main import run_command
+from gan_tf.metrics import networks
+from gan_tf.metrics.pixel_space import pixel_vectors
+from gan_tf.metrics.realism import realism
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import load_weights
+from gan_tf.ops.resample import nearest_resize
+from gan_tf.sampling.judge import load_judge
+from gan_tf.training import state as states
+from gan_tf.training.recipes import pggan
+from gan_tf.weights import newest_weights
+from tests.metrics import stand_in
+from tests.training.tiny import square_pictures
+
+from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose generator's images differ, and whose images are images 4 and 17 of its own, among others."""
+    folder = tmp_path_factory.mktemp("runs")
+    made = make_run(folder / "run")
+    arguments = ["--count", "30", "--out", str(folder / "all.npz"), "--precision", "float32"]
+    assert run_command("generate", [str(made.folder), *arguments]) == 0
+    with np.load(folder / "all.npz") as arrays:
+        near = arrays["images"][[4, 17]]
+    noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
+    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_pictures(12)])
+    np.savez(folder / "pictures.npz", images=images)
+    config = dataclasses.replace(CONFIG, dataset=str(folder / "pictures.npz"), mirror=False)
+    fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint
+    made.write_settings(config, {"fingerprint": fingerprint, "images": len(images), "class_names": []})
+    return made
+
+
+@pytest.fixture(scope="module")
+def images(run):
+    with np.load(run.folder.parent / "all.npz") as arrays:
+        return arrays["images"]
+
+
+def best(run, out, *arguments):
+    return run_command(
+        "generate", [str(run.folder), "--count", "30", "--out", str(out), "--precision", "float32", *arguments]
+    )
+
+
+def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, capsys):
+    assert best(run, tmp_path, "--best", "4", "--by", "pixels") == 0
+    label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
+    said = capsys.readouterr().out
+    assert label in said and f"sheet: {tmp_path / 'best.png'}" in said
+    assert "copy check: " in said and "of 4 chosen images repeat a training image" in said
+    with np.load(run.folder.parent / "pictures.npz") as arrays:
+        scores = realism(pixel_vectors(arrays["images"]), pixel_vectors(images))
+    order = np.argsort(-scores, kind="stable")[:4]
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {"best.png", *(f"seed-{seed:06d}.png" for seed in order)}
+    for rank, seed in enumerate(order, 1):
+        with Image.open(tmp_path / f"seed-{seed:06d}.png") as image:
+            assert image.text["Description"].startswith(f"{label}; seed {seed}, rank {rank}: pixels")
+    with Image.open(tmp_path / "best.png") as sheet:
+        assert sheet.text["Description"] == label
+    picture = pictures.read_png(tmp_path / "best.png")
+    band = picture.shape[0] - 512
+    assert picture.shape[1] == 512 and 15 < band < 80 and picture[:band].min() < 60  # words above 2x2 images
+    shown = picture[band : band + 256 : 4, :256:4]
+    np.testing.assert_array_equal(shown, pictures.read_png(tmp_path / f"seed-{order[0]:06d}.png"))
+
+
+def test_the_discriminator_judges_as_in_training(run, images, capsys):
+    """Each image by itself, with the smaller version that it sees of real images."""
+    judge, seen = load_judge(run, CONFIG)
+    d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
+    assert seen == SECOND
+    load_weights(d, newest_weights(run, "d")[0], "checkpoint")
+    floats = tf.constant(images[:3], tf.float32) / 127.5 - 1
+    wanted = [float(tf.reduce_mean(d((x[None], nearest_resize(x[None], 32)), training=False))) for x in floats]
+    np.testing.assert_allclose(judge(images[:3]), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(judge(images[[2, 0]]), [wanted[2], wanted[0]], rtol=1e-4, atol=1e-5)
+
+
+def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_tf.cli.curate.real_side", lambda *arguments: pytest.fail("real images were opened"))
+    assert best(run, tmp_path, "--best", "5", "--by", "discriminator") == 0
+    assert "; the discriminator is that of 2.0 kimg, only the newest is kept" in capsys.readouterr().out
+    order = np.argsort(-load_judge(run, CONFIG)[0](images), kind="stable")[:5]
+    assert {path.stem for path in tmp_path.iterdir()} == {"best", *(f"seed-{seed:06d}" for seed in order)}
+
+
+def test_by_default_both_and_without_weights_one_line_says_what_works(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    assert best(run, tmp_path / "out", "--best", "5", "--offline") == 2
+    error = capsys.readouterr().err.strip()
+    assert "--offline forbids fetching" in error and "or give --by discriminator,pixels" in error
+    assert "\n" not in error and not (tmp_path / "out").exists()
+
+
+def test_by_features(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(networks, "Networks", lambda **settings: stand_in.networks())
+    with stand_in.narrow():
+        assert best(run, tmp_path / "out", "--best", "5") == 0
+    label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
+    assert label in capsys.readouterr().out
+    assert len(list((tmp_path / "out").iterdir())) == 6
+
+
+def test_npz_tells_the_choice_too(run, tmp_path):
+    assert best(run, tmp_path / "best.npz", "--best", "3", "--by", "pixels") == 0
+    with np.load(tmp_path / "best.npz") as arrays:
+        assert arrays["images"].shape == (3, 64, 64, 3)
+        assert all(words.startswith("curated: the best 3 of 30") for words in arrays["about"])
+    assert (tmp_path / "best-best.png").exists()
+
+
+def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, capsys):
+    growing = make_growing(tmp_path / "run")
+    assert best(growing, tmp_path / "out", "--best", "3", "--by", "discriminator") == 2
+    error = capsys.readouterr().err.strip()
+    assert "--by discriminator: " in error and "has no checkpoint" in error and "--by pixels" in error
+
+
+def test_changed_data_are_refused(run, tmp_path, capsys):
+    config, data = run.read_settings()
+    run.write_settings(config, {**data, "fingerprint": "1" * 64})
+    try:
+        assert best(run, tmp_path / "out", "--best", "3", "--by", "pixels") == 2
+    finally:
+        run.write_settings(config, data)
+    assert "changed since the run was trained" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])
+def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
+    run = make_growing(tmp_path / "run", growth)
+    config, _ = run.read_settings()
+    g, d, g_ema = (
+        build(config, "float32")
+        for build in (FAMILIES["pggan"].generator, FAMILIES["pggan"].discriminator, FAMILIES["pggan"].generator)
+    )
+    state = states.create(g, d, g_ema, config, pggan.STATISTICS)
+    states.save(state, run, keep=1)
+    size, level = 2 ** int(2 + np.ceil(growth)), int(np.ceil(growth))
+    images = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
+    judge, _ = load_judge(run, config, growth)
+    alpha = None if growth == level else growth - level + 1
+    floats = tf.constant(images, tf.float32) / 127.5 - 1
+    wanted = [float(d(x[None], level=level, alpha=alpha)[0, 0]) for x in floats]
+    np.testing.assert_allclose(judge(images), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(judge(images[::-1]), wanted[::-1], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,110 @@
+"""Style mixing: an image mixed with itself, the layout of one with the colours of another, and the picture."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf import rng
+from gan_tf.models.fastgan_inference import fold
+from gan_tf.models.variables import named_variables
+from gan_tf.sampling.style_mix import mixed_images, mixed_picture, mixed_table
+
+from ..models.test_fastgan_inference import used_generator
+
+
+@pytest.fixture(scope="module", params=[64, 256])
+def g(request):
+    """A generator whose excitations differ visibly from image to image."""
+    plain = used_generator(request.param)
+    for name, variable in named_variables(plain).items():
+        if name.startswith("excitations") and name.endswith("/u"):
+            variable.assign(variable / 10)  # the kernel is divided by a norm that is taken along it
+    return plain
+
+
+def inputs(g, seeds):
+    return rng.latents_of_seeds(seeds, g.latent_size), rng.noise_of_seeds(seeds, g.noise_shapes)
+
+
+def difference(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+def test_an_image_mixed_with_itself_is_itself(g):
+    folded = fold(g)
+    z, noise = inputs(g, [1, 2, 3])
+    same = folded(z, noise=noise, style=folded.style_of(z, noise=noise))
+    np.testing.assert_allclose(same, folded(z, noise=noise), rtol=1e-5, atol=1e-5)
+
+
+def test_mixing_changes_the_image(g):
+    folded = fold(g)
+    assert difference(mixed_images(folded, [1], [2]), mixed_images(folded, [1], [1])) > 5
+
+
+def test_it_is_the_generator_with_the_inputs_of_its_excitations_swapped(g, monkeypatch):
+    """The plain network, whose excitations are given the small maps that another image's call has shown them."""
+    content, style = inputs(g, [1, 2]), inputs(g, [3, 4])
+    sources, calls = [], [type(excitation).call for excitation in g.excitations]
+
+    def watched(self, source, x, training=False):
+        sources.append(source)
+        return calls[0](self, source, x, training)
+
+    monkeypatch.setattr(type(g.excitations[0]), "call", watched)
+    g(style[0], noise=style[1])
+    swapped = iter(list(sources))
+    monkeypatch.setattr(
+        type(g.excitations[0]), "call", lambda self, source, x, training=False: calls[0](self, next(swapped), x)
+    )
+    wanted = g(content[0], noise=content[1])[0].numpy()
+    folded = fold(g)
+    got = folded(content[0], noise=content[1], style=folded.style_of(*style)).numpy()
+    assert np.abs(got - wanted).max() < 1e-4 * np.abs(wanted).max()
+    assert np.abs(got - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(wanted).max()
+
+
+def test_the_layout_is_of_one_and_the_colours_are_of_the_other():
+    """Known answer: where the last map's channels are the colours, a mixture's colour at a pixel is the content's,
+    divided by the content's weight of that colour and times the style's: the same factors at every pixel.
+    """
+    folded = fold(used_generator(64))
+    kernel = np.zeros((3, 3, folded.to_rgb.kernel.shape[2], 3), np.float32)
+    kernel[1, 1, :3] = np.eye(3)
+    folded.to_rgb.kernel.assign(kernel)
+    content, style = inputs(folded, [1]), inputs(folded, [2])
+    own, other = folded.style_of(*content)[-1][0, 0, 0, :3], folded.style_of(*style)[-1][0, 0, 0, :3]
+    image = folded(content[0], noise=content[1]).numpy()
+    mixed = folded(content[0], noise=content[1], style=folded.style_of(*style)).numpy()
+    np.testing.assert_allclose(mixed, image * np.asarray(other / own), rtol=1e-4, atol=1e-5)
+    assert np.abs(np.asarray(other / own) - 1).max() > 0.01
+    layout = [(part - part.mean((1, 2))) / part.std((1, 2)) for part in (image, mixed)]
+    np.testing.assert_allclose(layout[0], layout[1], atol=1e-3)
+
+
+def test_the_picture_has_its_sources_as_headers(g):
+    folded = fold(g)
+    size, gap = folded.resolution, folded.resolution // 16
+    picture = mixed_picture(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
+    assert picture.shape == (3 * size + gap, 4 * size + gap, 3)
+    assert (picture[:size, :size] == 255).all() and (picture[size : size + gap] == 255).all()
+    sources = mixed_images(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    np.testing.assert_array_less(np.abs(picture[size + gap : 2 * size + gap, :size].astype(int) - sources[0]), 2)
+    assert difference(picture[2 * size + gap :, :size], sources[1]) <= 1
+    assert difference(picture[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
+    cell = picture[2 * size + gap :, size + gap : 2 * size + gap]
+    assert difference(cell, mixed_images(folded, [2], [3])[0]) <= 1
+
+
+def test_styles_need_no_large_maps(g):
+    """Of a style only the maps that excite are computed."""
+    folded = fold(g)
+    made = []
+    for size, stages in zip(folded.sizes, folded.blocks, strict=True):
+        inner = stages[0].linear.call
+        stages[0].linear.call = lambda x, size=size, inner=inner: made.append(size) or inner(x)
+    z, noise = inputs(g, [1])
+    weights = folded.style_of(z, noise=noise)
+    assert max(made, default=4) <= folded.resolution // 16
+    assert [tuple(w.shape[:3]) for w in weights] == [(1, 1, 1)] * len(folded.excitations)
+    assert all(float(tf.reduce_min(w)) > 0 for w in weights)
