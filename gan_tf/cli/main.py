@@ -10,6 +10,7 @@ COMMANDS = {
     "launch": "train on several worker processes of this machine",
     "generate": "make images with a trained generator",
     "evaluate": "score a generator, or a folder of images, and look for copies",
+    "export": "write a trained generator as SavedModel, TFLite or ONNX",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
     "crop-faces": "cut the faces out of photographs, as a training set",
