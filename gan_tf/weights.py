@@ -24,6 +24,7 @@ class Trained:
     generator: keras.Model  # the averaged one, float32
     config: TrainConfig
     images_seen: int
+    meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
 
 
 def load_generator(run: Run, which: str = "best", say=print) -> Trained:
@@ -48,9 +49,10 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
         seen, where = meta["images_seen"], run.best
     else:
         weights, seen, where = newest_weights(run, "g_ema", say)
+        meta = {}
     generator = FAMILIES[config.model].generator(config, "float32")
     load_weights(generator, weights, where)
-    return Trained(generator, config, seen)
+    return Trained(generator, config, seen, meta)
 
 
 def newest_weights(run: Run, network: str, say=print):

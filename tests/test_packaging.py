@@ -40,7 +40,7 @@ def test_version_and_script_are_pyprojects():
 
 
 def test_extras_are_those_promised():
-    assert {"cpu", "cuda", "video", "onnx", "parity", "test"} <= set(EXTRAS)
+    assert {"cpu", "cuda", "video", "tflite", "onnx", "parity", "test"} <= set(EXTRAS)
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])
@@ -70,7 +70,7 @@ def test_lock_has_exact_versions_and_no_addresses(lock):
     [
         (["cpu.txt"], ["cpu"]),
         (["cuda.txt"], ["cuda"]),
-        (["cpu.txt", "test.txt"], ["test"]),
+        (["cpu.txt", "test.txt"], ["test", "tflite", "onnx"]),  # which tests of export run
         (["cpu.txt", "test.txt", "parity.txt"], ["parity"]),
     ],
     ids=["cpu", "cuda", "test", "parity"],

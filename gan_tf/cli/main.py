@@ -12,6 +12,7 @@ COMMANDS = {
     "interpolate": "walk smoothly from image to image, as an animation or a picture",
     "style-mix": "give images the style of others",
     "evaluate": "score a generator, or a folder of images, and look for copies",
+    "export": "write a trained generator as SavedModel, TFLite or ONNX",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
     "crop-faces": "cut the faces out of photographs, as a training set",

@@ -18,6 +18,9 @@ class Forms:
     lean_glu: GLU with its own gradient and a float32 sigmoid.
     fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
     compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
+
+    And one for converters to other formats, which is no faster here:
+    resize_operation: nearest upsampling as one operation that every format has, and whose shape they can follow.
     """
 
     transposed_up_conv: bool = True
@@ -25,6 +28,7 @@ class Forms:
     lean_glu: bool = True
     fused_batch_norm: bool = True
     compiled_chains: bool = True
+    resize_operation: bool = False
 
 
 FAST = Forms()

@@ -28,6 +28,9 @@ def average_pool_to(x, size):
 
 def upsample_nearest(x):
     """Repeats every pixel twice along both axes: [N, H, W, C] -> [N, 2H, 2W, C]."""
+    if forms().resize_operation:
+        # Not tf.image.resize: its pixel centres, the same for doubling, are a form that ONNX has given up.
+        return tf.compat.v1.image.resize_nearest_neighbor(x, (2 * x.shape[1], 2 * x.shape[2]))
     return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
 
 

@@ -1,11 +1,13 @@
 """Changes of resolution against their plain forms and known answers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.resample import average_pool_to, down_convolution, nearest_resize, up_convolution
+from gan_tf.ops.resample import average_pool_to, down_convolution, nearest_resize, up_convolution, upsample_nearest
 
 
 def relative(got, want):
@@ -80,3 +82,9 @@ def test_average_pool_to_averages_blocks():
     x = tf.reshape(tf.range(16, dtype=tf.float32), (1, 4, 4, 1))
     np.testing.assert_allclose(average_pool_to(x, 2)[0, :, :, 0], [[2.5, 4.5], [10.5, 12.5]])
     assert average_pool_to(x, 4) is x
+
+
+def test_one_resize_operation_repeats_pixels_as_well():
+    x = tf.random.stateless_normal([2, 3, 5, 4], [0, 1])
+    with use_forms(dataclasses.replace(PLAIN, resize_operation=True)):
+        np.testing.assert_array_equal(upsample_nearest(x), np.repeat(np.repeat(x, 2, 1), 2, 2))

@@ -1,0 +1,100 @@
+"""The function that every exported file computes: latents to images, with all weights folded."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gan_tf import rng
+from gan_tf.models import FAMILIES
+from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
+
+LATENTS, IMAGES = "latents", "images"
+NOISES = ("constant", "input", "none")
+# TensorFlow elsewhere need not have XLA.
+UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
+# Kernels of 3x3 taps instead of 4x4 (smaller files), and upsampling as converters know it.
+CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the user chose.
+
+    precision: "float32", "float16" or "int8", of the stored weights. Inputs and images are float32 in each.
+    noise: "constant": the maps of `noise_seed` are part of the file; "input": the caller gives them; "none": nothing is
+        added, the only choice for a family without noise.
+    batch: images at once, None for any number.
+    """
+
+    precision: str = "float32"
+    noise: str = "none"
+    noise_seed: int = 0
+    batch: int | None = None
+
+
+def folded(trained, forms: Forms):
+    """The generator of a `Trained` for inference, in float32, built in these forms."""
+    with use_forms(forms):
+        return FAMILIES[trained.config.model].fold(trained.generator, "float32")
+
+
+def input_specs(generator, settings: Settings):
+    """Shapes and names of what a file takes: the latents, then the noise maps if they are inputs."""
+    specs = [tf.TensorSpec([settings.batch, generator.latent_size], tf.float32, LATENTS)]
+    if settings.noise == "input":
+        for i, shape in enumerate(generator.noise_shapes):
+            specs.append(tf.TensorSpec([settings.batch, *shape], tf.float32, f"noise_{i}"))
+    return specs
+
+
+def traced(trained, settings: Settings, forms: Forms):
+    """Returns a tf.function of `input_specs` that gives {"images": float32 [N, R, R, 3] in [-1, 1]}.
+
+    Networks may leave [-1, 1] a little; a program that turns floats into bytes without clipping would wrap there.
+    """
+    generator = folded(trained, forms)
+    # As arrays: tensors of here would become inputs of the function.
+    constants = [map_.numpy() for map_ in rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)]
+
+    @tf.function(input_signature=input_specs(generator, settings), autograph=False)
+    def make(latents, *maps):
+        if settings.noise == "constant":
+            maps = [constant + unknown_zero(latents) for constant in constants]
+        images = generator(latents, noise=list(maps) or None, training=False)
+        return {IMAGES: tf.clip_by_value(images, -1.0, 1.0)}
+
+    with use_forms(forms):
+        make.get_concrete_function()
+    return make
+
+
+def unknown_zero(latents):
+    """The number 0, float32 [], in a way that a converter cannot know.
+
+    It would else multiply a constant map [1, h, w, 1] by its strengths [C] for good, and store [1, h, w, C]: 20 MB more
+    in FastGAN's file at 256 pixels. (A one to multiply by does not help: factors are put into another order.)
+    """
+    return tf.nn.relu(-tf.reduce_mean(latents**2))
+
+
+def inputs_of_seeds(generator, settings: Settings, seeds):
+    """What a file is given to make the images of `seeds`: a list of float32 arrays."""
+    inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
+    if settings.noise == "input":
+        inputs += rng.noise_of_seeds(seeds, generator.noise_shapes)
+    return [tensor.numpy() for tensor in inputs]
+
+
+def reference(trained, settings: Settings):
+    """Returns what a file is compared with: a function of the same inputs that runs the folded Keras generator."""
+    generator = folded(trained, FAST)
+    constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
+    make = tf.function(generator, autograph=False)
+
+    def images_of(inputs):
+        latents, *maps = (tf.constant(array) for array in inputs)
+        if settings.noise == "constant":
+            maps = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
+        return tf.clip_by_value(make(latents, noise=maps or None, training=False), -1.0, 1.0).numpy()
+
+    return images_of

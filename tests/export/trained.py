@@ -1,0 +1,71 @@
+"""Small generators whose images have contrast, noise and many values, as trained ones have, without training."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gan_tf import rng
+from gan_tf.config import TrainConfig
+from gan_tf.metrics.score import Score
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import named_variables
+from gan_tf.presets import PRESETS
+from gan_tf.run import Run
+from gan_tf.weights import Trained
+
+FASTGAN = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
+GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
+SEEN = 12_000
+CONTRAST, PALER = 5.0, 0.4  # so that images spread over [-1, 1], and few values lie outside
+PROTOCOL = {"reals": 100, "reals_source": "/home/anna/photos of pandas/", "resolution": 64, "fakes": 2000, "seed": 0}
+SCORE = Score("swd2k", 28.5, True, PROTOCOL, {"level 64": 28.5})
+
+
+def fastgan(config=FASTGAN):
+    """A FastGAN generator with statistics of training calls and noise that can be seen, as a `Trained`."""
+    g = FAMILIES["fastgan"].generator(config, "float32")
+    draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
+    noise = draws.noise("noise", g.noise_shapes)
+    for i in range(10):
+        g(draws.normal(f"latents/{i}", (g.latent_size,)), noise=noise, training=True)
+    change(g, draws, strength=0.3)
+    g.blocks[-1].norm.gamma.assign(CONTRAST * g.blocks[-1].norm.gamma)
+    return Trained(g, config, SEEN)
+
+
+def pggan(growth=3.0, **changes):
+    """A Progressive GAN generator at a moment of its growth (2.5: in the middle of a fade to 32x32), as a `Trained`."""
+    config = TrainConfig(**{**vars(PRESETS["pggan"]["celebahq-256"]), **GROWING, **changes})
+    g = FAMILIES["pggan"].generator(config, "float32")
+    draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
+    change(g, draws)
+    for layer in g.to_rgb:
+        layer.kernel.assign(PALER * layer.kernel)
+    g.growth.assign(growth)
+    return Trained(g, config, SEEN)
+
+
+def change(g, draws, strength=0.0):
+    """Moves biases, scales and shifts off their initial values, and sets the strength of noise."""
+    for name, variable in named_variables(g).items():
+        if name.endswith("strength"):
+            variable.assign([strength])
+        elif name.endswith(("bias", "gamma", "beta")):
+            variable.assign_add(0.2 * draws.fork(name).normal("change", variable.shape)[0])
+
+
+def make_run(folder, trained, meta=None):
+    """Writes a run whose best weights are those of `trained`, with a score, and returns it."""
+    run = Run(folder)
+    run.create()
+    run.write_settings(trained.config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
+    weights = {path: variable.numpy() for path, variable in named_variables(trained.generator).items()}
+    score = dataclasses.asdict(SCORE)
+    run.replace_best(weights, {"score": score, "images_seen": SEEN} if meta is None else meta)
+    run.close()
+    return run
+
+
+def score_dict():
+    """SCORE as it is stored."""
+    return dataclasses.asdict(SCORE)
