@@ -9,6 +9,8 @@ COMMANDS = {
     "train": "train a generator, or continue a run",
     "launch": "train on several worker processes of this machine",
     "generate": "make images with a trained generator",
+    "neighbours": "show the training images nearest to generated ones",
+    "progress": "show the training as an animation",
     "evaluate": "score a generator, or a folder of images, and look for copies",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
