@@ -6,22 +6,19 @@ Settings and records are JSON, weights and their scores `.npz` of numbers in whi
 import contextlib
 import functools
 import json
-import warnings
 import zipfile
 
 import numpy as np
 
 from gan_tf import npz
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, printable
+from gan_tf.files import part_file
 
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 # What reading JSON raises where it is none, or not what we wrote. RecursionError: brackets in brackets.
 NOT_JSON = (ValueError, KeyError, TypeError, RecursionError)
 MOST_JSON = 64 << 20  # bytes of a JSON file of ours; names of 100,000 classes need a twentieth of it
 NUMBERS = "fiub"  # kinds of arrays that weights are
-# Of a picture of ours. The largest shows nine sizes of a network that grew to 1024: 4096 x 9216.
-MOST_PIXELS = 64_000_000
 
 
 def exists(path):
@@ -57,27 +54,6 @@ def read_json(path):
     if len(content) > MOST_JSON:
         raise ValueError("too large")
     return json.loads(content)
-
-
-def read_picture(path):
-    """uint8 [H, W, 3] of a PNG file.
-
-    Raises:
-        UsageError: it is none, damaged, or larger than any picture of ours.
-    """
-    from PIL import Image  # here: every command comes through this file, most need no picture
-
-    try:
-        if not path.is_file():
-            raise ValueError("no plain file")
-        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
-            image = Image.open(path, formats=["PNG"])
-        with image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width}x{image.height} pixels")
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # damaged files raise whatever Pillow's parsers run into
-        raise UsageError(f"{path} is damaged ({printable(error)}); remove it") from error
 
 
 def read_npz(path):

@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "train a generator, or continue a run",
     "launch": "train on several worker processes of this machine",
     "generate": "make images with a trained generator",
+    "project": "find the latent of a picture",
     "neighbours": "show the training images nearest to generated ones",
     "progress": "show the training as an animation",
     "evaluate": "score a generator, or a folder of images, and look for copies",

@@ -181,8 +181,8 @@ def words_of(row, threshold):
 
     copied = ", counts as a copy" if row.ratios[0] < threshold else ""
     return (
-        f"seed {row.seed}, {row.space}: nearest is training image {printable(row.names[0])}, distance {row.distances[0]:.3g}, "
-        f"ratio {row.ratios[0]:.2f}{copied}"
+        f"seed {row.seed}, {row.space}: nearest is training image {printable(row.names[0])}, "
+        f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{copied}"
     )
 
 

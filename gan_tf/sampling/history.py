@@ -1,11 +1,10 @@
-"""The training as an animation: the sample grids of a run, which show the same seeds from the first image to the last."""
+"""The training as an animation: the sample grids of a run, which show the same seeds from beginning to end."""
 
 import numpy as np
 from PIL import Image
 
 from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.run_files import read_picture
 from gan_tf.sampling.captions import with_line
 
 LEAST_SIDE = 16  # pixels of a frame
@@ -36,7 +35,7 @@ def frames(grids, resolution, images=None, longest_side=768):
     """
     size = max((_size_of(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
-        grid = _resized(read_picture(path), size)
+        grid = _resized(pictures.read_picture(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
         scale = min(1.0, longest_side / max(grid.shape[:2]))
@@ -45,7 +44,7 @@ def frames(grids, resolution, images=None, longest_side=768):
 
 
 def _size_of(path):
-    height, width, _ = read_picture(path).shape
+    height, width, _ = pictures.read_picture(path).shape
     return width, height
 
 

@@ -1,5 +1,6 @@
 """`gan-tf neighbours`: a generator that copies is found out, and every mistake is one line."""
 
+import shutil
 import subprocess
 import sys
 
@@ -56,9 +57,9 @@ def test_copied_images_are_found(run, tmp_path, capsys):
 
 
 def test_a_moved_set_is_opened_where_it_is(run, tmp_path, capsys):
-    settings, data = run.read_settings()
+    settings, _ = run.read_settings()
     moved = tmp_path / "moved.npz"
-    moved.write_bytes(open(settings.dataset, "rb").read())
+    shutil.copy(settings.dataset, moved)
     assert neighbours(run, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", moved) == 0
     out, err = capsys.readouterr()
     assert "image 12, distance 0" in out and "as they are" not in err
