@@ -13,6 +13,7 @@ COMMANDS = {
     "neighbours": "show the training images nearest to generated ones",
     "progress": "show the training as an animation",
     "evaluate": "score a generator, or a folder of images, and look for copies",
+    "report": "write the report of a run as one HTML file",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
     "crop-faces": "cut the faces out of photographs, as a training set",
