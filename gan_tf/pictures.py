@@ -1,13 +1,18 @@
 """Pictures for people: rounding to uint8, grids, PNG files."""
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from gan_tf.files import part_file
+from gan_tf.errors import UsageError
+from gan_tf.files import part_file, printable
+
+# Of a picture in a run folder. The largest shows nine sizes of a network that grew to 1024: 4096 x 9216.
+MOST_PIXELS = 64_000_000
 
 
 def to_uint8(images):
@@ -45,6 +50,25 @@ def read_png(path):
     """uint8 [H, W, 3] of a picture."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def read_picture(path):
+    """uint8 [H, W, 3] of a PNG file in a run folder, which may come from anyone.
+
+    Raises:
+        UsageError: it is none, damaged, or larger than any picture of ours.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("no plain file")
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image = Image.open(path, formats=["PNG"])
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width}x{image.height} pixels")
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # damaged files raise whatever Pillow's parsers run into
+        raise UsageError(f"{path} is damaged ({printable(error)}); remove it") from error
 
 
 def save_png(path, image, compress_level=6, about=None):

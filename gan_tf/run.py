@@ -29,6 +29,7 @@ from gan_tf.files import LOCK_IS_HELD, lines_of, printable, take_lock, write_ato
 from gan_tf.run_files import NOT_JSON, exists, read_json, read_meta, read_npz, tells_images, write_npz
 
 FORMAT = 1
+MOST_DIGITS = 16  # of an image count in a file's name
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
 # Bytes of stats.jsonl. An epoch writes 20 records of losses, 0.3 KB each, and a score of 1.2 KB: three weeks at 100
 # images a second, in epochs of 10,000, are 380,000 records in 140 MB.
@@ -232,6 +233,15 @@ class Run:
         grids = sorted(self.samples.glob(f"{kind}-*.png"))
         return grids[-1] if grids else None
 
+    def grids(self, kind: str = "samples") -> list[tuple[int, Path]]:
+        """(image count, path) of every grid of a kind, oldest first.
+
+        Links that lead out of the run folder are left out: a picture of the user's would be shown as the run's.
+        """
+        home = Path(os.path.realpath(self.folder))
+        paths = [path for path in self.samples.glob(f"{kind}-*.png") if _images_of(path) is not None]
+        return sorted((_images_of(path), path) for path in paths if Path(os.path.realpath(path)).is_relative_to(home))
+
     # Checkpoints
 
     def checkpoint_prefix(self, images_seen: int) -> Path:
@@ -340,7 +350,7 @@ class Run:
 
 def _images_of(path):
     digits = path.stem.split("-")[-1]
-    return int(digits) if digits.isdigit() else None
+    return int(digits) if digits.isdecimal() and len(digits) < MOST_DIGITS else None
 
 
 def describe_change(before, after) -> list[str]:

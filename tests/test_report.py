@@ -1,7 +1,9 @@
 """The report: what stands in it, escaping, odd records, speed; and the chart's geometry."""
 
+import base64
 import dataclasses
 import html
+import io
 import json
 import math
 import re
@@ -12,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from gan_tf import pictures
 from gan_tf.report import report_html, write_report
 from gan_tf.report.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Mark, axis, line_chart
-from gan_tf.report.facts import measured_by, read_facts
+from gan_tf.report.facts import MOST_LOSSES, MOST_POINTS, measured_by, read_facts
+from gan_tf.report.page import LARGE, MOST_MOMENTS
 from gan_tf.report.words import kimg, protocol_words, share
 from tests.scored import draw_pictures, fid, log_score, make_run, swd
 
@@ -84,10 +89,19 @@ def test_report_of_a_whole_run(tmp_path):
         "total_kimg 40",
         "devices CPU",
         "command --dataset panda",
+        "The same seeds in every grid, not picked; the averaged generator at 4 kimg",
+        "Over time: all moments",
+        "The closest pairs, at 4 kimg",
+        "d real",
+        "Data set panda Images 100 Made square by crop Mirrored too yes Fingerprint ffffffff",
+        "Model card Model A generator of RGB images at 256x256 pixels: FastGAN (Liu et al. 2021), 256 numbers in",
+        "fid5k 43.2 on images that had no part in picking the weights",
+        "Of its images, 3 % count as copies of a training image",
     ):
         assert words in page.text, words
-    assert set(page.links) == {"samples/samples-000004000.png", "samples/copies-000004000.png"}
-    assert page.tags.count("svg") == 3  # swd2k, fid5k, copies
+    assert {link[:22] for link in page.links} == {"data:,", "data:image/webp;base64"}
+    assert page.tags.count("img") == 1 + 2 + 1  # the newest grid, both over time, the copy check
+    assert page.tags.count("svg") == 4  # swd2k, fid5k, copies, losses
     assert "script" not in page.tags and "Damaged" not in page.text
     assert not re.search(r"https?://|@import|url\(", report_html(run))
 
@@ -324,6 +338,89 @@ def test_words():
         "reals of panda or photos (1a2b3c4d) at 256x256; covariance over N - 1, network 6726825d, resize pytorch, "
         "features float32."
     )
+
+
+def test_pictures_of_the_run_are_in_the_page(tmp_path):
+    run = make_run(tmp_path / "a", [fid(50)])
+    for seen in range(0, 20_000, 1000):
+        image = np.full((64, 64, 3), seen // 100, np.uint8)
+        pictures.save_png(run.grid_path(seen), image)
+    shown = [decoded(link) for link in read(run).links if link.startswith("data:image")]
+    assert [image.shape for image in shown] == [(64, 64, 3)] * (1 + MOST_MOMENTS)
+    values = [int(image.mean().round()) for image in shown]
+    assert abs(values[0] - 190) <= 2 and values[1] <= 2 and abs(values[-1] - 190) <= 2
+    assert values[1:] == sorted(values[1:])
+    assert "Over time: 12 of 20 moments" in read(run).text
+
+
+def test_large_pictures_are_made_smaller(tmp_path):
+    run = make_run(tmp_path / "a", [])
+    pictures.save_png(run.grid_path(0), np.zeros((1024, 2048, 3), np.uint8))
+    [link] = [link for link in read(run).links if link.startswith("data:image")]
+    assert decoded(link).shape == (LARGE // 2, LARGE, 3)
+
+
+def test_a_walk_is_shown_where_there_is_one(tmp_path):
+    run = make_run(tmp_path / "a", [])
+    assert "Between two images" not in read(run).text
+    walk = np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8)
+    page = Reader(report_html(run, walk))
+    assert "Between two images" in page.text and decoded(page.links[-1]).shape == walk.shape
+
+
+def test_a_damaged_picture_is_named_in_its_place(tmp_path):
+    run = make_run(tmp_path / "a<b>", [fid(50)])
+    draw_pictures(run, 1000)
+    path = run.grid_path(1000)
+    path.write_bytes(path.read_bytes()[:100])
+    page = read(run)
+    assert f"{path} is damaged" in page.text and "b" not in page.tags and page.tags.count("img") == 1
+
+
+def test_a_picture_that_is_replaced_is_read_again(tmp_path):
+    run = make_run(tmp_path / "a", [])
+    for value, side in ((10, 32), (200, 48)):
+        pictures.save_png(run.grid_path(0), np.full((side, side, 3), value, np.uint8))
+        [link] = [link for link in read(run).links if link.startswith("data:image")]
+        assert abs(decoded(link).mean() - value) < 3
+
+
+def test_a_link_to_a_private_picture_is_not_followed(tmp_path):
+    run = make_run(tmp_path / "a", [fid(50)])
+    pictures.save_png(tmp_path / "private.png", np.zeros((8, 8, 3), np.uint8))
+    for kind in ("samples", "copies", "phases"):
+        run.grid_path(1000, kind).symlink_to(tmp_path / "private.png")
+    assert "img" not in read(run).tags
+
+
+def test_losses_are_thinned_by_means(tmp_path):
+    run = make_run(tmp_path / "a", [])
+    lines = [{"images_seen": 8 * i, "kind": "train", "loss/g": float(i % 2)} for i in range(4 * MOST_POINTS)]
+    lines[5]["loss/g"] = math.nan
+    run.stats.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [line] = read_facts(run).losses.values()
+    assert len(line) == MOST_POINTS and line[0] == (0.012, 0.5) and math.isnan(line[1][1])
+    assert [value for _, value in line[2:]] == [0.5] * (MOST_POINTS - 2)
+
+
+def test_many_names_of_losses_do_not_fill_the_page(tmp_path):
+    run = make_run(tmp_path / "a", [])
+    run.log(8, "train", {f"loss/{i}": 1.0 for i in range(1000)} | {f"x{i}/y": 1.0 for i in range(1000)})
+    assert len(read_facts(run).losses) == MOST_LOSSES
+    assert read(run).tags.count("svg") == 1
+
+
+def test_the_card_warns_of_a_generator_that_copies(tmp_path):
+    warning = "This one repeats training images"
+    assert warning in read(make_run(tmp_path / "a", [fid(50)], copies=0.5)).text
+    assert warning not in read(make_run(tmp_path / "b", [fid(50)], copies=0.03)).text
+    assert "It has not been scored yet" in read(make_run(tmp_path / "c", [])).text
+
+
+def decoded(link):
+    """uint8 [H, W, 3] of the picture in an address."""
+    content = base64.b64decode(link.removeprefix("data:image/webp;base64,"), validate=True)
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
 # The chart

@@ -70,6 +70,32 @@ class Gallery:
         rows, distances = self._search(vectors, self.candidates)
         return rows[:, 0], distances[:, 0]
 
+    def nearest_images(self, vectors, k):
+        """Looks up the k nearest training images, each once, mirrored or not as it is nearer, nearest first.
+
+        Args:
+            vectors: float32 [n, F].
+            k: at most `count`.
+
+        Returns:
+            (rows int [n, k], distances float64 [n, k]). Row r is image r % count, mirrored where r >= count.
+
+        Raises:
+            ValueError: more images than there are.
+        """
+        if not 1 <= k <= self.count:
+            raise ValueError(f"{k} of {self.count} training images cannot be the nearest")
+        # Those nearest in a straight line, of which `compare` then picks; an image may be among them twice.
+        candidates = max(NEIGHBOURS, 2 * k) * (len(self.vectors) // self.count)
+        rows, distances = self._search(vectors, candidates)
+        found = []
+        for row, distance in zip(rows, distances, strict=True):
+            row, distance = row[row >= 0], distance[row >= 0]
+            _, first = np.unique(row % self.count, return_index=True)
+            first = np.sort(first)[:k]
+            found.append((row[first], distance[first]))
+        return tuple(map(np.stack, zip(*found, strict=True)))
+
     def divisors(self, rows, without=None):
         """How far the training images in `rows` [n] are from others, as the module says: float64 [n].
 

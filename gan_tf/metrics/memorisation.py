@@ -201,6 +201,25 @@ def measure(gallery, chunks):
     return check.result()
 
 
+def ratios_to_nearest(real_images, mirror, query, images):
+    """How near images come to the training image that is nearest to another one, in pixel space.
+
+    Args:
+        real_images, mirror: as for `prepare`.
+        query: uint8 [1, R, R, 3], whose nearest training image is looked up.
+        images: list of uint8 [1, R, R, 3] that are compared with that one.
+
+    Returns:
+        (number of the training image, list of ratios: of the query, then of each of the images).
+    """
+    gallery = prepare(real_images, mirror)
+    rows, _ = gallery.nearest(pixel_vectors(query))
+    training = gallery.vectors[rows]
+    distances = [aligned_distance(pixel_vectors(image), training)[0] for image in (query, *images)]
+    found = ratios(np.array(distances), np.repeat(gallery.divisors(rows), len(distances)))
+    return int(rows[0]) % gallery.count, found.tolist()
+
+
 def with_lpips(pairs, training_images, lpips):
     """Adds to each pair how alike its two images look: a tuple of Pairs in the same order.
 

@@ -11,9 +11,13 @@ from gan_tf.report.facts import read_facts
 from gan_tf.report.page import page
 
 
-def report_html(run) -> str:
-    """The whole page for a run.Run: no other file is needed but the pictures in its samples/."""
-    return page(read_facts(run)).encode(errors="replace").decode()  # JSON may hold halves of characters
+def report_html(run, walk=None) -> str:
+    """The whole page for a run.Run: it needs no other file and no network.
+
+    Args:
+        walk: uint8 [H, W, 3], images on ways through the latents, a row for each; None: the page has none.
+    """
+    return page(read_facts(run), walk).encode(errors="replace").decode()  # JSON may hold halves of characters
 
 
 def write_report(run):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 WIDTH, HEIGHT = 420, 230  # units of the drawing, about pixels
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 18, 34  # margins
 MOST_DOTS = 60  # points that are drawn singly; of more, the line alone
-COLOURS = ("s0", "s1", "s2")  # classes of the page's style
+COLOURS = ("s0", "s1", "s2", "s3", "s4")  # classes of the page's style
 ROOM_FOR_LABEL = 60  # a label nearer than this to the right edge goes to the left of its point
 LARGEST = 1e100  # differences of larger values would overflow
 

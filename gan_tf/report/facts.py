@@ -15,6 +15,8 @@ from gan_tf.errors import UsageError
 from gan_tf.metrics.score import Score
 
 DAMAGED = (UsageError, OSError, EOFError)  # what reading a damaged file raises; EOFError: an empty one
+MOST_POINTS = 250  # of a line: more are not seen
+MOST_LOSSES = 40  # lines; a family logs eight
 MOST_IMAGES = 10**15  # more is no image count, and too large for a float
 
 
@@ -70,8 +72,10 @@ class Facts:
             of the same weights.
         snapshots: Scored of every file in snapshots/, oldest first.
         events: Events, oldest first.
-        grid, panel, phases: Paths of the newest sample grid, of the newest picture of the copy check, and of the
-            newest one of the sizes that a network grew through, or None.
+        losses: {name: list of (kimg, value)} of what training logs of itself, such as "loss/g", thinned by means.
+        grids: (image count, Path) of every sample grid, oldest first.
+        panel, phases: (image count, Path) of the newest picture of the copy check, and of the newest one of the sizes
+            that a network grew through, or None.
         problems: a line for each damaged file.
     """
 
@@ -85,9 +89,10 @@ class Facts:
     final: Scored | None
     snapshots: tuple
     events: tuple
-    grid: Path | None
-    panel: Path | None
-    phases: Path | None
+    losses: dict
+    grids: tuple
+    panel: tuple | None
+    phases: tuple | None
     problems: tuple
 
     @property
@@ -120,9 +125,10 @@ def read_facts(run) -> Facts:
         final=final,
         snapshots=snapshots_of(run, scores, problems),
         events=tuple(event for record in records for event in events_of(record)),
-        grid=run.newest_grid(),
-        panel=run.newest_grid("copies"),
-        phases=run.newest_grid("phases"),
+        losses=losses_of(records),
+        grids=tuple(run.grids()),
+        panel=next(reversed(run.grids("copies")), None),
+        phases=next(reversed(run.grids("phases")), None),
         problems=tuple(problems),
     )
 
@@ -131,6 +137,24 @@ def whole_records(run, problems) -> list[dict]:
     """Records that tell when they were made."""
     found = or_else([], run.records, problems, run.stats)
     return [record for record in found if isinstance(record, dict) and is_count(record.get("images_seen"))]
+
+
+def losses_of(records) -> dict:
+    """{name: list of (kimg, value)} of records of kind "train", thinned."""
+    found = {}
+    for record in records:
+        if record.get("kind") == "train":
+            for name, value in record.items():
+                if "/" in name and (name in found or len(found) < MOST_LOSSES) and (number := real(value)) is not None:
+                    found.setdefault(name, []).append((record["images_seen"] / 1000, number))
+    return {name: thinned(line) for name, line in found.items()}
+
+
+def thinned(line) -> list:
+    """At most MOST_POINTS of (kimg, value), each a mean; values that are not finite make it so, and stay in sight."""
+    size = -(-len(line) // MOST_POINTS)
+    parts = [line[first : first + size] for first in range(0, len(line), size)]
+    return [tuple(sum(values) / len(part) for values in zip(*part, strict=True)) for part in parts]
 
 
 def scored(record) -> Scored | None:

@@ -3,26 +3,35 @@
 import math
 import shlex
 from html import escape
-from urllib.parse import quote
 
 from gan_tf.config import stored_settings
+from gan_tf.errors import UsageError
 from gan_tf.metrics.score import differences, number
-from gan_tf.report import words
-from gan_tf.report.chart import Mark, line_chart
+from gan_tf.report import card, words
+from gan_tf.report.chart import COLOURS, Mark, line_chart
+from gan_tf.report.embed import embedded, embedded_array
 from gan_tf.report.style import CSS
 
 ABOVE_EXPECTED = 0.05  # a share of copies that lies so far above the reals' own is pointed out
 LEAST_SHARE_AXIS = 0.1  # the axis of copies goes up to this at least, so that 0.1 % does not look like a mountain
 OPEN_ROWS = 20  # a longer table is folded away
+LARGE, SMALL = 1280, 384  # pixels of the longest side of a picture that fills the page, and of one among several
+MOST_MOMENTS = 12  # sample grids that are shown of a run
+MOST_NAMES = 30  # names of classes that are told
 
 
-def page(facts) -> str:
-    """The report of a run, from facts.Facts."""
-    parts = [head(facts), problems(facts), best_scores(facts), charts(facts), copy_check(facts), samples(facts)]
+def page(facts, walk=None) -> str:
+    """The report of a run, from facts.Facts.
+
+    Args:
+        walk: uint8 [H, W, 3], ways through the latents, a row for each; None: the page has none.
+    """
+    parts = [head(facts), problems(facts), best_scores(facts), charts(facts), losses(facts), samples(facts)]
+    parts += [interpolation(facts, walk), copy_check(facts), data(facts), model_card(facts)]
     parts += [snapshots(facts), all_scores(facts), events(facts), settings(facts)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
         f"<title>{escape(facts.name)}</title><style>{CSS}</style></head>\n<body><main>\n"
         + "\n".join(part for part in parts if part)
         + "\n</main></body></html>\n"
@@ -182,7 +191,7 @@ def copy_check(facts) -> str:
         if copies_much(newest)
         else ""
     )
-    shown = picture(facts, facts.panel, "Closest pairs of generated and training images", panel_words(facts))
+    shown = picture(facts.panel, "Closest pairs of generated and training images", panel_words(facts))
     told = escape(copy_words(newest)).replace(" %", "&nbsp;%")  # or a line would begin with the sign
     return f"<section><h2>Copy check</h2><p>{told}</p>{warning}{shown}</section>"
 
@@ -205,35 +214,108 @@ def copy_words(scored) -> str:
 
 def panel_words(facts) -> str:
     """The caption of the newest panel."""
-    digits = facts.panel.stem.rpartition("-")[2] if facts.panel else ""
-    at = f", at {int(digits) / 1000:g} kimg" if digits.isdigit() else ""
+    at = f", at {facts.panel[0] / 1000:g} kimg" if facts.panel else ""
     return (
         f"The closest pairs{at}: a generated image above, the training image nearest to it below, "
-        "the ratio under both. Red frames are copies. The picture opens at full size."
+        "the ratio under both. Red frames are copies."
     )
+
+
+def losses(facts) -> str:
+    """What training logs of itself: losses in view, the rest folded away."""
+    groups = {}
+    for name, line in facts.losses.items():
+        groups.setdefault(name.partition("/")[0], []).append((name.partition("/")[2], line))
+    drawn = {name: loss_chart(name, lines, facts.images_seen / 1000) for name, lines in groups.items()}
+    if not drawn:
+        return ""
+    first = drawn.pop("loss", "")
+    rest = f'<div class="charts">{"".join(drawn.values())}</div>'
+    folded = f"<details><summary>Logits, gradients and the like</summary>{rest}</details>" if drawn else ""
+    return f"<section><h2>Losses</h2>{first}{folded}</section>"
+
+
+def loss_chart(name, lines, right) -> str:
+    """The lines of one group, with a legend."""
+    lines = lines[: len(COLOURS)]
+    chart = line_chart([line for _, line in lines], title=f"{name} over kimg", text=number, right=right)
+    keys = "".join(
+        f'<span class="key {colour}">{escape(words.plain_name(label))}</span>'
+        for (label, _), colour in zip(lines, COLOURS, strict=False)
+    )
+    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}<p class="dim">{keys}</p></div>'
 
 
 def samples(facts) -> str:
-    """The newest sample grid."""
-    if facts.grid is None:
+    """The newest sample grid, and those before it."""
+    if not facts.grids:
         return ""
-    digits = facts.grid.stem.rpartition("-")[2]
-    at = f" at {int(digits) / 1000:g} kimg" if digits.isdigit() else ""
-    caption = f"The same seeds in every grid, not picked; the averaged generator{at}."
-    newest = picture(facts, facts.grid, "Generated images", caption)
-    growth = picture(facts, facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
-    return f"<section><h2>Newest samples</h2>{newest}{growth}</section>"
+    caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
+    newest = picture(facts.grids[-1], "Generated images", caption)
+    growth = picture(facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
+    moments = spread(facts.grids, MOST_MOMENTS)
+    shown = [picture(moment, f"At {moment[0]:,} images", f"{moment[0] / 1000:g} kimg", SMALL) for moment in moments]
+    told = f"{len(moments)} of {len(facts.grids)} moments" if len(moments) < len(facts.grids) else "all moments"
+    over = f'<h3>Over time: {told}</h3><div class="film" tabindex="0">{"".join(shown)}</div>' if shown[1:] else ""
+    return f"<section><h2>Samples</h2>{newest}{growth}{over}</section>"
 
 
-def picture(facts, path, description, caption) -> str:
-    """A picture of the run folder by its relative path; empty if there is none."""
-    if path is None:
+def spread(moments, most) -> list:
+    """At most so many of a list, evenly spread, with the first and the last."""
+    if len(moments) <= most:
+        return list(moments)
+    return [moments[round(i * (len(moments) - 1) / (most - 1))] for i in range(most)]
+
+
+def interpolation(facts, walk) -> str:
+    """Ways through the latents."""
+    if walk is None:
         return ""
-    source = quote(path.relative_to(facts.folder).as_posix())
+    shown = figure(*embedded_array(walk, LARGE), "Interpolation", "A row for each way from one seed to the next.")
+    return f"<section><h2>Between two images</h2>{shown}</section>"
+
+
+def picture(moment, description, caption, longest_side=LARGE) -> str:
+    """A picture of the run folder, written into the page; empty if there is none, words in place of a damaged one."""
+    if moment is None:
+        return ""
+    try:
+        return figure(*embedded(moment[1], longest_side), description, caption)
+    except UsageError as error:
+        return f'<p class="warn">{escape(str(error))}</p>'
+
+
+def figure(source, width, height, description, caption) -> str:
+    """An image that is held by its own address."""
     return (
-        f'<figure><a href="{source}"><img src="{source}" alt="{escape(description)}" loading="lazy"></a>'
+        f'<figure><img src="{source}" width="{width}" height="{height}" alt="{escape(description)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def data(facts) -> str:
+    """What the run was trained on."""
+    config, known = facts.config, facts.data
+    rows = [["Data set", facts.dataset]] if config else []
+    rows += [["Images", words.count(known["images"])]] if "images" in known else []
+    names = known.get("class_names")
+    if isinstance(names, list) and names:
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        rows.append([f"{len(names)} classes", ", ".join(map(str, names[:MOST_NAMES])) + more])
+    if config:
+        rows += [["Made square by", config.fit], ["Mirrored too", "yes" if config.mirror else "no"]]
+        rows += [["Used at most", f"{config.limit} images"]] if config.limit else []
+    rows += [["Fingerprint", words.shown(known["fingerprint"])]] if "fingerprint" in known else []
+    if not rows:
+        return ""
+    shown = table([], [[escape(name), f'<span class="text">{escape(value)}</span>'] for name, value in rows])
+    return f"<section><h2>Data</h2>{shown}</section>"
+
+
+def model_card(facts) -> str:
+    """The model card."""
+    parts = [f"<h3>{escape(title)}</h3><p>{escape(text)}</p>" for title, text in card.card(facts)]
+    return f'<section class="card"><h2>Model card</h2>{"".join(parts)}</section>' if parts else ""
 
 
 def snapshots(facts) -> str:

@@ -3,16 +3,17 @@
 CSS = """
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #ffffff; --text: #1b1f24; --dim: #5d6671; --edge: #dde1e6; --grid: #e7eaee;
-  --s0: #2563c9; --s1: #b3541e; --s2: #2b8a57; --copies: #8a3ffc; --warn: #b42318; --warn-page: #fdecea;
-  --bar: #2563c9; }
+  --s0: #2563c9; --s1: #b3541e; --s2: #2b8a57; --s3: #a3308a; --s4: #7a6a00;
+  --copies: #8a3ffc; --warn: #b42318; --warn-page: #fdecea; --bar: #2563c9; }
 @media (prefers-color-scheme: dark) { :root {
   --page: #14171b; --card: #1d2126; --text: #e6e9ed; --dim: #9aa4b0; --edge: #323840; --grid: #2a3037;
-  --s0: #77aaff; --s1: #f2a36b; --s2: #6fd39c; --copies: #c9a2ff; --warn: #ff9a8f; --warn-page: #3a1d1b;
-  --bar: #77aaff; } }
+  --s0: #77aaff; --s1: #f2a36b; --s2: #6fd39c; --s3: #f08ad8; --s4: #d9c64f;
+  --copies: #c9a2ff; --warn: #ff9a8f; --warn-page: #3a1d1b; --bar: #77aaff; } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 24px 16px 48px; background: var(--page); color: var(--text);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 960px; margin: 0 auto; }
+main { max-width: 960px; margin: 0 auto; overflow-wrap: anywhere; }
+table { overflow-wrap: normal; }
 h1 { margin: 0; font-size: 1.7rem; line-height: 1.2; overflow-wrap: anywhere; }
 h2 { margin: 0 0 10px; font-size: 1.1rem; }
 h3 { margin: 0 0 4px; font-size: .95rem; font-weight: 600; }
@@ -24,6 +25,7 @@ section, .stat { margin-top: 16px; padding: 18px 20px; background: var(--card); 
 .stats, .charts { display: grid; gap: 16px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); }
 .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
 .chart { max-width: 560px; }
+.stats > *, .charts > * { min-width: 0; }
 .stats { margin-top: 16px; }
 .stat { margin: 0; }
 .value { font-size: 1.45rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
@@ -37,6 +39,12 @@ section, .stat { margin-top: 16px; padding: 18px 20px; background: var(--card); 
 figure { margin: 12px 0 0; }
 img { display: block; max-width: 100%; height: auto; border-radius: 6px; }
 figcaption { margin-top: 6px; }
+.film { display: flex; gap: 12px; overflow-x: auto; scroll-snap-type: x proximity; padding-bottom: 8px; }
+.film figure { flex: 0 0 min(240px, 70%); scroll-snap-align: start; margin-top: 4px; }
+.film img { width: 100%; }
+section > h3 { margin-top: 18px; }
+.card h3 { margin: 14px 0 2px; }
+.text { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 18px 5px 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--edge); }
@@ -45,7 +53,7 @@ tr:last-child td, tr:last-child th { border-bottom: 0; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 td.wide { overflow-wrap: anywhere; min-width: 12rem; }
 tr.best td { font-weight: 650; }
-code { font: .85em/1.4 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
+code { font: .9em/1.4 ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 td code { white-space: nowrap; }
 summary { cursor: pointer; font-weight: 600; }
 details > :nth-child(2) { margin-top: 12px; }
@@ -59,6 +67,14 @@ svg .label { fill: var(--text); font-weight: 650; paint-order: stroke; stroke: v
 .line.s0 { stroke: var(--s0); } .dot.s0 { fill: var(--s0); }
 .line.s1 { stroke: var(--s1); } .dot.s1 { fill: var(--s1); }
 .line.s2 { stroke: var(--s2); } .dot.s2 { fill: var(--s2); }
+.line.s3 { stroke: var(--s3); } .dot.s3 { fill: var(--s3); }
+.line.s4 { stroke: var(--s4); } .dot.s4 { fill: var(--s4); }
+.key { display: inline-block; margin-right: 14px; }
+.key::before { content: ""; display: inline-block; width: 14px; height: 3px; margin: 0 6px 3px 0;
+  background: currentColor; }
+.key.s0::before { background: var(--s0); } .key.s1::before { background: var(--s1); }
+.key.s2::before { background: var(--s2); } .key.s3::before { background: var(--s3); }
+.key.s4::before { background: var(--s4); }
 .line.shares { stroke: var(--copies); } .dot.shares { fill: var(--copies); }
 .mark { fill: none; stroke: var(--text); stroke-width: 1.6; }
 .lost { stroke: var(--warn); stroke-width: 1.6; fill: none; }

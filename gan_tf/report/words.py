@@ -78,3 +78,8 @@ def share(value) -> str:
 def kimg(images) -> str:
     """12000 images as "12.0", 431000 as "431"."""
     return f"{images / 1000:.{1 if images < 100_000 else 0}f}"
+
+
+def plain_name(name) -> str:
+    """A key as words: "d_real" as "d real"."""
+    return str(name).replace("_", " ")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file
+from gan_tf.files import part_file, printable
 
 SUFFIXES = (".webp", ".gif", ".mp4")
 MOST_FPS = {
@@ -85,13 +85,20 @@ def save(path, frames, fps):
 
     Args:
         path: pathlib.Path.
-        frames: iterable of uint8 [H, W, 3], all of one size; for mp4 H and W are even.
+        frames: iterable of uint8 [H, W, 3], all of one size, at least one; in an mp4 an odd side is made even by
+            repeating its last row or column.
         fps: frames a second.
 
     Returns:
         The path.
+
+    Raises:
+        UsageError: it cannot be written.
     """
-    WRITERS[kind_of(path)](path, frames, fps)
+    try:
+        WRITERS[kind_of(path)](path, frames, fps)
+    except OSError as error:
+        raise UsageError(f"--out {path} cannot be written: {printable(error.strerror or error)}") from error
     return path
 
 
@@ -127,7 +134,7 @@ def _gif(path, frames, fps):
 def _mp4(path, frames, fps):
     import av
 
-    frames = iter(frames)
+    frames = map(_even, frames)
     first = next(frames)
     with part_file(path) as file, av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fractions.Fraction(fps).limit_denominator(1001))
@@ -137,6 +144,12 @@ def _mp4(path, frames, fps):
         for frame in itertools.chain([first], frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
+
+
+def _even(frame):
+    """A frame with even sides, which H.264 needs."""
+    height, width, _ = frame.shape
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
 
 def _folder(path, frames, fps):

@@ -6,7 +6,7 @@ from gan_tf.errors import UsageError
 from gan_tf.metrics import gallery, memorisation
 from gan_tf.metrics.gallery import Gallery
 from gan_tf.metrics.memorisation import CopyCheck
-from gan_tf.metrics.pixel_space import pixel_vectors
+from gan_tf.metrics.pixel_space import aligned_distance, pixel_vectors
 
 
 def blobs(count, side=64, seed=0):
@@ -218,3 +218,28 @@ def test_callers_mistakes_are_named():
         check.result()
     with pytest.raises(ValueError, match=r"\[7, F\] or \[14, F\]"):
         Gallery(vectors, 7, "test")
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_nearest_images_are_those_of_all_pairs(mirror):
+    images = blobs(40)
+    reals, fakes = images[:30], moved(images[30:])
+    gallery = memorisation.prepare(reals, mirror)
+    queries = pixel_vectors(fakes)
+    rows, distances = gallery.nearest_images(queries, 30)
+    for query, row, distance in zip(queries, rows, distances, strict=True):
+        every = aligned_distance(np.broadcast_to(query, gallery.vectors.shape), gallery.vectors)
+        wanted = every.reshape(-1, 30).min(axis=0)
+        assert sorted(row % 30) == list(range(30))
+        np.testing.assert_allclose(distance, np.sort(wanted), rtol=1e-6)
+        np.testing.assert_allclose(every[row], distance, rtol=1e-6)
+
+
+def test_few_of_many_nearest_images_are_the_first_of_all():
+    images = blobs(300)
+    gallery = memorisation.prepare(images[:260], mirror=True)
+    queries = pixel_vectors(images[260:])
+    few, all_of_them = gallery.nearest_images(queries, 3)[0], gallery.nearest_images(queries, 260)[0]
+    assert np.mean(few == all_of_them[:, :3]) > 0.95  # which are nearest in a straight line is a first guess
+    with pytest.raises(ValueError, match="261 of 260"):
+        gallery.nearest_images(queries, 261)

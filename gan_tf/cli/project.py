@@ -1,0 +1,274 @@
+"""`gan-tf project RUN IMAGE`: the latent whose image is nearest to a picture."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.errors import UsageError
+
+SPHERES = ("pggan",)  # families whose networks take only the direction of a latent
+FRAME_PIXELS = 256  # of each half of the animation
+FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
+MOST_PLACES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectOptions:
+    """Finds the latent of a picture: what the generator would have to be given to make it, as nearly as it can."""
+
+    # Folder of the run, such as checkpoints/panda.
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    # The picture: JPEG, PNG, WebP, BMP, GIF or TIFF; made square as the run's training images were.
+    image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    out: str = "projected"  # folder for the image, the latent, both pictures side by side, and the search
+    # How two images are compared. lpips: pixels and LPIPS, whose 528 MB are fetched once; l2: pixels alone, on each
+    # level of a pyramid, which needs no network.
+    distance: Literal["lpips", "l2"] = "lpips"
+    steps: int = 500  # of the search
+    restarts: int = 4  # places in which it goes on, of which the best is taken
+    samples: int = 1000  # random latents tried first, to begin with the best of them
+    seed: int = 0  # of the random latents
+    animation: Literal["webp", "gif", "mp4"] = "webp"  # of the search; mp4 needs the extra video
+    dataset: str | None = None  # the training images, where they have moved: is the picture one of them?
+    which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
+    memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
+    offline: bool = False  # never fetch anything
+    verbose: bool = False  # let TensorFlow speak
+
+    def __post_init__(self):
+        for name, least, most in (("steps", 0, 100_000), ("restarts", 1, MOST_PLACES), ("samples", 1, 1_000_000)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UsageError(f"--{name} is {value}; give an integer from {least} to {most}")
+        if self.samples < self.restarts:
+            raise UsageError(f"--samples is {self.samples}, fewer than the {self.restarts} of --restarts; give more")
+
+
+def main(argv) -> int:
+    """Runs the command. Returns the exit code.
+
+    Raises:
+        UsageError: a wrong option, no trained generator, a picture that cannot be read, missing weights of LPIPS, or a
+            folder that cannot be written.
+    """
+    options = arguments.parse(ProjectOptions, argv, prog="gan-tf project")
+    from gan_tf.sampling import animation
+
+    animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
+    start_tensorflow(options.verbose)
+    import tensorflow as tf
+
+    try:
+        return project(options)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UsageError(f"out of memory: give fewer --restarts, or --distance l2 ({error.op})") from error
+
+
+def project(options) -> int:
+    """Searches and writes. Returns the exit code."""
+    import numpy as np
+    import tensorflow as tf
+
+    from gan_tf.models import FAMILIES
+    from gan_tf.run import Run
+    from gan_tf.sampling.project import distance_to
+    from gan_tf.sampling.project import project as search
+    from gan_tf.weights import load_generator
+
+    run = Run(Path(options.run).expanduser())
+    trained = load_generator(run, options.which, say)
+    g = FAMILIES[trained.config.model].fold(trained.generator, "float32")
+    picture = read_picture(options.image, g.resolution, trained.config)
+    lpips = perceptual(options, g.resolution)
+    how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
+    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
+    target = tf.constant(np.float32(picture) / 127.5 - 1.0)
+    watch = Watch()
+    found = search(
+        g,
+        target,
+        distance_to(target, lpips),
+        seed=options.seed,
+        restarts=options.restarts,
+        steps=options.steps,
+        samples=options.samples,
+        on_sphere=trained.config.model in SPHERES,
+        watch=watch,
+    )
+    watch.close()
+    out = Path(options.out).expanduser()
+    write(options, out, picture, found)
+    tell_errors(picture, found, lpips, options)
+    tell_copies(options, run, picture, found)
+    print(f"written to {out}: projected.png, side-by-side.png, latent.npz, search.{options.animation}")
+    return 0
+
+
+def read_picture(path, resolution, config):
+    """uint8 [R, R, 3] of a picture, made square as the training images were."""
+    from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
+
+    file = Path(path).expanduser()
+    try:
+        if not file.is_file():
+            raise UsageError(f"IMAGE {path}: no such file")
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
+        return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background))[0]
+    except OSError as error:
+        raise UsageError(f"IMAGE {path} cannot be read: {error.strerror}") from error
+    except UnreadableImage as error:
+        raise UsageError(f"IMAGE {path} cannot be read: {error}; give another picture") from error
+
+
+def perceptual(options, resolution):
+    """LPIPS, or None where pixels alone are asked for."""
+    if options.distance == "l2":
+        return None
+    from gan_tf.pretrained.lpips import SMALLEST, load_lpips
+
+    if resolution < SMALLEST:
+        raise UsageError(
+            f"--distance is lpips, which needs {SMALLEST} pixels, but the generator makes {resolution}x{resolution}; "
+            "give --distance l2"
+        )
+    return load_lpips(offline=options.offline, say=say, alternative="give --distance l2, which compares pixels alone")
+
+
+class Watch:
+    """A progress line for each part of the search."""
+
+    def __init__(self):
+        self._line = None
+
+    def __call__(self, done, total, what):
+        from gan_tf.progress import Progress
+
+        if self._line is None or self._line.verb != what:
+            self.close()
+            self._line = Progress(total, what, "steps" if what == "searched" else "latents")
+            self._line.__enter__()
+        self._line.advance(done - self._line.done)
+
+    def close(self):
+        """Ends the line."""
+        if self._line is not None:
+            self._line.__exit__()
+            self._line = None
+
+
+def write(options, out, picture, found):
+    """Writes the four files."""
+    import numpy as np
+
+    from gan_tf import pictures
+    from gan_tf.files import part_file
+    from gan_tf.sampling import animation
+
+    arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(found.noise)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(out / "projected.png", found.images[0])
+        pictures.save_png(out / "side-by-side.png", np.concatenate([picture, found.images[0]], axis=1))
+        with part_file(out / "latent.npz") as file:
+            np.savez(file, latent=found.latents[0], **arrays)
+    except OSError as error:
+        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
+    frames = list(frames_of(picture, found))
+    frames += frames[-1:] * round(HOLD * FPS)
+    animation.save(out / f"search.{options.animation}", frames, FPS)
+
+
+def frames_of(picture, found):
+    """Yields the search, beside the picture, with the step below."""
+    import numpy as np
+    from PIL import Image
+
+    from gan_tf.sampling.captions import with_line
+
+    side = max(1, min(FRAME_PIXELS, len(picture)))
+    side *= FRAME_PIXELS // side  # small ones with each pixel repeated
+    for step, image in found.path:
+        pair = np.concatenate([picture, image], axis=1)
+        how = Image.Resampling.NEAREST if side > len(picture) else Image.Resampling.BOX
+        shown = np.asarray(Image.fromarray(pair).resize((2 * side, side), how))
+        yield with_line(shown, f"step {step}, error {error_of(picture, image):.1f}")
+
+
+def error_of(picture, image):
+    """Root of the mean squared difference of two uint8 images, in grey levels."""
+    import numpy as np
+
+    return float(np.sqrt(np.mean((picture.astype(np.float64) - image) ** 2)))
+
+
+def tell_errors(picture, found, lpips, options):
+    """Prints how near the search came."""
+    import numpy as np
+
+    errors = [error_of(picture, image) for image in found.images]
+    length = float(np.sqrt(np.mean(found.latents[0] ** 2)))
+    others = f"; the other places {', '.join(f'{error:.1f}' for error in errors[1:])}" if errors[1:] else ""
+    print(
+        f"error {errors[0]:.1f} of 255 grey levels (root mean square over pixels and channels{others}); "
+        f"the best of {options.samples} random latents had {error_of(picture, found.start):.1f}"
+    )
+    name = "LPIPS and mean squares of pixels" if lpips else "mean squares of pixels"
+    print(f"distance {found.distances[0]:.4g} ({name} in [-1, 1]); length of the latent {length:.2f} of a random one's")
+
+
+def tell_copies(options, run, picture, found):
+    """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
+    from gan_tf.cli import training_images
+    from gan_tf.files import printable
+    from gan_tf.metrics import memorisation
+    from gan_tf.metrics.reals import measurable, reals_at
+
+    try:
+        # Without --dataset nothing is fetched for it: the picture was asked for, this is a remark beside it.
+        offline = options.offline or options.dataset is None
+        image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, say=say)
+    except UsageError as error:
+        if options.dataset is not None:
+            raise
+        say(f"whether the picture is a training image was not looked up: {error}")
+        return
+    config, _ = run.read_settings()
+    if len(image_set) < 2:
+        say("whether the picture is a training image was not looked up: there is only one")
+        return
+    reals = reals_at(image_set, len(picture), config.mirror)
+    images = [measurable(image[None]) for image in (picture, found.start, found.images[0])]
+    index, ratios = memorisation.ratios_to_nearest(reals.images, reals.mirror, images[0], images[1:])
+    bound, name = memorisation.THRESHOLD, printable(image_set.names[index])
+    print(words_of_copies(name, ratios, bound, options.samples))
+
+
+def words_of_copies(name, ratios, bound, samples):
+    """What the copy check says of the picture, the best random image and the found one."""
+    own, start, end = ratios
+    rule = f"the copy check calls {bound:g} and less a copy"
+    if own >= bound:
+        return f"the picture is no training image: the nearest is {name}, at ratio {own:.2f} ({rule})"
+    is_one = f"the picture is the training image {name}, or a copy of it (ratio {own:.2f}; {rule})"
+    if start < bound:
+        return (
+            f"{is_one}. The generator has memorised it: it was found at once, the best of {samples} random latents "
+            f"makes it at ratio {start:.2f}, the search at {end:.2f}"
+        )
+    if end < bound:
+        return (
+            f"{is_one}. The search came to ratio {end:.2f}, which counts as a copy; the best of {samples} random "
+            f"latents is at {start:.2f}, so the generator can make it, and seldom does"
+        )
+    return f"{is_one}. The generator has not memorised it: the search came to ratio {end:.2f}, no copy"
+
+
+def say(line):
+    """Speaks on standard error: standard output is for what was found."""
+    print(line, file=sys.stderr, flush=True)

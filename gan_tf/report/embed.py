@@ -1,0 +1,43 @@
+"""Pictures inside the page: made small, and written into it as WebP, so that the page needs no other file."""
+
+import base64
+import functools
+import io
+
+import numpy as np
+from PIL import Image
+
+from gan_tf.pictures import read_picture
+
+QUALITY = 85  # of WebP
+KEPT = 64  # pictures that a process remembers: a training writes its report at every epoch
+
+
+def embedded(path, longest_side):
+    """(address that holds a PNG file of a run, its width, its height), its longer side at most `longest_side` pixels.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        state = path.stat()
+    except OSError:
+        return embedded_array(read_picture(path), longest_side)  # which says what is wrong
+    return _embedded(path, state.st_mtime_ns, state.st_size, longest_side)
+
+
+@functools.lru_cache(KEPT)
+def _embedded(path, changed, size, longest_side):
+    return embedded_array(read_picture(path), longest_side)
+
+
+def embedded_array(image, longest_side):
+    """The same of uint8 [H, W, 3]."""
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    scale = longest_side / max(picture.size)
+    if scale < 1:
+        size = tuple(max(1, round(scale * side)) for side in picture.size)
+        picture = picture.resize(size, Image.Resampling.BOX)
+    content = io.BytesIO()
+    picture.save(content, format="WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode(), *picture.size

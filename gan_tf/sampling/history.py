@@ -1,0 +1,69 @@
+"""The training as an animation: the sample grids of a run, which show the same seeds from beginning to end."""
+
+import numpy as np
+from PIL import Image
+
+from gan_tf import pictures
+from gan_tf.errors import UsageError
+from gan_tf.sampling.captions import with_line
+
+LEAST_SIDE = 16  # pixels of a frame
+
+
+def chosen(moments, most):
+    """At most `most` of a list, evenly spread, the first and the last among them."""
+    if len(moments) <= most:
+        return list(moments)
+    return [moments[round(i)] for i in np.linspace(0, len(moments) - 1, most)]
+
+
+def frames(grids, resolution, images=None, longest_side=768):
+    """Yields a frame for each grid, all of one size, with the image count below.
+
+    Args:
+        grids: (image count, path) of PNG grids, oldest first; at least one.
+        resolution: pixels of one image in them, once the network has grown.
+        images: show the first so many of each grid only; None for all.
+        longest_side: pixels; larger frames are made smaller.
+
+    Yields:
+        uint8 [H, W, 3]. Grids of another size than the largest, of a network that had not grown yet, are brought to
+        its size.
+
+    Raises:
+        UsageError: a grid that is damaged, or that is no grid of images of that size.
+    """
+    size = max((_size_of(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    for seen, path in grids:
+        grid = _resized(pictures.read_picture(path), size)
+        if images is not None:
+            grid = _first(grid, images, resolution, path)
+        scale = min(1.0, longest_side / max(grid.shape[:2]))
+        small = tuple(max(1, round(scale * side)) for side in grid.shape[1::-1])
+        yield with_line(_resized(grid, small), f"{seen:,} images")
+
+
+def _size_of(path):
+    height, width, _ = pictures.read_picture(path).shape
+    return width, height
+
+
+def _resized(image, size):
+    """uint8 [H, W, 3] at (width, height): smaller by means over pixels, larger by repeating them."""
+    if image.shape[1::-1] == size:
+        return image
+    larger = size[0] > image.shape[1]
+    how = Image.Resampling.NEAREST if larger else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(image).resize(size, how))
+
+
+def _first(grid, images, resolution, path):
+    """The first so many images of a grid, laid out anew."""
+    height, width, _ = grid.shape
+    if height % resolution or width % resolution:
+        raise UsageError(f"{path} is {width}x{height}, no grid of images of {resolution}x{resolution}; remove it")
+    rows, columns = height // resolution, width // resolution
+    if images > rows * columns:
+        raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
+    cells = grid.reshape(rows, resolution, columns, resolution, 3).swapaxes(1, 2).reshape(-1, resolution, resolution, 3)
+    return pictures.grid(cells[:images])
