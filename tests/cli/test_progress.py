@@ -92,7 +92,7 @@ def test_of_many_grids_the_first_and_the_last_are_shown():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--out", "a.avi"], "no known kind"),
+        (["--out", "a.avi"], "is no animation; give"),
         (["--fps", "0"], "--fps is 0"),
         (["--images", "17"], "--images is 17, but the sample grids of the run show 16"),
         (["--images", "0"], "--images is 0"),
