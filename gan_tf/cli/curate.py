@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 from gan_tf.errors import UsageError
 
@@ -40,18 +41,21 @@ class Chosen:
         from gan_tf.sampling.sheet import labelled
 
         images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
-        sheet = labelled(pictures.grid(pictures.enlarge(images, enlarged_size(images))), self.label)
+        columns = columns_of(len(images))
+        times = max(1, -(-LABEL_PIXELS // (columns * images.shape[1])))
+        picture = pictures.grid(pictures.enlarge(images, times * images.shape[1]), columns)
+        sheet = labelled(picture, self.label)
         print(f"sheet: {pictures.save_png(path, sheet, about=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
             print(f"copy check: {round(share * len(images))} of {len(images)} chosen images repeat a training image")
 
 
-def enlarged_size(images):
-    """Pixels at which to show images [N, R, R, 3], so that the sheet is wide enough for its label."""
-    size = images.shape[1]
-    columns = int(len(images) ** 0.5 + 0.999)
-    return size * max(1, -(-LABEL_PIXELS // (columns * size)))
+def columns_of(count):
+    """Columns of a sheet: a divisor that makes it no more than three times as wide as high, else nearly a square."""
+    least = math.ceil(math.sqrt(count))
+    full = [columns for columns in range(least, math.isqrt(3 * count) + 1) if count % columns == 0]
+    return full[0] if full else least
 
 
 def check_best(options):

@@ -30,7 +30,7 @@ class GenerateOptions:
     count: int | None = None  # so many images in place of --seeds: those of seeds 0 to COUNT - 1
     out: str = "pictures"  # folder for PNG files; or a .zip of them; or an .npz with the array "images"
     grid: bool = False  # also write all images as one picture, grid.png
-    truncation: float = 1.0  # scale of the latents, 0 to 2; below 1 fewer failures and less variety
+    truncation: float = 1.0  # scale of the latents, 0 to 2; below 1 less variety
     # A class, by its name or number: for runs with conditional networks.
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     best: int | None = (

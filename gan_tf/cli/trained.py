@@ -1,6 +1,7 @@
 """What commands that make images have in common: a run's generator, opened and told about, and errors of the device."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from gan_tf.cli.quiet import start_tensorflow
@@ -71,7 +72,17 @@ def on_device(work, options) -> int:
     except tf.errors.ResourceExhaustedError as error:
         raise UsageError(f"out of memory: give a smaller --batch-size, or --precision bfloat16 ({error.op})") from error
     except OSError as error:
+        if not _concerns(error, Path(options.out).expanduser().absolute()):
+            raise
         raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
+
+
+def _concerns(error, out):
+    """True if an error may be of what is written to `out`, of files beside it or the folders above it."""
+    if error.filename is None:
+        return True
+    path = Path(os.fsdecode(error.filename)).absolute()
+    return str(path).startswith(str(out.with_suffix(""))) or out.is_relative_to(path)
 
 
 def check_batch_size(options):

@@ -21,10 +21,11 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
 def check_truncation(truncation: float, model: str):
     """Refuses a truncation that is out of bounds, or that the networks of `model` do not have.
 
-    Truncation psi trades variety for quality: a latent z becomes psi * z. That is psi times the standard deviation of
-    every component, and psi times the length of z. It is StyleGAN's m + psi * (w - m) in the space of z, whose mean m
-    is 0, and what Glow calls temperature; not BigGAN's, which draws components beyond a threshold again. 1 changes
-    nothing, 0 leaves one image, which differs by noise alone.
+    Truncation psi takes images nearer to their mean: a latent z becomes psi * z. That is psi times the standard
+    deviation of every component, and psi times the length of z. (Training never saw such lengths: far below 1 images
+    turn pale.) It is StyleGAN's m + psi * (w - m) in the space of z, whose mean m is 0, and what Glow calls
+    temperature; not BigGAN's, which draws components beyond a threshold again. 1 changes nothing, 0 leaves one image,
+    which differs by noise alone.
 
     Raises:
         UsageError: so it is.
@@ -32,7 +33,7 @@ def check_truncation(truncation: float, model: str):
     Source: Karras et al. 2019 (StyleGAN), appendix B; Kingma and Dhariwal 2018 (Glow), section 6.
     """
     if not 0 <= truncation <= MOST_TRUNCATION:
-        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MOST_TRUNCATION:g}, such as 0.7")
+        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MOST_TRUNCATION:g}, such as 0.9")
     reason = FAMILIES[model].cannot.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(

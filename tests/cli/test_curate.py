@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from gan_tf import pictures
+from gan_tf.cli.curate import columns_of
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.metrics import networks
@@ -77,6 +78,11 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, ca
     assert picture.shape[1] == 512 and 15 < band < 80 and picture[:band].min() < 60  # words above 2x2 images
     shown = picture[band : band + 256 : 4, :256:4]
     np.testing.assert_array_equal(shown, pictures.read_png(tmp_path / f"seed-{order[0]:06d}.png"))
+
+
+@pytest.mark.parametrize("count, wanted", [(1, 1), (4, 2), (6, 3), (22, 5), (24, 6), (12, 4), (60, 10), (64, 8)])
+def test_a_sheet_has_no_holes_where_that_can_be(count, wanted):
+    assert columns_of(count) == wanted
 
 
 def test_the_discriminator_judges_as_in_training(run, images, capsys):

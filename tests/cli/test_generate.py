@@ -108,6 +108,15 @@ def test_too_little_memory_is_one_line(run, tmp_path, capsys, monkeypatch):
     assert "--batch-size" in capsys.readouterr().err
 
 
+def test_a_disk_that_fails_elsewhere_is_not_laid_on_out(run, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(5, "Input/output error", "/elsewhere/file")
+
+    monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
+    with pytest.raises(OSError, match="elsewhere"):
+        generate(run, "--seeds", "0", "--out", tmp_path)
+
+
 def test_truncation_brings_images_nearer_to_each_other(run, tmp_path):
     spreads = []
     for truncation in ("1", "0.5", "0"):
