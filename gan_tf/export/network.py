@@ -12,8 +12,9 @@ LATENTS, IMAGES = "latents", "images"
 NOISES = ("constant", "input", "none")
 # TensorFlow elsewhere need not have XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
-# Kernels of 3x3 taps instead of 4x4 (smaller files), and upsampling as converters know it.
+# Kernels of 3x3 taps and not of 4x4 (smaller files), and upsampling as converters know it.
 CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True)
+TRANSPOSED = dataclasses.replace(CONVERTIBLE, transposed_up_conv=True)
 
 
 @dataclasses.dataclass(frozen=True)

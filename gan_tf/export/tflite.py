@@ -22,7 +22,7 @@ IDENTIFIER = b"TFL3"
 def write(trained, settings, metadata, path):
     """Writes the file `path`."""
     with tempfile.TemporaryDirectory() as folder:
-        saved_model.converted_source(trained, settings, network.CONVERTIBLE, folder)
+        saved_model.converted_source(trained, settings, forms_of(settings), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[saved_model.SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if settings.precision != "float32":
@@ -32,6 +32,13 @@ def write(trained, settings, metadata, path):
         model = converter.convert()
     with open(path, "wb") as file:
         file.write(with_metadata(model, metadata))
+
+
+def forms_of(settings):
+    """Convolutions of large maps as transposed ones, which LiteRT does a fifth faster in float32, for a file a tenth
+    larger (FastGAN at 256 pixels); kernels of 8 bits make them slower.
+    """
+    return network.CONVERTIBLE if settings.precision == "int8" else network.TRANSPOSED
 
 
 def open_file(path):
