@@ -99,6 +99,8 @@ def of_run(options, run):
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
+    if not (options.dataset or config.dataset):
+        raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
     images = real_images(options, options.dataset or config.dataset, config.resolution, config)
     if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
         raise UsageError(

@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "score a generator, or a folder of images, and look for copies",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
+    "convert": "make a run of an official program's weights",
     "crop-faces": "cut the faces out of photographs, as a training set",
     "augment-preview": "show what the discriminator will see",
 }

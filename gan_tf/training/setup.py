@@ -20,6 +20,7 @@ from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
 from gan_tf.training import devices, loop
 from gan_tf.training import state as states
+from gan_tf.training.begin import begin_with, freeze
 from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
 from gan_tf.training.job import Evaluators, Job, parts_of
@@ -58,8 +59,11 @@ def build_job(config, image_set, run, say=None, cluster=None):
     with strategy.scope():
         frozen = recipe.frozen_networks(config, say)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
+        freeze(recipe, d, config)
         scales_loss = precision == "float16"
         state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
+        if config.init_from and not run.checkpoints():
+            begin_with(state, config, say)
     job = Job(
         config=config,
         run=run,
@@ -142,6 +146,7 @@ def continue_or_begin(job, data):
     changes = []
     if run.exists():
         before, stored = run.read_settings()
+        runs.refuse_converted(stored, run.folder)
         runs.refuse_identity_change(before, config, run.folder)
         runs.refuse_data_change(stored, data, run.folder)
         changes = runs.describe_change(before, config)
