@@ -9,8 +9,8 @@ Two forms exist:
                 with the source code, the class's name and the object's attributes, among them `_parameters`, `_buffers`
                 and `_modules`. A tensor is a view of bytes that hold a storage in torch.save's legacy format.
 
-The pickle may name what stands in ALLOWED. That makes objects without behaviour, whose contents are looked at when all
-of it has been read.
+The pickle may name what stands in network_makers.ALLOWED. That makes objects without behaviour, whose contents are
+looked at here when all of it has been read.
 
 Source of the structure: the published programs' own state functions; NumPy's and PyTorch's notes on pickling.
 """
@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_tf.pretrained.network_makers import ALLOWED, NUMBERS, Scalar, View
 from gan_tf.pretrained.pickles import MOST_AXES, Storage, TensorMaker, read_storage, view_of
-from gan_tf.pretrained.unpickling import BYTES, OPCODES, DictMaker, Filled, Maker, Stream, load, one_line, require_keys
+from gan_tf.pretrained.unpickling import BYTES, OPCODES, Filled, Stream, load, one_line
 
 ROLES = ("G", "D", "G_ema")
 FORM_TENSORFLOW, FORM_PYTORCH = "TensorFlow", "PyTorch"
@@ -31,7 +32,6 @@ MOST_ARRAYS = 4000  # in a file; three networks of StyleGAN2 at 1024 pixels have
 MOST_NETWORKS = 4000  # modules and components, in all
 MOST_ARGUMENTS = 1000  # values in a network's construction arguments
 MOST_DEPTH = 16  # of arguments in arguments
-NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")  # NumPy's types that are read
 SCALARS = (bool, int, float, str, type(None))
 INSTRUCTIONS = OPCODES | BYTES | {"EMPTY_SET", "ADDITEMS"}
 
@@ -50,146 +50,6 @@ class Network(NamedTuple):
     name: str
     arguments: dict
     arrays: dict
-
-
-class Packed(NamedTuple):
-    """Bytes that hold a storage."""
-
-    content: bytes
-
-
-class View(NamedTuple):
-    """What was asked of a tensor's maker, with Packed in place of its storage."""
-
-    packed: Packed
-    arguments: tuple
-
-
-class Scalar(NamedTuple):
-    """A NumPy number: its type (Filled), its bytes."""
-
-    kind: Filled
-    content: bytes
-
-
-class Emptied(Maker):
-    """Makes objects that are given their state later."""
-
-    __slots__ = ("kind",)
-
-    def __init__(self, kind):
-        object.__setattr__(self, "kind", kind)
-
-    def __setattr__(self, name, value):
-        raise AttributeError("a maker cannot be changed")
-
-    def new(self):
-        return Filled(self.kind)
-
-
-class SetMaker(Maker):
-    """For set, which older protocols call by its name."""
-
-    __slots__ = ()
-
-    def __call__(self, items=()):
-        items = list(items)
-        require_keys(items)
-        return set(items)
-
-
-class ArrayMaker(Maker):
-    """For numpy's _reconstruct: an array whose state comes later."""
-
-    __slots__ = ()
-
-    def __call__(self, kind, shape, code):
-        return Filled("array")
-
-
-class TypeMaker(Maker):
-    """For numpy.dtype: ("f4", False, True), and its byte order later."""
-
-    __slots__ = ()
-
-    def __call__(self, code, align=False, copy=True):
-        if type(code) is not str or code not in NUMBERS:
-            raise ValueError(f"numbers of the type {code!r:.40}")
-        return Filled(code)
-
-
-class ScalarMaker(Maker):
-    """For numpy's scalar."""
-
-    __slots__ = ()
-
-    def __call__(self, kind, content):
-        return Scalar(kind, content)
-
-
-class PackedMaker(Maker):
-    """For torch.storage._load_from_bytes."""
-
-    __slots__ = ()
-
-    def __call__(self, content):
-        if type(content) is not bytes:
-            raise ValueError("a storage without bytes")
-        return Packed(content)
-
-
-class ViewMaker(Maker):
-    """For torch._utils._rebuild_tensor_v2."""
-
-    __slots__ = ()
-
-    def __call__(self, packed, *arguments):
-        if type(packed) is not Packed:
-            raise ValueError("a tensor without a storage")
-        return View(packed, arguments)
-
-
-class ParameterMaker(Maker):
-    """For torch._utils._rebuild_parameter: the tensor itself."""
-
-    __slots__ = ()
-
-    def __call__(self, tensor, requires_grad=True, hooks=None):
-        if type(tensor) is not View:
-            raise ValueError("a parameter without a tensor")
-        return tensor
-
-
-class ModuleMaker(Maker):
-    """For torch_utils.persistence._reconstruct_persistent_obj, which would run the source code in `meta`."""
-
-    __slots__ = ()
-
-    def __call__(self, meta):
-        if not isinstance(meta, dict):
-            raise ValueError("a module without attributes")
-        module = Filled("module")
-        module.fill(meta)
-        return module
-
-
-NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")  # before NumPy 2, and since
-ALLOWED = {
-    ("collections", "OrderedDict"): DictMaker(),
-    ("builtins", "set"): SetMaker(),
-    ("dnnlib", "EasyDict"): DictMaker(),
-    ("dnnlib.util", "EasyDict"): DictMaker(),
-    ("tfutil", "Network"): Emptied("network"),
-    ("dnnlib.tflib.network", "Network"): Emptied("network"),
-    **{(module, "_reconstruct"): ArrayMaker() for module in NUMPY},
-    **{(module, "scalar"): ScalarMaker() for module in NUMPY},
-    ("numpy", "ndarray"): Maker(),  # named beside _reconstruct
-    ("numpy", "dtype"): TypeMaker(),
-    ("torch_utils.persistence", "_reconstruct_persistent_obj"): ModuleMaker(),
-    ("torch._utils", "_rebuild_tensor_v2"): ViewMaker(),
-    ("torch._utils", "_rebuild_parameter"): ParameterMaker(),
-    ("torch.storage", "_load_from_bytes"): PackedMaker(),
-}
 
 
 def read_network_pickle(path) -> tuple[dict, list]:

@@ -141,7 +141,7 @@ def continue_or_begin(job, data):
     """
     run, config, say = job.run, job.config, job.cluster.say
     if not job.cluster.is_chief:
-        loop.restore(job, say)
+        restore_or_begin(job)
         return
     changes = []
     if run.exists():
@@ -152,7 +152,7 @@ def continue_or_begin(job, data):
         changes = runs.describe_change(before, config)
     run.create()
     begun_before = run.exists()
-    seen = loop.restore(job, say)
+    seen = restore_or_begin(job)
     run.write_settings(config, data)
     run.write_environment(environment(job))
     board, kept = TensorBoard(run.folder), -1 if seen is None else seen
@@ -169,6 +169,18 @@ def continue_or_begin(job, data):
         if changes:
             run.log(seen, "change", {"changes": changes})
     board.close()
+
+
+def restore_or_begin(job):
+    """Restores the newest whole checkpoint: its image count, None without one.
+
+    `build_job` has given a fresh run the networks that it begins with. One that has checkpoints, but none that is
+    whole, and none of trained images, begins with them here.
+    """
+    seen = loop.restore(job, job.cluster.say)
+    if seen is None and job.config.init_from and job.run.checkpoints():
+        begin_with(job.state, job.config, job.cluster.say)
+    return seen
 
 
 def environment(job):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained import network_pickles
+from gan_tf.pretrained import network_makers, network_pickles
 from gan_tf.pretrained.network_pickles import read_network_pickle
 from tests.convert.stand_ins import (
     EasyDict,
@@ -243,7 +243,7 @@ def test_the_bytes_of_large_arrays_do_not_count_as_instructions(tmp_path):
 
 def test_what_is_allowed_builds_nothing_but_data():
     """A pickle gets makers, whose results are dicts, tuples and filled boxes; no function of NumPy or Python itself."""
-    for thing in network_pickles.ALLOWED.values():
+    for thing in network_makers.ALLOWED.values():
         assert type(thing).__module__.startswith("gan_tf.pretrained")
 
 

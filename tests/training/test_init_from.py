@@ -73,6 +73,20 @@ def test_it_continues_bit_for_bit_even_where_the_other_run_is_gone(source, tmp_p
     assert_same_state(whole, parts, 80)
 
 
+def test_a_damaged_first_checkpoint_does_not_make_it_begin_with_others(source, tmp_path):
+    run, data = source
+    flags = {"init_from": run.folder, "total_kimg": 0.004, "deterministic": True}
+    _, new = tiny.train(data, tmp_path, **flags)
+    want = networks_of(new, 4)
+    for path in [*new.state.glob("ckpt-000000000004.*"), new.stats, new.best]:
+        path.unlink()
+    for path in new.state.glob("ckpt-000000000000.data-*"):
+        path.write_bytes(b"damaged")
+    code, new = tiny.train(data, tmp_path, **flags)
+    assert code == 0
+    assert_equal(networks_of(new, 4), want)
+
+
 def test_a_run_with_best_weights_alone_gives_the_generator(source, tmp_path, capsys):
     run, data = source
     shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
