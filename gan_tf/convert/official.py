@@ -6,10 +6,11 @@ from pathlib import Path
 from gan_tf.convert import fastgan, fastgan_files, nvidia_files, pggan
 from gan_tf.convert.found import Found, refuse_unfit
 from gan_tf.errors import UsageError
-from gan_tf.files import printable
+from gan_tf.files import UNPRINTABLE
 from gan_tf.pretrained.pickles import MAGIC_WITHIN, is_torch_file
 
 PICKLE = b"\x80"  # how all since protocol 2 begin
+MOST_TEXT = 600  # characters of a refusal, into which a file may put names
 NAME_MAPS = {"fastgan": fastgan, "pggan": pggan}
 
 
@@ -54,4 +55,4 @@ def _named(path, error):
     text = str(error)
     if str(path) in text:
         return error
-    return UsageError(f"{path}: {printable(text)}")
+    return UsageError(f"{path}: {UNPRINTABLE.sub('?', ' '.join(text.split()))[:MOST_TEXT]}")

@@ -101,10 +101,10 @@ class ViewMaker(Maker):
 
     __slots__ = ()
 
-    def __call__(self, packed, *arguments):
+    def __call__(self, packed, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
         if type(packed) is not Packed:
             raise ValueError("a tensor without a storage")
-        return View(packed, arguments)
+        return View(packed, (offset, shape, strides, requires_grad, hooks, metadata))
 
 
 class ParameterMaker(Maker):

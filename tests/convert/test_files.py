@@ -233,7 +233,9 @@ def test_stylegan_is_told_by_name(tmp_path):
     path = stand_ins.write_tensorflow(tmp_path / "a.pkl", (stylegan(),) * 3, "dnnlib.tflib.network")
     assert "it holds StyleGAN2 networks (TensorFlow, G_main with 5 arrays, latent_size 4)" in refusal(path)
     path = stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": module(), "D": module(), "G_ema": module()})
-    assert "it holds StyleGAN2 networks (PyTorch, Generator with 3 arrays, z_dim 4)" in refusal(path)
+    said = refusal(path)
+    assert "it holds StyleGAN2 networks (PyTorch, Generator with 3 arrays, z_dim 4)" in said
+    assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN")
 
 
 def test_pggan_against_the_official_network(tmp_path):

@@ -180,6 +180,16 @@ def test_a_tensor_beyond_its_storage(tmp_path):
     )
 
 
+def test_a_tensor_with_more_arguments_than_any(tmp_path):
+    class More(Tensor):  # found by the hunt in tests/fuzz
+        def __reduce__(self):
+            function, arguments = super().__reduce__()
+            return function, (*arguments, None, None)
+
+    path = write_pytorch(tmp_path / "a.pkl", {"G_ema": Module("G", {"w": More(NUMBERS)})})
+    assert "damaged" in refusal(path)
+
+
 def test_tensors_that_repeat_their_numbers_are_refused_before_memory_is_taken(tmp_path):
     class Repeated(Tensor):
         def __reduce__(self):
