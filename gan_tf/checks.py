@@ -152,6 +152,8 @@ def _check_numbers(config):
         require(0 <= getattr(config, name) < 1, config, name, "a number from 0 to below 1")
     require(0 <= config.augment_probability <= 1, config, "augment_probability", "a number from 0 to 1")
     require(config.decoders >= 3, config, "decoders", "3 or more")
+    require(config.freeze_d >= 0, config, "freeze_d", "an integer of at least 0")
+    require(config.init_from or not config.freeze_d, config, "freeze_d", "--init-from RUN with it, or leave it out")
 
 
 def _check_growth(config):

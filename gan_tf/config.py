@@ -30,6 +30,19 @@ INSTEAD = {  # what stands for a field of one family in another
 FASTGAN, PGGAN = ("fastgan",), ("pggan",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
 OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
+OF_DISCRIMINATOR = ("ndf", "decoders", "minibatch_stddev")  # fields that concern D alone
+ARCHITECTURE = (
+    "model",
+    "resolution",
+    "latent_size",
+    "ngf",
+    "tanh",
+    "fmap_base",
+    "fmap_max",
+    "pixel_norm",
+    "batch_norm",
+)
+ARCHITECTURE += OF_DISCRIMINATOR
 PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
 
 
@@ -99,6 +112,10 @@ class TrainConfig:
     ema_kimg: float | None = identity(5.5)
     seed: int = identity(0)  # every random number follows from it
 
+    # What it begins with.
+    init_from: str | None = identity(None)  # folder of a run: begin with its networks; one that grew begins full-grown
+    freeze_d: int = identity(0)  # with --init-from: so many of D's layers, from the image on, stay as they were
+
     # How long, and how it is watched.
     total_kimg: float = changeable(400.0)  # length of the run, thousands of real images
     max_minutes: float | None = changeable(None)  # finish after so many minutes of this start, if that comes first
@@ -150,8 +167,11 @@ class TrainConfig:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Sizes that are trained one after the other: from 4 on if the family grows, else the run's alone."""
-        if not self.grows:
+        """Sizes that are trained one after the other: from 4 on if the family grows, else the run's alone.
+
+        Networks of another run (`--init-from`) are full-grown.
+        """
+        if not self.grows or self.init_from:
             return (self.resolution,)
         return tuple(size for size in SIZES if size <= self.resolution)
 
@@ -210,6 +230,11 @@ class TrainConfig:
         return Path(self.checkpoints).expanduser() / self.run_name
 
 
+def architecture(model: str) -> list[str]:
+    """Names of the fields that say what the networks of a family are: weights of one run fit another if these agree."""
+    return [name for name in ARCHITECTURE if name in field_names("identity", model)]
+
+
 def round_up(value: int, multiple: int) -> int:
     """Returns the smallest multiple of `multiple` that is at least `value`, and at least `multiple`."""
     return max(1, -(-value // multiple)) * multiple
@@ -264,6 +289,7 @@ def check_data(data: dict, where: str):
     checks.require_type(data.get("class_names", []), list, "data.class_names", where)
     for name in data.get("class_names", []):
         checks.require_type(name, str, "data.class_names", where)
+    checks.require_type(data.get("converted_from", ""), str, "data.converted_from", where)
 
 
 def refuse_foreign(names, model: str):

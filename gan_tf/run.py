@@ -353,6 +353,15 @@ def _images_of(path):
     return int(digits) if digits.isdecimal() and len(digits) < MOST_DIGITS else None
 
 
+def refuse_converted(data: dict, folder):
+    """Raises UsageError if a run was converted from a file of another program: it has no images to train on."""
+    if origin := data.get("converted_from"):
+        raise UsageError(
+            f"--run: {folder} was converted from {origin}, and has no images of its own to be continued on; start a "
+            f"run from it: --init-from {shlex.quote(str(folder))} --run NAME"
+        )
+
+
 def describe_change(before, after) -> list[str]:
     """One line for each run field that differs between two starts."""
     pairs = configuration.changed(before, after, "run")

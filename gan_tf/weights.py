@@ -64,12 +64,25 @@ def newest_weights(run: Run, network: str, say=print):
     Raises:
         UsageError: there is no checkpoint, or none can be read.
     """
+    found, seen, prefix = newest_networks(run, (network,), say)
+    return found[network], seen, prefix
+
+
+def newest_networks(run: Run, networks, say=print):
+    """Reads several networks out of the newest checkpoint that holds them whole.
+
+    Returns:
+        ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
+
+    Raises:
+        UsageError: as `newest_weights`.
+    """
     candidates = run.checkpoints()
     if not candidates:
         raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
     for seen, prefix in candidates:
         try:
-            return _read(prefix, network), seen, prefix
+            return {network: _read(prefix, network) for network in networks}, seen, prefix
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
             say(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")

@@ -138,6 +138,8 @@ def same_images(run, options, config):
     Raises:
         UsageError: there are none, or they are not those that the run was trained on.
     """
+    if not (options.dataset or config.dataset):
+        raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
     images = real_images(options, options.dataset or config.dataset, config.resolution, config)
     if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
         raise UsageError(

@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "write a trained generator as SavedModel, TFLite or ONNX",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a set of images",
+    "convert": "make a run of an official program's weights",
     "crop-faces": "cut the faces out of photographs, as a training set",
     "augment-preview": "show what the discriminator will see",
 }

@@ -140,6 +140,8 @@ def why_silent(facts) -> str:
         return f"its scores cannot be read, see below ({seen})"
     if facts.scores:
         return f"scored, but best/ and snapshots/ hold no weights any more ({seen})"
+    if origin := facts.data.get("converted_from"):
+        return f"converted from {origin}, no score yet; gan-tf evaluate measures it"
     return f"no score yet ({seen}); the first one comes at the end of a scored epoch"
 
 

@@ -11,7 +11,7 @@ from gan_tf.errors import UsageError
 from gan_tf.files import is_passing, remedy_of
 from gan_tf.metrics.score import from_stored
 from gan_tf.presets import PRESETS, choose
-from gan_tf.run import Run
+from gan_tf.run import Run, refuse_converted
 from gan_tf.training.places import cluster_of_environment
 
 FAULT = 1  # exit code of what another start may mend
@@ -114,6 +114,8 @@ def train_in(cluster, config, run):
     from gan_tf.data.prepare import prepare
     from gan_tf.training import forecast, loop, setup, trial
 
+    if run.exists():
+        refuse_converted(run.read_settings()[1], run.folder)
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
     images = prepare(
         source,

@@ -24,6 +24,8 @@ def of_run(run, dataset=None, *, offline=False, memory_gb=4.0, say=print):
 
     config, data = run.read_settings()
     name = dataset or config.dataset
+    if not name:
+        raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
     try:
         source = resolve(name, resolution=config.resolution, offline=offline, say=say)
     except UsageError as error:

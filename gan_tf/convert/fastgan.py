@@ -14,6 +14,9 @@ from gan_tf.models.fastgan import Discriminator, Generator
 from gan_tf.models.variables import named_variables
 
 IGNORED = "num_batches_tracked"
+BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")  # of a state dict, no parameters
+NOT_OFFICIAL = "these are not the weights of an official FastGAN"
+OFFICIAL_SIZES = (256, 512, 1024)
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
 
@@ -70,22 +73,53 @@ def to_official(network, arrays: dict) -> dict:
 
 
 def generator_arguments(arrays: dict) -> dict:
-    """Reads `resolution`, `ngf` and `latent_size` out of the shapes of an official generator's state dict."""
-    resolution = max(int(size) for size in re.findall(r"feat_(\d+)\.", " ".join(arrays)))
-    return {
-        "resolution": resolution,
-        "ngf": arrays["to_128.weight_orig"].shape[1],  # maps of 128 pixels have ngf channels
-        "latent_size": arrays["init.init.0.weight_orig"].shape[0],
-    }
+    """Reads `resolution`, `ngf` and `latent_size` out of the shapes of an official generator's state dict.
+
+    Raises:
+        UsageError: the arrays are not those of such a generator.
+    """
+    sizes = [int(match[1]) for name in arrays if (match := re.match(r"feat_(\d{1,6})\.", name))]
+    if max(sizes, default=0) not in OFFICIAL_SIZES:
+        have = f"has {max(sizes)}" if sizes else "has no feat_256"
+        raise UsageError(f"{NOT_OFFICIAL}: its generators have 256, 512 or 1024 pixels, this one {have}")
+    ngf = _shape(arrays, "to_128.weight_orig", 4)[1]  # maps of 128 pixels have ngf channels
+    _require_shape(arrays, "feat_8.1.weight_orig", (16 * ngf, 16 * ngf, 3, 3))
+    latent_size = _shape(arrays, "init.init.0.weight_orig", 4)[0]
+    _require_shape(arrays, "init.init.0.weight_orig", (latent_size, 32 * ngf, 4, 4))
+    return {"resolution": max(sizes), "ngf": ngf, "latent_size": latent_size}
 
 
 def discriminator_arguments(arrays: dict) -> dict:
-    """Reads `resolution` and `ndf` out of the shapes of an official discriminator's state dict."""
+    """Reads `resolution` and `ndf` out of the shapes of an official discriminator's state dict.
+
+    Raises:
+        UsageError: the arrays are not those of such a discriminator.
+    """
     if "down_from_big.2.weight_orig" in arrays:
         resolution = 1024
     else:
-        resolution = {3: 256, 4: 512}[arrays["down_from_big.0.weight_orig"].shape[2]]
-    return {"resolution": resolution, "ndf": arrays["down_8.main.0.weight_orig"].shape[0]}  # 64-pixel maps
+        kernel = _shape(arrays, "down_from_big.0.weight_orig", 4)[2]
+        if kernel not in (3, 4):
+            raise UsageError(f"{NOT_OFFICIAL}: its discriminator's first kernel has {kernel} pixels, not 3 or 4")
+        resolution = {3: 256, 4: 512}[kernel]
+    ndf = _shape(arrays, "down_8.main.0.weight_orig", 4)[0]  # 64-pixel maps
+    _require_shape(arrays, "down_64.main.3.weight_orig", (8 * ndf, 8 * ndf, 3, 3))
+    return {"resolution": resolution, "ndf": ndf}
+
+
+def _shape(arrays, name, axes):
+    """The shape of an array that must be there with so many axes."""
+    if name not in arrays:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} is missing")
+    if arrays[name].ndim != axes:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
+    return arrays[name].shape
+
+
+def _require_shape(arrays, name, shape):
+    """Raises UsageError unless an array has a shape: one so large that the whole network is no larger than the file."""
+    if _shape(arrays, name, len(shape)) != shape:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {shape}")
 
 
 def from_official(ours: str, array, arrays: dict, theirs: str):

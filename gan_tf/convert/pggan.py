@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import RESOLUTIONS, Generator, channels_of, resolution_of
+from gan_tf.models.pggan import RESOLUTIONS, Generator, channels_of, level_of, resolution_of
 from gan_tf.models.variables import named_variables
 
 GROWTH, LOD = "growth", "lod"  # ours and the official way to say how far a network has grown; LOD may be absent
@@ -85,23 +85,51 @@ def arguments_of(arrays: dict) -> dict:
     Raises:
         UsageError: the arrays are not those of such a network.
     """
-    found = (re.fullmatch(r"(?:ToRGB|FromRGB)_lod(\d+)/weight", name) for name in arrays)
+    found = (re.fullmatch(r"(?:ToRGB|FromRGB)_lod(\d{1,3})/weight", name) for name in arrays)
     places = sorted(int(match[1]) for match in found if match)
     resolution = 2 ** (len(places) + 1)
     if places != list(range(len(places))) or resolution not in RESOLUTIONS:
         raise UsageError(f"{NOT_OFFICIAL}: they have ToRGB or FromRGB at {len(places)} sizes")
     try:
         if "ToRGB_lod0/weight" in arrays:
-            widths = {lod: arrays[f"ToRGB_lod{lod}/weight"].shape[2] for lod in places}
-            own = {"latent_size": arrays["4x4/Dense/weight"].shape[0]}
+            widths = {lod: _shape(arrays, f"ToRGB_lod{lod}/weight", 4)[2] for lod in places}
+            own = {"latent_size": _shape(arrays, "4x4/Dense/weight", 2)[0]}
         else:
-            widths = {lod: arrays[f"FromRGB_lod{lod}/weight"].shape[3] for lod in places}
-            widths[len(places)] = arrays["4x4/Dense0/weight"].shape[1]
-            inputs, outputs = arrays["4x4/Conv/weight"].shape[2:]
+            widths = {lod: _shape(arrays, f"FromRGB_lod{lod}/weight", 4)[3] for lod in places}
+            widths[len(places)] = _shape(arrays, "4x4/Dense0/weight", 2)[1]
+            inputs, outputs = _shape(arrays, "4x4/Conv/weight", 4)[2:]
             own = {"minibatch_stddev": inputs == outputs + 1}
     except KeyError as error:
         raise UsageError(f"{NOT_OFFICIAL}: {error} is missing") from None
     return {"resolution": resolution, **_feature_maps({len(places) - 1 - lod: n for lod, n in widths.items()}), **own}
+
+
+def require_channels(arrays: dict, settings: dict) -> None:
+    """Raises UsageError unless the largest array of each size is what `settings` say.
+
+    So networks built from `settings` are no larger, but for a factor of a few, than the arrays are.
+    """
+    is_generator = "ToRGB_lod0/weight" in arrays
+    for level in range(level_of(settings["resolution"]) + 1):
+        size, channels = resolution_of(level), channels_of(level, settings["fmap_base"], settings["fmap_max"])
+        own = "Conv" if level == 0 else "Conv1" if is_generator else "Conv0"
+        name, inputs = f"{size}x{size}/{own}/weight", channels
+        if level == 0 and not is_generator:
+            inputs += bool(settings.get("minibatch_stddev"))
+        if name not in arrays:
+            raise UsageError(f"{NOT_OFFICIAL}: {name} is missing")
+        if arrays[name].shape != (3, 3, inputs, channels):
+            raise UsageError(
+                f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, not {(3, 3, inputs, channels)} as its "
+                "other sizes ask for"
+            )
+
+
+def _shape(arrays, name, axes):
+    """The shape of an array that must have so many axes; KeyError if it is missing."""
+    if arrays[name].ndim != axes:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
+    return arrays[name].shape
 
 
 def _feature_maps(widths):

@@ -202,6 +202,16 @@ class Discriminator(keras.Model):
             name: Decoder(self.small_resolution, **self._part(f"decoders/{name}")) for name in self.reconstruction_names
         }
 
+    @property
+    def small_sizes(self):
+        """Maps that each of `small_blocks` makes, in pixels."""
+        return _halvings(self.small_resolution)
+
+    @property
+    def excited_sizes(self):
+        """Maps that each of `excitations` weighs, in pixels."""
+        return self._excited()
+
     def build(self, shape=None):
         channels = 3
         for block in (*self.stem, *self.blocks, self.head):

@@ -1,14 +1,13 @@
 """State dicts written by torch.save, read without PyTorch and without trusting the file.
 
-Such a file is a pickle, which is a program, and the numbers that it refers to. Two formats exist:
+Such a file is a pickle, a program that `unpickling` runs, and the numbers that it refers to. Two formats exist:
 
     zip     <folder>/data.pkl, <folder>/data/<key> with the raw numbers of each storage, <folder>/byteorder
     legacy  five pickles (magic number, protocol, system, state dict, storage keys), then for each key an int64 count
             and the raw numbers
 
-The pickle is looked through before it is run: it may use the few instructions that build dicts, tuples and numbers, and
-may name only what stands in ALLOWED. Sizes that it states are held against the size of the file before anything is
-allocated. What is in ALLOWED makes plain tuples that cannot be changed afterwards, so the file reaches no code of ours.
+The pickle may name only what stands in ALLOWED, which makes plain tuples that cannot be changed afterwards, so that the
+file reaches no code of ours. Sizes that it states are held against the size of the file before anything is allocated.
 
 Format: PyTorch's serialization notes; pickle's instructions as in Python's pickletools.
 """
@@ -16,30 +15,23 @@ Format: PyTorch's serialization notes; pickle's instructions as in Python's pick
 import io
 import math
 import os
-import pickle
-import pickletools
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gan_tf.errors import UsageError
+from gan_tf.pretrained.unpickling import MOST_PICKLE, DictMaker, Maker, Stream, load, one_line
 
 MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of the legacy format
 PROTOCOL = 1001  # second pickle
-MOST_PICKLE = 1 << 22  # bytes of pickle in a file; state dicts of thousands of tensors need an eighth of it
 MOST_AXES = 32  # of a tensor
+MOST_HEAD = 4096  # bytes of the pickles in front of a lone storage, which are some 300
+MOST_VALUES = 200_000  # in the dicts and lists of a checkpoint
+MOST_DEPTH = 8  # of dicts in dicts
 LOCAL_HEADER = 30  # bytes before the names in front of a zip entry
 ZIP_START = b"PK\x03\x04"
-
-INSTRUCTIONS = (
-    "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE NEWOBJ BUILD BINPERSID MEMOIZE BINPUT LONG_BINPUT BINGET "
-    "LONG_BINGET NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINSTRING SHORT_BINSTRING BINUNICODE "
-    "SHORT_BINUNICODE EMPTY_DICT EMPTY_LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS"
-)
-OPCODES = frozenset(INSTRUCTIONS.split())
+MAGIC_WITHIN = 32  # bytes from the start of a legacy file
 
 
 class Kind(NamedTuple):
@@ -71,8 +63,8 @@ class Tensor(NamedTuple):
     strides: tuple
 
 
-class TensorMaker:
-    """What the pickle gets for torch._utils._rebuild_tensor_v2. Without attributes, so that it cannot be changed."""
+class TensorMaker(Maker):
+    """What the pickle gets for torch._utils._rebuild_tensor_v2."""
 
     __slots__ = ()
 
@@ -90,7 +82,7 @@ class TensorMaker:
         return Tensor(storage, offset, shape, strides)
 
 
-class ParameterMaker:
+class ParameterMaker(Maker):
     """What the pickle gets for torch._utils._rebuild_parameter: the tensor itself."""
 
     __slots__ = ()
@@ -99,24 +91,6 @@ class ParameterMaker:
         if type(tensor) is not Tensor:
             raise ValueError("a parameter without a tensor")
         return tensor
-
-
-class DictMaker:
-    """What the pickle gets for collections.OrderedDict."""
-
-    __slots__ = ()
-
-    def __call__(self, pairs=()):
-        pairs = list(pairs)
-        _require_names(pair[0] for pair in pairs)
-        return OrderedDict(pairs)
-
-
-def _require_names(keys):
-    """Raises ValueError unless all are strings. Hashing tuples in tuples may never end, or crash."""
-    for key in keys:
-        if type(key) is not str:
-            raise ValueError(f"a value whose name is a {type(key).__name__}")
 
 
 KINDS = {
@@ -154,101 +128,57 @@ def read_torch_file(path, only=None):
         UsageError: no such file; a file that is truncated, damaged or of another program; one that asks for anything
             but tensors, which the message names.
     """
+    return _read(path, _named_tensors, only, "state dict of torch.save")
+
+
+def read_torch_checkpoint(path, only=None):
+    """Reads a dict of state dicts, as training scripts save it, the state of their optimisers among them.
+
+    Args:
+        path, only: as for `read_torch_file`; `only` is asked for the tuple of keys that leads to a tensor.
+
+    Returns:
+        {(key, ..., key): array}: the keys of dicts (strings, or numbers) and the places in lists that lead to it.
+        Values that are no tensors (numbers, text) are left out.
+
+    Raises:
+        UsageError: as `read_torch_file`.
+    """
+    return _read(path, _nested_tensors, only, "checkpoint of torch.save")
+
+
+def is_torch_file(head: bytes) -> bool:
+    """True if a file that begins so is one of torch.save, in either format."""
+    return head.startswith(ZIP_START) or MAGIC.to_bytes(10, "little") in head[:MAGIC_WITHIN]
+
+
+def _read(path, tensors_of, only, kind):
+    """{name: array} of the tensors that `tensors_of` finds in what a file of torch.save holds."""
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            is_zip = file.read(len(ZIP_START)) == ZIP_START
-            return (_read_zip if is_zip else _read_legacy)(file, size, only or (lambda name: True))
-    except Refused as refusal:
-        raise UsageError(
-            f"{path} asks for {refusal}, which weights do not need and which could run a program: it was not read; "
-            "get the file from its publisher"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"{path} is damaged, incomplete or no state dict of torch.save ({reason}): get the file anew"
-        ) from error
+    with one_line(path, kind), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        is_zip = file.read(len(ZIP_START)) == ZIP_START
+        return (_read_zip if is_zip else _read_legacy)(file, size, tensors_of, only or (lambda name: True))
 
 
-class Refused(Exception):
-    """The pickle asks for something that is not allowed; the text names it."""
-
-
-class Unpickler(pickle._Unpickler):  # the one in Python: its instructions can be made stricter
-    """Runs a pickle that has been looked through."""
-
-    dispatch = dict(pickle._Unpickler.dispatch)
-
-    def load_setitem(self):
-        _require_names([self.stack[-2]])
-        super().load_setitem()
-
-    def load_setitems(self):
-        _require_names(self.stack[::2])  # those since the mark
-        super().load_setitems()
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-
-    def find_class(self, module, name):
-        _refuse_unless_allowed(module, name)
-        return ALLOWED[module, name]
-
-    def persistent_load(self, pid):
-        """("storage", kind, key, device, count[, view]) -> Storage."""
-        if type(pid) is not tuple or not 5 <= len(pid) <= 6 or pid[0] != "storage":
-            raise ValueError("a reference to something that is no storage")
-        _, kind, key, _, count, *view = pid
-        if type(kind) is not Kind or type(key) is not str or type(count) is not int or count < 0:
-            raise ValueError("a storage without a proper type, key or size")
-        if view not in ([], [None]):
-            raise ValueError("a part of a storage, as only PyTorch before 0.4 wrote it")
-        return Storage(key, kind, count)
-
-
-def _refuse_unless_allowed(module, name):
-    if (module, name) not in ALLOWED:
-        raise Refused(f"{module}.{name}"[:200].encode("unicode_escape").decode())
+def storage_of(pid):
+    """What a pickle refers to, ("storage", kind, key, device, count[, view]), as a Storage."""
+    if type(pid) is not tuple or not 5 <= len(pid) <= 6 or pid[0] != "storage":
+        raise ValueError("a reference to something that is no storage")
+    _, kind, key, _, count, *view = pid
+    if type(kind) is not Kind or type(key) is not str or type(count) is not int or count < 0:
+        raise ValueError("a storage without a proper type, key or size")
+    if view not in ([], [None]):
+        raise ValueError("a part of a storage, as only PyTorch before 0.4 wrote it")
+    return Storage(key, kind, count)
 
 
 def _load(stream):
-    """Looks a pickle through from the stream's position on, runs it, and leaves the stream behind it."""
-    start = stream.tell()
-    for i, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
-        if opcode.name in ("GLOBAL", "INST"):
-            _refuse_unless_allowed(*argument.split(" ", 1))
-        if opcode.name not in OPCODES:
-            code = stream.getvalue()[start:]
-            _run(code[: position - start].ljust(len(code), pickle.STOP))  # a global before it is refused here, by name
-            raise Refused(f"the pickle instruction {opcode.name}")
-        if opcode.name == "FRAME" and argument > stream.getbuffer().nbytes - stream.tell():
-            raise ValueError("a frame larger than the file")
-        if opcode.name.endswith("PUT") and argument > i:
-            raise ValueError("a memo larger than the pickle")  # for which the unpickler would make room
-    end = stream.tell()
-    stream.seek(start)
-    value, error = _run(stream.read(end - start))
-    if error is not None:
-        raise ValueError(str(error)) from error
-    return value
+    return load(stream, ALLOWED, storage_of)
 
 
-def _run(code):
-    """Runs instructions that were looked through: (value, error), one of them None."""
-    try:
-        return Unpickler(io.BytesIO(code), encoding="utf-8").load(), None
-    except Refused:
-        raise
-    except Exception as error:  # whatever senseless instructions lead to, the file is at fault
-        return None, error
-
-
-def _tensors(state, size, only):
-    """The state dict's tensors, those that the caller does not want left out: {name: Tensor}."""
+def _named_tensors(state, size):
+    """The tensors of a state dict: {name: Tensor}."""
     if not isinstance(state, dict):
         raise ValueError(f"it holds a {type(state).__name__} and no dict of tensors")
     for name, tensor in dict.items(state):
@@ -256,12 +186,40 @@ def _tensors(state, size, only):
             raise ValueError(f"a tensor whose name is a {type(name).__name__}")
         if type(tensor) is not Tensor:
             raise ValueError(f"{name!r:.80} is a {type(tensor).__name__} and no tensor")
-        if math.prod(tensor.shape) > size:
-            raise ValueError(f"{name!r:.80} has the shape {tensor.shape}, more numbers than the file has bytes")
-    return {name: tensor for name, tensor in dict.items(state) if only(name)}
+        _refuse_larger(name, tensor, size)
+    return dict(dict.items(state))
 
 
-def _read_zip(file, size, only):
+def _nested_tensors(state, size):
+    """The tensors in dicts and lists of others: {(key, ..., key): Tensor}."""
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds a {type(state).__name__} and no dict")
+    found, left = {}, [((), state)]
+    for _ in range(MOST_VALUES):
+        if not left:
+            return found
+        path, value = left.pop()
+        if type(value) is Tensor:
+            _refuse_larger("/".join(map(str, path)), value, size)
+            found[path] = value
+        elif isinstance(value, (dict, list)) or type(value) is tuple:
+            if len(path) >= MOST_DEPTH:
+                raise ValueError(f"dicts or lists in each other, deeper than {MOST_DEPTH}")
+            if len(left) + len(value) > MOST_VALUES:
+                break
+            pairs = list(dict.items(value) if isinstance(value, dict) else enumerate(value))
+            left += [((*path, key), part) for key, part in reversed(pairs)]
+        elif not isinstance(value, (int, float, str, bytes, type(None))):
+            raise ValueError(f"{'/'.join(map(str, path))!r:.80} is a {type(value).__name__} and no tensor")
+    raise ValueError(f"more than {MOST_VALUES} values")
+
+
+def _refuse_larger(name, tensor, size):
+    if math.prod(tensor.shape) > size:
+        raise ValueError(f"{name!r:.80} has the shape {tensor.shape}, more numbers than the file has bytes")
+
+
+def _read_zip(file, size, tensors_of, only):
     entries = _directory(file)
     folders = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
     if len(folders) != 1:
@@ -290,7 +248,8 @@ def _read_zip(file, size, only):
         return file.read(count)
 
     order = ">" if folder + "byteorder" in entries and bytes_of("byteorder") == b"big" else "<"
-    tensors = _tensors(_load(io.BytesIO(bytes_of("data.pkl"))), size, only)
+    tensors = tensors_of(_load(_stream(bytes_of("data.pkl"))), size)
+    tensors = {name: tensor for name, tensor in tensors.items() if only(name)}
     places = {}
     for storage in {tensor.storage for tensor in tensors.values()}:
         begin, count = numbers_of(f"data/{storage.key}") if storage.count else (0, 0)
@@ -311,16 +270,11 @@ def _directory(file):
         raise ValueError(str(error)) from error
 
 
-def _read_legacy(file, size, only):
+def _read_legacy(file, size, tensors_of, only):
     file.seek(0)
-    head = io.BytesIO(file.read(MOST_PICKLE))
-    if _load(head) != MAGIC:
-        raise ValueError("it lacks the magic number")
-    if _load(head) != PROTOCOL:
-        raise ValueError("an unknown protocol")
-    system = _load(head)
-    order = ">" if isinstance(system, dict) and system.get("little_endian") is False else "<"
-    tensors = _tensors(_load(head), size, lambda name: True)  # all: each tells how long its storage is
+    head = _stream(file.read(MOST_PICKLE))
+    order = _legacy_order(head)
+    tensors = tensors_of(_load(head), size)  # all: each tells how long its storage is
     keys = _load(head)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     if not isinstance(keys, list) or not all(type(key) is str and key in storages for key in keys):
@@ -334,6 +288,40 @@ def _read_legacy(file, size, only):
         places[storages[key]] = position + 8
         position += 8 + storages[key].size
     return _arrays(file, size, {name: t for name, t in tensors.items() if only(name)}, places, order)
+
+
+def read_storage(content: bytes):
+    """The numbers [count] of one storage that torch.save wrote alone, in the legacy format, as a pickled tensor has it.
+
+    Raises:
+        Refused: it asks for something else. ValueError: it is damaged.
+    """
+    head = Stream(io.BytesIO(content), 0, len(content))
+    order = _legacy_order(head, MOST_HEAD)
+    storage, keys = (load(head, ALLOWED, storage_of, most=MOST_HEAD) for _ in range(2))
+    if type(storage) is not Storage or keys != [storage.key]:
+        raise ValueError("a storage that holds something else")
+    begin = head.tell() + 8
+    if int.from_bytes(head.read(8), "little" if order == "<" else "big") != storage.count:
+        raise ValueError("a storage of another size than it says")
+    if begin + storage.size > len(content):
+        raise ValueError("a storage that ends too early")
+    raw = np.frombuffer(content, np.dtype(storage.kind.code).newbyteorder(order), storage.count, begin)
+    return _native(raw, storage.kind)
+
+
+def _legacy_order(head, most=MOST_PICKLE):
+    """Reads the first three pickles of the legacy format: the byte order, "<" or ">"."""
+    if load(head, ALLOWED, most=most) != MAGIC:
+        raise ValueError("it lacks the magic number")
+    if load(head, ALLOWED, most=most) != PROTOCOL:
+        raise ValueError("an unknown protocol")
+    system = load(head, ALLOWED, most=most)
+    return ">" if isinstance(system, dict) and system.get("little_endian") is False else "<"
+
+
+def _stream(content):
+    return Stream(io.BytesIO(content), 0, len(content))
 
 
 def _arrays(file, size, tensors, places, order):
@@ -351,7 +339,7 @@ def _arrays(file, size, tensors, places, order):
     if sum(storage.size for storage in needed) > size:  # overlapping parts
         raise ValueError("its storages are larger than the file")
     flat = {storage: _numbers(file, places[storage], storage, order) for storage in needed}
-    return {name: _view(flat[tensor.storage], tensor) for name, tensor in tensors.items()}
+    return {name: view_of(flat[tensor.storage], tensor) for name, tensor in tensors.items()}
 
 
 def _numbers(file, begin, storage, order):
@@ -360,18 +348,24 @@ def _numbers(file, begin, storage, order):
     file.seek(begin)
     if storage.count and file.readinto(raw.view(np.uint8)) != storage.size:
         raise ValueError("it ends too early")
+    return _native(raw, storage.kind)
+
+
+def _native(raw, kind):
+    """Numbers as in the file, in this machine's byte order and a type that NumPy has; read-only."""
     numbers = raw.astype(raw.dtype.newbyteorder("="), copy=False)
-    if storage.kind.name == "BFloat16Storage":
+    if kind.name == "BFloat16Storage":
         wide = numbers.astype(np.uint32)
         wide <<= 16
         numbers = wide.view(np.float32)
-    elif storage.kind.name == "BoolStorage":
+    elif kind.name == "BoolStorage":
         numbers = numbers != 0
     numbers.flags.writeable = False
     return numbers
 
 
-def _view(numbers, tensor):
+def view_of(numbers, tensor):
+    """The array of a tensor in its storage's numbers [count]."""
     strides = tuple(step * numbers.itemsize for step in tensor.strides)
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, numbers.dtype)

@@ -193,7 +193,7 @@ def best_and_final(run, records, scores, problems):
     """(Scored or None, Scored or None) of the best weights."""
     meta = or_else(None, run.best_meta, problems, run.best)
     best = None if meta is None else kept(meta, scores)
-    if meta is not None and best is None:
+    if meta is not None and best is None and not dict_or_empty(meta).get("converted_from"):
         problems.append(f"{run.best} holds no score that this version can read")
     last = [found for record in records if record.get("kind") == "final" and (found := scored(record))]
     if best is None:

@@ -88,7 +88,14 @@ class Job:
         is_new = key not in self._compiled
         if is_new:
             self._compiled[key] = compile_steps(
-                self.recipe, self.state, self.feed, self.strategy, self.config.seed, self.stage, variant
+                self.recipe,
+                self.state,
+                self.feed,
+                self.strategy,
+                self.config.seed,
+                self.stage,
+                variant,
+                ramps=not self.config.init_from,  # another run's average is no worse than its generator
             )
         return self._compiled[key], is_new
 

@@ -20,6 +20,7 @@ from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
 from gan_tf.training import devices, loop
 from gan_tf.training import state as states
+from gan_tf.training.begin import begin_with, freeze
 from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
 from gan_tf.training.job import Evaluators, Job, parts_of
@@ -58,8 +59,11 @@ def build_job(config, image_set, run, say=None, cluster=None):
     with strategy.scope():
         frozen = recipe.frozen_networks(config, say)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
+        freeze(recipe, d, config)
         scales_loss = precision == "float16"
         state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
+        if config.init_from and not run.checkpoints():
+            begin_with(state, config, say)
     job = Job(
         config=config,
         run=run,
@@ -137,17 +141,18 @@ def continue_or_begin(job, data):
     """
     run, config, say = job.run, job.config, job.cluster.say
     if not job.cluster.is_chief:
-        loop.restore(job, say)
+        restore_or_begin(job)
         return
     changes = []
     if run.exists():
         before, stored = run.read_settings()
+        runs.refuse_converted(stored, run.folder)
         runs.refuse_identity_change(before, config, run.folder)
         runs.refuse_data_change(stored, data, run.folder)
         changes = runs.describe_change(before, config)
     run.create()
     begun_before = run.exists()
-    seen = loop.restore(job, say)
+    seen = restore_or_begin(job)
     run.write_settings(config, data)
     run.write_environment(environment(job))
     board, kept = TensorBoard(run.folder), -1 if seen is None else seen
@@ -164,6 +169,18 @@ def continue_or_begin(job, data):
         if changes:
             run.log(seen, "change", {"changes": changes})
     board.close()
+
+
+def restore_or_begin(job):
+    """Restores the newest whole checkpoint: its image count, None without one.
+
+    `build_job` has given a fresh run the networks that it begins with. One that has checkpoints, but none that is
+    whole, and none of trained images, begins with them here.
+    """
+    seen = loop.restore(job, job.cluster.say)
+    if seen is None and job.config.init_from and job.run.checkpoints():
+        begin_with(job.state, job.config, job.cluster.say)
+    return seen
 
 
 def environment(job):

@@ -43,8 +43,10 @@ def stage_before(stages, images_seen: int) -> Stage:
     return stage_at(stages, max(images_seen - 1, 0))
 
 
-def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
+def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramps=True):
     """Returns a tf.function (iterator, count, images_seen) that takes `count` steps.
+
+    `ramps`: the average follows the generator more closely early on, as it must where both begin untrained.
 
     Each step trains on the iterator's next batch, moves the averaged generator and adds the recipe's statistics to
     `state.tally`. The caller counts images: `images_seen` is the number before the first of these steps.
@@ -69,7 +71,7 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
         if state.scales_loss:
             values = adapt_loss_scale(state, values)
         state.tally.assign_add(tf.concat([values, [1.0]], axis=0))
-        update_average(state, average_decay(stage.ema_kimg, seen + stage.batch_size, stage.batch_size))
+        update_average(state, average_decay(stage.ema_kimg, seen + stage.batch_size, stage.batch_size, ramps))
 
     @tf.function
     def steps(iterator, count, images_seen):
@@ -80,13 +82,15 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant):
     return steps
 
 
-def average_decay(half_life_kimg, images_seen, batch_size):
+def average_decay(half_life_kimg, images_seen, batch_size, ramps=True):
     """Share of the old average that a step keeps, for a half-life in thousands of images.
 
     Early on the half-life is a tenth of the images seen, so that the average is right after five minutes as well as
-    after five days. 5.5 kimg at batch 8 is the official decay of 0.999.
+    after five days. 5.5 kimg at batch 8 is the official decay of 0.999. Without `ramps` it is the same throughout.
     """
-    half_life = tf.minimum(half_life_kimg * 1000.0, AVERAGE_RAMP * tf.cast(images_seen, tf.float32))
+    half_life = half_life_kimg * 1000.0
+    if ramps:
+        half_life = tf.minimum(half_life, AVERAGE_RAMP * tf.cast(images_seen, tf.float32))
     return 0.5 ** (batch_size / half_life)
 
 

@@ -7,6 +7,8 @@ import struct
 from tests.fuzz.mutate import NUMBERS, bytes_of
 
 GLOBALS = ("os\nsystem", "builtins\neval", "collections\nOrderedDict", "torch._utils\n_rebuild_tensor_v2")
+GLOBALS += ("tfutil\nNetwork", "numpy\ndtype", "numpy\nndarray", "numpy.core.multiarray\n_reconstruct")
+GLOBALS += ("torch_utils.persistence\n_reconstruct_persistent_obj", "torch.storage\n_load_from_bytes", "builtins\nset")
 GLOBALS += ("torch\nFloatStorage", "torch._utils\n_rebuild_parameter", "collections\nOrderedDict.fromkeys")
 
 

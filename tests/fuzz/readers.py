@@ -5,9 +5,11 @@ import json
 from collections.abc import Callable
 
 from gan_tf.config import changed, stored_settings
+from gan_tf.convert.official import read_official
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import open_source
-from gan_tf.pretrained.pickles import read_torch_file
+from gan_tf.pretrained.network_pickles import read_network_pickle
+from gan_tf.pretrained.pickles import MOST_DEPTH, read_torch_checkpoint, read_torch_file
 from gan_tf.report import report_html
 from gan_tf.run import Run
 from gan_tf_datasets.faces.files import TarSource
@@ -125,6 +127,50 @@ def make_torch(random, folder):
     return path
 
 
+def make_checkpoint(random, folder):
+    """A checkpoint of FastGAN-pytorch, in either format."""
+    members, legacy = seeds.checkpoints(folder.parent)
+    path = folder / "all.pth"
+    if random.random() < 0.4:
+        head, state, rest = legacy
+        path.write_bytes(head + pickle_of(random, state) + rest)
+    else:
+        path.write_bytes(zip_of(random, members, change_torch, PACKINGS[:1]))
+    return path
+
+
+def make_networks(random, folder):
+    """A pickle of NVIDIA's networks, in either form."""
+    path = folder / "network.pkl"
+    content = random.choice(seeds.networks(folder.parent))
+    path.write_bytes(pickle_of(random, content) if random.random() < 0.85 else bytes_of(random, content))
+    return path
+
+
+def make_official(random, folder):
+    """Either of the two."""
+    return random.choice((make_checkpoint, make_networks))(random, folder)
+
+
+def read_checkpoint(path):
+    """Everything of a checkpoint; no more than the file has."""
+    arrays = read_torch_checkpoint(path)
+    assert all(type(keys) is tuple and len(keys) <= MOST_DEPTH for keys in arrays)
+
+
+def read_networks(path):
+    """Every network with its arrays and arguments, which are data that JSON can tell."""
+    found, others = read_network_pickle(path)
+    assert sum(array.nbytes for network in found.values() for array in network.arrays.values()) <= path.stat().st_size
+    json.dumps([[network.name, network.arguments] for network in found.values()] + others)
+
+
+def read_converted(path):
+    """As `gan-tf convert` reads a file, short of building networks."""
+    found = read_official(path)
+    assert found.states and found.settings["resolution"] <= 1024
+
+
 def change_torch(random, content):
     """A member of a zip of torch.save, changed; the pickle by instructions."""
     return pickle_of(random, content) if content.startswith(b"\x80") else bytes_of(random, content or b"\0")
@@ -161,5 +207,8 @@ READERS = {
     "zip": Reader(make_zip, read_set),
     "tar": Reader(make_tar, read_set),
     "torch": Reader(make_torch, lambda path: read_torch_file(path)),
+    "checkpoint": Reader(make_checkpoint, read_checkpoint),
+    "networks": Reader(make_networks, read_networks),
+    "convert": Reader(make_official, read_converted),
     "image": Reader(make_image, read_image, seconds=10.0, megabytes=1536),
 }

@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gan_tf.config import TrainConfig, stored_settings
+from gan_tf.convert.pggan import state_dict
+from gan_tf.models import pggan
 from gan_tf.run import FORMAT
 from gan_tf.run_files import META_KEY
+from tests.convert import official_form, stand_ins
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
@@ -67,10 +70,56 @@ def torch_files(folder):
     )
     with zipfile.ZipFile(write_zip(folder / "seed.pth", state)) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
-    stream = io.BytesIO(write_legacy(folder / "seed-old.pth", state).read_bytes())
+    return members, _in_three(write_legacy(folder / "seed-old.pth", state).read_bytes())
+
+
+@functools.cache
+def checkpoints(folder):
+    """As `torch_files`, of a checkpoint of FastGAN: a small generator, its averages, and an optimiser."""
+    g = official_form.shapes_of_generator(256, ngf=2, latent_size=2)
+    state = {name: np.full(shape, 0.5, np.float32) for name, shape in g.items()}
+    averages = [whole(value) for name, value in state.items() if name.endswith(("weight_orig", ".weight", ".bias"))]
+    moments = {"state": {0: {"step": 1.0, "exp_avg": whole(PIXELS[0, 0])}}, "param_groups": [{"betas": (0.5, 0.9)}]}
+    content = {"g": stand_ins.tensors(state), "g_ema": averages, "opt_g": moments}
+    with zipfile.ZipFile(write_zip(folder / "seed-all.pth", content)) as archive:
+        members = [(name, archive.read(name)) for name in archive.namelist()]
+    return members, _in_three(write_legacy(folder / "seed-all-old.pth", content).read_bytes())
+
+
+@functools.cache
+def networks(folder):
+    """Pickles of networks: (G, D, Gs) of Progressive GAN, a network within another, modules of PyTorch."""
+    sizes = {"resolution": 8, "fmap_base": 16, "fmap_max": 4}
+    states = {"G_paper": pggan.Generator(**sizes, latent_size=3), "D_paper": pggan.Discriminator(**sizes)}
+    for name, network in states.items():
+        network.build()
+        states[name] = {**state_dict(network), "lod": np.float32(0)}
+    arguments = {"num_channels": 3, **sizes}
+    parts = [stand_ins.TfNetwork(name, states[name], arguments) for name in ("G_paper", "D_paper")]
+    parts.append(stand_ins.TfNetwork("G_paper", {name: v.copy() for name, v in states["G_paper"].items()}, arguments))
+    arguments = {**arguments, "resample": [1, 3.0, None]}
+    inner = stand_ins.TfNetwork("G_mapping", {"Dense0/weight": np.ones((2, 3), ">f4")}, arguments, {})
+    outer = stand_ins.TfNetwork("G_main", {"lod": np.float32(1)}, arguments, {"mapping": inner})
+    layer = stand_ins.Module(
+        "Layer", {"weight": stand_ins.Parameter(PIXELS[0, 0])}, {"up": stand_ins.Tensor(PIXELS[1])}
+    )
+    module = stand_ins.Module(
+        "Generator", {"bias": None}, {}, {"b4": layer}, z_dim=np.int64(3), s=stand_ins.EasyDict(a=1)
+    )
+    path = folder / "seed.pkl"
+    return [
+        stand_ins.write_tensorflow(path, tuple(parts)).read_bytes(),
+        stand_ins.write_tensorflow(path, tuple(parts), protocol=3).read_bytes(),
+        stand_ins.write_tensorflow(path, outer, "dnnlib.tflib.network").read_bytes(),
+        stand_ins.write_pytorch(path, {"G_ema": module, "D": module, "augment_pipe": None}).read_bytes(),
+    ]
+
+
+def _in_three(content):
+    """A file of the legacy format, cut into what is before, in and behind its dict."""
+    stream = io.BytesIO(content)
     ends = [deque(pickletools.genops(stream), 1) and stream.tell() for _ in range(4)]  # magic, protocol, system, dict
-    content = stream.getvalue()
-    return members, (content[: ends[2]], content[ends[2] : ends[3]], content[ends[3] :])
+    return content[: ends[2]], content[ends[2] : ends[3]], content[ends[3] :]
 
 
 @functools.cache

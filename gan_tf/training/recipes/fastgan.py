@@ -76,6 +76,22 @@ def frozen_networks(config, say):
     return {"lpips": load_lpips(offline=config.offline, say=say, alternative="give --reconstruction l1")}
 
 
+def discriminator_layers(d):
+    """D's layers in groups, from the image on, for `--freeze-d`: what makes maps of one size, on both paths.
+
+    The first group makes the largest maps (`models.fastgan.LARGEST_MAP`, or the image's size if that is less), each
+    further one maps of half the size: a down block, the excitation that ends at these maps, and the block of the small
+    path whose maps are as large. What judges maps of 8 pixels, and the decoders, is in none of them.
+    """
+    size, groups = d.largest_map, [[*d.stem]]
+    excitations = dict(zip(d.excited_sizes, d.excitations, strict=True))
+    for block in d.blocks:
+        size //= 2
+        smaller = [layer for at, layer in zip(d.small_sizes, d.small_blocks, strict=True) if at == size]
+        groups.append([block, *([excitations[size]] if size in excitations else []), *smaller])
+    return groups
+
+
 def variant(config, stage, images_seen, parts):
     """The variant of the steps from `images_seen` on; FastGAN has one alone."""
     policies = config.policies if config.augment == "diffaugment" else ()

@@ -19,6 +19,8 @@ from gan_tf.training.step import Stage
 def phases(config) -> list[Stage]:
     """4x4, then for every larger size its fade and its stabilising phase; the last one has no end.
 
+    A run that begins with the networks of another (`--init-from`) has the last phase alone.
+
     Args:
         config: TrainConfig of a family that grows.
     """

@@ -59,6 +59,14 @@ def variant(config, stage, images_seen, parts):
     return Variant(level, fade, config.loss, config.r1_gamma, policies, config.augment_probability, parts, stage.lr)
 
 
+def discriminator_layers(d):
+    """D's layers in groups, from the image on, for `--freeze-d`: from RGB at full resolution, then block after block.
+
+    A block has the two convolutions of one size. What judges maps of 4x4 pixels is in none of them.
+    """
+    return [[d.from_rgb[-1]], *([block] for block in reversed(d.blocks))]
+
+
 def words(stage):
     """What a stage is called in the progress line."""
     return f"{stage.resolution}x{stage.resolution}{' fading in' if stage.fade_images else ''}"

@@ -1,0 +1,177 @@
+"""`gan-tf convert FILE RUN`: a run folder out of the weights of an official program."""
+
+import dataclasses
+import hashlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.files import printable
+from gan_tf.presets import PRESETS
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertOptions:
+    """Makes a run folder of weights that an official program saved: a checkpoint of FastGAN-pytorch (N.pth, all_N.pth),
+    or a pickle of Progressive GAN (network-*.pkl). No code in the file is run, and PyTorch is not needed."""
+
+    # The checkpoint or pickle.
+    file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    # Folder of the new run, such as checkpoints/converted.
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    verbose: bool = False  # let TensorFlow speak
+
+
+def main(argv) -> int:
+    """Runs the command. Returns the exit code.
+
+    Raises:
+        UsageError: a file that cannot be converted, or a folder that cannot be written.
+    """
+    options = arguments.parse(ConvertOptions, argv, prog="gan-tf convert")
+    folder = Path(options.run).expanduser()
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"RUN: {folder} is there already; give a new folder")
+        start_tensorflow(options.verbose)
+        return convert(Path(options.file).expanduser(), folder)
+    except OSError as error:
+        raise UsageError(f"RUN: {folder} cannot be written: {error.strerror or error}; give another folder") from error
+
+
+def convert(path, folder) -> int:
+    """Reads, writes and tells. Returns the exit code.
+
+    The run folder holds
+        config.json          the settings that the file tells; all others stand at the family's default. The data is
+                             "converted_from" the file, with no images: such a run cannot be continued
+        environment.json     versions of this moment
+        best/generator.npz   the averaged generator, without a score, at image count 0: the file does not tell it
+        state/               if the file has a discriminator: a checkpoint of both players and the averaged generator,
+                             with fresh optimisers, for `--init-from` and `--which last`
+    and takes its name when it is whole.
+    """
+    from gan_tf.convert.official import read_official
+
+    found = read_official(path)
+    config = settings_of(found, path)
+    networks = build(config, found, path)
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
+    try:
+        write(part, config, networks, f"{printable(path.name)} (SHA-256 {sha256_of(path)})")
+        if folder.exists():
+            folder.rmdir()  # empty, and in Windows in the way
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    print(summary(found, config, networks, folder), flush=True)
+    return 0
+
+
+def settings_of(found, path):
+    """TrainConfig of the converted run.
+
+    Raises:
+        UsageError: settings that a run of this family cannot have.
+    """
+    default = next(iter(PRESETS[found.model].values()))
+    try:
+        return dataclasses.replace(default, **found.settings)
+    except UsageError as error:
+        raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
+
+
+def build(config: TrainConfig, found, path):
+    """{"g", "d" or "g_ema": network} with the file's weights; "g" and "d" where it has a discriminator."""
+    from gan_tf.convert.official import fill
+    from gan_tf.models import FAMILIES
+
+    family = FAMILIES[config.model]
+    kinds = {"g_ema": family.generator}
+    if "d" in found.states:
+        kinds |= {"g": family.generator, "d": family.discriminator}
+    networks = {name: kind(config, "float32") for name, kind in kinds.items()}
+    for name, network in networks.items():
+        fill(network, found.model, found.states.get(name, found.states["g_ema"]), path)
+    return networks
+
+
+def write(folder, config, networks, origin):
+    """Writes the run folder."""
+    import tensorflow as tf
+
+    import gan_tf
+    from gan_tf.models.variables import named_variables
+    from gan_tf.run import Run
+    from gan_tf.training import state as states
+    from gan_tf.training.recipes import RECIPES
+
+    run = Run(folder)
+    run.create()
+    try:
+        weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
+        run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
+        if "d" in networks:
+            state = states.create(
+                networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model].STATISTICS
+            )
+            for name, value in weights.items():  # which a fresh state's average does not begin with
+                named_variables(state.g_ema)[name].assign(value)
+            states.save(state, run, keep=1)
+        run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
+        run.write_settings(config, {"fingerprint": "", "images": 0, "class_names": [], "converted_from": origin})
+    finally:
+        run.close()
+
+
+def summary(found, config, networks, folder):
+    """What was converted, what was left out, and what to do next."""
+    from gan_tf.config import architecture
+    from gan_tf.models.variables import named_variables
+
+    sizes = ", ".join(f"{name} {getattr(config, name)}" for name in architecture(config.model)[1:])
+    words = {"g_ema": "averaged generator", "g": "generator", "d": "discriminator"}
+    parts = ", ".join(f"{words[name]} ({len(named_variables(net))} variables)" for name, net in networks.items())
+    lines = [f"{folder}: {config.model} of {found.origin}: {sizes}", f"converted: {parts}"]
+    if "d" in networks and "g" not in found.states:
+        lines.append("the file has one generator: it is both the averaged one and the one to train on")
+    if "d" not in networks:
+        lines.append("no discriminator: a run that begins with this one trains a new discriminator")
+    lines += [f"left out: {printable(what)}" for what in found.left_out]
+    flags = architecture_flags(config)
+    shown = os.path.relpath(folder)
+    lines += [
+        "next:",
+        f"  gan-tf generate {shown} --seeds 0-63 --out pictures --grid",
+        f"  gan-tf evaluate {shown} --dataset DATASET",
+        f"  gan-tf train --dataset DATASET --init-from {shown} --run NAME{flags}",
+    ]
+    return "\n".join(lines)
+
+
+def architecture_flags(config):
+    """The flags that a run with the same networks needs, where they are not the defaults of its family."""
+    from gan_tf.config import architecture, flag
+
+    default = next(iter(PRESETS[config.model].values()))
+    words = [f" --model {config.model}"] if config.model != TrainConfig().model else []
+    for name in architecture(config.model)[1:]:
+        value = getattr(config, name)
+        if value != getattr(default, name):
+            off = isinstance(value, bool) and not value
+            words.append(f" {flag('no_' + name if off else name)}" + ("" if isinstance(value, bool) else f" {value}"))
+    return "".join(words)
+
+
+def sha256_of(path):
+    """SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,91 @@
+"""Pickles of NVIDIA's programs: Progressive GAN's are turned into networks, StyleGAN's are told by name.
+
+A pickle of Progressive GAN holds (G, D, Gs): the generator that is trained, the discriminator, the averaged generator;
+or the averaged one alone.
+"""
+
+from gan_tf.convert.found import Found
+from gan_tf.convert.pggan import NOT_OFFICIAL, arguments_of, require_channels
+from gan_tf.errors import UsageError
+from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW, read_network_pickle
+
+ONE_OF_PGGAN = "4x4/Dense/weight"
+ROLES = {"G": "g", "D": "d", "G_ema": "g_ema"}
+# Arguments of the official networks that ours have at one value only; others change nothing, or the shapes tell them.
+FIXED = {
+    "label_size": (0, None),
+    "num_channels": (3,),
+    "fmap_decay": (1, 1.0),
+    "normalize_latents": (True,),
+    "use_wscale": (True,),
+    "use_leakyrelu": (True,),
+    "pixelnorm_epsilon": (1e-8,),
+    "tanh_at_end": (False, None),
+    "mbstd_group_size": (0, 4),
+    "is_template_graph": (False,),
+}
+TOLD = {"resolution", "fmap_base", "fmap_max", "latent_size", "use_pixelnorm"}
+WITHOUT_EFFECT = {"dtype", "fused_scale", "structure"}  # fused or not, the weights' names tell
+
+
+def read(path) -> Found:
+    """The networks of a pickle.
+
+    Raises:
+        UsageError: it cannot be read, or its networks are not Progressive GAN's.
+    """
+    networks, left_out = read_network_pickle(path)
+    if "G_ema" not in networks:
+        raise UsageError(f"it has {' and '.join(networks)}, and no averaged generator G_ema")
+    g_ema = networks["G_ema"]
+    if g_ema.form != FORM_TENSORFLOW or ONE_OF_PGGAN not in g_ema.arrays:
+        raise UsageError(describe_other(networks))
+    settings = {}
+    for role, network in networks.items():
+        if network.form != FORM_TENSORFLOW:
+            raise UsageError(f"{NOT_OFFICIAL}: {role} is in the form of {network.form}")
+        refuse_other_arguments(role, network.arguments)
+        own = arguments_of(network.arrays)
+        if role != "D":
+            own["pixel_norm"] = bool(network.arguments.get("use_pixelnorm", True))
+        _merge(settings, own, role)
+    for network in networks.values():
+        require_channels(network.arrays, settings)
+    states = {ROLES[role]: network.arrays for role, network in networks.items()}
+    return Found("pggan", "Progressive GAN (TensorFlow)", settings, states, left_out)
+
+
+def describe_other(networks) -> str:
+    """Why networks of another kind are not converted."""
+    g = networks["G_ema"]
+    facts = [g.form, f"{g.name} with {len(g.arrays)} arrays"]
+    for name in ("img_resolution", "resolution", "z_dim", "latent_size"):
+        if name in g.arguments:
+            facts.append(f"{name} {str(g.arguments[name])[:20]}")
+    kind = "StyleGAN2" if any(name.startswith("synthesis") for name in g.arrays) else "unknown"
+    return (
+        f"it holds {kind} networks ({', '.join(facts)}), a family that this version does not train; it converts "
+        "checkpoints of FastGAN-pytorch and pickles of Progressive GAN"
+    )
+
+
+def refuse_other_arguments(role, arguments):
+    """Raises UsageError if a network was built with an argument that ours cannot have."""
+    for name, value in arguments.items():
+        if name in FIXED:
+            if value not in FIXED[name]:
+                wanted = " or ".join(map(str, FIXED[name]))
+                raise UsageError(
+                    f"{role} was built with {name} {str(value)[:40]}; only networks with {wanted} can be converted"
+                )
+        elif name not in TOLD | WITHOUT_EFFECT:
+            raise UsageError(f"{role} was built with the unknown argument {name[:40]} ({str(value)[:40]})")
+
+
+def _merge(settings, own, role):
+    """Adds what one network tells of the settings; of widths, which each tells as far as it has them, the largest."""
+    for name, value in own.items():
+        if name in ("fmap_base", "fmap_max"):
+            settings[name] = max(value, settings.get(name, 0))
+        elif settings.setdefault(name, value) != value:
+            raise UsageError(f"{NOT_OFFICIAL}: {role} has the {name} {value}, another of its networks {settings[name]}")

@@ -1,0 +1,58 @@
+"""Files of official programs, of whatever kind, as networks of this project."""
+
+import os
+from pathlib import Path
+
+from gan_tf.convert import fastgan, fastgan_files, nvidia_files, pggan
+from gan_tf.convert.found import Found, refuse_unfit
+from gan_tf.errors import UsageError
+from gan_tf.files import UNPRINTABLE
+from gan_tf.pretrained.pickles import MAGIC_WITHIN, is_torch_file
+
+PICKLE = b"\x80"  # how all since protocol 2 begin
+MOST_TEXT = 600  # characters of a refusal, into which a file may put names
+NAME_MAPS = {"fastgan": fastgan, "pggan": pggan}
+
+
+def read_official(path) -> Found:
+    """Reads a checkpoint of FastGAN-pytorch or a pickle of Progressive GAN. No code in it is run.
+
+    Raises:
+        UsageError: one line that names the path: it cannot be read, is damaged, asks for what weights do not need, or
+            holds other networks than these.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise UsageError("no plain file; give a .pth or .pkl")
+        with open(path, "rb") as file:
+            head, size = file.read(MAGIC_WITHIN), os.fstat(file.fileno()).st_size
+        if not is_torch_file(head) and not head.startswith(PICKLE):
+            raise UsageError("neither a checkpoint of torch.save nor a pickle; give N.pth, all_N.pth or network-*.pkl")
+        found = (fastgan_files if is_torch_file(head) else nvidia_files).read(path)
+        refuse_unfit(found.states, size)
+        return found
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except UsageError as error:
+        raise _named(path, error) from error
+
+
+def fill(network, model, arrays, path):
+    """Copies an official state dict into a built network.
+
+    Raises:
+        UsageError: an array is missing, left over, or of another shape; the line begins with the path.
+    """
+    try:
+        NAME_MAPS[model].load_state_dict(network, arrays)
+    except UsageError as error:
+        raise _named(path, error) from error
+
+
+def _named(path, error):
+    """An error whose line tells the file, whatever names of tensors the file put into it."""
+    text = str(error)
+    if str(path) in text:
+        return error
+    return UsageError(f"{path}: {UNPRINTABLE.sub('?', ' '.join(text.split()))[:MOST_TEXT]}")

@@ -1,0 +1,178 @@
+"""`gan-tf convert` from files of official programs to run folders that every other command takes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.cli.main import run_command
+from gan_tf.convert import pggan
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import load_weights
+from gan_tf.run import Run
+from gan_tf.weights import load_generator, newest_networks
+from tests.convert import official_form as official
+from tests.convert import stand_ins
+from tests.convert.test_files import networks, parameters, states
+from tests.pretrained.torch_format import whole, write_zip
+from tests.training.tiny import pictures_file
+
+
+@pytest.fixture(scope="module")
+def fastgan_states():
+    g = official.random_state(official.shapes_of_generator(256, ngf=8, latent_size=12))
+    return g, official.random_state(official.shapes_of_discriminator(256, ndf=8), seed=1)
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory, fastgan_states):
+    """A run converted from an all_N.pth whose averaged parameters are not the generator's."""
+    folder = tmp_path_factory.mktemp("fastgan")
+    g, d = fastgan_states
+    averages = [whole(value * np.float32(1.1)) for value in parameters(g)]
+    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": averages}
+    path = write_zip(folder / "all_10.pth", content | {"opt_g": stand_ins.optimizer(parameters(g))})
+    assert run_command("convert", [str(path), str(folder / "run")]) == 0
+    return Run(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """(run converted from a pickle of Progressive GAN, official weights of G, D, Gs)."""
+    folder, all_states = tmp_path_factory.mktemp("pggan"), states()
+    path = stand_ins.write_tensorflow(folder / "network.pkl", networks(all_states))
+    assert run_command("convert", [str(path), str(folder / "run")]) == 0
+    return Run(folder / "run"), all_states
+
+
+def relative(got, want):
+    return np.linalg.norm(got - want) / np.linalg.norm(want)
+
+
+def built_from(run, name, kind):
+    """A network of the run's newest checkpoint."""
+    config, _ = run.read_settings()
+    network = getattr(FAMILIES[config.model], kind)(config, "float32")
+    load_weights(network, newest_networks(run, [name])[0][name], "checkpoint")
+    return network
+
+
+def test_fastgans_images_and_logits_are_the_official_ones(converted, fastgan_states):
+    g, d = fastgan_states
+    averaged = {n: v * np.float32(1.1) if any(v is p for p in parameters(g)) else v for n, v in g.items()}
+    z = np.random.default_rng(3).normal(size=(2, 12)).astype(np.float32)
+    best, last = (load_generator(converted, which).generator for which in ("best", "last"))
+    for network, state in ((best, averaged), (last, averaged), (built_from(converted, "g", "generator"), g)):
+        images, small = official.generate(state, tf.constant(z), 256)
+        assert relative(network(z)[0], tf.transpose(images, (0, 2, 3, 1))) < 1e-4
+        assert relative(network(z)[1], tf.transpose(small, (0, 2, 3, 1))) < 1e-4
+    assert relative(last(z)[0], built_from(converted, "g", "generator")(z)[0]) > 1e-2  # and they differ
+    real = np.random.default_rng(4).normal(size=(1, 256, 256, 3)).astype(np.float32)
+    pair = (real, real[:, ::2, ::2])
+    big, small_logits, _ = official.judge(d, *(tf.transpose(x, (0, 3, 1, 2)) for x in pair), 256)
+    logits = built_from(converted, "d", "discriminator")(pair)
+    assert relative(logits, np.concatenate([big, small_logits], axis=1)) < 1e-4
+
+
+def test_pggans_images_and_logits_are_the_official_ones(grown):
+    run, all_states = grown
+    z = np.random.default_rng(3).normal(size=(4, 6)).astype(np.float32)
+    for name, kind, state in zip(
+        ("g", "d", "g_ema"), ("generator", "discriminator", "generator"), all_states, strict=True
+    ):
+        ours = built_from(run, name, kind)
+        theirs = FAMILIES["pggan"].generator if kind == "generator" else FAMILIES["pggan"].discriminator
+        want = theirs(run.read_settings()[0], "float32")
+        pggan.load_state_dict(want, state)
+        x = z if kind == "generator" else np.random.default_rng(5).normal(size=(4, 16, 16, 3)).astype(np.float32)
+        np.testing.assert_array_equal(ours(x), want(x))
+        assert np.std(ours(x)) > 0
+    assert load_generator(run).generator.growth.numpy() == 2
+
+
+def test_what_the_run_folder_says_of_itself(converted):
+    config, data = converted.read_settings()
+    assert (config.model, config.resolution, config.ngf, config.ndf, config.latent_size) == ("fastgan", 256, 8, 8, 12)
+    assert data["images"] == 0 and data["converted_from"].startswith("all_10.pth (SHA-256 ")
+    assert converted.best_meta() == {"images_seen": 0, "converted_from": data["converted_from"]}
+    assert not list(converted.folder.parent.glob("*.part"))
+
+
+def test_it_says_what_it_left_out_and_what_to_do_next(tmp_path, fastgan_states, capsys):
+    g, d = fastgan_states
+    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "opt_g": stand_ins.optimizer(parameters(g))}
+    run_command("convert", [str(write_zip(tmp_path / "a.pth", content)), str(tmp_path / "run")])
+    said = capsys.readouterr().out
+    assert "resolution 256, latent_size 12, ngf 8, tanh False, ndf 8, decoders 3" in said
+    assert f"left out: opt_g: {3 * len(parameters(g))} tensors" in said
+    assert "--init-from" in said and "--latent-size 12 --ngf 8 --ndf 8" in said
+
+
+def test_generate_evaluate_and_runs_take_it(grown, tmp_path, capsys):
+    run, _ = grown
+    assert run_command("generate", [str(run.folder), "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
+    assert (tmp_path / "out" / "grid.png").exists()
+    assert run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path), "--which", "last"]) == 0
+    data = str(pictures_file(tmp_path))
+    assert run_command("evaluate", [str(run.folder), "--dataset", data, "--metrics", "swd2k"]) == 0
+    assert "swd2k" in capsys.readouterr().out
+    assert (run.folder / "evaluations" / "000000000" / "scores.json").exists()
+    assert run_command("evaluate", [str(run.folder), "--metrics", "swd2k"]) == 2
+    assert "--dataset is missing" in capsys.readouterr().err
+    assert run_command("runs", [str(run.folder.parent)]) == 0
+    said = capsys.readouterr().out
+    assert "converted from network.pkl" in said and "no score that this version" not in said
+
+
+def test_training_it_on_is_refused_with_the_way_to_go(grown, tmp_path, capsys):
+    run, _ = grown
+    words = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16"]
+    words += ["--checkpoints", str(run.folder.parent), "--run", "run", "--metric", "swd2k"]
+    assert run_command("train", words) == 2
+    error = capsys.readouterr().err.strip()
+    assert "was converted from network.pkl" in error and "--init-from" in error and "\n" not in error
+
+
+@pytest.mark.parametrize("there", ["file", "run", "folder"])
+def test_what_is_there_is_not_written_over(tmp_path, grown, capsys, there):
+    run, all_states = grown
+    target = {"file": tmp_path / "file", "run": run.folder, "folder": tmp_path}[there]
+    (tmp_path / "file").write_text("kept")
+    assert run_command("convert", [str(run.folder.parent / "network.pkl"), str(target)]) == 2
+    assert "is there already; give a new folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_missing_or_extra_tensor_is_one_line_and_leaves_nothing(tmp_path, fastgan_states, capsys):
+    g, _ = fastgan_states
+    for name, state in (
+        ("missing", {key: value for key, value in g.items() if key != "se_64.main.1.weight_orig"}),
+        ("left over", g | {"extra.weight": np.zeros(3, np.float32)}),
+    ):
+        path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(state)})
+        assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
+        error = capsys.readouterr().err.strip()
+        assert name in error and str(path) in error and "\n" not in error
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pth"]
+
+
+def test_widths_that_no_run_can_have(tmp_path, capsys):
+    g = official.random_state(official.shapes_of_generator(256, ngf=4, latent_size=12))
+    path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(g)})
+    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
+    assert "--ngf is 4; give a multiple of 8" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(grown, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    source = grown[0].folder.parent / "network.pkl"
+    assert run_command("convert", [str(source), str(tmp_path / "file" / "run")]) == 2
+    assert "gan-tf: error:" in capsys.readouterr().err
+
+
+def test_help_does_not_load_tensorflow():
+    code = "import sys\nfrom gan_tf.cli.convert import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0

@@ -1,0 +1,262 @@
+"""Whole files of official programs: what is found in them, in which role, and the line for those that do not fit."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_tf.convert import pggan
+from gan_tf.convert.official import read_official
+from gan_tf.errors import UsageError
+from gan_tf.models.pggan import Discriminator, Generator
+from tests.convert import official_form as official
+from tests.convert import stand_ins
+from tests.convert.test_pggan import built, random_state
+from tests.pretrained.torch_format import Name, whole, write_legacy, write_zip
+
+FORMATS = pytest.mark.parametrize("write", [write_zip, write_legacy], ids=["zip", "legacy"])
+PARAMETERS = ("weight_orig", ".weight", ".bias")
+
+
+@pytest.fixture(scope="module")
+def g():
+    return official.random_state(official.shapes_of_generator(256, ngf=8, latent_size=12))
+
+
+@pytest.fixture(scope="module")
+def d():
+    return official.random_state(official.shapes_of_discriminator(256, ndf=8), seed=1)
+
+
+def parameters(state):
+    return [value for name, value in state.items() if name.endswith(PARAMETERS)]
+
+
+def refusal(path):
+    """The one line that the file is refused with."""
+    with pytest.raises(UsageError) as caught:
+        read_official(path)
+    text = str(caught.value)
+    assert "\n" not in text and str(path) in text and len(text) < 500
+    return text
+
+
+def assert_same(got, want):
+    assert set(got) == set(want)
+    for name, value in want.items():
+        np.testing.assert_array_equal(got[name], value, err_msg=name)
+
+
+@FORMATS
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_fastgan_with_the_averaged_generator_alone(tmp_path, g, d, write, prefix):
+    state = {"g": stand_ins.tensors(g, prefix), "d": stand_ins.tensors(d, prefix)}
+    found = read_official(write(tmp_path / "10.pth", state))
+    assert found.model == "fastgan"
+    assert found.settings == {"resolution": 256, "ngf": 8, "latent_size": 12, "ndf": 8}
+    for name, want in (("g", g), ("g_ema", g), ("d", d)):
+        assert_same(found.states[name], want)
+    counters = [f"{name}: {n} counters num_batches_tracked, which have no effect" for name, n in (("g", 10), ("d", 31))]
+    assert found.left_out == counters
+
+
+@FORMATS
+def test_fastgan_with_everything(tmp_path, g, d, write):
+    averages = [whole(-value) for value in parameters(g)]
+    optimiser = stand_ins.optimizer(parameters(g))
+    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": averages}
+    path = write(tmp_path / "all_10.pth", content | {"opt_g": optimiser, "opt_d": optimiser})
+    found = read_official(path)
+    assert_same(found.states["g"], g)
+    assert_same(found.states["g_ema"], {n: -v if n.endswith(PARAMETERS) else v for n, v in g.items()})
+    count = 3 * len(averages)
+    assert found.left_out[:2] == [f"opt_g: {count} tensors", f"opt_d: {count} tensors"]
+
+
+def test_fastgans_generator_alone(tmp_path, g):
+    found = read_official(write_zip(tmp_path / "g.pth", stand_ins.tensors(g)))
+    assert_same(found.states["g_ema"], g)
+    assert "d" not in found.states and "ndf" not in found.settings
+
+
+def changed(state, **changes):
+    return {name: value for name, value in (state | changes).items() if value is not None}
+
+
+def test_fastgan_files_that_do_not_fit_are_refused_in_one_line(tmp_path, g, d):
+    larger = official.shapes_of_discriminator(512, ndf=8)
+    nan = g["to_big.weight_orig"] * np.float32("nan")
+    cases = [
+        ({"g": g, "d": official.random_state(larger)}, "its generator has 256 pixels, its discriminator 512"),
+        ({"d": d}, "it has no generator g, but d"),
+        (d, "it has no generator g, but d"),
+        ({"x": {"a": g["to_big.weight_orig"]}}, "it has no generator g, but nothing"),
+        ({"g": changed(g, **{"to_128.weight_orig": None})}, "to_128.weight_orig is missing"),
+        (
+            {"g": {n.replace("feat_256", "feat_2048"): v for n, v in g.items()}},
+            "256, 512 or 1024 pixels, this one has 2048",
+        ),
+        ({"g": {n: v for n, v in g.items() if "256" not in n}}, "256, 512 or 1024 pixels, this one has 128"),
+        (
+            {"g": changed(g, **{"to_128.weight_orig": np.zeros((3, 9, 1, 1), np.float32)})},
+            "should have (144, 144, 3, 3)",
+        ),
+        ({"g": changed(g, **{"to_big.weight_orig": nan})}, "to_big.weight_orig holds numbers that are not finite"),
+        ({"g": changed(g, **{"to_big.weight_orig": np.zeros(3, np.int64)})}, "holds int64"),
+        ({"g": {("module." if "big" in n else "") + n: v for n, v in g.items()}}, "some names in g begin with module."),
+    ]
+    for i, (state, said) in enumerate(cases):
+        nested = all(isinstance(value, dict) for value in state.values())
+        content = {k: stand_ins.tensors(v) for k, v in state.items()} if nested else stand_ins.tensors(state)
+        assert said in refusal(write_zip(tmp_path / f"{i}.pth", content)), said
+
+
+def test_averages_that_do_not_fit(tmp_path, g):
+    values = [whole(value) for value in parameters(g)]
+    for averages, said in (
+        (values[:-1], f"g_ema has {len(values) - 1} parameters, g has {len(values)}"),
+        (values[::-1], "shape"),
+    ):
+        content = {"g": stand_ins.tensors(g), "g_ema": averages}
+        assert said in refusal(write_zip(tmp_path / "all.pth", content))
+    assert "g is missing" in refusal(write_zip(tmp_path / "all.pth", {"g_ema": values}))
+
+
+@FORMATS
+def test_a_hostile_checkpoint_is_refused_by_name(tmp_path, g, write):
+    content = {"g": stand_ins.tensors(g), "opt_g": {"state": {0: Name("os", "system")}}}
+    assert "asks for os.system" in refusal(write(tmp_path / "a.pth", content))
+
+
+@FORMATS
+def test_a_truncated_checkpoint(tmp_path, g, write):
+    whole_file = write(tmp_path / "a.pth", {"g": stand_ins.tensors(g)}).read_bytes()
+    for length in (len(whole_file) // 3, len(whole_file) - 300):
+        (tmp_path / "b.pth").write_bytes(whole_file[:length])
+        assert "damaged, incomplete" in refusal(tmp_path / "b.pth")
+
+
+def test_files_that_are_none(tmp_path):
+    assert "cannot read" in refusal(tmp_path / "missing.pth")
+    assert "no plain file" in refusal(tmp_path)
+    (tmp_path / "text.pkl").write_text("hello")
+    assert "neither a checkpoint of torch.save nor a pickle" in refusal(tmp_path / "text.pkl")
+    (tmp_path / "empty.pkl").write_bytes(b"")
+    assert "neither" in refusal(tmp_path / "empty.pkl")
+
+
+# Progressive GAN
+
+SIZES = {"resolution": 16, "fmap_base": 64, "fmap_max": 16}
+ARGUMENTS = {"num_channels": 3, "resolution": 16, "label_size": 0, "fmap_base": 64, "fmap_max": 16, "latent_size": 6}
+
+
+def states():
+    """Official weights of (G, D, Gs)."""
+    return (
+        random_state(built(Generator, SIZES, latent_size=6), 1),
+        random_state(built(Discriminator, SIZES), 2),
+        random_state(built(Generator, SIZES, latent_size=6), 3),
+    )
+
+
+def networks(states, **arguments):
+    g, d, g_ema = states
+    lod = {"lod": np.float32(0)}
+    own = ARGUMENTS | arguments
+    return (
+        stand_ins.TfNetwork("G_paper", g | lod, own),
+        stand_ins.TfNetwork("D_paper", d | lod, {k: v for k, v in own.items() if k != "latent_size"}),
+        stand_ins.TfNetwork("G_paper", g_ema | lod, own),
+    )
+
+
+def test_pggan(tmp_path):
+    all_states = states()
+    found = read_official(stand_ins.write_tensorflow(tmp_path / "network.pkl", networks(all_states)))
+    assert found.model == "pggan"
+    want = {**SIZES, "latent_size": 6, "pixel_norm": True, "minibatch_stddev": True}
+    assert {name: found.settings[name] for name in want} == want
+    for name, state in zip(("g", "d", "g_ema"), all_states, strict=True):
+        assert_same(found.states[name], state | {"lod": 0})
+
+
+def test_pggans_averaged_generator_alone(tmp_path):
+    found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", networks(states(), use_pixelnorm=False)[2]))
+    assert list(found.states) == ["g_ema"] and found.settings["pixel_norm"] is False
+
+
+def test_how_far_it_has_grown_is_kept(tmp_path):
+    g_ema = networks(states())[2]
+    g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
+    found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", g_ema))
+    g = built(Generator, SIZES, latent_size=6)
+    pggan.load_state_dict(g, found.states["g_ema"])
+    assert g.growth.numpy() == 1.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"label_size": 10}, "G was built with label_size 10; only networks with 0"),
+        ({"tanh_at_end": True}, "G was built with tanh_at_end True"),
+        ({"use_wscale": False}, "G was built with use_wscale False"),
+        ({"num_channels": 1}, "num_channels 1; only networks with 3"),
+        ({"attention": True}, "G was built with the unknown argument attention"),
+    ],
+)
+def test_pggan_of_another_architecture(tmp_path, arguments, said):
+    assert said in refusal(stand_ins.write_tensorflow(tmp_path / "a.pkl", networks(states(), **arguments)))
+
+
+def test_pggan_files_that_do_not_fit(tmp_path):
+    g, d, g_ema = states()
+    other, another = (random_state(built(Generator, SIZES | {"resolution": 32}, latent_size=6), i) for i in range(2))
+    cases = [
+        ((other, d, another), "D has the resolution 16, another of its networks 32"),
+        ((g, d, changed(g_ema, **{"16x16/Conv1/weight": None})), "16x16/Conv1/weight is missing"),
+        ((g, d, changed(g_ema, **{"ToRGB_lod1/weight": None})), "ToRGB or FromRGB at 2 sizes"),
+        (
+            (g, d, changed(g_ema, **{"4x4/Dense/weight": np.zeros(3, np.float32)})),
+            "4x4/Dense/weight has the shape (3,)",
+        ),
+        ((g, d, changed(g_ema, **{"8x8/Conv1/weight": np.zeros((3, 3, 2, 2), np.float32)})), "8x8/Conv1/weight has"),
+    ]
+    for i, (all_states, said) in enumerate(cases):
+        assert said in refusal(stand_ins.write_tensorflow(tmp_path / f"{i}.pkl", networks(all_states))), said
+
+
+def test_stylegan_is_told_by_name(tmp_path):
+    from tests.pretrained.test_network_pickles import module, stylegan
+
+    path = stand_ins.write_tensorflow(tmp_path / "a.pkl", (stylegan(),) * 3, "dnnlib.tflib.network")
+    assert "it holds StyleGAN2 networks (TensorFlow, G_main with 5 arrays, latent_size 4)" in refusal(path)
+    path = stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": module(), "D": module(), "G_ema": module()})
+    said = refusal(path)
+    assert "it holds StyleGAN2 networks (PyTorch, Generator with 3 arrays, z_dim 4)" in said
+    assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN")
+
+
+def test_pggan_against_the_official_network(tmp_path):
+    folder = os.environ.get("GAN_TF_REFERENCE")
+    if not folder:
+        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
+    with np.load(Path(folder) / "pggan_a.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    g, d = ({n[2:]: v for n, v in arrays.items() if n.startswith(f"{player}/")} for player in "gd")
+    found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", official_networks(g, d)))
+    network = built(
+        Generator, {name: found.settings[name] for name in SIZES}, latent_size=found.settings["latent_size"]
+    )
+    pggan.load_state_dict(network, found.states["g_ema"])
+    images = network(arrays["in/latents"]).numpy().transpose(0, 3, 1, 2)
+    want = arrays["lod0.0/g_images"]
+    assert np.linalg.norm(images - want) < 1e-4 * np.linalg.norm(want)
+
+
+def official_networks(g, d):
+    """(G, D, Gs) of the reference's weights; Gs in arrays of its own, as in a real file."""
+    arguments = {"num_channels": 3, "resolution": 32, "fmap_base": 128, "fmap_max": 32, "latent_size": 32}
+    networks = (("G_paper", g), ("D_paper", d), ("G_paper", {name: value.copy() for name, value in g.items()}))
+    return tuple(stand_ins.TfNetwork(name, state, arguments) for name, state in networks)

@@ -1,0 +1,128 @@
+"""Checkpoints that PyTorch itself wrote, converted without it, against the official networks' arrays.
+
+Needs the extra `parity`, and the folder in GAN_TF_REFERENCE.
+"""
+
+import importlib.util
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.cli.main import run_command
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import load_weights
+from gan_tf.pretrained.network_pickles import read_network_pickle
+from gan_tf.run import Run
+from gan_tf.weights import load_generator, newest_networks
+from tests.convert import stand_ins
+from tests.parity.fastgan import judge, to_nchw, to_nhwc
+
+pytestmark = pytest.mark.slow
+BOUND = 1e-4  # relative L2, as in tests.parity.fastgan
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
+
+
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch; where it is missing the tests are skipped, or fail under CI."""
+    if importlib.util.find_spec("torch") is None:
+        reason = "PyTorch is not installed: pip install -r requirements/parity.txt"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    import torch
+
+    return torch
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """fastgan_a.npz: official state dicts, and what the official networks make of them."""
+    folder = os.environ.get("GAN_TF_REFERENCE")
+    if not folder:
+        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
+    with np.load(Path(folder) / "fastgan_a.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def state_of(torch, arrays, player, prefix=""):
+    names = [name for name in arrays if name.startswith(f"{player}/")]
+    return OrderedDict((prefix + name[2:], torch.tensor(arrays[name])) for name in names)
+
+
+def averages(torch, g):
+    """g_ema as the official program saves it: a list of the parameters."""
+    return [value.clone() for name, value in g.items() if not name.endswith(BUFFERS)]
+
+
+def stepped(torch, parameters):
+    """The state dict of an Adam that has taken a step."""
+    parameters = [torch.nn.Parameter(value.clone()) for value in parameters]
+    optimizer = torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
+    sum((value**2).sum() for value in parameters).backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def relative(got, want):
+    return np.linalg.norm(got - want) / np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("kind", ["N.pth", "module.", "all_N.pth", "generator"])
+def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind, new):
+    g = state_of(torch, arrays, "g", "module." if kind == "module." else "")
+    d = state_of(torch, arrays, "d", "module." if kind == "module." else "")
+    content = g if kind == "generator" else {"g": g, "d": d}
+    if kind == "all_N.pth":
+        content["g_ema"] = averages(torch, g)
+        content |= {"opt_g": stepped(torch, content["g_ema"]), "opt_d": stepped(torch, averages(torch, d))}
+        content["g"] = OrderedDict((name, value if name.endswith(BUFFERS) else -value) for name, value in g.items())
+    torch.save(content, tmp_path / "10.pth", _use_new_zipfile_serialization=new)
+    assert run_command("convert", [str(tmp_path / "10.pth"), str(tmp_path / "run")]) == 0
+
+    trained = load_generator(Run(tmp_path / "run"))
+    fakes = trained.generator(tf.constant(arrays["z"]), training=True)
+    for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):
+        assert relative(to_nchw(got), arrays[name]) < BOUND
+    if kind != "generator":
+        networks, _, where = newest_networks(Run(tmp_path / "run"), ["d"])
+        critic = FAMILIES["fastgan"].discriminator(trained.config, "float32")
+        load_weights(critic, networks["d"], where)
+        _, outputs = judge(critic, to_nhwc(arrays["real"]), fakes)
+        for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
+            assert relative(outputs[name], arrays[f"train/{name}"]) < BOUND
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_what_would_run_a_command_is_refused_by_name(torch, arrays, tmp_path, capsys, new):
+    class Command:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'was-run'}",)
+
+    content = {"g": state_of(torch, arrays, "g"), "args": Command()}
+    torch.save(content, tmp_path / "a.pth", _use_new_zipfile_serialization=new)
+    assert run_command("convert", [str(tmp_path / "a.pth"), str(tmp_path / "run")]) == 2
+    assert "asks for posix.system" in capsys.readouterr().err
+    assert not (tmp_path / "was-run").exists() and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("protocol", [3, 4])
+def test_modules_with_tensors_that_pickle_itself_wrote(torch, tmp_path, protocol):
+    """As StyleGAN2-ADA's pickles have them: PyTorch's own tensors in persistent objects, for which stand-ins stand."""
+    const, grid = torch.randn(4, 3), torch.arange(24.0).reshape(2, 3, 4)
+    layer = stand_ins.Module("SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid.transpose(0, 2)})
+    scalar, half = torch.tensor(0.5), torch.randn(3).half()
+    g = stand_ins.Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
+    names = {"torch_utils.persistence": {"_reconstruct_persistent_obj": stand_ins.Module.rebuild}}
+    stand_ins.named("dnnlib.util", "EasyDict", stand_ins.EasyDict)
+    with stand_ins.modules(names | {"dnnlib.util": {"EasyDict": stand_ins.EasyDict}}):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G_ema": g}, protocol))
+    network = read_network_pickle(tmp_path / "a.pkl")[0]["G_ema"]
+    want = {"w_avg": scalar, "half": half, "b4.weight": const, "b4.noise": grid.transpose(0, 2)}
+    assert set(network.arrays) == set(want) and network.arguments == {"z_dim": 4}
+    for name, value in want.items():
+        np.testing.assert_array_equal(network.arrays[name], value.numpy(), strict=True)
