@@ -14,11 +14,15 @@ class Networks:
         precision: of Inception: "float32", or "bfloat16", whose scores go by another name.
         offline: forbid every fetch.
         say: told before anything is fetched.
+        alternative: what a user can do without Inception's weights; None: what `load_inception` says.
     """
 
-    def __init__(self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print):
+    def __init__(
+        self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print, alternative=None
+    ):
         self.weights, self.resize, self.precision = weights, resize, precision
         self.offline, self.say = offline, say
+        self._told = {} if alternative is None else {"alternative": alternative}
 
     @functools.cached_property
     def extractor(self):
@@ -27,7 +31,7 @@ class Networks:
         from gan_tf.pretrained.inception import load_inception
 
         try:
-            network = load_inception(self.weights, offline=self.offline, say=self.say)
+            network = load_inception(self.weights, offline=self.offline, say=self.say, **self._told)
         except UsageError as error:
             raise UsageError(f"--weights: {error}" if self.weights else str(error)) from error
         return Extractor(network, self.resize, self.precision)

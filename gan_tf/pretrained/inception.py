@@ -33,18 +33,19 @@ LOGITS = 1008
 COUNTER = "bn.num_batches_tracked"  # how long the network was trained, beside every batch norm: not needed
 
 
-def load_inception(file=None, *, offline=False, say=print):
+def load_inception(file=None, *, offline=False, say=print, alternative=INCEPTION.alternative):
     """FID's Inception with its published weights, fetched at the first call.
 
     Args:
         file: path of a weights file of the same kind, for networks of one's own; `genuine` tells whether it is another.
         offline: forbid the fetch.
         say: told before a fetch.
+        alternative: what a user can do without the weights, for the message.
 
     Raises:
         UsageError: the file cannot be had, read or understood, or is of another network.
     """
-    found = obtain(INCEPTION, file=file, offline=offline, say=say)
+    found = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, say=say)
     return Inception.from_arrays(read_torch_file(found.path), sha256=found.sha256, genuine=found.genuine)
 
 
