@@ -154,7 +154,9 @@ def search(options, space, reals, images):
     if space == PIXELS:
         gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
     else:
-        extractor = Networks(weights=options.weights, offline=options.offline, say=say).extractor
+        instead = "give --space pixels, which needs no such file"
+        networks = Networks(weights=options.weights, offline=options.offline, say=say, alternative=instead)
+        extractor = networks.extractor
         stages = Stages()
         features = RealFeatures(reals, extractor, stages)
         known = np.concatenate([features.features, features.mirrored]) if reals.mirror else features.features

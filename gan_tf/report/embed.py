@@ -1,13 +1,11 @@
-"""Pictures inside the page: made small, and written into it as WebP, so that the page needs no other file."""
+"""Pictures inside the page: made small, and written into it as WebP, so that the page needs no other file.
+
+Pillow is imported where it is needed: `gan-tf runs` comes through here for facts alone.
+"""
 
 import base64
 import functools
 import io
-
-import numpy as np
-from PIL import Image
-
-from gan_tf.pictures import read_picture
 
 QUALITY = 85  # of WebP
 KEPT = 64  # pictures that a process remembers: a training writes its report at every epoch
@@ -19,6 +17,8 @@ def embedded(path, longest_side):
     Raises:
         UsageError: the file is damaged.
     """
+    from gan_tf.pictures import read_picture
+
     try:
         state = path.stat()
     except OSError:
@@ -28,11 +28,16 @@ def embedded(path, longest_side):
 
 @functools.lru_cache(KEPT)
 def _embedded(path, changed, size, longest_side):
+    from gan_tf.pictures import read_picture
+
     return embedded_array(read_picture(path), longest_side)
 
 
 def embedded_array(image, longest_side):
     """The same of uint8 [H, W, 3]."""
+    import numpy as np
+    from PIL import Image
+
     picture = Image.fromarray(np.ascontiguousarray(image))
     scale = longest_side / max(picture.size)
     if scale < 1:

@@ -113,7 +113,7 @@ def test_a_changed_set_is_refused(run, tmp_path, capsys):
 def test_missing_weights_of_inception_are_one_line(run, tmp_path, capsys):
     assert neighbours(run, "--space", "inception", "--offline", "--out", tmp_path / "a.png") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "inception" in error.lower() and "--offline" in error
+    assert "inception" in error.lower() and "--offline" in error and "give --space pixels" in error
 
 
 def test_help_does_not_load_tensorflow():
