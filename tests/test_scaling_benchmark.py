@@ -65,6 +65,7 @@ def check_arithmetic(one):
         assert one["seconds_of_model"] == pytest.approx(one["seconds_apart"] + one["seconds_of_all_reduces"], abs=1e-4)
 
 
+@pytest.mark.slow
 @needs_two_cores
 def test_two_workers_sum_the_gradients_of_all_weights_in_use():
     result = figures_of(workers=2, model="pggan", batch_size=4, **PGGAN)

@@ -49,6 +49,7 @@ class Heartbeats:
         self.is_stopped, self.others_stop = lambda: False, False
         self._told = dict.fromkeys((other for other in names if other != index), (None, None))
         self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self):
         """Begins to beat and to watch, until `end` or the end of the process.
@@ -63,11 +64,12 @@ class Heartbeats:
             raise UsageError(
                 f"--checkpoints: cannot write the run folder {self.folder.parent} ({error.strerror}); choose another"
             ) from error
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread.start()
 
     def end(self):
         """No more beats; the others must have ended too. The last one removes the folder."""
         self._ended.set()
+        self._thread.join()
         with contextlib.suppress(OSError):
             (self.folder / str(self.index)).unlink()
             self.folder.rmdir()

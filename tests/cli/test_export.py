@@ -69,6 +69,7 @@ def test_the_middle_of_growth_and_a_licence(pggan, tmp_path, capsys):
     assert (inside["licence"], inside["batch"], inside["noise"]) == (words, 5, "none")
 
 
+@pytest.mark.slow
 def test_a_growing_run_as_training_leaves_it(tmp_path, capsys):
     pictures = tiny.pictures_file(tmp_path)
     code, run = growing.train(pictures, tmp_path, total_kimg=0.14)  # 16x16 has begun to fade in at image 120

@@ -142,6 +142,7 @@ def test_the_average_follows_at_its_full_length_from_the_start():
 # --freeze-d
 
 
+@pytest.mark.slow
 def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(tmp_path):
     data = pictures_file(tmp_path)
     flags = {

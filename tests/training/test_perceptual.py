@@ -49,6 +49,7 @@ def first_step(job, steps):
     return statistics, moments
 
 
+@pytest.mark.slow
 def test_decoders_are_trained_alike_on_one_device_and_two(weights, mirrored_is_two_cpus):
     changes = {"reconstruction": "lpips", "offline": True, "lr": 1e-2}
     one, two = (tiny.build_job(strategy=strategy, **changes) for strategy in ("default", "mirrored"))
