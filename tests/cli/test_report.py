@@ -7,12 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gan_tf import pictures, rng
 from gan_tf.cli.main import run_command
 from gan_tf.models import FAMILIES
-from gan_tf.sampling.strip import slerp, strip
+from gan_tf.sampling.strip import strip
 from gan_tf.weights import load_generator
 from tests.scored import fid, make_run
 
@@ -87,12 +86,3 @@ def test_a_row_of_the_strip_leads_from_seed_to_seed(run):
         wanted = pictures.to_uint8(g(rng.latents_of_seeds([seed], g.latent_size), noise=noise))[0]
         assert np.abs(images[place].astype(int) - wanted).max() <= 1
     assert np.abs(images[1].astype(int) - images[0]).max() > 1
-
-
-def test_the_way_keeps_the_length_and_its_ends():
-    a, b = tf.random.stateless_normal((2, 64), (1, 2)).numpy()
-    way = slerp(a, b, [0, 0.25, 0.5, 1])
-    np.testing.assert_allclose(way[[0, 3]], [a, b], atol=1e-5)
-    lengths = np.linalg.norm(way, axis=1)
-    np.testing.assert_allclose(lengths, np.interp([0, 0.25, 0.5, 1], [0, 1], lengths[[0, 3]]), rtol=1e-5)
-    np.testing.assert_allclose(slerp(a, a, [0.5])[0], a, rtol=1e-6)
