@@ -106,7 +106,7 @@ class Scene:
 
     def goes_on(self, says="continuing"):
         """Both are started again and end as if nothing had been; no more is lost than may be."""
-        trained = max((record["images_seen"] for record in self.run.records()), default=0)
+        trained = self.run.trained_images()
         saved = {seen: prefix.with_suffix(".index").stat().st_mtime for seen, prefix in self.run.checkpoints()}
         self.workers.end()
         self.start().trains_to_the_end()
