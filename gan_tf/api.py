@@ -1,11 +1,10 @@
 """Images of a trained run for Python programs: `gan_tf.load(run).sample(seeds)`. See docs/api.md."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 from gan_tf.models import FAMILIES
 from gan_tf.run import Run
 from gan_tf.sampling.generate import (
@@ -41,7 +40,7 @@ def load(run, which="best", precision="float32"):
     """
     if precision not in POLICIES:
         raise UsageError(f"precision is {precision!r}; give {' or '.join(POLICIES)}")
-    trained = load_generator(Run(Path(run).expanduser()), str(which))
+    trained = load_generator(Run(user_path(run)), str(which))
     generator = FAMILIES[trained.config.model].fold(trained.generator, POLICIES[precision])
     return Trained(generator, trained.config, trained.images_seen)
 
