@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import secrets
@@ -146,6 +147,12 @@ def part_file(path, keep=True):
         if keep:
             os.replace(part, path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(path):
+    """Removes what `part_file` left of `path` where its process was killed; nobody else may be writing it now."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
         part.unlink(missing_ok=True)
 
 

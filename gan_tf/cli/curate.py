@@ -38,7 +38,7 @@ class Chosen:
         from gan_tf import pictures
         from gan_tf.metrics import memorisation
         from gan_tf.metrics.reals import measurable
-        from gan_tf.sampling.sheet import labelled
+        from gan_tf.sampling.captions import labelled
 
         images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
         columns = columns_of(len(images))

@@ -40,6 +40,7 @@ def main(argv) -> int:
         UsageError: a wrong option, no run, no grids, a damaged one, or a file that cannot be written.
     """
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
+    from gan_tf import pictures
     from gan_tf.sampling import animation, history
 
     out = Path(options.out).expanduser()
@@ -50,7 +51,7 @@ def main(argv) -> int:
     grids = run.grids()
     if not grids:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
-    shown = history.chosen(grids, options.frames)
+    shown = pictures.spread(grids, options.frames)
     made = history.frames(shown, config.resolution, options.images, options.size)
     animation.save(out, played(made, len(shown), held), options.fps)
     print(

@@ -75,6 +75,7 @@ def project(options) -> int:
     import tensorflow as tf
 
     from gan_tf.models import FAMILIES
+    from gan_tf.progress import Stages
     from gan_tf.run import Run
     from gan_tf.sampling.project import distance_to
     from gan_tf.sampling.project import project as search
@@ -88,7 +89,7 @@ def project(options) -> int:
     how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
     target = tf.constant(np.float32(picture) / 127.5 - 1.0)
-    watch = Watch()
+    watch = Stages({"searched": "steps", "random ones tried": "latents"})
     found = search(
         g,
         target,
@@ -140,28 +141,6 @@ def perceptual(options, resolution):
     return load_lpips(offline=options.offline, say=say, alternative="give --distance l2, which compares pixels alone")
 
 
-class Watch:
-    """A progress line for each part of the search."""
-
-    def __init__(self):
-        self._line = None
-
-    def __call__(self, done, total, what):
-        from gan_tf.progress import Progress
-
-        if self._line is None or self._line.verb != what:
-            self.close()
-            self._line = Progress(total, what, "steps" if what == "searched" else "latents")
-            self._line.__enter__()
-        self._line.advance(done - self._line.done)
-
-    def close(self):
-        """Ends the line."""
-        if self._line is not None:
-            self._line.__exit__()
-            self._line = None
-
-
 def write(options, out, picture, found):
     """Writes the four files."""
     import numpy as np
@@ -187,16 +166,15 @@ def write(options, out, picture, found):
 def frames_of(picture, found):
     """Yields the search, beside the picture, with the step below."""
     import numpy as np
-    from PIL import Image
 
+    from gan_tf import pictures
     from gan_tf.sampling.captions import with_line
 
     side = max(1, min(FRAME_PIXELS, len(picture)))
     side *= FRAME_PIXELS // side  # small ones with each pixel repeated
     for step, image in found.path:
         pair = np.concatenate([picture, image], axis=1)
-        how = Image.Resampling.NEAREST if side > len(picture) else Image.Resampling.BOX
-        shown = np.asarray(Image.fromarray(pair).resize((2 * side, side), how))
+        shown = pictures.resized(pair, (2 * side, side))
         yield with_line(shown, f"step {step}, error {error_of(picture, image):.1f}")
 
 

@@ -250,6 +250,8 @@ def samples(facts) -> str:
     """The newest sample grid, and those before it."""
     if not facts.grids:
         return ""
+    from gan_tf.pictures import spread  # here: `gan-tf runs` needs no Pillow
+
     caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
     newest = picture(facts.grids[-1], "Generated images", caption)
     growth = picture(facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
@@ -258,13 +260,6 @@ def samples(facts) -> str:
     told = f"{len(moments)} of {len(facts.grids)} moments" if len(moments) < len(facts.grids) else "all moments"
     over = f'<h3>Over time: {told}</h3><div class="film" tabindex="0">{"".join(shown)}</div>' if shown[1:] else ""
     return f"<section><h2>Samples</h2>{newest}{growth}{over}</section>"
-
-
-def spread(moments, most) -> list:
-    """At most so many of a list, evenly spread, with the first and the last."""
-    if len(moments) <= most:
-        return list(moments)
-    return [moments[round(i * (len(moments) - 1) / (most - 1))] for i in range(most)]
 
 
 def interpolation(facts, walk) -> str:

@@ -85,8 +85,9 @@ def test_large_grids_are_made_smaller(run):
 
 
 def test_of_many_grids_the_first_and_the_last_are_shown():
-    assert history.chosen(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert history.chosen([1, 2], 5) == [1, 2]
+    assert pictures.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert pictures.spread([1, 2], 5) == [1, 2]
+    assert pictures.spread([1, 2, 3], 1) == [1]
 
 
 @pytest.mark.parametrize(
