@@ -1,13 +1,13 @@
 """`gan-tf progress RUN --out progress.webp`: the training as an animation of the same seeds."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.run import Run
 
 
@@ -42,16 +42,20 @@ def main(argv) -> int:
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
     from gan_tf import pictures
     from gan_tf.sampling import animation, history
+    from gan_tf.sampling.captions import line_height
 
-    out = Path(options.out).expanduser()
-    held = round(options.hold * options.fps)
-    animation.check(out, options.fps, options.frames + held, options.size, options.size)
-    run = Run(Path(options.run).expanduser())
+    out = user_path(options.out)
+    animation.check_fps(out, options.fps)
+    refuse_unwritable(out, "--out", folder=not animation.kind_of(out))
+    run = Run(user_path(options.run))
     config, _ = run.read_settings()
     grids = run.grids()
     if not grids:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
     shown = pictures.spread(grids, options.frames)
+    held = round(options.hold * options.fps)
+    height = options.size + line_height(options.size)  # at most
+    animation.check(out, options.fps, len(shown) + held, height, options.size, "--frames", "--size")
     made = history.frames(shown, config.resolution, options.images, options.size)
     animation.save(out, played(made, len(shown), held), options.fps)
     print(

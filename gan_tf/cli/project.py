@@ -10,8 +10,8 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 
-SPHERES = ("pggan",)  # families whose networks take only the direction of a latent
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
 MOST_PLACES = 64
@@ -60,6 +60,7 @@ def main(argv) -> int:
     from gan_tf.sampling import animation
 
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
+    refuse_unwritable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -81,14 +82,16 @@ def project(options) -> int:
     from gan_tf.sampling.project import project as search
     from gan_tf.weights import load_generator
 
-    run = Run(Path(options.run).expanduser())
+    run = Run(user_path(options.run))
     trained = load_generator(run, options.which, say)
-    g = FAMILIES[trained.config.model].fold(trained.generator, "float32")
+    family = FAMILIES[trained.config.model]
+    g = family.fold(trained.generator, "float32")
     picture = read_picture(options.image, g.resolution, trained.config)
     lpips = perceptual(options, g.resolution)
     how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
     target = tf.constant(np.float32(picture) / 127.5 - 1.0)
+    reals = real_side(options, run, g.resolution)
     watch = Stages({"searched": "steps", "random ones tried": "latents"})
     found = search(
         g,
@@ -98,14 +101,15 @@ def project(options) -> int:
         restarts=options.restarts,
         steps=options.steps,
         samples=options.samples,
-        on_sphere=trained.config.model in SPHERES,
+        on_sphere=family.on_sphere,
         watch=watch,
     )
     watch.close()
-    out = Path(options.out).expanduser()
+    out = user_path(options.out)
     write(options, out, picture, found)
     tell_errors(picture, found, lpips, options)
-    tell_copies(options, run, picture, found)
+    if reals:
+        tell_copies(options, *reals, picture, found)
     print(f"written to {out}: projected.png, side-by-side.png, latent.npz, search.{options.animation}")
     return 0
 
@@ -114,7 +118,7 @@ def read_picture(path, resolution, config):
     """uint8 [R, R, 3] of a picture, made square as the training images were."""
     from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
 
-    file = Path(path).expanduser()
+    file = user_path(path)
     try:
         if not file.is_file():
             raise UsageError(f"IMAGE {path}: no such file")
@@ -200,12 +204,10 @@ def tell_errors(picture, found, lpips, options):
     print(f"distance {found.distances[0]:.4g} ({name} in [-1, 1]); length of the latent {length:.2f} of a random one's")
 
 
-def tell_copies(options, run, picture, found):
-    """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
+def real_side(options, run, resolution):
+    """(metrics.reals.Reals, their names): the training images. None, and a line that says why, where there are none."""
     from gan_tf.cli import training_images
-    from gan_tf.files import printable
-    from gan_tf.metrics import memorisation
-    from gan_tf.metrics.reals import measurable, reals_at
+    from gan_tf.metrics.reals import reals_at
 
     try:
         # Without --dataset nothing is fetched for it: the picture was asked for, this is a remark beside it.
@@ -215,16 +217,22 @@ def tell_copies(options, run, picture, found):
         if options.dataset is not None:
             raise
         say(f"whether the picture is a training image was not looked up: {error}")
-        return
-    config, _ = run.read_settings()
+        return None
     if len(image_set) < 2:
         say("whether the picture is a training image was not looked up: there is only one")
-        return
-    reals = reals_at(image_set, len(picture), config.mirror)
+        return None
+    return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
+
+
+def tell_copies(options, reals, names, picture, found):
+    """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
+    from gan_tf.files import printable
+    from gan_tf.metrics import memorisation
+    from gan_tf.metrics.reals import measurable
+
     images = [measurable(image[None]) for image in (picture, found.start, found.images[0])]
     index, ratios = memorisation.ratios_to_nearest(reals.images, reals.mirror, images[0], images[1:])
-    bound, name = memorisation.THRESHOLD, printable(image_set.names[index])
-    print(words_of_copies(name, ratios, bound, options.samples))
+    print(words_of_copies(printable(names[index]), ratios, memorisation.THRESHOLD, options.samples))
 
 
 def words_of_copies(name, ratios, bound, samples):

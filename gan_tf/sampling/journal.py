@@ -23,6 +23,12 @@ WORDS = {  # what the user changed, where a key of a job differs
     "reals": "the real images (--dataset)",
     "network": "Inception's weights (--weights)",
 }
+FOLLOW = {  # what differs because something else does
+    "about": ("seeds", "batch_size"),
+    "seeds": ("batch_size",),
+    "ways": ("checkpoint", "reals", "network"),
+    "weights": ("images_seen", "about"),
+}
 
 
 class Journal:
@@ -109,8 +115,8 @@ class Journal:
             return
         keys = {*before, *now} if isinstance(before, dict) else {"job"}
         differ = [key for key in sorted(keys) if not isinstance(before, dict) or before.get(key) != now.get(key)]
-        # The choice and the size of a batch follow from what else differs.
-        shown = [key for key in differ if key not in ("about", "batch_size")] or differ
+        followed = {after for key in differ for after in FOLLOW.get(key, ())}
+        shown = [key for key in differ if key not in followed]
         raise UsageError(
             f"--out {self.out} holds an unfinished job of other settings; other is: "
             f"{', '.join(WORDS.get(key, key) for key in shown)}; finish it with the old ones, give another --out, or "
