@@ -13,7 +13,7 @@ from gan_tf.errors import UsageError
 from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
-MOST_SEEDS = 100  # rows of a picture that a program still opens
+MOST_SEEDS = 100  # more rows than a picture ever holds
 PIXELS, INCEPTION = "pixels", "inception"
 
 
@@ -23,7 +23,7 @@ class NeighboursOptions:
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    seeds: str = "0-7"  # numbers and ranges with commas between them, at most 100 seeds
+    seeds: str = "0-7"  # numbers and ranges with commas between them, some dozens
     nearest: int = 5  # training images shown beside each
     out: str = "neighbours.png"  # file for the picture
     dataset: str | None = None  # the training images, where they have moved; default those of the run's settings
@@ -52,7 +52,7 @@ def main(argv) -> int:
     options = arguments.parse(NeighboursOptions, argv, prog="gan-tf neighbours")
     seeds = parse_seeds(options.seeds)
     if len(seeds) > MOST_SEEDS:
-        raise UsageError(f"--seeds names {len(seeds)}; a picture holds {MOST_SEEDS}: give fewer")
+        raise UsageError(f"--seeds names {len(seeds)}; no picture holds more than {MOST_SEEDS}: give fewer")
     refuse_unwritable(user_path(options.out), "--out")
     start_tensorflow(options.verbose)
     import tensorflow as tf

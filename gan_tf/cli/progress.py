@@ -1,6 +1,7 @@
 """`gan-tf progress RUN --out progress.webp`: the training as an animation of the same seeds."""
 
 import dataclasses
+import itertools
 from typing import Annotated
 
 import tyro
@@ -42,7 +43,6 @@ def main(argv) -> int:
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
     from gan_tf import pictures
     from gan_tf.sampling import animation, history
-    from gan_tf.sampling.captions import line_height
 
     out = user_path(options.out)
     animation.check_fps(out, options.fps)
@@ -54,9 +54,10 @@ def main(argv) -> int:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
     shown = pictures.spread(grids, options.frames)
     held = round(options.hold * options.fps)
-    height = options.size + line_height(options.size)  # at most
-    animation.check(out, options.fps, len(shown) + held, height, options.size, "--frames", "--size")
     made = history.frames(shown, config.resolution, options.images, options.size)
+    first = next(made)
+    animation.check(out, options.fps, len(shown) + held, *first.shape[:2], "--frames", "a smaller --size")
+    made = itertools.chain([first], made)
     animation.save(out, played(made, len(shown), held), options.fps)
     print(
         f"{out}: {len(shown)} of {len(grids)} sample grids, {shown[0][0]:,} to {shown[-1][0]:,} images, "

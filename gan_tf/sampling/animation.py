@@ -60,7 +60,7 @@ def check_fps(path, fps):
         raise UsageError(f"--fps is {fps:g}; give a number from {LEAST_FPS:g} on, for {what} at most {MOST_FPS[kind]}")
 
 
-def check(path, fps, frames, height, width, fewer="--steps", smaller="--walks"):
+def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --walks"):
     """Refuses what cannot be written, before the first frame is made.
 
     Args:
@@ -68,7 +68,7 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="--walks"):
         fps: frames a second.
         frames: how many.
         height, width: pixels of a frame.
-        fewer, smaller: the flags that make them fewer, and smaller, for messages.
+        fewer: the flag for their number. smaller: what to give for a smaller size; both for messages.
 
     Raises:
         UsageError: so it is.
@@ -78,8 +78,8 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="--walks"):
     check_fps(path, fps)
     if max(height, width) > MOST_SIDE[kind]:
         raise UsageError(
-            f"--out {path}: a frame of {width}x{height} pixels is too large for {what} ({MOST_SIDE[kind]}); give a "
-            f"smaller {smaller}"
+            f"--out {path}: a frame of {width}x{height} pixels is too large for {what} ({MOST_SIDE[kind]}); give "
+            f"{smaller}"
         )
     held = COLLECTED_BYTES.get(kind, 0) * frames * height * width
     if held > MOST_BYTES:
