@@ -173,10 +173,11 @@ def test_training_and_evaluate_agree(few_fakes, run, capsys):
     assert fid.protocol["network"] == stand_in.OFFICIAL
 
 
-def test_ppl_is_measured_in_float32(few_fakes, run, capsys):
-    assert evaluate(run.folder, "--metrics", "ppl", "--json") == 0
+@pytest.mark.parametrize("names", ["ppl", "swd2k, ppl"])
+def test_ppl_is_measured_in_float32(few_fakes, run, capsys, names):
+    assert evaluate(run.folder, "--metrics", names, "--json") == 0
     captured = capsys.readouterr()
-    [score] = json.loads(captured.out)["scores"]
+    *_, score = json.loads(captured.out)["scores"]
     assert "precision: float32 (ppl takes tiny steps)" in captured.err
     assert score["value"] > 0 and "averaged generator in float32" in score["protocol"]["fakes_source"]
 
@@ -299,6 +300,13 @@ def test_images_that_are_not_square_need_a_resolution(folder, dataset, images, c
     assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
 
 
+def test_images_of_several_sizes_need_a_resolution(folder, dataset, images, capsys):
+    Image.fromarray(images[0][:32, :32]).save(folder / "7.png")
+    line = refusal(capsys, folder, "--dataset", dataset, "--metrics", "swd")
+    assert "--resolution is missing" in line and "are of 2 sizes, such as 64x64 and 32x32" in line
+    assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
+
+
 def test_a_folder_without_one_readable_image(folder, dataset, capsys):
     for path in folder.iterdir():
         path.write_bytes(b"not a picture")
@@ -311,7 +319,7 @@ def test_changed_images_of_a_run_are_refused(few_fakes, run, dataset, tmp_path, 
     config, data = run.read_settings()
     run.write_settings(dataclasses.replace(config, dataset=str(other)), data)
     line = refusal(capsys, run.folder)
-    assert "changed since the run was trained" in line and f"give --dataset {other}" in line
+    assert "are not those that the run was trained on" in line and f"give --dataset {other}" in line
     assert evaluate(run.folder, "--dataset", other, "--metrics", "swd2k") == 0
 
 
@@ -342,10 +350,23 @@ def test_weights_that_are_missing_or_damaged(run, capsys):
     assert "no snapshot of that many images; it has none" in refusal(capsys, run.folder, "--which", SECOND)
 
 
-def test_a_place_that_cannot_be_written(run, few_fakes, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gan_tf.metrics.evaluate.Evaluator", lambda *given: pytest.fail("the work has begun"))
     (tmp_path / "file").write_text("in the way")
-    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "file") == 2
-    assert f"--out {tmp_path / 'file'} cannot be written" in capsys.readouterr().err
+    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "file")
+    assert told.startswith(f"--out {tmp_path / 'file'} cannot be written")
+    run.evaluations.write_text("in the way")
+    assert f"--out {run.evaluations}" in refusal(capsys, run.folder, "--metrics", "swd2k")
+
+
+def test_scores_are_told_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gan_tf.files.write_atomically", full)
+    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("swd2k ") and "cannot be written: No space left" in captured.err
 
 
 def test_missing_weights_of_inception_are_told(run, tmp_path, monkeypatch, capsys):
