@@ -17,6 +17,7 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
 from gan_tf.run import Run
 from tests.metrics import stand_in
+from tests.training import tiny
 from tests.training.tiny import square_pictures
 
 from ..sampling.trained import BEST_AT, CONFIG, SECOND, make_run
@@ -165,8 +166,24 @@ def test_which_weights_and_which_seed(few_fakes, run, capsys):
     assert len(set(found.values())) == 3
 
 
-def test_training_and_evaluate_agree(few_fakes, run, capsys):
-    """A score of the command is the score that training measures: same seed, images and protocol."""
+def test_training_and_evaluate_agree(tmp_path, capsys):
+    """A score of the command is the score that training measured: same seed, images and protocol."""
+    code, run = tiny.train(tiny.pictures_file(tmp_path), tmp_path / "checkpoints")
+    assert code == 0
+    capsys.readouterr()
+    with tiny.in_place():
+        assert evaluate(run.folder, "--metrics", "swd2k,memorisation", "--json", "--precision", "float32") == 0
+    score, copies = (from_stored(score) for score in report(capsys)["scores"])
+    meta = run.best_meta()
+    trained = from_stored(meta["score"])
+    assert score.value == pytest.approx(trained.value, rel=1e-5) and score.parts.keys() == trained.parts.keys()
+    assert score.protocol == trained.protocol
+    checked = from_stored(meta["copies"])
+    assert (copies.value, copies.protocol) == (checked.value, checked.protocol)
+    assert copies.parts == pytest.approx(checked.parts, rel=1e-5)
+
+
+def test_the_protocols_of_a_run_tell_what_was_looked_at(few_fakes, run, capsys):
     assert evaluate(run.folder, "--metrics", "fid5k,memorisation", "--json") == 0
     fid, copies = (from_stored(score) for score in report(capsys)["scores"])
     assert copies.protocol["mirrored"] is True and copies.protocol["space"] == "pixels+inception"
