@@ -55,6 +55,12 @@ def resized(image, size):
     return np.asarray(Image.fromarray(image).resize(size, how))
 
 
+def shrunk(image, longest_side):
+    """uint8 [H, W, 3] with no side longer than `longest_side`, by means over pixels; a smaller one as it is."""
+    scale = min(1.0, longest_side / max(image.shape[:2]))
+    return resized(image, tuple(max(1, round(scale * side)) for side in image.shape[1::-1]))
+
+
 def refuse_huge(width, height, what, remedy):
     """Refuses a picture that other programs would not open, before it is made.
 

@@ -45,6 +45,7 @@ def test_smaller_by_means_and_larger_by_repeating():
     means = image.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
     assert np.abs(pictures.resized(image, (2, 2)) - means).max() <= 0.5
     assert pictures.resized(image, (4, 4)) is image
+    assert pictures.shrunk(image[:2], 2).shape == (1, 2, 3) and pictures.shrunk(image, 4) is image
 
 
 def test_what_no_program_opens_is_refused():

@@ -147,7 +147,11 @@ def judged(options, opened, seeds, judges, journal):
     from gan_tf.sampling.generate import images_of_seeds
 
     batch_size = min(opened.batch_size, len(seeds))
-    before = min(len(seeds), len(journal.done) * batch_size)
+    batches = [seeds[i : i + batch_size] for i in range(0, len(seeds), batch_size)]
+    before = sum(map(len, batches[: len(journal.done)]))
+    whole = zip(journal.done, batches, strict=False)
+    if len(journal.done) > len(batches) or not all(is_judged(done, batch, judges) for done, batch in whole):
+        raise UsageError(f"{journal.path} is damaged; delete it")
     if before:
         print(f"{before} of {len(seeds)} images are judged already; going on", flush=True)
     with Progress(len(seeds), "judged", before=before) as progress:
@@ -156,6 +160,16 @@ def judged(options, opened, seeds, judges, journal):
             journal.add({way: [float(score) for score in judge.score(images)] for way, judge in judges.items()})
             progress.advance(len(some))
     return {way: np.array([score for batch in journal.done for score in batch[way]]) for way in judges}
+
+
+def is_judged(done, batch, judges):
+    """True if a line of the journal holds a score of each judge for each seed of a batch."""
+    return isinstance(done, dict) and all(
+        isinstance(scores := done.get(way), list)
+        and len(scores) == len(batch)
+        and all(isinstance(score, float) for score in scores)
+        for way in judges
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,9 +28,7 @@ def frames(grids, resolution, images=None, longest_side=768):
         grid = pictures.resized(pictures.read_picture(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
-        scale = min(1.0, longest_side / max(grid.shape[:2]))
-        small = tuple(max(1, round(scale * side)) for side in grid.shape[1::-1])
-        yield with_line(pictures.resized(grid, small), f"{seen:,} images")
+        yield with_line(pictures.shrunk(grid, longest_side), f"{seen:,} images")
 
 
 def _size_of(path):

@@ -90,7 +90,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             self._journal = stack.enter_context(Journal(self.folder / JOURNAL, self.job, self.out, self.folder))
-            self._done = max(self._journal.done, default=0)  # batches
+            self._done = max((part for part in self._journal.done if isinstance(part, int)), default=0)  # batches
             for part in self.folder.glob("seed-*.part"):  # what a killed process was writing
                 part.unlink()
             if self.kind:

@@ -148,6 +148,11 @@ def test_an_interrupted_judging_goes_on_to_the_same_choice(run, tmp_path, monkey
         assert best(run, tmp_path / "out", *words) == 42
     assert (tmp_path / "out.judging").exists() and not (tmp_path / "out").exists()
     capsys.readouterr()
+    lines = (tmp_path / "out.judging").read_bytes()
+    (tmp_path / "out.judging").write_bytes(lines.replace(b'"pixels": [', b'"pixels": ["a", ', 1))
+    assert best(run, tmp_path / "out", *words) == 2
+    assert "out.judging is damaged; delete it" in capsys.readouterr().err
+    (tmp_path / "out.judging").write_bytes(lines)
     assert best(run, tmp_path / "out", *words[:2], "--by", "pixels", *words[4:]) == 2  # what was begun is kept
     assert "other is: --by; finish it with the old ones" in capsys.readouterr().err
     assert best(run, tmp_path / "out", *words) == 0
