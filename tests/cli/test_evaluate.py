@@ -376,6 +376,14 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, 
     assert f"--out {run.evaluations}" in refusal(capsys, run.folder, "--metrics", "swd2k")
 
 
+def test_a_cache_that_cannot_be_written_is_named_and_not_out(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "file" / "cache"))
+    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "out")
+    assert told.startswith(f"GAN_TF_CACHE: the cache in {tmp_path / 'file' / 'cache'} cannot be written")
+    assert "or set GAN_TF_CACHE to another folder" in told and "--out" not in told
+
+
 def test_scores_are_told_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
     def full(*given):
         raise OSError(28, "No space left on device")
