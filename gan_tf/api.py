@@ -1,11 +1,10 @@
 """Images of a trained run for Python programs: `gan_tf.load(run).sample(seeds)`. See docs/api.md."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 from gan_tf.models import FAMILIES
 from gan_tf.run import Run
 from gan_tf.sampling.generate import (
@@ -41,7 +40,7 @@ def load(run, which="best", precision="float32"):
     """
     if precision not in POLICIES:
         raise UsageError(f"precision is {precision!r}; give {' or '.join(POLICIES)}")
-    trained = load_generator(Run(Path(run).expanduser()), str(which))
+    trained = load_generator(Run(user_path(run)), str(which))
     generator = FAMILIES[trained.config.model].fold(trained.generator, POLICIES[precision])
     return Trained(generator, trained.config, trained.images_seen)
 
@@ -85,13 +84,15 @@ class Trained:
         check_truncation(truncation, self.config.model)
         return latents_of_seeds(self.generator, tf.constant(_checked(seeds), tf.int64), truncation).numpy()
 
-    def images_of(self, latents, noise_seeds=0, batch_size=None):
+    def images_of(self, latents, noise_seeds=0, batch_size=None, noise=None):
         """Makes images of latents of one's own.
 
         Args:
             latents: float [N, Z].
             noise_seeds: seeds whose noise maps the images get: N, or one number for all.
             batch_size: images at once.
+            noise: noise maps in place of seeds for them, as `gan-tf project` stores them: a list with a float map
+                [h, w, 1] or [N, h, w, 1] for each of the generator's `noise_shapes`.
 
         Returns:
             uint8 [N, R, R, 3].
@@ -106,7 +107,18 @@ class Trained:
         seeds = seeds * len(latents) if len(seeds) == 1 else seeds
         if len(seeds) != len(latents):
             raise UsageError(f"noise_seeds are {len(seeds)} for {len(latents)} latents; give as many, or one")
-        return np.concatenate(list(images_of_latents(self.generator, latents, seeds, batch_size or self._batch_size)))
+        maps = None if noise is None else self._noise(noise, len(latents))
+        made = images_of_latents(self.generator, latents, seeds, batch_size or self._batch_size, maps)
+        return np.concatenate(list(made))
+
+    def _noise(self, noise, count):
+        """Noise maps as given, one [count, h, w, 1] for each that the generator takes."""
+        maps, shapes = [np.asarray(one, np.float32) for one in noise], [tuple(s) for s in self.generator.noise_shapes]
+        if [one.shape[-3:] for one in maps] != shapes or any(one.shape[:-3] not in ((), (count,)) for one in maps):
+            found = ", ".join(str(list(one.shape)) for one in maps) or "none"
+            wanted = ", ".join(str(list(shape)) for shape in shapes) or "none"
+            raise UsageError(f"noise maps have the shapes {found}; give {wanted}, each once or for {count} images")
+        return [np.broadcast_to(one, (count, *shape)) for one, shape in zip(maps, shapes, strict=True)]
 
     def interpolate(self, seeds, steps=60, loop=False, truncation=1.0):
         """Walks smoothly from seed to seed, as `gan-tf interpolate` does.
@@ -149,9 +161,7 @@ class Trained:
         content, style = _checked(content), _checked(style)
         if len(content) != len(style):
             raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give as many of each")
-        parts = range(0, len(content), self._batch_size)
-        pairs = [(content[i : i + self._batch_size], style[i : i + self._batch_size]) for i in parts]
-        return np.concatenate([mixed_images(self.generator, *pair, truncation) for pair in pairs])
+        return np.concatenate(list(mixed_images(self.generator, content, style, self._batch_size, truncation)))
 
     @property
     def _batch_size(self):

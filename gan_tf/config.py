@@ -17,6 +17,7 @@ from typing import Literal
 from gan_tf import checks
 from gan_tf.checks import FAMILIES, SIZES, flag, phase_table
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 
 INSTEAD = {  # what stands for a field of one family in another
     "ngf": "--fmap-base",
@@ -215,7 +216,7 @@ class TrainConfig:
         """`--run`, or `<dataset>` with `-<model>` and `-<resolution>` where they are not the default."""
         if self.run:
             return self.run
-        path = Path(self.dataset.removeprefix("tfds:")).expanduser()
+        path = user_path(self.dataset.removeprefix("tfds:"))
         name = path.stem if path.suffix.lower() in PACKED else path.name
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
         defaults = TrainConfig()
@@ -227,7 +228,7 @@ class TrainConfig:
     @property
     def run_folder(self) -> Path:
         """Folder of the run."""
-        return Path(self.checkpoints).expanduser() / self.run_name
+        return user_path(self.checkpoints) / self.run_name
 
 
 def architecture(model: str) -> list[str]:

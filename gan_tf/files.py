@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import glob
 import os
 import re
 import secrets
 from pathlib import Path
+
+from gan_tf.errors import UsageError
 
 if os.name == "nt":
     import msvcrt
@@ -18,6 +21,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS)
+NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder is meant
 DISK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # a network's, which another start may find well again
 
 
@@ -43,25 +47,112 @@ def printable(text):
 
 def cache_root():
     """The folder in the environment variable GAN_TF_CACHE, default ~/.cache/gan_tf."""
-    return Path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf").expanduser()
+    return user_path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf")
+
+
+def user_path(text):
+    """The pathlib.Path that a user wrote, with ~ and ~name for home folders.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: no home folder is known for it; write the path in full") from error
+
+
+def refuse_unwritable(path, flag, folder=False):
+    """Finds out whether `path` can be written, before the work whose result goes there. Leaves nothing behind.
+
+    Args:
+        path: pathlib.Path of a file, or with `folder` of a folder for files.
+        flag: the option that named it, such as "--out".
+
+    Raises:
+        UsageError: it cannot; a folder is where a file is meant, or a file where a folder is.
+    """
+    place = path if folder else path.parent
+    made = []
+    try:
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file is meant")
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{place} is no folder")
+        for above in reversed((place, *place.parents)):
+            if not above.exists():
+                above.mkdir(exist_ok=True)
+                made.append(above)
+        with part_file(path / "trial" if folder else path, keep=False) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise UsageError(f"{flag} {path} cannot be written: {printable(error.strerror or error)}") from error
+    finally:
+        for above in reversed(made):
+            with contextlib.suppress(OSError):  # another process has put something there
+                above.rmdir()
 
 
 @contextlib.contextmanager
-def part_file(path):
+def naming(path):
+    """An OSError in its block that names no file, as that of a write to an open one, gets the name of `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextlib.contextmanager
+def writing_cache(path):
+    """What the disk refuses to write to the cache in this block is told as what it is.
+
+    Args:
+        path: what is written there. Where it lies outside of `cache_root` nothing is changed.
+
+    Raises:
+        UsageError: the cache is full, or cannot be written.
+    """
+    root = cache_root().absolute()
+    try:
+        yield
+    except OSError as error:
+        at = Path(os.fsdecode(error.filename)).absolute() if error.filename is not None else Path(path).absolute()
+        ours = at.is_relative_to(root) or (error.errno in NO_FOLDER and root.is_relative_to(at))
+        if not ours or error.errno not in (*DISK_IS_FULL, *DISK_REFUSES, *NO_FOLDER):
+            raise
+        remedy = "free some disk space" if error.errno in DISK_IS_FULL else "see that it can be read and written"
+        raise UsageError(
+            f"GAN_TF_CACHE: the cache in {root} cannot be written ({printable(error.strerror)}); {remedy}, or set "
+            "GAN_TF_CACHE to another folder"
+        ) from error
+
+
+@contextlib.contextmanager
+def part_file(path, keep=True):
     """Opens a file for writing that takes its name only once it is complete and on the disk.
 
-    So a reader, or a kill at any moment, sees the old file or the new one, whole.
+    So a reader, or a kill at any moment, sees the old file or the new one, whole. An OSError without a file's name gets
+    this one's. With `keep` False the file is thrown away at the end.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(part, "wb") as file:
+        with naming(part), open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        if keep:
+            os.replace(part, path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(path):
+    """Removes what `part_file` left of `path` where its process was killed; nobody else may be writing it now."""
+    for part in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
         part.unlink(missing_ok=True)
 
 
@@ -83,11 +174,16 @@ def lines_of(file, most):
 
 @contextlib.contextmanager
 def locked(path):
-    """Holds a file lock, waiting for it; the system frees it if the process dies."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as file:
-        take_lock(file, wait=True)
-        yield
+    """Holds a file lock, waiting for it; the system frees it if the process dies.
+
+    Raises:
+        UsageError: the lock lies in the cache, and that is full or cannot be written, now or in the block.
+    """
+    with writing_cache(path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            take_lock(file, wait=True)
+            yield
 
 
 def take_lock(file, wait):

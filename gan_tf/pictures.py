@@ -13,6 +13,7 @@ from gan_tf.files import part_file, printable
 
 # Of a picture in a run folder. The largest shows nine sizes of a network that grew to 1024: 4096 x 9216.
 MOST_PIXELS = 64_000_000
+LONGEST_SIDE = 16384  # pixels of a picture that other programs still open
 
 
 def to_uint8(images):
@@ -44,6 +45,40 @@ def enlarge(images, size):
     """Repeats pixels until the sides are `size` long, a multiple of R: uint8 [N, R, R, 3] -> [N, size, size, 3]."""
     times = size // images.shape[1]
     return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
+
+
+def resized(image, size):
+    """uint8 [H, W, 3] at `size`, (width, height): smaller by means over pixels, larger by repeating them."""
+    if image.shape[1::-1] == tuple(size):
+        return image
+    how = Image.Resampling.NEAREST if size[0] > image.shape[1] else Image.Resampling.BOX
+    return np.asarray(Image.fromarray(image).resize(size, how))
+
+
+def shrunk(image, longest_side):
+    """uint8 [H, W, 3] with no side longer than `longest_side`, by means over pixels; a smaller one as it is."""
+    scale = min(1.0, longest_side / max(image.shape[:2]))
+    return resized(image, tuple(max(1, round(scale * side)) for side in image.shape[1::-1]))
+
+
+def refuse_huge(width, height, what, remedy):
+    """Refuses a picture that other programs would not open, before it is made.
+
+    Raises:
+        UsageError: a side is longer than LONGEST_SIDE; the line begins with `what` and ends with `remedy`.
+    """
+    if max(width, height) > LONGEST_SIDE:
+        raise UsageError(
+            f"{what}: the picture would have {width}x{height} pixels, and other programs open {LONGEST_SIDE} a side; "
+            f"{remedy}"
+        )
+
+
+def spread(moments, most) -> list:
+    """At most so many of a list, evenly spread, with the first and the last; of one, the first."""
+    if len(moments) <= most:
+        return list(moments)
+    return [moments[round(i * (len(moments) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def read_png(path):

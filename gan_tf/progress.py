@@ -69,15 +69,19 @@ class Stages:
     """Progress of work in several parts; called with (done, total, what is done) as each goes on.
 
     What is done less than before is another part of the same name.
+
+    Args:
+        nouns: {what is done: what it is done to}, where that is not images.
     """
 
-    def __init__(self):
+    def __init__(self, nouns=None):
+        self._nouns = nouns or {}
         self._progress = None
 
     def __call__(self, done, total, verb):
         if self._progress is None or self._progress.verb != verb or done < self._progress.done:
             self.close()
-            self._progress = Progress(total, verb, before=done)
+            self._progress = Progress(total, verb, self._nouns.get(verb, "images"), before=done)
             self._progress.__enter__()
         else:
             self._progress.advance(done - self._progress.done)

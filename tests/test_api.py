@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 import gan_tf
+from gan_tf import rng
+from gan_tf.api import Trained
 from gan_tf.cli.main import run_command
 from gan_tf.errors import UsageError
 from gan_tf.pictures import read_png
 
-from .sampling.trained import BEST_AT, SECOND, make_growing, make_run
+from .sampling.test_project import fastgan_of
+from .sampling.trained import BEST_AT, CONFIG, SECOND, make_growing, make_run
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.M | re.S)
@@ -29,6 +34,10 @@ def trained(folder):
     return gan_tf.load(folder)
 
 
+def noise_for(g, count):
+    return [np.zeros((count, *shape), np.float32) for shape in g.generator.noise_shapes]
+
+
 def difference(a, b):
     return np.abs(a.astype(int) - b.astype(int)).max()
 
@@ -41,11 +50,20 @@ def test_import_is_light():
 def test_the_page_does_what_it_says(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "checkpoints").symlink_to(folder.parent)
     monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("photo.png")
+    quick = ["--distance", "l2", "--steps", "2", "--samples", "4"]
+    assert run_command("project", ["checkpoints/demo", "photo.png", *quick]) == 0
     names = {}
     for block in BLOCKS:
         exec(compile(block, "docs/api.md", "exec"), names)
     assert len(BLOCKS) > 8
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "panda-3.png", "walk.webp"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "checkpoints",
+        "photo.png",
+        "projected",
+        "panda-3.png",
+        "walk.webp",
+    }
     assert "no run folder" in capsys.readouterr().out
 
 
@@ -81,6 +99,22 @@ def test_truncation_scales_the_latents(trained):
     assert difference(trained.sample([4, 5]), trained.images_of(z, noise_seeds=[4, 5])) <= 1
 
 
+def test_noise_maps_of_ones_own():
+    trained = Trained(fastgan_of(0.2, contrast=10), CONFIG, 0)  # with noise that is seen
+    z, seeds = trained.latents([4, 5]), tf.constant([4, 5], tf.int64)
+    maps = [np.asarray(one) for one in rng.noise_of_seeds(seeds, trained.generator.noise_shapes)]
+    assert difference(trained.images_of(z, noise=maps), trained.sample([4, 5])) <= 1
+    one = [values[0] for values in maps]
+    wanted = trained.images_of(z, noise_seeds=4)
+    assert difference(trained.images_of(z, noise=one, batch_size=1), wanted) <= 1
+    assert difference(trained.images_of(z, noise=maps)[1:], wanted[1:]) > 1
+
+
+def test_truncation_0_is_one_image(trained):
+    frames = trained.interpolate([2, 6], steps=2, truncation=0)
+    assert difference(frames[1:], frames[:-1]) == 0
+
+
 def test_interpolate_passes_through_its_seeds(trained):
     frames = trained.interpolate([2, 6], steps=3)
     assert frames.shape == (4, 64, 64, 3)
@@ -97,6 +131,9 @@ def test_interpolate_passes_through_its_seeds(trained):
         (lambda g: g.sample([1], truncation=3), "--truncation is 3"),
         (lambda g: g.images_of(np.zeros((2, 5))), r"\[2, 5\]; give \[N, 16\]"),
         (lambda g: g.images_of(np.zeros((2, 16)), noise_seeds=[1, 2, 3]), "noise_seeds are 3"),
+        (lambda g: g.images_of(np.zeros((2, 16)), noise=[]), "have the shapes none; give "),
+        (lambda g: g.images_of(np.zeros((2, 16)), noise=noise_for(g, 3)), "each once or for 2 images"),
+        (lambda g: gan_tf.load("~nobody-of-that-name/run"), "no home folder is known"),
         (lambda g: g.interpolate([1]), "2 seeds or more"),
         (lambda g: g.interpolate([1, 1]), "same latent"),
         (lambda g: g.mix([1, 2], [3]), "2 seeds and style 1"),

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from gan_tf import pictures
+from gan_tf.errors import UsageError
 
 
 def test_rounding_clips_and_never_wraps():
@@ -36,6 +37,22 @@ def test_grid_goes_row_by_row(count, columns, layout):
     made = pictures.grid(cells(count), columns)
     expected = np.repeat(np.repeat(np.array(layout, np.uint8), 2, axis=0), 3, axis=1)
     np.testing.assert_array_equal(made, np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_smaller_by_means_and_larger_by_repeating():
+    image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    np.testing.assert_array_equal(pictures.resized(image, (8, 8)), image.repeat(2, axis=0).repeat(2, axis=1))
+    means = image.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
+    assert np.abs(pictures.resized(image, (2, 2)) - means).max() <= 0.5
+    assert pictures.resized(image, (4, 4)) is image
+    assert pictures.shrunk(image[:2], 2).shape == (1, 2, 3) and pictures.shrunk(image, 4) is image
+
+
+def test_what_no_program_opens_is_refused():
+    pictures.refuse_huge(16384, 16384, "--grid", "give fewer")
+    for width, height in ((16385, 10), (10, 16385)):
+        with pytest.raises(UsageError, match=f"--grid: the picture would have {width}x{height} pixels.*give fewer$"):
+            pictures.refuse_huge(width, height, "--grid", "give fewer")
 
 
 def test_png_comes_back_and_leaves_nothing_beside_it(tmp_path):

@@ -15,6 +15,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
@@ -65,7 +66,7 @@ def main(argv) -> int:
     ).images
     rows = preview_rows(images, options.policies, options.augment_probability, options.seed)
     try:
-        save_png(Path(options.out).expanduser(), labelled_rows(rows))
+        save_png(user_path(options.out), labelled_rows(rows))
     except OSError as error:
         raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from None
     print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
@@ -81,7 +82,7 @@ def check(options):
         raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
     if options.images < 1:
         raise UsageError(f"--images must be at least 1, got {options.images}")
-    if not Path(options.out).expanduser().absolute().parent.is_dir():
+    if not user_path(options.out).absolute().parent.is_dir():
         raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
 
 

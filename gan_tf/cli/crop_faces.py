@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 import time
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -13,7 +12,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import remedy_of
+from gan_tf.files import remedy_of, user_path
 
 SIZES = (16, 2048)  # pixels
 LEAST_FACE = 20  # pixels; MTCNN finds nothing smaller
@@ -66,8 +65,8 @@ def main(argv) -> int:
         UsageError: a wrong option, no photograph, no face, or a place that cannot be written.
     """
     options = arguments.parse(CropOptions, argv, prog="gan-tf crop-faces")
-    out = Path(options.out).expanduser()
-    check_places(Path(options.photos).expanduser(), out, options)
+    out = user_path(options.out)
+    check_places(user_path(options.photos), out, options)
     source = open_photos(options.photos)
     start_tensorflow(options.verbose)
     from gan_tf.training.monitor import Interrupted
@@ -113,7 +112,7 @@ def open_photos(where):
     """The photographs as an ImageSource."""
     from gan_tf.data.sources import open_source
 
-    path = Path(where).expanduser()
+    path = user_path(where)
     if not path.exists():
         raise UsageError(f"PHOTOS {where}: there is no such file or folder")
     if not path.is_dir() and path.suffix.lower() != ".zip":

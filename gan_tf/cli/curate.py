@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 
+from gan_tf.cli.trained import job_of
 from gan_tf.errors import UsageError
 
 DISCRIMINATOR, FEATURES, PIXELS = "discriminator", "features", "pixels"
@@ -12,6 +13,7 @@ WORDS = {
     FEATURES: "Inception features (realism)",
     PIXELS: "small versions of the pixels (realism)",
 }
+BY = f"{DISCRIMINATOR},{FEATURES}"
 LABEL_PIXELS = 512  # least width of a sheet, so that its label can be read
 
 
@@ -20,13 +22,14 @@ class Chosen:
     """What was chosen.
 
     seeds: best first. about: {seed: words for its file}. label: line for people. reals: metrics.reals.Reals where they
-    had a part in it, else None.
+    had a part in it, else None. journal: of the judging, to be removed when all is done.
     """
 
     seeds: list
     about: dict
     label: str
     reals: object
+    journal: object
 
     def write_sheet(self, store, path):
         """Writes the chosen images as one picture with its label in it, and says where.
@@ -38,11 +41,10 @@ class Chosen:
         from gan_tf import pictures
         from gan_tf.metrics import memorisation
         from gan_tf.metrics.reals import measurable
-        from gan_tf.sampling.sheet import labelled
+        from gan_tf.sampling.captions import labelled
 
         images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
-        columns = columns_of(len(images))
-        times = max(1, -(-LABEL_PIXELS // (columns * images.shape[1])))
+        columns, times = layout_of(len(images), images.shape[1])
         picture = pictures.grid(pictures.enlarge(images, times * images.shape[1]), columns)
         sheet = labelled(picture, self.label)
         print(f"sheet: {pictures.save_png(path, sheet, about=self.label)}")
@@ -58,6 +60,23 @@ def columns_of(count):
     return full[0] if full else least
 
 
+def layout_of(count, resolution):
+    """(columns of a sheet of so many images, how often each pixel is repeated)."""
+    columns = columns_of(count)
+    return columns, max(1, -(-LABEL_PIXELS // (columns * resolution)))
+
+
+def refuse_huge_sheet(count, resolution):
+    """Raises UsageError if the sheet of so many chosen images is too large for other programs."""
+    from gan_tf.pictures import refuse_huge
+
+    columns, times = layout_of(count, resolution)
+    side = times * resolution
+    refuse_huge(
+        columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer, whose sheet can be shown"
+    )
+
+
 def check_best(options):
     """Refuses what `--best` cannot mean.
 
@@ -67,7 +86,7 @@ def check_best(options):
     count = len(options.all_seeds())
     if not 1 <= options.best < count:
         raise UsageError(f"--best is {options.best} of {count} images; give 1 to {count - 1}, or a larger --count")
-    ways_of(options.by)
+    ways_of(options.by or BY)
 
 
 def ways_of(by):
@@ -83,79 +102,106 @@ def ways_of(by):
     return ways
 
 
-def curate(options, opened, seeds) -> Chosen:
-    """Makes all images, judges them, and chooses.
+def curate(options, opened, seeds, out, stack) -> Chosen:
+    """Makes all images, judges them, and chooses. Killed and called again it goes on after the last whole batch.
+
+    Args:
+        out: pathlib.Path of what --out names; the scores are noted beside it until `Chosen.journal` is removed.
+        stack: contextlib.ExitStack that holds the journal's lock.
 
     Raises:
-        UsageError: no discriminator, no data, or no weights of Inception.
+        UsageError: no discriminator, no data, or no weights of Inception; another process or choice.
     """
     import numpy as np
 
     from gan_tf.metrics.realism import mean_rank
+    from gan_tf.sampling.journal import Journal
 
-    ways = ways_of(options.by)
+    ways = ways_of(options.by or BY)
     find_reals = functools.cache(lambda: real_side(options, opened))
-    judges, remarks = {}, []
-    for way in ways:
-        judges[way], remark = JUDGES[way](options, opened, find_reals)
-        remarks += [remark] if remark else []
-    scores = judged(options, opened, seeds, judges)
+    judges = {way: JUDGES[way](options, opened, find_reals) for way in ways}
+    job = {"format": 1, "seeds": seeds, "batch_size": min(opened.batch_size, len(seeds)), "ways": ways}
+    job |= {"images_seen": opened.trained.images_seen, **job_of(options, opened)}
+    for judge in judges.values():
+        job |= judge.job
+    path = out.with_name(f"{out.name}.judging") if out.name else out / "unfinished.judging"
+    journal = stack.enter_context(Journal(path, job, out))
+    scores = judged(options, opened, seeds, judges, journal)
     order = np.argsort(mean_rank(scores), kind="stable")[: options.best]
     words = " and ".join(WORDS[way] for way in ways) + (" (mean rank)" if len(ways) > 1 else "")
     label = f"curated: the best {options.best} of {len(seeds)} images by {words}"
-    print("; ".join([label, *remarks]), flush=True)
+    print("; ".join([label, *(judge.remark for judge in judges.values() if judge.remark)]), flush=True)
     best = [seeds[i] for i in order]
     about = {}
     for rank, i in enumerate(order, 1):
         values = ", ".join(f"{way} {float(scores[way][i]):.4g}" for way in ways)
         about[seeds[i]] = f"{label}; seed {seeds[i]}, rank {rank}: {values}"
-    return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None)
+    return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None, journal)
 
 
-def judged(options, opened, seeds, judges):
-    """{way: float [N]} for the images of all seeds, which are not kept."""
+def judged(options, opened, seeds, judges, journal):
+    """{way: float64 [N]} for the images of all seeds, which are not kept; the journal gets the scores of each batch."""
     import numpy as np
 
     from gan_tf.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
-    seen = {way: [] for way in judges}
-    with Progress(len(seeds), "judged") as progress:
-        for some, images in images_of_seeds(opened.generator, seeds, opened.batch_size, options.truncation):
-            for way, judge in judges.items():
-                seen[way].append(judge.see(images))
+    batch_size = min(opened.batch_size, len(seeds))
+    batches = [seeds[i : i + batch_size] for i in range(0, len(seeds), batch_size)]
+    before = sum(map(len, batches[: len(journal.done)]))
+    whole = zip(journal.done, batches, strict=False)
+    if len(journal.done) > len(batches) or not all(is_judged(done, batch, judges) for done, batch in whole):
+        raise UsageError(f"{journal.path} is damaged; delete it")
+    if before:
+        print(f"{before} of {len(seeds)} images are judged already; going on", flush=True)
+    with Progress(len(seeds), "judged", before=before) as progress:
+        left = images_of_seeds(opened.generator, seeds[before:], batch_size, options.truncation, whole=True)
+        for some, images in left if before < len(seeds) else ():
+            journal.add({way: [float(score) for score in judge.score(images)] for way, judge in judges.items()})
             progress.advance(len(some))
-    return {way: judge.scores(np.concatenate(seen[way])) for way, judge in judges.items()}
+    return {way: np.array([score for batch in journal.done for score in batch[way]]) for way in judges}
+
+
+def is_judged(done, batch, judges):
+    """True if a line of the journal holds a score of each judge for each seed of a batch."""
+    return isinstance(done, dict) and all(
+        isinstance(scores := done.get(way), list)
+        and len(scores) == len(batch)
+        and all(isinstance(score, float) for score in scores)
+        for way in judges
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """see: uint8 [n, R, R, 3] -> [n, ...]; scores: all that was seen [N, ...] -> [N], larger is better."""
+    """score: uint8 [n, R, R, 3] -> [n], larger is better, of each image by itself. job: what that depends on, a dict
+    for JSON. remark: words for people.
+    """
 
-    see: object
-    scores: object
+    score: object
+    job: dict
+    remark: str | None = None
 
 
 def by_discriminator(options, opened, find_reals):
-    """(Judge, remark) of the run's newest discriminator."""
+    """The Judge that is the run's newest discriminator."""
     from gan_tf.sampling.judge import load_judge
 
-    growth = getattr(opened.trained.generator, "growth", None)
     try:
-        judge, seen = load_judge(opened.run, opened.trained.config, None if growth is None else float(growth.numpy()))
+        score, seen = load_judge(opened.run, opened.trained.config, opened.trained.generator)
     except UsageError as error:
         raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
     other = seen != opened.trained.images_seen
     remark = f"the discriminator is that of {seen / 1000:.1f} kimg, only the newest is kept" if other else None
-    return Judge(judge, lambda scores: scores), remark
+    return Judge(score, {"checkpoint": seen}, remark)
 
 
 def by_features(options, opened, find_reals):
-    """(Judge, None) of the distance between Inception features."""
+    """The Judge of the distance between Inception features."""
     import numpy as np
 
     from gan_tf.metrics.networks import Networks
-    from gan_tf.metrics.realism import realism
+    from gan_tf.metrics.realism import balls_of, realism_in
     from gan_tf.metrics.reals import RealFeatures, measurable
     from gan_tf.progress import Stages
 
@@ -166,29 +212,33 @@ def by_features(options, opened, find_reals):
     features = RealFeatures(reals, extractor, stages)
     found = np.concatenate([features.features, *([features.mirrored] if reals.mirror else [])])
     stages.close()
+    balls = balls_of(found, neighbours(found))
 
-    def see(images):
-        return np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])])
+    def score(images):
+        return realism_in(balls, np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])]))
 
-    return Judge(see, lambda fakes: realism(found, fakes, neighbours(found))), None
+    network = {str(name): str(value) for name, value in extractor.protocol.items()}
+    return Judge(score, {"reals": [reals.key, reals.mirror], "network": network})
 
 
 def by_pixels(options, opened, find_reals):
-    """(Judge, None) of the distance between images weighed down to 16x16."""
+    """The Judge of the distance between images weighed down to 16x16."""
     import numpy as np
 
     from gan_tf.metrics.pixel_space import mirrored_vectors, pixel_vectors
-    from gan_tf.metrics.realism import realism
+    from gan_tf.metrics.realism import balls_of, realism_in
     from gan_tf.metrics.reals import measurable
 
     reals = find_reals()
     vectors = pixel_vectors(reals.images)
     if reals.mirror:
         vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
-    judge = Judge(
-        lambda images: pixel_vectors(measurable(images)), lambda fakes: realism(vectors, fakes, neighbours(vectors))
-    )
-    return judge, None
+    balls = balls_of(vectors, neighbours(vectors))
+
+    def score(images):
+        return realism_in(balls, pixel_vectors(measurable(images)))
+
+    return Judge(score, {"reals": [reals.key, reals.mirror]})
 
 
 JUDGES = {DISCRIMINATOR: by_discriminator, FEATURES: by_features, PIXELS: by_pixels}
@@ -201,9 +251,9 @@ def neighbours(vectors):
 
 def real_side(options, opened):
     """The run's real images at the generator's size."""
-    from gan_tf.cli.evaluate import same_images
+    from gan_tf.cli import training_images
     from gan_tf.metrics.reals import reals_at
 
-    config = opened.trained.config
-    images = same_images(opened.run, options, config)
-    return reals_at(images, opened.generator.resolution, config.mirror)
+    given = {"offline": options.offline, "memory_gb": options.memory_gb}
+    images = training_images.of_run(opened.run, options.dataset, **given)
+    return reals_at(images, opened.generator.resolution, opened.trained.config.mirror)

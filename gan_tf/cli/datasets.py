@@ -1,9 +1,9 @@
 """From what the user calls a data set to its pictures: our own names, TFDS sets, paths."""
 
 import difflib
-from pathlib import Path
 
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 
 DEMO = "demo"
 FEW_SHOT = (
@@ -59,7 +59,7 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
         return open_faces(dataset, data_dir)
     if not dataset:
         raise UsageError(f"--dataset is missing; {_known()}")
-    if not Path(dataset).expanduser().exists():
+    if not user_path(dataset).exists():
         raise UsageError(f"--dataset {dataset}: {_advice(dataset)}")
     from gan_tf.data.sources import open_source
 

@@ -3,15 +3,15 @@
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.cli import arguments
+from gan_tf.cli import arguments, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.run import Run
 from gan_tf.run_files import NOT_JSON, read_json
 
@@ -48,9 +48,12 @@ def main(argv) -> int:
         UsageError: a wrong option, nothing to evaluate, or weights that cannot be had.
     """
     options = arguments.parse(EvaluateOptions, argv, prog="gan-tf evaluate")
-    run = Run(Path(options.target).expanduser())
+    run = Run(user_path(options.target))
     if not run.exists() and options.dataset is None:
         raise UsageError(f"--dataset is missing: {options.target} is no run, so name the real images to compare with")
+    names_of(options.metrics)
+    if options.out:
+        refuse_unwritable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -79,9 +82,8 @@ def evaluate(options, run) -> int:
         "target": options.target,
         "scores": [dataclasses.asdict(score) for score in result.scores.values()],
     }
-    folder = write(report, result.panel, options.out or folder)
-    print(json.dumps(report, indent=2) if options.json else table(list(result.scores.values())))
-    if folder:
+    print(json.dumps(report, indent=2) if options.json else table(list(result.scores.values())), flush=True)
+    if folder := write(report, result.panel, options.out or folder):
         say(f"written to {folder}")
     return 0
 
@@ -96,12 +98,15 @@ def of_run(options, run):
 
     trained = load_generator(run, options.which, say)
     folder = None if options.out else run.evaluation_folder(trained.images_seen)
+    if folder:
+        refuse_unwritable(folder, "--out", folder=True)
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    images = same_images(run, options, config)
+    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": say}
+    images = training_images.of_run(run, options.dataset, options.fit, **given)
     precision, why = devices.choose_precision(options.precision)
-    if any(name.startswith("ppl") for name in (options.metrics or "").split(",")):
+    if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):
         if options.precision == "bfloat16":
             raise UsageError("--precision is bfloat16, in which the tiny steps of ppl drown; give float32")
         precision, why = "float32", "ppl takes tiny steps"
@@ -124,37 +129,18 @@ def of_images(options):
     except UsageError as error:  # which takes it for a data set
         raise UsageError(str(error).removeprefix("--dataset ")) from error
     resolution = options.resolution or size_of(source)
-    fakes = prepared(options, source, resolution, options.fit or "crop", None)
-    reals = real_images(options, options.dataset, resolution)
+    fakes = prepared(options, source, resolution)
+    if options.resolution is None and len(fakes.report.sizes) > 1:
+        most, other = list(fakes.report.sizes)[:2]
+        raise UsageError(
+            f"--resolution is missing: the images of {options.target} are of {len(fakes.report.sizes)} sizes, such as "
+            f"{most} and {other}; name the one to measure them at"
+        )
+    reals = prepared(options, open_images(options, options.dataset, resolution), resolution)
     size = f"{resolution}x{resolution}"
     say(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
     stored = StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
     return Reals(reals.images, reals.key, reals.name), stored, None
-
-
-def same_images(run, options, config):
-    """The images that a run was trained on, or those of `--dataset`.
-
-    Raises:
-        UsageError: there are none, or they are not those that the run was trained on.
-    """
-    if not (options.dataset or config.dataset):
-        raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
-    images = real_images(options, options.dataset or config.dataset, config.resolution, config)
-    if options.dataset is None and images.fingerprint != run.read_settings()[1]["fingerprint"]:
-        raise UsageError(
-            f"--dataset: the images in {config.dataset} changed since the run was trained; restore them, or give "
-            f"--dataset {config.dataset} to measure against them as they are"
-        )
-    return images
-
-
-def real_images(options, dataset, resolution, config=None):
-    """The real images, prepared as the run prepared them."""
-    source = open_images(options, dataset, resolution)
-    fit = getattr(options, "fit", None) or (config.fit if config else "crop")
-    own = config is not None and dataset == config.dataset
-    return prepared(options, source, resolution, fit, config.limit if own else None, config)
 
 
 def open_images(options, name, resolution):
@@ -162,20 +148,12 @@ def open_images(options, name, resolution):
     return resolve(name, resolution=resolution or 256, offline=options.offline, say=say)
 
 
-def prepared(options, source, resolution, fit, limit, config=None):
+def prepared(options, source, resolution):
     """An ImageSet of a source."""
     from gan_tf.data.prepare import prepare
 
-    background = config.background if config else "white"
-    images = prepare(
-        source,
-        resolution=resolution,
-        fit=fit,
-        background=background,
-        limit=limit,
-        memory_gb=options.memory_gb,
-        say=say,
-    )
+    fit = options.fit or "crop"
+    images = prepare(source, resolution=resolution, fit=fit, memory_gb=options.memory_gb, say=say)
     if images.report.unreadable:
         say(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
     return images
@@ -200,13 +178,24 @@ def size_of(source):
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 
 
+def names_of(given):
+    """The names that `--metrics` gives, each once; None where it is left out.
+
+    Raises:
+        UsageError: it names none.
+    """
+    if given is None:
+        return None
+    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not names:
+        raise UsageError(f"--metrics is {given!r}; give names such as fid5k,memorisation")
+    return names
+
+
 def metric_names(given, reals, available):
     """Names of the metrics: those given, or the usual ones for so many reals and fakes (None: endless)."""
     if given is not None:
-        names = [name.strip() for name in given.split(",") if name.strip()]
-        if not names:
-            raise UsageError(f"--metrics is {given!r}; give names such as fid5k,memorisation")
-        return list(dict.fromkeys(names))
+        return names_of(given)
     from gan_tf.metrics.table import METRICS, default_gate
 
     gate = default_gate(reals)
@@ -253,7 +242,7 @@ def write(report, panel, folder):
     from gan_tf import pictures
     from gan_tf.files import write_atomically
 
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
     try:
         write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())

@@ -1,54 +1,51 @@
 """`gan-tf generate RUN --seeds 0-63 --out DIR`: images of a trained generator, one PNG for each seed."""
 
+import contextlib
 import dataclasses
-import hashlib
 import math
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import check_batch_size, on_device, open_run, refuse
+from gan_tf.cli.trained import GeneratorOptions, job_of, on_device, open_run, refuse
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, remove_parts, user_path
 from gan_tf.sampling.seeds import MOST_SEEDS, parse_seeds
 
-GRID_PIXELS = 16384  # longest side of a grid that other programs still open
 DEFAULT_SEEDS = "0-63"
 
 
 @dataclasses.dataclass(frozen=True)
-class GenerateOptions:
+class GenerateOptions(GeneratorOptions):
     """Makes images with the trained generator of a run, one for each seed. The same seed gives the same image.
 
     Killed and started again, it goes on where it was.
     """
 
-    # Folder of the run, such as checkpoints/panda.
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     seeds: str | None = None  # numbers and ranges with commas between them, such as 1,5,9; default 0-63
     count: int | None = None  # so many images in place of --seeds: those of seeds 0 to COUNT - 1
     out: str = "pictures"  # folder for PNG files; or a .zip of them; or an .npz with the array "images"
-    grid: bool = False  # also write all images as one picture, grid.png
-    truncation: float = 1.0  # scale of the latents, 0 to 2; below 1 less variety
+    grid: bool = False  # also write all images as one picture, OUT-grid.png
     # A class, by its name or number: for runs with conditional networks.
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     best: int | None = (
         None  # keep only so many: the nearest to the real data by --by. A sheet says that they are chosen
     )
-    # What --best goes by: discriminator, features (of Inception) or pixels (needs no network), or several with commas.
-    by: str = "discriminator,features"
+    # What --best goes by: discriminator, features (of Inception) or pixels (needs no network), or several with commas;
+    # default discriminator,features.
+    by: str | None = None
     dataset: str | None = None  # the real images for --best; default those of the run
-    which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
-    batch_size: int | None = None  # images at once; default as many as keep the machine busy
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
     weights: str | None = None  # for --best: a file of Inception's weights in place of the official one
     memory_gb: float = 4.0  # for --best: larger image sets are kept in a file on disk and not in memory
     offline: bool = False  # never fetch anything
-    verbose: bool = False  # let TensorFlow speak
 
     def __post_init__(self):
-        check_batch_size(self)
+        super().__post_init__()
+        for name in ("by", "dataset", "weights"):
+            value = getattr(self, name)
+            if self.best is None and value is not None:
+                raise UsageError(f"--{name} is {value}, but without --best nothing is judged; leave it out")
         if self.count is not None and self.seeds is not None:
             raise UsageError(f"--count is {self.count} and --seeds {self.seeds}; give one of them")
         if self.count is not None and not 1 <= self.count <= MOST_SEEDS:
@@ -56,7 +53,9 @@ class GenerateOptions:
 
     def all_seeds(self):
         """Seeds that are asked for, before any choice among them."""
-        return parse_seeds(self.seeds or DEFAULT_SEEDS) if self.count is None else list(range(self.count))
+        if self.count is not None:
+            return list(range(self.count))
+        return parse_seeds(DEFAULT_SEEDS if self.seeds is None else self.seeds)
 
 
 def main(argv) -> int:
@@ -72,37 +71,49 @@ def main(argv) -> int:
         from gan_tf.cli.curate import check_best
 
         check_best(options)
+    from gan_tf.sampling.store import check_out, kind_of
+
+    out = user_path(options.out)
+    check_out(out)
+    refuse_unwritable(out, "--out", folder=not kind_of(out))
+    for name, wanted in (("grid", options.grid), ("best", options.best is not None)):
+        if wanted:
+            refuse_unwritable(beside(out, name), f"--{name}")
     return on_device(generate, options)
 
 
 def generate(options) -> int:
     """Writes the images of `seeds`. Returns the exit code."""
     from gan_tf.sampling import generate as sampling
-    from gan_tf.sampling.store import check_out
 
-    seeds, out = options.all_seeds(), Path(options.out).expanduser()
-    check_out(out)
+    seeds, out = options.all_seeds(), user_path(options.out)
     opened = open_run(options)
-    config = opened.trained.config
+    config, resolution = opened.trained.config, opened.generator.resolution
     sampling.check_truncation(options.truncation, config.model)
     if options.class_name is not None:
         refuse(options, config.model, "class", f"--class {options.class_name}")
     if options.grid:
-        refuse_huge_grid(len(seeds), opened.generator.resolution)
-    about = {}
-    if options.best is not None:
-        from gan_tf.cli.curate import curate
-
-        chosen = curate(options, opened, seeds)
-        seeds, about = chosen.seeds, chosen.about
-    with open_store(options, opened, seeds, out, about) as store:
-        make(options, opened, store)
+        refuse_huge_grid(options, len(seeds), resolution)
+    with contextlib.ExitStack() as stack:
+        chosen, about = None, {}
         if options.best is not None:
-            chosen.write_sheet(store, beside(out, "best"))
-        grid = write_grid(store, beside(out, "grid")) if options.grid else None
+            from gan_tf.cli.curate import curate, refuse_huge_sheet
+
+            refuse_huge_sheet(options.best, resolution)
+            chosen = curate(options, opened, seeds, out, stack)
+            seeds, about = chosen.seeds, chosen.about
+        store = stack.enter_context(open_store(options, opened, seeds, out, about))
+        make(options, opened, store)
+        if chosen:
+            chosen.write_sheet(store, cleared(beside(out, "best")))
+        grid = write_grid(store, cleared(beside(out, "grid"))) if options.grid else None
         store.finish()
+        if chosen:
+            chosen.journal.remove()
     told = out if store.kind else out / name_range(seeds)
     print(f"{len(seeds)} images: {told}")
+    if store.foreign:
+        print(f"{out} also holds {len(store.foreign)} images of other seeds, such as {store.foreign[0]}")
     if grid:
         print(f"grid: {grid}")
     return 0
@@ -110,19 +121,16 @@ def generate(options) -> int:
 
 def open_store(options, opened, seeds, out, about):
     """The store of this command's images; see sampling.store.Store."""
-    import tensorflow as tf
-
-    import gan_tf
     from gan_tf.sampling.store import Store
 
     batch_size = min(opened.batch_size, len(seeds))
-    job = {
-        "weights": digest_of(opened.trained.generator),
-        "truncation": options.truncation,
-        "precision": opened.precision,
-        "versions": [gan_tf.__version__, tf.__version__],
-    }
-    return Store(out, seeds, batch_size, opened.generator.resolution, job, about)
+    return Store(out, seeds, batch_size, opened.generator.resolution, job_of(options, opened), about)
+
+
+def cleared(path):
+    """A path, without what a killed process left of it; the store is ours alone."""
+    remove_parts(path)
+    return path
 
 
 def make(options, opened, store):
@@ -150,20 +158,10 @@ def write_grid(store, path):
     return pictures.save_png(path, pictures.grid(np.stack([store.image(i) for i in range(len(store.seeds))])))
 
 
-def digest_of(network):
-    """Hex digest of a network's weights."""
-    from gan_tf.models.variables import named_variables
-
-    total = hashlib.sha256()
-    for name, variable in named_variables(network).items():
-        total.update(name.encode() + variable.numpy().tobytes())
-    return total.hexdigest()
-
-
 def beside(out, name):
-    """Where a picture of all images goes: into a folder, or beside a file."""
-    packed = out.suffix.lower() in (".zip", ".npz") and not out.is_dir()
-    return out.with_name(f"{out.stem}-{name}.png") if packed else out / f"{name}.png"
+    """Where a picture of all images goes: beside the folder or file of images, so that these stay a pure set."""
+    out = out if out.name not in ("", "..") else out.resolve()
+    return out.with_name(f"{out.name}-{name}.png") if out.name else out / f"{name}.png"
 
 
 def name_range(seeds):
@@ -173,8 +171,13 @@ def name_range(seeds):
     return name_of(seeds[0]) + (f" to {name_of(seeds[-1])}" if len(seeds) > 1 else "")
 
 
-def refuse_huge_grid(count, resolution):
-    """Raises UsageError if a grid of `count` images is too large for other programs."""
-    columns = GRID_PIXELS // resolution
-    if math.ceil(math.sqrt(count)) > columns:
-        raise UsageError(f"--grid holds {columns**2} images at {resolution}x{resolution}, --seeds names {count}")
+def refuse_huge_grid(options, count, resolution):
+    """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
+    from gan_tf.pictures import LONGEST_SIDE, refuse_huge
+
+    flag = f"--seeds names {count}" if options.count is None else f"--count is {count}"
+    if options.best is not None:
+        count, flag = options.best, f"--best keeps {options.best}"
+    columns, most = math.ceil(math.sqrt(count)), (LONGEST_SIDE // resolution) ** 2
+    side = columns * resolution
+    refuse_huge(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {flag}", "give fewer")

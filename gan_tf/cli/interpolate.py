@@ -3,31 +3,27 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
+from typing import Literal
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import check_batch_size, on_device, open_run, refuse
+from gan_tf.cli.trained import GeneratorOptions, on_device, open_run, refuse
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
 KEYS, PAIRS = 6, 8  # random seeds of a walk, and rows of random pairs
 MOST_IMAGES = 100_000
 MOST_KEYS = 10_000
-PICTURE_PIXELS = 16384  # longest side that other programs still open
 
 
 @dataclasses.dataclass(frozen=True)
-class InterpolateOptions:
+class InterpolateOptions(GeneratorOptions):
     """Walks smoothly from image to image: an animated WebP, or with --rows a picture of pairs with steps between.
 
     Noise stays that of a walk's first seed, so that only the latent changes.
     """
 
-    # Folder of the run, such as checkpoints/panda.
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     seeds: str | None = None  # images to pass through, such as 3,7,11; default random ones, which are told
     keys: int | None = None  # random seeds in a walk; default 6, in a row 2
     seed: int = 0  # of the random seeds
@@ -39,22 +35,15 @@ class InterpolateOptions:
     out: str | None = None
     fps: float = 30.0  # images a second
     space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: in a straight line, for families that have it
-    truncation: float = 1.0  # scale of the latents, as for generate
-    which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
-    batch_size: int | None = None  # images at once; default as many as keep the machine busy
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
-    verbose: bool = False  # let TensorFlow speak
 
     def __post_init__(self):
-        check_batch_size(self)
+        super().__post_init__()
         for name, least, most in (("keys", 2, MOST_KEYS), ("walks", 1, MOST_KEYS), ("steps", 1, MOST_IMAGES)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise UsageError(f"--{name} is {value}; give an integer from {least} to {most}")
         if self.keys is not None and self.seeds is not None:
             raise UsageError(f"--keys is {self.keys}, but --seeds names the images to pass through; give one of them")
-        if not math.isfinite(self.fps) or self.fps <= 0:
-            raise UsageError(f"--fps is {self.fps:g}; give a number above 0, such as 30")
 
 
 def main(argv) -> int:
@@ -68,25 +57,28 @@ def main(argv) -> int:
     options = dataclasses.replace(options, out=options.out or "interpolation.webp")
     if options.rows and Path(options.out).suffix.lower() != ".png":
         raise UsageError(f"--out {options.out}: --rows makes a picture; give a .png, or leave out --rows")
-    if options.seeds is not None:
-        parse_seeds(options.seeds)
+    from gan_tf.sampling import animation
+
+    out = user_path(options.out)
+    animation.check_fps(Path("rows") if options.rows else out, options.fps)
+    count, keys = shape_of(options)
+    steps = steps_of(options)
+    frames = frame_count(keys, steps, options.loop)
+    if frames * count > MOST_IMAGES:
+        raise UsageError(
+            f"{count} walks through {keys} seeds at --steps {steps}: {frames * count} images are too many, at "
+            f"most {MOST_IMAGES}: give fewer --steps, --keys or --walks"
+        )
+    refuse_unwritable(out, "--out", folder=not options.rows and not animation.kind_of(out))
     return on_device(interpolate, options)
 
 
 def interpolate(options) -> int:
     """Makes the images and writes them. Returns the exit code."""
-    from gan_tf.sampling import animation
     from gan_tf.sampling.generate import check_truncation
-    from gan_tf.sampling.interpolate import frame_count
 
-    out = Path(options.out).expanduser()
-    if not options.rows:
-        animation.kind_of(out)
-    walks = walks_of(options)
-    steps = options.steps or (ROW_STEPS if options.rows else STEPS)
+    out, walks, steps = user_path(options.out), walks_of(options), steps_of(options)
     frames = frame_count(len(walks[0]), steps, options.loop)
-    if frames * len(walks) > MOST_IMAGES:
-        raise UsageError(f"--steps {steps}: {frames * len(walks)} images are too many; at most {MOST_IMAGES}")
     opened = open_run(options)
     model = opened.trained.config.model
     if options.space == "w":
@@ -99,17 +91,42 @@ def interpolate(options) -> int:
     return 0
 
 
+def steps_of(options):
+    """Images from a seed to the next."""
+    return options.steps or (ROW_STEPS if options.rows else STEPS)
+
+
+def frame_count(keys, steps, loop):
+    """Moments of a walk through so many keys."""
+    return keys * steps if loop else (keys - 1) * steps + 1
+
+
+def shape_of(options):
+    """(number of walks, seeds in each), without making the seeds.
+
+    Raises:
+        UsageError: the seeds cannot be shared by the walks.
+    """
+    if options.seeds is None:
+        return options.walks or (PAIRS if options.rows else 1), options.keys or (2 if options.rows else KEYS)
+    seeds = parse_seeds(options.seeds, repeated=True)
+    walks = options.walks or (max(1, len(seeds) // 2) if options.rows else 1)
+    if len(seeds) % walks or len(seeds) < 2 * walks:
+        raise UsageError(
+            f"{len(seeds)} seeds cannot be shared by {walks} walks; give each the same number, 2 or more (--seeds, "
+            "--walks)"
+        )
+    return walks, len(seeds) // walks
+
+
 def walks_of(options):
     """The seeds of every walk: lists of one length."""
-    from gan_tf.sampling.interpolate import divided, random_seeds
+    from gan_tf.sampling.interpolate import random_seeds
 
-    if options.seeds is None:
-        walks = options.walks or (PAIRS if options.rows else 1)
-        keys = options.keys or (2 if options.rows else KEYS)
-        return divided(random_seeds(walks * keys, options.seed), walks)
-    seeds = parse_seeds(options.seeds)
-    pairs = max(1, len(seeds) // 2)
-    return divided(seeds, options.walks or (pairs if options.rows else 1))
+    walks, keys = shape_of(options)
+    given = options.seeds is not None
+    seeds = parse_seeds(options.seeds, repeated=True) if given else random_seeds(walks * keys, options.seed)
+    return [seeds[i : i + keys] for i in range(0, len(seeds), keys)]
 
 
 def write_rows(options, opened, walks, steps, frames, out):
@@ -118,11 +135,8 @@ def write_rows(options, opened, walks, steps, frames, out):
     from gan_tf.sampling.interpolate import rows_picture
 
     resolution = opened.generator.resolution
-    if max(frames, len(walks)) * resolution > PICTURE_PIXELS:
-        raise UsageError(
-            f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution} are more than {PICTURE_PIXELS} "
-            "pixels; give fewer --steps or --walks"
-        )
+    what = f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution}"
+    pictures.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
     picture = rows_picture(moments_of(options, opened, walks, steps, frames))
     words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
     pictures.save_png(out, picture, about=words)

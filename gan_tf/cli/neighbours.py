@@ -10,9 +10,10 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
-MOST_SEEDS = 100  # rows of a picture that a program still opens
+MOST_SEEDS = 100  # more rows than a picture ever holds
 PIXELS, INCEPTION = "pixels", "inception"
 
 
@@ -22,7 +23,7 @@ class NeighboursOptions:
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    seeds: str = "0-7"  # numbers and ranges with commas between them, at most 100 seeds
+    seeds: str = "0-7"  # numbers and ranges with commas between them, some dozens
     nearest: int = 5  # training images shown beside each
     out: str = "neighbours.png"  # file for the picture
     dataset: str | None = None  # the training images, where they have moved; default those of the run's settings
@@ -51,7 +52,8 @@ def main(argv) -> int:
     options = arguments.parse(NeighboursOptions, argv, prog="gan-tf neighbours")
     seeds = parse_seeds(options.seeds)
     if len(seeds) > MOST_SEEDS:
-        raise UsageError(f"--seeds names {len(seeds)}; a picture holds {MOST_SEEDS}: give fewer")
+        raise UsageError(f"--seeds names {len(seeds)}; no picture holds more than {MOST_SEEDS}: give fewer")
+    refuse_unwritable(user_path(options.out), "--out")
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -63,21 +65,30 @@ def main(argv) -> int:
 
 def neighbours(options, seeds) -> int:
     """Writes the picture. Returns the exit code."""
+    import numpy as np
+
     from gan_tf import pictures
     from gan_tf.metrics.memorisation import THRESHOLD
-    from gan_tf.metrics.reals import measurable, reals_at
+    from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
     from gan_tf.run import Run
     from gan_tf.sampling import neighbours as drawn
+    from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
 
-    run = Run(Path(options.run).expanduser())
-    images, config, seen = made_images(options, run, seeds)
-    say(f"{run.folder}: {options.which} weights, {seen / 1000:.1f} kimg")
+    run = Run(user_path(options.run))
+    trained, g = opened(options, run)
+    config, spaces = trained.config, spaces_of(options, run)
+    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
+    size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
+    what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
+    pictures.refuse_huge(*size, what, "give fewer")
     image_set = training_images(options, run)
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
-    reals = reals_at(image_set, images.shape[1], config.mirror)
+    reals = reals_at(image_set, g.resolution, config.mirror)
+    batches = images_of_seeds(g, seeds, suitable_batch_size(g.resolution, False))
+    images = np.concatenate([images for _, images in batches])
     found = []
-    for space in spaces_of(options, run):
+    for space in spaces:
         found.append((space, *search(options, space, reals, measurable(images))))
     rows = []
     for i, seed in enumerate(seeds):
@@ -94,7 +105,7 @@ def neighbours(options, seeds) -> int:
             )
             print(words_of(shown, THRESHOLD))
             rows.append(shown)
-    out = Path(options.out).expanduser()
+    out = user_path(options.out)
     try:
         pictures.save_png(out, drawn.picture(rows, THRESHOLD))
     except OSError as error:
@@ -104,18 +115,13 @@ def neighbours(options, seeds) -> int:
     return 0
 
 
-def made_images(options, run, seeds):
-    """(uint8 [N, R, R, 3] of the seeds in float32, TrainConfig, images seen)."""
-    import numpy as np
-
+def opened(options, run):
+    """(weights.Trained, its generator folded in float32)."""
     from gan_tf.models import FAMILIES
-    from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
     from gan_tf.weights import load_generator
 
     trained = load_generator(run, options.which, say)
-    folded = FAMILIES[trained.config.model].fold(trained.generator, "float32")
-    batches = images_of_seeds(folded, seeds, suitable_batch_size(folded.resolution, False))
-    return np.concatenate([images for _, images in batches]), trained.config, trained.images_seen
+    return trained, FAMILIES[trained.config.model].fold(trained.generator, "float32")
 
 
 def training_images(options, run):

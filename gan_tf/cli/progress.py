@@ -1,13 +1,14 @@
 """`gan-tf progress RUN --out progress.webp`: the training as an animation of the same seeds."""
 
 import dataclasses
-from pathlib import Path
+import itertools
 from typing import Annotated
 
 import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.run import Run
 
 
@@ -40,18 +41,23 @@ def main(argv) -> int:
         UsageError: a wrong option, no run, no grids, a damaged one, or a file that cannot be written.
     """
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
+    from gan_tf import pictures
     from gan_tf.sampling import animation, history
 
-    out = Path(options.out).expanduser()
-    held = round(options.hold * options.fps)
-    animation.check(out, options.fps, options.frames + held, options.size, options.size)
-    run = Run(Path(options.run).expanduser())
+    out = user_path(options.out)
+    animation.check_fps(out, options.fps)
+    refuse_unwritable(out, "--out", folder=not animation.kind_of(out))
+    run = Run(user_path(options.run))
     config, _ = run.read_settings()
     grids = run.grids()
     if not grids:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
-    shown = history.chosen(grids, options.frames)
+    shown = pictures.spread(grids, options.frames)
+    held = round(options.hold * options.fps)
     made = history.frames(shown, config.resolution, options.images, options.size)
+    first = next(made)
+    animation.check(out, options.fps, len(shown) + held, *first.shape[:2], "--frames", "a smaller --size")
+    made = itertools.chain([first], made)
     animation.save(out, played(made, len(shown), held), options.fps)
     print(
         f"{out}: {len(shown)} of {len(grids)} sample grids, {shown[0][0]:,} to {shown[-1][0]:,} images, "

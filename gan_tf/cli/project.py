@@ -10,8 +10,8 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 
-SPHERES = ("pggan",)  # families whose networks take only the direction of a latent
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
 MOST_PLACES = 64
@@ -60,6 +60,7 @@ def main(argv) -> int:
     from gan_tf.sampling import animation
 
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
+    refuse_unwritable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -75,20 +76,23 @@ def project(options) -> int:
     import tensorflow as tf
 
     from gan_tf.models import FAMILIES
+    from gan_tf.progress import Stages
     from gan_tf.run import Run
     from gan_tf.sampling.project import distance_to
     from gan_tf.sampling.project import project as search
     from gan_tf.weights import load_generator
 
-    run = Run(Path(options.run).expanduser())
+    run = Run(user_path(options.run))
     trained = load_generator(run, options.which, say)
-    g = FAMILIES[trained.config.model].fold(trained.generator, "float32")
+    family = FAMILIES[trained.config.model]
+    g = family.fold(trained.generator, "float32")
     picture = read_picture(options.image, g.resolution, trained.config)
     lpips = perceptual(options, g.resolution)
     how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
     target = tf.constant(np.float32(picture) / 127.5 - 1.0)
-    watch = Watch()
+    reals = real_side(options, run, g.resolution)
+    watch = Stages({"searched": "steps", "random ones tried": "latents"})
     found = search(
         g,
         target,
@@ -97,14 +101,15 @@ def project(options) -> int:
         restarts=options.restarts,
         steps=options.steps,
         samples=options.samples,
-        on_sphere=trained.config.model in SPHERES,
+        on_sphere=family.on_sphere,
         watch=watch,
     )
     watch.close()
-    out = Path(options.out).expanduser()
+    out = user_path(options.out)
     write(options, out, picture, found)
     tell_errors(picture, found, lpips, options)
-    tell_copies(options, run, picture, found)
+    if reals:
+        tell_copies(options, *reals, picture, found)
     print(f"written to {out}: projected.png, side-by-side.png, latent.npz, search.{options.animation}")
     return 0
 
@@ -113,7 +118,7 @@ def read_picture(path, resolution, config):
     """uint8 [R, R, 3] of a picture, made square as the training images were."""
     from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
 
-    file = Path(path).expanduser()
+    file = user_path(path)
     try:
         if not file.is_file():
             raise UsageError(f"IMAGE {path}: no such file")
@@ -138,28 +143,6 @@ def perceptual(options, resolution):
             "give --distance l2"
         )
     return load_lpips(offline=options.offline, say=say, alternative="give --distance l2, which compares pixels alone")
-
-
-class Watch:
-    """A progress line for each part of the search."""
-
-    def __init__(self):
-        self._line = None
-
-    def __call__(self, done, total, what):
-        from gan_tf.progress import Progress
-
-        if self._line is None or self._line.verb != what:
-            self.close()
-            self._line = Progress(total, what, "steps" if what == "searched" else "latents")
-            self._line.__enter__()
-        self._line.advance(done - self._line.done)
-
-    def close(self):
-        """Ends the line."""
-        if self._line is not None:
-            self._line.__exit__()
-            self._line = None
 
 
 def write(options, out, picture, found):
@@ -187,16 +170,15 @@ def write(options, out, picture, found):
 def frames_of(picture, found):
     """Yields the search, beside the picture, with the step below."""
     import numpy as np
-    from PIL import Image
 
+    from gan_tf import pictures
     from gan_tf.sampling.captions import with_line
 
     side = max(1, min(FRAME_PIXELS, len(picture)))
     side *= FRAME_PIXELS // side  # small ones with each pixel repeated
     for step, image in found.path:
         pair = np.concatenate([picture, image], axis=1)
-        how = Image.Resampling.NEAREST if side > len(picture) else Image.Resampling.BOX
-        shown = np.asarray(Image.fromarray(pair).resize((2 * side, side), how))
+        shown = pictures.resized(pair, (2 * side, side))
         yield with_line(shown, f"step {step}, error {error_of(picture, image):.1f}")
 
 
@@ -222,12 +204,10 @@ def tell_errors(picture, found, lpips, options):
     print(f"distance {found.distances[0]:.4g} ({name} in [-1, 1]); length of the latent {length:.2f} of a random one's")
 
 
-def tell_copies(options, run, picture, found):
-    """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
+def real_side(options, run, resolution):
+    """(metrics.reals.Reals, their names): the training images. None, and a line that says why, where there are none."""
     from gan_tf.cli import training_images
-    from gan_tf.files import printable
-    from gan_tf.metrics import memorisation
-    from gan_tf.metrics.reals import measurable, reals_at
+    from gan_tf.metrics.reals import reals_at
 
     try:
         # Without --dataset nothing is fetched for it: the picture was asked for, this is a remark beside it.
@@ -237,16 +217,22 @@ def tell_copies(options, run, picture, found):
         if options.dataset is not None:
             raise
         say(f"whether the picture is a training image was not looked up: {error}")
-        return
-    config, _ = run.read_settings()
+        return None
     if len(image_set) < 2:
         say("whether the picture is a training image was not looked up: there is only one")
-        return
-    reals = reals_at(image_set, len(picture), config.mirror)
+        return None
+    return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
+
+
+def tell_copies(options, reals, names, picture, found):
+    """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
+    from gan_tf.files import printable
+    from gan_tf.metrics import memorisation
+    from gan_tf.metrics.reals import measurable
+
     images = [measurable(image[None]) for image in (picture, found.start, found.images[0])]
     index, ratios = memorisation.ratios_to_nearest(reals.images, reals.mirror, images[0], images[1:])
-    bound, name = memorisation.THRESHOLD, printable(image_set.names[index])
-    print(words_of_copies(name, ratios, bound, options.samples))
+    print(words_of_copies(printable(names[index]), ratios, memorisation.THRESHOLD, options.samples))
 
 
 def words_of_copies(name, ratios, bound, samples):

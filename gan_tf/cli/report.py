@@ -2,13 +2,13 @@
 
 import dataclasses
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
+from gan_tf.files import refuse_unwritable, user_path
 from gan_tf.run import Run
 
 
@@ -34,10 +34,11 @@ def main(argv) -> int:
     from gan_tf.files import write_atomically
     from gan_tf.report import report_html
 
-    run = Run(Path(options.run).expanduser())
+    run = Run(user_path(options.run))
     if not run.exists():
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
-    out = Path(options.out).expanduser() if options.out else run.report
+    out = user_path(options.out) if options.out else run.report
+    refuse_unwritable(out, "--out")
     page = report_html(run, walk_of(options, run) if options.walk else None).encode()
     try:
         write_atomically(out, page)
@@ -52,6 +53,8 @@ def walk_of(options, run):
     from gan_tf.cli.quiet import start_tensorflow
 
     start_tensorflow(options.verbose)
+    import tensorflow as tf
+
     from gan_tf.models import FAMILIES
     from gan_tf.sampling.strip import strip
     from gan_tf.weights import load_generator
@@ -63,7 +66,11 @@ def walk_of(options, run):
             raise
         say(f"no way between two images is shown: {error}")
         return None
-    return strip(FAMILIES[trained.config.model].fold(trained.generator, "float32"))
+    try:
+        return strip(FAMILIES[trained.config.model].fold(trained.generator, "float32"))
+    except tf.errors.ResourceExhaustedError as error:
+        say(f"no way between two images is shown: out of memory ({error.op})")
+        return None
 
 
 def say(line):

@@ -12,6 +12,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 
 WIDTH = 100  # columns of the output
 FINAL_NOTE = "* scored once more at the end of the run, on images that did not help to pick these weights"
@@ -83,7 +84,7 @@ def find_runs(folder) -> list:
     """
     from gan_tf.run import Run
 
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     try:
         if Run(path).exists():
             return [Run(path)]

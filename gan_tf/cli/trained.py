@@ -1,13 +1,33 @@
 """What commands that make images have in common: a run's generator, opened and told about, and errors of the device."""
 
 import dataclasses
+import hashlib
 import os
 from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
 
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.files import user_path
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorOptions:
+    """Which generator makes images, and how."""
+
+    # Folder of the run, such as checkpoints/panda.
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
+    truncation: float = 1.0  # scale of the latents, 0 to 2; below 1 less variety
+    batch_size: int | None = None  # images at once; default as many as keep the machine busy
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
+    verbose: bool = False  # let TensorFlow speak
+
+    def __post_init__(self):
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"--batch-size is {self.batch_size}; give an integer of at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +62,7 @@ def open_run(options) -> Opened:
     from gan_tf.training import devices
     from gan_tf.weights import load_generator
 
-    run = Run(Path(options.run).expanduser())
+    run = Run(user_path(options.run))
     trained = load_generator(run, options.which)
     precision, why = devices.choose_precision(options.precision)
     generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
@@ -72,23 +92,35 @@ def on_device(work, options) -> int:
     except tf.errors.ResourceExhaustedError as error:
         raise UsageError(f"out of memory: give a smaller --batch-size, or --precision bfloat16 ({error.op})") from error
     except OSError as error:
-        if not _concerns(error, Path(options.out).expanduser().absolute()):
+        if not _concerns(error, user_path(options.out).absolute()):
             raise
         raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
 
 
 def _concerns(error, out):
-    """True if an error may be of what is written to `out`, of files beside it or the folders above it."""
+    """True if an error is of what is written to `out`, of files beside it or the folders above it."""
     if error.filename is None:
-        return True
+        return False
     path = Path(os.fsdecode(error.filename)).absolute()
     return str(path).startswith(str(out.with_suffix(""))) or out.is_relative_to(path)
 
 
-def check_batch_size(options):
-    """Raises UsageError if `--batch-size` is no batch."""
-    if options.batch_size is not None and options.batch_size < 1:
-        raise UsageError(f"--batch-size is {options.batch_size}; give an integer of at least 1")
+def job_of(options, opened):
+    """What the images of a command depend on besides their seeds, as a dict for a journal."""
+    import tensorflow as tf
+
+    import gan_tf
+    from gan_tf.models.variables import named_variables
+
+    total = hashlib.sha256()
+    for name, variable in named_variables(opened.trained.generator).items():
+        total.update(name.encode() + variable.numpy().tobytes())
+    return {
+        "weights": total.hexdigest(),
+        "truncation": options.truncation,
+        "precision": opened.precision,
+        "versions": [gan_tf.__version__, tf.__version__],
+    }
 
 
 def refuse(options, model, what, flag):

@@ -4,13 +4,14 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
 
 
-def of_run(run, dataset=None, *, offline=False, memory_gb=4.0, say=print):
+def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, say=print):
     """Opens and prepares the training images as the run did.
 
     Args:
         run: run.Run.
         dataset: a name or path in place of the one in the run's settings, where the data has moved. Its images need not
             be the same; where they are not, that is said.
+        fit: how they become square, in place of the run's own.
         offline, say: as for `resolve`.
         memory_gb: larger sets are kept in a file on disk.
 
@@ -35,9 +36,9 @@ def of_run(run, dataset=None, *, offline=False, memory_gb=4.0, say=print):
     images = prepare(
         source,
         resolution=config.resolution,
-        fit=config.fit,
+        fit=fit or config.fit,
         background=config.background,
-        limit=config.limit,
+        limit=config.limit if source.fingerprint == data["fingerprint"] or dataset is None else None,
         memory_gb=memory_gb,
         say=say,
     )
@@ -48,4 +49,6 @@ def of_run(run, dataset=None, *, offline=False, memory_gb=4.0, say=print):
                 f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them as they are"
             )
         say(f"{changed}: comparing with them as they are")
+    if images.report.unreadable:
+        say(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images

@@ -2,7 +2,6 @@
 
 import shutil
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from gan_tf.data.cache import check_space
 from gan_tf.data.digests import file_stamp
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
-from gan_tf.files import UNPRINTABLE, cache_root, part_file, printable
+from gan_tf.files import UNPRINTABLE, cache_root, part_file, printable, user_path, writing_cache
 
 IN_MEMORY_BYTES = 512 << 20  # a packed array above this is unpacked to the cache folder, once
 LABEL_KEYS = ("labels", "label", "y")
@@ -33,7 +32,7 @@ def open_npz(where):
     Raises:
         UsageError: damaged, object arrays, no array of images or several, labels that do not fit.
     """
-    path = Path(where).expanduser()
+    path = user_path(where)
     try:
         with zipfile.ZipFile(path) as archive:
             headers = {info.filename.removesuffix(".npy"): _header(archive, info) for info in archive.infolist()}
@@ -105,7 +104,7 @@ def _open_array(path, archive, header):
     unpacked = cache_root() / "npz" / f"{file_stamp(path).replace(':', '-')}-{info.header_offset}.npy"
     if not unpacked.exists():
         check_space(unpacked.parent, info.file_size)
-        with part_file(unpacked) as target, archive.open(info) as packed:
+        with writing_cache(unpacked), part_file(unpacked) as target, archive.open(info) as packed:
             shutil.copyfileobj(packed, target, 1 << 20)
     return np.load(unpacked, mmap_mode="r", allow_pickle=False)
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 
-from gan_tf.files import cache_root, write_atomically
+from gan_tf.files import cache_root, write_atomically, writing_cache
 from gan_tf.progress import Progress
 
 
@@ -38,7 +38,8 @@ def remembered_digests(where, stamps, digest):
     unknown = [i for i, stamp in enumerate(stamps) if not known.get(stamp)]
     known.update(zip([stamps[i] for i in unknown], hash_all(unknown, digest), strict=True))
     if unknown:
-        write_atomically(path, json.dumps({stamp: known[stamp] for stamp in stamps}).encode())
+        with writing_cache(path):
+            write_atomically(path, json.dumps({stamp: known[stamp] for stamp in stamps}).encode())
     return [known[stamp] for stamp in stamps]
 
 

@@ -16,7 +16,7 @@ from gan_tf.data.cache import Entry, check_space, size_text
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
 from gan_tf.data.reduce import smaller
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, locked, write_atomically
+from gan_tf.files import cache_root, locked, write_atomically, writing_cache
 from gan_tf.progress import Progress
 
 FORMAT = 1  # of converted sets; raised whenever the same picture would become other pixels
@@ -239,7 +239,8 @@ def _report(source, entry, facts, unreadable, resolution, fit, left_out):
         return doctor.Report(**json.loads(path.read_text()))
     report = doctor.examine(source, facts, unreadable, resolution=resolution, fit=fit, left_out=left_out)
     if entry.finished:
-        write_atomically(path, json.dumps(dataclasses.asdict(report)).encode())
+        with writing_cache(path):
+            write_atomically(path, json.dumps(dataclasses.asdict(report)).encode())
     return report
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from gan_tf.data.digests import file_stamp, hash_all, remembered_digests
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.errors import UsageError
-from gan_tf.files import UNPRINTABLE, printable
+from gan_tf.files import UNPRINTABLE, printable, user_path
 from gan_tf.npz import BOUNDED, DAMAGED
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -121,7 +121,7 @@ class FolderSource(ImageSource):
     """Pictures below a folder, however deep; hidden files and folders are left out."""
 
     def __init__(self, folder):
-        self.folder = Path(folder).expanduser()
+        self.folder = user_path(folder)
         names, ignored = pick_images(_walk(self.folder), folder)
         super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored)
 
@@ -145,7 +145,7 @@ class ZipSource(ImageSource):
     """Pictures in a zip archive, read in place: nothing is unpacked."""
 
     def __init__(self, path):
-        self.path = Path(path).expanduser()
+        self.path = user_path(path)
         try:
             self.archive = zipfile.ZipFile(self.path)
         except DAMAGED as error:
@@ -183,7 +183,7 @@ def open_source(where):
     """
     from gan_tf.data.arrays import open_npz  # it needs ArraySource from here
 
-    path = Path(where).expanduser()
+    path = user_path(where)
     if path.is_dir():
         return FolderSource(where)
     if not path.exists():

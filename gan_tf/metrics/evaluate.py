@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root
+from gan_tf.files import cache_root, writing_cache
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.copy_panel import panel
 from gan_tf.metrics.fakes import FakeFeatures, Onlooker, take
@@ -172,8 +172,10 @@ class Evaluator:
         if onlooker.wanted or not all(self.metric(name).alone for name in names):
             _ = real.features  # first: it may take long, and says so
         scratch = cache_root() / "scratch"
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=scratch) as file:
+        with writing_cache(scratch):
+            scratch.mkdir(parents=True, exist_ok=True)
+            table = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  closed below
+        with table as file:
             width = self._collect(fakes, count, file, onlooker)
             for name in names:
                 fake = FakeFeatures(file, counts[name], width)
@@ -193,10 +195,12 @@ class Evaluator:
         for features, logits in self.networks.extractor.stream(noted(self._chunks(fakes, count))):
             rows = np.concatenate([features, logits], axis=1, dtype=np.float32)
             width, done = rows.shape[1], done + len(rows)
-            file.write(rows.data)
+            with writing_cache(cache_root() / "scratch"):
+                file.write(rows.data)
             onlooker.see(take(waiting, len(rows)), features)
             self.watch(done, count, "fakes measured")
-        file.flush()
+        with writing_cache(cache_root() / "scratch"):
+            file.flush()
         return width
 
     def _on_images(self, fakes, name, count, onlooker):

@@ -8,12 +8,30 @@ is as near as can be (infinity), so a choice by realism wants the copy check bes
 Source: Kynkaanniemi et al. 2019 (Improved precision and recall), section 5 and equation 4.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gan_tf.metrics.precision_recall import squared_radii
 
 BLOCK_ROWS = 256
 KEPT = 0.5  # share of the balls: the smaller ones
+
+
+class Balls(NamedTuple):
+    """real: [N, F], the centres of all balls. radii: float64 [N]. kept: numbers of those that count."""
+
+    real: object
+    radii: np.ndarray
+    kept: np.ndarray
+
+
+def balls_of(real, k=3):
+    """The Balls around real images; see `realism`. Raises ValueError if there are no more than k."""
+    if real.ndim != 2 or len(real) <= k:
+        raise ValueError(f"need features [N > {k}, F], got {list(real.shape)}")
+    radii = np.sqrt(squared_radii(real, k))
+    return Balls(real, radii, np.flatnonzero(radii <= np.quantile(radii, KEPT)))
 
 
 def realism(real, fake, k=3):
@@ -29,10 +47,14 @@ def realism(real, fake, k=3):
     Raises:
         ValueError: F differs, or there are no more than k reals.
     """
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1] or len(real) <= k:
-        raise ValueError(f"need features [N > {k}, F] and [M, F], got {list(real.shape)} and {list(fake.shape)}")
-    radii = np.sqrt(squared_radii(real, k))
-    kept = np.flatnonzero(radii <= np.quantile(radii, KEPT))
+    return realism_in(balls_of(real, k), fake)
+
+
+def realism_in(balls, fake):
+    """`realism` of generated images [M, F] among Balls, which are the same for all of them: [M]."""
+    real, radii, kept = balls
+    if fake.ndim != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(f"need features [M, {real.shape[1]}], got {list(fake.shape)}")
     found = np.zeros(len(fake))
     for first in range(0, len(kept), BLOCK_ROWS):
         rows = kept[first : first + BLOCK_ROWS]

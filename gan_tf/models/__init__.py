@@ -13,6 +13,9 @@ class Family:
     generator, discriminator: (settings, Keras dtype policy) -> built network with initial values. `settings` is any
     object with the attributes of TrainConfig that the network needs.
     fold: (built generator, dtype policy or None) -> the same generator for inference, with `refresh(generator)`.
+    judge: (built discriminator, generator whose images it judges) -> function of one finished image [1, R, R, 3] in
+        [-1, 1] -> logits, as in training; larger is more real.
+    on_sphere: the networks take only the direction of a latent.
     cannot: what sampling asks for and this family's networks do not have, {"truncation", "class", "w" or "style_mix":
         the reason, as the end of "FAMILY ..."}.
     """
@@ -21,6 +24,8 @@ class Family:
     discriminator: Callable
     fold: Callable
     cannot: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    judge: Callable = dataclasses.field(kw_only=True)
+    on_sphere: bool = dataclasses.field(default=False, kw_only=True)
 
 
 _UNCONDITIONAL = "has no conditional networks, and learns all classes as one"
@@ -33,6 +38,7 @@ FAMILIES = {
         fastgan.build_discriminator,
         fastgan_inference.fold,
         {"class": _UNCONDITIONAL, "w": _NO_MAPPING},
+        judge=fastgan_inference.judge,
     ),
     "pggan": Family(
         pggan.build_generator,
@@ -45,5 +51,7 @@ FAMILIES = {
             "sphere is its middle",
             "style_mix": "takes its latent in at 4x4 pixels alone: no later layer has an input of its own to swap",
         },
+        judge=pggan_inference.judge,
+        on_sphere=True,
     ),
 }

@@ -10,7 +10,7 @@ import functools
 import keras
 import tensorflow as tf
 
-from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, noise_shapes_of
+from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, at_both_scales, noise_shapes_of
 from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
 from gan_tf.ops.normalisation import scale_and_shift
@@ -20,6 +20,12 @@ from gan_tf.ops.resample import average_pool_to
 def fold(generator: Generator, dtype=None):
     """Returns a FoldedGenerator with the weights of a built generator; see `fold_into`."""
     return fold_into(FoldedGenerator, generator, ("resolution", "ngf", "latent_size", "tanh"), dtype)
+
+
+def judge(discriminator, generator):
+    """Returns what a discriminator says of one finished image, with the smaller version that it sees of real images."""
+    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    return lambda image: discriminator(at_both_scales(tf.ensure_shape(image, shape)), training=False)
 
 
 @keras.saving.register_keras_serializable("gan_tf")

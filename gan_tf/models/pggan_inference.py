@@ -24,6 +24,18 @@ def fold(generator: Generator, dtype=None):
     )
 
 
+def judge(discriminator, generator: Generator):
+    """Returns what a discriminator says of one finished image, as grown as the generator is.
+
+    Alone in its batch an image has no spread, so the batch's standard deviation is the same for all images.
+    """
+    growth = float(generator.growth.numpy())
+    level = math.ceil(growth)
+    alpha = None if growth == level else growth - level + 1
+    shape = (1, resolution_of(level), resolution_of(level), 3)
+    return lambda image: discriminator(tf.ensure_shape(image, shape), training=False, level=level, alpha=alpha)
+
+
 @keras.saving.register_keras_serializable("gan_tf", "PgganFoldedGenerator")
 class FoldedGenerator(keras.Model):
     """Makes the images that a `Generator` makes in evaluation mode at its present growth, within rounding.

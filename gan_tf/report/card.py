@@ -10,7 +10,6 @@ PAPERS = {
     "pggan": "Progressive GAN (Karras et al. 2018)",
     "stylegan2": "StyleGAN2-ADA (Karras et al. 2020)",
 }
-COPYING = 0.05  # share of copies, beyond the training images' own, from which on the card warns
 
 
 def card(facts) -> list[tuple[str, str]]:
@@ -29,24 +28,30 @@ def card(facts) -> list[tuple[str, str]]:
 
 def model(facts) -> str:
     """What the network is, and what it was trained with."""
-    config = facts.config
+    config, origin = facts.config, facts.converted_from
     kind = PAPERS.get(config.model, config.model)
     version = facts.environment.get("gan_tf")
     by = f" with gan_tf {version}" if isinstance(version, str) else ""
     weights = ""
     if facts.best is not None:
         weights = f" The weights to use are those of {words.kimg(facts.best.images_seen)} kimg, which scored best."
-    return (
+    what = (
         f"A generator of RGB images at {config.resolution}x{config.resolution} pixels: {kind}, {config.latent_size} "
-        f"numbers in. It was trained{by} until {words.kimg(facts.images_seen)} thousand images were seen, with the "
+        "numbers in."
+    )
+    if origin:
+        return f"{what} Its weights were converted{by} from {origin}; how they were trained is not recorded here."
+    return (
+        f"{what} It was trained{by} until {words.kimg(facts.images_seen)} thousand images were seen, with the "
         f"loss {config.loss} and the seed {config.seed}.{weights}"
     )
 
 
 def intended_use(facts) -> str:
     """What it is for, and what not."""
+    like = "those that its weights were trained on" if facts.converted_from else f"those of {facts.dataset}"
     return (
-        f"It makes images like those of {facts.dataset}: for study, as material for design, and as a start for further "
+        f"It makes images like {like}: for study, as material for design, and as a start for further "
         "training. It makes no true statement about anything that exists, and its images should not be shown as "
         "photographs. It takes no text and follows no wishes; choose by seed."
     )
@@ -54,6 +59,11 @@ def intended_use(facts) -> str:
 
 def data(facts) -> str:
     """What it was trained on."""
+    if facts.converted_from:
+        return (
+            f"Not recorded here: the weights come from {facts.converted_from}, whose authors know. What those images "
+            "leave out, the generator does not know; what is frequent in them is frequent in its images."
+        )
     count, classes = facts.data.get("images"), facts.data.get("class_names")
     some = f"{words.count(count)} images" if count is not None else "images"
     kinds = f" in {len(classes)} classes" if isinstance(classes, list) and classes else ""
@@ -69,7 +79,7 @@ def evaluation(facts) -> str:
     """The score that counts, with its protocol, and the copy check."""
     scored = facts.final or facts.best
     if scored is None:
-        return "It has not been scored yet."
+        return "It has not been scored yet." if not facts.converted_from else "It has not been scored here."
     fresh = " on images that had no part in picking the weights" if facts.final else ""
     checked = scored if scored.copies is not None else facts.best
     copies = "The copy check was not recorded."
@@ -83,10 +93,8 @@ def evaluation(facts) -> str:
 def limits(facts) -> str:
     """What goes wrong with such generators, and with this one."""
     scored = facts.final if facts.final and facts.final.copies is not None else facts.best
-    copies = scored.copies if scored else None
-    own = (scored.share_among_reals or 0.0) if scored else 0.0
     warned = ""
-    if copies is not None and copies > own + COPYING:
+    if scored and scored.copies_much:
         warned = (
             " This one repeats training images: look at the copy check before you publish any image, above all where "
             "the training images are private or not yours."
@@ -100,7 +108,10 @@ def limits(facts) -> str:
 
 def rights(facts) -> str:
     """Whose the images are."""
+    origin = ""
+    if facts.converted_from:
+        origin = f" The licence of {facts.converted_from}, from which they were converted, goes with them."
     return (
         "The program is under Apache-2.0. The weights were made from the training images: what their owners and the "
-        "law allow to be done with those decides what may be done with the weights and with what they make."
+        "law allow to be done with those decides what may be done with the weights and with what they make." + origin
     )

@@ -38,11 +38,9 @@ def embedded_array(image, longest_side):
     import numpy as np
     from PIL import Image
 
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    scale = longest_side / max(picture.size)
-    if scale < 1:
-        size = tuple(max(1, round(scale * side)) for side in picture.size)
-        picture = picture.resize(size, Image.Resampling.BOX)
+    from gan_tf.pictures import shrunk
+
+    picture = Image.fromarray(np.ascontiguousarray(shrunk(image, longest_side)))
     content = io.BytesIO()
     picture.save(content, format="WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode(), *picture.size

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.files import printable
 from gan_tf.metrics.score import Score
 
 DAMAGED = (UsageError, OSError, EOFError)  # what reading a damaged file raises; EOFError: an empty one
 MOST_POINTS = 250  # of a line: more are not seen
 MOST_LOSSES = 40  # lines; a family logs eight
+ABOVE_EXPECTED = 0.05  # a share of copies that lies so far above the reals' own is pointed out
 MOST_IMAGES = 10**15  # more is no image count, and too large for a float
 
 
@@ -38,6 +40,11 @@ class Scored(NamedTuple):
         """The share of copies that the training images show among themselves, None where it is not known."""
         found = self.copy_parts.get("share_among_reals")
         return found if found is not None and math.isfinite(found) else None
+
+    @property
+    def copies_much(self) -> bool:
+        """True if clearly more images look copied than the reals do among themselves."""
+        return self.copies is not None and self.copies > (self.share_among_reals or 0.0) + ABOVE_EXPECTED
 
     @property
     def threshold(self) -> float | None:
@@ -99,6 +106,11 @@ class Facts:
     def name(self) -> str:
         """What the run is called."""
         return self.folder.resolve().name
+
+    @property
+    def converted_from(self) -> str:
+        """What the weights were converted from; "" for a run that was trained here."""
+        return printable(self.data["converted_from"]) if self.data.get("converted_from") else ""
 
     @property
     def dataset(self) -> str:

@@ -6,14 +6,12 @@ from html import escape
 
 from gan_tf.config import stored_settings
 from gan_tf.errors import UsageError
-from gan_tf.metrics.score import differences, number
+from gan_tf.metrics.score import number
 from gan_tf.report import card, words
-from gan_tf.report.chart import COLOURS, Mark, line_chart
+from gan_tf.report.curves import charts, losses
 from gan_tf.report.embed import embedded, embedded_array
 from gan_tf.report.style import CSS
 
-ABOVE_EXPECTED = 0.05  # a share of copies that lies so far above the reals' own is pointed out
-LEAST_SHARE_AXIS = 0.1  # the axis of copies goes up to this at least, so that 0.1 % does not look like a mountain
 OPEN_ROWS = 20  # a longer table is folded away
 LARGE, SMALL = 1280, 384  # pixels of the longest side of a picture that fills the page, and of one among several
 MOST_MOMENTS = 12  # sample grids that are shown of a run
@@ -41,18 +39,23 @@ def page(facts, walk=None) -> str:
 def head(facts) -> str:
     """Name, what is trained on what, and how far it is."""
     config, seen = facts.config, facts.images_seen
-    about, progress = [], f"{words.kimg(seen)} kimg"
-    bar = ""
+    about, bar, progress = [], "", f"{words.kimg(seen)} kimg seen (kimg: thousands of real images)"
     if config:
-        about = [config.model, f"{config.resolution}x{config.resolution}", facts.dataset]
+        about = [config.model, f"{config.resolution}x{config.resolution}"]
+    if config and facts.converted_from:
+        about, progress = [*about, f"converted from {facts.converted_from}"], ""
+    elif config:
         images = facts.data.get("images")
-        about += [f"{words.count(images)} images"] if images is not None else []
+        about += [facts.dataset, *([f"{words.count(images)} images"] if images is not None else [])]
         done = min(1.0, seen / config.total_images)
-        progress = f"{words.kimg(seen)} of {words.kimg(config.total_images)} kimg ({done:.0%})"
+        progress = (
+            f"{words.kimg(seen)} of {words.kimg(config.total_images)} kimg ({done:.0%}) seen (kimg: thousands of real "
+            "images)"
+        )
         bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
     return (
         f'<header><h1>{escape(facts.name)}</h1><div class="dim">{escape(" · ".join(about))}</div>{bar}'
-        f'<div class="dim">{progress} seen (kimg: thousands of real images)</div></header>'
+        f'<div class="dim">{progress}</div></header>'
     )
 
 
@@ -66,6 +69,8 @@ def best_scores(facts) -> str:
     """The best score, the last one and the final one, each with its copies and its protocol."""
     newest = facts.scores[-1] if facts.scores else None
     if facts.best is None and facts.final is None and newest is None:
+        if facts.converted_from:
+            return ""
         words_of_it = "The first one comes at the end of a scored epoch."
         return f'<section><h2>No score yet</h2><p class="dim">{words_of_it}</p></section>'
     same = newest and facts.best and newest.images_seen == facts.best.images_seen
@@ -95,88 +100,13 @@ def copies_text(scored) -> str:
     """The share of copies as it stands beside a score, as HTML."""
     if scored.copies is None:
         return '<span class="copies dim">copies not recorded</span>'
-    kind = "copies warn" if copies_much(scored) else "copies"
+    kind = "copies warn" if scored.copies_much else "copies"
     return f'<span class="{kind}">copies {words.share(scored.copies)}</span>'
-
-
-def copies_much(scored) -> bool:
-    """True if clearly more images look copied than the reals do among themselves."""
-    return scored.copies is not None and scored.copies > (scored.share_among_reals or 0.0) + ABOVE_EXPECTED
 
 
 def parts_text(score) -> str:
     """Further numbers of a score: "precision 0.7, recall 0.2"."""
     return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in score.parts.items())
-
-
-def charts(facts) -> str:
-    """Score and copies over kimg. Scores that cannot be compared share no line, other metrics no chart."""
-    if not facts.scores:
-        return ""
-    segments = comparable_segments(facts.scores)
-    names = dict.fromkeys(segment[0].score.name for segment in segments)
-    drawn = [score_chart(facts, [part for part in segments if part[0].score.name == name]) for name in names]
-    drawn.append(copies_chart(facts, segments))
-    return f'<section><h2>Over the run</h2><div class="charts">{"".join(drawn)}</div></section>'
-
-
-def score_chart(facts, segments) -> str:
-    """One metric over kimg, a line for each of its segments, the best score pointed out."""
-    lines = [[(scored.kimg, scored.score.value) for scored in segment] for segment in segments]
-    name, best = segments[0][0].score.name, facts.best
-    marks = []
-    if best and any(best.score.comparable_with(segment[0].score) for segment in segments):
-        marks.append(Mark(best.kimg, best.score.value, f"best {number(best.score.value)}", best.score.lower_is_better))
-    right = max(facts.images_seen, best.images_seen if best else 0) / 1000
-    chart = line_chart(lines, title=f"{name} over kimg", text=number, right=right, marks=marks)
-    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}{breaks(segments)}</div>'
-
-
-def comparable_segments(scores):
-    """Cuts scores wherever the way of measuring changes: a list of lists of Scored."""
-    segments = []
-    for scored in scores:
-        if not segments or not scored.score.comparable_with(segments[-1][-1].score):
-            segments.append([])
-        segments[-1].append(scored)
-    return segments
-
-
-def breaks(segments) -> str:
-    """Says why a metric has several lines. A network that grew has one for each size, which is one sentence for all."""
-    texts, sizes = [], []
-    for before, after in zip(segments, segments[1:], strict=False):
-        old, new = (part.score.protocol.get("resolution") for part in (before[-1], after[0]))
-        if old != new:
-            sizes.append(f"at {new}x{new} from {after[0].kimg:g} kimg")
-            continue
-        why = ", ".join(differences(before[-1].score, after[0].score)) or "another metric in between"
-        texts.append(f"From {after[0].kimg:g} kimg on measured otherwise ({why}): not comparable with before.")
-    if sizes:
-        first = segments[0][0].score.protocol.get("resolution")
-        texts.insert(0, f"Scored at {first}x{first}, then {', '.join(sizes)}: scores of two sizes cannot be compared.")
-    return "".join(f'<p class="dim">{escape(text)}</p>' for text in texts)
-
-
-def copies_chart(facts, segments) -> str:
-    """Share of copies over kimg, cut where the scores are: another metric may compare in another space."""
-    lines = [[(scored.kimg, scored.copies) for scored in part if scored.copies is not None] for part in segments]
-    lines = [line for line in lines if line]
-    if not lines:
-        return ""
-    checked = [scored for scored in facts.scores if scored.copies is not None]
-    expected = checked[-1].share_among_reals
-    chart = line_chart(
-        lines,
-        title="share of copies over kimg",
-        text=lambda value: f"{100 * value:.3g} %",
-        level=expected,
-        right=facts.images_seen / 1000,
-        least_high=LEAST_SHARE_AXIS,
-        colours=("shares",),
-    )
-    note = "Dashed: what the training images show among themselves." if expected is not None else ""
-    return f'<div class="chart"><h3>copies</h3>{chart}<p class="dim">{note}</p></div>'
 
 
 def copy_check(facts) -> str:
@@ -188,7 +118,7 @@ def copy_check(facts) -> str:
     warning = (
         '<p class="warn">Clearly more than the training images show among themselves: the generator draws training '
         "images over again, and a good score is then no merit.</p>"
-        if copies_much(newest)
+        if newest.copies_much
         else ""
     )
     shown = picture(facts.panel, "Closest pairs of generated and training images", panel_words(facts))
@@ -221,35 +151,12 @@ def panel_words(facts) -> str:
     )
 
 
-def losses(facts) -> str:
-    """What training logs of itself: losses in view, the rest folded away."""
-    groups = {}
-    for name, line in facts.losses.items():
-        groups.setdefault(name.partition("/")[0], []).append((name.partition("/")[2], line))
-    drawn = {name: loss_chart(name, lines, facts.images_seen / 1000) for name, lines in groups.items()}
-    if not drawn:
-        return ""
-    first = drawn.pop("loss", "")
-    rest = f'<div class="charts">{"".join(drawn.values())}</div>'
-    folded = f"<details><summary>Logits, gradients and the like</summary>{rest}</details>" if drawn else ""
-    return f"<section><h2>Losses</h2>{first}{folded}</section>"
-
-
-def loss_chart(name, lines, right) -> str:
-    """The lines of one group, with a legend."""
-    lines = lines[: len(COLOURS)]
-    chart = line_chart([line for _, line in lines], title=f"{name} over kimg", text=number, right=right)
-    keys = "".join(
-        f'<span class="key {colour}">{escape(words.plain_name(label))}</span>'
-        for (label, _), colour in zip(lines, COLOURS, strict=False)
-    )
-    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}<p class="dim">{keys}</p></div>'
-
-
 def samples(facts) -> str:
     """The newest sample grid, and those before it."""
     if not facts.grids:
         return ""
+    from gan_tf.pictures import spread  # here: `gan-tf runs` needs no Pillow
+
     caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
     newest = picture(facts.grids[-1], "Generated images", caption)
     growth = picture(facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
@@ -258,13 +165,6 @@ def samples(facts) -> str:
     told = f"{len(moments)} of {len(facts.grids)} moments" if len(moments) < len(facts.grids) else "all moments"
     over = f'<h3>Over time: {told}</h3><div class="film" tabindex="0">{"".join(shown)}</div>' if shown[1:] else ""
     return f"<section><h2>Samples</h2>{newest}{growth}{over}</section>"
-
-
-def spread(moments, most) -> list:
-    """At most so many of a list, evenly spread, with the first and the last."""
-    if len(moments) <= most:
-        return list(moments)
-    return [moments[round(i * (len(moments) - 1) / (most - 1))] for i in range(most)]
 
 
 def interpolation(facts, walk) -> str:
@@ -296,6 +196,8 @@ def figure(source, width, height, description, caption) -> str:
 def data(facts) -> str:
     """What the run was trained on."""
     config, known = facts.config, facts.data
+    if facts.converted_from:
+        return ""  # the model card says so
     rows = [["Data set", facts.dataset]] if config else []
     rows += [["Images", words.count(known["images"])]] if "images" in known else []
     names = known.get("class_names")

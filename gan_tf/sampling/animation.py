@@ -22,6 +22,7 @@ MOST_FPS = {
     ".mp4": 240,
     "": 1000,
 }  # browsers show a GIF that is faster at a tenth of its speed
+LEAST_FPS = 0.01  # a frame that stays longer than 100 s is none, and GIF cannot say it much longer
 MOST_SIDE = {".webp": 16383, ".gif": 65535, ".mp4": 8192, "": 65535}  # pixels
 COLLECTED_BYTES = {".webp": 4, ".gif": 1}  # of a pixel, which Pillow holds until the last frame is there
 MOST_BYTES = 2 << 30
@@ -47,7 +48,19 @@ def kind_of(path):
     return ""
 
 
-def check(path, fps, frames, height, width):
+def check_fps(path, fps):
+    """Refuses frames a second that the file at a path cannot have.
+
+    Raises:
+        UsageError: so it is, or the file is no animation.
+    """
+    kind = kind_of(path)
+    if not LEAST_FPS <= fps <= MOST_FPS[kind]:
+        what = kind or "a folder"
+        raise UsageError(f"--fps is {fps:g}; give a number from {LEAST_FPS:g} on, for {what} at most {MOST_FPS[kind]}")
+
+
+def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --walks"):
     """Refuses what cannot be written, before the first frame is made.
 
     Args:
@@ -55,24 +68,24 @@ def check(path, fps, frames, height, width):
         fps: frames a second.
         frames: how many.
         height, width: pixels of a frame.
+        fewer: the flag for their number. smaller: what to give for a smaller size; both for messages.
 
     Raises:
         UsageError: so it is.
     """
     kind = kind_of(path)
     what = kind or "a folder"
-    if not 0 < fps <= MOST_FPS[kind]:
-        raise UsageError(f"--fps is {fps:g}; give a number above 0, for {what} at most {MOST_FPS[kind]}")
+    check_fps(path, fps)
     if max(height, width) > MOST_SIDE[kind]:
         raise UsageError(
-            f"--out {path}: a frame of {width}x{height} pixels is too large for {what} ({MOST_SIDE[kind]}); give fewer "
-            "--walks"
+            f"--out {path}: a frame of {width}x{height} pixels is too large for {what} ({MOST_SIDE[kind]}); give "
+            f"{smaller}"
         )
     held = COLLECTED_BYTES.get(kind, 0) * frames * height * width
     if held > MOST_BYTES:
         raise UsageError(
             f"--out {path}: {frames} frames of {width}x{height} pixels take {held / 2**30:.1f} GB while {what} is "
-            "written; give fewer --steps, or an .mp4 or a folder, which hold one at a time"
+            f"written; give fewer {fewer}, or an .mp4 or a folder, which hold one at a time"
         )
     if kind == ".mp4" and importlib.util.find_spec("av") is None:
         raise UsageError(f"--out {path}: mp4 needs PyAV; {VIDEO_ADVICE}")

@@ -1,5 +1,6 @@
 """Images of seeds: what the user calls image 42 is the same on every run, in every batch and on every machine."""
 
+import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
@@ -84,7 +85,7 @@ def latents_of_seeds(g, seeds, truncation=1.0):
     return latents if truncation == 1 else latents * truncation
 
 
-def images_of_latents(g, latents, noise_seeds, batch_size):
+def images_of_latents(g, latents, noise_seeds, batch_size, noise=None):
     """Makes images of given latents, and yields them batch by batch, as `images_of_seeds` does.
 
     Args:
@@ -92,18 +93,22 @@ def images_of_latents(g, latents, noise_seeds, batch_size):
         latents: float32 [N, Z], N >= 1.
         noise_seeds: N integers: image i gets the noise maps of seed `noise_seeds[i]`.
         batch_size: images at once.
+        noise: the noise maps themselves in place of `noise_seeds`: a list of float32 [N, h, w, 1].
 
     Yields:
         uint8 [n, R, R, 3], n <= batch_size.
     """
     batch_size = min(batch_size, len(latents))
-    signature = [tf.TensorSpec([batch_size, g.latent_size], tf.float32), tf.TensorSpec([batch_size], tf.int64)]
+    given = [np.asarray(noise_seeds, np.int64)] if noise is None else [np.asarray(maps, np.float32) for maps in noise]
+    arrays = [np.asarray(latents, np.float32), *given]
+    signature = [[tf.TensorSpec([batch_size, *array.shape[1:]], array.dtype) for array in arrays]]
 
     @tf.function(input_signature=signature, autograph=False)
-    def make(z, seeds):
-        return g(z, noise=rng.noise_of_seeds(seeds, g.noise_shapes), training=False)
+    def make(inputs):
+        z, *rest = inputs
+        return g(z, noise=rest if noise is not None else rng.noise_of_seeds(rest[0], g.noise_shapes), training=False)
 
     for first in range(0, len(latents), batch_size):
-        rows = [min(i, len(latents) - 1) for i in range(first, first + batch_size)]
-        images = make(tf.constant(latents[rows], tf.float32), tf.constant([noise_seeds[i] for i in rows], tf.int64))
+        rows = np.minimum(np.arange(first, first + batch_size), len(latents) - 1)
+        images = make([tf.constant(array[rows]) for array in arrays])
         yield pictures.to_uint8(images[: len(latents) - first])

@@ -1,20 +1,10 @@
 """The training as an animation: the sample grids of a run, which show the same seeds from beginning to end."""
 
-import numpy as np
-from PIL import Image
-
 from gan_tf import pictures
 from gan_tf.errors import UsageError
 from gan_tf.sampling.captions import with_line
 
 LEAST_SIDE = 16  # pixels of a frame
-
-
-def chosen(moments, most):
-    """At most `most` of a list, evenly spread, the first and the last among them."""
-    if len(moments) <= most:
-        return list(moments)
-    return [moments[round(i)] for i in np.linspace(0, len(moments) - 1, most)]
 
 
 def frames(grids, resolution, images=None, longest_side=768):
@@ -35,26 +25,15 @@ def frames(grids, resolution, images=None, longest_side=768):
     """
     size = max((_size_of(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
-        grid = _resized(pictures.read_picture(path), size)
+        grid = pictures.resized(pictures.read_picture(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
-        scale = min(1.0, longest_side / max(grid.shape[:2]))
-        small = tuple(max(1, round(scale * side)) for side in grid.shape[1::-1])
-        yield with_line(_resized(grid, small), f"{seen:,} images")
+        yield with_line(pictures.shrunk(grid, longest_side), f"{seen:,} images")
 
 
 def _size_of(path):
     height, width, _ = pictures.read_picture(path).shape
     return width, height
-
-
-def _resized(image, size):
-    """uint8 [H, W, 3] at (width, height): smaller by means over pixels, larger by repeating them."""
-    if image.shape[1::-1] == size:
-        return image
-    larger = size[0] > image.shape[1]
-    how = Image.Resampling.NEAREST if larger else Image.Resampling.BOX
-    return np.asarray(Image.fromarray(image).resize(size, how))
 
 
 def _first(grid, images, resolution, path):

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
-from gan_tf.errors import UsageError
 from gan_tf.sampling.generate import images_of_latents, latents_of_seeds
 from gan_tf.sampling.walk import sphere_walk
 
@@ -16,21 +15,6 @@ def random_seeds(count, seed):
     draws = rng.Draws(seed, tf.constant(0, tf.int64), 2 * count + 16, path="interpolate/")
     found = list(dict.fromkeys(draws.integers("seeds", (), 0, RANDOM_SEEDS).numpy().tolist()))
     return found[:count]
-
-
-def divided(seeds, walks):
-    """Cuts seeds into `walks` lists of equal length.
-
-    Raises:
-        UsageError: they cannot be, or a walk would have one key.
-    """
-    if len(seeds) % walks or len(seeds) < 2 * walks:
-        raise UsageError(
-            f"{len(seeds)} seeds cannot be shared by {walks} walks; give each the same number, 2 or more (--seeds, "
-            "--walks)"
-        )
-    keys = len(seeds) // walks
-    return [seeds[i : i + keys] for i in range(0, len(seeds), keys)]
 
 
 def walk_images(g, walks, steps, loop, batch_size, truncation=1.0):
@@ -47,13 +31,14 @@ def walk_images(g, walks, steps, loop, batch_size, truncation=1.0):
         truncation: of the latents.
 
     Yields:
-        uint8 [W, R, R, 3]: an image of each walk, `frame_count` times.
+        uint8 [W, R, R, 3]: an image of each walk, as often as `sphere_walk` has frames.
     """
     paths = []
     for seeds in walks:
-        keys = latents_of_seeds(g, tf.constant(seeds, tf.int64), truncation).numpy()
+        keys = latents_of_seeds(g, tf.constant(seeds, tf.int64)).numpy()
         paths.append(sphere_walk(keys, steps, loop))
-    latents = np.stack(paths, axis=1)  # [F, W, Z]
+    # Scaled after the walk, of which the directions are the same: at 0 the keys themselves would have none.
+    latents = np.stack(paths, axis=1) * np.float32(truncation)  # [F, W, Z]
     frames = len(latents)
     noise_seeds = [seeds[0] for seeds in walks] * frames
     left = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
@@ -62,11 +47,6 @@ def walk_images(g, walks, steps, loop, batch_size, truncation=1.0):
         while len(left) >= len(walks):
             yield left[: len(walks)]
             left = left[len(walks) :]
-
-
-def frame_count(keys, steps, loop):
-    """Moments of a walk through so many keys."""
-    return keys * steps if loop else (keys - 1) * steps + 1
 
 
 def rows_picture(moments):

@@ -4,13 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.models import FAMILIES
-from gan_tf.models.fastgan import at_both_scales
-from gan_tf.models.pggan import resolution_of
 from gan_tf.models.variables import load_weights
 from gan_tf.weights import newest_weights
 
 
-def load_judge(run, config, growth=None, say=print):
+def load_judge(run, config, generator, say=print):
     """The discriminator in a run's newest checkpoint.
 
     Each image is judged by itself, with the statistics of training: what it is worth does not depend on the images
@@ -21,7 +19,7 @@ def load_judge(run, config, growth=None, say=print):
     Args:
         run: run.Run.
         config: TrainConfig.
-        growth: of the generator whose images are judged, as pggan.Generator.growth; None where nothing grows.
+        generator: whose images are judged: a discriminator that grew is taken at its size.
         say: told about damaged checkpoints.
 
     Returns:
@@ -33,7 +31,7 @@ def load_judge(run, config, growth=None, say=print):
     weights, seen, where = newest_weights(run, "d", say)
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, weights, where)
-    logits = _fastgan(network) if growth is None else _pggan(network, growth)
+    logits = FAMILIES[config.model].judge(network, generator)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def judge(images):
@@ -41,16 +39,3 @@ def load_judge(run, config, growth=None, say=print):
         return tf.map_fn(lambda image: tf.reduce_mean(logits(image[None])), images)
 
     return lambda images: np.asarray(judge(tf.constant(images))), seen
-
-
-def _fastgan(network):
-    shape = (1, network.resolution, network.resolution, 3)
-    return lambda image: network(at_both_scales(tf.ensure_shape(image, shape)), training=False)
-
-
-def _pggan(network, growth):
-    """The discriminator as grown as the generator is."""
-    level = int(np.ceil(growth))
-    alpha = None if growth == level else growth - level + 1
-    size = resolution_of(level)
-    return lambda image: network(tf.ensure_shape(image, (1, size, size, 3)), training=False, level=level, alpha=alpha)

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from gan_tf import pictures
 from gan_tf.sampling.captions import GREY, line, line_height
 
 COPY = (220, 40, 40)  # frame and words of a pair that counts as a copy, as in the copy check's panel
@@ -52,15 +52,14 @@ def _row(row, threshold):
     for image, distance, ratio, is_copy in zip(row.nearest, row.distances, row.ratios, copied, strict=True):
         cells.append(_cell(image, f"{distance:.3g}  ratio {min(ratio, 99):.2f}", is_copy))
     joined = np.concatenate(cells, axis=1)
-    head = line(f"{row.space}: nearest training images", joined.shape[1], line_height(_shown(row.image)), GREY)
+    head = line(f"{row.space}: nearest training images", joined.shape[1], line_height(shown_side(len(row.image))), GREY)
     return np.concatenate([head, joined])
 
 
 def _cell(image, words, is_copy):
     """An image in a frame, with words below it."""
-    side = _shown(image)
-    how = Image.Resampling.NEAREST if side > len(image) else Image.Resampling.BOX
-    small = np.asarray(Image.fromarray(image).resize((side, side), how))
+    side = shown_side(len(image))
+    small = pictures.resized(image, (side, side))
     frame, colour = max(1, side // 32), COPY if is_copy else GREY
     framed = np.empty((side + 2 * frame, side + 2 * frame, 3), np.uint8)
     framed[:] = colour
@@ -68,7 +67,14 @@ def _cell(image, words, is_copy):
     return np.concatenate([framed, line(words, side + 2 * frame, line_height(side), colour)])
 
 
-def _shown(image):
+def size_of(rows, nearest, resolution):
+    """(width, height) of `picture` for so many rows with so many neighbours each, of images of so many pixels."""
+    cell = _cell(np.zeros((resolution, resolution, 3), np.uint8), "", False)
+    height, width, _ = cell.shape
+    head = line_height(shown_side(resolution))
+    return (nearest + 1) * width + round(GAP * width), rows * (height + head)
+
+
+def shown_side(side):
     """Pixels a side at which an image is shown: small ones with each pixel repeated, so that the words have room."""
-    side = len(image)
     return min(LARGEST, side * -(-LEAST // side))

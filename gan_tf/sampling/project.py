@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
+from gan_tf.sampling.generate import suitable_batch_size
 
 STEP_SIZE = 0.05  # of Adam, at its largest
 WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises, and falls
@@ -29,7 +30,7 @@ NOISE_WEIGHT = 1.0  # of the squared autocorrelations
 LEAST_NOISE_MAP = 8  # pixels of the smallest scale of a noise map
 LEAST_LEVEL = 4  # pixels of the pyramid's top
 LPIPS_PIXELS = 256  # larger images are made smaller for LPIPS
-SAMPLES_AT_ONCE = 32
+DRAWN = 32  # random latents that share a stream of draws
 
 
 class Place(NamedTuple):
@@ -112,7 +113,7 @@ def project(
         Found.
     """
     watch = watch or (lambda done, total, what: None)
-    place = best_random(g, tf.function(distance, autograph=False), seed, restarts, samples, watch)
+    place = best_random(g, distance, seed, restarts, samples, watch)
     make = tf.function(lambda z, noise: g(z, noise=noise, training=False), autograph=False)
     first = pictures.to_uint8(make(*place))
     step = _compiled_step(g, distance, on_sphere)
@@ -138,19 +139,34 @@ def project(
 
 def best_random(g, distance, seed, restarts, samples, watch):
     """The Place of the `restarts` best of random latents, each with the noise that it was tried with, best first."""
+    suitable = suitable_batch_size(g.resolution, bool(tf.config.list_logical_devices("GPU")))
+    at_once = min(math.gcd(DRAWN, suitable), samples)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def measured(place):
+        return distance(g(place.latents, noise=place.noise, training=False))
+
     kept, scores = None, np.zeros(0)
-    for first in range(0, samples, SAMPLES_AT_ONCE):
-        draws = rng.Draws(seed, tf.constant(first, tf.int64), SAMPLES_AT_ONCE, path="project/")
-        tried = Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes))
-        count = min(SAMPLES_AT_ONCE, samples - first)
-        found = distance(g(tried.latents, noise=tried.noise, training=False)).numpy()[:count]
-        tried = tf.nest.map_structure(lambda rows, count=count: rows.numpy()[:count], tried)
+    for first in range(0, samples, at_once):
+        count = min(at_once, samples - first)
+        if first % DRAWN == 0:
+            drawn = random_places(g, seed, first)
+        rows = [first % DRAWN + min(i, count - 1) for i in range(at_once)]  # filled up, as another size would be traced
+        tried = tf.nest.map_structure(lambda values, rows=rows: tf.gather(values, rows), drawn)
+        found = measured(tried).numpy()[:count]
+        tried = tf.nest.map_structure(lambda values, count=count: values.numpy()[:count], tried)
         scores = np.concatenate([scores, found])
         kept = tried if kept is None else tf.nest.map_structure(lambda *two: np.concatenate(two), kept, tried)
         order = np.argsort(scores, kind="stable")[:restarts]
         scores, kept = scores[order], tf.nest.map_structure(lambda rows, order=order: rows[order], kept)
         watch(first + count, samples, "random ones tried")
     return tf.nest.map_structure(tf.constant, kept)
+
+
+def random_places(g, seed, first):
+    """The random Places number first .. first + DRAWN - 1 of a search, `first` a multiple of DRAWN."""
+    draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAWN, path="project/")
+    return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes))
 
 
 def step_size(share):

@@ -3,7 +3,8 @@
 A job writes into a folder: the one asked for, or one beside the file asked for until that is packed. In it a journal
 tells what the job is, and which batches are on the disk. A job goes on only if all is as it was that its bytes depend
 on, and then makes the same batches: the rounding of an image may depend on the size of its batch. The journal is
-removed with the last step, so that a finished job is made anew when it is asked for again.
+removed with the last step, so that a finished job is made anew when it is asked for again, and a kill before it leaves
+nothing that the next start does not use or remove.
 
     pictures/unfinished.jsonl              {"seeds": ..., "weights": ...} and a line for each batch that is whole
     pictures/seed-000000.png
@@ -12,8 +13,8 @@ removed with the last step, so that a finished job is made anew when it is asked
 """
 
 import contextlib
-import json
 import os
+import re
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,8 @@ import numpy as np
 
 from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.files import LOCK_IS_HELD, part_file, take_lock
+from gan_tf.files import naming, part_file, remove_parts
+from gan_tf.sampling.journal import Journal
 
 PACKED = (".zip", ".npz")
 # What is surely not meant as the name of a folder; v1.2 is.
@@ -31,11 +33,18 @@ JOURNAL = "unfinished.jsonl"
 RAW = "images.raw"
 FAST_COMPRESSION = 1  # of PNG files: any more would take longer than making the images
 COPY_BYTES = 1 << 24
+PICTURE = re.compile(r"seed-(\d{6,})\.png")
 
 
 def name_of(seed):
     """File name of one seed's image."""
     return f"seed-{seed:06d}.png"
+
+
+def kind_of(out):
+    """ ".zip" or ".npz" by a path's suffix, "" for a folder."""
+    suffix = out.suffix.lower()
+    return suffix if suffix in PACKED and not out.is_dir() else ""
 
 
 def check_out(out):
@@ -61,9 +70,10 @@ class Store:
 
     Attributes:
         before: images that an earlier process left whole.
+        foreign: names of pictures of other seeds in the folder, sorted; they stay.
 
     Raises:
-        UsageError: another process writes there.
+        UsageError: another process writes there, or an unfinished job of other settings lies there.
         OSError: it cannot be written.
     """
 
@@ -71,7 +81,7 @@ class Store:
         self.out, self.seeds, self.batch_size = out, seeds, batch_size
         self.about = about or {}
         self.shape = (resolution, resolution, 3)
-        self.kind = out.suffix.lower() if out.suffix.lower() in PACKED and not out.is_dir() else ""
+        self.kind = kind_of(out)
         self.folder = out.with_name(out.name + ".unfinished") if self.kind else out
         self._number = {seed: i for i, seed in enumerate(seeds[::batch_size])}  # of a batch, by its first seed
         self.job = {"format": 1, "seeds": seeds, "batch_size": batch_size, "about": list(self.about.items()), **job}
@@ -79,16 +89,18 @@ class Store:
     def __enter__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            self._journal = stack.enter_context(open(self.folder / JOURNAL, "a+b"))
-            self._lock()
-            self._done = self._read_journal()
+            self._journal = stack.enter_context(Journal(self.folder / JOURNAL, self.job, self.out, self.folder))
+            self._done = max((part for part in self._journal.done if isinstance(part, int)), default=0)  # batches
             for part in self.folder.glob("seed-*.part"):  # what a killed process was writing
                 part.unlink()
+            if self.kind:
+                remove_parts(self.out)
             if self.kind == ".npz":
                 self._raw = stack.enter_context(self._open_raw())
             self._pool = stack.enter_context(ThreadPoolExecutor())
             self._stack = stack.pop_all()
         self.before = sum(len(self._batch(i)) for i in range(self._batches) if not self._lacks(i))
+        self.foreign = [] if self.kind else self._other_pictures()
         return self
 
     def __exit__(self, *error):
@@ -103,16 +115,16 @@ class Store:
         """Writes one batch of `lacking`, uint8 [n, R, R, 3], in the order of `lacking`."""
         index = self._number[seeds[0]]
         if self.kind == ".npz":
-            self._raw.seek(index * self.batch_size * images[0].nbytes)
-            self._raw.write(np.ascontiguousarray(images).data)
-            self._raw.flush()
-            os.fsync(self._raw.fileno())
+            with naming(self.folder / RAW):
+                self._raw.seek(index * self.batch_size * images[0].nbytes)
+                self._raw.write(np.ascontiguousarray(images).data)
+                self._raw.flush()
+                os.fsync(self._raw.fileno())
         else:
             list(self._pool.map(self._write_png, seeds, images))
         if index >= self._done:
             self._done = index + 1
-            self._journal.write(b"%d\n" % self._done)
-            self._journal.flush()
+            self._journal.add(self._done)
 
     def image(self, i):
         """Image number i, uint8 [R, R, 3]; before `finish`."""
@@ -121,16 +133,21 @@ class Store:
         return pictures.read_png(self.folder / name_of(self.seeds[i]))
 
     def finish(self):
-        """Packs what is to be packed, and forgets the journal."""
+        """Packs what is to be packed, removes what that was made of, and then the journal."""
         if self.kind == ".npz":
             self._pack_arrays()
         elif self.kind == ".zip":
             self._pack_files()
+        if self.kind == ".npz":
+            self._raw.close()
+        if self.kind:
+            for path in self.folder.iterdir():
+                if path.name != JOURNAL:
+                    path.unlink()
+        self._journal.remove()  # last: until then the same command goes on here
         self._stack.close()
         if self.kind:
-            shutil.rmtree(self.folder)
-        else:
-            (self.folder / JOURNAL).unlink()
+            self.folder.rmdir()
 
     @property
     def _batches(self):
@@ -145,28 +162,9 @@ class Store:
             return True
         return self.kind != ".npz" and not all((self.folder / name_of(seed)).exists() for seed in self._batch(i))
 
-    def _lock(self):
-        try:
-            take_lock(self._journal, wait=False)
-        except OSError as error:
-            if error.errno in LOCK_IS_HELD:
-                raise UsageError(f"--out {self.out}: another process writes there; give another --out") from error
-            # Else the file system knows no locks. Two processes in one folder are then the user's to avoid.
-
-    def _read_journal(self):
-        """Batches that an earlier process of the same job wrote; begins a new journal if there was none."""
-        self._journal.seek(0)
-        lines = self._journal.read().split(b"\n")
-        first = json.dumps(self.job).encode()
-        if lines[0] == first and len(lines) > 1:
-            numbers = [int(line) for line in lines[1:-1] if line.isdigit()]
-            self._journal.truncate(sum(len(line) + 1 for line in lines[:-1]))  # without a line that was cut short
-            return max(numbers, default=0)
-        self._journal.truncate(0)
-        self._journal.write(first + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
-        return 0
+    def _other_pictures(self):
+        own = set(map(name_of, self.seeds))
+        return sorted(name for name in os.listdir(self.folder) if PICTURE.fullmatch(name) and name not in own)
 
     def _open_raw(self):
         path = self.folder / RAW

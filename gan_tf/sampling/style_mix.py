@@ -7,6 +7,8 @@ swapped, and nothing else.
 Source: Liu et al. 2021 (FastGAN), section 3.1 and figure 7.
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,18 +19,24 @@ from gan_tf.sampling.sheet import table
 GAP = 1 / 16  # of an image's width, between headers and mixtures
 
 
-def mixed_images(g, content_seeds, style_seeds, truncation=1.0):
-    """Images with the content of some seeds and the style of others, pair by pair.
+def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0):
+    """Images with the content of some seeds and the style of others, pair by pair, batch by batch.
 
     Args:
         g: folded generator with `style_of`.
-        content_seeds, style_seeds: N integers each.
+        content_seeds, style_seeds: N integers each, N >= 1.
+        batch_size: images at once; the last batch is filled up, so that one function is traced for all.
         truncation: of the latents.
 
-    Returns:
-        uint8 [N, R, R, 3].
+    Yields:
+        uint8 [n, R, R, 3], n <= batch_size.
     """
-    return pictures.to_uint8(_compiled(g, len(content_seeds), truncation)(*map(_int64, (content_seeds, style_seeds))))
+    batch_size = min(batch_size, len(content_seeds))
+    make = _compiled(g, batch_size, truncation)
+    for first in range(0, len(content_seeds), batch_size):
+        picked = [min(k, len(content_seeds) - 1) for k in range(first, first + batch_size)]
+        images = make(*(tf.constant([seeds[k] for k in picked], tf.int64) for seeds in (content_seeds, style_seeds)))
+        yield pictures.to_uint8(images[: len(content_seeds) - first])
 
 
 def mixed_table(g, rows, columns, batch_size, truncation=1.0):
@@ -48,13 +56,9 @@ def mixed_table(g, rows, columns, batch_size, truncation=1.0):
     places += [(i, j) for i in range(len(rows)) for j in range(len(columns))]
     content = [columns[j] if i < 0 else rows[i] for i, j in places]
     style = [rows[i] if j < 0 else columns[j] for i, j in places]  # a header's own
-    batch_size = min(batch_size, len(places))
-    make = _compiled(g, batch_size, truncation)
-    for first in range(0, len(places), batch_size):
-        picked = [min(k, len(places) - 1) for k in range(first, first + batch_size)]
-        images = make(_int64([content[k] for k in picked]), _int64([style[k] for k in picked]))
-        for place, image in zip(places[first : first + batch_size], pictures.to_uint8(images), strict=False):
-            yield *place, image
+    made = itertools.chain.from_iterable(mixed_images(g, content, style, batch_size, truncation))
+    for place, image in zip(places, made, strict=True):
+        yield *place, image
 
 
 def mixed_picture(g, rows, columns, cells):
@@ -83,7 +87,3 @@ def _compiled(g, count, truncation):
 
 def _inputs(g, seeds, truncation):
     return latents_of_seeds(g, seeds, truncation), rng.noise_of_seeds(seeds, g.noise_shapes)
-
-
-def _int64(seeds):
-    return tf.constant(seeds, tf.int64)

@@ -113,7 +113,7 @@ def test_it_says_what_it_left_out_and_what_to_do_next(tmp_path, fastgan_states, 
 def test_generate_evaluate_and_runs_take_it(grown, tmp_path, capsys):
     run, _ = grown
     assert run_command("generate", [str(run.folder), "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
-    assert (tmp_path / "out" / "grid.png").exists()
+    assert (tmp_path / "out-grid.png").exists()
     assert run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path), "--which", "last"]) == 0
     data = str(pictures_file(tmp_path))
     assert run_command("evaluate", [str(run.folder), "--dataset", data, "--metrics", "swd2k"]) == 0

@@ -1,6 +1,10 @@
 """`gan-tf generate --best`: the nearest to the real data are found, and everything says that they are chosen."""
 
 import dataclasses
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,7 +21,9 @@ from gan_tf.metrics.realism import realism
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
+from gan_tf.sampling.journal import Journal
 from gan_tf.sampling.judge import load_judge
+from gan_tf.sampling.store import Store
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from gan_tf.weights import newest_weights
@@ -25,6 +31,8 @@ from tests.metrics import stand_in
 from tests.training.tiny import square_pictures
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
+
+COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +66,26 @@ def best(run, out, *arguments):
 
 
 def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, capsys):
-    assert best(run, tmp_path, "--best", "4", "--by", "pixels") == 0
+    assert best(run, tmp_path / "out", "--best", "4", "--by", "pixels") == 0
     label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
     said = capsys.readouterr().out
-    assert label in said and f"sheet: {tmp_path / 'best.png'}" in said
+    assert label in said and f"sheet: {tmp_path / 'out-best.png'}" in said
     assert "copy check: " in said and "of 4 chosen images repeat a training image" in said
     with np.load(run.folder.parent / "pictures.npz") as arrays:
         scores = realism(pixel_vectors(arrays["images"]), pixel_vectors(images))
     order = np.argsort(-scores, kind="stable")[:4]
-    files = {path.name for path in tmp_path.iterdir()}
-    assert files == {"best.png", *(f"seed-{seed:06d}.png" for seed in order)}
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {f"seed-{seed:06d}.png" for seed in order}
     for rank, seed in enumerate(order, 1):
-        with Image.open(tmp_path / f"seed-{seed:06d}.png") as image:
+        with Image.open(tmp_path / "out" / f"seed-{seed:06d}.png") as image:
             assert image.text["Description"].startswith(f"{label}; seed {seed}, rank {rank}: pixels")
-    with Image.open(tmp_path / "best.png") as sheet:
+    with Image.open(tmp_path / "out-best.png") as sheet:
         assert sheet.text["Description"] == label
-    picture = pictures.read_png(tmp_path / "best.png")
+    picture = pictures.read_png(tmp_path / "out-best.png")
     band = picture.shape[0] - 512
     assert picture.shape[1] == 512 and 15 < band < 80 and picture[:band].min() < 60  # words above 2x2 images
     shown = picture[band : band + 256 : 4, :256:4]
-    np.testing.assert_array_equal(shown, pictures.read_png(tmp_path / f"seed-{order[0]:06d}.png"))
+    np.testing.assert_array_equal(shown, pictures.read_png(tmp_path / "out" / f"seed-{order[0]:06d}.png"))
 
 
 @pytest.mark.parametrize("count, wanted", [(1, 1), (4, 2), (6, 3), (22, 5), (24, 6), (12, 4), (60, 10), (64, 8)])
@@ -87,7 +95,7 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, wanted):
 
 def test_the_discriminator_judges_as_in_training(run, images, capsys):
     """Each image by itself, with the smaller version that it sees of real images."""
-    judge, seen = load_judge(run, CONFIG)
+    judge, seen = load_judge(run, CONFIG, None)
     d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
     assert seen == SECOND
     load_weights(d, newest_weights(run, "d")[0], "checkpoint")
@@ -99,10 +107,10 @@ def test_the_discriminator_judges_as_in_training(run, images, capsys):
 
 def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gan_tf.cli.curate.real_side", lambda *arguments: pytest.fail("real images were opened"))
-    assert best(run, tmp_path, "--best", "5", "--by", "discriminator") == 0
+    assert best(run, tmp_path / "out", "--best", "5", "--by", "discriminator") == 0
     assert "; the discriminator is that of 2.0 kimg, only the newest is kept" in capsys.readouterr().out
-    order = np.argsort(-load_judge(run, CONFIG)[0](images), kind="stable")[:5]
-    assert {path.stem for path in tmp_path.iterdir()} == {"best", *(f"seed-{seed:06d}" for seed in order)}
+    order = np.argsort(-load_judge(run, CONFIG, None)[0](images), kind="stable")[:5]
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 
 def test_by_default_both_and_without_weights_one_line_says_what_works(run, tmp_path, monkeypatch, capsys):
@@ -120,7 +128,78 @@ def test_by_features(run, tmp_path, monkeypatch, capsys):
         assert best(run, tmp_path / "out", "--best", "5") == 0
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
     assert label in capsys.readouterr().out
-    assert len(list((tmp_path / "out").iterdir())) == 6
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_an_interrupted_judging_goes_on_to_the_same_choice(run, tmp_path, monkeypatch, capsys, batches):
+    words = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "8"]
+    assert best(run, tmp_path / "whole", *words) == 0
+    add, judged = Journal.add, []
+
+    def stopping(self, part):
+        if len(judged) == batches:
+            raise KeyboardInterrupt
+        add(self, part)
+        judged.append(part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "add", stopping)
+        assert best(run, tmp_path / "out", *words) == 42
+    assert (tmp_path / "out.judging").exists() and not (tmp_path / "out").exists()
+    capsys.readouterr()
+    lines = (tmp_path / "out.judging").read_bytes()
+    (tmp_path / "out.judging").write_bytes(lines.replace(b'"pixels": [', b'"pixels": ["a", ', 1))
+    assert best(run, tmp_path / "out", *words) == 2
+    assert "out.judging is damaged; delete it" in capsys.readouterr().err
+    (tmp_path / "out.judging").write_bytes(lines)
+    assert best(run, tmp_path / "out", *words[:2], "--by", "pixels", *words[4:]) == 2  # what was begun is kept
+    assert "other is: --by; finish it with the old ones" in capsys.readouterr().err
+    assert best(run, tmp_path / "out", *words) == 0
+    assert f"{8 * batches} of 30 images are judged already; going on" in capsys.readouterr().out
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    assert (tmp_path / "whole-best.png").read_bytes() == (tmp_path / "out-best.png").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"whole", "whole-best.png", "out", "out-best.png"}
+
+
+def test_a_stop_after_the_judging_does_not_judge_again(run, tmp_path, monkeypatch, capsys):
+    words = ["--best", "4", "--by", "pixels"]
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "finish", stop)
+        assert best(run, tmp_path / "out", *words) == 42
+    capsys.readouterr()
+    assert best(run, tmp_path / "out", "--best", "5", *words[2:]) == 2
+    assert "other is: what was chosen (--best); finish" in capsys.readouterr().err
+    assert best(run, tmp_path / "out", *words) == 0
+    said = capsys.readouterr().out
+    assert "30 of 30 images are judged already" in said and "4 of 4 images are there already" in said
+
+
+@pytest.mark.slow
+def test_a_killed_judging_goes_on_to_the_same_choice(run, tmp_path):
+    """SIGKILL while it judges, twice."""
+    arguments = ["generate", str(run.folder), "--count", "600", "--best", "5", "--by", "pixels", "--batch-size", "4"]
+    assert subprocess.run([*COMMAND, *arguments, "--out", str(tmp_path / "whole")]).returncode == 0
+    journal = tmp_path / "out.judging"
+    for batches in (5, 60):
+        process = subprocess.Popen([*COMMAND, *arguments, "--out", str(tmp_path / "out")])
+        while not journal.exists() or journal.read_bytes().count(b"\n") <= batches:
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert journal.exists() and not (tmp_path / "out").exists()
+    done = subprocess.run([*COMMAND, *arguments, "--out", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0 and "of 600 images are judged already" in done.stdout
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()
+    }
+    assert not journal.exists()
 
 
 def test_npz_tells_the_choice_too(run, tmp_path):
@@ -128,7 +207,7 @@ def test_npz_tells_the_choice_too(run, tmp_path):
     with np.load(tmp_path / "best.npz") as arrays:
         assert arrays["images"].shape == (3, 64, 64, 3)
         assert all(words.startswith("curated: the best 3 of 30") for words in arrays["about"])
-    assert (tmp_path / "best-best.png").exists()
+    assert (tmp_path / "best.npz-best.png").exists()
 
 
 def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, capsys):
@@ -145,7 +224,7 @@ def test_changed_data_are_refused(run, tmp_path, capsys):
         assert best(run, tmp_path / "out", "--best", "3", "--by", "pixels") == 2
     finally:
         run.write_settings(config, data)
-    assert "changed since the run was trained" in capsys.readouterr().err
+    assert "are not those that the run was trained on; restore them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])
@@ -160,7 +239,8 @@ def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
     states.save(state, run, keep=1)
     size, level = 2 ** int(2 + np.ceil(growth)), int(np.ceil(growth))
     images = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
-    judge, _ = load_judge(run, config, growth)
+    g.growth.assign(growth)
+    judge, _ = load_judge(run, config, g)
     alpha = None if growth == level else growth - level + 1
     floats = tf.constant(images, tf.float32) / 127.5 - 1
     wanted = [float(d(x[None], level=level, alpha=alpha)[0, 0]) for x in floats]

@@ -17,6 +17,7 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
 from gan_tf.run import Run
 from tests.metrics import stand_in
+from tests.training import tiny
 from tests.training.tiny import square_pictures
 
 from ..sampling.trained import BEST_AT, CONFIG, SECOND, make_run
@@ -165,18 +166,35 @@ def test_which_weights_and_which_seed(few_fakes, run, capsys):
     assert len(set(found.values())) == 3
 
 
-def test_training_and_evaluate_agree(few_fakes, run, capsys):
-    """A score of the command is the score that training measures: same seed, images and protocol."""
+def test_training_and_evaluate_agree(tmp_path, capsys):
+    """A score of the command is the score that training measured: same seed, images and protocol."""
+    code, run = tiny.train(tiny.pictures_file(tmp_path), tmp_path / "checkpoints")
+    assert code == 0
+    capsys.readouterr()
+    with tiny.in_place():
+        assert evaluate(run.folder, "--metrics", "swd2k,memorisation", "--json", "--precision", "float32") == 0
+    score, copies = (from_stored(score) for score in report(capsys)["scores"])
+    meta = run.best_meta()
+    trained = from_stored(meta["score"])
+    assert score.value == pytest.approx(trained.value, rel=1e-5) and score.parts.keys() == trained.parts.keys()
+    assert score.protocol == trained.protocol
+    checked = from_stored(meta["copies"])
+    assert (copies.value, copies.protocol) == (checked.value, checked.protocol)
+    assert copies.parts == pytest.approx(checked.parts, rel=1e-5)
+
+
+def test_the_protocols_of_a_run_tell_what_was_looked_at(few_fakes, run, capsys):
     assert evaluate(run.folder, "--metrics", "fid5k,memorisation", "--json") == 0
     fid, copies = (from_stored(score) for score in report(capsys)["scores"])
     assert copies.protocol["mirrored"] is True and copies.protocol["space"] == "pixels+inception"
     assert fid.protocol["network"] == stand_in.OFFICIAL
 
 
-def test_ppl_is_measured_in_float32(few_fakes, run, capsys):
-    assert evaluate(run.folder, "--metrics", "ppl", "--json") == 0
+@pytest.mark.parametrize("names", ["ppl", "swd2k, ppl"])
+def test_ppl_is_measured_in_float32(few_fakes, run, capsys, names):
+    assert evaluate(run.folder, "--metrics", names, "--json") == 0
     captured = capsys.readouterr()
-    [score] = json.loads(captured.out)["scores"]
+    *_, score = json.loads(captured.out)["scores"]
     assert "precision: float32 (ppl takes tiny steps)" in captured.err
     assert score["value"] > 0 and "averaged generator in float32" in score["protocol"]["fakes_source"]
 
@@ -299,6 +317,13 @@ def test_images_that_are_not_square_need_a_resolution(folder, dataset, images, c
     assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
 
 
+def test_images_of_several_sizes_need_a_resolution(folder, dataset, images, capsys):
+    Image.fromarray(images[0][:32, :32]).save(folder / "7.png")
+    line = refusal(capsys, folder, "--dataset", dataset, "--metrics", "swd")
+    assert "--resolution is missing" in line and "are of 2 sizes, such as 64x64 and 32x32" in line
+    assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
+
+
 def test_a_folder_without_one_readable_image(folder, dataset, capsys):
     for path in folder.iterdir():
         path.write_bytes(b"not a picture")
@@ -311,7 +336,7 @@ def test_changed_images_of_a_run_are_refused(few_fakes, run, dataset, tmp_path, 
     config, data = run.read_settings()
     run.write_settings(dataclasses.replace(config, dataset=str(other)), data)
     line = refusal(capsys, run.folder)
-    assert "changed since the run was trained" in line and f"give --dataset {other}" in line
+    assert "are not those that the run was trained on" in line and f"give --dataset {other}" in line
     assert evaluate(run.folder, "--dataset", other, "--metrics", "swd2k") == 0
 
 
@@ -342,10 +367,31 @@ def test_weights_that_are_missing_or_damaged(run, capsys):
     assert "no snapshot of that many images; it has none" in refusal(capsys, run.folder, "--which", SECOND)
 
 
-def test_a_place_that_cannot_be_written(run, few_fakes, tmp_path, capsys):
+def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gan_tf.metrics.evaluate.Evaluator", lambda *given: pytest.fail("the work has begun"))
     (tmp_path / "file").write_text("in the way")
-    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "file") == 2
-    assert f"--out {tmp_path / 'file'} cannot be written" in capsys.readouterr().err
+    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "file")
+    assert told.startswith(f"--out {tmp_path / 'file'} cannot be written")
+    run.evaluations.write_text("in the way")
+    assert f"--out {run.evaluations}" in refusal(capsys, run.folder, "--metrics", "swd2k")
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_not_out(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "file" / "cache"))
+    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "out")
+    assert told.startswith(f"GAN_TF_CACHE: the cache in {tmp_path / 'file' / 'cache'} cannot be written")
+    assert "or set GAN_TF_CACHE to another folder" in told and "--out" not in told
+
+
+def test_scores_are_told_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gan_tf.files.write_atomically", full)
+    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("swd2k ") and "cannot be written: No space left" in captured.err
 
 
 def test_missing_weights_of_inception_are_told(run, tmp_path, monkeypatch, capsys):

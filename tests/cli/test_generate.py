@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from gan_tf.cli.generate import beside
 from gan_tf.cli.main import run_command
+from gan_tf.data.sources import open_source
 from gan_tf.sampling.store import Store
 
 from ..sampling.trained import make_growing, make_run
@@ -36,15 +39,15 @@ def read(path):
 def test_a_png_for_each_seed_and_a_grid(run, tmp_path, capsys):
     out = tmp_path / "new" / "pictures"
     assert generate(run, "--seeds", "0-2,1000000", "--out", out, "--grid", "--batch-size", 3) == 0
-    names = ["grid.png", "seed-000000.png", "seed-000001.png", "seed-000002.png", "seed-1000000.png"]
+    names = ["seed-000000.png", "seed-000001.png", "seed-000002.png", "seed-1000000.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    grid = read(out / "grid.png")
+    grid = read(tmp_path / "new" / "pictures-grid.png")
     assert grid.shape == (128, 128, 3)
     np.testing.assert_array_equal(grid[64:, 64:], read(out / "seed-1000000.png"))
     said = capsys.readouterr().out
     assert "best weights, 0.5 kimg" in said
     assert f"4 images: {out / 'seed-000000.png'} to seed-1000000.png" in said
-    assert f"grid: {out / 'grid.png'}" in said
+    assert f"grid: {tmp_path / 'new' / 'pictures-grid.png'}" in said
 
 
 def test_the_same_seed_gives_the_same_image_again(run, tmp_path):
@@ -78,6 +81,17 @@ def test_best_and_last_differ(run, tmp_path, capsys):
         (["--out", "images.tar"], "images do not go into a .tar"),
         (["--class", "panda"], "is a run of fastgan, which has no conditional networks"),
         (["--best", "64"], "--best is 64 of 64 images; give 1 to 63"),
+        (
+            ["--count", "70000", "--grid"],
+            "--grid holds 65536 images at 64x64, --count is 70000: the picture",
+        ),
+        (["--count", "80000", "--best", "70000"], "--best is 70000: the picture would have"),
+        (["--count", "80000", "--best", "65600", "--by", "pixels", "--grid"], "at 64x64, --best keeps 65600: the"),
+        (["--seeds", ""], "--seeds '': '' is no number or range"),
+        (["--by", "pixels"], "--by is pixels, but without --best nothing is judged; leave it out"),
+        (["--weights", "a.pth"], "--weights is a.pth, but without --best"),
+        (["--dataset", "panda"], "--dataset is panda, but without --best"),
+        (["--out", "~nobody-of-that-name/a"], "no home folder is known for it"),
         (["--best", "3", "--by", "taste"], "--by is 'taste'; give discriminator, features, pixels"),
     ],
 )
@@ -93,10 +107,49 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
     assert "no run folder" in capsys.readouterr().err
 
 
-def test_an_output_folder_that_cannot_be_made(run, tmp_path, capsys):
+def test_places_that_cannot_be_written_are_found_before_the_work(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_tf.cli.generate.on_device", lambda *arguments: pytest.fail("the work has begun"))
     (tmp_path / "file").write_text("")
-    assert generate(run, "--seeds", "0", "--out", tmp_path / "file") == 2
-    assert "--out" in capsys.readouterr().err
+    (tmp_path / "out-grid.png").mkdir()
+    (tmp_path / "a.zip-best.png").mkdir()
+    for arguments, words in (
+        (["--out", tmp_path / "file"], f"--out {tmp_path / 'file'} cannot be written"),
+        (["--out", tmp_path / "file" / "a.zip"], "--out"),
+        (["--out", tmp_path / "out", "--grid"], "--grid"),
+        (["--out", tmp_path / "a.zip", "--best", "2", "--by", "discriminator"], "--best"),
+    ):
+        assert generate(run, "--count", 4, *arguments) == 2
+        error = capsys.readouterr().err
+        assert f"error: {words}" in error and "cannot be written" in error
+
+
+def test_the_folder_of_the_program_gets_its_grid_beside_it(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert beside(Path("."), "grid") == tmp_path / "here-grid.png"
+    assert beside(Path("a/.."), "grid") == tmp_path / "here-grid.png"
+    assert beside(Path("a/b.npz"), "best") == Path("a/b.npz-best.png")
+
+
+def test_images_of_other_seeds_are_named(run, tmp_path, capsys):
+    for seeds in ("3-5", "5-6"):
+        assert generate(run, "--seeds", seeds, "--out", tmp_path) == 0
+    told = capsys.readouterr().out
+    assert told.count("other seeds") == 1 and "also holds 2 images of other seeds, such as seed-000003.png" in told
+
+
+def test_a_full_disk_under_out_is_one_line_and_an_unnamed_error_is_not_laid_on_it(run, tmp_path, capsys, monkeypatch):
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gan_tf.cli.generate.refuse_unwritable", lambda *arguments, **options: None)
+        patch.setattr("gan_tf.files.os.fsync", full)
+        assert generate(run, "--seeds", "0", "--out", tmp_path / "new") == 2
+    assert f"--out {tmp_path / 'new'} cannot be written: No space left" in capsys.readouterr().err
+    monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", lambda *arguments, **options: full(0))
+    with pytest.raises(OSError, match="No space left"):
+        generate(run, "--seeds", "0", "--out", tmp_path / "other")
 
 
 def test_too_little_memory_is_one_line(run, tmp_path, capsys, monkeypatch):
@@ -145,8 +198,9 @@ def test_zip_and_npz_hold_the_images_of_the_folder(run, tmp_path, capsys):
             wanted = tmp_path / "folder" / f"seed-{seed:06d}.png"
             assert archive.read(wanted.name) == wanted.read_bytes()
             np.testing.assert_array_equal(arrays["images"][seed], read(wanted))
-    for name in ("a-grid.png",):
-        assert (tmp_path / name).read_bytes() == (tmp_path / "folder" / "grid.png").read_bytes()
+    grids = {(tmp_path / f"{name}-grid.png").read_bytes() for name in ("folder", "a.zip", "a.npz")}
+    assert len(grids) == 1
+    assert len(open_source(str(tmp_path / "folder"))) == 5  # images alone
 
 
 @pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])
@@ -171,14 +225,18 @@ def test_an_interrupted_command_goes_on_to_the_same_bytes(run, tmp_path, monkeyp
     assert all_bytes(tmp_path / "stopped" / name) == all_bytes(tmp_path / "whole" / name)
 
 
-def test_other_weights_are_another_job(run, tmp_path, monkeypatch, capsys):
+def test_other_weights_are_another_job_and_the_old_one_is_kept(run, tmp_path, monkeypatch, capsys):
     arguments = ["--count", 4, "--batch-size", 2, "--out", tmp_path / "out"]
     finish = Store.finish
     monkeypatch.setattr(Store, "finish", lambda self: exit_with_interrupt())
     assert generate(run, *arguments) == 42
     monkeypatch.setattr(Store, "finish", finish)
-    assert generate(run, *arguments, "--which", "last") == 0
-    assert "are there already" not in capsys.readouterr().out
+    capsys.readouterr()
+    assert generate(run, *arguments, "--which", "last") == 2
+    error = capsys.readouterr().err.strip()
+    assert "unfinished job of other settings; other is: the weights (--which," in error and "\n" not in error
+    assert generate(run, *arguments) == 0
+    assert "4 of 4 images are there already" in capsys.readouterr().out
 
 
 def exit_with_interrupt():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_tf.cli.interpolate import InterpolateOptions, walks_of
 from gan_tf.cli.main import run_command
 from gan_tf.pictures import read_png
-from gan_tf.sampling.interpolate import divided, random_seeds
+from gan_tf.sampling.interpolate import random_seeds
 
 from ..sampling.trained import make_growing, make_run
 
@@ -96,8 +97,36 @@ def test_progressive_gan(tmp_path):
         assert image.size == (16, 16)
 
 
-def test_seeds_are_shared_evenly():
-    assert divided([1, 2, 3, 4, 5, 6], 2) == [[1, 2, 3], [4, 5, 6]]
+def walks(*arguments):
+    return walks_of(InterpolateOptions("run", **dict(arguments)))
+
+
+def test_seeds_are_shared_evenly_and_kept_as_often_as_they_are_named():
+    assert walks(("seeds", "1-6"), ("walks", 2)) == [[1, 2, 3], [4, 5, 6]]
+    assert walks(("seeds", "3,7,3")) == [[3, 7, 3]]
+    assert walks(("seeds", "1,2,1,3"), ("rows", True)) == [[1, 2], [1, 3]]
+
+
+def test_truncation_0_is_one_image(run, tmp_path):
+    """The way is that of the latents as they are, and scaled afterwards: at 0 its keys are all the same."""
+    assert interpolate(run, "--seeds", "3,7,3", "--steps", 2, "--truncation", 0, "--out", tmp_path / "f") == 0
+    frames = [read_png(path) for path in sorted((tmp_path / "f").iterdir())]
+    assert len(frames) == 5 and all((frame == frames[0]).all() for frame in frames)
+
+
+def test_places_that_cannot_be_written_are_found_before_the_work(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_tf.cli.interpolate.on_device", lambda *arguments: pytest.fail("the work has begun"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "a.png").mkdir()
+    for out, more in (("file/a.webp", []), ("file", []), ("a.png", ["--rows"])):
+        assert interpolate(run, "--out", tmp_path / out, *more) == 2
+        assert f"--out {tmp_path / out} cannot be written" in capsys.readouterr().err
+
+
+def test_too_many_keys_are_refused_before_they_are_drawn(run, capsys, monkeypatch):
+    monkeypatch.setattr("gan_tf.sampling.interpolate.random_seeds", lambda *arguments: pytest.fail("they are drawn"))
+    assert interpolate(run, "--keys", 10_000, "--walks", 10_000, "--steps", 1) == 2
+    assert "10000 walks through 10000 seeds at --steps 1: 100000000 images are too many" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -114,6 +143,9 @@ def test_seeds_are_shared_evenly():
         (["--rows", "--steps", "500"], "give fewer --steps"),
         (["--steps", "0"], "--steps is 0"),
         (["--fps", "nan"], "--fps is nan"),
+        (["--fps", "inf"], "--fps is inf; give a number from 0.01 on, for .webp at most 120"),
+        (["--fps", "1e-300"], "--fps is 1e-300; give a number from 0.01 on"),
+        (["--fps", "nan", "--rows"], "--fps is nan"),
         (["--steps", "100000"], "are too many"),
         (["--truncation", "-1"], "--truncation is -1"),
     ],

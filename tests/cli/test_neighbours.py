@@ -86,6 +86,8 @@ def test_features_are_compared_too(run, tmp_path, capsys, monkeypatch):
         (["--seeds", "0-100"], "--seeds names 101"),
         (["--nearest", "0"], "--nearest is 0"),
         (["--nearest", "15"], "--nearest is 15, but there are 14 training images"),
+        (["--seeds", "0-99"], "--nearest 5 for 100 --seeds in 1 spaces: the picture would have"),
+        (["--out", "file/a.png"], "--out file/a.png cannot be written"),
         (["--out", "a.jpg"], "--out is a.jpg; give a name that ends in .png"),
         (["--which", "worst"], "worst"),
         (["--dataset", "missing"], "--dataset missing: no such file"),
@@ -94,10 +96,12 @@ def test_features_are_compared_too(run, tmp_path, capsys, monkeypatch):
 )
 def test_a_wrong_option_is_named_in_one_line(run, tmp_path, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", lambda *given: pytest.fail("the work has begun"))
     assert neighbours(run, *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert words in error and error.startswith("gan-tf: error")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_changed_set_is_refused(run, tmp_path, capsys):

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from gan_tf import pictures
 from gan_tf.cli.main import run_command
-from gan_tf.sampling import history
+from gan_tf.sampling import animation, history
 from tests.scored import make_run
 
 RESOLUTION = 64
@@ -85,8 +85,9 @@ def test_large_grids_are_made_smaller(run):
 
 
 def test_of_many_grids_the_first_and_the_last_are_shown():
-    assert history.chosen(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert history.chosen([1, 2], 5) == [1, 2]
+    assert pictures.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert pictures.spread([1, 2], 5) == [1, 2]
+    assert pictures.spread([1, 2, 3], 1) == [1]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,10 @@ def test_of_many_grids_the_first_and_the_last_are_shown():
     [
         (["--out", "a.avi"], "is no animation; give"),
         (["--fps", "0"], "--fps is 0"),
+        (["--fps", "inf"], "--fps is inf; give a number from 0.01 on, for .webp at most 120"),
+        (["--fps", "nan"], "--fps is nan"),
+        (["--fps", "1e-9"], "--fps is 1e-09"),
+        (["--out", "run/config.json/a.gif"], "--out run/config.json/a.gif cannot be written"),
         (["--images", "17"], "--images is 17, but the sample grids of the run show 16"),
         (["--images", "0"], "--images is 0"),
         (["--hold", "-1"], "--hold is -1"),
@@ -106,6 +111,23 @@ def test_a_wrong_option_is_named_in_one_line(run, tmp_path, monkeypatch, capsys,
     error = capsys.readouterr().err.strip()
     assert words in error and "\n" not in error
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_advice_names_its_own_flags(run, tmp_path, capsys, monkeypatch):
+    for name, words in (("MOST_BYTES", "give fewer --frames"), ("MOST_SIDE", "give a smaller --size")):
+        with monkeypatch.context() as patch:
+            patch.setattr(animation, name, 1000 if name == "MOST_BYTES" else {".webp": 200})
+            assert words in refused(run, capsys, "--out", tmp_path / "a.webp")
+    assert progress(run, "--size", 20_000, "--out", tmp_path / "a.webp") == 0  # frames are never made larger
+
+
+def test_frames_in_a_folder_are_counted_as_they_are(run, tmp_path, capsys):
+    """Three grids, of which the last one stays: fewer than --frames."""
+    out = tmp_path / "frames"
+    assert progress(run, "--out", out, "--fps", 2, "--hold", 1) == 0
+    assert len(list(out.iterdir())) == 5
+    assert progress(run, "--out", out, "--fps", 2, "--hold", 1) == 0
+    assert "frame-000004.png, and these are 4" in refused(run, capsys, "--out", out, "--fps", 2, "--hold", 0.5)
 
 
 def refused(run, capsys, *arguments):

@@ -1,5 +1,6 @@
 """`gan-tf project`: from a picture to its latent, what is said of training images, and every mistake in one line."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -82,6 +83,44 @@ def test_training_images_and_others_are_told_apart(run, tmp_path, capsys):
     for image, words in wanted.items():
         assert project(run, image, *QUICK, "--out", tmp_path) == 0
         assert words in capsys.readouterr().out
+
+
+class Repeating:
+    """A generator that makes one stored image whatever it is given."""
+
+    resolution, latent_size, noise_shapes = 64, 16, [(8, 8, 1)]
+
+    def __init__(self, image):
+        self.image = tf.constant(image / 127.5 - 1, tf.float32)
+
+    def __call__(self, latents, noise=None, training=False):
+        return tf.repeat(self.image[None], latents.shape[0], axis=0)
+
+
+def test_a_generator_that_repeats_a_training_image_is_found_out_at_once(run, tmp_path, capsys, monkeypatch):
+    image = tiny.square_pictures()[5]
+    family = dataclasses.replace(FAMILIES["fastgan"], fold=lambda g, policy: Repeating(image))
+    monkeypatch.setitem(FAMILIES, "fastgan", family)
+    assert project(run, "drawn.png", *QUICK, "--out", tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "the picture is the training image 5, or a copy of it" in said
+    assert "has memorised it: it was found at once, the best of 8 random latents makes it at ratio 0.00" in said
+    np.testing.assert_array_equal(pictures.read_png(tmp_path / "projected.png"), image)
+    assert project(run, "new.png", *QUICK, "--out", tmp_path) == 0  # nor is another picture taken for memorised
+    assert "the picture is no training image" in capsys.readouterr().out
+
+
+def test_the_data_set_is_opened_before_the_search(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gan_tf.sampling.project.project", lambda *given, **more: pytest.fail("the search has begun"))
+    assert project(run, "made.png", *QUICK, "--out", tmp_path / "out", "--dataset", "/elsewhere") == 2
+    assert "--dataset /elsewhere: no such file" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gan_tf.cli.project.start_tensorflow", lambda *given: pytest.fail("the work has begun"))
+    (tmp_path / "file").write_text("")
+    assert project(run, "made.png", *QUICK, "--out", tmp_path / "file") == 2
+    assert f"--out {tmp_path / 'file'} cannot be written" in capsys.readouterr().err
 
 
 def test_what_is_said_of_a_memorised_image():

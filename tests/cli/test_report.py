@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf import pictures, rng
 from gan_tf.cli.main import run_command
@@ -50,6 +51,23 @@ def test_a_run_without_best_weights_has_a_page_and_a_word_about_it(tmp_path, cap
     assert report(run) == 0
     assert "no way between two images is shown" in capsys.readouterr().err
     assert "No score yet" in run.report.read_text()
+
+
+def test_too_little_memory_for_the_walk_leaves_a_page_without_it(run, tmp_path, capsys, monkeypatch):
+    def fail(*given, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr("gan_tf.sampling.strip.walk_images", fail)
+    assert report(run, "--out", tmp_path / "a.html") == 0
+    assert "no way between two images is shown: out of memory" in capsys.readouterr().err
+    page = (tmp_path / "a.html").read_text()
+    assert "Model card" in page and "Between two images" not in page
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_tf.cli.report.walk_of", lambda *given: pytest.fail("the work has begun"))
+    assert report(run, "--out", tmp_path) == 2
+    assert f"--out {tmp_path} cannot be written: it is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

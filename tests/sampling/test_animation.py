@@ -89,9 +89,17 @@ def test_times_add_up(fps, tick):
     "name, arguments, words",
     [
         ("a.avi", (30, 10, 64, 64), ".avi is no animation; give .webp, .gif, .mp4"),
-        ("a.gif", (60, 10, 64, 64), "--fps is 60; give a number above 0, for .gif at most 50"),
+        ("a.gif", (60, 10, 64, 64), "--fps is 60; give a number from 0.01 on, for .gif at most 50"),
         ("a.webp", (30, 10, 64, 20000), "20000x64 pixels is too large for .webp"),
         ("a.webp", (30, 6000, 1024, 1024), "give fewer --steps, or an .mp4 or a folder"),
+        (
+            "a.webp",
+            (30, 6000, 1024, 1024, "--frames", "a smaller --size"),
+            "give fewer --frames, or an .mp4 or a folder",
+        ),
+        ("a.webp", (30, 10, 64, 20000, "--frames", "a smaller --size"), "(16383); give a smaller --size"),
+        ("a.gif", (float("nan"), 10, 64, 64), "--fps is nan"),
+        ("frames", (0.001, 10, 64, 64), "--fps is 0.001; give a number from 0.01 on, for a folder at most 1000"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before(tmp_path, name, arguments, words):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gan_tf.sampling.neighbours import COPY, LARGEST, LEAST, Neighbours, picture
+from gan_tf.sampling.neighbours import COPY, LARGEST, LEAST, Neighbours, picture, size_of
 
 
 def row(side=64, ratios=(0.2, 0.9), seed=7):
@@ -21,6 +21,11 @@ def test_the_images_stand_side_by_side_and_copies_are_red():
     red = np.flatnonzero((middle == COPY).all(axis=1))
     assert red.min() < values.index(10) and red.max() < values.index(101)  # the first pair, not the second
     assert red.size == 4 * (LEAST // 32)
+
+
+def test_its_size_is_known_before():
+    for side, rows in ((16, 1), (64, 3), (1024, 2)):
+        assert size_of(rows, 2, side) == picture([row(side=side)] * rows, 0.45).shape[1::-1]
 
 
 def test_new_images_have_no_red():

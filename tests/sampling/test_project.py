@@ -120,13 +120,23 @@ def test_the_search_begins_with_the_best_of_the_random_ones(growing):
     told = []
     place = projection.best_random(growing, distance, 0, 3, 100, lambda *done: told.append(done))
     assert told[-1] == (100, 100, "random ones tried")
-    tried = []
-    for first in range(0, 100, projection.SAMPLES_AT_ONCE):
-        draws = rng.Draws(0, tf.constant(first, tf.int64), projection.SAMPLES_AT_ONCE, path="project/")
-        tried.append(draws.normal("latents", (growing.latent_size,)).numpy())
+    tried = [projection.random_places(growing, 0, first).latents for first in range(0, 100, projection.DRAWN)]
     tried = np.concatenate(tried)[:100]
     order = np.argsort(distance(growing(tf.constant(tried))).numpy())
     np.testing.assert_allclose(place.latents, tried[order[:3]], rtol=1e-5)
+
+
+def test_random_places_do_not_depend_on_how_many_are_tried_at_once(fast, monkeypatch):
+    image = image_of(fast)
+    target = tf.constant(image / 127.5 - 1, tf.float32)
+    found = []
+    for at_once in (64, 8, 4):
+        monkeypatch.setattr(projection, "suitable_batch_size", lambda *arguments, at_once=at_once: at_once)
+        found.append(projection.best_random(fast, distance_to(target), 5, 2, 45, lambda *done: None))
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].latents, other.latents)
+        np.testing.assert_array_equal(found[0].noise[0], other.noise[0])
+    assert found[0].latents.shape == (2, 8) and not np.allclose(*found[0].latents)
 
 
 def test_no_steps_give_the_best_random_one(growing):

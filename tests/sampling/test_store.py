@@ -1,7 +1,12 @@
 """Where images go, and that a job which was interrupted anywhere ends with the same bytes."""
 
 import json
+import re
+import signal
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from gan_tf.errors import UsageError
 from gan_tf.pictures import read_png
 from gan_tf.sampling.store import JOURNAL, RAW, Store, check_out
 
+ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [*range(20, 29), 1_000_000]  # 10 images in batches of 4
 SIZE = 8
 JOB = {"weights": "a"}
@@ -90,12 +96,93 @@ def test_a_picture_that_was_removed_is_made_again(tmp_path):
 
 
 @pytest.mark.parametrize("name", OUTS)
-@pytest.mark.parametrize("change", [{"job": {"weights": "b"}}, {"seeds": SEEDS[:-1]}])
-def test_another_job_begins_anew(tmp_path, name, change):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"job": {"weights": "b"}}, "other is: the weights (--which, or the run has gone on); finish it with"),
+        ({"seeds": SEEDS[:-1]}, "other is: the seeds (--seeds, --count); finish"),
+        ({"seeds": SEEDS[:-1], "job": {"weights": "a", "truncation": 1}}, "--count), --truncation; finish"),
+        ({"about": {20: "best"}}, "other is: what was chosen (--best); finish"),
+    ],
+)
+def test_an_unfinished_job_of_other_settings_is_kept(tmp_path, name, change, words):
+    """Nothing of it is lost: the old command still goes on."""
     out = tmp_path / name
     with pytest.raises(Stopped):
         work(out, stop_after=2)
-    assert work(out, **change) == 0
+    with pytest.raises(UsageError, match=re.escape(words)) as error:
+        work(out, **change)
+    folder = out if name == "pictures" else out.with_name(out.name + ".unfinished")
+    assert f"or delete {folder}" in str(error.value) and "\n" not in str(error.value)
+    assert work(out) == 8
+
+
+def test_a_journal_that_is_none_is_refused(tmp_path):
+    (tmp_path / JOURNAL).write_text("my own list\n")
+    with pytest.raises(UsageError, match=f"{JOURNAL} is damaged"):
+        work(tmp_path)
+    assert (tmp_path / JOURNAL).read_text() == "my own list\n"
+
+
+def test_a_journal_that_was_cut_short_in_its_first_line_begins_anew(tmp_path):
+    (tmp_path / JOURNAL).write_text('{"format": 1, "se')
+    assert work(tmp_path) == 0 and len(content(tmp_path)) == 10
+
+
+def test_pictures_of_other_seeds_are_named_and_stay(tmp_path):
+    for name in ("seed-000001.png", "seed-123456789.png", "seed-5.png", "seed-000020.png"):
+        (tmp_path / name).write_text("mine")
+    with Store(tmp_path, SEEDS, 4, SIZE, JOB) as store:
+        assert store.foreign == ["seed-000001.png", "seed-123456789.png"]
+    assert (tmp_path / "seed-000001.png").read_text() == "mine"
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from tests.sampling import test_store
+moment, number = sys.argv[2], int(sys.argv[3])
+module, name = os if moment == "replace" else pathlib.Path, moment
+call, calls = getattr(module, name), []
+
+def killing(*arguments, **options):
+    calls.append(arguments)
+    if len(calls) == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(*arguments, **options)
+
+def finish(self):
+    setattr(module, name, killing)
+    finished(self)
+
+finished, test_store.Store.finish = test_store.Store.finish, finish
+test_store.work(pathlib.Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "moment", "number"),
+    [
+        ("pictures.zip", "replace", 1),  # packed, and not yet called so
+        ("pictures.npz", "replace", 1),
+        ("pictures.zip", "unlink", 2),  # the archive is there, and what it was made of
+        ("pictures.zip", "unlink", 5),  # some of it is removed
+        ("pictures.npz", "unlink", 2),
+        ("pictures.zip", "rmdir", 1),  # only an empty folder is left
+        ("pictures", "unlink", 1),  # all pictures are there, and the journal
+    ],
+)
+def test_a_kill_in_the_last_steps_leaves_nothing_for_ever(tmp_path, name, moment, number):
+    work(tmp_path / "whole" / name)
+    out = tmp_path / "killed" / name
+    code = subprocess.run([sys.executable, "-c", KILLED, str(out), moment, str(number)], cwd=ROOT).returncode
+    assert code == -signal.SIGKILL
+    if moment == "replace":
+        assert len(list(out.parent.glob("*.part"))) == 1
+    if moment != "rmdir":
+        assert journal(out).exists()
+    work(out)
+    assert content(out) == content(tmp_path / "whole" / name)
+    assert [path.name for path in out.parent.iterdir()] == [name]
 
 
 def test_a_finished_job_is_done_anew(tmp_path):

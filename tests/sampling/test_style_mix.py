@@ -30,6 +30,19 @@ def difference(a, b):
     return np.abs(a.astype(int) - b.astype(int)).max()
 
 
+def mixed(g, content, style, batch_size=64):
+    return np.concatenate(list(mixed_images(g, content, style, batch_size)))
+
+
+def test_one_function_is_traced_for_all_batches(g, monkeypatch):
+    folded, traces = fold(g), []
+    style_of = folded.style_of
+    monkeypatch.setattr(folded, "style_of", lambda *given, **options: traces.append(1) or style_of(*given, **options))
+    parts = list(mixed_images(folded, [1, 2, 3, 4, 5], [6, 7, 8, 9, 1], 2))
+    assert [len(part) for part in parts] == [2, 2, 1] and len(traces) == 1
+    assert difference(np.concatenate(parts), mixed(folded, [1, 2, 3, 4, 5], [6, 7, 8, 9, 1])) <= 1
+
+
 def test_an_image_mixed_with_itself_is_itself(g):
     folded = fold(g)
     z, noise = inputs(g, [1, 2, 3])
@@ -39,7 +52,7 @@ def test_an_image_mixed_with_itself_is_itself(g):
 
 def test_mixing_changes_the_image(g):
     folded = fold(g)
-    assert difference(mixed_images(folded, [1], [2]), mixed_images(folded, [1], [1])) > 5
+    assert difference(mixed(folded, [1], [2]), mixed(folded, [1], [1])) > 5
 
 
 def test_it_is_the_generator_with_the_inputs_of_its_excitations_swapped(g, monkeypatch):
@@ -88,12 +101,12 @@ def test_the_picture_has_its_sources_as_headers(g):
     picture = mixed_picture(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
     assert picture.shape == (3 * size + gap, 4 * size + gap, 3)
     assert (picture[:size, :size] == 255).all() and (picture[size : size + gap] == 255).all()
-    sources = mixed_images(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    sources = mixed(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
     np.testing.assert_array_less(np.abs(picture[size + gap : 2 * size + gap, :size].astype(int) - sources[0]), 2)
     assert difference(picture[2 * size + gap :, :size], sources[1]) <= 1
     assert difference(picture[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
     cell = picture[2 * size + gap :, size + gap : 2 * size + gap]
-    assert difference(cell, mixed_images(folded, [2], [3])[0]) <= 1
+    assert difference(cell, mixed(folded, [2], [3])[0]) <= 1
 
 
 def test_styles_need_no_large_maps(g):
