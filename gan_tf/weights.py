@@ -9,6 +9,7 @@ import tensorflow as tf
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
+from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 
@@ -51,6 +52,8 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
         weights, seen, where = newest_weights(run, "g_ema", say)
         meta = {}
     generator = FAMILIES[config.model].generator(config, "float32")
+    if GROWTH in weights:
+        growth_of(weights, getattr(generator, "levels", 0), where)
     load_weights(generator, weights, where)
     return Trained(generator, config, seen, meta)
 

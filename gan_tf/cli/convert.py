@@ -100,7 +100,7 @@ def build(config: TrainConfig, found, path):
         kinds |= {"g": family.generator, "d": family.discriminator}
     networks = {name: kind(config, "float32") for name, kind in kinds.items()}
     for name, network in networks.items():
-        fill(network, found.model, found.states.get(name, found.states["g_ema"]), path)
+        fill(network, found.states.get(name, found.states["g_ema"]), path)
     return networks
 
 
@@ -146,6 +146,10 @@ def summary(found, config, networks, folder):
     if "d" not in networks:
         lines.append("no discriminator: a run that begins with this one trains a new discriminator")
     lines += [f"left out: {printable(what)}" for what in found.left_out]
+    if "g" in found.states and "g" not in networks:
+        lines.append(
+            "left out: g, the generator that is trained: without its discriminator, the averaged one is better"
+        )
     flags = architecture_flags(config)
     shown = os.path.relpath(folder)
     lines += [

@@ -73,6 +73,8 @@ def _groups(path):
     if lone and not groups:
         groups = _lone(_unwrapped(lone, "it"))
         lone = {}
+    for group, arrays in groups.items():
+        _require_names(group, arrays)
     found = {group: _unwrapped(arrays, group) for group, arrays in groups.items()}
     left_out = [f"{name}: {count} tensors" for name, count in counts.items()]
     left_out += [f"{name}: a tensor" for name in list(lone)[:20]]
@@ -80,6 +82,14 @@ def _groups(path):
         if counters := sum(str(name).endswith(IGNORED) for name in arrays):
             left_out.append(f"{group}: {counters} counters {IGNORED}, which have no effect")
     return found, left_out
+
+
+def _require_names(group, arrays):
+    """Raises UsageError unless the keys of a group are names, or those of the averaged parameters all places."""
+    kinds = {type(name) for name in arrays}
+    if kinds - {str} and (group != AVERAGED or len(kinds) > 1):
+        [number, *_] = [name for name in arrays if type(name) is not str]
+        raise UsageError(f"{NOT_OFFICIAL}: {group} has a tensor with the number {number} in the place of a name")
 
 
 def _lone(arrays):
@@ -93,7 +103,7 @@ def _lone(arrays):
 
 def _unwrapped(arrays, group):
     """Names without the prefix "module."."""
-    wrapped = [isinstance(name, str) and name.startswith(WRAPPED) for name in arrays]
+    wrapped = [type(name) is str and name.startswith(WRAPPED) for name in arrays]
     if all(wrapped):
         return {name.removeprefix(WRAPPED): array for name, array in arrays.items()}
     if any(wrapped):

@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from gan_tf.convert import fastgan, fastgan_files, nvidia_files, pggan
+from gan_tf.convert import fastgan_files, nvidia_files
 from gan_tf.convert.found import Found, refuse_unfit
+from gan_tf.convert.state_dicts import load_state_dict
 from gan_tf.errors import UsageError
 from gan_tf.files import UNPRINTABLE
 from gan_tf.pretrained.pickles import MAGIC_WITHIN, is_torch_file
 
 PICKLE = b"\x80"  # how all since protocol 2 begin
 MOST_TEXT = 600  # characters of a refusal, into which a file may put names
-NAME_MAPS = {"fastgan": fastgan, "pggan": pggan}
 
 
 def read_official(path) -> Found:
@@ -38,14 +38,14 @@ def read_official(path) -> Found:
         raise _named(path, error) from error
 
 
-def fill(network, model, arrays, path):
+def fill(network, arrays, path):
     """Copies an official state dict into a built network.
 
     Raises:
         UsageError: an array is missing, left over, or of another shape; the line begins with the path.
     """
     try:
-        NAME_MAPS[model].load_state_dict(network, arrays)
+        load_state_dict(network, arrays)
     except UsageError as error:
         raise _named(path, error) from error
 

@@ -8,14 +8,13 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.cli.main import run_command
-from gan_tf.convert import pggan
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_form as official
-from tests.convert import stand_ins
-from tests.convert.test_files import networks, parameters, states
+from tests.convert import official_pggan, stand_ins
+from tests.convert.test_files import IMPORTED, networks, parameters, states
 from tests.pretrained.torch_format import whole, write_zip
 from tests.training.tiny import pictures_file
 
@@ -77,19 +76,29 @@ def test_fastgans_images_and_logits_are_the_official_ones(converted, fastgan_sta
 
 
 def test_pggans_images_and_logits_are_the_official_ones(grown):
-    run, all_states = grown
+    run, (g, d, g_ema) = grown
     z = np.random.default_rng(3).normal(size=(4, 6)).astype(np.float32)
-    for name, kind, state in zip(
-        ("g", "d", "g_ema"), ("generator", "discriminator", "generator"), all_states, strict=True
-    ):
-        ours = built_from(run, name, kind)
-        theirs = FAMILIES["pggan"].generator if kind == "generator" else FAMILIES["pggan"].discriminator
-        want = theirs(run.read_settings()[0], "float32")
-        pggan.load_state_dict(want, state)
-        x = z if kind == "generator" else np.random.default_rng(5).normal(size=(4, 16, 16, 3)).astype(np.float32)
-        np.testing.assert_array_equal(ours(x), want(x))
-        assert np.std(ours(x)) > 0
-    assert load_generator(run).generator.growth.numpy() == 2
+    best, last = (load_generator(run, which).generator for which in ("best", "last"))
+    for network, state in ((built_from(run, "g", "generator"), g), (best, g_ema), (last, g_ema)):
+        images = official_pggan.generate(state, z, 16, fused=True)
+        assert relative(network(z), images.transpose(0, 2, 3, 1)) < 1e-4
+        assert network.growth.numpy() == 2
+    real = np.random.default_rng(5).normal(size=(8, 16, 16, 3)).astype(np.float32)
+    logits = official_pggan.judge(d, real.transpose(0, 3, 1, 2), 16)
+    assert relative(built_from(run, "d", "discriminator")(real), logits) < 1e-4 and np.std(logits) > 0.01
+
+
+def test_networks_imported_from_theano(tmp_path, capsys):
+    """Their generators make the official images; their discriminator is left out, which is said."""
+    all_states = states(fused=False)
+    path = stand_ins.write_tensorflow(tmp_path / "karras.pkl", networks(all_states, **IMPORTED))
+    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "left out: D, the discriminator: it halves its maps behind their activations" in said
+    assert "left out: g, the generator that is trained" in said and "trains a new discriminator" in said
+    z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
+    images = official_pggan.generate(all_states[2], z, 16, fused=False).transpose(0, 2, 3, 1)
+    assert relative(load_generator(Run(tmp_path / "run")).generator(z), images) < 1e-4
 
 
 def test_what_the_run_folder_says_of_itself(converted):

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gan_tf.convert import pggan
 from gan_tf.convert.official import read_official
+from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import Discriminator, Generator
+from gan_tf.models.pggan import Generator
 from tests.convert import official_form as official
-from tests.convert import stand_ins
-from tests.convert.test_pggan import built, random_state
+from tests.convert import official_pggan, stand_ins
+from tests.convert.test_pggan import built
 from tests.pretrained.torch_format import Name, whole, write_legacy, write_zip
 
 FORMATS = pytest.mark.parametrize("write", [write_zip, write_legacy], ids=["zip", "legacy"])
@@ -112,6 +112,14 @@ def test_fastgan_files_that_do_not_fit_are_refused_in_one_line(tmp_path, g, d):
         assert said in refusal(write_zip(tmp_path / f"{i}.pth", content)), said
 
 
+@pytest.mark.parametrize("group", ["g", "d", "g_ema"])
+def test_numbers_in_the_place_of_names(tmp_path, g, d, group):
+    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": stand_ins.tensors(g)}
+    content[group][7] = whole(np.zeros(3, np.float32))
+    said = refusal(write_zip(tmp_path / "a.pth", content))
+    assert f"{group} has a tensor with the number 7 in the place of a name" in said
+
+
 def test_averages_that_do_not_fit(tmp_path, g):
     values = [whole(value) for value in parameters(g)]
     for averages, said in (
@@ -152,13 +160,11 @@ SIZES = {"resolution": 16, "fmap_base": 64, "fmap_max": 16}
 ARGUMENTS = {"num_channels": 3, "resolution": 16, "label_size": 0, "fmap_base": 64, "fmap_max": 16, "latent_size": 6}
 
 
-def states():
+def states(fused=True, resolution=16):
     """Official weights of (G, D, Gs)."""
-    return (
-        random_state(built(Generator, SIZES, latent_size=6), 1),
-        random_state(built(Discriminator, SIZES), 2),
-        random_state(built(Generator, SIZES, latent_size=6), 3),
-    )
+    g = official_pggan.shapes_of_generator(resolution, 64, 16, 6, fused)
+    d = official_pggan.shapes_of_discriminator(resolution, 64, 16, fused)
+    return tuple(official_pggan.random_state(shapes, seed) for seed, shapes in enumerate((g, d, g), start=1))
 
 
 def networks(states, **arguments):
@@ -180,6 +186,7 @@ def test_pggan(tmp_path):
     assert {name: found.settings[name] for name in want} == want
     for name, state in zip(("g", "d", "g_ema"), all_states, strict=True):
         assert_same(found.states[name], state | {"lod": 0})
+    assert found.left_out == ["D: lod, how far it has grown, which the generator tells"]
 
 
 def test_pggans_averaged_generator_alone(tmp_path):
@@ -192,8 +199,47 @@ def test_how_far_it_has_grown_is_kept(tmp_path):
     g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
     found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", g_ema))
     g = built(Generator, SIZES, latent_size=6)
-    pggan.load_state_dict(g, found.states["g_ema"])
+    load_state_dict(g, found.states["g_ema"])
     assert g.growth.numpy() == 1.5
+
+
+IMPORTED = {"fused_scale": False, "mbstd_group_size": 16}  # of networks that came from the program in Theano
+
+
+def test_networks_imported_from_theano(tmp_path):
+    """As NVIDIA published those of CelebA-HQ: not fused, groups of 16; G takes all arguments, and ignores some."""
+    all_states = states(fused=False)
+    found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", networks(all_states, **IMPORTED)))
+    assert set(found.states) == {"g", "g_ema"} and "minibatch_stddev" not in found.settings
+    [said] = found.left_out
+    assert said.startswith("D, the discriminator: it halves its maps behind their activations (fused_scale False)")
+    z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
+    for name, state, lod in (("g", all_states[0], 0), ("g_ema", all_states[2], 0.25)):
+        g = built(Generator, SIZES, latent_size=6)
+        load_state_dict(g, found.states[name] | {"lod": np.float32(lod)})
+        assert g.growth.numpy() == 2 - lod
+        images = g(z, alpha=None if lod == 0 else 1 - lod).numpy().transpose(0, 3, 1, 2)
+        want = official_pggan.generate(state, z, 16, fused=False, lod=lod)
+        assert np.linalg.norm(images - want) < 1e-5 * np.linalg.norm(want) and np.std(want) > 0.1
+
+
+def test_a_discriminator_with_larger_groups_is_left_out(tmp_path):
+    path = stand_ins.write_tensorflow(tmp_path / "a.pkl", networks(states(), mbstd_group_size=16))
+    found = read_official(path)
+    assert set(found.states) == {"g", "g_ema"}
+    assert "it measures the spread of 16 images together (mbstd_group_size)" in found.left_out[0]
+
+
+@pytest.mark.parametrize(
+    "lod", [np.float32(-0.5), np.float32(2.5), np.float32("nan"), np.zeros(3, np.float32), np.zeros((1, 1), np.float32)]
+)
+def test_a_growth_that_is_none_is_refused_and_changes_nothing(tmp_path, lod):
+    g, state = built(Generator, SIZES, latent_size=6), states()[0]
+    before = state_dict(g)
+    with pytest.raises(UsageError, match="lod is .* and should be one number from 0 to 2"):
+        load_state_dict(g, state | {"lod": lod})
+    for name, value in state_dict(g).items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +258,7 @@ def test_pggan_of_another_architecture(tmp_path, arguments, said):
 
 def test_pggan_files_that_do_not_fit(tmp_path):
     g, d, g_ema = states()
-    other, another = (random_state(built(Generator, SIZES | {"resolution": 32}, latent_size=6), i) for i in range(2))
+    other, _, another = states(resolution=32)
     cases = [
         ((other, d, another), "D has the resolution 16, another of its networks 32"),
         ((g, d, changed(g_ema, **{"16x16/Conv1/weight": None})), "16x16/Conv1/weight is missing"),
@@ -249,7 +295,7 @@ def test_pggan_against_the_official_network(tmp_path):
     network = built(
         Generator, {name: found.settings[name] for name in SIZES}, latent_size=found.settings["latent_size"]
     )
-    pggan.load_state_dict(network, found.states["g_ema"])
+    load_state_dict(network, found.states["g_ema"])
     images = network(arrays["in/latents"]).numpy().transpose(0, 3, 1, 2)
     want = arrays["lod0.0/g_images"]
     assert np.linalg.norm(images - want) < 1e-4 * np.linalg.norm(want)

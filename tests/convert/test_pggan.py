@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.convert.pggan import arguments_of, load_state_dict, official_names, state_dict, to_official
+from gan_tf.convert.pggan import arguments_of, official_names
+from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import Discriminator, Generator
 from gan_tf.models.variables import named_variables
