@@ -5,6 +5,7 @@ spectral vectors `weight_u` [O] and `weight_v` [I * h * w]. Ours are [h, w, I, O
 order of the kernel's leading axes. The official `num_batches_tracked` counters have no effect and no counterpart.
 """
 
+import math
 import re
 
 import numpy as np
@@ -16,6 +17,7 @@ from gan_tf.models.variables import named_variables
 IGNORED = "num_batches_tracked"
 BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")  # of a state dict, no parameters
 NOT_OFFICIAL = "these are not the weights of an official FastGAN"
+FIXED_LAYER = 1 << 20  # numbers; decoders have some layers whose widths are fixed, of fewer
 OFFICIAL_SIZES = (256, 512, 1024)
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
@@ -70,6 +72,24 @@ def discriminator_arguments(arrays: dict) -> dict:
     ndf = _shape(arrays, "down_8.main.0.weight_orig", 4)[0]  # 64-pixel maps
     _require_shape(arrays, "down_64.main.3.weight_orig", (8 * ndf, 8 * ndf, 3, 3))
     return {"resolution": resolution, "ndf": ndf}
+
+
+def refuse_huge(states: dict, settings: dict) -> None:
+    """Refuses a file by the shapes of its tensors, before their numbers are read.
+
+    Args:
+        states: {network: {name: array, or its description}}.
+        settings: what `generator_arguments` and `discriminator_arguments` read of them.
+
+    Raises:
+        UsageError: a tensor has more numbers than the largest layer of such networks.
+    """
+    ngf, ndf, latent_size = settings["ngf"], settings.get("ndf", 0), settings["latent_size"]
+    most = max(FIXED_LAYER, (16 * ngf) ** 2 * 9, latent_size * 32 * ngf * 16, (8 * ndf) ** 2 * 9)
+    for arrays in states.values():
+        for name, array in arrays.items():
+            if math.prod(array.shape) > most:
+                raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {array.shape}, larger than any of its layers")
 
 
 def _shape(arrays, name, axes):

@@ -83,11 +83,21 @@ def describe_other(networks) -> str:
     for name in ("img_resolution", "resolution", "z_dim", "latent_size"):
         if name in g.arguments:
             facts.append(f"{name} {str(g.arguments[name])[:20]}")
-    kind = "StyleGAN2" if any(name.startswith("synthesis") for name in g.arrays) else "unknown"
+    kind = kind_of(g)
     return (
         f"it holds {kind} networks ({', '.join(facts)}), a family that this version does not train; it converts "
         "checkpoints of FastGAN-pytorch and pickles of Progressive GAN"
     )
+
+
+def kind_of(g) -> str:
+    """What family a generator is of, by the names of its arrays.
+
+    Only the first StyleGAN styles its layers by a module of their own (StyleMod); the second modulates kernels.
+    """
+    if not any(name.startswith("synthesis") for name in g.arrays):
+        return "unknown"
+    return "StyleGAN1" if any("StyleMod" in name for name in g.arrays) else "StyleGAN2"
 
 
 def refuse_other_arguments(role, arguments):

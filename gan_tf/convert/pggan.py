@@ -2,8 +2,9 @@
 
 Official kernels are [k, k, I, O] as ours, but for `Conv0_up`, the kernel of a transposed convolution: [k, k, O, I], its
 taps the other way round. Networks that were imported from the first program, in Theano, are not fused: the generator
-enlarges the map and then convolves it with `Conv0`, which is [k, k, I, O]. Matrices next to a map of 4x4 pixels count its entries channel first.
-Levels have names that count from the full resolution down (`ToRGB_lod0` is its last) or that say the map's size.
+enlarges the map and then convolves it with `Conv0`, which is [k, k, I, O]. Matrices next to a map of 4x4 pixels count
+its entries channel first. Levels have names that count from the full resolution down (`ToRGB_lod0` is its last) or that
+say the map's size.
 """
 
 import re
@@ -156,7 +157,7 @@ def _is_transposed(theirs):
 
 
 def _generator_owner(path, levels, up):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up", where `up` says so."""
+    """Official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up" where `up` is that."""
     match path:
         case ["stem", layer]:
             return {"first": "4x4/Dense", "conv": "4x4/Conv"}[layer]

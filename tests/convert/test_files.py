@@ -1,6 +1,10 @@
 """Whole files of official programs: what is found in them, in which role, and the line for those that do not fit."""
 
 import os
+import pickle
+import struct
+import tracemalloc
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from gan_tf.models.pggan import Generator
 from tests.convert import official_form as official
 from tests.convert import official_pggan, stand_ins
 from tests.convert.test_pggan import built
-from tests.pretrained.torch_format import Name, whole, write_legacy, write_zip
+from tests.pretrained.torch_format import Name, Storage, tensor, whole, write_legacy, write_zip
 
 FORMATS = pytest.mark.parametrize("write", [write_zip, write_legacy], ids=["zip", "legacy"])
 PARAMETERS = ("weight_orig", ".weight", ".bias")
@@ -91,7 +95,8 @@ def test_fastgan_files_that_do_not_fit_are_refused_in_one_line(tmp_path, g, d):
         ({"g": g, "d": official.random_state(larger)}, "its generator has 256 pixels, its discriminator 512"),
         ({"d": d}, "it has no generator g, but d"),
         (d, "it has no generator g, but d"),
-        ({"x": {"a": g["to_big.weight_orig"]}}, "it has no generator g, but nothing"),
+        ({"x": {"a": g["to_big.weight_orig"]}}, "it has no generator g, but x: 1 tensors"),
+        ({"a": g["to_big.weight_orig"]}, "it has no generator g, but a: a tensor"),
         ({"g": changed(g, **{"to_128.weight_orig": None})}, "to_128.weight_orig is missing"),
         (
             {"g": {n.replace("feat_256", "feat_2048"): v for n, v in g.items()}},
@@ -110,6 +115,80 @@ def test_fastgan_files_that_do_not_fit_are_refused_in_one_line(tmp_path, g, d):
         nested = all(isinstance(value, dict) for value in state.values())
         content = {k: stand_ins.tensors(v) for k, v in state.items()} if nested else stand_ins.tensors(state)
         assert said in refusal(write_zip(tmp_path / f"{i}.pth", content)), said
+
+
+def test_a_state_dict_one_dict_too_deep_is_told_by_its_place(tmp_path, g):
+    path = write_zip(tmp_path / "a.pth", {"g": {"state_dict": stand_ins.tensors(g)}})
+    assert f"it has no generator g, but g/state_dict: {len(g)} tensors" in refusal(path)
+
+
+def test_tensors_beside_the_networks_are_named_or_counted(tmp_path, g):
+    content = {"g": stand_ins.tensors(g)} | {f"x{i:02}": whole(np.zeros(2, np.float32)) for i in range(23)}
+    left_out = read_official(write_zip(tmp_path / "a.pth", content)).left_out
+    assert left_out[0] == "x00: a tensor" and left_out[19:21] == ["x19: a tensor", "and 3 more tensors"]
+
+
+def test_shapes_are_looked_at_before_numbers_are_read(tmp_path, g):
+    """A tensor of 400 MB in the place of one of 1 KB."""
+    path, numbers = tmp_path / "a.pth", 10**8
+    large = tensor(Storage(np.broadcast_to(np.float32(0), numbers)), 0, (1, numbers), (numbers, 1))
+    write_zip(path, {"g": stand_ins.tensors(g) | {"to_big.weight_orig": large}})
+    tracemalloc.start()
+    said = refusal(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "to_big.weight_orig has the shape (1, 100000000), larger than any of its layers" in said
+    assert peak < 40_000_000
+
+
+def test_bfloat16_counts_by_its_numbers(tmp_path, g):
+    """Its two bytes become four in memory; the file is no smaller than it should be."""
+    halves = OrderedDict()
+    for name, value in g.items():
+        bits = (np.ravel(value).view(np.uint32) >> 16).astype(np.uint16)
+        halves[name] = tensor(Storage(bits, "BFloat16Storage"), *whole(value).arguments[1:4])
+    found = read_official(write_zip(tmp_path / "a.pth", {"g": halves}))
+    for name, value in g.items():
+        np.testing.assert_allclose(found.states["g_ema"][name].reshape(value.shape), value, rtol=2**-7)
+
+
+def test_numbers_that_float32_does_not_hold(tmp_path, g):
+    large = np.full(g["to_big.weight_orig"].shape, 1e300)
+    path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(changed(g, **{"to_big.weight_orig": large}))})
+    assert "to_big.weight_orig holds numbers that are not finite" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["d", "g", "its"])
+def test_a_file_whose_name_is_a_word_of_the_message_is_named(tmp_path, monkeypatch, g, name):
+    monkeypatch.chdir(tmp_path)
+    write_zip(Path(name), {"g": stand_ins.tensors(changed(g, **{"to_128.weight_orig": None}))})
+    with pytest.raises(UsageError) as caught:
+        read_official(name)
+    assert str(caught.value).startswith(f"{name}: these are not the weights")
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_older_pickles_that_would_run_something_are_refused_by_name(tmp_path, protocol):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(Evil(), protocol))
+    assert f"asks for {os.mkdir.__module__}.mkdir" in refusal(tmp_path / "a.pkl")
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"a": 1}, protocol))
+    assert "neither a checkpoint" in refusal(tmp_path / "b.pkl")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_files_of_any_claimed_size_are_refused_unread(tmp_path):
+    """Sparse files, which take none of the disk: bytes of a hole, an archive with a hole before it."""
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x04\x8e" + struct.pack("<Q", 20 << 30))
+    os.truncate(path, 21 << 30)
+    assert "it has 21 GB, more than the 16 of any such file" in refusal(path)
+    path = write_zip(tmp_path / "a.pth", {"g": {}})
+    os.truncate(path, 17 << 30)
+    assert "it has 17 GB" in refusal(path)
 
 
 @pytest.mark.parametrize("group", ["g", "d", "g_ema"])
@@ -282,6 +361,14 @@ def test_stylegan_is_told_by_name(tmp_path):
     said = refusal(path)
     assert "it holds StyleGAN2 networks (PyTorch, Generator with 3 arrays, z_dim 4)" in said
     assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN")
+
+
+def test_the_first_stylegan_is_told_from_the_second(tmp_path):
+    arrays = {"4x4/Const/StyleMod/weight": np.zeros((4, 8), np.float32)}
+    synthesis = stand_ins.TfNetwork("G_synthesis", arrays, {}, {})
+    network = stand_ins.TfNetwork("G_style", {"lod": np.float32(0)}, {}, {"synthesis": synthesis})
+    path = stand_ins.write_tensorflow(tmp_path / "a.pkl", network, "dnnlib.tflib.network")
+    assert "it holds StyleGAN1 networks (TensorFlow, G_style" in refusal(path)
 
 
 def test_pggan_against_the_official_network(tmp_path):
