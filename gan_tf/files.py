@@ -2,10 +2,13 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
 from pathlib import Path
+
+from gan_tf.errors import UsageError
 
 if os.name == "nt":
     import msvcrt
@@ -39,6 +42,24 @@ def is_passing(error) -> bool:
 def printable(text):
     """One short line of a text that may come from anyone, an exception's too."""
     return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
+
+
+def user_path(text):
+    """A path that a user gave, with ~ and ~name as the home folder of that user.
+
+    Raises:
+        UsageError: there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: there is no such user's home folder; give the whole path") from error
+
+
+def sha256_of(path):
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_root():
