@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -232,14 +231,6 @@ def test_errors_name_the_file_that_was_not_asked_for_by_name(fastgan, tmp_path, 
     monkeypatch.setattr(output, "sync", refuse)
     assert export(fastgan, "--format", "onnx", "--batch", 1) == 2
     assert "--out panda.onnx cannot be written: Invalid argument" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_no_other_disk_than_that_of_the_file_is_written_to(fastgan, tmp_path, monkeypatch, form):
-    """The system's folder for temporary files may be a small one in memory."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))  # which is not there
-    assert export(fastgan, "--format", form, "--batch", 1, "--out", tmp_path / "file") == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("form", ["saved_model", "onnx"])

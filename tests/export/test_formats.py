@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import tempfile
 import time
 
 import numpy as np
@@ -252,6 +253,14 @@ def test_the_first_run_prepares_the_others_and_is_not_timed(made, tmp_path, batc
 def test_threads_are_those_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7, 8}, raising=False)
     assert network.usable_cores() == 3
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_other_disk_than_that_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
+    """The system's folder for temporary files may be a small one in memory; here it is missing."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    written(form, made("pggan at 4x4"), Settings(batch=1), tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_users_words_do_not_hide_where_weights_come_from(made):

@@ -1,8 +1,5 @@
 """Files that PyTorch itself wrote, read without it. Needs the extra `parity`."""
 
-import importlib.util
-import os
-
 import numpy as np
 import pytest
 
@@ -10,17 +7,6 @@ from gan_tf.errors import UsageError
 from gan_tf.pretrained.torch_files import read_torch_file
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def torch():
-    """PyTorch; where it is missing the tests are skipped, or fail under CI."""
-    if importlib.util.find_spec("torch") is None:
-        reason = "PyTorch is not installed: pip install -r requirements/parity.txt"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    import torch
-
-    return torch
 
 
 @pytest.fixture(params=["zip", "legacy", "zip, protocol 4"])
