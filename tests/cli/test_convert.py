@@ -22,7 +22,8 @@ from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_form as official
 from tests.convert import official_pggan, stand_ins
-from tests.convert.test_files import IMPORTED, networks, parameters, states
+from tests.convert.test_fastgan_files import parameters
+from tests.convert.test_nvidia_files import IMPORTED, networks, states
 from tests.pretrained.torch_format import whole, write_zip
 from tests.training.tiny import pictures_file
 

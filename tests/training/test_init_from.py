@@ -301,7 +301,7 @@ def test_a_damaged_run_is_not_told_to_use_other_weights(source, tmp_path, capsys
 
 def test_a_converted_run_is_one_to_begin_with(tmp_path):
     from tests.convert.stand_ins import write_tensorflow
-    from tests.convert.test_files import networks, states
+    from tests.convert.test_nvidia_files import networks, states
 
     path = write_tensorflow(tmp_path / "network.pkl", networks(states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
