@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -291,6 +292,13 @@ def check_data(data: dict, where: str):
     for name in data.get("class_names", []):
         checks.require_type(name, str, "data.class_names", where)
     checks.require_type(data.get("converted_from", ""), str, "data.converted_from", where)
+
+
+def as_given(name: str, value) -> str:
+    """A setting as one writes it on the command line, such as "--ngf 64" or "--no-pixel-norm"."""
+    if isinstance(value, bool):
+        return flag(name if value else f"no_{name}")
+    return f"{flag(name)} {shlex.quote(str(value))}"
 
 
 def refuse_foreign(names, model: str):

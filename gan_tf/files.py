@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import glob
+import hashlib
 import os
 import re
 import secrets
@@ -43,6 +44,12 @@ def is_passing(error) -> bool:
 def printable(text):
     """One short line of a text that may come from anyone, an exception's too."""
     return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
+
+
+def sha256_of(path):
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_root():

@@ -74,8 +74,8 @@ class Run:
         """
         return exists(self._config)
 
-    def create(self):
-        """Makes the folders and locks the run for this process.
+    def create(self, argument="--checkpoints"):
+        """Makes the folders and locks the run for this process. `argument` is what a message blames for their place.
 
         Raises:
             UsageError: another process trains here, or the folder cannot be written, or not locked, or leads elsewhere.
@@ -85,13 +85,13 @@ class Run:
             for folder in (self.state, self.samples, self.snapshots, self.best.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
-            self._take_lock()
+            self._take_lock(argument)
             for part in self.folder.rglob("*.part"):  # what a killed process was writing
                 part.unlink(missing_ok=True)
         except OSError as error:
             self.close()
             raise UsageError(
-                f"--checkpoints: cannot write the run folder {self.folder} ({error.strerror}); choose another"
+                f"{argument}: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
 
     @property
@@ -114,7 +114,7 @@ class Run:
                     "folder as a whole may be one)"
                 )
 
-    def _take_lock(self):
+    def _take_lock(self, argument):
         try:
             take_lock(self._lock, wait=False)
         except OSError as error:
@@ -124,7 +124,7 @@ class Run:
                     f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
                 ) from error
             raise UsageError(
-                f"--checkpoints: the file system of {self.folder} does not let files be locked ({error.strerror}), "
+                f"{argument}: the file system of {self.folder} does not let files be locked ({error.strerror}), "
                 "which keeps two processes out of one run; choose a folder on another, or have locks enabled there"
             ) from error
 
@@ -302,15 +302,15 @@ class Run:
             return None
         return read_meta(self.best)
 
-    def best_weights(self):
-        """Returns ({attribute path: array}, meta) of the best averaged generator.
+    def best_weights(self, instead="use --which last"):
+        """Returns ({attribute path: array}, meta) of the best averaged generator. `instead` is what a message offers.
 
         Raises:
             UsageError: there is none yet, or the file is damaged.
         """
         if not exists(self.best):
-            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or use --which last")
-        return read_npz(self.best)
+            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or {instead}")
+        return read_npz(self.best, instead)
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights, their score and protocol in one rename."""
@@ -375,15 +375,8 @@ def refuse_identity_change(before, after, folder):
         changes = ", ".join(
             f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()
         )
-        remedies = " ".join(_as_given(name, old) for name, (old, _) in pairs.items())
+        remedies = " ".join(configuration.as_given(name, old) for name, (old, _) in pairs.items())
         raise UsageError(f"{changes}: give {remedies} to continue the run {folder}, or --run NAME to start another")
-
-
-def _as_given(name, value):
-    """A setting as one writes it on the command line."""
-    if isinstance(value, bool):
-        return configuration.flag(name if value else f"no_{name}")
-    return f"{configuration.flag(name)} {shlex.quote(str(value))}"
 
 
 def refuse_data_change(before: dict, after: dict, folder):

@@ -14,6 +14,7 @@ from gan_tf import npz
 from gan_tf.errors import UsageError
 from gan_tf.files import part_file
 
+INSTEAD = "use --which last"  # of weights that are damaged
 META_KEY = "meta_json"  # entry of best/generator.npz that is no weight
 # What reading JSON raises where it is none, or not what we wrote. RecursionError: brackets in brackets.
 NOT_JSON = (ValueError, KeyError, TypeError, RecursionError)
@@ -56,9 +57,9 @@ def read_json(path):
     return json.loads(content)
 
 
-def read_npz(path):
-    """({name: array}, meta) of a file of weights."""
-    with _opened(path) as entries:
+def read_npz(path, instead=INSTEAD):
+    """({name: array}, meta) of a file of weights. `instead` is what a message about a damaged one offers."""
+    with _opened(path, instead) as entries:
         weights = {name: read() for name, read in entries.items() if name != META_KEY}
         meta = _meta(entries)
         if any(array.dtype.kind not in NUMBERS for array in weights.values()) or not tells_images(meta):
@@ -68,7 +69,7 @@ def read_npz(path):
 
 def read_meta(path):
     """The meta alone: the weights stay on the disk."""
-    with _opened(path) as entries:
+    with _opened(path, INSTEAD) as entries:
         return _meta(entries)
 
 
@@ -81,7 +82,7 @@ def tells_images(record):
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path, instead):
     """{name: function that reads the array} of a zip archive of weights.
 
     As `write_npz` makes it: nothing in it is packed, so that no more can be in it than its size.
@@ -99,4 +100,4 @@ def _opened(path):
                 for entry in entries
             }
     except npz.DAMAGED as error:
-        raise UsageError(f"{path} is damaged; use --which last, or train until the next better score") from error
+        raise UsageError(f"{path} is damaged; {instead}, or train until the next better score") from error

@@ -9,8 +9,9 @@ import tensorflow as tf
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
+from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
-from gan_tf.run import Run
+from gan_tf.run import MOST_DIGITS, Run
 
 WHICH = ("best", "last")  # or the image count of a snapshot
 DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # what a broken checkpoint raises
@@ -25,6 +26,7 @@ class Trained:
     config: TrainConfig
     images_seen: int
     meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
+    converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
 
 
 def load_generator(run: Run, which: str = "best", say=print) -> Trained:
@@ -38,10 +40,13 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
     Raises:
         UsageError: no run, no such weights, or weights that do not fit the settings.
     """
-    if which not in WHICH and not which.isdigit():
-        raise UsageError(f"--which {which!r} is unknown; choose from {', '.join(WHICH)}, or a snapshot's image count")
-    config, _ = run.read_settings()
-    if which.isdigit():
+    is_count = which.isascii() and which.isdigit() and len(which) < MOST_DIGITS
+    if which not in WHICH and not is_count:
+        raise UsageError(
+            f"--which {which[:40]!r} is unknown; choose from {', '.join(WHICH)}, or a snapshot's image count"
+        )
+    config, data = run.read_settings()
+    if is_count:
         weights, meta = run.snapshot_weights(int(which))
         seen, where = meta["images_seen"], f"the snapshot {which}"
     elif which == "best":
@@ -51,8 +56,10 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
         weights, seen, where = newest_weights(run, "g_ema", say)
         meta = {}
     generator = FAMILIES[config.model].generator(config, "float32")
+    if GROWTH in weights:
+        growth_of(weights, getattr(generator, "levels", 0), where)
     load_weights(generator, weights, where)
-    return Trained(generator, config, seen, meta)
+    return Trained(generator, config, seen, meta, data.get("converted_from") or None)
 
 
 def newest_weights(run: Run, network: str, say=print):
@@ -68,8 +75,8 @@ def newest_weights(run: Run, network: str, say=print):
     return found[network], seen, prefix
 
 
-def newest_networks(run: Run, networks, say=print):
-    """Reads several networks out of the newest checkpoint that holds them whole.
+def newest_networks(run: Run, networks, say=print, instead="use --which best"):
+    """Reads several networks out of the newest checkpoint that holds them whole. `instead` is what a message offers.
 
     Returns:
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
@@ -86,7 +93,7 @@ def newest_networks(run: Run, networks, say=print):
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
             say(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
-    raise UsageError(f"none of the {len(candidates)} checkpoints in {run.state} can be read; use --which best")
+    raise UsageError(f"none of the {len(candidates)} checkpoints in {run.state} can be read; {instead}")
 
 
 def _read(prefix, network):

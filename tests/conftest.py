@@ -3,6 +3,7 @@
 Set before TensorFlow is imported, and inherited by the processes that tests start.
 """
 
+import importlib.util
 import os
 import sys
 
@@ -84,3 +85,14 @@ def cache_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_TF_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch; where it is missing the tests are skipped, or fail under CI."""
+    if importlib.util.find_spec("torch") is None:
+        reason = "PyTorch is not installed: pip install -r requirements/parity.txt"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    import torch
+
+    return torch

@@ -12,8 +12,8 @@ from pathlib import Path
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, write_atomically
-from gan_tf.pretrained.files import fetch, sha256_of
+from gan_tf.files import cache_root, sha256_of, write_atomically
+from gan_tf.pretrained.files import fetch
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"
 

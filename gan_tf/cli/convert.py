@@ -1,11 +1,13 @@
 """`gan-tf convert FILE RUN`: a run folder out of the weights of an official program."""
 
+import contextlib
 import dataclasses
-import hashlib
+import glob
 import os
+import re
 import secrets
+import shlex
 import shutil
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -14,8 +16,10 @@ from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
-from gan_tf.files import printable
+from gan_tf.files import printable, sha256_of, user_path
 from gan_tf.presets import PRESETS
+
+PART = re.compile(r"\.[0-9a-f]{8}\.part")  # what a run folder's name ends in while it is written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +41,42 @@ def main(argv) -> int:
         UsageError: a file that cannot be converted, or a folder that cannot be written.
     """
     options = arguments.parse(ConvertOptions, argv, prog="gan-tf convert")
-    folder = Path(options.run).expanduser()
+    path, folder = user_path(options.file), user_path(options.run)
+    if folder.name in ("", ".."):
+        raise UsageError(f"RUN is {options.run!r}; give the name of a new folder, such as checkpoints/converted")
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"RUN: {folder} is there already; give a new folder")
-        start_tensorflow(options.verbose)
-        return convert(Path(options.file).expanduser(), folder)
     except OSError as error:
-        raise UsageError(f"RUN: {folder} cannot be written: {error.strerror or error}; give another folder") from error
+        raise unwritable(folder, error) from error
+    start_tensorflow(options.verbose)
+    import tensorflow as tf
+
+    try:
+        remove_parts(folder)
+        return convert(path, folder)
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise UsageError(f"{path}: its networks need more memory than is free; close other programs") from error
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder, error):
+    """What an OSError about RUN says to the user."""
+    return UsageError(f"RUN: {folder} cannot be written: {error.strerror or error}; give another folder")
+
+
+def remove_parts(folder):
+    """Removes what a conversion to `folder` that was killed left beside it. One that is going on holds its lock."""
+    from gan_tf.run import Run
+
+    for part in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
+        if PART.fullmatch(part.name.removeprefix(folder.name)) and part.is_dir() and not part.is_symlink():
+            run = Run(part)
+            with contextlib.suppress(UsageError):
+                run.create()
+                run.close()
+                shutil.rmtree(part)
 
 
 def convert(path, folder) -> int:
@@ -60,13 +92,16 @@ def convert(path, folder) -> int:
     and takes its name when it is whole.
     """
     from gan_tf.convert.official import read_official
+    from gan_tf.pretrained.unpickling import one_line
 
     found = read_official(path)
+    with one_line(path, "checkpoint or pickle"):
+        digest = sha256_of(path)
     config = settings_of(found, path)
     networks = build(config, found, path)
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     try:
-        write(part, config, networks, f"{printable(path.name)} (SHA-256 {sha256_of(path)})")
+        write(part, config, networks, f"{printable(path.name)} (SHA-256 {digest})")
         if folder.exists():
             folder.rmdir()  # empty, and in Windows in the way
         os.replace(part, folder)
@@ -100,7 +135,7 @@ def build(config: TrainConfig, found, path):
         kinds |= {"g": family.generator, "d": family.discriminator}
     networks = {name: kind(config, "float32") for name, kind in kinds.items()}
     for name, network in networks.items():
-        fill(network, found.model, found.states.get(name, found.states["g_ema"]), path)
+        fill(network, found.states.get(name, found.states["g_ema"]), path)
     return networks
 
 
@@ -115,7 +150,7 @@ def write(folder, config, networks, origin):
     from gan_tf.training.recipes import RECIPES
 
     run = Run(folder)
-    run.create()
+    run.create("RUN")
     try:
         weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
@@ -134,10 +169,9 @@ def write(folder, config, networks, origin):
 
 def summary(found, config, networks, folder):
     """What was converted, what was left out, and what to do next."""
-    from gan_tf.config import architecture
     from gan_tf.models.variables import named_variables
 
-    sizes = ", ".join(f"{name} {getattr(config, name)}" for name in architecture(config.model)[1:])
+    sizes = ", ".join(f"{name} {getattr(config, name)}" for name in names_of_sizes(config, "d" in networks))
     words = {"g_ema": "averaged generator", "g": "generator", "d": "discriminator"}
     parts = ", ".join(f"{words[name]} ({len(named_variables(net))} variables)" for name, net in networks.items())
     lines = [f"{folder}: {config.model} of {found.origin}: {sizes}", f"converted: {parts}"]
@@ -146,32 +180,50 @@ def summary(found, config, networks, folder):
     if "d" not in networks:
         lines.append("no discriminator: a run that begins with this one trains a new discriminator")
     lines += [f"left out: {printable(what)}" for what in found.left_out]
-    flags = architecture_flags(config)
-    shown = os.path.relpath(folder)
-    lines += [
+    if "g" in found.states and "g" not in networks and found.states["g"] is not found.states["g_ema"]:
+        lines.append(
+            "left out: g, the generator that is trained: without its discriminator, the averaged one is better"
+        )
+    shown = shlex.quote(os.path.relpath(folder))
+    after = [
         "next:",
         f"  gan-tf generate {shown} --seeds 0-63 --out pictures --grid",
         f"  gan-tf evaluate {shown} --dataset DATASET",
-        f"  gan-tf train --dataset DATASET --init-from {shown} --run NAME{flags}",
     ]
-    return "\n".join(lines)
+    if half_grown := half_grown_size(networks["g_ema"], config):
+        lines.append(f"half grown: to {half_grown}, where --init-from wants networks of their full size")
+    else:
+        flags = architecture_flags(config)
+        after.append(f"  gan-tf train --dataset DATASET --init-from {shown} --run NAME{flags}")
+    return "\n".join(lines + after)
+
+
+def half_grown_size(g, config):
+    """How far a generator has grown, such as "8x8 of 16x16", None if fully."""
+    from gan_tf.models.pggan import GROWTH, resolution_of
+
+    if not hasattr(g, GROWTH) or float(g.growth.numpy()) == g.levels:
+        return None
+    size = resolution_of(int(g.growth.numpy()))
+    return f"{size}x{size} of {config.resolution}x{config.resolution}"
+
+
+def names_of_sizes(config, with_discriminator):
+    """Names of the settings that say what the networks are, without those of a discriminator that is not there."""
+    from gan_tf.config import OF_DISCRIMINATOR, architecture
+
+    names = architecture(config.model)[1:]
+    return [name for name in names if with_discriminator or name not in OF_DISCRIMINATOR]
 
 
 def architecture_flags(config):
     """The flags that a run with the same networks needs, where they are not the defaults of its family."""
-    from gan_tf.config import architecture, flag
+    from gan_tf.config import as_given
 
     default = next(iter(PRESETS[config.model].values()))
     words = [f" --model {config.model}"] if config.model != TrainConfig().model else []
-    for name in architecture(config.model)[1:]:
+    for name in names_of_sizes(config, with_discriminator=True):
         value = getattr(config, name)
         if value != getattr(default, name):
-            off = isinstance(value, bool) and not value
-            words.append(f" {flag('no_' + name if off else name)}" + ("" if isinstance(value, bool) else f" {value}"))
+            words.append(f" {as_given(name, value)}")
     return "".join(words)
-
-
-def sha256_of(path):
-    """SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow, stderr_kept
 from gan_tf.errors import UsageError
-from gan_tf.files import printable, remedy_of, write_atomically
+from gan_tf.files import printable, remedy_of, user_path, write_atomically
 from gan_tf.progress import Progress
 
 SCORES = ("score", "final", "copies", "final_copies")  # that stand beside weights
@@ -34,7 +34,7 @@ class ExportOptions:
     batch: str | None = None  # images at once: a number, or dynamic; default 1 for tflite, else dynamic
     which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
     licence: str | None = None  # your words about what may be done with the file, which travel inside
-    overwrite: bool = False  # replace what is at --out
+    overwrite: bool = False  # replace what is at --out, and at --report
     report: str | None = None  # also write the report into this JSON file
     verbose: bool = False  # let TensorFlow and the converters speak
 
@@ -50,14 +50,17 @@ def main(argv) -> int:
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
+    out = out_of(options)
     try:
-        return export(options)
-    except (tf.errors.ResourceExhaustedError, MemoryError, OSError) as error:
+        return export(options, out)
+    except (tf.errors.OpError, MemoryError, OSError) as error:
         if remedy := remedy_of(error):
-            raise UsageError(f"--out {options.out or 'of this folder'} cannot be written: {remedy}") from error
+            raise UsageError(f"--out {out} cannot be written: {remedy}") from error
         if isinstance(error, OSError):
-            raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
-        raise UsageError("out of memory: give --batch 1, or close other programs") from error
+            raise UsageError(f"--out {out} cannot be written: {error.strerror or error}") from error
+        if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
+            raise UsageError("out of memory: give --batch 1, or close other programs") from error
+        raise
 
 
 def check(options):
@@ -78,8 +81,15 @@ def check(options):
         raise UsageError(f"--licence has {len(options.licence)} characters; give 1 to {MOST_LICENCE}")
 
 
-def export(options) -> int:
-    """Writes and checks the file. Returns the exit code."""
+def out_of(options) -> Path:
+    """Where the file goes: `--out`, or a name in this folder after the run's."""
+    from gan_tf.export import FORMATS
+
+    return user_path(options.out or f"{user_path(options.run).resolve().name}{FORMATS[options.format].suffix}")
+
+
+def export(options, out) -> int:
+    """Writes and checks the file `out`. Returns the exit code."""
     from gan_tf.export import FORMATS, require_packages
     from gan_tf.export import output as outputs
     from gan_tf.export.network import UNCOMPILED, folded
@@ -89,18 +99,19 @@ def export(options) -> int:
     form = FORMATS[options.format]
     require_packages(options.format)
     batch = parse_batch(options.batch, form)
-    run = Run(Path(options.run).expanduser())
+    run = Run(user_path(options.run))
     trained = load_generator(run, options.which)
     settings = settings_of(options, trained, batch)
-    out = Path(options.out or f"{run.folder.resolve().name}{form.suffix}").expanduser()
     outputs.refuse_existing(out, options.overwrite, is_folder=options.format == "saved_model")
+    if options.report is not None:
+        refuse_report(user_path(options.report), out, options.overwrite)
     scores = scores_of(trained.meta)
     print(opening(options, trained, folded(trained, UNCOMPILED), scores), flush=True)
     with outputs.output(out) as part:
         metadata, result = write_and_compare(options, form, trained, settings, scores, part)
     report = {"file": str(out), **metadata, **dataclasses.asdict(result)}
     print(report_text(out, form, metadata, result))
-    if options.report:
+    if options.report is not None:
         write_report(options.report, report)
     return 0
 
@@ -204,11 +215,13 @@ def warnings_of(metadata, result) -> list[str]:
     """What the user should know before handing the file on."""
     finer = {"int8": "float16", "float16": "float32"}.get(metadata["precision"])
     closer = f"; --precision {finer} is closer" if finer else ""
+    origin = metadata["converted_from"]
+    converted = [f"  note        converted from {printable(origin)}: its publisher's terms hold"] if origin else []
     if not result.finite:
-        return [f"  warning     it gives numbers that are not finite{closer}"]
+        return [*converted, f"  warning     it gives numbers that are not finite{closer}"]
     if result.largest > VISIBLE:
-        return [f"  note        some values are off by more than one step of a byte{closer}"]
-    return []
+        return [*converted, f"  note        some values are off by more than one step of a byte{closer}"]
+    return converted
 
 
 def shape_text(shape) -> str:
@@ -226,6 +239,21 @@ def version_text(package) -> str:
     return package
 
 
+def refuse_report(path, out, overwrite):
+    """Refuses a place for the report before any work is done.
+
+    Raises:
+        UsageError: it is that of the exported file, or in its folder; or there is something already.
+    """
+    place, taken = path.absolute(), out.absolute()
+    if place == taken or taken in place.parents or place.resolve() == taken.resolve():
+        raise UsageError(f"--report {path} is the place of the exported file, or within it; give another --report")
+    if path.is_dir():
+        raise UsageError(f"--report {path} is a folder; give the name of a file, such as {path / 'report.json'}")
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise UsageError(f"--report {path} is there already; give --overwrite to replace it, or another --report")
+
+
 def write_report(path, report):
     """Writes the report as JSON.
 
@@ -235,6 +263,6 @@ def write_report(path, report):
     from gan_tf.cli.runs import finite
 
     try:
-        write_atomically(Path(path).expanduser(), (json.dumps(finite(report), indent=2) + "\n").encode())
+        write_atomically(user_path(path), (json.dumps(finite(report), indent=2) + "\n").encode())
     except OSError as error:
         raise UsageError(f"--report {path} cannot be written: {error.strerror or error}") from error

@@ -5,6 +5,7 @@ spectral vectors `weight_u` [O] and `weight_v` [I * h * w]. Ours are [h, w, I, O
 order of the kernel's leading axes. The official `num_batches_tracked` counters have no effect and no counterpart.
 """
 
+import math
 import re
 
 import numpy as np
@@ -16,13 +17,16 @@ from gan_tf.models.variables import named_variables
 IGNORED = "num_batches_tracked"
 BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")  # of a state dict, no parameters
 NOT_OFFICIAL = "these are not the weights of an official FastGAN"
+FIXED_LAYER = 1 << 20  # numbers; decoders have some layers whose widths are fixed, of fewer
 OFFICIAL_SIZES = (256, 512, 1024)
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
 
 
-def official_names(network) -> dict:
+def official_names(network, arrays=()) -> dict:
     """{our variable name: official name} of a built network of an official size (256, 512, 1024).
+
+    `arrays`, of which state_dicts tells, have one form here.
 
     Raises:
         UsageError: the network has no official counterpart.
@@ -33,43 +37,6 @@ def official_names(network) -> dict:
         raise UsageError(f"the official discriminator has 3 decoders, this one has {network.decoders}")
     owner = _generator_owner if isinstance(network, Generator) else _discriminator_owner
     return {name: _official_name(name, owner, network) for name in named_variables(network)}
-
-
-def load_state_dict(network, arrays: dict) -> None:
-    """Copies an official state dict into a built network.
-
-    Args:
-        network: Generator or Discriminator of the same size and width.
-        arrays: {official name: array}, complete.
-
-    Raises:
-        UsageError: an array is missing, left over, or of another shape.
-    """
-    names = official_names(network)
-    wanted = set(names.values())
-    given = {name for name in arrays if not name.endswith(IGNORED)}
-    if wanted != given:
-        missing, extra = sorted(wanted - given), sorted(given - wanted)
-        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
-    variables = named_variables(network)
-    converted = {ours: from_official(ours, arrays[theirs], arrays, theirs) for ours, theirs in names.items()}
-    for ours, value in converted.items():
-        if tuple(variables[ours].shape) != value.shape:
-            raise UsageError(f"{names[ours]} has shape {arrays[names[ours]].shape}, which does not fit {ours}")
-    for ours, value in converted.items():
-        variables[ours].assign(value)
-
-
-def state_dict(network) -> dict:
-    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
-    return to_official(network, {name: np.asarray(v) for name, v in named_variables(network).items()})
-
-
-def to_official(network, arrays: dict) -> dict:
-    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
-    names = official_names(network)
-    shapes = {name: tuple(v.shape) for name, v in named_variables(network).items()}
-    return {names[ours]: _to_official_layout(ours, value, shapes) for ours, value in arrays.items()}
 
 
 def generator_arguments(arrays: dict) -> dict:
@@ -107,6 +74,24 @@ def discriminator_arguments(arrays: dict) -> dict:
     return {"resolution": resolution, "ndf": ndf}
 
 
+def refuse_huge(states: dict, settings: dict) -> None:
+    """Refuses a file by the shapes of its tensors, before their numbers are read.
+
+    Args:
+        states: {network: {name: array, or its description}}.
+        settings: what `generator_arguments` and `discriminator_arguments` read of them.
+
+    Raises:
+        UsageError: a tensor has more numbers than the largest layer of such networks.
+    """
+    ngf, ndf, latent_size = settings["ngf"], settings.get("ndf", 0), settings["latent_size"]
+    most = max(FIXED_LAYER, (16 * ngf) ** 2 * 9, latent_size * 32 * ngf * 16, (8 * ndf) ** 2 * 9)
+    for arrays in states.values():
+        for name, array in arrays.items():
+            if math.prod(array.shape) > most:
+                raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {array.shape}, larger than any of its layers")
+
+
 def _shape(arrays, name, axes):
     """The shape of an array that must be there with so many axes."""
     if name not in arrays:
@@ -122,29 +107,45 @@ def _require_shape(arrays, name, shape):
         raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {shape}")
 
 
-def from_official(ours: str, array, arrays: dict, theirs: str):
+def has_no_counterpart(name) -> bool:
+    """True for the official counters."""
+    return name.endswith(IGNORED)
+
+
+def other_values(network, arrays) -> dict:
+    """No variable is told otherwise."""
+    return {}
+
+
+def from_official_layout(ours, theirs, value, shapes):
     """One official array in our layout; `v` takes its order from the shape of its own kernel."""
-    if array.ndim == 4:
-        return array.transpose(_kernel_axes(ours))
-    if ours.endswith("/v"):
-        kernel = arrays[theirs.removesuffix("weight_v") + "weight_orig"]
-        return _rows(kernel.shape, ours, array)
-    return array
+    if value.ndim == 4:
+        return value.transpose(_kernel_axes(ours))
+    if _is_reordered(ours):
+        height, width, inputs, _ = shapes[_kernel_of(ours)]
+        return value.reshape(inputs, height, width).transpose(1, 2, 0).reshape(-1)
+    return value
 
 
-def _rows(kernel_shape, ours, v):
-    if _is_stem(ours):  # the official matrix puts output channels first: its rows of v run over [I, h, w], as ours do
-        return v
-    return v.reshape(kernel_shape[1:]).transpose(1, 2, 0).reshape(-1)  # [I, h, w] -> [h, w, I]
-
-
-def _to_official_layout(ours, value, shapes):
+def to_official_layout(ours, theirs, value, shapes):
+    """One of our arrays in the official layout."""
     if value.ndim == 4:
         return value.transpose(np.argsort(_kernel_axes(ours)))
-    if ours.endswith("/v") and not _is_stem(ours):
-        height, width, inputs, _ = shapes[ours.removesuffix("v") + "kernel"]
+    if _is_reordered(ours):
+        height, width, inputs, _ = shapes[_kernel_of(ours)]
         return value.reshape(height, width, inputs).transpose(2, 0, 1).reshape(-1)
     return value
+
+
+def _is_reordered(ours):
+    """True for `v`, but for the stem's: the official matrix puts output channels first, so its rows of v run over
+    [I, h, w], as ours do.
+    """
+    return ours.endswith("/v") and not _is_stem(ours)
+
+
+def _kernel_of(ours):
+    return ours.removesuffix("v") + "kernel"
 
 
 def _kernel_axes(ours):

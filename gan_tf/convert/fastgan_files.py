@@ -11,13 +11,21 @@ one. Names may begin with "module.", which PyTorch's DataParallel puts there.
 
 import collections
 
-from gan_tf.convert.fastgan import BUFFERS, IGNORED, NOT_OFFICIAL, discriminator_arguments, generator_arguments
+from gan_tf.convert.fastgan import (
+    BUFFERS,
+    IGNORED,
+    NOT_OFFICIAL,
+    discriminator_arguments,
+    generator_arguments,
+    refuse_huge,
+)
 from gan_tf.convert.found import Found
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.pickles import read_torch_checkpoint
+from gan_tf.pretrained.torch_files import read_torch_checkpoint
 
 WRAPPED = "module."
 GENERATOR, DISCRIMINATOR, AVERAGED = "g", "d", "g_ema"
+MOST_LONE = 20  # tensors that are named as left out
 ONE_OF_G, ONE_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # that tell a lone state dict
 
 
@@ -27,17 +35,48 @@ def read(path) -> Found:
     Raises:
         UsageError: it cannot be read, or is of another program.
     """
-    groups, left_out = _groups(path)
+    counts = collections.Counter()
+
+    def is_wanted(keys):
+        of_networks = keys[0] in (GENERATOR, DISCRIMINATOR, AVERAGED)
+        if len(keys) == 1 or len(keys) == 2 and of_networks:
+            return True
+        counts["/".join(str(key)[:80] for key in keys[: 1 + of_networks])] += 1
+        return False
+
+    def check(described):
+        states, _ = _states(described, counts)
+        refuse_huge(states, _settings(states))
+
+    states, left_out = _states(read_torch_checkpoint(path, is_wanted, check), counts)
+    return Found("fastgan", "FastGAN-pytorch", _settings(states), states, left_out)
+
+
+def _states(arrays, counts):
+    """({"g_ema", perhaps "g" and "d": {name: array}}, what else the file holds, in words).
+
+    Args:
+        arrays: {keys: array, or its description}.
+        counts: {name: number of tensors that are none of networks}.
+    """
+    groups, lone = _groups(arrays)
+    others = [f"{name}: {count} tensors" for name, count in counts.items()]
+    others += [f"{str(name)[:80]}: a tensor" for name in list(lone)[:MOST_LONE]]
+    if len(lone) > MOST_LONE:
+        others.append(f"and {len(lone) - MOST_LONE} more tensors")
     if GENERATOR not in groups and AVERAGED not in groups:
-        has = ", ".join(sorted(groups)) or "nothing"
+        has = ", ".join([*sorted(groups), *others]) or "nothing"
         raise UsageError(f"{NOT_OFFICIAL}: it has no generator g, but {has}")
+    for group, named in groups.items():
+        if counters := sum(str(name).endswith(IGNORED) for name in named):
+            others.append(f"{group}: {counters} counters {IGNORED}, which have no effect")
     g, averaged = groups.get(GENERATOR), groups.get(AVERAGED)
     states = {"g_ema": _with_averages(g, averaged) if averaged else g}
     if GENERATOR in groups:
         states["g"] = g
     if DISCRIMINATOR in groups:
         states["d"] = groups[DISCRIMINATOR]
-    return Found("fastgan", "FastGAN-pytorch", _settings(states), states, left_out)
+    return states, others
 
 
 def _settings(states):
@@ -54,17 +93,8 @@ def _settings(states):
     return settings
 
 
-def _groups(path):
-    """({"g", "d", "g_ema": {name: array}}, what else the file holds); of a list the names are its places."""
-    counts = collections.Counter()
-
-    def is_wanted(keys):
-        if len(keys) <= 2 and (len(keys) == 1 or keys[0] in (GENERATOR, DISCRIMINATOR, AVERAGED)):
-            return True
-        counts[str(keys[0])[:80]] += 1
-        return False
-
-    arrays = read_torch_checkpoint(path, is_wanted)
+def _groups(arrays):
+    """({"g", "d", "g_ema": {name: array}}, {name: array} of others); of a list the names are its places."""
     groups = collections.defaultdict(dict)
     for keys, array in arrays.items():
         group, name = keys if len(keys) == 2 else (None, keys[0])
@@ -72,14 +102,18 @@ def _groups(path):
     lone = groups.pop(None, {})
     if lone and not groups:
         groups = _lone(_unwrapped(lone, "it"))
-        lone = {}
-    found = {group: _unwrapped(arrays, group) for group, arrays in groups.items()}
-    left_out = [f"{name}: {count} tensors" for name, count in counts.items()]
-    left_out += [f"{name}: a tensor" for name in list(lone)[:20]]
-    for group, arrays in found.items():
-        if counters := sum(str(name).endswith(IGNORED) for name in arrays):
-            left_out.append(f"{group}: {counters} counters {IGNORED}, which have no effect")
-    return found, left_out
+        lone = {} if groups else lone
+    for group, named in groups.items():
+        _require_names(group, named)
+    return {group: _unwrapped(named, group) for group, named in groups.items()}, lone
+
+
+def _require_names(group, arrays):
+    """Raises UsageError unless the keys of a group are names, or those of the averaged parameters all places."""
+    kinds = {type(name) for name in arrays}
+    if kinds - {str} and (group != AVERAGED or len(kinds) > 1):
+        [number, *_] = [name for name in arrays if type(name) is not str]
+        raise UsageError(f"{NOT_OFFICIAL}: {group} has a tensor with the number {number} in the place of a name")
 
 
 def _lone(arrays):
@@ -88,12 +122,12 @@ def _lone(arrays):
         return {GENERATOR: arrays}
     if ONE_OF_D in arrays:
         return {DISCRIMINATOR: arrays}
-    return {"tensors such as " + str(next(iter(arrays)))[:80]: arrays}
+    return {}
 
 
 def _unwrapped(arrays, group):
     """Names without the prefix "module."."""
-    wrapped = [isinstance(name, str) and name.startswith(WRAPPED) for name in arrays]
+    wrapped = [type(name) is str and name.startswith(WRAPPED) for name in arrays]
     if all(wrapped):
         return {name.removeprefix(WRAPPED): array for name, array in arrays.items()}
     if any(wrapped):

@@ -6,6 +6,8 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 
+STORED = 2  # bytes of a number in the file, at least: of half precision and bfloat16, which is read as float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Found:
@@ -33,15 +35,18 @@ def refuse_unfit(states: dict, size: int):
         size: bytes of the file.
 
     Raises:
-        UsageError: one is not of floating-point numbers, or not finite; or all together are larger than the file, as
-            no file of weights needs, and as would take more memory than the file's size promises.
+        UsageError: one is not of floating-point numbers, or not finite in float32, which networks have; or all together
+            have more numbers than the file, as no file of weights needs, and as would take more memory than the file's
+            size promises.
     """
     distinct = {id(array): array for arrays in states.values() for array in arrays.values()}
-    if sum(array.nbytes for array in distinct.values()) > size:
+    if sum(array.size * min(array.itemsize, STORED) for array in distinct.values()) > size:
         raise UsageError("its tensors are larger than the file: they repeat themselves")
     for network, arrays in states.items():
         for name, array in arrays.items():
             if array.dtype.kind != "f" and array.ndim:
                 raise UsageError(f"{network}: {name} holds {array.dtype}, no floating-point numbers")
-            if not np.isfinite(array).all():
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(array.astype(np.float32, copy=False)).all()
+            if not finite:
                 raise UsageError(f"{network}: {name} holds numbers that are not finite")

@@ -5,7 +5,7 @@ or the averaged one alone.
 """
 
 from gan_tf.convert.found import Found
-from gan_tf.convert.pggan import NOT_OFFICIAL, arguments_of, require_channels
+from gan_tf.convert.pggan import LOD, NOT_OFFICIAL, UNFUSED_DOWN, arguments_of, require_channels
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW, read_network_pickle
 
@@ -21,11 +21,12 @@ FIXED = {
     "use_leakyrelu": (True,),
     "pixelnorm_epsilon": (1e-8,),
     "tanh_at_end": (False, None),
-    "mbstd_group_size": (0, 4),
     "is_template_graph": (False,),
 }
+GROUPS = (0, 1, 4)  # images whose spread a discriminator measures together: 4 as ours, or none
 TOLD = {"resolution", "fmap_base", "fmap_max", "latent_size", "use_pixelnorm"}
-WITHOUT_EFFECT = {"dtype", "fused_scale", "structure"}  # fused or not, the weights' names tell
+# Fused or not, the weights' names tell; groups are looked at by themselves, and a generator has none.
+WITHOUT_EFFECT = {"dtype", "fused_scale", "structure", "mbstd_group_size"}
 
 
 def read(path) -> Found:
@@ -40,6 +41,11 @@ def read(path) -> Found:
     g_ema = networks["G_ema"]
     if g_ema.form != FORM_TENSORFLOW or ONE_OF_PGGAN not in g_ema.arrays:
         raise UsageError(describe_other(networks))
+    if "D" in networks and (reason := unlike_ours(networks["D"])):
+        del networks["D"]
+        left_out.append(f"D, the discriminator: {reason}")
+    if "D" in networks and LOD in networks["D"].arrays:
+        left_out.append(f"D: {LOD}, how far it has grown, which the generator tells")
     settings = {}
     for role, network in networks.items():
         if network.form != FORM_TENSORFLOW:
@@ -55,6 +61,21 @@ def read(path) -> Found:
     return Found("pggan", "Progressive GAN (TensorFlow)", settings, states, left_out)
 
 
+def unlike_ours(network) -> str | None:
+    """Why a discriminator of Progressive GAN cannot be one of ours, None if it can be.
+
+    Those that were imported from Theano cannot: NVIDIA published such networks of CelebA-HQ and LSUN.
+    """
+    if UNFUSED_DOWN in network.arrays:
+        return "it halves its maps behind their activations (fused_scale False), where one of ours does so before"
+    groups = network.arguments.get("mbstd_group_size", 4)
+    if groups not in GROUPS:
+        return (
+            f"it measures the spread of {str(groups)[:40]} images together (mbstd_group_size), where one of ours has 4"
+        )
+    return None
+
+
 def describe_other(networks) -> str:
     """Why networks of another kind are not converted."""
     g = networks["G_ema"]
@@ -62,11 +83,21 @@ def describe_other(networks) -> str:
     for name in ("img_resolution", "resolution", "z_dim", "latent_size"):
         if name in g.arguments:
             facts.append(f"{name} {str(g.arguments[name])[:20]}")
-    kind = "StyleGAN2" if any(name.startswith("synthesis") for name in g.arrays) else "unknown"
+    kind = kind_of(g)
     return (
         f"it holds {kind} networks ({', '.join(facts)}), a family that this version does not train; it converts "
         "checkpoints of FastGAN-pytorch and pickles of Progressive GAN"
     )
+
+
+def kind_of(g) -> str:
+    """What family a generator is of, by the names of its arrays.
+
+    Only the first StyleGAN styles its layers by a module of their own (StyleMod); the second modulates kernels.
+    """
+    if not any(name.startswith("synthesis") for name in g.arrays):
+        return "unknown"
+    return "StyleGAN1" if any("StyleMod" in name for name in g.arrays) else "StyleGAN2"
 
 
 def refuse_other_arguments(role, arguments):

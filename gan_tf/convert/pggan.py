@@ -1,8 +1,10 @@
 """Names and layouts of the official Progressive GAN networks.
 
 Official kernels are [k, k, I, O] as ours, but for `Conv0_up`, the kernel of a transposed convolution: [k, k, O, I], its
-taps the other way round. Matrices next to a map of 4x4 pixels count its entries channel first.
-Levels have names that count from the full resolution down (`ToRGB_lod0` is its last) or that say the map's size.
+taps the other way round. Networks that were imported from the first program, in Theano, are not fused: the generator
+enlarges the map and then convolves it with `Conv0`, which is [k, k, I, O]. Matrices next to a map of 4x4 pixels count
+its entries channel first. Levels have names that count from the full resolution down (`ToRGB_lod0` is its last) or that
+say the map's size.
 """
 
 import re
@@ -10,68 +12,56 @@ import re
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import RESOLUTIONS, Generator, channels_of, level_of, resolution_of
+from gan_tf.models.pggan import GROWTH, RESOLUTIONS, Generator, channels_of, level_of, resolution_of
 from gan_tf.models.variables import named_variables
 
-GROWTH, LOD = "growth", "lod"  # ours and the official way to say how far a network has grown; LOD may be absent
+LOD = "lod"  # the official way to say how far a network has grown: last level - growth; it may be absent
+UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two: the same mathematics
+UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; a discriminator has a Conv0 of its own
+UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, in place of 8x8/Conv1_down/weight
 STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # the two next to a map of 4x4 pixels
 NOT_OFFICIAL = "these are not the weights of an official Progressive GAN"
 LEAVES = {"kernel": "weight", "bias": "bias"}
 
 
-def official_names(network) -> dict:
+def official_names(network, arrays=()) -> dict:
     """{our variable name: official name} of a built network, without the generator's growth.
+
+    Args:
+        arrays: official arrays, or their names. A generator that was not fused has `Conv0` in the place of `Conv0_up`.
 
     Raises:
         UsageError: the network has no official counterpart.
     """
     if isinstance(network, Generator) and network.batch_norm:
         raise UsageError("the official networks have no batch norm, this generator has")
-    owner = _generator_owner if isinstance(network, Generator) else _discriminator_owner
     found = {}
     for name in named_variables(network):
         if name != GROWTH:
             *path, leaf = name.split("/")
-            found[name] = f"{owner(path, network.levels)}/{LEAVES[leaf]}"
+            if isinstance(network, Generator):
+                owner = _generator_owner(path, network.levels, UP if UNFUSED_UP not in arrays else UP_UNFUSED)
+            else:
+                owner = _discriminator_owner(path, network.levels)
+            found[name] = f"{owner}/{LEAVES[leaf]}"
     return found
 
 
-def load_state_dict(network, arrays: dict) -> None:
-    """Copies official weights into a built network, and its growth into a generator.
+def has_no_counterpart(name) -> bool:
+    """True for what tells how far a network has grown; a discriminator of ours does not say it."""
+    return name == LOD
 
-    Args:
-        network: Generator or Discriminator of the same sizes.
-        arrays: {official name: array}, complete. Without the scalar `lod`, the network is taken to be fully grown.
+
+def other_values(network, arrays) -> dict:
+    """{"growth": how far a generator has grown}; without the scalar `lod` it is taken to be fully grown.
 
     Raises:
-        UsageError: an array is missing, left over, or of another shape. Nothing is changed then.
+        UsageError: `lod` is none of this network.
     """
-    names = official_names(network)
-    wanted, given = set(names.values()), set(arrays) - {LOD}
-    missing, extra = sorted(wanted - given), sorted(given - wanted)
-    if missing or extra:
-        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
-    variables = named_variables(network)
-    for ours, theirs in names.items():
-        shape = _to_official_layout(ours, np.empty(variables[ours].shape, np.bool_)).shape
-        if arrays[theirs].shape != shape:
-            raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {shape}, and does not fit {ours}")
-    for ours, theirs in names.items():
-        variables[ours].assign(_from_official_layout(ours, arrays[theirs]))
-    if isinstance(network, Generator):
-        network.growth.assign(network.levels - float(arrays.get(LOD, 0.0)))
-
-
-def state_dict(network) -> dict:
-    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
-    variables = {name: np.asarray(v) for name, v in named_variables(network).items() if name != GROWTH}
-    return to_official(network, variables)
-
-
-def to_official(network, arrays: dict) -> dict:
-    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
-    names = official_names(network)
-    return {names[ours]: _to_official_layout(ours, np.asarray(value)) for ours, value in arrays.items()}
+    lod = np.asarray(arrays.get(LOD, 0.0))
+    if lod.ndim or lod.dtype.kind not in "fiu" or not 0 <= float(lod) <= network.levels:
+        raise UsageError(f"{LOD} is {str(lod)[:40]}, and should be one number from 0 to {network.levels}")
+    return {GROWTH: network.levels - float(lod)} if isinstance(network, Generator) else {}
 
 
 def arguments_of(arrays: dict) -> dict:
@@ -140,37 +130,39 @@ def _feature_maps(widths):
     return {"fmap_base": fmap_base, "fmap_max": fmap_max}
 
 
-def _from_official_layout(ours, value):
+def from_official_layout(ours, theirs, value, shapes):
+    """One official array in our layout."""
     if ours == STEM:  # [Z, C * 4 * 4]
         return value.reshape(len(value), -1, 4, 4).transpose(0, 2, 3, 1)
     if ours == DENSE:  # [C * 4 * 4, F]
         return value.reshape(-1, 4, 4, value.shape[1]).transpose(1, 2, 0, 3).reshape(value.shape)
-    if _is_up(ours):
+    if _is_transposed(theirs):
         return value[::-1, ::-1].transpose(0, 1, 3, 2)
     return value
 
 
-def _to_official_layout(ours, value):
+def to_official_layout(ours, theirs, value, shapes):
+    """One of our arrays in the official layout."""
     if ours == STEM:
         return value.transpose(0, 3, 1, 2).reshape(len(value), -1)
     if ours == DENSE:
         return value.reshape(4, 4, -1, value.shape[1]).transpose(2, 0, 1, 3).reshape(value.shape)
-    if _is_up(ours):
+    if _is_transposed(theirs):
         return value.transpose(0, 1, 3, 2)[::-1, ::-1]
     return value
 
 
-def _is_up(ours):
-    return re.fullmatch(r"blocks/\d+/first/kernel", ours) is not None
+def _is_transposed(theirs):
+    return theirs.endswith(f"/{UP}/weight")
 
 
-def _generator_owner(path, levels):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up"."""
+def _generator_owner(path, levels, up):
+    """Official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up" where `up` is that."""
     match path:
         case ["stem", layer]:
             return {"first": "4x4/Dense", "conv": "4x4/Conv"}[layer]
         case ["blocks", index, layer]:
-            return _size(index) + {"first": "/Conv0_up", "conv": "/Conv1"}[layer]
+            return f"{_size(index)}/{ {'first': up, 'conv': 'Conv1'}[layer] }"
         case ["to_rgb", level]:
             return f"ToRGB_lod{levels - int(level)}"
     raise KeyError(path)

@@ -1,7 +1,6 @@
 """Runs an exported file beside Keras: how far its images are off, and how long it takes."""
 
 import dataclasses
-import os
 import statistics
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ class Comparison:
     bytes: its size, or that of all files of a folder.
     largest, mean: differences from Keras over all values of all images, in the unit of images: [-1, 1] is 2 wide.
     finite: False if the file gave a number that is none; the differences are then NaN.
-    ms_per_image: median, in batches of `timed_batch` images.
+    ms_per_image: median, in batches of `timed_batch` images, of all runs but the first.
     """
 
     bytes: int
@@ -49,7 +48,9 @@ def compare(trained, settings, path, run, advance=lambda count: None) -> Compari
     generator = network.folded(trained, network.UNCOMPILED)  # for its sizes
     largest, total, values, times = 0.0, 0.0, 0, []
     first = 0
-    for size in batch_sizes(settings.batch):
+    sizes = batch_sizes(settings.batch)
+    run(network.inputs_of_seeds(generator, settings, [0] * sizes[0]))  # it prepares what later ones find ready
+    for size in sizes:
         seeds = list(range(first, min(first + size, SEEDS)))
         filled = seeds + seeds[-1:] * (size - len(seeds))
         inputs = network.inputs_of_seeds(generator, settings, filled)
@@ -61,8 +62,7 @@ def compare(trained, settings, path, run, advance=lambda count: None) -> Compari
         first += len(seeds)
         advance(len(seeds))
     timed = times[0][1]
-    alike = [seconds for seconds, size in times if size == timed]
-    seconds = statistics.median(alike[1:] or alike)  # the first run prepares what later ones find ready
+    seconds = statistics.median(seconds for seconds, size in times if size == timed)
     return Comparison(
         bytes=size_of(path),
         seeds=SEEDS,
@@ -71,7 +71,7 @@ def compare(trained, settings, path, run, advance=lambda count: None) -> Compari
         finite=bool(np.isfinite(total)),
         ms_per_image=1000 * seconds / timed,
         timed_batch=timed,
-        threads=os.cpu_count(),
+        threads=network.usable_cores(),
     )
 
 

@@ -13,6 +13,12 @@ LICENCE = (
 )
 
 
+CONVERTED = (
+    "The weights come from a file of another program, which `converted_from` names: its publisher's terms hold for "
+    "them, and for this file."
+)
+
+
 def describe(trained, generator, settings, *, form, which, scores, licence=None) -> dict:
     """Returns the metadata of one file, of plain JSON values.
 
@@ -23,7 +29,7 @@ def describe(trained, generator, settings, *, form, which, scores, licence=None)
         form: name of the file's format.
         which: weights that were asked for: "best", "last" or an image count.
         scores: {"score", "final", "copies", "final_copies"}: dicts of a Score each, or None where it was not measured.
-        licence: the user's own words, default LICENCE.
+        licence: the user's own words, default LICENCE. Behind either stands CONVERTED, where it holds.
     """
     count = "N" if settings.batch is None else settings.batch
     size = generator.resolution
@@ -50,7 +56,8 @@ def describe(trained, generator, settings, *, form, which, scores, licence=None)
         "weights": which,
         "images_seen": trained.images_seen,
         **{name: without_paths(score) for name, score in scores.items()},
-        "licence": licence or LICENCE,
+        "converted_from": trained.converted_from,
+        "licence": " ".join([licence or LICENCE] + ([CONVERTED] if trained.converted_from else [])),
     }
 
 

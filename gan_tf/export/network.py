@@ -1,6 +1,7 @@
 """The function that every exported file computes: latents to images, with all weights folded."""
 
 import dataclasses
+import os
 
 import tensorflow as tf
 
@@ -31,6 +32,13 @@ class Settings:
     noise: str = "none"
     noise_seed: int = 0
     batch: int | None = None
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def folded(trained, forms: Forms):

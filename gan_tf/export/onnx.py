@@ -4,7 +4,6 @@
 
 import json
 import logging
-import os
 
 import gan_tf
 from gan_tf.export import network
@@ -40,7 +39,7 @@ def open_file(path):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = os.cpu_count()
+    options.intra_op_num_threads = network.usable_cores()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import tempfile
 from pathlib import Path
 
 from gan_tf.errors import UsageError
@@ -15,7 +16,8 @@ def refuse_existing(path, overwrite, is_folder):
     """Refuses an output that is there already, before any work is done.
 
     Raises:
-        UsageError: it is there and `overwrite` is False, or it is something that no export made.
+        UsageError: it is there and `overwrite` is False, or it is something that is not replaced: a link; in place of a
+            file a folder; in place of a folder a file, or a folder without a SavedModel.
     """
     path = Path(path)
     if not path.exists() and not path.is_symlink():
@@ -43,6 +45,12 @@ def output(path):
         take_place(part, path)
     finally:
         remove(part)
+
+
+def part_folder(path):
+    """A context that makes a folder beside `path`, on the disk that has room for it, and removes it: its name."""
+    path = Path(path)
+    return tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
 
 
 def take_place(part, path):

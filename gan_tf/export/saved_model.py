@@ -1,12 +1,13 @@
 """TensorFlow's SavedModel: a folder with the signature `serving_default`, and the metadata as assets/gan_tf.json."""
 
+import contextlib
 import json
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
 from gan_tf.export import network
+from gan_tf.export.output import part_folder
 from gan_tf.ops.forms import Forms
 
 SIGNATURE = "serving_default"
@@ -23,8 +24,9 @@ def save(make, path, metadata=None):
     concrete = make.get_concrete_function()
     module = tf.Module()
     module.used = list(concrete.graph.variables)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
         if metadata is not None:
+            folder = stack.enter_context(part_folder(path))
             asset = Path(folder) / ASSET
             asset.write_text(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
             module.metadata = tf.saved_model.Asset(str(asset))

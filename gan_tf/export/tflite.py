@@ -6,13 +6,12 @@ of 8 bits as well made the error three times as large on FastGAN at 256 pixels, 
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
 from gan_tf.export import network, saved_model
+from gan_tf.export.output import part_folder
 
 NAME = "gan_tf"  # of the entry in the table of metadata
 ALIGNMENT = 16  # bytes; the format's schema demands it of every buffer
@@ -21,7 +20,7 @@ IDENTIFIER = b"TFL3"
 
 def write(trained, settings, metadata, path):
     """Writes the file `path`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with part_folder(path) as folder:
         saved_model.converted_source(trained, settings, forms_of(settings), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[saved_model.SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -48,7 +47,7 @@ def open_file(path):
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
+    interpreter = Interpreter(model_path=str(path), num_threads=network.usable_cores())
     names = interpreter.get_signature_list()[saved_model.SIGNATURE]["inputs"]
     names = sorted(names, key=saved_model.input_order)
     interpreter.allocate_tensors()  # or the first call would, and speak of it

@@ -19,6 +19,7 @@ from gan_tf.ops.resample import average_pool_to, upsample_nearest
 from gan_tf.rng import stream_key
 
 RESOLUTIONS = tuple(2**power for power in range(3, 11))  # 8 to 1024
+GROWTH = "growth"  # the generator's variable that tells how far it has grown
 
 
 def level_of(resolution: int) -> int:
@@ -34,6 +35,26 @@ def resolution_of(level: int) -> int:
 def channels_of(level: int, fmap_base: int, fmap_max: int) -> int:
     """Channels of the maps of a level; level -1 is the discriminator's vector behind the maps of 4x4 pixels."""
     return min(fmap_base // 2 ** (level + 1), fmap_max)
+
+
+def growth_of(weights: dict, levels: int, where) -> float:
+    """How far a generator has grown, 0 to `levels`, by its weights {attribute path: array}; fully if they do not say.
+
+    Args:
+        where: the weights' source, for the message.
+
+    Raises:
+        UsageError: they say what no generator of so many levels can have.
+    """
+    growth = weights.get(GROWTH)
+    if growth is None:
+        return float(levels)
+    if growth.shape != () or not 0 <= float(growth) <= levels:
+        raise UsageError(
+            f"{where} does not fit the network of its settings: {GROWTH} is {' '.join(str(growth).split())[:40]}, and "
+            f"should be one number from 0 to {levels}"
+        )
+    return float(growth)
 
 
 def blend(new, old, alpha):

@@ -1,7 +1,6 @@
 """Files of others: fetched once, whole or not at all, and checked."""
 
 import contextlib
-import hashlib
 import http.client
 import os
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, locked
+from gan_tf.files import cache_root, locked, sha256_of
 from gan_tf.progress import Progress
 
 SOCKET_SECONDS = 6  # longest wait for a connection, or for the next bytes
@@ -111,12 +110,6 @@ def _fetch_once(download, path, offline, say):
         for leftover in path.parent.glob(f".{path.name}.*"):  # of a fetch that was killed
             leftover.unlink()
         fetch(download.url, path, say=say, check=check, remedy=remedy)
-
-
-def sha256_of(path):
-    """Hex digest of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(url, path, *, offline=False, say=print, check=None, remedy=None):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from gan_tf.errors import UsageError
 from gan_tf.files import locked, part_file
 from gan_tf.pretrained.files import Download, obtain, pretrained_folder
-from gan_tf.pretrained.pickles import read_torch_file
+from gan_tf.pretrained.torch_files import read_torch_file
 
 VGG16 = Download(
     name="vgg16-397923af.pth",

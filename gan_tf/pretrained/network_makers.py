@@ -49,9 +49,9 @@ class SetMaker(Maker):
     """For set, which older protocols call by its name."""
 
     __slots__ = ()
+    copies = True
 
     def __call__(self, items=()):
-        items = list(items)
         require_keys(items)
         return set(items)
 

@@ -16,15 +16,15 @@ Source of the structure: the published programs' own state functions; NumPy's an
 """
 
 import math
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from gan_tf.pretrained.network_makers import ALLOWED, NUMBERS, Scalar, View
-from gan_tf.pretrained.pickles import MOST_AXES, Storage, TensorMaker, read_storage, view_of
-from gan_tf.pretrained.unpickling import BYTES, OPCODES, Filled, Stream, load, one_line
+from gan_tf.pretrained.torch_legacy import read_storage
+from gan_tf.pretrained.torch_tensors import MOST_AXES, MOST_SIZE, Storage, TensorMaker, view_of
+from gan_tf.pretrained.unpickling import BYTES, OPCODES, Filled, Stream, foreign_name, load, one_line, size_within
 
 ROLES = ("G", "D", "G_ema")
 FORM_TENSORFLOW, FORM_PYTORCH = "TensorFlow", "PyTorch"
@@ -32,6 +32,9 @@ MOST_ARRAYS = 4000  # in a file; three networks of StyleGAN2 at 1024 pixels have
 MOST_NETWORKS = 4000  # modules and components, in all
 MOST_ARGUMENTS = 1000  # values in a network's construction arguments
 MOST_DEPTH = 16  # of arguments in arguments
+MOST_ENTRIES = 200_000  # of all these, and of what is None in their places
+MOST_NAME = 1000  # characters of an array's name, with those of the networks around it
+STORED = 2  # bytes of a number in the file, at least: of half precision and bfloat16, which is read as float32
 SCALARS = (bool, int, float, str, type(None))
 INSTRUCTIONS = OPCODES | BYTES | {"EMPTY_SET", "ADDITEMS"}
 
@@ -64,11 +67,20 @@ def read_network_pickle(path) -> tuple[dict, list]:
     """
     path = Path(path)
     with one_line(path, "pickle of networks"), open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        size = size_within(file)
         content = load(Stream(file, 0, size), ALLOWED, opcodes=INSTRUCTIONS)
         found, others = _roles(content)
         reader = Reader(size)
         return {role: reader.network(network) for role, network in found.items()}, others
+
+
+def foreign_name_in(path) -> str | None:
+    """The first name that a pickle of any protocol asks for, and that networks do not need; None for other files.
+
+    So one that is refused for its protocol alone still tells what it would do.
+    """
+    with one_line(path, "pickle of networks"), open(path, "rb") as file:
+        return foreign_name(Stream(file, 0, size_within(file)), ALLOWED)
 
 
 def _roles(content):
@@ -90,6 +102,7 @@ class Reader:
 
     def __init__(self, size):
         self.bytes_left, self.arrays_left, self.networks_left = size, MOST_ARRAYS, MOST_NETWORKS
+        self.entries_left = MOST_ENTRIES
         self.storages = {}  # id of bytes -> numbers
 
     def network(self, made) -> Network:
@@ -116,6 +129,13 @@ class Reader:
         if self.networks_left < 0 or depth > MOST_DEPTH:
             raise ValueError(f"more than {MOST_NETWORKS} networks, or more than {MOST_DEPTH} in each other")
 
+    def _entries(self, several):
+        """A list or dict that is about to be gone through, which a pickle may hold many times."""
+        self.entries_left -= len(several)
+        if self.entries_left < 0:
+            raise ValueError(f"more than {MOST_ENTRIES} parts of networks")
+        return several
+
     def _variables(self, made, prefix, arrays, depth):
         self._count(depth)
         if not isinstance(made, Filled) or made.kind != "network" or not isinstance(made.state, dict):
@@ -123,12 +143,12 @@ class Reader:
         variables, components = made.state.get("variables"), made.state.get("components", {})
         if not isinstance(variables, list) or not isinstance(components, dict):
             raise ValueError("a network without variables")
-        for pair in variables:
+        for pair in self._entries(variables):
             if type(pair) is not tuple or len(pair) != 2:
                 raise ValueError("a variable that is no pair of name and array")
             self._add(arrays, prefix, pair[0], pair[1])
-        for name, component in components.items():
-            self._variables(component, f"{prefix}{name}/", arrays, depth + 1)
+        for name, component in self._entries(components).items():
+            self._variables(component, _joined(prefix, name) + "/", arrays, depth + 1)
 
     def _module(self, made, prefix, arrays, depth):
         self._count(depth)
@@ -136,24 +156,25 @@ class Reader:
             raise ValueError("a part of a module that is none")
         attributes = _attributes(made)
         for group in ("_parameters", "_buffers"):
-            for name, tensor in _dict_of(attributes, group).items():
+            for name, tensor in self._entries(_dict_of(attributes, group)).items():
                 if tensor is not None:
                     self._add(arrays, prefix, name, tensor)
-        for name, module in _dict_of(attributes, "_modules").items():
+        for name, module in self._entries(_dict_of(attributes, "_modules")).items():
             if module is not None:
-                self._module(module, f"{prefix}{name}.", arrays, depth + 1)
+                self._module(module, _joined(prefix, name) + ".", arrays, depth + 1)
 
     def _add(self, arrays, prefix, name, value):
-        if type(name) is not str or prefix + name in arrays:
-            raise ValueError("an array without a name, or two of one name")
+        name = _joined(prefix, name)
+        if name in arrays:
+            raise ValueError(f"two arrays of the name {name[:80]!r}")
         self.arrays_left -= 1
         if self.arrays_left < 0:
             raise ValueError(f"more than {MOST_ARRAYS} arrays")
         array = self._array(value)
-        self.bytes_left -= array.nbytes
+        self.bytes_left -= array.size * min(array.itemsize, STORED)
         if self.bytes_left < 0:
             raise ValueError("its arrays are larger than the file")
-        arrays[prefix + name] = array
+        arrays[name] = array
 
     def _array(self, value):
         if type(value) is View:
@@ -172,7 +193,7 @@ class Reader:
             self.storages[id(content)] = read_storage(content)
         numbers = self.storages[id(content)]
         tensor = TensorMaker()(Storage("", None, numbers.size), *view.arguments)
-        if math.prod(tensor.shape) * numbers.itemsize > self.bytes_left:
+        if math.prod(tensor.shape) * min(numbers.itemsize, STORED) > self.bytes_left:
             raise ValueError("its arrays are larger than the file")
         return view_of(numbers, tensor)
 
@@ -198,6 +219,15 @@ class Reader:
         raise ValueError(f"a {type(value).__name__} among the construction arguments")
 
 
+def _joined(prefix, name):
+    """The name of something within a network."""
+    if type(name) is not str:
+        raise ValueError("a part of a network without a name")
+    if len(prefix) + len(name) > MOST_NAME:
+        raise ValueError(f"a name of more than {MOST_NAME} characters")
+    return prefix + name
+
+
 def _attributes(made):
     """The attributes of a module: what stands in the place of its __dict__."""
     attributes = made.state.get("state")
@@ -220,7 +250,9 @@ def _numbers(kind, content, shape):
     order = kind.state[1] if type(kind.state) is tuple and len(kind.state) > 1 else "="
     if order not in ("<", ">", "=", "|"):
         raise ValueError("an array without a byte order")
-    if type(shape) is not tuple or len(shape) > MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+    if type(shape) is not tuple or len(shape) > MOST_AXES:
+        raise ValueError("an array without a proper shape")
+    if not all(type(n) is int and 0 <= n < MOST_SIZE for n in shape):
         raise ValueError("an array without a proper shape")
     stored = np.dtype(kind.kind).newbyteorder(order)
     if math.prod(shape) * stored.itemsize != len(content):

@@ -8,6 +8,7 @@ Instructions as in Python's pickletools.
 """
 
 import contextlib
+import os
 import pickle
 import pickletools
 from collections import OrderedDict
@@ -15,6 +16,8 @@ from collections import OrderedDict
 from gan_tf.errors import UsageError
 
 MOST_PICKLE = 1 << 22  # bytes of instructions in a file; state dicts of thousands of tensors need an eighth of it
+MOST_FILE = 16 << 30  # bytes of a file; a sparse one may claim any size without taking a disk
+MOST_COPIED = 1 << 18  # items that a pickle has copied out of lists into dicts and sets
 MOST_KEY = 1 << 20  # of a dict whose keys are numbers, as those of optimisers are
 
 INSTRUCTIONS = (
@@ -30,13 +33,20 @@ class Refused(Exception):
     """The pickle asks for something that is not allowed; the text names it."""
 
 
+class FileError(UsageError):
+    """One whose line names the file already."""
+
+
 class Maker:
     """What a pickle gets for a name that it may use; without attributes, so that it cannot be changed.
 
-    A sub-class says what comes of calling it (`__call__`), or of making an object without calling anything (`new`).
+    A sub-class says what comes of calling it (`__call__`), or of making an object without calling anything (`new`),
+    and whether a call copies the items of its argument (`copies`): a few bytes of pickle can ask for it again and
+    again.
     """
 
     __slots__ = ()
+    copies = False
 
     def __call__(self, *arguments):
         raise ValueError("a call of something that cannot be called")
@@ -64,9 +74,9 @@ class DictMaker(Maker):
     """What a pickle gets for collections.OrderedDict, and for other dicts."""
 
     __slots__ = ()
+    copies = True
 
     def __call__(self, pairs=()):
-        pairs = list(pairs)
         require_keys(pair[0] for pair in pairs)
         return OrderedDict(pairs)
 
@@ -98,6 +108,7 @@ class Unpickler(pickle._Unpickler):  # the one in Python: its instructions can b
     def __init__(self, stream, allowed, referred=None):
         super().__init__(stream, encoding="utf-8")
         self.allowed, self.referred = allowed, referred
+        self.copies_left = MOST_COPIED
 
     def load_frame(self):
         self.read(8)  # frames only spare small reads, and a large one would be held twice
@@ -116,6 +127,18 @@ class Unpickler(pickle._Unpickler):  # the one in Python: its instructions can b
         require_keys(self.stack)
         super().load_additems()
 
+    def load_reduce(self):
+        arguments, maker = self.stack[-1], self.stack[-2]
+        if not isinstance(maker, Maker) or type(arguments) is not tuple:
+            raise ValueError("a call of something that cannot be called")
+        if maker.copies:
+            if not all(type(items) in (list, tuple) for items in arguments):
+                raise ValueError("a dict or set of something that is no list")
+            self.copies_left -= sum(map(len, arguments))
+            if self.copies_left < 0:
+                raise ValueError(f"more than {MOST_COPIED} items copied")
+        super().load_reduce()
+
     def load_newobj(self):
         arguments, kind = self.stack.pop(), self.stack.pop()
         if not isinstance(kind, Maker):
@@ -133,6 +156,7 @@ class Unpickler(pickle._Unpickler):  # the one in Python: its instructions can b
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
     dispatch[pickle.ADDITEMS[0]] = load_additems
+    dispatch[pickle.REDUCE[0]] = load_reduce
     dispatch[pickle.NEWOBJ[0]] = load_newobj
     dispatch[pickle.BUILD[0]] = load_build
 
@@ -174,6 +198,28 @@ def refuse_unless_allowed(module, name, allowed):
     """Raises Refused with the name, unless the pickle may use it."""
     if (module, name) not in allowed:
         raise Refused(f"{module}.{name}"[:200].encode("unicode_escape").decode())
+
+
+def size_within(file):
+    """Bytes of an open file. Raises ValueError if they are more than any file of weights has."""
+    size = os.fstat(file.fileno()).st_size
+    if size > MOST_FILE:
+        raise ValueError(f"it has {size >> 30} GB, more than the {MOST_FILE >> 30} of any such file")
+    return size
+
+
+def foreign_name(stream, allowed):
+    """The first name that a whole pickle of any protocol asks for in words, and may not use; None if there is none."""
+    found = None
+    with contextlib.suppress(ValueError):
+        for opcode, argument, position in pickletools.genops(stream):
+            if opcode.name in ("GLOBAL", "INST") and tuple(argument.split(" ", 1)) not in allowed:
+                found = found or argument.replace(" ", ".", 1)
+            if opcode.name == "STOP":
+                return found
+            if position > MOST_PICKLE:
+                break
+    return None
 
 
 def load(stream, allowed, referred=None, opcodes=OPCODES, most=MOST_PICKLE):
@@ -229,7 +275,7 @@ def _run(stream, allowed, referred):
     """Runs instructions that were looked through: (value, error), one of them None."""
     try:
         return Unpickler(stream, allowed, referred).load(), None
-    except Refused:
+    except (Refused, MemoryError):
         raise
     except Exception as error:  # whatever senseless instructions lead to, the file is at fault
         return None, error
@@ -240,17 +286,21 @@ def one_line(path, kind):
     """Turns what goes wrong in reading `path` as a file of this kind into one line that names it.
 
     Raises:
-        UsageError: in place of Refused, ValueError and OSError.
+        FileError: in place of Refused, ValueError, MemoryError and OSError.
     """
     try:
         yield
+    except UsageError:  # a line already, and a ValueError
+        raise
     except Refused as refusal:
-        raise UsageError(
+        raise FileError(
             f"{path} asks for {refusal}, which weights do not need and which could run a program: it was not read; "
             "get the file from its publisher"
         ) from None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise FileError(f"{path} needs more memory than is free; close other programs, or get another file") from error
     except ValueError as error:
         reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file anew") from error
+        raise FileError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file anew") from error

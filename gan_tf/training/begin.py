@@ -1,16 +1,15 @@
 """How a run begins with the networks of another (`--init-from`), and what of them stays as it was (`--freeze-d`)."""
 
-from pathlib import Path
-
-from gan_tf.config import OF_DISCRIMINATOR, architecture, flag
+from gan_tf.config import OF_DISCRIMINATOR, architecture, as_given, flag
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import level_of
+from gan_tf.files import user_path
+from gan_tf.models.pggan import growth_of, level_of, resolution_of
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.run import Run
 from gan_tf.weights import newest_networks
 
 PLAYERS = ("g", "d", "g_ema")
-GROWTH = "growth"  # of a generator that grows: how far it has come
+INSTEAD = "give another run"  # of one whose weights cannot be read
 
 
 def begin_with(state, config, say):
@@ -23,23 +22,23 @@ def begin_with(state, config, say):
         UsageError: no such run, networks of another architecture, ones that are not full-grown, or no discriminator
             where layers of it shall be frozen.
     """
-    run = Run(Path(config.init_from).expanduser())
     try:
-        before, _ = run.read_settings()
+        run = Run(user_path(config.init_from))
+        before, data = run.read_settings()
         with_discriminator = bool(run.checkpoints())
         refuse_other_networks(before, config, with_discriminator)
         if with_discriminator:
-            networks, seen, where = newest_networks(run, PLAYERS, say)
+            networks, seen, where = newest_networks(run, PLAYERS, say, INSTEAD)
         else:
-            best, meta = run.best_weights()
+            best, meta = run.best_weights(INSTEAD)
             networks, seen, where = {"g": best, "g_ema": best}, meta["images_seen"], run.best
+        refuse_half_grown(networks, config, data, where)
     except UsageError as error:
         raise UsageError(f"--init-from {config.init_from}: {error}") from error
     if config.freeze_d and not with_discriminator:
         raise UsageError(
             f"--freeze-d is {config.freeze_d}, but {run.folder} has no discriminator, only a generator; leave it out"
         )
-    refuse_half_grown(networks, config)
     for player, weights in networks.items():
         load_weights(getattr(state, player), weights, where)
     players = (
@@ -57,20 +56,24 @@ def refuse_other_networks(before, config, with_discriminator):
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if differing:
         changes = ", ".join(f"{flag(name)} is {new!r} and is {old!r} there" for name, (old, new) in differing.items())
-        remedies = " ".join(_as_given(name, old) for name, (old, _) in differing.items())
+        remedies = " ".join(as_given(name, old) for name, (old, _) in differing.items())
         raise UsageError(f"{changes}: give {remedies}, or a run with networks of these settings")
 
 
-def refuse_half_grown(networks, config):
+def refuse_half_grown(networks, config, data, where):
     """Raises UsageError if a generator that grows has not come to its full size: the new run begins there."""
     levels = level_of(config.resolution)
-    growth = float(networks["g_ema"].get(GROWTH, levels))
-    if growth < levels:
-        size = 4 * 2 ** int(growth)
-        raise UsageError(
-            f"--init-from {config.init_from}: its networks have grown to {size}x{size} of "
-            f"{config.resolution}x{config.resolution}, and a run begins with full-grown ones; train it on first"
-        )
+    for player in ("g", "g_ema"):
+        growth = growth_of(networks[player], levels, where)
+        if growth < levels:
+            size = resolution_of(int(growth))
+            remedy = "train it on first"
+            if origin := data.get("converted_from"):
+                remedy = f"it was converted from {origin}: convert a file of a later moment, whose networks are"
+            raise UsageError(
+                f"its networks have grown to {size}x{size} of {config.resolution}x{config.resolution}, and a run "
+                f"begins with full-grown ones; {remedy}"
+            )
 
 
 def freeze(recipe, d, config):
@@ -95,10 +98,3 @@ def freeze(recipe, d, config):
     for layer in (layer for group in groups[: config.freeze_d] for layer in group):
         for variable in named_variables(layer).values():
             variable.trainable = False
-
-
-def _as_given(name, value):
-    """A setting as one writes it on the command line."""
-    if isinstance(value, bool):
-        return flag(name if value else f"no_{name}")
-    return f"{flag(name)} {value}"

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.rng import Draws, clock_of
 from gan_tf.training.state import update_average
 
@@ -146,6 +147,35 @@ def gradients_by_path(tape, loss, variables):
 def add_gradients(total, new):
     """The sum of two {attribute path: gradient}; `total` may be None."""
     return new if total is None else {path: total[path] + new[path] for path in total}
+
+
+def tensors_of(gradients):
+    """The tensors of {attribute path: gradient}, or of None: what must be computed before what comes next."""
+    return list(gradients.values()) if gradients else []
+
+
+def policies_of(config) -> tuple:
+    """The augmentations of a run, none if it has none."""
+    return config.policies if config.augment == "diffaugment" else ()
+
+
+def augmented(images, draws, purpose, variant):
+    """Images as the discriminator sees them, with draws of their own.
+
+    Args:
+        purpose: whose images they are, such as "reals".
+        variant: with `policies` and `probability`.
+    """
+    if not variant.policies:
+        return images
+    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
+
+
+def statistics_of(d_values, g_loss, d_norm, g_norm):
+    """A replica's part of a recipe's STATISTICS, float32 [8]: three losses of D, G's, two logits, two norms."""
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
+    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
 
 
 def _applied(optimizer, gradients, rate):

@@ -1,23 +1,33 @@
 """`gan-tf convert` from files of official programs to run folders that every other command takes."""
 
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf.cli import convert
 from gan_tf.cli.main import run_command
-from gan_tf.convert import pggan
+from gan_tf.convert import official as official_files
+from gan_tf.convert.official import read_official
+from gan_tf.export import FORMATS
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_form as official
-from tests.convert import stand_ins
-from tests.convert.test_files import networks, parameters, states
+from tests.convert import official_pggan, stand_ins
+from tests.convert.test_fastgan_files import parameters
+from tests.convert.test_nvidia_files import IMPORTED, networks, states
 from tests.pretrained.torch_format import whole, write_zip
 from tests.training.tiny import pictures_file
+
+COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
 
 @pytest.fixture(scope="module")
@@ -77,19 +87,29 @@ def test_fastgans_images_and_logits_are_the_official_ones(converted, fastgan_sta
 
 
 def test_pggans_images_and_logits_are_the_official_ones(grown):
-    run, all_states = grown
+    run, (g, d, g_ema) = grown
     z = np.random.default_rng(3).normal(size=(4, 6)).astype(np.float32)
-    for name, kind, state in zip(
-        ("g", "d", "g_ema"), ("generator", "discriminator", "generator"), all_states, strict=True
-    ):
-        ours = built_from(run, name, kind)
-        theirs = FAMILIES["pggan"].generator if kind == "generator" else FAMILIES["pggan"].discriminator
-        want = theirs(run.read_settings()[0], "float32")
-        pggan.load_state_dict(want, state)
-        x = z if kind == "generator" else np.random.default_rng(5).normal(size=(4, 16, 16, 3)).astype(np.float32)
-        np.testing.assert_array_equal(ours(x), want(x))
-        assert np.std(ours(x)) > 0
-    assert load_generator(run).generator.growth.numpy() == 2
+    best, last = (load_generator(run, which).generator for which in ("best", "last"))
+    for network, state in ((built_from(run, "g", "generator"), g), (best, g_ema), (last, g_ema)):
+        images = official_pggan.generate(state, z, 16, fused=True)
+        assert relative(network(z), images.transpose(0, 2, 3, 1)) < 1e-4
+        assert network.growth.numpy() == 2
+    real = np.random.default_rng(5).normal(size=(8, 16, 16, 3)).astype(np.float32)
+    logits = official_pggan.judge(d, real.transpose(0, 3, 1, 2), 16)
+    assert relative(built_from(run, "d", "discriminator")(real), logits) < 1e-4 and np.std(logits) > 0.01
+
+
+def test_a_generator_imported_from_theano(tmp_path, capsys):
+    """Their generators make the official images; their discriminator is left out, which is said."""
+    all_states = states(fused=False)
+    path = stand_ins.write_tensorflow(tmp_path / "karras.pkl", networks(all_states, **IMPORTED))
+    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "left out: D, the discriminator: it halves its maps behind their activations" in said
+    assert "left out: g, the generator that is trained" in said and "trains a new discriminator" in said
+    z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
+    images = official_pggan.generate(all_states[2], z, 16, fused=False).transpose(0, 2, 3, 1)
+    assert relative(load_generator(Run(tmp_path / "run")).generator(z), images) < 1e-4
 
 
 def test_what_the_run_folder_says_of_itself(converted):
@@ -137,12 +157,132 @@ def test_training_it_on_is_refused_with_the_way_to_go(grown, tmp_path, capsys):
 
 @pytest.mark.parametrize("there", ["file", "run", "folder"])
 def test_what_is_there_is_not_written_over(tmp_path, grown, capsys, there):
-    run, all_states = grown
+    run, _ = grown
     target = {"file": tmp_path / "file", "run": run.folder, "folder": tmp_path}[there]
     (tmp_path / "file").write_text("kept")
+    before = contents(run.folder)
     assert run_command("convert", [str(run.folder.parent / "network.pkl"), str(target)]) == 2
     assert "is there already; give a new folder" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "kept"
+    assert contents(run.folder) == before and len(before) > 5
+
+
+def contents(folder):
+    """{path: (bytes, time of the last change)} of all files."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", [".", "", "..", "/", "new/.."])
+def test_a_run_without_a_name(tmp_path, grown, monkeypatch, capsys, name):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert run_command("convert", [str(grown[0].folder.parent / "network.pkl"), name]) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"RUN is {name!r}; give the name of a new folder" in error and "\n" not in error
+
+
+def test_a_home_folder_of_nobody(tmp_path, capsys):
+    assert run_command("convert", ["~nobody-of-this-name/a.pth", str(tmp_path / "run")]) == 2
+    assert "~nobody-of-this-name/a.pth: there is no such user's home folder" in capsys.readouterr().err
+
+
+def test_a_file_that_vanishes_is_named(tmp_path, grown, monkeypatch, capsys):
+    path = tmp_path / "network.pkl"
+    path.write_bytes((grown[0].folder.parent / "network.pkl").read_bytes())
+
+    def read_and_remove(path):
+        found = read_official(path)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(official_files, "read_official", read_and_remove)
+    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
+    assert f"cannot read {path}: No such file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_larger_than_the_memory_are_one_line(tmp_path, grown, monkeypatch, capsys):
+    def fail(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(convert, "build", fail)
+    path = grown[0].folder.parent / "network.pkl"
+    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
+    assert f"{path}: its networks need more memory than is free" in capsys.readouterr().err
+
+
+def half_grown_file(folder):
+    g_ema = networks(states())[2]
+    g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
+    return stand_ins.write_tensorflow(folder / "half.pkl", g_ema)
+
+
+def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
+    assert run_command("convert", [str(half_grown_file(tmp_path)), str(tmp_path / "my run")]) == 0
+    said = capsys.readouterr().out
+    assert "half grown: to 8x8 of 16x16, where --init-from wants networks of their full size" in said
+    assert "gan-tf train" not in said
+    assert "minibatch_stddev" not in said.splitlines()[0]  # of a discriminator, which the file has not
+    words = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
+    words += ["--fmap-base", "64", "--fmap-max", "16", "--latent-size", "6", "--checkpoints", str(tmp_path)]
+    assert run_command("train", [*words, "--run", "new", "--init-from", str(tmp_path / "my run")]) == 2
+    error = capsys.readouterr().err
+    assert "have grown to 8x8 of 16x16" in error and "it was converted from half.pkl" in error
+    assert "convert a file of a later moment" in error and "train it on" not in error
+
+
+def test_commands_to_go_on_with_can_be_pasted(tmp_path, grown, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_command("convert", [str(grown[0].folder.parent / "network.pkl"), "my run's"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    generate, _, train = (shlex.split(line) for line in lines[lines.index("next:") + 1 :])
+    assert generate[:3] == ["gan-tf", "generate", "my run's"]
+    assert train[4:6] == ["--init-from", "my run's"] and "--fmap-base 64" in " ".join(train)
+
+
+def test_a_kill_leaves_no_half_run_and_the_next_start_tidies(tmp_path, grown):
+    source, run = grown[0].folder.parent / "network.pkl", tmp_path / "run"
+    (tmp_path / "run.0123.part").mkdir()  # of other makers
+    (tmp_path / "run.01234567.part").write_text("a file")
+    process = subprocess.Popen([*COMMAND, "convert", str(source), str(run)])
+    try:
+        deadline = time.monotonic() + 120
+        while not (parts := list(tmp_path.glob("run.*.part/lock"))):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        other = run_command("convert", [str(source), str(run)])  # beside one that is going on, whose files stay
+        assert other == 0 and parts[0].exists()
+        shutil.rmtree(run)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    assert parts[0].exists() and not run.exists()
+    assert run_command("convert", [str(source), str(run)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.0123.part", "run.01234567.part"]
+    assert load_generator(Run(run)).images_seen == 0
+
+
+def test_an_exported_file_says_what_it_was_converted_from(converted, tmp_path, capsys):
+    out = tmp_path / "official"
+    arguments = ["--format", "saved_model", "--batch", "1", "--which", "last", "--out", str(out)]
+    assert run_command("export", [str(converted.folder), *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "note        converted from all_10.pth (SHA-256 " in said
+    inside = FORMATS["saved_model"].read_metadata(out)
+    assert inside["converted_from"].startswith("all_10.pth (SHA-256 ")
+    assert "Apache-2.0" in inside["licence"] and "its publisher's terms hold" in inside["licence"]
+
+
+@pytest.mark.parametrize("growth", [99.0, -1.0, np.nan, [1.0, 2.0], "text"])
+def test_a_growth_that_is_none_is_one_line(tmp_path, grown, capsys, growth):
+    run = Run(shutil.copytree(grown[0].folder, tmp_path / "run"))
+    weights, meta = run.best_weights()
+    run.replace_best(weights | {"growth": np.array(growth) if growth == "text" else np.float32(growth)}, meta)
+    assert run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "generator.npz" in error and "\n" not in error
 
 
 def test_a_missing_or_extra_tensor_is_one_line_and_leaves_nothing(tmp_path, fastgan_states, capsys):
@@ -169,7 +309,8 @@ def test_a_folder_that_cannot_be_written(grown, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     source = grown[0].folder.parent / "network.pkl"
     assert run_command("convert", [str(source), str(tmp_path / "file" / "run")]) == 2
-    assert "gan-tf: error:" in capsys.readouterr().err
+    error = capsys.readouterr().err.strip()
+    assert "gan-tf: error: RUN: " in error and "--checkpoints" not in error and "\n" not in error
 
 
 def test_help_does_not_load_tensorflow():

@@ -1,5 +1,6 @@
 """`gan-tf export` from a run folder to a file that was run, and every mistake in one line."""
 
+import errno
 import importlib.util
 import json
 import os
@@ -13,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf  # noqa: F401 for the two logical CPUs of all tests
+import tensorflow as tf
 
 from gan_tf.cli.main import run_command
-from gan_tf.export import FORMATS
+from gan_tf.export import FORMATS, output
 
 from ..export import trained as networks
 from ..training import growing, tiny
@@ -126,6 +127,9 @@ def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
         (["--format", "tflite", "--batch", "65"], "1 to 64"),
         (["--format", "tflite", "--which", "worst"], "--which 'worst'"),
         (["--format", "tflite", "--which", "7"], "no snapshot"),
+        (["--format", "tflite", "--which", "\u00b2"], "--which '\u00b2' is unknown"),
+        (["--format", "tflite", "--which", "\u0663"], "is unknown"),
+        (["--format", "tflite", "--which", "7" * 5000], "is unknown"),
         (["--format", "tflite", "--licence", "x" * 5000], "--licence has 5000 characters"),
         (["--format", "tflite", "--frmat", "1"], "frmat"),
     ],
@@ -184,6 +188,51 @@ def test_an_output_that_cannot_be_made(fastgan, tmp_path, capsys):
     assert "--out" in error and "\n" not in error
 
 
+@pytest.mark.parametrize("made", ["file", "./file", "new/../file", "file/report.json"])
+def test_a_report_in_the_place_of_the_file_is_refused_before_the_work(fastgan, tmp_path, monkeypatch, capsys, made):
+    monkeypatch.chdir(tmp_path)
+    assert export(fastgan, "--format", "saved_model", "--out", "file", "--report", made) == 2
+    error = capsys.readouterr()
+    assert "is the place of the exported file, or within it" in error.err and error.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_is_there_is_replaced_only_if_asked(fastgan, tmp_path, capsys):
+    report = tmp_path / "report.json"
+    report.write_text("mine")
+    arguments = ("--format", "onnx", "--batch", 1, "--out", tmp_path / "file", "--report", report)
+    assert export(fastgan, *arguments) == 2
+    assert f"--report {report} is there already; give --overwrite" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"] and report.read_text() == "mine"
+    assert export(fastgan, *arguments, "--overwrite") == 0
+    assert json.loads(report.read_text())["batch"] == 1
+    assert export(fastgan, "--format", "onnx", "--out", tmp_path / "other", "--report", tmp_path) == 2
+    assert f"--report {tmp_path} is a folder" in capsys.readouterr().err
+
+
+def test_a_saved_model_that_the_disk_refuses_is_one_line(fastgan, tmp_path, monkeypatch, capsys):
+    """TensorFlow tells of it by errors of its own."""
+
+    def refuse(*arguments, **options):
+        raise tf.errors.PermissionDeniedError(None, None, f"{tmp_path}/x; Permission denied")
+
+    monkeypatch.setattr(tf.saved_model, "save", refuse)
+    assert export(fastgan, "--format", "saved_model", "--out", tmp_path / "file") == 2
+    error = capsys.readouterr().err.strip()
+    assert f"--out {tmp_path / 'file'} cannot be written: see that it can be read and written" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_name_the_file_that_was_not_asked_for_by_name(fastgan, tmp_path, monkeypatch, capsys):
+    def refuse(part):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(output, "sync", refuse)
+    assert export(fastgan, "--format", "onnx", "--batch", 1) == 2
+    assert "--out panda.onnx cannot be written: Invalid argument" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["saved_model", "onnx"])
 def test_a_kill_in_the_middle_leaves_no_file(fastgan, tmp_path, form):
     out = tmp_path / "file"
@@ -197,7 +246,8 @@ def test_a_kill_in_the_middle_leaves_no_file(fastgan, tmp_path, form):
     finally:
         process.kill()
         assert process.wait() == -signal.SIGKILL
-    assert [path.name for path in tmp_path.iterdir()] == [parts[0].name]  # of which `output` tells
+    assert parts[0] in (left := list(tmp_path.iterdir()))  # of which `output` tells
+    assert all(path.name.startswith("file.") and path.name.endswith(".part") for path in left)
     assert export(fastgan, "--format", form, "--out", out) == 0
 
 

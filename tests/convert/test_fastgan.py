@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.convert.fastgan import (
-    discriminator_arguments,
-    generator_arguments,
-    load_state_dict,
-    official_names,
-    state_dict,
-    to_official,
-)
+from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments, official_names
+from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import Discriminator, Generator
 from gan_tf.models.variables import named_variables
@@ -89,7 +83,11 @@ def test_incomplete_surplus_or_misshapen_weights_are_refused_and_change_nothing(
     for broken, said in (
         (changed(doubled, **{"to_128.weight_u": None}), "missing.*to_128.weight_u"),
         (changed(doubled, **{"to_512.weight_u": np.zeros(3)}), "left over.*to_512.weight_u"),
-        (changed(doubled, **{"to_128.weight_u": np.zeros(4)}), "to_128.weight_u has shape"),
+        (changed(doubled, **{"to_128.weight_u": np.zeros(4)}), r"to_128.weight_u has shape \(4,\), not \(3,\)"),
+        (changed(doubled, **{"feat_8.1.weight_v": np.zeros(7)}), r"feat_8.1.weight_v has shape \(7,\), not \(1152,\)"),
+        (changed(doubled, **{"feat_8.1.weight_v": np.zeros((4, 288))}), "feat_8.1.weight_v has shape"),
+        (changed(doubled, **{"feat_8.1.weight_orig": np.zeros(36864)}), "feat_8.1.weight_orig has shape"),
+        (changed(doubled, **{"feat_8.2.weight": np.zeros((1, 1, 1, 1))}), "feat_8.2.weight has shape"),
     ):
         with pytest.raises(UsageError, match=said):
             load_state_dict(g, broken)

@@ -3,7 +3,6 @@
 Needs the extra `parity`, and the folder in GAN_TF_REFERENCE.
 """
 
-import importlib.util
 import os
 import pickle
 from collections import OrderedDict
@@ -25,17 +24,6 @@ from tests.parity.fastgan import judge, to_nchw, to_nhwc
 pytestmark = pytest.mark.slow
 BOUND = 1e-4  # relative L2, as in tests.parity.fastgan
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v")
-
-
-@pytest.fixture(scope="module")
-def torch():
-    """PyTorch; where it is missing the tests are skipped, or fail under CI."""
-    if importlib.util.find_spec("torch") is None:
-        reason = "PyTorch is not installed: pip install -r requirements/parity.txt"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    import torch
-
-    return torch
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
 """Every exported file gives the images of the trained generator, as other programs run it, and says what it is."""
 
+import dataclasses
 import functools
 import json
+import os
+import tempfile
+import time
 
 import numpy as np
 import pytest
@@ -113,8 +117,11 @@ def test_a_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
 def test_a_fixed_batch_takes_no_other_number(made, tmp_path, form):
     trained, settings = made("pggan"), Settings(batch=2)
     run, _ = written(form, trained, settings, tmp_path / "file")
-    if form == "tflite":  # LiteRT sets a file to the number that it is given
-        assert FORMATS[form].read_metadata(tmp_path / "file")["batch"] == 2
+    if form == "tflite":  # LiteRT sets a file to the number that it is given, from the one that is in the file
+        [latents] = run.owner.get_input_details()
+        assert list(latents["shape"]) == list(latents["shape_signature"]) == [2, trained.generator.latent_size]
+        [images] = run.owner.get_output_details()
+        assert list(images["shape"]) == [2, 32, 32, 3]
         return
     with pytest.raises(Exception, match="(?i)dimension|shape|incompatible"):
         run(wanted(trained, settings)[0])
@@ -195,6 +202,7 @@ def test_constant_noise_is_stored_as_maps_and_not_multiplied_out(made, tmp_path)
     sizes = {}
     for noise in ("constant", "none"):
         for form in FORMATS:
+            (tmp_path / noise).mkdir(exist_ok=True)
             written(form, made("fastgan"), Settings(noise=noise, batch=1), tmp_path / noise / form)
             sizes[noise, form] = compare.size_of(tmp_path / noise / form)
     maps = 4 * sum(int(np.prod(shape)) for shape in made("fastgan").generator.noise_shapes)
@@ -223,6 +231,44 @@ def test_comparison_finds_a_file_that_is_off(made, tmp_path):
 
     broken = compare.compare(trained, settings, tmp_path / "file", lambda inputs: run(inputs) * np.nan)
     assert not broken.finite
+
+
+@pytest.mark.parametrize("batch", [64, 16, None])
+def test_the_first_run_prepares_the_others_and_is_not_timed(made, tmp_path, batch):
+    trained, settings = made("pggan at 4x4"), Settings(batch=batch)
+    images_of, counts = network.reference(trained, settings), []
+
+    def run(inputs):
+        counts.append(len(inputs[0]))
+        if len(counts) == 1:
+            time.sleep(1.5)
+        return images_of(inputs)
+
+    (tmp_path / "file").write_bytes(b"1")
+    found = compare.compare(trained, settings, tmp_path / "file", run)
+    assert counts == [counts[0], *compare.batch_sizes(batch)]
+    assert found.ms_per_image * found.timed_batch < 1000 and found.timed_batch == counts[0]
+
+
+def test_threads_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7, 8}, raising=False)
+    assert network.usable_cores() == 3
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_other_disk_than_that_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
+    """The system's folder for temporary files may be a small one in memory; here it is missing."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    written(form, made("pggan at 4x4"), Settings(batch=1), tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_users_words_do_not_hide_where_weights_come_from(made):
+    trained = dataclasses.replace(made("pggan"), converted_from="network.pkl (SHA-256 0)")
+    words = {"form": "onnx", "which": "best", "scores": {}, "licence": "CC BY 4.0."}
+    described = metadata.describe(trained, network.folded(trained, network.UNCOMPILED), Settings(), **words)
+    assert described["licence"] == f"CC BY 4.0. {metadata.CONVERTED}"
+    assert described["converted_from"] == "network.pkl (SHA-256 0)"
 
 
 def test_every_seed_is_compared_in_batches_of_two_sizes_where_any_is_allowed():

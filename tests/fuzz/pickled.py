@@ -43,6 +43,11 @@ def program(random):
     elif how < 0.2:  # ... twice, and so on
         parts += [b"})q\x00", b"h\x00\x86q\x00" * random.choice((3, 30, 60)), b"K\x01s"]
         parts[2] = b"".join(b"h\x00h\x00\x86q\x00" for _ in range(random.choice((3, 30, 60))))
+    elif how < 0.25:  # a list that is made into dicts or sets again and again
+        maker = random.choice((b"collections\nOrderedDict", b"builtins\nset", b"dnnlib\nEasyDict"))
+        item = b"X\x01\0\0\0a" if maker.endswith(b"set") else b"X\x01\0\0\0aK\x01\x86"
+        parts += [b"c" + maker + b"\nq\x00](" + item + b"q\x01", b"h\x01" * random.choice((3, 3000, 100_000))]
+        parts += [b"e\x85q\x02", b"h\x00h\x02R" * random.choice((1, 100, 100_000))]
     elif how < 0.3:
         parts += [random.choice((b"]", b"(", b"}")) * random.choice((10, 100_000))]
     parts += [instruction(random) for _ in range(random.randrange(1, 60))]

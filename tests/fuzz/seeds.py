@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gan_tf.config import TrainConfig, stored_settings
-from gan_tf.convert.pggan import state_dict
+from gan_tf.convert.state_dicts import state_dict
 from gan_tf.models import pggan
 from gan_tf.run import FORMAT
 from gan_tf.run_files import META_KEY

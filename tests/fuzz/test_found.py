@@ -17,7 +17,8 @@ from gan_tf.data import arrays
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.pickles import read_torch_file
+from gan_tf.pretrained.network_pickles import read_network_pickle
+from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
 from gan_tf.run import Run
 from gan_tf_datasets.faces.files import TarSource
@@ -277,17 +278,38 @@ def doubled(times):
     return b"\x80\x02})q\x00" + b"h\x00h\x00\x86q\x00" * times + b"h\x00K\x01s."
 
 
+def copied(maker, times, items=65_536):
+    """A list that is made into a dict or set so many times, by 5 bytes of pickle each."""
+    key = b"X\x01\0\0\0a"
+    item = key if maker.endswith(b"set\n") else key + key + b"\x86"
+    listed = b"](" + item + b"q\x01" + b"h\x01" * (items - 1) + b"e"
+    return b"\x80\x02c" + maker + b"q\x00" + listed + b"\x85q\x02" + b"h\x00h\x02R" * times + b"}."
+
+
+@pytest.mark.parametrize(
+    "maker", [b"collections\nOrderedDict\n", b"builtins\nset\n", b"dnnlib\nEasyDict\n"], ids=["dict", "set", "easy"]
+)
+def test_a_list_copied_over_and_over(tmp_path, maker):
+    """Half a megabyte of pickle would take minutes, four megabytes an hour."""
+    path = tmp_path / "network.pkl"
+    path.write_bytes(copied(maker, times=60_000))
+    assert "more than 262144 items copied" in refusal(read_network_pickle, path)
+    path.write_bytes(copied(maker, times=3))
+    assert "items copied" not in refusal(read_network_pickle, path)
+
+
 @pytest.mark.parametrize("write", [write_zip, write_legacy])
 @pytest.mark.parametrize(
     "program",
     [
+        copied(b"collections\nOrderedDict\n", times=60_000),
         nested(1_000_000),  # whose hash would take more stack than there is
         doubled(60),  # whose hash would take 2 ** 60 steps
         doubled(60).replace(b"\x80\x02}", b"\x80\x02}(", 1).replace(b"K\x01s", b"K\x01u"),
         b"\x80\x02ccollections\nOrderedDict\n]]" + b")" + b"\x85" * 1_000_000 + b"aK\x01aa\x85R.",
         b"\x80\x02]" + b"\x95\x01\0\0\0\0\0\0\0" * 100_000 + b".",
     ],
-    ids=["nested", "doubled", "several", "pairs", "frames"],
+    ids=["copied", "nested", "doubled", "several", "pairs", "frames"],
 )
 def test_pickles_that_hang_or_crash_the_unpickler(tmp_path, write, program):
     assert "weights.pth is damaged" in refusal(read_torch_file, write(tmp_path / "weights.pth", program))

@@ -11,13 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.convert.fastgan import (
-    discriminator_arguments,
-    generator_arguments,
-    load_state_dict,
-    state_dict,
-    to_official,
-)
+from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
+from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
 from gan_tf.models.variables import named_variables

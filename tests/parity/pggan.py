@@ -18,7 +18,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.convert.pggan import arguments_of, load_state_dict, state_dict, to_official
+from gan_tf.convert.pggan import arguments_of
+from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates
 from gan_tf.models.pggan import Discriminator, Generator

@@ -260,9 +260,48 @@ def test_a_half_grown_network_is_refused(tmp_path, capsys):
     assert "have grown to 8x8 of 16x16" in error
 
 
+def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
+    from tests.convert import official_form, stand_ins
+    from tests.pretrained.torch_format import write_zip
+
+    g = official_form.random_state(official_form.shapes_of_generator(256, ngf=8, latent_size=16))
+    d = official_form.random_state(official_form.shapes_of_discriminator(256, ndf=8), seed=1)
+    path = write_zip(tmp_path / "10.pth", {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d)})
+    converted = Run(tmp_path / "converted")
+    assert run_command("convert", [str(path), str(converted.folder)]) == 0
+    flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
+    flags |= {"reconstruction": "l1", "eval_every": 1000}
+    code, run = tiny.train(pictures_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
+    assert code == 0
+    begun, end = networks_of(run, 0), networks_of(run, 4)
+    assert_equal(begun, networks_of(converted, 0))
+    kernels = {name for name in begun if name.startswith("d/") and name.endswith("kernel")}
+    still = {name for name in kernels if np.array_equal(begun[name], end[name])}
+    layers = {"/".join(name.split("/")[1:3]) for name in still}
+    assert layers == frozen_of("fastgan", 3, resolution=256, ngf=8, ndf=8)
+    assert len(kernels - still) > 10 and not np.array_equal(begun["g/stem/kernel"], end["g/stem/kernel"])
+
+
+def test_a_damaged_run_is_not_told_to_use_other_weights(source, tmp_path, capsys):
+    """`--which` belongs to commands that read a run, and train has none."""
+    run, data = source
+    copy = Run(shutil.copytree(run.folder, tmp_path / "copy"))
+    for path in copy.state.glob("ckpt-*.data-*"):
+        path.write_bytes(b"damaged")
+    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
+    assert "none of the" in error and "give another run" in error and "--which" not in error
+    shutil.rmtree(copy.state)
+    copy.best.write_bytes(b"damaged")
+    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
+    assert "generator.npz is damaged; give another run" in error and "--which" not in error
+    copy.best.unlink()
+    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
+    assert "has no best weights yet" in error and "--which" not in error
+
+
 def test_a_converted_run_is_one_to_begin_with(tmp_path):
     from tests.convert.stand_ins import write_tensorflow
-    from tests.convert.test_files import networks, states
+    from tests.convert.test_nvidia_files import networks, states
 
     path = write_tensorflow(tmp_path / "network.pkl", networks(states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0

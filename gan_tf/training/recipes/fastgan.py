@@ -8,13 +8,21 @@ import dataclasses
 
 import tensorflow as tf
 
-from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
 from gan_tf.training.state import trainable
-from gan_tf.training.step import Stage, add_gradients, descend, gradients_by_path
+from gan_tf.training.step import (
+    Stage,
+    add_gradients,
+    augmented,
+    descend,
+    gradients_by_path,
+    policies_of,
+    statistics_of,
+    tensors_of,
+)
 
 STATISTICS = (
     "loss/d_real",
@@ -94,7 +102,7 @@ def discriminator_layers(d):
 
 def variant(config, stage, images_seen, parts):
     """The variant of the steps from `images_seen` on; FastGAN has one alone."""
-    policies = config.policies if config.augment == "diffaugment" else ()
+    policies = policies_of(config)
     return Variant(config.loss, config.reconstruction, policies, config.augment_probability, parts, stage.lr)
 
 
@@ -125,7 +133,7 @@ def train_step(state, reals, labels, draws, variant):
         scaled = g_loss * state.loss_scale
     g_gradients = gradients_by_path(tape, scaled, trainable(state.g))
     g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
-    return _statistics(d_values, g_loss, d_norm, g_norm)
+    return statistics_of(d_values, g_loss, d_norm, g_norm)
 
 
 def _train_step_in_parts(state, shown, labels, draws, variant):
@@ -143,7 +151,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     d_gradients, d_values = None, 0.0
     for i in range(variant.parts):
         some_shown, some_labels, some_draws = part(i)
-        with tf.control_dependencies(_tensors(d_gradients)):  # one after the other, or memory would not shrink
+        with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
             fakes = generate(state.g, some_labels, some_draws, variant)
             new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
             d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
@@ -152,7 +160,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     g_gradients, g_loss = None, 0.0
     for i in range(variant.parts):
         some_shown, some_labels, some_draws = part(i)
-        with tf.control_dependencies([d_norm, *_tensors(g_gradients)]):
+        with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([v.value for v in trainable(state.g).values()])
                 fakes = generate(state.g, some_labels, some_draws, variant)
@@ -161,7 +169,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
             new = gradients_by_path(tape, scaled, trainable(state.g))
             g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
     g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
-    return _statistics(d_values, g_loss, d_norm, g_norm)
+    return statistics_of(d_values, g_loss, d_norm, g_norm)
 
 
 def generate(g, labels, draws, variant):
@@ -169,12 +177,12 @@ def generate(g, labels, draws, variant):
     latents = draws.normal("latents", (g.latent_size,))  # [N, Z]
     noise = draws.noise("noise", g.noise_shapes)
     images, small = g(latents, labels, noise=noise, training=True)
-    return _augment(images, draws, "fakes", variant), _augment(small, draws, "small fakes", variant)
+    return augmented(images, draws, "fakes", variant), augmented(small, draws, "small fakes", variant)
 
 
 def augmented_pair(reals, small_resolution, draws, variant):
     """Reals as the discriminator sees them: augmented, and the nearest-neighbour resize of that."""
-    shown = _augment(reals, draws, "reals", variant)
+    shown = augmented(reals, draws, "reals", variant)
     return shown, nearest_resize(shown, small_resolution)
 
 
@@ -252,21 +260,5 @@ def _judge_reals(state, shown, labels, draws, variant):
     return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
 
 
-def _augment(images, draws, purpose, variant):
-    if not variant.policies:
-        return images
-    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
-
-
 def _per_image(values):
     return values if len(values.shape) == 1 else tf.reduce_mean(values, axis=1)
-
-
-def _statistics(d_values, g_loss, d_norm, g_norm):
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
-    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
-
-
-def _tensors(gradients):
-    return list(gradients.values()) if gradients else []

@@ -10,14 +10,22 @@ import dataclasses
 
 import tensorflow as tf
 
-from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates, r1_penalty
 from gan_tf.models.pggan import blend, channels_of, level_of, resolution_of
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 from gan_tf.rng import images_of_clock
 from gan_tf.training.recipes import growth
 from gan_tf.training.state import trainable
-from gan_tf.training.step import add_gradients, descend, gradients_by_path, stage_before
+from gan_tf.training.step import (
+    add_gradients,
+    augmented,
+    descend,
+    gradients_by_path,
+    policies_of,
+    stage_before,
+    statistics_of,
+    tensors_of,
+)
 
 STATISTICS = (
     "loss/d_real",
@@ -55,7 +63,7 @@ def variant(config, stage, images_seen, parts):
     """The variant of the steps of a stage."""
     level = level_of(stage.resolution)
     fade = growth.fade_of(growth.phases(config), level)
-    policies = config.policies if config.augment == "diffaugment" else ()
+    policies = policies_of(config)
     return Variant(level, fade, config.loss, config.r1_gamma, policies, config.augment_probability, parts, stage.lr)
 
 
@@ -124,25 +132,23 @@ def train_step(state, reals, labels, draws, variant):
         float32 [K], this replica's part of STATISTICS: their sum over replicas is the value of the global batch.
     """
     alpha = alpha_of(variant, images_of_clock(draws.clock))
-    shown = _augment(fade_reals(reals, alpha), draws, "reals", variant)
+    shown = augmented(fade_reals(reals, alpha), draws, "reals", variant)
 
     d_gradients, d_values = None, 0.0
     for part, rows in _parts(draws, variant):
-        with tf.control_dependencies(_tensors(d_gradients)):  # one after the other, or memory would not shrink
+        with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
             new, values = discriminator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
             d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
     d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
 
     g_gradients, g_loss = None, 0.0
     for part, rows in _parts(draws, variant):
-        with tf.control_dependencies([d_norm, *_tensors(g_gradients)]):
+        with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
             new, loss = generator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
             g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
     g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
 
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
-    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
+    return statistics_of(d_values, g_loss, d_norm, g_norm)
 
 
 def alpha_of(variant, images_seen):
@@ -210,7 +216,7 @@ def generate(g, labels, draws, variant, alpha):
     """Fakes as the discriminator sees them, [n, r, r, 3]."""
     latents = draws.normal("latents", (g.latent_size,))  # [n, Z]
     images = g(latents, labels, training=True, level=variant.level, alpha=alpha)
-    return _augment(images, draws, "fakes", variant)
+    return augmented(images, draws, "fakes", variant)
 
 
 def _penalty(state, judge, shown, fakes, draws, variant):
@@ -236,13 +242,3 @@ def _parts(draws, variant):
     if variant.parts == 1:
         return [(draws, slice(None))]
     return [(draws.share(i, variant.parts), slice(i, None, variant.parts)) for i in range(variant.parts)]
-
-
-def _augment(images, draws, purpose, variant):
-    if not variant.policies:
-        return images
-    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
-
-
-def _tensors(gradients):
-    return list(gradients.values()) if gradients else []
