@@ -1,0 +1,354 @@
+"""Building blocks of the StyleGAN2 networks.
+
+Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 2 and 4 and appendix B,
+with the details of the official StyleGAN2-ADA program.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from gan_tf.models.block import Block
+from gan_tf.ops.bias_act import ACTIVATIONS, bias_act, clamped
+from gan_tf.ops.equalised import EqualisedLayer, append_minibatch_stddev, at_least_float32, biased, pixel_norm
+from gan_tf.ops.initial import normal_initializer
+from gan_tf.ops.layers import leaky_relu
+from gan_tf.ops.modulated import modulated_conv
+from gan_tf.ops.resampled import resampled_conv
+from gan_tf.ops.upfirdn import fir_filter
+from gan_tf.rng import stream_key
+
+FILTER = fir_filter((1, 3, 3, 1))
+GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; put into what is in front of it, with which it commutes
+MAPPING_LR = 0.01  # how much slower than the others the layers of a mapping network learn
+AVERAGE_DECAY = 0.995  # of the average w, for each batch
+CONST = "const"  # noise that a generator has of its own, the same in every image
+
+
+class StyleLayer(keras.layers.Layer):
+    """Layer that computes in the type of its input, with weights in the type of the policy's variables."""
+
+    def __init__(self, seed=0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.seed = seed
+
+    def part(self, name):
+        """Arguments that every part called `name` needs."""
+        return {"seed": stream_key(self.seed, name), "dtype": self.dtype_policy}
+
+    def weight(self, name, shape, initializer="zeros", **more):
+        """Creates a variable."""
+        return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False, **more)
+
+    def normal(self, name, shape, stddev=1.0, **more):
+        """Creates a variable of normally distributed initial values."""
+        return self.weight(name, shape, normal_initializer(self.seed, name, stddev=stddev), **more)
+
+    def get_config(self):
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class StyleDense(StyleLayer):
+    """Matrix product with equalised learning rate, bias and activation.
+
+    Call: x [N, I] -> [N, units].
+
+    Args:
+        units: of the output.
+        activation: "linear" or "lrelu".
+        lr_multiplier: weights are kept divided by it, so that Adam turns the layer slower by this factor.
+        first_bias: initial value of the bias.
+    """
+
+    def __init__(self, units, activation="linear", lr_multiplier=1.0, first_bias=0.0, seed=0, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.units = units
+        self.activation = activation
+        self.lr_multiplier = lr_multiplier
+        self.first_bias = first_bias
+
+    def build(self, shape):
+        self.gain = ACTIVATIONS[self.activation][1] * self.lr_multiplier
+        self.scale = self.gain / math.sqrt(shape[-1])
+        self.kernel = self.normal("kernel", (shape[-1], self.units), 1 / self.lr_multiplier)
+        self.bias = self.weight("bias", (self.units,), keras.initializers.Constant(self.first_bias))
+
+    def call(self, x):
+        x = x @ tf.cast(self.kernel.value * self.scale, x.dtype)
+        return bias_act(x, self.bias.value * self.gain, self.activation, gain=1)
+
+    def get_config(self):
+        own = {"units": self.units, "activation": self.activation}
+        own |= {"lr_multiplier": self.lr_multiplier, "first_bias": self.first_bias}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class Mapping(StyleLayer):
+    """Turns latents, labels or both into points w, and keeps their running mean `average` [W] if it has latents.
+
+    Call: z [N, Z] or None, labels -> ws [N, copies, W], or w [N, W] if `copies` is None.
+        labels: [N] integers, or [N, classes] weights of the classes; not read if there are no classes.
+        truncation: ws are drawn towards the average: average + truncation * (w - average).
+        cutoff: only the first so many of the copies are, None for all.
+        update_average: move the average towards the mean w of this (global) batch; None: in training calls.
+
+    Args:
+        layers: how many.
+        w_size: W.
+        latent_size: Z, 0 for labels alone.
+        classes: number of classes, 0 for latents alone.
+        copies: how many times w is repeated.
+    """
+
+    def __init__(self, layers, w_size, latent_size, classes=0, copies=None, seed=0, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.w_size = w_size
+        self.latent_size = latent_size
+        self.classes = classes
+        self.copies = copies
+        self.embed = StyleDense(w_size, **self.part("embed")) if classes else None
+        self.layers = [
+            StyleDense(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{index}")) for index in range(layers)
+        ]
+
+    def build(self, shape=None):
+        if self.classes:
+            self.embed.build((None, self.classes))
+        inputs = self.latent_size + (self.w_size if self.classes else 0)
+        for layer in self.layers:
+            layer.build((None, inputs))
+            inputs = self.w_size
+        self.average = None
+        if self.latent_size:
+            self.average = self.weight("average", (self.w_size,), trainable=False, aggregation="only_first_replica")
+
+    def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
+        parts = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
+        if self.classes:
+            parts.append(pixel_norm(self.embed(self._weights_of_classes(labels))))
+        w = tf.concat(parts, axis=1)
+        for layer in self.layers:
+            w = layer(w)
+        if self.average is not None and (training if update_average is None else update_average):
+            self._move_average(w)
+        if self.copies is None:
+            return w
+        ws = tf.tile(w[:, None], (1, self.copies, 1))
+        return ws if _is_one(truncation) else self.truncated(ws, truncation, cutoff)
+
+    def truncated(self, ws, truncation, cutoff=None):
+        """ws [N, S, W] drawn towards the average: Karras et al. 2019 (StyleGAN), appendix B."""
+        average = self.average.value
+        near = average + tf.cast(truncation, ws.dtype) * (ws - average)
+        return near if cutoff is None else tf.concat([near[:, :cutoff], ws[:, cutoff:]], axis=1)
+
+    def get_config(self):
+        own = {"layers": len(self.layers), "w_size": self.w_size, "latent_size": self.latent_size}
+        return {**super().get_config(), **own, "classes": self.classes, "copies": self.copies}
+
+    def _weights_of_classes(self, labels):
+        if labels is None:
+            raise ValueError(f"a network of {self.classes} classes needs labels")
+        labels = tf.convert_to_tensor(labels)
+        if labels.dtype.is_integer:
+            return tf.one_hot(labels, self.classes, dtype=self.variable_dtype)
+        return tf.cast(labels, self.variable_dtype)
+
+    def _move_average(self, w):
+        mean = tf.stop_gradient(tf.reduce_mean(w, axis=0))
+        replica = tf.distribute.get_replica_context()
+        if replica is None:
+            raise RuntimeError("the average w moves in replica context: call the network in strategy.run")
+        if replica.num_replicas_in_sync > 1:
+            mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        self.average.assign(mean + AVERAGE_DECAY * (self.average.value - mean))
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class StyledConv(StyleLayer):
+    """Modulated 3x3 convolution, noise, bias and leaky ReLU.
+
+    Call: x [N, H, W, I], w [N, W], noise -> [N, up * H, up * W, filters] of x's type.
+        noise: [N, up * H, up * W, 1], "const" for the layer's own map, None for none.
+
+    Args:
+        filters: output channels.
+        up: 1, or 2 for twice the size.
+        clamp: limit of the output, None for none.
+    """
+
+    def __init__(self, filters, up=1, clamp=None, seed=0, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.filters = filters
+        self.up = up
+        self.clamp = clamp
+
+    def build(self, shape, w_size=None):
+        _, height, width, channels = shape
+        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
+        self.affine.build((None, w_size))
+        self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
+        self.bias = self.weight("bias", (self.filters,))
+        self.noise_strength = self.weight("noise_strength", ())
+        self.noise = self.normal("noise", (self.up * height, self.up * width), trainable=False)
+
+    def call(self, x, w, noise=None):
+        styles = self.affine(w)
+        x = modulated_conv(
+            x, self.kernel.value, styles, FILTER, self.up, noise=self._noise(noise), convolve=self.up > 1, gain=GAIN
+        )
+        return clamped(leaky_relu(biased(x, self.bias.value * GAIN)), self.clamp)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "up": self.up, "clamp": self.clamp}
+
+    def _noise(self, noise):
+        """What is added to the map, [N or 1, H, W, 1], or None."""
+        if noise is None:
+            return None
+        if isinstance(noise, str):
+            if noise != CONST:
+                raise ValueError(f"noise is a list of maps, {CONST!r} or None, got {noise!r}")
+            noise = self.noise.value[None, :, :, None]
+        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class ToRgb(StyleLayer):
+    """Modulated 1x1 convolution to colours, without demodulation.
+
+    Call: x [N, H, W, I], w [N, W] -> [N, H, W, 3], at least float32.
+    """
+
+    def __init__(self, clamp=None, seed=0, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.clamp = clamp
+
+    def build(self, shape, w_size=None):
+        channels = shape[-1]
+        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
+        self.affine.build((None, w_size))
+        self.kernel = self.normal("kernel", (1, 1, channels, 3))
+        self.bias = self.weight("bias", (3,))
+
+    def call(self, x, w):
+        styles = self.affine(w) / math.sqrt(x.shape[-1])
+        x = modulated_conv(x, self.kernel.value, styles, demodulate=False)
+        return at_least_float32(clamped(biased(x, self.bias.value), self.clamp))
+
+    def get_config(self):
+        return {**super().get_config(), "clamp": self.clamp}
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class FilteredConv(EqualisedLayer):
+    """Convolution with equalised learning rate, activation and clamp; the discriminator's.
+
+    Call: x [N, H, W, I] -> [N, H / down, W / down, filters].
+
+    Args:
+        filters, kernel_size: of the kernel.
+        down: 1, or 2 for half the size, behind the filter.
+        activation: "linear" or "lrelu".
+        gain: factor on the output, beside the activation's own.
+        clamp: limit of the output, which `gain` multiplies; None for none.
+    """
+
+    def __init__(
+        self, filters, kernel_size, down=1, activation="lrelu", gain=1.0, clamp=None, use_bias=True, seed=0, **kwargs
+    ):
+        super().__init__(filters, gain, use_bias, seed, **kwargs)
+        self.kernel_size = kernel_size
+        self.down = down
+        self.activation = activation
+        self.clamp = clamp
+
+    def build(self, shape):
+        size = self.kernel_size
+        self.own_gain = ACTIVATIONS[self.activation][1]
+        self.add_kernel(size, size, shape[-1], self.filters, fan_in=size**2 * shape[-1])
+
+    def call(self, x):
+        x = resampled_conv(x, self.scaled_kernel() * self.own_gain, FILTER, down=self.down)
+        bias = None if self.bias is None else self.bias.value * (self.gain * self.own_gain)
+        clamp = None if self.clamp is None else self.clamp * self.gain
+        return bias_act(x, bias, self.activation, gain=1, clamp=clamp)
+
+    def get_config(self):
+        own = {"kernel_size": self.kernel_size, "down": self.down}
+        return {**super().get_config(), **own, "activation": self.activation, "clamp": self.clamp}
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class ResidualBlock(Block):
+    """Halves the size: two convolutions, and beside them one of 1x1 pixels if `residual`; both halves of unit spread.
+
+    Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
+    """
+
+    def __init__(self, filters, residual=True, clamp=None, seed=0, **kwargs):
+        super().__init__(filters, seed, autocast=False, **kwargs)
+        self.residual = residual
+        self.clamp = clamp
+        gain = math.sqrt(0.5) if residual else 1.0
+        self.down = FilteredConv(filters, 3, 2, gain=gain, clamp=clamp, **self.part("down"))
+        self.skip = None
+        if residual:
+            self.skip = FilteredConv(filters, 1, 2, "linear", gain=gain, use_bias=False, **self.part("skip"))
+
+    def build(self, shape):
+        self.conv = FilteredConv(shape[-1], 3, clamp=self.clamp, **self.part("conv"))
+        for layer in (self.conv, self.down, *([self.skip] if self.residual else [])):
+            layer.build(shape)
+
+    def call(self, x):
+        y = self.down(self.conv(x))
+        return y + self.skip(x) if self.residual else y
+
+    def get_config(self):
+        return {**super().get_config(), "residual": self.residual, "clamp": self.clamp}
+
+
+@keras.saving.register_keras_serializable("gan_tf")
+class Head(Block):
+    """Judges maps of 4x4 pixels, with the spread of groups of images beside them.
+
+    Call: x [N, 4, 4, I] -> [N, filters].
+
+    Args:
+        filters: outputs for each image.
+        group: images whose spread is measured together, at most.
+        statistics: channels that tell the spread, 0 to leave it out.
+    """
+
+    def __init__(self, filters, group=4, statistics=1, clamp=None, seed=0, **kwargs):
+        super().__init__(filters, seed, autocast=False, **kwargs)
+        self.group = group
+        self.statistics = statistics
+        self.clamp = clamp
+        self.to_logits = StyleDense(filters, **self.part("to_logits"))
+
+    def build(self, shape):
+        channels = shape[-1]
+        self.conv = FilteredConv(channels, 3, clamp=self.clamp, **self.part("conv"))
+        self.conv.build((None, 4, 4, channels + self.statistics))
+        self.dense = StyleDense(channels, "lrelu", **self.part("dense"))
+        self.dense.build((None, 4 * 4 * channels))
+        self.to_logits.build((None, channels))
+
+    def call(self, x):
+        if self.statistics:
+            x = append_minibatch_stddev(x, self.group, self.statistics)
+        x = self.conv(x)
+        return self.to_logits(self.dense(tf.reshape(x, (-1, self.dense.kernel.shape[0]))))
+
+    def get_config(self):
+        own = {"group": self.group, "statistics": self.statistics, "clamp": self.clamp}
+        return {**super().get_config(), **own}
+
+
+def _is_one(truncation):
+    return isinstance(truncation, int | float) and truncation == 1
