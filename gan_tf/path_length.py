@@ -1,4 +1,4 @@
-"""Path length regularisation: a step of fixed length in w should change the image by a fixed amount, wherever it is made.
+"""Path length regularisation: a step of fixed length in w should change the image by as much wherever it is made.
 
 How much images change is measured in a random direction among images, which is the length of one row of random
 weights times the Jacobian. It is drawn towards its own running mean, which the trainer keeps from step to step.

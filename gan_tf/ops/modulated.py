@@ -9,7 +9,8 @@ Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGA
 import tensorflow as tf
 
 from gan_tf.ops.forms import forms
-from gan_tf.ops.resampled import resampled_conv
+from gan_tf.ops.resampled import paddings, resampled_conv
+from gan_tf.ops.upfirdn import upfirdn2d
 
 EPSILON = 1e-8
 
@@ -54,17 +55,22 @@ def _shared_kernel(x, kernel, styles, demodulate, gain, how):
 
 
 def _own_kernels(x, kernel, styles, demodulate, gain, how):
-    """All images as one whose channels fall into N groups."""
-    own = kernel[..., None, :] * tf.transpose(styles)[:, :, None]  # [k, k, I, N, O]
+    """Spelled out: filter, every pixel's surroundings as one vector, its product with the image's own kernel."""
+    f, up, down, size = how["f"], how["up"], how["down"], kernel.shape[0]
+    own = kernel * styles[:, None, None, :, None]  # [N, k, k, I, O]
     if demodulate:
-        own *= tf.math.rsqrt(tf.reduce_sum(own**2, (0, 1, 2)) + EPSILON)
-    count, filters = tf.shape(x)[0], kernel.shape[3]
-    own = tf.reshape(own * gain, (*kernel.shape[:3], count * filters))
-    height, width, channels = x.shape[1:]
-    wide = tf.reshape(tf.transpose(x, (1, 2, 0, 3)), (1, height, width, count * channels))
-    y = resampled_conv(wide, own, **how, groups=count)
-    y = tf.reshape(y, (*y.shape[1:3], count, filters))
-    return tf.ensure_shape(tf.transpose(y, (2, 0, 1, 3)), (x.shape[0], None, None, filters))
+        own *= tf.math.rsqrt(tf.reduce_sum(own**2, (1, 2, 3), keepdims=True) + EPSILON)
+    own = tf.cast(own * gain, x.dtype)
+    own = tf.reverse(own, (1, 2)) if how["convolve"] else own
+    pad = paddings(size, f, up, down) * 2
+    x = upfirdn2d(x, None if up == down == 1 else f, up, pad=pad, gain=up**2)
+    height, width = ((side - size) // down + 1 for side in x.shape[1:3])
+    rows, columns = (height - 1) * down + 1, (width - 1) * down + 1
+    taps = [x[:, i : i + rows : down, j : j + columns : down] for i in range(size) for j in range(size)]
+    around = tf.reshape(tf.concat(taps, axis=3), (-1, height * width, size**2 * x.shape[3]))
+    filters = kernel.shape[3]
+    y = around @ tf.reshape(own, (-1, size**2 * x.shape[3], filters))
+    return tf.ensure_shape(tf.reshape(y, (-1, height, width, filters)), (x.shape[0], height, width, filters))
 
 
 def _without_overflow(kernel, styles):

@@ -12,35 +12,44 @@ import tensorflow as tf
 from gan_tf.ops.upfirdn import padded, upfirdn2d
 
 
-def resampled_conv(x, kernel, f=None, up=1, down=1, convolve=False, groups=1):
+def resampled_conv(x, kernel, f=None, up=1, down=1, convolve=False):
     """Convolution with zero padding that makes a map `up` times larger or `down` times smaller.
 
     Args:
         x: [N, H, W, I], H and W known.
-        kernel: [k, k, I / groups, O], k odd; cast to x's type.
+        kernel: [k, k, I, O], k odd; cast to x's type.
         f: filter of `ops.upfirdn`, [h, h] or None; not used where `up` and `down` are 1.
         up, down: integers, one of them 1.
         convolve: turn the kernel by half a turn, as a convolution in the strict sense does; False correlates.
-        groups: groups of channels that do not see each other.
 
     Returns:
         [N, H * up / down, W * up / down, O] of x's type.
+
+    Raises:
+        ValueError: `up` and `down` are both above 1.
     """
-    if up > 1 and down > 1:
-        raise ValueError(f"a convolution makes a map larger or smaller, not both: got up {up} and down {down}")
     kernel, size = tf.cast(kernel, x.dtype), kernel.shape[0]
-    width = 1 if f is None else f.shape[0]
+    before, after = paddings(size, f, up, down)
     if up > 1:
-        return _up_conv(x, kernel, f, up, (size // 2 + (width + up - 1) // 2), convolve, groups)
-    if convolve:
-        kernel = turned(kernel)
+        return _up_conv(x, kernel, f, up, before, after, convolve)
+    kernel = turned(kernel) if convolve else kernel
     if down == 1:
         return tf.nn.conv2d(x, kernel, 1, "SAME")
-    before, after = size // 2 + (width - down + 1) // 2, size // 2 + (width - down) // 2
-    pad = (before, after, before, after)
     if size == 1:  # decimated first, since its pixels do not mix
-        return tf.nn.conv2d(upfirdn2d(x, f, down=down, pad=pad), kernel, 1, "VALID")
-    return tf.nn.conv2d(upfirdn2d(x, f, pad=pad), kernel, down, "VALID")
+        return tf.nn.conv2d(upfirdn2d(x, f, down=down, pad=(before, after) * 2), kernel, 1, "VALID")
+    return tf.nn.conv2d(upfirdn2d(x, f, pad=(before, after) * 2), kernel, down, "VALID")
+
+
+def paddings(size, f, up, down):
+    """Zeros before and after a map (once zeros are inserted) that a filter and a kernel of `size` need together."""
+    if up > 1 and down > 1:
+        raise ValueError(f"a convolution makes a map larger or smaller, not both: got up {up} and down {down}")
+    if up == down == 1:
+        return size // 2, size // 2
+    width = 1 if f is None else f.shape[0]
+    if up > 1:
+        return size // 2 + (width + up - 1) // 2, size // 2 + (width - up) // 2
+    return size // 2 + (width - down + 1) // 2, size // 2 + (width - down) // 2
 
 
 def turned(kernel):
@@ -48,33 +57,29 @@ def turned(kernel):
     return kernel if kernel.shape[0] == 1 else tf.reverse(kernel, (0, 1))
 
 
-def _up_conv(x, kernel, f, up, before, convolve, groups):
-    """`before` is how many zeros stand in front of the map with zeros inserted, for filter and kernel together."""
-    size, width = kernel.shape[0], 1 if f is None else f.shape[0]
-    height, breadth = (up * side for side in x.shape[1:3])
+def _up_conv(x, kernel, f, up, before, after, convolve):
+    size = kernel.shape[0]
     if size == 1:
-        after = width - 1 - before
         return upfirdn2d(tf.nn.conv2d(x, kernel, 1, "VALID"), f, up, pad=(before, after) * 2, gain=up**2)
-    # Of the zeros in front, those that the kernel needs are implied in the transposed convolution.
-    large = transposed_conv(x, kernel if convolve else turned(kernel), up, groups)
-    first = before - (size - 1)
-    last = [out - made - first + width - 1 for out, made in zip((height, breadth), large.shape[1:3], strict=True)]
+    # What a transposed convolution makes of x has zeros inserted between its pixels, but not behind its last, and
+    # size - 1 zeros around them.
+    large = transposed_conv(x, tf.transpose(kernel if convolve else turned(kernel), (0, 1, 3, 2)), up)
+    return filter_enlarged(large, f, up, before - (size - 1), after - (size - 1) + (up - 1))
+
+
+def filter_enlarged(large, f, up, before, after):
+    """Filters what a transposed convolution gave, at the brightness of what it was given."""
     if f is None:
-        return padded(large, (first, last[0]), (first, last[1])) * up**2
-    return upfirdn2d(large, f, pad=(first, last[1], first, last[0]), gain=up**2)
+        return padded(large, (before, after), (before, after)) * tf.cast(up**2, large.dtype)
+    return upfirdn2d(large, f, pad=(before, after) * 2, gain=up**2)
 
 
-def transposed_conv(x, kernel, stride, groups=1):
-    """Adds the kernel times every pixel to the larger map: its convolution with x between whose pixels zeros stand.
+def transposed_conv(x, kernel, stride):
+    """Adds the kernel times every pixel to a larger map: its convolution with x between whose pixels zeros stand.
 
-    x [N, H, W, I], kernel [k, k, I / groups, O] -> [N, (H - 1) * stride + k, ..., O].
+    x [N, H, W, I], kernel [k, k, O, I] -> [N, (H - 1) * stride + k, (W - 1) * stride + k, O].
     """
-    size, filters = kernel.shape[0], kernel.shape[3]
+    size, filters = kernel.shape[0], kernel.shape[2]
     sides = [(side - 1) * stride + size for side in x.shape[1:3]]
-    if groups > 1:  # the operation is the gradient of a convolution from O to I channels, and counts them in that way
-        kernel = tf.reshape(kernel, (size, size, kernel.shape[2], groups, filters // groups))
-        kernel = tf.reshape(tf.transpose(kernel, (0, 1, 4, 3, 2)), (size, size, filters // groups, -1))
-    else:
-        kernel = tf.transpose(kernel, (0, 1, 3, 2))
     large = tf.nn.conv2d_transpose(x, kernel, (tf.shape(x)[0], *sides, filters), stride, "VALID")
     return tf.ensure_shape(large, (x.shape[0], *sides, filters))

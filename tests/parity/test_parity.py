@@ -14,6 +14,7 @@ from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, sho
 FILES = {
     "fastgan": "fastgan_a.npz",
     "pggan": "pggan_a.npz",
+    "stylegan2": "stylegan2_a.npz",
     "diffaugment": "diffaugment_a.npz",
     "swd": "swd_a.npz",
     "fid": "fid_a.npz",
@@ -78,7 +79,7 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments, said, capsys):
     assert said in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("family", ["fastgan", "pggan"])
+@pytest.mark.parametrize("family", ["fastgan", "pggan", "stylegan2"])
 def test_a_file_of_another_family_is_named(family, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     assert main([family, str(tmp_path / "other.npz")]) == 2
