@@ -64,11 +64,11 @@ class Synthesis(StyleLayer):
         self.half_from = _half_from(resolution, half_resolutions)
         self.first_convs, self.convs, self.to_rgb = [], [], []
         for size, channels in zip(self.sizes, self.widths, strict=True):
+            how = {"clamp": conv_clamp, "dtype": self.dtype_policy if size >= self.half_from else self.variable_dtype}
             if size > 4:
-                part = self.part(f"first_convs/{size}")
-                self.first_convs.append(self.conv_class(channels, up=2, clamp=conv_clamp, **part))
-            self.convs.append(self.conv_class(channels, clamp=conv_clamp, **self.part(f"convs/{size}")))
-            self.to_rgb.append(self.rgb_class(clamp=conv_clamp, **self.part(f"to_rgb/{size}")))
+                self.first_convs.append(self.conv_class(channels, up=2, **self.part(f"first_convs/{size}") | how))
+            self.convs.append(self.conv_class(channels, **self.part(f"convs/{size}") | how))
+            self.to_rgb.append(self.rgb_class(**self.part(f"to_rgb/{size}") | how))
 
     @property
     def noise_shapes(self):
@@ -128,6 +128,8 @@ class Generator(keras.Model):
         UsageError: a resolution or width that the network cannot have.
     """
 
+    mapping_class, synthesis_class = Mapping, Synthesis
+
     def __init__(
         self,
         resolution,
@@ -157,12 +159,10 @@ class Generator(keras.Model):
         self.half_resolutions = half_resolutions
         self.seed = seed
         copies = styles_of(resolution)
-        self.mapping = Mapping(mapping_layers, w_size, latent_size, classes, copies, **self._part("mapping"))
+        self.mapping = self.mapping_class(mapping_layers, w_size, latent_size, classes, copies, **self._part("mapping"))
         self.synthesis = self.synthesis_class(
             resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **self._part("synthesis")
         )
-
-    synthesis_class = Synthesis
 
     @property
     def noise_shapes(self):
@@ -182,8 +182,8 @@ class Generator(keras.Model):
         return tf.cast(self.synthesis(ws, noise=noise, dtype=dtype), self.variable_dtype)
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in GENERATOR_ARGUMENTS}
-        return {**super().get_config(), **own, "half_resolutions": self.half_resolutions}
+        names = (*GENERATOR_ARGUMENTS, "half_resolutions", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def _part(self, name):
         return {"seed": stream_key(self.seed, f"g/{name}"), "dtype": self.dtype_policy}
@@ -278,9 +278,8 @@ class Discriminator(keras.Model):
         return made
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in DISCRIMINATOR_ARGUMENTS}
-        own |= {"mbstd_channels": self.mbstd_channels, "label_layers": self.label_layers}
-        return {**super().get_config(), **own, "half_resolutions": self.half_resolutions}
+        more = ("mbstd_channels", "architecture", "label_layers", "half_resolutions", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in (*DISCRIMINATOR_ARGUMENTS, *more)}}
 
     def _channels(self, size):
         return channels_of(size, self.channel_base, self.channel_max)
@@ -289,21 +288,30 @@ class Discriminator(keras.Model):
         return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
 
 
-_SHARED = ("resolution", "channel_base", "channel_max", "classes", "conv_clamp", "seed")
-GENERATOR_ARGUMENTS = (*_SHARED, "latent_size", "w_size", "mapping_layers")
-DISCRIMINATOR_ARGUMENTS = (*_SHARED, "mbstd_group", "architecture")
+# In the order of the constructors
+GENERATOR_ARGUMENTS = (
+    "resolution",
+    "latent_size",
+    "w_size",
+    "mapping_layers",
+    "channel_base",
+    "channel_max",
+    "classes",
+    "conv_clamp",
+)
+DISCRIMINATOR_ARGUMENTS = ("resolution", "channel_base", "channel_max", "mbstd_group", "classes", "conv_clamp")
 
 
 def build_generator(settings, policy):
     """Builds a generator from the attributes of `settings` that have the names of its arguments."""
-    g = Generator(**{name: getattr(settings, name) for name in GENERATOR_ARGUMENTS}, dtype=policy)
+    g = Generator(**{name: getattr(settings, name) for name in (*GENERATOR_ARGUMENTS, "seed")}, dtype=policy)
     g.build()
     return g
 
 
 def build_discriminator(settings, policy):
     """Builds a discriminator from the attributes of `settings` that have the names of its arguments."""
-    d = Discriminator(**{name: getattr(settings, name) for name in DISCRIMINATOR_ARGUMENTS}, dtype=policy)
+    d = Discriminator(**{name: getattr(settings, name) for name in (*DISCRIMINATOR_ARGUMENTS, "seed")}, dtype=policy)
     d.build()
     return d
 

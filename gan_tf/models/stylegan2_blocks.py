@@ -76,8 +76,12 @@ class StyleDense(StyleLayer):
         self.bias = self.weight("bias", (self.units,), keras.initializers.Constant(self.first_bias))
 
     def call(self, x):
-        x = x @ tf.cast(self.kernel.value * self.scale, x.dtype)
-        return bias_act(x, self.bias.value * self.gain, self.activation, gain=1)
+        kernel, bias = self.ready()
+        return bias_act(x @ tf.cast(kernel, x.dtype), bias, self.activation, gain=1)
+
+    def ready(self):
+        """Kernel and bias as they are applied, gains included."""
+        return self.kernel.value * self.scale, self.bias.value * self.gain
 
     def get_config(self):
         own = {"units": self.units, "activation": self.activation}
@@ -103,15 +107,17 @@ class Mapping(StyleLayer):
         copies: how many times w is repeated.
     """
 
+    dense_class = StyleDense
+
     def __init__(self, layers, w_size, latent_size, classes=0, copies=None, seed=0, **kwargs):
         super().__init__(seed, **kwargs)
         self.w_size = w_size
         self.latent_size = latent_size
         self.classes = classes
         self.copies = copies
-        self.embed = StyleDense(w_size, **self.part("embed")) if classes else None
+        self.embed = self.dense_class(w_size, **self.part("embed")) if classes else None
         self.layers = [
-            StyleDense(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{index}")) for index in range(layers)
+            self.dense_class(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{index}")) for index in range(layers)
         ]
 
     def build(self, shape=None):
@@ -180,6 +186,8 @@ class StyledConv(StyleLayer):
         clamp: limit of the output, None for none.
     """
 
+    dense_class = StyleDense
+
     def __init__(self, filters, up=1, clamp=None, seed=0, **kwargs):
         super().__init__(seed, **kwargs)
         self.filters = filters
@@ -188,7 +196,7 @@ class StyledConv(StyleLayer):
 
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
-        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
+        self.affine = self.dense_class(channels, first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
         self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
         self.bias = self.weight("bias", (self.filters,))

@@ -20,7 +20,7 @@ def bias_act(x, bias=None, activation="linear", gain=None, clamp=None, leak=LEAK
     """activation(x + bias) * gain, kept within -clamp and clamp.
 
     Args:
-        x: [..., C].
+        x: [N, ..., C].
         bias: [C] or None.
         activation: key of ACTIVATIONS.
         gain: None is the activation's own.
@@ -28,7 +28,7 @@ def bias_act(x, bias=None, activation="linear", gain=None, clamp=None, leak=LEAK
         leak: slope of "lrelu" below zero.
 
     Returns:
-        [..., C] of x's type.
+        Like x.
     """
     function, own_gain = ACTIVATIONS[activation]
     if activation == "lrelu" and leak != LEAK:

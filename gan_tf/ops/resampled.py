@@ -30,8 +30,10 @@ def resampled_conv(x, kernel, f=None, up=1, down=1, convolve=False):
     """
     kernel, size = tf.cast(kernel, x.dtype), kernel.shape[0]
     before, after = paddings(size, f, up, down)
+    if up > 1 and size == 1:
+        return upfirdn2d(tf.nn.conv2d(x, kernel, 1, "VALID"), f, up, pad=(before, after) * 2, gain=up**2)
     if up > 1:
-        return _up_conv(x, kernel, f, up, before, after, convolve)
+        return up_conv(x, tf.transpose(kernel if convolve else turned(kernel), (0, 1, 3, 2)), f, up)
     kernel = turned(kernel) if convolve else kernel
     if down == 1:
         return tf.nn.conv2d(x, kernel, 1, "SAME")
@@ -57,21 +59,20 @@ def turned(kernel):
     return kernel if kernel.shape[0] == 1 else tf.reverse(kernel, (0, 1))
 
 
-def _up_conv(x, kernel, f, up, before, after, convolve):
-    size = kernel.shape[0]
-    if size == 1:
-        return upfirdn2d(tf.nn.conv2d(x, kernel, 1, "VALID"), f, up, pad=(before, after) * 2, gain=up**2)
+def up_conv(x, kernel, f, up):
+    """`resampled_conv` to a larger map, in the strict sense, with a kernel that is arranged for it.
+
+    x [N, H, W, I], kernel [k, k, O, I] of x's type -> [N, H * up, W * up, O].
+    """
     # What a transposed convolution makes of x has zeros inserted between its pixels, but not behind its last, and
-    # size - 1 zeros around them.
-    large = transposed_conv(x, tf.transpose(kernel if convolve else turned(kernel), (0, 1, 3, 2)), up)
-    return filter_enlarged(large, f, up, before - (size - 1), after - (size - 1) + (up - 1))
-
-
-def filter_enlarged(large, f, up, before, after):
-    """Filters what a transposed convolution gave, at the brightness of what it was given."""
+    # k - 1 zeros around them.
+    implied = kernel.shape[0] - 1
+    before, after = paddings(kernel.shape[0], f, up, 1)
+    pad = (before - implied, after - implied + up - 1)
+    large = transposed_conv(x, kernel, up)
     if f is None:
-        return padded(large, (before, after), (before, after)) * tf.cast(up**2, large.dtype)
-    return upfirdn2d(large, f, pad=(before, after) * 2, gain=up**2)
+        return padded(large, pad, pad) * tf.cast(up**2, large.dtype)
+    return upfirdn2d(large, f, pad=pad * 2, gain=up**2)
 
 
 def transposed_conv(x, kernel, stride):
