@@ -1,18 +1,19 @@
 """Bias, activation, gain and clamp, in this order."""
 
+import functools
 import math
 
 import tensorflow as tf
 
 from gan_tf.ops.equalised import biased
-from gan_tf.ops.layers import LEAK
+from gan_tf.ops.layers import LEAK, leaky_relu, swish
 
 # {name: (function, gain that keeps the spread of what it is given)}
 ACTIVATIONS = {
     "linear": (lambda x: x, 1.0),
     "relu": (tf.nn.relu, math.sqrt(2)),
-    "lrelu": (lambda x: tf.nn.leaky_relu(x, LEAK), math.sqrt(2)),
-    "swish": (lambda x: x * tf.sigmoid(x), math.sqrt(2)),
+    "lrelu": (leaky_relu, math.sqrt(2)),
+    "swish": (swish, math.sqrt(2)),
 }
 
 
@@ -32,7 +33,7 @@ def bias_act(x, bias=None, activation="linear", gain=None, clamp=None, leak=LEAK
     """
     function, own_gain = ACTIVATIONS[activation]
     if activation == "lrelu" and leak != LEAK:
-        function = lambda x: tf.nn.leaky_relu(x, leak)  # noqa: E731
+        function = functools.partial(tf.nn.leaky_relu, alpha=leak)
     gain = own_gain if gain is None else gain
     x = function(x if bias is None else biased(x, bias))
     return clamped(x if gain == 1 else x * tf.cast(gain, x.dtype), clamp)

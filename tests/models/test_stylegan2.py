@@ -253,9 +253,12 @@ def test_fast_and_plain_forms_compiled_or_not_have_the_same_gradients():
         assert relative(traced(z, images), want) < 1e-6
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_gradients_of_half_precision_are_near_those_of_float32(policy):
-    """Of the generator's loss; what differentiates twice asks for float32."""
+@pytest.mark.parametrize(("policy", "bound"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+def test_gradients_of_half_precision_are_near_those_of_float32(policy, bound):
+    """Of the generator's loss; what differentiates twice asks for float32.
+
+    Bounds are twice the largest of three seeds: 0.05 and 0.011, of rounding and of leaky ReLUs that flip on it.
+    """
     z, slopes = random(8, 8), []
     for kind in ("float32", policy):
         g, d = generator(dtype=kind), discriminator(dtype=kind)
@@ -263,7 +266,7 @@ def test_gradients_of_half_precision_are_near_those_of_float32(policy):
             loss = 64 * tf.reduce_sum(logistic_generator(d(g(z, noise=CONST))))  # scaled, as float16 wants it
         found = tape.gradient(loss, [v.value for v in (*g.trainable_variables, *d.trainable_variables)])
         slopes.append(tf.concat([tf.reshape(slope, [-1]) for slope in found], 0))
-    assert relative(slopes[1], slopes[0]) < 0.05
+    assert 0 < relative(slopes[1], slopes[0]) < bound
 
 
 def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
@@ -327,7 +330,8 @@ def test_initial_values_keep_the_spread_of_maps():
     g = generator(used=False, channel_base=1024, channel_max=64, latent_size=64, w_size=64)
     ws = g.mapping(random(16, 64))
     assert 0.5 < np.std(ws) < 1.5
-    assert all(0.5 < np.std(features) < 1.5 for features, _ in g.synthesis.maps(ws))
+    # Zeros around maps and between pixels that are not independent take some of it
+    assert all(0.4 < np.std(features) < 1.2 for features, _ in g.synthesis.maps(ws))
     assert abs(np.std(g.mapping.layers[0].kernel) - 100) < 5  # kept divided by the learning rate's multiplier
     np.testing.assert_array_equal(g.synthesis.convs[0].affine.bias, np.ones(64))
 
