@@ -94,6 +94,50 @@ def test_a_dense_layer_reads_its_map_channel_first():
     np.testing.assert_allclose(d.head.dense(tf.reshape(x, (2, -1))), want, rtol=1e-4, atol=1e-5)
 
 
+def dense(x, state, name, lr_multiplier=1.0):
+    """The official fully connected layer."""
+    weight = state[f"{name}.weight"]
+    return x @ weight.T * (lr_multiplier / weight.shape[1] ** 0.5) + state[f"{name}.bias"] * lr_multiplier
+
+
+def unit(x):
+    return x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-8)
+
+
+def mapped(parts, state, layers):
+    """The official mapping network behind its inputs."""
+    x = np.concatenate(parts, axis=1)
+    for index in range(layers):
+        x = dense(x, state, f"mapping.fc{index}", 0.01)
+        x = np.where(x < 0, 0.2, 1) * x * 2**0.5
+    return x
+
+
+def scaled(state):
+    """Weights of a mapping network as large as the official ones, which are kept divided by 0.01."""
+    return {name: value * (100 if name.startswith("mapping.fc") else 1) for name, value in state.items()}
+
+
+def test_labels_are_embedded_normalised_and_put_behind_the_latents():
+    g = built(Generator, G | {"classes": 3})
+    state = scaled(random_state(g))
+    load_state_dict(g, state)
+    z, labels = np.random.default_rng(1).normal(size=(4, 6)), [0, 2, 1, 2]
+    want = mapped([unit(z), unit(dense(np.eye(3)[labels], state, "mapping.embed"))], state, 2)
+    np.testing.assert_allclose(g.mapping(z, tf.constant(labels))[:, 3], want, rtol=1e-4, atol=1e-5)
+
+
+def test_the_logit_of_a_label_is_a_scaled_product_with_its_embedding():
+    d = built(Discriminator, D | {"classes": 3, "label_layers": 2})
+    state = scaled(random_state(d))
+    load_state_dict(d, state)
+    images, labels = np.random.default_rng(1).normal(size=(4, 16, 16, 3)).astype(np.float32), [0, 2, 1, 2]
+    embedding = mapped([unit(dense(np.eye(3)[labels], state, "mapping.embed"))], state, 2)
+    seen = d.head(d.features(images)[-1]).numpy()
+    want = (seen * embedding).sum(axis=1, keepdims=True) / 16**0.5
+    np.testing.assert_allclose(d(images, tf.constant(labels)), want, rtol=1e-4, atol=1e-4)
+
+
 @ALL
 def test_gradients_take_the_official_layout(kind, arguments):
     network = built(kind, arguments)
