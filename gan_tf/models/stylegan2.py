@@ -15,12 +15,11 @@ from gan_tf.models.stylegan2_blocks import (
     FILTER,
     FilteredConv,
     Head,
-    Mapping,
     ResidualBlock,
     StyledConv,
-    StyleLayer,
     ToRgb,
 )
+from gan_tf.models.stylegan2_mapping import Mapping, StyleLayer
 from gan_tf.ops.upfirdn import upsample2d
 from gan_tf.rng import stream_key
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from gan_tf.models.folded import fold_into
 from gan_tf.models.stylegan2 import GENERATOR_ARGUMENTS, Generator, Synthesis
-from gan_tf.models.stylegan2_blocks import FILTER, GAIN, Mapping, StyledConv, StyleDense, ToRgb
+from gan_tf.models.stylegan2_blocks import FILTER, GAIN, StyledConv, ToRgb
+from gan_tf.models.stylegan2_mapping import Mapping, StyleDense
 from gan_tf.ops.bias_act import clamped
 from gan_tf.ops.equalised import at_least_float32
 from gan_tf.ops.layers import leaky_relu

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.models.stylegan2_blocks import FILTER, StyleDense
+from gan_tf.models.stylegan2_blocks import FILTER
+from gan_tf.models.stylegan2_mapping import StyleDense
 from gan_tf.ops.bias_act import bias_act
 from gan_tf.ops.equalised import append_minibatch_stddev, pixel_norm
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
