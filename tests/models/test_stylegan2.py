@@ -270,7 +270,7 @@ def test_gradients_of_half_precision_are_near_those_of_float32(policy, bound):
 
 
 def test_penalties_in_bfloat16_and_their_gradients_are_near_those_of_float32():
-    """Measured: values 0.01, gradients of path length 0.03, of R1 0.06."""
+    """Summed over the batch, as a step takes them. Bounds are twice the largest of four seeds: 0.027 and 0.056."""
     z, images, found = random(8, 8), random(8, 16, 16, 3), []
     for policy in ("float32", "mixed_bfloat16"):
         g, d = generator(dtype=policy), discriminator(dtype=policy)
@@ -278,12 +278,13 @@ def test_penalties_in_bfloat16_and_their_gradients_are_near_those_of_float32():
         with tf.GradientTape(persistent=True) as tape:
             lengths = path_lengths(lambda ws, g=g: g.synthesis(ws, noise=CONST), g.mapping(z), images)
             penalties = [path_length_penalty(lengths, tf.constant(0.5))[0], r1_penalty(d, images)]
+            penalties = [tf.reduce_sum(penalty) for penalty in penalties]
         for penalty in penalties:
             slopes = tape.gradient(penalty, variables, unconnected_gradients="zero")
             found.append((penalty, tf.concat([tf.reshape(slope, [-1]) for slope in slopes], 0)))
     for (value, slope), (want, want_slope) in zip(found[2:], found[:2], strict=True):
-        assert 0 < relative(value, want) < 0.04
-        assert 0 < relative(slope, want_slope) < 0.12
+        assert 0 < relative(value, want) < 0.055
+        assert 0 < relative(slope, want_slope) < 0.11
 
 
 def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
