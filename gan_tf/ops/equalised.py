@@ -160,29 +160,32 @@ def pixel_norm(x):
     return tf.cast(exact * tf.math.rsqrt(mean + EPSILON), x.dtype)
 
 
-def append_minibatch_stddev(x):
-    """Adds a channel that tells how much an image differs from the others of its group.
+def append_minibatch_stddev(x, group=GROUP, statistics=1):
+    """Adds channels that tell how much an image differs from the others of its group.
 
-    A group is 4 images (or as many as the largest divisor of N below that) at equal distances in the batch: image i
-    and i + N/4, i + 2N/4, i + 3N/4. Rows i, i + k, ... of a batch, which a replica or a micro-batch holds, then form
+    A group is 4 images, say (or as many as the largest divisor of N below that), at equal distances in the batch: image
+    i and i + N/4, i + 2N/4, i + 3N/4. Rows i, i + k, ... of a batch, which a replica or a micro-batch holds, then form
     the groups that they form in the whole batch.
 
     Args:
-        x: [N, H, W, C], N known.
+        x: [N, H, W, C], N known, C a multiple of `statistics`.
+        group: images of a group at most; None puts the whole batch into one.
+        statistics: channels to add. Each is of its own share of the channels, of consecutive ones.
 
     Returns:
-        [N, H, W, C + 1] of x's type. The last channel is one number for each group: the standard deviation over the
-        group, averaged over pixels and channels.
+        [N, H, W, C + statistics] of x's type. A last channel is one number for each group: the standard deviation over
+        the group, averaged over pixels and the channels of its share.
 
     Source: Karras et al. 2018, section 3; groups as in the official code.
     """
     count, height, width, channels = x.shape
     if count is None:
         raise ValueError("minibatch standard deviation needs a batch of known size")
-    size = max(divisor for divisor in range(1, GROUP + 1) if count % divisor == 0)
-    groups = tf.reshape(at_least_float32(x), (size, count // size, height, width, channels))
-    variance = tf.math.reduce_variance(groups, axis=0)  # [N / size, H, W, C]
-    spread = tf.reduce_mean(tf.sqrt(variance + EPSILON), axis=[1, 2, 3], keepdims=True)  # [N / size, 1, 1, 1]
+    size = max(divisor for divisor in range(1, (group or count) + 1) if count % divisor == 0)
+    share = channels // statistics
+    groups = tf.reshape(at_least_float32(x), (size, count // size, height, width, statistics, share))
+    variance = tf.math.reduce_variance(groups, axis=0)  # [N / size, H, W, statistics, share]
+    spread = tf.reduce_mean(tf.sqrt(variance + EPSILON), axis=[1, 2, 4])[:, None, None]  # [N / size, 1, 1, statistics]
     spread = tf.tile(tf.cast(spread, x.dtype), (size, height, width, 1))
     return tf.concat([x, spread], axis=-1)
 

@@ -17,6 +17,8 @@ class Forms:
     strided_down_conv: a convolution and the halving after it as one convolution of stride 2.
     lean_glu: GLU with its own gradient and a float32 sigmoid.
     fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
+    shared_modulation: modulated convolution with one kernel for all images, which scales the maps; False gives every
+        image its own kernel.
     compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
 
     And one for converters to other formats, which is no faster here:
@@ -27,13 +29,19 @@ class Forms:
     strided_down_conv: bool = True
     lean_glu: bool = True
     fused_batch_norm: bool = True
+    shared_modulation: bool = True
     compiled_chains: bool = True
     resize_operation: bool = False
 
 
 FAST = Forms()
 PLAIN = Forms(
-    transposed_up_conv=False, strided_down_conv=False, lean_glu=False, fused_batch_norm=False, compiled_chains=False
+    transposed_up_conv=False,
+    strided_down_conv=False,
+    lean_glu=False,
+    fused_batch_norm=False,
+    shared_modulation=False,
+    compiled_chains=False,
 )
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)

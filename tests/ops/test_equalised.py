@@ -133,3 +133,20 @@ def test_minibatch_stddev_has_a_second_derivative():
         slope = tf.reduce_sum(inner.gradient(y, x) ** 2)
     second = outer.gradient(slope, x)
     assert np.isfinite(second).all() and np.abs(second).max() > 0
+
+
+@pytest.mark.parametrize(("group", "size"), [(2, 2), (8, 8), (32, 8), (None, 8), (3, 2)])
+def test_the_group_can_be_of_another_size_up_to_the_batch(group, size):
+    x = random(8, 2, 2, 3)
+    groups = x.reshape(size, 8 // size, 2, 2, 3)
+    want = np.sqrt(groups.var(axis=0) + 1e-8).mean(axis=(1, 2, 3))
+    got = append_minibatch_stddev(tf.constant(x), group)[:, 0, 0, 3]
+    np.testing.assert_allclose(got, np.tile(want, size), rtol=1e-4)
+
+
+def test_each_statistic_is_of_its_own_share_of_the_channels():
+    x = np.zeros((2, 2, 2, 4), np.float32)
+    x[1, ..., 0], x[1, ..., 1], x[1, ..., 3] = 2, 4, 20  # standard deviations 1, 2, 0, 10
+    got = append_minibatch_stddev(tf.constant(x), 2, 2)
+    assert got.shape == (2, 2, 2, 6)
+    np.testing.assert_allclose(got[..., 4:], np.broadcast_to([1.5, 5], (2, 2, 2, 2)), rtol=1e-3)

@@ -15,6 +15,7 @@ from tests.parity.report import read_arrays, show
 FAMILIES = (  # modules beside this one; each is imported when it is asked for
     "fastgan",  # networks, losses, gradients and one training step
     "pggan",  # networks, losses, gradients, steps and schedule
+    "stylegan2",  # operations, networks, penalties, gradients of every training phase
     "diffaugment",  # augmentation and its gradients
     "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
     "inception",  # FID's network and the ways to resize in front of it

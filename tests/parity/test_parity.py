@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from tests.parity import stylegan2
 from tests.parity.__main__ import main
 from tests.parity.fastgan import compare
 from tests.parity.fid import quantities as fid_quantities
@@ -14,6 +15,7 @@ from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, sho
 FILES = {
     "fastgan": "fastgan_a.npz",
     "pggan": "pggan_a.npz",
+    "stylegan2": "stylegan2_a.npz",
     "diffaugment": "diffaugment_a.npz",
     "swd": "swd_a.npz",
     "fid": "fid_a.npz",
@@ -55,6 +57,15 @@ def test_an_array_that_is_not_known_fails(capsys):
     assert [q.name for q in fid_quantities(stored) if not q.passed] == ["fid/another/pytorch_fid (unknown here)"]
 
 
+def test_a_stylegan2_array_that_was_left_out_fails(monkeypatch):
+    stored = Arrays("stored.npz", dict(np.load(reference("stylegan2"))))
+    monkeypatch.setattr(stylegan2, "_all", lambda arrays, config: [Quantity("out/img_const (noted)", 0, 0)])
+    left = {q.name.split(" ")[0] for q in stylegan2.quantities(stored) if not q.passed}
+    inputs = {"in/z", "in/real", "g/mapping.w_avg", "pl/y_raw", "op/conv/w3", "op/mbstd_g4_f1/x", "meta_json"}
+    outputs = {"out/img_none", "phase_Gmain_w_avg_after", "op/mbstd_g4_f1/out", "op/filter_1331", "pl/jty"}
+    assert outputs < left and not left & (inputs | {"out/img_const"})
+
+
 def test_nothing_compared_and_not_a_number_fail():
     assert show([]) == 1
     assert show([Quantity("loss", float("nan"), 1e-4)]) == 1
@@ -78,7 +89,7 @@ def test_wrong_usage_is_one_line_and_exit_2(arguments, said, capsys):
     assert said in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("family", ["fastgan", "pggan"])
+@pytest.mark.parametrize("family", ["fastgan", "pggan", "stylegan2"])
 def test_a_file_of_another_family_is_named(family, tmp_path, capsys):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     assert main([family, str(tmp_path / "other.npz")]) == 2

@@ -1,0 +1,211 @@
+"""Names and layouts of the official StyleGAN2-ADA networks (those of its PyTorch program).
+
+Official kernels are [O, I, k, k], matrices [out, in], maps channel first. The official up-convolutions convolve in the
+strict sense, as ours do, so that no kernel is turned. Official networks also carry their filter, once for every layer.
+"""
+
+import re
+
+import numpy as np
+
+from gan_tf.errors import UsageError
+from gan_tf.models.stylegan2 import RESOLUTIONS, Generator, channels_of
+from gan_tf.models.stylegan2_blocks import FILTER
+from gan_tf.models.variables import named_variables
+
+DENSE = "head/dense/kernel"  # next to a map of 4x4 pixels
+NOT_OFFICIAL = "these are not the weights of an official StyleGAN2-ADA network"
+LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
+FILTER_NAME = "resample_filter"
+
+
+def official_names(network) -> dict:
+    """{our variable name: official name} of a built Generator or Discriminator."""
+    owner = _generator_name if isinstance(network, Generator) else _discriminator_name
+    return {name: owner(name.split("/"), network) for name in named_variables(network)}
+
+
+def filter_names(network) -> list:
+    """Official names of the filters that a network carries."""
+    if isinstance(network, Generator):
+        sizes, parts = network.synthesis.sizes, ("", "conv0.", "conv1.")
+        names = [f"synthesis.b{size}.{part}{FILTER_NAME}" for size in sizes for part in parts]
+        return [name for name in names if name != f"synthesis.b4.conv0.{FILTER_NAME}"]
+    parts = ["", "conv0.", "conv1."] + (["skip."] if network.architecture == "resnet" else [])
+    names = [f"b{size}.{part}{FILTER_NAME}" for size in network.sizes for part in parts]
+    return [*names, f"b{network.resolution}.fromrgb.{FILTER_NAME}", f"b4.conv.{FILTER_NAME}"]
+
+
+def load_state_dict(network, arrays: dict) -> None:
+    """Copies official weights into a built network.
+
+    Args:
+        network: Generator or Discriminator of the same sizes.
+        arrays: {official name: array}, complete, filters included.
+
+    Raises:
+        UsageError: an array is missing, left over, or of another shape, or a filter another than ours. Nothing is
+            changed then.
+    """
+    names, filters = official_names(network), filter_names(network)
+    wanted, given = {*names.values(), *filters}, set(arrays)
+    missing, extra = sorted(wanted - given), sorted(given - wanted)
+    if missing or extra:
+        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
+    for name in filters:
+        if arrays[name].shape != FILTER.shape or not np.allclose(arrays[name], FILTER, rtol=0, atol=1e-6):
+            raise UsageError(f"{name} is another filter than (1, 3, 3, 1), the only one that can be converted")
+    variables = named_variables(network)
+    for ours, theirs in names.items():
+        shape = _to_official_layout(ours, np.empty(variables[ours].shape, np.bool_)).shape
+        if arrays[theirs].shape != shape:
+            raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {shape}, and does not fit {ours}")
+    for ours, theirs in names.items():
+        variables[ours].assign(_from_official_layout(ours, arrays[theirs]))
+
+
+def state_dict(network) -> dict:
+    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
+    arrays = to_official(network, {name: np.asarray(v) for name, v in named_variables(network).items()})
+    return arrays | {name: FILTER.astype(np.float32) for name in filter_names(network)}
+
+
+def to_official(network, arrays: dict) -> dict:
+    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
+    names = official_names(network)
+    return {names[ours]: _to_official_layout(ours, np.asarray(value)) for ours, value in arrays.items()}
+
+
+def arguments_of(arrays: dict) -> dict:
+    """Reads a network's arguments out of the shapes of its official weights.
+
+    Returns:
+        `resolution`, `channel_base`, `channel_max`, `classes`, and for a generator `latent_size`, `w_size` and
+        `mapping_layers`, for a discriminator `architecture`, `mbstd_channels` and, with classes, `label_layers`. The
+        shapes tell `channel_base` and `channel_max` as far as they matter. They do not tell the clamp, the half
+        resolutions or the size of the groups.
+
+    Raises:
+        UsageError: the arrays are not those of such a network.
+    """
+    is_generator = "synthesis.b4.const" in arrays
+    found = (re.fullmatch(r"(?:synthesis\.)?b(\d{1,4})\.conv1\.weight", name) for name in arrays)
+    sizes = sorted({int(match[1]) for match in found if match} | {4})
+    resolution = sizes[-1]
+    if sizes != [2**power for power in range(2, len(sizes) + 2)] or resolution not in RESOLUTIONS:
+        raise UsageError(f"{NOT_OFFICIAL}: they have convolutions at the sizes {sizes[:12]}")
+    try:
+        read = _generator_arguments if is_generator else _discriminator_arguments
+        widths, own = read(arrays, sizes)
+        classes = _shape(arrays, "mapping.embed.weight", 2)[1] if "mapping.embed.weight" in arrays else 0
+        own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
+        if is_generator:
+            own["latent_size"] -= own["w_size"] if classes else 0
+        return own
+    except KeyError as error:
+        raise UsageError(f"{NOT_OFFICIAL}: {error} is missing") from None
+
+
+def _generator_arguments(arrays, sizes):
+    widths = {size: _shape(arrays, f"synthesis.b{size}.conv1.weight", 4)[0] for size in sizes}
+    w_size, inputs = _shape(arrays, "mapping.fc0.weight", 2)
+    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": _layers(arrays)}
+
+
+def _discriminator_arguments(arrays, sizes):
+    widths = {size: _shape(arrays, f"b{size}.conv0.weight", 4)[0] for size in sizes[1:]}
+    widths[4], inputs = _shape(arrays, "b4.conv.weight", 4)[:2]
+    own = {"mbstd_channels": inputs - widths[4]}
+    own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
+    if layers := _layers(arrays):
+        own["label_layers"] = layers
+    return widths, own
+
+
+def _layers(arrays):
+    """Layers of the mapping network."""
+    return sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
+
+
+def _shape(arrays, name, axes):
+    """The shape of an array that must have so many axes; KeyError if it is missing."""
+    if arrays[name].ndim != axes:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
+    return arrays[name].shape
+
+
+def _widths(widths):
+    """{size: channels} -> channel_base and channel_max, the least that give these channels."""
+    base, most = max(size * n for size, n in widths.items()), max(widths.values())
+    if any(channels_of(size, base, most) != n for size, n in widths.items()):
+        raise UsageError(f"{NOT_OFFICIAL}: channels of {sorted(widths.values())} do not halve from size to size")
+    return {"channel_base": base, "channel_max": most}
+
+
+def _from_official_layout(ours, value):
+    if ours == DENSE:  # [F, C * 4 * 4]
+        return value.reshape(len(value), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(value))
+    if value.ndim == 4:
+        return value.transpose(2, 3, 1, 0)
+    if value.ndim == 3:
+        return value.transpose(1, 2, 0)
+    return value.T if ours.endswith("kernel") else value
+
+
+def _to_official_layout(ours, value):
+    if ours == DENSE:
+        return value.reshape(4, 4, -1, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
+    if value.ndim == 4:
+        return value.transpose(3, 2, 0, 1)
+    if value.ndim == 3:
+        return value.transpose(2, 0, 1)
+    return value.T if ours.endswith("kernel") else value
+
+
+def _generator_name(path, network):
+    """Official name of the variable at `path`, such as ["synthesis", "convs", "0", "affine", "kernel"]."""
+    sizes = network.synthesis.sizes
+    match path:
+        case ["mapping", "average"]:
+            return "mapping.w_avg"
+        case ["mapping", *rest]:
+            return _mapping_name(rest)
+        case ["synthesis", "const"]:
+            return "synthesis.b4.const"
+        case ["synthesis", "first_convs", index, *rest]:
+            return f"synthesis.b{sizes[int(index) + 1]}.conv0.{_leaf(rest)}"
+        case ["synthesis", "convs", index, *rest]:
+            return f"synthesis.b{sizes[int(index)]}.conv1.{_leaf(rest)}"
+        case ["synthesis", "to_rgb", index, *rest]:
+            return f"synthesis.b{sizes[int(index)]}.torgb.{_leaf(rest)}"
+    raise KeyError(path)
+
+
+def _discriminator_name(path, network):
+    """Official name of the variable at `path`, such as ["blocks", "0", "down", "bias"]."""
+    match path:
+        case ["mapping", *rest]:
+            return _mapping_name(rest)
+        case ["from_rgb", *rest]:
+            return f"b{network.resolution}.fromrgb.{_leaf(rest)}"
+        case ["blocks", index, layer, *rest]:
+            own = {"conv": "conv0", "down": "conv1", "skip": "skip"}[layer]
+            return f"b{network.sizes[int(index)]}.{own}.{_leaf(rest)}"
+        case ["head", layer, *rest]:
+            return f"b4.{ {'conv': 'conv', 'dense': 'fc', 'to_logits': 'out'}[layer] }.{_leaf(rest)}"
+    raise KeyError(path)
+
+
+def _mapping_name(path):
+    match path:
+        case ["embed", leaf]:
+            return f"mapping.embed.{LEAVES[leaf]}"
+        case ["layers", index, leaf]:
+            return f"mapping.fc{index}.{LEAVES[leaf]}"
+    raise KeyError(path)
+
+
+def _leaf(path):
+    """["affine", "kernel"] -> "affine.weight"."""
+    *owner, leaf = path
+    return ".".join([*owner, LEAVES[leaf]])

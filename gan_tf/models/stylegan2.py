@@ -1,0 +1,339 @@
+"""StyleGAN2: a mapping network, a synthesis network whose layers each take a style, a residual discriminator.
+
+Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), with the architecture that section
+4.1 chooses: skips in the generator, residual connections in the discriminator. Conditional networks and half precision
+as in the official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+from gan_tf.models.stylegan2_blocks import (
+    FILTER,
+    FilteredConv,
+    Head,
+    ResidualBlock,
+    StyledConv,
+    ToRgb,
+)
+from gan_tf.models.stylegan2_mapping import Mapping, StyleLayer
+from gan_tf.ops.upfirdn import upsample2d
+from gan_tf.rng import stream_key
+
+RESOLUTIONS = tuple(2**power for power in range(4, 11))  # 16 to 1024
+ARCHITECTURES = ("resnet", "orig")
+LABEL_LAYERS = 8  # of the discriminator's mapping network
+
+
+def sizes_of(resolution: int) -> list[int]:
+    """Sizes of the maps, in pixels, from 4 to `resolution`."""
+    return [2**power for power in range(2, resolution.bit_length())]
+
+
+def channels_of(size: int, channel_base: int, channel_max: int) -> int:
+    """Channels of the maps of `size` pixels."""
+    return min(channel_base // size, channel_max)
+
+
+def styles_of(resolution: int) -> int:
+    """How many styles a synthesis network of `resolution` takes: one for each convolution and the last colours."""
+    return 2 * len(sizes_of(resolution))
+
+
+class Synthesis(StyleLayer):
+    """Grows a learned map of 4x4 pixels to images by convolutions that styles modulate.
+
+    Call: ws [N, S, W], noise -> images [N, R, R, 3] at least float32, S = `styles_of(R)`.
+        noise: a list of maps [N, h, w, 1], one for each of `noise_shapes`; "const": the layers' own maps; None: none.
+        dtype: type of the largest maps, None for the policy's.
+
+    A size's colours take the style of the next size's first convolution; the last have one of their own.
+    """
+
+    conv_class, rgb_class = StyledConv, ToRgb
+
+    def __init__(self, resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, seed=0, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.sizes = sizes_of(resolution)
+        self.w_size = w_size
+        self.widths = [channels_of(size, channel_base, channel_max) for size in self.sizes]
+        self.half_from = _half_from(resolution, half_resolutions)
+        self.first_convs, self.convs, self.to_rgb = [], [], []
+        for size, channels in zip(self.sizes, self.widths, strict=True):
+            how = {"clamp": conv_clamp, "dtype": self.dtype_policy if size >= self.half_from else self.variable_dtype}
+            if size > 4:
+                self.first_convs.append(self.conv_class(channels, up=2, **self.part(f"first_convs/{size}") | how))
+            self.convs.append(self.conv_class(channels, **self.part(f"convs/{size}") | how))
+            self.to_rgb.append(self.rgb_class(**self.part(f"to_rgb/{size}") | how))
+
+    @property
+    def noise_shapes(self):
+        """Shapes [h, w, 1] of the noise maps, in the order of the layers."""
+        return [(size, size, 1) for size in self.sizes for _ in range(1 if size == 4 else 2)]
+
+    def build(self, shape=None):
+        self.const = self.normal("const", (4, 4, self.widths[0]))
+        for index, (size, channels) in enumerate(zip(self.sizes, self.widths, strict=True)):
+            if index:
+                self.first_convs[index - 1].build((None, size // 2, size // 2, self.widths[index - 1]), self.w_size)
+            self.convs[index].build((None, size, size, channels), self.w_size)
+            self.to_rgb[index].build((None, size, size, channels), self.w_size)
+
+    def call(self, ws, noise=None, dtype=None):
+        return self.maps(ws, noise, dtype)[-1][1]
+
+    def maps(self, ws, noise=None, dtype=None):
+        """What every size makes: a list of (features [N, h, w, C], images so far [N, h, w, 3])."""
+        exact, half = self.variable_dtype, dtype or self.compute_dtype
+        ws = tf.unstack(tf.cast(ws, exact), num=styles_of(self.sizes[-1]), axis=1)
+        noise = iter(_per_layer(noise, len(self.noise_shapes)))
+        x, images, made = None, None, []
+        for index, size in enumerate(self.sizes):
+            kind = half if size >= self.half_from else exact
+            if index:
+                x = self.first_convs[index - 1](tf.cast(x, kind), ws[2 * index - 1], noise=next(noise))
+            else:
+                x = tf.tile(tf.cast(self.const.value[None], kind), (tf.shape(ws[0])[0], 1, 1, 1))
+            x = self.convs[index](x, ws[2 * index], noise=next(noise))
+            colours = self.to_rgb[index](x, ws[2 * index + 1])
+            images = colours if images is None else upsample2d(images, FILTER) + colours
+            made.append((x, images))
+        return made
+
+
+@keras.saving.register_keras_serializable("gan_tf", "StyleGan2Generator")
+class Generator(keras.Model):
+    """Maps latents to styles, and styles to images, which training alone brings into [-1, 1].
+
+    Call: z [N, Z], labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are its two halves.
+        labels: [N] integers or [N, classes] weights of the classes; not read if there are no classes.
+        noise: as for `Synthesis`.
+        truncation, cutoff, update_average: as for `Mapping`.
+
+    Args:
+        resolution: R, a power of two from 16 to 1024.
+        latent_size, w_size: Z and W.
+        mapping_layers: 8 in the paper, 2 for small data sets.
+        channel_base, channel_max: maps of r pixels have min(channel_base / r, channel_max) channels.
+        classes: number of classes, 0 for an unconditional network.
+        conv_clamp: limit of what convolutions give, None for none; float16 wants 256.
+        half_resolutions: how many of the largest sizes (from 8 pixels on) are computed in the policy's half precision.
+        seed: of the initial values.
+
+    Raises:
+        UsageError: a resolution or width that the network cannot have.
+    """
+
+    mapping_class, synthesis_class = Mapping, Synthesis
+
+    def __init__(
+        self,
+        resolution,
+        latent_size=512,
+        w_size=512,
+        mapping_layers=8,
+        channel_base=32768,
+        channel_max=512,
+        classes=0,
+        conv_clamp=None,
+        half_resolutions=4,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        _check_sizes(resolution, channel_base, channel_max)
+        if mapping_layers < 1:
+            raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
+        self.resolution = resolution
+        self.latent_size = latent_size
+        self.w_size = w_size
+        self.mapping_layers = mapping_layers
+        self.channel_base = channel_base
+        self.channel_max = channel_max
+        self.classes = classes
+        self.conv_clamp = conv_clamp
+        self.half_resolutions = half_resolutions
+        self.seed = seed
+        copies = styles_of(resolution)
+        self.mapping = self.mapping_class(mapping_layers, w_size, latent_size, classes, copies, **self._part("mapping"))
+        self.synthesis = self.synthesis_class(
+            resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **self._part("synthesis")
+        )
+
+    @property
+    def noise_shapes(self):
+        """Shapes [h, w, 1] of the noise maps, in the order of the layers."""
+        return self.synthesis.noise_shapes
+
+    def build(self, shape=None):
+        self.mapping.build()
+        self.synthesis.build()
+
+    def call(
+        self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None, update_average=None, dtype=None
+    ):
+        ws = self.mapping(
+            z, labels, truncation=truncation, cutoff=cutoff, update_average=update_average, training=training
+        )
+        return tf.cast(self.synthesis(ws, noise=noise, dtype=dtype), self.variable_dtype)
+
+    def get_config(self):
+        names = (*GENERATOR_ARGUMENTS, "half_resolutions", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def _part(self, name):
+        return {"seed": stream_key(self.seed, f"g/{name}"), "dtype": self.dtype_policy}
+
+
+@keras.saving.register_keras_serializable("gan_tf", "StyleGan2Discriminator")
+class Discriminator(keras.Model):
+    """Judges images.
+
+    Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
+        labels: as for `Generator`; their logit is a scalar product of an embedding with what the image gives.
+        dtype: type of the largest maps, None for the policy's. Penalties of float16 runs want "float32".
+
+    Args:
+        resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, seed: as for `Generator`.
+        mbstd_group: images whose spread is measured together, at most; see `ops.equalised`.
+        mbstd_channels: channels that tell it, 0 to leave it out.
+        architecture: "resnet", or "orig" without the connections beside the convolutions.
+        label_layers: of the mapping network of the labels.
+
+    Raises:
+        UsageError: a resolution, width or architecture that the network cannot have.
+    """
+
+    def __init__(
+        self,
+        resolution,
+        channel_base=32768,
+        channel_max=512,
+        mbstd_group=4,
+        mbstd_channels=1,
+        classes=0,
+        conv_clamp=None,
+        architecture="resnet",
+        label_layers=LABEL_LAYERS,
+        half_resolutions=4,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)
+        _check_sizes(resolution, channel_base, channel_max)
+        if architecture not in ARCHITECTURES:
+            raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
+        self.resolution = resolution
+        self.channel_base = channel_base
+        self.channel_max = channel_max
+        self.mbstd_group = mbstd_group
+        self.mbstd_channels = mbstd_channels
+        self.classes = classes
+        self.conv_clamp = conv_clamp
+        self.architecture = architecture
+        self.label_layers = label_layers
+        self.half_resolutions = half_resolutions
+        self.seed = seed
+        self.half_from = _half_from(resolution, half_resolutions)
+        self.sizes = sizes_of(resolution)[:0:-1]  # of the blocks' inputs, largest first
+        self.from_rgb = FilteredConv(self._channels(resolution), 1, clamp=conv_clamp, **self._part("from_rgb"))
+        residual = architecture == "resnet"
+        self.blocks = [
+            ResidualBlock(self._channels(size // 2), residual, conv_clamp, **self._part(f"blocks/{size}"))
+            for size in self.sizes
+        ]
+        width = self._channels(4)
+        self.head = Head(width if classes else 1, mbstd_group, mbstd_channels, conv_clamp, **self._part("head"))
+        self.mapping = Mapping(label_layers, width, 0, classes, **self._part("mapping")) if classes else None
+
+    def build(self, shape=None):
+        self.from_rgb.build((None, self.resolution, self.resolution, 3))
+        for size, block in zip(self.sizes, self.blocks, strict=True):
+            block.build((None, size, size, self._channels(size)))
+        self.head.build((None, 4, 4, self._channels(4)))
+        if self.classes:
+            self.mapping.build()
+
+    def call(self, images, labels=None, training=False, dtype=None):
+        logits = self.head(tf.cast(self.features(images, dtype)[-1], self.variable_dtype))
+        if self.classes:
+            embedding = self.mapping(None, labels)
+            logits = tf.reduce_sum(logits * embedding, axis=1, keepdims=True) / math.sqrt(embedding.shape[1])
+        return logits
+
+    def features(self, images, dtype=None):
+        """What every block makes of images: a list of [N, h, w, C], the last of 4x4 pixels."""
+        if images.shape[1] != self.resolution:
+            raise ValueError(f"images of {self.resolution} pixels are judged, got {images.shape[1]}")
+        exact, half = self.variable_dtype, dtype or self.compute_dtype
+        x, made = images, []
+        for size, block in zip(self.sizes, self.blocks, strict=True):
+            x = tf.cast(x, half if size >= self.half_from else exact)
+            x = block(x if made else self.from_rgb(x))
+            made.append(x)
+        return made
+
+    def get_config(self):
+        more = ("mbstd_channels", "architecture", "label_layers", "half_resolutions", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in (*DISCRIMINATOR_ARGUMENTS, *more)}}
+
+    def _channels(self, size):
+        return channels_of(size, self.channel_base, self.channel_max)
+
+    def _part(self, name):
+        return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
+
+
+# In the order of the constructors
+GENERATOR_ARGUMENTS = (
+    "resolution",
+    "latent_size",
+    "w_size",
+    "mapping_layers",
+    "channel_base",
+    "channel_max",
+    "classes",
+    "conv_clamp",
+)
+DISCRIMINATOR_ARGUMENTS = ("resolution", "channel_base", "channel_max", "mbstd_group", "classes", "conv_clamp")
+
+
+def build_generator(settings, policy):
+    """Builds a generator from the attributes of `settings` that have the names of its arguments."""
+    g = Generator(**{name: getattr(settings, name) for name in (*GENERATOR_ARGUMENTS, "seed")}, dtype=policy)
+    g.build()
+    return g
+
+
+def build_discriminator(settings, policy):
+    """Builds a discriminator from the attributes of `settings` that have the names of its arguments."""
+    d = Discriminator(**{name: getattr(settings, name) for name in (*DISCRIMINATOR_ARGUMENTS, "seed")}, dtype=policy)
+    d.build()
+    return d
+
+
+def _check_sizes(resolution, channel_base, channel_max):
+    if resolution not in RESOLUTIONS:
+        allowed = ", ".join(map(str, RESOLUTIONS))
+        raise UsageError(f"resolution must be one of {allowed} for stylegan2, got {resolution}")
+    if channel_base < resolution:
+        raise UsageError(f"channel_base must be at least {resolution} at resolution {resolution}, got {channel_base}")
+    if channel_max < 1:
+        raise UsageError(f"channel_max must be at least 1, got {channel_max}")
+
+
+def _half_from(resolution, half_resolutions):
+    """Smallest size computed in half precision; maps of 4x4 pixels never are."""
+    return max(2 * resolution >> half_resolutions, 8)
+
+
+def _per_layer(noise, layers):
+    """The noise of each layer."""
+    if noise is None or isinstance(noise, str):
+        return [noise] * layers
+    if len(noise) != layers:
+        raise ValueError(f"{layers} layers take noise, got {len(noise)} maps")
+    return noise

@@ -1,0 +1,405 @@
+"""Shapes, styles, types and invariances of the StyleGAN2 networks."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+from gan_tf.losses import logistic_generator, r1_penalty
+from gan_tf.models import stylegan2
+from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2_blocks import CONST
+from gan_tf.models.variables import named_variables
+from gan_tf.ops.forms import PLAIN, use_forms
+from gan_tf.path_length import path_length_penalty, path_lengths
+
+SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
+
+
+def random(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+def generator(used=True, **changes):
+    """A generator, by default with noise strengths and biases as if it had been trained."""
+    g = Generator(**{**SIZES, "latent_size": 8, "w_size": 12, "mapping_layers": 2, **changes})
+    g.build()
+    for index, (name, variable) in enumerate(named_variables(g).items() if used else ()):
+        if name.endswith(("noise_strength", "bias")):
+            variable.assign_add(0.3 * tf.cast(random(*variable.shape, seed=index), variable.dtype))
+    return g
+
+
+def discriminator(**changes):
+    d = Discriminator(**{**SIZES, **changes})
+    d.build()
+    return d
+
+
+def values(network):
+    return {name: v.numpy() for name, v in named_variables(network).items()}
+
+
+def relative(got, want):
+    return np.linalg.norm(np.subtract(got, want)) / np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("resolution", [16, 64])
+def test_shapes(resolution):
+    sizes = {"resolution": resolution, "channel_base": 128, "channel_max": 16}
+    g, d, styles = generator(**sizes), discriminator(**sizes), 2 * (resolution.bit_length() - 2)
+    images = g(random(4, 8))
+    assert images.shape == (4, resolution, resolution, 3) and images.dtype == tf.float32
+    assert g.mapping(random(4, 8)).shape == (4, styles, 12)
+    logits = d(images)
+    assert logits.shape == (4, 1) and logits.dtype == tf.float32
+    assert [m.shape[1:3] for m, _ in g.synthesis.maps(g.mapping(random(4, 8)))] == [
+        (size, size) for size in g.synthesis.sizes
+    ]
+    assert len(g.noise_shapes) == styles - 1
+
+
+def test_a_style_changes_its_own_layer_and_those_behind_it():
+    g = generator()
+    ws = g.mapping(random(1, 8)).numpy()
+    before = g.synthesis.maps(tf.constant(ws))
+    for index, changed in enumerate(["4 x", "4 rgb and 8 x", "8 x", "8 rgb and 16 x", "16 x", "16 rgb"]):
+        other = ws.copy()
+        other[:, index] += 1
+        after = g.synthesis.maps(tf.constant(other))
+        same_maps = [np.array_equal(a[0], b[0]) for a, b in zip(before, after, strict=True)]
+        same_images = [np.array_equal(a[1], b[1]) for a, b in zip(before, after, strict=True)]
+        size = (index + 1) // 2  # of the first map that changes
+        assert same_maps == [i < size for i in range(3)], changed
+        assert same_images == [i < index // 2 for i in range(3)], changed
+
+
+def test_noise_is_none_the_layers_own_or_given():
+    g, z = generator(), random(2, 8)
+    none, const = g(z).numpy(), g(z, noise=CONST).numpy()
+    own = [layer.noise.value[None, :, :, None] for layer in _layers(g)]
+    np.testing.assert_allclose(g(z, noise=own), const, rtol=1e-5, atol=1e-6)
+    given = [random(2, *shape, seed=i) for i, shape in enumerate(g.noise_shapes)]
+    assert [tuple(map_.shape[1:]) for map_ in given] == g.noise_shapes
+    assert min(relative(none, const), relative(g(z, noise=given), const), relative(g(z, noise=given), none)) > 1e-2
+    with pytest.raises(ValueError, match="5 layers take noise, got 1"):
+        g(z, noise=given[:1])
+    with pytest.raises(ValueError, match="noise is a list of maps, 'const' or None, got 'random'"):
+        g(z, noise="random")
+
+
+def _layers(g):
+    """In the order of `noise_shapes`."""
+    pairs = zip([None, *g.synthesis.first_convs], g.synthesis.convs, strict=True)
+    return [layer for pair in pairs for layer in pair if layer is not None]
+
+
+def test_noise_does_nothing_at_first():
+    g, z = generator(used=False), random(2, 8)
+    np.testing.assert_array_equal(g(z, noise=CONST), g(z))
+
+
+def test_truncation_draws_towards_the_average():
+    g, z = generator(), random(3, 8)
+    g.mapping.average.assign(random(12, seed=4))
+    ws = g.mapping(z).numpy()
+    average = g.mapping.average.numpy()
+    np.testing.assert_allclose(g.mapping(z, truncation=0.3), average + 0.3 * (ws - average), rtol=1e-4, atol=1e-5)
+    cut = g.mapping(z, truncation=0.3, cutoff=2).numpy()
+    np.testing.assert_allclose(cut[:, :2], average + 0.3 * (ws[:, :2] - average), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(cut[:, 2:], ws[:, 2:])
+    np.testing.assert_array_equal(g(z, truncation=0.0)[0], g(z, truncation=0.0)[1])
+    np.testing.assert_allclose(g(z, truncation=tf.constant(1.0)), g(z), rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_moves_in_training_calls_unless_asked_not_to():
+    g, z = generator(), random(4, 8)
+    mean = g.mapping(z)[:, 0].numpy().mean(0)
+    for how, moved in (
+        ({}, False),
+        ({"training": True}, True),
+        ({"training": True, "update_average": False}, False),
+        ({"update_average": True}, True),
+    ):
+        g.mapping.average.assign(np.ones(12))
+        g(z, **how)
+        want = 0.995 + 0.005 * mean if moved else np.ones(12)
+        np.testing.assert_allclose(g.mapping.average, want, rtol=1e-6, err_msg=str(how))
+    assert not g.mapping.average.trainable
+
+
+def test_latents_are_normalised():
+    g, z = generator(), random(2, 8)
+    np.testing.assert_allclose(g(10 * z), g(z), rtol=1e-4, atol=1e-4)
+
+
+def test_classes_change_images_and_logits():
+    g, d = generator(classes=3), discriminator(classes=3, label_layers=2)
+    z = tf.tile(random(1, 8), (4, 1))
+    images = g(z, tf.constant([0, 1, 2, 0])).numpy()
+    np.testing.assert_allclose(images[3], images[0], atol=1e-5)
+    assert min(relative(images[1], images[0]), relative(images[2], images[0])) > 1e-3
+    np.testing.assert_allclose(g(z, tf.one_hot([0, 1, 2, 0], 3)), images, atol=1e-5)
+    same = tf.tile(images[:1], (4, 1, 1, 1))
+    logits = d(same, tf.constant([0, 1, 2, 0])).numpy()[:, 0]
+    assert abs(logits[3] - logits[0]) < 1e-4 < min(abs(logits[1] - logits[0]), abs(logits[2] - logits[0]))
+    with pytest.raises(ValueError, match="3 classes needs labels"):
+        g(z)
+
+
+def test_labels_without_classes_are_not_read():
+    g, d, z = generator(), discriminator(), random(2, 8)
+    labels = tf.constant([0, 5])
+    np.testing.assert_array_equal(g(z, labels), g(z))
+    np.testing.assert_array_equal(d(g(z), labels), d(g(z)))
+
+
+def test_a_clamp_bounds_colours_and_maps():
+    g, d = generator(conv_clamp=0.1), discriminator(conv_clamp=0.1)
+    made = g.synthesis.maps(g.mapping(random(2, 8)))
+    assert max(np.abs(features).max() for features, _ in made) <= 0.1 + 1e-6
+    assert 0.1 < np.abs(made[-1][1]).max() <= 0.3 + 1e-6
+    assert relative(d(made[-1][1]), discriminator()(made[-1][1])) > 1e-3
+
+
+def test_orig_has_no_connections_beside_the_convolutions():
+    names = set(named_variables(discriminator(architecture="orig")))
+    assert not any("skip" in name for name in names)
+    assert {name for name in named_variables(discriminator()) if "skip" not in name} == names
+    assert discriminator(architecture="orig")(random(2, 16, 16, 3)).shape == (2, 1)
+
+
+def test_minibatch_stddev_sees_the_batch_and_can_be_left_out():
+    images = random(8, 16, 16, 3)
+    others = tf.concat([images[:2], random(6, 16, 16, 3, seed=1) * 3], axis=0)
+    for channels in (0, 1, 2):
+        d = discriminator(mbstd_channels=channels)
+        before, after = (d(batch)[:2].numpy() for batch in (images, others))
+        assert (relative(after, before) > 1e-3) == bool(channels)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_keeps_float32_weights_and_outputs(policy):
+    exact, g, d = generator(), generator(dtype=policy, conv_clamp=256), discriminator(dtype=policy, conv_clamp=256)
+    images = g(random(8, 8), noise=CONST, training=True)
+    logits = d(images, training=True)
+    assert {images.dtype, logits.dtype} == {tf.float32}
+    assert {v.dtype for v in (*g.variables, *d.variables)} == {"float32"}
+    assert relative(images, exact(random(8, 8), noise=CONST)) < 0.02
+    assert relative(logits, discriminator()(images)) < 0.02
+    types_ = [(features.dtype, so_far.dtype) for features, so_far in g.synthesis.maps(g.mapping(random(1, 8)))]
+    half = tf.as_dtype(g.compute_dtype)
+    assert types_ == [(tf.float32, tf.float32), (half, tf.float32), (half, tf.float32)]
+    assert {features.dtype for features in d.features(images)} == {half}
+
+
+def test_only_the_largest_maps_are_of_half_precision():
+    g = generator(dtype="mixed_bfloat16", half_resolutions=1)
+    kinds = [features.dtype for features, _ in g.synthesis.maps(g.mapping(random(1, 8)))]
+    assert kinds == [tf.float32, tf.float32, tf.bfloat16]
+    d = discriminator(dtype="mixed_bfloat16", half_resolutions=1)
+    assert [features.dtype for features in d.features(random(1, 16, 16, 3))] == [tf.bfloat16, tf.float32]
+
+
+def test_half_precision_networks_can_be_asked_for_float32():
+    images, z = random(4, 16, 16, 3), random(2, 8)
+    exact, d = discriminator(), discriminator(dtype="mixed_bfloat16")
+    np.testing.assert_allclose(d(images, dtype="float32"), exact(images), rtol=1e-5)
+    np.testing.assert_allclose(
+        r1_penalty(lambda x: d(x, dtype="float32"), images), r1_penalty(exact, images), rtol=1e-4
+    )
+    assert relative(d(images), exact(images)) > 1e-5
+    np.testing.assert_allclose(generator(dtype="mixed_bfloat16")(z, dtype="float32"), generator()(z), rtol=1e-5)
+
+
+def losses(g, d, z, images):
+    """Both regularisers and the generator's loss, so that gradients and gradients of gradients are in it: [N]."""
+    ws = g.mapping(z)
+    lengths = path_lengths(lambda ws: g.synthesis(ws, noise=CONST), ws, tf.cast(images, g.variable_dtype))
+    penalty, _ = path_length_penalty(lengths, tf.constant(0.5, lengths.dtype))
+    return penalty + r1_penalty(d, tf.cast(images, d.variable_dtype)) + logistic_generator(d(g(z, noise=CONST)))
+
+
+def gradient_of(g, d, z, images):
+    """[K], of both networks together."""
+    variables = [v.value for v in (*g.trainable_variables, *d.trainable_variables)]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(losses(g, d, z, images))
+    slopes = tape.gradient(loss, variables, unconnected_gradients="zero")
+    return tf.concat([tf.reshape(slope, [-1]) for slope in slopes], 0)
+
+
+def test_every_weight_is_reached_by_the_losses():
+    g, d = generator(), discriminator()
+    variables = {**named_variables(g), **named_variables(d)}
+    variables = {name: v.value for name, v in variables.items() if v.trainable}
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(losses(g, d, random(4, 8), random(4, 16, 16, 3)))
+    for name, slope in tape.gradient(loss, variables).items():
+        assert slope is not None and np.isfinite(slope).all() and np.any(slope), name
+
+
+def test_fast_and_plain_forms_compiled_or_not_have_the_same_gradients():
+    """With second derivatives, in float64, where no leaky ReLU flips on a rounding error."""
+    g, d, z, images = generator(dtype="float64"), discriminator(dtype="float64"), random(4, 8), random(4, 16, 16, 3)
+    want = gradient_of(g, d, z, images).numpy()
+    with use_forms(PLAIN):
+        assert relative(gradient_of(g, d, z, images), want) < 1e-6
+    for compiled in (False, True):
+        traced = tf.function(lambda z, images: gradient_of(g, d, z, images), jit_compile=compiled, autograph=False)
+        assert relative(traced(z, images), want) < 1e-6
+
+
+@pytest.mark.parametrize(("policy", "bound"), [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+def test_gradients_of_half_precision_are_near_those_of_float32(policy, bound):
+    """Of the generator's loss; what differentiates twice asks for float32.
+
+    Bounds are twice the largest of three seeds: 0.05 and 0.011, of rounding and of leaky ReLUs that flip on it.
+    """
+    z, slopes = random(8, 8), []
+    for kind in ("float32", policy):
+        g, d = generator(dtype=kind), discriminator(dtype=kind)
+        with tf.GradientTape() as tape:
+            loss = 64 * tf.reduce_sum(logistic_generator(d(g(z, noise=CONST))))  # scaled, as float16 wants it
+        found = tape.gradient(loss, [v.value for v in (*g.trainable_variables, *d.trainable_variables)])
+        slopes.append(tf.concat([tf.reshape(slope, [-1]) for slope in found], 0))
+    assert 0 < relative(slopes[1], slopes[0]) < bound
+
+
+def test_penalties_in_bfloat16_and_their_gradients_are_near_those_of_float32():
+    """Summed over the batch, as a step takes them. Bounds are twice the largest of four seeds: 0.027 and 0.056."""
+    z, images, found = random(8, 8), random(8, 16, 16, 3), []
+    for policy in ("float32", "mixed_bfloat16"):
+        g, d = generator(dtype=policy), discriminator(dtype=policy)
+        variables = [v.value for v in (*g.trainable_variables, *d.trainable_variables)]
+        with tf.GradientTape(persistent=True) as tape:
+            lengths = path_lengths(lambda ws, g=g: g.synthesis(ws, noise=CONST), g.mapping(z), images)
+            penalties = [path_length_penalty(lengths, tf.constant(0.5))[0], r1_penalty(d, images)]
+            penalties = [tf.reduce_sum(penalty) for penalty in penalties]
+        for penalty in penalties:
+            slopes = tape.gradient(penalty, variables, unconnected_gradients="zero")
+            found.append((penalty, tf.concat([tf.reshape(slope, [-1]) for slope in slopes], 0)))
+    for (value, slope), (want, want_slope) in zip(found[2:], found[:2], strict=True):
+        assert 0 < relative(value, want) < 0.055
+        assert 0 < relative(slope, want_slope) < 0.11
+
+
+def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
+    z, images = random(8, 8), random(8, 16, 16, 3)
+
+    def run(strategy):
+        parts = strategy.num_replicas_in_sync
+        with strategy.scope():
+            g, d = generator(seed=1, dtype="float64"), discriminator(seed=1, dtype="float64")
+
+        @tf.function(autograph=False)
+        def step():
+            replica = tf.distribute.get_replica_context()
+            index = replica.replica_id_in_sync_group if parts > 1 else 0
+            own_z = tf.ensure_shape(z[index::parts], (8 // parts, 8))
+            own_images = tf.ensure_shape(images[index::parts], (8 // parts, 16, 16, 3))
+            slopes = replica.all_reduce("sum", gradient_of(g, d, own_z, own_images))
+            g.mapping(own_z, training=True)
+            return slopes
+
+        slopes = strategy.experimental_local_results(strategy.run(step))[0].numpy()
+        return slopes, g.mapping.average.numpy()
+
+    for got, want in zip(run(two_cpus), run(tf.distribute.get_strategy()), strict=True):
+        assert relative(got, want) < 1e-6
+
+
+def test_a_trace_serves_batches_of_any_size():
+    g = generator()
+    traced = tf.function(lambda z: g(z, noise=CONST), input_signature=[tf.TensorSpec([None, 8])], autograph=False)
+    for count in (1, 3):
+        np.testing.assert_allclose(traced(random(count, 8)), g(random(count, 8), noise=CONST), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Generator(16, 6, 5, 3, 64, 8, 2, 256.0, 2, seed=3, dtype="mixed_bfloat16"),
+        Discriminator(16, 64, 8, 2, 3, 2, 256.0, "orig", 2, 1, seed=3),
+    ],
+)
+def test_config_round_trip(network):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    for built in (network, copy):
+        built.build()
+    for name, value in values(network).items():
+        np.testing.assert_array_equal(values(copy)[name], value)
+    assert copy.get_config() == network.get_config()
+
+
+def test_networks_of_one_seed_are_equal_and_no_two_layers_share_a_stream():
+    first, again, other = (values(generator(used=False, seed=seed)) for seed in (1, 1, 2))
+    drawn = [name for name in first if name.endswith(("kernel", "noise", "const"))]
+    for name in drawn:
+        np.testing.assert_array_equal(first[name], again[name])
+        assert not np.array_equal(first[name], other[name])
+    assert len({first[name].ravel()[0] for name in drawn}) == len(drawn)
+
+
+def test_initial_values_keep_the_spread_of_maps():
+    g = generator(used=False, channel_base=1024, channel_max=64, latent_size=64, w_size=64)
+    ws = g.mapping(random(16, 64))
+    assert 0.5 < np.std(ws) < 1.5
+    # Zeros around maps and between pixels that are not independent take some of it
+    assert all(0.4 < np.std(features) < 1.2 for features, _ in g.synthesis.maps(ws))
+    assert abs(np.std(g.mapping.layers[0].kernel) - 100) < 5  # kept divided by the learning rate's multiplier
+    np.testing.assert_array_equal(g.synthesis.convs[0].affine.bias, np.ones(64))
+
+
+def test_every_variable_has_a_name_and_a_first_call_adds_none():
+    inputs = ((generator(classes=2), random(4, 8)), (discriminator(classes=2), random(4, 16, 16, 3)))
+    for network, x in inputs:
+        names = list(named_variables(network))
+        network(x, tf.constant([0, 1, 0, 1]), training=True)
+        assert list(named_variables(network)) == names and len(names) == len(network.variables)
+
+
+def test_networks_are_built_from_settings():
+    settings = types.SimpleNamespace(
+        resolution=32,
+        latent_size=5,
+        w_size=6,
+        mapping_layers=3,
+        channel_base=64,
+        channel_max=8,
+        mbstd_group=2,
+        classes=2,
+        conv_clamp=256.0,
+        seed=4,
+    )
+    for build, others in ((stylegan2.build_generator, 1), (stylegan2.build_discriminator, 3)):
+        network = build(settings, "mixed_bfloat16")
+        config = network.get_config()
+        own = {name: value for name, value in vars(settings).items() if name in config}
+        assert {name: config[name] for name in own} == own and len(own) == len(vars(settings)) - others
+        assert network.built and network.compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Generator(48), "resolution must be one of 16, 32, 64, 128, 256, 512, 1024 for stylegan2, got 48"),
+        (lambda: Discriminator(8), "resolution must be one of"),
+        (lambda: Generator(64, channel_base=63), "channel_base must be at least 64 at resolution 64, got 63"),
+        (lambda: Discriminator(64, channel_max=0), "channel_max must be at least 1, got 0"),
+        (lambda: Discriminator(64, architecture="skip"), "architecture must be one of resnet, orig, got 'skip'"),
+        (lambda: Generator(64, mapping_layers=0), "mapping_layers must be at least 1, got 0"),
+    ],
+)
+def test_impossible_networks_are_refused_in_one_line(make, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="images of 16 pixels are judged, got 32"):
+        discriminator()(random(2, 32, 32, 3))

@@ -1,0 +1,139 @@
+"""Resampling behind a filter, against loops over pixels, and its derivatives against each other."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.ops.upfirdn import downsample2d, filter2d, fir_filter, upfirdn2d, upsample2d
+
+ASYMMETRIC = np.arange(1.0, 13.0).reshape(3, 4) / 30
+LONG = np.array([0.1, -0.2, 0.5, 1.0, 0.7, 0.3, -0.1, 0.05])
+CASES = [
+    {"f": ASYMMETRIC},
+    {"f": ASYMMETRIC, "flip": True, "pad": (1, 2, 3, 0)},
+    {"f": ASYMMETRIC, "up": (2, 3), "down": (3, 1), "pad": (2, 1, 4, 3), "gain": 1.7},
+    {"f": ASYMMETRIC, "up": 2, "pad": (3, 2)},
+    {"f": ASYMMETRIC, "down": 2, "pad": (-1, 2, 0, -2)},
+    {"f": ASYMMETRIC, "up": 2, "pad": (-1, 4, 5, -2)},
+    {"f": fir_filter(), "up": 3, "down": 2, "pad": 4, "gain": 9},
+    {"f": LONG, "up": 2, "down": 3, "pad": (5, 4, 3, 6), "gain": 2.5},
+    {"f": LONG, "down": 2, "pad": 5},
+    {"f": None, "up": 2, "pad": (0, -1, 0, -1)},
+    {"f": None, "down": 2},
+    {"f": None, "gain": 3.0},
+]
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def by_loops(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
+    """The definition: every output is the sum of the pixels under the filter."""
+    f = np.ones((1, 1)) if f is None else f
+    f = np.outer(f, f) if f.ndim == 1 else f
+    f = f if flip else f[::-1, ::-1]
+    up_x, up_y = np.broadcast_to(up, 2)
+    down_x, down_y = np.broadcast_to(down, 2)
+    left, right, top, bottom = np.repeat(pad, 4 // np.size(pad)) if np.size(pad) < 4 else pad
+    n, height, width, c = x.shape
+
+    def pixel(i, row, column):
+        row, column = row - top, column - left
+        inside = 0 <= row < height * up_y and 0 <= column < width * up_x
+        return x[i, row // up_y, column // up_x] if inside and row % up_y == column % up_x == 0 else np.zeros(c)
+
+    rows = (height * up_y + top + bottom - f.shape[0]) // down_y + 1
+    columns = (width * up_x + left + right - f.shape[1]) // down_x + 1
+    out = np.zeros((n, rows, columns, c))
+    for i, row, column in itertools.product(range(n), range(rows), range(columns)):
+        for a, b in itertools.product(*map(range, f.shape)):
+            out[i, row, column] += gain * f[a, b] * pixel(i, row * down_y + a, column * down_x + b)
+    return out
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_output_is_the_sum_under_the_filter(case, channels):
+    x = random(1, 6, 5, channels)
+    np.testing.assert_allclose(upfirdn2d(tf.constant(x), **case), by_loops(x, **case), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("case", CASES[:9], ids=str)
+def test_half_precision_is_near(case, dtype, channels):
+    x = tf.cast(random(1, 6, 5, channels), dtype)
+    got = upfirdn2d(x, **case)
+    want = by_loops(tf.cast(x, tf.float64).numpy(), **case)
+    assert got.dtype == x.dtype and got.shape == want.shape
+    assert np.abs(tf.cast(got, tf.float64) - want).max() < (0.03 if dtype == "bfloat16" else 0.004) * np.abs(want).max()
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_gradient_is_the_transpose_and_has_one_itself(case, channels):
+    x = tf.constant(random(1, 6, 5, channels))
+
+    @tf.function
+    def run(x, v):
+        with tf.GradientTape() as outer:
+            outer.watch([x, v])
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = upfirdn2d(x, **case)
+            back = inner.gradient(y, x, output_gradients=v)
+            length = tf.reduce_sum(back**2)
+        return y, back, outer.gradient(length, v)
+
+    v = tf.constant(random(*upfirdn2d(x, **case).shape, seed=1))
+    y, back, second = run(x, v)
+    np.testing.assert_allclose(np.sum(y * v), np.sum(x * back), rtol=1e-9)
+    np.testing.assert_allclose(second, upfirdn2d(2 * back, **case), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES[:9], ids=str)
+def test_batches_of_unknown_size_and_compiled_functions(case):
+    x = tf.constant(random(2, 6, 5, 6), tf.float32)
+    unknown = tf.function(lambda x: upfirdn2d(x, **case), input_signature=[tf.TensorSpec([None, 6, 5, 6])])
+    compiled = tf.function(lambda x: upfirdn2d(x, **case), jit_compile=True)
+    want = upfirdn2d(x, **case)
+    assert unknown.get_concrete_function().output_shapes[1:] == want.shape[1:]
+    for function in (unknown, compiled):
+        np.testing.assert_allclose(function(x), want, rtol=1e-4, atol=1e-5)
+
+
+def test_doubling_weighs_neighbours_by_three_to_one():
+    x = np.array([4.0, 8.0, 16.0]).reshape(1, 1, 3, 1) * np.ones((1, 3, 1, 1))
+    inside = upsample2d(tf.constant(x), fir_filter())[0, 2, :, 0]  # away from upper and lower edges
+    np.testing.assert_allclose(inside, [3, 5, 7, 10, 14, 12])
+
+
+def test_halving_of_a_ramp_and_of_one_value():
+    ramp = np.arange(8.0).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 1))
+    got = downsample2d(tf.constant(ramp), fir_filter())
+    assert got.shape == (1, 4, 4, 1)
+    np.testing.assert_allclose(got[0, 1, 1:3, 0], [2.5, 4.5])
+    np.testing.assert_allclose(downsample2d(tf.ones((1, 8, 8, 1)), fir_filter())[0, 1:3, 1:3, 0], np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("f", [None, fir_filter(), np.ones((3, 3)) / 9, fir_filter((1,) * 8)])
+def test_sizes(f):
+    x = tf.ones((1, 8, 8, 3))
+    assert filter2d(x, f).shape == x.shape
+    assert upsample2d(x, f, up=2).shape == (1, 16, 16, 3)
+    assert downsample2d(x, f, down=2).shape == (1, 4, 4, 3)
+
+
+def test_filters_sum_to_one_and_long_ones_stay_separable():
+    np.testing.assert_allclose(fir_filter()[0] * 64, [1, 3, 3, 1])
+    assert fir_filter(range(1, 9)).shape == (8,) and abs(fir_filter(range(1, 9)).sum() - 1) < 1e-12
+    assert fir_filter(range(1, 8)).shape == (7, 7) and fir_filter(None) is None
+    assert fir_filter(ASYMMETRIC).shape == (3, 4)
+
+
+def test_a_map_smaller_than_the_filter_is_refused():
+    with pytest.raises(ValueError, match="smaller than the filter"):
+        upfirdn2d(tf.ones((1, 2, 2, 3)), fir_filter())

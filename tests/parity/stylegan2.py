@@ -1,0 +1,282 @@
+"""StyleGAN2 against the official networks, losses and penalties, in both forms of the modulated convolution.
+
+Sizes and widths are read from the shapes in the file, the rest of the configuration from its notes. A key of the file
+that nothing was compared with is a failure of its own.
+
+Outputs are judged in float32, and everything that is differentiated in float64: in float32 rounding alone decides on
+which side of zero an input of a leaky ReLU lies that is all but zero, and such a flip moves a gradient by up to 6e-3.
+"""
+
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf.convert.stylegan2 import arguments_of, load_state_dict, to_official
+from gan_tf.errors import UsageError
+from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
+from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2_blocks import CONST
+from gan_tf.models.variables import named_variables
+from gan_tf.ops.equalised import append_minibatch_stddev
+from gan_tf.ops.forms import FAST, PLAIN, use_forms
+from gan_tf.path_length import path_length_penalty, path_lengths, path_slopes
+from tests.parity import stylegan2_ops
+from tests.parity.report import Quantity, forward, gradient
+
+FORWARD = 1e-4
+GRADIENT = 1e-3
+CLAMP = 1.5  # of the networks behind clamp15/*
+G_INTERVAL, D_INTERVAL = 4, 16  # steps between lazy terms, by which the program multiplies them
+MADE_WITH = {"pl_decay": 0.01, "style_mixing_prob": 0}
+
+
+def quantities(arrays):
+    """Yields every comparison, then the keys that were left out."""
+    config = configuration(arrays)
+    compared = set()
+    for q in _all(arrays, config):
+        compared.add(q.name.split(" ")[0])
+        yield q
+    for key in arrays:
+        if key not in compared and not is_input(key):
+            yield Quantity(f"{key} (left uncompared)", np.inf, 0)
+
+
+def _all(arrays, config):
+    yield from stylegan2_ops.operations(arrays)
+    for forms, note in ((FAST, ""), (PLAIN, " (own kernels)")):
+        with use_forms(forms):
+            for part in (compare_outputs, compare_clamped):
+                yield from _noted(part(arrays, config), note)
+            networks = load(arrays, config, "float64")
+            for part in (compare_gradients, compare_r1, compare_path_length, compare_phases):
+                yield from _noted(part(arrays, config, *networks), note)
+
+
+def _noted(found, note):
+    return (Quantity(q.name + note, q.error, q.bound) for q in found)
+
+
+def is_input(key):
+    """True for what a file gives, and does not ask for."""
+    parts = key.split("/")
+    if parts[0] == "op":
+        return parts[-1] != "out" and len(parts) > 2
+    return parts[0] in ("g", "d", "in", "meta_json") or key in ("pl/y_raw", "pl/pl_mean_before")
+
+
+def configuration(arrays):
+    """The notes on how a file was made.
+
+    Raises:
+        UsageError: it is of another family, or was made with what the comparison does not know.
+    """
+    if not (arrays.group("g/synthesis.") and arrays.group("d/b4.")):
+        raise UsageError(f"{arrays.path} holds no weights (g/synthesis..., d/b4...): give a StyleGAN2 reference file")
+    config = json.loads(str(arrays["meta_json"]))["config"]
+    for name, wanted in MADE_WITH.items():
+        if config.get(name, wanted) != wanted:
+            raise UsageError(f"{arrays.path} was made with {name} {config[name]}; give a file made with {wanted}")
+    return config
+
+
+def load(arrays, config, dtype, **more):
+    """-> (generator, discriminator) with the weights of the file."""
+    made = []
+    own = ({}, {"mbstd_group": config["mbstd_group_size"]})
+    for kind, prefix, known in ((Generator, "g/", own[0]), (Discriminator, "d/", own[1])):
+        weights = arrays.group(prefix)
+        network = kind(**arguments_of(weights), **known, **more, dtype=dtype)
+        network.build()
+        load_state_dict(network, weights)
+        made.append(network)
+    return made
+
+
+class Inputs:
+    """What a file gives, in the type that a network computes in, channels last."""
+
+    def __init__(self, arrays, network):
+        self.dtype = network.variable_dtype
+        self.z = tf.constant(arrays["in/z"], self.dtype)
+        self.labels = tf.constant(arrays["in/c"], self.dtype) if network.classes else None
+        self.reals = self.images(arrays["in/real"])
+
+    def images(self, values):
+        """[N, C, H, W] -> [N, H, W, C]."""
+        return tf.constant(np.moveaxis(values, 1, 3), self.dtype)
+
+    def rows(self, count):
+        """Labels of the first images."""
+        return None if self.labels is None else self.labels[:count]
+
+
+def compare_outputs(arrays, config):
+    """Styles, features, images, logits."""
+    g, d = load(arrays, config, "float32")
+    given = Inputs(arrays, g)
+
+    def compare(name, got):
+        return forward(name, got, arrays[name], FORWARD)
+
+    ws = g.mapping(given.z, given.labels)
+    yield compare("out/ws_psi1", ws)
+    yield compare("out/ws_psi07", g.mapping(given.z, given.labels, truncation=0.7))
+    yield compare("out/ws_psi07_cutoff3", g.mapping(given.z, given.labels, truncation=0.7, cutoff=3))
+    images = g(given.z, given.labels, noise=CONST)
+    yield compare("out/img_const", _first(images))
+    yield compare("out/img_none", _first(g.synthesis(ws)))
+    yield compare("out/img_psi07_const", _first(g(given.z, given.labels, noise=CONST, truncation=0.7)))
+    mixed = tf.constant(arrays["in/ws_mixed"])
+    yield compare("out/img_ws_mixed_const", _first(g.synthesis(mixed, noise=CONST)))
+    for size, (features, so_far) in zip(g.synthesis.sizes, g.synthesis.maps(ws, CONST), strict=True):
+        yield compare(f"mid/g_b{size}_x0", _first(features[:2]))
+        yield compare(f"mid/g_b{size}_img0", _first(so_far[:2]))
+
+    yield compare("out/d_logits_fake", d(given.images(arrays["out/img_const"]), given.labels))
+    yield compare("out/d_logits_real", d(given.reals, given.labels))
+    for count in (4, 2):
+        yield compare(f"out/d_logits_real_first{count}", d(given.reals[:count], given.rows(count)))
+    blocks = d.features(given.reals)
+    for size, features in zip(d.sizes, blocks, strict=True):
+        yield compare(f"mid/d_b{size}_x0", _first(features[:2]))
+    spread = append_minibatch_stddev(blocks[-1], d.mbstd_group, d.mbstd_channels)[:, 0, 0, -1]
+    yield compare("mid/d_mbstd", spread)
+    if d.classes:
+        yield compare("mid/d_cmap", d.mapping(None, given.labels))
+
+
+def compare_clamped(arrays, config):
+    """Networks that keep what convolutions give within a limit."""
+    g, d = load(arrays, config, "float32", conv_clamp=CLAMP)
+    given = Inputs(arrays, g)
+    images = g(given.z, given.labels, noise=CONST)
+    yield forward("clamp15/img_const", _first(images), arrays["clamp15/img_const"], FORWARD)
+    yield forward("clamp15/d_logits_real", d(given.reals, given.labels), arrays["clamp15/d_logits_real"], FORWARD)
+
+
+def compare_gradients(arrays, config, g, d):
+    """Gradients of the generator's loss through both networks."""
+    given = Inputs(arrays, g)
+
+    def loss():
+        logits = d(g(given.z, given.labels, noise=CONST), given.labels)
+        return tf.reduce_sum(logistic_generator(logits))
+
+    value, slopes = differentiate(loss, {"g": g, "d": d}, given.z)
+    yield forward("grad_gen/loss_sum", value, arrays["grad_gen/loss_sum"], FORWARD)
+    yield gradient("grad_gen/z", slopes["z"], arrays["grad_gen/z"], GRADIENT)
+    for player in ("g", "d"):
+        yield from compare_all(arrays, f"grad_gen/{player}/", slopes[player])
+
+
+def compare_r1(arrays, config, g, d):
+    """R1 and its gradients."""
+    given = Inputs(arrays, d)
+    with tf.GradientTape() as tape:
+        tape.watch(given.reals)
+        logits = d(given.reals, given.labels)
+    yield gradient("r1/grad_image", _first(tape.gradient(logits, given.reals)), arrays["r1/grad_image"], GRADIENT)
+    penalty = r1_penalty(lambda x: d(x, given.labels), given.reals)
+    yield forward("r1/penalty", penalty, arrays["r1/penalty"], FORWARD)
+    _, slopes = differentiate(lambda: tf.reduce_mean(r1_penalty(lambda x: d(x, given.labels), given.reals)), {"d": d})
+    yield from compare_all(arrays, "r1/grad_mean_penalty/", slopes["d"])
+
+
+def compare_path_length(arrays, config, g, d):
+    """Path lengths of the first images, their penalty and its gradients."""
+    directions, synthesis, ws_of, mean = path_inputs(arrays, g)
+    ws = ws_of()
+    yield gradient("pl/jty", path_slopes(synthesis, ws, directions), arrays["pl/jty"], GRADIENT)
+    lengths = path_lengths(synthesis, ws, directions)
+    yield forward("pl/lengths", lengths, arrays["pl/lengths"], FORWARD)
+    penalty, after = path_length_penalty(lengths, mean)
+    yield forward("pl/pl_mean_after", after, arrays["pl/pl_mean_after"], FORWARD)
+    yield forward("pl/penalty", penalty, arrays["pl/penalty"], FORWARD)
+
+    def loss():
+        return tf.reduce_mean(2 * path_length_penalty(path_lengths(synthesis, ws_of(), directions), mean)[0])
+
+    _, slopes = differentiate(loss, {"g": g})
+    yield from compare_all(arrays, "pl/grad_mean_2penalty/", slopes["g"])
+
+
+def path_inputs(arrays, g):
+    """-> (directions, synthesis as a function of ws, function that maps the first latents, running mean before)."""
+    given = Inputs(arrays, g)
+    directions = given.images(arrays["pl/y_raw"])
+    count = len(directions)
+    mean = tf.constant(arrays["pl/pl_mean_before"], g.variable_dtype)
+    return (
+        directions,
+        lambda ws: g.synthesis(ws, noise=CONST),
+        lambda: g.mapping(given.z[:count], given.rows(count)),
+        mean,
+    )
+
+
+def compare_phases(arrays, config, g, d):
+    """Gradients of every phase of the official training loop, and what it keeps between steps."""
+    given = Inputs(arrays, g)
+    directions, synthesis, ws_of, mean = path_inputs(arrays, g)
+
+    def logits_of_fakes():
+        return d(g(given.z, given.labels, noise=CONST), given.labels)
+
+    def lengths():
+        return path_lengths(synthesis, ws_of(), directions)
+
+    def discriminator():
+        return tf.add(*logistic_discriminator(d(given.reals, given.labels), logits_of_fakes()))
+
+    weights = {"pl": config["pl_weight"] * G_INTERVAL, "r1": config["r1_gamma_in_phase"] / 2 * D_INTERVAL}
+    phases = {
+        "Gmain": (g, lambda: logistic_generator(logits_of_fakes())),
+        "Greg": (g, lambda: weights["pl"] * path_length_penalty(lengths(), mean)[0]),
+        "Dmain": (d, discriminator),
+        "Dreg": (d, lambda: weights["r1"] * r1_penalty(lambda x: d(x, given.labels), given.reals)),
+    }
+    for name, (network, loss) in phases.items():
+        _, slopes = differentiate(lambda loss=loss: tf.reduce_mean(loss()), {"own": network})
+        yield from compare_all(arrays, f"phase_{name}/", slopes["own"], complete=True)
+    key = "phase_Greg_pl_mean_after"
+    yield forward(key, path_length_penalty(lengths(), mean)[1], arrays[key], FORWARD)
+    before = g.mapping.average.numpy()
+    g.mapping(given.z, given.labels, training=True)
+    key = "phase_Gmain_w_avg_after"
+    yield forward(key, g.mapping.average, arrays[key], FORWARD)
+    g.mapping.average.assign(before)
+
+
+def differentiate(loss, networks, z=None):
+    """-> (loss, {name: {official name: gradient}, zeros where a variable is not reached, and "z" if z is given})."""
+    variables = {
+        name: {path: v.value for path, v in named_variables(network).items() if v.trainable}
+        for name, network in networks.items()
+    }
+    with tf.GradientTape() as tape:
+        if z is not None:
+            tape.watch(z)
+        value = loss()
+    found = tape.gradient(value, [variables, z] if z is not None else [variables], unconnected_gradients="zero")
+    slopes = {
+        name: to_official(network, {path: slope.numpy() for path, slope in found[0][name].items()})
+        for name, network in networks.items()
+    }
+    return value, slopes if z is None else slopes | {"z": found[1]}
+
+
+def compare_all(arrays, prefix, slopes, complete=False):
+    """Every recorded gradient; with `complete`, one that is not recorded fails too."""
+    wanted = arrays.group(prefix)
+    for name in slopes if complete else wanted:
+        if name in wanted:
+            yield gradient(f"{prefix}{name}", slopes[name], wanted[name], GRADIENT)
+        else:
+            yield Quantity(f"{prefix}{name} (not in the file)", np.inf, 0)
+
+
+def _first(images):
+    """[N, H, W, C] -> [N, C, H, W]."""
+    return np.moveaxis(np.asarray(images), 3, 1)
