@@ -18,6 +18,7 @@ class Forms:
     lean_glu: GLU with its own gradient and a float32 sigmoid.
     fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
     compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
+    compiled_resampling: reading a texture at the places of an affine map compiled by XLA, on the CPU.
 
     And one for converters to other formats, which is no faster here:
     resize_operation: nearest upsampling as one operation that every format has, and whose shape they can follow.
@@ -28,12 +29,18 @@ class Forms:
     lean_glu: bool = True
     fused_batch_norm: bool = True
     compiled_chains: bool = True
+    compiled_resampling: bool = True
     resize_operation: bool = False
 
 
 FAST = Forms()
 PLAIN = Forms(
-    transposed_up_conv=False, strided_down_conv=False, lean_glu=False, fused_batch_norm=False, compiled_chains=False
+    transposed_up_conv=False,
+    strided_down_conv=False,
+    lean_glu=False,
+    fused_batch_norm=False,
+    compiled_chains=False,
+    compiled_resampling=False,
 )
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)

@@ -16,6 +16,7 @@ FAMILIES = (  # modules beside this one; each is imported when it is asked for
     "fastgan",  # networks, losses, gradients and one training step
     "pggan",  # networks, losses, gradients, steps and schedule
     "diffaugment",  # augmentation and its gradients
+    "ada",  # adaptive augmentation: parameters, maps, images and their gradients
     "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
     "inception",  # FID's network and the ways to resize in front of it
     "fid",  # Fréchet and kernel distance, precision and recall

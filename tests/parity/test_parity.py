@@ -15,6 +15,7 @@ FILES = {
     "fastgan": "fastgan_a.npz",
     "pggan": "pggan_a.npz",
     "diffaugment": "diffaugment_a.npz",
+    "ada": "ada_a.npz",
     "swd": "swd_a.npz",
     "fid": "fid_a.npz",
     "inception": "inception_a.npz",
