@@ -9,6 +9,7 @@ from gan_tf.augment.ada import POLICIES, ada, apply, transforms_of
 from gan_tf.augment.ada_parameters import GROUPS, TRANSFORMS, at_percentile, draw, parameters
 from gan_tf.augment.choice import Augmentation, augment
 from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.checks import ADA_POLICIES
 from gan_tf.errors import UsageError
 from gan_tf.rng import Draws
 from tests.parity.report import relative_l2
@@ -41,6 +42,7 @@ def test_there_are_18_transforms_of_which_12_are_the_default():
     # Rotation is one, applied before and after the stretching.
     assert len(TRANSFORMS) == 19 and len(POLICIES["bgc"]) == 13
     assert POLICIES[ALL] == tuple(TRANSFORMS)
+    assert tuple(POLICIES) == ADA_POLICIES
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
