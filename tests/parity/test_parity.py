@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.parity.__main__ import main
+from tests.parity.ada import quantities as ada_quantities
 from tests.parity.fastgan import compare
 from tests.parity.fid import quantities as fid_quantities
 from tests.parity.report import Arrays, Quantity, relative_l2, relative_max, show
@@ -54,6 +55,15 @@ def test_an_array_that_is_not_known_fails(capsys):
     stored = Arrays("stored.npz", dict(np.load(reference("fid"))))
     stored["fid/another/pytorch_fid"] = np.float64(1)
     assert [q.name for q in fid_quantities(stored) if not q.passed] == ["fid/another/pytorch_fid (unknown here)"]
+
+
+def test_an_array_of_augmentation_that_is_not_known_fails():
+    known = {
+        key: value for key, value in np.load(reference("ada")).items() if key.startswith(("in/", "const/", "p0/c"))
+    }
+    *compared, left = ada_quantities(Arrays("stored.npz", known | {"p0/color/mask": np.float32(1)}))
+    assert all(q.passed for q in compared) and len(compared) == 3
+    assert left.name == "arrays left uncompared p0/color/mask" and not left.passed
 
 
 def test_nothing_compared_and_not_a_number_fail():
