@@ -17,6 +17,7 @@ LOSSES = {
 FAMILIES = tuple(RESOLUTIONS)
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
 POLICIES = ("color", "translation", "cutout")
+ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
 COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "batch_size", "eval_every", "keep", "keep_best")
 POSITIVE = ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb", "wait_seconds")
 POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")

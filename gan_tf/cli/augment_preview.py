@@ -1,7 +1,7 @@
 """`gan-tf augment-preview DATASET --out FILE.png`: what the discriminator will see of the user's images.
 
 One row shows the images as they are, one each augmentation alone, and the last what training applies: all of
-`--augment-policy` together, with `--augment-probability`.
+`--augment-policy` together. `--augment ada` moves its probability in training; `--p` says which one is shown.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.checks import POLICIES
+from gan_tf.checks import ADA_POLICIES, POLICIES
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
@@ -19,6 +19,7 @@ from gan_tf.files import user_path
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
+DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +33,21 @@ class PreviewOptions:
     resolution: int = 256  # pixels that they are trained at
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
-    augment_policy: str = "color,translation"  # comma-separated choice of color, translation, cutout
-    augment_probability: float = 1.0  # share of the images that are augmented, 0 to 1
+    augment: Literal["diffaugment", "ada"] = "diffaugment"  # augmentation in front of the discriminator
+    # diffaugment: comma-separated choice of color, translation, cutout (default color,translation). ada: blit, geom,
+    # color, filter, noise, cutout, bg, bgc (default), bgcf, bgcfn or bgcfnc.
+    augment_policy: str | None = None
+    augment_probability: float = 1.0  # diffaugment: share of the images that are augmented, 0 to 1
+    p: float = 0.5  # ada: probability of each transform, 0 to 1
     seed: int = 0  # other random changes with another seed
     offline: bool = False  # forbid every fetch
     verbose: bool = False  # let TensorFlow speak
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Names of the augmentations that training would apply, in order."""
-        return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
+        """Names of the augmentations that training would apply, in order; of ada, the one name of its policy."""
+        policy = DEFAULT_POLICY[self.augment] if self.augment_policy is None else self.augment_policy
+        return tuple(name.strip() for name in policy.split(",") if name.strip())
 
 
 def main(argv) -> int:
@@ -64,7 +70,10 @@ def main(argv) -> int:
         background=options.background,
         limit=options.images,
     ).images
-    rows = preview_rows(images, options.policies, options.augment_probability, options.seed)
+    if options.augment == "ada":
+        rows = ada_rows(images, options.policies[0], options.p, options.seed)
+    else:
+        rows = preview_rows(images, options.policies, options.augment_probability, options.seed)
     try:
         save_png(user_path(options.out), labelled_rows(rows))
     except OSError as error:
@@ -75,11 +84,19 @@ def main(argv) -> int:
 
 def check(options):
     """Raises UsageError for an option that makes no sense, before anything is read."""
-    unknown = [name for name in options.policies if name not in POLICIES]
-    if unknown or not options.policies:
-        raise UsageError(f"--augment-policy {options.augment_policy!r}: give a list of {', '.join(POLICIES)}")
+    names = ADA_POLICIES if options.augment == "ada" else POLICIES
+    unknown = [name for name in options.policies if name not in names]
+    if unknown or not options.policies or (options.augment == "ada" and len(options.policies) > 1):
+        remedy = "one of" if options.augment == "ada" else "a list of"
+        raise UsageError(f"--augment-policy {options.augment_policy!r}: give {remedy} {', '.join(names)}")
     if not 0 <= options.augment_probability <= 1:
         raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
+    if not 0 <= options.p <= 1:
+        raise UsageError(f"--p must be from 0 to 1, got {options.p}")
+    if options.augment == "ada" and options.augment_probability != 1:
+        raise UsageError("--augment-probability belongs to --augment diffaugment: use --p with ada")
+    if options.augment == "diffaugment" and options.p != PreviewOptions.p:
+        raise UsageError("--p belongs to --augment ada: use --augment-probability with diffaugment")
     if options.images < 1:
         raise UsageError(f"--images must be at least 1, got {options.images}")
     if not user_path(options.out).absolute().parent.is_dir():
@@ -111,6 +128,35 @@ def preview_rows(images, policies, probability, seed):
     together = diffaugment(scaled, draws, policies, probability)
     share = "" if probability == 1 else f" at {probability:g}"
     rows["+".join(policies) + share + " (training)"] = to_uint8(together)
+    return rows
+
+
+def ada_rows(images, policy, p, seed):
+    """Augments images the way adaptive augmentation does while its probability is `p`.
+
+    Args:
+        images: uint8 [N, R, R, 3].
+        policy: of `ada`, for the last row.
+        p: probability of each transform, 0 to 1.
+        seed: of the draws; a group's own row uses the same draws as the last one.
+
+    Returns:
+        {name of the row: uint8 [N, R, R, 3]}, from the top: a row for each group of the policy's transforms.
+    """
+    import tensorflow as tf
+
+    from gan_tf.augment.ada import ada, transforms_of
+    from gan_tf.augment.ada_parameters import GROUPS
+    from gan_tf.pictures import to_uint8
+    from gan_tf.rng import Draws, clock_of
+
+    scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
+    draws = Draws(seed, clock_of(0), len(images))
+    rows = {"original": images}
+    for name, transforms in GROUPS.items():
+        if set(transforms) <= set(transforms_of(policy)):
+            rows[name] = to_uint8(ada(scaled, draws, p, name))
+    rows[f"{policy} at {p:g} (training)"] = to_uint8(ada(scaled, draws, p, policy))
     return rows
 
 

@@ -20,6 +20,7 @@ class Forms:
     shared_modulation: modulated convolution with one kernel for all images, which scales the maps; False gives every
         image its own kernel.
     compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
+    compiled_resampling: reading a texture at the places of an affine map compiled by XLA, on the CPU.
 
     And one for converters to other formats, which is no faster here:
     resize_operation: nearest upsampling as one operation that every format has, and whose shape they can follow.
@@ -31,6 +32,7 @@ class Forms:
     fused_batch_norm: bool = True
     shared_modulation: bool = True
     compiled_chains: bool = True
+    compiled_resampling: bool = True
     resize_operation: bool = False
 
 
@@ -40,8 +42,8 @@ PLAIN = Forms(
     strided_down_conv=False,
     lean_glu=False,
     fused_batch_norm=False,
-    shared_modulation=False,
     compiled_chains=False,
+    compiled_resampling=False,
 )
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 from PIL import Image
 
-from gan_tf.cli.augment_preview import LABEL_WIDTH, preview_rows
+from gan_tf.cli.augment_preview import LABEL_WIDTH, ada_rows, preview_rows
 from gan_tf.cli.main import main
 
 SIDE = 32
@@ -38,12 +38,34 @@ def test_a_policy_alone_and_in_training_shares_its_draws():
     assert (rows["translation"] != preview_rows(images, ("translation",), 1.0, seed=5)["translation"]).any()
 
 
+def test_adaptive_augmentation_has_a_row_for_each_group(photos, tmp_path, capsys):
+    out = tmp_path / "rows.png"
+    command = ["augment-preview", str(photos), "--out", str(out), "--resolution", str(SIDE), "--augment", "ada"]
+    assert main([*command, "--images", "2", "--p", "0.3"]) == 0
+    assert "original, blit, geom, color, bgc at 0.3 (training)" in capsys.readouterr().out
+    assert np.asarray(Image.open(out)).shape == (5 * SIDE, LABEL_WIDTH + 2 * SIDE, 3)
+
+
+def test_a_group_alone_and_in_training_shares_its_draws():
+    images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    rows = ada_rows(images, "cutout", 1.0, seed=4)
+    np.testing.assert_array_equal(rows["cutout at 1 (training)"], rows["cutout"])
+    assert (rows["cutout"] != images).any()
+    for row in ada_rows(images, "bgc", 0.0, seed=4).values():
+        np.testing.assert_array_equal(row, images)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
         (["--augment-policy", "colour"], "--augment-policy 'colour': give a list of color, translation, cutout"),
         (["--augment-policy", ","], "--augment-policy ',': give a list of"),
         (["--augment-probability", "2"], "--augment-probability must be from 0 to 1, got 2.0"),
+        (["--augment", "ada", "--augment-policy", "bcg"], "--augment-policy 'bcg': give one of blit, geom, color,"),
+        (["--augment", "ada", "--augment-policy", "blit,geom"], "--augment-policy 'blit,geom': give one of blit,"),
+        (["--augment", "ada", "--p", "1.1"], "--p must be from 0 to 1, got 1.1"),
+        (["--augment", "ada", "--augment-probability", "0.5"], "belongs to --augment diffaugment: use --p with ada"),
+        (["--p", "0.2"], "--p belongs to --augment ada: use --augment-probability with diffaugment"),
         (["--images", "0"], "--images must be at least 1, got 0"),
         (["--out", "nowhere/rows.png"], "--out nowhere/rows.png: there is no folder nowhere"),
     ],

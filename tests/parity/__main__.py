@@ -17,6 +17,7 @@ FAMILIES = (  # modules beside this one; each is imported when it is asked for
     "pggan",  # networks, losses, gradients, steps and schedule
     "stylegan2",  # operations, networks, penalties, gradients of every training phase
     "diffaugment",  # augmentation and its gradients
+    "ada",  # adaptive augmentation: parameters, maps, images and their gradients
     "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
     "inception",  # FID's network and the ways to resize in front of it
     "fid",  # Fréchet and kernel distance, precision and recall

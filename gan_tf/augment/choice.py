@@ -1,0 +1,45 @@
+"""The augmentation that a run has chosen, for every family's step: one function."""
+
+import dataclasses
+
+from gan_tf.augment.ada import ada
+from gan_tf.augment.diffaugment import diffaugment
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What stands in front of the discriminator; hashable, as it is static in a step.
+
+    Fields:
+        kind: "none", "diffaugment" or "ada".
+        policies: of diffaugment, its groups in their order; of ada, the one name of its policy.
+        probability: of diffaugment, share of the images that are augmented.
+    """
+
+    kind: str = "none"
+    policies: tuple[str, ...] = ()
+    probability: float = 1.0
+
+
+def augment(images, draws, purpose, chosen, p=None):
+    """Images as the discriminator sees them.
+
+    Args:
+        images: [N, R, R, 3] in [-1, 1].
+        draws: gan_tf.rng.Draws of N rows, of the step.
+        purpose: what the images are, such as "reals"; each purpose has draws of its own.
+        chosen: Augmentation.
+        p: of ada, probability of each transform, scalar.
+
+    Returns:
+        [N, R, R, 3].
+    """
+    if chosen.kind == "none" or not chosen.policies:
+        return images
+    draws = draws.fork(f"augment {purpose}")
+    if chosen.kind == "diffaugment":
+        return diffaugment(images, draws, chosen.policies, chosen.probability)
+    if chosen.kind == "ada":
+        (policy,) = chosen.policies
+        return ada(images, draws, p, policy)
+    raise ValueError(f"augmentation must be none, diffaugment or ada, got {chosen.kind!r}")

@@ -1,0 +1,146 @@
+"""Adaptive augmentation against official outputs: every transform by percentile, and from recorded random draws.
+
+Each geometric output is computed twice: as training does, where maps that keep to the axes go their own way, and by the
+way that serves any map. Every array of the file is used; one that is not known counts as a failure.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf.augment import ada_corruption, ada_geometry, ada_lowpass, ada_resample
+from gan_tf.augment.ada import POLICIES, apply
+from gan_tf.augment.ada_parameters import GROUPS, ROTATIONS, at_percentile, parameters
+from gan_tf.ops.forms import FAST, PLAIN, use_forms
+from tests.parity.report import Quantity, forward, gradient
+
+FORWARD_BOUND = 1e-4
+GRADIENT_BOUND = 1e-3
+NAMES = {**POLICIES, "rotate": ROTATIONS, "imgfilter": GROUPS["filter"]}  # what the file calls them
+FILTER_REACH = 6  # pixels that the official program adds to the margins for its filters
+COMPARED = ("out", "grad_images", "affine_theta", "reflect_pad_lrtb", "grid_size", "p")
+ROUNDING = 1e-4  # pixels, of the official float32 margins, before they are rounded up
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One recorded call: its name, and what every transform was given."""
+
+    name: str
+    parameters: dict
+
+
+def quantities(arrays):
+    """Yields a Quantity for every array of an ada reference file (NCHW) that is an output.
+
+    arrays: in/images, in/cotangent; const/...; <case>/out and, with a geometric transform, <case>/affine_theta,
+        /reflect_pad_lrtb and /grid_size; of some cases /grad_images; of random ones /p and /draw/<transform>/...
+    """
+    unused = set(arrays) - {"meta_json", "in/images", "in/cotangent"}
+    yield forward("const/Hz_geom", ada_lowpass.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
+    yield forward("const/Hz_fbank", ada_corruption.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
+    unused -= {"const/Hz_geom", "const/Hz_fbank"}
+    for case in _cases(arrays):
+        yield from _outputs(arrays, case)
+        if "affine_theta" in arrays.group(f"{case.name}/"):
+            yield from _map(arrays, case)
+        unused -= {f"{case.name}/{key}" for key in (*COMPARED, *_draws(arrays, case.name))}
+    yield Quantity(f"arrays left uncompared{''.join(f' {key}' for key in sorted(unused)[:3])}", len(unused), 0)
+
+
+def _cases(arrays):
+    count = len(arrays["in/images"])
+    for name in (key.removesuffix("/out") for key in arrays if key.endswith("/out")):
+        group, *more = name.split("/")
+        if group == "debug" and len(more) == 2:
+            q, transform = more
+            yield Case(name, parameters(at_percentile(float(q), _transforms(transform), count), 1.0))
+        elif group == "p0":
+            yield Case(name, parameters(at_percentile(0.25, _transforms(more[0]), count), 0.0))
+        elif group == "rnd":
+            yield Case(name, parameters(_drawn(arrays, name), arrays[f"{name}/p"]))
+
+
+def _drawn(arrays, name):
+    """What was recorded of a random case: {transform: (value, gate)}."""
+    draws = {key: tf.constant(arrays[f"{name}/{key}"]) for key in _draws(arrays, name)}
+    return {key.split("/")[1]: (draws[key], draws[f"{key[:-5]}gate"]) for key in draws if key.endswith("/value")}
+
+
+def _draws(arrays, name):
+    keys = (key[len(name) + 1 :] for key in arrays if key.startswith(f"{name}/draw/"))
+    return [key for key in keys if key.endswith(("/value", "/gate"))]
+
+
+def _transforms(name):
+    return NAMES.get(name, (name,))
+
+
+def _outputs(arrays, case):
+    """The images and their gradient, of an image's own way, of the way for any map, and of its plain form."""
+    images, slopes = (_channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
+    kept = arrays.group(f"{case.name}/")
+    for words, outcome, slope in _ways(images, slopes, case.parameters):
+        yield forward(f"{case.name}/out{words}", outcome, _channels_last(kept["out"]), FORWARD_BOUND)
+        if "grad_images" in kept:
+            want = _channels_last(kept["grad_images"])
+            yield gradient(f"{case.name}/grad_images{words}", slope, want, GRADIENT_BOUND)
+
+
+def _ways(images, slopes, known):
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outcome = apply(images, known)
+    yield "", outcome, tape.gradient(outcome, images, slopes)
+    if ada_geometry.FACTORS.keys().isdisjoint(known):
+        return
+    # Colours follow the geometric maps, and their own gradient was judged above.
+    colors = {name: value for name, value in known.items() if name in GROUPS["color"]}
+    maps = ada_geometry.geometric_map(known, images.shape[1])
+    for words, forms in ((" (any map)", FAST), (" (any map, plain)", PLAIN)):
+        with use_forms(forms):
+            turned = ada_resample.anywhere(images, maps)
+            with tf.GradientTape() as tape:
+                tape.watch(turned)
+                outcome = apply(turned, colors)
+            slope = ada_resample.anywhere_transposed(tape.gradient(outcome, turned, slopes), maps)
+        yield words, outcome, slope
+
+
+def _map(arrays, case):
+    """The official program's own form of the map: margins by reflection, and a map of places from -1 to 1."""
+    kept = arrays.group(f"{case.name}/")
+    count, channels, side, _ = arrays["in/images"].shape
+    maps = np.float64(ada_geometry.geometric_map(case.parameters, side))
+    left, right, top, bottom = margins = np.float64(kept["reflect_pad_lrtb"])
+    yield Quantity(f"{case.name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
+    density = 2 * (side + FILTER_REACH)
+    want = [count, channels, density, density]
+    yield Quantity(f"{case.name}/grid_size", np.max(np.abs(kept["grid_size"] - want)), 0)
+    # Of two samples to a pixel, the first is the pixel itself: a quarter of a pixel before the middle of both.
+    theta = maps @ _translation(1 / 4, 1 / 4) @ np.diag([density / 4, density / 4, 1])
+    theta = _translation((left - right) / 2 - 1 / 4, (top - bottom) / 2 - 1 / 4) @ theta
+    theta = np.diag([2 / (side + left + right), 2 / (side + top + bottom), 1]) @ theta
+    yield forward(f"{case.name}/affine_theta", theta[:, :2], kept["affine_theta"], FORWARD_BOUND)
+
+
+def _margins(maps, side, stored):
+    """Pixels of reflection on each side that hold the mapped corners of every image, and the filters' reach.
+
+    Exact quarter turns bring a corner to a whole pixel, which rounding may put on either side: there `stored` decides.
+    """
+    half = (side - 1) / 2
+    corners = np.array([(x, y, 1) for x in (-half, half) for y in (-half, half)])
+    x, y, _ = np.moveaxis(maps @ corners.T, 1, 0)
+    need = np.array([-x.min(), x.max(), -y.min(), y.max()]) + FILTER_REACH - half
+    low, high = (np.ceil(np.clip(need + error, 0, side - 1)) for error in (-ROUNDING, ROUNDING))
+    return np.clip(stored, low, high)
+
+
+def _translation(x, y):
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
+
+
+def _channels_last(images):
+    return tf.constant(np.moveaxis(images, 1, 3))
