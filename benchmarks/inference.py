@@ -82,8 +82,8 @@ class ImagesAlone:
     def __getattr__(self, name):
         return getattr(self.generator, name)
 
-    def __call__(self, latents, noise, training):
-        made = self.generator(latents, noise=noise, training=training)
+    def __call__(self, latents, labels=None, noise=None, training=False):
+        made = self.generator(latents, labels, noise=noise, training=training)
         return made[0] if isinstance(made, tuple) else made
 
 

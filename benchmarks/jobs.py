@@ -7,6 +7,12 @@ from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.presets import PRESETS
 
+WIDTHS = {
+    "fastgan": ("ngf", "ndf"),
+    "pggan": ("fmap_base", "fmap_max"),
+    "stylegan2": ("channel_base", "channel_max"),
+}
+
 
 def make_job(options, cluster=None):
     """A job on random images.
@@ -40,17 +46,18 @@ def settings(options):
     given = {"resolution": options.resolution, "precision": options.precision, "micro_batch": options.micro_batch}
     if options.batch_size is not None:
         batch = options.batch_size
-        given |= {"batch_size": batch} if options.model == "fastgan" else {"phase_batch": str(batch)}
+        given |= {"phase_batch": str(batch)} if options.model == "pggan" else {"batch_size": batch}
     defaults = next(iter(PRESETS[options.model].values()))
     # A score that needs no file.
+    if getattr(options, "augment", "default") != "default":
+        given["augment"] = options.augment
     changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
     return TrainConfig(**{**vars(defaults), **changes})
 
 
 def widths(options):
     """The settings of the family that say how wide its networks are."""
-    names = ("ngf", "ndf") if options.model == "fastgan" else ("fmap_base", "fmap_max")
-    return {name: getattr(options, name) for name in names}
+    return {name: getattr(options, name) for name in WIDTHS[options.model]}
 
 
 def check_level(options):

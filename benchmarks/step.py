@@ -2,6 +2,7 @@
 
     python benchmarks/step.py --model fastgan --resolution 256 --batch-size 8 --precision bfloat16 --json
     python benchmarks/step.py --model pggan --resolution 256 --level 4 --precision bfloat16 --json
+    python benchmarks/step.py --model stylegan2 --resolution 64 --channel-base 4096 --batch-size 16 --json
 
 Augmentation, averaging, reconstruction and penalties are in the step, as in training. FLOP are those of the
 convolutions and matrix products that the compiled step executes, two for a multiply and add. The peak is that of one
@@ -9,6 +10,9 @@ large 3x3 convolution, measured in the same process and precision.
 
 A family that grows is measured at one level (0 is 4x4 pixels, 1 is 8x8) or, without --level, at all of them, in the
 middle of the level's fade: behind it a step costs the same.
+
+A family whose step has phases (stylegan2) is measured phase by phase; the step is their sum, each phase counted as
+often as it comes: its regularisers, which are in some steps only, are then in the mean in their share.
 """
 
 import dataclasses
@@ -25,15 +29,18 @@ from jobs import image_at_level, make_job, time_steps, widths
 class StepOptions:
     """Measures a training step on random images."""
 
-    model: Literal["fastgan", "pggan"] = "fastgan"  # the family of networks
+    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
     resolution: int = 256  # pixels; of a family that grows, at its last level
     level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default all
-    batch_size: int | None = None  # images in a step; default 8, for pggan the official table for one GPU
+    batch_size: int | None = None  # images in a step; default 8, for the others the official numbers for one GPU
     ngf: int = 64  # fastgan: width of the generator
     ndf: int = 64  # fastgan: width of the discriminator
     fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
     fmap_max: int = 512  # pggan: most channels
+    channel_base: int = 16384  # stylegan2: width, maps of R pixels have channel_base / R channels
+    channel_max: int = 512  # stylegan2: most channels
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
+    augment: Literal["default", "none"] = "default"  # none: without what the family's default has
     micro_batch: int | None = None  # images at once
     steps: int = 5  # calls timed, after two that are not
     steps_per_call: int = 1  # steps in a call of the graph; more hide what Python takes
@@ -73,6 +80,8 @@ def measure_levels(job, options, peak):
 def measure_stage(job, seen, options, peak):
     """The figures of the steps at image `seen`."""
     job.enter(job.stage_at(seen))
+    if hasattr(job.recipe, "PHASES"):
+        return measure_phases(job, seen, options, peak)
     seconds = time_steps(job, seen, options)
     flops, batch = step_flops(job, seen), job.stage.batch_size
     return {
@@ -85,8 +94,45 @@ def measure_stage(job, seen, options, peak):
     }
 
 
-def step_flops(job, seen):
-    """Floating-point operations of the convolutions and matrix products of one step.
+def measure_phases(job, seen, options, peak):
+    """The figures of a step whose phases come more or less often, and of each phase: {"phases": [...]}."""
+    phases, batch = job.recipe.PHASES, job.stage.batch_size
+    found, mean, flops = [], 0.0, 0.0
+    for phase in phases:
+        job.recipe.PHASES = (phase._replace(every=1),)
+        try:
+            job.forget_steps()
+            seconds = time_steps(job, seen, options)
+        finally:
+            job.recipe.PHASES = phases
+        own, middle = step_flops(job, seen, phase.take), statistics.median(seconds)
+        mean, flops = mean + middle / phase.every, flops + own / phase.every
+        found.append(
+            {
+                "phase": phase.take.__name__,
+                "every": phase.every,
+                "seconds": round(middle, 4),
+                "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
+                "gflop_per_image": round(own / batch / 1e9, 3),
+                "fraction_of_peak": round(own / middle / peak, 3),
+            }
+        )
+    for figures in found:
+        figures["share_of_step"] = round(figures["seconds"] / figures["every"] / mean, 3)
+    job.forget_steps()
+    return {
+        "batch_size": batch,
+        "augment": job.config.augment,
+        "seconds_per_step": round(mean, 4),
+        "images_per_second": round(batch / mean, 2),
+        "gflop_per_image": round(flops / batch / 1e9, 3),
+        "fraction_of_peak": round(flops / mean / peak, 3),
+        "phases": found,
+    }
+
+
+def step_flops(job, seen, take=None):
+    """Floating-point operations of the convolutions and matrix products of one step, or of a phase of it.
 
     The step is traced once more without the loop around it.
     """
@@ -96,11 +142,12 @@ def step_flops(job, seen):
 
     stage = job.stage
     variant = job.recipe.variant(job.config, stage, seen, job.parts)
+    take = take or job.recipe.train_step
 
     @tf.function(autograph=False)
     def step(reals, labels, clock):
         draws = Draws(job.config.seed, clock, stage.batch_size)
-        return job.recipe.train_step(job.state, reals, labels, draws, variant)
+        return take(job.state, reals, labels, draws, variant)
 
     size = stage.resolution
     graph = step.get_concrete_function(

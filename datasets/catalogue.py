@@ -6,6 +6,7 @@ import shutil
 from gan_tf.errors import UsageError
 from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
+from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
 from gan_tf_datasets.faces.faces_dataset_builder import Builder as FacesBuilder
 from gan_tf_datasets.faces.files import FACES, instructions
 from gan_tf_datasets.faces.files import open_faces as open_face_files
@@ -14,15 +15,18 @@ from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShot
 from gan_tf_datasets.prepared import PreparedSource, make_quietly, manual_folder, prepare, prepared_folder
 
 
-def open_demo(resolution, data_dir=None, *, say=print):
-    """The drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512)."""
+def open_demo(resolution, data_dir=None, *, kinds=False, say=print):
+    """The drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512).
+
+    With `kinds`, pandas and cats, which are two classes.
+    """
     side = next((side for side in RESOLUTIONS if side >= resolution), RESOLUTIONS[-1])
-    make = _maker(DemoBuilder, str(side), data_dir)
+    make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
     builder, prepared = make_quietly(make)
     if not prepared:
         say(f"drawing the demo pictures at {side}x{side} into {builder.data_dir}")
         builder = prepare(make)
-    return PreparedSource(builder, "demo")
+    return PreparedSource(builder, "demo-kinds" if kinds else "demo")
 
 
 def open_few_shot(name, data_dir=None, *, offline=False, say=print):

@@ -9,18 +9,28 @@ import typing
 from gan_tf.errors import UsageError
 from gan_tf.files import UNPRINTABLE
 
-RESOLUTIONS = {"fastgan": (64, 128, 256, 512, 1024), "pggan": (16, 32, 64, 128, 256, 512, 1024)}
+RESOLUTIONS = {
+    "fastgan": (64, 128, 256, 512, 1024),
+    "pggan": (16, 32, 64, 128, 256, 512, 1024),
+    "stylegan2": (16, 32, 64, 128, 256, 512, 1024),
+}
 LOSSES = {
     "fastgan": ("hinge", "dual_contrastive", "logistic", "lsgan", "bce"),
     "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
+    "stylegan2": ("logistic",),
 }
+OFFSET = ("wgan_gp", "dual_contrastive")  # losses that compare logits with each other alone
 FAMILIES = tuple(RESOLUTIONS)
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
 POLICIES = ("color", "translation", "cutout")
+DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
-COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "batch_size", "eval_every", "keep", "keep_best")
-POSITIVE = ("lr", "stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb", "wait_seconds")
+COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "eval_every", "keep", "keep_best")
+COUNTS += ("w_size", "mapping_layers", "channel_max", "mbstd_group")
+AUTOMATIC = ("batch_size", "lr", "r1_gamma")  # fields in which None leaves the number to StyleGAN2
+POSITIVE = ("stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb", "wait_seconds")
 POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")
+POSITIVE_OR_NONE += ("lr", "ema_ramp", "ada_kimg", "conv_clamp")
 ENTRIES = {"phase_batch": "4:128", "phase_lr": "1024:0.0015"}  # what one looks like
 MOST_INTEGER, MOST_NUMBER, MOST_TEXT = 2**63 - 1, 10**15, 4096  # of a stored setting: size, size, characters
 WORDS = {
@@ -82,8 +92,11 @@ def check(config):
     """Raises UsageError if a setting of a TrainConfig, or two of them together, cannot be."""
     _check_family(config)
     _check_numbers(config)
-    unknown = set(config.policies) - set(POLICIES)
-    require(not unknown and config.policies, config, "augment_policy", f"a list of {', '.join(POLICIES)}")
+    if config.augment == "ada":
+        require(config.augment_policy in ADA_POLICIES, config, "augment_policy", f"one of {', '.join(ADA_POLICIES)}")
+    else:
+        unknown = set(config.policies) - set(POLICIES)
+        require(not unknown and config.policies, config, "augment_policy", f"a list of {', '.join(POLICIES)}")
     named = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
     require(named, config, "run", "letters, digits, . _ and -")
     if config.grows:
@@ -135,11 +148,19 @@ def _check_family(config):
     family = f"with --model {config.model}"
     require(config.resolution in sizes, config, "resolution", f"one of {', '.join(map(str, sizes))} {family}")
     require(config.loss in losses, config, "loss", f"one of {', '.join(losses)} {family}")
+    offset_free = config.augment != "ada" or config.loss not in OFFSET
+    require(
+        offset_free, config, "augment", f"diffaugment with --loss {config.loss}, whose logits have no zero to judge by"
+    )
 
 
 def _check_numbers(config):
-    for name in COUNTS:
-        require(getattr(config, name) >= 1, config, name, "an integer of at least 1")
+    for name in AUTOMATIC:
+        known = getattr(config, name) is not None or config.model == "stylegan2"
+        require(known, config, name, "a number; None is for --model stylegan2")
+    for name in (*COUNTS, "batch_size", "channel_base"):
+        value = getattr(config, name)
+        require(value is None or value >= 1, config, name, "an integer of at least 1")
     for name in ("ngf", "ndf"):
         require(getattr(config, name) % 8 == 0, config, name, "a multiple of 8")
     for name in POSITIVE:
@@ -147,12 +168,16 @@ def _check_numbers(config):
     for name in POSITIVE_OR_NONE:
         value = getattr(config, name)
         require(value is None or 0 < value < math.inf, config, name, "a positive number or None")
-    for name in ("fade_kimg", "r1_gamma"):
-        require(0 <= getattr(config, name) < math.inf, config, name, "a number of at least 0")
+    for name in ("fade_kimg", "r1_gamma", "path_weight"):
+        value = getattr(config, name)
+        require(value is None or 0 <= value < math.inf, config, name, "a number of at least 0")
     for name in ("beta1", "beta2"):
         require(0 <= getattr(config, name) < 1, config, name, "a number from 0 to below 1")
-    require(0 <= config.augment_probability <= 1, config, "augment_probability", "a number from 0 to 1")
+    for name in ("augment_probability", "style_mixing", "ada_max"):
+        require(0 <= getattr(config, name) <= 1, config, name, "a number from 0 to 1")
     require(config.decoders >= 3, config, "decoders", "3 or more")
+    learnt = config.classes == 0 or config.conditional and config.classes >= 2
+    require(learnt, config, "classes", "0, or 2 and more with --conditional")
     require(config.freeze_d >= 0, config, "freeze_d", "an integer of at least 0")
     require(config.init_from or not config.freeze_d, config, "freeze_d", "--init-from RUN with it, or leave it out")
 
@@ -183,9 +208,9 @@ def _check_micro_batch_of_phases(config):
 
 
 def _check_micro_batch(config):
-    size = config.micro_batch
-    fits = size in (None, "auto") or (1 <= size <= config.batch_size and config.batch_size % size == 0)
-    require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({config.batch_size})")
-    whole = size in (None, config.batch_size)
+    size, batch = config.micro_batch, config.batch
+    fits = size in (None, "auto") or (1 <= size <= batch and batch % size == 0)
+    require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({batch})")
+    whole = size in (None, batch)
     remedy = "none with --loss dual_contrastive: it compares all images of the batch"
     require(whole or config.loss != "dual_contrastive", config, "micro_batch", remedy)

@@ -12,27 +12,28 @@ import difflib
 import math
 import re
 import shlex
+import typing
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from gan_tf import checks
-from gan_tf.checks import FAMILIES, SIZES, flag, phase_table
+from tyro.conf import Suppress
+
+from gan_tf import automatic, checks
+from gan_tf.checks import DEFAULT_POLICY, FAMILIES, SIZES, flag, phase_table
 from gan_tf.errors import UsageError
 from gan_tf.files import user_path
 
-INSTEAD = {  # what stands for a field of one family in another
-    "ngf": "--fmap-base",
-    "ndf": "--fmap-base",
-    "batch_size": "--phase-batch",
-    "fmap_base": "--ngf and --ndf",
-    "fmap_max": "--ngf and --ndf",
-    "phase_batch": "--batch-size",
-    "phase_lr": "--lr",
+FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
+WIDTHS = {"fastgan": "--ngf and --ndf", "pggan": "--fmap-base", "stylegan2": "--channel-base"}
+BATCHES = {"fastgan": "--batch-size", "pggan": "--phase-batch", "stylegan2": "--batch-size"}
+INSTEAD = {  # what stands for a field of one family in another: {field: {family: flags}}
+    **dict.fromkeys(("ngf", "ndf", "fmap_base", "fmap_max", "channel_base", "channel_max"), WIDTHS),
+    **dict.fromkeys(("batch_size", "phase_batch"), BATCHES),
+    "phase_lr": dict.fromkeys(checks.FAMILIES, "--lr"),
 }
-FASTGAN, PGGAN = ("fastgan",), ("pggan",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
 OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
-OF_DISCRIMINATOR = ("ndf", "decoders", "minibatch_stddev")  # fields that concern D alone
+OF_DISCRIMINATOR = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")  # fields that concern D alone
 ARCHITECTURE = (
     "model",
     "resolution",
@@ -43,6 +44,12 @@ ARCHITECTURE = (
     "fmap_max",
     "pixel_norm",
     "batch_norm",
+    "w_size",
+    "mapping_layers",
+    "channel_base",
+    "channel_max",
+    "conv_clamp",
+    "classes",
 )
 ARCHITECTURE += OF_DISCRIMINATOR
 PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
@@ -70,9 +77,11 @@ class TrainConfig:
     # What is trained, and on what.
     # (The data is recognised by its fingerprint, so that its path may change.)
     dataset: str = changeable("")  # a known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz
-    model: Literal["fastgan", "pggan"] = identity("fastgan")  # the family of networks
-    resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024; pggan: also 16 and 32
+    model: Literal["fastgan", "pggan", "stylegan2"] = identity("fastgan")  # the family of networks
+    resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024; pggan and stylegan2: also 16 and 32
     latent_size: int = identity(256)  # length of the latent vector
+    conditional: bool = identity(False)  # learn the classes of the data set, so that one can be asked for
+    classes: Annotated[int, Suppress] = identity(0)  # how many; no flag: set from the data set if `conditional`
 
     # FastGAN's networks.
     ngf: int = identity(64, models=FASTGAN)  # fastgan: width of the generator
@@ -87,6 +96,16 @@ class TrainConfig:
     batch_norm: bool = identity(False, models=PGGAN)  # pggan: normalise the generator's features over the batch
     minibatch_stddev: bool = identity(True, models=PGGAN)  # pggan: show the discriminator how much images differ
 
+    # StyleGAN2's networks.
+    w_size: int = identity(512, models=STYLEGAN2)  # stylegan2: length of the vectors that the mapping network makes
+    mapping_layers: int = identity(8, models=STYLEGAN2)  # stylegan2: layers of the mapping network
+    # stylegan2: width; maps of r pixels have channel_base / r channels. None: 32768 from 512 pixels on, else 16384
+    channel_base: int | None = identity(None, models=STYLEGAN2)
+    channel_max: int = identity(512, models=STYLEGAN2)  # stylegan2: most channels at any size
+    mbstd_group: int = identity(4, models=STYLEGAN2)  # stylegan2: images whose spread the discriminator is shown
+    architecture: Literal["resnet", "orig"] = identity("resnet", models=STYLEGAN2)  # stylegan2: of the discriminator
+    conv_clamp: float | None = identity(256.0, models=STYLEGAN2)  # stylegan2: limit of what convolutions give
+
     # How images are prepared.
     fit: Literal["crop", "pad", "stretch"] = identity("crop")  # how an image becomes square
     background: str = identity("white")  # colour under transparent and padded parts: a name or #rrggbb
@@ -94,28 +113,40 @@ class TrainConfig:
     limit: int | None = identity(None)  # use so many images only, spread evenly over the set
 
     # What is optimised.
-    batch_size: int = identity(8, models=FASTGAN)  # fastgan: images in a step, all devices together
-    # adversarial loss; pggan: wgan_gp, lsgan, bce, hinge or logistic; fastgan: all but wgan_gp
+    # fastgan, stylegan2: images in a step, all devices together. None for stylegan2's own: 32 up to 128 pixels
+    batch_size: int | None = identity(8, models=FASTGAN + STYLEGAN2)
+    # adversarial loss; pggan: wgan_gp, lsgan, bce, hinge or logistic; fastgan: all but wgan_gp; stylegan2: logistic
     loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity("hinge")
     # fastgan: loss of the discriminator's decoders; lpips as published
     reconstruction: Literal["l1", "l2", "lpips", "none"] = identity("l1", models=FASTGAN)
-    r1_gamma: float = identity(10.0, models=PGGAN)  # pggan: R1 penalty with the logistic loss, of weight r1_gamma / 2
+    # pggan, stylegan2: R1 penalty with the logistic loss, of weight r1_gamma / 2. None: 0.0002 * resolution^2 / batch
+    r1_gamma: float | None = identity(10.0, models=PGGAN + STYLEGAN2)
+    path_weight: float = identity(2.0, models=STYLEGAN2)  # stylegan2: weight of path length regularisation; 0: none
+    style_mixing: float = identity(0.9, models=STYLEGAN2)  # stylegan2: share of the steps that mix two styles
     stabilise_kimg: float = identity(600.0, models=PGGAN)  # pggan: training at each size, thousands of images
     fade_kimg: float = identity(600.0, models=PGGAN)  # pggan: each larger size fades in over so many; 0: at once
     phase_batch: str = identity(PHASE_BATCH, models=PGGAN)  # pggan: images in a step at each size, or one number
     phase_lr: str = identity("", models=PGGAN)  # pggan: learning rate at some sizes, as 1024:0.0015; else --lr
-    augment: Literal["diffaugment", "none"] = identity("diffaugment")  # augmentation in front of the discriminator
-    augment_policy: str = identity("color,translation")  # comma-separated choice of color, translation, cutout
-    augment_probability: float = identity(1.0)  # share of the images that are augmented, 0 to 1
-    lr: float = identity(2e-4)  # learning rate of both optimisers
+    augment: Literal["diffaugment", "ada", "none"] = identity("diffaugment")  # augmentation before the discriminator
+    # diffaugment: list of color, translation, cutout; ada: blit, geom, color, filter, noise, cutout, bg, bgc, bgcf ...
+    augment_policy: str = identity("color,translation")
+    augment_probability: float = identity(1.0)  # diffaugment: share of the images augmented, 0 to 1
+    ada_target: float = identity(0.6)  # ada: mean sign of D's logits on reals that its probability p steers for
+    # ada: images, in thousands, in which p moves by 1; None: 500, and 100 with --init-from
+    ada_kimg: float | None = identity(None)
+    ada_max: float = identity(0.8)  # ada: highest p; near 1 the changes leak into the images
+    lr: float | None = identity(2e-4)  # learning rate of both optimisers; None for stylegan2's: 0.0025, at 1024 0.002
     beta1: float = identity(0.5)  # Adam's first decay
     beta2: float = identity(0.999)  # Adam's second decay
-    # half-life of the averaged generator, thousands of images; None: it keeps 0.999 at each step
+    # half-life of the averaged generator in kimg; None: 0.999 at each step, 10/32 of a batch with stylegan2
     ema_kimg: float | None = identity(5.5)
+    ema_ramp: float | None = identity(0.1)  # early on, that half-life is at most this share of the images seen
     seed: int = identity(0)  # every random number follows from it
 
     # What it begins with.
-    init_from: str | None = identity(None)  # folder of a run: begin with its networks; one that grew begins full-grown
+    # Begin with the networks of a run, given by its folder, one that grew full-grown; or with NVIDIA's for stylegan2:
+    # ffhq256, ffhq512, ffhq1024, celebahq256 or lsundog256.
+    init_from: str | None = identity(None)
     freeze_d: int = identity(0)  # with --init-from: so many of D's layers, from the image on, stay as they were
 
     # How long, and how it is watched.
@@ -153,6 +184,10 @@ class TrainConfig:
 
     def __post_init__(self):
         checks.require(self.model in FAMILIES, self, "model", f"one of {', '.join(FAMILIES)}")
+        if self.augment_policy in DEFAULT_POLICY.values():
+            # The default of one augmentation is no policy of another: whoever asks for another one means its default.
+            usual = DEFAULT_POLICY.get(self.augment, DEFAULT_POLICY["diffaugment"])
+            object.__setattr__(self, "augment_policy", usual)
         fields = dataclasses.fields(self)
         refuse_foreign([field.name for field in fields if getattr(self, field.name) != field.default], self.model)
         checks.check(self)
@@ -178,10 +213,15 @@ class TrainConfig:
         return tuple(size for size in SIZES if size <= self.resolution)
 
     @property
+    def batch(self) -> int:
+        """Images in a step, all devices together, of a family that trains at one resolution."""
+        return self.batch_size or automatic.batch_size(self.resolution)
+
+    @property
     def phase_batches(self) -> dict[int, int]:
         """Images in a step at each of `resolutions`, all devices together."""
         if not self.grows:
-            return {self.resolution: self.batch_size}
+            return {self.resolution: self.batch}
         given = phase_table(self, "phase_batch", int, "an integer of at least 1")
         return {size: given.get(size, given.get(None)) for size in self.resolutions}
 
@@ -189,14 +229,15 @@ class TrainConfig:
     def phase_lrs(self) -> dict[int, float]:
         """Learning rate of both optimisers at each of `resolutions`."""
         given = phase_table(self, "phase_lr", float, "a positive number") if self.grows else {}
-        return {size: given.get(size, self.lr) for size in self.resolutions}
+        usual = automatic.learning_rate(self.resolution) if self.lr is None else self.lr
+        return {size: given.get(size, usual) for size in self.resolutions}
 
     @property
     def total_images(self) -> int:
         """Length of the run in images; whole batches where they are of one size."""
         if self.grows:
             return max(1, round(self.total_kimg * 1000))
-        return round_up(int(self.total_kimg * 1000), self.batch_size)
+        return round_up(int(self.total_kimg * 1000), self.batch)
 
     def epoch_length(self, image_count: int) -> int:
         """Images in an epoch: one pass over the data, or the least length if the set is smaller.
@@ -204,12 +245,14 @@ class TrainConfig:
         Whole batches where they are of one size.
         """
         least = self.epoch_images or min(10_000, self.total_images // 10)
-        return round_up(max(image_count, least, 1), 1 if self.grows else self.batch_size)
+        return round_up(max(image_count, least, 1), 1 if self.grows else self.batch)
 
     def average_kimg(self, batch_size: int) -> float:
         """Half-life of the averaged generator at this batch, thousands of images."""
         if self.ema_kimg is not None:
             return self.ema_kimg
+        if self.model in STYLEGAN2:
+            return automatic.ema_kimg(batch_size)
         return math.log(0.5) / math.log(OFFICIAL_DECAY) * batch_size / 1000
 
     @property
@@ -271,7 +314,7 @@ def from_settings(settings: dict, where: str) -> TrainConfig:
             another type than the field.
     """
     known = field_names("identity") + field_names("run")
-    types = {field.name: field.type for field in dataclasses.fields(TrainConfig)}
+    types = typing.get_type_hints(TrainConfig)  # without what is said to tyro
     for name, value in settings.items():
         if name not in known:
             near = difflib.get_close_matches(name[:80], known, 1)
@@ -288,9 +331,13 @@ def check_data(data: dict, where: str):
     """Raises UsageError unless what is stored about the images is of the types that it was written with."""
     for name, kind in (("fingerprint", str), ("images", int)):
         checks.require_type(data.get(name), kind, f"data.{name}", where)
-    checks.require_type(data.get("class_names", []), list, "data.class_names", where)
-    for name in data.get("class_names", []):
-        checks.require_type(name, str, "data.class_names", where)
+    for field, kind in (("class_names", str), ("class_counts", int)):
+        checks.require_type(data.get(field, []), list, f"data.{field}", where)
+        for value in data.get(field, []):
+            checks.require_type(value, kind, f"data.{field}", where)
+    counts = data.get("class_counts", [])
+    if min(counts, default=0) < 0 or sum(counts) >= 2**31:
+        raise UsageError(f"{where}: data.class_counts are no counts of images; restore the file")
     checks.require_type(data.get("converted_from", ""), str, "data.converted_from", where)
 
 
@@ -306,5 +353,6 @@ def refuse_foreign(names, model: str):
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and model not in field.metadata["models"]:
             owners = ", ".join(field.metadata["models"])
-            remedy = f"give {INSTEAD[field.name]} in its place" if field.name in INSTEAD else "leave it out"
+            instead = INSTEAD.get(field.name, {}).get(model)
+            remedy = f"give {instead} in its place" if instead else "leave it out"
             raise UsageError(f"{flag(field.name)} is for --model {owners}; {remedy} with --model {model}")

@@ -7,6 +7,7 @@ outside XLA, while TensorFlow's own float draws are not, nor are bfloat16 draws 
 """
 
 import hashlib
+import itertools
 import math
 
 import tensorflow as tf
@@ -98,6 +99,10 @@ class Draws:
         """One int32 scalar in [low, high) that every row of the global batch, hence every replica, shares."""
         return self._integers(purpose, (), low, high)
 
+    def categories(self, purpose, counts):
+        """int32 [count] in 0 .. len(counts) - 1, each as often as its share of the sum of `counts` (integers)."""
+        return _category(self.integers(purpose, (), 0, sum(counts)), counts)
+
     def noise(self, purpose, shapes):
         """A list of standard normal maps [count, h, w, 1], one for each entry of a generator's `noise_shapes`."""
         return [self.normal(f"{purpose}/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
@@ -137,6 +142,18 @@ def normals_of_seeds(seeds, purpose, shape):
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec(tuple(shape), tf.float32))
 
 
+def categories_of_seeds(seeds, counts):
+    """The draws of `Draws.categories` for the images that users ask for by seed: int64 [N] -> int32 [N]."""
+    key = tf.constant(stream_key("image", "class"), tf.int64)
+
+    def row(seed):
+        where = tf.stack([key, seed])
+        return tf.random.stateless_uniform((), where, 0, sum(counts), tf.int32, alg="philox")
+
+    seeds = tf.convert_to_tensor(seeds, tf.int64)
+    return _category(tf.map_fn(row, seeds, fn_output_signature=tf.int32), counts)
+
+
 def latents_of_seeds(seeds, latent_size):
     """Latents [N, Z] float32 for the images that users ask for by seed."""
     return normals_of_seeds(seeds, "latents", (latent_size,))
@@ -145,3 +162,9 @@ def latents_of_seeds(seeds, latent_size):
 def noise_of_seeds(seeds, shapes):
     """Noise maps for the images that users ask for by seed: a list of [N, h, w, 1] float32."""
     return [normals_of_seeds(seeds, f"noise/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
+
+
+def _category(number, counts):
+    """Which category a number in 0 .. sum(counts) - 1 falls into: the first `counts[0]` are category 0, and so on."""
+    ends = tf.constant(list(itertools.accumulate(counts)), tf.int32)
+    return tf.searchsorted(ends, number, side="right", out_type=tf.int32)

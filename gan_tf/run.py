@@ -371,6 +371,13 @@ def describe_change(before, after) -> list[str]:
 def refuse_identity_change(before, after, folder):
     """Raises UsageError if `after` would make another run out of the one in `folder`."""
     pairs = configuration.changed(before, after, "identity")
+    if "classes" in pairs:  # which is no flag: it follows from --conditional and the images
+        old, new = pairs.pop("classes")
+        if "conditional" not in pairs:
+            raise UsageError(
+                f"--dataset has {new} classes, and had {old} when the run {folder} was started; restore them, or give "
+                "--run NAME to start another run"
+            )
     if pairs:
         changes = ", ".join(
             f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()

@@ -6,6 +6,8 @@ import re
 import keras
 import tensorflow as tf
 
+from gan_tf import classes
+from gan_tf.classes import Classes
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
@@ -27,6 +29,7 @@ class Trained:
     images_seen: int
     meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
     converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
+    classes: Classes = Classes()  # that its networks know
 
 
 def load_generator(run: Run, which: str = "best", say=print) -> Trained:
@@ -59,7 +62,8 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
     if GROWTH in weights:
         growth_of(weights, getattr(generator, "levels", 0), where)
     load_weights(generator, weights, where)
-    return Trained(generator, config, seen, meta, data.get("converted_from") or None)
+    known = classes.of_run(config, data, run.folder)
+    return Trained(generator, config, seen, meta, data.get("converted_from") or None, known)
 
 
 def newest_weights(run: Run, network: str, say=print):

@@ -85,17 +85,18 @@ def test_choice(preset, model, found):
         (
             "faces64",
             None,
-            "--preset 'faces64' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64; "
-            "did you mean faces-64?",
+            "--preset 'faces64' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
+            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; did you mean faces-64?",
         ),
         (
             "fastgan256",
             "pggan",
-            "--preset 'fastgan256' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64; "
+            "--preset 'fastgan256' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
+            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; "
             "did you mean fastgan-256?",
         ),
-        (None, "pgan", "--model 'pgan' is unknown; choose from fastgan, pggan; did you mean pggan?"),
-        ("demo", "xyzzy", "--model 'xyzzy' is unknown; choose from fastgan, pggan"),
+        (None, "pgan", "--model 'pgan' is unknown; choose from fastgan, pggan, stylegan2; did you mean pggan?"),
+        ("demo", "xyzzy", "--model 'xyzzy' is unknown; choose from fastgan, pggan, stylegan2"),
     ],
 )
 def test_refusals_name_the_choice(preset, model, line):

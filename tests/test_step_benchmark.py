@@ -1,4 +1,4 @@
-"""benchmarks/step.py runs for both families and prints what README says."""
+"""benchmarks/step.py runs for the families and prints what README says."""
 
 import json
 import subprocess
@@ -26,3 +26,20 @@ def test_an_unknown_level_is_refused_in_one_line():
     refused = run("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--level", "3")
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].endswith("--level is 3; give 0 to 2 at --resolution 16")
+
+
+def test_a_step_of_phases_is_measured_phase_by_phase():
+    small = ("--model", "stylegan2", "--resolution", "16", "--channel-base", "64", "--channel-max", "4")
+    figures = json.loads(run(*small, "--batch-size", "4", "--augment", "none", "--json").stdout)
+    assert figures.keys() >= FIGURES
+    phases = {each["phase"]: each for each in figures["phases"]}
+    assert {name: each["every"] for name, each in phases.items()} == {
+        "g_step": 1,
+        "path_length_step": 4,
+        "d_step": 1,
+        "r1_step": 16,
+    }
+    mean = sum(each["seconds"] / each["every"] for each in phases.values())
+    assert abs(figures["seconds_per_step"] - mean) < 0.001
+    assert abs(sum(each["share_of_step"] for each in phases.values()) - 1) < 0.05
+    assert all(each["gflop_per_image"] > 0 for each in phases.values())

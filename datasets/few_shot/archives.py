@@ -12,7 +12,8 @@ from pathlib import Path
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, sha256_of, write_atomically
+from gan_tf.files import cache_root, sha256_of
+from gan_tf.pretrained.checksums import read_table, record, record_path
 from gan_tf.pretrained.files import fetch
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"
@@ -84,12 +85,12 @@ def check(archive, path, say=None):
     if known is None:
         pictures(archive, path)
         if say is not None:
-            _record(archive, path, digest)
-            say(f"{archive.file}: recorded its SHA-256 {digest} in {_record_path()}; later copies must be equal")
+            record(archive.url, path, digest, archive.file)
+            say(f"{archive.file}: recorded its SHA-256 {digest} in {record_path()}; later copies must be equal")
     elif digest != known:
         raise UsageError(
             f"{archive.path} has SHA-256 {digest} but {known} is recorded: delete the file to fetch it again, or "
-            f"remove its line from {_record_path()} if the new one is right"
+            f"remove its line from {record_path()} if the new one is right"
         )
     return digest
 
@@ -124,33 +125,9 @@ def natural(name):
 
 def _shipped():
     """{file: SHA-256} of the archives that were known when this was released."""
-    return _read_table(Path(__file__).with_name("checksums.tsv"))
+    return read_table(Path(__file__).with_name("checksums.tsv"))
 
 
 def _recorded():
     """{file: SHA-256} of the archives that this machine has seen first."""
-    return _read_table(_record_path())
-
-
-def _record_path():
-    return cache_root() / "checksums.tsv"
-
-
-def _read_table(path):
-    """Reads lines of URL, bytes, SHA-256, file name, tab-separated, the format of TFDS; {} if there is no file."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    rows = [line.split("\t") for line in lines if line.strip()]
-    if any(len(row) != 4 for row in rows):
-        raise UsageError(f"{path} is damaged: each line must be URL, bytes, SHA-256 and file name, separated by tabs")
-    return {file: digest for _, _, digest, file in rows}
-
-
-def _record(archive, path, digest):
-    """Adds a line to the record of this machine."""
-    line = f"{archive.url}\t{Path(path).stat().st_size}\t{digest}\t{archive.file}\n"
-    place = _record_path()
-    before = place.read_text() if place.exists() else ""
-    write_atomically(place, (before + line).encode())
+    return read_table(record_path())

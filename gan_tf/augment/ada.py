@@ -33,7 +33,7 @@ def ada(images, draws, p, policy=DEFAULT_POLICY):
         images: [N, R, R, 3] in [-1, 1].
         draws: gan_tf.rng.Draws of N rows; fork it for each batch that shall get other draws.
         p: probability of each transform, scalar, >= 0; from 1 on, each is applied to all images. At 0 the images
-            stay as they are, with the default policy to the bit.
+            stay as they are, to the bit.
         policy: key of POLICIES.
 
     Returns:

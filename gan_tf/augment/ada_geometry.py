@@ -44,11 +44,6 @@ def _scaling(x, y):
     return _matrix([[x, 0, 0], [0, y, 0], [0, 0, 1]])
 
 
-def _inverse(factor):
-    # A compiled reciprocal of 1 need not be 1, and the identity would be lost.
-    return tf.where(factor == 1.0, 1.0, 1.0 / factor)
-
-
 def _rotation(cos, sin):
     return _matrix([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
 
@@ -82,9 +77,9 @@ FACTORS = {  # of the map, from the left; arguments: parameter, resolution
     "xflip": _flip,
     "rotate90": _quarter_turns,
     "xint": _whole_shift,
-    "scale": lambda factor, resolution: _scaling(_inverse(factor), _inverse(factor)),
+    "scale": lambda factor, resolution: _scaling(1.0 / factor, 1.0 / factor),
     "rotate_pre": _turn,
-    "aniso": lambda factor, resolution: _scaling(_inverse(factor), factor),
+    "aniso": lambda factor, resolution: _scaling(1.0 / factor, factor),
     "rotate_post": _turn,
     "xfrac": _shift,
 }

@@ -10,6 +10,7 @@ Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limite
 """
 
 import functools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -56,8 +57,7 @@ def _in_parts(ways, images, maps):
     """Works through the images in equal parts, each in the first of `ways` that serves all its images."""
     count, side = images.shape[:2]
     texels = GPU_TEXELS if _has_gpu() else CPU_TEXELS
-    most = max(1, texels // len(upsampling(side)[0]) ** 2)
-    part = next(size for size in range(min(count, most), 0, -1) if count % size == 0)
+    part = math.gcd(count, max(1, texels // len(upsampling(side)[0]) ** 2))
 
     def one_part(given):
         x, m = given
@@ -109,12 +109,15 @@ def _both(x, rows, columns):
 
 def _axis_matrices(maps, side):
     """Matrices of rows and of columns [N, R, R], and whether the image is transposed first [N, 1, 1, 1]."""
-    swapped = ((maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0))[:, None]
-    of_rows = tf.where(swapped, maps[:, 0], maps[:, 1])
-    of_columns = tf.where(swapped, maps[:, 1], maps[:, 0])
-    rows = _axis_matrix(of_rows[:, 1], of_rows[:, 2], side)
-    columns = _axis_matrix(of_columns[:, 0], of_columns[:, 2], side)
-    return rows, columns, swapped[..., None, None]
+    swapped = (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
+    y_of_rows, x_of_columns = (_axis_matrix(maps[:, i, i], maps[:, i, 2], side) for i in (1, 0))
+    x_of_rows, y_of_columns = (_axis_matrix(maps[:, i, 1 - i], maps[:, i, 2], side) for i in (0, 1))
+    choose = swapped[:, None, None]
+    return (
+        tf.where(choose, x_of_rows, y_of_rows),
+        tf.where(choose, y_of_columns, x_of_columns),
+        choose[..., None],
+    )
 
 
 def _axis_matrix(factor, shift, side):

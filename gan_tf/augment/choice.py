@@ -5,6 +5,8 @@ import dataclasses
 from gan_tf.augment.ada import ada
 from gan_tf.augment.diffaugment import diffaugment
 
+ADA_P = "ada_p"  # name of ADA's probability among the numbers of a run
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -19,6 +21,13 @@ class Augmentation:
     kind: str = "none"
     policies: tuple[str, ...] = ()
     probability: float = 1.0
+
+
+def augmentation_of(config) -> Augmentation:
+    """What `--augment` asks for; `config` has the attributes of TrainConfig."""
+    if config.augment == "diffaugment":
+        return Augmentation("diffaugment", config.policies, config.augment_probability)
+    return Augmentation("ada", config.policies) if config.augment == "ada" else Augmentation()
 
 
 def augment(images, draws, purpose, chosen, p=None):

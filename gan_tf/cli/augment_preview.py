@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.checks import ADA_POLICIES, POLICIES
+from gan_tf.checks import ADA_POLICIES, DEFAULT_POLICY, POLICIES
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
@@ -19,7 +19,6 @@ from gan_tf.files import user_path
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
-DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,8 @@ PART = re.compile(r"\.[0-9a-f]{8}\.part")  # what a run folder's name ends in wh
 @dataclasses.dataclass(frozen=True)
 class ConvertOptions:
     """Makes a run folder of weights that an official program saved: a checkpoint of FastGAN-pytorch (N.pth, all_N.pth),
-    or a pickle of Progressive GAN (network-*.pkl). No code in the file is run, and PyTorch is not needed."""
+    or a pickle of Progressive GAN or StyleGAN2-ADA (network-*.pkl). No code in the file is run, and PyTorch is not
+    needed."""
 
     # The checkpoint or pickle.
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
@@ -53,8 +54,8 @@ def main(argv) -> int:
     import tensorflow as tf
 
     try:
-        remove_parts(folder)
-        return convert(path, folder)
+        print(convert(path, folder), flush=True)
+        return 0
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise UsageError(f"{path}: its networks need more memory than is free; close other programs") from error
     except OSError as error:
@@ -79,8 +80,8 @@ def remove_parts(folder):
                 shutil.rmtree(part)
 
 
-def convert(path, folder) -> int:
-    """Reads, writes and tells. Returns the exit code.
+def convert(path, folder) -> str:
+    """Reads and writes. Returns what there is to tell.
 
     The run folder holds
         config.json          the settings that the file tells; all others stand at the family's default. The data is
@@ -94,6 +95,7 @@ def convert(path, folder) -> int:
     from gan_tf.convert.official import read_official
     from gan_tf.pretrained.unpickling import one_line
 
+    remove_parts(folder)
     found = read_official(path)
     with one_line(path, "checkpoint or pickle"):
         digest = sha256_of(path)
@@ -107,8 +109,7 @@ def convert(path, folder) -> int:
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    print(summary(found, config, networks, folder), flush=True)
-    return 0
+    return summary(found, config, networks, folder)
 
 
 def settings_of(found, path):
@@ -212,7 +213,7 @@ def names_of_sizes(config, with_discriminator):
     """Names of the settings that say what the networks are, without those of a discriminator that is not there."""
     from gan_tf.config import OF_DISCRIMINATOR, architecture
 
-    names = architecture(config.model)[1:]
+    names = [name for name in architecture(config.model)[1:] if name != "classes" or config.classes]
     return [name for name in names if with_discriminator or name not in OF_DISCRIMINATOR]
 
 
@@ -224,6 +225,8 @@ def architecture_flags(config):
     words = [f" --model {config.model}"] if config.model != TrainConfig().model else []
     for name in names_of_sizes(config, with_discriminator=True):
         value = getattr(config, name)
-        if value != getattr(default, name):
+        if name == "classes":
+            words.append(" --conditional")  # how many there are, the data set says
+        elif value != getattr(default, name):
             words.append(f" {as_given(name, value)}")
     return "".join(words)

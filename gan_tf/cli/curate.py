@@ -155,9 +155,11 @@ def judged(options, opened, seeds, judges, journal):
     if before:
         print(f"{before} of {len(seeds)} images are judged already; going on", flush=True)
     with Progress(len(seeds), "judged", before=before) as progress:
-        left = images_of_seeds(opened.generator, seeds[before:], batch_size, options.truncation, whole=True)
+        how = {"whole": True, "labels": opened.labels(seeds[before:])}
+        left = images_of_seeds(opened.generator, seeds[before:], batch_size, options.truncation, **how)
         for some, images in left if before < len(seeds) else ():
-            journal.add({way: [float(score) for score in judge.score(images)] for way, judge in judges.items()})
+            labels = opened.labels(some)
+            journal.add({way: [float(score) for score in judge.score(images, labels)] for way, judge in judges.items()})
             progress.advance(len(some))
     return {way: np.array([score for batch in journal.done for score in batch[way]]) for way in judges}
 
@@ -174,8 +176,8 @@ def is_judged(done, batch, judges):
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """score: uint8 [n, R, R, 3] -> [n], larger is better, of each image by itself. job: what that depends on, a dict
-    for JSON. remark: words for people.
+    """score: uint8 [n, R, R, 3], their classes [n] or None -> [n], larger is better, of each image by itself. job: what
+    that depends on, a dict for JSON. remark: words for people.
     """
 
     score: object
@@ -214,7 +216,7 @@ def by_features(options, opened, find_reals):
     stages.close()
     balls = balls_of(found, neighbours(found))
 
-    def score(images):
+    def score(images, labels):
         return realism_in(balls, np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])]))
 
     network = {str(name): str(value) for name, value in extractor.protocol.items()}
@@ -235,7 +237,7 @@ def by_pixels(options, opened, find_reals):
         vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
     balls = balls_of(vectors, neighbours(vectors))
 
-    def score(images):
+    def score(images, labels):
         return realism_in(balls, pixel_vectors(measurable(images)))
 
     return Judge(score, {"reals": [reals.key, reals.mirror]})

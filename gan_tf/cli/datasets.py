@@ -5,7 +5,7 @@ import difflib
 from gan_tf.errors import UsageError
 from gan_tf.files import user_path
 
-DEMO = "demo"
+DEMO, DEMO_KINDS = "demo", "demo-kinds"
 FEW_SHOT = (
     "panda",
     "obama",
@@ -22,7 +22,7 @@ FACES = ("celeba_hq", "ffhq")
 
 def known_names() -> tuple[str, ...]:
     """Names that `--dataset` knows besides paths and `tfds:` sets."""
-    return (DEMO, *FEW_SHOT, *FACES)
+    return (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
 
 
 def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, say=print):
@@ -45,10 +45,10 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
         from gan_tf_datasets.published import open_tfds
 
         return open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, say=say)
-    if dataset == DEMO:
+    if dataset in (DEMO, DEMO_KINDS):
         from gan_tf_datasets.catalogue import open_demo
 
-        return open_demo(resolution, data_dir, say=say)
+        return open_demo(resolution, data_dir, kinds=dataset == DEMO_KINDS, say=say)
     if dataset in FEW_SHOT:
         from gan_tf_datasets.catalogue import open_few_shot
 
@@ -68,7 +68,9 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
 
 def _advice(dataset: str) -> str:
     """What to try instead of a name that is neither known nor a path."""
-    close = difflib.get_close_matches(dataset.lower().replace("-", "_"), known_names(), n=3, cutoff=0.5)
+    names = {name.replace("-", "_"): name for name in known_names()}
+    near = difflib.get_close_matches(dataset.lower().replace("-", "_"), names, n=3, cutoff=0.5)
+    close = [names[name] for name in near]
     if close:
         return f"no such file or folder, and no set of that name; did you mean {' or '.join(close)}?"
     return f"no such file or folder, and no set of that name; {_known()}"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.cli import arguments, training_images
+from gan_tf.cli import arguments, per_class, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
@@ -26,6 +26,7 @@ class EvaluateOptions:
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER|ZIP")]
     dataset: str | None = None  # the real images: a known name, a folder, a .zip or an .npz; default those of the run
     metrics: str | None = None  # comma-separated; default FID, KID, precision and recall, and the copy check
+    per_class: bool = False  # also score each class of a conditional run against the real images of that class
     which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
     resolution: int | None = None  # pixels; default the run's, or the size of the images
     fit: Literal["crop", "pad", "stretch"] | None = None  # how real images become square; default the run's, or crop
@@ -69,27 +70,29 @@ def evaluate(options, run) -> int:
     from gan_tf.metrics.networks import networks_of
     from gan_tf.progress import Stages
 
-    reals, fakes, folder = of_run(options, run) if run.exists() else of_images(options)
+    reals, fakes, folder, parts = of_run(options, run) if run.exists() else (*of_images(options), ())
     names = metric_names(options.metrics, len(reals.images), fakes.available)
     stages = Stages()
-    evaluator = Evaluator(names, reals, networks_of(options, say), stages)
+    networks = networks_of(options, say)
+    evaluator = Evaluator(names, reals, networks, stages)
     for name in names:
         evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
     evaluator.load_networks()
     result = evaluator(fakes)
+    scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, say)]
     stages.close()
-    report = {
-        "target": options.target,
-        "scores": [dataclasses.asdict(score) for score in result.scores.values()],
-    }
-    print(json.dumps(report, indent=2) if options.json else table(list(result.scores.values())), flush=True)
+    report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
+    print(json.dumps(report, indent=2) if options.json else table(scores), flush=True)
     if folder := write(report, result.panel, options.out or folder):
         say(f"written to {folder}")
     return 0
 
 
 def of_run(options, run):
-    """(Reals, fakes, folder) of a run's generator and the images that it was trained on, or others."""
+    """(Reals, fakes, folder, parts) of a run's generator and the images that it was trained on, or others.
+
+    `parts` is what `per_class.parts_of` returns, () without --per-class.
+    """
     from gan_tf.metrics.reals import reals_at
     from gan_tf.models import FAMILIES
     from gan_tf.training import devices
@@ -112,8 +115,9 @@ def of_run(options, run):
         precision, why = "float32", "ppl takes tiny steps"
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
-    sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH)
-    return reals_at(images, sampler.resolution, config.mirror), sampler, folder
+    sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH, trained.classes)
+    parts = per_class.parts_of(options, trained, images, sampler.resolution) if options.per_class else ()
+    return reals_at(images, sampler.resolution, config.mirror), sampler, folder, parts
 
 
 def of_images(options):
@@ -121,6 +125,8 @@ def of_images(options):
     from gan_tf.metrics.fakes import StoredFakes
     from gan_tf.metrics.reals import Reals
 
+    if options.per_class:
+        per_class.refuse(options, "is no run and has no generator to be asked for a class")
     for name, default in (("which", "best"), ("precision", "auto"), ("seed", 0)):
         if (value := getattr(options, name)) != default:
             raise UsageError(f"--{name} is {value}, but {options.target} is no run and has no generator; leave it out")

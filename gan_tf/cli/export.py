@@ -31,6 +31,9 @@ class ExportOptions:
     # The random details that FastGAN adds: the same ones for every image, given by the caller, or left out.
     noise: Literal["constant", "input", "none"] | None = None
     noise_seed: int | None = None  # which details, with --noise constant; default 0
+    # The class of all images, by its name or number: for runs with --conditional. Default: the file takes the number of
+    # a class for each image, as a second input.
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     batch: str | None = None  # images at once: a number, or dynamic; default 1 for tflite, else dynamic
     which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
     licence: str | None = None  # your words about what may be done with the file, which travel inside
@@ -159,8 +162,9 @@ def settings_of(options, trained, batch):
     """The network.Settings that the options ask for.
 
     Raises:
-        UsageError: noise of a family that has none.
+        UsageError: noise of a family that has none, or a class that there is not.
     """
+    from gan_tf.cli.trained import class_of
     from gan_tf.export.network import Settings
 
     has_noise = bool(trained.generator.noise_shapes)
@@ -168,7 +172,7 @@ def settings_of(options, trained, batch):
     asked = "--noise-seed" if options.noise is None else f"--noise {options.noise}"
     if not has_noise and (noise != "none" or options.noise_seed is not None):
         raise UsageError(f"{asked}: {trained.config.model} takes no noise; leave it out")
-    return Settings(options.precision, noise, options.noise_seed or 0, batch)
+    return Settings(options.precision, noise, options.noise_seed or 0, batch, class_of(options, trained))
 
 
 def scores_of(meta):
@@ -205,7 +209,7 @@ def report_text(out, form, metadata, result):
         f"({largest / VISIBLE:.2g} and {mean / VISIBLE:.2g} steps of a byte)",
         f"  time        {result.ms_per_image:.1f} ms an image, {result.timed_batch} at once, "
         f"{result.threads} threads, {version_text(form.program)}",
-        f"  takes       {inputs}; float32, standard normal numbers",
+        f"  takes       {inputs}; {taken_text(metadata)}",
         f"  gives       {image['name']} {shape_text(image['shape'])}; float32 in [-1, 1], {image['meaning']}",
     ]
     return "\n".join([*lines, *warnings_of(metadata, result)])
@@ -222,6 +226,18 @@ def warnings_of(metadata, result) -> list[str]:
     if result.largest > VISIBLE:
         return [*converted, f"  note        some values are off by more than one step of a byte{closer}"]
     return converted
+
+
+def taken_text(metadata) -> str:
+    """What a file takes, in words, and the numbers of its classes."""
+    words = "float32, standard normal numbers"
+    if not metadata["classes"]:
+        return words
+    if metadata["class"] is not None:
+        return f"{words}; all images are of class {printable(metadata['class'])}"
+    names = ", ".join(f"{i} {printable(name)}" for i, name in enumerate(metadata["classes"][:10]))
+    more = f" and {len(metadata['classes']) - 10} more" if len(metadata["classes"]) > 10 else ""
+    return f"{words}; labels int32, classes {names}{more}"
 
 
 def shape_text(shape) -> str:

@@ -3,12 +3,9 @@
 import contextlib
 import dataclasses
 import math
-from typing import Annotated
-
-import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import GeneratorOptions, job_of, on_device, open_run, refuse
+from gan_tf.cli.trained import GeneratorOptions, job_of, on_device, open_run
 from gan_tf.errors import UsageError
 from gan_tf.files import refuse_unwritable, remove_parts, user_path
 from gan_tf.sampling.seeds import MOST_SEEDS, parse_seeds
@@ -27,8 +24,6 @@ class GenerateOptions(GeneratorOptions):
     count: int | None = None  # so many images in place of --seeds: those of seeds 0 to COUNT - 1
     out: str = "pictures"  # folder for PNG files; or a .zip of them; or an .npz with the array "images"
     grid: bool = False  # also write all images as one picture, OUT-grid.png
-    # A class, by its name or number: for runs with conditional networks.
-    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     best: int | None = (
         None  # keep only so many: the nearest to the real data by --by. A sheet says that they are chosen
     )
@@ -90,8 +85,6 @@ def generate(options) -> int:
     opened = open_run(options)
     config, resolution = opened.trained.config, opened.generator.resolution
     sampling.check_truncation(options.truncation, config.model)
-    if options.class_name is not None:
-        refuse(options, config.model, "class", f"--class {options.class_name}")
     if options.grid:
         refuse_huge_grid(options, len(seeds), resolution)
     with contextlib.ExitStack() as stack:
@@ -102,6 +95,7 @@ def generate(options) -> int:
             refuse_huge_sheet(options.best, resolution)
             chosen = curate(options, opened, seeds, out, stack)
             seeds, about = chosen.seeds, chosen.about
+        about = with_classes(opened, seeds, about)
         store = stack.enter_context(open_store(options, opened, seeds, out, about))
         make(options, opened, store)
         if chosen:
@@ -117,6 +111,15 @@ def generate(options) -> int:
     if grid:
         print(f"grid: {grid}")
     return 0
+
+
+def with_classes(opened, seeds, about):
+    """{seed: words for its file} with the class of each image before them; `about` itself without classes."""
+    labels, names = opened.labels(seeds), opened.trained.classes.names
+    if labels is None:
+        return about
+    words = {seed: f"class {names[label]}" for seed, label in zip(seeds, labels, strict=True)}
+    return {seed: "; ".join([own, *filter(None, [about.get(seed)])]) for seed, own in words.items()}
 
 
 def open_store(options, opened, seeds, out, about):
@@ -143,7 +146,8 @@ def make(options, opened, store):
     with Progress(len(store.seeds), "written", before=store.before) as progress:
         lacking = [seed for batch in store.lacking for seed in batch]
         # They are cut into the batches of the whole job, since only its last one can be shorter.
-        made = images_of_seeds(opened.generator, lacking, store.batch_size, options.truncation, whole=True)
+        how = {"whole": True, "labels": opened.labels(lacking)}
+        made = images_of_seeds(opened.generator, lacking, store.batch_size, options.truncation, **how)
         for some, images in made:
             store.write(some, images)
             progress.advance(len(some))

@@ -21,7 +21,7 @@ MOST_KEYS = 10_000
 class InterpolateOptions(GeneratorOptions):
     """Walks smoothly from image to image: an animated WebP, or with --rows a picture of pairs with steps between.
 
-    Noise stays that of a walk's first seed, so that only the latent changes.
+    Noise and class stay those of a walk's first seed, so that only the latent changes.
     """
 
     seeds: str | None = None  # images to pass through, such as 3,7,11; default random ones, which are told
@@ -34,7 +34,7 @@ class InterpolateOptions(GeneratorOptions):
     # A .webp, .gif or .mp4 (needs PyAV), or a folder for frames; with --rows a .png. Default interpolation.webp or .png
     out: str | None = None
     fps: float = 30.0  # images a second
-    space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: in a straight line, for families that have it
+    space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: straight, behind StyleGAN2's mapping network
 
     def __post_init__(self):
         super().__post_init__()
@@ -162,7 +162,9 @@ def moments_of(options, opened, walks, steps, frames):
     from gan_tf.progress import Progress
     from gan_tf.sampling.interpolate import walk_images
 
-    images = walk_images(opened.generator, walks, steps, options.loop, opened.batch_size, options.truncation)
+    labels = opened.labels([walk[0] for walk in walks])
+    how = {"truncation": options.truncation, "labels": labels, "space": options.space}
+    images = walk_images(opened.generator, walks, steps, options.loop, opened.batch_size, **how)
     with Progress(frames * len(walks), "made") as progress:
         for moment in images:
             yield moment

@@ -30,6 +30,8 @@ class NeighboursOptions:
     # What is compared: pixels, coarse and blind to small moves; inception: features; auto: pixels, and Inception's
     # features too where the run was scored by them.
     space: Literal["auto", "pixels", "inception", "both"] = "auto"
+    # The class of all images, by its name or number: for runs with --conditional. Default: drawn for each by its seed.
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
     weights: str | None = None  # a file of Inception's weights in place of the official one
     memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
@@ -68,6 +70,7 @@ def neighbours(options, seeds) -> int:
     import numpy as np
 
     from gan_tf import pictures
+    from gan_tf.cli.trained import class_of
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
     from gan_tf.run import Run
@@ -76,6 +79,7 @@ def neighbours(options, seeds) -> int:
 
     run = Run(user_path(options.run))
     trained, g = opened(options, run)
+    labels = trained.classes.of_seeds(seeds, class_of(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
@@ -85,7 +89,7 @@ def neighbours(options, seeds) -> int:
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
     reals = reals_at(image_set, g.resolution, config.mirror)
-    batches = images_of_seeds(g, seeds, suitable_batch_size(g.resolution, False))
+    batches = images_of_seeds(g, seeds, suitable_batch_size(g.resolution, False), labels=labels)
     images = np.concatenate([images for _, images in batches])
     found = []
     for space in spaces:

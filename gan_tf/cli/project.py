@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.files import printable, refuse_unwritable, user_path
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
@@ -29,12 +29,18 @@ class ProjectOptions:
     # How two images are compared. lpips: pixels and LPIPS, whose 528 MB are fetched once; l2: pixels alone, on each
     # level of a pyramid, which needs no network.
     distance: Literal["lpips", "l2"] = "lpips"
+    # Where it searches. z: latents; w: behind StyleGAN2's mapping network, there the default; w+: a w for each layer,
+    # nearer to any picture and further from what the generator makes by itself.
+    space: Literal["z", "w", "w+"] | None = None
     steps: int = 500  # of the search
     restarts: int = 4  # places in which it goes on, of which the best is taken
     samples: int = 1000  # random latents tried first, to begin with the best of them
     seed: int = 0  # of the random latents
     animation: Literal["webp", "gif", "mp4"] = "webp"  # of the search; mp4 needs the extra video
     dataset: str | None = None  # the training images, where they have moved: is the picture one of them?
+    # The class to search in, by its name or number: for runs with --conditional. Default: that of the nearest of the
+    # random latents, whose classes are drawn. In w and w+ it is where the search starts, and no bound.
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
     memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
     offline: bool = False  # never fetch anything
@@ -75,6 +81,7 @@ def project(options) -> int:
     import numpy as np
     import tensorflow as tf
 
+    from gan_tf.cli.trained import class_of
     from gan_tf.models import FAMILIES
     from gan_tf.progress import Stages
     from gan_tf.run import Run
@@ -84,7 +91,9 @@ def project(options) -> int:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, say)
+    wanted = class_of(options, trained)
     family = FAMILIES[trained.config.model]
+    space = space_of(options, trained.config.model)
     g = family.fold(trained.generator, "float32")
     picture = read_picture(options.image, g.resolution, trained.config)
     lpips = perceptual(options, g.resolution)
@@ -101,17 +110,36 @@ def project(options) -> int:
         restarts=options.restarts,
         steps=options.steps,
         samples=options.samples,
+        space=space,
         on_sphere=family.on_sphere,
         watch=watch,
+        classes=trained.classes,
+        wanted=wanted,
     )
     watch.close()
     out = user_path(options.out)
-    write(options, out, picture, found)
-    tell_errors(picture, found, lpips, options)
+    write(options, out, picture, found, g)
+    tell_errors(picture, found, lpips, options, space)
+    if found.labels is not None:
+        print(f"class {printable(trained.classes.names[found.labels[0]])}")
     if reals:
         tell_copies(options, *reals, picture, found)
     print(f"written to {out}: projected.png, side-by-side.png, latent.npz, search.{options.animation}")
     return 0
+
+
+def space_of(options, model):
+    """Name of the space that is searched.
+
+    Raises:
+        UsageError: w of a family that has none.
+    """
+    from gan_tf.cli.trained import refuse
+    from gan_tf.models import FAMILIES
+
+    if options.space in ("w", "w+"):
+        refuse(options, model, "w", f"--space {options.space}")
+    return options.space or ("z" if "w" in FAMILIES[model].cannot else "w")
 
 
 def read_picture(path, resolution, config):
@@ -145,7 +173,7 @@ def perceptual(options, resolution):
     return load_lpips(offline=options.offline, say=say, alternative="give --distance l2, which compares pixels alone")
 
 
-def write(options, out, picture, found):
+def write(options, out, picture, found, g):
     """Writes the four files."""
     import numpy as np
 
@@ -154,12 +182,16 @@ def write(options, out, picture, found):
     from gan_tf.sampling import animation
 
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(found.noise)}
+    if found.labels is not None:
+        arrays["class"] = found.labels[0]
+    best = found.latents[0]
+    arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
     try:
         out.mkdir(parents=True, exist_ok=True)
         pictures.save_png(out / "projected.png", found.images[0])
         pictures.save_png(out / "side-by-side.png", np.concatenate([picture, found.images[0]], axis=1))
         with part_file(out / "latent.npz") as file:
-            np.savez(file, latent=found.latents[0], **arrays)
+            np.savez(file, **arrays)
     except OSError as error:
         raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
     frames = list(frames_of(picture, found))
@@ -189,19 +221,17 @@ def error_of(picture, image):
     return float(np.sqrt(np.mean((picture.astype(np.float64) - image) ** 2)))
 
 
-def tell_errors(picture, found, lpips, options):
+def tell_errors(picture, found, lpips, options, space):
     """Prints how near the search came."""
-    import numpy as np
-
     errors = [error_of(picture, image) for image in found.images]
-    length = float(np.sqrt(np.mean(found.latents[0] ** 2)))
     others = f"; the other places {', '.join(f'{error:.1f}' for error in errors[1:])}" if errors[1:] else ""
     print(
         f"error {errors[0]:.1f} of 255 grey levels (root mean square over pixels and channels{others}); "
         f"the best of {options.samples} random latents had {error_of(picture, found.start):.1f}"
     )
     name = "LPIPS and mean squares of pixels" if lpips else "mean squares of pixels"
-    print(f"distance {found.distances[0]:.4g} ({name} in [-1, 1]); length of the latent {length:.2f} of a random one's")
+    length = "length of the latent" if found.latents[0].ndim == 1 else f"distance of {space} from the mean w"
+    print(f"distance {found.distances[0]:.4g} ({name} in [-1, 1]); {length} {found.length:.2f} of a random one's")
 
 
 def real_side(options, run, resolution):

@@ -67,7 +67,7 @@ def walk_of(options, run):
         say(f"no way between two images is shown: {error}")
         return None
     try:
-        return strip(FAMILIES[trained.config.model].fold(trained.generator, "float32"))
+        return strip(FAMILIES[trained.config.model].fold(trained.generator, "float32"), classes=trained.classes)
     except tf.errors.ResourceExhaustedError as error:
         say(f"no way between two images is shown: out of memory ({error.op})")
         return None

@@ -16,6 +16,9 @@ class StyleMixOptions(GeneratorOptions):
 
     rows: str = "0-5"  # seeds that give the content: numbers and ranges with commas between them
     columns: str = "6-11"  # seeds that give the style
+    # stylegan2: layers that take the style of --columns, the others keep that of --rows. 0-2 are coarse (pose, shape),
+    # 3-6 middle, from 7 on fine (colours); default 7-, up to 32 pixels the upper half. 0-6 is the official program's
+    layers: str | None = None
     out: str = "style-mix.png"  # picture
 
     def __post_init__(self):
@@ -43,28 +46,34 @@ def style_mix(options) -> int:
     from gan_tf import pictures
     from gan_tf.progress import Progress
     from gan_tf.sampling.generate import check_truncation
-    from gan_tf.sampling.style_mix import mixed_picture, mixed_table
+    from gan_tf.sampling.style_mix import mixed_picture, mixed_table, styled_layers
 
     rows, columns = (parse_seeds(getattr(options, name), f"--{name}") for name in ("rows", "columns"))
     opened = open_run(options)
     g, model = opened.generator, opened.trained.config.model
     refuse(options, model, "style_mix", "style-mix")
     check_truncation(options.truncation, model)
+    layers = styled_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers, and a gap
     what = f"--rows names {len(rows)} seeds and --columns {len(columns)}"
     pictures.refuse_huge(width, height, what, "give fewer")
 
     def cells(progress):
-        for cell in mixed_table(g, rows, columns, opened.batch_size, options.truncation):
+        how = {"truncation": options.truncation, "layers": layers}
+        if opened.trained.classes:
+            how["labels_of"] = opened.labels
+        for cell in mixed_table(g, rows, columns, opened.batch_size, **how):
             yield cell
             progress.advance()
 
     with Progress((len(rows) + 1) * (len(columns) + 1) - 1, "mixed") as progress:
         picture = mixed_picture(g, rows, columns, cells(progress))
     out = user_path(options.out)
+    of_layers = f" in the layers {','.join(map(str, sorted(layers)))}" if layers else ""
     words = (
         f"style mixing of {options.run}: content of seeds {options.rows} (rows), style of {options.columns} (columns)"
+        f"{of_layers}"
     )
     pictures.save_png(out, picture, about=words)
-    print(f"{len(rows)} x {len(columns)} mixtures, content from the left, style from above: {out}")
+    print(f"{len(rows)} x {len(columns)} mixtures, content from the left, style from above{of_layers}: {out}")
     return 0

@@ -1,5 +1,6 @@
 """`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
 
+import dataclasses
 import os
 import sys
 
@@ -8,9 +9,10 @@ from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config import TrainConfig, refuse_foreign
 from gan_tf.errors import UsageError
-from gan_tf.files import is_passing, remedy_of
+from gan_tf.files import is_passing, locked, remedy_of
 from gan_tf.metrics.score import from_stored
 from gan_tf.presets import PRESETS, choose
+from gan_tf.pretrained.transfer import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.run import Run, refuse_converted
 from gan_tf.training.places import cluster_of_environment
 
@@ -111,6 +113,7 @@ def train(config, preset) -> int:
 
 def train_in(cluster, config, run):
     """Trains among the workers of `cluster`."""
+    from gan_tf import classes
     from gan_tf.data.prepare import prepare
     from gan_tf.training import forecast, loop, setup, trial
 
@@ -128,7 +131,11 @@ def train_in(cluster, config, run):
         say=cluster.say,
     )
     cluster.say(images.report.text())
+    config = with_classes(config, images)
     data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
+    data["class_counts"] = classes.counts_of(images)
+    if config.init_from in SOURCES and not run.checkpoints():
+        prepare_source(config.init_from, config.offline, cluster.say)
     job = setup.build_job(config, images, run, cluster=cluster)
     if cluster.is_chief:
         cluster.say(forecast.schedule_text(job))
@@ -138,6 +145,41 @@ def train_in(cluster, config, run):
     setup.continue_or_begin(job, data)
     loop.train(job)
     cluster.say(farewell(run))
+
+
+def with_classes(config, images):
+    """The settings with the number of classes that the images have, if they are to be learnt.
+
+    Raises:
+        UsageError: there are fewer than two.
+    """
+    if not config.conditional:
+        return config
+    present = len(set(images.labels.tolist())) if images.class_names else 0
+    if present < 2:
+        found = f"all of one class ({images.class_names[images.labels[0]]})" if present else "of no classes"
+        raise UsageError(
+            f"--conditional: the {len(images)} images of {config.dataset} are {found}; put those of each class into a "
+            "folder of its own within one folder and give that, or leave out --conditional"
+        )
+    return dataclasses.replace(config, classes=len(images.class_names))
+
+
+def prepare_source(name, offline, say):
+    """Makes the run folder of NVIDIA's networks of a known name, unless the cache has it.
+
+    Raises:
+        UsageError: the file cannot be had, or holds no such networks.
+    """
+    from gan_tf.cli.convert import convert
+
+    folder = folder_of(name)
+    with locked(folder.with_name(name + ".lock")):  # of several workers of a machine one converts
+        if Run(folder).exists():
+            return
+        found = obtain_source(name, offline=offline, say=say)
+        say(convert(found.path, folder).partition("\nnext:")[0])
+        record_source(name, found, say)
 
 
 def disk_refuses(error, remedy, run):
@@ -162,7 +204,7 @@ def out_of_memory(config):
         helps.append("give --precision bfloat16 to continue this run")
     name = "--phase-batch" if config.grows else "--batch-size"
     helps.append(f"start another with a smaller {name} or --resolution")
-    value = config.phase_batch if config.grows else config.batch_size
+    value = config.phase_batch if config.grows else config.batch
     return f"out of memory at --resolution {config.resolution}, {name} {value}: {', or '.join(helps)}"
 
 

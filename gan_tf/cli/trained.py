@@ -20,7 +20,9 @@ class GeneratorOptions:
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
-    truncation: float = 1.0  # scale of the latents, 0 to 2; below 1 less variety
+    # The class of all images, by its name or number: for runs with --conditional. Default: drawn for each by its seed.
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
+    truncation: float = 1.0  # 0 to 2: scale of the latents, in StyleGAN2 of w about its mean; below 1 less variety
     batch_size: int | None = None  # images at once; default as many as keep the machine busy
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware multiplies it
     verbose: bool = False  # let TensorFlow speak
@@ -35,7 +37,7 @@ class Opened:
     """A run's generator, ready to make images.
 
     run: run.Run. trained: weights.Trained. generator: folded. precision: what it computes in. batch_size: images at
-    once.
+    once. wanted: number of the class that all images shall have, or None.
     """
 
     run: object
@@ -43,16 +45,21 @@ class Opened:
     generator: object
     precision: str
     batch_size: int
+    wanted: int | None = None
+
+    def labels(self, seeds):
+        """Classes of the images of seeds, int32 [N]; None of unconditional networks."""
+        return self.trained.classes.of_seeds(seeds, self.wanted)
 
 
 def open_run(options) -> Opened:
     """Loads and folds the generator that a command's options name, and says what it is in a line.
 
     Args:
-        options: with `run`, `which`, `precision` and `batch_size`.
+        options: with `run`, `which`, `class_name`, `precision` and `batch_size`.
 
     Raises:
-        UsageError: no run, or no such weights.
+        UsageError: no run, no such weights, or no such class.
     """
     import tensorflow as tf
 
@@ -64,6 +71,7 @@ def open_run(options) -> Opened:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which)
+    wanted = class_of(options, trained)
     precision, why = devices.choose_precision(options.precision)
     generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
     resolution, full = generator.resolution, trained.config.resolution
@@ -75,7 +83,23 @@ def open_run(options) -> Opened:
     )
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     batch_size = options.batch_size or suitable_batch_size(resolution, on_gpu)
-    return Opened(run, trained, generator, precision, batch_size)
+    return Opened(run, trained, generator, precision, batch_size, wanted)
+
+
+def class_of(options, trained):
+    """Number of the class that `--class` asks for; None where it is left out.
+
+    Raises:
+        UsageError: there is none of that name, or the networks know no classes.
+    """
+    if options.class_name is None:
+        return None
+    if not trained.classes:
+        raise UsageError(
+            f"--class {options.class_name}: {options.run} is a run of unconditional networks, which learnt all images "
+            "as one kind; leave it out, or train with --conditional"
+        )
+    return trained.classes.number(options.class_name)
 
 
 def on_device(work, options) -> int:
@@ -118,6 +142,7 @@ def job_of(options, opened):
     return {
         "weights": total.hexdigest(),
         "truncation": options.truncation,
+        "class": opened.wanted,
         "precision": opened.precision,
         "versions": [gan_tf.__version__, tf.__version__],
     }

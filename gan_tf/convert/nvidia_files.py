@@ -1,9 +1,10 @@
-"""Pickles of NVIDIA's programs: Progressive GAN's are turned into networks, StyleGAN's are told by name.
+"""Pickles of NVIDIA's programs: Progressive GAN's and StyleGAN2-ADA's are turned into networks, others told by name.
 
 A pickle of Progressive GAN holds (G, D, Gs): the generator that is trained, the discriminator, the averaged generator;
-or the averaged one alone.
+or the averaged one alone. One of StyleGAN2-ADA's PyTorch program holds G, D and G_ema: see `stylegan2_files`.
 """
 
+from gan_tf.convert import stylegan2_files
 from gan_tf.convert.found import Found
 from gan_tf.convert.pggan import LOD, NOT_OFFICIAL, UNFUSED_DOWN, arguments_of, require_channels
 from gan_tf.errors import UsageError
@@ -33,12 +34,14 @@ def read(path) -> Found:
     """The networks of a pickle.
 
     Raises:
-        UsageError: it cannot be read, or its networks are not Progressive GAN's.
+        UsageError: it cannot be read, or its networks are neither Progressive GAN's nor StyleGAN2-ADA's.
     """
     networks, left_out = read_network_pickle(path)
     if "G_ema" not in networks:
         raise UsageError(f"it has {' and '.join(networks)}, and no averaged generator G_ema")
     g_ema = networks["G_ema"]
+    if stylegan2_files.is_stylegan2(g_ema):
+        return stylegan2_files.found_in(networks, left_out)
     if g_ema.form != FORM_TENSORFLOW or ONE_OF_PGGAN not in g_ema.arrays:
         raise UsageError(describe_other(networks))
     if "D" in networks and (reason := unlike_ours(networks["D"])):
@@ -83,20 +86,27 @@ def describe_other(networks) -> str:
     for name in ("img_resolution", "resolution", "z_dim", "latent_size"):
         if name in g.arguments:
             facts.append(f"{name} {str(g.arguments[name])[:20]}")
-    kind = kind_of(g)
+    told = f"it holds {kind_of(g)} networks ({', '.join(facts)})"
+    if kind_of(g) == "StyleGAN2" and g.form == FORM_TENSORFLOW:
+        return (
+            f"{told}: of StyleGAN2, pickles of the PyTorch program are converted, which its legacy.py makes of this one"
+        )
     return (
-        f"it holds {kind} networks ({', '.join(facts)}), a family that this version does not train; it converts "
-        "checkpoints of FastGAN-pytorch and pickles of Progressive GAN"
+        f"{told}, a family that this version does not train; it converts checkpoints of FastGAN-pytorch and pickles of "
+        "Progressive GAN and StyleGAN2-ADA"
     )
 
 
 def kind_of(g) -> str:
     """What family a generator is of, by the names of its arrays.
 
-    Only the first StyleGAN styles its layers by a module of their own (StyleMod); the second modulates kernels.
+    Only the first StyleGAN styles its layers by a module of their own (StyleMod); the second modulates kernels; the
+    third begins with waves in the place of a learned map.
     """
     if not any(name.startswith("synthesis") for name in g.arrays):
         return "unknown"
+    if any(name.startswith("synthesis.input.") for name in g.arrays):
+        return "StyleGAN3"
     return "StyleGAN1" if any("StyleMod" in name for name in g.arrays) else "StyleGAN2"
 
 

@@ -34,7 +34,12 @@ def describe(trained, generator, settings, *, form, which, scores, licence=None)
     count = "N" if settings.batch is None else settings.batch
     size = generator.resolution
     inputs = [
-        {"name": spec.name, "type": "float32", "shape": [count, *spec.shape[1:]], "meaning": "standard normal numbers"}
+        {
+            "name": spec.name,
+            "type": spec.dtype.name,
+            "shape": [count, *spec.shape[1:]],
+            "meaning": "numbers of classes" if spec.name == network.LABELS else "standard normal numbers",
+        }
         for spec in network.input_specs(generator, settings)
     ]
     image = {"name": network.IMAGES, "type": "float32", "shape": [count, size, size, 3], "range": [-1, 1]}
@@ -51,6 +56,8 @@ def describe(trained, generator, settings, *, form, which, scores, licence=None)
         "batch": "dynamic" if settings.batch is None else settings.batch,
         "noise": settings.noise,
         "noise_seed": settings.noise_seed if settings.noise == "constant" else None,
+        "classes": list(trained.classes.names),
+        "class": None if settings.label is None else trained.classes.names[settings.label],
         "inputs": inputs,
         "outputs": [{**image, "meaning": meaning}],
         "weights": which,

@@ -9,7 +9,7 @@ from gan_tf import rng
 from gan_tf.models import FAMILIES
 from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
 
-LATENTS, IMAGES = "latents", "images"
+LATENTS, LABELS, IMAGES = "latents", "labels", "images"
 NOISES = ("constant", "input", "none")
 # TensorFlow elsewhere need not have XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
@@ -26,12 +26,14 @@ class Settings:
     noise: "constant": the maps of `noise_seed` are part of the file; "input": the caller gives them; "none": nothing is
         added, the only choice for a family without noise.
     batch: images at once, None for any number.
+    label: the class of all images, for conditional networks; None: the caller gives one for each.
     """
 
     precision: str = "float32"
     noise: str = "none"
     noise_seed: int = 0
     batch: int | None = None
+    label: int | None = None
 
 
 def usable_cores() -> int:
@@ -48,12 +50,28 @@ def folded(trained, forms: Forms):
 
 
 def input_specs(generator, settings: Settings):
-    """Shapes and names of what a file takes: the latents, then the noise maps if they are inputs."""
+    """Shapes and names of what a file takes: latents, then classes and noise maps, if they are inputs."""
     specs = [tf.TensorSpec([settings.batch, generator.latent_size], tf.float32, LATENTS)]
+    if takes_labels(generator, settings):
+        specs.append(tf.TensorSpec([settings.batch], tf.int32, LABELS))
     if settings.noise == "input":
         for i, shape in enumerate(generator.noise_shapes):
             specs.append(tf.TensorSpec([settings.batch, *shape], tf.float32, f"noise_{i}"))
     return specs
+
+
+def takes_labels(generator, settings: Settings) -> bool:
+    """True if the caller of a file says which class each image shall have."""
+    return bool(generator.classes) and settings.label is None
+
+
+def split(generator, settings: Settings, inputs):
+    """(latents, classes or None, the others) of what a file is given, with the class that it has itself."""
+    latents, *others = inputs
+    if takes_labels(generator, settings):
+        return latents, others[0], others[1:]
+    labels = tf.fill(tf.shape(latents)[:1], settings.label) if generator.classes else None
+    return latents, labels, others
 
 
 def traced(trained, settings: Settings, forms: Forms):
@@ -66,10 +84,11 @@ def traced(trained, settings: Settings, forms: Forms):
     constants = [map_.numpy() for map_ in rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)]
 
     @tf.function(input_signature=input_specs(generator, settings), autograph=False)
-    def make(latents, *maps):
+    def make(*inputs):
+        latents, labels, maps = split(generator, settings, inputs)
         if settings.noise == "constant":
             maps = [constant + unknown_zero(latents) for constant in constants]
-        images = generator(latents, noise=list(maps) or None, training=False)
+        images = generator(latents, labels, noise=list(maps) or None, training=False)
         return {IMAGES: tf.clip_by_value(images, -1.0, 1.0)}
 
     with use_forms(forms):
@@ -87,8 +106,10 @@ def unknown_zero(latents):
 
 
 def inputs_of_seeds(generator, settings: Settings, seeds):
-    """What a file is given to make the images of `seeds`: a list of float32 arrays."""
+    """What a file is given to make the images of `seeds`: a list of arrays. Classes come in turn."""
     inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
+    if takes_labels(generator, settings):
+        inputs.append(tf.constant([seed % generator.classes for seed in seeds], tf.int32))
     if settings.noise == "input":
         inputs += rng.noise_of_seeds(seeds, generator.noise_shapes)
     return [tensor.numpy() for tensor in inputs]
@@ -101,9 +122,9 @@ def reference(trained, settings: Settings):
     make = tf.function(generator, autograph=False)
 
     def images_of(inputs):
-        latents, *maps = (tf.constant(array) for array in inputs)
+        latents, labels, maps = split(generator, settings, [tf.constant(array) for array in inputs])
         if settings.noise == "constant":
             maps = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
-        return tf.clip_by_value(make(latents, noise=maps or None, training=False), -1.0, 1.0).numpy()
+        return tf.clip_by_value(make(latents, labels, noise=maps or None, training=False), -1.0, 1.0).numpy()
 
     return images_of

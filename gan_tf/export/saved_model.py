@@ -53,8 +53,9 @@ def open_file(path):
 
 
 def input_order(name):
-    """Sorts `latents` before `noise_0`, `noise_1`, ... `noise_10`."""
-    return -1 if name == network.LATENTS else int(name.rpartition("_")[2])
+    """Sorts `latents`, then `labels`, before `noise_0`, `noise_1`, ... `noise_10`."""
+    first = {network.LATENTS: -2, network.LABELS: -1}
+    return first[name] if name in first else int(name.rpartition("_")[2])
 
 
 def read_metadata(path):

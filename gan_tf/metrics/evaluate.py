@@ -78,7 +78,8 @@ class Evaluator:
         Args:
             fakes: fakes.restart(wanted) begins a sequence of `wanted` images; fakes(n) returns the next n, uint8
                 [n, R, R, 3]; `source` says what they are; `available` is their number, None if endless;
-                `images_of_latents` and `latent_size` are what ppl walks through, None if there is no generator.
+                `images_of_latents`, `mapping` and `latent_size` are what ppl walks through: in w, where there is a
+                mapping; None if there is no generator.
             names: those to measure now; default all.
 
         Raises:
@@ -229,10 +230,11 @@ class Evaluator:
                 lpips,
                 fakes.latent_size,
                 count,
+                mapping=fakes.mapping,
                 seed=SEED,
                 on_batch=lambda done: self.watch(done, count, "steps measured for ppl"),
             )
-        protocol = {"epsilon": ppl.EPSILON, "latents": "z", "seed": SEED, **lpips.protocol}
+        protocol = {"epsilon": ppl.EPSILON, "latents": "w" if fakes.mapping else "z", "seed": SEED, **lpips.protocol}
         return Measured(found.mean, {"standard_error": found.standard_error}, protocol)
 
     def _chunks(self, fakes, count, what=None):

@@ -20,7 +20,7 @@ class StoredFakes:
         source: what they are, for people.
     """
 
-    images_of_latents = None  # no generator: no path through its latents
+    images_of_latents = mapping = None  # no generator: no path through its latents
 
     def __init__(self, images, source):
         self.images, self.source, self.available = images, source, len(images)

@@ -37,7 +37,8 @@ def perceptual_path_length(images_of, lpips, latent_size, steps, *, mapping=None
         lpips: lpips(a, b) -> [n].
         latent_size: Z.
         steps: number of steps; the papers take 50,000 (`ppl50k`).
-        mapping: mapping(z float32 [n, Z]) -> w [n, ...]: the path length in w. None: in z.
+        mapping: mapping(z float32 [n, Z], seeds) -> w [n, ...]: the path length in w. None: in z. Conditional networks
+            take the class from `seeds`, here as in `images_of`, so that both ends of a way are of one.
         seed: fixes latents, places and noise.
         batch_size: steps done at a time; the score does not depend on it.
         on_batch: called with the number of steps done so far.
@@ -51,8 +52,8 @@ def perceptual_path_length(images_of, lpips, latent_size, steps, *, mapping=None
     distances = []
     for first in range(0, steps, batch_size):
         count = min(batch_size, steps - first)
-        here, there = _ends(latent_size, seed, first, count, mapping)
         seeds = np.arange(first, first + count, dtype=np.int64)
+        here, there = _ends(latent_size, seed, seeds, mapping)
         a, b = (_comparable(images_of(latents, seeds)) for latents in (here, there))
         distances.append(np.asarray(lpips(a, b), np.float64) / EPSILON**2)
         if on_batch:
@@ -95,16 +96,16 @@ def lerp(a, b, t):
     return a + (b - a) * t
 
 
-def _ends(latent_size, seed, first, count, mapping):
-    """Latents float32 at both ends of steps first .. first + count."""
+def _ends(latent_size, seed, steps, mapping):
+    """Latents float32 at both ends of some steps [n]."""
     # A generator for each step, so that no step depends on the size of the batches.
-    generators = [np.random.default_rng([seed, step]) for step in range(first, first + count)]
+    generators = [np.random.default_rng([seed, step]) for step in steps]
     latents = np.stack([random.standard_normal((2, latent_size)) for random in generators])
     t = np.array([random.random() for random in generators])
     a, b = latents[:, 0], latents[:, 1]
     way = slerp
     if mapping is not None:
-        a, b = (np.asarray(mapping(z.astype(np.float32)), np.float64) for z in (a, b))
+        a, b = (np.asarray(mapping(z.astype(np.float32), steps), np.float64) for z in (a, b))
         way = lerp
     # In float64 until here: in float32, t + 1e-4 would be off by a thousandth of the step.
     return [way(a, b, place).astype(np.float32) for place in (t, t + EPSILON)]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from gan_tf.models import fastgan, fastgan_inference, pggan, pggan_inference
+from gan_tf.models import fastgan, fastgan_inference, pggan, pggan_inference, stylegan2, stylegan2_inference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,10 +14,10 @@ class Family:
     object with the attributes of TrainConfig that the network needs.
     fold: (built generator, dtype policy or None) -> the same generator for inference, with `refresh(generator)`.
     judge: (built discriminator, generator whose images it judges) -> function of one finished image [1, R, R, 3] in
-        [-1, 1] -> logits, as in training; larger is more real.
+        [-1, 1], and its class [1] or None -> logits, as in training; larger is more real.
     on_sphere: the networks take only the direction of a latent.
-    cannot: what sampling asks for and this family's networks do not have, {"truncation", "class", "w" or "style_mix":
-        the reason, as the end of "FAMILY ..."}.
+    cannot: what sampling asks for and this family's networks do not have, {"truncation", "w" or "style_mix": the
+        reason, as the end of "FAMILY ..."}.
     """
 
     generator: Callable
@@ -28,7 +28,6 @@ class Family:
     on_sphere: bool = dataclasses.field(default=False, kw_only=True)
 
 
-_UNCONDITIONAL = "has no conditional networks, and learns all classes as one"
 _NO_MAPPING = "has no mapping network, hence no w"
 
 
@@ -37,7 +36,7 @@ FAMILIES = {
         fastgan.build_generator,
         fastgan.build_discriminator,
         fastgan_inference.fold,
-        {"class": _UNCONDITIONAL, "w": _NO_MAPPING},
+        {"w": _NO_MAPPING},
         judge=fastgan_inference.judge,
     ),
     "pggan": Family(
@@ -45,13 +44,19 @@ FAMILIES = {
         pggan.build_discriminator,
         pggan_inference.fold,
         {
-            "class": _UNCONDITIONAL,
             "w": _NO_MAPPING,
             "truncation": "brings every latent to one length, so that a scale changes nothing, and no point of a "
             "sphere is its middle",
             "style_mix": "takes its latent in at 4x4 pixels alone: no later layer has an input of its own to swap",
         },
         judge=pggan_inference.judge,
+        on_sphere=True,
+    ),
+    "stylegan2": Family(
+        stylegan2.build_generator,
+        stylegan2.build_discriminator,
+        stylegan2_inference.fold,
+        judge=stylegan2_inference.judge,
         on_sphere=True,
     ),
 }

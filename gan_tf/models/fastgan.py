@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.models.conditioning import ClassEmbedding, SpectralProjection, check_classes, shifted
 from gan_tf.models.fastgan_blocks import ConvBlock, Decoder, DownBlock, Excitation, NoisyUpBlock, UpBlock
 from gan_tf.ops.layers import SpectralConv, SpectralStem, glu
 from gan_tf.ops.normalisation import BatchNorm
@@ -70,9 +71,9 @@ def quadrant(x, part):
 class Generator(keras.Model):
     """Grows latents to an image and a smaller version of it.
 
-    Call: z [N, Z], labels (accepted, not used), noise: None (nothing is added) or one [N, h, w, 1] for each of
-    `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`. At 1024, or with
-    `tanh=True`, they lie in [-1, 1]; at other sizes training alone brings them there, as in the official code.
+    Call: z [N, Z], labels [N] integers (not read without classes), noise: None (nothing is added) or one [N, h, w, 1]
+    for each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`. At 1024, or
+    with `tanh=True`, they lie in [-1, 1]; at other sizes training alone brings them there, as in the official code.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
@@ -80,14 +81,17 @@ class Generator(keras.Model):
         latent_size: Z.
         tanh: ends in tanh; None means at 1024 only.
         seed: of the initial values.
+        classes: number of classes, 0 for an unconditional network: a learned vector for each is added to the channels
+            of the first map, behind its batch norm.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
     """
 
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, seed=0, **kwargs):
+    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, seed=0, classes=0, **kwargs):
         super().__init__(**kwargs)
         _check_resolution(resolution)
+        check_classes(classes)
         _check_width("ngf", ngf, least=max(1, resolution // 128))
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
@@ -95,8 +99,10 @@ class Generator(keras.Model):
         self.latent_size = latent_size
         self.tanh = resolution == 1024 if tanh is None else tanh
         self.seed = seed
+        self.classes = classes
         sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
         kinds = (NoisyUpBlock, UpBlock)  # in turn
+        self.embed = ClassEmbedding(2 * self._channels(4), classes, **self._part("embed")) if classes else None
         self.stem = SpectralStem(2 * self._channels(4), **self._part("stem"))
         self.stem_norm = BatchNorm(**self._part("stem_norm"))
         self.blocks = [
@@ -116,6 +122,8 @@ class Generator(keras.Model):
         return noise_shapes_of(self.resolution)
 
     def build(self, shape=None):
+        if self.embed is not None:
+            self.embed.build()
         self.stem.build((None, self.latent_size))
         self.stem_norm.build(self._map(4, times=2))
         for i, block in enumerate(self.blocks):
@@ -127,7 +135,8 @@ class Generator(keras.Model):
 
     def call(self, z, labels=None, noise=None, training=False):
         noise = iter(noise or [None] * len(self.noise_shapes))
-        x = glu(self.stem_norm(self.stem(z, training=training), training=training))
+        x = self.stem_norm(self.stem(z, training=training), training=training)
+        x = glu(shifted(x, None if self.embed is None else self.embed(labels)))
         maps = {4: x}
         for i, block in enumerate(self.blocks):
             size = 2 ** (i + 3)
@@ -142,7 +151,7 @@ class Generator(keras.Model):
 
     def get_config(self):
         own = {"resolution": self.resolution, "ngf": self.ngf, "latent_size": self.latent_size}
-        return {**super().get_config(), **own, "tanh": self.tanh, "seed": self.seed}
+        return {**super().get_config(), **own, "tanh": self.tanh, "seed": self.seed, "classes": self.classes}
 
     def _channels(self, size):
         return int(self.ngf * G_WIDTHS[size])
@@ -158,8 +167,9 @@ class Generator(keras.Model):
 class Discriminator(keras.Model):
     """Judges an image at two scales; decoders on its feature maps rebuild real images.
 
-    Call: (images [N, R, R, 3], small [N, S, S, 3]), labels (accepted, not used) -> logits [N, 50] float32: for each
-    image 25 of the big path, then 25 of the small path. For real images `small` is `nearest_resize(images, S)`.
+    Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (not read without classes) -> logits
+    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images `small` is
+    `nearest_resize(images, S)`.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
@@ -168,14 +178,16 @@ class Discriminator(keras.Model):
             "part"), then one on each larger map of the big path ("map_32", "map_64", ...); at most 5, 6, 7, 7 and 7
             at the five resolutions.
         seed: of the initial values.
+        classes: number of classes, 0 for an unconditional network; both paths project what they see on the class.
 
     Raises:
         UsageError: a resolution, width or number of decoders that the network cannot have.
     """
 
-    def __init__(self, resolution, ndf=64, decoders=3, seed=0, **kwargs):
+    def __init__(self, resolution, ndf=64, decoders=3, seed=0, classes=0, **kwargs):
         super().__init__(**kwargs)
         _check_resolution(resolution)
+        check_classes(classes)
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
         self.largest_map = min(resolution, LARGEST_MAP)
@@ -183,6 +195,7 @@ class Discriminator(keras.Model):
         self.ndf = ndf
         self.decoders = decoders
         self.seed = seed
+        self.classes = classes
         self.reconstruction_names = self._names(decoders)
         self.stem = self._stem()
         self.blocks = [
@@ -198,6 +211,10 @@ class Discriminator(keras.Model):
             for i, size in enumerate(_halvings(self.small_resolution))
         ]
         self.small_to_logits = SpectralConv(1, 4, padding="VALID", **self._part("small_to_logits"))
+        self.project = self.small_project = None
+        if classes:
+            self.project = SpectralProjection(classes, **self._part("project"))
+            self.small_project = SpectralProjection(classes, **self._part("small_project"))
         self.decoder_layers = {
             name: Decoder(self.small_resolution, **self._part(f"decoders/{name}")) for name in self.reconstruction_names
         }
@@ -218,6 +235,8 @@ class Discriminator(keras.Model):
             block.build((None, None, None, channels))
             channels = block.filters
         self.to_logits.build((None, None, None, channels))
+        if self.classes:
+            self.project.build((None, None, None, channels))
         for size, excitation in zip(self._excited(), self.excitations, strict=True):
             excitation.build((None, None, None, self._big(8 * size)))
         channels = 3
@@ -225,13 +244,15 @@ class Discriminator(keras.Model):
             block.build((None, None, None, channels))
             channels = block.filters
         self.small_to_logits.build((None, None, None, channels))
+        if self.classes:
+            self.small_project.build((None, None, None, channels))
         inputs = {"big": self._big(LOGIT_MAP), "small": channels, PART: self._big(16)}
         for name, decoder in self.decoder_layers.items():
             decoder.build((None, None, None, inputs[name] if name in inputs else self._big(_map_of(name))))
 
     def call(self, inputs, labels=None, training=False):
         maps, small = self._features(inputs, training)
-        return self._logits(maps[LOGIT_MAP], small, training)
+        return self._logits(maps[LOGIT_MAP], small, labels, training)
 
     def logits_and_reconstructions(self, inputs, part, labels=None, training=False):
         """Judges and rebuilds; call the network itself where no reconstruction is needed.
@@ -246,7 +267,7 @@ class Discriminator(keras.Model):
         if not self.built:
             self.build()
         maps, small = self._features(inputs, training)
-        logits = self._logits(maps[LOGIT_MAP], small, training)
+        logits = self._logits(maps[LOGIT_MAP], small, labels, training)
         sources = {"big": maps[LOGIT_MAP], "small": small, PART: quadrant(maps[16], part)}
         sources.update({name: maps[_map_of(name)] for name in self.reconstruction_names if name not in sources})
         rebuilt = {
@@ -256,7 +277,7 @@ class Discriminator(keras.Model):
 
     def get_config(self):
         own = {"resolution": self.resolution, "ndf": self.ndf, "decoders": self.decoders, "seed": self.seed}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "classes": self.classes}
 
     def _features(self, inputs, training):
         """-> ({map size: [N, size, size, C]} of the big path, [N, 8, 8, C] of the small path)."""
@@ -274,11 +295,16 @@ class Discriminator(keras.Model):
             small = block(small, training=training)
         return maps, small
 
-    def _logits(self, big, small, training):
-        big = self.to_logits(self.head(big, training=training), training=training)  # [N, 5, 5, 1]
-        small = self.small_to_logits(small, training=training)
-        logits = [tf.reshape(tf.cast(logits, tf.float32), (-1, 25)) for logits in (big, small)]
-        return tf.concat(logits, axis=1)
+    def _logits(self, big, small, labels, training):
+        big = self.head(big, training=training)
+        paths = ((big, self.to_logits, self.project), (small, self.small_to_logits, self.small_project))
+        found = []
+        for features, to_logits, project in paths:
+            logits = tf.cast(to_logits(features, training=training), tf.float32)  # [N, 5, 5, 1]
+            if project is not None:
+                logits += tf.cast(project(features, labels, training=training), tf.float32)
+            found.append(tf.reshape(logits, (-1, 25)))
+        return tf.concat(found, axis=1)
 
     def _stem(self):
         """Layers that bring an image to the largest map; at 1024 two of them."""
@@ -310,16 +336,20 @@ class Discriminator(keras.Model):
 
 
 def build_generator(settings, policy):
-    """Builds a generator from `resolution`, `ngf`, `latent_size`, `tanh` (False: the official rule) and `seed`."""
+    """Builds a generator from `resolution`, `ngf`, `latent_size`, `tanh` (False: the official rule), `seed` and
+    `classes`.
+    """
     tanh = True if settings.tanh else None
-    g = Generator(settings.resolution, settings.ngf, settings.latent_size, tanh, seed=settings.seed, dtype=policy)
+    sizes = (settings.resolution, settings.ngf, settings.latent_size, tanh, settings.seed, settings.classes)
+    g = Generator(*sizes, dtype=policy)
     g.build()
     return g
 
 
 def build_discriminator(settings, policy):
-    """Builds a discriminator from `resolution`, `ndf`, `decoders` and `seed`."""
-    d = Discriminator(settings.resolution, settings.ndf, settings.decoders, seed=settings.seed, dtype=policy)
+    """Builds a discriminator from `resolution`, `ndf`, `decoders`, `seed` and `classes`."""
+    sizes = (settings.resolution, settings.ndf, settings.decoders, settings.seed, settings.classes)
+    d = Discriminator(*sizes, dtype=policy)
     d.build()
     return d
 

@@ -10,6 +10,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from gan_tf.models.conditioning import FoldedEmbedding, shifted
 from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, at_both_scales, noise_shapes_of
 from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
@@ -19,38 +20,44 @@ from gan_tf.ops.resample import average_pool_to
 
 def fold(generator: Generator, dtype=None):
     """Returns a FoldedGenerator with the weights of a built generator; see `fold_into`."""
-    return fold_into(FoldedGenerator, generator, ("resolution", "ngf", "latent_size", "tanh"), dtype)
+    return fold_into(FoldedGenerator, generator, ("resolution", "ngf", "latent_size", "tanh", "classes"), dtype)
 
 
 def judge(discriminator, generator):
-    """Returns what a discriminator says of one finished image, with the smaller version that it sees of real images."""
+    """Returns what a discriminator says of one finished image and its class; it also sees what it sees of real images,
+    a smaller version.
+    """
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
-    return lambda image: discriminator(at_both_scales(tf.ensure_shape(image, shape)), training=False)
+    return lambda image, labels=None: discriminator(
+        at_both_scales(tf.ensure_shape(image, shape)), labels, training=False
+    )
 
 
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedGenerator(keras.Model):
     """Makes the images that a `Generator` makes in evaluation mode, within rounding, in less time.
 
-    Call: as `Generator`, but the images alone: z [N, Z], labels (not used), noise -> [N, R, R, 3] float32.
+    Call: as `Generator`, but the images alone: z [N, Z], labels [N], noise -> [N, R, R, 3] float32.
         style: None, or what `style_of` made of other latents: their channel weights in place of the images' own.
     `refresh` brings newer weights; functions that were traced before see them.
 
     Args:
-        resolution, ngf, latent_size, tanh: as for `Generator`.
+        resolution, ngf, latent_size, tanh, classes: as for `Generator`.
 
     Raises:
         ValueError: called with `training=True`.
     """
 
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, **kwargs):
+    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, classes=0, **kwargs):
         super().__init__(**kwargs)
         self.resolution = resolution
         self.ngf = ngf
         self.latent_size = latent_size
         self.tanh = resolution == 1024 if tanh is None else tanh
+        self.classes = classes
         self.sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
         part = {"dtype": self.dtype_policy}
+        self.embed = FoldedEmbedding(2 * self._channels(4), classes, **part) if classes else None
         self.stem = FoldedStage(FoldedStem(2 * self._channels(4), **part), **part)
         self.blocks = [self._block(i, size, part) for i, size in enumerate(self.sizes)]
         self.excitations = [FoldedExcitation(self._channels(size), **part) for size in self.sizes if _is_excited(size)]
@@ -62,6 +69,8 @@ class FoldedGenerator(keras.Model):
         return noise_shapes_of(self.resolution)
 
     def build(self, shape=None):
+        if self.embed is not None:
+            self.embed.build()
         self.stem.build((None, self.latent_size))
         for size, stages in zip(self.sizes, self.blocks, strict=True):
             stages[0].build(self._map(size // 2))
@@ -74,30 +83,30 @@ class FoldedGenerator(keras.Model):
     def call(self, z, labels=None, noise=None, training=False, style=None):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
-        x = self._maps(z, noise, self.resolution, style)[self.resolution]
+        x = self._maps(z, labels, noise, self.resolution, style)[self.resolution]
         images = tf.cast(self.to_rgb(x), tf.float32)
         return tf.tanh(images) if self.tanh else images
 
-    def style_of(self, z, noise=None):
+    def style_of(self, z, labels=None, noise=None):
         """The weights with which small maps excite the channels of large ones.
 
         Only the small maps are computed: none of those that excite is excited itself.
 
         Args:
             z: [N, Z].
-            noise: as for the network itself.
+            labels, noise: as for the network itself.
 
         Returns:
             A list of [N, 1, 1, C], one for each excited map, smallest first.
         """
         sources = [size // 16 for size in self.sizes if _is_excited(size)]
-        maps = self._maps(z, noise, sources[-1])
+        maps = self._maps(z, labels, noise, sources[-1])
         return [excitation(maps[size]) for excitation, size in zip(self.excitations, sources, strict=True)]
 
-    def _maps(self, z, noise, largest, style=None):
+    def _maps(self, z, labels, noise, largest, style=None):
         """{size: [N, size, size, C]} from 4 to `largest` pixels."""
         noise = iter(noise or [None] * len(self.noise_shapes))
-        x = self.stem(z)
+        x = self.stem(z, shift=None if self.embed is None else self.embed(labels))
         maps = {4: x}
         excited = 0
         for size, stages in zip(self.sizes, self.blocks, strict=True):
@@ -121,6 +130,8 @@ class FoldedGenerator(keras.Model):
         Args:
             generator: Generator of the same sizes, of any precision.
         """
+        if self.embed is not None:
+            self.embed.refresh(generator.embed)
         self.stem.refresh(generator.stem, generator.stem_norm)
         for stages, block in zip(self.blocks, generator.blocks, strict=True):
             if len(stages) == 1:
@@ -134,7 +145,7 @@ class FoldedGenerator(keras.Model):
 
     def get_config(self):
         own = {"resolution": self.resolution, "ngf": self.ngf, "latent_size": self.latent_size, "tanh": self.tanh}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "classes": self.classes}
 
     def _block(self, index, size, part):
         """Stages of one block: every other block, from the first on, has noise and a second convolution."""
@@ -184,6 +195,7 @@ class FoldedStage(keras.layers.Layer):
 
     Call: x as `linear` takes it, noise [N, H, W, 1] or None, weights [N, 1, 1, C] or None -> [N, H, W, C], C half of
     the filters of `linear`.
+        shift: [N, 2C] or None: added to what the convolution gives, the vectors of the classes.
     """
 
     def __init__(self, linear, **kwargs):
@@ -196,8 +208,8 @@ class FoldedStage(keras.layers.Layer):
             vector = self.add_weight(name=name, shape=(self.linear.filters,), initializer="zeros", autocast=False)
             setattr(self, name, vector)
 
-    def call(self, x, noise=None, weights=None):
-        return gated(self.linear(x), self.bias.value, self.strength.value, noise, weights)
+    def call(self, x, noise=None, weights=None, shift=None):
+        return gated(shifted(self.linear(x), shift), self.bias.value, self.strength.value, noise, weights)
 
     def refresh(self, source, norm, injection=None):
         """Folds a spectral layer, the batch norm behind it and the noise injection between them."""

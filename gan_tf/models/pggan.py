@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.models.conditioning import ClassEmbedding, check_classes, joined
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.equalised import EqualisedConv, at_least_float32, pixel_norm
 from gan_tf.ops.layers import leaky_relu
@@ -68,7 +69,8 @@ def blend(new, old, alpha):
 class Generator(keras.Model):
     """Grows latents to images, which training alone brings into [-1, 1].
 
-    Call: z [N, Z], labels and noise (accepted, not used) -> images [N, r, r, 3] float32, r = 4 * 2**level.
+    Call: z [N, Z], labels [N] integers (not read without classes), noise (not used) -> images [N, r, r, 3] float32,
+        r = 4 * 2**level.
         level: Python integer; None is the last.
         alpha: scalar tensor in [0, 1], the weight of the level's own images; the rest is the level before, enlarged.
             None: fully faded in, with nothing of the level before in the graph. Level 0 ignores it.
@@ -84,6 +86,8 @@ class Generator(keras.Model):
         batch_norm: normalise over the batch behind every 3x3 convolution.
         pixel_norm: normalise the channels of every pixel behind every leaky ReLU. The latents always are.
         seed: of the initial values.
+        classes: number of classes, 0 for an unconditional network: a learned vector for each, as long as the latent,
+            stands beside the normalised latent in front of the first layer.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
@@ -98,10 +102,12 @@ class Generator(keras.Model):
         batch_norm=False,
         pixel_norm=True,
         seed=0,
+        classes=0,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
+        check_classes(classes)
         self.resolution = resolution
         self.levels = level_of(resolution)
         self.fmap_base = fmap_base
@@ -110,6 +116,8 @@ class Generator(keras.Model):
         self.batch_norm = batch_norm
         self.pixel_norm = pixel_norm
         self.seed = seed
+        self.classes = classes
+        self.embed = ClassEmbedding(latent_size, classes, **self._part("embed")) if classes else None
         norms = {"batch_norm": batch_norm, "pixel_norm": pixel_norm}
         self.stem = StemBlock(self._channels(0), **norms, **self._part("stem"))
         self.blocks = [
@@ -135,7 +143,9 @@ class Generator(keras.Model):
             autocast=False,
             aggregation="only_first_replica",  # set outside of replicas, the same for all
         )
-        self.stem.build((None, self.latent_size))
+        if self.embed is not None:
+            self.embed.build()
+        self.stem.build((None, (2 if self.classes else 1) * self.latent_size))
         for level, block in enumerate(self.blocks):
             block.build(self._map(level))
         for level, layer in enumerate(self.to_rgb):
@@ -145,7 +155,8 @@ class Generator(keras.Model):
         level = self.levels if level is None else level
         _check_level(level, self.levels)
         older = None
-        x = self.stem(tf.cast(pixel_norm(z), self.compute_dtype), training=training)
+        x = tf.cast(joined(pixel_norm(z), self.embed, labels), self.compute_dtype)
+        x = self.stem(x, training=training)
         for block in self.blocks[:level]:
             older, x = x, block(x, training=training)
         images = at_least_float32(self.to_rgb[level](x))
@@ -156,7 +167,7 @@ class Generator(keras.Model):
     def get_config(self):
         own = {"resolution": self.resolution, "fmap_base": self.fmap_base, "fmap_max": self.fmap_max}
         own |= {"latent_size": self.latent_size, "batch_norm": self.batch_norm, "pixel_norm": self.pixel_norm}
-        return {**super().get_config(), **own, "seed": self.seed}
+        return {**super().get_config(), **own, "seed": self.seed, "classes": self.classes}
 
     def _channels(self, level):
         return channels_of(level, self.fmap_base, self.fmap_max)
@@ -173,28 +184,33 @@ class Generator(keras.Model):
 class Discriminator(keras.Model):
     """Judges images.
 
-    Call: images [N, r, r, 3], labels (accepted, not used) -> logits [N, 1] float32, r = 4 * 2**level.
+    Call: images [N, r, r, 3], labels [N] integers (not read without classes) -> logits [N, 1] float32,
+        r = 4 * 2**level.
         level, alpha: as for the generator.
         dtype: type to compute in, None for the policy's. Penalties of float16 runs want "float32".
 
     Args:
         resolution, fmap_base, fmap_max, seed: as for `Generator`.
         minibatch_stddev: shows the spread of the batch to the last layers; see `ops.equalised`.
+        classes: number of classes, 0 for an unconditional network. What is left of an image at 4x4 pixels, behind the
+            blocks of whatever level, is projected on its class.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
         ValueError: images whose size is not the level's.
     """
 
-    def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, seed=0, **kwargs):
+    def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, seed=0, classes=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
+        check_classes(classes)
         self.resolution = resolution
         self.levels = level_of(resolution)
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.minibatch_stddev = minibatch_stddev
         self.seed = seed
+        self.classes = classes
         self.from_rgb = [
             EqualisedConv(self._channels(level), 1, **self._part(f"from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
@@ -203,7 +219,7 @@ class Discriminator(keras.Model):
             ShrinkBlock(self._channels(level - 1), **self._part(f"blocks/{resolution_of(level)}"))
             for level in range(1, self.levels + 1)
         ]
-        self.head = HeadBlock(self._channels(-1), minibatch_stddev, **self._part("head"))
+        self.head = HeadBlock(self._channels(-1), minibatch_stddev, classes=classes, **self._part("head"))
 
     def build(self, shape=None):
         for level, layer in enumerate(self.from_rgb):
@@ -225,11 +241,12 @@ class Discriminator(keras.Model):
             if index == level - 1 and alpha is not None:
                 older = average_pool_to(images, resolution_of(index))
                 x = blend(x, self._features(older, index, dtype), alpha)
-        return at_least_float32(self.head(x))
+        return at_least_float32(self.head(x, labels))
 
     def get_config(self):
         own = {"resolution": self.resolution, "fmap_base": self.fmap_base, "fmap_max": self.fmap_max}
-        return {**super().get_config(), **own, "minibatch_stddev": self.minibatch_stddev, "seed": self.seed}
+        own |= {"minibatch_stddev": self.minibatch_stddev, "seed": self.seed, "classes": self.classes}
+        return {**super().get_config(), **own}
 
     def _features(self, images, level, dtype):
         return leaky_relu(self.from_rgb[level](tf.cast(images, dtype)))
@@ -243,7 +260,7 @@ class Discriminator(keras.Model):
 
 def build_generator(settings, policy):
     """Builds a generator from the attributes of `settings` that have the names of its arguments."""
-    names = ("resolution", "fmap_base", "fmap_max", "latent_size", "batch_norm", "pixel_norm", "seed")
+    names = ("resolution", "fmap_base", "fmap_max", "latent_size", "batch_norm", "pixel_norm", "seed", "classes")
     g = Generator(**{name: getattr(settings, name) for name in names}, dtype=policy)
     g.build()
     return g
@@ -251,7 +268,7 @@ def build_generator(settings, policy):
 
 def build_discriminator(settings, policy):
     """Builds a discriminator from the attributes of `settings` that have the names of its arguments."""
-    names = ("resolution", "fmap_base", "fmap_max", "minibatch_stddev", "seed")
+    names = ("resolution", "fmap_base", "fmap_max", "minibatch_stddev", "seed", "classes")
     d = Discriminator(**{name: getattr(settings, name) for name in names}, dtype=policy)
     d.build()
     return d

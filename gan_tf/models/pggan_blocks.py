@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.models.block import Block
+from gan_tf.models.conditioning import ClassProjection
 from gan_tf.ops.equalised import (
     EqualisedConv,
     EqualisedDense,
@@ -115,14 +116,16 @@ class ShrinkBlock(ExactBlock):
 
 @keras.saving.register_keras_serializable("gan_tf")
 class HeadBlock(ExactBlock):
-    """Judges maps of 4x4 pixels, perhaps with the spread of the batch beside them.
+    """Judges maps of 4x4 pixels, perhaps with the spread of the batch beside them, perhaps as images of a class.
 
-    Call: x [N, 4, 4, I] -> logits [N, 1].
+    Call: x [N, 4, 4, I], labels -> logits [N, 1].
     """
 
-    def __init__(self, filters, minibatch_stddev=True, seed=0, **kwargs):
+    def __init__(self, filters, minibatch_stddev=True, seed=0, classes=0, **kwargs):
         super().__init__(filters, seed, **kwargs)
         self.minibatch_stddev = minibatch_stddev
+        self.classes = classes
+        self.project = ClassProjection(filters, classes, **self.part("project")) if classes else None
         self.dense = EqualisedDense(filters, **self.part("dense"))
         self.to_logits = EqualisedDense(1, gain=1.0, **self.part("to_logits"))
 
@@ -132,13 +135,16 @@ class HeadBlock(ExactBlock):
         self.conv.build((None, 4, 4, channels + self.minibatch_stddev))
         self.dense.build((None, 4 * 4 * channels))
         self.to_logits.build((None, self.filters))
+        if self.project is not None:
+            self.project.build()
 
-    def call(self, x):
+    def call(self, x, labels=None):
         if self.minibatch_stddev:
             x = append_minibatch_stddev(x)
         x = leaky_relu(self.conv(x))
         x = leaky_relu(self.dense(tf.reshape(x, (-1, self.dense.kernel.shape[0]))))
-        return self.to_logits(x)
+        logits = self.to_logits(x)
+        return logits if self.project is None else logits + self.project(x, labels)
 
     def get_config(self):
-        return {**super().get_config(), "minibatch_stddev": self.minibatch_stddev}
+        return {**super().get_config(), "minibatch_stddev": self.minibatch_stddev, "classes": self.classes}

@@ -9,6 +9,7 @@ import math
 import keras
 import tensorflow as tf
 
+from gan_tf.models.conditioning import FoldedEmbedding, joined
 from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into
 from gan_tf.models.pggan import Generator, channels_of, level_of, resolution_of
 from gan_tf.ops.equalised import at_least_float32, pixel_norm
@@ -19,13 +20,12 @@ from gan_tf.ops.resample import upsample_nearest
 
 def fold(generator: Generator, dtype=None):
     """Returns a FoldedGenerator with the weights and the growth of a built generator; see `fold_into`."""
-    return fold_into(
-        FoldedGenerator, generator, ("resolution", "fmap_base", "fmap_max", "latent_size", "pixel_norm"), dtype
-    )
+    names = ("resolution", "fmap_base", "fmap_max", "latent_size", "pixel_norm", "classes")
+    return fold_into(FoldedGenerator, generator, names, dtype)
 
 
 def judge(discriminator, generator: Generator):
-    """Returns what a discriminator says of one finished image, as grown as the generator is.
+    """Returns what a discriminator says of one finished image and its class, as grown as the generator is.
 
     Alone in its batch an image has no spread, so the batch's standard deviation is the same for all images.
     """
@@ -33,20 +33,22 @@ def judge(discriminator, generator: Generator):
     level = math.ceil(growth)
     alpha = None if growth == level else growth - level + 1
     shape = (1, resolution_of(level), resolution_of(level), 3)
-    return lambda image: discriminator(tf.ensure_shape(image, shape), training=False, level=level, alpha=alpha)
+    return lambda image, labels=None: discriminator(
+        tf.ensure_shape(image, shape), labels, training=False, level=level, alpha=alpha
+    )
 
 
 @keras.saving.register_keras_serializable("gan_tf", "PgganFoldedGenerator")
 class FoldedGenerator(keras.Model):
     """Makes the images that a `Generator` makes in evaluation mode at its present growth, within rounding.
 
-    Call: z [N, Z], labels and noise (not used) -> images [N, r, r, 3] float32, r = `resolution`.
+    Call: z [N, Z], labels [N], noise (not used) -> images [N, r, r, 3] float32, r = `resolution`.
     `refresh` brings newer weights and growth. Functions that were traced before see them as long as `resolution` stays
     the same, in a fade and behind it; where it has changed they must be traced anew.
 
     Args:
         full_resolution: R of the generator, fully grown.
-        fmap_base, fmap_max, latent_size, pixel_norm: as for `Generator`.
+        fmap_base, fmap_max, latent_size, pixel_norm, classes: as for `Generator`.
         level: that it makes images of until the first `refresh`.
 
     Raises:
@@ -54,7 +56,15 @@ class FoldedGenerator(keras.Model):
     """
 
     def __init__(
-        self, full_resolution, fmap_base=8192, fmap_max=512, latent_size=512, pixel_norm=True, level=0, **kwargs
+        self,
+        full_resolution,
+        fmap_base=8192,
+        fmap_max=512,
+        latent_size=512,
+        pixel_norm=True,
+        classes=0,
+        level=0,
+        **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
         self.full_resolution = full_resolution
@@ -63,8 +73,10 @@ class FoldedGenerator(keras.Model):
         self.fmap_max = fmap_max
         self.latent_size = latent_size
         self.pixel_norm = pixel_norm
+        self.classes = classes
         self.level = level
         part = {"dtype": self.dtype_policy}
+        self.embed = FoldedEmbedding(latent_size, classes, **part) if classes else None
         self.stages = [self._stages(level, part) for level in range(self.levels + 1)]
         self.to_rgb = [FoldedConv(3, 1, **part) for _ in range(self.levels + 1)]
 
@@ -82,7 +94,9 @@ class FoldedGenerator(keras.Model):
         self.rgb_bias = self.add_weight(
             name="rgb_bias", shape=(3,), initializer="zeros", trainable=False, autocast=False
         )
-        below = (None, self.latent_size)
+        if self.embed is not None:
+            self.embed.build()
+        below = (None, (2 if self.classes else 1) * self.latent_size)
         for level, (first, conv) in enumerate(self.stages):
             size = resolution_of(level)
             first.build(below)
@@ -93,7 +107,7 @@ class FoldedGenerator(keras.Model):
     def call(self, z, labels=None, noise=None, training=False):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
-        x, older = tf.cast(pixel_norm(z), self.compute_dtype), None
+        x, older = tf.cast(joined(pixel_norm(z), self.embed, labels), self.compute_dtype), None
         for first, conv in self.stages[: self.level + 1]:
             older, x = x, conv(first(x))
         images = at_least_float32(self.to_rgb[self.level](x)) + self.rgb_bias.value
@@ -109,6 +123,8 @@ class FoldedGenerator(keras.Model):
         """
         growth = float(generator.growth.numpy())
         self.level = math.ceil(growth)
+        if self.embed is not None:
+            self.embed.refresh(generator.embed)
         for stages, block in zip(self.stages, (generator.stem, *generator.blocks), strict=True):
             stages[0].refresh(block.first, block.first_norm)
             stages[1].refresh(block.conv, block.conv_norm)
@@ -124,7 +140,8 @@ class FoldedGenerator(keras.Model):
 
     def get_config(self):
         own = {"full_resolution": self.full_resolution, "fmap_base": self.fmap_base, "fmap_max": self.fmap_max}
-        own |= {"latent_size": self.latent_size, "pixel_norm": self.pixel_norm, "level": self.level}
+        own |= {"latent_size": self.latent_size, "pixel_norm": self.pixel_norm}
+        own |= {"classes": self.classes, "level": self.level}
         return {**super().get_config(), **own}
 
     def _stages(self, level, part):

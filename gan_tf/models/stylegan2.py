@@ -38,6 +38,11 @@ def channels_of(size: int, channel_base: int, channel_max: int) -> int:
     return min(channel_base // size, channel_max)
 
 
+def published_channel_base(resolution: int) -> int:
+    """The official program's `channel_base`: half of the paper's channels below 512 pixels."""
+    return 32768 if resolution >= 512 else 16384
+
+
 def styles_of(resolution: int) -> int:
     """How many styles a synthesis network of `resolution` takes: one for each convolution and the last colours."""
     return 2 * len(sizes_of(resolution))
@@ -277,7 +282,7 @@ class Discriminator(keras.Model):
         return made
 
     def get_config(self):
-        more = ("mbstd_channels", "architecture", "label_layers", "half_resolutions", "seed")
+        more = ("mbstd_channels", "label_layers", "half_resolutions", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in (*DISCRIMINATOR_ARGUMENTS, *more)}}
 
     def _channels(self, size):
@@ -298,21 +303,37 @@ GENERATOR_ARGUMENTS = (
     "classes",
     "conv_clamp",
 )
-DISCRIMINATOR_ARGUMENTS = ("resolution", "channel_base", "channel_max", "mbstd_group", "classes", "conv_clamp")
+DISCRIMINATOR_ARGUMENTS = (
+    "resolution",
+    "channel_base",
+    "channel_max",
+    "mbstd_group",
+    "classes",
+    "conv_clamp",
+    "architecture",
+)
 
 
 def build_generator(settings, policy):
-    """Builds a generator from the attributes of `settings` that have the names of its arguments."""
-    g = Generator(**{name: getattr(settings, name) for name in (*GENERATOR_ARGUMENTS, "seed")}, dtype=policy)
+    """Builds a generator from the attributes of `settings` that have the names of its arguments.
+
+    A `channel_base` of None is the published one for the resolution.
+    """
+    g = Generator(**_arguments(settings, (*GENERATOR_ARGUMENTS, "seed")), dtype=policy)
     g.build()
     return g
 
 
 def build_discriminator(settings, policy):
-    """Builds a discriminator from the attributes of `settings` that have the names of its arguments."""
-    d = Discriminator(**{name: getattr(settings, name) for name in (*DISCRIMINATOR_ARGUMENTS, "seed")}, dtype=policy)
+    """Builds a discriminator from the attributes of `settings`, as `build_generator` does."""
+    d = Discriminator(**_arguments(settings, (*DISCRIMINATOR_ARGUMENTS, "seed")), dtype=policy)
     d.build()
     return d
+
+
+def _arguments(settings, names):
+    arguments = {name: getattr(settings, name) for name in names}
+    return arguments | {"channel_base": settings.channel_base or published_channel_base(settings.resolution)}
 
 
 def _check_sizes(resolution, channel_base, channel_max):

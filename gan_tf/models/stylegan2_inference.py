@@ -24,6 +24,15 @@ def fold(generator: Generator, dtype=None):
     return fold_into(FoldedGenerator, generator, FoldedGenerator.ARGUMENTS, dtype)
 
 
+def judge(discriminator, generator: Generator):
+    """Returns what a discriminator says of one finished image and its class.
+
+    Alone in its batch an image has no spread, so the batch's standard deviation is the same for all images.
+    """
+    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels, training=False)
+
+
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedDense(StyleDense):
     """`StyleDense` whose kernel and bias are ready."""
@@ -144,6 +153,7 @@ class FoldedSynthesis(Synthesis):
 class FoldedGenerator(Generator):
     """Makes the images that a `Generator` makes in evaluation mode, within rounding; called like it.
 
+    Latents may also be points behind the mapping network: w [N, 1, W], one for all layers, or ws [N, S, W].
     `refresh` brings newer weights, which functions that were traced before then see.
 
     Args:
@@ -162,7 +172,23 @@ class FoldedGenerator(Generator):
     def call(self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
-        return super().call(z, labels, noise, truncation=truncation, cutoff=cutoff)
+        return self.synthesis(self.ws_of(z, labels, truncation, cutoff), noise=noise)
+
+    def ws_of(self, latents, labels=None, truncation=1.0, cutoff=None):
+        """Styles of all layers: of z [N, Z], or of points behind the mapping network, which are truncated alone.
+
+        Args:
+            latents: [N, Z], [N, 1, W] or [N, S, W].
+            labels, truncation, cutoff: as for `Mapping`; labels are of z.
+
+        Returns:
+            float32 [N, S, W].
+        """
+        if len(latents.shape) == 2:
+            return self.mapping(latents, labels, truncation=truncation, cutoff=cutoff)
+        copies = self.mapping.copies
+        ws = tf.tile(latents, (1, copies, 1)) if latents.shape[1] == 1 else tf.convert_to_tensor(latents)
+        return ws if truncation == 1 and cutoff is None else self.mapping.truncated(ws, truncation, cutoff)
 
     def refresh(self, generator):
         """Folds the present weights of `generator` into this network.

@@ -9,6 +9,7 @@ import math
 import keras
 import tensorflow as tf
 
+from gan_tf.models.conditioning import weights_of_classes
 from gan_tf.ops.bias_act import ACTIVATIONS, bias_act
 from gan_tf.ops.equalised import pixel_norm
 from gan_tf.ops.initial import normal_initializer
@@ -126,7 +127,7 @@ class Mapping(StyleLayer):
     def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
         parts = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
         if self.classes:
-            parts.append(pixel_norm(self.embed(self._weights_of_classes(labels))))
+            parts.append(pixel_norm(self.embed(weights_of_classes(labels, self.classes, self.variable_dtype))))
         w = tf.concat(parts, axis=1)
         for layer in self.layers:
             w = layer(w)
@@ -146,14 +147,6 @@ class Mapping(StyleLayer):
     def get_config(self):
         own = {"layers": len(self.layers), "w_size": self.w_size, "latent_size": self.latent_size}
         return {**super().get_config(), **own, "classes": self.classes, "copies": self.copies}
-
-    def _weights_of_classes(self, labels):
-        if labels is None:
-            raise ValueError(f"a network of {self.classes} classes needs labels")
-        labels = tf.convert_to_tensor(labels)
-        if labels.dtype.is_integer:
-            return tf.one_hot(labels, self.classes, dtype=self.variable_dtype)
-        return tf.cast(labels, self.variable_dtype)
 
     def _move_average(self, w):
         mean = tf.stop_gradient(tf.reduce_mean(w, axis=0))

@@ -42,6 +42,7 @@ PLAIN = Forms(
     strided_down_conv=False,
     lean_glu=False,
     fused_batch_norm=False,
+    shared_modulation=False,
     compiled_chains=False,
     compiled_resampling=False,
 )

@@ -203,7 +203,8 @@ def data(facts) -> str:
     names = known.get("class_names")
     if isinstance(names, list) and names:
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        rows.append([f"{len(names)} classes", ", ".join(map(str, names[:MOST_NAMES])) + more])
+        learnt = ", learnt" if config and config.conditional else ""
+        rows.append([f"{len(names)} classes{learnt}", ", ".join(map(str, names[:MOST_NAMES])) + more])
     if config:
         rows += [["Made square by", config.fit], ["Mirrored too", "yes" if config.mirror else "no"]]
         rows += [["Used at most", f"{config.limit} images"]] if config.limit else []

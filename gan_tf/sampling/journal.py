@@ -14,6 +14,7 @@ WORDS = {  # what the user changed, where a key of a job differs
     "seeds": "the seeds (--seeds, --count)",
     "batch_size": "--batch-size",
     "truncation": "--truncation",
+    "class": "--class",
     "precision": "--precision",
     "weights": "the weights (--which, or the run has gone on)",
     "versions": "the version of gan_tf or TensorFlow",

@@ -23,7 +23,8 @@ def load_judge(run, config, generator, say=print):
         say: told about damaged checkpoints.
 
     Returns:
-        (function of uint8 [N, R, R, 3] -> float32 [N], larger is more real; images that the discriminator has seen).
+        (function of uint8 [N, R, R, 3] and their classes [N] or None -> float32 [N], larger is more real; images that
+        the discriminator has seen).
 
     Raises:
         UsageError: the run has no checkpoint, or none can be read.
@@ -34,8 +35,16 @@ def load_judge(run, config, generator, say=print):
     logits = FAMILIES[config.model].judge(network, generator)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def judge(images):
+    def judge(images, labels):
         images = tf.cast(images, tf.float32) / 127.5 - 1.0
-        return tf.map_fn(lambda image: tf.reduce_mean(logits(image[None])), images)
+        if labels is None:
+            return tf.map_fn(lambda image: tf.reduce_mean(logits(image[None])), images)
+        both = (images, labels)
+        return tf.map_fn(
+            lambda pair: tf.reduce_mean(logits(pair[0][None], pair[1][None])), both, fn_output_signature=tf.float32
+        )
 
-    return lambda images: np.asarray(judge(tf.constant(images))), seen
+    def judged(images, labels=None):
+        return np.asarray(judge(tf.constant(images), None if labels is None else tf.constant(labels, tf.int32)))
+
+    return judged, seen

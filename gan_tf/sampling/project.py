@@ -1,13 +1,10 @@
 """Projection: the latent whose image is nearest to a given picture, found by descent from the best of many random ones.
 
 The distance is the squared difference of pixels on every level of a pyramid, with LPIPS added where it is given. The
-search goes on in several places at once, each with a latent and noise maps of its own:
-
-* a latent of Progressive GAN stays on the sphere of radius sqrt(Z), where the network puts it anyway; one of a network
-  that takes latents as they are pays for a length that random latents do not have;
-* noise maps are fitted too, since an image depends on them, but must go on to look like noise: what neighbouring
-  values share is punished on each scale, and mean and deviation are set to 0 and 1 after each step. Otherwise the
-  picture would be drawn into the noise.
+search goes on in several places at once, each with a latent (or what a mapping network makes of it; see
+`search_space`) and noise maps of its own. Noise maps are fitted too, since an image depends on them, but must go on to
+look like noise: what neighbouring values share is punished on each scale, and mean and deviation are set to 0 and 1
+after each step. Otherwise the picture would be drawn into the noise.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix D, for the noise, the
 schedule of the step size and LPIPS at 256 pixels; Abdal et al. 2019 (Image2StyleGAN) for the sum of distances.
@@ -20,12 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
+from gan_tf.classes import Classes
 from gan_tf.sampling.generate import suitable_batch_size
+from gan_tf.sampling.search_space import space_of
 
-STEP_SIZE = 0.05  # of Adam, at its largest
 WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises, and falls
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
-LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2
 NOISE_WEIGHT = 1.0  # of the squared autocorrelations
 LEAST_NOISE_MAP = 8  # pixels of the smallest scale of a noise map
 LEAST_LEVEL = 4  # pixels of the pyramid's top
@@ -34,7 +31,7 @@ DRAWN = 32  # random latents that share a stream of draws
 
 
 class Place(NamedTuple):
-    """Latents [K, Z] and a list of noise maps [K, h, w, 1], float32."""
+    """Latents [K, Z], or w [K, 1, W], or ws [K, S, W], and a list of noise maps [K, h, w, 1], float32."""
 
     latents: object
     noise: list
@@ -43,9 +40,10 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """Outcome of a search.
 
-    latents: float32 [K, Z], best first, and `noise` of each. images: uint8 [K, R, R, 3]. distances: float64 [K].
+    latents: float32 as in a Place, best first, and `noise` of each. images: uint8 [K, R, R, 3]. distances: float64 [K].
     start: uint8 [R, R, 3], the best image of the random latents. path: list of (step, uint8 [R, R, 3]) of the best
-    place.
+    place. length: of the best latent, or how far its w is from their mean, as a multiple of a random one's. labels:
+    int32 [K], classes of the places; None of unconditional networks, and of w, which is bound to no class.
     """
 
     latents: np.ndarray
@@ -54,6 +52,8 @@ class Found(NamedTuple):
     distances: np.ndarray
     start: np.ndarray
     path: list
+    length: float
+    labels: np.ndarray | None = None
 
 
 def distance_to(target, lpips=None):
@@ -93,7 +93,20 @@ def pyramid(images):
 
 
 def project(
-    g, target, distance, *, seed=0, restarts=4, steps=500, samples=1000, on_sphere=False, frames=60, watch=None
+    g,
+    target,
+    distance,
+    *,
+    seed=0,
+    restarts=4,
+    steps=500,
+    samples=1000,
+    space="z",
+    on_sphere=False,
+    frames=60,
+    watch=None,
+    classes=Classes(),  # noqa: B008  it cannot change
+    wanted=None,
 ):
     """Searches the latent whose image is nearest to a target.
 
@@ -105,22 +118,32 @@ def project(
         restarts: K, places in which the search goes on: the best of the random ones.
         steps: of descent. 0: the best random ones are the result.
         samples: random latents tried first, at least `restarts`.
+        space: "z"; with a mapping network also "w" or "w+".
         on_sphere: the network takes only the direction of a latent.
         frames: images of the search that are kept, at most.
         watch: called with (done, total, what is done).
+        classes: classes.Classes of the networks. The random latents are tried with classes as often as the training
+            images have them; a place keeps its own, which in w is where it starts from, but no bound.
+        wanted: number of the class that all have instead.
 
     Returns:
         Found.
     """
     watch = watch or (lambda done, total, what: None)
-    place = best_random(g, distance, seed, restarts, samples, watch)
-    make = tf.function(lambda z, noise: g(z, noise=noise, training=False), autograph=False)
+    best, labels = best_random(g, distance, seed, restarts, samples, watch, classes, wanted)
+    space = space_of(g, space, on_sphere, classes, wanted)
+    best = best._replace(latents=space.points_of(best.latents, labels))
+    labels = labels if classes and space.name == "z" else None
+    make = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
+    start = pictures.to_uint8(make(*best))[0]
+    place = best._replace(latents=space.starts(best.latents)) if steps else best
     first = pictures.to_uint8(make(*place))
-    step = _compiled_step(g, distance, on_sphere)
+    step = _compiled_step(g, distance, space, seed, labels)
     moments = [tf.nest.map_structure(tf.zeros_like, place) for _ in range(2)]
     every, path = max(1, math.ceil(steps / max(1, frames - 1))), [(0, first)]
     for i in range(steps):
-        place, moments = step(place, moments, tf.constant(i + 1.0), tf.constant(step_size(i / steps), tf.float32))
+        sizes = [space.largest_step * step_size(i / steps), space.shake(i / steps)]
+        place, moments = step(place, moments, tf.constant(i + 1.0), tf.constant(sizes, tf.float32))
         if (i + 1) % every == 0 or i + 1 == steps:
             path.append((i + 1, pictures.to_uint8(make(*place))))
         watch(i + 1, steps, "searched")
@@ -132,28 +155,32 @@ def project(
         noise=[maps.numpy()[order] for maps in place.noise],
         images=pictures.to_uint8(images)[order],
         distances=distances[order],
-        start=first[0],
+        start=start,
         path=[(number, shown[order[0]]) for number, shown in path],
+        length=space.length(place.latents.numpy()[order[0]]),
+        labels=None if labels is None else labels.numpy()[order],
     )
 
 
-def best_random(g, distance, seed, restarts, samples, watch):
-    """The Place of the `restarts` best of random latents, each with the noise that it was tried with, best first."""
+def best_random(g, distance, seed, restarts, samples, watch, classes=Classes(), wanted=None):  # noqa: B008  it cannot change
+    """The Place of the `restarts` best of random latents, each with the noise that it was tried with, and the classes
+    of these, best first.
+    """
     suitable = suitable_batch_size(g.resolution, bool(tf.config.list_logical_devices("GPU")))
     at_once = min(math.gcd(DRAWN, suitable), samples)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def measured(place):
-        return distance(g(place.latents, noise=place.noise, training=False))
+    def measured(place, labels):
+        return distance(g(place.latents, labels if classes else None, noise=place.noise, training=False))
 
     kept, scores = None, np.zeros(0)
     for first in range(0, samples, at_once):
         count = min(at_once, samples - first)
         if first % DRAWN == 0:
-            drawn = random_places(g, seed, first)
+            drawn = random_places(g, seed, first, classes, wanted)
         rows = [first % DRAWN + min(i, count - 1) for i in range(at_once)]  # filled up, as another size would be traced
         tried = tf.nest.map_structure(lambda values, rows=rows: tf.gather(values, rows), drawn)
-        found = measured(tried).numpy()[:count]
+        found = measured(*tried).numpy()[:count]
         tried = tf.nest.map_structure(lambda values, count=count: values.numpy()[:count], tried)
         scores = np.concatenate([scores, found])
         kept = tried if kept is None else tf.nest.map_structure(lambda *two: np.concatenate(two), kept, tried)
@@ -163,17 +190,21 @@ def best_random(g, distance, seed, restarts, samples, watch):
     return tf.nest.map_structure(tf.constant, kept)
 
 
-def random_places(g, seed, first):
-    """The random Places number first .. first + DRAWN - 1 of a search, `first` a multiple of DRAWN."""
+def random_places(g, seed, first, classes=Classes(), wanted=None):  # noqa: B008  it cannot change
+    """The random Places number first .. first + DRAWN - 1 of a search, `first` a multiple of DRAWN, and their classes.
+
+    The classes are zeros, which nothing reads, where there are none.
+    """
     draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAWN, path="project/")
-    return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes))
+    labels = classes.drawn(draws) if classes and wanted is None else tf.fill([DRAWN], wanted or 0)
+    return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
 
 
 def step_size(share):
-    """The step size after a share of the search: it rises, stays, and falls along a cosine to 0."""
+    """The step size after a share of the search: it rises to 1, stays, and falls along a cosine to 0."""
     rise = min(1.0, (share + 1e-9) / WARM_UP)
     fall = min(1.0, (1.0 - share) / COOL_DOWN)
-    return STEP_SIZE * rise * (0.5 - 0.5 * math.cos(math.pi * fall))
+    return rise * (0.5 - 0.5 * math.cos(math.pi * fall))
 
 
 def noise_likeness(maps):
@@ -187,22 +218,22 @@ def noise_likeness(maps):
         maps = 2.0 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")  # the mean of four values has half their deviation
 
 
-def length_penalty(latents):
-    """How far latents [N, Z] are from the length that random ones have: [N]."""
-    return (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
+def _compiled_step(g, distance, space, seed, labels):
+    """A tf.function of (Place, its two moments, number of the step from 1 on, sizes) -> (Place, moments).
 
-
-def _compiled_step(g, distance, on_sphere):
-    """A tf.function of (Place, its two moments, number of the step from 1 on, step size) -> (Place, moments)."""
+    sizes: of the step, and the deviation by which points are shaken.
+    """
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def step(place, moments, number, size):
+    def step(place, moments, number, sizes):
+        size, shake = tf.unstack(sizes)
         flat = tf.nest.flatten(place)
         with tf.GradientTape() as tape:
             tape.watch(flat)
-            loss = distance(g(place.latents, noise=place.noise, training=False))
-            if not on_sphere:
-                loss += LENGTH_WEIGHT * length_penalty(place.latents)
+            points = place.latents
+            if points.shape.rank == 3:
+                points += shake * _shaking(seed, number, points)
+            loss = distance(g(points, labels, noise=place.noise, training=False)) + space.penalty(place.latents)
             for maps in place.noise:
                 loss += NOISE_WEIGHT * noise_likeness(maps)
             # Each place has its own sum, so the gradient of all of them is each one's own.
@@ -217,15 +248,16 @@ def _compiled_step(g, distance, on_sphere):
             for x, mean, square in zip(flat, m, v, strict=True)
         ]
         moved = tf.nest.pack_sequence_as(place, moved)
-        latents = _on_sphere(moved.latents) if on_sphere else moved.latents
-        place = Place(latents, [_standard(maps) for maps in moved.noise])
+        place = Place(space.settled(moved.latents), [_standard(maps) for maps in moved.noise])
         return place, [tf.nest.pack_sequence_as(place, m), tf.nest.pack_sequence_as(place, v)]
 
     return step
 
 
-def _on_sphere(latents):
-    return latents * tf.math.rsqrt(tf.reduce_mean(latents**2, axis=1, keepdims=True) + EPSILON)
+def _shaking(seed, number, points):
+    """Standard normal numbers [K, 1, W] of a step."""
+    draws = rng.Draws(seed, tf.cast(number, tf.int64), points.shape[0], path="project/shaken/")
+    return draws.normal("w", (1, points.shape[2]))
 
 
 def _standard(maps):

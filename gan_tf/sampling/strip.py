@@ -3,6 +3,7 @@
 import numpy as np
 
 from gan_tf import pictures
+from gan_tf.classes import Classes
 from gan_tf.sampling.captions import line, line_height
 from gan_tf.sampling.interpolate import walk_images
 
@@ -10,18 +11,20 @@ PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7))
 COLUMNS = 8
 
 
-def strip(g, pairs=PAIRS, columns=COLUMNS):
+def strip(g, pairs=PAIRS, columns=COLUMNS, classes=Classes()):  # noqa: B008  it cannot change
     """Makes the picture.
 
     Args:
         g: folded generator.
         pairs: (seed, seed) for each row. The noise of a row is that of its first seed.
         columns: images in a row, both ends included, at least 2.
+        classes: classes.Classes of the networks. The class of a row is, as its noise, that of its first seed.
 
     Returns:
         uint8 [H, W, 3], with the seeds of each row above it.
     """
-    moments = walk_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs))
+    labels = classes.of_seeds([first for first, _ in pairs])
+    moments = walk_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
     rows = []
     for (first, last), images in zip(pairs, np.stack(list(moments), axis=1), strict=True):
         joined = pictures.grid(images, columns)

@@ -2,9 +2,10 @@
 
 from gan_tf.config import OF_DISCRIMINATOR, architecture, as_given, flag
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
 from gan_tf.models.pggan import growth_of, level_of, resolution_of
+from gan_tf.models.stylegan2 import published_channel_base
 from gan_tf.models.variables import load_weights, named_variables
+from gan_tf.pretrained.transfer import folder_of
 from gan_tf.run import Run
 from gan_tf.weights import newest_networks
 
@@ -23,7 +24,7 @@ def begin_with(state, config, say):
             where layers of it shall be frozen.
     """
     try:
-        run = Run(user_path(config.init_from))
+        run = Run(folder_of(config.init_from))
         before, data = run.read_settings()
         with_discriminator = bool(run.checkpoints())
         refuse_other_networks(before, config, with_discriminator)
@@ -52,12 +53,23 @@ def refuse_other_networks(before, config, with_discriminator):
     names = ["model"] if before.model != config.model else architecture(config.model)
     if not with_discriminator:
         names = [name for name in names if name not in OF_DISCRIMINATOR]
-    pairs = {name: (getattr(before, name), getattr(config, name)) for name in names}
+    pairs = {name: (_meant(before, name), _meant(config, name)) for name in names}
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if classes := differing.pop("classes", None):  # which is no flag: it follows from --conditional and the images
+        old, new = classes
+        if old and new:
+            raise UsageError(f"its networks know {old} classes, and --dataset has {new}; give images of {old} classes")
+        differing["conditional"] = (bool(old), bool(new))
     if differing:
         changes = ", ".join(f"{flag(name)} is {new!r} and is {old!r} there" for name, (old, new) in differing.items())
         remedies = " ".join(as_given(name, old) for name, (old, _) in differing.items())
         raise UsageError(f"{changes}: give {remedies}, or a run with networks of these settings")
+
+
+def _meant(config, name):
+    """The value of a setting; of StyleGAN2's width, what None stands for."""
+    value = getattr(config, name)
+    return published_channel_base(config.resolution) if name == "channel_base" and value is None else value
 
 
 def refuse_half_grown(networks, config, data, where):

@@ -1,12 +1,14 @@
 """Looks at a run: samples of the averaged generator, its score, and pictures for people."""
 
 import itertools
+import math
 
 import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
-from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.augment.choice import ADA_P, augment, augmentation_of
+from gan_tf.classes import Classes
 from gan_tf.metrics.reals import measurable
 
 GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid where there are fewer than usual, by resolution
@@ -20,19 +22,22 @@ class Sampler:
 
     As a function of a number it returns the next so many images of a fixed sequence, uint8 [count, R, R, 3]: what a
     metric's evaluator asks for. `first` is the number of the sequence's first image. Very small images are enlarged
-    for it as the reals are (`metrics.reals.measurable`).
+    for it as the reals are (`metrics.reals.measurable`). Conditional networks are asked for classes as often as the
+    reals have them, or for `only`, the number of one.
 
     Args:
         g: averaged generator.
         folded: its folded form, of the same family.
         seed: the run's seed.
         batch_size: images at once.
+        classes: classes.Classes of conditional networks.
     """
 
     available = None  # the sequence is endless
 
-    def __init__(self, g, folded, seed, batch_size):
+    def __init__(self, g, folded, seed, batch_size, classes=Classes()):  # noqa: B008  it cannot change
         self.first = 0
+        self.classes, self.only = classes, None
         self.g, self.folded, self.seed, self.batch_size = g, folded, seed, batch_size
         self.resolution = None
         self.refresh()
@@ -41,16 +46,30 @@ class Sampler:
     def source(self):
         """What the images are, for a score's protocol."""
         policy = self.folded.dtype_policy.compute_dtype
-        return f"averaged generator in {policy}, seed {self.seed}, images from number {self.first}"
+        asked = f", class {self.classes.names[self.only]}" if self.only is not None else ""
+        return f"averaged generator in {policy}, seed {self.seed}{asked}, images from number {self.first}"
 
     @property
     def latent_size(self):
         """Length of a latent vector."""
         return self.g.latent_size
 
+    @property
+    def mapping(self):
+        """A function from latents [N, Z] and seeds int64 [N], for their classes, to w [N, 1, W], which
+        `images_of_latents` takes too; None where there is no mapping network.
+        """
+        return self._styles_of if hasattr(self.folded, "mapping") else None
+
     def images_of_latents(self, latents, seeds):
-        """Images float32 [N, R, R, 3] of given latents [N, Z], with the noise of `seeds` int64 [N]."""
-        return self._of_latents(tf.constant(latents), tf.constant(seeds))
+        """Images float32 [N, R, R, 3] of given latents [N, Z] or w [N, 1, W], with the noise of `seeds` int64 [N].
+
+        Latents have the classes of the seeds too; w have had theirs from `mapping`.
+        """
+        return self._of_latents(tf.constant(latents), tf.constant(seeds), self.classes.of_seeds(seeds, self.only))
+
+    def _styles_of(self, latents, seeds):
+        return self._of_mapping(tf.constant(latents), self.classes.of_seeds(seeds, self.only))
 
     def refresh(self):
         """Takes the generator's present weights, and starts the sequence again."""
@@ -60,6 +79,7 @@ class Sampler:
             self._of_sequence = tf.function(self._next_images, autograph=False)
             self._of_seeds = tf.function(self._seeded_images, autograph=False)
             self._of_latents = tf.function(self._images_of_latents, autograph=False)
+            self._of_mapping = tf.function(self._mapped, autograph=False)
         self.restart()
 
     def restart(self, wanted=None):
@@ -70,36 +90,70 @@ class Sampler:
     def __call__(self, count):
         parts = [self._left]
         while sum(map(len, parts)) < count:
-            parts.append(measurable(pictures.to_uint8(self._of_sequence(tf.constant(self._made, tf.int64)))))
+            parts.append(measurable(pictures.to_uint8(self._of_sequence(*self._where()))))
             self._made += self.batch_size
         images = np.concatenate(parts)
         self._left = images[count:]
         return images[:count]
 
-    def of_seeds(self, seeds):
-        """The images that `gan-tf generate --seeds` makes, uint8 [N, R, R, 3]; N is a multiple of the batch size."""
-        batches = np.reshape(np.asarray(seeds, np.int64), (-1, self.batch_size))
-        return np.concatenate([pictures.to_uint8(self._of_seeds(tf.constant(batch))) for batch in batches])
+    def of_seeds(self, seeds, labels=None):
+        """The images that `gan-tf generate --seeds` makes, uint8 [N, R, R, 3]; N is a multiple of the batch size.
 
-    def _next_images(self, first):
+        Args:
+            labels: classes [N] of the images; default those of the seeds.
+        """
+        labels = self.classes.of_seeds(seeds) if labels is None else labels
+        made = []
+        for i in range(0, len(seeds), self.batch_size):
+            rows = slice(i, i + self.batch_size)
+            some = None if labels is None else tf.constant(labels[rows], tf.int32)
+            made.append(pictures.to_uint8(self._of_seeds(tf.constant(np.asarray(seeds[rows], np.int64)), some)))
+        return np.concatenate(made)
+
+    def _where(self):
+        """What `_next_images` takes: the number of the next image, and the class that is asked for, -1 for all."""
+        return tf.constant(self._made, tf.int64), tf.constant(-1 if self.only is None else self.only)
+
+    def _next_images(self, first, only):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
-        latents = draws.normal("latents", (self.g.latent_size,))
-        return self.folded(latents, noise=draws.noise("noise", self.g.noise_shapes))
+        latents, labels = draws.normal("latents", (self.g.latent_size,)), self.classes.drawn(draws)
+        if labels is not None:
+            labels = tf.where(only < 0, labels, only)
+        return self.folded(latents, labels, noise=draws.noise("noise", self.g.noise_shapes))
 
-    def _seeded_images(self, seeds):
+    def _seeded_images(self, seeds, labels):
         latents = rng.latents_of_seeds(seeds, self.g.latent_size)
-        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
+        return self.folded(latents, labels, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
 
-    def _images_of_latents(self, latents, seeds):
-        return self.folded(latents, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
+    def _mapped(self, latents, labels):
+        return self.folded.mapping(latents, labels)[:, :1]
+
+    def _images_of_latents(self, latents, seeds, labels):
+        return self.folded(latents, labels, noise=rng.noise_of_seeds(seeds, self.g.noise_shapes))
 
 
 def sample_grid(job):
-    """The grid of the run's fixed latents, uint8 [H, W, 3]: of one size from the first image to the last."""
+    """The grid of the run's fixed latents, uint8 [H, W, 3]: of one size from the first image to the last.
+
+    Conditional networks show a class in each row, or in several; see `grid_seeds`.
+    """
     job.sampler.refresh()
-    resolution = job.config.resolution
-    images = job.sampler.of_seeds(range(GRID_SEEDS.get(resolution, USUAL_GRID_SEEDS)))
-    return pictures.grid(pictures.enlarge(images, resolution))
+    images = job.sampler.of_seeds(*grid_seeds(job))
+    return pictures.grid(pictures.enlarge(images, job.config.resolution))
+
+
+def grid_seeds(job):
+    """(seeds, their classes or None) of the sample grid, row by row.
+
+    Each class begins with the first seeds anew, so that what is below each other differs in its class alone.
+    """
+    count, classes = GRID_SEEDS.get(job.config.resolution, USUAL_GRID_SEEDS), job.sampler.classes
+    if not classes:
+        return list(range(count)), None
+    side = math.isqrt(count)
+    labels = [number for number in classes.of_rows(side) for _ in range(side)]
+    seeds = [i - labels.index(number) for i, number in enumerate(labels)]
+    return seeds, labels
 
 
 def phase_strip(job, seen):
@@ -127,10 +181,10 @@ def reconstruction_grid(job):
 def augmented_grid(job):
     """Reals as they are and as D sees them, four times, uint8 [H, W, 3]."""
     reals, _ = shown_reals(job)
-    rows = [reals]
+    rows, chosen, p = [reals], augmentation_of(job.config), job.state.extra.get(ADA_P)
     for i in range(4):
         draws = rng.Draws(job.config.seed, tf.constant(i, tf.int64), len(reals), path="shown/")
-        rows.append(diffaugment(reals, draws, job.config.policies, job.config.augment_probability))
+        rows.append(augment(reals, draws, "reals", chosen, p))
     return pictures.grid(pictures.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 

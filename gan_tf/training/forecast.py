@@ -47,7 +47,7 @@ def schedule_text(job):
     length = f"{math.ceil(config.total_images / job.epoch_images)} epochs of {job.epoch_images} images"
     scores = f"{job.metric} every {config.eval_every} epochs"
     if not config.grows:
-        return f"schedule: {kimg} in {length}, {config.batch_size} to a step; {scores}"
+        return f"schedule: {kimg} in {length}, {config.batch} to a step; {scores}"
     lines = [f"schedule: {kimg} in {length}; {scores}"]
     lines += phase_table(job)
     warning = growth.too_short(config)

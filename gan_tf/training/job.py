@@ -12,6 +12,7 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks
 from gan_tf.metrics.reals import reals_at
 from gan_tf.run import Run
+from gan_tf.training import adaptation
 from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import Sampler
 from gan_tf.training.state import TrainState
@@ -95,9 +96,15 @@ class Job:
                 self.config.seed,
                 self.stage,
                 variant,
-                ramps=not self.config.init_from,  # another run's average is no worse than its generator
+                # Another run's average is no worse than its generator.
+                ramp=None if self.config.init_from else self.config.ema_ramp,
+                rule=adaptation.rule_of(self.config),
             )
         return self._compiled[key], is_new
+
+    def forget_steps(self):
+        """Gives the compiled steps back; the next ones are traced anew."""
+        self._compiled = {}
 
     def batches(self, seen):
         """An iterator over this stage's endless batches from image `seen` on, split over the replicas."""

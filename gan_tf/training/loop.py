@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf import pictures
 from gan_tf.report import write_report
-from gan_tf.training import evaluation, scoring, trial
+from gan_tf.training import adaptation, evaluation, scoring, trial
 from gan_tf.training import state as states
 from gan_tf.training.clock import Clock
 from gan_tf.training.forecast import Workload
@@ -71,6 +71,7 @@ def train_on(job, board, signals, clock, say):
         say(f"finished: the run has seen its {config.total_images} images; a larger --total-kimg trains on")
     elif scoring.out_of_patience(job):
         say(f"finished: {config.patience} scores in a row were no better; a larger --patience trains on")
+    p, capped = adaptation.probability(state), False
     iterator = None
     while not last and not scoring.out_of_patience(job):
         stage = job.stage_at(seen)
@@ -98,6 +99,10 @@ def train_on(job, board, signals, clock, say):
         last = seen >= config.total_images or out_of_time
         if due(seen, log_images(job), stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
+            if not capped and (line := adaptation.warning(state, adaptation.rule_of(config), p)):
+                say(line)
+                capped = True
+            p = adaptation.probability(state)
         epoch_ends = due(seen, job.epoch_images, stage.batch_size) or last
         if epoch_ends:
             if not last:
@@ -189,6 +194,7 @@ def record_losses(job, board, seen, tally, images_per_second):
     job.state.tally.assign(tf.zeros_like(job.state.tally))
     if not job.cluster.is_chief:
         return means
+    means |= adaptation.shown(job.state)
     job.run.log(seen, "train", means)
     board.scalars(seen, {**means, **job.recipe.scalars(job.stages, seen)})
     if images_per_second:

@@ -1,5 +1,6 @@
 """From settings and images to a job that can be trained: devices, precision, networks, state, checkpoints."""
 
+import math
 import platform
 import re
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan_tf
+from gan_tf import classes
 from gan_tf import run as runs
 from gan_tf.config import stored_settings
 from gan_tf.errors import UsageError
@@ -18,11 +20,11 @@ from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
-from gan_tf.training import devices, loop
+from gan_tf.training import adaptation, devices, loop
 from gan_tf.training import state as states
 from gan_tf.training.begin import begin_with, freeze
 from gan_tf.training.cluster import Cluster
-from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
+from gan_tf.training.evaluation import GRID_SEEDS, SAMPLE_BATCH, USUAL_GRID_SEEDS, Sampler
 from gan_tf.training.job import Evaluators, Job, parts_of
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
@@ -50,6 +52,9 @@ def build_job(config, image_set, run, say=None, cluster=None):
     images = f"{config.dataset} ({len(image_set)} images, fingerprint {image_set.fingerprint[:12]})"
     cluster.refuse_difference("--dataset", image_set.fingerprint, "give all of them the same images", shown=images)
     replicas = strategy.num_replicas_in_sync
+    known = classes.of_images(config, image_set)
+    if known:
+        say(words_of_classes(known, config))
     metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
     evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, say))
     if cluster.is_chief:
@@ -61,7 +66,18 @@ def build_job(config, image_set, run, say=None, cluster=None):
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         freeze(recipe, d, config)
         scales_loss = precision == "float16"
-        state = states.create(g, d, g_ema, config, recipe.STATISTICS, scales_loss=scales_loss, frozen=frozen)
+        extra = {name: states.number() for name in (*getattr(recipe, "EXTRA", ()), *adaptation.extra_names(config))}
+        state = states.create(
+            g,
+            d,
+            g_ema,
+            config,
+            recipe.STATISTICS,
+            scales_loss=scales_loss,
+            extra=extra,
+            frozen=frozen,
+            decays=recipe.decays(config) if hasattr(recipe, "decays") else None,
+        )
         if config.init_from and not run.checkpoints():
             begin_with(state, config, say)
     job = Job(
@@ -71,7 +87,7 @@ def build_job(config, image_set, run, say=None, cluster=None):
         recipe=recipe,
         strategy=strategy,
         image_set=image_set,
-        sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH),
+        sampler=Sampler(g_ema, family.fold(g_ema), config.seed, SAMPLE_BATCH, known),
         metric=metric,
         evaluators=evaluators,
         cluster=cluster,
@@ -83,6 +99,12 @@ def build_job(config, image_set, run, say=None, cluster=None):
     say_small_groups(job, say)
     job.enter(job.stages[0])
     return job
+
+
+def words_of_classes(known, config):
+    """Which classes are learnt, and where they stand in the sample grid."""
+    side = math.isqrt(GRID_SEEDS.get(config.resolution, USUAL_GRID_SEEDS))
+    return f"learns {len(known)} classes; rows of the sample grid: {known.words_of_rows(side)}"
 
 
 def refuse_unshared_batches(job):
@@ -115,7 +137,7 @@ def say_small_groups(job, say):
 
 def batch_setting(config):
     """(flag, value) of the setting that says how many images a step takes."""
-    return ("--phase-batch", config.phase_batch) if config.grows else ("--batch-size", config.batch_size)
+    return ("--phase-batch", config.phase_batch) if config.grows else ("--batch-size", config.batch)
 
 
 def undecided_loss(config):
@@ -123,8 +145,8 @@ def undecided_loss(config):
     loss = LOSSES[config.loss]
     if not loss.bounded:
         return None
-    logits = tf.zeros([config.batch_size, 50])
-    draws = Draws(config.seed, tf.constant(0, tf.int64), config.batch_size)
+    logits = tf.zeros([config.batch, 50])
+    draws = Draws(config.seed, tf.constant(0, tf.int64), config.batch)
     real_part, fake_part = loss.discriminator(logits, logits, draws)
     return float(tf.reduce_mean(real_part + fake_part))
 

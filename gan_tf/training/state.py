@@ -18,8 +18,9 @@ from gan_tf.training.optimizer import Adam
 
 FORMAT = 1
 FIRST_LOSS_SCALE = 2.0**15
-# What an average takes over as it is: averaged spectral vectors are no unit vectors, and growth is no weight.
-COPIED = ("u", "v", "growth")
+# What an average takes over as it is: averaged spectral vectors are no unit vectors, growth is no weight, and StyleGAN2
+# has an average of its own and noise that stays.
+COPIED = ("u", "v", "growth", "average", "noise")
 DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # what a broken checkpoint raises
 
 
@@ -64,7 +65,7 @@ class TrainState:
         return found | {f"extra/{name}": variable for name, variable in self.extra.items()}
 
 
-def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, frozen=None):
+def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, frozen=None, decays=None):
     """Makes the state of a fresh run around built networks, inside the strategy's scope.
 
     Args:
@@ -74,14 +75,16 @@ def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, froze
         scales_loss: True in float16, whose small gradients would vanish.
         extra: {name: tf.Variable} that the recipe adds.
         frozen: of the recipe's `frozen_networks`.
+        decays: {player: (beta1, beta2)} of the optimisers; None: those of `config` for both.
     """
     copy_weights(g, g_ema)
+    decays = decays or dict.fromkeys(("g", "d"), (config.beta1, config.beta2))
     return TrainState(
         g=g,
         d=d,
         g_ema=g_ema,
-        g_optimizer=Adam(trainable(g), config.beta1, config.beta2),
-        d_optimizer=Adam(trainable(d), config.beta1, config.beta2),
+        g_optimizer=Adam(trainable(g), *decays["g"]),
+        d_optimizer=Adam(trainable(d), *decays["d"]),
         tally=tf.Variable(tf.zeros([len(statistics) + 1]), trainable=False),
         lr_scale=tf.Variable(1.0, trainable=False),
         loss_scale=tf.Variable(FIRST_LOSS_SCALE if scales_loss else 1.0, trainable=False),
@@ -94,6 +97,11 @@ def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, froze
         extra=extra or {},
         frozen=frozen or {},
     )
+
+
+def number():
+    """A float32 variable, 0 at first, for what a recipe adds; replicas that set it compute the same."""
+    return tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
 
 def trainable(network):

@@ -1,15 +1,31 @@
 """What every family's training step shares: stages, the optimiser's step, and the compiled loop over steps."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
-from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.augment.choice import ADA_P, augment
 from gan_tf.rng import Draws, clock_of
+from gan_tf.training.adaptation import adapt
 from gan_tf.training.state import update_average
 
 GROWTH_STEPS = 2000.0  # float16: good steps after which the loss scale is doubled
-AVERAGE_RAMP = 0.1  # the average's half-life is at most this share of the images seen
+SIGNS = "signs/real"  # what a step returns behind its recipe's statistics: the mean sign of the logits on reals
+
+
+class Phase(NamedTuple):
+    """A part of a step that updates a player; a step takes its recipe's phases one after the other.
+
+    take: (state, reals [N, r, r, 3], labels [N], draws, variant) -> float32 [K + 1], on one replica: its part of
+        the recipe's K STATISTICS and of SIGNS, as sums over the replicas. What it does not measure is 0.
+    every: it is left out of all steps but every so many-th, the first of a run included.
+    """
+
+    take: Callable
+    every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +60,10 @@ def stage_before(stages, images_seen: int) -> Stage:
     return stage_at(stages, max(images_seen - 1, 0))
 
 
-def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramps=True):
+def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramp=None, rule=None):
     """Returns a tf.function (iterator, count, images_seen) that takes `count` steps.
 
-    `ramps`: the average follows the generator more closely early on, as it must where both begin untrained.
+    `ramp`: of `average_decay`. `rule`: how ADA's probability moves, None without it.
 
     Each step trains on the iterator's next batch, moves the averaged generator and adds the recipe's statistics to
     `state.tally`. The caller counts images: `images_seen` is the number before the first of these steps.
@@ -55,7 +71,7 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramps=Tru
     replicas = strategy.num_replicas_in_sync
 
     @tf.autograph.experimental.do_not_convert
-    def replica_step(element, clock):
+    def replica_phase(phase, element, clock):
         draws = Draws(seed, clock, stage.batch_size)
         if replicas > 1:
             draws = draws.share(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
@@ -63,16 +79,29 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramps=Tru
         # A data set that is distributed over workers forgets the size of its batches.
         reals = tf.ensure_shape(reals, (draws.count, *reals.shape[1:]))
         labels = tf.ensure_shape(labels, (draws.count,))
-        return recipe.train_step(state, reals, labels, draws, variant)
+        return phase.take(state, reals, labels, draws, variant)
+
+    @tf.autograph.experimental.do_not_convert
+    def one_phase(phase, element, seen):
+        values = strategy.run(replica_phase, args=(phase, element, clock_of(seen, state.attempt)))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     @tf.autograph.experimental.do_not_convert
     def one_step(element, seen):
-        values = strategy.run(replica_step, args=(element, clock_of(seen, state.attempt)))
-        values = strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
+        values = 0.0
+        for phase in phases_of(recipe):
+            if phase.every == 1:
+                values += one_phase(phase, element, seen)
+            else:  # around strategy.run, not within: replicas cannot meet inside a condition of their own
+                due = (seen // stage.batch_size) % phase.every == 0
+                take = functools.partial(one_phase, phase, element, seen)
+                values += tf.cond(due, take, lambda: tf.zeros([len(recipe.STATISTICS) + 1]))
         if state.scales_loss:
             values = adapt_loss_scale(state, values)
-        state.tally.assign_add(tf.concat([values, [1.0]], axis=0))
-        update_average(state, average_decay(stage.ema_kimg, seen + stage.batch_size, stage.batch_size, ramps))
+        state.tally.assign_add(tf.concat([values[:-1], [1.0]], axis=0))
+        if rule is not None:
+            adapt(state, rule, values[-1], stage.batch_size)
+        update_average(state, average_decay(stage.ema_kimg, seen + stage.batch_size, stage.batch_size, ramp))
 
     @tf.function
     def steps(iterator, count, images_seen):
@@ -83,15 +112,21 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramps=Tru
     return steps
 
 
-def average_decay(half_life_kimg, images_seen, batch_size, ramps=True):
+def phases_of(recipe):
+    """The phases of a recipe's step: its PHASES, or `train_step` as the only one."""
+    return getattr(recipe, "PHASES", None) or (Phase(recipe.train_step),)
+
+
+def average_decay(half_life_kimg, images_seen, batch_size, ramp=None):
     """Share of the old average that a step keeps, for a half-life in thousands of images.
 
-    Early on the half-life is a tenth of the images seen, so that the average is right after five minutes as well as
-    after five days. 5.5 kimg at batch 8 is the official decay of 0.999. Without `ramps` it is the same throughout.
+    With a `ramp` the half-life is at most that share of the images seen, a tenth for instance, so that the average is
+    right after five minutes as well as after five days. None: it is the same throughout. 5.5 kimg at batch 8 is the
+    official decay of 0.999 of FastGAN and Progressive GAN.
     """
     half_life = half_life_kimg * 1000.0
-    if ramps:
-        half_life = tf.minimum(half_life, AVERAGE_RAMP * tf.cast(images_seen, tf.float32))
+    if ramp is not None:
+        half_life = tf.minimum(half_life, ramp * tf.cast(images_seen, tf.float32))
     return 0.5 ** (batch_size / half_life)
 
 
@@ -154,28 +189,22 @@ def tensors_of(gradients):
     return list(gradients.values()) if gradients else []
 
 
-def policies_of(config) -> tuple:
-    """The augmentations of a run, none if it has none."""
-    return config.policies if config.augment == "diffaugment" else ()
-
-
-def augmented(images, draws, purpose, variant):
+def augmented(images, draws, purpose, variant, state):
     """Images as the discriminator sees them, with draws of their own.
 
     Args:
         purpose: whose images they are, such as "reals".
-        variant: with `policies` and `probability`.
+        variant: with an `augmentation`.
+        state: TrainState, which holds ADA's probability.
     """
-    if not variant.policies:
-        return images
-    return diffaugment(images, draws.fork(f"augment {purpose}"), variant.policies, variant.probability)
+    return augment(images, draws, purpose, variant.augmentation, state.extra.get(ADA_P))
 
 
 def statistics_of(d_values, g_loss, d_norm, g_norm):
-    """A replica's part of a recipe's STATISTICS, float32 [8]: three losses of D, G's, two logits, two norms."""
+    """A replica's part of STATISTICS of two families and of SIGNS: D's three losses, G's, two logits, two norms."""
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
-    return tf.concat([d_values[:3], [g_loss], d_values[3:], norms], axis=0)
+    return tf.concat([d_values[:3], [g_loss], d_values[3:5], norms, d_values[5:]], axis=0)
 
 
 def _applied(optimizer, gradients, rate):

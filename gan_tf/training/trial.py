@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.config import stored_settings
+from gan_tf.config import WIDTHS, stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.training import devices
 from gan_tf.training import state as states
@@ -71,7 +71,7 @@ def find_micro_batch(job, say=print):
             raise RuntimeError("the checkpoint written before the trial is gone")
         say(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
-    widths = "--fmap-base or --fmap-max" if job.config.grows else "--ngf or --ndf"
+    widths = WIDTHS[job.config.model]
     raise UsageError(
         f"--resolution is {job.config.resolution}: not even one image at a time fits; give a smaller --resolution, "
         f"{widths}, or --precision bfloat16"

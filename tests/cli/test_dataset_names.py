@@ -19,7 +19,7 @@ def open_set(name):
 def test_known_names_are_the_sets_that_there_are():
     assert tuple(ARCHIVES) == FEW_SHOT
     assert tuple(face_sets) == FACES
-    assert known_names() == ("demo", *FEW_SHOT, *FACES)
+    assert known_names() == ("demo", "demo-kinds", *FEW_SHOT, *FACES)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_misspelt_name_gets_the_nearest(name, close):
 
 
 def test_missing_folder_gets_the_list():
-    with pytest.raises(UsageError, match="no such file or folder, .*known sets: demo, panda, .*tfds:<name>"):
+    with pytest.raises(
+        UsageError, match="no such file or folder, .*known sets: demo, demo-kinds, panda, .*tfds:<name>"
+    ):
         open_set("/no/such/folder")
 
 

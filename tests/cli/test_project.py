@@ -93,7 +93,7 @@ class Repeating:
     def __init__(self, image):
         self.image = tf.constant(image / 127.5 - 1, tf.float32)
 
-    def __call__(self, latents, noise=None, training=False):
+    def __call__(self, latents, labels=None, noise=None, training=False):
         return tf.repeat(self.image[None], latents.shape[0], axis=0)
 
 

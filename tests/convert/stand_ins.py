@@ -136,7 +136,7 @@ class Tensor:
     rebuild = named("torch._utils", "_rebuild_tensor_v2", lambda *arguments: refuse())
 
     def __init__(self, array):
-        self.array = np.ascontiguousarray(array)
+        self.array = np.array(array, order="C")  # which keeps a tensor of no axes as it is
 
     def __reduce__(self):
         strides = tuple(step // self.array.itemsize for step in self.array.strides)

@@ -132,14 +132,18 @@ def test_pggan_files_that_do_not_fit(tmp_path):
 
 
 def test_stylegan_is_told_by_name(tmp_path):
-    from tests.pretrained.test_network_pickles import module, stylegan
+    from tests.pretrained.test_network_pickles import stylegan
 
     path = stand_ins.write_tensorflow(tmp_path / "a.pkl", (stylegan(),) * 3, "dnnlib.tflib.network")
-    assert "it holds StyleGAN2 networks (TensorFlow, G_main with 5 arrays, latent_size 4)" in refusal(path)
-    path = stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": module(), "D": module(), "G_ema": module()})
     said = refusal(path)
-    assert "it holds StyleGAN2 networks (PyTorch, Generator with 3 arrays, z_dim 4)" in said
-    assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN")
+    assert "it holds StyleGAN2 networks (TensorFlow, G_main with 5 arrays, latent_size 4)" in said
+    assert said.endswith("pickles of the PyTorch program are converted, which its legacy.py makes of this one")
+    waves = stand_ins.Module("SynthesisInput", buffers={"freqs": stand_ins.Tensor(np.zeros((4, 2), np.float32))})
+    parts = {"synthesis": stand_ins.Module("SynthesisNetwork", parts={"input": waves})}
+    g = stand_ins.Module("Generator", parts=parts, z_dim=4)
+    said = refusal(stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": g, "D": g, "G_ema": g}))
+    assert "it holds StyleGAN3 networks (PyTorch, Generator with 1 arrays, z_dim 4)" in said
+    assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN and StyleGAN2-ADA")
 
 
 def test_the_first_stylegan_is_told_from_the_second(tmp_path):

@@ -22,12 +22,14 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 pytest.importorskip("tf2onnx", reason="needs tf2onnx")
 
 SEEDS = [5, 2, 9]
+DYNAMIC = [("fastgan", "constant"), ("fastgan", "input"), ("pggan in a fade", "none"), ("stylegan2", "constant")]
 FAMILIES = {
     "fastgan": networks.fastgan,
     "pggan": networks.pggan,
     "pggan with batch norm": lambda: networks.pggan(batch_norm=True),
     "pggan in a fade": lambda: networks.pggan(2.5),
     "pggan at 4x4": lambda: networks.pggan(0.0),
+    "stylegan2": networks.stylegan2,
 }
 # Largest and mean difference from the generator as it was trained, of values in [-1, 1]. A step of a byte is 0.0078.
 BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.015)}
@@ -63,6 +65,8 @@ def wanted(trained, settings, seeds=SEEDS):
         maps = [tf.repeat(map_, len(seeds), 0) for map_ in rng.noise_of_seeds([settings.noise_seed], g.noise_shapes)]
     if trained.config.model == "fastgan":
         images = g(latents, noise=maps if settings.noise != "none" else None)[0]
+    elif trained.config.model == "stylegan2":
+        images = g(latents, noise=maps if settings.noise != "none" else None)
     else:
         growth = float(g.growth.numpy())
         level = int(np.ceil(growth))
@@ -82,7 +86,7 @@ def assert_close(got, images, precision="float32"):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_images_are_the_generators(made, tmp_path, form, family):
     trained = made(family)
-    settings = Settings(noise="input" if family == "fastgan" else "none", batch=len(SEEDS))
+    settings = Settings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
     run, described = written(form, trained, settings, tmp_path / "file")
     inputs, images = wanted(trained, settings)
     assert_close(run(inputs), images)
@@ -104,7 +108,7 @@ def test_noise_can_be_part_of_the_file_or_left_out(made, tmp_path, form, noise):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("family, noise", [("fastgan", "constant"), ("fastgan", "input"), ("pggan in a fade", "none")])
+@pytest.mark.parametrize("family, noise", DYNAMIC)
 def test_a_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
     trained, settings = made(family), Settings(noise=noise, batch=None)
     run, _ = written(form, trained, settings, tmp_path / "file")

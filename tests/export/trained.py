@@ -13,6 +13,8 @@ from gan_tf.presets import PRESETS
 from gan_tf.run import Run
 from gan_tf.weights import Trained
 
+from ..sampling.trained import styled, styled_config
+
 FASTGAN = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
 GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
 SEEN = 12_000
@@ -43,6 +45,12 @@ def pggan(growth=3.0, **changes):
         layer.kernel.assign(PALER * layer.kernel)
     g.growth.assign(growth)
     return Trained(g, config, SEEN)
+
+
+def stylegan2():
+    """A StyleGAN2 generator of 16 pixels, as a `Trained`."""
+    config = styled_config()
+    return Trained(styled(config), config, SEEN)
 
 
 def change(g, draws, strength=0.0):

@@ -55,7 +55,7 @@ def settings_of(folder, text):
         ("batch_size", True, "batch_size is True, which must be an integer"),
         ("batch_size", 2**64, "which must be an integer of 64 bits"),
         ("lr", float("nan"), "lr is nan, which must be a number"),
-        ("lr", None, "lr is None, which must be a number"),
+        ("beta1", None, "beta1 is None, which must be a number"),
         ("total_kimg", 10**400, "which must be a number of at most 1e+15"),
         ("mirror", 1, "mirror is 1, which must be true or false"),
         ("loss", "x\n", r"loss is 'x\n', which must be \"hinge\" or".replace('\\"', '"')),

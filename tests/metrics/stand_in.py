@@ -87,6 +87,7 @@ class Generator:
     """
 
     available, latent_size, source = None, 4, "a generator that goes through its images"
+    mapping = None
 
     def __init__(self, images):
         self.images, self.asked = images, []

@@ -100,6 +100,15 @@ def test_measured_twice_it_is_the_same(few_fakes):
     assert again(generator).scores == again(generator).scores == evaluator(names)(generator).scores
 
 
+def test_ppl_of_a_generator_with_a_mapping_is_in_w(few_fakes):
+    generator = Generator(pictures(60, seed=1))
+    in_z = evaluator(["ppl"])(generator).scores["ppl"]
+    assert in_z.protocol["latents"] == "z"
+    generator.mapping = lambda latents, seeds: 0.0 * latents + 1.0  # all latents are one point: nothing ever changes
+    in_w = evaluator(["ppl"])(generator).scores["ppl"]
+    assert in_w.protocol["latents"] == "w" and in_w.value == 0 < in_z.value
+
+
 def test_metrics_alone_are_those_measured_together(few_fakes):
     generator = Generator(pictures(60, seed=1))
     names = ["fid5k", "kid5k", "is", "swd2k", "ms_ssim"]

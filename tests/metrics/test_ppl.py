@@ -19,7 +19,7 @@ def linear(scale=1.0, side=2):
 
 
 def test_of_a_linear_generator_in_w_it_is_the_mean_squared_distance_of_the_ends():
-    found = ppl.perceptual_path_length(linear(3.0), squared, 12, 4000, mapping=lambda z: z)
+    found = ppl.perceptual_path_length(linear(3.0), squared, 12, 4000, mapping=lambda z, seeds: z)
     # |3 (b - a)|^2 is 9 * 2 * chi^2 with 12 degrees of freedom, here without its lowest and highest hundredth.
     tails = np.sort(18 * np.random.default_rng(0).chisquare(12, 400_000))
     want = tails[4000:-4000].mean()

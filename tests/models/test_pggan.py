@@ -264,6 +264,7 @@ def test_the_family_builds_from_settings():
         batch_norm=True,
         pixel_norm=False,
         minibatch_stddev=False,
+        classes=0,
         seed=4,
     )
     g, d = (

@@ -371,11 +371,12 @@ def test_networks_are_built_from_settings():
         channel_base=64,
         channel_max=8,
         mbstd_group=2,
+        architecture="resnet",
         classes=2,
         conv_clamp=256.0,
         seed=4,
     )
-    for build, others in ((stylegan2.build_generator, 1), (stylegan2.build_discriminator, 3)):
+    for build, others in ((stylegan2.build_generator, 2), (stylegan2.build_discriminator, 3)):
         network = build(settings, "mixed_bfloat16")
         config = network.get_config()
         own = {name: value for name, value in vars(settings).items() if name in config}

@@ -7,7 +7,8 @@ import tensorflow as tf
 from gan_tf import pictures, rng
 from gan_tf.models import FAMILIES, fastgan, pggan
 from gan_tf.sampling import project as projection
-from gan_tf.sampling.project import distance_to, length_penalty, noise_likeness, project, pyramid, step_size
+from gan_tf.sampling.project import distance_to, noise_likeness, project, pyramid, step_size
+from gan_tf.sampling.search_space import length_penalty
 
 SEED = 12345  # of the image to be found
 
@@ -118,9 +119,9 @@ def test_the_search_begins_with_the_best_of_the_random_ones(growing):
     target = tf.constant(image / 127.5 - 1, tf.float32)
     distance = distance_to(target)
     told = []
-    place = projection.best_random(growing, distance, 0, 3, 100, lambda *done: told.append(done))
+    place, _ = projection.best_random(growing, distance, 0, 3, 100, lambda *done: told.append(done))
     assert told[-1] == (100, 100, "random ones tried")
-    tried = [projection.random_places(growing, 0, first).latents for first in range(0, 100, projection.DRAWN)]
+    tried = [projection.random_places(growing, 0, first)[0].latents for first in range(0, 100, projection.DRAWN)]
     tried = np.concatenate(tried)[:100]
     order = np.argsort(distance(growing(tf.constant(tried))).numpy())
     np.testing.assert_allclose(place.latents, tried[order[:3]], rtol=1e-5)
@@ -132,7 +133,7 @@ def test_random_places_do_not_depend_on_how_many_are_tried_at_once(fast, monkeyp
     found = []
     for at_once in (64, 8, 4):
         monkeypatch.setattr(projection, "suitable_batch_size", lambda *arguments, at_once=at_once: at_once)
-        found.append(projection.best_random(fast, distance_to(target), 5, 2, 45, lambda *done: None))
+        found.append(projection.best_random(fast, distance_to(target), 5, 2, 45, lambda *done: None)[0])
     for other in found[1:]:
         np.testing.assert_array_equal(found[0].latents, other.latents)
         np.testing.assert_array_equal(found[0].noise[0], other.noise[0])
@@ -191,6 +192,6 @@ def test_random_latents_pay_next_to_nothing_for_their_length():
 
 def test_the_step_size_rises_and_falls():
     sizes = [step_size(i / 100) for i in range(101)]
-    assert sizes[0] < 1e-6 and sizes[100] == 0 and max(sizes) == sizes[30] == projection.STEP_SIZE
+    assert sizes[0] < 1e-6 and sizes[100] == 0 and max(sizes) == sizes[30] == 1
     assert all(a <= b for a, b in zip(sizes[:6], sizes[1:7], strict=True))
     assert all(a >= b for a, b in zip(sizes[60:], sizes[61:], strict=False))

@@ -72,7 +72,7 @@ def test_it_is_the_generator_with_the_inputs_of_its_excitations_swapped(g, monke
     )
     wanted = g(content[0], noise=content[1])[0].numpy()
     folded = fold(g)
-    got = folded(content[0], noise=content[1], style=folded.style_of(*style)).numpy()
+    got = folded(content[0], noise=content[1], style=folded.style_of(style[0], noise=style[1])).numpy()
     assert np.abs(got - wanted).max() < 1e-4 * np.abs(wanted).max()
     assert np.abs(got - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(wanted).max()
 

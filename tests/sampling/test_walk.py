@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.sampling.walk import sphere_walk
+from gan_tf.sampling.walk import sphere_walk, straight_walk
 
 
 def keys_of(count, size=32, seed=0):
@@ -114,3 +114,27 @@ def test_keys_without_a_way_between_them_are_refused():
         sphere_walk(np.stack([keys[0], -keys[0]]), 4)
     with pytest.raises(ValueError, match="two keys"):
         sphere_walk(keys[:1], 5)
+
+
+def test_a_straight_walk_is_even_and_meets_its_keys():
+    keys = keys_of(2)
+    walk = straight_walk(keys, 10)
+    np.testing.assert_allclose(walk, keys[:1] + np.linspace(0, 1, 11)[:, None] * (keys[1:] - keys[:1]), atol=1e-5)
+    keys = 5 + 0.1 * keys_of(4)
+    for loop in (False, True):
+        largest = []
+        for count in (30, 60):
+            walk = straight_walk(keys, count, loop)
+            assert len(walk) == (4 * count if loop else 3 * count + 1)
+            np.testing.assert_allclose(walk[::count], keys, atol=1e-5)
+            steps = np.diff(np.concatenate([walk, walk[:2]]) if loop else walk, axis=0)
+            lengths = np.linalg.norm(steps, axis=1)
+            assert np.abs(np.diff(lengths)).max() < 0.1 * lengths.mean()
+            turns = np.arccos(np.sum(unit(steps[1:]) * unit(steps[:-1]), axis=1).clip(-1, 1))
+            largest.append(turns.max())
+        assert largest[1] < 0.6 * largest[0]  # a corner would stay as sharp
+
+
+def test_a_straight_walk_between_equal_points_is_refused():
+    with pytest.raises(UsageError, match="the same latent"):
+        straight_walk(np.ones((2, 8)), 5)

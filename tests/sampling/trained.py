@@ -1,8 +1,12 @@
 """A run folder as training leaves it, made without training: two checkpoints and best weights, all different."""
 
+import tensorflow as tf
+
+from gan_tf import rng
 from gan_tf.config import TrainConfig
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
+from gan_tf.presets import PRESETS
 from gan_tf.run import Run
 from gan_tf.training import state as states
 from gan_tf.training.recipes import fastgan
@@ -29,6 +33,40 @@ def make_run(folder):
         states.save(state, run, keep=5)
     run.close()
     return run
+
+
+def make_styled(folder):
+    """Writes a run of StyleGAN2, of 16 pixels and with 6 styles of 12 numbers, with best weights alone."""
+    config = styled_config()
+    run = Run(folder)
+    run.create()
+    run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
+    weights = {path: variable.numpy() for path, variable in named_variables(styled(config)).items()}
+    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
+    run.close()
+    return run
+
+
+def styled_config(**changes):
+    """TrainConfig of a small StyleGAN2."""
+    sizes = {"resolution": 16, "channel_base": 128, "channel_max": 16, "latent_size": 8, "w_size": 12}
+    preset = vars(PRESETS["stylegan2"]["stylegan2"])
+    return TrainConfig(**{**preset, "dataset": "none", "mapping_layers": 2, **sizes, **changes})
+
+
+def styled(config, noise=0.05):
+    """A generator of StyleGAN2 with a mean w, biases as of training, and noise of some strength."""
+    g = FAMILIES["stylegan2"].generator(config, "float32")
+    for i, (name, variable) in enumerate(named_variables(g).items()):
+        if name.endswith("noise_strength"):
+            variable.assign(noise)
+        elif name.endswith("bias"):
+            variable.assign_add(0.2 * tf.random.stateless_normal(variable.shape, (i, 0)))
+        elif name.startswith("synthesis/to_rgb") and name.endswith("/kernel") and "affine" not in name:
+            variable.assign(0.4 * variable)  # untrained, it is glaring
+    latents = rng.latents_of_seeds(range(512), g.latent_size)
+    g.mapping.average.assign(tf.reduce_mean(g.mapping(latents)[:, 0], axis=0))
+    return g
 
 
 def mark(g, number):

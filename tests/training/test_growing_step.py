@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from gan_tf import losses
+from gan_tf.augment import choice
 from gan_tf.models.variables import named_variables
-from gan_tf.training import devices, step
+from gan_tf.training import devices
 from gan_tf.training.recipes import pggan
 from tests.training import growing, tiny
 
@@ -100,8 +101,8 @@ def test_networks_of_the_options_are_trained(changes):
 def test_augmentation_reaches_reals_and_fakes(monkeypatch):
     plain = growing.take_steps(growing.build_job(), STABLE_8)
     seen = []
-    augment = step.diffaugment
-    monkeypatch.setattr(step, "diffaugment", lambda *given: seen.append(given[1].path) or augment(*given))
+    augment = choice.diffaugment
+    monkeypatch.setattr(choice, "diffaugment", lambda *given: seen.append(given[1].path) or augment(*given))
     augmented = growing.take_steps(growing.build_job(augment="diffaugment"), STABLE_8)
     assert seen == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
     assert not np.allclose(plain, augmented)

@@ -26,9 +26,9 @@ def test_half_life_is_counted_in_images(batch_size):
 
 def test_early_half_life_is_a_tenth_of_the_images_seen():
     seen = tf.constant(800, tf.int64)
-    assert float(average_decay(5.5, seen, 8)) ** (80 / 8) == pytest.approx(0.5, rel=1e-4)
+    assert float(average_decay(5.5, seen, 8, ramp=0.1)) ** (80 / 8) == pytest.approx(0.5, rel=1e-4)
     # The first step keeps a thousandth of the initial weights: ten half-lives.
-    assert float(average_decay(5.5, tf.constant(8, tf.int64), 8)) == pytest.approx(2.0**-10, rel=1e-3)
+    assert float(average_decay(5.5, tf.constant(8, tf.int64), 8, ramp=0.1)) == pytest.approx(2.0**-10, rel=1e-3)
 
 
 def test_average_takes_weights_and_batch_statistics_and_copies_spectral_vectors():

@@ -174,7 +174,7 @@ def family(train_step=fastgan.train_step, normalised=True):
         ),
         discriminator=lambda config, policy: built(TinyDiscriminator(config.seed, dtype=policy)),
         fold=fold,
-        judge=lambda discriminator, generator: lambda image: discriminator(image, training=False),
+        judge=lambda discriminator, generator: lambda image, labels=None: discriminator(image, training=False),
     )
     return Tiny(networks, types.SimpleNamespace(**{**vars(fastgan), "train_step": train_step}))
 

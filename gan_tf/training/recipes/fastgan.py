@@ -8,6 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from gan_tf.augment.choice import Augmentation, augmentation_of
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
@@ -19,7 +20,6 @@ from gan_tf.training.step import (
     augmented,
     descend,
     gradients_by_path,
-    policies_of,
     statistics_of,
     tensors_of,
 )
@@ -42,16 +42,15 @@ class Variant:
 
     loss: str
     reconstruction: str
-    policies: tuple[str, ...]  # augmentations, none if empty
-    probability: float
+    augmentation: Augmentation
     parts: int  # micro-batches that a replica's share is worked through in
     lr: float
 
 
 def schedule(config):
     """FastGAN trains at one resolution with one batch size from beginning to end."""
-    ema_kimg = config.average_kimg(config.batch_size)
-    return [Stage(0, config.resolution, config.batch_size, config.lr, ema_kimg)]
+    ema_kimg = config.average_kimg(config.batch)
+    return [Stage(0, config.resolution, config.batch, config.lr, ema_kimg)]
 
 
 def words(stage):
@@ -102,8 +101,7 @@ def discriminator_layers(d):
 
 def variant(config, stage, images_seen, parts):
     """The variant of the steps from `images_seen` on; FastGAN has one alone."""
-    policies = policies_of(config)
-    return Variant(config.loss, config.reconstruction, policies, config.augment_probability, parts, stage.lr)
+    return Variant(config.loss, config.reconstruction, augmentation_of(config), parts, stage.lr)
 
 
 def train_step(state, reals, labels, draws, variant):
@@ -112,20 +110,22 @@ def train_step(state, reals, labels, draws, variant):
     Args:
         state: TrainState.
         reals: [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch.
-        labels: [N] int32.
+        labels: [N] int32, the classes of the reals, which the fakes have too: as often as the data set has them, and
+            the same on however many replicas and in whatever micro-batches.
         draws: Draws of the N rows.
         variant: Variant.
 
     Returns:
-        float32 [K], this replica's part of STATISTICS: their sum over replicas is the value of the global batch.
+        float32 [K + 1], this replica's part of STATISTICS and SIGNS: their sum over replicas is the value of the global
+        batch.
     """
-    shown = augmented_pair(reals, state.g.small_resolution, draws, variant)
+    shown = augmented_pair(state, reals, draws, variant)
     if variant.parts > 1:
         return _train_step_in_parts(state, shown, labels, draws, variant)
 
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([v.value for v in trainable(state.g).values()])
-        fakes = generate(state.g, labels, draws, variant)
+        fakes = generate(state, labels, draws, variant)
         with tape.stop_recording():
             d_gradients, d_values = discriminator_gradients(state, shown, fakes, labels, draws, variant)
             d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
@@ -152,7 +152,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     for i in range(variant.parts):
         some_shown, some_labels, some_draws = part(i)
         with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
-            fakes = generate(state.g, some_labels, some_draws, variant)
+            fakes = generate(state, some_labels, some_draws, variant)
             new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
             d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
     d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
@@ -163,7 +163,7 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
         with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([v.value for v in trainable(state.g).values()])
-                fakes = generate(state.g, some_labels, some_draws, variant)
+                fakes = generate(state, some_labels, some_draws, variant)
                 loss = generator_loss(state, some_shown, fakes, some_labels, some_draws, variant)
                 scaled = loss * state.loss_scale
             new = gradients_by_path(tape, scaled, trainable(state.g))
@@ -172,25 +172,26 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     return statistics_of(d_values, g_loss, d_norm, g_norm)
 
 
-def generate(g, labels, draws, variant):
+def generate(state, labels, draws, variant):
     """Fakes as the discriminator sees them: (images, small), each augmented with draws of its own."""
+    g = state.g
     latents = draws.normal("latents", (g.latent_size,))  # [N, Z]
     noise = draws.noise("noise", g.noise_shapes)
     images, small = g(latents, labels, noise=noise, training=True)
-    return augmented(images, draws, "fakes", variant), augmented(small, draws, "small fakes", variant)
+    return augmented(images, draws, "fakes", variant, state), augmented(small, draws, "small fakes", variant, state)
 
 
-def augmented_pair(reals, small_resolution, draws, variant):
+def augmented_pair(state, reals, draws, variant):
     """Reals as the discriminator sees them: augmented, and the nearest-neighbour resize of that."""
-    shown = augmented(reals, draws, "reals", variant)
-    return shown, nearest_resize(shown, small_resolution)
+    shown = augmented(reals, draws, "reals", variant, state)
+    return shown, nearest_resize(shown, state.g.small_resolution)
 
 
 def discriminator_gradients(state, shown, fakes, labels, draws, variant):
     """Gradients of D's loss, summed over this replica's images and divided by the global batch.
 
     Returns:
-        ({attribute path: gradient times the loss scale}, float32 [5]: the first three and the two logit statistics).
+        ({attribute path: gradient times the loss scale}, float32 [6]: the first three, the mean logits, SIGNS).
     """
     loss = LOSSES[variant.loss]
     fakes = tuple(tf.stop_gradient(x) for x in fakes)
@@ -199,7 +200,7 @@ def discriminator_gradients(state, shown, fakes, labels, draws, variant):
         real_logits, rebuilt = _judge_reals(state, shown, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
         real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fork("d loss"))  # [N] each
-        per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits]
+        per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits, tf.sign(real_logits)]
         values = tf.stack([tf.reduce_sum(_per_image(x)) for x in per_image]) / draws.batch
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.d)), values

@@ -10,6 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from gan_tf.augment.choice import Augmentation, augmentation_of
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates, r1_penalty
 from gan_tf.models.pggan import blend, channels_of, level_of, resolution_of
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
@@ -21,7 +22,6 @@ from gan_tf.training.step import (
     augmented,
     descend,
     gradients_by_path,
-    policies_of,
     stage_before,
     statistics_of,
     tensors_of,
@@ -53,8 +53,7 @@ class Variant:
     fade: tuple[int, int]  # first image and length of the level's fade
     loss: str
     r1_gamma: float
-    policies: tuple[str, ...]  # augmentations, none if empty
-    probability: float
+    augmentation: Augmentation
     parts: int  # micro-batches that a replica's share is worked through in
     lr: float
 
@@ -63,8 +62,7 @@ def variant(config, stage, images_seen, parts):
     """The variant of the steps of a stage."""
     level = level_of(stage.resolution)
     fade = growth.fade_of(growth.phases(config), level)
-    policies = policies_of(config)
-    return Variant(level, fade, config.loss, config.r1_gamma, policies, config.augment_probability, parts, stage.lr)
+    return Variant(level, fade, config.loss, config.r1_gamma, augmentation_of(config), parts, stage.lr)
 
 
 def discriminator_layers(d):
@@ -124,15 +122,17 @@ def train_step(state, reals, labels, draws, variant):
     Args:
         state: TrainState.
         reals: [N, r, r, 3] float32 in [-1, 1], this replica's share of the global batch, at the level's size.
-        labels: [N] int32.
+        labels: [N] int32, the classes of the reals, which the fakes have too: as often as the data set has them, the
+            same on however many replicas; and what lies between a real and a fake is then of one class.
         draws: Draws of the N rows.
         variant: Variant.
 
     Returns:
-        float32 [K], this replica's part of STATISTICS: their sum over replicas is the value of the global batch.
+        float32 [K + 1], this replica's part of STATISTICS and SIGNS: their sum over replicas is the value of the global
+        batch.
     """
     alpha = alpha_of(variant, images_of_clock(draws.clock))
-    shown = augmented(fade_reals(reals, alpha), draws, "reals", variant)
+    shown = augmented(fade_reals(reals, alpha), draws, "reals", variant, state)
 
     d_gradients, d_values = None, 0.0
     for part, rows in _parts(draws, variant):
@@ -179,10 +179,10 @@ def discriminator_gradients(state, shown, labels, draws, variant, alpha):
         variant, alpha: of the step.
 
     Returns:
-        ({attribute path: gradient times the loss scale}, float32 [5]: loss on reals, on fakes, penalty, mean logits of
-        reals and fakes).
+        ({attribute path: gradient times the loss scale}, float32 [6]: loss on reals, on fakes, penalty, mean logits of
+        reals and fakes, SIGNS).
     """
-    fakes = tf.stop_gradient(generate(state.g, labels, draws.fork("d"), variant, alpha))
+    fakes = tf.stop_gradient(generate(state, labels, draws.fork("d"), variant, alpha))
 
     def judge(images, **more):
         return state.d(images, labels, training=True, level=variant.level, alpha=alpha, **more)
@@ -192,7 +192,7 @@ def discriminator_gradients(state, shown, labels, draws, variant, alpha):
         real_logits, fake_logits = judge(shown), judge(fakes)  # [n, 1]
         real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fork("d loss"))
         penalty = _penalty(state, judge, shown, fakes, draws, variant)
-        per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0]]
+        per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0], tf.sign(real_logits[:, 0])]
         values = tf.stack([_share(x, draws) for x in per_image])
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.d)), values
@@ -204,7 +204,7 @@ def generator_gradients(state, shown, labels, draws, variant, alpha):
     judge = {"labels": labels, "training": True, "level": variant.level, "alpha": alpha}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([v.value for v in trainable(state.g).values()])
-        fakes = generate(state.g, labels, draws.fork("g"), variant, alpha)
+        fakes = generate(state, labels, draws.fork("g"), variant, alpha)
         real_logits = tf.stop_gradient(state.d(shown, **judge)) if loss.needs_reals else None
         values = loss.generator(state.d(fakes, **judge), real_logits)
         g_loss = _share(values, draws)
@@ -212,11 +212,11 @@ def generator_gradients(state, shown, labels, draws, variant, alpha):
     return gradients_by_path(tape, scaled, trainable(state.g)), g_loss
 
 
-def generate(g, labels, draws, variant, alpha):
+def generate(state, labels, draws, variant, alpha):
     """Fakes as the discriminator sees them, [n, r, r, 3]."""
-    latents = draws.normal("latents", (g.latent_size,))  # [n, Z]
-    images = g(latents, labels, training=True, level=variant.level, alpha=alpha)
-    return augmented(images, draws, "fakes", variant)
+    latents = draws.normal("latents", (state.g.latent_size,))  # [n, Z]
+    images = state.g(latents, labels, training=True, level=variant.level, alpha=alpha)
+    return augmented(images, draws, "fakes", variant, state)
 
 
 def _penalty(state, judge, shown, fakes, draws, variant):

@@ -1,0 +1,85 @@
+"""Cartoon cats beside the pandas of `demo.panda_art`: the same scenes, eyes, mouths and accessories, another animal."""
+
+import numpy as np
+
+from gan_tf_datasets.demo.panda_art import (
+    ACCESSORIES,
+    BACKGROUNDS,
+    EXTRAS,
+    EYES,
+    MOUTHS,
+    SCENES,
+    SEED,
+    next_bright,
+    paint_eyes,
+    paint_mouth,
+    paint_scene,
+    pick,
+    rgb,
+)
+from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon, stroke
+
+CATS = 1 << 20  # cat i is drawn from the stream of this number and i: no panda's
+# Fur, and the darker one of stripes, body and whiskers.
+FURS = (
+    ((0xE8873A, 0x9C4A17), 0.4),  # ginger
+    ((0x8C95A3, 0x4A5260), 0.3),  # grey
+    ((0x8A5A3B, 0x4E2F1D), 0.3),  # brown
+)
+
+
+def draw_cat(rng, resolution):
+    """Draws one cat: as `panda_art.draw_panda`."""
+    if resolution < 8:
+        raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
+    u = rng.random(16)  # only raw doubles: the one stream that NumPy has never changed
+    sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
+    fur, dark = (rgb(c) for c in pick(FURS, u[1]))
+    bright = next_bright(u[2], sky)
+    shade = 0.94 + 0.12 * u[3]
+    image = np.empty((resolution, resolution, 3))
+    image[:] = np.clip(sky * shade, 0, 1)
+    paint_scene(image, pick(SCENES, u[4]), ground * shade, u[5])
+    head = Frame(
+        x=0.5 + 0.06 * (u[6] - 0.5), y=0.56 + 0.04 * (u[7] - 0.5), scale=0.35 + 0.04 * u[8], tilt=0.44 * (u[9] - 0.5)
+    )
+    extra = pick(EXTRAS, u[10])
+    paint_body(image, head, fur, bright if extra == "scarf" else None)
+    paint_head(image, head, fur, dark, striped=u[11] < 0.5)
+    paint_eyes(image, head, pick(EYES, u[12]), dark)
+    paint_mouth(image, head, pick(MOUTHS, u[13]), dark)
+    if extra in ACCESSORIES:
+        ACCESSORIES[extra](image, head, bright, -1 if u[14] < 0.5 else 1)
+    return np.round(image * 255).astype(np.uint8)
+
+
+def draw_indexed(index, resolution, seed=SEED):
+    """Cat `index` of the set that `seed` makes: uint8 [R, R, 3], the same on every machine."""
+    return draw_cat(np.random.Generator(np.random.PCG64([seed, CATS, index])), resolution)
+
+
+def paint_body(image, head, fur, scarf):
+    """Paints the shoulders in the colour of the fur, and a scarf of that colour if one is given."""
+    body = Frame(head.x, head.y, head.scale)
+    paint(image, body, ellipse(0.0, 1.55, 0.8, 0.85), 0.8 * fur)
+    if scarf is not None:
+        paint(image, body, ellipse(0.0, 0.85, 0.7, 0.3), scarf)
+
+
+def paint_head(image, head, fur, dark, striped):
+    """Paints pointed ears, a round face, muzzle, whiskers, and perhaps stripes on the forehead."""
+    for side in (-1, 1):
+        ear = [(side * 0.95, -1.2), (side * 0.98, -0.3), (side * 0.25, -0.75)]
+        inner = [(side * 0.86, -0.98), (side * 0.84, -0.5), (side * 0.45, -0.72)]
+        paint(image, head, polygon(ear if side > 0 else ear[::-1], 0.05), fur * 0.86)
+        paint(image, head, polygon(inner if side > 0 else inner[::-1], 0.02), rgb(0xFF9EAE))
+    paint(image, head, ellipse(0.0, 0.02, 1.0, 0.86), fur * 0.86)
+    paint(image, head, ellipse(0.0, -0.02, 0.94, 0.8), fur, softness=0.12)
+    if striped:
+        for x, length in ((-0.24, 0.22), (0.0, 0.3), (0.24, 0.22)):
+            paint(image, head, stroke([(x, -0.72), (0.8 * x, -0.72 + length)], 0.1), dark)
+    paint(image, head, ellipse(0.0, 0.42, 0.42, 0.32), 0.35 * fur + 0.65)
+    paint(image, head, polygon([(-0.13, 0.17), (0.13, 0.17), (0.0, 0.31)], 0.02), rgb(0xE8697E))
+    for side in (-1, 1):
+        for y in (0.3, 0.48):
+            paint(image, head, stroke([(side * 0.5, y), (side * 1.15, y + 0.6 * (y - 0.36))], 0.045), dark)

@@ -1,0 +1,88 @@
+"""Runs of conditional networks, made without training: the class of an image shows in it."""
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf import rng
+from gan_tf.config import TrainConfig
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import named_variables
+from gan_tf.presets import PRESETS
+from gan_tf.run import Run
+from gan_tf.training import recipes
+from gan_tf.training import state as states
+
+NAMES, COUNTS = ["cat", "dog", "7"], [1, 2, 9]
+SEEN = 12_000
+CONTRAST = 40.0  # of FastGAN's images, which are grey at first
+SIZES = {
+    "fastgan": {"resolution": 64, "ngf": 8, "ndf": 8, "latent_size": 16},
+    "pggan": {"resolution": 16, "fmap_base": 64, "fmap_max": 16, "latent_size": 8},
+    "stylegan2": {
+        "resolution": 16,
+        "latent_size": 16,
+        "w_size": 16,
+        "mapping_layers": 2,
+        "channel_base": 128,
+        "channel_max": 16,
+    },
+}
+
+
+def settings(model, **changes):
+    """Settings of a small conditional run."""
+    preset = next(iter(PRESETS[model].values()))
+    given = {"dataset": "none", "conditional": True, "classes": len(NAMES), **SIZES[model], **changes}
+    return TrainConfig(**{**vars(preset), **given})
+
+
+def make_run(folder, model="fastgan", **changes):
+    """Writes a run with best weights and a checkpoint, and returns it."""
+    config, run = settings(model, **changes), Run(folder)
+    run.create()
+    names, counts = (NAMES, COUNTS) if config.classes else ([], [])
+    run.write_settings(
+        config, {"fingerprint": "0" * 64, "images": sum(COUNTS), "class_names": names, "class_counts": counts}
+    )
+    family = FAMILIES[model]
+    g, d, g_ema = (build(config, "float32") for build in (family.generator, family.discriminator, family.generator))
+    ready(g)
+    state = states.create(g, d, g_ema, config, recipes.RECIPES[model].STATISTICS)
+    weights = {path: variable.numpy() for path, variable in named_variables(g_ema).items()}
+    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": SEEN})
+    state.images_seen.assign(SEEN)
+    states.save(state, run, keep=5)
+    run.close()
+    return run
+
+
+def ready(g):
+    """Brings a fresh generator to images that spread over [-1, 1]."""
+    if hasattr(g, "growth"):
+        g.growth.assign(g.levels)
+    draws = rng.Draws(0, tf.constant(0, tf.int64), 8)
+    if hasattr(g, "stem_norm"):  # FastGAN's batch norm learns its statistics from training calls
+        labels = None if not g.classes else draws.integers("classes", (), 0, g.classes)
+        for i in range(10):
+            latents = draws.normal(f"latents/{i}", (g.latent_size,))
+            g(latents, labels, noise=draws.noise("noise", g.noise_shapes), training=True)
+        g.blocks[-1].norm.gamma.assign(CONTRAST * g.blocks[-1].norm.gamma)
+    if hasattr(g, "mapping"):  # the mean w moves in training, and noise starts without effect
+        latents, labels = rng.latents_of_seeds(range(512), g.latent_size), np.arange(512) % max(1, g.classes)
+        g.mapping.average.assign(tf.reduce_mean(g.mapping(latents, labels)[:, 0], axis=0))
+        for name, variable in named_variables(g).items():
+            if name.endswith("noise_strength"):
+                variable.assign(0.05)
+
+
+def class_folders(folder, counts=(8, 6)):
+    """Smooth pictures in folders of their classes, one dark and one bright: the folder."""
+    from PIL import Image
+
+    from tests.training.tiny import square_pictures
+
+    for number, (name, count) in enumerate(zip(NAMES, counts, strict=False)):
+        (folder / name).mkdir(parents=True)
+        for i, pixels in enumerate(square_pictures(count, seed=number)):
+            Image.fromarray((pixels // 2 + 120 * number).astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder

@@ -1,0 +1,96 @@
+"""ADA's probability as a number of a run: when it moves, how far, and that every family has it."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.augment.choice import ADA_P
+from gan_tf.config import TrainConfig
+from gan_tf.training import adaptation
+from gan_tf.training.adaptation import SIGN, SIGNS, STEPS, Rule, adapt, warning
+from gan_tf.training.state import number
+from tests.training import growing, styled, tiny
+
+RULE = Rule(target=0.6, kimg=1.0, most=0.7)
+NAMES = (ADA_P, SIGNS, STEPS, SIGN)
+
+
+def state_at(p=0.0):
+    state = types.SimpleNamespace(extra={name: number() for name in NAMES})
+    state.extra[ADA_P].assign(p)
+    return state
+
+
+def p_of(state):
+    return float(state.extra[ADA_P].numpy())
+
+
+def test_p_moves_every_fourth_step_by_the_images_between():
+    state, found = state_at(), []
+    for _ in range(8):
+        adapt(state, RULE, tf.constant(0.9), 8)
+        found.append(p_of(state))
+    np.testing.assert_allclose(found, [0, 0, 0, 0.032, 0.032, 0.032, 0.032, 0.064], rtol=1e-6)
+    assert state.extra[SIGN].numpy() == pytest.approx(0.9)
+    for sign in (0.9, 0.9, 0.2, 0.2):  # 0.55 on average
+        adapt(state, RULE, tf.constant(sign), 8)
+    assert p_of(state) == pytest.approx(0.032) and state.extra[SIGN].numpy() == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize(("sign", "start", "end"), [(1.0, 0.69, 0.7), (-1.0, 0.01, 0.0)])
+def test_p_stays_between_zero_and_its_cap(sign, start, end):
+    state = state_at(start)
+    for _ in range(12):
+        adapt(state, RULE, tf.constant(sign), 8)
+    assert p_of(state) == pytest.approx(end)
+
+
+def test_the_cap_is_told_when_it_is_reached():
+    """0.7 is a little less in float32."""
+    assert "--ada-max 0.7" in warning(state_at(0.7), RULE, 0.65)
+    assert warning(state_at(0.65), RULE, 0.6) is None
+    assert warning(state_at(0.7), RULE, p_of(state_at(0.7))) is None
+    assert warning(state_at(0.7), None, 0.0) is None
+
+
+def test_p_moves_faster_where_networks_are_another_runs():
+    config = {"model": "stylegan2", "loss": "logistic", "augment": "ada"}
+    assert adaptation.rule_of(TrainConfig(**config)).kimg == 500
+    assert adaptation.rule_of(TrainConfig(**config, init_from="x")).kimg == 100
+    assert adaptation.rule_of(TrainConfig(**config, init_from="x", ada_kimg=7.0)).kimg == 7
+    assert adaptation.rule_of(TrainConfig(**config | {"augment": "none"})) is None
+
+
+ADA = {"augment": "ada", "augment_policy": "color", "ada_target": -0.99, "ada_kimg": 0.1}
+
+
+@pytest.mark.parametrize("family", ["fastgan", "pggan", "stylegan2"])
+def test_every_family_trains_with_ada(family):
+    if family == "fastgan":
+        job = tiny.build_job(**ADA)
+    else:
+        loss = {"loss": "logistic"} if family == "pggan" else {}  # the logits of its own loss have no zero
+        job = {"pggan": growing, "stylegan2": styled}[family].build_job(**ADA, **loss)
+    job.state.extra[ADA_P].assign(0.4)
+    if family == "fastgan":
+        found = tiny.take_steps(job, 4)
+    else:
+        found = growing.take_steps(job, 0, 4) if family == "pggan" else styled.take_steps(job, 4)
+    assert np.isfinite(found).all()
+    assert set(NAMES) <= set(job.state.extra)
+    assert {f"extra/{name}" for name in NAMES} <= job.state.named_variables().keys()
+    move = 4 * job.stage.batch_size / 100
+    sign = adaptation.shown(job.state)["augment/sign"]
+    assert -1 <= sign <= 1
+    assert p_of(job.state) == pytest.approx(0.4 + (move if sign > -0.99 else -move))
+    assert set(adaptation.shown(job.state)) == {"augment/p", "augment/sign"}
+
+
+def test_a_run_says_once_that_it_has_reached_the_cap(tmp_path, capsys):
+    data = tiny.pictures_file(tmp_path)
+    code, run = tiny.train(data, tmp_path, **ADA | {"ada_kimg": 0.02, "ada_max": 0.3})
+    assert code == 0
+    assert capsys.readouterr().out.count("warning: augmentation has reached --ada-max 0.3") == 1
+    assert any('"augment/p"' in line for line in tiny.records(run, "train"))
