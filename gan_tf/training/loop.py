@@ -190,7 +190,7 @@ def log_images(job):
 
 def record_losses(job, board, seen, tally, images_per_second):
     """Writes the means since the last record, empties the tally, and returns {name: mean}."""
-    means = {name: float(value / tally[-1]) for name, value in zip(job.recipe.STATISTICS, tally, strict=False)}
+    means = means_of(job, seen, tally)
     job.state.tally.assign(tf.zeros_like(job.state.tally))
     if not job.cluster.is_chief:
         return means
@@ -199,6 +199,18 @@ def record_losses(job, board, seen, tally, images_per_second):
     board.scalars(seen, {**means, **job.recipe.scalars(job.stages, seen)})
     if images_per_second:
         board.scalars(seen, {"speed/images_per_second": images_per_second})
+    return means
+
+
+def means_of(job, seen, tally):
+    """{name: mean over the steps of a tally in which it was measured}; without what was measured in none of them."""
+    steps, lazy, means = int(tally[-1]), getattr(job.recipe, "LAZY", {}), {}
+    last = seen // job.stage_before(seen).batch_size
+    for name, value in zip(job.recipe.STATISTICS, tally, strict=False):
+        every = lazy.get(name, 1)
+        times = steps if every == 1 else -(-last // every) - -(-(last - steps) // every)
+        if times:
+            means[name] = float(value / times)
     return means
 
 

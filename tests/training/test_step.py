@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf.models.fastgan import Generator
 from gan_tf.models.variables import named_variables
-from gan_tf.training import step
+from gan_tf.training import loop, step
 from gan_tf.training.state import update_average
 from gan_tf.training.step import adapt_loss_scale, average_decay, descend
 from tests.training import tiny
@@ -130,3 +130,19 @@ def test_fastgan_in_half_precision_stays_near_float32(precision, distance):
     losses = [i for i, name in enumerate(jobs[0].recipe.STATISTICS) if name.startswith("loss/")]
     ours, theirs = (tiny.take_steps(job, 5)[:, losses] for job in jobs)
     np.testing.assert_allclose(theirs, ours, atol=distance)
+
+
+@pytest.mark.parametrize(
+    ("seen", "steps", "rare"),
+    [
+        (8, 1, 3.0),  # step 0 measures
+        (40, 4, 3.0),  # steps 1 to 4, of which 4 does
+        (72, 8, 1.5),  # steps 1 to 8: 4 and 8
+        (32, 3, None),  # steps 1 to 3
+    ],
+)
+def test_a_mean_is_over_the_steps_that_measured(seen, steps, rare):
+    recipe = types.SimpleNamespace(STATISTICS=("always", "rare"), LAZY={"rare": 4})
+    job = types.SimpleNamespace(recipe=recipe, stage_before=lambda seen: types.SimpleNamespace(batch_size=8))
+    means = loop.means_of(job, seen, np.array([6.0, 3.0 if rare else 0.0, steps], np.float32))
+    assert means == {"always": pytest.approx(6 / steps), **({"rare": pytest.approx(rare)} if rare else {})}

@@ -43,6 +43,7 @@ STATISTICS = (
     "gradient/g",
 )
 R1_EVERY, PATH_EVERY = 16, 4
+LAZY = {"loss/r1": R1_EVERY, "loss/path_length": PATH_EVERY, "path_length": PATH_EVERY}  # measured in so many-th steps
 PATH_SHRINK = 2  # path lengths are taken of this part of a batch
 PATH_MEAN = "path_length_mean"
 EXTRA = (PATH_MEAN,)  # numbers, 0 at first, that a checkpoint holds beside networks and optimisers
@@ -169,7 +170,7 @@ def path_length_step(state, reals, labels, draws, variant):
     before, moves = tf.convert_to_tensor(mean), 0.0
     for part, rows in _parts(draws.fork("path length"), variant):
         with tf.control_dependencies(tensors_of(gradients)), _tape(state.g) as tape:
-            lengths = lengths_of_paths(state.g, labels[rows], part, variant)
+            lengths = lengths_of_paths(state.g, labels[rows], part, variant, _precise(state))
             penalty, after = path_length_penalty(lengths, before)
             value = tf.reduce_mean(penalty) / (variant.parts * _replicas())
             scaled = variant.path_weight * PATH_EVERY * value * state.loss_scale
@@ -177,18 +178,16 @@ def path_length_step(state, reals, labels, draws, variant):
         loss, moves = loss + value, moves + (after - before) / variant.parts
     mean.assign(before + moves)
     descend(state, state.g_optimizer, gradients, variant.lr * variant.lazy_g)
-    # A fourth of the steps is measured, of which the mean over all steps shall be told.
-    told = _of_replica(PATH_EVERY * (before + moves))
-    return _statistics({"loss/path_length": PATH_EVERY * loss, "path_length": told})
+    return _statistics({"loss/path_length": variant.path_weight * loss, "path_length": _of_replica(before + moves)})
 
 
-def lengths_of_paths(g, labels, draws, variant):
-    """Path lengths of the first half of some rows, [n / 2], at least one."""
+def lengths_of_paths(g, labels, draws, variant, precise):
+    """Path lengths of the first half of some rows, [n / 2], at least one. `precise` goes to the synthesis network."""
     count = max(draws.count // PATH_SHRINK, 1)
     ws = styles(g, labels, draws, variant)[:count]
     noise = [maps[:count] for maps in draws.noise("noise", g.noise_shapes)]
     directions = draws.normal("directions", (g.resolution, g.resolution, 3))[:count]
-    lengths = path_lengths(lambda some: g.synthesis(some, noise=noise), ws, directions)
+    lengths = path_lengths(lambda some: g.synthesis(some, noise=noise, **precise), ws, directions)
     return tf.cast(lengths, tf.float32)  # as all losses are, and the mean that they move
 
 
@@ -221,7 +220,7 @@ def r1_step(state, reals, labels, draws, variant):
     """
     if not variant.r1_gamma:
         return _statistics({})
-    precise = {"dtype": "float32"} if state.scales_loss else {}  # as in Progressive GAN's penalties
+    precise = _precise(state)
     gradients, penalty = None, 0.0
     for part, rows in _parts(draws.fork("r1"), variant):
 
@@ -234,7 +233,7 @@ def r1_step(state, reals, labels, draws, variant):
         gradients = add_gradients(gradients, gradients_by_path(tape, scaled, trainable(state.d)))
         penalty += value
     descend(state, state.d_optimizer, gradients, variant.lr * variant.lazy_d)
-    return _statistics({"loss/r1": R1_EVERY * variant.r1_gamma / 2 * penalty})  # of a sixteenth of the steps
+    return _statistics({"loss/r1": variant.r1_gamma / 2 * penalty})
 
 
 PHASES = (Phase(g_step), Phase(path_length_step, PATH_EVERY), Phase(d_step), Phase(r1_step, R1_EVERY))
@@ -291,6 +290,11 @@ def _statistics(known):
 def _of_replica(value):
     """A value that is equal on every replica, and about to be summed over them."""
     return value / _replicas()
+
+
+def _precise(state):
+    """What a network is told where it is differentiated twice: in float16 it works in float32, as Progressive GAN's."""
+    return {"dtype": "float32"} if state.scales_loss else {}
 
 
 def _replicas():
