@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.classes import Classes
+from gan_tf.classes import UNCONDITIONAL
 from gan_tf.errors import UsageError
 from gan_tf.files import user_path
 from gan_tf.models import FAMILIES
@@ -62,7 +62,7 @@ class Trained:
     seed draws, as often as the training images have it.
     """
 
-    def __init__(self, generator, config, images_seen, classes=Classes()):  # noqa: B008  it cannot change
+    def __init__(self, generator, config, images_seen, classes=UNCONDITIONAL):
         self.generator, self.config, self.images_seen, self.classes = generator, config, images_seen, classes
         self.resolution, self.latent_size = generator.resolution, generator.latent_size
 
@@ -231,9 +231,8 @@ class Trained:
         content, style = _checked(content), _checked(style)
         if len(content) != len(style):
             raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give as many of each")
-        labels = tuple(self._labels(seeds, classes) for seeds in (content, style)) if self.classes else None
-        if classes is not None:
-            self._labels(content, classes)  # refuses what unconditional networks do not know
+        labels = tuple(self._labels(seeds, classes) for seeds in (content, style))
+        labels = labels if self.classes else None
         how = {"truncation": truncation, "labels": labels, "layers": styled_layers(self.generator, layers)}
         return np.concatenate(list(mixed_images(self.generator, content, style, self._batch_size, **how)))
 

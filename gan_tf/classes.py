@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 import numpy as np
+import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.errors import UsageError
@@ -53,12 +54,20 @@ class Classes:
             return np.full(len(seeds), wanted, np.int32)
         return rng.categories_of_seeds(seeds, self.counts).numpy()
 
-    def drawn(self, draws):
-        """Classes of the rows of some Draws, as often as the images have them: int32 [N], or None without classes."""
-        return draws.categories("classes", self.counts) if self else None
+    def drawn(self, draws, wanted=None):
+        """Classes of the rows of some Draws: int32 [N], or None without classes.
+
+        They are drawn as often as the images have them, or all are `wanted`, a number or a tensor; see `of_seeds`.
+        """
+        if not self:
+            return None
+        return draws.categories("classes", self.counts) if wanted is None else tf.fill([draws.count], wanted)
 
     def of_rows(self, rows):
-        """Which class each row of a grid shows: every class as many rows, one after the other, as far as they reach."""
+        """Which class each row of a grid shows: the classes in order, each as nearly the same number of rows as goes.
+
+        Where there are more classes than rows, some of them, evenly spread.
+        """
         return [row * len(self) // rows for row in range(rows)]
 
     def words_of_rows(self, rows):
@@ -71,6 +80,9 @@ class Classes:
         )
 
 
+UNCONDITIONAL = Classes()
+
+
 def of_run(config, data: dict, where) -> Classes:
     """The classes of a run by its settings and what is stored about its images.
 
@@ -78,7 +90,7 @@ def of_run(config, data: dict, where) -> Classes:
         UsageError: the two do not fit.
     """
     if not config.classes:
-        return Classes()
+        return UNCONDITIONAL
     names, counts = tuple(data.get("class_names", ())), tuple(data.get("class_counts", ()))
     if not len(names) == len(counts) == config.classes or not any(counts):
         raise UsageError(
@@ -91,7 +103,7 @@ def of_run(config, data: dict, where) -> Classes:
 def of_images(config, image_set) -> Classes:
     """The classes of a data.prepare.ImageSet for a run of these settings."""
     if not config.classes:
-        return Classes()
+        return UNCONDITIONAL
     return Classes(tuple(image_set.class_names), tuple(counts_of(image_set)))
 
 

@@ -129,7 +129,7 @@ def writing_cache(path):
         ours = at.is_relative_to(root) or (error.errno in NO_FOLDER and root.is_relative_to(at))
         if not ours or error.errno not in (*DISK_IS_FULL, *DISK_REFUSES, *NO_FOLDER):
             raise
-        remedy = "free some disk space" if error.errno in DISK_IS_FULL else "see that it can be read and written"
+        remedy = remedy_of(error) or "see that it can be read and written"
         raise UsageError(
             f"GAN_TF_CACHE: the cache in {root} cannot be written ({printable(error.strerror)}); {remedy}, or set "
             "GAN_TF_CACHE to another folder"

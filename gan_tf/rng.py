@@ -6,6 +6,7 @@ replicas see the same numbers. The generator is always Philox, asked for raw bit
 outside XLA, while TensorFlow's own float draws are not, nor are bfloat16 draws rounded float32 draws.
 """
 
+import functools
 import hashlib
 import itertools
 import math
@@ -144,14 +145,22 @@ def normals_of_seeds(seeds, purpose, shape):
 
 def categories_of_seeds(seeds, counts):
     """The draws of `Draws.categories` for the images that users ask for by seed: int64 [N] -> int32 [N]."""
-    key = tf.constant(stream_key("image", "class"), tf.int64)
+    return _compiled_categories(tuple(counts))(tf.convert_to_tensor(seeds, tf.int64))
+
+
+@functools.cache
+def _compiled_categories(counts):
+    """tf.function: seeds int64 [N] -> categories int32 [N]; one at a time in Python would take a millisecond each."""
+    key = stream_key("image", "class")
 
     def row(seed):
-        where = tf.stack([key, seed])
+        where = tf.stack([tf.constant(key, tf.int64), seed])
         return tf.random.stateless_uniform((), where, 0, sum(counts), tf.int32, alg="philox")
 
-    seeds = tf.convert_to_tensor(seeds, tf.int64)
-    return _category(tf.map_fn(row, seeds, fn_output_signature=tf.int32), counts)
+    def draw(seeds):
+        return _category(tf.map_fn(row, seeds, fn_output_signature=tf.int32), counts)
+
+    return tf.function(draw, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
 
 
 def latents_of_seeds(seeds, latent_size):

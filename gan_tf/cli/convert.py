@@ -163,7 +163,9 @@ def write(folder, config, networks, origin):
                 named_variables(state.g_ema)[name].assign(value)
             states.save(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
-        run.write_settings(config, {"fingerprint": "", "images": 0, "class_names": [], "converted_from": origin})
+        names = [str(number) for number in range(config.classes)]  # the file tells no names, nor how often each was
+        data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}
+        run.write_settings(config, {**data, "converted_from": origin})
     finally:
         run.close()
 

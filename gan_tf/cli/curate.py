@@ -155,10 +155,13 @@ def judged(options, opened, seeds, judges, journal):
     if before:
         print(f"{before} of {len(seeds)} images are judged already; going on", flush=True)
     with Progress(len(seeds), "judged", before=before) as progress:
-        how = {"whole": True, "labels": opened.labels(seeds[before:])}
+        all_labels = opened.labels(seeds[before:])
+        how = {"whole": True, "labels": all_labels}
         left = images_of_seeds(opened.generator, seeds[before:], batch_size, options.truncation, **how)
+        first = 0
         for some, images in left if before < len(seeds) else ():
-            labels = opened.labels(some)
+            labels = None if all_labels is None else all_labels[first : first + len(some)]
+            first += len(some)
             journal.add({way: [float(score) for score in judge.score(images, labels)] for way, judge in judges.items()})
             progress.advance(len(some))
     return {way: np.array([score for batch in journal.done for score in batch[way]]) for way in judges}
@@ -252,10 +255,13 @@ def neighbours(vectors):
 
 
 def real_side(options, opened):
-    """The run's real images at the generator's size."""
+    """The run's real images at the generator's size: of the class that is asked for, if one is."""
     from gan_tf.cli import training_images
     from gan_tf.metrics.reals import reals_at
 
     given = {"offline": options.offline, "memory_gb": options.memory_gb}
     images = training_images.of_run(opened.run, options.dataset, **given)
-    return reals_at(images, opened.generator.resolution, opened.trained.config.mirror)
+    only = None if opened.wanted is None else opened.trained.classes.names[opened.wanted]
+    if only is not None and only not in images.class_names:
+        raise UsageError(f"--dataset {options.dataset}: it has no class {only!r}; give images of the run's classes")
+    return reals_at(images, opened.generator.resolution, opened.trained.config.mirror, only)

@@ -100,6 +100,8 @@ def of_run(options, run):
     from gan_tf.weights import load_generator
 
     trained = load_generator(run, options.which, say)
+    if options.per_class:
+        per_class.refuse_unconditional(options, trained)
     folder = None if options.out else run.evaluation_folder(trained.images_seen)
     if folder:
         refuse_unwritable(folder, "--out", folder=True)

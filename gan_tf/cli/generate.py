@@ -24,9 +24,8 @@ class GenerateOptions(GeneratorOptions):
     count: int | None = None  # so many images in place of --seeds: those of seeds 0 to COUNT - 1
     out: str = "pictures"  # folder for PNG files; or a .zip of them; or an .npz with the array "images"
     grid: bool = False  # also write all images as one picture, OUT-grid.png
-    best: int | None = (
-        None  # keep only so many: the nearest to the real data by --by. A sheet says that they are chosen
-    )
+    # Keep only so many: the nearest to the real data by --by. A sheet says that they are chosen.
+    best: int | None = None
     # What --best goes by: discriminator, features (of Inception) or pixels (needs no network), or several with commas;
     # default discriminator,features.
     by: str | None = None
@@ -95,9 +94,9 @@ def generate(options) -> int:
             refuse_huge_sheet(options.best, resolution)
             chosen = curate(options, opened, seeds, out, stack)
             seeds, about = chosen.seeds, chosen.about
-        about = with_classes(opened, seeds, about)
-        store = stack.enter_context(open_store(options, opened, seeds, out, about))
-        make(options, opened, store)
+        labels = opened.labels(seeds)
+        store = stack.enter_context(open_store(options, opened, seeds, labels, out, about))
+        make(options, opened, store, labels)
         if chosen:
             chosen.write_sheet(store, cleared(beside(out, "best")))
         grid = write_grid(store, cleared(beside(out, "grid"))) if options.grid else None
@@ -113,21 +112,23 @@ def generate(options) -> int:
     return 0
 
 
-def with_classes(opened, seeds, about):
+def with_classes(opened, seeds, labels, about):
     """{seed: words for its file} with the class of each image before them; `about` itself without classes."""
-    labels, names = opened.labels(seeds), opened.trained.classes.names
+    names = opened.trained.classes.names
     if labels is None:
         return about
     words = {seed: f"class {names[label]}" for seed, label in zip(seeds, labels, strict=True)}
     return {seed: "; ".join([own, *filter(None, [about.get(seed)])]) for seed, own in words.items()}
 
 
-def open_store(options, opened, seeds, out, about):
-    """The store of this command's images; see sampling.store.Store."""
+def open_store(options, opened, seeds, labels, out, chosen):
+    """The store of this command's images; see sampling.store.Store. `chosen`: {seed: words on why it was}."""
     from gan_tf.sampling.store import Store
 
     batch_size = min(opened.batch_size, len(seeds))
-    return Store(out, seeds, batch_size, opened.generator.resolution, job_of(options, opened), about)
+    job = {**job_of(options, opened), "about": list(chosen.items())}  # classes follow from the seeds and the weights
+    about = with_classes(opened, seeds, labels, chosen)
+    return Store(out, seeds, batch_size, opened.generator.resolution, job, about)
 
 
 def cleared(path):
@@ -136,8 +137,8 @@ def cleared(path):
     return path
 
 
-def make(options, opened, store):
-    """Makes what a store lacks."""
+def make(options, opened, store, labels):
+    """Makes what a store lacks; `labels` are the classes of all its seeds, or None."""
     from gan_tf.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
@@ -146,7 +147,8 @@ def make(options, opened, store):
     with Progress(len(store.seeds), "written", before=store.before) as progress:
         lacking = [seed for batch in store.lacking for seed in batch]
         # They are cut into the batches of the whole job, since only its last one can be shorter.
-        how = {"whole": True, "labels": opened.labels(lacking)}
+        of_seed = None if labels is None else dict(zip(store.seeds, labels, strict=True))
+        how = {"whole": True, "labels": of_seed and [of_seed[seed] for seed in lacking]}
         made = images_of_seeds(opened.generator, lacking, store.batch_size, options.truncation, **how)
         for some, images in made:
             store.write(some, images)

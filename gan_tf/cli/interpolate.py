@@ -53,8 +53,7 @@ def main(argv) -> int:
         UsageError: a wrong option, no trained generator, too little memory, or a file that cannot be written.
     """
     options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate")
-    options = dataclasses.replace(options, out=options.out or ("interpolation.png" if options.rows else None))
-    options = dataclasses.replace(options, out=options.out or "interpolation.webp")
+    options = dataclasses.replace(options, out=options.out or f"interpolation.{'png' if options.rows else 'webp'}")
     if options.rows and Path(options.out).suffix.lower() != ".png":
         raise UsageError(f"--out {options.out}: --rows makes a picture; give a .png, or leave out --rows")
     from gan_tf.sampling import animation

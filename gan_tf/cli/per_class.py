@@ -1,7 +1,7 @@
 """`gan-tf evaluate RUN --per-class`: the score of each class against the real images of that class."""
 
 import dataclasses
-import hashlib
+import functools
 
 from gan_tf.errors import UsageError
 
@@ -13,35 +13,32 @@ def refuse(options, why):
     raise UsageError(f"--per-class: {options.target} {why}; leave it out")
 
 
+def refuse_unconditional(options, trained):
+    """Raises UsageError if the networks of a run know no classes."""
+    if not trained.classes:
+        refuse(options, "is a run of unconditional networks, which learnt all images as one kind")
+
+
 def parts_of(options, trained, images, resolution):
-    """The real images of each class: a list of (number of the class, its name, Reals).
+    """The classes of a run: a list of (number, name, function that gives the Reals of the class).
 
     Args:
-        trained: weights.Trained.
+        trained: weights.Trained of conditional networks.
         images: data.prepare.ImageSet, of the run or of --dataset.
         resolution: pixels of the fakes.
 
     Raises:
-        UsageError: the run is unconditional, or the images are not of its classes.
+        UsageError: the images are not of its classes.
     """
-    import numpy as np
+    from gan_tf.metrics.reals import reals_at
 
-    from gan_tf.metrics.reals import Reals, measurable
-
-    if not trained.classes:
-        refuse(options, "is a run of unconditional networks, which learnt all images as one kind")
     missing = [name for name in trained.classes.names if name not in images.class_names]
     if missing:
         refuse(options, f"knows the class {missing[0]!r}, and --dataset does not")
-    small, found = images.at(resolution), []
-    for number, name in enumerate(trained.classes.names):
-        rows = np.flatnonzero(images.labels == images.class_names.index(name))
-        if len(rows):
-            key = hashlib.sha256(f"{small.key}/class/{name}".encode()).hexdigest()[: len(small.key)]
-            source = f"{small.name}, class {name}"
-            some = Reals(measurable(np.asarray(small.images[rows])), key, source, trained.config.mirror, resolution)
-            found.append((number, name, some))
-    return found
+    return [
+        (number, name, functools.partial(reals_at, images, resolution, trained.config.mirror, only=name))
+        for number, name in enumerate(trained.classes.names)
+    ]
 
 
 def scores_of(parts, names, sampler, networks, watch, say):
@@ -63,7 +60,8 @@ def scores_of(parts, names, sampler, networks, watch, say):
     found = []
     names = [name for name in names if name not in ALWAYS_WHOLE and METRICS[name].needs != PATHS]
     try:
-        for number, name, reals in parts:
+        for number, name, reals_of_class in parts:
+            reals = reals_of_class()  # those of one class in memory at a time
             few = [metric for metric in names if len(reals.images) < METRICS[metric].least]
             if few:
                 say(f"class {name}: {len(reals.images)} real images are too few for {', '.join(few)}")

@@ -104,7 +104,6 @@ def project(options) -> int:
     watch = Stages({"searched": "steps", "random ones tried": "latents"})
     found = search(
         g,
-        target,
         distance_to(target, lpips),
         seed=options.seed,
         restarts=options.restarts,

@@ -60,8 +60,7 @@ def style_mix(options) -> int:
 
     def cells(progress):
         how = {"truncation": options.truncation, "layers": layers}
-        if opened.trained.classes:
-            how["labels_of"] = opened.labels
+        how["labels_of"] = opened.labels if opened.trained.classes else None
         for cell in mixed_table(g, rows, columns, opened.batch_size, **how):
             yield cell
             progress.advance()

@@ -48,10 +48,17 @@ class Reals:
         return {"reals": count, "reals_key": self.key[:16], "reals_source": self.source, "resolution": resolution}
 
 
-def reals_at(image_set, resolution, mirror=False) -> Reals:
-    """The images of a data.prepare.ImageSet as a generator that has grown to `resolution` pixels should make them."""
+def reals_at(image_set, resolution, mirror=False, only=None) -> Reals:
+    """The images of a data.prepare.ImageSet as a generator that has grown to `resolution` pixels should make them.
+
+    `only`: name of the one class whose images they are, which are then copied into memory; None for all images.
+    """
     small = image_set.at(resolution)
-    return Reals(measurable(small.images), small.key, small.name, mirror, resolution)
+    if only is None:
+        return Reals(measurable(small.images), small.key, small.name, mirror, resolution)
+    rows = np.flatnonzero(image_set.labels == image_set.class_names.index(only))
+    key = hashlib.sha256(f"{small.key}/class/{only}".encode()).hexdigest()[: len(small.key)]
+    return Reals(measurable(np.asarray(small.images[rows])), key, f"{small.name}, class {only}", mirror, resolution)
 
 
 def measurable(images):

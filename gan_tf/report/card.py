@@ -50,10 +50,11 @@ def model(facts) -> str:
 def intended_use(facts) -> str:
     """What it is for, and what not."""
     like = "those that its weights were trained on" if facts.converted_from else f"those of {facts.dataset}"
+    choice = "by seed and class" if facts.config.conditional else "by seed"
     return (
         f"It makes images like {like}: for study, as material for design, and as a start for further "
         "training. It makes no true statement about anything that exists, and its images should not be shown as "
-        "photographs. It takes no text and follows no wishes; choose by seed."
+        f"photographs. It takes no text: choose {choice}."
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import pictures, rng
-from gan_tf.classes import Classes
+from gan_tf.classes import UNCONDITIONAL
 from gan_tf.sampling.generate import suitable_batch_size
 from gan_tf.sampling.search_space import space_of
 
@@ -94,7 +94,6 @@ def pyramid(images):
 
 def project(
     g,
-    target,
     distance,
     *,
     seed=0,
@@ -105,14 +104,13 @@ def project(
     on_sphere=False,
     frames=60,
     watch=None,
-    classes=Classes(),  # noqa: B008  it cannot change
+    classes=UNCONDITIONAL,
     wanted=None,
 ):
     """Searches the latent whose image is nearest to a target.
 
     Args:
         g: folded generator, float32.
-        target: float32 [R, R, 3] in [-1, 1].
         distance: of `distance_to`.
         seed: of the random latents and noise.
         restarts: K, places in which the search goes on: the best of the random ones.
@@ -162,7 +160,7 @@ def project(
     )
 
 
-def best_random(g, distance, seed, restarts, samples, watch, classes=Classes(), wanted=None):  # noqa: B008  it cannot change
+def best_random(g, distance, seed, restarts, samples, watch, classes=UNCONDITIONAL, wanted=None):
     """The Place of the `restarts` best of random latents, each with the noise that it was tried with, and the classes
     of these, best first.
     """
@@ -190,13 +188,13 @@ def best_random(g, distance, seed, restarts, samples, watch, classes=Classes(), 
     return tf.nest.map_structure(tf.constant, kept)
 
 
-def random_places(g, seed, first, classes=Classes(), wanted=None):  # noqa: B008  it cannot change
+def random_places(g, seed, first, classes=UNCONDITIONAL, wanted=None):
     """The random Places number first .. first + DRAWN - 1 of a search, `first` a multiple of DRAWN, and their classes.
 
     The classes are zeros, which nothing reads, where there are none.
     """
     draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAWN, path="project/")
-    labels = classes.drawn(draws) if classes and wanted is None else tf.fill([DRAWN], wanted or 0)
+    labels = classes.drawn(draws, wanted) if classes else tf.zeros([DRAWN], tf.int32)
     return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.classes import Classes
+from gan_tf.classes import UNCONDITIONAL
 
 LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2
 Z_STEP, W_STEP = 0.05, 0.1  # of Adam, at its largest
@@ -75,13 +75,13 @@ class Styles:
 
     largest_step = W_STEP
 
-    def __init__(self, g, plus, classes=Classes(), wanted=None):  # noqa: B008  it cannot change
+    def __init__(self, g, plus, classes=UNCONDITIONAL, wanted=None):
         self.g, self.plus, self.name = g, plus, "w+" if plus else "w"
         draws = rng.Draws(0, tf.constant(0, tf.int64), SPREAD_OF, path="project/")
         latents = draws.normal("spread", (g.latent_size,))
-        labels = classes.drawn(draws) if classes and wanted is None else tf.fill([SPREAD_OF], wanted or 0)
-        mapping = tf.function(lambda z, labels: g.mapping(z, labels)[:, 0], autograph=False)
-        parts = (tf.split(values, SPREAD_OF // AT_ONCE) for values in (latents, labels))
+        labels = classes.drawn(draws, wanted)
+        mapping = tf.function(lambda *given: g.mapping(*given)[:, 0], autograph=False)
+        parts = (tf.split(values, SPREAD_OF // AT_ONCE) for values in (latents, labels) if values is not None)
         w = np.concatenate([mapping(*part).numpy() for part in zip(*parts, strict=True)])
         self.mean = w.mean(axis=0)
         self.deviation = float(np.sqrt(np.sum(np.square(w - self.mean, dtype=np.float64)) / len(w)))

@@ -65,7 +65,7 @@ class Store:
         seeds: of the images, in order.
         batch_size: images that are written at once.
         resolution: R.
-        job: dict for JSON: all else that the bytes depend on.
+        job: dict for JSON: all else that the bytes depend on; its own "about", where `about` follows from that.
         about: {seed: words} to be kept inside the PNG files; of an .npz, in its array "about".
 
     Attributes:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gan_tf import pictures
-from gan_tf.classes import Classes
+from gan_tf.classes import UNCONDITIONAL
 from gan_tf.sampling.captions import line, line_height
 from gan_tf.sampling.interpolate import walk_images
 
@@ -11,7 +11,7 @@ PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7))
 COLUMNS = 8
 
 
-def strip(g, pairs=PAIRS, columns=COLUMNS, classes=Classes()):  # noqa: B008  it cannot change
+def strip(g, pairs=PAIRS, columns=COLUMNS, classes=UNCONDITIONAL):
     """Makes the picture.
 
     Args:

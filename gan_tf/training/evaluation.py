@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf import pictures, rng
 from gan_tf.augment.choice import ADA_P, augment, augmentation_of
-from gan_tf.classes import Classes
+from gan_tf.classes import UNCONDITIONAL
 from gan_tf.metrics.reals import measurable
 
 GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid where there are fewer than usual, by resolution
@@ -35,7 +35,7 @@ class Sampler:
 
     available = None  # the sequence is endless
 
-    def __init__(self, g, folded, seed, batch_size, classes=Classes()):  # noqa: B008  it cannot change
+    def __init__(self, g, folded, seed, batch_size, classes=UNCONDITIONAL):
         self.first = 0
         self.classes, self.only = classes, None
         self.g, self.folded, self.seed, self.batch_size = g, folded, seed, batch_size
@@ -117,7 +117,7 @@ class Sampler:
     def _next_images(self, first, only):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
         latents, labels = draws.normal("latents", (self.g.latent_size,)), self.classes.drawn(draws)
-        if labels is not None:
+        if labels is not None:  # one function for all classes: whether one is asked for is known when it runs
             labels = tf.where(only < 0, labels, only)
         return self.folded(latents, labels, noise=draws.noise("noise", self.g.noise_shapes))
 

@@ -11,6 +11,7 @@ import gan_tf
 from gan_tf.cli.main import run_command
 from gan_tf.errors import UsageError
 from gan_tf.sampling.search_space import space_of
+from gan_tf.sampling.store import Store
 from gan_tf.sampling.strip import strip
 from tests import conditional
 
@@ -321,3 +322,17 @@ def test_classes_of_what_has_none_are_not_scored(kinds, unconditional, tmp_path,
         given = [str(target), "--dataset", str(dataset), "--metrics", "swd2k", "--per-class"]
         assert run_command("evaluate", given) == 2
         assert words in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_an_unfinished_job_with_classes_says_what_differs(fastgan, tmp_path, monkeypatch, capsys):
+    """Its classes follow from the seeds: nothing was chosen."""
+
+    def stops(self, seeds, images):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", stops)
+        command("generate", fastgan, "--seeds", "0-7", "--out", tmp_path / "out")
+    assert command("generate", fastgan, "--seeds", "0-3", "--out", tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "other is: the seeds (--seeds, --count)" in said and "--best" not in said

@@ -53,7 +53,7 @@ def image_of(g, seed=SEED):
 def searched(g, image, **options):
     target = tf.constant(image / 127.5 - 1, tf.float32)
     options = {"restarts": 4, "steps": 250, "samples": 200, **options}
-    return project(g, target, distance_to(target), **options)
+    return project(g, distance_to(target), **options)
 
 
 def error(image, other):

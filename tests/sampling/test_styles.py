@@ -143,7 +143,7 @@ def test_a_known_image_comes_back(space):
     g = quiet()
     [(_, image)] = images_of_seeds(g, [12345], 1)
     target = tf.constant(image[0] / 127.5 - 1, tf.float32)
-    found = project(g, target, distance_to(target), space=space, restarts=2, steps=250, samples=50)
+    found = project(g, distance_to(target), space=space, restarts=2, steps=250, samples=50)
     assert error(image[0], found.start) > 5 and error(image[0], found.path[0][1]) > 5
     assert error(image[0], found.images[0]) < 1.5
     assert found.latents.shape == (2, 1 if space == "w" else 6, 12)
@@ -168,7 +168,7 @@ def test_the_search_in_w_starts_at_the_mean_w(g):
 def test_no_steps_give_the_best_random_one_in_w_too(g):
     [(_, image)] = images_of_seeds(g, [5], 1)
     target = tf.constant(image[0] / 127.5 - 1, tf.float32)
-    found = project(g, target, distance_to(target), space="w", restarts=2, steps=0, samples=20)
+    found = project(g, distance_to(target), space="w", restarts=2, steps=0, samples=20)
     np.testing.assert_array_equal(found.images[0], found.start)
     assert found.latents.shape == (2, 1, 12)
 
