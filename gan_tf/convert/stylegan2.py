@@ -17,6 +17,7 @@ DENSE = "head/dense/kernel"  # next to a map of 4x4 pixels
 NOT_OFFICIAL = "these are not the weights of an official StyleGAN2-ADA network"
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
 FILTER_NAME = "resample_filter"
+EMBEDDING = "mapping.embed.weight"
 
 
 def official_names(network) -> dict:
@@ -97,7 +98,7 @@ def arguments_of(arrays: dict) -> dict:
     try:
         read = _generator_arguments if is_generator else _discriminator_arguments
         widths, own = read(arrays, sizes)
-        classes = _shape(arrays, "mapping.embed.weight", 2)[1] if "mapping.embed.weight" in arrays else 0
+        classes = _shape(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
         own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
         if is_generator:
             own["latent_size"] -= own["w_size"] if classes else 0
@@ -107,19 +108,41 @@ def arguments_of(arrays: dict) -> dict:
 
 
 def _generator_arguments(arrays, sizes):
-    widths = {size: _shape(arrays, f"synthesis.b{size}.conv1.weight", 4)[0] for size in sizes}
+    widths = {size: _width(arrays, f"synthesis.b{size}.conv1.weight") for size in sizes}
     w_size, inputs = _shape(arrays, "mapping.fc0.weight", 2)
-    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": _layers(arrays)}
+    layers = _layers(arrays)
+    _require_mapping(arrays, w_size, range(1, layers))
+    _require_shape(arrays, "synthesis.b4.conv1.affine.weight", (widths[4], w_size))
+    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": layers}
 
 
 def _discriminator_arguments(arrays, sizes):
-    widths = {size: _shape(arrays, f"b{size}.conv0.weight", 4)[0] for size in sizes[1:]}
+    widths = {size: _width(arrays, f"b{size}.conv0.weight") for size in sizes[1:]}
     widths[4], inputs = _shape(arrays, "b4.conv.weight", 4)[:2]
+    _require_shape(arrays, "b4.conv.weight", (widths[4], inputs, 3, 3))
+    _require_shape(arrays, "b4.fc.weight", (widths[4], 16 * widths[4]))
     own = {"mbstd_channels": inputs - widths[4]}
     own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
-    if layers := _layers(arrays):
+    layers = _layers(arrays)
+    _require_mapping(arrays, widths[4], range(layers))
+    if layers:
         own["label_layers"] = layers
     return widths, own
+
+
+def _width(arrays, name):
+    """Channels of a size: those of its one 3x3 convolution that keeps their number."""
+    channels = _shape(arrays, name, 4)[0]
+    _require_shape(arrays, name, (channels, channels, 3, 3))
+    return channels
+
+
+def _require_mapping(arrays, w_size, square):
+    """Holds the layers `square` and the embedding of a mapping network against the length of its vectors."""
+    for index in square:
+        _require_shape(arrays, f"mapping.fc{index}.weight", (w_size, w_size))
+    if EMBEDDING in arrays:
+        _require_shape(arrays, EMBEDDING, (w_size, _shape(arrays, EMBEDDING, 2)[1]))
 
 
 def _layers(arrays):
@@ -132,6 +155,12 @@ def _shape(arrays, name, axes):
     if arrays[name].ndim != axes:
         raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
     return arrays[name].shape
+
+
+def _require_shape(arrays, name, shape):
+    """Raises UsageError unless an array has a shape: one so large that the whole network is no larger than the file."""
+    if _shape(arrays, name, len(shape)) != shape:
+        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {shape}")
 
 
 def _widths(widths):

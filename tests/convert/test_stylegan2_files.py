@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import gan_tf
+from gan_tf import pictures
 from gan_tf.cli.main import run_command
 from gan_tf.convert.official import fill, read_official
 from gan_tf.models.stylegan2 import Discriminator, Generator
@@ -17,7 +18,7 @@ from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_stylegan2 as official
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
-from tests.convert.test_stylegan2 import built, random_state
+from tests.convert.test_stylegan2 import built, random_state, scaled
 from tests.training.tiny import relative_l2
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
@@ -31,6 +32,12 @@ def states(classes=0, architecture="resnet"):
     g = built(Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
     d = built(Discriminator, SIZES | {"classes": classes, "architecture": architecture})
     return tuple(random_state(network, seed) for seed, network in enumerate((g, d, g), start=1))
+
+
+def arguments(classes):
+    """What the official trainer gives G and D."""
+    g_arguments = official.generator_arguments(**OWN, size=8, classes=classes)
+    return g_arguments, official.discriminator_arguments(**OWN, classes=classes)
 
 
 def write(path, all_states, g_arguments=None, d_arguments=None):
@@ -68,6 +75,23 @@ def test_classes_architecture_groups_and_no_clamp(tmp_path):
     d = built(Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
     fill(d, found.states["d"], "a.pkl")
     assert np.isfinite(d(tf.zeros((4, 16, 16, 3)), tf.constant([0, 1, 2, 0]))).all()
+
+
+def test_a_converted_conditional_run_makes_images_of_a_class(tmp_path, capsys):
+    all_states = [scaled(state) for state in states(3)]  # a class shows
+    path, run = write(tmp_path / "a.pkl", all_states, *arguments(3)), tmp_path / "run"
+    assert run_command("convert", [str(path), str(run)]) == 0
+    words = [str(run), "--seeds", "0", "--precision", "float32"]
+    made = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        assert run_command("generate", [*words, "--class", str(number), "--out", str(out)]) == 0
+        made[number] = pictures.read_png(out / "seed-000000.png").astype(int)
+        [image] = gan_tf.load(run).sample([0], classes=number)
+        assert np.abs(made[number] - image).max() <= 1
+    assert np.abs(made[1] - made[2]).max() > 10
+    assert run_command("generate", [*words, "--class", "3", "--out", str(tmp_path / "3")]) == 2
+    assert "--class '3' is no class of this run; it has 0 0, 1 1, 2 2" in capsys.readouterr().err
 
 
 def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tmp_path):
