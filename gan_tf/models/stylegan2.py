@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.models.conditioning import check_classes
 from gan_tf.models.stylegan2_blocks import (
     FILTER,
     FilteredConv,
@@ -129,7 +130,7 @@ class Generator(keras.Model):
         seed: of the initial values.
 
     Raises:
-        UsageError: a resolution or width that the network cannot have.
+        UsageError: a resolution, width or number of classes that the network cannot have.
     """
 
     mapping_class, synthesis_class = Mapping, Synthesis
@@ -150,6 +151,7 @@ class Generator(keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, channel_base, channel_max)
+        check_classes(classes)
         if mapping_layers < 1:
             raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
         self.resolution = resolution
@@ -209,7 +211,7 @@ class Discriminator(keras.Model):
         label_layers: of the mapping network of the labels.
 
     Raises:
-        UsageError: a resolution, width or architecture that the network cannot have.
+        UsageError: a resolution, width, number of classes or architecture that the network cannot have.
     """
 
     def __init__(
@@ -229,6 +231,7 @@ class Discriminator(keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, channel_base, channel_max)
+        check_classes(classes)
         if architecture not in ARCHITECTURES:
             raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
         self.resolution = resolution

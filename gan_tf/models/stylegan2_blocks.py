@@ -55,23 +55,26 @@ class StyledConv(StyleLayer):
 
     def call(self, x, w, noise=None):
         styles = self.affine(w)
-        x = modulated_conv(
-            x, self.kernel.value, styles, FILTER, self.up, noise=self._noise(noise), convolve=self.up > 1, gain=GAIN
-        )
+        added = self.scaled_noise(noise, GAIN)
+        x = modulated_conv(x, self.kernel.value, styles, FILTER, self.up, noise=added, convolve=self.up > 1, gain=GAIN)
         return clamped(leaky_relu(biased(x, self.bias.value * GAIN)), self.clamp)
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "up": self.up, "clamp": self.clamp}
 
-    def _noise(self, noise):
-        """What is added to the map, [N or 1, H, W, 1], or None."""
+    def scaled_noise(self, noise, gain=1.0):
+        """What is added to the map, [N or 1, H, W, 1], or None: the noise times its strength and `gain`.
+
+        Raises:
+            ValueError: it is a word other than "const".
+        """
         if noise is None:
             return None
         if isinstance(noise, str):
             if noise != CONST:
                 raise ValueError(f"noise is a list of maps, {CONST!r} or None, got {noise!r}")
             noise = self.noise.value[None, :, :, None]
-        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
+        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * gain)
 
 
 @keras.saving.register_keras_serializable("gan_tf")

@@ -8,6 +8,7 @@ import math
 import keras
 import tensorflow as tf
 
+from gan_tf.models.conditioning import FoldedEmbedding
 from gan_tf.models.folded import fold_into
 from gan_tf.models.stylegan2 import GENERATOR_ARGUMENTS, Generator, Synthesis
 from gan_tf.models.stylegan2_blocks import FILTER, GAIN, StyledConv, ToRgb
@@ -52,9 +53,15 @@ class FoldedDense(StyleDense):
 
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedMapping(Mapping):
-    """`Mapping` whose average does not move."""
+    """`Mapping` whose average does not move, and whose classes' vectors are ready; labels are integers."""
 
     dense_class = FoldedDense
+
+    def embedding(self):
+        return FoldedEmbedding(self.w_size, self.classes, dtype=self.dtype_policy)
+
+    def embedded(self, labels):
+        return self.embed(labels)
 
     def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
         return super().call(z, labels, truncation=truncation, cutoff=cutoff, update_average=False)
@@ -64,7 +71,7 @@ class FoldedMapping(Mapping):
         for own, theirs in zip(self.layers, source.layers, strict=True):
             own.refresh(theirs)
         if self.classes:
-            self.embed.refresh(source.embed)
+            self.embed.refresh(source)
         self.average.assign(source.average.value)
 
 
@@ -90,9 +97,9 @@ class FoldedStyledConv(StyledConv):
         if self.compute_dtype == "float16":
             styles = small_styles(styles)
         x = demodulated_conv(x, self._convolution, self.squares.value, styles, GAIN)
-        if noise is not None:
-            noise = self.noise.value[None, :, :, None] if isinstance(noise, str) else noise
-            x += tf.cast(tf.cast(noise, self.variable_dtype) * self.noise_strength.value, x.dtype)
+        added = self.scaled_noise(noise)
+        if added is not None:
+            x += tf.cast(added, x.dtype)
         return clamped(leaky_relu(tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))), self.clamp)
 
     def refresh(self, source):

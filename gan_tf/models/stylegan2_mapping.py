@@ -108,10 +108,22 @@ class Mapping(StyleLayer):
         self.latent_size = latent_size
         self.classes = classes
         self.copies = copies
-        self.embed = self.dense_class(w_size, **self.part("embed")) if classes else None
+        self.embed = self.embedding() if classes else None
         self.layers = [
             self.dense_class(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{index}")) for index in range(layers)
         ]
+
+    def embedding(self):
+        """The layer that learns a vector for each class."""
+        return self.dense_class(self.w_size, **self.part("embed"))
+
+    def embedded(self, labels):
+        """The vectors of classes, of mean square 1: labels as for `call` -> [N, W]."""
+        return pixel_norm(self.embed(weights_of_classes(labels, self.classes, self.variable_dtype)))
+
+    def table(self):
+        """The vectors of all classes as they are applied, [classes, W]."""
+        return self.embedded(tf.range(self.classes))
 
     def build(self, shape=None):
         if self.classes:
@@ -127,7 +139,7 @@ class Mapping(StyleLayer):
     def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
         parts = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
         if self.classes:
-            parts.append(pixel_norm(self.embed(weights_of_classes(labels, self.classes, self.variable_dtype))))
+            parts.append(self.embedded(labels))
         w = tf.concat(parts, axis=1)
         for layer in self.layers:
             w = layer(w)

@@ -87,6 +87,13 @@ def test_refresh_reaches_functions_traced_before():
     assert relative_error(make(latents()).numpy(), wanted) < 1e-4 < relative_error(before, wanted)
 
 
+def test_words_for_noise_are_those_of_the_generator():
+    g = trained()
+    for network in (g, fold(g)):
+        with pytest.raises(ValueError, match="noise is a list of maps, 'const' or None, got 'random'"):
+            network(latents(), noise="random")
+
+
 def test_it_refuses_to_train():
     with pytest.raises(ValueError, match="cannot be trained"):
         fold(trained())(tf.zeros([1, 8]), training=True)
