@@ -13,6 +13,7 @@ from gan_tf.training import state as states
 from gan_tf.training.clock import Clock
 from gan_tf.training.forecast import Workload
 from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard, Watch, check_finite
+from gan_tf.training.step import measured_every
 
 RECORDS_IN_EPOCH = 20  # train records
 MOST_ROLLBACKS = 2
@@ -100,7 +101,8 @@ def train_on(job, board, signals, clock, say):
         if due(seen, log_images(job), stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
             if not capped and (line := adaptation.warning(state, adaptation.rule_of(config), p)):
-                say(line)
+                if job.cluster.is_chief:
+                    progress.say(line)
                 capped = True
             p = adaptation.probability(state)
         epoch_ends = due(seen, job.epoch_images, stage.batch_size) or last
@@ -204,7 +206,7 @@ def record_losses(job, board, seen, tally, images_per_second):
 
 def means_of(job, seen, tally):
     """{name: mean over the steps of a tally in which it was measured}; without what was measured in none of them."""
-    steps, lazy, means = int(tally[-1]), getattr(job.recipe, "LAZY", {}), {}
+    steps, lazy, means = int(tally[-1]), measured_every(job.recipe), {}
     last = seen // job.stage_before(seen).batch_size
     for name, value in zip(job.recipe.STATISTICS, tally, strict=False):
         every = lazy.get(name, 1)

@@ -1,5 +1,6 @@
 """What every family's training step shares: stages, the optimiser's step, and the compiled loop over steps."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import tensorflow as tf
 from gan_tf.augment.choice import ADA_P, augment
 from gan_tf.rng import Draws, clock_of
 from gan_tf.training.adaptation import adapt
-from gan_tf.training.state import update_average
+from gan_tf.training.state import trainable, update_average
 
 GROWTH_STEPS = 2000.0  # float16: good steps after which the loss scale is doubled
 SIGNS = "signs/real"  # what a step returns behind its recipe's statistics: the mean sign of the logits on reals
@@ -22,10 +23,12 @@ class Phase(NamedTuple):
     take: (state, reals [N, r, r, 3], labels [N], draws, variant) -> float32 [K + 1], on one replica: its part of
         the recipe's K STATISTICS and of SIGNS, as sums over the replicas. What it does not measure is 0.
     every: it is left out of all steps but every so many-th, the first of a run included.
+    measures: statistics that no other phase measures; they are told as means over the steps that take this one.
     """
 
     take: Callable
     every: int = 1
+    measures: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +120,11 @@ def phases_of(recipe):
     return getattr(recipe, "PHASES", None) or (Phase(recipe.train_step),)
 
 
+def measured_every(recipe):
+    """{statistic: every}: those that are not measured in every step."""
+    return {name: phase.every for phase in phases_of(recipe) for name in phase.measures}
+
+
 def average_decay(half_life_kimg, images_seen, batch_size, ramp=None):
     """Share of the old average that a step keeps, for a half-life in thousands of images.
 
@@ -200,10 +208,42 @@ def augmented(images, draws, purpose, variant, state):
     return augment(images, draws, purpose, variant.augmentation, state.extra.get(ADA_P))
 
 
+@contextlib.contextmanager
+def tape_of(network):
+    """A tape that watches the weights of a network and nothing else."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in trainable(network).values()])
+        yield tape
+
+
+def micro_batches(draws, parts):
+    """The micro-batches of a replica's share: a list of (draws, rows of it), `parts` of them."""
+    if parts == 1:
+        return [(draws, slice(None))]
+    return [(draws.share(i, parts), slice(i, None, parts)) for i in range(parts)]
+
+
+def share_of_mean(values, draws):
+    """What these images' values [n] add to the mean over the global batch, float32 scalar."""
+    return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
+
+
+def precise(state):
+    """What a network is called with where it is differentiated twice: in float16 it then works in float32.
+
+    A float16 slope of an image times the loss scale overflows, and without it drowns.
+    """
+    return {"dtype": "float32"} if state.scales_loss else {}
+
+
+def of_replica(value):
+    """A value that is equal on every replica, and about to be summed over them."""
+    return value / tf.distribute.get_replica_context().num_replicas_in_sync
+
+
 def statistics_of(d_values, g_loss, d_norm, g_norm):
     """A replica's part of STATISTICS of two families and of SIGNS: D's three losses, G's, two logits, two norms."""
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    norms = tf.stack([d_norm, g_norm]) / replicas  # equal on every replica, and about to be summed
+    norms = of_replica(tf.stack([d_norm, g_norm]))
     return tf.concat([d_values[:3], [g_loss], d_values[3:5], norms, d_values[5:]], axis=0)
 
 

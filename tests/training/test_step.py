@@ -142,7 +142,9 @@ def test_fastgan_in_half_precision_stays_near_float32(precision, distance):
     ],
 )
 def test_a_mean_is_over_the_steps_that_measured(seen, steps, rare):
-    recipe = types.SimpleNamespace(STATISTICS=("always", "rare"), LAZY={"rare": 4})
+    recipe = types.SimpleNamespace(
+        STATISTICS=("always", "rare"), PHASES=(step.Phase(None), step.Phase(None, 4, ("rare",)))
+    )
     job = types.SimpleNamespace(recipe=recipe, stage_before=lambda seen: types.SimpleNamespace(batch_size=8))
     means = loop.means_of(job, seen, np.array([6.0, 3.0 if rare else 0.0, steps], np.float32))
     assert means == {"always": pytest.approx(6 / steps), **({"rare": pytest.approx(rare)} if rare else {})}

@@ -66,9 +66,9 @@ def test_a_phase_moves_the_weights_of_its_player_alone(job, name):
     measured = {key for key, value in found.items() if value}
     told = {
         "g_step": {"loss/g", "gradient/g"},
-        "path_length_step": {"loss/path_length", "path_length"},
+        "path_length_step": {"loss/path_length", "path_length", "gradient/path_length"},
         "d_step": {"loss/d_real", "loss/d_fake", "logits/real", "logits/fake", "gradient/d"},
-        "r1_step": {"loss/r1"},
+        "r1_step": {"loss/r1", "gradient/r1"},
     }
     assert measured - {"sign"} == told[name]
 

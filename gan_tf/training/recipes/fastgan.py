@@ -13,14 +13,17 @@ from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
+from gan_tf.training.recipes import one_size
 from gan_tf.training.state import trainable
 from gan_tf.training.step import (
-    Stage,
     add_gradients,
     augmented,
     descend,
     gradients_by_path,
+    micro_batches,
+    share_of_mean,
     statistics_of,
+    tape_of,
     tensors_of,
 )
 
@@ -36,6 +39,10 @@ STATISTICS = (
 )
 
 
+schedule, words, scalars = one_size.schedule, one_size.words, one_size.scalars
+arrive, work = one_size.arrive, one_size.work
+
+
 @dataclasses.dataclass(frozen=True)
 class Variant:
     """What is static in a step; the step is traced once for each."""
@@ -45,31 +52,6 @@ class Variant:
     augmentation: Augmentation
     parts: int  # micro-batches that a replica's share is worked through in
     lr: float
-
-
-def schedule(config):
-    """FastGAN trains at one resolution with one batch size from beginning to end."""
-    ema_kimg = config.average_kimg(config.batch)
-    return [Stage(0, config.resolution, config.batch, config.lr, ema_kimg)]
-
-
-def words(stage):
-    """What a stage is called in the progress line."""
-    return ""
-
-
-def scalars(stages, images_seen):
-    """Where in the schedule the run stands, for TensorBoard: {name: number}."""
-    return {}
-
-
-def arrive(state, stages, images_seen):
-    """Notes on the networks how far the run has come; FastGAN's do not change."""
-
-
-def work(config, stage):
-    """What an image of a stage costs, compared with those of other stages."""
-    return 1.0
 
 
 def frozen_networks(config, say):
@@ -123,8 +105,7 @@ def train_step(state, reals, labels, draws, variant):
     if variant.parts > 1:
         return _train_step_in_parts(state, shown, labels, draws, variant)
 
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in trainable(state.g).values()])
+    with tape_of(state.g) as tape:
         fakes = generate(state, labels, draws, variant)
         with tape.stop_recording():
             d_gradients, d_values = discriminator_gradients(state, shown, fakes, labels, draws, variant)
@@ -144,13 +125,12 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     statistics move twice for each micro-batch.
     """
 
-    def part(i):
-        rows = slice(i, None, variant.parts)
-        return tuple(x[rows] for x in shown), labels[rows], draws.share(i, variant.parts)
-
+    parts = [
+        (tuple(x[rows] for x in shown), labels[rows], some_draws)
+        for some_draws, rows in micro_batches(draws, variant.parts)
+    ]
     d_gradients, d_values = None, 0.0
-    for i in range(variant.parts):
-        some_shown, some_labels, some_draws = part(i)
+    for some_shown, some_labels, some_draws in parts:
         with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
             fakes = generate(state, some_labels, some_draws, variant)
             new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
@@ -158,11 +138,9 @@ def _train_step_in_parts(state, shown, labels, draws, variant):
     d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
 
     g_gradients, g_loss = None, 0.0
-    for i in range(variant.parts):
-        some_shown, some_labels, some_draws = part(i)
+    for some_shown, some_labels, some_draws in parts:
         with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([v.value for v in trainable(state.g).values()])
+            with tape_of(state.g) as tape:
                 fakes = generate(state, some_labels, some_draws, variant)
                 loss = generator_loss(state, some_shown, fakes, some_labels, some_draws, variant)
                 scaled = loss * state.loss_scale
@@ -195,13 +173,12 @@ def discriminator_gradients(state, shown, fakes, labels, draws, variant):
     """
     loss = LOSSES[variant.loss]
     fakes = tuple(tf.stop_gradient(x) for x in fakes)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in trainable(state.d).values()])
+    with tape_of(state.d) as tape:
         real_logits, rebuilt = _judge_reals(state, shown, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
         real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fork("d loss"))  # [N] each
         per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits, tf.sign(real_logits)]
-        values = tf.stack([tf.reduce_sum(_per_image(x)) for x in per_image]) / draws.batch
+        values = tf.stack([share_of_mean(_per_image(x), draws) for x in per_image])
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.d)), values
 
@@ -211,7 +188,7 @@ def generator_loss(state, shown, fakes, labels, draws, variant):
     loss = LOSSES[variant.loss]
     real_logits = tf.stop_gradient(state.d(shown, labels, training=True)) if loss.needs_reals else None
     fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
-    return tf.reduce_sum(loss.generator(fake_logits, real_logits)) / draws.batch
+    return share_of_mean(loss.generator(fake_logits, real_logits), draws)
 
 
 def reconstructions(state, reals, labels):

@@ -15,15 +15,19 @@ from gan_tf.losses import LOSSES, gradient_penalty, interpolates, r1_penalty
 from gan_tf.models.pggan import blend, channels_of, level_of, resolution_of
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 from gan_tf.rng import images_of_clock
-from gan_tf.training.recipes import growth
+from gan_tf.training.recipes import growth, one_size
 from gan_tf.training.state import trainable
 from gan_tf.training.step import (
     add_gradients,
     augmented,
     descend,
     gradients_by_path,
+    micro_batches,
+    precise,
+    share_of_mean,
     stage_before,
     statistics_of,
+    tape_of,
     tensors_of,
 )
 
@@ -41,7 +45,7 @@ GRADIENT_PENALTY = 10.0  # weight, with the loss wgan_gp
 FEATURE_COST, STEP_COST = 1500, 4e9  # measured on CPUs of 2024, in floating-point operations of a convolution
 G_PASSES, D_PASSES = 4, 14  # forward passes that cost as much as a step: gradients count twice, those of gradients too
 
-schedule = growth.phases
+schedule, frozen_networks = growth.phases, one_size.no_networks
 reconstructions = None  # D has no decoders
 
 
@@ -111,11 +115,6 @@ def work(config, stage):
     return passes * (2 * multiplications + FEATURE_COST * features) + STEP_COST / stage.batch_size
 
 
-def frozen_networks(config, say):
-    """No networks of others."""
-    return {}
-
-
 def train_step(state, reals, labels, draws, variant):
     """One update of both players on one replica.
 
@@ -135,14 +134,14 @@ def train_step(state, reals, labels, draws, variant):
     shown = augmented(fade_reals(reals, alpha), draws, "reals", variant, state)
 
     d_gradients, d_values = None, 0.0
-    for part, rows in _parts(draws, variant):
+    for part, rows in micro_batches(draws, variant.parts):
         with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
             new, values = discriminator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
             d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
     d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
 
     g_gradients, g_loss = None, 0.0
-    for part, rows in _parts(draws, variant):
+    for part, rows in micro_batches(draws, variant.parts):
         with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
             new, loss = generator_gradients(state, shown[rows], labels[rows], part, variant, alpha)
             g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
@@ -187,13 +186,12 @@ def discriminator_gradients(state, shown, labels, draws, variant, alpha):
     def judge(images, **more):
         return state.d(images, labels, training=True, level=variant.level, alpha=alpha, **more)
 
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in trainable(state.d).values()])
+    with tape_of(state.d) as tape:
         real_logits, fake_logits = judge(shown), judge(fakes)  # [n, 1]
         real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fork("d loss"))
         penalty = _penalty(state, judge, shown, fakes, draws, variant)
         per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0], tf.sign(real_logits[:, 0])]
-        values = tf.stack([_share(x, draws) for x in per_image])
+        values = tf.stack([share_of_mean(x, draws) for x in per_image])
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.d)), values
 
@@ -202,12 +200,11 @@ def generator_gradients(state, shown, labels, draws, variant, alpha):
     """Gradients of G's loss against the updated D: ({attribute path: gradient times the loss scale}, loss)."""
     loss = LOSSES[variant.loss]
     judge = {"labels": labels, "training": True, "level": variant.level, "alpha": alpha}
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in trainable(state.g).values()])
+    with tape_of(state.g) as tape:
         fakes = generate(state, labels, draws.fork("g"), variant, alpha)
         real_logits = tf.stop_gradient(state.d(shown, **judge)) if loss.needs_reals else None
         values = loss.generator(state.d(fakes, **judge), real_logits)
-        g_loss = _share(values, draws)
+        g_loss = share_of_mean(values, draws)
         scaled = g_loss * state.loss_scale
     return gradients_by_path(tape, scaled, trainable(state.g)), g_loss
 
@@ -221,24 +218,10 @@ def generate(state, labels, draws, variant, alpha):
 
 def _penalty(state, judge, shown, fakes, draws, variant):
     """What keeps D smooth, [n]: the gradient penalty of wgan_gp, R1 of the logistic loss, zeros of the others."""
-    # A float16 slope of an image times the loss scale overflows, and without it drowns: there D works in float32.
-    precise = {"dtype": "float32"} if state.scales_loss else {}
     if variant.loss == "wgan_gp":
         between = interpolates(tf.cast(shown, fakes.dtype), fakes, draws.uniform("mix"))
         repeats = state.g.resolution // resolution_of(variant.level)
-        return GRADIENT_PENALTY * gradient_penalty(lambda x: judge(x, **precise), between, repeats)
+        return GRADIENT_PENALTY * gradient_penalty(lambda x: judge(x, **precise(state)), between, repeats)
     if variant.loss == "logistic":
-        return variant.r1_gamma / 2 * r1_penalty(lambda x: judge(x, **precise), shown)
+        return variant.r1_gamma / 2 * r1_penalty(lambda x: judge(x, **precise(state)), shown)
     return tf.zeros_like(shown[:, 0, 0, 0])
-
-
-def _share(values, draws):
-    """What these images' values [n] add to the mean over the global batch."""
-    return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
-
-
-def _parts(draws, variant):
-    """The micro-batches of a replica's share: (draws, rows of it) of each."""
-    if variant.parts == 1:
-        return [(draws, slice(None))]
-    return [(draws.share(i, variant.parts), slice(i, None, variant.parts)) for i in range(variant.parts)]

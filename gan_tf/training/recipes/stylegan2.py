@@ -9,7 +9,6 @@ program. Departures: the mean of the path lengths is that of the whole batch, ov
 finite end in a roll-back instead of being set to numbers.
 """
 
-import contextlib
 import dataclasses
 
 import tensorflow as tf
@@ -18,15 +17,20 @@ from gan_tf import automatic
 from gan_tf.augment.choice import Augmentation, augmentation_of
 from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
 from gan_tf.path_length import path_length_penalty, path_lengths
+from gan_tf.training.recipes import one_size
 from gan_tf.training.state import trainable
 from gan_tf.training.step import (
     SIGNS,
     Phase,
-    Stage,
     add_gradients,
     augmented,
     descend,
     gradients_by_path,
+    micro_batches,
+    of_replica,
+    precise,
+    share_of_mean,
+    tape_of,
     tensors_of,
 )
 
@@ -41,13 +45,16 @@ STATISTICS = (
     "path_length",
     "gradient/d",
     "gradient/g",
+    "gradient/r1",
+    "gradient/path_length",
 )
 R1_EVERY, PATH_EVERY = 16, 4
-LAZY = {"loss/r1": R1_EVERY, "loss/path_length": PATH_EVERY, "path_length": PATH_EVERY}  # measured in so many-th steps
 PATH_SHRINK = 2  # path lengths are taken of this part of a batch
 PATH_MEAN = "path_length_mean"
 EXTRA = (PATH_MEAN,)  # numbers, 0 at first, that a checkpoint holds beside networks and optimisers
 reconstructions = None  # D has no decoders
+schedule, words, scalars = one_size.schedule, one_size.words, one_size.scalars
+arrive, work, frozen_networks = one_size.arrive, one_size.work, one_size.no_networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +69,6 @@ class Variant:
     lr: float
     lazy_g: float  # what lazy regularisation leaves of the players' rates
     lazy_d: float
-
-
-def schedule(config):
-    """StyleGAN2 trains at one resolution with one batch size from beginning to end."""
-    batch = config.batch
-    return [Stage(0, config.resolution, batch, config.phase_lrs[config.resolution], config.average_kimg(batch))]
 
 
 def variant(config, stage, images_seen, parts):
@@ -112,30 +113,6 @@ def discriminator_layers(d):
     return [[d.from_rgb], *([block] for block in d.blocks)]
 
 
-def words(stage):
-    """What a stage is called in the progress line."""
-    return ""
-
-
-def scalars(stages, images_seen):
-    """Where in the schedule the run stands, for TensorBoard: {name: number}."""
-    return {}
-
-
-def arrive(state, stages, images_seen):
-    """Notes on the networks how far the run has come; StyleGAN2's do not change."""
-
-
-def work(config, stage):
-    """What an image of a stage costs, compared with those of other stages."""
-    return 1.0
-
-
-def frozen_networks(config, say):
-    """No networks of others."""
-    return {}
-
-
 def g_step(state, reals, labels, draws, variant):
     """One update of the generator by the adversarial loss, on one replica.
 
@@ -151,15 +128,15 @@ def g_step(state, reals, labels, draws, variant):
         phase does not measure.
     """
     gradients, loss = None, 0.0
-    for part, rows in _parts(draws.fork("g"), variant):
-        with tf.control_dependencies(tensors_of(gradients)), _tape(state.g) as tape:
+    for part, rows in micro_batches(draws.fork("g"), variant.parts):
+        with tf.control_dependencies(tensors_of(gradients)), tape_of(state.g) as tape:
             fakes = augmented(generate(state.g, labels[rows], part, variant), part, "fakes", variant, state)
-            value = _share(logistic_generator(state.d(fakes, labels[rows], training=True)), part)
+            value = share_of_mean(logistic_generator(state.d(fakes, labels[rows], training=True)), part)
             scaled = value * state.loss_scale
         gradients = add_gradients(gradients, gradients_by_path(tape, scaled, trainable(state.g)))
         loss += value
     norm = descend(state, state.g_optimizer, gradients, variant.lr * variant.lazy_g)
-    return _statistics({"loss/g": loss, "gradient/g": _of_replica(norm)})
+    return _statistics({"loss/g": loss, "gradient/g": of_replica(norm)})
 
 
 def path_length_step(state, reals, labels, draws, variant):
@@ -168,49 +145,51 @@ def path_length_step(state, reals, labels, draws, variant):
         return _statistics({})
     mean, gradients, loss = state.extra[PATH_MEAN], None, 0.0
     before, moves = tf.convert_to_tensor(mean), 0.0
-    for part, rows in _parts(draws.fork("path length"), variant):
-        with tf.control_dependencies(tensors_of(gradients)), _tape(state.g) as tape:
-            lengths = lengths_of_paths(state.g, labels[rows], part, variant, _precise(state))
+    for part, rows in micro_batches(draws.fork("path length"), variant.parts):
+        with tf.control_dependencies(tensors_of(gradients)), tape_of(state.g) as tape:
+            lengths = lengths_of_paths(state, labels[rows], part, variant)
             penalty, after = path_length_penalty(lengths, before)
             value = tf.reduce_mean(penalty) / (variant.parts * _replicas())
             scaled = variant.path_weight * PATH_EVERY * value * state.loss_scale
         gradients = add_gradients(gradients, gradients_by_path(tape, scaled, trainable(state.g)))
         loss, moves = loss + value, moves + (after - before) / variant.parts
     mean.assign(before + moves)
-    descend(state, state.g_optimizer, gradients, variant.lr * variant.lazy_g)
-    return _statistics({"loss/path_length": variant.path_weight * loss, "path_length": _of_replica(before + moves)})
+    norm = descend(state, state.g_optimizer, gradients, variant.lr * variant.lazy_g)
+    told = {"loss/path_length": variant.path_weight * loss, "path_length": of_replica(before + moves)}
+    return _statistics({**told, "gradient/path_length": of_replica(norm)})
 
 
-def lengths_of_paths(g, labels, draws, variant, precise):
-    """Path lengths of the first half of some rows, [n / 2], at least one. `precise` goes to the synthesis network."""
+def lengths_of_paths(state, labels, draws, variant):
+    """Path lengths of the first half of some rows, [n / 2], at least one."""
+    g = state.g
     count = max(draws.count // PATH_SHRINK, 1)
     ws = styles(g, labels, draws, variant)[:count]
     noise = [maps[:count] for maps in draws.noise("noise", g.noise_shapes)]
     directions = draws.normal("directions", (g.resolution, g.resolution, 3))[:count]
-    lengths = path_lengths(lambda some: g.synthesis(some, noise=noise, **precise), ws, directions)
+    lengths = path_lengths(lambda some: g.synthesis(some, noise=noise, **precise(state)), ws, directions)
     return tf.cast(lengths, tf.float32)  # as all losses are, and the mean that they move
 
 
 def d_step(state, reals, labels, draws, variant):
     """One update of the discriminator by the adversarial loss, on one replica; as `g_step`."""
     gradients, values = None, 0.0
-    for part, rows in _parts(draws.fork("d"), variant):
+    for part, rows in micro_batches(draws.fork("d"), variant.parts):
         with tf.control_dependencies(tensors_of(gradients)):
             fakes = tf.stop_gradient(generate(state.g, labels[rows], part, variant))
-            with _tape(state.d) as tape:
+            with tape_of(state.d) as tape:
                 real_logits = state.d(
                     augmented(reals[rows], part, "reals", variant, state), labels[rows], training=True
                 )
                 fake_logits = state.d(augmented(fakes, part, "fakes", variant, state), labels[rows], training=True)
                 losses = logistic_discriminator(real_logits, fake_logits)
-                scaled = _share(losses[0] + losses[1], part) * state.loss_scale
+                scaled = share_of_mean(losses[0] + losses[1], part) * state.loss_scale
         gradients = add_gradients(gradients, gradients_by_path(tape, scaled, trainable(state.d)))
         per_image = [*losses, real_logits[:, 0], fake_logits[:, 0], tf.sign(real_logits[:, 0])]
-        values += tf.stack([_share(x, part) for x in per_image])
+        values += tf.stack([share_of_mean(x, part) for x in per_image])
     norm = descend(state, state.d_optimizer, gradients, variant.lr * variant.lazy_d)
     names = ("loss/d_real", "loss/d_fake", "logits/real", "logits/fake", SIGNS)
     known = dict(zip(names, tf.unstack(values), strict=True))
-    return _statistics({**known, "gradient/d": _of_replica(norm)})
+    return _statistics({**known, "gradient/d": of_replica(norm)})
 
 
 def r1_step(state, reals, labels, draws, variant):
@@ -220,23 +199,28 @@ def r1_step(state, reals, labels, draws, variant):
     """
     if not variant.r1_gamma:
         return _statistics({})
-    precise = _precise(state)
     gradients, penalty = None, 0.0
-    for part, rows in _parts(draws.fork("r1"), variant):
+    for part, rows in micro_batches(draws.fork("r1"), variant.parts):
 
         def judge(images, part=part, rows=rows):
-            return state.d(augmented(images, part, "reals", variant, state), labels[rows], training=True, **precise)
+            shown = augmented(images, part, "reals", variant, state)
+            return state.d(shown, labels[rows], training=True, **precise(state))
 
-        with tf.control_dependencies(tensors_of(gradients)), _tape(state.d) as tape:
-            value = _share(r1_penalty(judge, reals[rows]), part)
+        with tf.control_dependencies(tensors_of(gradients)), tape_of(state.d) as tape:
+            value = share_of_mean(r1_penalty(judge, reals[rows]), part)
             scaled = variant.r1_gamma / 2 * R1_EVERY * value * state.loss_scale
         gradients = add_gradients(gradients, gradients_by_path(tape, scaled, trainable(state.d)))
         penalty += value
-    descend(state, state.d_optimizer, gradients, variant.lr * variant.lazy_d)
-    return _statistics({"loss/r1": variant.r1_gamma / 2 * penalty})
+    norm = descend(state, state.d_optimizer, gradients, variant.lr * variant.lazy_d)
+    return _statistics({"loss/r1": variant.r1_gamma / 2 * penalty, "gradient/r1": of_replica(norm)})
 
 
-PHASES = (Phase(g_step), Phase(path_length_step, PATH_EVERY), Phase(d_step), Phase(r1_step, R1_EVERY))
+PHASES = (
+    Phase(g_step),
+    Phase(path_length_step, PATH_EVERY, ("loss/path_length", "path_length", "gradient/path_length")),
+    Phase(d_step),
+    Phase(r1_step, R1_EVERY, ("loss/r1", "gradient/r1")),
+)
 
 
 def styles(g, labels, draws, variant):
@@ -262,39 +246,9 @@ def generate(g, labels, draws, variant):
     return g.synthesis(ws, noise=draws.noise("noise", g.noise_shapes))
 
 
-@contextlib.contextmanager
-def _tape(network):
-    """A tape that watches the weights of a network and nothing else."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([v.value for v in trainable(network).values()])
-        yield tape
-
-
-def _parts(draws, variant):
-    """The micro-batches of a replica's share: (draws, rows of it) of each."""
-    if variant.parts == 1:
-        return [(draws, slice(None))]
-    return [(draws.share(i, variant.parts), slice(i, None, variant.parts)) for i in range(variant.parts)]
-
-
-def _share(values, draws):
-    """What these images' values [n] add to the mean over the global batch."""
-    return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
-
-
 def _statistics(known):
     """What a phase returns, of which some values are known: float32 [K + 1]."""
     return tf.stack([tf.cast(known.get(name, 0.0), tf.float32) for name in (*STATISTICS, SIGNS)])
-
-
-def _of_replica(value):
-    """A value that is equal on every replica, and about to be summed over them."""
-    return value / _replicas()
-
-
-def _precise(state):
-    """What a network is told where it is differentiated twice: in float16 it works in float32, as Progressive GAN's."""
-    return {"dtype": "float32"} if state.scales_loss else {}
 
 
 def _replicas():
