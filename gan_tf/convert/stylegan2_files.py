@@ -7,7 +7,7 @@ among the generator's own arguments, and the clamp is 256 where none is given.
 from gan_tf.convert.found import Found
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import LABEL_LAYERS, channels_of, published_channel_base, sizes_of
+from gan_tf.models.stylegan2 import LABEL_LAYERS, channels_of, sizes_of
 from gan_tf.pretrained.network_pickles import FORM_PYTORCH
 
 ONE_OF_STYLEGAN2 = "synthesis.b4.const"
@@ -59,8 +59,6 @@ def found_in(networks, left_out) -> Found:
         for name, value in settings_of(role, arguments, own, usual_clamp).items():
             if settings.setdefault(name, value) != value:
                 raise UsageError(f"{role} has {name} {value}, another of its networks {settings[name]}")
-    if settings["channel_base"] == published_channel_base(settings["resolution"]):
-        settings["channel_base"] = None
     settings["conditional"] = settings["classes"] > 0
     states = {ROLES[role]: network.arrays for role, network in networks.items()}
     return Found("stylegan2", "StyleGAN2-ADA (PyTorch)", settings, states, left_out)

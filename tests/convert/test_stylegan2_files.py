@@ -104,7 +104,7 @@ def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tm
     assert found.settings["conv_clamp"] == 256.0 and found.settings["channel_base"] == 128
 
 
-def test_the_published_width_is_what_none_stands_for(tmp_path):
+def test_the_published_width_is_said_as_a_number(tmp_path):
     """16384 / 16 channels are more than channel_max at every size."""
     sizes = {"resolution": 16, "channel_base": 16384, "channel_max": 16}
     g = random_state(built(Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
@@ -116,7 +116,7 @@ def test_the_published_width_is_what_none_stands_for(tmp_path):
         official.generator_arguments(**own, size=8),
         official.discriminator_arguments(**own),
     )
-    assert read_official(path).settings["channel_base"] is None
+    assert read_official(path).settings["channel_base"] == 16384
 
 
 @pytest.mark.parametrize(
