@@ -130,6 +130,11 @@ def _feature_maps(widths):
     return {"fmap_base": fmap_base, "fmap_max": fmap_max}
 
 
+def constants(network) -> dict:
+    """An official network holds nothing else."""
+    return {}
+
+
 def from_official_layout(ours, theirs, value, shapes):
     """One official array in our layout."""
     if ours == STEM:  # [Z, C * 4 * 4]

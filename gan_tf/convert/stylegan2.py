@@ -20,14 +20,21 @@ FILTER_NAME = "resample_filter"
 EMBEDDING = "mapping.embed.weight"
 
 
-def official_names(network) -> dict:
-    """{our variable name: official name} of a built Generator or Discriminator."""
+def official_names(network, arrays=()) -> dict:
+    """{our variable name: official name} of a built Generator or Discriminator.
+
+    `arrays`, of which state_dicts tells, have one form here.
+    """
     owner = _generator_name if isinstance(network, Generator) else _discriminator_name
     return {name: owner(name.split("/"), network) for name in named_variables(network)}
 
 
-def filter_names(network) -> list:
-    """Official names of the filters that a network carries."""
+def constants(network) -> dict:
+    """{official name: filter} of the filters that a network carries."""
+    return dict.fromkeys(_filter_names(network), FILTER.astype(np.float32))
+
+
+def _filter_names(network):
     if isinstance(network, Generator):
         sizes, parts = network.synthesis.sizes, ("", "conv0.", "conv1.")
         names = [f"synthesis.b{size}.{part}{FILTER_NAME}" for size in sizes for part in parts]
@@ -37,44 +44,14 @@ def filter_names(network) -> list:
     return [*names, f"b{network.resolution}.fromrgb.{FILTER_NAME}", f"b4.conv.{FILTER_NAME}"]
 
 
-def load_state_dict(network, arrays: dict) -> None:
-    """Copies official weights into a built network.
-
-    Args:
-        network: Generator or Discriminator of the same sizes.
-        arrays: {official name: array}, complete, filters included.
-
-    Raises:
-        UsageError: an array is missing, left over, or of another shape, or a filter another than ours. Nothing is
-            changed then.
-    """
-    names, filters = official_names(network), filter_names(network)
-    wanted, given = {*names.values(), *filters}, set(arrays)
-    missing, extra = sorted(wanted - given), sorted(given - wanted)
-    if missing or extra:
-        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
-    for name in filters:
-        if arrays[name].shape != FILTER.shape or not np.allclose(arrays[name], FILTER, rtol=0, atol=1e-6):
-            raise UsageError(f"{name} is another filter than (1, 3, 3, 1), the only one that can be converted")
-    variables = named_variables(network)
-    for ours, theirs in names.items():
-        shape = _to_official_layout(ours, np.empty(variables[ours].shape, np.bool_)).shape
-        if arrays[theirs].shape != shape:
-            raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {shape}, and does not fit {ours}")
-    for ours, theirs in names.items():
-        variables[ours].assign(_from_official_layout(ours, arrays[theirs]))
+def has_no_counterpart(name) -> bool:
+    """Every official array is a variable of ours or a filter."""
+    return False
 
 
-def state_dict(network) -> dict:
-    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
-    arrays = to_official(network, {name: np.asarray(v) for name, v in named_variables(network).items()})
-    return arrays | {name: FILTER.astype(np.float32) for name in filter_names(network)}
-
-
-def to_official(network, arrays: dict) -> dict:
-    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
-    names = official_names(network)
-    return {names[ours]: _to_official_layout(ours, np.asarray(value)) for ours, value in arrays.items()}
+def other_values(network, arrays) -> dict:
+    """No variable is told otherwise."""
+    return {}
 
 
 def arguments_of(arrays: dict) -> dict:
@@ -171,7 +148,8 @@ def _widths(widths):
     return {"channel_base": base, "channel_max": most}
 
 
-def _from_official_layout(ours, value):
+def from_official_layout(ours, theirs, value, shapes):
+    """One official array in our layout."""
     if ours == DENSE:  # [F, C * 4 * 4]
         return value.reshape(len(value), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(value))
     if value.ndim == 4:
@@ -181,7 +159,8 @@ def _from_official_layout(ours, value):
     return value.T if ours.endswith("kernel") else value
 
 
-def _to_official_layout(ours, value):
+def to_official_layout(ours, theirs, value, shapes):
+    """One of our arrays in the official layout."""
     if ours == DENSE:
         return value.reshape(4, 4, -1, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
     if value.ndim == 4:

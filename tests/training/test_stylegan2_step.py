@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation
-from gan_tf.convert.stylegan2 import arguments_of, load_state_dict, to_official
+from gan_tf.convert.state_dicts import load_state_dict, to_official
+from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
