@@ -6,7 +6,6 @@ Needs the extra `parity`, and the folder in GAN_TF_REFERENCE.
 import os
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,8 @@ from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import stand_ins
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
+from tests.parity.report import read_arrays
+from tests.parity.test_parity import reference
 
 pytestmark = pytest.mark.slow
 BOUND = 1e-4  # relative L2, as in tests.parity.fastgan
@@ -29,11 +30,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "we
 @pytest.fixture(scope="module")
 def arrays():
     """fastgan_a.npz: official state dicts, and what the official networks make of them."""
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "fastgan_a.npz") as file:
-        return {name: file[name] for name in file.files}
+    return read_arrays(reference("fastgan"))
 
 
 def state_of(torch, arrays, player, prefix=""):
