@@ -4,10 +4,12 @@ Official kernels are [O, I, k, k], matrices [out, in], maps channel first. The o
 strict sense, as ours do, so that no kernel is turned. Official networks also carry their filter, once for every layer.
 """
 
+import functools
 import re
 
 import numpy as np
 
+from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.models.stylegan2 import RESOLUTIONS, Generator, channels_of
 from gan_tf.models.stylegan2_blocks import FILTER
@@ -15,6 +17,7 @@ from gan_tf.models.variables import named_variables
 
 DENSE = "head/dense/kernel"  # next to a map of 4x4 pixels
 NOT_OFFICIAL = "these are not the weights of an official StyleGAN2-ADA network"
+_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
 FILTER_NAME = "resample_filter"
 EMBEDDING = "mapping.embed.weight"
@@ -72,16 +75,13 @@ def arguments_of(arrays: dict) -> dict:
     resolution = sizes[-1]
     if sizes != [2**power for power in range(2, len(sizes) + 2)] or resolution not in RESOLUTIONS:
         raise UsageError(f"{NOT_OFFICIAL}: they have convolutions at the sizes {sizes[:12]}")
-    try:
-        read = _generator_arguments if is_generator else _discriminator_arguments
-        widths, own = read(arrays, sizes)
-        classes = _shape(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
-        own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
-        if is_generator:
-            own["latent_size"] -= own["w_size"] if classes else 0
-        return own
-    except KeyError as error:
-        raise UsageError(f"{NOT_OFFICIAL}: {error} is missing") from None
+    read = _generator_arguments if is_generator else _discriminator_arguments
+    widths, own = read(arrays, sizes)
+    classes = _shape(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
+    own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
+    if is_generator:
+        own["latent_size"] -= own["w_size"] if classes else 0
+    return own
 
 
 def _generator_arguments(arrays, sizes):
@@ -125,19 +125,6 @@ def _require_mapping(arrays, w_size, square):
 def _layers(arrays):
     """Layers of the mapping network."""
     return sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
-
-
-def _shape(arrays, name, axes):
-    """The shape of an array that must have so many axes; KeyError if it is missing."""
-    if arrays[name].ndim != axes:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
-    return arrays[name].shape
-
-
-def _require_shape(arrays, name, shape):
-    """Raises UsageError unless an array has a shape: one so large that the whole network is no larger than the file."""
-    if _shape(arrays, name, len(shape)) != shape:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {shape}")
 
 
 def _widths(widths):

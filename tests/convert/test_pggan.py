@@ -136,7 +136,7 @@ def test_other_networks_and_other_arrays_are_refused():
     del state["4x4/Dense/weight"]
     cut = {"ToRGB_lod0/weight": np.zeros((1, 1, 4, 3)), "ToRGB_lod1/weight": np.zeros((1, 1, 4, 3))}
     for arrays, said in (
-        (state, "'4x4/Dense/weight' is missing"),
+        (state, "4x4/Dense/weight is missing"),
         ({}, "they have ToRGB or FromRGB at 0 sizes"),
         ({"ToRGB_lod0/weight": cut["ToRGB_lod0/weight"]}, "at 1 sizes"),
         ({"ToRGB_lod0/weight": cut["ToRGB_lod0/weight"], "ToRGB_lod2/weight": np.zeros((1, 1, 4, 3))}, "at 2 sizes"),

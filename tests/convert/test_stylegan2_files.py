@@ -1,8 +1,5 @@
 """Whole pickles of StyleGAN2-ADA: what is found in them, the line that refuses others, and the official images."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +16,8 @@ from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_stylegan2 as official
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
 from tests.convert.test_stylegan2 import built, random_state, scaled
+from tests.parity.report import read_arrays
+from tests.parity.test_parity import reference
 from tests.training.tiny import relative_l2
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
@@ -147,7 +146,7 @@ def test_arrays_that_do_not_fit(tmp_path):
     g, d, g_ema = states()
     for i, (changes, said) in enumerate(
         [
-            ({"mapping.fc0.weight": None}, "'mapping.fc0.weight' is missing"),
+            ({"mapping.fc0.weight": None}, ": mapping.fc0.weight is missing"),
             ({"synthesis.b16.conv1.weight": None}, "they have convolutions at the sizes [4, 8]"),
             ({"mapping.w_avg": np.full(8, np.nan, np.float32)}, "w_avg holds numbers that are not finite"),
         ]
@@ -156,14 +155,10 @@ def test_arrays_that_do_not_fit(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+def official_run(tmp_path_factory):
     """(run converted from a pickle of the reference's weights, the vectors)."""
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "stylegan2_a.npz") as file:
-        arrays = {name: file[name] for name in file.files}
-    g, d = ({n[2:]: v for n, v in arrays.items() if n.startswith(f"{player}/")} for player in "gd")
+    arrays = read_arrays(reference("stylegan2"))
+    g, d = (arrays.group(f"{player}/") for player in "gd")
     here = tmp_path_factory.mktemp("stylegan2")
     g_arguments = official.generator_arguments(conv_clamp=None)
     path = official.write(here / "a.pkl", g, d, None, g_arguments, official.discriminator_arguments(conv_clamp=None))
@@ -175,8 +170,8 @@ def assert_near(got, want):
     assert relative_l2(np.asarray(got), want) < 1e-4
 
 
-def test_a_converted_run_makes_the_official_styles_and_images(reference):
-    run, arrays = reference
+def test_a_converted_run_makes_the_official_styles_and_images(official_run):
+    run, arrays = official_run
     g = load_generator(run, "best").generator
     z = tf.constant(arrays["in/z"])
     assert_near(g.mapping(z), arrays["out/ws_psi1"])
@@ -187,8 +182,8 @@ def test_a_converted_run_makes_the_official_styles_and_images(reference):
     assert_near(folded(z, noise=CONST).numpy().transpose(0, 3, 1, 2), arrays["out/img_const"])
 
 
-def test_a_converted_discriminator_gives_the_official_logits(reference):
-    run, arrays = reference
+def test_a_converted_discriminator_gives_the_official_logits(official_run):
+    run, arrays = official_run
     networks, _, _ = newest_networks(run, ("d",), print)
     d = built(Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
     load_weights(d, networks["d"], run.folder)
