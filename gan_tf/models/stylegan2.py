@@ -117,7 +117,7 @@ class Generator(keras.Model):
     Call: z [N, Z], labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are its two halves.
         labels: [N] integers or [N, classes] weights of the classes; not read if there are no classes.
         noise: as for `Synthesis`.
-        truncation, cutoff, update_average: as for `Mapping`.
+        truncation: as for `Mapping`.
 
     Args:
         resolution: R, a power of two from 16 to 1024.
@@ -179,13 +179,9 @@ class Generator(keras.Model):
         self.mapping.build()
         self.synthesis.build()
 
-    def call(
-        self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None, update_average=None, dtype=None
-    ):
-        ws = self.mapping(
-            z, labels, truncation=truncation, cutoff=cutoff, update_average=update_average, training=training
-        )
-        return tf.cast(self.synthesis(ws, noise=noise, dtype=dtype), self.variable_dtype)
+    def call(self, z, labels=None, noise=None, training=False, truncation=1.0):
+        ws = self.mapping(z, labels, truncation=truncation, training=training)
+        return tf.cast(self.synthesis(ws, noise=noise), self.variable_dtype)
 
     def get_config(self):
         names = (*GENERATOR_ARGUMENTS, "half_resolutions", "seed")

@@ -63,8 +63,8 @@ class FoldedMapping(Mapping):
     def embedded(self, labels):
         return self.embed(labels)
 
-    def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
-        return super().call(z, labels, truncation=truncation, cutoff=cutoff, update_average=False)
+    def call(self, z, labels=None, truncation=1.0, training=False):
+        return super().call(z, labels, truncation=truncation, update_average=False)
 
     def refresh(self, source):
         """Takes the weights and the average of a trained network."""
@@ -176,26 +176,26 @@ class FoldedGenerator(Generator):
     def __init__(self, *arguments, trainable=False, **kwargs):
         super().__init__(*arguments, trainable=trainable, **kwargs)
 
-    def call(self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None):
+    def call(self, z, labels=None, noise=None, training=False):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
-        return self.synthesis(self.ws_of(z, labels, truncation, cutoff), noise=noise)
+        return self.synthesis(self.ws_of(z, labels), noise=noise)
 
-    def ws_of(self, latents, labels=None, truncation=1.0, cutoff=None):
+    def ws_of(self, latents, labels=None, truncation=1.0):
         """Styles of all layers: of z [N, Z], or of points behind the mapping network, which are truncated alone.
 
         Args:
             latents: [N, Z], [N, 1, W] or [N, S, W].
-            labels, truncation, cutoff: as for `Mapping`; labels are of z.
+            labels, truncation: as for `Mapping`; labels are of z.
 
         Returns:
             float32 [N, S, W].
         """
         if len(latents.shape) == 2:
-            return self.mapping(latents, labels, truncation=truncation, cutoff=cutoff)
+            return self.mapping(latents, labels, truncation=truncation)
         copies = self.mapping.copies
         ws = tf.tile(latents, (1, copies, 1)) if latents.shape[1] == 1 else tf.convert_to_tensor(latents)
-        return ws if truncation == 1 and cutoff is None else self.mapping.truncated(ws, truncation, cutoff)
+        return ws if truncation == 1 else self.mapping.truncated(ws, truncation)
 
     def refresh(self, generator):
         """Folds the present weights of `generator` into this network.

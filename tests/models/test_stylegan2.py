@@ -125,9 +125,14 @@ def test_the_average_moves_in_training_calls_unless_asked_not_to():
         ({"update_average": True}, True),
     ):
         g.mapping.average.assign(np.ones(12))
-        g(z, **how)
+        g.mapping(z, **how)
         want = 0.995 + 0.005 * mean if moved else np.ones(12)
         np.testing.assert_allclose(g.mapping.average, want, rtol=1e-6, err_msg=str(how))
+    before = g.mapping.average.numpy()
+    g(z)
+    np.testing.assert_array_equal(g.mapping.average, before)
+    g(z, training=True)
+    np.testing.assert_allclose(g.mapping.average, 0.995 * before + 0.005 * mean, rtol=1e-6)
     assert not g.mapping.average.trainable
 
 
@@ -212,7 +217,8 @@ def test_half_precision_networks_can_be_asked_for_float32():
         r1_penalty(lambda x: d(x, dtype="float32"), images), r1_penalty(exact, images), rtol=1e-4
     )
     assert relative(d(images), exact(images)) > 1e-5
-    np.testing.assert_allclose(generator(dtype="mixed_bfloat16")(z, dtype="float32"), generator()(z), rtol=1e-5)
+    g = generator(dtype="mixed_bfloat16")
+    np.testing.assert_allclose(g.synthesis(g.mapping(z), dtype="float32"), generator()(z), rtol=1e-5)
 
 
 def losses(g, d, z, images):
