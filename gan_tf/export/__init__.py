@@ -18,7 +18,6 @@ class Format:
     """One kind of file.
 
     suffix: what the default name ends in.
-    precisions: that it can have.
     batch: images at once unless the user says so; None: any number.
     needs: names of packages, as pip and `import` know them, that are no part of a plain installation.
     program: what runs the file when it is checked.
@@ -28,7 +27,6 @@ class Format:
     """
 
     suffix: str
-    precisions: tuple[str, ...]
     batch: int | None
     needs: dict[str, str]
     program: str
@@ -40,7 +38,6 @@ class Format:
 FORMATS = {
     "saved_model": Format(
         "-saved_model",
-        ("float32",),
         None,
         {},
         "tensorflow",
@@ -50,7 +47,6 @@ FORMATS = {
     ),
     "tflite": Format(
         ".tflite",
-        ("float32", "float16", "int8"),
         1,
         {"ai-edge-litert": "ai_edge_litert"},
         "ai-edge-litert",
@@ -60,7 +56,6 @@ FORMATS = {
     ),
     "onnx": Format(
         ".onnx",
-        ("float32",),
         None,
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
         "onnxruntime",

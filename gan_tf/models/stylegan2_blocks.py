@@ -36,8 +36,6 @@ class StyledConv(StyleLayer):
         clamp: limit of the output, None for none.
     """
 
-    dense_class = StyleDense
-
     def __init__(self, filters, up=1, clamp=None, seed=0, **kwargs):
         super().__init__(seed, **kwargs)
         self.filters = filters
@@ -46,7 +44,7 @@ class StyledConv(StyleLayer):
 
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
-        self.affine = self.dense_class(channels, first_bias=1.0, **self.part("affine"))
+        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
         self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
         self.bias = self.weight("bias", (self.filters,))

@@ -79,8 +79,6 @@ class FoldedMapping(Mapping):
 class FoldedStyledConv(StyledConv):
     """`StyledConv` with a ready kernel: gains in bias and noise strength, taps as an up-convolution wants them."""
 
-    dense_class = FoldedDense
-
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
         self.affine = FoldedDense(channels, **self.part("affine"))
@@ -142,7 +140,6 @@ class FoldedToRgb(ToRgb):
         self.bias.assign(source.bias.value)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class FoldedSynthesis(Synthesis):
     """`Synthesis` of folded layers."""
 
