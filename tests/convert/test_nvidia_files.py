@@ -8,8 +8,8 @@ from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import Generator
 from tests.convert import official_pggan, stand_ins
+from tests.convert.states import built
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
-from tests.convert.test_pggan import built
 from tests.parity.report import read_arrays
 from tests.parity.test_parity import reference
 

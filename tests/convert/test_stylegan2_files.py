@@ -14,11 +14,11 @@ from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_stylegan2 as official
+from tests.convert.states import built, random_state
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
-from tests.convert.test_stylegan2 import built, random_state, scaled
-from tests.parity.report import read_arrays
+from tests.convert.test_stylegan2 import scaled
+from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
-from tests.training.tiny import relative_l2
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 OWN = {"resolution": 16, "base": 128, "most": 16}

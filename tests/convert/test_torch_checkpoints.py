@@ -19,7 +19,7 @@ from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import stand_ins
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
-from tests.parity.report import read_arrays
+from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
 
 pytestmark = pytest.mark.slow
@@ -52,10 +52,6 @@ def stepped(torch, parameters):
     return optimizer.state_dict()
 
 
-def relative(got, want):
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
-
-
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("kind", ["N.pth", "module.", "all_N.pth", "generator"])
 def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind, new):
@@ -72,14 +68,14 @@ def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind
     trained = load_generator(Run(tmp_path / "run"))
     fakes = trained.generator(tf.constant(arrays["z"]), training=True)
     for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):
-        assert relative(to_nchw(got), arrays[name]) < BOUND
+        assert relative_l2(to_nchw(got), arrays[name]) < BOUND
     if kind != "generator":
         networks, _, where = newest_networks(Run(tmp_path / "run"), ["d"])
         critic = FAMILIES["fastgan"].discriminator(trained.config, "float32")
         load_weights(critic, networks["d"], where)
         _, outputs = judge(critic, to_nhwc(arrays["real"]), fakes)
         for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
-            assert relative(outputs[name], arrays[f"train/{name}"]) < BOUND
+            assert relative_l2(outputs[name], arrays[f"train/{name}"]) < BOUND
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])

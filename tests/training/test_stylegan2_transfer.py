@@ -11,7 +11,7 @@ from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.pretrained import checksums, transfer
 from gan_tf.run import Run
 from tests.convert import official_stylegan2 as official
-from tests.convert.test_stylegan2 import built, random_state
+from tests.convert.states import built, random_state
 from tests.training import styled
 from tests.training.test_init_from import assert_equal, networks_of
 from tests.training.tiny import pictures_file
