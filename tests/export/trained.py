@@ -48,9 +48,12 @@ def pggan(growth=3.0, **changes):
 
 
 def stylegan2():
-    """A StyleGAN2 generator of 16 pixels, as a `Trained`."""
-    config = styled_config()
-    return Trained(styled(config), config, SEEN)
+    """A StyleGAN2 generator of 16 pixels, so wide that most of its numbers are in kernels, as a `Trained`."""
+    config = styled_config(channel_base=512, channel_max=32)
+    g = styled(config)
+    for layer in g.synthesis.to_rgb:
+        layer.kernel.assign(PALER * layer.kernel)
+    return Trained(g, config, SEEN)
 
 
 def change(g, draws, strength=0.0):
