@@ -109,9 +109,10 @@ def export(options, out) -> int:
     if options.report is not None:
         refuse_report(user_path(options.report), out, options.overwrite)
     scores = scores_of(trained.meta)
-    print(opening(options, trained, folded(trained, UNCOMPILED), scores), flush=True)
+    generator = folded(trained, UNCOMPILED)  # for its sizes; a file is of its own form
+    print(opening(options, trained, generator, scores), flush=True)
     with outputs.output(out) as part:
-        metadata, result = write_and_compare(options, form, trained, settings, scores, part)
+        metadata, result = write_and_compare(options, form, trained, generator, settings, scores, part)
     report = {"file": str(out), **metadata, **dataclasses.asdict(result)}
     print(report_text(out, form, metadata, result))
     if options.report is not None:
@@ -119,14 +120,13 @@ def export(options, out) -> int:
     return 0
 
 
-def write_and_compare(options, form, trained, settings, scores, path):
+def write_and_compare(options, form, trained, generator, settings, scores, path):
     """Writes the file at `path` and runs it. Returns (metadata, Comparison)."""
     from gan_tf.export import compare, metadata
-    from gan_tf.export.network import UNCOMPILED, folded
 
     described = metadata.describe(
         trained,
-        folded(trained, UNCOMPILED),
+        generator,
         settings,
         form=options.format,
         which=options.which,

@@ -114,9 +114,8 @@ def inputs_of_seeds(generator, settings: Settings, seeds):
     return [tensor.numpy() for tensor in inputs]
 
 
-def reference(trained, settings: Settings):
+def reference(generator, settings: Settings):
     """Returns what a file is compared with: a function of the same inputs that runs the folded Keras generator."""
-    generator = folded(trained, FAST)
     constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
     make = tf.function(generator, autograph=False)
 
