@@ -15,7 +15,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
+from gan_tf.files import user_path, writing
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
@@ -71,10 +71,8 @@ def main(argv) -> int:
     ).images
     chosen = Augmentation(options.augment, options.policies, options.augment_probability)
     rows = preview_rows(images, chosen, options.p, options.seed)
-    try:
+    with writing(options.out, "--out"):
         save_png(user_path(options.out), labelled_rows(rows))
-    except OSError as error:
-        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from None
     print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
     return 0
 
