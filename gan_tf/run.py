@@ -135,7 +135,10 @@ class Run:
             self._lock = None
 
     def read_settings(self):
-        """Returns (TrainConfig, data dict with "fingerprint", "images", "class_names").
+        """Returns (TrainConfig, data dict).
+
+        The data dict has "fingerprint", "images", "class_names" and "class_counts" (images of each class), that of a
+        converted run also "converted_from".
 
         Raises:
             UsageError: no run here, or its config.json is damaged.

@@ -59,8 +59,8 @@ def load_generator(run: Run, which: str = "best", say=print) -> Trained:
         weights, seen, where = newest_weights(run, "g_ema", say)
         meta = {}
     generator = FAMILIES[config.model].generator(config, "float32")
-    if GROWTH in weights:
-        growth_of(weights, getattr(generator, "levels", 0), where)
+    if hasattr(generator, GROWTH):
+        growth_of(weights, generator.levels, where)
     load_weights(generator, weights, where)
     known = classes.of_run(config, data, run.folder)
     return Trained(generator, config, seen, meta, data.get("converted_from") or None, known)

@@ -6,6 +6,7 @@ from etils import epath
 from gan_tf_datasets.demo.panda_art import PICTURES, draw_indexed
 
 RESOLUTIONS = (64, 128, 256, 512)  # pixels
+CONFIGS = [tfds.core.BuilderConfig(name=str(side), description=f"{side}x{side} pixels") for side in RESOLUTIONS]
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -17,10 +18,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First pandas. Another picture for any index is another version."}
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=str(resolution), description=f"{resolution}x{resolution} pixels")
-        for resolution in RESOLUTIONS
-    ]
+    BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
         side = int(self.builder_config.name)

@@ -1,7 +1,7 @@
 """Cartoon pandas: a few dozen numbers drawn from a generator, then painted at any resolution.
 
 Bold on purpose: the head fills the frame and every feature is several pixels wide at 64x64, so that a small GAN
-learns them in minutes. `draw_panda` paints the same panda at every resolution.
+learns them in minutes. `draw_animal` paints the same panda at every resolution.
 """
 
 import math
@@ -44,12 +44,14 @@ EXTRAS = (
 )
 
 
-def draw_panda(rng, resolution):
-    """Draws one panda.
+def draw_animal(rng, resolution, furs, paint_animal):
+    """Draws one animal in a scene.
 
     Args:
         rng: numpy Generator; 16 doubles are taken from it, whatever the resolution.
         resolution: side in pixels, 8 or more.
+        furs: table of (two colours, probability).
+        paint_animal: paints body and head: (image, head, the two colours, colour of its scarf or None, u in [0, 1)).
 
     Returns:
         uint8 [R, R, 3].
@@ -61,7 +63,7 @@ def draw_panda(rng, resolution):
         raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
     u = rng.random(16)  # only raw doubles: the one stream that NumPy has never changed
     sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
-    light, dark = (rgb(c) for c in pick(FURS, u[1]))
+    fur, dark = (rgb(c) for c in pick(furs, u[1]))
     bright = next_bright(u[2], sky)
     shade = 0.94 + 0.12 * u[3]
     image = np.empty((resolution, resolution, 3))
@@ -71,8 +73,7 @@ def draw_panda(rng, resolution):
         x=0.5 + 0.06 * (u[6] - 0.5), y=0.56 + 0.04 * (u[7] - 0.5), scale=0.35 + 0.04 * u[8], tilt=0.44 * (u[9] - 0.5)
     )
     extra = pick(EXTRAS, u[10])
-    paint_body(image, head, dark, bright if extra == "scarf" else None)
-    paint_head(image, head, light, dark, blush=u[11] < 0.6)
+    paint_animal(image, head, fur, dark, bright if extra == "scarf" else None, u[11])
     paint_eyes(image, head, pick(EYES, u[12]), dark)
     paint_mouth(image, head, pick(MOUTHS, u[13]), dark)
     if extra in ACCESSORIES:
@@ -82,7 +83,7 @@ def draw_panda(rng, resolution):
 
 def draw_indexed(index, resolution, seed=SEED):
     """Picture `index` of the set that `seed` makes: uint8 [R, R, 3], the same on every machine."""
-    return draw_panda(np.random.Generator(np.random.PCG64([seed, index])), resolution)
+    return draw_animal(np.random.Generator(np.random.PCG64([seed, index])), resolution, FURS, paint_panda)
 
 
 def rgb(code):
@@ -104,6 +105,12 @@ def next_bright(u, sky):
     colours = [rgb(c) for c in BRIGHT]
     far = [c for c in colours if np.abs(c - sky).sum() > 0.6]
     return far[int(u * len(far))]
+
+
+def paint_panda(image, head, light, dark, scarf, u):
+    """Paints body and head; u below 0.6 lets it blush."""
+    paint_body(image, head, dark, scarf)
+    paint_head(image, head, light, dark, blush=u < 0.6)
 
 
 def paint_scene(image, scene, ground, u):

@@ -2,21 +2,7 @@
 
 import numpy as np
 
-from gan_tf_datasets.demo.panda_art import (
-    ACCESSORIES,
-    BACKGROUNDS,
-    EXTRAS,
-    EYES,
-    MOUTHS,
-    SCENES,
-    SEED,
-    next_bright,
-    paint_eyes,
-    paint_mouth,
-    paint_scene,
-    pick,
-    rgb,
-)
+from gan_tf_datasets.demo.panda_art import SEED, draw_animal, rgb
 from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon, stroke
 
 CATS = 1 << 20  # cat i is drawn from the stream of this number and i: no panda's
@@ -28,34 +14,15 @@ FURS = (
 )
 
 
-def draw_cat(rng, resolution):
-    """Draws one cat: as `panda_art.draw_panda`."""
-    if resolution < 8:
-        raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
-    u = rng.random(16)  # only raw doubles: the one stream that NumPy has never changed
-    sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
-    fur, dark = (rgb(c) for c in pick(FURS, u[1]))
-    bright = next_bright(u[2], sky)
-    shade = 0.94 + 0.12 * u[3]
-    image = np.empty((resolution, resolution, 3))
-    image[:] = np.clip(sky * shade, 0, 1)
-    paint_scene(image, pick(SCENES, u[4]), ground * shade, u[5])
-    head = Frame(
-        x=0.5 + 0.06 * (u[6] - 0.5), y=0.56 + 0.04 * (u[7] - 0.5), scale=0.35 + 0.04 * u[8], tilt=0.44 * (u[9] - 0.5)
-    )
-    extra = pick(EXTRAS, u[10])
-    paint_body(image, head, fur, bright if extra == "scarf" else None)
-    paint_head(image, head, fur, dark, striped=u[11] < 0.5)
-    paint_eyes(image, head, pick(EYES, u[12]), dark)
-    paint_mouth(image, head, pick(MOUTHS, u[13]), dark)
-    if extra in ACCESSORIES:
-        ACCESSORIES[extra](image, head, bright, -1 if u[14] < 0.5 else 1)
-    return np.round(image * 255).astype(np.uint8)
-
-
 def draw_indexed(index, resolution, seed=SEED):
     """Cat `index` of the set that `seed` makes: uint8 [R, R, 3], the same on every machine."""
-    return draw_cat(np.random.Generator(np.random.PCG64([seed, CATS, index])), resolution)
+    return draw_animal(np.random.Generator(np.random.PCG64([seed, CATS, index])), resolution, FURS, paint_cat)
+
+
+def paint_cat(image, head, fur, dark, scarf, u):
+    """Paints body and head; u below 0.5 gives it stripes."""
+    paint_body(image, head, fur, scarf)
+    paint_head(image, head, fur, dark, striped=u < 0.5)
 
 
 def paint_body(image, head, fur, scarf):

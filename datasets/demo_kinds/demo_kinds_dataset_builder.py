@@ -3,7 +3,7 @@
 import tensorflow_datasets as tfds
 from etils import epath
 
-from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
+from gan_tf_datasets.demo.demo_dataset_builder import CONFIGS
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 
@@ -20,10 +20,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First pandas and cats. Another picture for any index is another version."}
-    BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=str(resolution), description=f"{resolution}x{resolution} pixels")
-        for resolution in RESOLUTIONS
-    ]
+    BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
         side = int(self.builder_config.name)

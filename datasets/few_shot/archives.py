@@ -13,7 +13,7 @@ from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
 from gan_tf.files import cache_root, sha256_of
-from gan_tf.pretrained.checksums import read_table, record, record_path
+from gan_tf.pretrained.checksums import read_table, record, record_path, refuse_other
 from gan_tf.pretrained.files import fetch
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"
@@ -85,13 +85,8 @@ def check(archive, path, say=None):
     if known is None:
         pictures(archive, path)
         if say is not None:
-            record(archive.url, path, digest, archive.file)
-            say(f"{archive.file}: recorded its SHA-256 {digest} in {record_path()}; later copies must be equal")
-    elif digest != known:
-        raise UsageError(
-            f"{archive.path} has SHA-256 {digest} but {known} is recorded: delete the file to fetch it again, or "
-            f"remove its line from {record_path()} if the new one is right"
-        )
+            record(archive.url, path, digest, archive.file, say)
+    refuse_other(archive.path, digest, known)
     return digest
 
 

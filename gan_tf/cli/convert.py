@@ -145,7 +145,7 @@ def write(folder, config, networks, origin):
     import tensorflow as tf
 
     import gan_tf
-    from gan_tf.models.variables import named_variables
+    from gan_tf.models.variables import load_weights, named_variables
     from gan_tf.run import Run
     from gan_tf.training import state as states
     from gan_tf.training.recipes import RECIPES
@@ -159,8 +159,7 @@ def write(folder, config, networks, origin):
             state = states.create(
                 networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model].STATISTICS
             )
-            for name, value in weights.items():  # which a fresh state's average does not begin with
-                named_variables(state.g_ema)[name].assign(value)
+            load_weights(state.g_ema, weights, folder)  # which a fresh state's average does not begin with
             states.save(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
         names = [str(number) for number in range(config.classes)]  # the file tells no names, nor how often each was

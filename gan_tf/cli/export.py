@@ -28,7 +28,7 @@ class ExportOptions:
     format: Literal["saved_model", "tflite", "onnx"]  # for TensorFlow; phones, browsers, boards; everything else
     out: str | None = None  # file to write (saved_model: folder); default is the run's name, here
     precision: Literal["float32", "float16", "int8"] = "float32"  # of the stored weights; tflite has all three
-    # The random details that FastGAN adds: the same ones for every image, given by the caller, or left out.
+    # Random details, of FastGAN and StyleGAN2: the same ones for every image, given by the caller, or left out.
     noise: Literal["constant", "input", "none"] | None = None
     noise_seed: int | None = None  # which details, with --noise constant; default 0
     # The class of all images, by its name or number: for runs with --conditional. Default: the file takes the number of

@@ -169,7 +169,7 @@ def prepare_source(name, offline, say):
     """Makes the run folder of NVIDIA's networks of a known name, unless the cache has it.
 
     Raises:
-        UsageError: the file cannot be had, or holds no such networks.
+        UsageError: the file cannot be had, or holds no such networks and is to be deleted.
     """
     from gan_tf.cli.convert import convert
 
@@ -178,7 +178,11 @@ def prepare_source(name, offline, say):
         if Run(folder).exists():
             return
         found = obtain_source(name, offline=offline, say=say)
-        say(convert(found.path, folder).partition("\nnext:")[0])
+        try:
+            said = convert(found.path, folder)
+        except UsageError as error:  # such as a page of words in the place of the file
+            raise UsageError(f"{error}; delete {found.path}, so that it is fetched again") from error
+        say(said.partition("\nnext:")[0])
         record_source(name, found, say)
 
 

@@ -5,11 +5,13 @@ spectral vectors `weight_u` [O] and `weight_v` [I * h * w]. Ours are [h, w, I, O
 order of the kernel's leading axes. The official `num_batches_tracked` counters have no effect and no counterpart.
 """
 
+import functools
 import math
 import re
 
 import numpy as np
 
+from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import Discriminator, Generator
 from gan_tf.models.variables import named_variables
@@ -17,6 +19,7 @@ from gan_tf.models.variables import named_variables
 IGNORED = "num_batches_tracked"
 BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")  # of a state dict, no parameters
 NOT_OFFICIAL = "these are not the weights of an official FastGAN"
+_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
 FIXED_LAYER = 1 << 20  # numbers; decoders have some layers whose widths are fixed, of fewer
 OFFICIAL_SIZES = (256, 512, 1024)
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
@@ -92,21 +95,6 @@ def refuse_huge(states: dict, settings: dict) -> None:
                 raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {array.shape}, larger than any of its layers")
 
 
-def _shape(arrays, name, axes):
-    """The shape of an array that must be there with so many axes."""
-    if name not in arrays:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} is missing")
-    if arrays[name].ndim != axes:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
-    return arrays[name].shape
-
-
-def _require_shape(arrays, name, shape):
-    """Raises UsageError unless an array has a shape: one so large that the whole network is no larger than the file."""
-    if _shape(arrays, name, len(shape)) != shape:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {shape}")
-
-
 def has_no_counterpart(name) -> bool:
     """True for the official counters."""
     return name.endswith(IGNORED)
@@ -114,6 +102,11 @@ def has_no_counterpart(name) -> bool:
 
 def other_values(network, arrays) -> dict:
     """No variable is told otherwise."""
+    return {}
+
+
+def constants(network) -> dict:
+    """An official network holds nothing else."""
     return {}
 
 

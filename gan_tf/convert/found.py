@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.pretrained.network_pickles import STORED
 
-STORED = 2  # bytes of a number in the file, at least: of half precision and bfloat16, which is read as float32
+ROLES = {"G": "g", "D": "d", "G_ema": "g_ema"}  # of networks in NVIDIA's pickles: their names in `Found.states`
+MOST = 40  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +52,50 @@ def refuse_unfit(states: dict, size: int):
                 finite = np.isfinite(array.astype(np.float32, copy=False)).all()
             if not finite:
                 raise UsageError(f"{network}: {name} holds numbers that are not finite")
+
+
+def refuse_other_arguments(role, arguments, fixed, known):
+    """Raises UsageError if a network was built with an argument that ours cannot have.
+
+    Args:
+        role: of the network, for the message.
+        arguments: {name: value}.
+        fixed: {name: values} of those that ours have at few values only.
+        known: names of all others that there are.
+    """
+    for name, value in arguments.items():
+        if name in fixed:
+            if value not in fixed[name]:
+                wanted = " or ".join(map(str, fixed[name]))
+                raise UsageError(
+                    f"{role} was built with {name} {shown(value)}; only networks with {wanted} can be converted"
+                )
+        elif name not in known:
+            raise UsageError(f"{role} was built with the unknown argument {name[:MOST]} ({shown(value)})")
+
+
+def shown(value):
+    """A value of a file as a message tells it."""
+    return str(value)[:MOST]
+
+
+def shape_of(otherwise, arrays, name, axes):
+    """The shape of an official array that must be there with so many axes.
+
+    Raises:
+        UsageError: it is not; the line begins with `otherwise`, what the arrays then are not.
+    """
+    if name not in arrays:
+        raise UsageError(f"{otherwise}: {name} is missing")
+    if arrays[name].ndim != axes:
+        raise UsageError(f"{otherwise}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
+    return arrays[name].shape
+
+
+def require_shape(otherwise, arrays, name, shape):
+    """Raises UsageError, as `shape_of`, unless an array has a shape.
+
+    Of an array so large that the whole network is no larger, but for a factor of a few, than the file.
+    """
+    if shape_of(otherwise, arrays, name, len(shape)) != shape:
+        raise UsageError(f"{otherwise}: {name} has the shape {arrays[name].shape}, and should have {shape}")

@@ -5,13 +5,12 @@ or the averaged one alone. One of StyleGAN2-ADA's PyTorch program holds G, D and
 """
 
 from gan_tf.convert import stylegan2_files
-from gan_tf.convert.found import Found
+from gan_tf.convert.found import ROLES, Found, refuse_other_arguments, shown
 from gan_tf.convert.pggan import LOD, NOT_OFFICIAL, UNFUSED_DOWN, arguments_of, require_channels
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW, read_network_pickle
 
 ONE_OF_PGGAN = "4x4/Dense/weight"
-ROLES = {"G": "g", "D": "d", "G_ema": "g_ema"}
 # Arguments of the official networks that ours have at one value only; others change nothing, or the shapes tell them.
 FIXED = {
     "label_size": (0, None),
@@ -53,7 +52,7 @@ def read(path) -> Found:
     for role, network in networks.items():
         if network.form != FORM_TENSORFLOW:
             raise UsageError(f"{NOT_OFFICIAL}: {role} is in the form of {network.form}")
-        refuse_other_arguments(role, network.arguments)
+        refuse_other_arguments(role, network.arguments, FIXED, TOLD | WITHOUT_EFFECT)
         own = arguments_of(network.arrays)
         if role != "D":
             own["pixel_norm"] = bool(network.arguments.get("use_pixelnorm", True))
@@ -73,9 +72,7 @@ def unlike_ours(network) -> str | None:
         return "it halves its maps behind their activations (fused_scale False), where one of ours does so before"
     groups = network.arguments.get("mbstd_group_size", 4)
     if groups not in GROUPS:
-        return (
-            f"it measures the spread of {str(groups)[:40]} images together (mbstd_group_size), where one of ours has 4"
-        )
+        return f"it measures the spread of {shown(groups)} images together (mbstd_group_size), where one of ours has 4"
     return None
 
 
@@ -108,19 +105,6 @@ def kind_of(g) -> str:
     if any(name.startswith("synthesis.input.") for name in g.arrays):
         return "StyleGAN3"
     return "StyleGAN1" if any("StyleMod" in name for name in g.arrays) else "StyleGAN2"
-
-
-def refuse_other_arguments(role, arguments):
-    """Raises UsageError if a network was built with an argument that ours cannot have."""
-    for name, value in arguments.items():
-        if name in FIXED:
-            if value not in FIXED[name]:
-                wanted = " or ".join(map(str, FIXED[name]))
-                raise UsageError(
-                    f"{role} was built with {name} {str(value)[:40]}; only networks with {wanted} can be converted"
-                )
-        elif name not in TOLD | WITHOUT_EFFECT:
-            raise UsageError(f"{role} was built with the unknown argument {name[:40]} ({str(value)[:40]})")
 
 
 def _merge(settings, own, role):

@@ -3,18 +3,16 @@
 import os
 from pathlib import Path
 
-from gan_tf.convert import fastgan_files, nvidia_files, stylegan2
+from gan_tf.convert import fastgan_files, nvidia_files
 from gan_tf.convert.found import Found, refuse_unfit
 from gan_tf.convert.state_dicts import load_state_dict
 from gan_tf.errors import UsageError
 from gan_tf.files import UNPRINTABLE, printable
-from gan_tf.models import stylegan2 as stylegan2_networks
 from gan_tf.pretrained.network_pickles import foreign_name_in
 from gan_tf.pretrained.torch_files import MAGIC_WITHIN, is_torch_file
 from gan_tf.pretrained.unpickling import FileError, Refused, one_line
 
 PICKLE = b"\x80"  # how all since protocol 2 begin
-STYLEGAN2 = (stylegan2_networks.Generator, stylegan2_networks.Discriminator)
 MOST_TEXT = 600  # characters of a refusal, into which a file may put names
 
 
@@ -55,9 +53,8 @@ def fill(network, arrays, path):
     Raises:
         UsageError: an array is missing, left over, or of another shape; the line begins with the path.
     """
-    load = stylegan2.load_state_dict if isinstance(network, STYLEGAN2) else load_state_dict
     try:
-        load(network, arrays)
+        load_state_dict(network, arrays)
     except UsageError as error:
         raise _named(path, error) from error
 

@@ -7,10 +7,12 @@ its entries channel first. Levels have names that count from the full resolution
 say the map's size.
 """
 
+import functools
 import re
 
 import numpy as np
 
+from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import GROWTH, RESOLUTIONS, Generator, channels_of, level_of, resolution_of
 from gan_tf.models.variables import named_variables
@@ -21,6 +23,7 @@ UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; a discriminator has a
 UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, in place of 8x8/Conv1_down/weight
 STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # the two next to a map of 4x4 pixels
 NOT_OFFICIAL = "these are not the weights of an official Progressive GAN"
+_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
 LEAVES = {"kernel": "weight", "bias": "bias"}
 
 
@@ -80,17 +83,14 @@ def arguments_of(arrays: dict) -> dict:
     resolution = 2 ** (len(places) + 1)
     if places != list(range(len(places))) or resolution not in RESOLUTIONS:
         raise UsageError(f"{NOT_OFFICIAL}: they have ToRGB or FromRGB at {len(places)} sizes")
-    try:
-        if "ToRGB_lod0/weight" in arrays:
-            widths = {lod: _shape(arrays, f"ToRGB_lod{lod}/weight", 4)[2] for lod in places}
-            own = {"latent_size": _shape(arrays, "4x4/Dense/weight", 2)[0]}
-        else:
-            widths = {lod: _shape(arrays, f"FromRGB_lod{lod}/weight", 4)[3] for lod in places}
-            widths[len(places)] = _shape(arrays, "4x4/Dense0/weight", 2)[1]
-            inputs, outputs = _shape(arrays, "4x4/Conv/weight", 4)[2:]
-            own = {"minibatch_stddev": inputs == outputs + 1}
-    except KeyError as error:
-        raise UsageError(f"{NOT_OFFICIAL}: {error} is missing") from None
+    if "ToRGB_lod0/weight" in arrays:
+        widths = {lod: _shape(arrays, f"ToRGB_lod{lod}/weight", 4)[2] for lod in places}
+        own = {"latent_size": _shape(arrays, "4x4/Dense/weight", 2)[0]}
+    else:
+        widths = {lod: _shape(arrays, f"FromRGB_lod{lod}/weight", 4)[3] for lod in places}
+        widths[len(places)] = _shape(arrays, "4x4/Dense0/weight", 2)[1]
+        inputs, outputs = _shape(arrays, "4x4/Conv/weight", 4)[2:]
+        own = {"minibatch_stddev": inputs == outputs + 1}
     return {"resolution": resolution, **_feature_maps({len(places) - 1 - lod: n for lod, n in widths.items()}), **own}
 
 
@@ -106,20 +106,7 @@ def require_channels(arrays: dict, settings: dict) -> None:
         name, inputs = f"{size}x{size}/{own}/weight", channels
         if level == 0 and not is_generator:
             inputs += bool(settings.get("minibatch_stddev"))
-        if name not in arrays:
-            raise UsageError(f"{NOT_OFFICIAL}: {name} is missing")
-        if arrays[name].shape != (3, 3, inputs, channels):
-            raise UsageError(
-                f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, not {(3, 3, inputs, channels)} as its "
-                "other sizes ask for"
-            )
-
-
-def _shape(arrays, name, axes):
-    """The shape of an array that must have so many axes; KeyError if it is missing."""
-    if arrays[name].ndim != axes:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
-    return arrays[name].shape
+        _require_shape(arrays, name, (3, 3, inputs, channels))
 
 
 def _feature_maps(widths):
@@ -128,6 +115,11 @@ def _feature_maps(widths):
     if any(channels_of(level, fmap_base, fmap_max) != n for level, n in widths.items()):
         raise UsageError(f"{NOT_OFFICIAL}: channels of {sorted(widths.values())} do not halve from size to size")
     return {"fmap_base": fmap_base, "fmap_max": fmap_max}
+
+
+def constants(network) -> dict:
+    """An official network holds nothing else."""
+    return {}
 
 
 def from_official_layout(ours, theirs, value, shapes):

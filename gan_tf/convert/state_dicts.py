@@ -8,14 +8,17 @@ A family's own module says what its variables are called officially and how they
                                             one array; `shapes` is {our name: shape} of the network
     has_no_counterpart(name)                True for official arrays that are no variable of ours
     other_values(network, arrays)           {our name: value} of variables that official arrays tell in another way
+    constants(network)                      {official name: array} of what an official network holds beside them, always
+                                            with these numbers
 """
 
 import numpy as np
 
-from gan_tf.convert import fastgan, pggan
+from gan_tf.convert import fastgan, pggan, stylegan2
 from gan_tf.errors import UsageError
 from gan_tf.models import fastgan as fastgan_networks
 from gan_tf.models import pggan as pggan_networks
+from gan_tf.models import stylegan2 as stylegan2_networks
 from gan_tf.models.variables import named_variables
 
 NAME_MAPS = {
@@ -23,6 +26,8 @@ NAME_MAPS = {
     fastgan_networks.Discriminator: fastgan,
     pggan_networks.Generator: pggan,
     pggan_networks.Discriminator: pggan,
+    stylegan2_networks.Generator: stylegan2,
+    stylegan2_networks.Discriminator: stylegan2,
 }
 
 
@@ -34,11 +39,13 @@ def load_state_dict(network, arrays: dict) -> None:
         arrays: {official name: array}, complete.
 
     Raises:
-        UsageError: an array is missing, left over, or of another shape. Nothing is changed then.
+        UsageError: an array is missing, left over, or of another shape, or a constant has other numbers. Nothing is
+            changed then.
     """
     family, variables = NAME_MAPS[type(network)], named_variables(network)
     names, shapes = family.official_names(network, arrays), shapes_of(variables)
-    wanted = set(names.values())
+    constants = family.constants(network)
+    wanted = {*names.values(), *constants}
     given = {name for name in arrays if not family.has_no_counterpart(name)}
     if wanted != given:
         missing, extra = sorted(wanted - given), sorted(given - wanted)
@@ -48,6 +55,9 @@ def load_state_dict(network, arrays: dict) -> None:
         shape = family.to_official_layout(ours, theirs, empty, shapes).shape
         if arrays[theirs].shape != shape:
             raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {shape}, and does not fit {ours}")
+    for theirs, value in constants.items():
+        if arrays[theirs].shape != value.shape or not np.allclose(arrays[theirs], value, rtol=0, atol=1e-6):
+            raise UsageError(f"{theirs} has other numbers than the official default, which alone can be converted")
     others = family.other_values(network, arrays)
     for ours, theirs in names.items():
         variables[ours].assign(family.from_official_layout(ours, theirs, arrays[theirs], shapes))
@@ -57,9 +67,9 @@ def load_state_dict(network, arrays: dict) -> None:
 
 def state_dict(network) -> dict:
     """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
-    names = NAME_MAPS[type(network)].official_names(network)
-    variables = named_variables(network)
-    return to_official(network, {name: np.asarray(variables[name]) for name in names})
+    family, variables = NAME_MAPS[type(network)], named_variables(network)
+    names = family.official_names(network)
+    return to_official(network, {name: np.asarray(variables[name]) for name in names}) | family.constants(network)
 
 
 def to_official(network, arrays: dict) -> dict:

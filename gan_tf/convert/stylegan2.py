@@ -4,10 +4,12 @@ Official kernels are [O, I, k, k], matrices [out, in], maps channel first. The o
 strict sense, as ours do, so that no kernel is turned. Official networks also carry their filter, once for every layer.
 """
 
+import functools
 import re
 
 import numpy as np
 
+from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.models.stylegan2 import RESOLUTIONS, Generator, channels_of
 from gan_tf.models.stylegan2_blocks import FILTER
@@ -15,18 +17,27 @@ from gan_tf.models.variables import named_variables
 
 DENSE = "head/dense/kernel"  # next to a map of 4x4 pixels
 NOT_OFFICIAL = "these are not the weights of an official StyleGAN2-ADA network"
+_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
 FILTER_NAME = "resample_filter"
+EMBEDDING = "mapping.embed.weight"
 
 
-def official_names(network) -> dict:
-    """{our variable name: official name} of a built Generator or Discriminator."""
+def official_names(network, arrays=()) -> dict:
+    """{our variable name: official name} of a built Generator or Discriminator.
+
+    `arrays`, of which state_dicts tells, have one form here.
+    """
     owner = _generator_name if isinstance(network, Generator) else _discriminator_name
     return {name: owner(name.split("/"), network) for name in named_variables(network)}
 
 
-def filter_names(network) -> list:
-    """Official names of the filters that a network carries."""
+def constants(network) -> dict:
+    """{official name: filter} of the filters that a network carries."""
+    return dict.fromkeys(_filter_names(network), FILTER.astype(np.float32))
+
+
+def _filter_names(network):
     if isinstance(network, Generator):
         sizes, parts = network.synthesis.sizes, ("", "conv0.", "conv1.")
         names = [f"synthesis.b{size}.{part}{FILTER_NAME}" for size in sizes for part in parts]
@@ -36,44 +47,14 @@ def filter_names(network) -> list:
     return [*names, f"b{network.resolution}.fromrgb.{FILTER_NAME}", f"b4.conv.{FILTER_NAME}"]
 
 
-def load_state_dict(network, arrays: dict) -> None:
-    """Copies official weights into a built network.
-
-    Args:
-        network: Generator or Discriminator of the same sizes.
-        arrays: {official name: array}, complete, filters included.
-
-    Raises:
-        UsageError: an array is missing, left over, or of another shape, or a filter another than ours. Nothing is
-            changed then.
-    """
-    names, filters = official_names(network), filter_names(network)
-    wanted, given = {*names.values(), *filters}, set(arrays)
-    missing, extra = sorted(wanted - given), sorted(given - wanted)
-    if missing or extra:
-        raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
-    for name in filters:
-        if arrays[name].shape != FILTER.shape or not np.allclose(arrays[name], FILTER, rtol=0, atol=1e-6):
-            raise UsageError(f"{name} is another filter than (1, 3, 3, 1), the only one that can be converted")
-    variables = named_variables(network)
-    for ours, theirs in names.items():
-        shape = _to_official_layout(ours, np.empty(variables[ours].shape, np.bool_)).shape
-        if arrays[theirs].shape != shape:
-            raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {shape}, and does not fit {ours}")
-    for ours, theirs in names.items():
-        variables[ours].assign(_from_official_layout(ours, arrays[theirs]))
+def has_no_counterpart(name) -> bool:
+    """Every official array is a variable of ours or a filter."""
+    return False
 
 
-def state_dict(network) -> dict:
-    """{official name: array in the official layout} of a built network: the reverse of `load_state_dict`."""
-    arrays = to_official(network, {name: np.asarray(v) for name, v in named_variables(network).items()})
-    return arrays | {name: FILTER.astype(np.float32) for name in filter_names(network)}
-
-
-def to_official(network, arrays: dict) -> dict:
-    """{our name: array} of variables or their gradients -> {official name: array in the official layout}."""
-    names = official_names(network)
-    return {names[ours]: _to_official_layout(ours, np.asarray(value)) for ours, value in arrays.items()}
+def other_values(network, arrays) -> dict:
+    """No variable is told otherwise."""
+    return {}
 
 
 def arguments_of(arrays: dict) -> dict:
@@ -94,44 +75,56 @@ def arguments_of(arrays: dict) -> dict:
     resolution = sizes[-1]
     if sizes != [2**power for power in range(2, len(sizes) + 2)] or resolution not in RESOLUTIONS:
         raise UsageError(f"{NOT_OFFICIAL}: they have convolutions at the sizes {sizes[:12]}")
-    try:
-        read = _generator_arguments if is_generator else _discriminator_arguments
-        widths, own = read(arrays, sizes)
-        classes = _shape(arrays, "mapping.embed.weight", 2)[1] if "mapping.embed.weight" in arrays else 0
-        own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
-        if is_generator:
-            own["latent_size"] -= own["w_size"] if classes else 0
-        return own
-    except KeyError as error:
-        raise UsageError(f"{NOT_OFFICIAL}: {error} is missing") from None
+    read = _generator_arguments if is_generator else _discriminator_arguments
+    widths, own = read(arrays, sizes)
+    classes = _shape(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
+    own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
+    if is_generator:
+        own["latent_size"] -= own["w_size"] if classes else 0
+    return own
 
 
 def _generator_arguments(arrays, sizes):
-    widths = {size: _shape(arrays, f"synthesis.b{size}.conv1.weight", 4)[0] for size in sizes}
+    widths = {size: _width(arrays, f"synthesis.b{size}.conv1.weight") for size in sizes}
     w_size, inputs = _shape(arrays, "mapping.fc0.weight", 2)
-    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": _layers(arrays)}
+    layers = _layers(arrays)
+    _require_mapping(arrays, w_size, range(1, layers))
+    _require_shape(arrays, "synthesis.b4.conv1.affine.weight", (widths[4], w_size))
+    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": layers}
 
 
 def _discriminator_arguments(arrays, sizes):
-    widths = {size: _shape(arrays, f"b{size}.conv0.weight", 4)[0] for size in sizes[1:]}
+    widths = {size: _width(arrays, f"b{size}.conv0.weight") for size in sizes[1:]}
     widths[4], inputs = _shape(arrays, "b4.conv.weight", 4)[:2]
+    _require_shape(arrays, "b4.conv.weight", (widths[4], inputs, 3, 3))
+    _require_shape(arrays, "b4.fc.weight", (widths[4], 16 * widths[4]))
     own = {"mbstd_channels": inputs - widths[4]}
     own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
-    if layers := _layers(arrays):
+    layers = _layers(arrays)
+    _require_mapping(arrays, widths[4], range(layers))
+    if layers:
         own["label_layers"] = layers
     return widths, own
+
+
+def _width(arrays, name):
+    """Channels of a size: those of its one 3x3 convolution that keeps their number."""
+    channels = _shape(arrays, name, 4)[0]
+    _require_shape(arrays, name, (channels, channels, 3, 3))
+    return channels
+
+
+def _require_mapping(arrays, w_size, square):
+    """Holds the layers `square` and the embedding of a mapping network against the length of its vectors."""
+    for index in square:
+        _require_shape(arrays, f"mapping.fc{index}.weight", (w_size, w_size))
+    if EMBEDDING in arrays:
+        _require_shape(arrays, EMBEDDING, (w_size, _shape(arrays, EMBEDDING, 2)[1]))
 
 
 def _layers(arrays):
     """Layers of the mapping network."""
     return sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
-
-
-def _shape(arrays, name, axes):
-    """The shape of an array that must have so many axes; KeyError if it is missing."""
-    if arrays[name].ndim != axes:
-        raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {arrays[name].shape}, and should have {axes} axes")
-    return arrays[name].shape
 
 
 def _widths(widths):
@@ -142,7 +135,8 @@ def _widths(widths):
     return {"channel_base": base, "channel_max": most}
 
 
-def _from_official_layout(ours, value):
+def from_official_layout(ours, theirs, value, shapes):
+    """One official array in our layout."""
     if ours == DENSE:  # [F, C * 4 * 4]
         return value.reshape(len(value), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(value))
     if value.ndim == 4:
@@ -152,7 +146,8 @@ def _from_official_layout(ours, value):
     return value.T if ours.endswith("kernel") else value
 
 
-def _to_official_layout(ours, value):
+def to_official_layout(ours, theirs, value, shapes):
+    """One of our arrays in the official layout."""
     if ours == DENSE:
         return value.reshape(4, 4, -1, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
     if value.ndim == 4:

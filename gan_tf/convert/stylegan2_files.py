@@ -4,14 +4,13 @@ The program of StyleGAN3 writes StyleGAN2 networks as well: the same, but what c
 among the generator's own arguments, and the clamp is 256 where none is given.
 """
 
-from gan_tf.convert.found import Found
+from gan_tf.convert.found import MOST, ROLES, Found, refuse_other_arguments, shown
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import LABEL_LAYERS, channels_of, published_channel_base, sizes_of
+from gan_tf.models.stylegan2 import LABEL_LAYERS, channels_of, sizes_of
 from gan_tf.pretrained.network_pickles import FORM_PYTORCH
 
 ONE_OF_STYLEGAN2 = "synthesis.b4.const"
-ROLES = {"G": "g", "D": "d", "G_ema": "g_ema"}
 GROUPS = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")  # arguments in arguments
 # Arguments that ours have at one value only.
 FIXED = {
@@ -31,9 +30,9 @@ SHAPED = {"embed_features", "layer_features", "cmap_dim"}  # the shapes of array
 # How the program computes, and what it keeps from training.
 WITHOUT_EFFECT = {"num_fp16_res", "use_fp16", "fp16_channels_last", "fused_modconv_default", "freeze_layers"}
 READ = {"architecture", "channel_base", "channel_max", "conv_clamp", "mbstd_group_size", "num_layers"}
+KNOWN = TOLD.keys() | SHAPED | WITHOUT_EFFECT | READ
 OFFICIAL = {"channel_base": 32768, "channel_max": 512, "mbstd_group_size": 4}  # where an argument is not given
 LATER_CLAMP = 256  # of StyleGAN3's program, where none is given
-MOST = 40  # characters of a value in a message
 
 
 def is_stylegan2(network) -> bool:
@@ -54,13 +53,11 @@ def found_in(networks, left_out) -> Found:
         if network.form != FORM_PYTORCH:
             raise UsageError(f"{role} is in the form of {network.form}, and G_ema in that of {FORM_PYTORCH}")
         arguments = flattened(role, network.arguments)
-        refuse_other_arguments(role, arguments)
+        refuse_other_arguments(role, arguments, FIXED | {"architecture": ARCHITECTURES[role]}, KNOWN)
         own = arguments_of(network.arrays)
         for name, value in settings_of(role, arguments, own, usual_clamp).items():
             if settings.setdefault(name, value) != value:
                 raise UsageError(f"{role} has {name} {value}, another of its networks {settings[name]}")
-    if settings["channel_base"] == published_channel_base(settings["resolution"]):
-        settings["channel_base"] = None
     settings["conditional"] = settings["classes"] > 0
     states = {ROLES[role]: network.arrays for role, network in networks.items()}
     return Found("stylegan2", "StyleGAN2-ADA (PyTorch)", settings, states, left_out)
@@ -73,23 +70,9 @@ def flattened(role, arguments) -> dict:
         parts = value.items() if name in GROUPS and isinstance(value, dict) else [(name, value)]
         for part, own in parts:
             if part in found and found[part] != own:
-                raise UsageError(f"{role} was built with {part[:MOST]} {_shown(found[part])} and {_shown(own)}")
+                raise UsageError(f"{role} was built with {part[:MOST]} {shown(found[part])} and {shown(own)}")
             found[part] = own
     return found
-
-
-def refuse_other_arguments(role, arguments):
-    """Raises UsageError if a network was built with an argument that ours cannot have."""
-    fixed = FIXED | {"architecture": ARCHITECTURES[role]}
-    for name, value in arguments.items():
-        if name in fixed:
-            if value not in fixed[name]:
-                wanted = " or ".join(map(str, fixed[name]))
-                raise UsageError(
-                    f"{role} was built with {name} {_shown(value)}; only networks with {wanted} can be converted"
-                )
-        elif name not in TOLD.keys() | SHAPED | WITHOUT_EFFECT | READ:
-            raise UsageError(f"{role} was built with the unknown argument {name[:MOST]} ({_shown(value)})")
 
 
 def settings_of(role, arguments, own, usual_clamp) -> dict:
@@ -103,7 +86,7 @@ def settings_of(role, arguments, own, usual_clamp) -> dict:
     told = TOLD | {"num_layers": LAYERS[role]}
     for name, ours in told.items():
         if name in arguments and ours in own and arguments[name] != own[ours]:
-            raise UsageError(f"{role} was built with {name} {_shown(arguments[name])}, and its arrays say {own[ours]}")
+            raise UsageError(f"{role} was built with {name} {shown(arguments[name])}, and its arrays say {own[ours]}")
     own = own | _channels(role, arguments, own)
     own["conv_clamp"] = _clamp(role, arguments.get("conv_clamp", usual_clamp))
     if role == "D":
@@ -117,9 +100,7 @@ def settings_of(role, arguments, own, usual_clamp) -> dict:
             )
         own["mbstd_group"] = arguments.get("mbstd_group_size", OFFICIAL["mbstd_group_size"])
         if type(own["mbstd_group"]) is not int or own["mbstd_group"] < 1:
-            raise UsageError(
-                f"D was built with mbstd_group_size {_shown(own['mbstd_group'])}; only numbers can be read"
-            )
+            raise UsageError(f"D was built with mbstd_group_size {shown(own['mbstd_group'])}; only numbers can be read")
     return own
 
 
@@ -128,7 +109,7 @@ def _channels(role, arguments, own):
     base, most = (arguments.get(name, OFFICIAL[name]) for name in ("channel_base", "channel_max"))
     if type(base) is not int or type(most) is not int:
         raise UsageError(
-            f"{role} was built with channel_base {_shown(base)} and channel_max {_shown(most)}; give numbers"
+            f"{role} was built with channel_base {shown(base)} and channel_max {shown(most)}; give numbers"
         )
     for size in sizes_of(own["resolution"]):
         channels = channels_of(size, own["channel_base"], own["channel_max"])
@@ -145,11 +126,5 @@ def _clamp(role, value):
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 < value < float("inf"):
-        raise UsageError(
-            f"{role} was built with conv_clamp {_shown(value)}; only positive numbers and None can be read"
-        )
+        raise UsageError(f"{role} was built with conv_clamp {shown(value)}; only positive numbers and None can be read")
     return float(value)
-
-
-def _shown(value):
-    return str(value)[:MOST]

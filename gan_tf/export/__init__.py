@@ -1,7 +1,8 @@
 """Trained generators as files that other programs run without this one, each checked by running it.
 
-Every file takes `latents` float32 [N, Z] (and with `--noise input` one map for each `noise_shapes`), gives `images`
-float32 [N, R, R, 3] in [-1, 1], RGB, and carries a JSON text that says so and where it comes from.
+Every file takes `latents` float32 [N, Z] (of a conditional network `labels` int32 [N], unless the file is of one class;
+and with `--noise input` one map for each `noise_shapes`), gives `images` float32 [N, R, R, 3] in [-1, 1], RGB, and
+carries a JSON text that says so and where it comes from.
 """
 
 import dataclasses
@@ -17,17 +18,15 @@ class Format:
     """One kind of file.
 
     suffix: what the default name ends in.
-    precisions: that it can have.
     batch: images at once unless the user says so; None: any number.
     needs: names of packages, as pip and `import` know them, that are no part of a plain installation.
     program: what runs the file when it is checked.
     write: (Trained, Settings, metadata dict, path) -> None.
-    open: path -> function of a list of arrays (latents, then noise maps) that gives images.
+    open: path -> function of [latents, labels, noise maps ...], arrays that the file takes, that gives images.
     read_metadata: path -> what `write` was given.
     """
 
     suffix: str
-    precisions: tuple[str, ...]
     batch: int | None
     needs: dict[str, str]
     program: str
@@ -39,7 +38,6 @@ class Format:
 FORMATS = {
     "saved_model": Format(
         "-saved_model",
-        ("float32",),
         None,
         {},
         "tensorflow",
@@ -49,7 +47,6 @@ FORMATS = {
     ),
     "tflite": Format(
         ".tflite",
-        ("float32", "float16", "int8"),
         1,
         {"ai-edge-litert": "ai_edge_litert"},
         "ai-edge-litert",
@@ -59,7 +56,6 @@ FORMATS = {
     ),
     "onnx": Format(
         ".onnx",
-        ("float32",),
         None,
         {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
         "onnxruntime",

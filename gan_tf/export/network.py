@@ -10,7 +10,6 @@ from gan_tf.models import FAMILIES
 from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
 
 LATENTS, LABELS, IMAGES = "latents", "labels", "images"
-NOISES = ("constant", "input", "none")
 # TensorFlow elsewhere need not have XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
 # Kernels of 3x3 taps and not of 4x4 (smaller files), and upsampling as converters know it.

@@ -35,7 +35,7 @@ def write(trained, settings, metadata, path):
 
 
 def open_file(path):
-    """Returns a function of [latents, noise maps ...] that gives images, float32 arrays all."""
+    """Returns a function of [latents, labels, noise maps ...], those that the file takes, that gives images float32."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -39,7 +39,7 @@ def converted_source(trained, settings, forms: Forms, folder):
 
 
 def open_file(path):
-    """Returns a function of [latents, noise maps ...] that gives images, float32 arrays all."""
+    """Returns a function of [latents, labels, noise maps ...], those that the file takes, that gives images float32."""
     loaded = tf.saved_model.load(str(path))
     serve = loaded.signatures[SIGNATURE]
     names = sorted(serve.structured_input_signature[1], key=input_order)

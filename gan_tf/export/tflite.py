@@ -41,7 +41,7 @@ def forms_of(settings):
 
 
 def open_file(path):
-    """Returns a function of [latents, noise maps ...] that gives images, float32 arrays all.
+    """Returns a function of [latents, labels, noise maps ...], those that the file takes, that gives images float32.
 
     A file of any batch size is set to that of the arrays.
     """

@@ -93,7 +93,7 @@ class ClassEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedEmbedding(keras.layers.Layer):
-    """`ClassEmbedding` whose vectors are ready. Call: labels [N] integers -> [N, units] float32."""
+    """Classes' vectors that are ready. Call: labels [N] integers -> [N, units] float32."""
 
     def __init__(self, units, classes, **kwargs):
         super().__init__(trainable=False, autocast=False, **kwargs)
@@ -110,7 +110,7 @@ class FoldedEmbedding(keras.layers.Layer):
         return tf.gather(self.vectors.value, labels)
 
     def refresh(self, embedding):
-        """Takes the vectors of a trained layer."""
+        """Takes the vectors of a trained layer, which has a `table()` of them."""
         self.vectors.assign(embedding.table())
 
     def get_config(self):

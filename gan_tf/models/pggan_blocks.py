@@ -6,7 +6,7 @@ Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, St
 import keras
 import tensorflow as tf
 
-from gan_tf.models.block import Block
+from gan_tf.models.block import ExactBlock
 from gan_tf.models.conditioning import ClassProjection
 from gan_tf.ops.equalised import (
     EqualisedConv,
@@ -22,13 +22,6 @@ from gan_tf.ops.layers import leaky_relu
 from gan_tf.ops.normalisation import BatchNorm
 
 LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer
-
-
-class ExactBlock(Block):
-    """Block that computes in the type of its input."""
-
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, autocast=False, **kwargs)
 
 
 class GeneratorBlock(ExactBlock):

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.models.conditioning import check_classes
 from gan_tf.models.stylegan2_blocks import (
     FILTER,
     FilteredConv,
@@ -116,7 +117,7 @@ class Generator(keras.Model):
     Call: z [N, Z], labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are its two halves.
         labels: [N] integers or [N, classes] weights of the classes; not read if there are no classes.
         noise: as for `Synthesis`.
-        truncation, cutoff, update_average: as for `Mapping`.
+        truncation: as for `Mapping`.
 
     Args:
         resolution: R, a power of two from 16 to 1024.
@@ -129,7 +130,7 @@ class Generator(keras.Model):
         seed: of the initial values.
 
     Raises:
-        UsageError: a resolution or width that the network cannot have.
+        UsageError: a resolution, width or number of classes that the network cannot have.
     """
 
     mapping_class, synthesis_class = Mapping, Synthesis
@@ -150,6 +151,7 @@ class Generator(keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, channel_base, channel_max)
+        check_classes(classes)
         if mapping_layers < 1:
             raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
         self.resolution = resolution
@@ -177,13 +179,9 @@ class Generator(keras.Model):
         self.mapping.build()
         self.synthesis.build()
 
-    def call(
-        self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None, update_average=None, dtype=None
-    ):
-        ws = self.mapping(
-            z, labels, truncation=truncation, cutoff=cutoff, update_average=update_average, training=training
-        )
-        return tf.cast(self.synthesis(ws, noise=noise, dtype=dtype), self.variable_dtype)
+    def call(self, z, labels=None, noise=None, training=False, truncation=1.0):
+        ws = self.mapping(z, labels, truncation=truncation, training=training)
+        return tf.cast(self.synthesis(ws, noise=noise), self.variable_dtype)
 
     def get_config(self):
         names = (*GENERATOR_ARGUMENTS, "half_resolutions", "seed")
@@ -209,7 +207,7 @@ class Discriminator(keras.Model):
         label_layers: of the mapping network of the labels.
 
     Raises:
-        UsageError: a resolution, width or architecture that the network cannot have.
+        UsageError: a resolution, width, number of classes or architecture that the network cannot have.
     """
 
     def __init__(
@@ -229,6 +227,7 @@ class Discriminator(keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, channel_base, channel_max)
+        check_classes(classes)
         if architecture not in ARCHITECTURES:
             raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
         self.resolution = resolution

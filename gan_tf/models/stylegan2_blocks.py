@@ -9,10 +9,10 @@ import math
 import keras
 import tensorflow as tf
 
-from gan_tf.models.block import Block
+from gan_tf.models.block import ExactBlock
 from gan_tf.models.stylegan2_mapping import StyleDense, StyleLayer
 from gan_tf.ops.bias_act import ACTIVATIONS, bias_act, clamped
-from gan_tf.ops.equalised import EqualisedLayer, append_minibatch_stddev, at_least_float32, biased
+from gan_tf.ops.equalised import EqualisedConv, append_minibatch_stddev, at_least_float32, biased
 from gan_tf.ops.layers import leaky_relu
 from gan_tf.ops.modulated import modulated_conv
 from gan_tf.ops.resampled import resampled_conv
@@ -36,8 +36,6 @@ class StyledConv(StyleLayer):
         clamp: limit of the output, None for none.
     """
 
-    dense_class = StyleDense
-
     def __init__(self, filters, up=1, clamp=None, seed=0, **kwargs):
         super().__init__(seed, **kwargs)
         self.filters = filters
@@ -46,7 +44,7 @@ class StyledConv(StyleLayer):
 
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
-        self.affine = self.dense_class(channels, first_bias=1.0, **self.part("affine"))
+        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
         self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
         self.bias = self.weight("bias", (self.filters,))
@@ -55,23 +53,26 @@ class StyledConv(StyleLayer):
 
     def call(self, x, w, noise=None):
         styles = self.affine(w)
-        x = modulated_conv(
-            x, self.kernel.value, styles, FILTER, self.up, noise=self._noise(noise), convolve=self.up > 1, gain=GAIN
-        )
+        added = self.scaled_noise(noise, GAIN)
+        x = modulated_conv(x, self.kernel.value, styles, FILTER, self.up, noise=added, convolve=self.up > 1, gain=GAIN)
         return clamped(leaky_relu(biased(x, self.bias.value * GAIN)), self.clamp)
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "up": self.up, "clamp": self.clamp}
 
-    def _noise(self, noise):
-        """What is added to the map, [N or 1, H, W, 1], or None."""
+    def scaled_noise(self, noise, gain=1.0):
+        """What is added to the map, [N or 1, H, W, 1], or None: the noise times its strength and `gain`.
+
+        Raises:
+            ValueError: it is a word other than "const".
+        """
         if noise is None:
             return None
         if isinstance(noise, str):
             if noise != CONST:
                 raise ValueError(f"noise is a list of maps, {CONST!r} or None, got {noise!r}")
             noise = self.noise.value[None, :, :, None]
-        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
+        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * gain)
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -102,7 +103,7 @@ class ToRgb(StyleLayer):
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class FilteredConv(EqualisedLayer):
+class FilteredConv(EqualisedConv):
     """Convolution with equalised learning rate, activation and clamp; the discriminator's.
 
     Call: x [N, H, W, I] -> [N, H / down, W / down, filters].
@@ -118,16 +119,14 @@ class FilteredConv(EqualisedLayer):
     def __init__(
         self, filters, kernel_size, down=1, activation="lrelu", gain=1.0, clamp=None, use_bias=True, seed=0, **kwargs
     ):
-        super().__init__(filters, gain, use_bias, seed, **kwargs)
-        self.kernel_size = kernel_size
+        super().__init__(filters, kernel_size, gain, use_bias, seed, **kwargs)
         self.down = down
         self.activation = activation
         self.clamp = clamp
 
     def build(self, shape):
-        size = self.kernel_size
+        super().build(shape)
         self.own_gain = ACTIVATIONS[self.activation][1]
-        self.add_kernel(size, size, shape[-1], self.filters, fan_in=size**2 * shape[-1])
 
     def call(self, x):
         x = resampled_conv(x, self.scaled_kernel() * self.own_gain, FILTER, down=self.down)
@@ -136,19 +135,19 @@ class FilteredConv(EqualisedLayer):
         return bias_act(x, bias, self.activation, gain=1, clamp=clamp)
 
     def get_config(self):
-        own = {"kernel_size": self.kernel_size, "down": self.down}
-        return {**super().get_config(), **own, "activation": self.activation, "clamp": self.clamp}
+        own = {"down": self.down, "activation": self.activation, "clamp": self.clamp}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class ResidualBlock(Block):
+class ResidualBlock(ExactBlock):
     """Halves the size: two convolutions, and beside them one of 1x1 pixels if `residual`; both halves of unit spread.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
     """
 
     def __init__(self, filters, residual=True, clamp=None, seed=0, **kwargs):
-        super().__init__(filters, seed, autocast=False, **kwargs)
+        super().__init__(filters, seed, **kwargs)
         self.residual = residual
         self.clamp = clamp
         gain = math.sqrt(0.5) if residual else 1.0
@@ -171,7 +170,7 @@ class ResidualBlock(Block):
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class Head(Block):
+class Head(ExactBlock):
     """Judges maps of 4x4 pixels, with the spread of groups of images beside them.
 
     Call: x [N, 4, 4, I] -> [N, filters].
@@ -183,7 +182,7 @@ class Head(Block):
     """
 
     def __init__(self, filters, group=4, statistics=1, clamp=None, seed=0, **kwargs):
-        super().__init__(filters, seed, autocast=False, **kwargs)
+        super().__init__(filters, seed, **kwargs)
         self.group = group
         self.statistics = statistics
         self.clamp = clamp

@@ -8,6 +8,7 @@ import math
 import keras
 import tensorflow as tf
 
+from gan_tf.models.conditioning import FoldedEmbedding
 from gan_tf.models.folded import fold_into
 from gan_tf.models.stylegan2 import GENERATOR_ARGUMENTS, Generator, Synthesis
 from gan_tf.models.stylegan2_blocks import FILTER, GAIN, StyledConv, ToRgb
@@ -52,27 +53,31 @@ class FoldedDense(StyleDense):
 
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedMapping(Mapping):
-    """`Mapping` whose average does not move."""
+    """`Mapping` whose average does not move, and whose classes' vectors are ready; labels are integers."""
 
     dense_class = FoldedDense
 
-    def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
-        return super().call(z, labels, truncation=truncation, cutoff=cutoff, update_average=False)
+    def embedding(self):
+        return FoldedEmbedding(self.w_size, self.classes, dtype=self.dtype_policy)
+
+    def embedded(self, labels):
+        return self.embed(labels)
+
+    def call(self, z, labels=None, truncation=1.0, training=False):
+        return super().call(z, labels, truncation=truncation, update_average=False)
 
     def refresh(self, source):
         """Takes the weights and the average of a trained network."""
         for own, theirs in zip(self.layers, source.layers, strict=True):
             own.refresh(theirs)
         if self.classes:
-            self.embed.refresh(source.embed)
+            self.embed.refresh(source)
         self.average.assign(source.average.value)
 
 
 @keras.saving.register_keras_serializable("gan_tf")
 class FoldedStyledConv(StyledConv):
     """`StyledConv` with a ready kernel: gains in bias and noise strength, taps as an up-convolution wants them."""
-
-    dense_class = FoldedDense
 
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
@@ -90,9 +95,9 @@ class FoldedStyledConv(StyledConv):
         if self.compute_dtype == "float16":
             styles = small_styles(styles)
         x = demodulated_conv(x, self._convolution, self.squares.value, styles, GAIN)
-        if noise is not None:
-            noise = self.noise.value[None, :, :, None] if isinstance(noise, str) else noise
-            x += tf.cast(tf.cast(noise, self.variable_dtype) * self.noise_strength.value, x.dtype)
+        added = self.scaled_noise(noise)
+        if added is not None:
+            x += tf.cast(added, x.dtype)
         return clamped(leaky_relu(tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))), self.clamp)
 
     def refresh(self, source):
@@ -135,7 +140,6 @@ class FoldedToRgb(ToRgb):
         self.bias.assign(source.bias.value)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class FoldedSynthesis(Synthesis):
     """`Synthesis` of folded layers."""
 
@@ -169,26 +173,26 @@ class FoldedGenerator(Generator):
     def __init__(self, *arguments, trainable=False, **kwargs):
         super().__init__(*arguments, trainable=trainable, **kwargs)
 
-    def call(self, z, labels=None, noise=None, training=False, truncation=1.0, cutoff=None):
+    def call(self, z, labels=None, noise=None, training=False):
         if training:
             raise ValueError("a folded generator cannot be trained; train the generator and refresh this one from it")
-        return self.synthesis(self.ws_of(z, labels, truncation, cutoff), noise=noise)
+        return self.synthesis(self.ws_of(z, labels), noise=noise)
 
-    def ws_of(self, latents, labels=None, truncation=1.0, cutoff=None):
+    def ws_of(self, latents, labels=None, truncation=1.0):
         """Styles of all layers: of z [N, Z], or of points behind the mapping network, which are truncated alone.
 
         Args:
             latents: [N, Z], [N, 1, W] or [N, S, W].
-            labels, truncation, cutoff: as for `Mapping`; labels are of z.
+            labels, truncation: as for `Mapping`; labels are of z.
 
         Returns:
             float32 [N, S, W].
         """
         if len(latents.shape) == 2:
-            return self.mapping(latents, labels, truncation=truncation, cutoff=cutoff)
+            return self.mapping(latents, labels, truncation=truncation)
         copies = self.mapping.copies
         ws = tf.tile(latents, (1, copies, 1)) if latents.shape[1] == 1 else tf.convert_to_tensor(latents)
-        return ws if truncation == 1 and cutoff is None else self.mapping.truncated(ws, truncation, cutoff)
+        return ws if truncation == 1 else self.mapping.truncated(ws, truncation)
 
     def refresh(self, generator):
         """Folds the present weights of `generator` into this network.

@@ -9,26 +9,21 @@ import math
 import keras
 import tensorflow as tf
 
+from gan_tf.models.block import Seeded
 from gan_tf.models.conditioning import weights_of_classes
 from gan_tf.ops.bias_act import ACTIVATIONS, bias_act
 from gan_tf.ops.equalised import pixel_norm
 from gan_tf.ops.initial import normal_initializer
-from gan_tf.rng import stream_key
 
 MAPPING_LR = 0.01  # how much slower than the others the layers of a mapping network learn
 AVERAGE_DECAY = 0.995  # of the average w, for each batch
 
 
-class StyleLayer(keras.layers.Layer):
+class StyleLayer(Seeded):
     """Layer that computes in the type of its input, with weights in the type of the policy's variables."""
 
     def __init__(self, seed=0, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.seed = seed
-
-    def part(self, name):
-        """Arguments that every part called `name` needs."""
-        return {"seed": stream_key(self.seed, name), "dtype": self.dtype_policy}
+        super().__init__(seed, autocast=False, **kwargs)
 
     def weight(self, name, shape, initializer="zeros", **more):
         """Creates a variable."""
@@ -37,9 +32,6 @@ class StyleLayer(keras.layers.Layer):
     def normal(self, name, shape, stddev=1.0, **more):
         """Creates a variable of normally distributed initial values."""
         return self.weight(name, shape, normal_initializer(self.seed, name, stddev=stddev), **more)
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -108,10 +100,22 @@ class Mapping(StyleLayer):
         self.latent_size = latent_size
         self.classes = classes
         self.copies = copies
-        self.embed = self.dense_class(w_size, **self.part("embed")) if classes else None
+        self.embed = self.embedding() if classes else None
         self.layers = [
             self.dense_class(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{index}")) for index in range(layers)
         ]
+
+    def embedding(self):
+        """The layer that learns a vector for each class."""
+        return self.dense_class(self.w_size, **self.part("embed"))
+
+    def embedded(self, labels):
+        """The vectors of classes, of mean square 1: labels as for `call` -> [N, W]."""
+        return pixel_norm(self.embed(weights_of_classes(labels, self.classes, self.variable_dtype)))
+
+    def table(self):
+        """The vectors of all classes as they are applied, [classes, W]."""
+        return self.embedded(tf.range(self.classes))
 
     def build(self, shape=None):
         if self.classes:
@@ -127,7 +131,7 @@ class Mapping(StyleLayer):
     def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
         parts = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
         if self.classes:
-            parts.append(pixel_norm(self.embed(weights_of_classes(labels, self.classes, self.variable_dtype))))
+            parts.append(self.embedded(labels))
         w = tf.concat(parts, axis=1)
         for layer in self.layers:
             w = layer(w)

@@ -8,7 +8,8 @@ import tensorflow as tf
 from gan_tf.ops.equalised import biased
 from gan_tf.ops.layers import LEAK, leaky_relu, swish
 
-# {name: (function, gain that keeps the spread of what it is given)}
+# {name: (function, gain that keeps the spread of what it is given)}. No network has "relu" and "swish"; they stand here
+# to be compared with the official operation.
 ACTIVATIONS = {
     "linear": (lambda x: x, 1.0),
     "relu": (tf.nn.relu, math.sqrt(2)),

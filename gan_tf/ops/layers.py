@@ -7,6 +7,7 @@ from gan_tf.ops.forms import forms
 from gan_tf.ops.initial import normal_initializer, unit_initializer
 from gan_tf.ops.normalisation import spectral_normalise
 from gan_tf.ops.resample import up_convolution
+from gan_tf.ops.upfirdn import is_half
 
 LEAK = 0.2
 KERNEL_STDDEV = 0.02  # divided out by spectral norm, but it sets how fast Adam turns the kernel
@@ -43,17 +44,13 @@ def _lean_glu(x):
     As fast as the chain compiled by XLA, without 10 s of compilation in front of the first step.
     """
     values, gates = tf.split(x, 2, axis=-1)
-    opening = tf.cast(tf.sigmoid(tf.cast(gates, tf.float32)), x.dtype) if _is_half(x) else tf.sigmoid(gates)
+    opening = tf.cast(tf.sigmoid(tf.cast(gates, tf.float32)), x.dtype) if is_half(x) else tf.sigmoid(gates)
 
     def gradient(slopes):
         to_values = slopes * opening
         return tf.concat([to_values, to_values * values * (1 - opening)], axis=-1)
 
     return values * opening, gradient
-
-
-def _is_half(x):
-    return x.dtype in (tf.bfloat16, tf.float16)
 
 
 class SpectralLayer(keras.layers.Layer):

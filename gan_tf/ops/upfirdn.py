@@ -60,7 +60,10 @@ def upfirdn2d(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
 
 
 def filter2d(x, f, pad=0, gain=1.0, flip=False):
-    """Filters without a change of size: x [N, H, W, C] -> the same shape. `pad` is beside what the filter takes."""
+    """Filters without a change of size: x [N, H, W, C] -> the same shape. `pad` is beside what the filter takes.
+
+    No network needs it; it stands here to be compared with the official operation.
+    """
     height, width = _size(f)
     own = (width // 2, (width - 1) // 2, height // 2, (height - 1) // 2)
     return upfirdn2d(x, f, 1, 1, _sum(own, pad), gain, flip)
@@ -74,7 +77,10 @@ def upsample2d(x, f, up=2, pad=0, gain=1.0, flip=False):
 
 
 def downsample2d(x, f, down=2, pad=0, gain=1.0, flip=False):
-    """Filters and shrinks: [N, H, W, C] -> [N, H / down, W / down, C]."""
+    """Filters and shrinks: [N, H, W, C] -> [N, H / down, W / down, C].
+
+    No network needs it; it stands here to be compared with the official operation.
+    """
     (height, width), (down_x, down_y) = _size(f), _pair(down)
     own = ((width - down_x + 1) // 2, (width - down_x) // 2, (height - down_y + 1) // 2, (height - down_y) // 2)
     return upfirdn2d(x, f, 1, down, _sum(own, pad), gain, flip)

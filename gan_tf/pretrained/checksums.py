@@ -30,9 +30,28 @@ def read_table(path) -> dict:
     return {file: digest for _, _, digest, file in rows}
 
 
-def record(url, path, digest, file):
-    """Adds a line about the file at `path`, called `file`, to the record of this machine."""
+def refuse_other(path, digest, known):
+    """Refuses a file that is another than the known one of its name.
+
+    Args:
+        path: of the file, for the message.
+        digest: its SHA-256.
+        known: that of the known one, None if there is none.
+
+    Raises:
+        UsageError: they differ.
+    """
+    if known not in (None, digest):
+        raise UsageError(
+            f"{path} has SHA-256 {digest} but {known} is recorded: delete the file to fetch it again, or remove its "
+            f"line from {record_path()} if the new one is right"
+        )
+
+
+def record(url, path, digest, file, say=print):
+    """Adds a line about the file at `path`, called `file`, to the record of this machine, and says so."""
     line = f"{url}\t{Path(path).stat().st_size}\t{digest}\t{file}\n"
     place = record_path()
     before = place.read_text() if place.exists() else ""
     write_atomically(place, (before + line).encode())
+    say(f"{file}: recorded its SHA-256 {digest} in {place}; later copies must be equal")

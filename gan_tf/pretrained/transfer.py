@@ -7,7 +7,6 @@ Source: the official program's list of networks to resume from; Karras et al. 20
 Networks with Limited Data), section 4.2.
 """
 
-from gan_tf.errors import UsageError
 from gan_tf.files import user_path
 from gan_tf.pretrained import checksums
 from gan_tf.pretrained.files import Download, Obtained, obtain, pretrained_folder
@@ -50,11 +49,7 @@ def obtain_source(name, *, offline=False, say=print) -> Obtained:
     found = obtain(source, offline=offline, say=say)
     say(f"{name}: under the {LICENCE}")
     known = checksums.read_table(checksums.record_path()).get(source.name)
-    if known not in (None, found.sha256):
-        raise UsageError(
-            f"{found.path} has SHA-256 {found.sha256} but {known} is recorded: delete the file to fetch it again, or "
-            f"remove its line from {checksums.record_path()} if the new one is right"
-        )
+    checksums.refuse_other(found.path, found.sha256, known)
     return found
 
 
@@ -62,6 +57,4 @@ def record_source(name, found, say=print):
     """Records a file that has been converted, unless it is known."""
     source = SOURCES[name]
     if source.name not in checksums.read_table(checksums.record_path()):
-        checksums.record(source.url, found.path, found.sha256, source.name)
-        place = checksums.record_path()
-        say(f"{source.name}: recorded its SHA-256 {found.sha256} in {place}; later copies must be equal")
+        checksums.record(source.url, found.path, found.sha256, source.name, say)

@@ -24,6 +24,7 @@ from tests.convert import official_form as official
 from tests.convert import official_pggan, stand_ins
 from tests.convert.test_fastgan_files import parameters
 from tests.convert.test_nvidia_files import IMPORTED, networks, states
+from tests.parity.report import relative_l2
 from tests.pretrained.torch_format import whole, write_zip
 from tests.training.tiny import pictures_file
 
@@ -57,10 +58,6 @@ def grown(tmp_path_factory):
     return Run(folder / "run"), all_states
 
 
-def relative(got, want):
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
-
-
 def built_from(run, name, kind):
     """A network of the run's newest checkpoint."""
     config, _ = run.read_settings()
@@ -76,14 +73,14 @@ def test_fastgans_images_and_logits_are_the_official_ones(converted, fastgan_sta
     best, last = (load_generator(converted, which).generator for which in ("best", "last"))
     for network, state in ((best, averaged), (last, averaged), (built_from(converted, "g", "generator"), g)):
         images, small = official.generate(state, tf.constant(z), 256)
-        assert relative(network(z)[0], tf.transpose(images, (0, 2, 3, 1))) < 1e-4
-        assert relative(network(z)[1], tf.transpose(small, (0, 2, 3, 1))) < 1e-4
-    assert relative(last(z)[0], built_from(converted, "g", "generator")(z)[0]) > 1e-2  # and they differ
+        assert relative_l2(network(z)[0], tf.transpose(images, (0, 2, 3, 1))) < 1e-4
+        assert relative_l2(network(z)[1], tf.transpose(small, (0, 2, 3, 1))) < 1e-4
+    assert relative_l2(last(z)[0], built_from(converted, "g", "generator")(z)[0]) > 1e-2  # and they differ
     real = np.random.default_rng(4).normal(size=(1, 256, 256, 3)).astype(np.float32)
     pair = (real, real[:, ::2, ::2])
     big, small_logits, _ = official.judge(d, *(tf.transpose(x, (0, 3, 1, 2)) for x in pair), 256)
     logits = built_from(converted, "d", "discriminator")(pair)
-    assert relative(logits, np.concatenate([big, small_logits], axis=1)) < 1e-4
+    assert relative_l2(logits, np.concatenate([big, small_logits], axis=1)) < 1e-4
 
 
 def test_pggans_images_and_logits_are_the_official_ones(grown):
@@ -92,11 +89,11 @@ def test_pggans_images_and_logits_are_the_official_ones(grown):
     best, last = (load_generator(run, which).generator for which in ("best", "last"))
     for network, state in ((built_from(run, "g", "generator"), g), (best, g_ema), (last, g_ema)):
         images = official_pggan.generate(state, z, 16, fused=True)
-        assert relative(network(z), images.transpose(0, 2, 3, 1)) < 1e-4
+        assert relative_l2(network(z), images.transpose(0, 2, 3, 1)) < 1e-4
         assert network.growth.numpy() == 2
     real = np.random.default_rng(5).normal(size=(8, 16, 16, 3)).astype(np.float32)
     logits = official_pggan.judge(d, real.transpose(0, 3, 1, 2), 16)
-    assert relative(built_from(run, "d", "discriminator")(real), logits) < 1e-4 and np.std(logits) > 0.01
+    assert relative_l2(built_from(run, "d", "discriminator")(real), logits) < 1e-4 and np.std(logits) > 0.01
 
 
 def test_a_generator_imported_from_theano(tmp_path, capsys):
@@ -109,7 +106,7 @@ def test_a_generator_imported_from_theano(tmp_path, capsys):
     assert "left out: g, the generator that is trained" in said and "trains a new discriminator" in said
     z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
     images = official_pggan.generate(all_states[2], z, 16, fused=False).transpose(0, 2, 3, 1)
-    assert relative(load_generator(Run(tmp_path / "run")).generator(z), images) < 1e-4
+    assert relative_l2(load_generator(Run(tmp_path / "run")).generator(z), images) < 1e-4
 
 
 def test_what_the_run_folder_says_of_itself(converted):

@@ -1,8 +1,5 @@
 """Whole pickles of NVIDIA's programs: what is found in them, in which role, and the line that refuses others."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,8 +8,10 @@ from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import Generator
 from tests.convert import official_pggan, stand_ins
+from tests.convert.states import built
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
-from tests.convert.test_pggan import built
+from tests.parity.report import read_arrays
+from tests.parity.test_parity import reference
 
 SIZES = {"resolution": 16, "fmap_base": 64, "fmap_max": 16}
 ARGUMENTS = {"num_channels": 3, "resolution": 16, "label_size": 0, "fmap_base": 64, "fmap_max": 16, "latent_size": 6}
@@ -155,12 +154,8 @@ def test_the_first_stylegan_is_told_from_the_second(tmp_path):
 
 
 def test_pggan_against_the_official_network(tmp_path):
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "pggan_a.npz") as file:
-        arrays = {name: file[name] for name in file.files}
-    g, d = ({n[2:]: v for n, v in arrays.items() if n.startswith(f"{player}/")} for player in "gd")
+    arrays = read_arrays(reference("pggan"))
+    g, d = (arrays.group(f"{player}/") for player in "gd")
     found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", official_networks(g, d)))
     network = built(
         Generator, {name: found.settings[name] for name in SIZES}, latent_size=found.settings["latent_size"]

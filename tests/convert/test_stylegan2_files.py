@@ -1,13 +1,11 @@
 """Whole pickles of StyleGAN2-ADA: what is found in them, the line that refuses others, and the official images."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import gan_tf
+from gan_tf import pictures
 from gan_tf.cli.main import run_command
 from gan_tf.convert.official import fill, read_official
 from gan_tf.models.stylegan2 import Discriminator, Generator
@@ -16,9 +14,11 @@ from gan_tf.models.variables import load_weights
 from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import official_stylegan2 as official
+from tests.convert.states import built, random_state
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
-from tests.convert.test_stylegan2 import built, random_state
-from tests.training.tiny import relative_l2
+from tests.convert.test_stylegan2 import scaled
+from tests.parity.report import read_arrays, relative_l2
+from tests.parity.test_parity import reference
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 OWN = {"resolution": 16, "base": 128, "most": 16}
@@ -31,6 +31,12 @@ def states(classes=0, architecture="resnet"):
     g = built(Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
     d = built(Discriminator, SIZES | {"classes": classes, "architecture": architecture})
     return tuple(random_state(network, seed) for seed, network in enumerate((g, d, g), start=1))
+
+
+def arguments(classes):
+    """What the official trainer gives G and D."""
+    g_arguments = official.generator_arguments(**OWN, size=8, classes=classes)
+    return g_arguments, official.discriminator_arguments(**OWN, classes=classes)
 
 
 def write(path, all_states, g_arguments=None, d_arguments=None):
@@ -70,6 +76,23 @@ def test_classes_architecture_groups_and_no_clamp(tmp_path):
     assert np.isfinite(d(tf.zeros((4, 16, 16, 3)), tf.constant([0, 1, 2, 0]))).all()
 
 
+def test_a_converted_conditional_run_makes_images_of_a_class(tmp_path, capsys):
+    all_states = [scaled(state) for state in states(3)]  # a class shows
+    path, run = write(tmp_path / "a.pkl", all_states, *arguments(3)), tmp_path / "run"
+    assert run_command("convert", [str(path), str(run)]) == 0
+    words = [str(run), "--seeds", "0", "--precision", "float32"]
+    made = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        assert run_command("generate", [*words, "--class", str(number), "--out", str(out)]) == 0
+        made[number] = pictures.read_png(out / "seed-000000.png").astype(int)
+        [image] = gan_tf.load(run).sample([0], classes=number)
+        assert np.abs(made[number] - image).max() <= 1
+    assert np.abs(made[1] - made[2]).max() > 10
+    assert run_command("generate", [*words, "--class", "3", "--out", str(tmp_path / "3")]) == 2
+    assert "--class '3' is no class of this run; it has 0 0, 1 1, 2 2" in capsys.readouterr().err
+
+
 def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tmp_path):
     g_arguments = dict(official.generator_arguments(**OWN, size=8))
     synthesis = dict(g_arguments.pop("synthesis_kwargs"))
@@ -80,7 +103,7 @@ def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tm
     assert found.settings["conv_clamp"] == 256.0 and found.settings["channel_base"] == 128
 
 
-def test_the_published_width_is_what_none_stands_for(tmp_path):
+def test_the_published_width_is_said_as_a_number(tmp_path):
     """16384 / 16 channels are more than channel_max at every size."""
     sizes = {"resolution": 16, "channel_base": 16384, "channel_max": 16}
     g = random_state(built(Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
@@ -92,7 +115,7 @@ def test_the_published_width_is_what_none_stands_for(tmp_path):
         official.generator_arguments(**own, size=8),
         official.discriminator_arguments(**own),
     )
-    assert read_official(path).settings["channel_base"] is None
+    assert read_official(path).settings["channel_base"] == 16384
 
 
 @pytest.mark.parametrize(
@@ -123,7 +146,7 @@ def test_arrays_that_do_not_fit(tmp_path):
     g, d, g_ema = states()
     for i, (changes, said) in enumerate(
         [
-            ({"mapping.fc0.weight": None}, "'mapping.fc0.weight' is missing"),
+            ({"mapping.fc0.weight": None}, ": mapping.fc0.weight is missing"),
             ({"synthesis.b16.conv1.weight": None}, "they have convolutions at the sizes [4, 8]"),
             ({"mapping.w_avg": np.full(8, np.nan, np.float32)}, "w_avg holds numbers that are not finite"),
         ]
@@ -132,14 +155,10 @@ def test_arrays_that_do_not_fit(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+def official_run(tmp_path_factory):
     """(run converted from a pickle of the reference's weights, the vectors)."""
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "stylegan2_a.npz") as file:
-        arrays = {name: file[name] for name in file.files}
-    g, d = ({n[2:]: v for n, v in arrays.items() if n.startswith(f"{player}/")} for player in "gd")
+    arrays = read_arrays(reference("stylegan2"))
+    g, d = (arrays.group(f"{player}/") for player in "gd")
     here = tmp_path_factory.mktemp("stylegan2")
     g_arguments = official.generator_arguments(conv_clamp=None)
     path = official.write(here / "a.pkl", g, d, None, g_arguments, official.discriminator_arguments(conv_clamp=None))
@@ -151,8 +170,8 @@ def assert_near(got, want):
     assert relative_l2(np.asarray(got), want) < 1e-4
 
 
-def test_a_converted_run_makes_the_official_styles_and_images(reference):
-    run, arrays = reference
+def test_a_converted_run_makes_the_official_styles_and_images(official_run):
+    run, arrays = official_run
     g = load_generator(run, "best").generator
     z = tf.constant(arrays["in/z"])
     assert_near(g.mapping(z), arrays["out/ws_psi1"])
@@ -163,8 +182,8 @@ def test_a_converted_run_makes_the_official_styles_and_images(reference):
     assert_near(folded(z, noise=CONST).numpy().transpose(0, 3, 1, 2), arrays["out/img_const"])
 
 
-def test_a_converted_discriminator_gives_the_official_logits(reference):
-    run, arrays = reference
+def test_a_converted_discriminator_gives_the_official_logits(official_run):
+    run, arrays = official_run
     networks, _, _ = newest_networks(run, ("d",), print)
     d = built(Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
     load_weights(d, networks["d"], run.folder)

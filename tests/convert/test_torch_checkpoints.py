@@ -6,7 +6,6 @@ Needs the extra `parity`, and the folder in GAN_TF_REFERENCE.
 import os
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,8 @@ from gan_tf.run import Run
 from gan_tf.weights import load_generator, newest_networks
 from tests.convert import stand_ins
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
+from tests.parity.report import read_arrays, relative_l2
+from tests.parity.test_parity import reference
 
 pytestmark = pytest.mark.slow
 BOUND = 1e-4  # relative L2, as in tests.parity.fastgan
@@ -29,11 +30,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "we
 @pytest.fixture(scope="module")
 def arrays():
     """fastgan_a.npz: official state dicts, and what the official networks make of them."""
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "fastgan_a.npz") as file:
-        return {name: file[name] for name in file.files}
+    return read_arrays(reference("fastgan"))
 
 
 def state_of(torch, arrays, player, prefix=""):
@@ -55,10 +52,6 @@ def stepped(torch, parameters):
     return optimizer.state_dict()
 
 
-def relative(got, want):
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
-
-
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize("kind", ["N.pth", "module.", "all_N.pth", "generator"])
 def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind, new):
@@ -75,14 +68,14 @@ def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind
     trained = load_generator(Run(tmp_path / "run"))
     fakes = trained.generator(tf.constant(arrays["z"]), training=True)
     for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):
-        assert relative(to_nchw(got), arrays[name]) < BOUND
+        assert relative_l2(to_nchw(got), arrays[name]) < BOUND
     if kind != "generator":
         networks, _, where = newest_networks(Run(tmp_path / "run"), ["d"])
         critic = FAMILIES["fastgan"].discriminator(trained.config, "float32")
         load_weights(critic, networks["d"], where)
         _, outputs = judge(critic, to_nhwc(arrays["real"]), fakes)
         for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
-            assert relative(outputs[name], arrays[f"train/{name}"]) < BOUND
+            assert relative_l2(outputs[name], arrays[f"train/{name}"]) < BOUND
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])

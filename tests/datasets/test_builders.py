@@ -7,12 +7,20 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
+from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
 from tests.datasets.archives import write_zip
 
 
 class DemoTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = DemoBuilder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["64"]
+    SPLITS = {"train": 600}
+    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it
+
+
+class DemoKindsTest(tfds.testing.DatasetBuilderTestCase):
+    DATASET_CLASS = DemoKindsBuilder
     BUILDER_CONFIG_NAMES_TO_TEST = ["64"]
     SPLITS = {"train": 600}
     EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it

@@ -132,11 +132,11 @@ def test_a_fixed_batch_takes_no_other_number(made, tmp_path, form):
 
 
 @pytest.mark.parametrize("precision, saved", [("float16", 0.45), ("int8", 0.65)])
-@pytest.mark.parametrize("family", ["fastgan", "pggan in a fade"])
+@pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
 @pytest.mark.parametrize("batch", [1, None])
 def test_smaller_weights_cost_what_is_said(made, tmp_path, precision, saved, family, batch):
     trained = made(family)
-    noise = "constant" if family == "fastgan" else "none"
+    noise = "constant" if trained.generator.noise_shapes else "none"
     written("tflite", trained, Settings(noise=noise, batch=batch), tmp_path / "full")
     settings = Settings(precision, noise, 0, batch)
     run, _ = written("tflite", trained, settings, tmp_path / "small")
@@ -148,12 +148,12 @@ def test_smaller_weights_cost_what_is_said(made, tmp_path, precision, saved, fam
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("family", ["fastgan", "pggan in a fade"])
+@pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
 @pytest.mark.parametrize("batch", [1, None])
 def test_tflite_has_built_in_operators_and_aligned_buffers_only(made, tmp_path, precision, family, batch):
     from ai_edge_litert import schema_py_generated as schema
 
-    noise = "input" if family == "fastgan" else "none"
+    noise = "input" if made(family).generator.noise_shapes else "none"
     written("tflite", made(family), Settings(precision, noise, 0, batch), tmp_path / "file")
     content = (tmp_path / "file").read_bytes()
     assert content[4:8] == b"TFL3"

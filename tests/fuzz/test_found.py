@@ -22,6 +22,8 @@ from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
 from gan_tf.run import Run
 from gan_tf_datasets.faces.files import TarSource
+from tests.convert import test_stylegan2_files as stylegan2_files
+from tests.convert.test_fastgan_files import changed
 from tests.fuzz import seeds
 from tests.fuzz.archives import packed
 from tests.pretrained.torch_format import write_legacy, write_zip
@@ -313,6 +315,32 @@ def test_a_list_copied_over_and_over(tmp_path, maker):
 )
 def test_pickles_that_hang_or_crash_the_unpickler(tmp_path, write, program):
     assert "weights.pth is damaged" in refusal(read_torch_file, write(tmp_path / "weights.pth", program))
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "shape"),
+    [
+        (0, "synthesis.b16.conv1.weight", (2**20, 0, 3, 3)),
+        (0, "synthesis.b4.conv1.weight", (16, 16, 1, 1)),
+        (0, "synthesis.b4.conv1.affine.weight", (16, 0)),
+        (0, "mapping.fc0.weight", (2**20, 0)),
+        (0, "mapping.fc1.weight", (8, 0)),
+        (0, "mapping.embed.weight", (0, 2**30)),
+        (1, "b16.conv0.weight", (2**20, 0, 3, 3)),
+        (1, "b4.conv.weight", (2**20, 2**20 + 1, 0, 0)),
+        (1, "b4.fc.weight", (16, 0)),
+        (1, "mapping.fc0.weight", (0, 2**20)),
+        (1, "mapping.embed.weight", (0, 2**30)),
+    ],
+)
+def test_a_small_pickle_of_stylegan2_asks_for_no_large_network(tmp_path, role, name, shape):
+    """Every width and number that a network is built with is the side of an array that has its other side as well."""
+    classes = 3 if "mapping" in name else 0
+    states = list(stylegan2_files.states(classes))
+    states[role] = changed(states[role], **{name: np.zeros(shape, np.float32)})
+    arguments = stylegan2_files.arguments(classes)
+    said = stylegan2_files.refusal(stylegan2_files.write(tmp_path / "a.pkl", states, *arguments))
+    assert "has the shape" in said and "and should have" in said
 
 
 def tar(path, change=lambda header: None, layout=tarfile.GNU_FORMAT, **pax):

@@ -1,6 +1,5 @@
 """Shapes, interfaces and invariants of the FastGAN networks."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,14 +9,7 @@ from gan_tf.models.fastgan import Discriminator, Generator, quadrant, reconstruc
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import nearest_resize
-
-
-def random(*shape, seed=0):
-    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
-
-
-def values(network):
-    return {name: v.numpy() for name, v in named_variables(network).items()}
+from tests.models.networks import assert_round_trip, random, values
 
 
 @pytest.mark.parametrize(("resolution", "small"), [(64, 32), (128, 64), (256, 128), (512, 128), (1024, 128)])
@@ -98,12 +90,7 @@ def test_networks_of_one_seed_are_equal_and_of_two_seeds_differ():
     "network", [Generator(64, ngf=4, latent_size=8, tanh=True, seed=3), Discriminator(64, ndf=4, decoders=4, seed=3)]
 )
 def test_config_round_trip(network):
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
-    for built in (network, copy):
-        built.build()
-    for name, value in values(network).items():
-        np.testing.assert_array_equal(values(copy)[name], value)
-    assert copy.get_config() == network.get_config()
+    assert_round_trip(network)
 
 
 def test_every_variable_has_a_name_and_a_first_call_adds_none():

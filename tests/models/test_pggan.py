@@ -2,7 +2,6 @@
 
 import types
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,13 +13,11 @@ from gan_tf.models.pggan import Discriminator, Generator, blend
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
+from tests.models.networks import assert_round_trip, random, values
+from tests.parity.report import relative_l2
 
 SIZES = {"resolution": 32, "fmap_base": 128, "fmap_max": 16}
 LEVELS = range(4)
-
-
-def random(*shape, seed=0):
-    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
 
 
 def generator(**changes):
@@ -33,14 +30,6 @@ def discriminator(**changes):
     d = Discriminator(**{**SIZES, **changes})
     d.build()
     return d
-
-
-def values(network):
-    return {name: v.numpy() for name, v in named_variables(network).items()}
-
-
-def relative(got, want):
-    return np.linalg.norm(np.subtract(got, want)) / np.linalg.norm(want)
 
 
 @pytest.mark.parametrize("alpha", [None, 0.3])
@@ -129,8 +118,8 @@ def test_minibatch_stddev_sees_the_batch_and_can_be_left_out():
     for wanted in (True, False):
         d = discriminator(minibatch_stddev=wanted)
         before, after = (d(batch, level=1)[:2].numpy() for batch in (images, others))
-        assert (relative(after, before) > 1e-3) == wanted
-        assert relative(after, before) > 1e-3 or relative(after, before) < 1e-5
+        assert (relative_l2(after, before) > 1e-3) == wanted
+        assert relative_l2(after, before) > 1e-3 or relative_l2(after, before) < 1e-5
 
 
 def test_every_other_row_of_a_batch_is_judged_as_within_the_batch():
@@ -142,7 +131,7 @@ def test_every_other_row_of_a_batch_is_judged_as_within_the_batch():
 
 def test_pixel_norm_can_be_left_out():
     z = random(2, 8)
-    assert relative(generator(pixel_norm=False)(z), generator()(z)) > 0.1
+    assert relative_l2(generator(pixel_norm=False)(z), generator()(z)) > 0.1
 
 
 def test_latents_are_normalised():
@@ -156,7 +145,7 @@ def test_batch_norm_takes_the_place_of_biases_and_learns_its_statistics():
     assert "blocks/0/conv_norm/moving_mean" in names and "blocks/0/conv/bias" not in names
     for i in range(60):
         g(random(16, 8, seed=i), training=True)
-    assert relative(g(z, training=False), g(z, training=True)) < 0.3
+    assert relative_l2(g(z, training=False), g(z, training=True)) < 0.3
     assert np.abs(g.stem.first_norm.moving_mean).max() > 0
 
 
@@ -167,14 +156,14 @@ def test_half_precision_keeps_float32_weights_and_outputs(policy):
     logits = d(images, training=True, level=3, alpha=0.5)
     assert {images.dtype, logits.dtype} == {tf.float32}
     assert {v.dtype for v in (*g.variables, *d.variables)} == {"float32"}
-    assert relative(images, exact(random(8, 8), level=3, alpha=0.5)) < 0.02
+    assert relative_l2(images, exact(random(8, 8), level=3, alpha=0.5)) < 0.02
 
 
 def test_a_half_precision_discriminator_can_be_asked_for_float32():
     exact, d = discriminator(), discriminator(dtype="mixed_bfloat16")
     images, place = random(4, 32, 32, 3), {"level": 3, "alpha": 0.5}
     np.testing.assert_allclose(d(images, dtype="float32", **place), exact(images, **place), rtol=1e-5)
-    assert relative(d(images, **place), exact(images, **place)) > 1e-4
+    assert relative_l2(d(images, **place), exact(images, **place)) > 1e-4
     want = gradient_penalty(lambda x: exact(x, **place), images)
     np.testing.assert_allclose(gradient_penalty(lambda x: d(x, dtype="float32", **place), images), want, rtol=1e-5)
 
@@ -196,7 +185,7 @@ def test_fast_forms_give_the_plain_numbers_up_to_the_second_derivative():
     with use_forms(PLAIN):
         plain = run()
     for got, want in zip(fast, plain, strict=True):
-        assert relative(got, want) < 1e-6
+        assert relative_l2(got, want) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -207,12 +196,7 @@ def test_fast_forms_give_the_plain_numbers_up_to_the_second_derivative():
     ],
 )
 def test_config_round_trip(network):
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
-    for built in (network, copy):
-        built.build()
-    for name, value in values(network).items():
-        np.testing.assert_array_equal(values(copy)[name], value)
-    assert copy.get_config() == network.get_config()
+    assert_round_trip(network)
 
 
 def test_networks_of_one_seed_are_equal_and_no_two_layers_share_a_stream():
@@ -324,4 +308,4 @@ def test_two_replicas_have_the_gradients_of_one(two_cpus):
 
         return strategy.experimental_local_results(strategy.run(step))[0].numpy()
 
-    assert relative(run(two_cpus), run(tf.distribute.get_strategy())) < 1e-5
+    assert relative_l2(run(two_cpus), run(tf.distribute.get_strategy())) < 1e-5

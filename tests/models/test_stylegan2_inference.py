@@ -42,8 +42,9 @@ def test_images_are_those_of_the_generator(classes, clamp):
     noises = (None, CONST, rng.noise_of_seeds(SEEDS, g.noise_shapes))
     assert folded.noise_shapes == g.noise_shapes and folded.latent_size == 8
     for noise in noises:
-        for more in ({}, {"truncation": 0.5}, {"truncation": 0.5, "cutoff": 3}):
-            got, want = (network(latents(), labels, noise=noise, **more) for network in (folded, g))
+        for truncation in (1.0, 0.5):
+            got = folded(folded.ws_of(latents(), labels, truncation), noise=noise)
+            want = g(latents(), labels, noise=noise, truncation=truncation)
             assert got.dtype == tf.float32 and relative_error(got.numpy(), want.numpy()) < 1e-4
 
 
@@ -80,11 +81,18 @@ def test_plain_forms_give_the_same_images():
 def test_refresh_reaches_functions_traced_before():
     g, later = trained(classes=2), trained(classes=2, seed=1)
     folded, labels = fold(g), tf.constant([0, 1, 1])
-    make = tf.function(lambda z: folded(z, labels, noise=CONST, truncation=0.7), autograph=False)
+    make = tf.function(lambda z: folded(folded.ws_of(z, labels, 0.7), noise=CONST), autograph=False)
     before = make(latents()).numpy()
     folded.refresh(later)
     wanted = later(latents(), labels, noise=CONST, truncation=0.7).numpy()
     assert relative_error(make(latents()).numpy(), wanted) < 1e-4 < relative_error(before, wanted)
+
+
+def test_words_for_noise_are_those_of_the_generator():
+    g = trained()
+    for network in (g, fold(g)):
+        with pytest.raises(ValueError, match="noise is a list of maps, 'const' or None, got 'random'"):
+            network(latents(), noise="random")
 
 
 def test_it_refuses_to_train():

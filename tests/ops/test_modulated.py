@@ -9,14 +9,10 @@ from gan_tf.ops.modulated import modulated_conv
 from gan_tf.ops.upfirdn import fir_filter
 from tests.ops.test_resampled import by_definition
 from tests.ops.test_upfirdn import random
+from tests.parity.report import relative_l2
 
 FORMS = pytest.mark.parametrize("forms", [FAST, PLAIN], ids=["shared", "own"])
 RESIZINGS = pytest.mark.parametrize(("up", "down", "convolve"), [(1, 1, False), (2, 1, True), (1, 2, False)])
-
-
-def relative(got, want):
-    got = tf.cast(got, tf.float64).numpy()
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
 
 
 def by_equations(x, kernel, styles, up, down, demodulate, convolve):
@@ -86,7 +82,7 @@ def test_both_forms_have_the_same_derivatives(up, down, convolve, demodulate, no
     with use_forms(PLAIN):
         plain = run(*inputs)
     for got, want in zip(fast, plain, strict=True):
-        assert relative(got, want.numpy()) < 1e-5  # normalised, epsilon weighs another amount
+        assert relative_l2(got, want.numpy()) < 1e-5  # normalised, epsilon weighs another amount
 
 
 @FORMS
@@ -106,7 +102,7 @@ def test_half_precision_is_near(dtype, error, up, down, convolve, forms):
             convolve=convolve,
         )
     assert got.dtype == dtype
-    assert relative(got, want) < error
+    assert relative_l2(got, want) < error
 
 
 @FORMS
@@ -114,7 +110,7 @@ def test_float16_does_not_overflow_where_styles_and_kernels_are_large(forms):
     x, kernel, styles = random(2, 8, 8, 64), 3000 * random(3, 3, 64, 4, seed=1), 500 * random(2, 64, seed=2)
     with use_forms(forms):
         got = modulated_conv(tf.cast(x, tf.float16), tf.constant(kernel, tf.float32), tf.constant(styles, tf.float32))
-    assert relative(got, by_equations(x, kernel, styles, 1, 1, True, False)) < 0.004
+    assert relative_l2(got, by_equations(x, kernel, styles, 1, 1, True, False)) < 0.004
 
 
 @FORMS

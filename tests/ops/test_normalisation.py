@@ -6,10 +6,7 @@ import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.normalisation import BatchNorm, fused_batch_norm, spectral_normalise, synchronised_batch_norm, unit
-
-
-def relative(got, want):
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
+from tests.parity.report import relative_l2
 
 
 def random(*shape, seed=0):
@@ -27,7 +24,7 @@ def test_synchronised_form_on_one_replica_equals_the_fused_form(shift):
             y, mean, variance = form(x, gamma, beta)
         results.append([y, mean, variance, *tape.gradient(y, [x, gamma, beta], output_gradients=slopes)])
     for got, want in zip(*results, strict=True):
-        assert relative(got.numpy(), want.numpy()) < 2e-5
+        assert relative_l2(got.numpy(), want.numpy()) < 2e-5
 
 
 def test_running_statistics_keep_the_unbiased_variance_and_a_tenth_of_the_batch():
@@ -101,7 +98,7 @@ def test_two_replicas_normalise_like_one(two_cpus):
 
     one, two = run(tf.distribute.get_strategy()), run(two_cpus)
     for got, want in zip(two, one, strict=True):
-        assert relative(got, want) < 1e-5
+        assert relative_l2(got, want) < 1e-5
 
 
 def test_training_without_a_replica_context_is_refused(two_cpus):

@@ -8,10 +8,7 @@ import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to, down_convolution, nearest_resize, up_convolution, upsample_nearest
-
-
-def relative(got, want):
-    return np.linalg.norm(got - want) / np.linalg.norm(want)
+from tests.parity.report import relative_l2
 
 
 @pytest.mark.parametrize("size", [8, 12, 24])
@@ -31,7 +28,7 @@ def test_transposed_up_convolution_equals_upsampling_then_convolving(size):
     with use_forms(PLAIN):
         plain = run()
     for got, want in zip(fast, plain, strict=True):
-        assert relative(got.numpy(), want.numpy()) < 1e-5
+        assert relative_l2(got.numpy(), want.numpy()) < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 5), (2, 24, 24, 5), (2, 6, 10, 5)])
@@ -56,7 +53,7 @@ def test_strided_down_convolution_equals_convolving_then_averaging(shape):
         plain = run()
     assert fast[0].shape == (shape[0], shape[1] // 2, shape[2] // 2, 7)
     for got, want in zip(fast, plain, strict=True):
-        assert relative(got.numpy(), want.numpy()) < 1e-5
+        assert relative_l2(got.numpy(), want.numpy()) < 1e-5
 
 
 def test_down_convolution_of_a_constant_with_an_averaging_kernel_is_constant_inside():

@@ -12,7 +12,8 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.convert.stylegan2 import arguments_of, load_state_dict, to_official
+from gan_tf.convert.state_dicts import load_state_dict, to_official
+from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
 from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
 from gan_tf.models.stylegan2 import Discriminator, Generator

@@ -1,21 +1,22 @@
 """StyleGAN2's step: which phase moves what and when, its draws, and that it is the same however it is shared."""
 
-import os
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation
-from gan_tf.convert.stylegan2 import arguments_of, load_state_dict, to_official
+from gan_tf.convert.state_dicts import load_state_dict, to_official
+from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
 from gan_tf.training import devices
 from gan_tf.training.recipes import stylegan2
 from gan_tf.training.state import trainable
+from tests.parity.report import read_arrays
+from tests.parity.test_parity import reference
 from tests.training import styled, tiny
 from tests.training.tiny import assert_same_state, pictures_file
 
@@ -243,14 +244,10 @@ class Given:
     [("Gmain", "g_step"), ("Greg", "path_length_step"), ("Dmain", "d_step"), ("Dreg", "r1_step")],
 )
 def test_gradients_of_the_phases_are_the_official_ones(official, name, monkeypatch):
-    folder = os.environ.get("GAN_TF_REFERENCE")
-    if not folder:
-        pytest.skip("GAN_TF_REFERENCE is not set: it names the folder of the reference vectors")
-    with np.load(Path(folder) / "stylegan2_a.npz") as file:
-        arrays = {key: file[key] for key in file.files}
+    arrays = read_arrays(reference("stylegan2"))
     networks = {}
     for player, kind in (("g", Generator), ("d", Discriminator)):
-        weights = {key[2:]: value for key, value in arrays.items() if key.startswith(f"{player}/")}
+        weights = arrays.group(f"{player}/")
         networks[player] = kind(**arguments_of(weights), dtype="float64")
         networks[player].build()
         load_state_dict(networks[player], weights)

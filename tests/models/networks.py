@@ -1,0 +1,29 @@
+"""What the tests of all families' networks need."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_tf.models.variables import named_variables
+
+
+def random(*shape, seed=0):
+    """Normally distributed numbers, float32."""
+    return tf.constant(np.random.default_rng(seed).normal(size=shape), tf.float32)
+
+
+def values(network):
+    """{attribute path: array} of all variables."""
+    return {name: v.numpy() for name, v in named_variables(network).items()}
+
+
+def assert_round_trip(network):
+    """A network made anew from its configuration has the same variables, values and configuration."""
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    for built in (network, copy):
+        built.build()
+    before, after = values(network), values(copy)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+    assert copy.get_config() == network.get_config()
