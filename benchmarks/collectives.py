@@ -58,7 +58,7 @@ def groups_of(collectives, statistics) -> dict[str, list[Collective]]:
 
     Args:
         collectives: of `collectives_of`.
-        statistics: number of values that the recipe's step returns.
+        statistics: number of values that the recipe's step returns: its STATISTICS and the mean sign of the logits.
     """
     inputs = [one for one in collectives if one.dtype == "int64"]
     rest = [one for one in collectives if one.dtype != "int64"]

@@ -15,15 +15,18 @@ from typing import Literal
 
 from frame import run
 
+WIDTHS = ("ngf", "fmap_base", "channel_base")
+
 
 @dataclasses.dataclass(frozen=True)
 class InferenceOptions:
     """Measures a generator with initial weights."""
 
-    model: Literal["fastgan", "pggan"] = "fastgan"  # the family of networks
+    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
     resolution: int = 256  # pixels
     ngf: int | None = None  # fastgan: width of the generator; default as for training
     fmap_base: int | None = None  # pggan: width of the generator; default as for training
+    channel_base: int | None = None  # stylegan2: width of the generator; default as for training
     batch_size: int | None = None  # images at once; default as `gan-tf generate`
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as `gan-tf generate`
     rounds: int = 7  # batches timed in each form
@@ -43,7 +46,7 @@ def measure(options):
     precision = devices.choose_precision(options.precision)[0]
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
     batch_size = options.batch_size or suitable_batch_size(options.resolution, on_gpu)
-    widths = {name: value for name in ("ngf", "fmap_base") if (value := getattr(options, name)) is not None}
+    widths = {name: value for name in WIDTHS if (value := getattr(options, name)) is not None}
     preset = next(iter(PRESETS[options.model].values()))
     config = dataclasses.replace(preset, resolution=options.resolution, **widths)
     family = FAMILIES[options.model]

@@ -185,7 +185,7 @@ def measure_together(options, cluster):
     seen = enter(job, options)
     seconds = time_steps(job, seen, options, ready=cluster.told)
     graph = step_graph(job, seen)
-    groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.STATISTICS))
+    groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.STATISTICS) + 1)
     everything = [one for group in groups.values() for one in group]
     big, tiny = groups["gradients"][0], groups["statistics"][0]
 

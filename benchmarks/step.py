@@ -18,6 +18,7 @@ often as it comes: its regularisers, which are in some steps only, are then in t
 import dataclasses
 import statistics
 import sys
+import types
 from typing import Literal
 
 from convolutions import convolution_peak, graph_flops
@@ -96,15 +97,9 @@ def measure_stage(job, seen, options, peak):
 
 def measure_phases(job, seen, options, peak):
     """The figures of a step whose phases come more or less often, and of each phase: {"phases": [...]}."""
-    phases, batch = job.recipe.PHASES, job.stage.batch_size
-    found, mean, flops = [], 0.0, 0.0
-    for phase in phases:
-        job.recipe.PHASES = (phase._replace(every=1),)
-        try:
-            job.forget_steps()
-            seconds = time_steps(job, seen, options)
-        finally:
-            job.recipe.PHASES = phases
+    found, mean, flops, batch = [], 0.0, 0.0, job.stage.batch_size
+    for phase in job.recipe.PHASES:
+        seconds = time_steps(alone(job, phase), seen, options)
         own, middle = step_flops(job, seen, phase.take), statistics.median(seconds)
         mean, flops = mean + middle / phase.every, flops + own / phase.every
         found.append(
@@ -119,7 +114,6 @@ def measure_phases(job, seen, options, peak):
         )
     for figures in found:
         figures["share_of_step"] = round(figures["seconds"] / figures["every"] / mean, 3)
-    job.forget_steps()
     return {
         "batch_size": batch,
         "augment": job.config.augment,
@@ -129,6 +123,14 @@ def measure_phases(job, seen, options, peak):
         "fraction_of_peak": round(flops / mean / peak, 3),
         "phases": found,
     }
+
+
+def alone(job, phase):
+    """The job, at the same stage, with one phase of its step and nothing else."""
+    recipe = types.SimpleNamespace(**{**vars(job.recipe), "PHASES": (phase._replace(every=1),)})
+    shortened = dataclasses.replace(job, recipe=recipe)
+    shortened.enter(job.stage)
+    return shortened
 
 
 def step_flops(job, seen, take=None):

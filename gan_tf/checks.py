@@ -23,6 +23,7 @@ OFFSET = ("wgan_gp", "dual_contrastive")  # losses that compare logits with each
 FAMILIES = tuple(RESOLUTIONS)
 SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
 POLICIES = ("color", "translation", "cutout")
+# What FastGAN trains with, and the best one in the paper of ADA, at all sizes of sets.
 DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
 COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "eval_every", "keep", "keep_best")
@@ -92,11 +93,13 @@ def check(config):
     """Raises UsageError if a setting of a TrainConfig, or two of them together, cannot be."""
     _check_family(config)
     _check_numbers(config)
-    if config.augment == "ada":
-        require(config.augment_policy in ADA_POLICIES, config, "augment_policy", f"one of {', '.join(ADA_POLICIES)}")
-    else:
-        unknown = set(config.policies) - set(POLICIES)
-        require(not unknown and config.policies, config, "augment_policy", f"a list of {', '.join(POLICIES)}")
+    if config.model == "stylegan2":
+        wide_enough = (
+            f"an integer of at least {config.resolution}, so that --resolution {config.resolution} has a channel"
+        )
+        wide = config.channel_base is None or config.channel_base >= config.resolution
+        require(wide, config, "channel_base", wide_enough)
+    policies_of(config.augment, config.augment_policy)
     named = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
     require(named, config, "run", "letters, digits, . _ and -")
     if config.grows:
@@ -104,6 +107,29 @@ def check(config):
         _check_micro_batch_of_phases(config)
     else:
         _check_micro_batch(config)
+
+
+def policies_of(augment: str, policy: str | None) -> tuple[str, ...]:
+    """Names of the augmentations that `--augment` and `--augment-policy` ask for, in order; of ada, one name.
+
+    Args:
+        augment: diffaugment, ada or none.
+        policy: None for the usual one.
+
+    Raises:
+        UsageError: a policy that the augmentation does not have.
+    """
+    if augment == "none":
+        if policy is not None:
+            raise UsageError(f"--augment-policy is {policy!r}; leave it out with --augment none")
+        return ()
+    given = DEFAULT_POLICY[augment] if policy is None else policy
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    known, many = (ADA_POLICIES, False) if augment == "ada" else (POLICIES, True)
+    if not names or set(names) - set(known) or (len(names) > 1 and not many):
+        remedy = f"{'a list' if many else 'one'} of {', '.join(known)} with --augment {augment}"
+        raise UsageError(f"--augment-policy is {policy!r}; give {remedy}")
+    return names
 
 
 def phase_table(config, name, number, remedy) -> dict:
@@ -171,6 +197,9 @@ def _check_numbers(config):
     for name in ("fade_kimg", "r1_gamma", "path_weight"):
         value = getattr(config, name)
         require(value is None or 0 <= value < math.inf, config, name, "a number of at least 0")
+    require(-1 < config.ada_target < 1, config, "ada_target", "a number between -1 and 1")
+    shared = config.augment != "ada" or config.augment_probability == 1
+    require(shared, config, "augment_probability", "1 with --augment ada, which finds its own")
     for name in ("beta1", "beta2"):
         require(0 <= getattr(config, name) < 1, config, name, "a number from 0 to below 1")
     for name in ("augment_probability", "style_mixing", "ada_max"):

@@ -54,6 +54,10 @@ class Classes:
             return np.full(len(seeds), wanted, np.int32)
         return rng.categories_of_seeds(seeds, self.counts).numpy()
 
+    def words(self, labels):
+        """The names of some images' classes, in their order; "" without classes, where `labels` is None."""
+        return "" if labels is None else ", ".join(self.names[label] for label in labels)
+
     def drawn(self, draws, wanted=None):
         """Classes of the rows of some Draws: int32 [N], or None without classes.
 

@@ -128,8 +128,9 @@ class TrainConfig:
     phase_batch: str = identity(PHASE_BATCH, models=PGGAN)  # pggan: images in a step at each size, or one number
     phase_lr: str = identity("", models=PGGAN)  # pggan: learning rate at some sizes, as 1024:0.0015; else --lr
     augment: Literal["diffaugment", "ada", "none"] = identity("diffaugment")  # augmentation before the discriminator
-    # diffaugment: list of color, translation, cutout; ada: blit, geom, color, filter, noise, cutout, bg, bgc, bgcf ...
-    augment_policy: str = identity("color,translation")
+    # diffaugment: list of color, translation, cutout (default color,translation); ada: one of blit, geom, color,
+    # filter, noise, cutout, bg, bgc (default), bgcf, bgcfn, bgcfnc
+    augment_policy: str | None = identity(None)
     augment_probability: float = identity(1.0)  # diffaugment: share of the images augmented, 0 to 1
     ada_target: float = identity(0.6)  # ada: mean sign of D's logits on reals that its probability p steers for
     # ada: images, in thousands, in which p moves by 1; None: 500, and 100 with --init-from
@@ -184,10 +185,9 @@ class TrainConfig:
 
     def __post_init__(self):
         checks.require(self.model in FAMILIES, self, "model", f"one of {', '.join(FAMILIES)}")
-        if self.augment_policy in DEFAULT_POLICY.values():
-            # The default of one augmentation is no policy of another: whoever asks for another one means its default.
-            usual = DEFAULT_POLICY.get(self.augment, DEFAULT_POLICY["diffaugment"])
-            object.__setattr__(self, "augment_policy", usual)
+        if self.augment_policy == DEFAULT_POLICY.get(self.augment, DEFAULT_POLICY["diffaugment"]):
+            # One run, however its augmentation is spelled. Runs of earlier versions name it without any, too.
+            object.__setattr__(self, "augment_policy", None)
         fields = dataclasses.fields(self)
         refuse_foreign([field.name for field in fields if getattr(self, field.name) != field.default], self.model)
         checks.check(self)
@@ -195,7 +195,7 @@ class TrainConfig:
     @property
     def policies(self) -> tuple[str, ...]:
         """Names of the augmentations, in the order in which they are applied."""
-        return tuple(name.strip() for name in self.augment_policy.split(",") if name.strip())
+        return checks.policies_of(self.augment, self.augment_policy)
 
     @property
     def grows(self) -> bool:

@@ -69,6 +69,24 @@ def user_path(text):
         raise UsageError(f"{text}: no home folder is known for it; write the path in full") from error
 
 
+def unwritable(path, flag, error):
+    """The UsageError for a place of the user's that an OSError keeps from being written."""
+    return UsageError(f"{flag} {path} cannot be written: {printable(error.strerror or error)}")
+
+
+@contextlib.contextmanager
+def writing(path, flag):
+    """The user's place `path`, which the option `flag` named, is written in the block.
+
+    Raises:
+        UsageError: an OSError of the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, flag, error) from error
+
+
 def refuse_unwritable(path, flag, folder=False):
     """Finds out whether `path` can be written, before the work whose result goes there. Leaves nothing behind.
 
@@ -93,7 +111,7 @@ def refuse_unwritable(path, flag, folder=False):
         with part_file(path / "trial" if folder else path, keep=False) as file:
             file.write(b"0")
     except OSError as error:
-        raise UsageError(f"{flag} {path} cannot be written: {printable(error.strerror or error)}") from error
+        raise unwritable(path, flag, error) from error
     finally:
         for above in reversed(made):
             with contextlib.suppress(OSError):  # another process has put something there

@@ -32,14 +32,12 @@ class Loss(NamedTuple):
         what D minimises is their sum.
     generator(fake_logits [N, L], real_logits [N, L] or None) -> [N]; real logits get no gradient.
     needs_reals: the generator's loss reads real_logits (of the updated D), which the step must then compute.
-    whole_batch: an image's value depends on the others of the batch, so micro-batches would give other gradients.
     bounded: D's loss has a least value, so that a loss near it says that D has won; False if no value says so.
     """
 
     discriminator: Callable
     generator: Callable
     needs_reals: bool = False
-    whole_batch: bool = False
     bounded: bool = True
 
 
@@ -173,9 +171,7 @@ def no_reconstruction(outputs, targets):
 
 LOSSES = {
     "hinge": Loss(hinge_discriminator, hinge_generator),
-    "dual_contrastive": Loss(
-        dual_contrastive_discriminator, dual_contrastive_generator, needs_reals=True, whole_batch=True
-    ),
+    "dual_contrastive": Loss(dual_contrastive_discriminator, dual_contrastive_generator, needs_reals=True),
     "logistic": Loss(logistic_discriminator, logistic_generator),
     "lsgan": Loss(lsgan_discriminator, lsgan_generator),
     "bce": Loss(bce_discriminator, logistic_generator),

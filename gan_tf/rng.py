@@ -134,13 +134,7 @@ def normals_of_seeds(seeds, purpose, shape):
     Returns:
         float32 [N, *shape].
     """
-    key = tf.constant(stream_key("image", purpose), tf.int64)
-
-    def row(seed):
-        return unit_normal(shape, tf.stack([key, seed]))
-
-    seeds = tf.convert_to_tensor(seeds, tf.int64)
-    return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec(tuple(shape), tf.float32))
+    return _rows_of_seeds(seeds, purpose, functools.partial(unit_normal, tuple(shape)), tuple(shape), tf.float32)
 
 
 def categories_of_seeds(seeds, counts):
@@ -151,16 +145,21 @@ def categories_of_seeds(seeds, counts):
 @functools.cache
 def _compiled_categories(counts):
     """tf.function: seeds int64 [N] -> categories int32 [N]; one at a time in Python would take a millisecond each."""
-    key = stream_key("image", "class")
 
-    def row(seed):
-        where = tf.stack([tf.constant(key, tf.int64), seed])
+    def number(where):
         return tf.random.stateless_uniform((), where, 0, sum(counts), tf.int32, alg="philox")
 
     def draw(seeds):
-        return _category(tf.map_fn(row, seeds, fn_output_signature=tf.int32), counts)
+        return _category(_rows_of_seeds(seeds, "class", number, (), tf.int32), counts)
 
     return tf.function(draw, input_signature=[tf.TensorSpec([None], tf.int64)], autograph=False)
+
+
+def _rows_of_seeds(seeds, purpose, draw, shape, dtype):
+    """A row for each seed, [N, *shape]: `draw` takes the two integers that say where in the stream it begins."""
+    key = tf.constant(stream_key("image", purpose), tf.int64)
+    seeds = tf.convert_to_tensor(seeds, tf.int64)
+    return tf.map_fn(lambda seed: draw(tf.stack([key, seed])), seeds, fn_output_signature=tf.TensorSpec(shape, dtype))
 
 
 def latents_of_seeds(seeds, latent_size):

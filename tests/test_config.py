@@ -46,6 +46,25 @@ REFUSED = [
     ({"decoders": 2}, "--decoders is 2; give 3 or more"),
     ({"augment_policy": "colour"}, "--augment-policy is 'colour'; give a list of color, translation, cutout"),
     ({"augment_policy": " , "}, "--augment-policy is ' , '; give a list of color, translation, cutout"),
+    ({"augment": "none", "augment_policy": "color"}, "--augment-policy is 'color'; leave it out with --augment none"),
+    ({"augment": "ada", "augment_policy": "color,translation"}, "--augment-policy is 'color,translation'; give one of"),
+    (
+        {"augment": "ada", "augment_policy": "blit,geom"},
+        "--augment-policy is 'blit,geom'; give one of blit, geom, color",
+    ),
+    ({"augment": "diffaugment", "augment_policy": "bgc"}, "--augment-policy is 'bgc'; give a list of color,"),
+    ({"augment": "ada", "augment_probability": 0.5}, "--augment-probability is 0.5; give 1 with --augment ada"),
+    (
+        {"augment": "ada", "loss": "dual_contrastive"},
+        "--augment is 'ada'; give diffaugment with --loss dual_contrastive",
+    ),
+    ({"ada_target": 1.0}, "--ada-target is 1.0; give a number between -1 and 1"),
+    ({"ada_max": 1.01}, "--ada-max is 1.01; give a number from 0 to 1"),
+    ({"ada_kimg": 0.0}, "--ada-kimg is 0.0; give a positive number or None"),
+    ({"conditional": True, "classes": 1}, "--classes is 1; give 0, or 2 and more with --conditional"),
+    ({"classes": 2}, "--classes is 2; give 0, or 2 and more with --conditional"),
+    ({"freeze_d": 2}, "--freeze-d is 2; give --init-from RUN with it, or leave it out"),
+    ({"batch_size": None}, "--batch-size is None; give a number; None is for --model stylegan2"),
     ({"run": "a/b"}, "--run is 'a/b'; give letters, digits, . _ and -"),
     ({"run": ".."}, "--run is '..'; give letters, digits, . _ and -"),
     ({"micro_batch": 3}, "--micro-batch is 3; give auto or a divisor of --batch-size (8)"),
@@ -102,8 +121,24 @@ OF_PGGAN = [
     ({"phase_lr": "4:nan"}, "--phase-lr is '4:nan'; give a positive number at 4, not 'nan'"),
     ({"phase_lr": "6:0.1"}, "--phase-lr is '6:0.1'; give powers of two from 4 to 1024 as resolutions, not '6'"),
 ]
+OF_STYLEGAN2 = [
+    ({"resolution": 48}, "--resolution is 48; give one of 16, 32, 64, 128, 256, 512, 1024 with --model stylegan2"),
+    ({"loss": "hinge"}, "--loss is 'hinge'; give one of logistic with --model stylegan2"),
+    (
+        {"channel_base": 64},
+        "--channel-base is 64; give an integer of at least 256, so that --resolution 256 has a chann",
+    ),
+    ({"channel_max": 0}, "--channel-max is 0; give an integer of at least 1"),
+    ({"style_mixing": 1.2}, "--style-mixing is 1.2; give a number from 0 to 1"),
+    ({"path_weight": -1.0}, "--path-weight is -1.0; give a number of at least 0"),
+    ({"r1_gamma": float("nan")}, "--r1-gamma is nan; give a number of at least 0"),
+    ({"conv_clamp": 0.0}, "--conv-clamp is 0.0; give a positive number or None"),
+    ({"micro_batch": 3}, "--micro-batch is 3; give auto or a divisor of --batch-size (16)"),
+    ({"ngf": 32}, "--ngf is for --model fastgan"),
+]
 # A run of the version before families that grow: nothing of theirs is named.
-LATER = {  # settings that came after STORED_EARLIER was written, at values that change nothing
+LATER = {  # settings that came after STORED_EARLIER, or are written otherwise now, at values that change nothing
+    "augment_policy": None,
     "init_from": None,
     "freeze_d": 0,
     "conditional": False,
@@ -165,7 +200,9 @@ def pggan(**settings):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    REFUSED + [({"model": "pggan", **settings}, message) for settings, message in OF_PGGAN],
+    REFUSED
+    + [({"model": "pggan", **settings}, message) for settings, message in OF_PGGAN]
+    + [({**vars(PRESETS["stylegan2"]["auto"]), **settings}, message) for settings, message in OF_STYLEGAN2],
     ids=lambda value: str(value)[:60],
 )
 def test_refusals_name_flag_value_and_remedy(settings, message):
@@ -337,3 +374,13 @@ def test_unknown_setting_is_named_with_the_nearest_known_one():
 
 def test_flag():
     assert flag("total_kimg") == "--total-kimg"
+
+
+@pytest.mark.parametrize(("augment", "usual"), [("diffaugment", "color,translation"), ("ada", "bgc")])
+def test_the_usual_policy_of_an_augmentation_is_the_same_run_spelled_out_or_not(augment, usual):
+    assert TrainConfig(augment=augment, augment_policy=usual) == TrainConfig(augment=augment)
+    assert ",".join(TrainConfig(augment=augment).policies) == usual
+
+
+def test_no_augmentation_has_no_policies():
+    assert TrainConfig(augment="none").policies == ()

@@ -6,10 +6,11 @@ import pytest
 
 from gan_tf.config import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.models import FAMILIES
 from gan_tf.presets import PRESETS, choose
-from gan_tf.training.recipes import growth
+from gan_tf.training.recipes import growth, stylegan2
 
-GROWING = PRESETS["pggan"]
+GROWING, STYLED = PRESETS["pggan"], PRESETS["stylegan2"]
 
 
 def test_presets_are_what_they_are_called():
@@ -37,6 +38,46 @@ def test_celebahq_1024_differs_in_its_last_size_alone():
     assert dataclasses.replace(large, resolution=256, phase_lr="") == small
     assert large.phase_batches == {**small.phase_batches, 512: 4, 1024: 4}
     assert large.phase_lrs == {**dict.fromkeys(large.resolutions, 0.001), 1024: 0.0015}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "batch", "gamma", "lr", "kimg", "widest"),
+    [
+        (64, 32, 0.0256, 0.0025, 10, 16384),
+        (128, 32, 0.1024, 0.0025, 10, 16384),
+        (256, 16, 0.8192, 0.0025, 5, 16384),
+        (512, 8, 6.5536, 0.0025, 2.5, 32768),
+        (1024, 4, 52.4288, 0.002, 1.25, 32768),
+    ],
+)
+def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch, gamma, lr, kimg, widest):
+    config = dataclasses.replace(STYLED["auto"], resolution=resolution)
+    assert (config.batch, config.phase_lrs) == (batch, {resolution: lr})
+    assert config.average_kimg(config.batch) == kimg
+    assert stylegan2.variant(config, stylegan2.schedule(config)[0], 0, 1).r1_gamma == pytest.approx(gamma)
+    assert (config.mapping_layers, config.ema_ramp, config.mbstd_group, config.total_kimg) == (2, 0.05, 4, 25_000)
+    assert FAMILIES["stylegan2"].generator(dataclasses.replace(config, channel_max=8), "float32").channel_base == widest
+
+
+def test_named_settings_of_stylegan2_are_the_official_ones():
+    def numbers(name):
+        config = STYLED[name]
+        names = ("batch", "mbstd_group", "lr", "r1_gamma", "ema_kimg", "ema_ramp", "mapping_layers", "total_kimg")
+        return tuple(getattr(config, each) for each in names)
+
+    assert numbers("stylegan2") == (32, 4, 0.002, 10, 10, None, 8, 25_000)
+    assert numbers("paper256") == (64, 8, 0.0025, 1, 20, None, 8, 25_000)
+    assert numbers("cifar") == (64, 32, 0.0025, 0.01, 500, 0.05, 2, 100_000)
+    assert numbers("low-shot") == (8, 4, 0.002, 10, 10, None, 2, 300)
+    cifar = STYLED["cifar"]
+    assert (cifar.path_weight, cifar.style_mixing, cifar.architecture, cifar.resolution) == (0, 0, "orig", 32)
+    assert (STYLED["stylegan2"].channel_base, STYLED["paper256"].channel_base, cifar.channel_base) == (
+        32768,
+        16384,
+        32768,
+    )
+    for config in STYLED.values():
+        assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, True)
 
 
 @pytest.mark.parametrize("preset", GROWING.values(), ids=GROWING.keys())

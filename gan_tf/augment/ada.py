@@ -23,10 +23,9 @@ POLICIES = {
     "bgcfn": GROUPS["blit"] + GROUPS["geom"] + GROUPS["color"] + GROUPS["filter"] + GROUPS["noise"],
     "bgcfnc": sum(GROUPS.values(), ()),
 }
-DEFAULT_POLICY = "bgc"  # the best one in the paper, at all sizes of sets
 
 
-def ada(images, draws, p, policy=DEFAULT_POLICY):
+def ada(images, draws, p, policy):
     """Augments each image by draws of its own.
 
     Args:

@@ -8,6 +8,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.augment.ada_geometry import product
+
 LUMA = np.full(3, 1 / math.sqrt(3), np.float32)  # unit vector of greys
 ONTO_LUMA = np.outer(LUMA, LUMA)  # what a colour has in common with its grey
 ACROSS_LUMA = np.eye(3, dtype=np.float32) - ONTO_LUMA
@@ -32,7 +34,7 @@ def color_map(parameters):
     for name, factor in FACTORS.items():
         if name in parameters:
             by = factor(parameters[name][:, None, None])  # [N, 3, 3]
-            matrix, offset = _apply(by, matrix), _apply(by, offset[..., None])[..., 0]
+            matrix, offset = product(by, matrix), product(by, offset[..., None])[..., 0]
     return matrix, offset
 
 
@@ -43,11 +45,6 @@ def recolor(images, matrix, offset):
     # As a change of the image: where there is none, it stays as it is, however an accelerator rounds products.
     change = tf.matmul(pixels, matrix - np.eye(3, dtype=np.float32), transpose_b=True) + offset[:, None]
     return images + tf.reshape(change, images.shape)
-
-
-def _apply(by, to):
-    """by [N, 3, 3] @ to [N, 3, K], by multiplications that no accelerator rounds to fewer digits."""
-    return tf.reduce_sum(by[..., None] * to[:, None], axis=2)
 
 
 def _turned(angle):

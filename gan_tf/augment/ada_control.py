@@ -8,29 +8,17 @@ Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limite
 
 import tensorflow as tf
 
-TARGET = 0.6  # of r_t
 INTERVAL = 4  # steps between two moves
 ADA_KIMG = 500.0  # thousands of real images in which p can rise from 0 to 1
-ADA_MAX = 0.8
 
 
-def sign_sum(logits):
-    """What some images add to r_t: sum of sign(D(real)), and how many there were.
-
-    The sums over an interval's steps and over all replicas make r_t = sum / count.
-
-    logits [N, ...] of augmented reals -> (float32 scalar, float32 scalar).
-    """
-    logits = tf.cast(logits, tf.float32)
-    return tf.reduce_sum(tf.sign(logits)), tf.cast(tf.size(logits), tf.float32)
-
-
-def adapted(p, signs, count, images, target=TARGET, ada_kimg=ADA_KIMG, ada_max=ADA_MAX):
+def adapted(p, signs, count, images, target, ada_kimg, ada_max):
     """The probability for the next interval: a step of images / (1000 ada_kimg), up if r_t > target, down if below.
 
     Args:
         p: the probability so far, float32 scalar.
-        signs, count: sums of `sign_sum` over the interval and all replicas. A count of 0 leaves p as it is.
+        signs: sum of the mean signs of the interval's steps, each over the whole batch of augmented reals.
+        count: how many steps that were. 0 leaves p as it is.
         images: real images that the interval took: INTERVAL times the global batch.
         target: of r_t, in (-1, 1).
         ada_kimg: thousands of images for a way from 0 to 1.

@@ -24,12 +24,12 @@ def geometric_map(parameters, resolution):
     total = tf.eye(3, batch_shape=[count])
     for name, factor in FACTORS.items():
         if name in parameters:
-            total = _product(total, factor(parameters[name], resolution))
+            total = product(total, factor(parameters[name], resolution))
     return total
 
 
-def _product(one, other):
-    """Batches of 3x3 matrices, by multiplications that no accelerator rounds to fewer digits."""
+def product(one, other):
+    """one [N, 3, 3] @ other [N, 3, K], by multiplications that no accelerator rounds to fewer digits."""
     return tf.reduce_sum(one[..., None] * other[:, None], axis=2)
 
 

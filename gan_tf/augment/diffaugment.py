@@ -10,12 +10,11 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 
-DEFAULT_POLICY = ("color", "translation")  # what FastGAN trains with
 TRANSLATION_RATIO = 0.125  # largest shift, of the side
 CUTOUT_RATIO = 0.5  # side of the hole, of the side
 
 
-def diffaugment(images, draws, policy=DEFAULT_POLICY, probability=1.0):
+def diffaugment(images, draws, policy, probability=1.0):
     """Applies the groups of `policy` in their order, with draws of their own for each image.
 
     Args:

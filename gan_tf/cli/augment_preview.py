@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.checks import ADA_POLICIES, DEFAULT_POLICY, POLICIES
+from gan_tf.checks import POLICIES, policies_of
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
+from gan_tf.files import user_path, writing
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
@@ -45,8 +45,7 @@ class PreviewOptions:
     @property
     def policies(self) -> tuple[str, ...]:
         """Names of the augmentations that training would apply, in order; of ada, the one name of its policy."""
-        policy = DEFAULT_POLICY[self.augment] if self.augment_policy is None else self.augment_policy
-        return tuple(name.strip() for name in policy.split(",") if name.strip())
+        return policies_of(self.augment, self.augment_policy)
 
 
 def main(argv) -> int:
@@ -58,6 +57,7 @@ def main(argv) -> int:
     options = arguments.parse(PreviewOptions, argv, prog="gan-tf augment-preview")
     check(options)
     start_tensorflow(options.verbose)
+    from gan_tf.augment.choice import Augmentation
     from gan_tf.data.prepare import prepare
     from gan_tf.pictures import save_png
 
@@ -69,25 +69,17 @@ def main(argv) -> int:
         background=options.background,
         limit=options.images,
     ).images
-    if options.augment == "ada":
-        rows = ada_rows(images, options.policies[0], options.p, options.seed)
-    else:
-        rows = preview_rows(images, options.policies, options.augment_probability, options.seed)
-    try:
+    chosen = Augmentation(options.augment, options.policies, options.augment_probability)
+    rows = preview_rows(images, chosen, options.p, options.seed)
+    with writing(options.out, "--out"):
         save_png(user_path(options.out), labelled_rows(rows))
-    except OSError as error:
-        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from None
     print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
     return 0
 
 
 def check(options):
     """Raises UsageError for an option that makes no sense, before anything is read."""
-    names = ADA_POLICIES if options.augment == "ada" else POLICIES
-    unknown = [name for name in options.policies if name not in names]
-    if unknown or not options.policies or (options.augment == "ada" and len(options.policies) > 1):
-        remedy = "one of" if options.augment == "ada" else "a list of"
-        raise UsageError(f"--augment-policy {options.augment_policy!r}: give {remedy} {', '.join(names)}")
+    _ = options.policies  # raises if there is no such policy
     if not 0 <= options.augment_probability <= 1:
         raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
     if not 0 <= options.p <= 1:
@@ -102,61 +94,46 @@ def check(options):
         raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
 
 
-def preview_rows(images, policies, probability, seed):
+def preview_rows(images, chosen, p, seed):
     """Augments images the way training does.
 
     Args:
         images: uint8 [N, R, R, 3].
-        policies, probability: of `diffaugment`, for the last row.
-        seed: of the draws; a policy's own row uses the same draws as the last one.
+        chosen: gan_tf.augment.choice.Augmentation, for the last row.
+        p: of ada, probability of each transform, 0 to 1.
+        seed: of the draws; the row of an augmentation alone uses the same draws as the last one.
 
     Returns:
-        {name of the row: uint8 [N, R, R, 3]}, from the top.
+        {name of the row: uint8 [N, R, R, 3]}, from the top. Alone stand all that diffaugment has, and the groups of
+        ada's policy.
     """
     import tensorflow as tf
 
-    from gan_tf.augment.diffaugment import diffaugment
+    from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.pictures import to_uint8
     from gan_tf.rng import Draws, clock_of
 
     scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
     draws = Draws(seed, clock_of(0), len(images))
+
+    def shown(augmentation):
+        return to_uint8(augment(scaled, draws, "reals", augmentation, p))
+
+    if chosen.kind == "ada":
+        alone, share = ada_groups(*chosen.policies), f" at {p:g}"
+    else:
+        alone, share = POLICIES, "" if chosen.probability == 1 else f" at {chosen.probability:g}"
     rows = {"original": images}
-    for name in POLICIES:
-        rows[name] = to_uint8(diffaugment(scaled, draws, (name,)))
-    together = diffaugment(scaled, draws, policies, probability)
-    share = "" if probability == 1 else f" at {probability:g}"
-    rows["+".join(policies) + share + " (training)"] = to_uint8(together)
-    return rows
+    rows |= {name: shown(Augmentation(chosen.kind, (name,))) for name in alone}
+    return {**rows, "+".join(chosen.policies) + share + " (training)": shown(chosen)}
 
 
-def ada_rows(images, policy, p, seed):
-    """Augments images the way adaptive augmentation does while its probability is `p`.
-
-    Args:
-        images: uint8 [N, R, R, 3].
-        policy: of `ada`, for the last row.
-        p: probability of each transform, 0 to 1.
-        seed: of the draws; a group's own row uses the same draws as the last one.
-
-    Returns:
-        {name of the row: uint8 [N, R, R, 3]}, from the top: a row for each group of the policy's transforms.
-    """
-    import tensorflow as tf
-
-    from gan_tf.augment.ada import ada, transforms_of
+def ada_groups(policy):
+    """The groups of transforms whose all members a policy of adaptive augmentation has."""
+    from gan_tf.augment.ada import transforms_of
     from gan_tf.augment.ada_parameters import GROUPS
-    from gan_tf.pictures import to_uint8
-    from gan_tf.rng import Draws, clock_of
 
-    scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
-    draws = Draws(seed, clock_of(0), len(images))
-    rows = {"original": images}
-    for name, transforms in GROUPS.items():
-        if set(transforms) <= set(transforms_of(policy)):
-            rows[name] = to_uint8(ada(scaled, draws, p, name))
-    rows[f"{policy} at {p:g} (training)"] = to_uint8(ada(scaled, draws, p, policy))
-    return rows
+    return [name for name, transforms in GROUPS.items() if set(transforms) <= set(transforms_of(policy))]
 
 
 def labelled_rows(rows):

@@ -11,7 +11,7 @@ from gan_tf.cli import arguments, per_class, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.files import refuse_unwritable, user_path, write_atomically, writing
 from gan_tf.run import Run
 from gan_tf.run_files import NOT_JSON, read_json
 
@@ -248,16 +248,13 @@ def write(report, panel, folder):
     if folder is None:
         return None
     from gan_tf import pictures
-    from gan_tf.files import write_atomically
 
     folder = user_path(folder)
     report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
-    try:
+    with writing(folder, "--out"):
         write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
         if panel is not None:
             pictures.save_png(folder / "copies.png", panel)
-    except OSError as error:
-        raise UsageError(f"--out {folder} cannot be written: {error.strerror or error}") from error
     return folder
 
 

@@ -11,7 +11,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow, stderr_kept
 from gan_tf.errors import UsageError
-from gan_tf.files import printable, remedy_of, user_path, write_atomically
+from gan_tf.files import printable, remedy_of, unwritable, user_path, write_atomically, writing
 from gan_tf.progress import Progress
 
 SCORES = ("score", "final", "copies", "final_copies")  # that stand beside weights
@@ -60,7 +60,7 @@ def main(argv) -> int:
         if remedy := remedy_of(error):
             raise UsageError(f"--out {out} cannot be written: {remedy}") from error
         if isinstance(error, OSError):
-            raise UsageError(f"--out {out} cannot be written: {error.strerror or error}") from error
+            raise unwritable(out, "--out", error) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError("out of memory: give --batch 1, or close other programs") from error
         raise
@@ -278,7 +278,5 @@ def write_report(path, report):
     """
     from gan_tf.cli.runs import finite
 
-    try:
+    with writing(path, "--report"):
         write_atomically(user_path(path), (json.dumps(finite(report), indent=2) + "\n").encode())
-    except OSError as error:
-        raise UsageError(f"--report {path} cannot be written: {error.strerror or error}") from error

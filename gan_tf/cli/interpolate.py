@@ -138,6 +138,7 @@ def write_rows(options, opened, walks, steps, frames, out):
     pictures.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
     picture = rows_picture(moments_of(options, opened, walks, steps, frames))
     words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
+    words += opened.words_of_classes([walk[0] for walk in walks], "; classes of the rows")
     pictures.save_png(out, picture, about=words)
     print(f"{len(walks)} rows of {frames} images: {out}")
 

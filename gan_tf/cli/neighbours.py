@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.files import refuse_unwritable, user_path, writing
 from gan_tf.sampling.seeds import parse_seeds
 
 MOST_SEEDS = 100  # more rows than a picture ever holds
@@ -110,10 +110,8 @@ def neighbours(options, seeds) -> int:
             print(words_of(shown, THRESHOLD))
             rows.append(shown)
     out = user_path(options.out)
-    try:
+    with writing(options.out, "--out"):
         pictures.save_png(out, drawn.picture(rows, THRESHOLD))
-    except OSError as error:
-        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
     copies = len({row.seed for row in rows if row.ratios[0] < THRESHOLD})
     print(f"{out}: {copies} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
     return 0

@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import printable, refuse_unwritable, user_path
+from gan_tf.files import part_file, printable, refuse_unwritable, user_path, writing
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
@@ -177,7 +177,6 @@ def write(options, out, picture, found, g):
     import numpy as np
 
     from gan_tf import pictures
-    from gan_tf.files import part_file
     from gan_tf.sampling import animation
 
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(found.noise)}
@@ -185,14 +184,12 @@ def write(options, out, picture, found, g):
         arrays["class"] = found.labels[0]
     best = found.latents[0]
     arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
-    try:
+    with writing(options.out, "--out"):
         out.mkdir(parents=True, exist_ok=True)
         pictures.save_png(out / "projected.png", found.images[0])
         pictures.save_png(out / "side-by-side.png", np.concatenate([picture, found.images[0]], axis=1))
         with part_file(out / "latent.npz") as file:
             np.savez(file, **arrays)
-    except OSError as error:
-        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
     frames = list(frames_of(picture, found))
     frames += frames[-1:] * round(HOLD * FPS)
     animation.save(out / f"search.{options.animation}", frames, FPS)
@@ -255,7 +252,6 @@ def real_side(options, run, resolution):
 
 def tell_copies(options, reals, names, picture, found):
     """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
-    from gan_tf.files import printable
     from gan_tf.metrics import memorisation
     from gan_tf.metrics.reals import measurable
 

@@ -8,7 +8,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.files import refuse_unwritable, user_path, write_atomically, writing
 from gan_tf.run import Run
 
 
@@ -31,7 +31,6 @@ def main(argv) -> int:
         UsageError: a wrong option, no run, or a file that cannot be written.
     """
     options = arguments.parse(ReportOptions, argv, prog="gan-tf report")
-    from gan_tf.files import write_atomically
     from gan_tf.report import report_html
 
     run = Run(user_path(options.run))
@@ -40,10 +39,8 @@ def main(argv) -> int:
     out = user_path(options.out) if options.out else run.report
     refuse_unwritable(out, "--out")
     page = report_html(run, walk_of(options, run) if options.walk else None).encode()
-    try:
+    with writing(out, "--out"):
         write_atomically(out, page)
-    except OSError as error:
-        raise UsageError(f"--out {out} cannot be written: {error.strerror or error}") from error
     print(f"{out}: {len(page) / 1e6:.1f} MB, no other file needed")
     return 0
 

@@ -73,6 +73,8 @@ def style_mix(options) -> int:
         f"style mixing of {options.run}: content of seeds {options.rows} (rows), style of {options.columns} (columns)"
         f"{of_layers}"
     )
+    words += opened.words_of_classes(rows, "; classes of the rows")
+    words += opened.words_of_classes(columns, "; classes of the columns")
     pictures.save_png(out, picture, about=words)
     print(f"{len(rows)} x {len(columns)} mixtures, content from the left, style from above{of_layers}: {out}")
     return 0

@@ -10,7 +10,7 @@ import tyro
 
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
+from gan_tf.files import unwritable, user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Opened:
     def labels(self, seeds):
         """Classes of the images of seeds, int32 [N]; None of unconditional networks."""
         return self.trained.classes.of_seeds(seeds, self.wanted)
+
+    def words_of_classes(self, seeds, what):
+        """Words for a file's description, such as "; classes: panda, cat"; "" of unconditional networks."""
+        known = self.trained.classes.words(self.labels(seeds))
+        return f"{what}: {known}" if known else ""
 
 
 def open_run(options) -> Opened:
@@ -118,7 +123,7 @@ def on_device(work, options) -> int:
     except OSError as error:
         if not _concerns(error, user_path(options.out).absolute()):
             raise
-        raise UsageError(f"--out {options.out} cannot be written: {error.strerror or error}") from error
+        raise unwritable(options.out, "--out", error) from error
 
 
 def _concerns(error, out):

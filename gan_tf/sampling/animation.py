@@ -13,7 +13,7 @@ from PIL import Image
 
 from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, printable
+from gan_tf.files import part_file, writing
 
 SUFFIXES = (".webp", ".gif", ".mp4")
 MOST_FPS = {
@@ -108,10 +108,8 @@ def save(path, frames, fps):
     Raises:
         UsageError: it cannot be written.
     """
-    try:
+    with writing(path, "--out"):
         WRITERS[kind_of(path)](path, frames, fps)
-    except OSError as error:
-        raise UsageError(f"--out {path} cannot be written: {printable(error.strerror or error)}") from error
     return path
 
 

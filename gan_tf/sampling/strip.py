@@ -26,7 +26,9 @@ def strip(g, pairs=PAIRS, columns=COLUMNS, classes=UNCONDITIONAL):
     labels = classes.of_seeds([first for first, _ in pairs])
     moments = walk_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
     rows = []
-    for (first, last), images in zip(pairs, np.stack(list(moments), axis=1), strict=True):
+    for i, images in enumerate(np.stack(list(moments), axis=1)):
         joined = pictures.grid(images, columns)
-        rows += [line(f"seed {first} to {last}", joined.shape[1], line_height(images.shape[1] * 4)), joined]
+        words = "seed {} to {}".format(*pairs[i])
+        words += f", {classes.words(labels[i : i + 1])}" if classes else ""
+        rows += [line(words, joined.shape[1], line_height(images.shape[1] * 4)), joined]
     return np.concatenate(rows)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from gan_tf.augment.ada_control import ADA_KIMG, INTERVAL, adapted
 from gan_tf.augment.choice import ADA_P
 
-SIGNS, STEPS = "ada_signs", "ada_steps"  # sum of the steps' mean signs since p last moved, and their number
+SIGN_SUM, STEPS = "ada_signs", "ada_steps"  # sum of the steps' mean signs since p last moved, and their number
 SIGN = "ada_sign"  # r_t of the last move
 TRANSFER_KIMG = 100.0  # --ada-kimg where networks are another run's, as in the official program
 
@@ -32,7 +32,7 @@ def rule_of(config):
 
 def extra_names(config):
     """Names of the numbers that a run with ADA adds to its state."""
-    return (ADA_P, SIGNS, STEPS, SIGN) if config.augment == "ada" else ()
+    return (ADA_P, SIGN_SUM, STEPS, SIGN) if config.augment == "ada" else ()
 
 
 def adapt(state, rule, sign, batch_size):
@@ -45,12 +45,12 @@ def adapt(state, rule, sign, batch_size):
         batch_size: images in a step.
     """
     extra = state.extra
-    signs, steps = extra[SIGNS] + sign, extra[STEPS] + 1.0
+    signs, steps = extra[SIGN_SUM] + sign, extra[STEPS] + 1.0
     moves = steps >= INTERVAL
     after = adapted(extra[ADA_P], signs, steps, INTERVAL * batch_size, rule.target, rule.kimg, rule.most)
     extra[ADA_P].assign(tf.where(moves, after, extra[ADA_P]))
     extra[SIGN].assign(tf.where(moves, signs / steps, extra[SIGN]))
-    extra[SIGNS].assign(tf.where(moves, 0.0, signs))
+    extra[SIGN_SUM].assign(tf.where(moves, 0.0, signs))
     extra[STEPS].assign(tf.where(moves, 0.0, steps))
 
 

@@ -102,10 +102,6 @@ class Job:
             )
         return self._compiled[key], is_new
 
-    def forget_steps(self):
-        """Gives the compiled steps back; the next ones are traced anew."""
-        self._compiled = {}
-
     def batches(self, seen):
         """An iterator over this stage's endless batches from image `seen` on, split over the replicas."""
         strategy = self.strategy

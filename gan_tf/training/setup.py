@@ -121,18 +121,24 @@ def refuse_unshared_batches(job):
 
 
 def say_small_groups(job, say):
-    """Says where the minibatch standard deviation has fewer than its four images to compare."""
-    if not (job.config.grows and job.config.minibatch_stddev):
-        return
+    """Says where the minibatch standard deviation has fewer images to compare than its group should have."""
+    group = stddev_group(job.config)
     replicas, found = job.strategy.num_replicas_in_sync, {}
     for stage in job.stages:
         share = stage.batch_size // replicas
         size = share // parts_of(job.micro_batch, stage.batch_size, replicas)
-        if size % STDDEV_GROUP:
+        if size % group:
             found[stage.resolution] = size
     if found:
         sizes = ", ".join(f"{size} at {resolution}x{resolution}" for resolution, size in found.items())
-        say(f"minibatch standard deviation: groups of fewer than {STDDEV_GROUP} images, since a device takes {sizes}")
+        say(f"minibatch standard deviation: groups of fewer than {group} images, since a device takes {sizes}")
+
+
+def stddev_group(config):
+    """Images whose spread D is shown together; 1 where it is shown none."""
+    if config.grows and config.minibatch_stddev:
+        return STDDEV_GROUP
+    return config.mbstd_group if config.model == "stylegan2" else 1
 
 
 def batch_setting(config):

@@ -71,7 +71,7 @@ def create(g, d, g_ema, config, statistics, scales_loss=False, extra=None, froze
     Args:
         g, d, g_ema: built networks; g_ema is set equal to g.
         config: TrainConfig.
-        statistics: names of the values that the recipe's step returns.
+        statistics: names of the values that the recipe's step returns, before the mean sign of the logits.
         scales_loss: True in float16, whose small gradients would vanish.
         extra: {name: tf.Variable} that the recipe adds.
         frozen: of the recipe's `frozen_networks`.

@@ -10,6 +10,7 @@ from gan_tf.errors import UsageError
 from gan_tf.training import devices
 from gan_tf.training import state as states
 from gan_tf.training.monitor import check_finite, duration
+from gan_tf.training.step import phases_of
 
 DRY_STEPS = 3
 
@@ -23,7 +24,7 @@ def dry_run(job):
     say("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     stages = list({stage.resolution: stage for stage in job.stages}.values())
     at_sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
-    say(f"measuring {DRY_STEPS} steps{at_sizes}, and a score ...")
+    say(f"measuring {steps_tried(job.recipe)} steps{at_sizes}, and a score ...")
     image_seconds = {stage.resolution: step_seconds(job, stage) / stage.batch_size for stage in stages}
     job.recipe.arrive(job.state, job.stages, config.total_images)  # a score costs most at the size of the end
     job.sampler.refresh()
@@ -63,7 +64,7 @@ def find_micro_batch(job, say=print):
     for size in sizes if tf.config.list_logical_devices("GPU") else sizes_by_measure(job, sizes):
         job.micro_batch = size
         try:
-            take_steps(job, 1)
+            take_steps(job, 1, job.stage.first_image)  # all phases are in that step
         except tf.errors.ResourceExhaustedError:
             say(f"a micro-batch of {size} does not fit")
             continue
@@ -85,7 +86,7 @@ def sizes_by_measure(job, sizes):
     peaks = {}
     for size in sizes[-2:][::-1]:  # the two smallest
         job.micro_batch = size
-        take_steps(job, 1)
+        take_steps(job, 1, job.stage.first_image)
         peaks[size] = devices.peak_memory_gb()
     small, larger = sorted(peaks)
     per_image = (peaks[larger] - peaks[small]) / (larger - small)
@@ -104,16 +105,20 @@ def ends_of(job):
 def step_seconds(job, stage):
     """Seconds of a step of a stage, without counting its images."""
     job.enter(stage)
-    return take_steps(job, DRY_STEPS, stage.first_image)
+    return take_steps(job, steps_tried(job.recipe), stage.first_image)
 
 
-def take_steps(job, count, seen=None):
-    """Takes `count` steps from image `seen`, or from where the state stands, without counting them.
+def steps_tried(recipe):
+    """Steps that a dry run takes: each phase is in them as often as in any others."""
+    return max(DRY_STEPS, *(phase.every for phase in phases_of(recipe)))
+
+
+def take_steps(job, count, seen):
+    """Takes `count` steps from image `seen` on, without counting them.
 
     Returns:
         seconds a step.
     """
-    seen = int(job.state.images_seen.numpy()) if seen is None else seen
     steps, _ = job.steps(seen)
     iterator = job.batches(seen)
     at = tf.constant(seen, tf.int64)

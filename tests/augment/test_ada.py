@@ -221,9 +221,9 @@ def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
 
 def test_images_of_half_precision_are_augmented_in_float32():
     images = tf.cast(images_of(), tf.bfloat16)
-    got = ada(images, draws_of(), 0.7)
+    got = ada(images, draws_of(), 0.7, "bgc")
     assert got.dtype == tf.float32
-    np.testing.assert_array_equal(got, ada(tf.cast(images, tf.float32), draws_of(), 0.7))
+    np.testing.assert_array_equal(got, ada(tf.cast(images, tf.float32), draws_of(), 0.7, "bgc"))
 
 
 def test_an_unknown_policy_is_named():

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 from PIL import Image
 
-from gan_tf.cli.augment_preview import LABEL_WIDTH, ada_rows, preview_rows
+from gan_tf.augment.choice import Augmentation
+from gan_tf.cli.augment_preview import LABEL_WIDTH, preview_rows
 from gan_tf.cli.main import main
 
 SIDE = 32
@@ -32,10 +33,11 @@ def test_grid_has_a_row_for_each_policy_and_one_for_all(photos, tmp_path, capsys
 
 def test_a_policy_alone_and_in_training_shares_its_draws():
     images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
-    rows = preview_rows(images, ("translation",), 1.0, seed=4)
+    chosen = Augmentation("diffaugment", ("translation",))
+    rows = preview_rows(images, chosen, 1.0, seed=4)
     np.testing.assert_array_equal(rows["translation (training)"], rows["translation"])
     np.testing.assert_array_equal(rows["original"], images)
-    assert (rows["translation"] != preview_rows(images, ("translation",), 1.0, seed=5)["translation"]).any()
+    assert (rows["translation"] != preview_rows(images, chosen, 1.0, seed=5)["translation"]).any()
 
 
 def test_adaptive_augmentation_has_a_row_for_each_group(photos, tmp_path, capsys):
@@ -48,21 +50,21 @@ def test_adaptive_augmentation_has_a_row_for_each_group(photos, tmp_path, capsys
 
 def test_a_group_alone_and_in_training_shares_its_draws():
     images = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
-    rows = ada_rows(images, "cutout", 1.0, seed=4)
+    rows = preview_rows(images, Augmentation("ada", ("cutout",)), 1.0, seed=4)
     np.testing.assert_array_equal(rows["cutout at 1 (training)"], rows["cutout"])
     assert (rows["cutout"] != images).any()
-    for row in ada_rows(images, "bgc", 0.0, seed=4).values():
+    for row in preview_rows(images, Augmentation("ada", ("bgc",)), 0.0, seed=4).values():
         np.testing.assert_array_equal(row, images)
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--augment-policy", "colour"], "--augment-policy 'colour': give a list of color, translation, cutout"),
-        (["--augment-policy", ","], "--augment-policy ',': give a list of"),
+        (["--augment-policy", "colour"], "--augment-policy is 'colour'; give a list of color, translation, cutout"),
+        (["--augment-policy", ","], "--augment-policy is ','; give a list of"),
         (["--augment-probability", "2"], "--augment-probability must be from 0 to 1, got 2.0"),
-        (["--augment", "ada", "--augment-policy", "bcg"], "--augment-policy 'bcg': give one of blit, geom, color,"),
-        (["--augment", "ada", "--augment-policy", "blit,geom"], "--augment-policy 'blit,geom': give one of blit,"),
+        (["--augment", "ada", "--augment-policy", "bcg"], "--augment-policy is 'bcg'; give one of blit, geom, color,"),
+        (["--augment", "ada", "--augment-policy", "blit,geom"], "--augment-policy is 'blit,geom'; give one of blit,"),
         (["--augment", "ada", "--p", "1.1"], "--p must be from 0 to 1, got 1.1"),
         (["--augment", "ada", "--augment-probability", "0.5"], "belongs to --augment diffaugment: use --p with ada"),
         (["--p", "0.2"], "--p belongs to --augment ada: use --augment-probability with diffaugment"),

@@ -204,7 +204,11 @@ def test_unknown_classes_and_unconditional_runs_are_refused(
 def test_tools_work_with_classes(fastgan, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert command("interpolate", fastgan, "--seeds", "0,1", "--steps", "2", "--out", "a.webp") == 0
-    assert command("style-mix", fastgan, "--rows", "0", "--columns", "1,2", "--class", "cat") == 0
+    assert command("style-mix", fastgan, "--rows", "0", "--columns", "1,2", "--class", "cat", "--out", "m.png") == 0
+    assert "; classes of the rows: cat; classes of the columns: cat, cat" in "".join(Image.open("m.png").text.values())
+    rows = ("--rows", "--seeds", "4,5", "--steps", "2", "--class", "dog", "--out", "r.png")
+    assert command("interpolate", fastgan, *rows) == 0
+    assert "between seeds 4 5; classes of the rows: dog" in "".join(Image.open("r.png").text.values())
     assert command("generate", fastgan, "--count", "6", "--out", "b", "--best", "2", "--by", "discriminator") == 0
     about = list(Image.open(next(tmp_path.glob("b/*.png"))).text.values())[0]
     assert about.startswith("class ") and "; curated: the best 2 of 6" in about

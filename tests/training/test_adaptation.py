@@ -9,12 +9,12 @@ import tensorflow as tf
 from gan_tf.augment.choice import ADA_P
 from gan_tf.config import TrainConfig
 from gan_tf.training import adaptation
-from gan_tf.training.adaptation import SIGN, SIGNS, STEPS, Rule, adapt, warning
+from gan_tf.training.adaptation import SIGN, SIGN_SUM, STEPS, Rule, adapt, warning
 from gan_tf.training.state import number
 from tests.training import growing, styled, tiny
 
 RULE = Rule(target=0.6, kimg=1.0, most=0.7)
-NAMES = (ADA_P, SIGNS, STEPS, SIGN)
+NAMES = (ADA_P, SIGN_SUM, STEPS, SIGN)
 
 
 def state_at(p=0.0):

@@ -193,7 +193,7 @@ def test_half_precision_is_near_float32(precision):
     exact, half = first_step()[0], first_step(precision=precision)[0]
     for name in ("loss/d_real", "loss/d_fake", "loss/g", "path_length"):
         i = stylegan2.STATISTICS.index(name)
-        assert half[0, i] == pytest.approx(exact[0, i], rel=0.05, abs=0.02), name
+        assert half[0, i] == pytest.approx(exact[0, i], rel=0.05), name
 
 
 def test_the_architecture_asked_for_is_built():
