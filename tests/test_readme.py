@@ -15,7 +15,7 @@ from tests.faults.table import FAULTS
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 # Flags of other programs, the benchmarks among them, that README mentions.
-OF_OTHERS = {"--logdir", "--model", "--json", "--level"}
+OF_OTHERS = {"--logdir", "--model", "--json", "--level", "--runs"}
 
 
 def section(title):

@@ -1,4 +1,4 @@
-"""benchmarks/step.py runs for the families and prints what README says."""
+"""benchmarks/step.py and operations.py run for the families and print what README says."""
 
 import json
 import subprocess
@@ -9,8 +9,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FIGURES = {"seconds_per_step", "images_per_second", "gflop_per_image", "fraction_of_peak"}
 
 
-def run(*flags):
-    command = [sys.executable, str(ROOT / "benchmarks" / "step.py"), "--precision", "float32", "--steps", "1", *flags]
+def run(*flags, program="step.py"):
+    command = [sys.executable, str(ROOT / "benchmarks" / program), "--precision", "float32", "--steps", "1", *flags]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
@@ -43,3 +43,12 @@ def test_a_step_of_phases_is_measured_phase_by_phase():
     assert abs(figures["seconds_per_step"] - mean) < 0.001
     assert abs(sum(each["share_of_step"] for each in phases.values()) - 1) < 0.05
     assert all(each["gflop_per_image"] > 0 for each in phases.values())
+
+
+def test_the_time_of_a_step_is_shared_among_its_operations():
+    small = ("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--level", "1")
+    figures = json.loads(run(*small, "--most", "200", "--json", program="operations.py").stdout)
+    shares = {each["kind"]: each["share"] for each in figures["kinds"]}
+    assert abs(sum(shares.values()) - 1) < 0.05
+    convolutions = sum(share for kind, share in shares.items() if "Conv" in kind or "MatMul" in kind)
+    assert 0 < figures["convolutions"] < 1 and abs(figures["convolutions"] - convolutions) < 0.03
