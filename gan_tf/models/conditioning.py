@@ -1,14 +1,19 @@
 """What makes networks conditional: embeddings of classes that join the latents of a generator and that a discriminator
 compares with what it sees.
 
-In a generator a class is a learned vector of mean square 1. In Progressive GAN it stands beside the latent, and the
-first layer takes both, as in StyleGAN2-ADA. In FastGAN it is added to the first map behind batch norm, which is
-conditional batch norm without a factor: beside the latent, in front of it, two classes took three quarters of the
-variance that batch norm leaves within 500 steps, and all images of a class were nearly the same.
+In a generator a class is a learned vector. In Progressive GAN it has a mean square of 1 and stands beside the latent,
+and the first layer takes both, as in StyleGAN2-ADA. In FastGAN it is added to the first map behind batch norm, which is
+conditional batch norm without a factor, and begins as a quarter of what batch norm leaves of the latent. It is the same
+at all pixels of that map, and counts for more than its size: measured on drawings of two kinds at 3,000 images, the
+colours of a kind's backgrounds deviated by 38 grey levels without classes, by 40 with a quarter, and by 12 with a half;
+as large as the latent, by 4. In front of batch norm, beside the latent, it took three quarters of the variance.
 
 In a discriminator a class is a learned direction of its last features, on which they are projected:
 
     logit(x, y) = logit(x) + e(y) . features(x)
+
+Those of a FastGAN logit are its window of the last map, 4x4 pixels with their channels. Projected on the mean of the
+window, a class showed by texture alone, and the generator filled its images with dots.
 
 Source: Miyato and Koyama 2018 (cGANs with Projection Discriminator), equation 5; the normalised embedding beside the
 latent as in the official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
@@ -20,11 +25,12 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.ops.equalised import at_least_float32, pixel_norm
+from gan_tf.ops.equalised import pixel_norm
 from gan_tf.ops.initial import normal_initializer
-from gan_tf.ops.layers import SpectralLayer
+from gan_tf.ops.layers import SpectralConv
 
 LEAST_CLASSES = 2
+WINDOW = 4  # pixels a side of the last features that a logit of FastGAN's discriminator sees
 
 
 def check_classes(classes):
@@ -66,14 +72,15 @@ class ClassEmbedding(keras.layers.Layer):
         classes: how many.
         normalised: every vector is brought to a mean square of 1, that of a random latent, so that neither of the two
             drowns the other.
+        stddev: of the initial values.
     """
 
-    def __init__(self, units, classes, normalised=True, seed=0, **kwargs):
+    def __init__(self, units, classes, normalised=True, stddev=1.0, seed=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.units, self.classes, self.normalised, self.seed = units, classes, normalised, seed
+        self.units, self.classes, self.normalised, self.stddev, self.seed = units, classes, normalised, stddev, seed
 
     def build(self, shape=None):
-        normal = normal_initializer(self.seed, "kernel")
+        normal = normal_initializer(self.seed, "kernel", stddev=self.stddev)
         self.kernel = self.add_weight(
             name="kernel", shape=(self.classes, self.units), initializer=normal, autocast=False
         )
@@ -87,8 +94,8 @@ class ClassEmbedding(keras.layers.Layer):
         return pixel_norm(self.kernel.value) if self.normalised else self.kernel.value
 
     def get_config(self):
-        own = {"units": self.units, "classes": self.classes, "normalised": self.normalised, "seed": self.seed}
-        return {**super().get_config(), **own}
+        own = {"units": self.units, "classes": self.classes, "normalised": self.normalised, "stddev": self.stddev}
+        return {**super().get_config(), **own, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -118,37 +125,29 @@ class FoldedEmbedding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("gan_tf")
-class SpectralProjection(SpectralLayer):
+class SpectralProjection(SpectralConv):
     """What the classes of images add to the logits of a discriminator with spectral norm.
 
-    Every logit of FastGAN sees a window of the last features; to it is added the scalar product of the class's vector
-    with the mean of these features. The vectors of all classes are one kernel under spectral norm, as every kernel
-    of that discriminator: a class cannot outgrow what the image says.
+    To the logit of a window is added the scalar product of its features with the class's vector. The vectors of all
+    classes are one kernel under spectral norm, as every kernel of that discriminator: a class cannot outgrow what the
+    image says.
 
-    Call: features [N, H, W, C], labels -> [N, H - window + 1, W - window + 1, 1] float32.
-
-    Args:
-        classes: how many.
-        window: pixels a side.
+    Call: features [N, H, W, C], labels -> [N, H - WINDOW + 1, W - WINDOW + 1, 1].
     """
 
-    def __init__(self, classes, window=4, seed=0, **kwargs):
-        super().__init__(1, seed, **kwargs)
-        self.classes, self.window = classes, window
-
-    def build(self, shape):
-        self.add_kernel(self.classes, shape[-1])
+    def __init__(self, classes, seed=0, **kwargs):
+        super().__init__(classes, WINDOW, padding="VALID", seed=seed, **kwargs)
 
     def call(self, features, labels, training=False):
-        kernel = self.normalised_kernel(training)
-        vectors = weights_of_classes(labels, self.classes, kernel.dtype) @ kernel  # [N, C]
-        means = tf.nn.avg_pool2d(at_least_float32(features), self.window, 1, "VALID")
-        return tf.einsum("nhwc,nc->nhw", means, vectors)[..., None]
+        of_all = super().call(features, training=training)  # [N, h, w, classes]
+        weights = weights_of_classes(labels, self.filters, of_all.dtype)
+        return tf.reduce_sum(of_all * weights[:, None, None], axis=3, keepdims=True)
 
     def get_config(self):
-        config = {**super().get_config(), "classes": self.classes, "window": self.window}
-        del config["filters"]
-        return config
+        config = super().get_config()
+        del config["kernel_size"], config["strides"], config["padding"]
+        classes = config.pop("filters")
+        return {**config, "classes": classes}
 
 
 @keras.saving.register_keras_serializable("gan_tf")
@@ -168,5 +167,5 @@ class ClassProjection(ClassEmbedding):
 
     def get_config(self):
         config = super().get_config()
-        del config["normalised"]
+        del config["normalised"], config["stddev"]
         return config

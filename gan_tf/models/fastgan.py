@@ -22,6 +22,7 @@ EXCITED_TO = 512
 BIG_WIDTH, SMALL_WIDTH = 64, 32  # channels of D's two paths: width * ndf / map size
 LARGEST_MAP = 256  # D's stem brings larger images to this size
 LOGIT_MAP = 8  # a 4x4 convolution turns these maps into 5x5 logits
+CLASS_STDDEV = 0.25  # of the vectors of classes, to the 1 that batch norm leaves of the latents
 D_EXCITED = (32, 16, 8)  # maps of D's big path that an 8 times larger one excites
 WHOLE = ("big", "small")
 PART = "part"
@@ -102,7 +103,8 @@ class Generator(keras.Model):
         self.classes = classes
         sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
         kinds = (NoisyUpBlock, UpBlock)  # in turn
-        self.embed = ClassEmbedding(2 * self._channels(4), classes, **self._part("embed")) if classes else None
+        small = {"normalised": False, "stddev": CLASS_STDDEV}
+        self.embed = ClassEmbedding(2 * self._channels(4), classes, **small, **self._part("embed")) if classes else None
         self.stem = SpectralStem(2 * self._channels(4), **self._part("stem"))
         self.stem_norm = BatchNorm(**self._part("stem_norm"))
         self.blocks = [

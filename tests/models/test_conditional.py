@@ -10,6 +10,7 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.conditioning import ClassProjection, SpectralProjection, check_classes
 from gan_tf.models.variables import named_variables
+from tests import conditional
 
 CLASSES = 3
 SETTINGS = {
@@ -49,11 +50,10 @@ def settings(model, classes):
 
 @pytest.fixture(scope="module", params=list(SETTINGS))
 def networks(request):
-    """(model, generator, discriminator) of CLASSES classes, with a grown generator."""
+    """(model, generator, discriminator) of CLASSES classes; the generator has grown, and its norms know its maps."""
     family, given = FAMILIES[request.param], settings(request.param, CLASSES)
     g, d = family.generator(given, "float32"), family.discriminator(given, "float32")
-    if request.param == "pggan":
-        g.growth.assign(g.levels)
+    conditional.ready(g)
     return request.param, g, d
 
 
@@ -69,10 +69,10 @@ def seen(model, images):
 def test_without_classes_the_variables_are_those_of_an_unconditional_network(model):
     family = FAMILIES[model]
     for player, added in zip((family.generator, family.discriminator), ADDED[model], strict=True):
-        plain, conditional = (named_variables(player(settings(model, n), "float32")) for n in (0, CLASSES))
-        assert set(conditional) - set(plain) == added and set(plain) <= set(conditional)
+        plain, learned = (named_variables(player(settings(model, n), "float32")) for n in (0, CLASSES))
+        assert set(learned) - set(plain) == added and set(plain) <= set(conditional)
         for name in set(plain) - {"stem/first/kernel"}:  # Progressive GAN's first layer takes more
-            np.testing.assert_array_equal(plain[name].numpy(), conditional[name].numpy())
+            np.testing.assert_array_equal(plain[name].numpy(), learned[name].numpy())
 
 
 def test_a_class_changes_an_image_and_a_weight_of_one_is_that_class(networks):
@@ -122,7 +122,6 @@ def test_the_folded_generator_makes_the_same_images(networks):
     z, labels = tf.random.stateless_normal([3, 8], [7, 8]), tf.constant([2, 0, 1])
     folded = FAMILIES[model].fold(g)
     wanted = images_of(g(z, labels)).numpy()
-    # Relative to the largest: untrained, FastGAN's batch norm has nothing to divide by.
     np.testing.assert_allclose(folded(z, labels).numpy() / abs(wanted).max(), wanted / abs(wanted).max(), atol=1e-3)
     assert np.abs(folded(z, labels[::-1]).numpy() - wanted).max() > 1e-2 * abs(wanted).max()
 
@@ -153,19 +152,23 @@ def test_projection_is_the_scalar_product_of_class_and_features():
     np.testing.assert_allclose(project(features, tf.constant([0, 1])), [[1.5], [5.0]])
 
 
-def test_spectral_projection_takes_the_mean_of_each_window_and_vectors_of_norm_one():
+def test_spectral_projection_is_the_scalar_product_with_each_window_of_vectors_under_one_norm():
     project = SpectralProjection(2)
     project.build((None, 8, 8, 3))
-    project.kernel.assign([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    project.u.assign([1.0, 0.0, 0.0])
-    project.v.assign([1.0, 0.0])
+    kernel = np.zeros((4, 4, 3, 2), np.float32)
+    kernel[0, 0, 0, 0], kernel[3, 3, 1, 1] = 2.0, 1.0  # one class looks at a corner, the other at the opposite one
+    project.kernel.assign(kernel)
+    project.u.assign([1.0, 0.0])
+    project.v.assign((kernel[..., 0] / 2).reshape(-1))
     features = np.zeros((2, 8, 8, 3), np.float32)
     features[:, :4, :4] = [16.0, 8.0, 4.0]
     got = project(features, tf.constant([0, 1])).numpy()
     assert got.shape == (2, 5, 5, 1)
     np.testing.assert_allclose(got[:, 0, 0, 0], [16.0, 4.0])  # the largest singular value, 2, is divided out
-    np.testing.assert_allclose(got[:, 2, 0, 0], [8.0, 2.0])  # half of the window lies there
+    np.testing.assert_allclose(got[:, 1, 0, 0], [16.0, 0.0])  # the lower corner has left the features
     np.testing.assert_allclose(got[:, 4, 4, 0], 0.0)
+    again = SpectralProjection.from_config(project.get_config())
+    assert (again.filters, again.kernel_size, again.padding) == (2, 4, "VALID")
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
