@@ -34,6 +34,7 @@ def step_at(seen, **changes):
     return growing.take_steps(job, seen), tiny.first_gradients(job)
 
 
+@pytest.mark.slow
 def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
     for model in SIZES:
         job = build_job(model, **({"lr": 1e-3} if model == "pggan" else {}))
@@ -51,6 +52,7 @@ def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
             assert np.abs(after - before).max() > 0, (model, player, path)
 
 
+@pytest.mark.slow
 def test_micro_batches_equal_the_whole(monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     whole, parts = step_at(FADING_8), step_at(FADING_8, micro_batch=4)
@@ -59,6 +61,7 @@ def test_micro_batches_equal_the_whole(monkeypatch):
         assert tiny.relative_l2(parts[1][player], gradient) < 1e-5, player
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(mirrored_is_two_cpus, monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     one, two = (step_at(FADING_8, strategy=strategy) for strategy in ("default", "mirrored"))

@@ -236,6 +236,7 @@ def grown(tmp_path_factory):
     return run, folder / "pictures.npz"
 
 
+@pytest.mark.slow
 def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
     run, data = grown
     flags = {"init_from": run.folder, "freeze_d": 1, "total_kimg": 0.016, "deterministic": True}
@@ -260,6 +261,7 @@ def test_a_half_grown_network_is_refused(tmp_path, capsys):
     assert "have grown to 8x8 of 16x16" in error
 
 
+@pytest.mark.slow
 def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
     from tests.convert import official_form, stand_ins
     from tests.pretrained.torch_format import write_zip

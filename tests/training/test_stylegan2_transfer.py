@@ -34,6 +34,7 @@ def write_official(path, seed=0):
     return official.write(path, *states, None, g_arguments, d_arguments)
 
 
+@pytest.mark.slow
 def test_a_converted_run_is_one_to_fine_tune(tmp_path):
     path = write_official(tmp_path / "network.pkl")
     converted = Run(tmp_path / "converted")
