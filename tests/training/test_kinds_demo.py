@@ -10,20 +10,22 @@ from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 from tests.datasets.kinds import accuracy, nearest_class
 
-KIMG, SHOWN = 4.0, 200
+KIMG, SHOWN = 6.0, 200
 TRAIN = ("--preset", "demo", "--dataset", "demo-kinds", "--conditional", "--max-minutes", "60", "--no-final-score")
 
 
 @pytest.mark.slow
 def test_the_kind_asked_for_is_made_in_nine_of_ten_images(tmp_path):
-    """Half of the preset's length: the images are crude, and of the right kind."""
+    """Two thirds of the preset: some images are still unfinished then, and nearer to the mean of the other kind."""
     length = ("--total-kimg", str(KIMG), "--eval-every", "100", "--run", "kinds", "--checkpoints", str(tmp_path))
     assert run_command("train", [*TRAIN, *length]) == 0
     trained = gan_tf.load(tmp_path / "kinds")
     assert trained.classes.names == open_demo(64, tmp_path, kinds=True).class_names == ("panda", "cat")
     drawn = {"panda": draw_panda, "cat": draw_cat}
     kind_of = nearest_class({kind: np.stack([draw(i, 64) for i in range(100)]) for kind, draw in drawn.items()})
-    for kind in drawn:
-        images = trained.sample(range(SHOWN), classes=kind)
-        assert accuracy(kind_of, {kind: images}) >= 0.9, kind
-        assert images.std(0).mean() > 10, "they are all one image"
+    made = {kind: trained.sample(range(SHOWN), classes=kind) for kind in drawn}
+    assert accuracy(kind_of, made) >= 0.9
+    for kind, images in made.items():
+        assert accuracy(kind_of, {kind: images}) >= 0.75, kind
+        corners = images[:, :6, :6].astype(float).mean((1, 2))
+        assert corners.std(0).mean() > 20, f"all images of a {kind} have one background"  # those of the set: 58
