@@ -43,7 +43,7 @@ def load(run, which="best", precision="float32"):
     if precision not in POLICIES:
         raise UsageError(f"precision is {precision!r}; give {' or '.join(POLICIES)}")
     trained = load_generator(Run(user_path(run)), str(which))
-    generator = FAMILIES[trained.config.model].fold(trained.generator, POLICIES[precision])
+    generator = trained.folded(POLICIES[precision])
     return Trained(generator, trained.config, trained.images_seen, trained.classes)
 
 

@@ -31,6 +31,10 @@ class Trained:
     converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
     classes: Classes = Classes()  # that its networks know
 
+    def folded(self, policy="float32"):
+        """The generator without what training alone needs, for images; `policy` is Keras's name of the precision."""
+        return FAMILIES[self.config.model].fold(self.generator, policy)
+
 
 def load_generator(run: Run, which: str = "best", say=print) -> Trained:
     """Builds the averaged generator of a run from its settings and weights.

@@ -94,7 +94,6 @@ def of_run(options, run):
     `parts` is what `per_class.parts_of` returns, () without --per-class.
     """
     from gan_tf.metrics.reals import reals_at
-    from gan_tf.models import FAMILIES
     from gan_tf.training import devices
     from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
     from gan_tf.weights import load_generator
@@ -116,7 +115,7 @@ def of_run(options, run):
             raise UsageError("--precision is bfloat16, in which the tiny steps of ppl drown; give float32")
         precision, why = "float32", "ppl takes tiny steps"
     say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
-    folded = FAMILIES[config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
+    folded = trained.folded(devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH, trained.classes)
     parts = per_class.parts_of(options, trained, images, sampler.resolution) if options.per_class else ()
     return reals_at(images, sampler.resolution, config.mirror), sampler, folder, parts

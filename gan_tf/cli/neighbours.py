@@ -119,11 +119,10 @@ def neighbours(options, seeds) -> int:
 
 def opened(options, run):
     """(weights.Trained, its generator folded in float32)."""
-    from gan_tf.models import FAMILIES
     from gan_tf.weights import load_generator
 
     trained = load_generator(run, options.which, say)
-    return trained, FAMILIES[trained.config.model].fold(trained.generator, "float32")
+    return trained, trained.folded()
 
 
 def training_images(options, run):

@@ -94,7 +94,7 @@ def project(options) -> int:
     wanted = class_of(options, trained)
     family = FAMILIES[trained.config.model]
     space = space_of(options, trained.config.model)
-    g = family.fold(trained.generator, "float32")
+    g = trained.folded()
     picture = read_picture(options.image, g.resolution, trained.config)
     lpips = perceptual(options, g.resolution)
     how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"

@@ -52,7 +52,6 @@ def walk_of(options, run):
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
-    from gan_tf.models import FAMILIES
     from gan_tf.sampling.strip import strip
     from gan_tf.weights import load_generator
 
@@ -64,7 +63,7 @@ def walk_of(options, run):
         say(f"no way between two images is shown: {error}")
         return None
     try:
-        return strip(FAMILIES[trained.config.model].fold(trained.generator, "float32"), classes=trained.classes)
+        return strip(trained.folded(), classes=trained.classes)
     except tf.errors.ResourceExhaustedError as error:
         say(f"no way between two images is shown: out of memory ({error.op})")
         return None

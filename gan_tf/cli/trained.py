@@ -68,7 +68,6 @@ def open_run(options) -> Opened:
     """
     import tensorflow as tf
 
-    from gan_tf.models import FAMILIES
     from gan_tf.run import Run
     from gan_tf.sampling.generate import suitable_batch_size
     from gan_tf.training import devices
@@ -78,7 +77,7 @@ def open_run(options) -> Opened:
     trained = load_generator(run, options.which)
     wanted = class_of(options, trained)
     precision, why = devices.choose_precision(options.precision)
-    generator = FAMILIES[trained.config.model].fold(trained.generator, devices.KERAS_POLICIES[precision])
+    generator = trained.folded(devices.KERAS_POLICIES[precision])
     resolution, full = generator.resolution, trained.config.resolution
     growing = f", which grows to {full}x{full}" if resolution < full else ""
     print(

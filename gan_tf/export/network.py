@@ -6,7 +6,6 @@ import os
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.models import FAMILIES
 from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
 
 LATENTS, LABELS, IMAGES = "latents", "labels", "images"
@@ -45,7 +44,7 @@ def usable_cores() -> int:
 def folded(trained, forms: Forms):
     """The generator of a `Trained` for inference, in float32, built in these forms."""
     with use_forms(forms):
-        return FAMILIES[trained.config.model].fold(trained.generator, "float32")
+        return trained.folded()
 
 
 def input_specs(generator, settings: Settings):
