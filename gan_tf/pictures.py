@@ -1,5 +1,6 @@
 """Pictures for people: rounding to uint8, grids, PNG files."""
 
+import contextlib
 import math
 import warnings
 from pathlib import Path
@@ -93,6 +94,23 @@ def read_picture(path):
     Raises:
         UsageError: it is none, damaged, or larger than any picture of ours.
     """
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def picture_size(path):
+    """(width, height) of a PNG file in a run folder, by its first bytes.
+
+    Raises:
+        UsageError: as `read_picture`, as far as these bytes tell.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+@contextlib.contextmanager
+def _opened(path):
+    """The PIL image of a PNG file that may come from anyone; what goes wrong in the block is told of the file."""
     try:
         if not path.is_file():
             raise ValueError("no plain file")
@@ -101,7 +119,7 @@ def read_picture(path):
         with image:
             if image.width * image.height > MOST_PIXELS:
                 raise ValueError(f"{image.width}x{image.height} pixels")
-            return np.asarray(image.convert("RGB"))
+            yield image
     except Exception as error:  # damaged files raise whatever Pillow's parsers run into
         raise UsageError(f"{path} is damaged ({printable(error)}); remove it") from error
 

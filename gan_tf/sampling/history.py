@@ -23,17 +23,12 @@ def frames(grids, resolution, images=None, longest_side=768):
     Raises:
         UsageError: a grid that is damaged, or that is no grid of images of that size.
     """
-    size = max((_size_of(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    size = max((pictures.picture_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
         grid = pictures.resized(pictures.read_picture(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
         yield with_line(pictures.shrunk(grid, longest_side), f"{seen:,} images")
-
-
-def _size_of(path):
-    height, width, _ = pictures.read_picture(path).shape
-    return width, height
 
 
 def _first(grid, images, resolution, path):
