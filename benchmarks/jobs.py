@@ -18,18 +18,22 @@ def make_job(options, cluster=None):
     """A job on random images.
 
     Args:
-        options: see `settings`.
+        options: see `settings`; with `p`, ADA's probability is that.
         cluster: gan_tf.training.cluster.Cluster; None for what training chooses.
     """
     import numpy as np
 
+    from gan_tf.augment.choice import ADA_P
     from gan_tf.data.prepare import prepare
     from gan_tf.data.sources import ArraySource
     from gan_tf.training.setup import build_job
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
-    return build_job(settings(options), images, run=None, say=_nothing, cluster=cluster)
+    job = build_job(settings(options), images, run=None, say=_nothing, cluster=cluster)
+    if ADA_P in job.state.extra:
+        job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
+    return job
 
 
 def settings(options):
@@ -43,6 +47,8 @@ def settings(options):
         UsageError: a wrong option.
     """
     check_level(options)
+    if not 0 <= getattr(options, "p", 0.0) <= 1:
+        raise UsageError(f"--p is {options.p}; give a number from 0 to 1")
     given = {"resolution": options.resolution, "precision": options.precision, "micro_batch": options.micro_batch}
     if options.batch_size is not None:
         batch = options.batch_size

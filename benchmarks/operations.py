@@ -84,7 +84,8 @@ def seconds_of_kinds(folder):
 def kind_of(event):
     """The operation that an event such as "place/in/the/graph:Conv2D" is of; None where it only holds others."""
     name, colon, kind = event.rpartition(":")
-    known = colon and not name.endswith(":") and kind not in CALLS and not kind.startswith("__")
+    kind = kind.strip()
+    known = colon and not name.endswith(":") and kind not in CALLS and not kind.startswith("__")  # a graph as a whole
     return kind if known else None
 
 

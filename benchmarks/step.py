@@ -42,6 +42,7 @@ class StepOptions:
     channel_max: int = 512  # stylegan2: most channels
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
     augment: Literal["default", "none"] = "default"  # none: without what the family's default has
+    p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is touched, and that costs little
     micro_batch: int | None = None  # images at once
     steps: int = 5  # calls timed, after two that are not
     steps_per_call: int = 1  # steps in a call of the graph; more hide what Python takes
@@ -117,6 +118,7 @@ def measure_phases(job, seen, options, peak):
     return {
         "batch_size": batch,
         "augment": job.config.augment,
+        **({"p": options.p} if job.config.augment == "ada" else {}),
         "seconds_per_step": round(mean, 4),
         "images_per_second": round(batch / mean, 2),
         "gflop_per_image": round(flops / batch / 1e9, 3),

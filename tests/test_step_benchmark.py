@@ -50,5 +50,6 @@ def test_the_time_of_a_step_is_shared_among_its_operations():
     figures = json.loads(run(*small, "--most", "200", "--json", program="operations.py").stdout)
     shares = {each["kind"]: each["share"] for each in figures["kinds"]}
     assert abs(sum(shares.values()) - 1) < 0.05
+    assert not any("inference" in kind for kind in shares)
     convolutions = sum(share for kind, share in shares.items() if "Conv" in kind or "MatMul" in kind)
     assert 0 < figures["convolutions"] < 1 and abs(figures["convolutions"] - convolutions) < 0.03
