@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = {"seconds_per_step", "images_per_second", "gflop_per_image", "fraction_of_peak"}
 
@@ -14,6 +16,7 @@ def run(*flags, program="step.py"):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
+@pytest.mark.slow
 def test_a_level_is_measured():
     small = ("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--batch-size", "4")
     figures = json.loads(run(*small, "--level", "1", "--json").stdout)
@@ -28,6 +31,7 @@ def test_an_unknown_level_is_refused_in_one_line():
     assert refused.stderr.splitlines()[-1].endswith("--level is 3; give 0 to 2 at --resolution 16")
 
 
+@pytest.mark.slow
 def test_a_step_of_phases_is_measured_phase_by_phase():
     small = ("--model", "stylegan2", "--resolution", "16", "--channel-base", "64", "--channel-max", "4")
     figures = json.loads(run(*small, "--batch-size", "4", "--augment", "none", "--json").stdout)
@@ -45,6 +49,7 @@ def test_a_step_of_phases_is_measured_phase_by_phase():
     assert all(each["gflop_per_image"] > 0 for each in phases.values())
 
 
+@pytest.mark.slow
 def test_the_time_of_a_step_is_shared_among_its_operations():
     small = ("--model", "pggan", "--resolution", "16", "--fmap-base", "32", "--fmap-max", "8", "--level", "1")
     figures = json.loads(run(*small, "--most", "200", "--json", program="operations.py").stdout)

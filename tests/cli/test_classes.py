@@ -114,6 +114,7 @@ def test_styles_have_the_classes_in_them(styled):
         trained.images_of(ws=dog, classes="dog")
 
 
+@pytest.mark.slow
 def test_walks_and_mixtures_of_styles_have_classes(styled):
     trained = gan_tf.load(styled.folder)
     one, two = seeds = seeds_of_two_classes(trained)
@@ -132,6 +133,7 @@ def test_walks_and_mixtures_of_styles_have_classes(styled):
     assert not near(*(trained.mix([one], [two], classes=asked) for asked in ("dog", "cat")))
 
 
+@pytest.mark.slow
 def test_tools_work_with_classes_in_w(styled, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     how = ("--precision", "float32", "--class", "dog", "--truncation", "0.5")

@@ -131,7 +131,7 @@ def test_by_features(run, tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
-@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("batches", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_judging_goes_on_to_the_same_choice(run, tmp_path, monkeypatch, capsys, batches):
     words = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "8"]
     assert best(run, tmp_path / "whole", *words) == 0

@@ -388,7 +388,7 @@ def test_scores_are_told_even_if_they_cannot_be_written(run, few_fakes, tmp_path
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gan_tf.files.write_atomically", full)
+    monkeypatch.setattr("gan_tf.cli.evaluate.write_atomically", full)
     assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 2
     captured = capsys.readouterr()
     assert captured.out.startswith("swd2k ") and "cannot be written: No space left" in captured.err

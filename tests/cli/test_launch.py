@@ -83,9 +83,10 @@ sys.exit(
 """
 
 
-def hears_ctrl_c():
-    """A shell in the background ignores SIGINT, and so would what it starts, these tests among it."""
+def hears_signals():
+    """A shell in the background ignores SIGINT, nohup SIGHUP, and so would what they start, these tests among it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Launched:
@@ -101,7 +102,7 @@ class Launched:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=hears_ctrl_c,
+            preexec_fn=hears_signals,
         )
 
     def wait_for(self, *names):

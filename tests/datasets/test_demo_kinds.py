@@ -4,6 +4,7 @@ import hashlib
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from gan_tf_datasets.catalogue import open_demo
@@ -27,6 +28,7 @@ def test_cats_differ_and_are_the_same_at_every_size():
     assert np.abs(draw_cat(7, 64) - large).mean() < 2
 
 
+@pytest.mark.slow
 def test_the_set_holds_both_kinds_in_turn(tmp_path):
     source = open_demo(64, tmp_path, kinds=True)
     assert source.class_names == ("panda", "cat") and len(source) == 2 * EACH

@@ -240,6 +240,7 @@ def test_every_weight_is_reached_by_the_losses():
         assert slope is not None and np.isfinite(slope).all() and np.any(slope), name
 
 
+@pytest.mark.slow
 def test_fast_and_plain_forms_compiled_or_not_have_the_same_gradients():
     """With second derivatives, in float64, where no leaky ReLU flips on a rounding error."""
     g, d, z, images = generator(dtype="float64"), discriminator(dtype="float64"), random(4, 8), random(4, 16, 16, 3)
@@ -285,6 +286,7 @@ def test_penalties_in_bfloat16_and_their_gradients_are_near_those_of_float32():
         assert 0 < relative_l2(slope, want_slope) < 0.11
 
 
+@pytest.mark.slow
 def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
     z, images = random(8, 8), random(8, 16, 16, 3)
 

@@ -35,7 +35,10 @@ def reference(family):
     return str(path)
 
 
-@pytest.mark.parametrize("family", FILES)
+LONG = {"fastgan": pytest.mark.slow}  # half a minute
+
+
+@pytest.mark.parametrize("family", [pytest.param(family, marks=LONG.get(family, ())) for family in FILES])
 def test_reference_file_is_reproduced(family):
     assert main([family, reference(family)]) == 0
 

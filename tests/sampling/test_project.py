@@ -60,6 +60,7 @@ def error(image, other):
     return np.sqrt(np.mean((image.astype(float) - other) ** 2))
 
 
+@pytest.mark.slow
 def test_a_known_image_of_fastgan_is_found():
     g = fastgan_of(0.0, contrast=80)
     image = image_of(g)

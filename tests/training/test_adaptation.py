@@ -66,7 +66,7 @@ def test_p_moves_faster_where_networks_are_another_runs():
 ADA = {"augment": "ada", "augment_policy": "color", "ada_target": -0.99, "ada_kimg": 0.1}
 
 
-@pytest.mark.parametrize("family", ["fastgan", "pggan", "stylegan2"])
+@pytest.mark.parametrize("family", ["fastgan", "pggan", pytest.param("stylegan2", marks=pytest.mark.slow)])
 def test_every_family_trains_with_ada(family):
     if family == "fastgan":
         job = tiny.build_job(**ADA)

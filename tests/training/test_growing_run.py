@@ -42,6 +42,7 @@ def test_run_continued_in_a_fade_is_the_whole_run(dataset, whole, tmp_path):
     assert tiny.records(run, "train") == tiny.records(whole, "train")
 
 
+@pytest.mark.slow
 def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path):
     """The optimisers start anew at the first image of a phase, whether or not the run was stopped there."""
     assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0
@@ -50,6 +51,7 @@ def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path)
     tiny.assert_same_state(run, whole, 200)
 
 
+@pytest.mark.slow
 def test_steps_per_call_change_nothing(dataset, whole, tmp_path, monkeypatch):
     """A phase is ten steps: a call of seven and one of three, where `whole` ends each call at a train record."""
     monkeypatch.setattr(loop, "RECORDS_IN_EPOCH", 1)
@@ -82,6 +84,7 @@ def test_scores_are_of_the_size_that_was_reached(whole):
     assert sizes == {40: 4, 80: 8, 120: 8, 160: 16, 200: 16}
 
 
+@pytest.mark.slow
 def test_larger_images_win_whatever_their_score(dataset, tmp_path, monkeypatch):
     """The scores get worse and worse; the best is still one of the last size, and the best of those."""
     scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
@@ -100,6 +103,7 @@ def test_patience_begins_with_the_last_size(dataset, tmp_path, monkeypatch):
     assert run.checkpoints()[0][0] == 200
 
 
+@pytest.mark.slow
 def test_a_run_that_went_back_keeps_the_best_of_a_larger_size(dataset, tmp_path, monkeypatch):
     scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
     assert growing.train(dataset, tmp_path, total_kimg=0.16)[0] == 0  # ends with a score of 16x16

@@ -42,6 +42,7 @@ def test_a_step_trains_the_layers_of_its_level_and_no_others():
     assert not any("blocks/1" in name or "rgb/2" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_reals_are_of_the_size_of_the_phase(monkeypatch):
     seen = []
     monkeypatch.setattr(pggan, "fade_reals", lambda reals, alpha: seen.append((reals.shape[1:3], alpha)) or reals)
@@ -132,7 +133,7 @@ def assert_same_step(one, other):
         assert tiny.relative_l2(other[1][player], gradient) < 1e-5, player
 
 
-@pytest.mark.parametrize("loss", ["wgan_gp", "logistic"])
+@pytest.mark.parametrize("loss", ["wgan_gp", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
     """With minibatch standard deviation: its groups of four lie whole on one device. In float64, see test_replicas."""
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
@@ -142,6 +143,7 @@ def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
     assert_same_step(*steps)
 
 
+@pytest.mark.slow
 def test_micro_batches_equal_the_whole(monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     assert_same_step(first_step(FADING_8, phase_batch="8"), first_step(FADING_8, phase_batch="8", micro_batch=4))

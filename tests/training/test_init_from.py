@@ -186,6 +186,7 @@ def frozen_of(model, count, **settings):
     return {"/".join(path.split("/")[:2]) for path in before - after}
 
 
+@pytest.mark.slow
 def test_which_layers_of_fastgan_are_frozen():
     sizes = {"resolution": 256, "ngf": 8, "ndf": 8}
     assert frozen_of("fastgan", 0, **sizes) == set()

@@ -16,7 +16,7 @@ def whole():
     return tiny.take_steps(job, 1), tiny.first_gradients(job)
 
 
-@pytest.mark.parametrize("micro_batch", [1, 2])
+@pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_without_batch_norm_the_step_is_that_of_the_whole_batch(micro_batch, whole):
     job = tiny.build_job(tiny.family(normalised=False), micro_batch=micro_batch, augment="diffaugment")
     assert job.parts == 4 // micro_batch

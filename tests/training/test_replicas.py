@@ -46,11 +46,12 @@ def assert_replicas_are_equal(job):
         np.testing.assert_array_equal(first.numpy(), second.numpy(), variable.name)
 
 
-@pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
+@pytest.mark.parametrize("loss", ["hinge", pytest.param("dual_contrastive", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(loss):
     compare(tiny.family(), loss=loss, augment="diffaugment")
 
 
+@pytest.mark.slow
 def test_two_devices_with_micro_batches_equal_one():
     compare(tiny.family(normalised=False), micro_batch=1)
 
@@ -65,6 +66,7 @@ def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
     compare(tiny.FASTGAN, loss=loss, augment="diffaugment")
 
 
+@pytest.mark.slow
 def test_run_moves_between_one_and_two_devices(tmp_path):
     """Checkpoints do not depend on the number of devices, and the data and draws go on where they were."""
     dataset = tiny.pictures_file(tmp_path)

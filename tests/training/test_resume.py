@@ -32,6 +32,7 @@ def test_two_halves_are_the_whole(dataset, whole, tmp_path):
     assert run.best_meta() == whole.best_meta()
 
 
+@pytest.mark.slow
 def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
     code, run = tiny.train(dataset, tmp_path, steps_per_call=4, **AUGMENTED)
     assert code == 0
@@ -39,6 +40,7 @@ def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
     assert tiny.records(run) == tiny.records(whole)
 
 
+@pytest.mark.slow
 def test_models_built_before_change_nothing(dataset, whole, tmp_path):
     """The process above built several; `variable.path` and automatic layer names went on counting."""
     for _ in range(3):
@@ -76,6 +78,7 @@ def assert_same_run(run, whole, seen):
         assert path.read_bytes() == (run.samples / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_run_is_the_whole_run(dataset, tmp_path):
     lengths = {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}  # 30 steps, 15 records and a score in an epoch
     words = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, **lengths)

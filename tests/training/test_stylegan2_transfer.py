@@ -48,6 +48,7 @@ def test_a_converted_run_is_one_to_fine_tune(tmp_path):
     assert not np.array_equal(begun["g/synthesis/convs/0/kernel"], end["g/synthesis/convs/0/kernel"])
 
 
+@pytest.mark.slow
 def test_a_known_name_is_fetched_by_hand_converted_once_and_recorded(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
     data, flags = pictures_file(tmp_path), {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None}
