@@ -130,6 +130,7 @@ def test_workers_that_take_too_long_are_ended():
     assert late.stderr == "benchmarks/scaling.py: worker 0, worker 1 of 2 had not ended after --limit-seconds 3\n"
 
 
+@pytest.mark.slow
 @needs_two_cores
 def test_a_lost_worker_ends_the_others():
     process = subprocess.Popen(

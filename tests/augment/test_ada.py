@@ -176,6 +176,7 @@ def test_each_image_keeps_its_draws_in_any_share_of_the_batch(side):
         np.testing.assert_allclose(share, whole[i::3], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_traced_and_compiled_agree_with_eager():
     images = images_of()
     eager, slopes = ada(images, draws_of(), 0.7, ALL), slopes_of(images, draws_of())

@@ -95,6 +95,7 @@ def seeds_of_two_classes(trained):
     return 0, int(np.flatnonzero(labels != labels[0])[0])
 
 
+@pytest.mark.slow
 def test_styles_have_the_classes_in_them(styled):
     trained = gan_tf.load(styled.folder)
     average = trained.generator.mapping.average.numpy()

@@ -269,7 +269,10 @@ def test_help_does_not_load_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-@pytest.mark.parametrize("form", FORMATS)
+SLOW = [pytest.param(form, marks=pytest.mark.slow) for form in FORMATS if form != "tflite"]
+
+
+@pytest.mark.parametrize("form", ["tflite", *SLOW])
 def test_a_process_of_its_own_says_nothing_but_the_report(fastgan, tmp_path, form):
     done = subprocess.run(
         [*COMMAND, "export", str(fastgan.folder), "--format", form],

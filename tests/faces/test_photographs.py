@@ -78,7 +78,7 @@ def test_nearly_all_faces_are_found_level_and_centred(photos, detector, tmp_path
     assert seconds < 0.5
 
 
-@pytest.mark.parametrize("degrees", [-30, 20])
+@pytest.mark.parametrize("degrees", [pytest.param(-30, marks=pytest.mark.slow), 20])
 def test_turned_photographs_come_out_upright(photos, detector, tmp_path, degrees):
     turned = [Image.open(photos.folder / name).convert("RGB") for name in photos.names[:20]]
     turned = [np.asarray(image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="grey")) for image in turned]

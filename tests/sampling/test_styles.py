@@ -93,6 +93,7 @@ def test_a_walk_at_truncation_0_stands_still(trained):
         assert len(frames) == 9 and largest(frames, frames[:1]) <= 1
 
 
+@pytest.mark.slow
 def test_columns_give_the_styles_of_their_layers(plain, g):
     ws = plain.mapping(z_of(plain, [1, 2])).numpy()
     for text, layers in (("0-2", [0, 1, 2]), ("4-", [4, 5]), ("1,5", [1, 5]), (None, [3, 4, 5])):

@@ -118,6 +118,7 @@ def test_images_of_latents_have_the_class_of_their_seed(job):
         assert np.abs(images[i] - made[1 - label][i]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_paths_through_styles_keep_the_class_of_their_latents():
     job = build_job("stylegan2")
     conditional.ready(job.state.g_ema)

@@ -95,6 +95,7 @@ def test_larger_images_win_whatever_their_score(dataset, tmp_path, monkeypatch):
     assert {meta["score"]["protocol"]["resolution"] for meta in run.snapshot_metas()} == {16}
 
 
+@pytest.mark.slow
 def test_patience_begins_with_the_last_size(dataset, tmp_path, monkeypatch):
     """The score at 120 images is worse than the one at 80, both of 8x8; the one at 200 is the first that counts."""
     scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
@@ -168,6 +169,7 @@ def test_schedule_is_shown_before_the_run_and_a_short_one_is_warned_of(dataset, 
     assert "warning: --total-kimg is 0.06: the run ends at 8x8, which is still fading in" in shown
 
 
+@pytest.mark.slow
 def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
     sizes = []
     monkeypatch.setattr(Evaluator, "expected_seconds", lambda own, sampler, name: sizes.append(sampler.resolution) or 1)

@@ -109,6 +109,7 @@ def test_augmentation_reaches_reals_and_fakes(monkeypatch):
     assert not np.allclose(plain, augmented)
 
 
+@pytest.mark.slow
 def test_penalty_is_that_of_the_full_size_image(monkeypatch):
     """At 4x4 of 16x16 an image stands for one of blocks of 4x4 pixels, whose gradient is a quarter as long."""
     repeats = []

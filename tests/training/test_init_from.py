@@ -254,6 +254,7 @@ def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
     assert_same_state(whole, growing.train(data, tmp_path, **flags, run="parts")[1], 16, SCORED)
 
 
+@pytest.mark.slow
 def test_a_half_grown_network_is_refused(tmp_path, capsys):
     data = pictures_file(tmp_path)
     growing.train(data, tmp_path, total_kimg=0.1, run="half")

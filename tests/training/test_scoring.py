@@ -192,6 +192,7 @@ def test_swd_has_no_last_score(dataset, tmp_path):
 # Another metric in the same run
 
 
+@pytest.mark.slow
 def test_another_metric_scores_the_best_weights_again(dataset, tmp_path, capsys):
     folder = tmp_path / "changed"
     assert train(dataset, folder, total_kimg=0.04)[0] == 0
@@ -278,6 +279,7 @@ def test_a_signal_in_a_score_is_obeyed_and_the_score_made_up_for(
     assert len(found) == len(set(found)) and set(tiny.events(whole)) <= set(found)
 
 
+@pytest.mark.slow
 def test_a_signal_while_the_best_is_scored_again_changes_nothing(dataset, tmp_path, monkeypatch):
     assert train(dataset, tmp_path, total_kimg=0.04)[0] == 0
     run = Run(tmp_path / "tiny")
