@@ -54,9 +54,9 @@ def settings(options):
         batch = options.batch_size
         given |= {"phase_batch": str(batch)} if options.model == "pggan" else {"batch_size": batch}
     defaults = next(iter(PRESETS[options.model].values()))
-    # A score that needs no file.
     if getattr(options, "augment", "default") != "default":
         given["augment"] = options.augment
+    # A score that needs no file.
     changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
     return TrainConfig(**{**vars(defaults), **changes})
 

@@ -14,16 +14,16 @@ from pathlib import Path
 
 from frame import MeasurementFailed, run
 from jobs import image_at_level, make_job
-from step import StepOptions
+from step import JobOptions
 
-STEPS = 16  # in which each phase of every recipe is as often as in any others
 CALLS = {"While", "StatelessWhile", "If", "StatelessIf", "PartitionedCall", "StatefulPartitionedCall"}  # hold others
 
 
 @dataclasses.dataclass(frozen=True)
-class OperationsOptions(StepOptions):
+class OperationsOptions(JobOptions):
     """Counts where a training step's time goes."""
 
+    steps: int = 16  # in the profile; in 16, each phase of every recipe is as often as in any others
     most: int = 15  # kinds shown
 
 
@@ -36,13 +36,10 @@ def measure(options):
     job.enter(job.stage_at(seen))
     (steps, _), iterator = job.steps(seen), job.batches(seen)
     at = tf.constant(seen, tf.int64)
-    count = max(
-        [16, *(phase.every for phase in getattr(job.recipe, "PHASES", ()))]
-    )  # all phases, as often as they come
     steps(iterator, tf.constant(1), at)
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
-        steps(iterator, tf.constant(count), at)
+        steps(iterator, tf.constant(options.steps), at)
         job.state.tally.numpy()
         tf.profiler.experimental.stop()
         seconds = seconds_of_kinds(folder)
@@ -53,8 +50,8 @@ def measure(options):
     shown = sorted(seconds.items(), key=lambda pair: -pair[1])[: options.most]
     return {
         "model": options.model,
-        "steps": count,
-        "thread_seconds_per_step": round(total / count, 4),
+        "steps": options.steps,
+        "thread_seconds_per_step": round(total / options.steps, 4),
         "convolutions": round(convolutions / total, 3),
         "kinds": [{"kind": kind, "share": round(value / total, 3)} for kind, value in shown],
     }

@@ -27,8 +27,8 @@ from jobs import image_at_level, make_job, time_steps, widths
 
 
 @dataclasses.dataclass(frozen=True)
-class StepOptions:
-    """Measures a training step on random images."""
+class JobOptions:
+    """What is trained on random images."""
 
     model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
     resolution: int = 256  # pixels; of a family that grows, at its last level
@@ -44,9 +44,15 @@ class StepOptions:
     augment: Literal["default", "none"] = "default"  # none: without what the family's default has
     p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is touched, and that costs little
     micro_batch: int | None = None  # images at once
+    json: bool = False  # print one JSON object
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOptions(JobOptions):
+    """Measures a training step on random images."""
+
     steps: int = 5  # calls timed, after two that are not
     steps_per_call: int = 1  # steps in a call of the graph; more hide what Python takes
-    json: bool = False  # print one JSON object
 
 
 def measure(options):

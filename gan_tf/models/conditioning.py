@@ -6,7 +6,8 @@ and the first layer takes both, as in StyleGAN2-ADA. In FastGAN it is added to t
 conditional batch norm without a factor, and begins as a quarter of what batch norm leaves of the latent. It is the same
 at all pixels of that map, and counts for more than its size: measured on drawings of two kinds at 3,000 images, the
 colours of a kind's backgrounds deviated by 38 grey levels without classes, by 40 with a quarter, and by 12 with a half;
-as large as the latent, by 4. In front of batch norm, beside the latent, it took three quarters of the variance.
+as large as the latent, by 4 at 5,000 images. In front of batch norm, beside the latent, it took three quarters of the
+variance.
 
 In a discriminator a class is a learned direction of its last features, on which they are projected:
 
