@@ -14,9 +14,9 @@ import sys
 from frame import run
 
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path, write_atomically
+from gan_tf.io.files import refuse_unwritable, user_path, write_atomically
 from gan_tf.report.chart import COLOURS, HEIGHT, WIDTH, line_chart
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 
 PROGRAM = "benchmarks/compare.py"
 TITLES = {"augment/sign": "mean sign of D's logits on reals", "augment/p": "probability of the augmentation"}

@@ -36,8 +36,8 @@ def measure(options):
     """Returns the figures as a dict."""
     import tensorflow as tf
 
+    from gan_tf.distributed import devices
     from gan_tf.metrics.features import Extractor
-    from gan_tf.training import devices
 
     started = time.perf_counter()
     extractor = Extractor(random_network(), options.resize, options.precision, options.batch_size)

@@ -8,7 +8,7 @@ import time
 
 from frame import MeasurementFailed
 
-from gan_tf import supervisor
+from gan_tf.distributed import launcher as supervisor
 from gan_tf.errors import UsageError
 
 CORES = "GAN_TF_BENCHMARK_CORES"  # environment: numbers of the cores that a worker keeps to

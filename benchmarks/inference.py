@@ -37,11 +37,11 @@ def measure(options):
     """Returns the figures as a dict."""
     import tensorflow as tf
 
+    from gan_tf.config.presets import PRESETS
+    from gan_tf.distributed import devices
     from gan_tf.models import FAMILIES
     from gan_tf.ops.forms import FAST, PLAIN
-    from gan_tf.presets import PRESETS
     from gan_tf.sampling.generate import suitable_batch_size
-    from gan_tf.training import devices
 
     precision = devices.choose_precision(options.precision)[0]
     on_gpu = bool(tf.config.list_logical_devices("GPU"))

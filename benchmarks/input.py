@@ -42,7 +42,7 @@ class InputOptions:
 def measure(options):
     """Returns the figures as a dict; rates are images per second."""
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import devices
+    from gan_tf.distributed import devices
 
     source = open_images(options)
     settings = {"resolution": options.resolution, "fit": options.fit, "limit": options.images}
@@ -51,7 +51,7 @@ def measure(options):
         start = time.perf_counter()
         memory = prepare(source, cache_dir=folder, **settings)
         decode = len(memory) / (time.perf_counter() - start)
-        mapped = prepare(source, cache_dir=folder, memory_gb=0, say=lambda line: None, **settings)
+        mapped = prepare(source, cache_dir=folder, memory_gb=0, log=lambda line: None, **settings)
         return {
             "images": len(memory),
             "resolution": options.resolution,
@@ -87,9 +87,9 @@ def rate(image_set, options, resident, load=True):
     """Images per second of a feed, in batches as a training step gets them."""
     import tensorflow as tf
 
-    from gan_tf.data.pipeline import Feed
+    from gan_tf.data.pipeline import InputPipeline
 
-    feed = Feed(image_set, options.batch_size, seed=0, resident=resident)
+    feed = InputPipeline(image_set, options.batch_size, seed=0, resident=resident)
     feed.place()
     batches = iter(feed.dataset(0))
 

@@ -2,10 +2,10 @@
 
 import time
 
-from gan_tf.checks import SIZES
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
+from gan_tf.config.validation import SIZES
 from gan_tf.errors import UsageError
-from gan_tf.presets import PRESETS
 
 WIDTHS = {
     "fastgan": ("ngf", "ndf"),
@@ -19,7 +19,7 @@ def make_job(options, cluster=None):
 
     Args:
         options: see `settings`; with `p`, ADA's probability is that.
-        cluster: gan_tf.training.cluster.Cluster; None for what training chooses.
+        cluster: gan_tf.distributed.workers.Cluster; None for what training chooses.
     """
     import numpy as np
 
@@ -29,8 +29,8 @@ def make_job(options, cluster=None):
     from gan_tf.training.setup import build_job
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=options.resolution, say=_nothing)
-    job = build_job(settings(options), images, run=None, say=_nothing, cluster=cluster)
+    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=_nothing)
+    job = build_job(settings(options), images, run=None, log=_nothing, cluster=cluster)
     if ADA_P in job.state.extra:
         job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
     return job

@@ -77,7 +77,7 @@ def measure(options):
     settings(options)  # finds mistakes before a process is started
     with stderr_kept():
         import tensorflow  # noqa: F401 it speaks when it is first imported
-    from gan_tf.training.places import cluster_of_environment
+    from gan_tf.distributed.cluster_spec import cluster_of_environment
 
     if not cluster_of_environment() and counts != [1]:
         return measure_counts(options, counts)
@@ -136,9 +136,9 @@ def find_workers(options):
     Raises:
         MeasurementFailed: some worker is missing.
     """
-    from gan_tf.training.cluster import Cluster, connected
-    from gan_tf.training.places import place_of_environment
-    from gan_tf.training.roll_call import Missing, meet
+    from gan_tf.distributed.cluster_spec import place_of_environment
+    from gan_tf.distributed.rendezvous import Missing, meet
+    from gan_tf.distributed.workers import Cluster, connected
 
     place = place_of_environment()
     if place is None:
@@ -161,7 +161,7 @@ def measure_by_itself(options):
 
 def described(options, workers, found):
     """Figures between what was measured and how much memory it took."""
-    from gan_tf.training import devices
+    from gan_tf.distributed import devices
 
     level = {} if options.level is None else {"level": options.level}
     return {
@@ -209,8 +209,8 @@ def time_by_itself(options, fused):
     """
     import tensorflow as tf
 
+    from gan_tf.distributed.workers import Cluster
     from gan_tf.ops.forms import FAST, use_forms
-    from gan_tf.training.cluster import Cluster
 
     gc.collect()  # an earlier job and its step
     job = make_job(options, Cluster(tf.distribute.get_strategy(), "one device"))
@@ -295,7 +295,7 @@ def watched(limit_seconds):
     try:
         yield
     except Exception as error:
-        from gan_tf.training.cluster import is_of_another
+        from gan_tf.distributed.workers import is_of_another
 
         if is_of_another(error):
             end("another worker ended or fell silent")

@@ -57,7 +57,7 @@ class StepOptions(JobOptions):
 
 def measure(options):
     """Returns the figures as a dict."""
-    from gan_tf.training import devices
+    from gan_tf.distributed import devices
 
     job = make_job(options)
     precision = devices.choose_precision(options.precision)[0]

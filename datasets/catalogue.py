@@ -15,7 +15,7 @@ from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShot
 from gan_tf_datasets.prepared import PreparedSource, make_quietly, manual_folder, prepare, prepared_folder
 
 
-def open_demo(resolution, data_dir=None, *, kinds=False, say=print):
+def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
     """The drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512).
 
     With `kinds`, pandas and cats, which are two classes.
@@ -24,12 +24,12 @@ def open_demo(resolution, data_dir=None, *, kinds=False, say=print):
     make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
     builder, prepared = make_quietly(make)
     if not prepared:
-        say(f"drawing the demo pictures at {side}x{side} into {builder.data_dir}")
+        log(f"drawing the demo pictures at {side}x{side} into {builder.data_dir}")
         builder = prepare(make)
     return PreparedSource(builder, "demo-kinds" if kinds else "demo")
 
 
-def open_few_shot(name, data_dir=None, *, offline=False, say=print):
+def open_few_shot(name, data_dir=None, *, offline=False, log=print):
     """A set of `few_shot.archives`; its zip is needed only until it is prepared, but is checked as long as it is there.
 
     Raises:
@@ -39,9 +39,9 @@ def open_few_shot(name, data_dir=None, *, offline=False, say=print):
     make = _maker(FewShotBuilder, name, data_dir)
     builder, prepared = make_quietly(make)
     if archive.path.exists() or not prepared:
-        digest = obtain(archive, offline=offline, say=say)
+        digest = obtain(archive, offline=offline, log=log)
         if prepared and builder.info.metadata["sha256"] != digest:  # the user has accepted another zip
-            say(f"preparing {name} again, since {archive.path} is another file than before")
+            log(f"preparing {name} again, since {archive.path} is another file than before")
             shutil.rmtree(builder.data_dir)
             prepared = False
     return PreparedSource(builder if prepared else prepare(make), name)

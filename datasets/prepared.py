@@ -10,7 +10,7 @@ from absl import logging
 
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, locked
+from gan_tf.io.files import cache_root, locked
 
 FILE_FORMAT = "array_record"  # the one of TFDS's formats that can be read by index
 

@@ -26,7 +26,7 @@ LISTED_FILES = 4  # more are not worth fetching one by one
 RETRIES = 1  # TFDS tries ten times and more, for minutes, where there is no network
 
 
-def open_tfds(spec, data_dir=None, *, offline=False, say=print):
+def open_tfds(spec, data_dir=None, *, offline=False, log=print):
     """Opens a set of TFDS, prepared on first use.
 
     Args:
@@ -43,7 +43,7 @@ def open_tfds(spec, data_dir=None, *, offline=False, say=print):
     builder, prepared = _make(make, spec)
     kept_features(builder.info.features, name)  # refuse before gigabytes are fetched
     if not prepared:
-        _announce(builder, name, offline, say)
+        _announce(builder, name, offline, log)
         builder = _fetch_and_prepare(make, builder, name)
     return PreparedSource(builder, name)
 
@@ -72,7 +72,7 @@ def _choices(name):
     return f"configurations: {', '.join(configs) or 'none'}; version {cls.VERSION or 'of the configuration'}"
 
 
-def _announce(builder, name, offline, say):
+def _announce(builder, name, offline, log):
     """Says what TFDS is about to fetch, and finds out within ten seconds whether it can.
 
     Raises:
@@ -93,7 +93,7 @@ def _announce(builder, name, offline, say):
     if offline:
         raise UsageError(f"--offline forbids fetching {name}: {remedy}")
     size = f"{sum(info.size for info in infos.values()) / 1e6:.1f} MB" if infos else "size unknown"
-    say(f"fetching {name} ({', '.join(infos) or 'from where its builder says'}; {size}) to {builder.data_dir}")
+    log(f"fetching {name} ({', '.join(infos) or 'from where its builder says'}; {size}) to {builder.data_dir}")
     first = next(iter(infos), "")
     if first.startswith("http"):
         open_url(first, remedy).close()

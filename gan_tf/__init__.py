@@ -9,8 +9,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever ~/.keras/keras.json says;
 
 
 def load(run, which="best", precision="float32"):
-    """Reads the trained generator of a run: `gan_tf.load("checkpoints/panda").sample(range(64))`; see gan_tf.api.load.
+    """Loads the trained generator of a run: `gan_tf.load("checkpoints/panda").sample(range(64))`.
 
-    TensorFlow is imported by the first call.
+    Arguments and errors are those of `gan_tf.sampling.api.load`. TensorFlow is imported by the first call.
     """
-    return importlib.import_module("gan_tf.api").load(run, which, precision)
+    return importlib.import_module("gan_tf.sampling.api").load(run, which, precision)

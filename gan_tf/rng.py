@@ -64,11 +64,11 @@ class Draws:
         self.stride = stride
         self.count = batch // stride
 
-    def fork(self, purpose):
+    def fold_in(self, purpose):
         """Returns draws of the same rows whose streams are independent of this object's."""
         return Draws(self.seed, self.clock, self.batch, f"{self.path}{purpose}/", self.first, self.stride)
 
-    def share(self, index, parts):
+    def shard(self, index, parts):
         """Returns the draws of a replica or a micro-batch: of rows index, index + parts, ... of this object's.
 
         Not of consecutive rows: groups of images that lie at equal distances in the batch, as those of PGGAN's

@@ -70,7 +70,7 @@ def two_cpus():
 @pytest.fixture
 def mirrored_is_two_cpus(two_cpus, monkeypatch):
     """`--strategy mirrored` means the fixture two_cpus."""
-    from gan_tf.training import devices
+    from gan_tf.distributed import devices
 
     choose = devices.choose_strategy
     monkeypatch.setattr(

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from gan_tf import pictures
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
+from gan_tf.io import image_files
 from gan_tf.metrics.score import Score
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 
 NETWORK = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 KEPT = 3
@@ -85,4 +85,4 @@ def draw_pictures(run, seen):
     random = np.random.default_rng(seen)
     for kind, shape in (("samples", (128, 128, 3)), ("copies", (64, 128, 3))):
         image = random.integers(0, 255, shape, np.uint8)
-        pictures.save_png(run.grid_path(seen, kind), image)
+        image_files.save_png(run.grid_path(seen, kind), image)

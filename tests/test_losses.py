@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf import checks
+from gan_tf.config import validation
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS, gradient_penalty, interpolates, r1_penalty
 from gan_tf.rng import Draws
 
@@ -116,7 +116,7 @@ def gradients(strategy, loss, batch=6):
         x, z = (tf.ensure_shape(tf.constant(a)[index::replicas], (batch // replicas, 5)) for a in (reals, latents))
         with tf.GradientTape(persistent=True) as tape:
             real_logits, fake_logits = x @ d, z @ g @ d
-            own_draws = Draws(7, tf.constant(0, tf.int64), batch).share(index, replicas)
+            own_draws = Draws(7, tf.constant(0, tf.int64), batch).shard(index, replicas)
             d_values = tf.add_n(loss.discriminator(real_logits, fake_logits, own_draws))
             g_values = loss.generator(fake_logits, real_logits if loss.needs_reals else None)
             d_loss, g_loss = (tf.reduce_sum(values) / batch for values in (d_values, g_values))
@@ -194,4 +194,4 @@ def test_gradients_of_a_penalty_reach_the_critic(penalty):
 
 
 def test_families_offer_losses_that_exist():
-    assert set().union(*checks.LOSSES.values()) == set(LOSSES)
+    assert set().union(*validation.LOSSES.values()) == set(LOSSES)

@@ -9,7 +9,7 @@ import pytest
 
 from gan_tf.cli.datasets import known_names
 from gan_tf.cli.main import COMMANDS, main
-from gan_tf.config import TrainConfig, flag
+from gan_tf.config.settings import TrainConfig, flag
 from tests.faults.table import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -51,19 +51,24 @@ def test_draws_depend_on_seed_attempt_and_clock(kind, other):
 
 def test_draws_depend_on_purpose_and_fork():
     draws = draws_at()
-    streams = [draws.normal("x"), draws.normal("y"), draws.fork("x").normal("x"), draws.fork("x").fork("x").normal("x")]
+    streams = [
+        draws.normal("x"),
+        draws.normal("y"),
+        draws.fold_in("x").normal("x"),
+        draws.fold_in("x").fold_in("x").normal("x"),
+    ]
     assert len({stream.numpy().tobytes() for stream in streams}) == 4
 
 
 @pytest.mark.parametrize("replicas", [2, 4, 8])
 def test_replicas_hold_the_rows_of_the_global_batch(kind, replicas):
-    parts = [kind(draws_at().share(i, replicas)) for i in range(replicas)]
+    parts = [kind(draws_at().shard(i, replicas)) for i in range(replicas)]
     np.testing.assert_array_equal(dealt_back(parts), kind(draws_at()))
 
 
 def test_micro_batches_hold_the_rows_of_their_replica(kind):
-    replica = draws_at().share(1, 2)
-    parts = [kind(replica.share(i, 2)) for i in (0, 1)]
+    replica = draws_at().shard(1, 2)
+    parts = [kind(replica.shard(i, 2)) for i in (0, 1)]
     np.testing.assert_array_equal(dealt_back(parts), kind(replica))
 
 
@@ -77,11 +82,11 @@ def test_groups_at_equal_distances_lie_whole_within_a_share():
 
 def test_rows_that_cannot_be_shared_are_refused():
     with pytest.raises(ValueError, match=f"{BATCH} rows cannot be shared by 3"):
-        draws_at().share(0, 3)
+        draws_at().shard(0, 3)
 
 
 def test_shared_integer_is_shared():
-    values = {int(draws_at().share(i, 4).shared_integer("part", 0, 4)) for i in range(4)}
+    values = {int(draws_at().shard(i, 4).shared_integer("part", 0, 4)) for i in range(4)}
     assert len(values) == 1
     many = [int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)]
     assert set(many) == {0, 1, 2, 3}

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from gan_tf.errors import UsageError
-from gan_tf.progress import Progress
+from gan_tf.io.progress import Progress
 from gan_tf_datasets.faces.files import FACES, instructions, open_faces
 
 KEYS = 2**128  # TFDS sorts records by keys below this

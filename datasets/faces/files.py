@@ -15,8 +15,8 @@ from gan_tf.data.digests import file_stamp
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, classes_of, pick_images, safe_name
 from gan_tf.errors import UsageError
-from gan_tf.files import printable
-from gan_tf.npz import DAMAGED
+from gan_tf.io.files import printable
+from gan_tf.io.npz import DAMAGED
 from gan_tf_datasets.few_shot.archives import natural
 
 # Types of entries that tell of the entry behind them, in words: long names, and what pax adds.

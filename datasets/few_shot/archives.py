@@ -12,7 +12,7 @@ from pathlib import Path
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, sha256_of
+from gan_tf.io.files import cache_root, sha256_of
 from gan_tf.pretrained.checksums import read_table, record, record_path, refuse_other
 from gan_tf.pretrained.files import fetch
 
@@ -55,7 +55,7 @@ ARCHIVES = {
 }
 
 
-def obtain(archive, *, offline=False, say=print):
+def obtain(archive, *, offline=False, log=print):
     """Makes sure that the archive is in the downloads folder and is the right one.
 
     Returns:
@@ -66,11 +66,11 @@ def obtain(archive, *, offline=False, say=print):
             one recorded.
     """
     if not archive.path.exists():
-        fetch(archive.url, archive.path, offline=offline, say=say, check=lambda path: check(archive, path))
-    return check(archive, archive.path, say)
+        fetch(archive.url, archive.path, offline=offline, log=log, check=lambda path: check(archive, path))
+    return check(archive, archive.path, log)
 
 
-def check(archive, path, say=None):
+def check(archive, path, log=None):
     """Compares a zip with the recorded checksum; without a record, checks its content and records it.
 
     Args:
@@ -84,8 +84,8 @@ def check(archive, path, say=None):
     known = _shipped().get(archive.file) or _recorded().get(archive.file)
     if known is None:
         pictures(archive, path)
-        if say is not None:
-            record(archive.url, path, digest, archive.file, say)
+        if log is not None:
+            record(archive.url, path, digest, archive.file, log)
     refuse_other(archive.path, digest, known)
     return digest
 

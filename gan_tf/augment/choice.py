@@ -45,7 +45,7 @@ def augment(images, draws, purpose, chosen, p=None):
     """
     if chosen.kind == "none" or not chosen.policies:
         return images
-    draws = draws.fork(f"augment {purpose}")
+    draws = draws.fold_in(f"augment {purpose}")
     if chosen.kind == "diffaugment":
         return diffaugment(images, draws, chosen.policies, chosen.probability)
     if chosen.kind == "ada":

@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.checks import POLICIES, policies_of
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config.validation import POLICIES, policies_of
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path, writing
+from gan_tf.io.files import user_path, writing
 
 LABEL_WIDTH = 160  # pixels of the strip that names the rows
 LABEL_SIZE = 16  # pixels, height of its letters
@@ -59,7 +59,7 @@ def main(argv) -> int:
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
     from gan_tf.data.prepare import prepare
-    from gan_tf.pictures import save_png
+    from gan_tf.io.image_files import save_png
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
     images = prepare(
@@ -110,7 +110,7 @@ def preview_rows(images, chosen, p, seed):
     import tensorflow as tf
 
     from gan_tf.augment.choice import Augmentation, augment
-    from gan_tf.pictures import to_uint8
+    from gan_tf.io.image_files import to_uint8
     from gan_tf.rng import Draws, clock_of
 
     scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
@@ -141,7 +141,7 @@ def labelled_rows(rows):
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    from gan_tf.pictures import grid
+    from gan_tf.io.image_files import grid
 
     first = next(iter(rows.values()))
     cells = grid(np.concatenate(list(rows.values())), columns=len(first))

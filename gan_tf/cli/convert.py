@@ -14,10 +14,10 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
-from gan_tf.files import printable, sha256_of, user_path
-from gan_tf.presets import PRESETS
+from gan_tf.io.files import printable, sha256_of, user_path
 
 PART = re.compile(r"\.[0-9a-f]{8}\.part")  # what a run folder's name ends in while it is written
 
@@ -69,7 +69,7 @@ def unwritable(folder, error):
 
 def remove_parts(folder):
     """Removes what a conversion to `folder` that was killed left beside it. One that is going on holds its lock."""
-    from gan_tf.run import Run
+    from gan_tf.runs.folder import Run
 
     for part in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
         if PART.fullmatch(part.name.removeprefix(folder.name)) and part.is_dir() and not part.is_symlink():
@@ -146,7 +146,7 @@ def write(folder, config, networks, origin):
 
     import gan_tf
     from gan_tf.models.variables import load_weights, named_variables
-    from gan_tf.run import Run
+    from gan_tf.runs.folder import Run
     from gan_tf.training import state as states
     from gan_tf.training.recipes import RECIPES
 
@@ -212,7 +212,7 @@ def half_grown_size(g, config):
 
 def names_of_sizes(config, with_discriminator):
     """Names of the settings that say what the networks are, without those of a discriminator that is not there."""
-    from gan_tf.config import OF_DISCRIMINATOR, architecture
+    from gan_tf.config.settings import OF_DISCRIMINATOR, architecture
 
     names = [name for name in architecture(config.model)[1:] if name != "classes" or config.classes]
     return [name for name in names if with_discriminator or name not in OF_DISCRIMINATOR]
@@ -220,7 +220,7 @@ def names_of_sizes(config, with_discriminator):
 
 def architecture_flags(config):
     """The flags that a run with the same networks needs, where they are not the defaults of its family."""
-    from gan_tf.config import as_given
+    from gan_tf.config.settings import as_given
 
     default = next(iter(PRESETS[config.model].values()))
     words = [f" --model {config.model}"] if config.model != TrainConfig().model else []

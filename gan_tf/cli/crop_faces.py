@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.checks import RESOLUTIONS
 from gan_tf.cli import arguments
 from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config.validation import RESOLUTIONS
 from gan_tf.errors import UsageError
-from gan_tf.files import remedy_of, user_path
+from gan_tf.io.files import remedy_of, user_path
 
 SIZES = (16, 2048)  # pixels
 LEAST_FACE = 20  # pixels; MTCNN finds nothing smaller

@@ -38,16 +38,16 @@ class Chosen:
         """
         import numpy as np
 
-        from gan_tf import pictures
+        from gan_tf.io import image_files
         from gan_tf.metrics import memorisation
         from gan_tf.metrics.reals import measurable
         from gan_tf.sampling.captions import labelled
 
         images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
         columns, times = layout_of(len(images), images.shape[1])
-        picture = pictures.grid(pictures.enlarge(images, times * images.shape[1]), columns)
+        picture = image_files.grid(image_files.enlarge(images, times * images.shape[1]), columns)
         sheet = labelled(picture, self.label)
-        print(f"sheet: {pictures.save_png(path, sheet, about=self.label)}")
+        print(f"sheet: {image_files.save_png(path, sheet, about=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
             print(f"copy check: {round(share * len(images))} of {len(images)} chosen images repeat a training image")
@@ -68,7 +68,7 @@ def layout_of(count, resolution):
 
 def refuse_huge_sheet(count, resolution):
     """Raises UsageError if the sheet of so many chosen images is too large for other programs."""
-    from gan_tf.pictures import refuse_huge
+    from gan_tf.io.image_files import refuse_huge
 
     columns, times = layout_of(count, resolution)
     side = times * resolution
@@ -143,7 +143,7 @@ def judged(options, opened, seeds, judges, journal):
     """{way: float64 [N]} for the images of all seeds, which are not kept; the journal gets the scores of each batch."""
     import numpy as np
 
-    from gan_tf.progress import Progress
+    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
     batch_size = min(opened.batch_size, len(seeds))
@@ -205,10 +205,10 @@ def by_features(options, opened, find_reals):
     """The Judge of the distance between Inception features."""
     import numpy as np
 
+    from gan_tf.io.progress import Stages
     from gan_tf.metrics.networks import Networks
     from gan_tf.metrics.realism import balls_of, realism_in
     from gan_tf.metrics.reals import RealFeatures, measurable
-    from gan_tf.progress import Stages
 
     advice = "give --by discriminator,pixels, which needs no such file"
     extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor

@@ -3,7 +3,7 @@
 import difflib
 
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
+from gan_tf.io.files import user_path
 
 DEMO, DEMO_KINDS = "demo", "demo-kinds"
 FEW_SHOT = (
@@ -25,7 +25,7 @@ def known_names() -> tuple[str, ...]:
     return (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
 
 
-def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, say=print):
+def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, log=print):
     """Opens a data set.
 
     Args:
@@ -44,15 +44,15 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
     if dataset.startswith("tfds:"):
         from gan_tf_datasets.published import open_tfds
 
-        return open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, say=say)
+        return open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, log=log)
     if dataset in (DEMO, DEMO_KINDS):
         from gan_tf_datasets.catalogue import open_demo
 
-        return open_demo(resolution, data_dir, kinds=dataset == DEMO_KINDS, say=say)
+        return open_demo(resolution, data_dir, kinds=dataset == DEMO_KINDS, log=log)
     if dataset in FEW_SHOT:
         from gan_tf_datasets.catalogue import open_few_shot
 
-        return open_few_shot(dataset, data_dir, offline=offline, say=say)
+        return open_few_shot(dataset, data_dir, offline=offline, log=log)
     if dataset in FACES:
         from gan_tf_datasets.catalogue import open_faces
 

@@ -11,9 +11,9 @@ from gan_tf.cli import arguments, per_class, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path, write_atomically, writing
-from gan_tf.run import Run
-from gan_tf.run_files import NOT_JSON, read_json
+from gan_tf.io.files import refuse_unwritable, user_path, write_atomically, writing
+from gan_tf.runs.folder import Run
+from gan_tf.runs.run_files import NOT_JSON, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 
@@ -66,25 +66,25 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and writes. Returns the exit code."""
+    from gan_tf.io.progress import Stages
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.networks import networks_of
-    from gan_tf.progress import Stages
 
     reals, fakes, folder, parts = of_run(options, run) if run.exists() else (*of_images(options), ())
     names = metric_names(options.metrics, len(reals.images), fakes.available)
     stages = Stages()
-    networks = networks_of(options, say)
+    networks = networks_of(options, log)
     evaluator = Evaluator(names, reals, networks, stages)
     for name in names:
         evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
     evaluator.load_networks()
     result = evaluator(fakes)
-    scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, say)]
+    scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, log)]
     stages.close()
     report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
     print(json.dumps(report, indent=2) if options.json else table(scores), flush=True)
     if folder := write(report, result.panel, options.out or folder):
-        say(f"written to {folder}")
+        log(f"written to {folder}")
     return 0
 
 
@@ -93,12 +93,12 @@ def of_run(options, run):
 
     `parts` is what `per_class.parts_of` returns, () without --per-class.
     """
+    from gan_tf.distributed import devices
     from gan_tf.metrics.reals import reals_at
-    from gan_tf.training import devices
+    from gan_tf.runs.weights import load_generator
     from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
-    from gan_tf.weights import load_generator
 
-    trained = load_generator(run, options.which, say)
+    trained = load_generator(run, options.which, log)
     if options.per_class:
         per_class.refuse_unconditional(options, trained)
     folder = None if options.out else run.evaluation_folder(trained.images_seen)
@@ -107,14 +107,14 @@ def of_run(options, run):
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": say}
+    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": log}
     images = training_images.of_run(run, options.dataset, options.fit, **given)
     precision, why = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):
         if options.precision == "bfloat16":
             raise UsageError("--precision is bfloat16, in which the tiny steps of ppl drown; give float32")
         precision, why = "float32", "ppl takes tiny steps"
-    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
+    log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = trained.folded(devices.KERAS_POLICIES[precision])
     sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH, trained.classes)
     parts = per_class.parts_of(options, trained, images, sampler.resolution) if options.per_class else ()
@@ -145,14 +145,14 @@ def of_images(options):
         )
     reals = prepared(options, open_images(options, options.dataset, resolution), resolution)
     size = f"{resolution}x{resolution}"
-    say(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
+    log(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
     stored = StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
     return Reals(reals.images, reals.key, reals.name), stored, None
 
 
 def open_images(options, name, resolution):
     """An image source by its name or path."""
-    return resolve(name, resolution=resolution or 256, offline=options.offline, say=say)
+    return resolve(name, resolution=resolution or 256, offline=options.offline, log=log)
 
 
 def prepared(options, source, resolution):
@@ -160,9 +160,9 @@ def prepared(options, source, resolution):
     from gan_tf.data.prepare import prepare
 
     fit = options.fit or "crop"
-    images = prepare(source, resolution=resolution, fit=fit, memory_gb=options.memory_gb, say=say)
+    images = prepare(source, resolution=resolution, fit=fit, memory_gb=options.memory_gb, log=log)
     if images.report.unreadable:
-        say(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
+        log(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
     return images
 
 
@@ -246,14 +246,14 @@ def write(report, panel, folder):
     """
     if folder is None:
         return None
-    from gan_tf import pictures
+    from gan_tf.io import image_files
 
     folder = user_path(folder)
     report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
     with writing(folder, "--out"):
         write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
         if panel is not None:
-            pictures.save_png(folder / "copies.png", panel)
+            image_files.save_png(folder / "copies.png", panel)
     return folder
 
 
@@ -271,6 +271,6 @@ def other_scores(path, report):
         return []
 
 
-def say(line):
+def log(line):
     """Speaks on standard error: standard output is for the scores."""
     print(line, file=sys.stderr, flush=True)

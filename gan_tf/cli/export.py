@@ -11,8 +11,8 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow, stderr_kept
 from gan_tf.errors import UsageError
-from gan_tf.files import printable, remedy_of, unwritable, user_path, write_atomically, writing
-from gan_tf.progress import Progress
+from gan_tf.io.files import printable, remedy_of, unwritable, user_path, write_atomically, writing
+from gan_tf.io.progress import Progress
 
 SCORES = ("score", "final", "copies", "final_copies")  # that stand beside weights
 MOST_LICENCE = 4096  # characters
@@ -96,8 +96,8 @@ def export(options, out) -> int:
     from gan_tf.export import FORMATS, require_packages
     from gan_tf.export import output as outputs
     from gan_tf.export.network import UNCOMPILED, folded
-    from gan_tf.run import Run
-    from gan_tf.weights import load_generator
+    from gan_tf.runs.folder import Run
+    from gan_tf.runs.weights import load_generator
 
     form = FORMATS[options.format]
     require_packages(options.format)

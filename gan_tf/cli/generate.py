@@ -7,7 +7,7 @@ import math
 from gan_tf.cli import arguments
 from gan_tf.cli.trained import GeneratorOptions, job_of, on_device, open_run
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, remove_parts, user_path
+from gan_tf.io.files import refuse_unwritable, remove_parts, user_path
 from gan_tf.sampling.seeds import MOST_SEEDS, parse_seeds
 
 DEFAULT_SEEDS = "0-63"
@@ -139,7 +139,7 @@ def cleared(path):
 
 def make(options, opened, store, labels):
     """Makes what a store lacks; `labels` are the classes of all its seeds, or None."""
-    from gan_tf.progress import Progress
+    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
     if store.before:
@@ -159,9 +159,9 @@ def write_grid(store, path):
     """Writes all images as one picture; returns its path."""
     import numpy as np
 
-    from gan_tf import pictures
+    from gan_tf.io import image_files
 
-    return pictures.save_png(path, pictures.grid(np.stack([store.image(i) for i in range(len(store.seeds))])))
+    return image_files.save_png(path, image_files.grid(np.stack([store.image(i) for i in range(len(store.seeds))])))
 
 
 def beside(out, name):
@@ -179,7 +179,7 @@ def name_range(seeds):
 
 def refuse_huge_grid(options, count, resolution):
     """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.pictures import LONGEST_SIDE, refuse_huge
+    from gan_tf.io.image_files import LONGEST_SIDE, refuse_huge
 
     flag = f"--seeds names {count}" if options.count is None else f"--count is {count}"
     if options.best is not None:

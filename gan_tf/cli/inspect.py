@@ -40,10 +40,10 @@ def main(argv) -> int:
     options = arguments.parse(InspectOptions, argv, prog="gan-tf inspect")
     from gan_tf.data.prepare import survey
 
-    def say(line):
+    def log(line):
         print(line, file=sys.stderr)  # standard output is for the report
 
-    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, say=say)
+    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
     report = survey(
         source,
         resolution=options.resolution,

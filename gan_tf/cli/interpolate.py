@@ -8,7 +8,7 @@ from typing import Literal
 from gan_tf.cli import arguments
 from gan_tf.cli.trained import GeneratorOptions, on_device, open_run, refuse
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.io.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
@@ -130,36 +130,36 @@ def walks_of(options):
 
 def write_rows(options, opened, walks, steps, frames, out):
     """Writes a picture with a walk in each row."""
-    from gan_tf import pictures
+    from gan_tf.io import image_files
     from gan_tf.sampling.interpolate import rows_picture
 
     resolution = opened.generator.resolution
     what = f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution}"
-    pictures.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
+    image_files.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
     picture = rows_picture(moments_of(options, opened, walks, steps, frames))
     words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
     words += opened.words_of_classes([walk[0] for walk in walks], "; classes of the rows")
-    pictures.save_png(out, picture, about=words)
+    image_files.save_png(out, picture, about=words)
     print(f"{len(walks)} rows of {frames} images: {out}")
 
 
 def write_animation(options, opened, walks, steps, frames, out):
     """Writes an animation with the walks side by side."""
-    from gan_tf import pictures
+    from gan_tf.io import image_files
     from gan_tf.sampling import animation
 
     columns = math.ceil(math.sqrt(len(walks)))
     resolution = opened.generator.resolution
     animation.check(out, options.fps, frames, -(-len(walks) // columns) * resolution, columns * resolution)
     moments = moments_of(options, opened, walks, steps, frames)
-    animation.save(out, (pictures.grid(images, columns) for images in moments), options.fps)
+    animation.save(out, (image_files.grid(images, columns) for images in moments), options.fps)
     several = f" of {len(walks)} walks" if len(walks) > 1 else ""
     print(f"{frames} frames{several}, {frames / options.fps:.1f} s: {out}")
 
 
 def moments_of(options, opened, walks, steps, frames):
     """Yields the images of all walks, moment by moment, and shows how far it is."""
-    from gan_tf.progress import Progress
+    from gan_tf.io.progress import Progress
     from gan_tf.sampling.interpolate import walk_images
 
     labels = opened.labels([walk[0] for walk in walks])

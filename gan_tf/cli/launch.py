@@ -47,12 +47,12 @@ def main(argv) -> int:
     if os.environ.get("TF_CONFIG"):
         raise UsageError("TF_CONFIG is set, so a cluster exists already; unset it, or start gan-tf train itself")
     check(command, options.workers)
-    from gan_tf.supervisor import say, supervise, visible_gpus
+    from gan_tf.distributed.launcher import log, supervise, visible_gpus
 
     gpus = visible_gpus()
     gpus_per_worker = gpus_each(options, gpus)
     if gpus and gpus_per_worker:
-        say(f"{gpus_per_worker} of {len(gpus)} GPUs for each of {options.workers} workers")
+        log(f"{gpus_per_worker} of {len(gpus)} GPUs for each of {options.workers} workers")
     return supervise(
         [*PROGRAM, *command],
         workers=options.workers,

@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path, writing
+from gan_tf.io.files import refuse_unwritable, user_path, writing
 from gan_tf.sampling.seeds import parse_seeds
 
 MOST_SEEDS = 100  # more rows than a picture ever holds
@@ -69,11 +69,11 @@ def neighbours(options, seeds) -> int:
     """Writes the picture. Returns the exit code."""
     import numpy as np
 
-    from gan_tf import pictures
     from gan_tf.cli.trained import class_of
+    from gan_tf.io import image_files
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
-    from gan_tf.run import Run
+    from gan_tf.runs.folder import Run
     from gan_tf.sampling import neighbours as drawn
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
 
@@ -81,10 +81,10 @@ def neighbours(options, seeds) -> int:
     trained, g = opened(options, run)
     labels = trained.classes.of_seeds(seeds, class_of(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
-    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
+    log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
     what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
-    pictures.refuse_huge(*size, what, "give fewer")
+    image_files.refuse_huge(*size, what, "give fewer")
     image_set = training_images(options, run)
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
@@ -111,7 +111,7 @@ def neighbours(options, seeds) -> int:
             rows.append(shown)
     out = user_path(options.out)
     with writing(options.out, "--out"):
-        pictures.save_png(out, drawn.picture(rows, THRESHOLD))
+        image_files.save_png(out, drawn.picture(rows, THRESHOLD))
     copies = len({row.seed for row in rows if row.ratios[0] < THRESHOLD})
     print(f"{out}: {copies} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
     return 0
@@ -119,9 +119,9 @@ def neighbours(options, seeds) -> int:
 
 def opened(options, run):
     """(weights.Trained, its generator folded in float32)."""
-    from gan_tf.weights import load_generator
+    from gan_tf.runs.weights import load_generator
 
-    trained = load_generator(run, options.which, say)
+    trained = load_generator(run, options.which, log)
     return trained, trained.folded()
 
 
@@ -129,7 +129,7 @@ def training_images(options, run):
     """The ImageSet of the run."""
     from gan_tf.cli import training_images
 
-    return training_images.of_run(run, options.dataset, offline=options.offline, memory_gb=options.memory_gb, say=say)
+    return training_images.of_run(run, options.dataset, offline=options.offline, memory_gb=options.memory_gb, log=log)
 
 
 def spaces_of(options, run):
@@ -150,19 +150,19 @@ def search(options, space, reals, images):
     """(rows, distances, ratios), each [N, K], of the nearest training images in a space."""
     import numpy as np
 
+    from gan_tf.io.progress import Stages
     from gan_tf.metrics import memorisation
     from gan_tf.metrics.gallery import Gallery, ratios
     from gan_tf.metrics.networks import Networks
     from gan_tf.metrics.pixel_space import pixel_vectors
     from gan_tf.metrics.reals import RealFeatures
     from gan_tf.metrics.table import SEED
-    from gan_tf.progress import Stages
 
     if space == PIXELS:
         gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
     else:
         instead = "give --space pixels, which needs no such file"
-        networks = Networks(weights=options.weights, offline=options.offline, say=say, alternative=instead)
+        networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
         extractor = networks.extractor
         stages = Stages()
         features = RealFeatures(reals, extractor, stages)
@@ -186,7 +186,7 @@ def pictures_of(rows, reals):
 
 def words_of(row, threshold):
     """A line about the nearest training image."""
-    from gan_tf.files import printable
+    from gan_tf.io.files import printable
 
     copied = ", counts as a copy" if row.ratios[0] < threshold else ""
     return (
@@ -195,6 +195,6 @@ def words_of(row, threshold):
     )
 
 
-def say(line):
+def log(line):
     """Speaks on standard error: standard output is for what was found."""
     print(line, file=sys.stderr, flush=True)

@@ -41,7 +41,7 @@ def parts_of(options, trained, images, resolution):
     ]
 
 
-def scores_of(parts, names, sampler, networks, watch, say):
+def scores_of(parts, names, sampler, networks, watch, log):
     """Scores of each class, called METRIC/CLASS.
 
     Args:
@@ -64,7 +64,7 @@ def scores_of(parts, names, sampler, networks, watch, say):
             reals = reals_of_class()  # those of one class in memory at a time
             few = [metric for metric in names if len(reals.images) < METRICS[metric].least]
             if few:
-                say(f"class {name}: {len(reals.images)} real images are too few for {', '.join(few)}")
+                log(f"class {name}: {len(reals.images)} real images are too few for {', '.join(few)}")
             rest = [metric for metric in names if metric not in few]
             if not rest:
                 continue

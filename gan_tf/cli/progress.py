@@ -8,8 +8,8 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
-from gan_tf.run import Run
+from gan_tf.io.files import refuse_unwritable, user_path
+from gan_tf.runs.folder import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ def main(argv) -> int:
         UsageError: a wrong option, no run, no grids, a damaged one, or a file that cannot be written.
     """
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
-    from gan_tf import pictures
+    from gan_tf.io import image_files
     from gan_tf.sampling import animation, history
 
     out = user_path(options.out)
@@ -52,7 +52,7 @@ def main(argv) -> int:
     grids = run.grids()
     if not grids:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
-    shown = pictures.spread(grids, options.frames)
+    shown = image_files.spread(grids, options.frames)
     held = round(options.hold * options.fps)
     made = history.frames(shown, config.resolution, options.images, options.size)
     first = next(made)
@@ -68,7 +68,7 @@ def main(argv) -> int:
 
 def played(frames, count, held):
     """The frames as they are made, with a progress line; the last one again `held` times."""
-    from gan_tf.progress import Progress
+    from gan_tf.io.progress import Progress
 
     with Progress(count, "drawn", "frames") as progress:
         for frame in frames:

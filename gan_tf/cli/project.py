@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, printable, refuse_unwritable, user_path, writing
+from gan_tf.io.files import part_file, printable, refuse_unwritable, user_path, writing
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
@@ -82,15 +82,15 @@ def project(options) -> int:
     import tensorflow as tf
 
     from gan_tf.cli.trained import class_of
+    from gan_tf.io.progress import Stages
     from gan_tf.models import FAMILIES
-    from gan_tf.progress import Stages
-    from gan_tf.run import Run
+    from gan_tf.runs.folder import Run
+    from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.project import distance_to
     from gan_tf.sampling.project import project as search
-    from gan_tf.weights import load_generator
 
     run = Run(user_path(options.run))
-    trained = load_generator(run, options.which, say)
+    trained = load_generator(run, options.which, log)
     wanted = class_of(options, trained)
     family = FAMILIES[trained.config.model]
     space = space_of(options, trained.config.model)
@@ -98,7 +98,7 @@ def project(options) -> int:
     picture = read_picture(options.image, g.resolution, trained.config)
     lpips = perceptual(options, g.resolution)
     how = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
-    say(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
+    log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
     target = tf.constant(np.float32(picture) / 127.5 - 1.0)
     reals = real_side(options, run, g.resolution)
     watch = Stages({"searched": "steps", "random ones tried": "latents"})
@@ -169,14 +169,14 @@ def perceptual(options, resolution):
             f"--distance is lpips, which needs {SMALLEST} pixels, but the generator makes {resolution}x{resolution}; "
             "give --distance l2"
         )
-    return load_lpips(offline=options.offline, say=say, alternative="give --distance l2, which compares pixels alone")
+    return load_lpips(offline=options.offline, log=log, alternative="give --distance l2, which compares pixels alone")
 
 
 def write(options, out, picture, found, g):
     """Writes the four files."""
     import numpy as np
 
-    from gan_tf import pictures
+    from gan_tf.io import image_files
     from gan_tf.sampling import animation
 
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(found.noise)}
@@ -186,8 +186,8 @@ def write(options, out, picture, found, g):
     arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
     with writing(options.out, "--out"):
         out.mkdir(parents=True, exist_ok=True)
-        pictures.save_png(out / "projected.png", found.images[0])
-        pictures.save_png(out / "side-by-side.png", np.concatenate([picture, found.images[0]], axis=1))
+        image_files.save_png(out / "projected.png", found.images[0])
+        image_files.save_png(out / "side-by-side.png", np.concatenate([picture, found.images[0]], axis=1))
         with part_file(out / "latent.npz") as file:
             np.savez(file, **arrays)
     frames = list(frames_of(picture, found))
@@ -199,14 +199,14 @@ def frames_of(picture, found):
     """Yields the search, beside the picture, with the step below."""
     import numpy as np
 
-    from gan_tf import pictures
+    from gan_tf.io import image_files
     from gan_tf.sampling.captions import with_line
 
     side = max(1, min(FRAME_PIXELS, len(picture)))
     side *= FRAME_PIXELS // side  # small ones with each pixel repeated
     for step, image in found.path:
         pair = np.concatenate([picture, image], axis=1)
-        shown = pictures.resized(pair, (2 * side, side))
+        shown = image_files.resized(pair, (2 * side, side))
         yield with_line(shown, f"step {step}, error {error_of(picture, image):.1f}")
 
 
@@ -238,14 +238,14 @@ def real_side(options, run, resolution):
     try:
         # Without --dataset nothing is fetched for it: the picture was asked for, this is a remark beside it.
         offline = options.offline or options.dataset is None
-        image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, say=say)
+        image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, log=log)
     except UsageError as error:
         if options.dataset is not None:
             raise
-        say(f"whether the picture is a training image was not looked up: {error}")
+        log(f"whether the picture is a training image was not looked up: {error}")
         return None
     if len(image_set) < 2:
-        say("whether the picture is a training image was not looked up: there is only one")
+        log("whether the picture is a training image was not looked up: there is only one")
         return None
     return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
 
@@ -280,6 +280,6 @@ def words_of_copies(name, ratios, bound, samples):
     return f"{is_one}. The generator has not memorised it: the search came to ratio {end:.2f}, no copy"
 
 
-def say(line):
+def log(line):
     """Speaks on standard error: standard output is for what was found."""
     print(line, file=sys.stderr, flush=True)

@@ -26,8 +26,8 @@ def start_tensorflow(verbose=False):
 def _start():
     import tensorflow as tf
 
-    from gan_tf.training.devices import let_gpu_memory_grow
-    from gan_tf.training.places import cluster_of_environment
+    from gan_tf.distributed.cluster_spec import cluster_of_environment
+    from gan_tf.distributed.devices import let_gpu_memory_grow
 
     let_gpu_memory_grow()
     if not cluster_of_environment():  # whose devices are set up with the strategy

@@ -8,8 +8,8 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path, write_atomically, writing
-from gan_tf.run import Run
+from gan_tf.io.files import refuse_unwritable, user_path, write_atomically, writing
+from gan_tf.runs.folder import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,23 +52,23 @@ def walk_of(options, run):
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
+    from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.strip import strip
-    from gan_tf.weights import load_generator
 
     try:
-        trained = load_generator(run, options.which, say)
+        trained = load_generator(run, options.which, log)
     except UsageError as error:
         if options.which != "best":
             raise
-        say(f"no way between two images is shown: {error}")
+        log(f"no way between two images is shown: {error}")
         return None
     try:
         return strip(trained.folded(), classes=trained.classes)
     except tf.errors.ResourceExhaustedError as error:
-        say(f"no way between two images is shown: out of memory ({error.op})")
+        log(f"no way between two images is shown: out of memory ({error.op})")
         return None
 
 
-def say(line):
+def log(line):
     """Speaks on standard error."""
     print(line, file=sys.stderr, flush=True)

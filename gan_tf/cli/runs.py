@@ -12,7 +12,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.files import user_path
+from gan_tf.io.files import user_path
 
 WIDTH = 100  # columns of the output
 FINAL_NOTE = "* scored once more at the end of the run, on images that did not help to pick these weights"
@@ -82,7 +82,7 @@ def find_runs(folder) -> list:
     Raises:
         UsageError: there is none.
     """
-    from gan_tf.run import Run
+    from gan_tf.runs.folder import Run
 
     path = user_path(folder)
     try:

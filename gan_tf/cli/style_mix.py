@@ -6,7 +6,7 @@ from pathlib import Path
 from gan_tf.cli import arguments
 from gan_tf.cli.trained import GeneratorOptions, on_device, open_run, refuse
 from gan_tf.errors import UsageError
-from gan_tf.files import refuse_unwritable, user_path
+from gan_tf.io.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 
@@ -43,8 +43,8 @@ def main(argv) -> int:
 
 def style_mix(options) -> int:
     """Mixes and writes. Returns the exit code."""
-    from gan_tf import pictures
-    from gan_tf.progress import Progress
+    from gan_tf.io import image_files
+    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import check_truncation
     from gan_tf.sampling.style_mix import mixed_picture, mixed_table, styled_layers
 
@@ -56,7 +56,7 @@ def style_mix(options) -> int:
     layers = styled_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers, and a gap
     what = f"--rows names {len(rows)} seeds and --columns {len(columns)}"
-    pictures.refuse_huge(width, height, what, "give fewer")
+    image_files.refuse_huge(width, height, what, "give fewer")
 
     def cells(progress):
         how = {"truncation": options.truncation, "layers": layers}
@@ -75,6 +75,6 @@ def style_mix(options) -> int:
     )
     words += opened.words_of_classes(rows, "; classes of the rows")
     words += opened.words_of_classes(columns, "; classes of the columns")
-    pictures.save_png(out, picture, about=words)
+    image_files.save_png(out, picture, about=words)
     print(f"{len(rows)} x {len(columns)} mixtures, content from the left, style from above{of_layers}: {out}")
     return 0

@@ -7,14 +7,14 @@ import sys
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import known_names, resolve
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.config import TrainConfig, refuse_foreign
+from gan_tf.config.presets import PRESETS, choose
+from gan_tf.config.settings import TrainConfig, refuse_foreign
+from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import UsageError
-from gan_tf.files import is_passing, locked, remedy_of
+from gan_tf.io.files import is_passing, locked, remedy_of
 from gan_tf.metrics.score import from_stored
-from gan_tf.presets import PRESETS, choose
 from gan_tf.pretrained.transfer import SOURCES, folder_of, obtain_source, record_source
-from gan_tf.run import Run, refuse_converted
-from gan_tf.training.places import cluster_of_environment
+from gan_tf.runs.folder import Run, refuse_converted
 
 FAULT = 1  # exit code of what another start may mend
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
@@ -76,7 +76,7 @@ def train(config, preset) -> int:
     """The whole of training, once the settings are known. Returns the exit code."""
     import tensorflow as tf
 
-    from gan_tf.training import cluster as clusters
+    from gan_tf.distributed import workers as clusters
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
@@ -84,7 +84,7 @@ def train(config, preset) -> int:
     run = Run(config.run_folder)
     try:
         cluster = clusters.start(config, run.workers_folder())
-        cluster.say(f"run: {run.folder} (preset {preset})")
+        cluster.log(f"run: {run.folder} (preset {preset})")
         train_in(cluster, config, run)
         cluster.end()
     except Interrupted as stop:
@@ -113,9 +113,10 @@ def train(config, preset) -> int:
 
 def train_in(cluster, config, run):
     """Trains among the workers of `cluster`."""
-    from gan_tf import classes
+    from gan_tf.data import class_labels
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import forecast, loop, setup, trial
+    from gan_tf.training import forecast, setup, trial
+    from gan_tf.training import train as loop
 
     if run.exists():
         refuse_converted(run.read_settings()[1], run.folder)
@@ -128,23 +129,23 @@ def train_in(cluster, config, run):
         limit=config.limit,
         # Several workers read their shares from a file, which those of one machine have in memory once.
         memory_gb=config.memory_gb if cluster.count == 1 else 0.0,
-        say=cluster.say,
+        log=cluster.log,
     )
-    cluster.say(images.report.text())
+    cluster.log(images.report.text())
     config = with_classes(config, images)
     data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
-    data["class_counts"] = classes.counts_of(images)
+    data["class_counts"] = class_labels.counts_of(images)
     if config.init_from in SOURCES and not run.checkpoints():
-        prepare_source(config.init_from, config.offline, cluster.say)
+        prepare_source(config.init_from, config.offline, cluster.log)
     job = setup.build_job(config, images, run, cluster=cluster)
     if cluster.is_chief:
-        cluster.say(forecast.schedule_text(job))
+        cluster.log(forecast.schedule_text(job))
     if config.dry_run:
         trial.dry_run(job)
         return
     setup.continue_or_begin(job, data)
     loop.train(job)
-    cluster.say(farewell(run))
+    cluster.log(farewell(run))
 
 
 def with_classes(config, images):
@@ -165,7 +166,7 @@ def with_classes(config, images):
     return dataclasses.replace(config, classes=len(images.class_names))
 
 
-def prepare_source(name, offline, say):
+def prepare_source(name, offline, log):
     """Makes the run folder of NVIDIA's networks of a known name, unless the cache has it.
 
     Raises:
@@ -177,13 +178,13 @@ def prepare_source(name, offline, say):
     with locked(folder.with_name(name + ".lock")):  # of several workers of a machine one converts
         if Run(folder).exists():
             return
-        found = obtain_source(name, offline=offline, say=say)
+        found = obtain_source(name, offline=offline, log=log)
         try:
             said = convert(found.path, folder)
         except UsageError as error:  # such as a page of words in the place of the file
             raise UsageError(f"{error}; delete {found.path}, so that it is fetched again") from error
-        say(said.partition("\nnext:")[0])
-        record_source(name, found, say)
+        log(said.partition("\nnext:")[0])
+        record_source(name, found, log)
 
 
 def disk_refuses(error, remedy, run):

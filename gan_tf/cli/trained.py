@@ -10,7 +10,7 @@ import tyro
 
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.files import unwritable, user_path
+from gan_tf.io.files import unwritable, user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +68,10 @@ def open_run(options) -> Opened:
     """
     import tensorflow as tf
 
-    from gan_tf.run import Run
+    from gan_tf.distributed import devices
+    from gan_tf.runs.folder import Run
+    from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.generate import suitable_batch_size
-    from gan_tf.training import devices
-    from gan_tf.weights import load_generator
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which)

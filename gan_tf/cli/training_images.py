@@ -4,7 +4,7 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
 
 
-def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, say=print):
+def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=print):
     """Opens and prepares the training images as the run did.
 
     Args:
@@ -28,7 +28,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, say=pri
     if not name:
         raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
     try:
-        source = resolve(name, resolution=config.resolution, offline=offline, say=say)
+        source = resolve(name, resolution=config.resolution, offline=offline, log=log)
     except UsageError as error:
         if dataset is not None:
             raise
@@ -40,7 +40,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, say=pri
         background=config.background,
         limit=config.limit if source.fingerprint == data["fingerprint"] or dataset is None else None,
         memory_gb=memory_gb,
-        say=say,
+        log=log,
     )
     if images.fingerprint != data["fingerprint"]:
         changed = f"the images in {name} are not those that the run was trained on"
@@ -48,7 +48,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, say=pri
             raise UsageError(
                 f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them as they are"
             )
-        say(f"{changed}: comparing with them as they are")
+        log(f"{changed}: comparing with them as they are")
     if images.report.unreadable:
-        say(f"{name}: {len(images.report.unreadable)} unreadable images left out")
+        log(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images

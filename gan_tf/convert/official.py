@@ -7,7 +7,7 @@ from gan_tf.convert import fastgan_files, nvidia_files
 from gan_tf.convert.found import Found, refuse_unfit
 from gan_tf.convert.state_dicts import load_state_dict
 from gan_tf.errors import UsageError
-from gan_tf.files import UNPRINTABLE, printable
+from gan_tf.io.files import UNPRINTABLE, printable
 from gan_tf.pretrained.network_pickles import foreign_name_in
 from gan_tf.pretrained.torch_files import MAGIC_WITHIN, is_torch_file
 from gan_tf.pretrained.unpickling import FileError, Refused, one_line

@@ -5,12 +5,12 @@ import zipfile
 
 import numpy as np
 
-from gan_tf import npz
 from gan_tf.data.cache import check_space
 from gan_tf.data.digests import file_stamp
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
-from gan_tf.files import UNPRINTABLE, cache_root, part_file, printable, user_path, writing_cache
+from gan_tf.io import npz
+from gan_tf.io.files import UNPRINTABLE, cache_root, part_file, printable, user_path, writing_cache
 
 IN_MEMORY_BYTES = 512 << 20  # a packed array above this is unpacked to the cache folder, once
 LABEL_KEYS = ("labels", "label", "y")

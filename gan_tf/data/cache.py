@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.files import write_atomically
+from gan_tf.io.files import write_atomically
 
 FLUSH_BYTES = 64 << 20  # converted between two records of progress: what a kill costs at most
 

@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 
-from gan_tf.files import cache_root, write_atomically, writing_cache
-from gan_tf.progress import Progress
+from gan_tf.io.files import cache_root, write_atomically, writing_cache
+from gan_tf.io.progress import Progress
 
 
 def file_stamp(path):

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from gan_tf.errors import UsageError
-from gan_tf.files import printable
+from gan_tf.io.files import printable
 
 FITS = ("crop", "pad", "stretch")
 MAX_PIXELS = 100_000_000  # per picture; a small file can claim more than any memory holds

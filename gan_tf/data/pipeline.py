@@ -14,7 +14,7 @@ from gan_tf.rng import stream_key
 RESIDENT_BYTES = 1 << 30  # sets up to this size are held on the accelerator
 
 
-class Feed:
+class InputPipeline:
     """Endless batches of one image set.
 
     Args:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_tf.data import doctor
+from gan_tf.data import dataset_report as doctor
 from gan_tf.data.cache import Entry, check_space, size_text
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
 from gan_tf.data.reduce import smaller
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, locked, write_atomically, writing_cache
-from gan_tf.progress import Progress
+from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
+from gan_tf.io.progress import Progress
 
 FORMAT = 1  # of converted sets; raised whenever the same picture would become other pixels
 
@@ -49,7 +49,7 @@ class ImageSet:
     key: str
     report: doctor.Report
     memory_gb: float = 4.0
-    say: Callable = print
+    log: Callable = print
     full: "ImageSet | None" = None
     _smaller: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
@@ -87,7 +87,7 @@ class ImageSet:
 
 
 def prepare(
-    source, *, resolution, fit="crop", background="white", limit=None, memory_gb=4.0, cache_dir=None, say=print
+    source, *, resolution, fit="crop", background="white", limit=None, memory_gb=4.0, cache_dir=None, log=print
 ):
     """Decodes a source once and returns it as an ImageSet.
 
@@ -118,7 +118,7 @@ def prepare(
     elif fits:
         loaded = _decode(source, rows, settings)
     else:
-        loaded = _convert(source, rows, settings, entry, need, say)
+        loaded = _convert(source, rows, settings, entry, need, log)
     images, facts, unreadable = loaded
     if not len(images):
         raise UsageError(_nothing_readable(source, unreadable))
@@ -132,7 +132,7 @@ def prepare(
         key=entry.folder.name,
         report=_report(source, entry, facts, unreadable, resolution, fit, left_out=len(source) - len(rows)),
         memory_gb=memory_gb,
-        say=say,
+        log=log,
     )
 
 
@@ -219,14 +219,14 @@ def _decode(source, rows, settings):
     return images[:kept], facts[:kept], unreadable
 
 
-def _convert(source, rows, settings, entry, need, say):
+def _convert(source, rows, settings, entry, need, log):
     """Decodes into the cache, or finishes what a killed process began: (images, facts, unreadable)."""
     with locked(entry.lock):  # a second process waits here and then finds the entry finished
         if not entry.finished:
             done, kept = entry.progress()["done"], entry.progress()["kept"]
             missing = need - kept * entry.row_bytes
             begun = f", {done} of {len(rows)} images are done already" if done else ""
-            say(f"converting the data set once: {size_text(missing)} of disk needed in {entry.folder.parent}{begun}")
+            log(f"converting the data set once: {size_text(missing)} of disk needed in {entry.folder.parent}{begun}")
             check_space(entry.folder.parent, missing)
             entry.fill(squares(source, rows[done:], settings, "converted"))
     return entry.load(in_memory=False)

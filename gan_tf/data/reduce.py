@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.data.cache import FLUSH_BYTES, Entry, check_space, read_rows, size_text
-from gan_tf.files import locked
-from gan_tf.progress import Progress
+from gan_tf.io.files import locked
+from gan_tf.io.progress import Progress
 
 FORMAT = 1  # of reduced sets; raised whenever the same picture would become other pixels
 SMALLEST = 4  # pixels; where networks start to grow
@@ -147,7 +147,7 @@ def _make(image_set, entries, folder):
     need = sum((count - entry.progress()["kept"]) * entry.row_bytes for entry in entries.values())
     done = f", {begun} of {count} images are done already" if begun else ""
     names = ", ".join(map(str, entries))
-    image_set.say(
+    image_set.log(
         f"making the data set's smaller sizes once ({names} pixels): {size_text(need)} of disk needed in {folder}{done}"
     )
     check_space(folder, need)

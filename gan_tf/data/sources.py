@@ -18,8 +18,8 @@ import numpy as np
 from gan_tf.data.digests import file_stamp, hash_all, remembered_digests
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.errors import UsageError
-from gan_tf.files import UNPRINTABLE, printable, user_path
-from gan_tf.npz import BOUNDED, DAMAGED
+from gan_tf.io.files import UNPRINTABLE, printable, user_path
+from gan_tf.io.npz import BOUNDED, DAMAGED
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}

@@ -13,9 +13,9 @@ from PIL import Image
 
 from gan_tf.data.prepare import chosen
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, write_atomically
-from gan_tf.pictures import grid, save_png
-from gan_tf.progress import Progress
+from gan_tf.io.files import part_file, write_atomically
+from gan_tf.io.image_files import grid, save_png
+from gan_tf.io.progress import Progress
 
 FACTS = "faces.csv"  # in a folder of faces
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")

@@ -13,7 +13,7 @@ from PIL import Image
 from gan_tf.data.images import UnreadableImage, open_image, to_rgb
 from gan_tf.faces import align
 from gan_tf.faces.detect import FACE, copy_scale, scaled, select
-from gan_tf.progress import Progress
+from gan_tf.io.progress import Progress
 
 FORMAT = 1  # of the store; raised whenever the same photographs would give other faces
 WINDOW = 16  # photographs searched together,

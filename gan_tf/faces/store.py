@@ -17,7 +17,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.faces.detect import FACE
-from gan_tf.files import take_lock, write_atomically
+from gan_tf.io.files import take_lock, write_atomically
 
 SAVE_SECONDS = 2  # between two records of progress: what a kill costs
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gan_tf.io.image_files import grid
 from gan_tf.metrics.memorisation import nearest_image
-from gan_tf.pictures import grid
 
 COLUMNS = 8
 LARGEST = 256  # pixels a side at which an image is shown; a panel of 16 pairs stays a picture that a browser opens

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, writing_cache
+from gan_tf.io.files import cache_root, writing_cache
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.copy_panel import panel
 from gan_tf.metrics.fakes import FakeFeatures, Onlooker, take

@@ -18,10 +18,10 @@ class Networks:
     """
 
     def __init__(
-        self, *, weights=None, resize="pytorch", precision="float32", offline=False, say=print, alternative=None
+        self, *, weights=None, resize="pytorch", precision="float32", offline=False, log=print, alternative=None
     ):
         self.weights, self.resize, self.precision = weights, resize, precision
-        self.offline, self.say = offline, say
+        self.offline, self.log = offline, log
         self.alternative = alternative
 
     @functools.cached_property
@@ -32,7 +32,7 @@ class Networks:
 
         alternative = self.alternative or INCEPTION.alternative
         try:
-            network = load_inception(self.weights, offline=self.offline, say=self.say, alternative=alternative)
+            network = load_inception(self.weights, offline=self.offline, log=self.log, alternative=alternative)
         except UsageError as error:
             raise UsageError(f"--weights: {error}" if self.weights else str(error)) from error
         return Extractor(network, self.resize, self.precision)
@@ -47,15 +47,15 @@ class Networks:
         """The perceptual distance. Raises UsageError if its weights cannot be had."""
         from gan_tf.pretrained.lpips import load_lpips
 
-        return load_lpips(offline=self.offline, say=self.say, alternative="leave out ppl and lpips_diversity")
+        return load_lpips(offline=self.offline, log=self.log, alternative="leave out ppl and lpips_diversity")
 
 
-def networks_of(settings, say):
+def networks_of(settings, log):
     """Networks as a command's `settings` ask for them: its `weights`, `resize`, `feature_precision` and `offline`."""
     return Networks(
         weights=settings.weights,
         resize=settings.resize,
         precision=settings.feature_precision,
         offline=settings.offline,
-        say=say,
+        log=log,
     )

@@ -11,8 +11,8 @@ import os
 
 import numpy as np
 
-from gan_tf import pictures
-from gan_tf.files import cache_root, locked
+from gan_tf.io import image_files
+from gan_tf.io.files import cache_root, locked
 from gan_tf.metrics.statistics import moments_of
 
 FORMAT = 1  # raised whenever the same images would get other features
@@ -63,7 +63,7 @@ def reals_at(image_set, resolution, mirror=False, only=None) -> Reals:
 
 def measurable(images):
     """Enlarges images below 16 pixels to 16 by repeating pixels: metrics look at patches and pyramids of that size."""
-    return pictures.enlarge(images, LEAST_SIDE) if images.shape[1] < LEAST_SIDE else images
+    return image_files.enlarge(images, LEAST_SIDE) if images.shape[1] < LEAST_SIDE else images
 
 
 class RealFeatures:

@@ -6,7 +6,7 @@ Lines of URL, bytes, SHA-256, file name, tab-separated: the format of TFDS.
 from pathlib import Path
 
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, write_atomically
+from gan_tf.io.files import cache_root, write_atomically
 
 
 def record_path():
@@ -48,10 +48,10 @@ def refuse_other(path, digest, known):
         )
 
 
-def record(url, path, digest, file, say=print):
+def record(url, path, digest, file, log=print):
     """Adds a line about the file at `path`, called `file`, to the record of this machine, and says so."""
     line = f"{url}\t{Path(path).stat().st_size}\t{digest}\t{file}\n"
     place = record_path()
     before = place.read_text() if place.exists() else ""
     write_atomically(place, (before + line).encode())
-    say(f"{file}: recorded its SHA-256 {digest} in {place}; later copies must be equal")
+    log(f"{file}: recorded its SHA-256 {digest} in {place}; later copies must be equal")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_tf.errors import UsageError
-from gan_tf.files import cache_root, locked, sha256_of
-from gan_tf.progress import Progress
+from gan_tf.io.files import cache_root, locked, sha256_of
+from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # longest wait for a connection, or for the next bytes
 ANSWER_SECONDS = 8  # longest wait for the answer's headers, name look-up included
@@ -48,7 +48,7 @@ def pretrained_folder():
     return cache_root() / "pretrained"
 
 
-def obtain(download, *, file=None, offline=False, say=print):
+def obtain(download, *, file=None, offline=False, log=print):
     """Finds a published file, fetching it if it was never fetched.
 
     The content is hashed at every call, a second or less: a cached file is never trusted blindly.
@@ -70,7 +70,7 @@ def obtain(download, *, file=None, offline=False, say=print):
         return _judged(Path(file).expanduser(), download)
     path = pretrained_folder() / download.name
     if not path.exists():
-        _fetch_once(download, path, offline, say)
+        _fetch_once(download, path, offline, log)
     found = _judged(path, download)
     if not found.genuine:
         raise UsageError(
@@ -90,7 +90,7 @@ def _judged(path, download):
     return Obtained(path, digest, digest.startswith(download.sha256))
 
 
-def _fetch_once(download, path, offline, say):
+def _fetch_once(download, path, offline, log):
     """Fetches into the cache; of several processes one does, and the others wait for it."""
     remedy = f"download {download.url} ({download.megabytes:g} MB) elsewhere and put it into {path.parent}"
     remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
@@ -109,10 +109,10 @@ def _fetch_once(download, path, offline, say):
             return
         for leftover in path.parent.glob(f".{path.name}.*"):  # of a fetch that was killed
             leftover.unlink()
-        fetch(download.url, path, say=say, check=check, remedy=remedy)
+        fetch(download.url, path, log=log, check=check, remedy=remedy)
 
 
-def fetch(url, path, *, offline=False, say=print, check=None, remedy=None):
+def fetch(url, path, *, offline=False, log=print, check=None, remedy=None):
     """Downloads `url` to `path`; the file appears there whole or not at all.
 
     Args:
@@ -131,18 +131,18 @@ def fetch(url, path, *, offline=False, say=print, check=None, remedy=None):
     if offline:
         raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
     try:
-        _fetch_to(path, url, say, check, remedy)
+        _fetch_to(path, url, log, check, remedy)
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
 
 
-def _fetch_to(path, url, say, check, remedy):
+def _fetch_to(path, url, log, check, remedy):
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file, contextlib.closing(open_url(url, remedy)) as answer:
             size = int(answer.headers.get("Content-Length") or 0)
-            say(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
+            log(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
             _copy(answer, file, size, remedy)
         if check is not None:
             _check(check, partial, url, path)

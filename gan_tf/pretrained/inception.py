@@ -33,7 +33,7 @@ LOGITS = 1008
 COUNTER = "bn.num_batches_tracked"  # how long the network was trained, beside every batch norm: not needed
 
 
-def load_inception(file=None, *, offline=False, say=print, alternative=INCEPTION.alternative):
+def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION.alternative):
     """FID's Inception with its published weights, fetched at the first call.
 
     Args:
@@ -45,7 +45,7 @@ def load_inception(file=None, *, offline=False, say=print, alternative=INCEPTION
     Raises:
         UsageError: the file cannot be had, read or understood, or is of another network.
     """
-    found = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, say=say)
+    found = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, log=log)
     return Inception.from_arrays(read_torch_file(found.path), sha256=found.sha256, genuine=found.genuine)
 
 

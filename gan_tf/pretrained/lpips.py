@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.files import locked, part_file
+from gan_tf.io.files import locked, part_file
 from gan_tf.pretrained.files import Download, obtain, pretrained_folder
 from gan_tf.pretrained.torch_files import read_torch_file
 
@@ -128,7 +128,7 @@ def unit_length(x):
     return x / (tf.sqrt(tf.maximum(squares, TINY)) + LENGTH_EPSILON)
 
 
-def load_lpips(vgg_file=None, heads_file=None, *, offline=False, say=print, alternative=""):
+def load_lpips(vgg_file=None, heads_file=None, *, offline=False, log=print, alternative=""):
     """LPIPS with the published weights, fetched once.
 
     Of VGG16's 528 MB only the convolutions are kept, under KEPT in the cache; the file itself is then deleted.
@@ -144,10 +144,10 @@ def load_lpips(vgg_file=None, heads_file=None, *, offline=False, say=print, alte
     Raises:
         UsageError: weights that cannot be had, or are damaged.
     """
-    heads = obtain(HEADS._replace(alternative=alternative), file=heads_file, offline=offline, say=say)
+    heads = obtain(HEADS._replace(alternative=alternative), file=heads_file, offline=offline, log=log)
     vgg = VGG16._replace(alternative=alternative)
     if vgg_file is None:
-        arrays, digest = _kept_convolutions(vgg, offline, say)
+        arrays, digest = _kept_convolutions(vgg, offline, log)
         genuine = True
     else:
         found = obtain(vgg, file=vgg_file)
@@ -156,13 +156,13 @@ def load_lpips(vgg_file=None, heads_file=None, *, offline=False, say=print, alte
     return Lpips(arrays, read_torch_file(heads.path), digests, genuine and heads.genuine)
 
 
-def _kept_convolutions(vgg, offline, say):
+def _kept_convolutions(vgg, offline, log):
     """VGG16's convolutions from the cache, made there if they are missing: ({name: array}, SHA-256 of the source)."""
     path = pretrained_folder() / KEPT
     if not path.exists():
         with locked(path.with_name(KEPT + ".lock")):
             if not path.exists():
-                _keep_convolutions(vgg, path, offline, say)
+                _keep_convolutions(vgg, path, offline, log)
     try:
         with np.load(path, allow_pickle=False) as archive:  # the zip format checks every array's sum
             arrays = {name: archive[name] for name in archive.files}
@@ -174,14 +174,14 @@ def _kept_convolutions(vgg, offline, say):
     return arrays, digest
 
 
-def _keep_convolutions(vgg, path, offline, say):
-    found = obtain(vgg, offline=offline, say=say)
+def _keep_convolutions(vgg, path, offline, log):
+    found = obtain(vgg, offline=offline, log=log)
     arrays = _convolutions_of(found.path)
     _refuse_other_arrays(arrays, vgg_shapes(), vgg)
     with part_file(path) as file:
         np.savez(file, **arrays, source_sha256=found.sha256)
     found.path.unlink()
-    say(f"kept the convolutions of {vgg.name} as {path}, and deleted the rest")
+    log(f"kept the convolutions of {vgg.name} as {path}, and deleted the rest")
 
 
 def _convolutions_of(path):

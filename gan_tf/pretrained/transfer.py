@@ -7,7 +7,7 @@ Source: the official program's list of networks to resume from; Karras et al. 20
 Networks with Limited Data), section 4.2.
 """
 
-from gan_tf.files import user_path
+from gan_tf.io.files import user_path
 from gan_tf.pretrained import checksums
 from gan_tf.pretrained.files import Download, Obtained, obtain, pretrained_folder
 
@@ -37,7 +37,7 @@ def folder_of(init_from):
     return user_path(init_from)
 
 
-def obtain_source(name, *, offline=False, say=print) -> Obtained:
+def obtain_source(name, *, offline=False, log=print) -> Obtained:
     """The file of a known name, fetched if it is not in the cache.
 
     Raises:
@@ -45,16 +45,16 @@ def obtain_source(name, *, offline=False, say=print) -> Obtained:
     """
     source = SOURCES[name]
     if not (pretrained_folder() / source.name).exists() and not offline:
-        say(f"{name}: networks by NVIDIA, about {source.megabytes:g} MB")
-    found = obtain(source, offline=offline, say=say)
-    say(f"{name}: under the {LICENCE}")
+        log(f"{name}: networks by NVIDIA, about {source.megabytes:g} MB")
+    found = obtain(source, offline=offline, log=log)
+    log(f"{name}: under the {LICENCE}")
     known = checksums.read_table(checksums.record_path()).get(source.name)
     checksums.refuse_other(found.path, found.sha256, known)
     return found
 
 
-def record_source(name, found, say=print):
+def record_source(name, found, log=print):
     """Records a file that has been converted, unless it is known."""
     source = SOURCES[name]
     if source.name not in checksums.read_table(checksums.record_path()):
-        checksums.record(source.url, found.path, found.sha256, source.name, say)
+        checksums.record(source.url, found.path, found.sha256, source.name, log)

@@ -6,7 +6,7 @@
 `gan-tf runs` ranks by the same facts.
 """
 
-from gan_tf.files import write_atomically
+from gan_tf.io.files import write_atomically
 from gan_tf.report.facts import read_facts
 from gan_tf.report.page import page
 

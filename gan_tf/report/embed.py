@@ -17,7 +17,7 @@ def embedded(path, longest_side):
     Raises:
         UsageError: the file is damaged.
     """
-    from gan_tf.pictures import read_picture
+    from gan_tf.io.image_files import read_picture
 
     try:
         state = path.stat()
@@ -28,7 +28,7 @@ def embedded(path, longest_side):
 
 @functools.lru_cache(KEPT)
 def _embedded(path, changed, size, longest_side):
-    from gan_tf.pictures import read_picture
+    from gan_tf.io.image_files import read_picture
 
     return embedded_array(read_picture(path), longest_side)
 
@@ -38,7 +38,7 @@ def embedded_array(image, longest_side):
     import numpy as np
     from PIL import Image
 
-    from gan_tf.pictures import shrunk
+    from gan_tf.io.image_files import shrunk
 
     picture = Image.fromarray(np.ascontiguousarray(shrunk(image, longest_side)))
     content = io.BytesIO()

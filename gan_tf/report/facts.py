@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
-from gan_tf.files import printable
+from gan_tf.io.files import printable
 from gan_tf.metrics.score import Score
 
 DAMAGED = (UsageError, OSError, EOFError)  # what reading a damaged file raises; EOFError: an empty one

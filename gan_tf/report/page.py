@@ -4,7 +4,7 @@ import math
 import shlex
 from html import escape
 
-from gan_tf.config import stored_settings
+from gan_tf.config.settings import stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.metrics.score import number
 from gan_tf.report import card, words
@@ -155,7 +155,7 @@ def samples(facts) -> str:
     """The newest sample grid, and those before it."""
     if not facts.grids:
         return ""
-    from gan_tf.pictures import spread  # here: `gan-tf runs` needs no Pillow
+    from gan_tf.io.image_files import spread  # here: `gan-tf runs` needs no Pillow
 
     caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
     newest = picture(facts.grids[-1], "Generated images", caption)

@@ -11,9 +11,9 @@ import re
 import numpy as np
 from PIL import Image
 
-from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.files import part_file, writing
+from gan_tf.io import image_files
+from gan_tf.io.files import part_file, writing
 
 SUFFIXES = (".webp", ".gif", ".mp4")
 MOST_FPS = {
@@ -165,7 +165,7 @@ def _even(frame):
 
 def _folder(path, frames, fps):
     for i, frame in enumerate(frames):
-        pictures.save_png(path / FRAME.format(i), frame)
+        image_files.save_png(path / FRAME.format(i), frame)
 
 
 def _refuse_other_frames(path, frames):

@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 
 PIXELS_AT_ONCE = 16 * 256**2  # in a batch: larger ones are no faster on a CPU
@@ -67,7 +68,7 @@ def images_of_seeds(g, seeds, batch_size, truncation=1.0, whole=False, labels=No
         filled = [tf.constant([seeds[row] for row in rows], tf.int64)]
         if labels is not None:
             filled.append(tf.constant([labels[row] for row in rows], tf.int32))
-        yield some, pictures.to_uint8(make(*filled)[: len(some)])
+        yield some, image_files.to_uint8(make(*filled)[: len(some)])
 
 
 def filled_rows(first, batch_size, count):
@@ -144,4 +145,4 @@ def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=No
     for first in range(0, len(latents), batch_size):
         rows = filled_rows(first, batch_size, len(latents))
         images = make([tf.constant(array[rows]) for array in arrays])
-        yield pictures.to_uint8(images[: len(latents) - first])
+        yield image_files.to_uint8(images[: len(latents) - first])

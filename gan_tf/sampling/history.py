@@ -1,7 +1,7 @@
 """The training as an animation: the sample grids of a run, which show the same seeds from beginning to end."""
 
-from gan_tf import pictures
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.sampling.captions import with_line
 
 LEAST_SIDE = 16  # pixels of a frame
@@ -23,12 +23,12 @@ def frames(grids, resolution, images=None, longest_side=768):
     Raises:
         UsageError: a grid that is damaged, or that is no grid of images of that size.
     """
-    size = max((pictures.picture_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    size = max((image_files.picture_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
-        grid = pictures.resized(pictures.read_picture(path), size)
+        grid = image_files.resized(image_files.read_picture(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
-        yield with_line(pictures.shrunk(grid, longest_side), f"{seen:,} images")
+        yield with_line(image_files.shrunk(grid, longest_side), f"{seen:,} images")
 
 
 def _first(grid, images, resolution, path):
@@ -40,4 +40,4 @@ def _first(grid, images, resolution, path):
     if images > rows * columns:
         raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
     cells = grid.reshape(rows, resolution, columns, resolution, 3).swapaxes(1, 2).reshape(-1, resolution, resolution, 3)
-    return pictures.grid(cells[:images])
+    return image_files.grid(cells[:images])

@@ -3,7 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
+from gan_tf.io import image_files
 from gan_tf.sampling.generate import images_of_latents, latents_of_seeds
 from gan_tf.sampling.walk import sphere_walk, straight_walk
 
@@ -61,4 +62,4 @@ def walk_images(g, walks, steps, loop, batch_size, truncation=1.0, labels=None, 
 def rows_picture(moments):
     """Rows of images, a walk each, from left to right: moments as `walk_images` yields them -> uint8 [H, W, 3]."""
     images = np.stack(list(moments), axis=1)  # [W, F, R, R, 3]
-    return pictures.grid(images.reshape(-1, *images.shape[2:]), images.shape[1])
+    return image_files.grid(images.reshape(-1, *images.shape[2:]), images.shape[1])

@@ -8,7 +8,7 @@ import json
 import os
 
 from gan_tf.errors import UsageError
-from gan_tf.files import LOCK_IS_HELD, naming, printable, take_lock
+from gan_tf.io.files import LOCK_IS_HELD, naming, printable, take_lock
 
 WORDS = {  # what the user changed, where a key of a job differs
     "seeds": "the seeds (--seeds, --count)",

@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
-from gan_tf.weights import newest_weights
+from gan_tf.runs.weights import newest_weights
 
 
-def load_judge(run, config, generator, say=print):
+def load_judge(run, config, generator, log=print):
     """The discriminator in a run's newest checkpoint.
 
     Each image is judged by itself, with the statistics of training: what it is worth does not depend on the images
@@ -29,7 +29,7 @@ def load_judge(run, config, generator, say=print):
     Raises:
         UsageError: the run has no checkpoint, or none can be read.
     """
-    weights, seen, where = newest_weights(run, "d", say)
+    weights, seen, where = newest_weights(run, "d", log)
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, weights, where)
     logits = FAMILIES[config.model].judge(network, generator)

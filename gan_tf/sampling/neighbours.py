@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_tf import pictures
+from gan_tf.io import image_files
 from gan_tf.sampling.captions import GREY, line, line_height
 
 COPY = (220, 40, 40)  # frame and words of a pair that counts as a copy, as in the copy check's panel
@@ -59,7 +59,7 @@ def _row(row, threshold):
 def _cell(image, words, is_copy):
     """An image in a frame, with words below it."""
     side = shown_side(len(image))
-    small = pictures.resized(image, (side, side))
+    small = image_files.resized(image, (side, side))
     frame, colour = max(1, side // 32), COPY if is_copy else GREY
     framed = np.empty((side + 2 * frame, side + 2 * frame, 3), np.uint8)
     framed[:] = colour

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import pictures, rng
-from gan_tf.classes import UNCONDITIONAL
+from gan_tf import rng
+from gan_tf.data.class_labels import UNCONDITIONAL
+from gan_tf.io import image_files
 from gan_tf.sampling.generate import suitable_batch_size
 from gan_tf.sampling.search_space import space_of
 
@@ -133,9 +134,9 @@ def project(
     best = best._replace(latents=space.points_of(best.latents, labels))
     labels = labels if classes and space.name == "z" else None
     make = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
-    start = pictures.to_uint8(make(*best))[0]
+    start = image_files.to_uint8(make(*best))[0]
     place = best._replace(latents=space.starts(best.latents)) if steps else best
-    first = pictures.to_uint8(make(*place))
+    first = image_files.to_uint8(make(*place))
     step = _compiled_step(g, distance, space, seed, labels)
     moments = [tf.nest.map_structure(tf.zeros_like, place) for _ in range(2)]
     every, path = max(1, math.ceil(steps / max(1, frames - 1))), [(0, first)]
@@ -143,7 +144,7 @@ def project(
         sizes = [space.largest_step * step_size(i / steps), space.shake(i / steps)]
         place, moments = step(place, moments, tf.constant(i + 1.0), tf.constant(sizes, tf.float32))
         if (i + 1) % every == 0 or i + 1 == steps:
-            path.append((i + 1, pictures.to_uint8(make(*place))))
+            path.append((i + 1, image_files.to_uint8(make(*place))))
         watch(i + 1, steps, "searched")
     images = make(*place)
     distances = distance(images).numpy().astype(np.float64)
@@ -151,7 +152,7 @@ def project(
     return Found(
         latents=place.latents.numpy()[order],
         noise=[maps.numpy()[order] for maps in place.noise],
-        images=pictures.to_uint8(images)[order],
+        images=image_files.to_uint8(images)[order],
         distances=distances[order],
         start=start,
         path=[(number, shown[order[0]]) for number, shown in path],

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.classes import UNCONDITIONAL
+from gan_tf.data.class_labels import UNCONDITIONAL
 
 LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2
 Z_STEP, W_STEP = 0.05, 0.1  # of Adam, at its largest

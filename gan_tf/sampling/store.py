@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from gan_tf import pictures
 from gan_tf.errors import UsageError
-from gan_tf.files import naming, part_file, remove_parts
+from gan_tf.io import image_files
+from gan_tf.io.files import naming, part_file, remove_parts
 from gan_tf.sampling.journal import Journal
 
 PACKED = (".zip", ".npz")
@@ -130,7 +130,7 @@ class Store:
         """Image number i, uint8 [R, R, 3]; before `finish`."""
         if self.kind == ".npz":
             return np.memmap(self.folder / RAW, np.uint8, "r", shape=(len(self.seeds), *self.shape))[i]
-        return pictures.read_png(self.folder / name_of(self.seeds[i]))
+        return image_files.read_png(self.folder / name_of(self.seeds[i]))
 
     def finish(self):
         """Packs what is to be packed, removes what that was made of, and then the journal."""
@@ -176,7 +176,7 @@ class Store:
         return open(path, "r+b")
 
     def _write_png(self, seed, image):
-        pictures.save_png(self.folder / name_of(seed), image, FAST_COMPRESSION, self.about.get(seed))
+        image_files.save_png(self.folder / name_of(seed), image, FAST_COMPRESSION, self.about.get(seed))
 
     def _pack_files(self):
         with part_file(self.out) as file, zipfile.ZipFile(file, "w") as archive:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gan_tf import pictures
-from gan_tf.classes import UNCONDITIONAL
+from gan_tf.data.class_labels import UNCONDITIONAL
+from gan_tf.io import image_files
 from gan_tf.sampling.captions import line, line_height
 from gan_tf.sampling.interpolate import walk_images
 
@@ -27,7 +27,7 @@ def strip(g, pairs=PAIRS, columns=COLUMNS, classes=UNCONDITIONAL):
     moments = walk_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
     rows = []
     for i, images in enumerate(np.stack(list(moments), axis=1)):
-        joined = pictures.grid(images, columns)
+        joined = image_files.grid(images, columns)
         words = "seed {} to {}".format(*pairs[i])
         words += f", {classes.words(labels[i : i + 1])}" if classes else ""
         rows += [line(words, joined.shape[1], line_height(images.shape[1] * 4)), joined]

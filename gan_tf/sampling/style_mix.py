@@ -18,8 +18,9 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.sampling.generate import filled_rows, has_mapping, latents_of_seeds, truncated
 from gan_tf.sampling.sheet import table
 
@@ -87,7 +88,7 @@ def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labe
     for first in range(0, len(content_seeds), batch_size):
         picked = filled_rows(first, batch_size, len(content_seeds))
         images = make(*(tf.constant([column[k] for k in picked], kind) for column, kind in columns))
-        yield pictures.to_uint8(images[: len(content_seeds) - first])
+        yield image_files.to_uint8(images[: len(content_seeds) - first])
 
 
 def mixed_table(g, rows, columns, batch_size, truncation=1.0, labels_of=None, layers=None):

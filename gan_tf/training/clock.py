@@ -52,7 +52,7 @@ class Clock:
         """Notes how long a score is expected to take."""
         self._score_seconds = seconds
 
-    def trained(self, images, seconds, epoch_images, say):
+    def trained(self, images, seconds, epoch_images, log):
         """Says once, as soon as the speed is known, which share of the time scores will take, and how to lower it."""
         if self._score_seconds is None:
             return
@@ -66,7 +66,7 @@ class Clock:
         if share > EVALUATION_SHARE:
             every = math.ceil(self._score_seconds * (1 / EVALUATION_SHARE - 1) / epoch_seconds)
             words += f"; --eval-every {every} brings it to {EVALUATION_SHARE:.0%}"
-        say(words)
+        log(words)
         self._score_seconds = None
 
 

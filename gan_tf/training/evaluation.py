@@ -6,9 +6,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
 from gan_tf.augment.choice import ADA_P, augment, augmentation_of
-from gan_tf.classes import UNCONDITIONAL
+from gan_tf.data.class_labels import UNCONDITIONAL
+from gan_tf.io import image_files
 from gan_tf.metrics.reals import measurable
 
 GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid where there are fewer than usual, by resolution
@@ -90,7 +91,7 @@ class Sampler:
     def __call__(self, count):
         parts = [self._left]
         while sum(map(len, parts)) < count:
-            parts.append(measurable(pictures.to_uint8(self._of_sequence(*self._where()))))
+            parts.append(measurable(image_files.to_uint8(self._of_sequence(*self._where()))))
             self._made += self.batch_size
         images = np.concatenate(parts)
         self._left = images[count:]
@@ -107,7 +108,7 @@ class Sampler:
         for i in range(0, len(seeds), self.batch_size):
             rows = slice(i, i + self.batch_size)
             some = None if labels is None else tf.constant(labels[rows], tf.int32)
-            made.append(pictures.to_uint8(self._of_seeds(tf.constant(np.asarray(seeds[rows], np.int64)), some)))
+            made.append(image_files.to_uint8(self._of_seeds(tf.constant(np.asarray(seeds[rows], np.int64)), some)))
         return np.concatenate(made)
 
     def _where(self):
@@ -139,7 +140,7 @@ def sample_grid(job):
     """
     job.sampler.refresh()
     images = job.sampler.of_seeds(*grid_seeds(job))
-    return pictures.grid(pictures.enlarge(images, job.config.resolution))
+    return image_files.grid(image_files.enlarge(images, job.config.resolution))
 
 
 def grid_seeds(job):
@@ -165,7 +166,7 @@ def phase_strip(job, seen):
     ends = [later.first_image for stage, later in itertools.pairwise(job.stages) if not stage.fade_images]
     paths = [job.run.grid_path(end) for end in (*(end for end in ends if end < seen), seen)]
     size = job.config.resolution
-    rows = [pictures.read_png(path)[:size] for path in paths if path.exists()]
+    rows = [image_files.read_png(path)[:size] for path in paths if path.exists()]
     return np.concatenate(rows) if rows else None
 
 
@@ -175,7 +176,7 @@ def reconstruction_grid(job):
     rebuilt = job.recipe.reconstructions(job.state, reals, labels)
     size = next(iter(rebuilt.values())).shape[1]
     rows = [tf.image.resize(reals, (size, size), antialias=True), *rebuilt.values()]
-    return pictures.grid(pictures.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def augmented_grid(job):
@@ -185,7 +186,7 @@ def augmented_grid(job):
     for i in range(4):
         draws = rng.Draws(job.config.seed, tf.constant(i, tf.int64), len(reals), path="shown/")
         rows.append(augment(reals, draws, "reals", chosen, p))
-    return pictures.grid(pictures.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def shown_reals(job):

@@ -4,16 +4,16 @@ import dataclasses
 
 import tensorflow as tf
 
-from gan_tf.config import TrainConfig
-from gan_tf.data.pipeline import Feed
+from gan_tf.config.settings import TrainConfig
+from gan_tf.data.pipeline import InputPipeline
 from gan_tf.data.prepare import ImageSet
+from gan_tf.distributed.workers import Cluster
 from gan_tf.errors import UsageError
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks
 from gan_tf.metrics.reals import reals_at
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training import adaptation
-from gan_tf.training.cluster import Cluster
 from gan_tf.training.evaluation import Sampler
 from gan_tf.training.state import TrainState
 from gan_tf.training.step import Stage, compile_steps, stage_at, stage_before
@@ -62,7 +62,7 @@ class Job:
             images, config = self.image_set.at(stage.resolution), self.config
             # A worker of several reads its share from its own memory or disk: a resident set would be sent to each.
             resident = False if self.cluster.count > 1 else None
-            feed = Feed(images, stage.batch_size, config.seed, config.mirror, resident)
+            feed = InputPipeline(images, stage.batch_size, config.seed, config.mirror, resident)
             with self.strategy.scope():
                 feed.place()
             self.feed = feed

@@ -9,8 +9,8 @@ import time
 
 import tensorflow as tf
 
-from gan_tf.progress import Stages
-from gan_tf.training.devices import peak_memory_gb
+from gan_tf.distributed.devices import peak_memory_gb
+from gan_tf.io.progress import Stages
 
 TERMINAL_SECONDS = 1.0  # between two states of the line on a terminal
 LOG_SECONDS = 30.0  # between two lines in a file
@@ -146,7 +146,7 @@ class ProgressLine:
         sys.stderr.flush()
         self._open = self._terminal
 
-    def say(self, text):
+    def log(self, text):
         """Prints a line of its own, below the progress line."""
         if self._open:
             print(file=sys.stderr)

@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 
-from gan_tf import pictures
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.metrics.table import final_score
 from gan_tf.report.words import protocol_words
@@ -15,7 +15,7 @@ from gan_tf.training.monitor import COPIES as PICTURE
 FINAL_FIRST = 10**12  # the last score is of images from here on in the endless sequence: no earlier score saw them
 
 
-def score_epoch(job, board, seen, epoch, say):
+def score_epoch(job, board, seen, epoch, log):
     """Scores the averaged generator, keeps it if it is good, and records what was found.
 
     Returns:
@@ -25,12 +25,12 @@ def score_epoch(job, board, seen, epoch, say):
     result = job.evaluator(job.sampler)
     job.evaluators.watch.close()
     score, copies = result.scores[job.metric], result.scores[COPIES]
-    words = keep_if_best(job, seen, score, copies, say)
+    words = keep_if_best(job, seen, score, copies, log)
     stale_epochs = int(job.state.stale_epochs.numpy())
     job.run.log(seen, "epoch", {"epoch": epoch, **record_of(score, copies), "stale_epochs": stale_epochs})
     board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
     board.picture(seen, PICTURE, result.panel)
-    pictures.save_png(job.run.grid_path(seen, PICTURE), result.panel)
+    image_files.save_png(job.run.grid_path(seen, PICTURE), result.panel)
     return f"{words}, copies {copies.value:.0%}", protocol_words(score)
 
 
@@ -40,7 +40,7 @@ def record_of(score, copies):
     return {"metric": score.name, "score": score.value, "parts": score.parts, "protocol": score.protocol, **checked}
 
 
-def keep_if_best(job, seen, score, copies, say):
+def keep_if_best(job, seen, score, copies, log):
     """Keeps the weights if few scores were better, replaces best/ if none was, and counts stale epochs if one was.
 
     Returns:
@@ -50,7 +50,7 @@ def keep_if_best(job, seen, score, copies, say):
     if stored is not None and size_of(stored) > score.protocol["resolution"]:
         # The run went back, as behind a damaged checkpoint: what it had grown to stays, snapshots included.
         return f"{score.text()} (the best weights make {size_of(stored)}x{size_of(stored)})"
-    best = comparable_best(job, score, say)
+    best = comparable_best(job, score, log)
     best_score = from_stored(best["score"]) if best else None
     # A run killed between this and its checkpoint measures the same score again: best still, and not stale.
     again = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
@@ -86,7 +86,7 @@ def rank(score):
     return (value != value, value)
 
 
-def comparable_best(job, score, say):
+def comparable_best(job, score, log):
     """What is stored beside the best weights, scored again if that was done by another protocol; None if none are.
 
     None also if they make smaller images: a generator that has grown since is kept whatever its score, which is that
@@ -101,7 +101,7 @@ def comparable_best(job, score, say):
     if stored.comparable_with(score):
         return best
     why = f"by {stored.name}" if stored.name != score.name else "; ".join(differences(stored, score))
-    say(f"the best weights so far were scored otherwise ({why}): scoring them as this epoch's")
+    log(f"the best weights so far were scored otherwise ({why}): scoring them as this epoch's")
     weights, best = job.run.best_weights()
     with instead_of_average(job, weights):
         again = job.evaluator(job.sampler, [job.metric]).scores[job.metric]
@@ -117,7 +117,7 @@ def size_of(meta):
     return meta["score"]["protocol"]["resolution"]
 
 
-def score_finally(job, board, seen, say):
+def score_finally(job, board, seen, log):
     """At the end of a run, scores the best weights as papers do, and on images that did not help to pick them.
 
     Of many scores the best is a little lucky; this one is not. Measured once for the same weights and protocol.
@@ -127,7 +127,7 @@ def score_finally(job, board, seen, say):
         return
     weights, best = job.run.best_weights()
     if not is_final(job, best, name):
-        best = measured_finally(job, weights, best, name, say)
+        best = measured_finally(job, weights, best, name, log)
     score, copies = from_stored(best["final"]), from_stored(best["final_copies"])
     known = [(r["of"], r["metric"]) for r in job.run.records() if r["kind"] == "final"]
     if (best["images_seen"], score.name) not in known:
@@ -144,9 +144,9 @@ def is_final(job, best, name):
     return score.name == name + tag and extractor.protocol.items() <= score.protocol.items()
 
 
-def measured_finally(job, weights, best, name, say):
+def measured_finally(job, weights, best, name, log):
     """Measures the last score and its copy check, and stores them beside the best weights; returns what is there."""
-    say(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, once more: {name} on new images")
+    log(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, once more: {name} on new images")
     with instead_of_average(job, weights):
         job.sampler.first = FINAL_FIRST
         try:
@@ -157,7 +157,7 @@ def measured_finally(job, weights, best, name, say):
     score, copies = result.scores[name], result.scores[COPIES]
     best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
     job.run.replace_best(weights, best)
-    say(f"final {score.text()}, copies {copies.value:.0%}: {protocol_words(score)}")
+    log(f"final {score.text()}, copies {copies.value:.0%}: {protocol_words(score)}")
     return best
 
 
@@ -205,7 +205,7 @@ def out_of_patience(job):
     return job.config.patience is not None and int(job.state.stale_epochs.numpy()) >= job.config.patience
 
 
-def set_damaged_best_aside(job, say):
+def set_damaged_best_aside(job, log):
     """Renames best weights that cannot be read, so that the next score takes their place."""
     if not job.run.best.exists():
         return
@@ -214,4 +214,4 @@ def set_damaged_best_aside(job, say):
     except UsageError as error:
         aside = job.run.best.with_suffix(".damaged")
         job.run.best.replace(aside)
-        say(f"warning: {error}; it is now {aside.name}, and the next score takes its place")
+        log(f"warning: {error}; it is now {aside.name}, and the next score takes its place")

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 import gan_tf
-from gan_tf import classes
-from gan_tf import run as runs
-from gan_tf.config import stored_settings
+from gan_tf.config.settings import stored_settings
+from gan_tf.data import class_labels
+from gan_tf.distributed import devices
+from gan_tf.distributed.workers import Cluster
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.networks import networks_of
@@ -20,17 +21,18 @@ from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
-from gan_tf.training import adaptation, devices, loop
+from gan_tf.runs import folder as runs
+from gan_tf.training import adaptation
 from gan_tf.training import state as states
-from gan_tf.training.begin import begin_with, freeze
-from gan_tf.training.cluster import Cluster
+from gan_tf.training import train as loop
 from gan_tf.training.evaluation import GRID_SEEDS, SAMPLE_BATCH, USUAL_GRID_SEEDS, Sampler
 from gan_tf.training.job import Evaluators, Job, parts_of
 from gan_tf.training.monitor import TensorBoard
 from gan_tf.training.recipes import RECIPES
+from gan_tf.training.transfer import begin_with, freeze
 
 
-def build_job(config, image_set, run, say=None, cluster=None):
+def build_job(config, image_set, run, log=None, cluster=None):
     """Makes a fresh job: precision, networks and everything around them.
 
     Says what was chosen and why. Nothing is written.
@@ -46,23 +48,23 @@ def build_job(config, image_set, run, say=None, cluster=None):
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
     cluster = cluster or Cluster(*devices.choose_strategy(config.strategy))
-    strategy, say = cluster.strategy, say or cluster.say
+    strategy, log = cluster.strategy, log or cluster.log
     precision, why_precision = devices.choose_precision(config.precision)
     cluster.refuse_difference("--precision", precision, "give the same --precision to all")
     images = f"{config.dataset} ({len(image_set)} images, fingerprint {image_set.fingerprint[:12]})"
     cluster.refuse_difference("--dataset", image_set.fingerprint, "give all of them the same images", shown=images)
     replicas = strategy.num_replicas_in_sync
-    known = classes.of_images(config, image_set)
+    known = class_labels.of_images(config, image_set)
     if known:
-        say(words_of_classes(known, config))
+        log(words_of_classes(known, config))
     metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
-    evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, say))
+    evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, log))
     if cluster.is_chief:
         evaluators.at(config.resolution).load_networks()  # the others measure nothing
-    say(f"device: {devices.describe()}, {replicas} in a step ({cluster.why}); precision: {precision} ({why_precision})")
+    log(f"device: {devices.describe()}, {replicas} in a step ({cluster.why}); precision: {precision} ({why_precision})")
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
-        frozen = recipe.frozen_networks(config, say)
+        frozen = recipe.frozen_networks(config, log)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         freeze(recipe, d, config)
         scales_loss = precision == "float16"
@@ -79,7 +81,7 @@ def build_job(config, image_set, run, say=None, cluster=None):
             decays=recipe.decays(config) if hasattr(recipe, "decays") else None,
         )
         if config.init_from and not run.checkpoints():
-            begin_with(state, config, say)
+            begin_with(state, config, log)
     job = Job(
         config=config,
         run=run,
@@ -96,7 +98,7 @@ def build_job(config, image_set, run, say=None, cluster=None):
         undecided_loss=undecided_loss(config),
     )
     refuse_unshared_batches(job)
-    say_small_groups(job, say)
+    say_small_groups(job, log)
     job.enter(job.stages[0])
     return job
 
@@ -120,7 +122,7 @@ def refuse_unshared_batches(job):
         parts_of(job.micro_batch, stage.batch_size, replicas)
 
 
-def say_small_groups(job, say):
+def say_small_groups(job, log):
     """Says where the minibatch standard deviation has fewer images to compare than its group should have."""
     group = stddev_group(job.config)
     replicas, found = job.strategy.num_replicas_in_sync, {}
@@ -131,7 +133,7 @@ def say_small_groups(job, say):
             found[stage.resolution] = size
     if found:
         sizes = ", ".join(f"{size} at {resolution}x{resolution}" for resolution, size in found.items())
-        say(f"minibatch standard deviation: groups of fewer than {group} images, since a device takes {sizes}")
+        log(f"minibatch standard deviation: groups of fewer than {group} images, since a device takes {sizes}")
 
 
 def stddev_group(config):
@@ -167,7 +169,7 @@ def continue_or_begin(job, data):
     Raises:
         UsageError: another process trains here, an identity field or the data changed, or no checkpoint is whole.
     """
-    run, config, say = job.run, job.config, job.cluster.say
+    run, config, log = job.run, job.config, job.cluster.log
     if not job.cluster.is_chief:
         restore_or_begin(job)
         return
@@ -188,12 +190,12 @@ def continue_or_begin(job, data):
     run.cut(kept)
     if seen is None:
         if begun_before:
-            say(f"{run.folder} has no checkpoint yet: starting from the beginning")
+            log(f"{run.folder} has no checkpoint yet: starting from the beginning")
         board.text(0, "settings", settings_table(config))
     else:
-        say(f"continuing {run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
+        log(f"continuing {run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
         for change in changes:
-            say(f"changed {change}")
+            log(f"changed {change}")
         if changes:
             run.log(seen, "change", {"changes": changes})
     board.close()
@@ -205,9 +207,9 @@ def restore_or_begin(job):
     `build_job` has given a fresh run the networks that it begins with. One that has checkpoints, but none that is
     whole, and none of trained images, begins with them here.
     """
-    seen = loop.restore(job, job.cluster.say)
+    seen = loop.restore(job, job.cluster.log)
     if seen is None and job.config.init_from and job.run.checkpoints():
-        begin_with(job.state, job.config, job.cluster.say)
+        begin_with(job.state, job.config, job.cluster.log)
     return seen
 
 

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.files import remedy_of
+from gan_tf.io.files import remedy_of
 from gan_tf.models.variables import named_variables
 from gan_tf.training.optimizer import Adam
 
@@ -161,7 +161,7 @@ def save(state, run, keep):
     run.tidy_checkpoints(seen, keep)
 
 
-def restore_newest(state, run, say):
+def restore_newest(state, run, log):
     """Restores the newest checkpoint that is whole and returns its image count, or None if nothing was trained yet.
 
     Raises:
@@ -175,10 +175,10 @@ def restore_newest(state, run, say):
             raise
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
-            say(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
+            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
             continue
         if int(state.images_seen.numpy()) != seen:
-            say(f"warning: checkpoint {prefix.name} holds another image count; trying an older one")
+            log(f"warning: checkpoint {prefix.name} holds another image count; trying an older one")
             continue
         return seen
     if trained := run.trained_images():

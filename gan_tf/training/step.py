@@ -77,7 +77,7 @@ def compile_steps(recipe, state, feed, strategy, seed, stage, variant, ramp=None
     def replica_phase(phase, element, clock):
         draws = Draws(seed, clock, stage.batch_size)
         if replicas > 1:
-            draws = draws.share(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
+            draws = draws.shard(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
         reals, labels = feed.load(element)
         # A data set that is distributed over workers forgets the size of its batches.
         reals = tf.ensure_shape(reals, (draws.count, *reals.shape[1:]))
@@ -220,7 +220,7 @@ def micro_batches(draws, parts):
     """The micro-batches of a replica's share: a list of (draws, rows of it), `parts` of them."""
     if parts == 1:
         return [(draws, slice(None))]
-    return [(draws.share(i, parts), slice(i, None, parts)) for i in range(parts)]
+    return [(draws.shard(i, parts), slice(i, None, parts)) for i in range(parts)]
 
 
 def share_of_mean(values, draws):

@@ -5,9 +5,9 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.config import WIDTHS, stored_settings
+from gan_tf.config.settings import WIDTHS, stored_settings
+from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
-from gan_tf.training import devices
 from gan_tf.training import state as states
 from gan_tf.training.monitor import check_finite, duration
 from gan_tf.training.step import phases_of
@@ -20,11 +20,11 @@ def dry_run(job):
 
     Memory and time are measured on this machine, not looked up.
     """
-    config, say = job.config, job.cluster.say
-    say("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
+    config, log = job.config, job.cluster.log
+    log("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     stages = list({stage.resolution: stage for stage in job.stages}.values())
     at_sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
-    say(f"measuring {steps_tried(job.recipe)} steps{at_sizes}, and a score ...")
+    log(f"measuring {steps_tried(job.recipe)} steps{at_sizes}, and a score ...")
     image_seconds = {stage.resolution: step_seconds(job, stage) / stage.batch_size for stage in stages}
     job.recipe.arrive(job.state, job.stages, config.total_images)  # a score costs most at the size of the end
     job.sampler.refresh()
@@ -36,18 +36,18 @@ def dry_run(job):
     )
     scores = score_seconds * config.total_images / (job.epoch_images * config.eval_every)
     saved = 4 * sum(int(np.prod(variable.shape)) for variable in job.state.named_variables().values()) / 2**30
-    say(f"memory: {devices.peak_memory_gb():.1f} GB at most")
-    say(f"disk: {(config.keep + 1) * saved:.1f} GB, for {config.keep} checkpoints and one being written")
+    log(f"memory: {devices.peak_memory_gb():.1f} GB at most")
+    log(f"disk: {(config.keep + 1) * saved:.1f} GB, for {config.keep} checkpoints and one being written")
     for stage in stages:
         seconds = image_seconds[stage.resolution]
         at_size = f" at {stage.resolution}x{stage.resolution}" if len(stages) > 1 else ""
-        say(f"speed{at_size}: {seconds * stage.batch_size:.3f} s for a step, {1 / seconds:.1f} images/s")
+        log(f"speed{at_size}: {seconds * stage.batch_size:.3f} s for a step, {1 / seconds:.1f} images/s")
     share = scores / (scores + training)
-    say(f"{job.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
-    say(f"time: about {duration(training + scores)} for {config.total_images / 1000:g} kimg")
+    log(f"{job.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
+    log(f"time: about {duration(training + scores)} for {config.total_images / 1000:g} kimg")
 
 
-def find_micro_batch(job, say=print):
+def find_micro_batch(job, log=print):
     """Sets `job.micro_batch` so that a step of this stage fits into memory: tries real steps with ever smaller
     micro-batches, then undoes them.
 
@@ -66,11 +66,11 @@ def find_micro_batch(job, say=print):
         try:
             take_steps(job, 1, job.stage.first_image)  # all phases are in that step
         except tf.errors.ResourceExhaustedError:
-            say(f"a micro-batch of {size} does not fit")
+            log(f"a micro-batch of {size} does not fit")
             continue
-        if states.restore_newest(job.state, job.run, say) != seen:
+        if states.restore_newest(job.state, job.run, log) != seen:
             raise RuntimeError("the checkpoint written before the trial is gone")
-        say(f"micro-batch: {size} of the {share} images of each device (auto)")
+        log(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
     widths = WIDTHS[job.config.model]
     raise UsageError(

@@ -9,7 +9,7 @@ from gan_tf.augment.ada import POLICIES, ada, apply, transforms_of
 from gan_tf.augment.ada_parameters import GROUPS, TRANSFORMS, at_percentile, draw, parameters
 from gan_tf.augment.choice import Augmentation, augment
 from gan_tf.augment.diffaugment import diffaugment
-from gan_tf.checks import ADA_POLICIES
+from gan_tf.config.validation import ADA_POLICIES
 from gan_tf.errors import UsageError
 from gan_tf.rng import Draws
 from tests.parity.report import relative_l2
@@ -172,7 +172,7 @@ def test_each_image_keeps_its_draws_in_any_share_of_the_batch(side):
     images = images_of(side=side)
     whole = ada(images, draws_of(), 0.7, ALL)
     for i in range(3):
-        share = ada(images[i::3], draws_of().share(i, 3), 0.7, ALL)
+        share = ada(images[i::3], draws_of().shard(i, 3), 0.7, ALL)
         np.testing.assert_allclose(share, whole[i::3], atol=2e-5)
 
 
@@ -213,7 +213,7 @@ def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
     def slopes():
         replica = tf.distribute.get_replica_context()
         own = tf.ensure_shape(images[replica.replica_id_in_sync_group :: 2], (3, *images.shape[1:]))
-        return slopes_of(own, draws_of().share(replica.replica_id_in_sync_group, 2))
+        return slopes_of(own, draws_of().shard(replica.replica_id_in_sync_group, 2))
 
     shares = two_cpus.experimental_local_results(two_cpus.run(slopes))
     dealt_back = tf.reshape(tf.stack(shares, axis=1), images.shape)
@@ -234,7 +234,7 @@ def test_an_unknown_policy_is_named():
 
 def test_one_function_serves_every_choice():
     images, draws = images_of(), draws_of()
-    fork = draws.fork("augment reals")
+    fork = draws.fold_in("augment reals")
     assert augment(images, draws, "reals", Augmentation()) is images
     chosen = Augmentation("diffaugment", ("color", "cutout"), 0.5)
     want = diffaugment(images, fork, ("color", "cutout"), 0.5)

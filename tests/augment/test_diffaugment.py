@@ -101,7 +101,7 @@ def test_probability_keeps_whole_originals():
 def test_each_image_keeps_its_draws_in_any_share_of_the_batch():
     images = images_of()
     whole = da.diffaugment(images, draws_of(), ALL, 0.8)
-    share = da.diffaugment(images[1::2], draws_of().share(1, 2), ALL, 0.8)
+    share = da.diffaugment(images[1::2], draws_of().shard(1, 2), ALL, 0.8)
     np.testing.assert_array_equal(share, whole[1::2])
 
 
@@ -109,7 +109,12 @@ def test_draws_change_with_the_clock_and_the_fork():
     images = images_of()
     outcomes = [
         da.diffaugment(images, draws, ALL).numpy()
-        for draws in (draws_of(), draws_of(images_seen=6), draws_of().fork("fakes"), draws_of().fork("small fakes"))
+        for draws in (
+            draws_of(),
+            draws_of(images_seen=6),
+            draws_of().fold_in("fakes"),
+            draws_of().fold_in("small fakes"),
+        )
     ]
     for i, one in enumerate(outcomes):
         assert all(np.abs(one - other).max() > 0.1 for other in outcomes[:i])
@@ -132,7 +137,7 @@ def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
         own = tf.ensure_shape(images[replica.replica_id_in_sync_group :: 2], (3, *images.shape[1:]))
         with tf.GradientTape() as tape:
             tape.watch(own)
-            value = tf.reduce_sum(da.diffaugment(own, draws_of().share(replica.replica_id_in_sync_group, 2), ALL) ** 2)
+            value = tf.reduce_sum(da.diffaugment(own, draws_of().shard(replica.replica_id_in_sync_group, 2), ALL) ** 2)
         return tape.gradient(value, own)
 
     with tf.GradientTape() as tape:

@@ -18,8 +18,8 @@ from gan_tf.convert.official import read_official
 from gan_tf.export import FORMATS
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
-from gan_tf.run import Run
-from gan_tf.weights import load_generator, newest_networks
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert import official_form as official
 from tests.convert import official_pggan, stand_ins
 from tests.convert.test_fastgan_files import parameters

@@ -11,22 +11,22 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf import pictures
 from gan_tf.cli.curate import columns_of
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
+from gan_tf.io import image_files
 from gan_tf.metrics import networks
 from gan_tf.metrics.pixel_space import pixel_vectors
 from gan_tf.metrics.realism import realism
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
+from gan_tf.runs.weights import newest_weights
 from gan_tf.sampling.journal import Journal
 from gan_tf.sampling.judge import load_judge
 from gan_tf.sampling.store import Store
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
-from gan_tf.weights import newest_weights
 from tests.metrics import stand_in
 from tests.training.tiny import square_pictures
 
@@ -81,11 +81,11 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, ca
             assert image.text["Description"].startswith(f"{label}; seed {seed}, rank {rank}: pixels")
     with Image.open(tmp_path / "out-best.png") as sheet:
         assert sheet.text["Description"] == label
-    picture = pictures.read_png(tmp_path / "out-best.png")
+    picture = image_files.read_png(tmp_path / "out-best.png")
     band = picture.shape[0] - 512
     assert picture.shape[1] == 512 and 15 < band < 80 and picture[:band].min() < 60  # words above 2x2 images
     shown = picture[band : band + 256 : 4, :256:4]
-    np.testing.assert_array_equal(shown, pictures.read_png(tmp_path / "out" / f"seed-{order[0]:06d}.png"))
+    np.testing.assert_array_equal(shown, image_files.read_png(tmp_path / "out" / f"seed-{order[0]:06d}.png"))
 
 
 @pytest.mark.parametrize("count, wanted", [(1, 1), (4, 2), (6, 3), (22, 5), (24, 6), (12, 4), (60, 10), (64, 8)])

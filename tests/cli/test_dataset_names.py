@@ -13,7 +13,7 @@ from tests.datasets.archives import write_zip
 
 
 def open_set(name):
-    return resolve(name, resolution=64, say=lambda line: None)
+    return resolve(name, resolution=64, log=lambda line: None)
 
 
 def test_known_names_are_the_sets_that_there_are():

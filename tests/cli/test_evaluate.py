@@ -15,7 +15,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.metrics import networks
 from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.metrics import stand_in
 from tests.training import tiny
 from tests.training.tiny import square_pictures
@@ -66,7 +66,7 @@ def folder(tmp_path, images):
 
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch, tmp_path):
-    def looking(*, weights, resize, precision, offline, say):
+    def looking(*, weights, resize, precision, offline, log):
         return stand_in.networks(resize=resize, custom=weights, precision=precision)
 
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))

@@ -100,13 +100,14 @@ def test_int8_says_how_far_it_is_off(fastgan, tmp_path, capsys):
 def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
     from PIL import Image
 
-    from gan_tf import pictures, rng
+    from gan_tf import rng
+    from gan_tf.io import image_files
 
     assert export(fastgan, "--format", "onnx", "--noise", "input", "--out", tmp_path / "file") == 0
     generate = ["--seeds", "3", "--out", str(tmp_path), "--precision", "float32"]
     assert run_command("generate", [str(fastgan.folder), *generate]) == 0
     inputs = [rng.latents_of_seeds([3], 16), *rng.noise_of_seeds([3], networks.fastgan().generator.noise_shapes)]
-    [image] = pictures.to_uint8(FORMATS["onnx"].open(tmp_path / "file")([tensor.numpy() for tensor in inputs]))
+    [image] = image_files.to_uint8(FORMATS["onnx"].open(tmp_path / "file")([tensor.numpy() for tensor in inputs]))
     wanted = np.asarray(Image.open(tmp_path / "seed-000003.png")).astype(int)
     assert np.abs(image - wanted).max() <= 1 and wanted.std() > 20
 

@@ -143,7 +143,7 @@ def test_a_full_disk_under_out_is_one_line_and_an_unnamed_error_is_not_laid_on_i
 
     with monkeypatch.context() as patch:
         patch.setattr("gan_tf.cli.generate.refuse_unwritable", lambda *arguments, **options: None)
-        patch.setattr("gan_tf.files.os.fsync", full)
+        patch.setattr("gan_tf.io.files.os.fsync", full)
         assert generate(run, "--seeds", "0", "--out", tmp_path / "new") == 2
     assert f"--out {tmp_path / 'new'} cannot be written: No space left" in capsys.readouterr().err
     monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", lambda *arguments, **options: full(0))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_tf.cli.interpolate import InterpolateOptions, walks_of
 from gan_tf.cli.main import run_command
-from gan_tf.pictures import read_png
+from gan_tf.io.image_files import read_png
 from gan_tf.sampling.interpolate import random_seeds
 
 from ..sampling.trained import make_growing, make_run

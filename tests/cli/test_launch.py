@@ -13,9 +13,9 @@ import time
 import psutil
 import pytest
 
-from gan_tf import supervisor
 from gan_tf.cli.main import main
-from gan_tf.supervisor import verdict
+from gan_tf.distributed import launcher as supervisor
+from gan_tf.distributed.launcher import verdict
 
 PATIENCE_SECONDS = 60  # for what takes a second on a quiet machine
 
@@ -66,7 +66,7 @@ while time.monotonic() < until:
 # The supervisor with a clock of its own speed: PACE seconds of grace pass in one.
 DRIVER = """
 import sys, time
-from gan_tf.supervisor import supervise
+from gan_tf.distributed.launcher import supervise
 
 stand_in, folder, restarts, grace, pace, *roles = sys.argv[1:]
 sys.exit(

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_tf import supervisor
 from gan_tf.cli import launch
 from gan_tf.cli.main import main
+from gan_tf.distributed import launcher as supervisor
 
 
 @pytest.fixture

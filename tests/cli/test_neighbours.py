@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: F401  split into two devices before anything else uses it
 
-from gan_tf import pictures
 from gan_tf.cli.main import run_command
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
+from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
-from gan_tf.weights import load_generator
 from tests.metrics import stand_in
 from tests.training import tiny
 
@@ -52,7 +52,7 @@ def test_copied_images_are_found(run, tmp_path, capsys):
     assert second.startswith("seed 1, pixels: nearest is training image 13, distance 0, ratio 0.00")
     assert last == f"{out}: 2 of 2 images count as copies (a ratio below 0.45)"
     assert "best weights, 0.5 kimg" in told
-    shown = pictures.read_png(out)
+    shown = image_files.read_png(out)
     assert shown.shape[1] > 3 * 128 and ((shown == (220, 40, 40)).all(axis=2)).any()
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from gan_tf import pictures
 from gan_tf.cli.main import run_command
+from gan_tf.io import image_files
 from gan_tf.sampling import animation, history
 from tests.scored import make_run
 
@@ -26,7 +26,7 @@ def run(tmp_path):
         grid = np.empty((4 * RESOLUTION, 4 * RESOLUTION, 3), np.uint8)
         grid[:] = colour
         grid[:RESOLUTION, :RESOLUTION] = 255
-        pictures.save_png(run.grid_path(seen), grid)
+        image_files.save_png(run.grid_path(seen), grid)
     return run
 
 
@@ -73,7 +73,7 @@ def test_the_last_frame_stays(run, tmp_path):
 
 def test_grids_of_a_smaller_network_are_brought_to_one_size(run):
     small = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3).astype(np.uint8)
-    pictures.save_png(run.grid_path(0), small)
+    image_files.save_png(run.grid_path(0), small)
     first, second, _ = history.frames(run.grids(), RESOLUTION)
     assert first.shape == second.shape
     np.testing.assert_array_equal(first[:256], small.repeat(4, axis=0).repeat(4, axis=1))
@@ -85,9 +85,9 @@ def test_large_grids_are_made_smaller(run):
 
 
 def test_of_many_grids_the_first_and_the_last_are_shown():
-    assert pictures.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert pictures.spread([1, 2], 5) == [1, 2]
-    assert pictures.spread([1, 2, 3], 1) == [1]
+    assert image_files.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert image_files.spread([1, 2], 5) == [1, 2]
+    assert image_files.spread([1, 2, 3], 1) == [1]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_picture_that_promises_too_much_is_refused(run, tmp_path, capsys):
 
 
 def test_a_link_out_of_the_run_is_no_grid(run, tmp_path):
-    pictures.save_png(tmp_path / "private.png", np.zeros((4, 4, 3), np.uint8))
+    image_files.save_png(tmp_path / "private.png", np.zeros((4, 4, 3), np.uint8))
     run.grid_path(500).symlink_to(tmp_path / "private.png")
     assert [seen for seen, _ in run.grids()] == [0, 1000, 12_000]
 

@@ -9,15 +9,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf import pictures
 from gan_tf.cli.main import run_command
 from gan_tf.cli.project import words_of_copies
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
+from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
-from gan_tf.weights import load_generator
 from tests.pretrained import lpips_files
 from tests.training import tiny
 
@@ -39,9 +39,9 @@ def run(tmp_path_factory, generator):
     run = trained.make_run(folder / "run")
     [(_, made)] = images_of_seeds(generator, [3], 1)
     np.savez(folder / "set.npz", images=np.concatenate([tiny.square_pictures(), made]))
-    pictures.save_png(folder / "made.png", made[0])
-    pictures.save_png(folder / "drawn.png", tiny.square_pictures()[5])
-    pictures.save_png(folder / "new.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    image_files.save_png(folder / "made.png", made[0])
+    image_files.save_png(folder / "drawn.png", tiny.square_pictures()[5])
+    image_files.save_png(folder / "new.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     config = TrainConfig(**{**vars(trained.CONFIG), "dataset": str(folder / "set.npz")})
     images = prepare(open_source(config.dataset), resolution=64)
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
@@ -57,12 +57,14 @@ def test_the_files_of_a_projection(run, generator, tmp_path, capsys):
     assert project(run, "made.png", *QUICK, "--out", out) == 0
     names = ["latent.npz", "projected.png", "search.webp", "side-by-side.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    target, image = pictures.read_png(run.folder.parent / "made.png"), pictures.read_png(out / "projected.png")
-    np.testing.assert_array_equal(pictures.read_png(out / "side-by-side.png"), np.concatenate([target, image], axis=1))
+    target, image = image_files.read_png(run.folder.parent / "made.png"), image_files.read_png(out / "projected.png")
+    np.testing.assert_array_equal(
+        image_files.read_png(out / "side-by-side.png"), np.concatenate([target, image], axis=1)
+    )
     with np.load(out / "latent.npz") as stored:
         noise = [tf.constant(stored[f"noise_{i}"][None]) for i in range(len(generator.noise_shapes))]
         again = generator(tf.constant(stored["latent"][None]), noise=noise)
-    assert np.abs(pictures.to_uint8(again)[0].astype(int) - image).max() <= 1
+    assert np.abs(image_files.to_uint8(again)[0].astype(int) - image).max() <= 1
     with Image.open(out / "search.webp") as search:
         assert search.n_frames >= 5 and search.size[0] == 512
     said, told = capsys.readouterr()
@@ -105,7 +107,7 @@ def test_a_generator_that_repeats_a_training_image_is_found_out_at_once(run, tmp
     said = capsys.readouterr().out
     assert "the picture is the training image 5, or a copy of it" in said
     assert "has memorised it: it was found at once, the best of 8 random latents makes it at ratio 0.00" in said
-    np.testing.assert_array_equal(pictures.read_png(tmp_path / "projected.png"), image)
+    np.testing.assert_array_equal(image_files.read_png(tmp_path / "projected.png"), image)
     assert project(run, "new.png", *QUICK, "--out", tmp_path) == 0  # nor is another picture taken for memorised
     assert "the picture is no training image" in capsys.readouterr().out
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
 from gan_tf.cli.main import run_command
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
+from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.strip import strip
-from gan_tf.weights import load_generator
 from tests.scored import fid, make_run
 
 from ..sampling import trained
@@ -101,6 +102,6 @@ def test_a_row_of_the_strip_leads_from_seed_to_seed(run):
     images = shown[-64:].reshape(64, 4, 64, 3).swapaxes(0, 1)
     noise = rng.noise_of_seeds([5], g.noise_shapes)
     for place, seed in ((0, 5), (3, 9)):
-        wanted = pictures.to_uint8(g(rng.latents_of_seeds([seed], g.latent_size), noise=noise))[0]
+        wanted = image_files.to_uint8(g(rng.latents_of_seeds([seed], g.latent_size), noise=noise))[0]
         assert np.abs(images[place].astype(int) - wanted).max() <= 1
     assert np.abs(images[1].astype(int) - images[0]).max() > 1

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.cli.main import run_command
-from gan_tf.pictures import read_png
+from gan_tf.io.image_files import read_png
 
 from ..sampling.trained import make_growing, make_run
 

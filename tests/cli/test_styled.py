@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import gan_tf
-from gan_tf import pictures
 from gan_tf.cli.main import run_command
+from gan_tf.io import image_files
 
 from ..sampling.trained import make_run, make_styled
 
@@ -26,7 +26,7 @@ def command(name, run, *arguments):
 def test_generate_truncates_w(run, tmp_path):
     assert command("generate", run, "--seeds", "3", "--truncation", 0.5, "--out", tmp_path, *EXACT) == 0
     wanted = gan_tf.load(run).sample([3], truncation=0.5)[0].astype(int)
-    assert np.abs(pictures.read_png(tmp_path / "seed-000003.png") - wanted).max() <= 1
+    assert np.abs(image_files.read_png(tmp_path / "seed-000003.png") - wanted).max() <= 1
 
 
 def test_interpolate_in_w(run, tmp_path):
@@ -35,7 +35,7 @@ def test_interpolate_in_w(run, tmp_path):
         command("interpolate", run, "--rows", "--seeds", "3,7", "--steps", 2, "--space", "w", "--out", out, *EXACT) == 0
     )
     frames = gan_tf.load(run).interpolate([3, 7], steps=2, space="w")
-    assert np.abs(pictures.read_png(out).astype(int) - np.concatenate(frames, axis=1)).max() <= 1
+    assert np.abs(image_files.read_png(out).astype(int) - np.concatenate(frames, axis=1)).max() <= 1
 
 
 def test_style_mix_by_layers(run, tmp_path, capsys):
@@ -43,7 +43,7 @@ def test_style_mix_by_layers(run, tmp_path, capsys):
     layers = ("--rows", "1", "--columns", "2", "--layers", "0-2")
     assert command("style-mix", run, *layers, "--out", out, *EXACT) == 0
     wanted = gan_tf.load(run).mix([1], [2], layers="0-2")[0].astype(int)
-    assert np.abs(pictures.read_png(out)[-16:, -16:] - wanted).max() <= 1
+    assert np.abs(image_files.read_png(out)[-16:, -16:] - wanted).max() <= 1
     assert "in the layers 0,1,2" in capsys.readouterr().out
     assert command("style-mix", run, "--layers", "9", "--out", out, *EXACT) == 2
     assert "the generator has the layers 0 to 5" in capsys.readouterr().err
@@ -51,7 +51,7 @@ def test_style_mix_by_layers(run, tmp_path, capsys):
 
 def test_project_stores_ws(run, tmp_path, capsys):
     g = gan_tf.load(run)
-    pictures.save_png(tmp_path / "image.png", g.sample([5])[0])
+    image_files.save_png(tmp_path / "image.png", g.sample([5])[0])
     quick = ("--distance", "l2", "--steps", 4, "--samples", 8, "--restarts", 2)
     for space in ((), ("--space", "w+")):
         assert command("project", run, tmp_path / "image.png", *quick, *space, "--out", tmp_path / "out") == 0
@@ -61,12 +61,12 @@ def test_project_stores_ws(run, tmp_path, capsys):
             assert found["ws"].shape == (6, 12)
             assert (found["ws"] == found["ws"][:1]).all() == (not space)
             again = g.images_of(ws=found["ws"][None], noise=noise)[0].astype(int)
-        assert np.abs(pictures.read_png(tmp_path / "out" / "projected.png") - again).max() <= 1
+        assert np.abs(image_files.read_png(tmp_path / "out" / "projected.png") - again).max() <= 1
 
 
 def test_other_families_have_no_w(tmp_path, capsys):
     run = make_run(tmp_path / "run").folder
-    pictures.save_png(tmp_path / "image.png", np.zeros((64, 64, 3), np.uint8))
+    image_files.save_png(tmp_path / "image.png", np.zeros((64, 64, 3), np.uint8))
     assert (
         command("project", run, tmp_path / "image.png", "--space", "w", "--distance", "l2", "--out", tmp_path / "o")
         == 2

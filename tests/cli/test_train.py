@@ -12,8 +12,8 @@ from PIL import Image
 
 from gan_tf.cli.main import run_command
 from gan_tf.cli.train import parse_arguments
-from gan_tf.config import FAMILIES, TrainConfig, flag
-from gan_tf.presets import PRESETS
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import FAMILIES, TrainConfig, flag
 from tests.training import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 import gan_tf
-from gan_tf import pictures
 from gan_tf.cli.main import run_command
 from gan_tf.convert.official import fill, read_official
+from gan_tf.io import image_files
 from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import load_weights
-from gan_tf.run import Run
-from gan_tf.weights import load_generator, newest_networks
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert import official_stylegan2 as official
 from tests.convert.states import built, random_state
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
@@ -85,7 +85,7 @@ def test_a_converted_conditional_run_makes_images_of_a_class(tmp_path, capsys):
     for number in (1, 2):
         out = tmp_path / str(number)
         assert run_command("generate", [*words, "--class", str(number), "--out", str(out)]) == 0
-        made[number] = pictures.read_png(out / "seed-000000.png").astype(int)
+        made[number] = image_files.read_png(out / "seed-000000.png").astype(int)
         [image] = gan_tf.load(run).sample([0], classes=number)
         assert np.abs(made[number] - image).max() <= 1
     assert np.abs(made[1] - made[2]).max() > 10

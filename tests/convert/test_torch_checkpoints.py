@@ -15,8 +15,8 @@ from gan_tf.cli.main import run_command
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.pretrained.network_pickles import read_network_pickle
-from gan_tf.run import Run
-from gan_tf.weights import load_generator, newest_networks
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert import stand_ins
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
 from tests.parity.report import read_arrays, relative_l2

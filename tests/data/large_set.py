@@ -53,7 +53,7 @@ def main(count, resolution, cache_dir):
     drawn = Drawn(count, resolution)
     start = time.monotonic()
     prepared = prepare(
-        ArraySource("drawn", drawn), resolution=resolution, memory_gb=0.1, cache_dir=cache_dir, say=lambda line: None
+        ArraySource("drawn", drawn), resolution=resolution, memory_gb=0.1, cache_dir=cache_dir, log=lambda line: None
     )
     figures = {
         "images": len(prepared),
@@ -65,9 +65,9 @@ def main(count, resolution, cache_dir):
     smallest = prepared.at(4)  # makes all sizes between as well
     figures |= {"reduce_seconds": time.monotonic() - start, "reduce_peak_gb": peak_gb()}
     assert not smallest.mapped and (smallest.images[-1] == box_means(drawn[count - 1][None], [4])[0][0]).all()
-    from gan_tf.data.pipeline import Feed  # TensorFlow only now, to tell its memory from that of preparing
+    from gan_tf.data.pipeline import InputPipeline  # TensorFlow only now, to tell its memory from that of preparing
 
-    feed = Feed(prepared, BATCH_SIZE, seed=0, mirror=False)
+    feed = InputPipeline(prepared, BATCH_SIZE, seed=0, mirror=False)
     start = time.monotonic()
     for _, element in zip(range(BATCHES), feed.dataset(0), strict=False):
         i = int(element["index"][-1])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from gan_tf.data import doctor
-from gan_tf.data.doctor import near_groups
+from gan_tf.data import dataset_report as doctor
+from gan_tf.data.dataset_report import near_groups
 from gan_tf.data.prepare import survey
 from gan_tf.data.sources import ArraySource, FolderSource
 from tests.data.pictures import encoded, write

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.data import pipeline
-from gan_tf.data.pipeline import Feed, coins, permutation
+from gan_tf.data.pipeline import InputPipeline, coins, permutation
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 
@@ -24,7 +24,7 @@ def image_set():
 def mapped_set(image_set, tmp_path_factory):
     source = ArraySource("ten", image_set.images, image_set.labels, "abc")
     folder = tmp_path_factory.mktemp("mapped")
-    return prepare(source, resolution=SIDE, memory_gb=0, cache_dir=folder, say=lambda line: None)
+    return prepare(source, resolution=SIDE, memory_gb=0, cache_dir=folder, log=lambda line: None)
 
 
 def take(dataset, count):
@@ -79,7 +79,7 @@ def test_coins_are_fair_and_belong_to_their_position():
 
 
 def test_the_stream_goes_on_from_any_image_count(image_set):
-    feed = Feed(image_set, 4, seed=1)
+    feed = InputPipeline(image_set, 4, seed=1)
     whole = take(feed.dataset(0), 12)
     for seen in (4, 6, 41):
         rest = take(feed.dataset(seen), 1)[0]
@@ -89,17 +89,17 @@ def test_the_stream_goes_on_from_any_image_count(image_set):
 
 
 def test_labels_belong_to_their_images(image_set):
-    element = take(Feed(image_set, 5, seed=3).dataset(0), 1)[0]
+    element = take(InputPipeline(image_set, 5, seed=3).dataset(0), 1)[0]
     np.testing.assert_array_equal(element["labels"], element["index"] % 3)
 
 
 def test_seed_changes_order_and_flips(image_set):
-    a, b = (joined(take(Feed(image_set, 10, seed).dataset(0), 4), "index") for seed in (1, 2))
+    a, b = (joined(take(InputPipeline(image_set, 10, seed).dataset(0), 4), "index") for seed in (1, 2))
     assert (a != b).any()
 
 
 def test_parts_make_up_the_global_batch(image_set):
-    feed = Feed(image_set, 8, seed=1)
+    feed = InputPipeline(image_set, 8, seed=1)
     whole = take(feed.dataset(3), 3)
     for key in ("position", "index", "flip", "labels"):
         parts = take(feed.dataset(3, replicas=4), 12)
@@ -115,7 +115,11 @@ def test_parts_make_up_the_global_batch(image_set):
 def test_resident_mapped_and_host_feeds_give_the_same_bits(image_set, mapped_set):
     assert mapped_set.mapped and not image_set.mapped
     assert mapped_set.fingerprint == image_set.fingerprint
-    feeds = [Feed(image_set, 4, 1), Feed(image_set, 4, 1, resident=False), Feed(mapped_set, 4, 1)]
+    feeds = [
+        InputPipeline(image_set, 4, 1),
+        InputPipeline(image_set, 4, 1, resident=False),
+        InputPipeline(mapped_set, 4, 1),
+    ]
     assert [feed.resident for feed in feeds] == [True, False, False]
     batches = []
     for feed in feeds:
@@ -130,7 +134,7 @@ def test_resident_mapped_and_host_feeds_give_the_same_bits(image_set, mapped_set
 
 
 def test_load_scales_and_flips(image_set):
-    feed = Feed(image_set, 10, seed=1)
+    feed = InputPipeline(image_set, 10, seed=1)
     feed.place()
     element = next(iter(feed.dataset(0)))
     got = feed.load(element)[0].numpy()
@@ -144,13 +148,13 @@ def test_load_scales_and_flips(image_set):
 
 
 def test_without_mirror_nothing_is_flipped_and_the_order_is_the_same(image_set):
-    plain, mirrored = (take(Feed(image_set, 10, 1, mirror).dataset(0), 3) for mirror in (False, True))
+    plain, mirrored = (take(InputPipeline(image_set, 10, 1, mirror).dataset(0), 3) for mirror in (False, True))
     assert not joined(plain, "flip").any() and joined(mirrored, "flip").any()
     np.testing.assert_array_equal(joined(plain, "index"), joined(mirrored, "index"))
 
 
 def test_two_replicas_load_what_one_would(image_set, two_cpus):
-    feed = Feed(image_set, 8, seed=1)
+    feed = InputPipeline(image_set, 8, seed=1)
     with two_cpus.scope():
         feed.place()
 
@@ -161,7 +165,7 @@ def test_two_replicas_load_what_one_would(image_set, two_cpus):
     load = tf.function(lambda element: two_cpus.run(feed.load, (element,)))
     shares = [two_cpus.experimental_local_results(load(next(batches))[0]) for _ in range(3)]
     got = [tf.reshape(tf.stack(images, 1), (8, *images[0].shape[1:])) for images in shares]
-    alone = Feed(image_set, 8, seed=1)
+    alone = InputPipeline(image_set, 8, seed=1)
     alone.place()
     want = [alone.load(element)[0] for element in itertools.islice(alone.dataset(0), 3)]
     np.testing.assert_array_equal(got, want)
@@ -169,13 +173,13 @@ def test_two_replicas_load_what_one_would(image_set, two_cpus):
 
 def test_large_sets_are_not_resident(image_set, monkeypatch):
     monkeypatch.setattr(pipeline, "RESIDENT_BYTES", image_set.images.nbytes - 1)
-    assert not Feed(image_set, 4, 1).resident
+    assert not InputPipeline(image_set, 4, 1).resident
 
 
 def test_callers_mistakes_are_named(image_set):
     with pytest.raises(ValueError, match="batch_size"):
-        Feed(image_set, 0, 1)
-    feed = Feed(image_set, 4, 1)
+        InputPipeline(image_set, 0, 1)
+    feed = InputPipeline(image_set, 4, 1)
     with pytest.raises(ValueError, match="multiple of the number of replicas, 3"):
         feed.dataset(0, replicas=3)
     with pytest.raises(ValueError, match="parts"):

@@ -72,9 +72,9 @@ def test_shape_outside_of_the_picture_paints_nothing():
 
 def test_source_holds_what_is_drawn(tmp_path):
     said = []
-    source = open_demo(64, tmp_path, say=said.append)
+    source = open_demo(64, tmp_path, log=said.append)
     assert len(source) == PICTURES >= 500 and source.names[41] == "panda-041"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(source.read(41)))), draw_indexed(41, 64))
-    again = open_demo(50, tmp_path, say=said.append)  # the next size up
+    again = open_demo(50, tmp_path, log=said.append)  # the next size up
     assert again.fingerprint == source.fingerprint
     assert len(said) == 1 and "64x64" in said[0]

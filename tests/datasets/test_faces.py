@@ -102,7 +102,7 @@ def test_other_pictures_of_the_same_download_are_left_out(manual, write):
 @pytest.mark.parametrize("stem", ["celeba_hq", "celeba_hq_256", "data256x256"])
 def test_a_flat_heap_of_pictures(manual, write, stem):
     write(manual / stem, {f"{i:05}.jpg": png(i) for i in range(COUNT)})
-    prepared = prepare(open_set("celeba_hq"), resolution=8, say=None)
+    prepared = prepare(open_set("celeba_hq"), resolution=8, log=None)
     assert prepared.images.shape == (COUNT, 8, 8, 3) and prepared.name == "celeba_hq"
 
 

@@ -38,7 +38,7 @@ def site(tmp_path_factory, monkeypatch):
 
 def open_set(name, **options):
     said = []
-    return resolve(name, resolution=64, say=said.append, **options), said
+    return resolve(name, resolution=64, log=said.append, **options), said
 
 
 @pytest.mark.parametrize("folder", ["", "100-shot-panda/", "a/b/"])

@@ -55,7 +55,7 @@ class TinyFloats(tfds.core.GeneratorBasedBuilder):
 
 
 def open_set(name, folder, **options):
-    return resolve(name, resolution=64, data_dir=folder, say=options.pop("say", lambda line: None), **options)
+    return resolve(name, resolution=64, data_dir=folder, log=options.pop("say", lambda line: None), **options)
 
 
 def test_train_split_with_labels(tmp_path):
@@ -126,6 +126,6 @@ def test_no_network_is_found_out_within_ten_seconds(tmp_path, monkeypatch):
         UsageError,
         match="cannot fetch https://.*mnist.*gz: download elsewhere and put into .*manual: .* as train-images",
     ):
-        open_set("tfds:mnist", tmp_path, say=said.append)
+        open_set("tfds:mnist", tmp_path, log=said.append)
     assert time.monotonic() - start < 10
     assert "fetching tfds:mnist" in said[0] and "11.6 MB" in said[0] and str(tmp_path) in said[0]

@@ -5,13 +5,13 @@ import dataclasses
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.metrics.score import Score
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.presets import PRESETS
-from gan_tf.run import Run
-from gan_tf.weights import Trained
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import Trained
 
 from ..sampling.trained import styled, styled_config
 
@@ -62,7 +62,7 @@ def change(g, draws, strength=0.0):
         if name.endswith("strength"):
             variable.assign([strength])
         elif name.endswith(("bias", "gamma", "beta")):
-            variable.assign_add(0.2 * draws.fork(name).normal("change", variable.shape)[0])
+            variable.assign_add(0.2 * draws.fold_in(name).normal("change", variable.shape)[0])
 
 
 def make_run(folder, trained, meta=None):

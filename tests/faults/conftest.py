@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.faults.scene import FLAGS, TRAINED, Scene
 from tests.training import tiny
 from tests.training.workers import Group

@@ -9,8 +9,9 @@ import resource
 import signal
 import time
 
-from gan_tf import run as runs
-from gan_tf.training import cluster, scoring
+from gan_tf.distributed import workers as cluster
+from gan_tf.runs import folder as runs
+from gan_tf.training import scoring
 from gan_tf.training import state as states
 
 STRUCK = "struck at "  # followed by the time of day in seconds

@@ -3,7 +3,7 @@
 import re
 import time
 
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.faults.inflict import STRUCK
 from tests.faults.table import PROPERTY, Row
 from tests.training import tiny

@@ -4,14 +4,14 @@ import dataclasses
 import json
 from collections.abc import Callable
 
-from gan_tf.config import changed, stored_settings
+from gan_tf.config.settings import changed, stored_settings
 from gan_tf.convert.official import read_official
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import open_source
 from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.pretrained.torch_files import MOST_DEPTH, read_torch_checkpoint, read_torch_file
 from gan_tf.report import report_html
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf_datasets.faces.files import TarSource
 from tests.fuzz import seeds
 from tests.fuzz.archives import PACKINGS, npy_of, png_of, tar_of, zip_of

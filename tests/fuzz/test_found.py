@@ -20,7 +20,7 @@ from gan_tf.errors import UsageError
 from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf_datasets.faces.files import TarSource
 from tests.convert import test_stylegan2_files as stylegan2_files
 from tests.convert.test_fastgan_files import changed

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf  # noqa: F401  split into two devices before anything else uses it
 from tensorboard.plugin_util import markdown_to_safe_html
 
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.report import report_html
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training.setup import settings_table
 from tests.fuzz import seeds
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan_tf.files import cache_root
+from gan_tf.io.files import cache_root
 from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures, Reals
 
 from .stand_in import Extractor, cell_means, spread

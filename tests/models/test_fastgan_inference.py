@@ -25,7 +25,7 @@ def used_generator(resolution, policy="float32", tanh=None):
         if name.endswith("strength"):
             variable.assign([0.3])
         elif name.endswith(("gamma", "beta")):
-            variable.assign_add(0.2 * draws.fork(name).normal("change", variable.shape)[0])
+            variable.assign_add(0.2 * draws.fold_in(name).normal("change", variable.shape)[0])
     return g
 
 

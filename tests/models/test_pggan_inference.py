@@ -24,7 +24,7 @@ def used_generator(growth=3.0, policy="float32", **changes):
     draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
     for name, variable in named_variables(g).items():
         if name.endswith(("bias", "gamma", "beta")):
-            variable.assign_add(0.2 * draws.fork(name).normal("change", variable.shape)[0])
+            variable.assign_add(0.2 * draws.fold_in(name).normal("change", variable.shape)[0])
     for i in range(10 if g.batch_norm else 0):
         g(draws.normal(f"latents/{i}", (8,)), training=True)
     g.growth.assign(growth)

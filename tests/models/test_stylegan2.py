@@ -13,7 +13,7 @@ from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.path_length import path_length_penalty, path_lengths
+from gan_tf.ops.path_length import path_length_penalty, path_lengths
 from tests.models.networks import assert_round_trip, random, values
 from tests.parity.report import relative_l2
 

@@ -26,7 +26,7 @@ def trained(policy="float32", seed=0, **changes):
     draws = rng.Draws(seed, tf.constant(0, tf.int64), batch=8)
     for name, variable in named_variables(g).items():
         if name.endswith(("bias", "noise_strength", "average")):
-            variable.assign_add(0.3 * draws.fork(name).normal("change", variable.shape)[0])
+            variable.assign_add(0.3 * draws.fold_in(name).normal("change", variable.shape)[0])
     return g
 
 

@@ -21,7 +21,7 @@ from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.equalised import append_minibatch_stddev
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
-from gan_tf.path_length import path_length_penalty, path_lengths, path_slopes
+from gan_tf.ops.path_length import path_length_penalty, path_lengths, path_slopes
 from tests.parity import stylegan2_ops
 from tests.parity.report import Quantity, forward, gradient
 

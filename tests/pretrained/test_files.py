@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from gan_tf import progress
 from gan_tf.errors import UsageError
+from gan_tf.io import progress
 from gan_tf.pretrained import files
 from gan_tf.pretrained.files import Download, obtain
 
@@ -33,28 +33,28 @@ def serve_once(answer, linger=0.0):
 
 def test_fetches(tmp_path):
     url = serve_once(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
-    files.fetch(url, tmp_path / "deep" / "file.bin", say=lambda line: None)
+    files.fetch(url, tmp_path / "deep" / "file.bin", log=lambda line: None)
     assert (tmp_path / "deep" / "file.bin").read_bytes() == b"hello"
     assert files.sha256_of(tmp_path / "deep" / "file.bin").startswith("2cf24dba5fb0a30e")
 
 
 def test_unknown_size_is_said(tmp_path):
     said = []
-    files.fetch(serve_once(b"HTTP/1.0 200 OK\r\n\r\nhello"), tmp_path / "file.bin", say=said.append)
+    files.fetch(serve_once(b"HTTP/1.0 200 OK\r\n\r\nhello"), tmp_path / "file.bin", log=said.append)
     assert "size unknown" in said[0]
 
 
 def test_cut_download_leaves_nothing(tmp_path):
     url = serve_once(b"HTTP/1.0 200 OK\r\nContent-Length: 50\r\n\r\nhello")
     with pytest.raises(UsageError, match="the connection broke after 5 of 50 bytes"):
-        files.fetch(url, tmp_path / "file.bin", say=lambda line: None)
+        files.fetch(url, tmp_path / "file.bin", log=lambda line: None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_silent_server(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "SOCKET_SECONDS", 0.3)
     with pytest.raises(UsageError, match="timed out"):
-        files.fetch(serve_once(b"", linger=2), tmp_path / "file.bin", say=lambda line: None)
+        files.fetch(serve_once(b"", linger=2), tmp_path / "file.bin", log=lambda line: None)
 
 
 def test_hanging_name_lookup(tmp_path, monkeypatch):
@@ -63,7 +63,7 @@ def test_hanging_name_lookup(tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(2))
     start = time.monotonic()
     with pytest.raises(UsageError, match="no answer within 0.2 s"):
-        files.fetch("http://example.invalid/file.bin", tmp_path / "file.bin", say=lambda line: None)
+        files.fetch("http://example.invalid/file.bin", tmp_path / "file.bin", log=lambda line: None)
     assert time.monotonic() - start < 1.5
 
 
@@ -111,7 +111,7 @@ def published(site):
 def test_obtains_once(cache, site, published, capsys):
     said = []
     for _ in range(2):
-        found = obtain(published, say=said.append)
+        found = obtain(published, log=said.append)
         assert found == (cache / "net.pth", DIGEST, True)
     assert found.path.read_bytes() == CONTENT
     assert said == [f"fetching {published.url} (0.7 MB) to {cache / 'net.pth'}"]
@@ -123,13 +123,13 @@ def test_obtains_once(cache, site, published, capsys):
 def test_a_slow_fetch_shows_how_far_it_is(cache, published, capsys, monkeypatch):
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0)
-    obtain(published, say=lambda line: None)
+    obtain(published, log=lambda line: None)
     assert "MB fetched" in capsys.readouterr().err
 
 
 def test_processes_side_by_side_fetch_once(cache, site, published):
     found = []
-    threads = [threading.Thread(target=lambda: found.append(obtain(published, say=len))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(obtain(published, log=len))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -141,7 +141,7 @@ def test_what_a_killed_fetch_left_is_removed(cache, published):
     cache.mkdir(parents=True)
     (cache / ".net.pth.abc123").write_bytes(b"half")
     (cache / ".other.pth.abc123").write_bytes(b"another's")
-    obtain(published, say=len)
+    obtain(published, log=len)
     assert not (cache / ".net.pth.abc123").exists() and (cache / ".other.pth.abc123").exists()
 
 
@@ -155,21 +155,21 @@ def test_a_file_put_there_by_hand_needs_no_network(cache, published, site):
 def test_another_content_from_the_server_is_refused(cache, published, site):
     (site[0] / "net.pth").write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(UsageError) as caught:
-        obtain(published, say=len)
+        obtain(published, log=len)
     line = str(caught.value)
     assert f"what came from {published.url} is unusable: net.pth has a SHA-256" in line and "\n" not in line
     assert not (cache / "net.pth").exists()
 
 
 def test_a_damaged_cached_file_is_refused_even_with_its_old_size_and_time(cache, published):
-    path = obtain(published, say=len).path
+    path = obtain(published, log=len).path
     before = path.stat()
     path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(UsageError, match=r"net\.pth is damaged or another file \(.*\): delete it"):
         obtain(published)
     path.unlink()
-    assert obtain(published, say=len).genuine
+    assert obtain(published, log=len).genuine
 
 
 def test_a_given_file_is_used_as_it_is(tmp_path, cache, published, site):

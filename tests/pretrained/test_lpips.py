@@ -151,7 +151,7 @@ def test_only_the_convolutions_are_kept(published, lpips):
     said = []
     a, b = pictures(1), pictures(1, seed=1)
     for _ in range(2):  # made, then found
-        loaded = load_lpips(offline=True, say=said.append)
+        loaded = load_lpips(offline=True, log=said.append)
         np.testing.assert_array_equal(loaded(a, b), lpips(a, b))
         assert loaded.genuine and loaded.protocol["vgg16_sha256"] == digest
         assert len(loaded.protocol["heads_sha256"]) == 64
@@ -161,7 +161,7 @@ def test_only_the_convolutions_are_kept(published, lpips):
 
 
 def test_a_damaged_or_foreign_copy_is_refused(published, monkeypatch):
-    load_lpips(offline=True, say=len)
+    load_lpips(offline=True, log=len)
     kept = published / KEPT
     content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 255

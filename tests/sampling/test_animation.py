@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.errors import UsageError
-from gan_tf.pictures import read_png
+from gan_tf.io.image_files import read_png
 from gan_tf.sampling import animation
 
 FPS = 30

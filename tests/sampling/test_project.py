@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf import pictures, rng
+from gan_tf import rng
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES, fastgan, pggan
 from gan_tf.sampling import project as projection
 from gan_tf.sampling.project import distance_to, noise_likeness, project, pyramid, step_size
@@ -47,7 +48,7 @@ def image_of(g, seed=SEED):
     """uint8 [R, R, 3]."""
     seeds = tf.constant([seed], tf.int64)
     noise = rng.noise_of_seeds(seeds, g.noise_shapes)
-    return pictures.to_uint8(g(rng.latents_of_seeds(seeds, g.latent_size), noise=noise))[0]
+    return image_files.to_uint8(g(rng.latents_of_seeds(seeds, g.latent_size), noise=noise))[0]
 
 
 def searched(g, image, **options):
@@ -95,7 +96,7 @@ def test_a_known_image_of_progressive_gan_is_found_exactly(growing):
 def test_what_is_stored_makes_the_image(fast):
     found = searched(fast, image_of(fast), steps=20)
     again = fast(tf.constant(found.latents), noise=[tf.constant(maps) for maps in found.noise])
-    assert np.abs(pictures.to_uint8(again).astype(int) - found.images).max() <= 1
+    assert np.abs(image_files.to_uint8(again).astype(int) - found.images).max() <= 1
     assert (np.diff(found.distances) >= 0).all()
 
 

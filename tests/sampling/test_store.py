@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.pictures import read_png
+from gan_tf.io.image_files import read_png
 from gan_tf.sampling.store import JOURNAL, RAW, Store, check_out
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 import gan_tf
-from gan_tf import pictures, rng
+from gan_tf import rng
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.models.stylegan2 import styles_of
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncated
@@ -46,7 +47,7 @@ def z_of(g, seeds):
 def finished(plain, ws, seeds):
     """uint8 images of the network as it was trained."""
     noise = rng.noise_of_seeds(seeds, plain.noise_shapes)
-    return pictures.to_uint8(plain.synthesis(tf.constant(ws), noise=noise))
+    return image_files.to_uint8(plain.synthesis(tf.constant(ws), noise=noise))
 
 
 def largest(a, b):
@@ -149,7 +150,7 @@ def test_a_known_image_comes_back(space):
     assert error(image[0], found.images[0]) < 1.5
     assert found.latents.shape == (2, 1 if space == "w" else 6, 12)
     again = g(tf.constant(found.latents), noise=[tf.constant(maps) for maps in found.noise])
-    assert largest(pictures.to_uint8(again), found.images) <= 1
+    assert largest(image_files.to_uint8(again), found.images) <= 1
     if space == "w":
         np.testing.assert_allclose(found.latents[0, 0], g.mapping(z_of(g, [12345]))[0, 0], atol=0.2)
 

@@ -3,11 +3,11 @@
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.presets import PRESETS
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training import state as states
 from gan_tf.training.recipes import fastgan
 

@@ -6,11 +6,11 @@ Phases of 40 images, four to a step: 4x4, 8x8 fading in from image 40, 8x8, 16x1
 import numpy as np
 
 from gan_tf.cli.main import run_command
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
-from gan_tf.presets import PRESETS
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training import setup
 from tests.training import tiny
 
@@ -49,11 +49,11 @@ def train(dataset, checkpoints, **changes):
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
-def build_job(say=lambda line: None, **changes):
+def build_job(log=lambda line: None, **changes):
     """A fresh job, which writes nothing until it is trained; its stage is the first."""
     image_set = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["pggan"]["celebahq-256"]), **FLAGS, **changes}
-    return setup.build_job(TrainConfig(**settings), image_set, Run("unused"), say=say)
+    return setup.build_job(TrainConfig(**settings), image_set, Run("unused"), log=log)
 
 
 def take_steps(job, seen, count=1):

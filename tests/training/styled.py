@@ -4,11 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.cli.main import run_command
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
-from gan_tf.presets import PRESETS
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training import setup
 from tests.training import tiny
 
@@ -43,7 +43,7 @@ def build_job(**changes):
     """A fresh job, which writes nothing until it is trained."""
     images = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["stylegan2"]["auto"]), **FLAGS, **changes}
-    return setup.build_job(TrainConfig(**settings), images, Run("unused"), say=lambda line: None)
+    return setup.build_job(TrainConfig(**settings), images, Run("unused"), log=lambda line: None)
 
 
 def take_steps(job, count, seen=0):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.augment.choice import ADA_P
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.training import adaptation
 from gan_tf.training.adaptation import SIGN, SIGN_SUM, STEPS, Rule, adapt, warning
 from gan_tf.training.state import number

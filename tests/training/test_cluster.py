@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from gan_tf.training import cluster
+from gan_tf.distributed import workers as cluster
 
 
 def test_one_alone_agrees_with_itself():

@@ -6,9 +6,10 @@ import tensorflow as tf  # noqa: F401  at the top, so that the devices are split
 
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
+from gan_tf.distributed import devices
 from gan_tf.models.variables import named_variables
-from gan_tf.run import Run
-from gan_tf.training import devices, evaluation, setup
+from gan_tf.runs.folder import Run
+from gan_tf.training import evaluation, setup
 from tests import conditional
 from tests.training import growing, tiny
 
@@ -26,7 +27,7 @@ def build_job(model="pggan", **changes):
     labels = np.arange(12) % 3 == 0  # 4 of class 1
     source = ArraySource("pictures", tiny.square_pictures(), labels, ("many", "few"))
     image_set = prepare(source, resolution=config.resolution)
-    return setup.build_job(config, image_set, Run("unused"), say=lambda line: None)
+    return setup.build_job(config, image_set, Run("unused"), log=lambda line: None)
 
 
 def step_at(seen, **changes):

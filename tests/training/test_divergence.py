@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.rng import ATTEMPT_STRIDE
-from gan_tf.training import loop
+from gan_tf.training import train as loop
 from tests.training import tiny
 
 

@@ -11,8 +11,9 @@ import types
 import pytest
 import tensorflow as tf
 
-from gan_tf.run import Run
-from gan_tf.training import clock, loop
+from gan_tf.runs.folder import Run
+from gan_tf.training import clock
+from gan_tf.training import train as loop
 from tests.training import tiny
 
 REFUSED = 2

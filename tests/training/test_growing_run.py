@@ -11,8 +11,8 @@ from PIL import Image
 from gan_tf.cli.main import run_command
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
-from gan_tf.run import Run
-from gan_tf.training import loop
+from gan_tf.runs.folder import Run
+from gan_tf.training import train as loop
 from tests.training import growing, process, tiny
 from tests.training.test_resume import assert_same_run
 from tests.training.test_scoring import scores_are
@@ -227,7 +227,7 @@ def test_report_tells_the_sizes_in_one_sentence(whole):
 
 def test_small_groups_of_the_minibatch_deviation_are_told():
     said = []
-    growing.build_job(say=said.append, phase_batch="4:4,8:4,16:2")
+    growing.build_job(log=said.append, phase_batch="4:4,8:4,16:2")
     assert "minibatch standard deviation: groups of fewer than 4 images, since a device takes 2 at 16x16" in said
-    growing.build_job(say=said.append, phase_batch="8", micro_batch=4)
+    growing.build_job(log=said.append, phase_batch="8", micro_batch=4)
     assert sum("minibatch standard deviation" in line for line in said) == 1

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from gan_tf import losses
 from gan_tf.augment import choice
+from gan_tf.distributed import devices
 from gan_tf.models.variables import named_variables
-from gan_tf.training import devices
 from gan_tf.training.recipes import pggan
 from tests.training import growing, tiny
 

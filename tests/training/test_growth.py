@@ -7,9 +7,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from gan_tf.config import TrainConfig
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.models.pggan import level_of
-from gan_tf.presets import PRESETS
 from gan_tf.training.recipes.growth import Row, alpha_at, fade_of, growth_at, phases, rows, too_short
 from gan_tf.training.step import Stage, stage_at
 

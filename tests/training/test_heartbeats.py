@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from gan_tf.training import heartbeats
+from gan_tf.distributed import heartbeats
 
 NAMES = {0: "anna", 1: "bert"}
 
@@ -106,7 +106,7 @@ def test_signs_are_taken_back_at_a_clean_end(tmp_path):
 
 HANGS = """
 import ctypes, sys
-from gan_tf.training.watchdog import ends_process_after
+from gan_tf.distributed.watchdog import ends_process_after
 with ends_process_after(float(sys.argv[1]), 43, "it hangs"):
     ctypes.PyDLL(None).sleep(int(sys.argv[2]))  # PyDLL: with Python's lock held
 print("over")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gan_tf.cli.main import run_command
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.run import Run
-from gan_tf.training import begin
+from gan_tf.runs.folder import Run
+from gan_tf.training import transfer as begin
 from gan_tf.training.recipes import fastgan, growth, pggan
 from gan_tf.training.step import average_decay
 from tests.training import growing, tiny

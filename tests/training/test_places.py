@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from gan_tf.distributed import cluster_spec as places
 from gan_tf.errors import UsageError
-from gan_tf.training import places
 
 TWO = {"worker": ["a:1", "b:1"]}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.models.variables import named_variables
-from gan_tf.training import devices
 from tests.training import tiny
 
 STEPS = 5

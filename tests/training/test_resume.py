@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.training import process, tiny
 
 AUGMENTED = {"augment": "diffaugment"}

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from gan_tf.distributed import rendezvous as roll_call
+from gan_tf.distributed.cluster_spec import Place
 from gan_tf.errors import UsageError
-from gan_tf.training import roll_call
-from gan_tf.training.places import Place
 from tests.training.workers import free_ports
 
 

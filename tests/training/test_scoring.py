@@ -14,11 +14,11 @@ from gan_tf.metrics import networks
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.metrics.table import METRICS
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator
 from gan_tf.training import clock as clocks
 from gan_tf.training import scoring
 from gan_tf.training.monitor import TensorBoard, Watch
-from gan_tf.weights import load_generator
 from tests.metrics import stand_in
 from tests.training import process, tiny
 
@@ -35,7 +35,7 @@ def dataset(tmp_path_factory):
 def inception_is_here():
     """Inception's place is taken, and metrics on its features take a few images only."""
 
-    def looking(*, weights, resize, precision, offline, say):
+    def looking(*, weights, resize, precision, offline, log):
         return stand_in.networks(resize=resize, custom=weights, precision=precision)
 
     with stand_in.narrow(), pytest.MonkeyPatch.context() as patch:

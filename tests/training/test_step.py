@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from gan_tf.models.fastgan import Generator
 from gan_tf.models.variables import named_variables
-from gan_tf.training import loop, step
+from gan_tf.training import step
+from gan_tf.training import train as loop
 from gan_tf.training.state import update_average
 from gan_tf.training.step import adapt_loss_scale, average_decay, descend
 from tests.training import tiny

@@ -9,10 +9,10 @@ import tensorflow as tf
 from gan_tf.augment.choice import Augmentation
 from gan_tf.convert.state_dicts import load_state_dict, to_official
 from gan_tf.convert.stylegan2 import arguments_of
+from gan_tf.distributed import devices
 from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
-from gan_tf.training import devices
 from gan_tf.training.recipes import stylegan2
 from gan_tf.training.state import trainable
 from tests.parity.report import read_arrays
@@ -229,7 +229,7 @@ class Given:
         self.count = self.batch = len(z)
         self._given, self._maps = {"latents": z, "directions": directions}, maps
 
-    def fork(self, purpose):
+    def fold_in(self, purpose):
         return self
 
     def normal(self, purpose, shape=()):

@@ -6,10 +6,10 @@ import pytest
 from gan_tf.cli.main import run_command
 from gan_tf.cli.train import prepare_source
 from gan_tf.errors import UsageError
-from gan_tf.files import sha256_of
+from gan_tf.io.files import sha256_of
 from gan_tf.models.stylegan2 import Discriminator, Generator
 from gan_tf.pretrained import checksums, transfer
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.convert import official_stylegan2 as official
 from tests.convert.states import built, random_state
 from tests.training import styled
@@ -73,7 +73,7 @@ def test_a_known_name_is_fetched_by_hand_converted_once_and_recorded(tmp_path, c
     assert transfer.folder_of("ffhq256").is_dir()
     write_official(place, seed=5)
     with pytest.raises(UsageError, match="is recorded: delete the file"):
-        transfer.obtain_source("ffhq256", offline=True, say=lambda line: None)
+        transfer.obtain_source("ffhq256", offline=True, log=lambda line: None)
 
 
 def test_a_wrong_download_does_not_stay(tmp_path, monkeypatch):
@@ -82,13 +82,13 @@ def test_a_wrong_download_does_not_stay(tmp_path, monkeypatch):
     place.parent.mkdir()
     place.write_text("<html>Not found</html>")
     with pytest.raises(UsageError) as caught:
-        prepare_source("ffhq256", offline=True, say=lambda line: None)
+        prepare_source("ffhq256", offline=True, log=lambda line: None)
     assert str(caught.value).endswith(f"delete {place}, so that it is fetched again")
     assert str(caught.value).startswith(f"{place}: neither a checkpoint of torch.save nor a pickle")
     assert not checksums.record_path().exists() and not transfer.folder_of("ffhq256").exists()
     place.unlink()
     write_official(place)
-    prepare_source("ffhq256", offline=True, say=lambda line: None)
+    prepare_source("ffhq256", offline=True, log=lambda line: None)
     assert transfer.folder_of("ffhq256").is_dir()
 
 

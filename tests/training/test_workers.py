@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from tests.training import growing, process, tiny
 from tests.training.workers import Group
 

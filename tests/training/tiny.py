@@ -17,13 +17,13 @@ import tensorflow as tf
 
 from gan_tf import models
 from gan_tf.cli.main import run_command
-from gan_tf.config import TrainConfig
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.metrics.table import METRICS
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.normalisation import BatchNorm
-from gan_tf.run import Run
+from gan_tf.runs.folder import Run
 from gan_tf.training import evaluation, recipes, setup
 from gan_tf.training.recipes import fastgan
 
@@ -223,7 +223,7 @@ def build_job(tiny=None, folder="unused", **changes):
     """A fresh job of a tiny run, which writes nothing until it is trained."""
     image_set = prepare(ArraySource("pictures", square_pictures()), resolution=RESOLUTION)
     with in_place(tiny):
-        return setup.build_job(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), say=lambda line: None)
+        return setup.build_job(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), log=lambda line: None)
 
 
 def steps(job):

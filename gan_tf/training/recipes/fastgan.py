@@ -54,7 +54,7 @@ class Variant:
     lr: float
 
 
-def frozen_networks(config, say):
+def frozen_networks(config, log):
     """Networks of others that the losses look through, to be made inside the strategy's scope: {name: network}.
 
     Raises:
@@ -62,7 +62,7 @@ def frozen_networks(config, say):
     """
     if config.reconstruction != "lpips":
         return {}
-    return {"lpips": load_lpips(offline=config.offline, say=say, alternative="give --reconstruction l1")}
+    return {"lpips": load_lpips(offline=config.offline, log=log, alternative="give --reconstruction l1")}
 
 
 def discriminator_layers(d):
@@ -176,7 +176,7 @@ def discriminator_gradients(state, shown, fakes, labels, draws, variant):
     with tape_of(state.d) as tape:
         real_logits, rebuilt = _judge_reals(state, shown, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
-        real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fork("d loss"))  # [N] each
+        real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # [N] each
         per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits, tf.sign(real_logits)]
         values = tf.stack([share_of_mean(_per_image(x), draws) for x in per_image])
         scaled = tf.reduce_sum(values[:3]) * state.loss_scale

@@ -11,7 +11,7 @@ to whole batches.
 import math
 from typing import NamedTuple
 
-from gan_tf.config import round_up
+from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 from gan_tf.training.step import Stage
 

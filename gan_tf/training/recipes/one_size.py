@@ -28,6 +28,6 @@ def work(config, stage):
     return 1.0
 
 
-def no_networks(config, say):
+def no_networks(config, log):
     """The `frozen_networks` of a recipe whose losses look through no networks of others."""
     return {}

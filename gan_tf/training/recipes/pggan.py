@@ -181,14 +181,14 @@ def discriminator_gradients(state, shown, labels, draws, variant, alpha):
         ({attribute path: gradient times the loss scale}, float32 [6]: loss on reals, on fakes, penalty, mean logits of
         reals and fakes, SIGNS).
     """
-    fakes = tf.stop_gradient(generate(state, labels, draws.fork("d"), variant, alpha))
+    fakes = tf.stop_gradient(generate(state, labels, draws.fold_in("d"), variant, alpha))
 
     def judge(images, **more):
         return state.d(images, labels, training=True, level=variant.level, alpha=alpha, **more)
 
     with tape_of(state.d) as tape:
         real_logits, fake_logits = judge(shown), judge(fakes)  # [n, 1]
-        real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fork("d loss"))
+        real_part, fake_part = LOSSES[variant.loss].discriminator(real_logits, fake_logits, draws.fold_in("d loss"))
         penalty = _penalty(state, judge, shown, fakes, draws, variant)
         per_image = [real_part, fake_part, penalty, real_logits[:, 0], fake_logits[:, 0], tf.sign(real_logits[:, 0])]
         values = tf.stack([share_of_mean(x, draws) for x in per_image])
@@ -201,7 +201,7 @@ def generator_gradients(state, shown, labels, draws, variant, alpha):
     loss = LOSSES[variant.loss]
     judge = {"labels": labels, "training": True, "level": variant.level, "alpha": alpha}
     with tape_of(state.g) as tape:
-        fakes = generate(state, labels, draws.fork("g"), variant, alpha)
+        fakes = generate(state, labels, draws.fold_in("g"), variant, alpha)
         real_logits = tf.stop_gradient(state.d(shown, **judge)) if loss.needs_reals else None
         values = loss.generator(state.d(fakes, **judge), real_logits)
         g_loss = share_of_mean(values, draws)

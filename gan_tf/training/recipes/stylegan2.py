@@ -13,10 +13,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from gan_tf import automatic
 from gan_tf.augment.choice import Augmentation, augmentation_of
+from gan_tf.config import stylegan2_defaults
 from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
-from gan_tf.path_length import path_length_penalty, path_lengths
+from gan_tf.ops.path_length import path_length_penalty, path_lengths
 from gan_tf.training.recipes import one_size
 from gan_tf.training.state import trainable
 from gan_tf.training.step import (
@@ -76,7 +76,7 @@ def variant(config, stage, images_seen, parts):
     gamma = config.r1_gamma
     shares = lazy_shares(config)
     return Variant(
-        r1_gamma=automatic.r1_gamma(stage.resolution, stage.batch_size) if gamma is None else gamma,
+        r1_gamma=stylegan2_defaults.r1_gamma(stage.resolution, stage.batch_size) if gamma is None else gamma,
         path_weight=config.path_weight,
         mixing=config.style_mixing,
         augmentation=augmentation_of(config),
@@ -128,7 +128,7 @@ def g_step(state, reals, labels, draws, variant):
         phase does not measure.
     """
     gradients, loss = None, 0.0
-    for part, rows in micro_batches(draws.fork("g"), variant.parts):
+    for part, rows in micro_batches(draws.fold_in("g"), variant.parts):
         with tf.control_dependencies(tensors_of(gradients)), tape_of(state.g) as tape:
             fakes = augmented(generate(state.g, labels[rows], part, variant), part, "fakes", variant, state)
             value = share_of_mean(logistic_generator(state.d(fakes, labels[rows], training=True)), part)
@@ -145,7 +145,7 @@ def path_length_step(state, reals, labels, draws, variant):
         return _statistics({})
     mean, gradients, loss = state.extra[PATH_MEAN], None, 0.0
     before, moves = tf.convert_to_tensor(mean), 0.0
-    for part, rows in micro_batches(draws.fork("path length"), variant.parts):
+    for part, rows in micro_batches(draws.fold_in("path length"), variant.parts):
         with tf.control_dependencies(tensors_of(gradients)), tape_of(state.g) as tape:
             lengths = lengths_of_paths(state, labels[rows], part, variant)
             penalty, after = path_length_penalty(lengths, before)
@@ -173,7 +173,7 @@ def lengths_of_paths(state, labels, draws, variant):
 def d_step(state, reals, labels, draws, variant):
     """One update of the discriminator by the adversarial loss, on one replica; as `g_step`."""
     gradients, values = None, 0.0
-    for part, rows in micro_batches(draws.fork("d"), variant.parts):
+    for part, rows in micro_batches(draws.fold_in("d"), variant.parts):
         with tf.control_dependencies(tensors_of(gradients)):
             fakes = tf.stop_gradient(generate(state.g, labels[rows], part, variant))
             with tape_of(state.d) as tape:
@@ -200,7 +200,7 @@ def r1_step(state, reals, labels, draws, variant):
     if not variant.r1_gamma:
         return _statistics({})
     gradients, penalty = None, 0.0
-    for part, rows in micro_batches(draws.fork("r1"), variant.parts):
+    for part, rows in micro_batches(draws.fold_in("r1"), variant.parts):
 
         def judge(images, part=part, rows=rows):
             shown = augmented(images, part, "reals", variant, state)

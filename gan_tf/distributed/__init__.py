@@ -1,0 +1,1 @@
+"""Devices, and the worker processes of one training run."""

@@ -1,0 +1,1 @@
+"""Run folders and the weights that are stored in them."""

@@ -1,0 +1,146 @@
+"""Presets: their numbers, and how --preset and --model find them."""
+
+import dataclasses
+
+import pytest
+
+from gan_tf.config.presets import PRESETS, choose
+from gan_tf.config.settings import TrainConfig
+from gan_tf.errors import UsageError
+from gan_tf.models import FAMILIES
+from gan_tf.training.recipes import growth, stylegan2
+
+GROWING, STYLED = PRESETS["pggan"], PRESETS["stylegan2"]
+
+
+def test_presets_are_what_they_are_called():
+    assert PRESETS["fastgan"]["fastgan-256"] == TrainConfig()
+    for model, table in PRESETS.items():
+        assert all(preset.model == model for preset in table.values())
+        assert (table["demo"].dataset, table["demo"].resolution, table["demo"].metric) == ("demo", 64, "swd2k")
+        names = [name for name in table if name.rpartition("-")[2].isdigit()]
+        assert [table[name].resolution for name in names] == [int(name.rpartition("-")[2]) for name in names]
+
+
+def test_celebahq_256_is_the_official_table_for_one_gpu():
+    config = PRESETS["pggan"]["celebahq-256"]
+    assert (config.fmap_base, config.fmap_max, config.latent_size) == (8192, 512, 512)
+    assert (config.pixel_norm, config.batch_norm, config.minibatch_stddev) == (True, False, True)
+    assert (config.lr, config.beta1, config.beta2) == (0.001, 0.0, 0.99)
+    assert (config.fade_kimg, config.stabilise_kimg, config.total_kimg) == (600, 600, 12_000)
+    assert config.phase_batches == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}
+    assert set(config.phase_lrs.values()) == {0.001}
+    assert (config.loss, config.augment, config.ema_kimg, config.mirror) == ("wgan_gp", "none", None, True)
+
+
+def test_celebahq_1024_differs_in_its_last_size_alone():
+    large, small = PRESETS["pggan"]["celebahq-1024"], PRESETS["pggan"]["celebahq-256"]
+    assert dataclasses.replace(large, resolution=256, phase_lr="") == small
+    assert large.phase_batches == {**small.phase_batches, 512: 4, 1024: 4}
+    assert large.phase_lrs == {**dict.fromkeys(large.resolutions, 0.001), 1024: 0.0015}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "batch", "gamma", "lr", "kimg", "widest"),
+    [
+        (64, 32, 0.0256, 0.0025, 10, 16384),
+        (128, 32, 0.1024, 0.0025, 10, 16384),
+        (256, 16, 0.8192, 0.0025, 5, 16384),
+        (512, 8, 6.5536, 0.0025, 2.5, 32768),
+        (1024, 4, 52.4288, 0.002, 1.25, 32768),
+    ],
+)
+def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch, gamma, lr, kimg, widest):
+    config = dataclasses.replace(STYLED["auto"], resolution=resolution)
+    assert (config.batch, config.phase_lrs) == (batch, {resolution: lr})
+    assert config.average_kimg(config.batch) == kimg
+    assert stylegan2.variant(config, stylegan2.schedule(config)[0], 0, 1).r1_gamma == pytest.approx(gamma)
+    assert (config.mapping_layers, config.ema_ramp, config.mbstd_group, config.total_kimg) == (2, 0.05, 4, 25_000)
+    assert FAMILIES["stylegan2"].generator(dataclasses.replace(config, channel_max=8), "float32").channel_base == widest
+
+
+def test_named_settings_of_stylegan2_are_the_official_ones():
+    def numbers(name):
+        config = STYLED[name]
+        names = ("batch", "mbstd_group", "lr", "r1_gamma", "ema_kimg", "ema_ramp", "mapping_layers", "total_kimg")
+        return tuple(getattr(config, each) for each in names)
+
+    assert numbers("stylegan2") == (32, 4, 0.002, 10, 10, None, 8, 25_000)
+    assert numbers("paper256") == (64, 8, 0.0025, 1, 20, None, 8, 25_000)
+    assert numbers("cifar") == (64, 32, 0.0025, 0.01, 500, 0.05, 2, 100_000)
+    assert numbers("low-shot") == (8, 4, 0.002, 10, 10, None, 2, 300)
+    cifar = STYLED["cifar"]
+    assert (cifar.path_weight, cifar.style_mixing, cifar.architecture, cifar.resolution) == (0, 0, "orig", 32)
+    assert (STYLED["stylegan2"].channel_base, STYLED["paper256"].channel_base, cifar.channel_base) == (
+        32768,
+        16384,
+        32768,
+    )
+    for config in STYLED.values():
+        assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, True)
+
+
+@pytest.mark.parametrize("preset", GROWING.values(), ids=GROWING.keys())
+def test_preset_ends_with_its_last_size_faded_in(preset):
+    assert growth.too_short(preset) is None
+
+
+@pytest.mark.parametrize("preset", GROWING.values(), ids=GROWING.keys())
+def test_micro_batches_of_four_suit_every_phase(preset):
+    """Groups of the minibatch standard deviation stay whole in them."""
+    assert dataclasses.replace(preset, micro_batch=4).micro_batch == 4
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "found"),
+    [
+        (None, None, ("fastgan", "fastgan-256")),
+        (None, "fastgan", ("fastgan", "fastgan-256")),
+        (None, "pggan", ("pggan", "celebahq-256")),
+        ("demo", None, ("fastgan", "demo")),
+        ("demo", "pggan", ("pggan", "demo")),
+        ("faces-64", None, ("pggan", "faces-64")),
+        ("celebahq-1024", "pggan", ("pggan", "celebahq-1024")),
+    ],
+)
+def test_choice(preset, model, found):
+    name, config = choose(preset, model)
+    assert (config.model, name) == found
+    assert config is PRESETS[config.model][name]
+
+
+@pytest.mark.parametrize(
+    ("preset", "model", "line"),
+    [
+        (
+            "celebahq-256",
+            "fastgan",
+            "--preset celebahq-256 is for --model pggan; with --model fastgan choose from fastgan-256, demo",
+        ),
+        (
+            "fastgan-256",
+            "pggan",
+            "--preset fastgan-256 is for --model fastgan; with --model pggan choose from celebahq-256, celebahq-1024, "
+            "faces-64, demo",
+        ),
+        (
+            "faces64",
+            None,
+            "--preset 'faces64' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
+            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; did you mean faces-64?",
+        ),
+        (
+            "fastgan256",
+            "pggan",
+            "--preset 'fastgan256' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
+            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; "
+            "did you mean fastgan-256?",
+        ),
+        (None, "pgan", "--model 'pgan' is unknown; choose from fastgan, pggan, stylegan2; did you mean pggan?"),
+        ("demo", "xyzzy", "--model 'xyzzy' is unknown; choose from fastgan, pggan, stylegan2"),
+    ],
+)
+def test_refusals_name_the_choice(preset, model, line):
+    with pytest.raises(UsageError) as error:
+        choose(preset, model)
+    assert str(error.value) == line

@@ -1,0 +1,77 @@
+"""The progress line."""
+
+import sys
+
+import pytest
+
+from gan_tf.io import progress
+from gan_tf.io.progress import Progress, Stages
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds since the start, in a list that the test may change."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_short_work_says_nothing(clock, capsys):
+    with Progress(100, "decoded") as work:
+        for _ in range(100):
+            clock[0] += 0.02
+            work.advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_lines_in_a_log(clock, capsys):
+    with Progress(100, "decoded") as work:
+        for _ in range(100):
+            clock[0] += 1
+            work.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "30/100 images decoded, 1.0 images/s, 70 s left"
+    assert [line.split("/")[0] for line in lines] == ["30", "60", "90"]
+
+
+def test_bar_on_a_terminal(clock, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Progress(528_000_000, "fetched", "MB", scale=1_000_000) as work:
+        clock[0] = 11.0
+        work.advance(132_000_000)
+    shown = capsys.readouterr().err
+    assert shown.startswith("\r[#####...............] 132/528 MB fetched, 12 MB/s, 33 s left")
+    assert shown.endswith(" \n") and len(shown) == 1 + progress.LINE + 1
+
+
+def test_unknown_total_and_too_much(clock, capsys):
+    with Progress(0, "fetched", "MB", scale=1_000_000) as work:
+        clock[0] = 40.0
+        work.advance(20_000_000)
+    assert capsys.readouterr().err == "20 MB fetched, 0.5 MB/s\n"
+    with Progress(2, "decoded") as work:
+        clock[0] += 40.0
+        work.advance(3)
+    assert "0 s left" in capsys.readouterr().err
+
+
+def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
+    stages = Stages()
+    for verb, total in (("fakes measured", 100), ("fakes measured", 100), ("steps measured", 50)):
+        for done in range(10, total + 1, 10):
+            clock[0] += 10
+            stages(done, total, verb)
+    stages.close()
+    stages.close()
+    lines = capsys.readouterr().err.splitlines()
+    first = ["40/100 images fakes measured, 1.0 images/s, 60 s left", "70/100", "100/100"]
+    wanted = [*first, *first, "40/50 images steps"]
+    assert all(line.startswith(start) for line, start in zip(lines, wanted, strict=True)), lines
+
+
+def test_work_that_stands_still_is_no_division_by_zero(clock, capsys):
+    stages = Stages()
+    for _ in range(2):
+        clock[0] += 40
+        stages(10, 100, "fakes measured")
+    assert capsys.readouterr().err == "10/100 images fakes measured, 0.0 images/s\n"

@@ -1,0 +1,119 @@
+"""What later commands read from a run folder, also from a damaged one."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_tf.errors import UsageError
+from gan_tf.models.variables import named_variables
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator, newest_weights
+
+from ..sampling.trained import BEST_AT, FIRST, SECOND, make_run, marked
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture
+def run(untouched, tmp_path):
+    return Run(shutil.copytree(untouched.folder, tmp_path / "run"))
+
+
+def test_best_and_last_are_the_weights_of_their_moments(run):
+    for which, seen in (("best", BEST_AT), ("last", SECOND)):
+        trained = load_generator(run, which)
+        assert trained.images_seen == seen
+        assert marked(trained.generator) == seen
+
+
+def test_a_snapshot_is_named_by_its_images(run):
+    weights, meta = run.best_weights()
+    run.keep_snapshot(weights, {**meta, "images_seen": 700})
+    trained = load_generator(run, "700")
+    assert trained.images_seen == 700 and marked(trained.generator) == BEST_AT
+    run.keep_snapshot({}, {**meta, "images_seen": 800})
+    with pytest.raises(UsageError, match="the snapshot 800 does not fit the network"):
+        load_generator(run, "800")
+    with pytest.raises(UsageError, match="--which 7: .* has no snapshot of that many images; it has 700, 800"):
+        load_generator(run, "7")
+
+
+def test_every_variable_is_read(run):
+    g = load_generator(run, "last").generator
+    weights, _, _ = newest_weights(run, "g_ema")
+    assert weights.keys() == named_variables(g).keys()
+    for name, variable in named_variables(g).items():
+        np.testing.assert_array_equal(variable.numpy(), weights[name])
+
+
+@pytest.mark.parametrize(
+    "suffix, kept",
+    [("index", 0), ("index", 0.5), ("index", 0.99), ("data-00000-of-00001", 0), ("data-00000-of-00001", 0.3)],
+)
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(run, suffix, kept):
+    path = run.checkpoint_prefix(SECOND).with_suffix("." + suffix)
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    said = []
+    trained = load_generator(run, "last", said.append)
+    assert trained.images_seen == marked(trained.generator) == FIRST
+    assert len(said) == 1 and "damaged" in said[0] and "\n" not in said[0]
+
+
+def test_a_checkpoint_without_data_is_passed_over(run):
+    run.checkpoint_prefix(SECOND).with_suffix(".data-00000-of-00001").unlink()
+    assert load_generator(run, "last", lambda text: None).images_seen == FIRST
+
+
+def test_no_whole_checkpoint_is_an_error(run):
+    for path in run.state.glob("*.index"):
+        path.write_bytes(b"garbage")
+    with pytest.raises(UsageError, match="none of the 2 checkpoints"):
+        load_generator(run, "last", lambda text: None)
+
+
+def test_errors_say_what_is_missing(run, tmp_path):
+    with pytest.raises(UsageError, match="no run folder"):
+        load_generator(Run(tmp_path / "elsewhere"))
+    for unknown in ("worst", "-700", "7.5", ""):
+        with pytest.raises(UsageError, match=f"--which '{unknown}' is unknown; choose from best, last, or a snapshot"):
+            load_generator(run, unknown)
+    run.best.unlink()
+    with pytest.raises(UsageError, match="no best weights yet"):
+        load_generator(run, "best")
+    for path in run.state.iterdir():
+        path.unlink()
+    with pytest.raises(UsageError, match="no checkpoint yet"):
+        load_generator(run, "last")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights.pop("to_rgb/kernel"),
+        lambda weights: weights.update({"to_nothing/kernel": np.zeros(3, np.float32)}),
+        lambda weights: weights.update({"to_rgb/kernel": np.zeros((3, 3, 4, 1), np.float32)}),
+    ],
+    ids=["missing", "left over", "shape"],
+)
+def test_weights_of_another_network_are_refused(run, change):
+    weights, meta = run.best_weights()
+    change(weights)
+    run.replace_best(weights, meta)
+    with pytest.raises(UsageError, match="does not fit the network"):
+        load_generator(run, "best")
+
+
+def test_names_survive_checkpoints(tmp_path):
+    run = Run(tmp_path)
+    run.state.mkdir()
+    names = ["g_ema/a/0/b", "g_ema/with.dot/c", "g_ema/.Strange/..d", "g/other"]
+    variables = {name: tf.Variable(float(i)) for i, name in enumerate(names)}
+    tf.train.Checkpoint(**variables).write(str(run.checkpoint_prefix(7)))
+    weights, seen, _ = newest_weights(run, "g_ema")
+    assert seen == 7
+    assert weights == {"a/0/b": 0.0, "with.dot/c": 1.0, ".Strange/..d": 2.0}
