@@ -69,7 +69,7 @@ def neighbours(options, seeds) -> int:
     """Writes the picture. Returns the exit code."""
     import numpy as np
 
-    from gan_tf.cli.trained import class_of
+    from gan_tf.cli.generator_options import requested_class
     from gan_tf.io import image_files
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
@@ -79,7 +79,7 @@ def neighbours(options, seeds) -> int:
 
     run = Run(user_path(options.run))
     trained, g = opened(options, run)
-    labels = trained.classes.of_seeds(seeds, class_of(options, trained))
+    labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
