@@ -36,8 +36,8 @@ class GeneratorOptions:
 class Opened:
     """A run's generator, ready to make images.
 
-    run: run.Run. trained: weights.Trained. generator: folded. precision: what it computes in. batch_size: images at
-    once. wanted: number of the class that all images shall have, or None.
+    run: Run. trained: TrainedGenerator. generator: folded. precision: of its computations. batch_size: images at once.
+    wanted: number of the class that all images shall have, or None.
     """
 
     run: object
