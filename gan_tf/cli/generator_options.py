@@ -37,7 +37,7 @@ class LoadedGenerator:
     """The generator of a run, ready for inference."""
 
     run: object  # runs.folder.Run
-    trained: object  # weights and settings as loaded from the run
+    trained: object  # runs.weights.TrainedGenerator
     generator: object  # folded
     precision: str  # "float32" or "bfloat16"
     batch_size: int

@@ -118,7 +118,7 @@ def neighbours(options, seeds) -> int:
 
 
 def opened(options, run):
-    """(weights.Trained, its generator folded in float32)."""
+    """(weights.TrainedGenerator, its generator folded in float32)."""
     from gan_tf.runs.weights import load_generator
 
     trained = load_generator(run, options.which, log)
@@ -138,9 +138,9 @@ def spaces_of(options, run):
         return [PIXELS, INCEPTION]
     if options.space != "auto":
         return [options.space]
-    from gan_tf.report.facts import read_facts
+    from gan_tf.report.summary import read_summary
 
-    facts = read_facts(run)
+    facts = read_summary(run)
     checks = [scored.copy_protocol.get("space") for scored in (*facts.scores, facts.best) if scored]
     looked = any(isinstance(space, str) and INCEPTION in space for space in checks)
     return [PIXELS, INCEPTION] if looked else [PIXELS]
