@@ -128,7 +128,7 @@ class FoldedGenerator(keras.Model):
         """Folds the present weights and statistics of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision; or its weights, {attribute path: array or variable}.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
         sizes = (self.resolution, self.ngf, self.latent_size, self.tanh)
         generator = generator_of(generator, lambda: Generator(*sizes, classes=self.classes))

@@ -119,7 +119,7 @@ class FoldedGenerator(keras.Model):
         """Folds the present weights, statistics and growth of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision; or its weights, {attribute path: array or variable}.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
         sizes = (self.full_resolution, self.fmap_base, self.fmap_max, self.latent_size)
         norms = {"batch_norm": "stem/first_norm/gamma" in generator} if isinstance(generator, dict) else {}

@@ -198,7 +198,7 @@ class FoldedGenerator(Generator):
         """Folds the present weights of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision; or its weights, {attribute path: array or variable}.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
         sizes = (getattr(self, name) for name in GENERATOR_ARGUMENTS)
         generator = generator_of(generator, lambda: Generator(*sizes))
