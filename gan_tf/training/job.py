@@ -133,7 +133,7 @@ class Evaluators:
 
     def __init__(self, metric, image_set: ImageSet, mirror, networks: Networks):
         self.metric, self.image_set, self.mirror, self.networks = metric, image_set, mirror, networks
-        self.watch = lambda done, total, what: None
+        self.watch = None
         self._newest = None
 
     def at(self, resolution) -> Evaluator:
@@ -141,9 +141,7 @@ class Evaluators:
         if self._newest is None or self._newest[0] != resolution:
             reals = reals_at(self.image_set, resolution, self.mirror)
             self._newest = resolution, Evaluator([self.metric, COPIES], reals, self.networks)
-        evaluator = self._newest[1]
-        evaluator.watch = self.watch
-        return evaluator
+        return self._newest[1]
 
 
 def parts_of(micro_batch, batch_size, replicas) -> int:

@@ -16,8 +16,8 @@ from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Cluster
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
+from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.networks import networks_of
-from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
@@ -57,7 +57,7 @@ def build_job(config, image_set, run, log=None, cluster=None):
     known = class_labels.of_images(config, image_set)
     if known:
         log(words_of_classes(known, config))
-    metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
+    metric = default_metric(len(image_set)) if config.metric == "auto" else config.metric
     evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, log))
     if cluster.is_chief:
         evaluators.at(config.resolution).load_networks()  # the others measure nothing
