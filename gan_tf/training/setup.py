@@ -61,9 +61,8 @@ def build_job(config, image_set, run, log=None, cluster=None):
     evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, log))
     if cluster.is_chief:
         evaluators.at(config.resolution).load_networks()  # the others measure nothing
-    log(
-        f"device: {devices.describe()}, {replicas} in a step ({cluster.reason}); precision: {precision} ({why_precision})"
-    )
+    chosen = f"precision: {precision} ({why_precision})"
+    log(f"device: {devices.describe()}, {replicas} in a step ({cluster.reason}); {chosen}")
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
         frozen = recipe.frozen_networks(config, log)
