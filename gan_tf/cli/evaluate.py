@@ -107,7 +107,7 @@ def of_run(options, run):
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": log}
+    given = {"offline": options.offline, "memory_gb": options.memory_gb, "log": log}
     images = training_images.of_run(run, options.dataset, options.fit, **given)
     precision, why = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):

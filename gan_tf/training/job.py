@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.pipeline import InputPipeline
 from gan_tf.data.prepare import ImageSet
-from gan_tf.distributed.workers import Cluster
+from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks
@@ -37,7 +37,7 @@ class Job:
     sampler: Sampler
     metric: str  # the score that picks the best weights
     evaluators: "Evaluators"
-    cluster: Cluster
+    cluster: Workers
     micro_batch: int | None  # images at once on a device; None for all
     epoch_images: int
     undecided_loss: float | None  # D's adversarial loss at logits of zero; None where no loss says that D has won
