@@ -11,7 +11,7 @@ from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import UsageError
 from gan_tf.io.files import is_passing, locked, remedy_of
 from gan_tf.metrics.score import from_stored
-from gan_tf.pretrained.transfer import SOURCES, folder_of, obtain_source, record_source
+from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.runs.folder import Run, refuse_converted
 
 FAULT = 1  # exit code of what another start may mend
