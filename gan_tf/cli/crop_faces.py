@@ -69,7 +69,7 @@ def main(argv) -> int:
     check_places(user_path(options.photos), out, options)
     source = open_photos(options.photos)
     start_tensorflow(options.verbose)
-    from gan_tf.training.monitor import Interrupted
+    from gan_tf.errors import Interrupted
 
     try:
         return crop(options, source, out)
@@ -139,7 +139,7 @@ def crop(options, source, out) -> int:
 
 def watch(signals):
     """A function that raises Interrupted once a signal has come."""
-    from gan_tf.training.monitor import Interrupted
+    from gan_tf.errors import Interrupted
 
     def check():
         if signals.received:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf.augment.ada_control import ADA_KIMG, INTERVAL, adapted
 from gan_tf.augment.choice import ADA_P
 
-# Keys of TrainState.extra: sum of the steps' mean signs since p last changed, number of these steps, r_t at that change.
+# Keys of TrainState.extra: sum of the steps' mean signs since p last changed, number of these steps, and r_t then.
 SIGN_SUM, STEPS, SIGN = "ada_signs", "ada_steps", "ada_sign"
 TRANSFER_KIMG = 100.0  # default of --ada-kimg with --init-from, as in the official program
 

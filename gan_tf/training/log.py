@@ -18,7 +18,7 @@ COPY_CHECK = "copies"  # TensorBoard tag of the copy check's image
 
 
 class RunLog:
-    """Writes records, TensorBoard events and the progress line of a run. On workers other than the chief it does nothing.
+    """Writes records, TensorBoard events and the progress line of a run; does nothing on workers other than the chief.
 
     As a context manager it closes the event file.
 
@@ -194,7 +194,8 @@ class RunLog:
     def progress_line(self, images_seen, seconds_left=math.inf):
         """kimg, epoch, stage, losses, score, speed, time left at this speed, and memory."""
         left = min(seconds_left, (self.total_images - images_seen) / self.images_per_second)
-        parts = [f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg", f"epoch {images_seen // self.epoch_images}"]
+        kimg = f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg"
+        parts = [kimg, f"epoch {images_seen // self.epoch_images}"]
         if self._stage_text:
             parts.append(self._stage_text)
         if self._losses:
@@ -202,8 +203,8 @@ class RunLog:
             parts.append(f"d {d_loss:.2f}  g {self._losses['loss/g']:.2f}")
         if self.score:
             parts.append(self.score)
-        parts.append(f"{self.images_per_second:.1f} images/s  {duration(max(0.0, left))} left  {peak_memory_gb():.1f} GB")
-        return "  ".join(parts)
+        parts += [f"{self.images_per_second:.1f} images/s", f"{duration(max(0.0, left))} left"]
+        return "  ".join([*parts, f"{peak_memory_gb():.1f} GB"])
 
 
 def _second_of(path):

@@ -40,7 +40,8 @@ def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
 
 def mean_d_loss(trainer, seen):
     """Mean of the discriminator's adversarial loss in the records of the last epoch; infinite without records."""
-    records = [r for r in trainer.run.records() if r["kind"] == "train" and r["images_seen"] > seen - trainer.epoch_images]
+    first = seen - trainer.epoch_images
+    records = [r for r in trainer.run.records() if r["kind"] == "train" and r["images_seen"] > first]
     losses = [record["loss/d_real"] + record["loss/d_fake"] for record in records]
     return sum(losses) / len(losses) if losses else math.inf
 

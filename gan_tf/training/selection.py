@@ -5,8 +5,8 @@ import dataclasses
 from gan_tf.errors import Interrupted, UsageError
 from gan_tf.io import image_files
 from gan_tf.io.progress import Stages as StagedProgress
+from gan_tf.metrics.definitions import final_metric
 from gan_tf.metrics.score import differences, from_stored
-from gan_tf.metrics.table import final_score
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
 from gan_tf.report.formatting import describe_protocol
@@ -20,7 +20,7 @@ FINAL_FIRST = 10**12  # the final score uses images from this number on, which n
 
 
 def score_is_due(trainer, seen, ended) -> bool:
-    """True if the EMA generator is scored at this moment: at the end of every `--eval-every`-th epoch and of the run."""
+    """True if the EMA generator is scored now: at the end of every `--eval-every`-th epoch and of the run."""
     epoch_ends = every(trainer.epoch_images, seen, trainer.stage_before(seen).batch_size)
     return ended or (epoch_ends and seen // trainer.epoch_images % trainer.config.eval_every == 0)
 
@@ -210,7 +210,7 @@ def finish_run(trainer, seen):
     Raises:
         Interrupted: a signal arrived; the next start measures it.
     """
-    name = final_score(trainer.metric, len(trainer.dataset)) if trainer.config.final_score else None
+    name = final_metric(trainer.metric, len(trainer.dataset)) if trainer.config.final_score else None
     if name is not None and trainer.run.best_meta() is not None:
         weights, best = trainer.run.best_weights()
         if not has_final_score(trainer, best, name):
@@ -224,7 +224,8 @@ def finish_run(trainer, seen):
     if seen >= trainer.config.total_images:
         trainer.log.print(f"finished: {seen} images seen; a larger --total-kimg continues the run")
     elif is_out_of_patience(trainer):
-        trainer.log.print(f"finished: {trainer.config.patience} scores without a better one; a larger --patience continues")
+        patience = trainer.config.patience
+        trainer.log.print(f"finished: {patience} scores without a better one; a larger --patience continues")
 
 
 def has_final_score(trainer, best, name) -> bool:

@@ -13,7 +13,7 @@ from gan_tf.runs.checkpoints import DAMAGED, read_arrays, write_variables
 from gan_tf.training.optimizer import Adam
 
 FORMAT = 2  # of checkpoints
-TALLY_FORMAT = 1  # of version 0.1.0: the sums since the last record are one vector, `tally`, which is dropped on reading
+TALLY_FORMAT = 1  # of version 0.1.0: the sums since the last record are a vector `tally`, which is not restored
 FIRST_LOSS_SCALE = 2.0**15
 # Variables that the EMA generator copies: an average of spectral vectors is not a unit vector, growth is not a weight,
 # StyleGAN2's mean w is an average already, and its constant noise does not change.

@@ -1,5 +1,6 @@
 """The training loop. Read this first: `train` is the whole run from top to bottom."""
 
+from gan_tf.distributed.workers import OTHER_SIGNAL
 from gan_tf.errors import Interrupted
 from gan_tf.training.micro_batch import begin_stage
 from gan_tf.training.recovery import find_divergence, roll_back
@@ -28,7 +29,7 @@ def train(trainer) -> int:
     """
     config, workers, timer, log = trainer.config, trainer.workers, trainer.timer, trainer.log
 
-    with log:
+    with workers.signals, log:
         seen = start_run(trainer)  # creates the run folder, or restores the newest checkpoint
         is_restarted, ended = True, seen >= config.total_images
 
@@ -98,5 +99,5 @@ def on_chief(trainer, function, *arguments):
             interruption = signal
     was_interrupted, stale = workers.broadcast(interruption is not None, stale_epochs.numpy())
     if was_interrupted:
-        raise interruption or Interrupted("another worker's signal")
+        raise interruption or Interrupted(workers.stop_requested() or OTHER_SIGNAL)
     stale_epochs.assign(int(stale))

@@ -13,10 +13,10 @@ from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
+from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks, networks_of
 from gan_tf.metrics.reals import reals_at
-from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
@@ -235,7 +235,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         state=state,
         sampler=Sampler(family.fold(g_ema), config.seed, classes=classes),
         networks=networks_of(config, log),
-        metric=default_gate(len(dataset)) if config.metric == "auto" else config.metric,
+        metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
         log=RunLog(run, config.total_images, epoch_images, enabled=workers.is_chief),
         timer=Timer(config),
         stages=recipe.schedule(config),
