@@ -10,7 +10,7 @@ import tyro
 
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import unwritable, user_path
+from gan_tf.io.files import unwritable_error, user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Opened:
 
     def words_of_classes(self, seeds, what):
         """Words for a file's description, such as "; classes: panda, cat"; "" of unconditional networks."""
-        known = self.trained.classes.words(self.labels(seeds))
+        known = self.trained.classes.describe(self.labels(seeds))
         return f"{what}: {known}" if known else ""
 
 
@@ -122,7 +122,7 @@ def on_device(work, options) -> int:
     except OSError as error:
         if not _concerns(error, user_path(options.out).absolute()):
             raise
-        raise unwritable(options.out, "--out", error) from error
+        raise unwritable_error(options.out, "--out", error) from error
 
 
 def _concerns(error, out):
