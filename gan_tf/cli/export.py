@@ -159,26 +159,26 @@ def parse_batch(text, form):
 
 
 def settings_of(options, trained, batch):
-    """The network.Settings that the options ask for.
+    """The ExportSettings that the options ask for.
 
     Raises:
         UsageError: noise of a family that has none, or a class that there is not.
     """
-    from gan_tf.cli.trained import class_of
-    from gan_tf.export.network import Settings
+    from gan_tf.cli.generator_options import requested_class
+    from gan_tf.export.network import ExportSettings
 
     has_noise = bool(trained.generator.noise_shapes)
     noise = options.noise or ("constant" if has_noise else "none")
     asked = "--noise-seed" if options.noise is None else f"--noise {options.noise}"
     if not has_noise and (noise != "none" or options.noise_seed is not None):
         raise UsageError(f"{asked}: {trained.config.model} takes no noise; leave it out")
-    return Settings(options.precision, noise, options.noise_seed or 0, batch, class_of(options, trained))
+    return ExportSettings(options.precision, noise, options.noise_seed or 0, batch, requested_class(options, trained))
 
 
 def scores_of(meta):
     """{name: dict of a Score, or None} of SCORES, as far as what stands beside the weights is sound."""
     from gan_tf.cli.runs import finite
-    from gan_tf.report.facts import read_score
+    from gan_tf.report.summary import read_score
 
     found = {name: read_score(meta.get(name)) for name in SCORES}
     return {name: score and finite(dataclasses.asdict(score)) for name, score in found.items()}

@@ -77,7 +77,7 @@ def check(command, workers):
         UsageError: no command, another one than train, wrong options, or some that do not fit several workers.
         SystemExit: after --help.
     """
-    from gan_tf.cli.train import parse_arguments
+    from gan_tf.cli.train_arguments import parse_arguments
 
     if not command or command[0] != "train":
         given = f"is {command[0]!r}" if command else "is missing"

@@ -69,7 +69,7 @@ def neighbours(options, seeds) -> int:
     """Writes the picture. Returns the exit code."""
     import numpy as np
 
-    from gan_tf.cli.trained import class_of
+    from gan_tf.cli.generator_options import requested_class
     from gan_tf.io import image_files
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
@@ -79,7 +79,7 @@ def neighbours(options, seeds) -> int:
 
     run = Run(user_path(options.run))
     trained, g = opened(options, run)
-    labels = trained.classes.of_seeds(seeds, class_of(options, trained))
+    labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
@@ -118,7 +118,7 @@ def neighbours(options, seeds) -> int:
 
 
 def opened(options, run):
-    """(weights.Trained, its generator folded in float32)."""
+    """(weights.TrainedGenerator, its generator folded in float32)."""
     from gan_tf.runs.weights import load_generator
 
     trained = load_generator(run, options.which, log)
@@ -138,9 +138,9 @@ def spaces_of(options, run):
         return [PIXELS, INCEPTION]
     if options.space != "auto":
         return [options.space]
-    from gan_tf.report.facts import read_facts
+    from gan_tf.report.summary import read_summary
 
-    facts = read_facts(run)
+    facts = read_summary(run)
     checks = [scored.copy_protocol.get("space") for scored in (*facts.scores, facts.best) if scored]
     looked = any(isinstance(space, str) and INCEPTION in space for space in checks)
     return [PIXELS, INCEPTION] if looked else [PIXELS]

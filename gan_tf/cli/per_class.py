@@ -23,7 +23,7 @@ def parts_of(options, trained, images, resolution):
     """The classes of a run: a list of (number, name, function that gives the Reals of the class).
 
     Args:
-        trained: weights.Trained of conditional networks.
+        trained: weights.TrainedGenerator of conditional networks.
         images: data.prepare.ImageSet, of the run or of --dataset.
         resolution: pixels of the fakes.
 

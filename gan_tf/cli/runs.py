@@ -40,8 +40,8 @@ class Entry:
     """One line of a ranking.
 
     Attributes:
-        facts: report.facts.Facts of the run.
-        scored: report.facts.Scored of its weights.
+        facts: report.summary.RunSummary of the run.
+        scored: report.summary.Scored of its weights.
         kind: "best", "final" (the best weights, scored once more) or "snapshot".
     """
 
@@ -62,9 +62,9 @@ def main(argv) -> int:
         UsageError: a wrong option, no such folder, or no run in it.
     """
     options = arguments.parse(RunsOptions, argv, prog="gan-tf runs")
-    from gan_tf.report.facts import read_facts
+    from gan_tf.report.summary import read_summary
 
-    found = [read_facts(run) for run in find_runs(options.folder)]
+    found = [read_summary(run) for run in find_runs(options.folder)]
     whole = [facts for facts in found if facts.config is not None]
     rankings = ranked([entry for facts in whole for entry in entries(facts)])
     silent = [facts for facts in whole if not entries(facts)]
@@ -109,7 +109,7 @@ def entries(facts) -> list[Entry]:
 
 def ranked(found) -> list[list[Entry]]:
     """Groups entries that were measured alike, each best first, NaN last; the groups by metric and images."""
-    from gan_tf.report.facts import measured_by
+    from gan_tf.report.summary import measured_by
 
     groups = {}
     for entry in found:
@@ -134,7 +134,7 @@ def sources(group) -> list[str]:
 
 def why_silent(facts) -> str:
     """Why a run has no score."""
-    from gan_tf.report.words import kimg
+    from gan_tf.report.formatting import kimg
 
     seen = f"{kimg(facts.images_seen)} of {kimg(facts.config.total_images)} kimg seen"
     if facts.problems:
@@ -148,11 +148,11 @@ def why_silent(facts) -> str:
 
 def texts(folder, count, rankings, silent, damaged, limit):
     """Yields the blocks of the output."""
-    from gan_tf.report.words import protocol_words
+    from gan_tf.report.formatting import describe_protocol
 
     yield f"{count} run{'s' if count != 1 else ''} in {Path(folder)}; images: gan-tf generate RUN --which WHICH"
     for group in rankings:
-        sentence = protocol_words(group[0].scored.score, sources(group))
+        sentence = describe_protocol(group[0].scored.score, sources(group))
         lines = table([row(place, entry) for place, entry in enumerate(group[:limit], 1)])
         more = [f"and {len(group) - limit} more"] if limit is not None and len(group) > limit else []
         note = [FINAL_NOTE] if any(entry.kind == "final" for entry in group[:limit]) else []
@@ -165,7 +165,7 @@ def texts(folder, count, rankings, silent, damaged, limit):
 
 def row(place, entry) -> dict[str, str]:
     """The cells of one line."""
-    from gan_tf.report.words import kimg, share
+    from gan_tf.report.formatting import kimg, share
 
     facts, scored = entry.facts, entry.scored
     return {

@@ -1,4 +1,4 @@
-"""Trained generators as files that other programs run without this one, each checked by running it.
+"""TrainedGenerator generators as files that other programs run without this one, each checked by running it.
 
 Every file takes `latents` float32 [N, Z] (of a conditional network `labels` int32 [N], unless the file is of one class;
 and with `--noise input` one map for each `noise_shapes`), gives `images` float32 [N, R, R, 3] in [-1, 1], RGB, and
@@ -21,7 +21,7 @@ class Format:
     batch: images at once unless the user says so; None: any number.
     needs: names of packages, as pip and `import` know them, that are no part of a plain installation.
     program: what runs the file when it is checked.
-    write: (Trained, Settings, metadata dict, path) -> None.
+    write: (TrainedGenerator, ExportSettings, metadata dict, path) -> None.
     open: path -> function of [latents, labels, noise maps ...], arrays that the file takes, that gives images.
     read_metadata: path -> what `write` was given.
     """

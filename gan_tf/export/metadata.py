@@ -23,9 +23,9 @@ def describe(trained, generator, settings, *, form, which, scores, licence=None)
     """Returns the metadata of one file, of plain JSON values.
 
     Args:
-        trained: Trained.
+        trained: TrainedGenerator.
         generator: its folded form, whose sizes are the file's.
-        settings: network.Settings.
+        settings: network.ExportSettings.
         form: name of the file's format.
         which: weights that were asked for: "best", "last" or an image count.
         scores: {"score", "final", "copies", "final_copies"}: dicts of a Score each, or None where it was not measured.

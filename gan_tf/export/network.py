@@ -17,7 +17,7 @@ TRANSPOSED = dataclasses.replace(CONVERTIBLE, transposed_up_conv=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class ExportSettings:
     """What the user chose.
 
     precision: "float32", "float16" or "int8", of the stored weights. Inputs and images are float32 in each.
@@ -42,12 +42,12 @@ def usable_cores() -> int:
 
 
 def folded(trained, forms: Forms):
-    """The generator of a `Trained` for inference, in float32, built in these forms."""
+    """The generator of a `TrainedGenerator` for inference, in float32, built in these forms."""
     with use_forms(forms):
         return trained.folded()
 
 
-def input_specs(generator, settings: Settings):
+def input_specs(generator, settings: ExportSettings):
     """Shapes and names of what a file takes: latents, then classes and noise maps, if they are inputs."""
     specs = [tf.TensorSpec([settings.batch, generator.latent_size], tf.float32, LATENTS)]
     if takes_labels(generator, settings):
@@ -58,12 +58,12 @@ def input_specs(generator, settings: Settings):
     return specs
 
 
-def takes_labels(generator, settings: Settings) -> bool:
+def takes_labels(generator, settings: ExportSettings) -> bool:
     """True if the caller of a file says which class each image shall have."""
     return bool(generator.classes) and settings.label is None
 
 
-def split(generator, settings: Settings, inputs):
+def split(generator, settings: ExportSettings, inputs):
     """(latents, classes or None, the others) of what a file is given, with the class that it has itself."""
     latents, *others = inputs
     if takes_labels(generator, settings):
@@ -72,7 +72,7 @@ def split(generator, settings: Settings, inputs):
     return latents, labels, others
 
 
-def traced(trained, settings: Settings, forms: Forms):
+def traced(trained, settings: ExportSettings, forms: Forms):
     """Returns a tf.function of `input_specs` that gives {"images": float32 [N, R, R, 3] in [-1, 1]}.
 
     Networks may leave [-1, 1] a little; a program that turns floats into bytes without clipping would wrap there.
@@ -103,7 +103,7 @@ def unknown_zero(latents):
     return tf.nn.relu(-tf.reduce_mean(latents**2))
 
 
-def inputs_of_seeds(generator, settings: Settings, seeds):
+def inputs_of_seeds(generator, settings: ExportSettings, seeds):
     """What a file is given to make the images of `seeds`: a list of arrays. Classes come in turn."""
     inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
     if takes_labels(generator, settings):
@@ -113,7 +113,7 @@ def inputs_of_seeds(generator, settings: Settings, seeds):
     return [tensor.numpy() for tensor in inputs]
 
 
-def reference(generator, settings: Settings):
+def reference(generator, settings: ExportSettings):
     """Returns what a file is compared with: a function of the same inputs that runs the folded Keras generator."""
     constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
     make = tf.function(generator, autograph=False)

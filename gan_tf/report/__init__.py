@@ -7,8 +7,8 @@
 """
 
 from gan_tf.io.files import write_atomically
-from gan_tf.report.facts import read_facts
 from gan_tf.report.page import page
+from gan_tf.report.summary import read_summary
 
 
 def report_html(run, walk=None) -> str:
@@ -17,7 +17,7 @@ def report_html(run, walk=None) -> str:
     Args:
         walk: uint8 [H, W, 3], images on ways through the latents, a row for each; None: the page has none.
     """
-    return page(read_facts(run), walk).encode(errors="replace").decode()  # JSON may hold halves of characters
+    return page(read_summary(run), walk).encode(errors="replace").decode()  # JSON may hold halves of characters
 
 
 def write_report(run):

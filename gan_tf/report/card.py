@@ -3,7 +3,7 @@
 Source: the headings follow Mitchell et al. 2019 (Model Cards for Model Reporting).
 """
 
-from gan_tf.report import words
+from gan_tf.report import formatting
 
 PAPERS = {
     "fastgan": "FastGAN (Liu et al. 2021)",
@@ -34,7 +34,7 @@ def model(facts) -> str:
     by = f" with gan_tf {version}" if isinstance(version, str) else ""
     weights = ""
     if facts.best is not None:
-        weights = f" The weights to use are those of {words.kimg(facts.best.images_seen)} kimg, which scored best."
+        weights = f" The weights to use are those of {formatting.kimg(facts.best.images_seen)} kimg, which scored best."
     what = (
         f"A generator of RGB images at {config.resolution}x{config.resolution} pixels: {kind}, {config.latent_size} "
         "numbers in."
@@ -42,7 +42,7 @@ def model(facts) -> str:
     if origin:
         return f"{what} Its weights were converted{by} from {origin}; how they were trained is not recorded here."
     return (
-        f"{what} It was trained{by} until {words.kimg(facts.images_seen)} thousand images were seen, with the "
+        f"{what} It was trained{by} until {formatting.kimg(facts.images_seen)} thousand images were seen, with the "
         f"loss {config.loss} and the seed {config.seed}.{weights}"
     )
 
@@ -66,7 +66,7 @@ def data(facts) -> str:
             "leave out, the generator does not know; what is frequent in them is frequent in its images."
         )
     count, classes = facts.data.get("images"), facts.data.get("class_names")
-    some = f"{words.count(count)} images" if count is not None else "images"
+    some = f"{formatting.count(count)} images" if count is not None else "images"
     kinds = f" in {len(classes)} classes" if isinstance(classes, list) and classes else ""
     fits = {"crop": "cropped to their centre square", "pad": "padded to a square", "stretch": "stretched to a square"}
     mirrored = ", also mirrored left to right" if facts.config.mirror else ""
@@ -86,9 +86,9 @@ def evaluation(facts) -> str:
     copies = "The copy check was not recorded."
     if checked is not None and checked.copies is not None:
         own = checked.share_among_reals
-        among = f"; the training images show {words.share(own)} among themselves" if own is not None else ""
-        copies = f"Of its images, {words.share(checked.copies)} count as copies of a training image{among}."
-    return f"{scored.score.text()}{fresh}. {words.protocol_words(scored.score)} {copies}"
+        among = f"; the training images show {formatting.share(own)} among themselves" if own is not None else ""
+        copies = f"Of its images, {formatting.share(checked.copies)} count as copies of a training image{among}."
+    return f"{scored.score.text()}{fresh}. {formatting.describe_protocol(scored.score)} {copies}"
 
 
 def limits(facts) -> str:

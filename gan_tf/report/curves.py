@@ -3,7 +3,7 @@
 from html import escape
 
 from gan_tf.metrics.score import differences, number
-from gan_tf.report import words
+from gan_tf.report import formatting
 from gan_tf.report.chart import COLOURS, Mark, line_chart
 
 LEAST_SHARE_AXIS = 0.1  # the axis of copies goes up to this at least, so that 0.1 % does not look like a mountain
@@ -98,7 +98,7 @@ def loss_chart(name, lines, right) -> str:
     lines = lines[: len(COLOURS)]
     chart = line_chart([line for _, line in lines], title=f"{name} over kimg", text=number, right=right)
     keys = "".join(
-        f'<span class="key {colour}">{escape(words.plain_name(label))}</span>'
+        f'<span class="key {colour}">{escape(formatting.plain_name(label))}</span>'
         for (label, _), colour in zip(lines, COLOURS, strict=False)
     )
     return f'<div class="chart"><h3>{escape(name)}</h3>{chart}<p class="dim">{keys}</p></div>'

@@ -7,7 +7,7 @@ from html import escape
 from gan_tf.config.settings import stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.metrics.score import number
-from gan_tf.report import card, words
+from gan_tf.report import card, formatting
 from gan_tf.report.curves import charts, losses
 from gan_tf.report.embed import embedded, embedded_array
 from gan_tf.report.style import CSS
@@ -19,7 +19,7 @@ MOST_NAMES = 30  # names of classes that are told
 
 
 def page(facts, walk=None) -> str:
-    """The report of a run, from facts.Facts.
+    """The report of a run, from facts.RunSummary.
 
     Args:
         walk: uint8 [H, W, 3], ways through the latents, a row for each; None: the page has none.
@@ -39,18 +39,18 @@ def page(facts, walk=None) -> str:
 def head(facts) -> str:
     """Name, what is trained on what, and how far it is."""
     config, seen = facts.config, facts.images_seen
-    about, bar, progress = [], "", f"{words.kimg(seen)} kimg seen (kimg: thousands of real images)"
+    about, bar, progress = [], "", f"{formatting.kimg(seen)} kimg seen (kimg: thousands of real images)"
     if config:
         about = [config.model, f"{config.resolution}x{config.resolution}"]
     if config and facts.converted_from:
         about, progress = [*about, f"converted from {facts.converted_from}"], ""
     elif config:
         images = facts.data.get("images")
-        about += [facts.dataset, *([f"{words.count(images)} images"] if images is not None else [])]
+        about += [facts.dataset, *([f"{formatting.count(images)} images"] if images is not None else [])]
         done = min(1.0, seen / config.total_images)
         progress = (
-            f"{words.kimg(seen)} of {words.kimg(config.total_images)} kimg ({done:.0%}) seen (kimg: thousands of real "
-            "images)"
+            f"{formatting.kimg(seen)} of {formatting.kimg(config.total_images)} kimg ({done:.0%}) seen "
+            "(kimg: thousands of real images)"
         )
         bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
     return (
@@ -74,7 +74,7 @@ def best_scores(facts) -> str:
         words_of_it = "The first one comes at the end of a scored epoch."
         return f'<section><h2>No score yet</h2><p class="dim">{words_of_it}</p></section>'
     same = newest and facts.best and newest.images_seen == facts.best.images_seen
-    how = [words.protocol_words(facts.best.score)] if facts.best else []
+    how = [formatting.describe_protocol(facts.best.score)] if facts.best else []
     stats = [
         stat("Best score", facts.best, "The weights that <code>gan-tf generate</code> uses."),
         stat("Final score", facts.final, "The best weights once more, on images that did not help to pick them.", how),
@@ -87,10 +87,10 @@ def stat(title, scored, what, told=()) -> str:
     """One score, large; empty if there is none. `what` is HTML. Protocols that were `told` before are not again."""
     if scored is None:
         return ""
-    parts, how = parts_text(scored.score), words.protocol_words(scored.score)
+    parts, how = parts_text(scored.score), formatting.describe_protocol(scored.score)
     return (
         f'<div class="stat"><h3>{title}</h3><div class="value">{escape(scored.score.text())}</div>'
-        f"<div>{copies_text(scored)} · {words.kimg(scored.images_seen)} kimg</div>"
+        f"<div>{copies_text(scored)} · {formatting.kimg(scored.images_seen)} kimg</div>"
         + (f'<p class="dim">{escape(parts)}</p>' if parts else "")
         + f'<p class="dim">{what}</p><p class="dim">{"Measured as the best." if how in told else escape(how)}</p></div>'
     )
@@ -101,7 +101,7 @@ def copies_text(scored) -> str:
     if scored.copies is None:
         return '<span class="copies dim">copies not recorded</span>'
     kind = "copies warn" if scored.copies_much else "copies"
-    return f'<span class="{kind}">copies {words.share(scored.copies)}</span>'
+    return f'<span class="{kind}">copies {formatting.share(scored.copies)}</span>'
 
 
 def parts_text(score) -> str:
@@ -130,11 +130,11 @@ def copy_words(scored) -> str:
     """What the check did, and what it found."""
     parts = scored.copy_parts
     below = f"below {number(scored.threshold)}" if scored.threshold is not None else "well below 1"
-    found = [f"At {scored.kimg:g} kimg the share of copies is {words.share(scored.copies)}"]
+    found = [f"At {scored.kimg:g} kimg the share of copies is {formatting.share(scored.copies)}"]
     if "median_ratio" in parts:
         found.append(f"the median ratio is {number(parts['median_ratio'])}")
     if scored.share_among_reals is not None:
-        found.append(f"the training images show {words.share(scored.share_among_reals)} among themselves")
+        found.append(f"the training images show {formatting.share(scored.share_among_reals)} among themselves")
     return (
         "Each generated image is compared with the training image nearest to it; their distance is divided by how far "
         "that training image is from its own nearest neighbour. A ratio around 1 is a new image, near 0 a copy; "
@@ -199,7 +199,7 @@ def data(facts) -> str:
     if facts.converted_from:
         return ""  # the model card says so
     rows = [["Data set", facts.dataset]] if config else []
-    rows += [["Images", words.count(known["images"])]] if "images" in known else []
+    rows += [["Images", formatting.count(known["images"])]] if "images" in known else []
     names = known.get("class_names")
     if isinstance(names, list) and names:
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
@@ -208,7 +208,7 @@ def data(facts) -> str:
     if config:
         rows += [["Made square by", config.fit], ["Mirrored too", "yes" if config.mirror else "no"]]
         rows += [["Used at most", f"{config.limit} images"]] if config.limit else []
-    rows += [["Fingerprint", words.shown(known["fingerprint"])]] if "fingerprint" in known else []
+    rows += [["Fingerprint", formatting.shown(known["fingerprint"])]] if "fingerprint" in known else []
     if not rows:
         return ""
     shown = table([], [[escape(name), f'<span class="text">{escape(value)}</span>'] for name, value in rows])
@@ -228,7 +228,7 @@ def snapshots(facts) -> str:
     folder = shlex.quote(str(facts.folder))
     rows = [
         [
-            words.kimg(kept.images_seen),
+            formatting.kimg(kept.images_seen),
             escape(kept.score.text()),
             copies_text(kept),
             f"<code>{escape(f'gan-tf generate {folder} --which {kept.images_seen}')}</code>",
@@ -250,7 +250,7 @@ def all_scores(facts) -> str:
         ratio = scored.copy_parts.get("median_ratio")
         rows.append(
             [
-                words.kimg(scored.images_seen),
+                formatting.kimg(scored.images_seen),
                 escape(scored.score.text()),
                 copies_text(scored),
                 number(ratio) if ratio is not None else "",
@@ -267,7 +267,7 @@ def events(facts) -> str:
     """Changes of settings and roll-backs."""
     if not facts.events:
         return ""
-    rows = [[words.kimg(event.images_seen), escape(event.text)] for event in facts.events]
+    rows = [[formatting.kimg(event.images_seen), escape(event.text)] for event in facts.events]
     return f"<section><h2>Changes and roll-backs</h2>{table(['kimg', 'what happened'], rows)}</section>"
 
 

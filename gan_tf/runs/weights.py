@@ -21,7 +21,7 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # tf.train.Checkpoint ends the key of eve
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedGenerator:
     """A generator with its trained weights, and where they come from."""
 
     generator: keras.Model  # the averaged one, float32
@@ -36,7 +36,7 @@ class Trained:
         return FAMILIES[self.config.model].fold(self.generator, policy)
 
 
-def load_generator(run: Run, which: str = "best", log=print) -> Trained:
+def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator:
     """Builds the averaged generator of a run from its settings and weights.
 
     Args:
@@ -67,7 +67,7 @@ def load_generator(run: Run, which: str = "best", log=print) -> Trained:
         growth_of(weights, generator.levels, where)
     load_weights(generator, weights, where)
     known = class_labels.of_run(config, data, run.folder)
-    return Trained(generator, config, seen, meta, data.get("converted_from") or None, known)
+    return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, known)
 
 
 def newest_weights(run: Run, network: str, log=print):

@@ -7,7 +7,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.metrics.table import final_score
-from gan_tf.report.words import protocol_words
+from gan_tf.report.formatting import describe_protocol
 from gan_tf.training import state as states
 from gan_tf.training.job import COPIES
 from gan_tf.training.monitor import COPIES as PICTURE
@@ -31,7 +31,7 @@ def score_epoch(job, board, seen, epoch, log):
     board.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
     board.picture(seen, PICTURE, result.panel)
     image_files.save_png(job.run.grid_path(seen, PICTURE), result.panel)
-    return f"{words}, copies {copies.value:.0%}", protocol_words(score)
+    return f"{words}, copies {copies.value:.0%}", describe_protocol(score)
 
 
 def record_of(score, copies):
@@ -157,7 +157,7 @@ def measured_finally(job, weights, best, name, log):
     score, copies = result.scores[name], result.scores[COPIES]
     best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
     job.run.replace_best(weights, best)
-    log(f"final {score.text()}, copies {copies.value:.0%}: {protocol_words(score)}")
+    log(f"final {score.text()}, copies {copies.value:.0%}: {describe_protocol(score)}")
     return best
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.cli.main import run_command
-from gan_tf.cli.train import parse_arguments
+from gan_tf.cli.train_arguments import parse_arguments
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import FAMILIES, TrainConfig, flag
 from tests.training import tiny

@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from gan_tf.cli.train import parse_arguments
+from gan_tf.cli.train_arguments import parse_arguments
 from tests.deploy.shapes import COMMAND_JOB, misfits
 from tests.deploy.stand_ins import DEPLOY, ROOT
 

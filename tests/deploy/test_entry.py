@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from gan_tf.cli.train import parse_arguments
+from gan_tf.cli.train_arguments import parse_arguments
 from tests.deploy.stand_ins import DEPLOY, Started
 
 TFJOB = yaml.safe_load((DEPLOY / "kubernetes" / "tfjob.yaml").read_text())

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.export import FORMATS, compare, metadata, network
-from gan_tf.export.network import Settings
+from gan_tf.export.network import ExportSettings
 
 from . import trained as networks
 
@@ -37,7 +37,7 @@ BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.01
 
 @pytest.fixture(scope="module")
 def made():
-    """A function from the name of a family to its `Trained`, each made once."""
+    """A function from the name of a family to its `TrainedGenerator`, each made once."""
     return functools.cache(lambda name: FAMILIES[name]())
 
 
@@ -86,7 +86,7 @@ def assert_close(got, images, precision="float32"):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_images_are_the_generators(made, tmp_path, form, family):
     trained = made(family)
-    settings = Settings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
+    settings = ExportSettings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
     run, described = written(form, trained, settings, tmp_path / "file")
     inputs, images = wanted(trained, settings)
     assert_close(run(inputs), images)
@@ -98,19 +98,19 @@ def test_images_are_the_generators(made, tmp_path, form, family):
 @pytest.mark.parametrize("noise", ["constant", "none"])
 def test_noise_can_be_part_of_the_file_or_left_out(made, tmp_path, form, noise):
     trained = made("fastgan")
-    settings = Settings(noise=noise, noise_seed=7, batch=len(SEEDS))
+    settings = ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS))
     run, _ = written(form, trained, settings, tmp_path / "file")
     inputs, images = wanted(trained, settings)
     assert len(inputs) == 1
     assert_close(run(inputs), images)
-    other = wanted(trained, Settings(noise="constant", noise_seed=8))[1]
+    other = wanted(trained, ExportSettings(noise="constant", noise_seed=8))[1]
     assert np.abs(images - other).max() > 0.05  # the noise and its seed are seen
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family, noise", DYNAMIC)
 def test_a_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
-    trained, settings = made(family), Settings(noise=noise, batch=None)
+    trained, settings = made(family), ExportSettings(noise=noise, batch=None)
     run, _ = written(form, trained, settings, tmp_path / "file")
     for seeds in (SEEDS, SEEDS[:1], SEEDS + [1, 3]):
         inputs, images = wanted(trained, settings, seeds)
@@ -119,7 +119,7 @@ def test_a_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_fixed_batch_takes_no_other_number(made, tmp_path, form):
-    trained, settings = made("pggan"), Settings(batch=2)
+    trained, settings = made("pggan"), ExportSettings(batch=2)
     run, _ = written(form, trained, settings, tmp_path / "file")
     if form == "tflite":  # LiteRT sets a file to the number that it is given, from the one that is in the file
         [latents] = run.owner.get_input_details()
@@ -137,8 +137,8 @@ def test_a_fixed_batch_takes_no_other_number(made, tmp_path, form):
 def test_smaller_weights_cost_what_is_said(made, tmp_path, precision, saved, family, batch):
     trained = made(family)
     noise = "constant" if trained.generator.noise_shapes else "none"
-    written("tflite", trained, Settings(noise=noise, batch=batch), tmp_path / "full")
-    settings = Settings(precision, noise, 0, batch)
+    written("tflite", trained, ExportSettings(noise=noise, batch=batch), tmp_path / "full")
+    settings = ExportSettings(precision, noise, 0, batch)
     run, _ = written("tflite", trained, settings, tmp_path / "small")
     images = np.concatenate([run([wanted(trained, settings, [seed])[0][0]]) for seed in SEEDS])
     assert_close(images, wanted(trained, settings)[1], precision)
@@ -154,7 +154,7 @@ def test_tflite_has_built_in_operators_and_aligned_buffers_only(made, tmp_path, 
     from ai_edge_litert import schema_py_generated as schema
 
     noise = "input" if made(family).generator.noise_shapes else "none"
-    written("tflite", made(family), Settings(precision, noise, 0, batch), tmp_path / "file")
+    written("tflite", made(family), ExportSettings(precision, noise, 0, batch), tmp_path / "file")
     content = (tmp_path / "file").read_bytes()
     assert content[4:8] == b"TFL3"
     model = schema.Model.GetRootAs(content, 0)
@@ -168,7 +168,7 @@ def test_tflite_has_built_in_operators_and_aligned_buffers_only(made, tmp_path, 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_metadata_travel_inside(made, tmp_path, form):
-    settings = Settings(noise="constant", noise_seed=7, batch=2)
+    settings = ExportSettings(noise="constant", noise_seed=7, batch=2)
     _, described = written(form, made("fastgan"), settings, tmp_path / "file")
     read = FORMATS[form].read_metadata(tmp_path / "file")
     assert read == json.loads(json.dumps(described))
@@ -182,7 +182,7 @@ def test_metadata_travel_inside(made, tmp_path, form):
 @pytest.mark.parametrize("form", FORMATS)
 def test_nothing_tells_of_the_makers_computer(made, tmp_path, form):
     path = tmp_path / "file"
-    written(form, made("fastgan"), Settings(noise="constant", batch=1), path)
+    written(form, made("fastgan"), ExportSettings(noise="constant", batch=1), path)
     files = [part for part in path.rglob("*") if part.is_file()] if path.is_dir() else [path]
     content = b"".join(part.read_bytes() for part in files)
     assert b"photos of pandas" in content  # the protocol's source, without the folder that it lies in
@@ -193,7 +193,7 @@ def test_nothing_tells_of_the_makers_computer(made, tmp_path, form):
 def test_onnx_can_be_had_by_the_names_it_states(made, tmp_path):
     import onnxruntime
 
-    written("onnx", made("fastgan"), Settings(noise="input", batch=None), tmp_path / "file")
+    written("onnx", made("fastgan"), ExportSettings(noise="input", batch=None), tmp_path / "file")
     session = onnxruntime.InferenceSession(str(tmp_path / "file"), providers=["CPUExecutionProvider"])
     names = ["latents", "noise_0", "noise_1", "noise_2", "noise_3"]
     assert [value.name for value in session.get_inputs()] == names
@@ -207,7 +207,7 @@ def test_constant_noise_is_stored_as_maps_and_not_multiplied_out(made, tmp_path)
     for noise in ("constant", "none"):
         for form in FORMATS:
             (tmp_path / noise).mkdir(exist_ok=True)
-            written(form, made("fastgan"), Settings(noise=noise, batch=1), tmp_path / noise / form)
+            written(form, made("fastgan"), ExportSettings(noise=noise, batch=1), tmp_path / noise / form)
             sizes[noise, form] = compare.size_of(tmp_path / noise / form)
     maps = 4 * sum(int(np.prod(shape)) for shape in made("fastgan").generator.noise_shapes)
     for form in FORMATS:
@@ -215,7 +215,7 @@ def test_constant_noise_is_stored_as_maps_and_not_multiplied_out(made, tmp_path)
 
 
 def test_comparison_finds_a_file_that_is_off(made, tmp_path):
-    trained, settings = made("pggan"), Settings(batch=3)
+    trained, settings = made("pggan"), ExportSettings(batch=3)
     run, _ = written("onnx", trained, settings, tmp_path / "file")
     done = []
     exact = compare.compare(trained, settings, tmp_path / "file", run, done.append)
@@ -239,7 +239,7 @@ def test_comparison_finds_a_file_that_is_off(made, tmp_path):
 
 @pytest.mark.parametrize("batch", [64, 16, None])
 def test_the_first_run_prepares_the_others_and_is_not_timed(made, tmp_path, batch):
-    trained, settings = made("pggan at 4x4"), Settings(batch=batch)
+    trained, settings = made("pggan at 4x4"), ExportSettings(batch=batch)
     images_of, counts = network.reference(network.folded(trained, network.FAST), settings), []
 
     def run(inputs):
@@ -263,14 +263,14 @@ def test_threads_are_those_that_the_process_may_use(monkeypatch):
 def test_no_other_disk_than_that_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
     """The system's folder for temporary files may be a small one in memory; here it is missing."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    written(form, made("pggan at 4x4"), Settings(batch=1), tmp_path / "file")
+    written(form, made("pggan at 4x4"), ExportSettings(batch=1), tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_users_words_do_not_hide_where_weights_come_from(made):
     trained = dataclasses.replace(made("pggan"), converted_from="network.pkl (SHA-256 0)")
     words = {"form": "onnx", "which": "best", "scores": {}, "licence": "CC BY 4.0."}
-    described = metadata.describe(trained, network.folded(trained, network.UNCOMPILED), Settings(), **words)
+    described = metadata.describe(trained, network.folded(trained, network.UNCOMPILED), ExportSettings(), **words)
     assert described["licence"] == f"CC BY 4.0. {metadata.CONVERTED}"
     assert described["converted_from"] == "network.pkl (SHA-256 0)"
 

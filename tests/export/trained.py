@@ -11,7 +11,7 @@ from gan_tf.metrics.score import Score
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
-from gan_tf.runs.weights import Trained
+from gan_tf.runs.weights import TrainedGenerator
 
 from ..sampling.trained import styled, styled_config
 
@@ -24,7 +24,7 @@ SCORE = Score("swd2k", 28.5, True, PROTOCOL, {"level 64": 28.5})
 
 
 def fastgan(config=FASTGAN):
-    """A FastGAN generator with statistics of training calls and noise that can be seen, as a `Trained`."""
+    """A FastGAN generator with statistics of training calls and noise that can be seen, as a `TrainedGenerator`."""
     g = FAMILIES["fastgan"].generator(config, "float32")
     draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
     noise = draws.noise("noise", g.noise_shapes)
@@ -32,11 +32,11 @@ def fastgan(config=FASTGAN):
         g(draws.normal(f"latents/{i}", (g.latent_size,)), noise=noise, training=True)
     change(g, draws, strength=0.3)
     g.blocks[-1].norm.gamma.assign(CONTRAST * g.blocks[-1].norm.gamma)
-    return Trained(g, config, SEEN)
+    return TrainedGenerator(g, config, SEEN)
 
 
 def pggan(growth=3.0, **changes):
-    """A Progressive GAN generator at a moment of its growth (2.5: in the middle of a fade to 32x32), as a `Trained`."""
+    """A `TrainedGenerator` of Progressive GAN at a stage of growth (2.5: in the middle of the fade to 32x32)."""
     config = TrainConfig(**{**vars(PRESETS["pggan"]["celebahq-256"]), **GROWING, **changes})
     g = FAMILIES["pggan"].generator(config, "float32")
     draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
@@ -44,16 +44,16 @@ def pggan(growth=3.0, **changes):
     for layer in g.to_rgb:
         layer.kernel.assign(PALER * layer.kernel)
     g.growth.assign(growth)
-    return Trained(g, config, SEEN)
+    return TrainedGenerator(g, config, SEEN)
 
 
 def stylegan2():
-    """A StyleGAN2 generator of 16 pixels, so wide that most of its numbers are in kernels, as a `Trained`."""
+    """A StyleGAN2 generator of 16 pixels, so wide that most of its numbers are in kernels, as a `TrainedGenerator`."""
     config = styled_config(channel_base=512, channel_max=32)
     g = styled(config)
     for layer in g.synthesis.to_rgb:
         layer.kernel.assign(PALER * layer.kernel)
-    return Trained(g, config, SEEN)
+    return TrainedGenerator(g, config, SEEN)
 
 
 def change(g, draws, strength=0.0):

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from gan_tf.report import report_html, write_report
-from gan_tf.report.facts import MOST_LOSSES, MOST_POINTS, measured_by, read_facts
-from gan_tf.report.words import kimg, protocol_words, share
+from gan_tf.report.formatting import describe_protocol, kimg, share
+from gan_tf.report.summary import MOST_LOSSES, MOST_POINTS, measured_by, read_summary
 from tests.report.pages import Reader, read
 from tests.scored import draw_pictures, fid, log_score, make_run, swd
 
@@ -141,7 +141,7 @@ def test_a_thousand_records_take_little_time(tmp_path):
 
 
 def test_copies_of_a_snapshot_are_those_of_its_own_epoch(tmp_path):
-    facts = read_facts(make_run(tmp_path / "a", [fid(60), fid(50), fid(55)], copies=[0.1, 0.2, 0.3], final=fid(52)))
+    facts = read_summary(make_run(tmp_path / "a", [fid(60), fid(50), fid(55)], copies=[0.1, 0.2, 0.3], final=fid(52)))
     assert (facts.best.images_seen, facts.best.copies) == (2000, 0.2)
     assert [(kept.images_seen, kept.copies) for kept in facts.snapshots] == [(1000, 0.1), (2000, 0.2), (3000, 0.3)]
     assert (facts.final.images_seen, facts.final.copies, facts.final.score.value) == (2000, 0.03, 52)
@@ -173,7 +173,7 @@ def test_words():
     ]
     assert share(math.nan) == "nan"
     assert [kimg(images) for images in (0, 12_345, 431_000)] == ["0.0", "12.3", "431"]
-    assert protocol_words(fid(1, "fid5k-custom:1a2b3c4d"), ["panda", "photos"]) == (
+    assert describe_protocol(fid(1, "fid5k-custom:1a2b3c4d"), ["panda", "photos"]) == (
         "fid5k-custom:1a2b3c4d: Fréchet distance of Inception features, lower is better; 5,000 fakes against 100 "
         "reals of panda or photos (1a2b3c4d) at 256x256; covariance over N - 1, network 6726825d, resize pytorch, "
         "features float32."
@@ -185,7 +185,7 @@ def test_losses_are_thinned_by_means(tmp_path):
     lines = [{"images_seen": 8 * i, "kind": "train", "loss/g": float(i % 2)} for i in range(4 * MOST_POINTS)]
     lines[5]["loss/g"] = math.nan
     run.stats.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    [line] = read_facts(run).losses.values()
+    [line] = read_summary(run).losses.values()
     assert len(line) == MOST_POINTS and line[0] == (0.012, 0.5) and math.isnan(line[1][1])
     assert [value for _, value in line[2:]] == [0.5] * (MOST_POINTS - 2)
 
@@ -193,7 +193,7 @@ def test_losses_are_thinned_by_means(tmp_path):
 def test_many_names_of_losses_do_not_fill_the_page(tmp_path):
     run = make_run(tmp_path / "a", [])
     run.log(8, "train", {f"loss/{i}": 1.0 for i in range(1000)} | {f"x{i}/y": 1.0 for i in range(1000)})
-    assert len(read_facts(run).losses) == MOST_LOSSES
+    assert len(read_summary(run).losses) == MOST_LOSSES
     assert read(run).tags.count("svg") == 1
 
 

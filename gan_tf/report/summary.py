@@ -1,7 +1,7 @@
 """What a run folder tells: settings, scores with their copy shares, snapshots, changes.
 
 Records and files may be of an older version, or damaged. What lacks something is left out or None here, and never an
-error: a page about a run must not end the run. A damaged file is named in `Facts.problems`.
+error: a page about a run must not end the run. A damaged file is named in `RunSummary.problems`.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ class Event(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class RunSummary:
     """What is known of a run.
 
     Attributes:
@@ -118,7 +118,7 @@ class Facts:
         return Path(self.config.dataset).name if self.config else ""
 
 
-def read_facts(run) -> Facts:
+def read_summary(run) -> RunSummary:
     """Reads a run.Run."""
     problems = []
     config, data = or_else((None, {}), run.read_settings, problems, run.folder)
@@ -126,7 +126,7 @@ def read_facts(run) -> Facts:
     scores = tuple(found for record in records if record.get("kind") == "epoch" and (found := scored(record)))
     checkpoints = [seen for seen, _ in run.checkpoints()]
     best, final = best_and_final(run, records, scores, problems)
-    return Facts(
+    return RunSummary(
         folder=run.folder,
         config=config,
         data=dict_or_empty(data),

@@ -26,7 +26,7 @@ def metric_words(name) -> str:
     return METRICS.get(re.match(r"[a-z_]*", name)[0], "score")
 
 
-def protocol_words(score, sources=None) -> str:
+def describe_protocol(score, sources=None) -> str:
     """What was measured, in a sentence.
 
     Args:
