@@ -9,7 +9,7 @@ from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.cli.train_arguments import parse_arguments
 from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import Diverged, Interrupted, UsageError
-from gan_tf.io.files import is_passing, locked, remedy_of
+from gan_tf.io.files import disk_remedy, is_temporary, locked
 from gan_tf.metrics.score import from_stored
 from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.runs.folder import Run, refuse_converted
@@ -50,11 +50,11 @@ def train(config, preset) -> int:
     except Diverged as error:
         raise UsageError(str(error)) from error
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
-        if is_passing(error):
+        if is_temporary(error):
             message = disk_error(error, "this is not due to the settings: wait", run)
             print(f"gan-tf: error: {message}", file=sys.stderr)
             return FAULT
-        if remedy := remedy_of(error):  # first: TensorFlow reports a full disk as an exhausted resource, like memory
+        if remedy := disk_remedy(error):  # first: TensorFlow reports a full disk as an exhausted resource, like memory
             raise UsageError(disk_error(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error

@@ -1,23 +1,20 @@
 """The trained generator of a run: what every command after training starts from."""
 
 import dataclasses
-import re
 
 import keras
-import tensorflow as tf
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data import class_labels
-from gan_tf.data.class_labels import Classes
+from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
+from gan_tf.runs.checkpoints import DAMAGED, read_arrays
 from gan_tf.runs.folder import MOST_DIGITS, Run
 
 WHICH = ("best", "last")  # or the image count of a snapshot
-DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # what a broken checkpoint raises
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # tf.train.Checkpoint ends the key of every variable so
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +26,7 @@ class TrainedGenerator:
     images_seen: int
     meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
     converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
-    classes: Classes = Classes()  # that its networks know
+    classes: ClassLabels = ClassLabels()  # that its networks know
 
     def folded(self, policy="float32"):
         """The generator without what training alone needs, for images; `policy` is Keras's name of the precision."""
@@ -97,21 +94,8 @@ def newest_networks(run: Run, networks, log=print, instead="use --which best"):
         raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
     for seen, prefix in candidates:
         try:
-            return {network: _read(prefix, network) for network in networks}, seen, prefix
+            return {network: read_arrays(prefix, network) for network in networks}, seen, prefix
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
     raise UsageError(f"none of the {len(candidates)} checkpoints in {run.state} can be read; {instead}")
-
-
-def _read(prefix, network):
-    """{attribute path: array} of the variables saved under `network`/."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    names = {_unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map()}
-    own = {name.removeprefix(network + "/"): key for name, key in names.items() if name.startswith(network + "/")}
-    return {name: reader.get_tensor(key) for name, key in own.items()}
-
-
-def _unescaped(key):
-    """Undoes what tf.train.Checkpoint does to a name: "." is written "..", "/" is written ".S"."""
-    return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)

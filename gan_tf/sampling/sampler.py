@@ -22,7 +22,7 @@ class Sampler:
         generator: folded generator (`Family.fold`).
         seed: seed of the run.
         batch_size: images per call of the generator.
-        classes: data.class_labels.Classes of a conditional generator.
+        classes: data.class_labels.ClassLabels of a conditional generator.
     """
 
     available = None  # the sequence has no end
@@ -111,7 +111,7 @@ class Sampler:
 
     def _next_images(self, first, only):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
-        latents, labels = draws.normal("latents", (self.latent_size,)), self.classes.drawn(draws)
+        latents, labels = draws.normal("latents", (self.latent_size,)), self.classes.sample(draws)
         if labels is not None:  # a tensor, so that all classes share one trace; -1: all classes
             labels = tf.where(only < 0, labels, only)
         return self.generator(latents, labels, noise=draws.noise("noise", self.generator.noise_shapes))

@@ -4,7 +4,7 @@ import dataclasses
 
 from gan_tf.errors import Interrupted, UsageError
 from gan_tf.io import image_files
-from gan_tf.io.progress import Stages as StagedProgress
+from gan_tf.io.progress import StagedProgress
 from gan_tf.metrics.definitions import final_metric
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.models.variables import named_variables

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import remedy_of
+from gan_tf.io.files import disk_remedy
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.checkpoints import DAMAGED, read_arrays, write_variables
 from gan_tf.training.optimizer import Adam
@@ -162,7 +162,7 @@ def save_state(state, run, keep):
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "there is no older checkpoint"
         reason = re.sub(r"{{[^}]*}} *| *\[Op:.*?\]", "", str(error).splitlines()[0])  # without TensorFlow's node names
-        remedy = remedy_of(error) or "fix that"
+        remedy = disk_remedy(error) or "fix that"
         raise UsageError(
             f"cannot write the checkpoint {prefix} ({reason}); {remedy} and start again: {kept}"
         ) from error

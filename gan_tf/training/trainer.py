@@ -209,7 +209,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     workers.require_equal("--dataset", dataset.fingerprint, "give all of them the same images", shown=shown)
     classes = class_labels.of_images(config, dataset)
     if classes:
-        log(f"learns {len(classes)} classes; rows of the sample grid: {classes.words_of_rows(grid_side(config))}")
+        log(f"learns {len(classes)} classes; rows of the sample grid: {classes.describe_rows(grid_side(config))}")
     replicas = strategy.num_replicas_in_sync
     log(f"device: {devices.describe()}, {replicas} in a step ({workers.reason}); precision: {precision} ({reason})")
     policy = devices.KERAS_POLICIES[precision]
