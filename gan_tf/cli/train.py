@@ -113,7 +113,7 @@ def with_classes(config, dataset):
         classes = f"all of one class ({dataset.class_names[dataset.labels[0]]})" if present else "without classes"
         raise UsageError(
             f"--conditional: the {len(dataset)} images of {config.dataset} are {classes}; put the images of each class "
-            "into a folder of their own within one folder and give that, or leave out --conditional"
+            "into a separate folder within one folder and give that, or leave out --conditional"
         )
     return dataclasses.replace(config, classes=len(dataset.class_names))
 

@@ -14,7 +14,7 @@ DRY_STEPS = 3
 
 
 def dry_run(trainer):
-    """Takes a few real steps at every size and logs what the run will need.
+    """Takes a few real steps at every size and logs the memory, disk space and time of the run.
 
     Raises:
         Diverged: a step is not finite.

@@ -158,7 +158,7 @@ class RunLog:
     # Progress line
 
     def enter_stage(self, text):
-        """Sets the stage's text in the progress line; the speed of another stage is measured anew."""
+        """Sets the stage's text in the progress line; the speed of a new stage is measured again."""
         if text != self._stage_text:
             self.images_per_second = None
         self._stage_text = text

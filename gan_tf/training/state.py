@@ -78,7 +78,7 @@ def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), fr
         config: TrainConfig.
         recipe: step.Recipe.
         scales_loss: True in float16, whose small gradients would vanish.
-        extra: names of scalars besides `recipe.extra`.
+        extra: names of scalars, in addition to `recipe.extra`.
         frozen: of `recipe.frozen_networks`.
     """
     copy_weights(g, g_ema)

@@ -47,7 +47,7 @@ class Recipe:
     discriminator_layers: D -> its layers in groups from the image on, which `--freeze-d` counts.
     schedule: config -> list of schedule.Stage.
     frozen_networks: (config, log) -> {name: pretrained network} that the losses use, built in the strategy's scope.
-    extra: names of float32 scalars, 0 at first, that the state holds besides networks and optimisers.
+    extra: names of float32 scalars, 0 at first, that the state holds in addition to networks and optimisers.
     adam_decays: config -> {player: (beta1, beta2)}.
     reconstructions: (state, reals, labels) -> {decoder: images} of D's decoders; None if D has none.
     set_progress: (state, stages, images_seen), stores the progress of growth in the networks.
@@ -123,7 +123,7 @@ def compile_steps(recipe, state, pipeline, strategy, seed, stage, variant, ema_r
             statistics = adapt_loss_scale(state, statistics)
         for name, variable in state.statistics.items():
             variable.assign_add(tf.stack(statistics[name]))
-        if ada is not None:
+        if ada is not None and SIGNS in statistics:  # a benchmark may take single phases
             adaptation.update_probability(state, ada, statistics[SIGNS][0], stage.batch_size)
         update_ema(state, ema_decay(stage.ema_kimg, images_seen + stage.batch_size, stage.batch_size, ema_ramp))
 

@@ -56,7 +56,7 @@ class Trainer:
     timer: Timer
     stages: list[Stage]
     epoch_images: int
-    micro_batch: int | None  # images computed at once on a device; None for all
+    micro_batch: int | None  # images that a device computes together; None for all
     undecided_loss: float | None  # D's adversarial loss at zero logits; None if no loss value means that D has won
 
     # Of the present stage.
@@ -103,7 +103,7 @@ class Trainer:
         """Takes steps from image `seen` on: up to the next record, end of an epoch, stage or run.
 
         Args:
-            count: number of steps; default as many as one call of the graph should take.
+            count: number of steps; default `steps_to_boundary`.
 
         Returns:
             (images seen, {statistic: (sum, count)} since the last record, (images, seconds) of this call). The last is
@@ -185,7 +185,7 @@ class Trainer:
 
 
 def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
-    """Builds networks, state and everything else of a run, and logs what was chosen. Writes no file.
+    """Builds networks, state and everything else of a run, and logs the device, precision and classes. Writes no file.
 
     Args:
         config: TrainConfig.

@@ -14,10 +14,10 @@ from gan_tf.models import FAMILIES
 from gan_tf.models.stylegan2 import styles_of
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncated
 from gan_tf.sampling.project import distance_to, project
+from gan_tf.sampling.sampler import Sampler
 from gan_tf.sampling.search_space import Styles
 from gan_tf.sampling.strip import strip
 from gan_tf.sampling.style_mix import mixed_images, styled_layers
-from gan_tf.training.evaluation import Sampler
 
 from .test_project import error
 from .trained import make_run, make_styled, styled, styled_config
@@ -176,7 +176,7 @@ def test_no_steps_give_the_best_random_one_in_w_too(g):
 
 
 def test_the_sampler_takes_w(plain, g):
-    sampler = Sampler(plain, g, 0, 4)
+    sampler = Sampler(g, 0, 4)
     z, seeds = z_of(g, SEEDS).numpy(), np.array(SEEDS)
     w = sampler.mapping(z, seeds).numpy()
     assert w.shape == (3, 1, 12)

@@ -1,6 +1,6 @@
 """StyleGAN2-ADA's training step: generator, path lengths, discriminator and R1, each phase with its own latents.
 
-Both regularisers are lazy: they are phases of their own in every few steps, with a weight that makes up for it, and
+Both regularisers are lazy: they are separate phases in every few steps, with a weight that makes up for it, and
 the optimisers' learning rates and decays account for the additional steps.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 3.1 and 3.2 and appendix B;
