@@ -152,7 +152,7 @@ class Run:
             if stored.get("format", FORMAT) != FORMAT:
                 raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
             configuration.check_data(data, where)
-            return configuration.from_settings(settings, where), data
+            return configuration.from_stored_settings(settings, where), data
         except UsageError:
             raise
         except FileNotFoundError as error:
@@ -385,7 +385,7 @@ def refuse_identity_change(before, after, folder):
         changes = ", ".join(
             f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()
         )
-        remedies = " ".join(configuration.as_given(name, old) for name, (old, _) in pairs.items())
+        remedies = " ".join(configuration.as_argument(name, old) for name, (old, _) in pairs.items())
         raise UsageError(f"{changes}: give {remedies} to continue the run {folder}, or --run NAME to start another")
 
 
