@@ -11,7 +11,7 @@ from gan_tf.cli import arguments, per_class, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path, write_atomically, writing
+from gan_tf.io.files import check_writable, user_path, write_atomically, writing
 from gan_tf.runs.folder import Run
 from gan_tf.runs.run_files import NOT_JSON, read_json
 
@@ -54,7 +54,7 @@ def main(argv) -> int:
         raise UsageError(f"--dataset is missing: {options.target} is no run, so name the real images to compare with")
     names_of(options.metrics)
     if options.out:
-        refuse_unwritable(user_path(options.out), "--out", folder=True)
+        check_writable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -66,19 +66,19 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and writes. Returns the exit code."""
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.networks import networks_of
 
     reals, fakes, folder, parts = of_run(options, run) if run.exists() else (*of_images(options), ())
     names = metric_names(options.metrics, len(reals.images), fakes.available)
-    stages = Stages()
+    stages = StagedProgress()
     networks = networks_of(options, log)
-    evaluator = Evaluator(names, reals, networks, stages)
+    evaluator = Evaluator(names, reals, networks)
     for name in names:
         evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
     evaluator.load_networks()
-    result = evaluator(fakes)
+    result = evaluator(fakes, progress=stages)
     scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, log)]
     stages.close()
     report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
@@ -103,11 +103,11 @@ def of_run(options, run):
         per_class.refuse_unconditional(options, trained)
     folder = None if options.out else run.evaluation_folder(trained.images_seen)
     if folder:
-        refuse_unwritable(folder, "--out", folder=True)
+        check_writable(folder, "--out", folder=True)
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": log}
+    given = {"offline": options.offline, "memory_gb": options.memory_gb, "log": log}
     images = training_images.of_run(run, options.dataset, options.fit, **given)
     precision, why = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):
@@ -203,9 +203,9 @@ def metric_names(given, reals, available):
     """Names of the metrics: those given, or the usual ones for so many reals and fakes (None: endless)."""
     if given is not None:
         return names_of(given)
-    from gan_tf.metrics.table import METRICS, default_gate
+    from gan_tf.metrics.definitions import METRICS, default_metric
 
-    gate = default_gate(reals)
+    gate = default_metric(reals)
     short = available is not None and available < METRICS[gate].fakes
     return [*(("fid", "kid") if short else (gate, "kid5k")), "precision_recall", "memorisation"]
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from gan_tf.config import settings as configuration
 from gan_tf.errors import UsageError
-from gan_tf.io.files import LOCK_IS_HELD, lines_of, printable, take_lock, write_atomically
+from gan_tf.io.files import LOCK_IS_HELD, printable, read_lines, take_lock, write_atomically
 from gan_tf.runs.run_files import NOT_JSON, exists, read_json, read_meta, read_npz, tells_images, write_npz
 
 FORMAT = 1
@@ -207,7 +207,7 @@ class Run:
             )
         found = []
         with open(self.stats, "rb") as file:
-            for line in lines_of(file, MOST_LINE):
+            for line in read_lines(file, MOST_LINE):
                 with contextlib.suppress(*NOT_JSON):
                     record = json.loads(line.decode(errors="replace"))
                     if tells_images(record):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data import class_labels
-from gan_tf.data.class_labels import Classes
+from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
@@ -29,7 +29,7 @@ class TrainedGenerator:
     images_seen: int
     meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
     converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
-    classes: Classes = Classes()  # that its networks know
+    classes: ClassLabels = ClassLabels()  # that its networks know
 
     def folded(self, policy="float32"):
         """The generator without what training alone needs, for images; `policy` is Keras's name of the precision."""

@@ -12,7 +12,7 @@ import pytest
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
-from gan_tf.io.files import lines_of
+from gan_tf.io.files import read_lines
 from gan_tf.runs import folder as run_module
 from gan_tf.runs.folder import Run, describe_change, refuse_data_change, refuse_identity_change
 
@@ -62,7 +62,7 @@ def test_records_leave_out_what_was_cut_short(run):
 
 def test_lines_of_a_file_are_bounded():
     content = b"\n".join([b"ab", b"x" * 9, b"abcdef", b"abcdefg", b"abcdefgh", b"", b"x" * 16, b"cd", b"efg"])
-    lines = list(lines_of(io.BytesIO(content), 8))
+    lines = list(read_lines(io.BytesIO(content), 8))
     assert [line.rstrip(b"\n") for line in lines] == [b"ab", b"abcdef", b"abcdefg", b"", b"cd", b"efg"]
 
 
