@@ -37,8 +37,8 @@ def parse_arguments(argv):
     presets = "; ".join(f"{family}: {', '.join(table)}" for family, table in PRESETS.items())
     description = (
         "Trains a generator, or continues a run.\n\n"
-        f"Shown are the settings of --model {defaults.model} and the defaults of --preset {preset}; give another --model "
-        f"or --preset with --help to see those.\n\nPresets of {presets}."
+        f"Shown are the settings of --model {defaults.model} and the defaults of --preset {preset}; another --model "
+        f"or --preset with --help shows those.\n\nPresets of {presets}."
     )
     options = arguments.parse(grouped_options(defaults, preset), rest, prog="gan-tf train", description=description)
     changes = {name: value for group in vars(options).values() for name, value in vars(group).items()}
