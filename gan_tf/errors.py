@@ -1,9 +1,9 @@
-"""The one exception that is the user's to mend."""
+"""The exception for mistakes that the user can fix."""
 
 
 class UsageError(ValueError):
-    """A mistake that the user can mend: one line naming the argument, the value and the remedy.
+    """A mistake in the user's input. The message is one line with the setting, its value and the fix.
 
-    The command line prints it without a traceback and exits with code 2. Every other exception is a defect of ours
-    and keeps its traceback.
+    The command line prints it without a traceback and exits with code 2. All other exceptions are bugs of this
+    project and keep their traceback.
     """

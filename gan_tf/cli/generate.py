@@ -182,11 +182,11 @@ def name_range(seeds):
 
 def refuse_huge_grid(options, count, resolution):
     """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
+    from gan_tf.io.image_files import MAX_SIDE, check_image_size
 
     flag = f"--seeds names {count}" if options.count is None else f"--count is {count}"
     if options.best is not None:
         count, flag = options.best, f"--best keeps {options.best}"
-    columns, most = math.ceil(math.sqrt(count)), (LONGEST_SIDE // resolution) ** 2
+    columns, most = math.ceil(math.sqrt(count)), (MAX_SIDE // resolution) ** 2
     side = columns * resolution
     check_image_size(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {flag}", "give fewer")
