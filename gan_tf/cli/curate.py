@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 
-from gan_tf.cli.trained import job_of
+from gan_tf.cli.generator_options import image_settings
 from gan_tf.errors import UsageError
 
 DISCRIMINATOR, FEATURES, PIXELS = "discriminator", "features", "pixels"
@@ -121,7 +121,7 @@ def curate(options, opened, seeds, out, stack) -> Chosen:
     find_reals = functools.cache(lambda: real_side(options, opened))
     judges = {way: JUDGES[way](options, opened, find_reals) for way in ways}
     job = {"format": 1, "seeds": seeds, "batch_size": min(opened.batch_size, len(seeds)), "ways": ways}
-    job |= {"images_seen": opened.trained.images_seen, **job_of(options, opened)}
+    job |= {"images_seen": opened.trained.images_seen, **image_settings(options, opened)}
     for judge in judges.values():
         job |= judge.job
     path = out.with_name(f"{out.name}.judging") if out.name else out / "unfinished.judging"
@@ -214,8 +214,9 @@ def by_features(options, opened, find_reals):
     extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
     reals = find_reals()
     stages = Stages()
-    features = RealFeatures(reals, extractor, stages)
-    found = np.concatenate([features.features, *([features.mirrored] if reals.mirror else [])])
+    features = RealFeatures(reals, extractor)
+    found = [features.compute(stages), *([features.compute(stages, mirrored=True)] if reals.mirror else [])]
+    found = np.concatenate(found)
     stages.close()
     balls = balls_of(found, neighbours(found))
 
@@ -261,7 +262,7 @@ def real_side(options, opened):
 
     given = {"offline": options.offline, "memory_gb": options.memory_gb}
     images = training_images.of_run(opened.run, options.dataset, **given)
-    only = None if opened.wanted is None else opened.trained.classes.names[opened.wanted]
+    only = None if opened.class_number is None else opened.trained.classes.names[opened.class_number]
     if only is not None and only not in images.class_names:
         raise UsageError(f"--dataset {options.dataset}: it has no class {only!r}; give images of the run's classes")
     return reals_at(images, opened.generator.resolution, opened.trained.config.mirror, only)

@@ -164,7 +164,7 @@ def settings_of(options, trained, batch):
     Raises:
         UsageError: noise of a family that has none, or a class that there is not.
     """
-    from gan_tf.cli.trained import class_of
+    from gan_tf.cli.generator_options import requested_class
     from gan_tf.export.network import ExportSettings
 
     has_noise = bool(trained.generator.noise_shapes)
@@ -172,7 +172,7 @@ def settings_of(options, trained, batch):
     asked = "--noise-seed" if options.noise is None else f"--noise {options.noise}"
     if not has_noise and (noise != "none" or options.noise_seed is not None):
         raise UsageError(f"{asked}: {trained.config.model} takes no noise; leave it out")
-    return ExportSettings(options.precision, noise, options.noise_seed or 0, batch, class_of(options, trained))
+    return ExportSettings(options.precision, noise, options.noise_seed or 0, batch, requested_class(options, trained))
 
 
 def scores_of(meta):

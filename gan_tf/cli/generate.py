@@ -5,7 +5,7 @@ import dataclasses
 import math
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import GeneratorOptions, job_of, on_device, open_run
+from gan_tf.cli.generator_options import GeneratorOptions, image_settings, load_from_options, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io.files import refuse_unwritable, remove_parts, user_path
 from gan_tf.sampling.seeds import MOST_SEEDS, parse_seeds
@@ -73,7 +73,7 @@ def main(argv) -> int:
     for name, wanted in (("grid", options.grid), ("best", options.best is not None)):
         if wanted:
             refuse_unwritable(beside(out, name), f"--{name}")
-    return on_device(generate, options)
+    return run_on_device(generate, options)
 
 
 def generate(options) -> int:
@@ -81,7 +81,7 @@ def generate(options) -> int:
     from gan_tf.sampling import generate as sampling
 
     seeds, out = options.all_seeds(), user_path(options.out)
-    opened = open_run(options)
+    opened = load_from_options(options)
     config, resolution = opened.trained.config, opened.generator.resolution
     sampling.check_truncation(options.truncation, config.model)
     if options.grid:
@@ -126,7 +126,10 @@ def open_store(options, opened, seeds, labels, out, chosen):
     from gan_tf.sampling.store import Store
 
     batch_size = min(opened.batch_size, len(seeds))
-    job = {**job_of(options, opened), "about": list(chosen.items())}  # classes follow from the seeds and the weights
+    job = {
+        **image_settings(options, opened),
+        "about": list(chosen.items()),
+    }  # classes follow from the seeds and the weights
     about = with_classes(opened, seeds, labels, chosen)
     return Store(out, seeds, batch_size, opened.generator.resolution, job, about)
 

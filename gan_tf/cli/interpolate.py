@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import GeneratorOptions, on_device, open_run, refuse
+from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
@@ -69,7 +69,7 @@ def main(argv) -> int:
             f"most {MOST_IMAGES}: give fewer --steps, --keys or --walks"
         )
     refuse_unwritable(out, "--out", folder=not options.rows and not animation.kind_of(out))
-    return on_device(interpolate, options)
+    return run_on_device(interpolate, options)
 
 
 def interpolate(options) -> int:
@@ -78,10 +78,10 @@ def interpolate(options) -> int:
 
     out, walks, steps = user_path(options.out), walks_of(options), steps_of(options)
     frames = frame_count(len(walks[0]), steps, options.loop)
-    opened = open_run(options)
+    opened = load_from_options(options)
     model = opened.trained.config.model
     if options.space == "w":
-        refuse(options, model, "w", "--space w")
+        check_supported(options, model, "w", "--space w")
     check_truncation(options.truncation, model)
     if options.seeds is None:
         print("seeds: " + ",".join(str(seed) for walk in walks for seed in walk), flush=True)
@@ -138,7 +138,7 @@ def write_rows(options, opened, walks, steps, frames, out):
     image_files.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
     picture = rows_picture(moments_of(options, opened, walks, steps, frames))
     words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
-    words += opened.words_of_classes([walk[0] for walk in walks], "; classes of the rows")
+    words += opened.describe_classes([walk[0] for walk in walks], "; classes of the rows")
     image_files.save_png(out, picture, about=words)
     print(f"{len(walks)} rows of {frames} images: {out}")
 

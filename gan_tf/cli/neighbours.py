@@ -69,7 +69,7 @@ def neighbours(options, seeds) -> int:
     """Writes the picture. Returns the exit code."""
     import numpy as np
 
-    from gan_tf.cli.trained import class_of
+    from gan_tf.cli.generator_options import requested_class
     from gan_tf.io import image_files
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
@@ -79,7 +79,7 @@ def neighbours(options, seeds) -> int:
 
     run = Run(user_path(options.run))
     trained, g = opened(options, run)
-    labels = trained.classes.of_seeds(seeds, class_of(options, trained))
+    labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
@@ -152,11 +152,11 @@ def search(options, space, reals, images):
 
     from gan_tf.io.progress import Stages
     from gan_tf.metrics import memorisation
+    from gan_tf.metrics.definitions import SEED
     from gan_tf.metrics.gallery import Gallery, ratios
     from gan_tf.metrics.networks import Networks
     from gan_tf.metrics.pixel_space import pixel_vectors
     from gan_tf.metrics.reals import RealFeatures
-    from gan_tf.metrics.table import SEED
 
     if space == PIXELS:
         gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
@@ -165,8 +165,10 @@ def search(options, space, reals, images):
         networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
         extractor = networks.extractor
         stages = Stages()
-        features = RealFeatures(reals, extractor, stages)
-        known = np.concatenate([features.features, features.mirrored]) if reals.mirror else features.features
+        features = RealFeatures(reals, extractor)
+        known = features.compute(stages)
+        if reals.mirror:
+            known = np.concatenate([known, features.compute(stages, mirrored=True)])
         stages.close()
         gallery = Gallery(known, len(reals.images), space, SEED)
         vectors = np.concatenate([found for found, _ in extractor.stream([images])])

@@ -81,7 +81,7 @@ def project(options) -> int:
     import numpy as np
     import tensorflow as tf
 
-    from gan_tf.cli.trained import class_of
+    from gan_tf.cli.generator_options import requested_class
     from gan_tf.io.progress import Stages
     from gan_tf.models import FAMILIES
     from gan_tf.runs.folder import Run
@@ -91,7 +91,7 @@ def project(options) -> int:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
-    wanted = class_of(options, trained)
+    wanted = requested_class(options, trained)
     family = FAMILIES[trained.config.model]
     space = space_of(options, trained.config.model)
     g = trained.folded()
@@ -133,11 +133,11 @@ def space_of(options, model):
     Raises:
         UsageError: w of a family that has none.
     """
-    from gan_tf.cli.trained import refuse
+    from gan_tf.cli.generator_options import check_supported
     from gan_tf.models import FAMILIES
 
     if options.space in ("w", "w+"):
-        refuse(options, model, "w", f"--space {options.space}")
+        check_supported(options, model, "w", f"--space {options.space}")
     return options.space or ("z" if "w" in FAMILIES[model].cannot else "w")
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from gan_tf.cli import arguments
-from gan_tf.cli.trained import GeneratorOptions, on_device, open_run, refuse
+from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io.files import refuse_unwritable, user_path
 from gan_tf.sampling.seeds import parse_seeds
@@ -38,7 +38,7 @@ def main(argv) -> int:
     """
     options = arguments.parse(StyleMixOptions, argv, prog="gan-tf style-mix")
     refuse_unwritable(user_path(options.out), "--out")
-    return on_device(style_mix, options)
+    return run_on_device(style_mix, options)
 
 
 def style_mix(options) -> int:
@@ -49,9 +49,9 @@ def style_mix(options) -> int:
     from gan_tf.sampling.style_mix import mixed_picture, mixed_table, styled_layers
 
     rows, columns = (parse_seeds(getattr(options, name), f"--{name}") for name in ("rows", "columns"))
-    opened = open_run(options)
+    opened = load_from_options(options)
     g, model = opened.generator, opened.trained.config.model
-    refuse(options, model, "style_mix", "style-mix")
+    check_supported(options, model, "style_mix", "style-mix")
     check_truncation(options.truncation, model)
     layers = styled_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers, and a gap
@@ -73,8 +73,8 @@ def style_mix(options) -> int:
         f"style mixing of {options.run}: content of seeds {options.rows} (rows), style of {options.columns} (columns)"
         f"{of_layers}"
     )
-    words += opened.words_of_classes(rows, "; classes of the rows")
-    words += opened.words_of_classes(columns, "; classes of the columns")
+    words += opened.describe_classes(rows, "; classes of the rows")
+    words += opened.describe_classes(columns, "; classes of the columns")
     image_files.save_png(out, picture, about=words)
     print(f"{len(rows)} x {len(columns)} mixtures, content from the left, style from above{of_layers}: {out}")
     return 0

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_tf.models.conditioning import FoldedEmbedding, shifted
 from gan_tf.models.fastgan import EXCITED_FROM, EXCITED_TO, G_WIDTHS, Generator, at_both_scales, noise_shapes_of
-from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, uses_compiled_chains
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, generator_of, uses_compiled_chains
 from gan_tf.ops.layers import plain_glu, swish
 from gan_tf.ops.normalisation import scale_and_shift
 from gan_tf.ops.resample import average_pool_to
@@ -128,8 +128,10 @@ class FoldedGenerator(keras.Model):
         """Folds the present weights and statistics of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
+        sizes = (self.resolution, self.ngf, self.latent_size, self.tanh)
+        generator = generator_of(generator, lambda: Generator(*sizes, classes=self.classes))
         if self.embed is not None:
             self.embed.refresh(generator.embed)
         self.stem.refresh(generator.stem, generator.stem_norm)

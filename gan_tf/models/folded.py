@@ -3,8 +3,10 @@
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from gan_tf.models.variables import load_weights
 from gan_tf.ops.forms import forms
 from gan_tf.ops.resample import transposed_taps, transposed_up_convolution, upsample_nearest, uses_transposed_form
 
@@ -103,6 +105,21 @@ def fold_into(folded_class, generator, arguments, dtype=None):
     folded.build()
     folded.refresh(generator)
     return folded
+
+
+def generator_of(source, make):
+    """A built generator with the weights to fold.
+
+    Args:
+        source: such a generator, or its weights as {attribute path: array or variable}.
+        make: builds a generator to hold them.
+    """
+    if isinstance(source, keras.Model):
+        return source
+    generator = make()
+    generator.build()
+    load_weights(generator, {name: np.asarray(value) for name, value in source.items()}, "the generator's weights")
+    return generator
 
 
 def uses_compiled_chains() -> bool:

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.models.conditioning import FoldedEmbedding, joined
-from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into
+from gan_tf.models.folded import FoldedConv, FoldedStem, FoldedUpConv, fold_into, generator_of
 from gan_tf.models.pggan import Generator, channels_of, level_of, resolution_of
 from gan_tf.ops.equalised import at_least_float32, pixel_norm
 from gan_tf.ops.layers import leaky_relu
@@ -119,8 +119,11 @@ class FoldedGenerator(keras.Model):
         """Folds the present weights, statistics and growth of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
+        sizes = (self.full_resolution, self.fmap_base, self.fmap_max, self.latent_size)
+        norms = {"batch_norm": "stem/first_norm/gamma" in generator} if isinstance(generator, dict) else {}
+        generator = generator_of(generator, lambda: Generator(*sizes, classes=self.classes, **norms))
         growth = float(generator.growth.numpy())
         self.level = math.ceil(growth)
         if self.embed is not None:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.models.conditioning import FoldedEmbedding
-from gan_tf.models.folded import fold_into
+from gan_tf.models.folded import fold_into, generator_of
 from gan_tf.models.stylegan2 import GENERATOR_ARGUMENTS, Generator, Synthesis
 from gan_tf.models.stylegan2_blocks import FILTER, GAIN, StyledConv, ToRgb
 from gan_tf.models.stylegan2_mapping import Mapping, StyleDense
@@ -198,7 +198,9 @@ class FoldedGenerator(Generator):
         """Folds the present weights of `generator` into this network.
 
         Args:
-            generator: Generator of the same sizes, of any precision.
+            generator: Generator of the same sizes, or its weights, {attribute path: array or variable}.
         """
+        sizes = (getattr(self, name) for name in GENERATOR_ARGUMENTS)
+        generator = generator_of(generator, lambda: Generator(*sizes))
         self.mapping.refresh(generator.mapping)
         self.synthesis.refresh(generator.synthesis)

@@ -78,7 +78,7 @@ def test_best_and_last_differ(run, tmp_path, capsys):
         (["--truncation", "2.5"], "--truncation is 2.5; give a number from 0 to 2"),
         (["--truncation", "nan"], "--truncation is nan"),
         (["--out", "images.tar"], "images do not go into a .tar"),
-        (["--class", "panda"], "is a run of unconditional networks, which learnt all images as one kind"),
+        (["--class", "panda"], "--class panda"),
         (["--best", "64"], "--best is 64 of 64 images; give 1 to 63"),
         (
             ["--count", "70000", "--grid"],
@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_run(tmp_path, capsys):
 
 
 def test_places_that_cannot_be_written_are_found_before_the_work(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gan_tf.cli.generate.on_device", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr("gan_tf.cli.generate.run_on_device", lambda *arguments: pytest.fail("the work has begun"))
     (tmp_path / "file").write_text("")
     (tmp_path / "out-grid.png").mkdir()
     (tmp_path / "a.zip-best.png").mkdir()

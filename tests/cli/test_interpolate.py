@@ -115,7 +115,7 @@ def test_truncation_0_is_one_image(run, tmp_path):
 
 
 def test_places_that_cannot_be_written_are_found_before_the_work(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gan_tf.cli.interpolate.on_device", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr("gan_tf.cli.interpolate.run_on_device", lambda *arguments: pytest.fail("the work has begun"))
     (tmp_path / "file").write_text("")
     (tmp_path / "a.png").mkdir()
     for out, more in (("file/a.webp", []), ("file", []), ("a.png", ["--rows"])):

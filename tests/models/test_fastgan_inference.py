@@ -100,3 +100,13 @@ def test_config_round_trip():
     assert shapes[0] == shapes[1]
     assert not again.trainable_variables
     assert again.noise_shapes == folded.noise_shapes
+
+
+def test_refresh_from_arrays_equals_refresh_from_the_generator():
+    g = used_generator(64)
+    folded = fold(g)
+    wanted, weights = images_of(folded), {name: variable.numpy() for name, variable in named_variables(g).items()}
+    for variable in folded.variables:
+        variable.assign(tf.zeros_like(variable))
+    folded.refresh(weights)
+    np.testing.assert_array_equal(images_of(folded), wanted)

@@ -117,3 +117,16 @@ def test_it_can_be_made_from_a_generator_on_two_replicas(two_cpus):
     with two_cpus.scope():
         g = used_generator(1.5)
     assert relative_error(fold(g)(latents()).numpy(), images_of(g)) < 1e-4
+
+
+def test_refresh_from_arrays_equals_refresh_from_the_generator():
+    g = used_generator(1.5, batch_norm=True)
+    folded = fold(g)
+    wanted, weights = (
+        folded(latents()).numpy(),
+        {name: variable.numpy() for name, variable in named_variables(g).items()},
+    )
+    for variable in folded.variables:
+        variable.assign(tf.zeros_like(variable))
+    folded.refresh(weights)
+    np.testing.assert_array_equal(folded(latents()).numpy(), wanted)

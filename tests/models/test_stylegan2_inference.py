@@ -119,3 +119,16 @@ def test_it_can_be_made_from_a_generator_on_two_replicas(two_cpus):
         g = trained()
     wanted = trained()(latents(), noise=CONST).numpy()
     assert relative_error(fold(g)(latents(), noise=CONST).numpy(), wanted) < 1e-4
+
+
+def test_refresh_from_arrays_equals_refresh_from_the_generator():
+    g = trained(classes=2)
+    folded = fold(g)
+    wanted, weights = (
+        folded(latents(), tf.constant([0, 1, 1]), noise=CONST).numpy(),
+        {name: variable.numpy() for name, variable in named_variables(g).items()},
+    )
+    for variable in folded.variables:
+        variable.assign(tf.zeros_like(variable))
+    folded.refresh(weights)
+    np.testing.assert_array_equal(folded(latents(), tf.constant([0, 1, 1]), noise=CONST).numpy(), wanted)
