@@ -12,7 +12,7 @@ STAMP := .venv/installed-$(EXTRA)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all fuzz lint format lock clean
+.PHONY: help install demo test test-all fuzz lint format docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ lint: $(STAMP)  ## check style and the import table
 format: $(STAMP)  ## put the code into ruff's format
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+docs: $(STAMP)  ## write docs/commands.md from the --help of every command
+	@$(PY) docs/make_commands.py
 
 lock: $(STAMP)  ## resolve requirements/*.txt anew (needs Python 3.11)
 	@python3.11 requirements/lock.py

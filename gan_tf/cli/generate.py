@@ -7,7 +7,7 @@ import math
 from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import GeneratorOptions, image_settings, load_from_options, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, remove_parts, user_path
+from gan_tf.io.files import check_writable, remove_parts, user_path
 from gan_tf.sampling.seeds import MOST_SEEDS, parse_seeds
 
 DEFAULT_SEEDS = "0-63"
@@ -69,10 +69,10 @@ def main(argv) -> int:
 
     out = user_path(options.out)
     check_out(out)
-    refuse_unwritable(out, "--out", folder=not kind_of(out))
+    check_writable(out, "--out", folder=not kind_of(out))
     for name, wanted in (("grid", options.grid), ("best", options.best is not None)):
         if wanted:
-            refuse_unwritable(beside(out, name), f"--{name}")
+            check_writable(beside(out, name), f"--{name}")
     return run_on_device(generate, options)
 
 
@@ -182,11 +182,11 @@ def name_range(seeds):
 
 def refuse_huge_grid(options, count, resolution):
     """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, refuse_huge
+    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
 
     flag = f"--seeds names {count}" if options.count is None else f"--count is {count}"
     if options.best is not None:
         count, flag = options.best, f"--best keeps {options.best}"
     columns, most = math.ceil(math.sqrt(count)), (LONGEST_SIDE // resolution) ** 2
     side = columns * resolution
-    refuse_huge(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {flag}", "give fewer")
+    check_image_size(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {flag}", "give fewer")

@@ -8,7 +8,7 @@ from typing import Literal
 from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path
+from gan_tf.io.files import check_writable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
@@ -68,7 +68,7 @@ def main(argv) -> int:
             f"{count} walks through {keys} seeds at --steps {steps}: {frames * count} images are too many, at "
             f"most {MOST_IMAGES}: give fewer --steps, --keys or --walks"
         )
-    refuse_unwritable(out, "--out", folder=not options.rows and not animation.kind_of(out))
+    check_writable(out, "--out", folder=not options.rows and not animation.kind_of(out))
     return run_on_device(interpolate, options)
 
 
@@ -135,11 +135,11 @@ def write_rows(options, opened, walks, steps, frames, out):
 
     resolution = opened.generator.resolution
     what = f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution}"
-    image_files.refuse_huge(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
+    image_files.check_image_size(frames * resolution, len(walks) * resolution, what, "give fewer --steps or --walks")
     picture = rows_picture(moments_of(options, opened, walks, steps, frames))
     words = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
     words += opened.describe_classes([walk[0] for walk in walks], "; classes of the rows")
-    image_files.save_png(out, picture, about=words)
+    image_files.save_png(out, picture, description=words)
     print(f"{len(walks)} rows of {frames} images: {out}")
 
 

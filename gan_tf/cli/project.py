@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable, refuse_unwritable, user_path, writing
+from gan_tf.io.files import check_writable, part_file, printable, user_path, writing
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD = 15, 1.5  # frames a second; seconds for which the last one stays
@@ -66,7 +66,7 @@ def main(argv) -> int:
     from gan_tf.sampling import animation
 
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
-    refuse_unwritable(user_path(options.out), "--out", folder=True)
+    check_writable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -82,7 +82,7 @@ def project(options) -> int:
     import tensorflow as tf
 
     from gan_tf.cli.generator_options import requested_class
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.models import FAMILIES
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
@@ -101,7 +101,7 @@ def project(options) -> int:
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {how}")
     target = tf.constant(np.float32(picture) / 127.5 - 1.0)
     reals = real_side(options, run, g.resolution)
-    watch = Stages({"searched": "steps", "random ones tried": "latents"})
+    watch = StagedProgress({"searched": "steps", "random ones tried": "latents"})
     found = search(
         g,
         distance_to(target, lpips),
@@ -206,7 +206,7 @@ def frames_of(picture, found):
     side *= FRAME_PIXELS // side  # small ones with each pixel repeated
     for step, image in found.path:
         pair = np.concatenate([picture, image], axis=1)
-        shown = image_files.resized(pair, (2 * side, side))
+        shown = image_files.resize(pair, (2 * side, side))
         yield with_line(shown, f"step {step}, error {error_of(picture, image):.1f}")
 
 

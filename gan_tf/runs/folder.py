@@ -166,7 +166,7 @@ class Run:
         if stored.get("format", FORMAT) != FORMAT:
             raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
         configuration.check_data(stored["data"], where)
-        return configuration.from_settings(stored["settings"], where), stored["data"]
+        return configuration.from_stored_settings(stored["settings"], where), stored["data"]
 
     def write_settings(self, config, data):
         """Writes config.json: the TrainConfig, and the data dict that identifies the training images."""
@@ -433,7 +433,7 @@ def refuse_identity_change(before, after, folder):
             )
     if pairs:
         changes = [f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()]
-        flags = " ".join(configuration.as_given(name, old) for name, (old, _) in pairs.items())
+        flags = " ".join(configuration.as_argument(name, old) for name, (old, _) in pairs.items())
         raise UsageError(
             f"{', '.join(changes)}: give {flags} to continue the run {folder}, or --run NAME to start another"
         )

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data import class_labels
-from gan_tf.data.class_labels import Classes
+from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
@@ -37,7 +37,7 @@ class TrainedGenerator:
     images_seen: int
     meta: dict = dataclasses.field(default_factory=dict)
     converted_from: str | None = None
-    classes: Classes = Classes()
+    classes: ClassLabels = ClassLabels()
 
     def folded(self, policy="float32"):
         """Returns the generator for inference, norms folded into its weights. `policy`: a Keras dtype policy."""

@@ -56,7 +56,7 @@ class Trained:
         images_seen: real images that it was trained on.
         resolution: R, pixels of its images.
         latent_size: Z.
-        classes: classes.Classes that conditional networks know, with their `names`; empty for unconditional ones.
+        classes: ClassLabels that conditional networks know, with their `names`; empty for unconditional ones.
 
     Where `classes` is asked for: a name or number for all images, or N of them. None: for each image the class that its
     seed draws, as often as the training images have it.

@@ -23,12 +23,12 @@ def frames(grids, resolution, images=None, longest_side=768):
     Raises:
         UsageError: a grid that is damaged, or that is no grid of images of that size.
     """
-    size = max((image_files.picture_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    size = max((image_files.png_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
-        grid = image_files.resized(image_files.read_picture(path), size)
+        grid = image_files.resize(image_files.read_png(path), size)
         if images is not None:
             grid = _first(grid, images, resolution, path)
-        yield with_line(image_files.shrunk(grid, longest_side), f"{seen:,} images")
+        yield with_line(image_files.shrink(grid, longest_side), f"{seen:,} images")
 
 
 def _first(grid, images, resolution, path):

@@ -8,7 +8,7 @@ import json
 import os
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import LOCK_IS_HELD, naming, printable, take_lock
+from gan_tf.io.files import LOCK_IS_HELD, naming_file, printable, take_lock
 
 WORDS = {  # what the user changed, where a key of a job differs
     "seeds": "the seeds (--seeds, --count)",
@@ -69,7 +69,7 @@ class Journal:
 
     def add(self, part):
         """Notes that a part is done; what it vouches for has to be on the disk."""
-        with naming(self.path):
+        with naming_file(self.path):
             self._file.write(json.dumps(part).encode() + b"\n")
             self._file.flush()
         self.done.append(part)
@@ -98,7 +98,7 @@ class Journal:
             self.done = [self._parsed(line) for line in lines[1:]]
             self._file.truncate(sum(len(line) + 1 for line in lines))  # without a line that was cut short
             return
-        with naming(self.path):
+        with naming_file(self.path):
             self._file.truncate(0)
             self._file.write(json.dumps(self.job).encode() + b"\n")
             self._file.flush()

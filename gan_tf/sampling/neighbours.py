@@ -59,7 +59,7 @@ def _row(row, threshold):
 def _cell(image, words, is_copy):
     """An image in a frame, with words below it."""
     side = shown_side(len(image))
-    small = image_files.resized(image, (side, side))
+    small = image_files.resize(image, (side, side))
     frame, colour = max(1, side // 32), COPY if is_copy else GREY
     framed = np.empty((side + 2 * frame, side + 2 * frame, 3), np.uint8)
     framed[:] = colour

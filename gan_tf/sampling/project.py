@@ -121,7 +121,7 @@ def project(
         on_sphere: the network takes only the direction of a latent.
         frames: images of the search that are kept, at most.
         watch: called with (done, total, what is done).
-        classes: classes.Classes of the networks. The random latents are tried with classes as often as the training
+        classes: ClassLabels of the networks. The random latents are tried with classes as often as the training
             images have them; a place keeps its own, which in w is where it starts from, but no bound.
         wanted: number of the class that all have instead.
 
@@ -195,7 +195,7 @@ def random_places(g, seed, first, classes=UNCONDITIONAL, wanted=None):
     The classes are zeros, which nothing reads, where there are none.
     """
     draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAWN, path="project/")
-    labels = classes.drawn(draws, wanted) if classes else tf.zeros([DRAWN], tf.int32)
+    labels = classes.sample(draws, wanted) if classes else tf.zeros([DRAWN], tf.int32)
     return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
 
 

@@ -68,7 +68,7 @@ class Styles:
 
     Args:
         g: folded generator with a mapping network.
-        classes: classes.Classes of the networks. The mean w and the spread about it are those of all classes, each as
+        classes: ClassLabels of the networks. The mean w and the spread about it are those of all classes, each as
             often as the training images have it.
         wanted: number of the class of which they are instead, or None.
     """
@@ -79,7 +79,7 @@ class Styles:
         self.g, self.plus, self.name = g, plus, "w+" if plus else "w"
         draws = rng.Draws(0, tf.constant(0, tf.int64), SPREAD_OF, path="project/")
         latents = draws.normal("spread", (g.latent_size,))
-        labels = classes.drawn(draws, wanted)
+        labels = classes.sample(draws, wanted)
         mapping = tf.function(lambda *given: g.mapping(*given)[:, 0], autograph=False)
         parts = (tf.split(values, SPREAD_OF // AT_ONCE) for values in (latents, labels) if values is not None)
         w = np.concatenate([mapping(*part).numpy() for part in zip(*parts, strict=True)])

@@ -23,7 +23,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import naming, part_file, remove_parts
+from gan_tf.io.files import naming_file, part_file, remove_parts
 from gan_tf.sampling.journal import Journal
 
 PACKED = (".zip", ".npz")
@@ -115,7 +115,7 @@ class Store:
         """Writes one batch of `lacking`, uint8 [n, R, R, 3], in the order of `lacking`."""
         index = self._number[seeds[0]]
         if self.kind == ".npz":
-            with naming(self.folder / RAW):
+            with naming_file(self.folder / RAW):
                 self._raw.seek(index * self.batch_size * images[0].nbytes)
                 self._raw.write(np.ascontiguousarray(images).data)
                 self._raw.flush()

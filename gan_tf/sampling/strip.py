@@ -18,7 +18,7 @@ def strip(g, pairs=PAIRS, columns=COLUMNS, classes=UNCONDITIONAL):
         g: folded generator.
         pairs: (seed, seed) for each row. The noise of a row is that of its first seed.
         columns: images in a row, both ends included, at least 2.
-        classes: classes.Classes of the networks. The class of a row is, as its noise, that of its first seed.
+        classes: ClassLabels of the networks. The class of a row is, as its noise, that of its first seed.
 
     Returns:
         uint8 [H, W, 3], with the seeds of each row above it.
@@ -29,6 +29,6 @@ def strip(g, pairs=PAIRS, columns=COLUMNS, classes=UNCONDITIONAL):
     for i, images in enumerate(np.stack(list(moments), axis=1)):
         joined = image_files.grid(images, columns)
         words = "seed {} to {}".format(*pairs[i])
-        words += f", {classes.words(labels[i : i + 1])}" if classes else ""
+        words += f", {classes.describe(labels[i : i + 1])}" if classes else ""
         rows += [line(words, joined.shape[1], line_height(images.shape[1] * 4)), joined]
     return np.concatenate(rows)

@@ -142,7 +142,7 @@ def test_a_full_disk_under_out_is_one_line_and_an_unnamed_error_is_not_laid_on_i
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gan_tf.cli.generate.refuse_unwritable", lambda *arguments, **options: None)
+        patch.setattr("gan_tf.cli.generate.check_writable", lambda *arguments, **options: None)
         patch.setattr("gan_tf.io.files.os.fsync", full)
         assert generate(run, "--seeds", "0", "--out", tmp_path / "new") == 2
     assert f"--out {tmp_path / 'new'} cannot be written: No space left" in capsys.readouterr().err

@@ -85,9 +85,9 @@ def test_large_grids_are_made_smaller(run):
 
 
 def test_of_many_grids_the_first_and_the_last_are_shown():
-    assert image_files.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert image_files.spread([1, 2], 5) == [1, 2]
-    assert image_files.spread([1, 2, 3], 1) == [1]
+    assert image_files.evenly_spaced(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert image_files.evenly_spaced([1, 2], 5) == [1, 2]
+    assert image_files.evenly_spaced([1, 2, 3], 1) == [1]
 
 
 @pytest.mark.parametrize(
