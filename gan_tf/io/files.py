@@ -182,16 +182,6 @@ def write_atomically(path, content):
         file.write(content)
 
 
-def read_lines(file, max_bytes):
-    """Yields the lines of a binary file, without those longer than `max_bytes`."""
-    at_start = True  # False inside a line that is too long
-    while line := file.readline(max_bytes):
-        ends = line.endswith(b"\n")
-        if at_start and (ends or len(line) < max_bytes):
-            yield line
-        at_start = ends
-
-
 @contextlib.contextmanager
 def locked(path):
     """Waits for a file lock and holds it in the block. The system releases it if the process dies.

@@ -72,7 +72,7 @@ def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
         (["--total-kmig", "3"], ["--total-kmig"]),
         (["--loss", "hings"], ["--loss", "hings", "hinge"]),
         (["--batch-size", "many"], ["--batch-size", "many"]),
-        (["--resolution", "100"], ["--resolution is 100", "256"]),
+        (["--resolution", "100"], ["--resolution", "100", "256"]),
         (["--model", "pggan", "--batch-size", "16"], ["--batch-size is for", "--phase-batch"]),
         (["--model", "pggan", "--batch-size=8"], ["--batch-size is for", "--phase-batch"]),
         (["--model", "pggan", "--no-tanh"], ["--tanh is for --model fastgan"]),
