@@ -112,11 +112,6 @@ class CacheWriter:
         self.images = images
         self.facts = facts
 
-    @property
-    def kept(self):
-        """Rows of the entry so far."""
-        return self.state["kept"]
-
     def add(self, pixels, facts):
         """Appends uint8 [n, R, R, 3] and n records, made from n source images."""
         self.images.write(np.ascontiguousarray(pixels).data)

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +25,6 @@ from gan_tf.io.progress import Progress, map_in_order
 FORMAT = 1  # of cache entries; raise it when the same image would get other pixels
 SMALLEST = 4  # pixels, where growing networks start
 CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; few enough for a processor's cache
-RECORD_BYTES = 8 * FLUSH_BYTES  # read between two records of progress; each record syncs two files per size
 ROW = np.dtype(np.int32)  # record of a row at a smaller size: its index
 
 
@@ -100,7 +100,7 @@ class ImageSet:
             images = _load_smaller(self, resolution)
         else:
             images = np.empty((len(self), resolution, resolution, 3), np.uint8)
-            for first, (means,) in _reduce_chunks(self.images, 0, [resolution]):
+            for first, (means,) in _reduce_chunks(self.images, [resolution]):
                 images[first : first + len(means)] = means
         return dataclasses.replace(self, images=images, key=_smaller_key(self, resolution), full=self)
 
@@ -290,8 +290,8 @@ def _box_sums(x, factor, dtype):
     return sums.reshape(n, h // factor, w // factor, c)
 
 
-def _reduce_chunks(images, start, sizes):
-    """Yields (index of a chunk's first image, `box_means` of the chunk) from image `start` on, computed in threads."""
+def _reduce_chunks(images, sizes):
+    """Yields (index of a chunk's first image, `box_means` of the chunk) in order, computed in threads."""
     count = len(images)
     step = max(1, CHUNK_BYTES // images[0].nbytes)
 
@@ -299,8 +299,8 @@ def _reduce_chunks(images, start, sizes):
         chunk = read_rows(images, np.arange(first, min(first + step, count)))
         return first, box_means(chunk, sizes)
 
-    with Progress(count, "reduced", before=start) as progress:
-        for first, means in map_in_order(reduce, range(start, count, step)):
+    with Progress(count, "reduced") as progress:
+        for first, means in map_in_order(reduce, range(0, count, step)):
             yield first, means
             progress.advance(len(means[0]))
 
@@ -327,26 +327,17 @@ def _load_smaller(image_set, resolution):
 
 
 def _make_smaller(image_set, entries, folder):
-    """Fills the entries {size: CacheEntry} in one pass over the full-size images, or continues after a kill."""
-    count = len(image_set)
-    done = min(entry.progress()["kept"] for entry in entries.values())
-    need = sum((count - entry.progress()["kept"]) * entry.row_bytes for entry in entries.values())
-    note = f", {done} of {count} images are done already" if done else ""
+    """Fills the entries {size: CacheEntry} in one pass over the full-size images."""
+    need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
     image_set.log(
         f"making the dataset's smaller sizes once ({', '.join(map(str, entries))} pixels): {size_text(need)} of disk "
-        f"needed in {folder}{note}"
+        f"needed in {folder}"
     )
     check_space(folder, need)
     with contextlib.ExitStack() as stack:
+        for entry in entries.values():
+            shutil.rmtree(entry.partial, ignore_errors=True)  # of a killed process
         writers = [stack.enter_context(entry.writer()) for entry in entries.values()]
-        unrecorded = 0
-        for first, means in _reduce_chunks(image_set.images, done, list(entries)):
-            rows = np.arange(first, first + len(means[0]), dtype=ROW)
+        for first, means in _reduce_chunks(image_set.images, list(entries)):
             for writer, pixels in zip(writers, means, strict=True):
-                fresh = rows >= writer.kept  # a kill may have come between the records of two sizes
-                writer.add(pixels[fresh], rows[fresh])
-            unrecorded += len(rows) * image_set.images[0].nbytes
-            if unrecorded >= RECORD_BYTES:
-                for writer in writers:
-                    writer.record()
-                unrecorded = 0
+                writer.add(pixels, np.arange(first, first + len(pixels)))

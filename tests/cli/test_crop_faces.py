@@ -81,7 +81,7 @@ def test_an_interrupted_search_is_continued(photos, tmp_path, monkeypatch, capsy
 
     class Interrupting(DotDetector):
         def find(self, images, confidence):
-            if not self.searched:  # a second signal would end the process at once
+            if not self.searched:  # a second signal would end the process
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().find(images, confidence)
 

@@ -166,7 +166,7 @@ def test_a_damaged_entry_is_an_error(manual):
     write_zip(manual / "ffhq", thumbnails())
     path = manual / "ffhq.zip"
     data = bytearray(path.read_bytes())
-    data[200] ^= 255  # within the first picture, which is stored uncompressed
+    data[200] ^= 255  # in the first image, which is stored uncompressed
     path.write_bytes(data)
     with pytest.raises(UsageError, match=r"ffhq.zip is damaged \(00000.png: .*: download it again"):
         prepare(open_dataset("ffhq"), resolution=8)
