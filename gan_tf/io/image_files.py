@@ -1,6 +1,7 @@
 """Pictures for people: rounding to uint8, grids, PNG files."""
 
 import contextlib
+import io
 import math
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable
+from gan_tf.io.files import printable, write_atomically
 
 # Of a picture in a run folder. The largest shows nine sizes of a network that grew to 1024: 4096 x 9216.
 MOST_PIXELS = 64_000_000
@@ -125,14 +126,19 @@ def _opened(path):
 
 
 def save_png(path, image, compress_level=6, about=None):
-    """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
-
-    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger. `about`: words that
-    are kept inside the file, as its Description.
-    """
-    words = PngInfo()
-    if about is not None:
-        words.add_itxt("Description", about)
-    with part_file(path) as file:
-        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level, pnginfo=words)
+    """Writes uint8 [H, W, 3] atomically as PNG; arguments as `png_bytes`. Returns the path."""
+    write_atomically(path, png_bytes(image, compress_level, about))
     return Path(path)
+
+
+def png_bytes(image, compress_level=6, about=None):
+    """Encodes uint8 [H, W, 3] as PNG.
+
+    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6 and makes files a seventh larger. `about`: text
+    stored as the Description.
+    """
+    info, buffer = PngInfo(), io.BytesIO()
+    if about is not None:
+        info.add_itxt("Description", about)
+    Image.fromarray(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
+    return buffer.getvalue()
