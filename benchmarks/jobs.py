@@ -19,7 +19,7 @@ def make_job(options, cluster=None):
 
     Args:
         options: see `settings`; with `p`, ADA's probability is that.
-        cluster: gan_tf.distributed.workers.Cluster; None for what training chooses.
+        cluster: gan_tf.distributed.workers.Workers; None for what training chooses.
     """
     import numpy as np
 

@@ -138,16 +138,16 @@ def find_workers(options):
     """
     from gan_tf.distributed.cluster_spec import place_of_environment
     from gan_tf.distributed.rendezvous import Missing, meet
-    from gan_tf.distributed.workers import Cluster, connected
+    from gan_tf.distributed.workers import Workers, connected
 
     place = place_of_environment()
     if place is None:
-        return Cluster(*connected("multi_worker"))
+        return Workers(*connected("multi_worker"))
     try:
         meet(place, {}, options.limit_seconds)
     except Missing as missing:
         raise MeasurementFailed(str(missing)) from missing
-    return Cluster(*connected("multi_worker"), place.index, len(place.addresses))
+    return Workers(*connected("multi_worker"), place.index, len(place.addresses))
 
 
 def measure_by_itself(options):
@@ -183,7 +183,7 @@ def measure_together(options, cluster):
     count = strategy.num_replicas_in_sync
     job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), cluster)
     seen = enter(job, options)
-    seconds = time_steps(job, seen, options, ready=cluster.told)
+    seconds = time_steps(job, seen, options, ready=cluster.broadcast)
     graph = step_graph(job, seen)
     groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.STATISTICS) + 1)
     everything = [one for group in groups.values() for one in group]
@@ -209,11 +209,11 @@ def time_by_itself(options, fused):
     """
     import tensorflow as tf
 
-    from gan_tf.distributed.workers import Cluster
+    from gan_tf.distributed.workers import Workers
     from gan_tf.ops.forms import FAST, use_forms
 
     gc.collect()  # an earlier job and its step
-    job = make_job(options, Cluster(tf.distribute.get_strategy(), "one device"))
+    job = make_job(options, Workers(tf.distribute.get_strategy(), "one device"))
     seen = enter(job, options)
     with use_forms(dataclasses.replace(FAST, fused_batch_norm=fused)):
         return time_steps(job, seen, options)

@@ -10,7 +10,7 @@ from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.files import open_url
+from gan_tf.pretrained.downloads import open_url
 from gan_tf_datasets.prepared import (
     PreparedSource,
     kept_features,

@@ -13,8 +13,7 @@ from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, sha256_of
-from gan_tf.pretrained.checksums import read_table, record, record_path, refuse_other
-from gan_tf.pretrained.files import fetch
+from gan_tf.pretrained.downloads import checksums_path, fetch, read_checksums, record_checksum, require_checksum
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"
 
@@ -85,8 +84,8 @@ def check(archive, path, log=None):
     if known is None:
         pictures(archive, path)
         if log is not None:
-            record(archive.url, path, digest, archive.file, log)
-    refuse_other(archive.path, digest, known)
+            record_checksum(archive.url, path, digest, archive.file, log)
+    require_checksum(archive.path, digest, known)
     return digest
 
 
@@ -120,9 +119,9 @@ def natural(name):
 
 def _shipped():
     """{file: SHA-256} of the archives that were known when this was released."""
-    return read_table(Path(__file__).with_name("checksums.tsv"))
+    return read_checksums(Path(__file__).with_name("checksums.tsv"))
 
 
 def _recorded():
     """{file: SHA-256} of the archives that this machine has seen first."""
-    return read_table(record_path())
+    return read_checksums(checksums_path())

@@ -122,14 +122,14 @@ def open_photos(where):
 
 def crop(options, source, out) -> int:
     """Searches the photographs and writes the faces. Returns the exit code."""
+    from gan_tf.distributed.stop_signals import StopSignals
     from gan_tf.faces.search import Settings, key_of
     from gan_tf.faces.store import Store
-    from gan_tf.training.monitor import Signals
 
     settings = Settings(*(getattr(options, name) for name in Settings._fields))
     store = Store(out, settings.size, key_of(source, settings), anew=options.overwrite)
     try:
-        with Signals() as signals:
+        with StopSignals() as signals:
             seconds, begun = find_faces(options, source, settings, store, signals)
             finish(options, source, out, store, signals, (len(source) - begun) / max(seconds, 1e-9))
     finally:

@@ -214,8 +214,9 @@ def by_features(options, opened, find_reals):
     extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
     reals = find_reals()
     stages = Stages()
-    features = RealFeatures(reals, extractor, stages)
-    found = np.concatenate([features.features, *([features.mirrored] if reals.mirror else [])])
+    features = RealFeatures(reals, extractor)
+    found = [features.compute(stages), *([features.compute(stages, mirrored=True)] if reals.mirror else [])]
+    found = np.concatenate(found)
     stages.close()
     balls = balls_of(found, neighbours(found))
 

@@ -74,11 +74,11 @@ def evaluate(options, run) -> int:
     names = metric_names(options.metrics, len(reals.images), fakes.available)
     stages = Stages()
     networks = networks_of(options, log)
-    evaluator = Evaluator(names, reals, networks, stages)
+    evaluator = Evaluator(names, reals, networks)
     for name in names:
         evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
     evaluator.load_networks()
-    result = evaluator(fakes)
+    result = evaluator(fakes, progress=stages)
     scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, log)]
     stages.close()
     report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
@@ -107,7 +107,7 @@ def of_run(options, run):
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    given = {"offline": options.offline, "memory_gb": options.memory_gb, "say": log}
+    given = {"offline": options.offline, "memory_gb": options.memory_gb, "log": log}
     images = training_images.of_run(run, options.dataset, options.fit, **given)
     precision, why = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):
@@ -203,9 +203,9 @@ def metric_names(given, reals, available):
     """Names of the metrics: those given, or the usual ones for so many reals and fakes (None: endless)."""
     if given is not None:
         return names_of(given)
-    from gan_tf.metrics.table import METRICS, default_gate
+    from gan_tf.metrics.definitions import METRICS, default_metric
 
-    gate = default_gate(reals)
+    gate = default_metric(reals)
     short = available is not None and available < METRICS[gate].fakes
     return [*(("fid", "kid") if short else (gate, "kid5k")), "precision_recall", "memorisation"]
 

@@ -152,11 +152,11 @@ def search(options, space, reals, images):
 
     from gan_tf.io.progress import Stages
     from gan_tf.metrics import memorisation
+    from gan_tf.metrics.definitions import SEED
     from gan_tf.metrics.gallery import Gallery, ratios
     from gan_tf.metrics.networks import Networks
     from gan_tf.metrics.pixel_space import pixel_vectors
     from gan_tf.metrics.reals import RealFeatures
-    from gan_tf.metrics.table import SEED
 
     if space == PIXELS:
         gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
@@ -165,8 +165,10 @@ def search(options, space, reals, images):
         networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
         extractor = networks.extractor
         stages = Stages()
-        features = RealFeatures(reals, extractor, stages)
-        known = np.concatenate([features.features, features.mirrored]) if reals.mirror else features.features
+        features = RealFeatures(reals, extractor)
+        known = features.compute(stages)
+        if reals.mirror:
+            known = np.concatenate([known, features.compute(stages, mirrored=True)])
         stages.close()
         gallery = Gallery(known, len(reals.images), space, SEED)
         vectors = np.concatenate([found for found, _ in extractor.stream([images])])

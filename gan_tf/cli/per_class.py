@@ -41,7 +41,7 @@ def parts_of(options, trained, images, resolution):
     ]
 
 
-def scores_of(parts, names, sampler, networks, watch, log):
+def scores_of(parts, names, sampler, networks, progress, log):
     """Scores of each class, called METRIC/CLASS.
 
     Args:
@@ -52,8 +52,8 @@ def scores_of(parts, names, sampler, networks, watch, log):
     Returns:
         list of Score.
     """
+    from gan_tf.metrics.definitions import METRICS, PATHS
     from gan_tf.metrics.evaluate import Evaluator
-    from gan_tf.metrics.table import METRICS, PATHS
 
     if not parts:
         return []
@@ -69,7 +69,7 @@ def scores_of(parts, names, sampler, networks, watch, log):
             if not rest:
                 continue
             sampler.only = number
-            for score in Evaluator(rest, reals, networks, watch)(sampler).scores.values():
+            for score in Evaluator(rest, reals, networks)(sampler, progress=progress).scores.values():
                 protocol = {**score.protocol, "class": name}
                 found.append(dataclasses.replace(score, name=f"{score.name}/{name}", protocol=protocol))
     finally:

@@ -11,7 +11,7 @@ from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import UsageError
 from gan_tf.io.files import is_passing, locked, remedy_of
 from gan_tf.metrics.score import from_stored
-from gan_tf.pretrained.transfer import SOURCES, folder_of, obtain_source, record_source
+from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.runs.folder import Run, refuse_converted
 
 FAULT = 1  # exit code of what another start may mend
@@ -30,13 +30,14 @@ def train(config, preset) -> int:
     import tensorflow as tf
 
     from gan_tf.distributed import workers as clusters
+    from gan_tf.distributed.stop_signals import StopSignals
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        cluster = clusters.start(config, run.workers_folder())
+        cluster = clusters.start_workers(config, run.workers_folder(), StopSignals())
         cluster.log(f"run: {run.folder} (preset {preset})")
         train_in(cluster, config, run)
         cluster.end()
@@ -56,7 +57,7 @@ def train(config, preset) -> int:
             raise UsageError(disk_refuses(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
-        if cluster_of_environment() and clusters.is_of_another(error):
+        if cluster_of_environment() and clusters.is_lost_worker_error(error):
             clusters.end_process(f"another worker ended or fell silent ({clusters.first_line(error)})")
         raise
     finally:

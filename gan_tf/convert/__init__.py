@@ -1,1 +1,1 @@
-"""Name and layout maps between the networks and the official weights files."""
+"""Converts weight files of the official programs into networks of gan_tf."""

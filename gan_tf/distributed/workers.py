@@ -17,11 +17,13 @@ from gan_tf.distributed import devices
 from gan_tf.distributed import rendezvous as roll_call
 from gan_tf.distributed.cluster_spec import place_of_environment
 from gan_tf.distributed.heartbeats import LOST_WORKER, Heartbeats, end_process
+from gan_tf.distributed.stop_signals import StopSignals
 from gan_tf.distributed.watchdog import ends_process_after
 from gan_tf.errors import UsageError
 
 CONNECT_SECONDS = 40.0  # TensorFlow takes one or two to connect workers that are all there
 FOLDER_SECONDS = 60.0  # after which any shared file system shows a new file
+OTHER_SIGNAL = "another worker's signal"
 SAME = "same"  # key of what must be the same on all workers
 # What may differ from worker to worker: where things lie.
 OF_ONE_WORKER = ("dataset", "weights", "memory_gb")
@@ -29,107 +31,102 @@ GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledE
 OWN = (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError, tf.errors.UnimplementedError)
 
 
-class Cluster:
-    """The workers of this run; one alone is a cluster too.
+class Workers:
+    """The worker processes of this run; a single process is a group of one.
 
     Args:
         strategy: tf.distribute.Strategy.
-        why: the reason for that strategy.
-        index, count: number of this worker, and how many there are.
-        beats: Heartbeats; None for one alone.
+        reason: why that strategy was chosen, for the log.
+        signals: StopSignals of this process.
+        index, count: number of this worker, and of all workers.
+        heartbeats: Heartbeats; None for a single process.
     """
 
-    def __init__(self, strategy, why, index=0, count=1, beats=None):
-        self.strategy, self.why = strategy, why
-        self.index, self.count, self.beats = index, count, beats
-        self._sum = tf.function(self._summed, autograph=False)
+    def __init__(self, strategy, reason, signals=None, index=0, count=1, heartbeats=None):
+        self.strategy, self.reason, self.signals = strategy, reason, signals or StopSignals()
+        self.index, self.count, self._heartbeats = index, count, heartbeats
+        self._sum = tf.function(self._sum_over_workers, autograph=False)
 
     @property
     def is_chief(self) -> bool:
-        """True for the one that decides and writes; True where there is one alone."""
+        """True for worker 0, which decides and writes; True for a single process."""
         return self.index == 0
 
     def log(self, text):
-        """Prints a line, once for all workers."""
+        """Prints a line on the chief only."""
         if self.is_chief:
             print(text, flush=True)
 
-    def told(self, *values) -> list[float]:
-        """The chief's values (floats), on every worker: all must call it together."""
+    def broadcast(self, *values) -> list[float]:
+        """Returns the chief's values on every worker. All must call it together; an empty call acts as a barrier."""
         if self.count == 1:
             return [float(value) for value in values]
-        own = values if self.is_chief else [0.0] * len(values)
-        own = [1.0, *map(float, own)]  # never empty: to wait for each other is to be told nothing
-        return [float(value) for value in self._sum(tf.constant(own, tf.float64))[1:]]
+        shared = values if self.is_chief else [0.0] * len(values)
+        shared = [1.0, *map(float, shared)]  # never empty, so that an empty broadcast is a collective operation too
+        return [float(value) for value in self._sum(tf.constant(shared, tf.float64))[1:]]
 
-    def turn(self, signal, out_of_time) -> tuple[bool, bool]:
-        """(whether a signal came to any worker, whether the chief's time is up): the same on all."""
+    def sync_flags(self, stop, out_of_time) -> tuple[bool, bool]:
+        """Returns the same on all workers: (any worker's `stop`, the chief's `out_of_time`)."""
         if self.count == 1:
-            return bool(signal), out_of_time
-        flags = [float(signal is not None), float(self.is_chief and out_of_time)]
-        signals, ends = self._sum(tf.constant(flags, tf.float64))
-        return bool(signals > 0), bool(ends > 0)
+            return bool(stop), bool(out_of_time)
+        flags = [float(bool(stop)), float(self.is_chief and bool(out_of_time))]
+        stops, ends = self._sum(tf.constant(flags, tf.float64))
+        return bool(stops > 0), bool(ends > 0)
 
-    def refuse_difference(self, name, value, remedy, shown=None):
-        """Raises UsageError, on every worker alike, unless all have the same value.
+    def require_equal(self, name, value, fix, shown=None):
+        """Raises UsageError, on every worker, unless all workers have the same value.
 
         Args:
-            name, value: a flag and what it came to, text.
-            remedy: what to do.
-            shown: the value for people.
+            name, value: a flag and its value as text.
+            fix: how to correct it.
+            shown: the value as the message shows it.
         """
         if self.count == 1:
             return
-        own = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # a float64 holds it
-        [chief] = self.told(own)
-        differ = float(self._sum(tf.constant([float(own != chief)], tf.float64))[0])
-        if differ:
+        digest = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # 48 bits: exact in float64
+        [chief] = self.broadcast(digest)
+        if float(self._sum(tf.constant([float(digest != chief)], tf.float64))[0]):
             here = "" if self.is_chief else f" on worker {self.index}"
-            raise UsageError(f"{name} is {shown or value}{here}, and not the same on all workers; {remedy}")
+            raise UsageError(f"{name} is {shown or value}{here}, and differs between the workers; {fix}")
 
-    def listen(self, signals):
-        """Lets the others know of a signal that comes to this worker while it waits for them."""
-        if self.beats:
-            self.beats.is_stopped = signals.has_come
-
-    @property
-    def others_stop(self) -> bool:
-        """True if another worker has told of a signal."""
-        return self.beats is not None and self.beats.others_stop
+    def stop_requested(self) -> str | None:
+        """Returns the signal that this worker received, or `OTHER_SIGNAL` if the heartbeat of another reports one."""
+        if self._heartbeats and self._heartbeats.others_stop:
+            return self.signals.received or OTHER_SIGNAL
+        return self.signals.received
 
     def end(self):
-        """Takes back this worker's sign of life, at a clean end."""
-        if self.beats:
-            self.beats.end()
+        """Stops the heartbeats after a run without a fault."""
+        if self._heartbeats:
+            self._heartbeats.end()
 
-    def _summed(self, values):
-        """[K] float64 of every worker, added up over the workers."""
+    def _sum_over_workers(self, values):
+        """Sums float64 [K] over the workers."""
         per_worker = self.strategy.num_replicas_in_sync // self.count
 
         def share():
-            own = tf.identity(values)  # on this replica's device
-            return tf.distribute.get_replica_context().all_reduce("sum", own) / per_worker
+            on_replica = tf.identity(values)  # on this replica's device
+            return tf.distribute.get_replica_context().all_reduce("sum", on_replica) / per_worker
 
         return self.strategy.experimental_local_results(self.strategy.run(share))[0]
 
 
-def start(config, folder, log=print) -> Cluster:
-    """Finds the other workers, if there are some, and makes the strategy for `--strategy`.
+def start_workers(config, folder, signals, log=print) -> Workers:
+    """Connects to the other workers, if there are any, and creates the strategy for `--strategy`.
 
-    A worker that is not there after `--wait-seconds` ends this process with `LOST_WORKER`, and so does one that falls
-    silent later.
+    Ends the process with exit code `LOST_WORKER` if a worker does not start within `--wait-seconds`, or stops later.
 
     Args:
         config: TrainConfig.
-        folder: for the workers' signs of life, seen by all.
+        folder: for the heartbeat files, shared by all workers.
+        signals: StopSignals; the other workers learn of its signal by the heartbeat.
 
     Raises:
-        UsageError: workers that were given different settings; a folder that cannot be written; see also
-            `devices.choose_strategy`.
+        UsageError: the workers' settings differ, the folder cannot be written, or see `devices.choose_strategy`.
     """
     place = place_of_environment() if config.strategy in ("auto", "multi_worker") else None
     if place is None:
-        return Cluster(*devices.choose_strategy(config.strategy))
+        return Workers(*devices.choose_strategy(config.strategy), signals)
     if config.micro_batch == "auto":
         raise UsageError("--micro-batch is auto, which tries out one process alone; give a number with several workers")
     count = len(place.addresses)
@@ -140,12 +137,13 @@ def start(config, folder, log=print) -> Cluster:
     except roll_call.Missing as missing:
         end_process(str(missing))
     roll_call.refuse_differences(met, SAME)
-    beats = Heartbeats(folder, place.index, {index: words["name"] for index, words in met.items()})
+    names = {index: words["name"] for index, words in met.items()}
+    beats = Heartbeats(folder, place.index, names, lambda: signals.received is not None)
     beats.start()
     if silent := beats.missing_after(min(config.wait_seconds, FOLDER_SECONDS)):
         names = ", ".join(f"worker {index}" for index in silent)
         end_process(f"{names} left no sign in {folder}; see that this is on a file system that all workers share")
-    return Cluster(*connected(config.strategy), place.index, count, beats)
+    return Workers(*connected(config.strategy), signals, place.index, count, beats)
 
 
 def connected(name):
@@ -167,7 +165,7 @@ def settings_of_all(config) -> dict:
     return {**named, "--run": config.run_name, "--dry-run": config.dry_run, **versions}
 
 
-def is_of_another(error) -> bool:
+def is_lost_worker_error(error) -> bool:
     """True if an error of a collective operation says that another worker is gone."""
     words = str(error).lower()
     return isinstance(error, GONE) or (not isinstance(error, OWN) and ("collective" in words or "peer" in words))

@@ -17,12 +17,12 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, writing_cache
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.copy_panel import panel
+from gan_tf.metrics.definitions import ALL_OF_A_SET, COPIES, FEATURES, IMAGES, METRICS, PATHS, SEED, Measured
 from gan_tf.metrics.fakes import FakeFeatures, Onlooker, take
 from gan_tf.metrics.features import full_products
 from gan_tf.metrics.gallery import Gallery
 from gan_tf.metrics.reals import CHUNK_IMAGES, RealFeatures
 from gan_tf.metrics.score import Score
-from gan_tf.metrics.table import ALL_OF_A_SET, COPIES, FEATURES, IMAGES, METRICS, PATHS, SEED, Measured
 
 TRIAL_IMAGES = 32  # that tell how long a score takes
 MEASURED_BY = ("gan_tf", "tensorflow", "numpy", "scipy", "pillow")  # whose versions a score tells
@@ -42,23 +42,22 @@ class Evaluator:
         names: of METRICS or, for a set of files, of ALL_OF_A_SET.
         reals: reals.Reals.
         networks: networks.Networks.
-        watch: called with (done, total, what is done) as work goes on; may raise to stop it.
 
     Raises:
         UsageError: no such metric.
     """
 
-    def __init__(self, names, reals, networks, watch=lambda done, total, what: None):
+    def __init__(self, names, reals, networks):
         for name in names:
             if name not in METRICS and name not in ALL_OF_A_SET:
                 raise UsageError(f"metric {name!r} is unknown; choose from {', '.join((*METRICS, *ALL_OF_A_SET))}")
-        self.names, self.reals, self.networks, self.watch = tuple(names), reals, networks, watch
+        self.names, self.reals, self.networks = tuple(names), reals, networks
         self._sides, self._galleries = {}, []
 
     @functools.cached_property
     def real_features(self):
         """Features of the reals, computed when a metric first needs them."""
-        return RealFeatures(self.reals, self.networks.extractor, self.watch)
+        return RealFeatures(self.reals, self.networks.extractor)
 
     def load_networks(self):
         """Loads the networks that the metrics need. Raises UsageError where their weights cannot be had."""
@@ -72,7 +71,7 @@ class Evaluator:
         """The metric that a name stands for."""
         return METRICS[ALL_OF_A_SET.get(name, name)]
 
-    def __call__(self, fakes, names=None) -> Evaluation:
+    def __call__(self, fakes, metrics=None, progress=None) -> Evaluation:
         """Scores a sequence of fakes.
 
         Args:
@@ -80,27 +79,29 @@ class Evaluator:
                 [n, R, R, 3]; `source` says what they are; `available` is their number, None if endless;
                 `images_of_latents`, `mapping` and `latent_size` are what ppl walks through: in w, where there is a
                 mapping; None if there is no generator.
-            names: those to measure now; default all.
+            metrics: names of those to measure now; default all.
+            progress: called as progress(done, total, verb) during the evaluation; may raise to stop it.
 
         Raises:
             UsageError: fewer fakes than a metric's name says, or a metric of generators asked of files.
             ValueError: `fakes` gave another number of images, or images of another kind than the reals.
         """
-        names = self.names if names is None else tuple(names)
+        progress = progress or (lambda done, total, verb: None)
+        names = self.names if metrics is None else tuple(metrics)
         counts = {name: self.count(name, fakes) for name in names}
         by_need = {need: [n for n in names if self.metric(n).needs == need] for need in (FEATURES, IMAGES, PATHS)}
         on_features = bool(by_need[FEATURES])
         copying = [name for name in names if self.metric(name).needs == COPIES]
-        onlooker = Onlooker(self.galleries(on_features), counts[copying[0]]) if copying else Onlooker((), 0)
+        onlooker = Onlooker(self.galleries(on_features, progress), counts[copying[0]]) if copying else Onlooker((), 0)
         found = {}
         if on_features:
-            found |= self._on_features(fakes, by_need[FEATURES], counts, onlooker)
+            found |= self._on_features(fakes, by_need[FEATURES], counts, onlooker, progress)
         for name in by_need[IMAGES]:
-            found[name] = self._on_images(fakes, name, counts[name], onlooker)
+            found[name] = self._on_images(fakes, name, counts[name], onlooker, progress)
         for name in by_need[PATHS]:
-            found[name] = self._on_paths(fakes, counts[name])
+            found[name] = self._on_paths(fakes, counts[name], progress)
         if onlooker.wanted:  # no pass was long enough
-            for images in self._chunks(fakes, onlooker.wanted, "fakes compared with the reals"):
+            for images in self._chunks(fakes, onlooker.wanted, progress, "fakes compared with the reals"):
                 onlooker.see(images)
         picture = None
         if copying:
@@ -114,14 +115,14 @@ class Evaluator:
         scores = {name: self._score(name, found[name], counts[name], fakes) for name in names}
         return Evaluation(scores, picture)
 
-    def galleries(self, on_features):
+    def galleries(self, on_features, progress=None):
         """The training images as the copy check knows them: by their pixels, and by Inception's features too."""
         if not self._galleries:
             self._galleries.append(memorisation.prepare(self.reals.images, self.reals.mirror, SEED))
         if on_features and len(self._galleries) == 1:
-            vectors = self.real_features.features
+            vectors = self.real_features.compute(progress)
             if self.reals.mirror:
-                vectors = np.concatenate([vectors, self.real_features.mirrored])
+                vectors = np.concatenate([vectors, self.real_features.compute(progress, mirrored=True)])
             self._galleries.append(Gallery(vectors, len(self.reals.images), "inception", SEED))
         return self._galleries[: 1 + on_features]
 
@@ -166,24 +167,24 @@ class Evaluator:
         trial()
         return (time.monotonic() - started) * metric.fakes / TRIAL_IMAGES
 
-    def _on_features(self, fakes, names, counts, onlooker):
+    def _on_features(self, fakes, names, counts, onlooker, progress):
         """One pass through Inception, and all metrics on its features: {name: Measured}."""
         count = max(onlooker.wanted, *(counts[name] for name in names))
         real, found = self.real_features, {}
         if onlooker.wanted or not all(self.metric(name).alone for name in names):
-            _ = real.features  # first: it may take long, and says so
+            real.compute(progress)  # first: it may take long, and says so
         scratch = cache_root() / "scratch"
         with writing_cache(scratch):
             scratch.mkdir(parents=True, exist_ok=True)
             table = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  closed below
         with table as file:
-            width = self._collect(fakes, count, file, onlooker)
+            width = self._collect(fakes, count, file, onlooker, progress)
             for name in names:
                 fake = FakeFeatures(file, counts[name], width)
                 found[name] = self.metric(name).measure(real, fake, SEED)
         return found
 
-    def _collect(self, fakes, count, file, onlooker):
+    def _collect(self, fakes, count, file, onlooker, progress):
         """Writes the rows of `count` fakes; returns their width."""
         waiting = []
 
@@ -199,12 +200,12 @@ class Evaluator:
             with writing_cache(cache_root() / "scratch"):
                 file.write(rows.data)
             onlooker.see(take(waiting, len(rows)), features)
-            self.watch(done, count, "fakes measured")
+            progress(done, count, "fakes measured")
         with writing_cache(cache_root() / "scratch"):
             file.flush()
         return width
 
-    def _on_images(self, fakes, name, count, onlooker):
+    def _on_images(self, fakes, name, count, onlooker, progress):
         """A pass of one metric over the images themselves."""
         metric = self.metric(name)
         if (name, count) not in self._sides:
@@ -213,7 +214,7 @@ class Evaluator:
         looks_on = count >= onlooker.wanted  # a shorter pass would be seen in part, and then again
 
         def chunks():
-            for images in self._chunks(fakes, count, f"fakes measured for {name}"):
+            for images in self._chunks(fakes, count, progress, f"fakes measured for {name}"):
                 if looks_on:
                     onlooker.see(images)
                 yield images
@@ -221,7 +222,7 @@ class Evaluator:
         with full_products():
             return metric.measure(self._sides[name, count], chunks())
 
-    def _on_paths(self, fakes, count):
+    def _on_paths(self, fakes, count, progress):
         """A walk through the latents."""
         lpips = self.networks.lpips
         with full_products():
@@ -232,12 +233,12 @@ class Evaluator:
                 count,
                 mapping=fakes.mapping,
                 seed=SEED,
-                on_batch=lambda done: self.watch(done, count, "steps measured for ppl"),
+                on_batch=lambda done: progress(done, count, "steps measured for ppl"),
             )
         protocol = {"epsilon": ppl.EPSILON, "latents": "w" if fakes.mapping else "z", "seed": SEED, **lpips.protocol}
         return Measured(found.mean, {"standard_error": found.standard_error}, protocol)
 
-    def _chunks(self, fakes, count, what=None):
+    def _chunks(self, fakes, count, progress=None, verb=None):
         """The sequence of `count` fakes, in chunks."""
         fakes.restart(count)
         for first in range(0, count, CHUNK_IMAGES):
@@ -246,8 +247,8 @@ class Evaluator:
             if (images.dtype, images.shape) != wanted:
                 raise ValueError(f"fakes must be uint8 {wanted[1]}, got {images.dtype} {images.shape}")
             yield images
-            if what:
-                self.watch(first + len(images), count, what)
+            if progress:
+                progress(first + len(images), count, verb)
 
     def _score(self, name, measured, count, fakes):
         metric = self.metric(name)

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 
 from gan_tf.metrics.choice import choice
+from gan_tf.metrics.definitions import SEED
 from gan_tf.metrics.memorisation import CopyCheck
 from gan_tf.metrics.pixel_space import pixel_vectors
 from gan_tf.metrics.reals import FEATURES as WIDTH
 from gan_tf.metrics.statistics import moments_of
-from gan_tf.metrics.table import SEED
 
 
 class StoredFakes:

@@ -72,28 +72,33 @@ class RealFeatures:
     Args:
         reals: Reals.
         extractor: features.Extractor.
-        watch: called with (images done, images in all, what is done); may raise to stop, and nothing done is lost.
     """
 
-    def __init__(self, reals, extractor, watch):
-        self.reals, self.extractor, self.watch = reals, extractor, watch
+    def __init__(self, reals, extractor):
+        self.reals, self.extractor = reals, extractor
+        self._computed = {}
 
-    @functools.cached_property
+    def compute(self, progress=None, mirrored=False):
+        """Returns the features [N, F] of the images or of their mirror images; computes them if they are not cached.
+
+        Args:
+            progress: called as progress(done, total, verb); may raise to stop. Features computed so far are kept.
+        """
+        if mirrored not in self._computed:
+            self._computed[mirrored] = self._features(mirrored, progress or (lambda done, total, verb: None))
+        return self._computed[mirrored]
+
+    @property
     def features(self):
-        """[N, F] of the images as they are."""
-        return self._features(mirrored=False)
-
-    @functools.cached_property
-    def mirrored(self):
-        """[N, F] of their mirror images."""
-        return self._features(mirrored=True)
+        """[N, F] of the images."""
+        return self.compute()
 
     @functools.cached_property
     def moments(self):
         """Mean and covariance of `features`."""
         return moments_of(self.features)
 
-    def _features(self, mirrored):
+    def _features(self, mirrored, progress):
         images = self.reals.images
         name = repr((FORMAT, self.reals.key, mirrored, sorted(self.extractor.protocol.items())))
         path = cache_root() / "features" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.f32"
@@ -101,11 +106,11 @@ class RealFeatures:
         with locked(path.with_suffix(".lock")):  # a second process waits here, and then finds the file finished
             if not path.exists() or path.stat().st_size != size:
                 partial = path.with_suffix(".partial")
-                self._append(images[:, :, ::-1] if mirrored else images, partial)
+                self._append(images[:, :, ::-1] if mirrored else images, partial, progress)
                 os.replace(partial, path)
         return np.memmap(path, np.float32, "r", shape=(len(images), FEATURES))
 
-    def _append(self, images, partial):
+    def _append(self, images, partial, progress):
         """Computes the rows that `partial` still lacks."""
         with open(partial, "r+b" if partial.exists() else "w+b") as file:
             done = min(file.seek(0, os.SEEK_END) // (FEATURES * 4), len(images))
@@ -118,4 +123,4 @@ class RealFeatures:
                 if done // SYNC_IMAGES > before // SYNC_IMAGES or done == len(images):
                     file.flush()
                     os.fsync(file.fileno())
-                self.watch(done, len(images), "real images measured")
+                progress(done, len(images), "real images measured")

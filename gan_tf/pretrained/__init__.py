@@ -1,1 +1,1 @@
-"""Frozen files of others: fetched once, checked, cached."""
+"""Pretrained networks for metrics and losses, their downloads, and readers for untrusted weight files."""

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.files import Download, obtain
+from gan_tf.pretrained.downloads import Download, obtain
 from gan_tf.pretrained.inception_blocks import FoldedConv, build_chain, run_chain, stages
 from gan_tf.pretrained.inception_resize import RESIZES, SIDE, network_input, resized
 from gan_tf.pretrained.torch_files import read_torch_file

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import locked, part_file
-from gan_tf.pretrained.files import Download, obtain, pretrained_folder
+from gan_tf.pretrained.downloads import Download, obtain, pretrained_folder
 from gan_tf.pretrained.torch_files import read_torch_file
 
 VGG16 = Download(

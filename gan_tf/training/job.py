@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.pipeline import InputPipeline
 from gan_tf.data.prepare import ImageSet
-from gan_tf.distributed.workers import Cluster
+from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.networks import Networks
@@ -37,7 +37,7 @@ class Job:
     sampler: Sampler
     metric: str  # the score that picks the best weights
     evaluators: "Evaluators"
-    cluster: Cluster
+    cluster: Workers
     micro_batch: int | None  # images at once on a device; None for all
     epoch_images: int
     undecided_loss: float | None  # D's adversarial loss at logits of zero; None where no loss says that D has won
@@ -133,7 +133,7 @@ class Evaluators:
 
     def __init__(self, metric, image_set: ImageSet, mirror, networks: Networks):
         self.metric, self.image_set, self.mirror, self.networks = metric, image_set, mirror, networks
-        self.watch = lambda done, total, what: None
+        self.watch = None
         self._newest = None
 
     def at(self, resolution) -> Evaluator:
@@ -141,9 +141,7 @@ class Evaluators:
         if self._newest is None or self._newest[0] != resolution:
             reals = reals_at(self.image_set, resolution, self.mirror)
             self._newest = resolution, Evaluator([self.metric, COPIES], reals, self.networks)
-        evaluator = self._newest[1]
-        evaluator.watch = self.watch
-        return evaluator
+        return self._newest[1]
 
 
 def parts_of(micro_batch, batch_size, replicas) -> int:

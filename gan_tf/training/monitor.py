@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import signal
-import socket
 import sys
 import time
 
@@ -24,43 +22,6 @@ class Interrupted(Exception):
 
 class Diverged(Exception):
     """Training went wrong in a way that more of it will not mend; the message says how."""
-
-
-class Signals:
-    """Notes SIGINT and SIGTERM, so that the loop can finish its step and save. A second one ends at once."""
-
-    HEEDED = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self):
-        self.received = None
-        self._has_come = False
-
-    def __enter__(self):
-        self._before = {number: signal.signal(number, self._note) for number in self.HEEDED}
-        self._ear, self._mouth = socket.socketpair()
-        for end in (self._ear, self._mouth):
-            end.setblocking(False)
-        self._mouth_before = signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *error):
-        signal.set_wakeup_fd(self._mouth_before)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        for end in (self._ear, self._mouth):
-            end.close()
-
-    def has_come(self) -> bool:
-        """True once a signal came. Any thread may ask, and while the main one waits in TensorFlow it is told at once:
-        the handler has to wait for it, what Python writes in C does not.
-        """
-        with contextlib.suppress(OSError):  # nothing new, or the block is over
-            self._has_come = self._has_come or any(number in self.HEEDED for number in self._ear.recv(64))
-        return self._has_come or self.received is not None
-
-    def _note(self, number, frame):
-        self.received = signal.Signals(number).name
-        signal.signal(number, self._before[number])
 
 
 class Watch:

@@ -5,8 +5,8 @@ import dataclasses
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
+from gan_tf.metrics.definitions import final_metric
 from gan_tf.metrics.score import differences, from_stored
-from gan_tf.metrics.table import final_score
 from gan_tf.report.formatting import describe_protocol
 from gan_tf.training import state as states
 from gan_tf.training.job import COPIES
@@ -22,7 +22,7 @@ def score_epoch(job, board, seen, epoch, log):
         (a few words about it, what it was measured with).
     """
     job.sampler.refresh()
-    result = job.evaluator(job.sampler)
+    result = job.evaluator(job.sampler, progress=job.evaluators.watch)
     job.evaluators.watch.close()
     score, copies = result.scores[job.metric], result.scores[COPIES]
     words = keep_if_best(job, seen, score, copies, log)
@@ -104,7 +104,7 @@ def comparable_best(job, score, log):
     log(f"the best weights so far were scored otherwise ({why}): scoring them as this epoch's")
     weights, best = job.run.best_weights()
     with instead_of_average(job, weights):
-        again = job.evaluator(job.sampler, [job.metric]).scores[job.metric]
+        again = job.evaluator(job.sampler, [job.metric], job.evaluators.watch).scores[job.metric]
     job.evaluators.watch.close()
     best = {**best, "score": dataclasses.asdict(again)}
     job.run.replace_best(weights, best)
@@ -122,7 +122,7 @@ def score_finally(job, board, seen, log):
 
     Of many scores the best is a little lucky; this one is not. Measured once for the same weights and protocol.
     """
-    name = final_score(job.metric, len(job.image_set)) if job.config.final_score else None
+    name = final_metric(job.metric, len(job.image_set)) if job.config.final_score else None
     if name is None or job.run.best_meta() is None:
         return
     weights, best = job.run.best_weights()
@@ -150,7 +150,7 @@ def measured_finally(job, weights, best, name, log):
     with instead_of_average(job, weights):
         job.sampler.first = FINAL_FIRST
         try:
-            result = job.evaluator(job.sampler, [name, COPIES])
+            result = job.evaluator(job.sampler, [name, COPIES], job.evaluators.watch)
         finally:
             job.sampler.first = 0
     job.evaluators.watch.close()

@@ -13,11 +13,11 @@ import gan_tf
 from gan_tf.config.settings import stored_settings
 from gan_tf.data import class_labels
 from gan_tf.distributed import devices
-from gan_tf.distributed.workers import Cluster
+from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
+from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.networks import networks_of
-from gan_tf.metrics.table import default_gate
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws
@@ -38,7 +38,7 @@ def build_job(config, image_set, run, log=None, cluster=None):
     Says what was chosen and why. Nothing is written.
 
     Args:
-        cluster: cluster.Cluster; None for this process alone.
+        cluster: workers.Workers; None for this process alone.
 
     Raises:
         UsageError: a setting that these devices or networks cannot have, weights that cannot be had, or workers that
@@ -47,21 +47,22 @@ def build_job(config, image_set, run, log=None, cluster=None):
     if len(image_set) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
-    cluster = cluster or Cluster(*devices.choose_strategy(config.strategy))
+    cluster = cluster or Workers(*devices.choose_strategy(config.strategy))
     strategy, log = cluster.strategy, log or cluster.log
     precision, why_precision = devices.choose_precision(config.precision)
-    cluster.refuse_difference("--precision", precision, "give the same --precision to all")
+    cluster.require_equal("--precision", precision, "give the same --precision to all")
     images = f"{config.dataset} ({len(image_set)} images, fingerprint {image_set.fingerprint[:12]})"
-    cluster.refuse_difference("--dataset", image_set.fingerprint, "give all of them the same images", shown=images)
+    cluster.require_equal("--dataset", image_set.fingerprint, "give all of them the same images", shown=images)
     replicas = strategy.num_replicas_in_sync
     known = class_labels.of_images(config, image_set)
     if known:
         log(words_of_classes(known, config))
-    metric = default_gate(len(image_set)) if config.metric == "auto" else config.metric
+    metric = default_metric(len(image_set)) if config.metric == "auto" else config.metric
     evaluators = Evaluators(metric, image_set, config.mirror, networks_of(config, log))
     if cluster.is_chief:
         evaluators.at(config.resolution).load_networks()  # the others measure nothing
-    log(f"device: {devices.describe()}, {replicas} in a step ({cluster.why}); precision: {precision} ({why_precision})")
+    chosen = f"precision: {precision} ({why_precision})"
+    log(f"device: {devices.describe()}, {replicas} in a step ({cluster.reason}); {chosen}")
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():
         frozen = recipe.frozen_networks(config, log)

@@ -6,19 +6,19 @@ import time
 
 import tensorflow as tf
 
+from gan_tf.distributed.workers import OTHER_SIGNAL
 from gan_tf.io import image_files
 from gan_tf.report import write_report
 from gan_tf.training import adaptation, evaluation, scoring, trial
 from gan_tf.training import state as states
 from gan_tf.training.clock import Clock
 from gan_tf.training.forecast import Workload
-from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, Signals, TensorBoard, Watch, check_finite
+from gan_tf.training.monitor import Diverged, Interrupted, ProgressLine, TensorBoard, Watch, check_finite
 from gan_tf.training.step import measured_every
 
 RECORDS_IN_EPOCH = 20  # train records
 MOST_ROLLBACKS = 2
 WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided one's ...
-ANOTHERS_SIGNAL = "another worker's signal"
 WON_EPOCHS = 3  # ... for so many epochs in a row
 
 
@@ -36,9 +36,8 @@ def train(job):
     clock, log = Clock(job.config), job.cluster.log
     if job.cluster.is_chief:
         scoring.set_damaged_best_aside(job, log)
-    with TensorBoard(job.run.folder) as board, Signals() as signals:
-        job.cluster.listen(signals)
-        job.evaluators.watch = Watch(lambda: signals.received or (ANOTHERS_SIGNAL if job.cluster.others_stop else None))
+    with TensorBoard(job.run.folder) as board, job.cluster.signals as signals:
+        job.evaluators.watch = Watch(job.cluster.stop_requested)
         while True:
             try:
                 seen = train_on(job, board, signals, clock, log)
@@ -96,7 +95,7 @@ def train_on(job, board, signals, clock, log):
             images = progress.workload.average_images(seen - count * stage.batch_size, seen)
             clock.trained(images, seconds, job.epoch_images, progress.log)
 
-        stopped, out_of_time = job.cluster.turn(signals.received, clock.time_is_up())
+        stopped, out_of_time = job.cluster.sync_flags(signals.received, clock.time_is_up())
         last = seen >= config.total_images or out_of_time
         if due(seen, log_images(job), stage.batch_size) or last:
             progress.values = record_losses(job, board, seen, tally, progress.images_per_second)
@@ -121,8 +120,8 @@ def train_on(job, board, signals, clock, log):
             save(job)
             clock.saved()
         if stopped and not last:
-            job.cluster.told()  # the chief has saved
-            raise Interrupted(signals.received or ANOTHERS_SIGNAL)
+            job.cluster.broadcast()  # the chief has saved
+            raise Interrupted(signals.received or OTHER_SIGNAL)
     return seen
 
 
@@ -144,9 +143,9 @@ def chief_does(job, work):
             work()
         except Interrupted as signal:
             stop = signal
-    [was_stopped] = job.cluster.told(stop is not None)
+    [was_stopped] = job.cluster.broadcast(stop is not None)
     if was_stopped:
-        raise stop or Interrupted(ANOTHERS_SIGNAL)
+        raise stop or Interrupted(OTHER_SIGNAL)
 
 
 def finish_run(job, board, seen, log):
@@ -158,7 +157,7 @@ def finish_run(job, board, seen, log):
 def take_up_score(job, seen):
     """True if the records hold a score of this moment, which the state then takes over; the same on all workers."""
     known = job.cluster.is_chief and scoring.take_up_score(job, seen)
-    known, stale_epochs = job.cluster.told(known, job.state.stale_epochs.numpy())
+    known, stale_epochs = job.cluster.broadcast(known, job.state.stale_epochs.numpy())
     job.state.stale_epochs.assign(int(stale_epochs))
     return bool(known)
 
@@ -241,7 +240,7 @@ def finish_epoch(job, board, seen, progress, last):
         write_report(job.run)
 
     chief_does(job, look)
-    [stale_epochs] = job.cluster.told(job.state.stale_epochs.numpy())
+    [stale_epochs] = job.cluster.broadcast(job.state.stale_epochs.numpy())
     job.state.stale_epochs.assign(int(stale_epochs))
     job.sampler.refresh()  # on the workers that did not look
 
@@ -255,7 +254,7 @@ def check_balance(job, seen):
     if job.undecided_loss is None:
         return
     won = job.cluster.is_chief and has_won(job, seen)
-    [won] = job.cluster.told(won)
+    [won] = job.cluster.broadcast(won)
     job.state.won_epochs.assign(job.state.won_epochs + 1 if won else 0)
     if int(job.state.won_epochs.numpy()) >= WON_EPOCHS:
         raise Diverged(f"the discriminator has won: its loss stayed below {WON_SHARE:.0%} for {WON_EPOCHS} epochs")
@@ -298,7 +297,7 @@ def roll_back(job, board, accident, log):
 def restore(job, log):
     """Restores the newest whole checkpoint, the chief's choice on every worker: its image count, None without one."""
     seen = states.restore_newest(job.state, job.run, log) if job.cluster.is_chief else None
-    [told] = job.cluster.told(-1 if seen is None else seen)
+    [told] = job.cluster.broadcast(-1 if seen is None else seen)
     if not job.cluster.is_chief and told >= 0:
         states.restore_at(job.state, job.run, int(told))
     return None if told < 0 else int(told)

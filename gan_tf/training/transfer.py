@@ -5,7 +5,7 @@ from gan_tf.errors import UsageError
 from gan_tf.models.pggan import growth_of, level_of, resolution_of
 from gan_tf.models.stylegan2 import published_channel_base
 from gan_tf.models.variables import load_weights, named_variables
-from gan_tf.pretrained.transfer import folder_of
+from gan_tf.pretrained.published_networks import folder_of
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import newest_networks
 

@@ -29,7 +29,7 @@ def dry_run(job):
     job.recipe.arrive(job.state, job.stages, config.total_images)  # a score costs most at the size of the end
     job.sampler.refresh()
     chief_seconds = job.evaluator.expected_seconds(job.sampler, job.metric) if job.cluster.is_chief else 0.0
-    [score_seconds] = job.cluster.told(chief_seconds)
+    [score_seconds] = job.cluster.broadcast(chief_seconds)
     training = sum(
         image_seconds[stage.resolution] * (end - min(stage.first_image, end))
         for stage, end in zip(job.stages, ends_of(job), strict=True)

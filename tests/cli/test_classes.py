@@ -293,7 +293,7 @@ def test_a_run_keeps_its_classes(tmp_path, capsys):
 def kinds(tmp_path, monkeypatch):
     """A conditional run and its data set of two classes, whose generator makes flat images of their brightness."""
     from gan_tf.cli.datasets import resolve
-    from gan_tf.metrics.table import METRICS
+    from gan_tf.metrics.definitions import METRICS
 
     monkeypatch.setitem(METRICS, "swd2k", METRICS["swd2k"]._replace(fakes=32))
     folder = conditional.class_folders(tmp_path / "data")

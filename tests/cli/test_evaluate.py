@@ -13,8 +13,8 @@ from PIL import Image
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.metrics import networks
+from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
-from gan_tf.metrics.table import METRICS
 from gan_tf.runs.folder import Run
 from tests.metrics import stand_in
 from tests.training import tiny

@@ -33,7 +33,7 @@ def source(tmp_path):
 
 def mapped(source, tmp_path, **options):
     said = []
-    options = {"resolution": SIDE, "memory_gb": 0, "cache_dir": tmp_path / "cache", "say": said.append} | options
+    options = {"resolution": SIDE, "memory_gb": 0, "cache_dir": tmp_path / "cache", "log": said.append} | options
     return prepare(source, **options), said
 
 

@@ -34,7 +34,7 @@ def exact(images, size):
 
 def made(tmp_path, images=None, **options):
     said = []
-    options = {"resolution": SIDE, "memory_gb": 0, "cache_dir": tmp_path / "cache", "say": said.append} | options
+    options = {"resolution": SIDE, "memory_gb": 0, "cache_dir": tmp_path / "cache", "log": said.append} | options
     images = pixels() if images is None else images
     return prepare(ArraySource("set", images, np.arange(len(images)) % 3, "abc"), **options), said
 

@@ -134,13 +134,13 @@ def test_fetched_and_announced_first(cache, site):
 
 def test_unusable_answer_is_neither_kept_nor_recorded(cache, site):
     (site / PANDA).write_text("<html>Please log in to the hotel's network</html>")
-    with pytest.raises(UsageError, match=f"what came from {archives.SITE}{PANDA} is unusable: {PANDA} is not a whole"):
+    with pytest.raises(UsageError, match=f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a whole"):
         open_set("panda")
     assert list((cache / "downloads").iterdir()) == [] and not (cache / "checksums.tsv").exists()
 
 
 def test_missing_on_the_server(cache, site):
-    with pytest.raises(UsageError, match="the server says 404"):
+    with pytest.raises(UsageError, match="404"):
         open_set("panda")
 
 

@@ -55,7 +55,7 @@ class TinyFloats(tfds.core.GeneratorBasedBuilder):
 
 
 def open_set(name, folder, **options):
-    return resolve(name, resolution=64, data_dir=folder, log=options.pop("say", lambda line: None), **options)
+    return resolve(name, resolution=64, data_dir=folder, log=options.pop("log", lambda line: None), **options)
 
 
 def test_train_split_with_labels(tmp_path):

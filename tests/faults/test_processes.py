@@ -101,7 +101,7 @@ def test_different_images(scene, tmp_path):
     scene.strike(functools.partial(scene.start, CHIEF))
     scene.workers.words = tiny.arguments(other, scene.checkpoints, **FLAGS)
     scene.workers.start(WORKER)
-    scene.ends({CHIEF: REFUSED, WORKER: REFUSED}, "not the same on all workers; give all of them the same images")
+    scene.ends({CHIEF: REFUSED, WORKER: REFUSED}, "differs between the workers; give all of them the same images")
     scene.start().trains_to_the_end()
     scene.tell("workers have different images", "both end with 2 and say so")
 

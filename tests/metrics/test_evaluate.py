@@ -12,11 +12,11 @@ import pytest
 from gan_tf.errors import UsageError
 from gan_tf.metrics import evaluate
 from gan_tf.metrics.choice import choice
+from gan_tf.metrics.definitions import ALL_OF_A_SET, FEATURES, METRICS, default_metric, final_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.fakes import StoredFakes
 from gan_tf.metrics.reals import Reals
 from gan_tf.metrics.score import from_stored
-from gan_tf.metrics.table import ALL_OF_A_SET, FEATURES, METRICS, default_gate, final_score
 
 from .stand_in import OFFICIAL, Generator, narrow, networks
 
@@ -51,8 +51,8 @@ def few_fakes(monkeypatch):
         monkeypatch.setitem(METRICS, name, metric._replace(fakes=48))
 
 
-def evaluator(names, images=REALS, mirror=False, watch=lambda *done: None, **options):
-    return Evaluator(names, Reals(images, "a" * 32, "pictures", mirror), networks(**options), watch)
+def evaluator(names, images=REALS, mirror=False, **options):
+    return Evaluator(names, Reals(images, "a" * 32, "pictures", mirror), networks(**options))
 
 
 def survives_json(score):
@@ -316,9 +316,10 @@ def test_a_score_of_the_fakes_alone_leaves_the_reals_unmeasured():
 # While it goes on
 
 
-def test_watch_sees_everything_and_may_stop_it(few_fakes):
+def test_progress_is_reported_for_each_pass(few_fakes):
     seen = []
-    evaluator(["fid5k", "swd2k", "ppl"], watch=lambda *done: seen.append(done))(Generator(pictures(60, seed=1)))
+    sampler = Generator(pictures(60, seed=1))
+    evaluator(["fid5k", "swd2k", "ppl"])(sampler, progress=lambda *done: seen.append(done))
     whats = list(dict.fromkeys(what for _, _, what in seen))
     assert whats == ["real images measured", "fakes measured", "fakes measured for swd2k", "steps measured for ppl"]
     for what in whats:
@@ -331,13 +332,13 @@ def test_a_stop_comes_within_a_chunk_and_leaves_nothing(few_fakes, name, tmp_pat
     monkeypatch.setitem(METRICS, name, METRICS[name]._replace(fakes=1000))
     stopped = []
 
-    def watch(done, total, what):
-        if what != "real images measured":
+    def progress(done, total, verb):
+        if verb != "real images measured":
             stopped.append(done)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluator([name], watch=watch)(Generator(REALS))
+        evaluator([name])(Generator(REALS), progress=progress)
     assert len(stopped) == 1 and stopped[0] <= 64
     scratch = tmp_path / "cache" / "scratch"
     assert not scratch.exists() or list(scratch.iterdir()) == []
@@ -352,9 +353,9 @@ def test_how_long_it_takes_is_told_without_measuring_the_reals(name):
 
 
 def test_gates_follow_the_number_of_images():
-    assert [default_gate(n) for n in (999, 1000)] == ["fid5k", "fid10k"]
-    assert final_score("fid5k", 999) == "fid5k" and final_score("fid10k", 1000) == "fid50k"
-    assert final_score("kid5k", 1000) == "kid50k" and final_score("swd2k", 1000) is None
+    assert [default_metric(n) for n in (999, 1000)] == ["fid5k", "fid10k"]
+    assert final_metric("fid5k", 999) == "fid5k" and final_metric("fid10k", 1000) == "fid50k"
+    assert final_metric("kid5k", 1000) == "kid50k" and final_metric("swd2k", 1000) is None
 
 
 MEASURE = """
@@ -363,7 +364,7 @@ import numpy as np
 from tests.metrics.stand_in import Generator, networks
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.reals import Reals
-from gan_tf.metrics.table import METRICS
+from gan_tf.metrics.definitions import METRICS
 
 count = int(sys.argv[1])
 for name in ("fid5k", "kid5k", "swd2k", "memorisation"):

@@ -20,12 +20,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
 
 
-def silent(done, total, what):
-    pass
-
-
-def real_features(extractor, watch=silent, images=IMAGES, key="a" * 32):
-    return RealFeatures(Reals(images, key, "noise"), extractor, watch)
+def real_features(extractor, images=IMAGES, key="a" * 32):
+    return RealFeatures(Reals(images, key, "noise"), extractor)
 
 
 def stored():
@@ -39,7 +35,7 @@ def test_rows_are_the_images_in_their_order():
 
 
 def test_mirrored_rows_are_of_the_mirror_images():
-    found = real_features(Extractor()).mirrored
+    found = real_features(Extractor()).compute(mirrored=True)
     np.testing.assert_array_equal(found, spread(cell_means(IMAGES[:, :, ::-1]), 2048))
 
 
@@ -73,7 +69,7 @@ def test_other_images_or_another_network_are_other_features(change):
     mirror = change.pop("mirror", 0)
     extractor = Extractor(**change)
     found = real_features(extractor, key=key)
-    _ = found.mirrored if mirror else found.features
+    found.compute(mirrored=bool(mirror))
     assert extractor.streams == [len(IMAGES)]
     assert len(stored()) == 2
 
@@ -90,10 +86,10 @@ def stop_at(count):
 def test_what_was_computed_before_a_stop_is_kept():
     first, second = Extractor(), Extractor()
     with pytest.raises(Stopped):
-        _ = real_features(first, stop_at(48)).features
+        _ = real_features(first).compute(stop_at(48))
     assert stored() == []
     seen = []
-    found = real_features(second, lambda done, total, what: seen.append(done)).features
+    found = real_features(second).compute(lambda done, total, verb: seen.append(done))
     assert second.streams == [len(IMAGES) - 48]
     assert seen[0] == 64 and seen[-1] == len(IMAGES)
     np.testing.assert_array_equal(found, spread(cell_means(IMAGES), 2048))
@@ -101,7 +97,7 @@ def test_what_was_computed_before_a_stop_is_kept():
 
 def test_a_row_cut_in_the_middle_is_computed_again():
     with pytest.raises(Stopped):
-        _ = real_features(Extractor(), stop_at(48)).features
+        _ = real_features(Extractor()).compute(stop_at(48))
     [partial] = (cache_root() / "features").glob("*.partial")
     with open(partial, "r+b") as file:
         file.truncate(partial.stat().st_size - 100)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from gan_tf.pretrained import lpips
-from gan_tf.pretrained.files import pretrained_folder
+from gan_tf.pretrained.downloads import pretrained_folder
 from tests.parity.lpips import made_weights
 from tests.pretrained.torch_format import whole, write_legacy, write_zip
 

@@ -7,12 +7,12 @@ from gan_tf.distributed import workers as cluster
 
 
 def test_one_alone_agrees_with_itself():
-    alone = cluster.Cluster(tf.distribute.get_strategy(), "one device")
+    alone = cluster.Workers(tf.distribute.get_strategy(), "one device")
     assert alone.is_chief
-    assert alone.told(3, True) == [3.0, 1.0]
-    assert alone.turn(None, False) == (False, False)
-    assert alone.turn("SIGTERM", True) == (True, True)
-    alone.refuse_difference("--precision", "float32", "give another")
+    assert alone.broadcast(3, True) == [3.0, 1.0]
+    assert alone.sync_flags(None, False) == (False, False)
+    assert alone.sync_flags("SIGTERM", True) == (True, True)
+    alone.require_equal("--precision", "float32", "give another")
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_one_alone_agrees_with_itself():
     ],
 )
 def test_whose_error_it_is(error, is_of_another):
-    assert cluster.is_of_another(error) == is_of_another
+    assert cluster.is_lost_worker_error(error) == is_of_another

@@ -11,9 +11,9 @@ import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in 
 
 from gan_tf.cli.main import run_command
 from gan_tf.metrics import networks
+from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
-from gan_tf.metrics.table import METRICS
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator
 from gan_tf.training import clock as clocks

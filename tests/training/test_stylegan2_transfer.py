@@ -8,7 +8,7 @@ from gan_tf.cli.train import prepare_source
 from gan_tf.errors import UsageError
 from gan_tf.io.files import sha256_of
 from gan_tf.models.stylegan2 import Discriminator, Generator
-from gan_tf.pretrained import checksums, transfer
+from gan_tf.pretrained import downloads, published_networks
 from gan_tf.runs.folder import Run
 from tests.convert import official_stylegan2 as official
 from tests.convert.states import built, random_state
@@ -54,7 +54,7 @@ def test_a_known_name_is_fetched_by_hand_converted_once_and_recorded(tmp_path, c
     data, flags = pictures_file(tmp_path), {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None}
     code, _ = styled.train(data, tmp_path, **flags, run="a")
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    source = transfer.SOURCES["ffhq256"]
+    source = published_networks.SOURCES["ffhq256"]
     assert code == 2 and "--offline forbids fetching" in line and source.url in line and "296 MB" in line
     place = tmp_path / "cache" / "pretrained" / source.name
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -64,36 +64,36 @@ def test_a_known_name_is_fetched_by_hand_converted_once_and_recorded(tmp_path, c
     assert code == 0
     assert "NVIDIA Source Code License, which allows non-commercial use only" in said
     assert "recorded its SHA-256" in said
-    assert checksums.read_table(checksums.record_path()) == {source.name: sha256_of(place)}
+    assert downloads.read_checksums(downloads.checksums_path()) == {source.name: sha256_of(place)}
     assert run.read_settings()[0].init_from == "ffhq256"
-    converted = Run(transfer.folder_of("ffhq256"))
+    converted = Run(published_networks.folder_of("ffhq256"))
     assert_equal(networks_of(run, 0), networks_of(converted, 0))
 
     place.unlink()  # no longer needed
-    assert transfer.folder_of("ffhq256").is_dir()
+    assert published_networks.folder_of("ffhq256").is_dir()
     write_official(place, seed=5)
     with pytest.raises(UsageError, match="is recorded: delete the file"):
-        transfer.obtain_source("ffhq256", offline=True, log=lambda line: None)
+        published_networks.obtain_source("ffhq256", offline=True, log=lambda line: None)
 
 
 def test_a_wrong_download_does_not_stay(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
-    place = tmp_path / "pretrained" / transfer.SOURCES["ffhq256"].name
+    place = tmp_path / "pretrained" / published_networks.SOURCES["ffhq256"].name
     place.parent.mkdir()
     place.write_text("<html>Not found</html>")
     with pytest.raises(UsageError) as caught:
         prepare_source("ffhq256", offline=True, log=lambda line: None)
     assert str(caught.value).endswith(f"delete {place}, so that it is fetched again")
     assert str(caught.value).startswith(f"{place}: neither a checkpoint of torch.save nor a pickle")
-    assert not checksums.record_path().exists() and not transfer.folder_of("ffhq256").exists()
+    assert not downloads.checksums_path().exists() and not published_networks.folder_of("ffhq256").exists()
     place.unlink()
     write_official(place)
     prepare_source("ffhq256", offline=True, log=lambda line: None)
-    assert transfer.folder_of("ffhq256").is_dir()
+    assert published_networks.folder_of("ffhq256").is_dir()
 
 
 def test_known_names_are_the_official_ones():
-    assert list(transfer.SOURCES) == ["ffhq256", "ffhq512", "ffhq1024", "celebahq256", "lsundog256"]
-    for source in transfer.SOURCES.values():
-        assert source.url == transfer.SITE + source.name
-    assert str(transfer.folder_of("./ffhq256")) == "ffhq256"
+    assert list(published_networks.SOURCES) == ["ffhq256", "ffhq512", "ffhq1024", "celebahq256", "lsundog256"]
+    for source in published_networks.SOURCES.values():
+        assert source.url == published_networks.SITE + source.name
+    assert str(published_networks.folder_of("./ffhq256")) == "ffhq256"

@@ -20,7 +20,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
-from gan_tf.metrics.table import METRICS
+from gan_tf.metrics.definitions import METRICS
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.normalisation import BatchNorm
 from gan_tf.runs.folder import Run

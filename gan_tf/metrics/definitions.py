@@ -140,12 +140,12 @@ METRICS = {
 ALL_OF_A_SET = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # names without a number: all images of a folder
 
 
-def default_gate(reals: int) -> str:
+def default_metric(reals: int) -> str:
     """The score that picks the best weights of a run, by the number of its images."""
     return "fid5k" if reals < 1000 else "fid10k"
 
 
-def final_score(gate: str, reals: int) -> str | None:
+def final_metric(gate: str, reals: int) -> str | None:
     """The papers' score at the end of a run: of 5,000 fakes below 1,000 reals, else of 50,000. None after SWD."""
     family = gate.rstrip("0123456789k")
     return f"{family}{'5k' if reals < 1000 else '50k'}" if family in ("fid", "kid") else None

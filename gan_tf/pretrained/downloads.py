@@ -1,0 +1,237 @@
+"""Downloads published files once, checks their SHA-256 and keeps them in the cache."""
+
+import contextlib
+import http.client
+import os
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_tf.errors import UsageError
+from gan_tf.io.files import cache_root, locked, sha256_of, write_atomically
+from gan_tf.io.progress import Progress
+
+SOCKET_SECONDS = 6  # time limit of a connection, and of each read
+ANSWER_SECONDS = 8  # time limit of the response headers, DNS look-up included
+CHUNK = 1 << 18  # bytes
+
+
+class Download(NamedTuple):
+    """A published file.
+
+    name: its file name in the cache.
+    sha256: its hex digest, or the first digits if the publisher states no more.
+    megabytes: its size, for messages.
+    alternative: a way to work without the file, for messages, such as "give --metric swd2k".
+    """
+
+    name: str
+    url: str
+    sha256: str
+    megabytes: float
+    alternative: str = ""
+
+
+class Obtained(NamedTuple):
+    """A local file: its path, its SHA-256 (hex), and whether that is the SHA-256 of the published file."""
+
+    path: Path
+    sha256: str
+    genuine: bool
+
+
+def pretrained_folder():
+    """Returns the folder of the downloaded files. A user without a network may put files there by hand."""
+    return cache_root() / "pretrained"
+
+
+def obtain(download, *, file=None, offline=False, log=print):
+    """Returns a published file, from the cache or the network. Its content is hashed at every call.
+
+    Args:
+        download: Download.
+        file: path of a local file to use instead; its SHA-256 may differ, see `Obtained.genuine`.
+        offline: forbids the download.
+        log: called with the URL, the size and the destination before a download.
+
+    Returns:
+        Obtained.
+
+    Raises:
+        UsageError: no such file; not in the cache, and `offline` or no network (the message has the URL, the
+            destination and the alternative); or the SHA-256 differs.
+    """
+    if file is not None:
+        return _hashed(Path(file).expanduser(), download)
+    path = pretrained_folder() / download.name
+    if not path.exists():
+        _download(download, path, offline, log)
+    obtained = _hashed(path, download)
+    if not obtained.genuine:
+        raise UsageError(
+            f"{path} is damaged or another file (its SHA-256 begins with {obtained.sha256[:8]}, not "
+            f"{download.sha256[:8]}): delete it, and it is downloaded again"
+        )
+    return obtained
+
+
+def _hashed(path, download):
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path} ({error.strerror or error}): give the file published as {download.url}"
+        ) from error
+    return Obtained(path, digest, digest.startswith(download.sha256))
+
+
+def _download(download, path, offline, log):
+    """Downloads into the cache. One of several processes does so; the others wait for it."""
+    remedy = f"download {download.url} ({download.megabytes:g} MB) elsewhere and put it into {path.parent}"
+    remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
+    if offline:
+        raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
+
+    def check(part):
+        digest = sha256_of(part)
+        if not digest.startswith(download.sha256):
+            raise UsageError(f"{part} has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}: {remedy}")
+
+    with locked(path.with_name(path.name + ".lock")):
+        if path.exists():
+            return
+        for part in path.parent.glob(f".{path.name}.*"):  # left by a killed process
+            part.unlink()
+        fetch(download.url, path, log=log, check=check, remedy=remedy)
+
+
+def fetch(url, path, *, offline=False, log=print, check=None, remedy=None):
+    """Downloads `url` to `path`, in a temporary file that is renamed when it is complete.
+
+    Args:
+        path: the destination; its folder is created.
+        offline: forbids the download.
+        log: called with the URL, the size and the destination before the download.
+        check: called with the path of the complete temporary file; may raise UsageError.
+        remedy: end of the error messages; default: put the file there by hand.
+
+    Raises:
+        UsageError: `offline`, no response within ten seconds, an HTTP error, a broken connection or a full disk. The
+            message has the URL, the file name and the folder.
+    """
+    path = Path(path)
+    remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
+    if offline:
+        raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
+    try:
+        _fetch(path, url, log, check, remedy)
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
+
+
+def _fetch(path, url, log, check, remedy):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file, contextlib.closing(open_url(url, remedy)) as response:
+            size = int(response.headers.get("Content-Length") or 0)
+            log(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
+            _copy(response, file, size, remedy)
+        if check is not None:
+            try:
+                check(part)
+            except UsageError as error:
+                reason = str(error).replace(part, path.name)
+                raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+
+
+def open_url(url, remedy):
+    """Returns the HTTP response; the caller closes it.
+
+    The request runs in a thread: the time limits of sockets do not cover the DNS look-up.
+
+    Raises:
+        UsageError: no response within ANSWER_SECONDS, or an HTTP error; the message ends with `remedy`.
+    """
+    outcome = {}
+
+    def request():
+        try:
+            outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
+        except (OSError, ValueError, http.client.HTTPException) as error:  # urllib.error.URLError is an OSError
+            outcome["error"] = error
+
+    thread = threading.Thread(target=request, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if "response" in outcome:
+        return outcome["response"]
+    error = outcome.get("error", f"no answer within {ANSWER_SECONDS} s")
+    if isinstance(error, urllib.error.HTTPError):
+        error = f"the server responded with {error.code} {error.reason}"
+    elif isinstance(error, urllib.error.URLError):
+        error = error.reason
+    raise UsageError(f"cannot fetch {url} ({error}): {remedy}")
+
+
+def _copy(response, file, size, remedy):
+    """Copies the body of a response; `size` is its Content-Length, 0 if unknown."""
+    received = 0
+    with Progress(size, "fetched", "MB", scale=1_000_000) as progress:
+        while True:
+            try:
+                chunk = response.read(CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                raise UsageError(f"the connection broke after {received} bytes ({error}): {remedy}") from error
+            if not chunk:
+                break
+            file.write(chunk)
+            received += len(chunk)
+            progress.advance(len(chunk))
+    if size and received != size:
+        raise UsageError(f"the connection broke after {received} of {size} bytes: {remedy}")
+
+
+# Some publishers state no checksums: the SHA-256 of the first usable file is recorded, later files must have the same.
+# Records are lines of URL, bytes, SHA-256 and file name, separated by tabs, as in TensorFlow Datasets.
+
+
+def checksums_path():
+    """Returns the path of this machine's records."""
+    return cache_root() / "checksums.tsv"
+
+
+def read_checksums(path) -> dict:
+    """Returns {file name: SHA-256} of a file of records, {} if there is none. Raises UsageError if it is damaged."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    rows = [line.split("\t") for line in lines if line.strip()]
+    if any(len(row) != 4 for row in rows):
+        raise UsageError(f"{path} is damaged: each line must be URL, bytes, SHA-256 and file name, separated by tabs")
+    return {name: digest for _, _, digest, name in rows}
+
+
+def require_checksum(path, digest, recorded):
+    """Raises UsageError if the SHA-256 `digest` of the file at `path` is not the recorded one (None: no record)."""
+    if recorded not in (None, digest):
+        raise UsageError(
+            f"{path} has SHA-256 {digest} but {recorded} is recorded: delete the file to fetch it again, or remove "
+            f"its line from {checksums_path()} if the new one is right"
+        )
+
+
+def record_checksum(url, path, digest, name, log=print):
+    """Adds the file at `path`, published as `name`, to this machine's records."""
+    records = checksums_path()
+    before = records.read_text() if records.exists() else ""
+    write_atomically(records, f"{before}{url}\t{Path(path).stat().st_size}\t{digest}\t{name}\n".encode())
+    log(f"{name}: recorded its SHA-256 {digest} in {records}; later copies must be equal")

@@ -1,0 +1,188 @@
+"""Downloads: complete or absent, checked, and never longer than ten seconds without a response."""
+
+import functools
+import hashlib
+import http.server
+import os
+import socket
+import threading
+import time
+
+import pytest
+
+from gan_tf.errors import UsageError
+from gan_tf.io import progress
+from gan_tf.pretrained import downloads
+from gan_tf.pretrained.downloads import Download, fetch, obtain
+
+CONTENT = os.urandom(700_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+def serve_once(response, linger=0.0):
+    """Starts a server that sends these bytes to one client and closes after `linger` seconds. Returns its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection, listener:
+            connection.recv(4096)
+            connection.sendall(response)
+            time.sleep(linger)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/file.bin"
+
+
+def test_fetch_without_content_length(tmp_path):
+    lines = []
+    fetch(serve_once(b"HTTP/1.0 200 OK\r\n\r\nhello"), tmp_path / "deep" / "file.bin", log=lines.append)
+    assert (tmp_path / "deep" / "file.bin").read_bytes() == b"hello"
+    assert "size unknown" in lines[0]
+
+
+def test_a_broken_connection_leaves_no_file(tmp_path):
+    url = serve_once(b"HTTP/1.0 200 OK\r\nContent-Length: 50\r\n\r\nhello")
+    with pytest.raises(UsageError, match="5 of 50 bytes"):
+        fetch(url, tmp_path / "file.bin", log=len)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_without_response_and_a_hanging_dns_look_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "SOCKET_SECONDS", 0.3)
+    with pytest.raises(UsageError, match="timed out"):
+        fetch(serve_once(b"", linger=2), tmp_path / "file.bin", log=len)
+    monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)  # sockets have no time limit for the look-up
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=r"within 0\.2 s"):
+        fetch("http://example.invalid/file.bin", tmp_path / "file.bin", log=len)
+    assert time.monotonic() - start < 1.5
+
+
+def test_a_destination_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"cannot write .*file/file\.bin"):
+        fetch(serve_once(b""), tmp_path / "file" / "file.bin")
+
+
+def hang(*args, **kwargs):
+    time.sleep(2)
+    raise socket.gaierror
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "pretrained"
+
+
+@pytest.fixture
+def site(tmp_path):
+    """(served folder, its URL, list of requests)."""
+    folder, requests = tmp_path / "site", []
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            requests.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}", requests
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def published(site):
+    """The Download of a file on the local server."""
+    folder, url, _ = site
+    (folder / "net.pth").write_bytes(CONTENT)
+    return Download("net.pth", f"{url}/net.pth", DIGEST[:8], 0.7, "give --metric swd2k")
+
+
+def test_obtain_downloads_once(cache, site, published, capsys):
+    lines = []
+    for _ in range(2):
+        obtained = obtain(published, log=lines.append)
+        assert obtained == (cache / "net.pth", DIGEST, True)
+    assert obtained.path.read_bytes() == CONTENT
+    assert lines == [f"fetching {published.url} (0.7 MB) to {cache / 'net.pth'}"]
+    assert len(site[2]) == 1
+    assert capsys.readouterr().err == ""  # no progress bar for a short download
+    assert {path.name for path in cache.iterdir()} == {"net.pth", "net.pth.lock"}
+
+
+def test_a_slow_download_prints_its_progress(cache, published, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0)
+    obtain(published, log=len)
+    assert "MB fetched" in capsys.readouterr().err
+
+
+def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download(cache, site, published):
+    cache.mkdir(parents=True)
+    (cache / ".net.pth.abc123").write_bytes(b"half")
+    (cache / ".other.pth.abc123").write_bytes(b"of another file")
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(obtain(published, log=len))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(results)) == 1 and len(results) == 4 and len(site[2]) == 1
+    assert not (cache / ".net.pth.abc123").exists() and (cache / ".other.pth.abc123").exists()
+
+
+def test_a_file_put_into_the_cache_by_hand_needs_no_network(cache, published, site):
+    cache.mkdir(parents=True)
+    (cache / "net.pth").write_bytes(CONTENT)
+    assert obtain(published, offline=True).genuine
+    assert site[2] == []
+
+
+def test_a_download_with_another_checksum_is_refused(cache, published, site):
+    (site[0] / "net.pth").write_bytes(CONTENT[:-1] + b"x")
+    with pytest.raises(UsageError, match=r"net\.pth has a SHA-256") as caught:
+        obtain(published, log=len)
+    assert published.url in str(caught.value) and "\n" not in str(caught.value)
+    assert not (cache / "net.pth").exists()
+
+
+def test_a_damaged_cached_file_is_refused_even_with_its_old_size_and_time(cache, published):
+    path = obtain(published, log=len).path
+    before = path.stat()
+    path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(UsageError, match=r"net\.pth .*delete it"):
+        obtain(published)
+    path.unlink()
+    assert obtain(published, log=len).genuine
+
+
+def test_a_given_file_may_have_another_checksum(tmp_path, cache, published, site):
+    for content in (CONTENT, b"mine"):
+        (tmp_path / "mine.pth").write_bytes(content)
+        obtained = obtain(published, file=tmp_path / "mine.pth", offline=True)
+        assert obtained == (tmp_path / "mine.pth", hashlib.sha256(content).hexdigest(), content is CONTENT)
+    assert site[2] == [] and not cache.exists()
+    for bad in (tmp_path / "absent.pth", tmp_path):
+        with pytest.raises(UsageError, match=f"{bad}.*{published.url}"):
+            obtain(published, file=bad)
+
+
+def test_errors_have_the_url_the_folder_and_the_alternative(cache, published, site):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = f"http://127.0.0.1:{listener.getsockname()[1]}/net.pth"
+    start = time.monotonic()
+    for url, offline, reason in (
+        (published.url, True, "--offline"),
+        (closed, False, "cannot fetch"),
+        (f"{site[1]}/other.pth", False, "404"),
+    ):
+        with pytest.raises(UsageError, match=reason) as caught:
+            obtain(published._replace(url=url), offline=offline)
+        line = str(caught.value)
+        assert "\n" not in line and all(part in line for part in (url, str(cache), "0.7 MB", "--metric swd2k"))
+    assert time.monotonic() - start < 10
