@@ -1,7 +1,6 @@
 """`gan-tf project RUN IMAGE`: finds the latent whose image is nearest to a given image."""
 
 import dataclasses
-import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,8 +16,6 @@ from gan_tf.io.files import part_file, printable, refuse_unwritable, user_path, 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held
 MAX_RESTARTS = 64
-
-log = functools.partial(print, file=sys.stderr, flush=True)  # standard output is for results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,12 +234,13 @@ def training_reals(options, run, resolution):
         # Without --dataset nothing is downloaded only for this check.
         offline = options.offline or options.dataset is None
         image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, log=log)
-        if len(image_set) < 2:
-            raise UsageError("there is only one training image")
     except UsageError as error:
         if options.dataset is not None:
             raise
         log(f"did not check whether IMAGE is a training image: {error}")
+        return None
+    if len(image_set) < 2:
+        log("did not check whether IMAGE is a training image: there is only one training image")
         return None
     return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
 
@@ -268,3 +266,8 @@ def describe_copy(name, ratios, threshold, samples):
             f"{samples} random latents {start:.2f}"
         )
     return f"{line}has not memorised it: the result has ratio {end:.2f}, not a copy"
+
+
+def log(line):
+    """Prints to standard error; standard output is for results."""
+    print(line, file=sys.stderr, flush=True)

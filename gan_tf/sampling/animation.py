@@ -75,8 +75,7 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
         )
     if kind == ".mp4" and importlib.util.find_spec("av") is None:
         raise UsageError(
-            f'--out {path}: mp4 needs PyAV; run: pip install "av>=14" (the extra "video" of gan_tf), or give a .webp or '
-            ".gif"
+            f'--out {path}: mp4 needs PyAV; run: pip install "av>=14" (the extra "video"), or give a .webp or .gif'
         )
     if not kind and path.is_dir():
         numbers = [int(match[1]) for match in map(FRAME_PATTERN.fullmatch, (p.name for p in path.iterdir())) if match]

@@ -167,7 +167,7 @@ def project(
 
 
 def best_random(g, distance, seed, restarts, samples, progress, classes=UNCONDITIONAL, class_number=None):
-    """Returns the SearchPoint of the `restarts` best of `samples` random latents with their noise, and their classes."""
+    """Returns the `restarts` best of `samples` random latents with their noise as a SearchPoint, and their classes."""
     suitable = suitable_batch_size(g.resolution, bool(tf.config.list_logical_devices("GPU")))
     batch_size = min(math.gcd(DRAW_COUNT, suitable), samples)
 

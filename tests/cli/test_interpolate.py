@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.cli.interpolate import InterpolateOptions, walks_of
+from gan_tf.cli.interpolate import InterpolateOptions, seeds_of_walks
 from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling.interpolate import random_seeds
@@ -98,7 +98,7 @@ def test_progressive_gan(tmp_path):
 
 
 def walks(*arguments):
-    return walks_of(InterpolateOptions("run", **dict(arguments)))
+    return seeds_of_walks(InterpolateOptions("run", **dict(arguments)))
 
 
 def test_seeds_are_shared_evenly_and_kept_as_often_as_they_are_named():

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
-from gan_tf.sampling import animation, history
+from gan_tf.sampling import animation
 from tests.scored import make_run
 
 RESOLUTION = 64
@@ -52,7 +52,7 @@ def test_a_frame_for_each_grid_in_order(run, tmp_path, capsys):
 
 
 def test_the_count_stands_below_each_frame(run):
-    shown = list(history.frames(run.grids(), RESOLUTION))
+    shown = list(animation.training_frames(run.grids(), RESOLUTION))
     lines = [frame[256:] for frame in shown]
     for line in lines:
         assert (line > 200).any() and line.shape[0] >= 14
@@ -60,7 +60,7 @@ def test_the_count_stands_below_each_frame(run):
 
 
 def test_the_first_seeds_alone(run):
-    [frame, *_] = history.frames(run.grids(), RESOLUTION, images=1)
+    [frame, *_] = animation.training_frames(run.grids(), RESOLUTION, images=1)
     assert frame.shape[1] == RESOLUTION and frame[:RESOLUTION].min() == 255
 
 
@@ -74,13 +74,13 @@ def test_the_last_frame_stays(run, tmp_path):
 def test_grids_of_a_smaller_network_are_brought_to_one_size(run):
     small = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3).astype(np.uint8)
     image_files.save_png(run.grid_path(0), small)
-    first, second, _ = history.frames(run.grids(), RESOLUTION)
+    first, second, _ = animation.training_frames(run.grids(), RESOLUTION)
     assert first.shape == second.shape
     np.testing.assert_array_equal(first[:256], small.repeat(4, axis=0).repeat(4, axis=1))
 
 
 def test_large_grids_are_made_smaller(run):
-    [frame, *_] = history.frames(run.grids(), RESOLUTION, longest_side=100)
+    [frame, *_] = animation.training_frames(run.grids(), RESOLUTION, longest_side=100)
     assert frame.shape[1] == 100
 
 
@@ -114,9 +114,9 @@ def test_a_wrong_option_is_named_in_one_line(run, tmp_path, monkeypatch, capsys,
 
 
 def test_advice_names_its_own_flags(run, tmp_path, capsys, monkeypatch):
-    for name, words in (("MOST_BYTES", "give fewer --frames"), ("MOST_SIDE", "give a smaller --size")):
+    for name, words in (("MAX_HELD_BYTES", "give fewer --frames"), ("MAX_SIDE", "give a smaller --size")):
         with monkeypatch.context() as patch:
-            patch.setattr(animation, name, 1000 if name == "MOST_BYTES" else {".webp": 200})
+            patch.setattr(animation, name, 1000 if name == "MAX_HELD_BYTES" else {".webp": 200})
             assert words in refused(run, capsys, "--out", tmp_path / "a.webp")
     assert progress(run, "--size", 20_000, "--out", tmp_path / "a.webp") == 0  # frames are never made larger
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from gan_tf.cli.main import run_command
-from gan_tf.cli.project import words_of_copies
+from gan_tf.cli.project import describe_copy
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
@@ -126,13 +126,13 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, 
 
 
 def test_what_is_said_of_a_memorised_image():
-    at_once = words_of_copies("a.png", [0.0, 0.3, 0.1], 0.45, 1000)
+    at_once = describe_copy("a.png", [0.0, 0.3, 0.1], 0.45, 1000)
     assert "has memorised it: it was found at once, the best of 1000 random latents makes it at ratio 0.30" in at_once
-    assert "came to ratio 0.10, which counts as a copy; the best of 1000" in words_of_copies(
+    assert "came to ratio 0.10, which counts as a copy; the best of 1000" in describe_copy(
         "a.png", [0.0, 0.9, 0.1], 0.45, 1000
     )
-    assert "has not memorised it" in words_of_copies("a.png", [0.0, 0.9, 0.8], 0.45, 1000)
-    assert "is no training image: the nearest is a.png, at ratio 0.50" in words_of_copies(
+    assert "has not memorised it" in describe_copy("a.png", [0.0, 0.9, 0.8], 0.45, 1000)
+    assert "is no training image: the nearest is a.png, at ratio 0.50" in describe_copy(
         "a.png", [0.5, 0.1, 0.1], 0.45, 1000
     )
 

@@ -79,7 +79,7 @@ def test_a_shorter_animation_does_not_mix_with_a_longer_one(tmp_path):
 
 @pytest.mark.parametrize("fps, tick", [(30, 1), (30, 10), (24, 10), (7, 1)])
 def test_times_add_up(fps, tick):
-    times = animation.durations(301, fps, tick)
+    times = animation.frame_durations(301, fps, tick)
     ends = np.cumsum(times)
     assert np.abs(ends - 1000 * np.arange(1, 302) / fps).max() <= tick / 2
     assert {time % tick for time in times} == {0} and min(times) > 0

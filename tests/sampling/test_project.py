@@ -8,8 +8,14 @@ from gan_tf import rng
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES, fastgan, pggan
 from gan_tf.sampling import project as projection
-from gan_tf.sampling.project import distance_to, noise_likeness, project, pyramid, step_size
-from gan_tf.sampling.search_space import length_penalty
+from gan_tf.sampling.project import (
+    distance_to,
+    length_penalty,
+    noise_autocorrelation,
+    project,
+    pyramid,
+    step_size,
+)
 
 SEED = 12345  # of the image to be found
 
@@ -79,7 +85,7 @@ def test_noise_is_fitted_as_far_as_it_stays_noise(fast):
         assert maps.shape[0] == 4
         np.testing.assert_allclose(maps.mean(axis=(1, 2, 3)), 0, atol=1e-4)
         np.testing.assert_allclose(maps.std(axis=(1, 2, 3)), 1, atol=1e-3)
-        assert noise_likeness(tf.constant(maps)).numpy().max() < 0.1
+        assert noise_autocorrelation(tf.constant(maps)).numpy().max() < 0.1
 
 
 def test_a_known_image_of_progressive_gan_is_found_exactly(growing):
@@ -122,8 +128,8 @@ def test_the_search_begins_with_the_best_of_the_random_ones(growing):
     distance = distance_to(target)
     told = []
     place, _ = projection.best_random(growing, distance, 0, 3, 100, lambda *done: told.append(done))
-    assert told[-1] == (100, 100, "random ones tried")
-    tried = [projection.random_places(growing, 0, first)[0].latents for first in range(0, 100, projection.DRAWN)]
+    assert told[-1] == (100, 100, "evaluated")
+    tried = [projection.random_points(growing, 0, first)[0].latents for first in range(0, 100, projection.DRAW_COUNT)]
     tried = np.concatenate(tried)[:100]
     order = np.argsort(distance(growing(tf.constant(tried))).numpy())
     np.testing.assert_allclose(place.latents, tried[order[:3]], rtol=1e-5)
@@ -160,7 +166,7 @@ def test_distance_is_the_mean_over_the_pyramid():
 def test_what_lies_beyond_white_is_white():
     target = tf.constant([1.0, 1.0, 0.9, -1.0, 1.0])[None, :, None] * tf.ones((4, 5, 3))
     images = tf.constant([1.5, 0.8, 1.2, -2.0, -2.0])[None, None, :, None] * tf.ones((1, 4, 5, 3))
-    seen = projection.as_seen(images, target).numpy()[0, 0, :, 0]
+    seen = projection.clip_like_target(images, target).numpy()[0, 0, :, 0]
     np.testing.assert_allclose(seen, [1.0, 0.8, 1.2, -1.0, -2.0])
 
 
@@ -182,8 +188,8 @@ def test_noise_is_told_from_pictures():
     noise = tf.random.stateless_normal((8, 32, 32, 1), (1, 2))
     ramp = tf.broadcast_to(tf.linspace(-1.7, 1.7, 32)[None, :, None, None], (1, 32, 32, 1))
     coarse = tf.repeat(tf.repeat(tf.random.stateless_normal((1, 8, 8, 1), (3, 4)), 4, axis=1), 4, axis=2)
-    assert noise_likeness(noise).numpy().max() < 0.3
-    assert noise_likeness(ramp).numpy()[0] > 1 and noise_likeness(coarse).numpy()[0] > 1
+    assert noise_autocorrelation(noise).numpy().max() < 0.3
+    assert noise_autocorrelation(ramp).numpy()[0] > 1 and noise_autocorrelation(coarse).numpy()[0] > 1
 
 
 def test_random_latents_pay_next_to_nothing_for_their_length():

@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.models.fastgan_inference import fold
 from gan_tf.models.variables import named_variables
-from gan_tf.sampling.style_mix import mixed_images, mixed_picture, mixed_table
+from gan_tf.sampling.style_mix import mixed_images, mixed_table, table_image
 
 from ..models.test_fastgan_inference import used_generator
 
@@ -98,7 +98,7 @@ def test_the_layout_is_of_one_and_the_colours_are_of_the_other():
 def test_the_picture_has_its_sources_as_headers(g):
     folded = fold(g)
     size, gap = folded.resolution, folded.resolution // 16
-    picture = mixed_picture(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
+    picture = table_image(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
     assert picture.shape == (3 * size + gap, 4 * size + gap, 3)
     assert (picture[:size, :size] == 255).all() and (picture[size : size + gap] == 255).all()
     sources = mixed(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])

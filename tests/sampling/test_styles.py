@@ -12,11 +12,10 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.models.stylegan2 import styles_of
-from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncated
-from gan_tf.sampling.project import distance_to, project
-from gan_tf.sampling.search_space import Styles
-from gan_tf.sampling.strip import strip
-from gan_tf.sampling.style_mix import mixed_images, styled_layers
+from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncate
+from gan_tf.sampling.interpolate import interpolation_strip
+from gan_tf.sampling.project import WSpace, distance_to, project
+from gan_tf.sampling.style_mix import mixed_images, style_layers
 from gan_tf.training.evaluation import Sampler
 
 from .test_project import error
@@ -70,7 +69,7 @@ def test_points_of_all_kinds_are_taken(g):
     for points in (z, ws, ws[:, :1]):
         np.testing.assert_allclose(g.ws_of(points), ws, rtol=1e-6)
         np.testing.assert_allclose(g(points), g(z), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(truncated(g, points, 0.7), g.ws_of(z, truncation=0.7), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(truncate(g, points, 0.7), g.ws_of(z, truncation=0.7), rtol=1e-5, atol=1e-6)
     assert latents_of_seeds(g, tf.constant(SEEDS, tf.int64)).shape == (3, 8)
     [made] = images_of_latents(g, ws.numpy()[:, :1], SEEDS, 4, truncation=0.7)
     [(_, wanted)] = images_of_seeds(g, SEEDS, 4, 0.7)
@@ -100,8 +99,8 @@ def test_columns_give_the_styles_of_their_layers(plain, g):
     for text, layers in (("0-2", [0, 1, 2]), ("4-", [4, 5]), ("1,5", [1, 5]), (None, [3, 4, 5])):
         mixed = ws[:1].copy()
         mixed[:, layers] = ws[1:, layers]
-        assert styled_layers(g, text) == set(layers)
-        [made] = mixed_images(g, [1], [2], 4, layers=styled_layers(g, text))
+        assert style_layers(g, text) == set(layers)
+        [made] = mixed_images(g, [1], [2], 4, layers=style_layers(g, text))
         assert largest(made, finished(plain, mixed, [1])) <= 1
         [(_, own)] = images_of_seeds(g, [1], 1)
         assert largest(made, own) > 5
@@ -115,7 +114,7 @@ def test_columns_give_the_styles_of_their_layers(plain, g):
 def test_the_default_layers(resolution, first):
     count = styles_of(resolution)
     g = types.SimpleNamespace(mapping=types.SimpleNamespace(copies=count))
-    assert styled_layers(g) == set(range(first, count))
+    assert style_layers(g) == set(range(first, count))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_the_default_layers(resolution, first):
 )
 def test_layers_that_there_are_not(g, text, words):
     with pytest.raises(UsageError, match=words) as refused:
-        styled_layers(g, text)
+        style_layers(g, text)
     assert "\n" not in str(refused.value)
 
 
@@ -156,15 +155,18 @@ def test_a_known_image_comes_back(space):
 
 
 def test_the_search_in_w_starts_at_the_mean_w(g):
-    space = Styles(g, plus=True)
+    space = WSpace(g, per_layer=True)
     np.testing.assert_allclose(space.mean, g.mapping.average, atol=0.1)
-    best = space.points_of(z_of(g, SEEDS))
+    best = space.to_points(z_of(g, SEEDS))
     starts = space.starts(best).numpy()
     np.testing.assert_allclose(starts[0], np.tile(space.mean, (6, 1)), rtol=1e-6)
     np.testing.assert_array_equal(starts[1:], best[:2])
-    lengths = [space.length(w) for w in g.mapping(z_of(g, range(400))).numpy()]
+    lengths = [space.relative_length(w) for w in g.mapping(z_of(g, range(400))).numpy()]
     np.testing.assert_allclose(np.mean(np.square(lengths)), 1, rtol=0.1)
-    assert space.shake(0) == pytest.approx(0.05 * space.deviation) and space.shake(0.75) == space.shake(1) == 0
+    assert (
+        space.noise_scale(0) == pytest.approx(0.05 * space.deviation)
+        and space.noise_scale(0.75) == space.noise_scale(1) == 0
+    )
 
 
 def test_no_steps_give_the_best_random_one_in_w_too(g):
@@ -185,7 +187,7 @@ def test_the_sampler_takes_w(plain, g):
 
 
 def test_the_reports_strip(g):
-    picture = strip(g, pairs=((0, 1), (2, 3)), columns=3)
+    picture = interpolation_strip(g, pairs=((0, 1), (2, 3)), columns=3)
     assert picture.shape[1] == 48
     [(_, own)] = images_of_seeds(g, [2], 1)
     assert largest(picture[-16:, :16], own[0]) <= 1
