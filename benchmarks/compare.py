@@ -14,7 +14,7 @@ import sys
 from frame import run
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path, write_atomically
+from gan_tf.io.files import check_writable, user_path, write_atomically
 from gan_tf.report.chart import COLOURS, HEIGHT, WIDTH, line_chart
 from gan_tf.runs.folder import Run
 
@@ -48,7 +48,7 @@ class CompareOptions:
 def compare(options):
     """Writes the picture. Returns what each run came to in the end, as a dict."""
     out, runs = user_path(options.out), [Run(user_path(folder)) for folder in options.runs]
-    refuse_unwritable(out, "--out")
+    check_writable(out, "--out")
     names = options.names or [each.folder.name for each in runs]
     if len(names) != len(runs) or len(runs) > len(COLOURS):
         raise UsageError(f"--runs names {len(runs)} runs, --names {len(names)}; give as many, at most {len(COLOURS)}")

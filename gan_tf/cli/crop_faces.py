@@ -12,7 +12,7 @@ from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import RESOLUTIONS
 from gan_tf.errors import UsageError
-from gan_tf.io.files import remedy_of, user_path
+from gan_tf.io.files import disk_remedy, user_path
 
 SIZES = (16, 2048)  # pixels
 LEAST_FACE = 20  # pixels; MTCNN finds nothing smaller
@@ -79,7 +79,7 @@ def main(argv) -> int:
     except OSError as error:
         if isinstance(error, PermissionError):
             raise UsageError(f"OUT {options.out} cannot be written ({error.strerror}); give another OUT") from error
-        if not (remedy := remedy_of(error)):
+        if not (remedy := disk_remedy(error)):
             raise
         raise UsageError(
             f"OUT {options.out} cannot be written ({error.strerror}); {remedy} and start again: "

@@ -44,7 +44,7 @@ class Chosen:
         columns, times = layout_of(len(images), images.shape[1])
         picture = image_files.grid(image_files.enlarge(images, times * images.shape[1]), columns)
         sheet = add_heading(picture, self.label)
-        print(f"sheet: {image_files.save_png(path, sheet, about=self.label)}")
+        print(f"sheet: {image_files.save_png(path, sheet, description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
             print(f"copy check: {round(share * len(images))} of {len(images)} chosen images repeat a training image")
@@ -65,11 +65,11 @@ def layout_of(count, resolution):
 
 def refuse_huge_sheet(count, resolution):
     """Raises UsageError if the sheet of so many chosen images is too large for other programs."""
-    from gan_tf.io.image_files import refuse_huge
+    from gan_tf.io.image_files import check_image_size
 
     columns, times = layout_of(count, resolution)
     side = times * resolution
-    refuse_huge(
+    check_image_size(
         columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer, whose sheet can be shown"
     )
 
@@ -171,7 +171,7 @@ def by_features(options, opened, find_reals):
     """The Judge of the distance between Inception features."""
     import numpy as np
 
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.networks import Networks
     from gan_tf.metrics.realism import balls_of, realism_in
     from gan_tf.metrics.reals import RealFeatures, measurable
@@ -179,7 +179,7 @@ def by_features(options, opened, find_reals):
     advice = "give --by discriminator,pixels, which needs no such file"
     extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
     reals = find_reals()
-    stages = Stages()
+    stages = StagedProgress()
     features = RealFeatures(reals, extractor)
     found = [features.compute(stages), *([features.compute(stages, mirrored=True)] if reals.mirror else [])]
     found = np.concatenate(found)

@@ -11,9 +11,8 @@ from gan_tf.cli import arguments, per_class, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path, write_atomically, writing
-from gan_tf.runs.folder import Run
-from gan_tf.runs.run_files import NOT_JSON, read_json
+from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.runs.folder import Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 
@@ -54,7 +53,7 @@ def main(argv) -> int:
         raise UsageError(f"--dataset is missing: {options.target} is no run, so name the real images to compare with")
     names_of(options.metrics)
     if options.out:
-        refuse_unwritable(user_path(options.out), "--out", folder=True)
+        check_writable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -66,13 +65,13 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and writes. Returns the exit code."""
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.networks import networks_of
 
     reals, fakes, folder, parts = of_run(options, run) if run.exists() else (*of_images(options), ())
     names = metric_names(options.metrics, len(reals.images), fakes.available)
-    stages = Stages()
+    stages = StagedProgress()
     networks = networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
@@ -103,7 +102,7 @@ def of_run(options, run):
         per_class.refuse_unconditional(options, trained)
     folder = None if options.out else run.evaluation_folder(trained.images_seen)
     if folder:
-        refuse_unwritable(folder, "--out", folder=True)
+        check_writable(folder, "--out", folder=True)
     config = trained.config
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
@@ -267,7 +266,7 @@ def other_scores(path, report):
         before = read_json(path)
         anew = [measured(score) for score in report["scores"]]
         return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
-    except (OSError, *NOT_JSON):  # none, or not ours
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or not written by this program
         return []
 
 

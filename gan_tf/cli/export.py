@@ -11,7 +11,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow, stderr_kept
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable, remedy_of, unwritable, user_path, write_atomically, writing
+from gan_tf.io.files import disk_remedy, printable, unwritable_error, user_path, write_atomically, writing
 from gan_tf.io.progress import Progress
 
 SCORES = ("score", "final", "copies", "final_copies")  # that stand beside weights
@@ -57,10 +57,10 @@ def main(argv) -> int:
     try:
         return export(options, out)
     except (tf.errors.OpError, MemoryError, OSError) as error:
-        if remedy := remedy_of(error):
+        if remedy := disk_remedy(error):
             raise UsageError(f"--out {out} cannot be written: {remedy}") from error
         if isinstance(error, OSError):
-            raise unwritable(out, "--out", error) from error
+            raise unwritable_error(out, "--out", error) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError("out of memory: give --batch 1, or close other programs") from error
         raise

@@ -6,7 +6,7 @@ import math
 from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import GeneratorOptions, image_settings, load_from_options, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, remove_parts, user_path
+from gan_tf.io.files import check_writable, remove_parts, user_path
 from gan_tf.sampling.seeds import MAX_SEEDS, parse_seeds
 
 DEFAULT_SEEDS = "0-63"
@@ -67,10 +67,10 @@ def main(argv) -> int:
     from gan_tf.sampling.image_writer import archive_suffix
 
     out = user_path(options.out)
-    refuse_unwritable(out, "--out", folder=not archive_suffix(out))
+    check_writable(out, "--out", folder=not archive_suffix(out))
     for name, requested in (("grid", options.grid), ("best", options.best is not None)):
         if requested:
-            refuse_unwritable(path_beside(out, name), f"--{name}")
+            check_writable(path_beside(out, name), f"--{name}")
     return run_on_device(generate, options)
 
 
@@ -175,10 +175,10 @@ def path_beside(out, name):
 
 def check_grid_size(options, count, resolution):
     """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, refuse_huge
+    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
 
     requested = f"--seeds names {count}" if options.count is None else f"--count is {count}"
     if options.best is not None:
         count, requested = options.best, f"--best keeps {options.best}"
     side, most = math.ceil(math.sqrt(count)) * resolution, (LONGEST_SIDE // resolution) ** 2
-    refuse_huge(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {requested}", "give fewer")
+    check_image_size(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {requested}", "give fewer")

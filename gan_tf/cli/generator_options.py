@@ -10,7 +10,7 @@ import tyro
 
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import unwritable, user_path
+from gan_tf.io.files import unwritable_error, user_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LoadedGenerator:
 
     def describe_classes(self, seeds, prefix):
         """Returns text such as "; classes: panda, cat", or "" for unconditional networks."""
-        names = self.trained.classes.words(self.labels(seeds))
+        names = self.trained.classes.describe(self.labels(seeds))
         return f"{prefix}: {names}" if names else ""
 
 
@@ -115,7 +115,7 @@ def run_on_device(command, options) -> int:
     except OSError as error:
         if not _concerns(error, user_path(options.out).absolute()):
             raise
-        raise unwritable(options.out, "--out", error) from error
+        raise unwritable_error(options.out, "--out", error) from error
 
 
 def _concerns(error, out):

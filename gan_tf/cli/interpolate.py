@@ -8,7 +8,7 @@ from typing import Literal
 from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path
+from gan_tf.io.files import check_writable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
@@ -73,7 +73,7 @@ def main(argv) -> int:
             f"{walks} walks through {keys} seeds at --steps {options.steps}: {images} images, and the most is "
             f"{MAX_IMAGES}; give fewer --steps, --keys or --walks"
         )
-    refuse_unwritable(out, "--out", folder=not options.rows and not animation.format_of(out))
+    check_writable(out, "--out", folder=not options.rows and not animation.format_of(out))
     return run_on_device(interpolate, options)
 
 
@@ -136,11 +136,11 @@ def write_rows(options, loaded, walks, out):
 
     resolution, frames = loaded.generator.resolution, frame_count(options, len(walks[0]))
     table = f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution}"
-    image_files.refuse_huge(frames * resolution, len(walks) * resolution, table, "give fewer --steps or --walks")
+    image_files.check_image_size(frames * resolution, len(walks) * resolution, table, "give fewer --steps or --walks")
     image = rows_image(generated_frames(options, loaded, walks))
     about = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
     about += loaded.describe_classes([walk[0] for walk in walks], "; classes of the rows")
-    image_files.save_png(out, image, about=about)
+    image_files.save_png(out, image, description=about)
     print(f"{len(walks)} rows of {frames} images: {out}")
 
 

@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path, writing
+from gan_tf.io.files import check_writable, user_path, writing
 from gan_tf.sampling.seeds import parse_seeds
 
 MOST_SEEDS = 100  # more rows than a picture ever holds
@@ -55,7 +55,7 @@ def main(argv) -> int:
     seeds = parse_seeds(options.seeds)
     if len(seeds) > MOST_SEEDS:
         raise UsageError(f"--seeds names {len(seeds)}; no picture holds more than {MOST_SEEDS}: give fewer")
-    refuse_unwritable(user_path(options.out), "--out")
+    check_writable(user_path(options.out), "--out")
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -84,7 +84,7 @@ def neighbours(options, seeds) -> int:
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
     what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
-    image_files.refuse_huge(*size, what, "give fewer")
+    image_files.check_image_size(*size, what, "give fewer")
     image_set = training_images(options, run)
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
@@ -151,7 +151,7 @@ def search(options, space, reals, images):
     """(rows, distances, ratios), each [N, K], of the nearest training images in a space."""
     import numpy as np
 
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics import memorisation
     from gan_tf.metrics.definitions import SEED
     from gan_tf.metrics.gallery import Gallery, ratios
@@ -165,7 +165,7 @@ def search(options, space, reals, images):
         instead = "give --space pixels, which needs no such file"
         networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
         extractor = networks.extractor
-        stages = Stages()
+        stages = StagedProgress()
         features = RealFeatures(reals, extractor)
         known = features.compute(stages)
         if reals.mirror:

@@ -8,7 +8,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path
+from gan_tf.io.files import check_writable, user_path
 from gan_tf.runs.folder import Run
 
 
@@ -47,13 +47,13 @@ def main(argv) -> int:
 
     out = user_path(options.out)
     animation.check_fps(out, options.fps)
-    refuse_unwritable(out, "--out", folder=not animation.format_of(out))
+    check_writable(out, "--out", folder=not animation.format_of(out))
     run = Run(user_path(options.run))
     config, _ = run.read_settings()
     grids = run.grids()
     if not grids:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
-    shown = image_files.spread(grids, options.frames)
+    shown = image_files.evenly_spaced(grids, options.frames)
     held = round(options.hold * options.fps)
     frames = animation.training_frames(shown, config.resolution, options.images, options.size)
     first = next(frames)

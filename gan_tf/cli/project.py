@@ -11,7 +11,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import check_supported, requested_class
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable, refuse_unwritable, user_path, writing
+from gan_tf.io.files import part_file, printable, check_writable, user_path, writing
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held
@@ -67,7 +67,7 @@ def main(argv) -> int:
     from gan_tf.sampling import animation
 
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
-    refuse_unwritable(user_path(options.out), "--out", folder=True)
+    check_writable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -82,7 +82,7 @@ def project(options) -> int:
     import numpy as np
     import tensorflow as tf
 
-    from gan_tf.io.progress import Stages
+    from gan_tf.io.progress import StagedProgress
     from gan_tf.models import FAMILIES
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
@@ -100,7 +100,7 @@ def project(options) -> int:
     compared = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {compared}")
     reals = training_reals(options, run, g.resolution)
-    stages = Stages({"done": "steps", "evaluated": "random latents"})
+    stages = StagedProgress({"done": "steps", "evaluated": "random latents"})
     result = projection.project(
         g,
         projection.distance_to(tf.constant(np.float32(image) / 127.5 - 1.0), lpips),
@@ -198,7 +198,7 @@ def search_frames(image, result):
     side = max(1, min(FRAME_PIXELS, len(image)))
     side *= FRAME_PIXELS // side  # small images are enlarged by repeating pixels
     for step, shown in result.path:
-        pair = image_files.resized(np.concatenate([image, shown], axis=1), (2 * side, side))
+        pair = image_files.resize(np.concatenate([image, shown], axis=1), (2 * side, side))
         yield add_caption(pair, f"step {step}, error {rms_error(image, shown):.1f}")
 
 

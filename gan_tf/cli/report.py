@@ -8,7 +8,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path, write_atomically, writing
+from gan_tf.io.files import check_writable, user_path, write_atomically, writing
 from gan_tf.runs.folder import Run
 
 
@@ -37,7 +37,7 @@ def main(argv) -> int:
     if not run.exists():
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
     out = user_path(options.out) if options.out else run.report
-    refuse_unwritable(out, "--out")
+    check_writable(out, "--out")
     page = report_html(run, walk_of(options, run) if options.walk else None).encode()
     with writing(out, "--out"):
         write_atomically(out, page)

@@ -6,7 +6,7 @@ from pathlib import Path
 from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import refuse_unwritable, user_path
+from gan_tf.io.files import check_writable, user_path
 from gan_tf.sampling.seeds import parse_seeds
 
 
@@ -37,7 +37,7 @@ def main(argv) -> int:
             cannot be written.
     """
     options = arguments.parse(StyleMixOptions, argv, prog="gan-tf style-mix")
-    refuse_unwritable(user_path(options.out), "--out")
+    check_writable(user_path(options.out), "--out")
     return run_on_device(style_mix, options)
 
 
@@ -56,7 +56,7 @@ def style_mix(options) -> int:
     layers = style_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers and a gap
     table = f"--rows names {len(rows)} seeds and --columns {len(columns)}"
-    image_files.refuse_huge(width, height, table, "give fewer")
+    image_files.check_image_size(width, height, table, "give fewer")
     labels_of = loaded.labels if loaded.trained.classes else None
 
     def cells(progress):
@@ -74,6 +74,6 @@ def style_mix(options) -> int:
     )
     about += loaded.describe_classes(rows, "; classes of the rows")
     about += loaded.describe_classes(columns, "; classes of the columns")
-    image_files.save_png(out, image, about=about)
+    image_files.save_png(out, image, description=about)
     print(f"{len(rows)} x {len(columns)} mixed images, content from the left, style from the top{in_layers}: {out}")
     return 0

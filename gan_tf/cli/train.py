@@ -9,7 +9,7 @@ from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.cli.train_arguments import parse_arguments
 from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import UsageError
-from gan_tf.io.files import is_passing, locked, remedy_of
+from gan_tf.io.files import disk_remedy, is_temporary, locked
 from gan_tf.metrics.score import from_stored
 from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.runs.folder import Run, refuse_converted
@@ -47,13 +47,13 @@ def train(config, preset) -> int:
     except Diverged as accident:
         raise UsageError(str(accident)) from accident
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
-        if is_passing(error):
+        if is_temporary(error):
             print(
                 f"gan-tf: error: {disk_refuses(error, 'nothing is wrong with the settings: wait', run)}",
                 file=sys.stderr,
             )
             return FAULT
-        if remedy := remedy_of(error):  # first: TensorFlow calls a full disk an exhausted resource, as it does memory
+        if remedy := disk_remedy(error):  # first: TensorFlow calls a full disk an exhausted resource, as it does memory
             raise UsageError(disk_refuses(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error

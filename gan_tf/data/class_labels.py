@@ -13,7 +13,7 @@ SHOWN = 20  # names in a message
 
 
 @dataclasses.dataclass(frozen=True)
-class Classes:
+class ClassLabels:
     """The classes that conditional networks have learnt; none (and false) for unconditional ones.
 
     names: of the classes, in the order of their numbers. counts: images of each that the networks are trained on.
@@ -41,7 +41,7 @@ class Classes:
         raise UsageError(f"{flag} {text[:80]!r} is no class of this run; it has {known}{more}")
 
     def of_seeds(self, seeds, wanted=None):
-        """Classes of the images of seeds: int32 [N], or None without classes.
+        """Class labels of the images of seeds: int32 [N], or None without classes.
 
         Args:
             seeds: integers [N].
@@ -54,12 +54,12 @@ class Classes:
             return np.full(len(seeds), wanted, np.int32)
         return rng.categories_of_seeds(seeds, self.counts).numpy()
 
-    def words(self, labels):
+    def describe(self, labels):
         """The names of some images' classes, in their order; "" without classes, where `labels` is None."""
         return "" if labels is None else ", ".join(self.names[label] for label in labels)
 
-    def drawn(self, draws, wanted=None):
-        """Classes of the rows of some Draws: int32 [N], or None without classes.
+    def sample(self, draws, wanted=None):
+        """Class labels of the rows of some Draws: int32 [N], or None without classes.
 
         They are drawn as often as the images have them, or all are `wanted`, a number or a tensor; see `of_seeds`.
         """
@@ -74,7 +74,7 @@ class Classes:
         """
         return [row * len(self) // rows for row in range(rows)]
 
-    def words_of_rows(self, rows):
+    def describe_rows(self, rows):
         """What the rows of a grid show, for people."""
         found = itertools.groupby(enumerate(self.of_rows(rows), 1), key=lambda pair: pair[1])
         spans = [(number, [row for row, _ in group]) for number, group in found]
@@ -84,10 +84,10 @@ class Classes:
         )
 
 
-UNCONDITIONAL = Classes()
+UNCONDITIONAL = ClassLabels()
 
 
-def of_run(config, data: dict, where) -> Classes:
+def of_run(config, data: dict, where) -> ClassLabels:
     """The classes of a run by its settings and what is stored about its images.
 
     Raises:
@@ -101,14 +101,14 @@ def of_run(config, data: dict, where) -> Classes:
             f"{where}: the settings have {config.classes} classes, data.class_names {len(names)} and "
             f"data.class_counts {len(counts)}; restore the file"
         )
-    return Classes(names, counts)
+    return ClassLabels(names, counts)
 
 
-def of_images(config, image_set) -> Classes:
+def of_images(config, image_set) -> ClassLabels:
     """The classes of a data.prepare.ImageSet for a run of these settings."""
     if not config.classes:
         return UNCONDITIONAL
-    return Classes(tuple(image_set.class_names), tuple(counts_of(image_set)))
+    return ClassLabels(tuple(image_set.class_names), tuple(counts_of(image_set)))
 
 
 def counts_of(image_set) -> list[int]:

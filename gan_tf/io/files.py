@@ -26,7 +26,7 @@ NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file stands where a folder is mea
 DISK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # a network's, which another start may find well again
 
 
-def remedy_of(error) -> str | None:
+def disk_remedy(error) -> str | None:
     """What helps if an error says that the disk is full or refuses, as OSError or in TensorFlow's words; else None."""
     full, refuses = "free some disk space", "see that it can be read and written"
     remedies = {**dict.fromkeys(DISK_IS_FULL, full), **dict.fromkeys(DISK_REFUSES, refuses)}
@@ -36,7 +36,7 @@ def remedy_of(error) -> str | None:
     return next((remedy for number, remedy in remedies.items() if os.strerror(number) in str(error)), None)
 
 
-def is_passing(error) -> bool:
+def is_temporary(error) -> bool:
     """True if an error says that a disk, perhaps behind a network, fails: nobody's mistake."""
     return isinstance(error, OSError) and error.errno in DISK_FAILS
 
@@ -69,7 +69,7 @@ def user_path(text):
         raise UsageError(f"{text}: no home folder is known for it; write the path in full") from error
 
 
-def unwritable(path, flag, error):
+def unwritable_error(path, flag, error):
     """The UsageError for a place of the user's that an OSError keeps from being written."""
     return UsageError(f"{flag} {path} cannot be written: {printable(error.strerror or error)}")
 
@@ -84,10 +84,10 @@ def writing(path, flag):
     try:
         yield
     except OSError as error:
-        raise unwritable(path, flag, error) from error
+        raise unwritable_error(path, flag, error) from error
 
 
-def refuse_unwritable(path, flag, folder=False):
+def check_writable(path, flag, folder=False):
     """Finds out whether `path` can be written, before the work whose result goes there. Leaves nothing behind.
 
     Args:
@@ -111,7 +111,7 @@ def refuse_unwritable(path, flag, folder=False):
         with part_file(path / "trial" if folder else path, keep=False) as file:
             file.write(b"0")
     except OSError as error:
-        raise unwritable(path, flag, error) from error
+        raise unwritable_error(path, flag, error) from error
     finally:
         for above in reversed(made):
             with contextlib.suppress(OSError):  # another process has put something there
@@ -119,7 +119,7 @@ def refuse_unwritable(path, flag, folder=False):
 
 
 @contextlib.contextmanager
-def naming(path):
+def naming_file(path):
     """An OSError in its block that names no file, as that of a write to an open one, gets the name of `path`."""
     try:
         yield
@@ -147,7 +147,7 @@ def writing_cache(path):
         ours = at.is_relative_to(root) or (error.errno in NO_FOLDER and root.is_relative_to(at))
         if not ours or error.errno not in (*DISK_IS_FULL, *DISK_REFUSES, *NO_FOLDER):
             raise
-        remedy = remedy_of(error) or "see that it can be read and written"
+        remedy = disk_remedy(error) or "see that it can be read and written"
         raise UsageError(
             f"GAN_TF_CACHE: the cache in {root} cannot be written ({printable(error.strerror)}); {remedy}, or set "
             "GAN_TF_CACHE to another folder"
@@ -165,7 +165,7 @@ def part_file(path, keep=True):
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with naming(part), open(part, "wb") as file:
+        with naming_file(part), open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -185,16 +185,6 @@ def write_atomically(path, content):
     """Replaces a file by `content` (bytes) in one step."""
     with part_file(path) as file:
         file.write(content)
-
-
-def lines_of(file, most):
-    """Yields the lines of a file open for reading bytes; of none more than `most` bytes: longer ones are left out."""
-    whole = True  # False: within a line that is too long
-    while line := file.readline(most):
-        ends = line.endswith(b"\n")
-        if whole and (ends or len(line) < most):
-            yield line
-        whole = ends
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def enlarge(images, size):
     return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
 
 
-def resized(image, size):
+def resize(image, size):
     """uint8 [H, W, 3] at `size`, (width, height): smaller by means over pixels, larger by repeating them."""
     if image.shape[1::-1] == tuple(size):
         return image
@@ -57,13 +57,13 @@ def resized(image, size):
     return np.asarray(Image.fromarray(image).resize(size, how))
 
 
-def shrunk(image, longest_side):
+def shrink(image, longest_side):
     """uint8 [H, W, 3] with no side longer than `longest_side`, by means over pixels; a smaller one as it is."""
     scale = min(1.0, longest_side / max(image.shape[:2]))
-    return resized(image, tuple(max(1, round(scale * side)) for side in image.shape[1::-1]))
+    return resize(image, tuple(max(1, round(scale * side)) for side in image.shape[1::-1]))
 
 
-def refuse_huge(width, height, what, remedy):
+def check_image_size(width, height, what, remedy):
     """Refuses a picture that other programs would not open, before it is made.
 
     Raises:
@@ -76,7 +76,7 @@ def refuse_huge(width, height, what, remedy):
         )
 
 
-def spread(moments, most) -> list:
+def evenly_spaced(moments, most) -> list:
     """At most so many of a list, evenly spread, with the first and the last; of one, the first."""
     if len(moments) <= most:
         return list(moments)
@@ -84,12 +84,6 @@ def spread(moments, most) -> list:
 
 
 def read_png(path):
-    """uint8 [H, W, 3] of a picture."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def read_picture(path):
     """uint8 [H, W, 3] of a PNG file in a run folder, which may come from anyone.
 
     Raises:
@@ -99,11 +93,11 @@ def read_picture(path):
         return np.asarray(image.convert("RGB"))
 
 
-def picture_size(path):
+def png_size(path):
     """(width, height) of a PNG file in a run folder, by its first bytes.
 
     Raises:
-        UsageError: as `read_picture`, as far as these bytes tell.
+        UsageError: as `read_png`, as far as these bytes tell.
     """
     with _opened(path) as image:
         return image.size
@@ -113,7 +107,7 @@ def picture_size(path):
 def _opened(path):
     """The PIL image of a PNG file that may come from anyone; what goes wrong in the block is told of the file."""
     try:
-        if not path.is_file():
+        if not Path(path).is_file():
             raise ValueError("no plain file")
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
             image = Image.open(path, formats=["PNG"])
@@ -125,20 +119,20 @@ def _opened(path):
         raise UsageError(f"{path} is damaged ({printable(error)}); remove it") from error
 
 
-def save_png(path, image, compress_level=6, about=None):
-    """Writes uint8 [H, W, 3] atomically as PNG; arguments as `png_bytes`. Returns the path."""
-    write_atomically(path, png_bytes(image, compress_level, about))
+def save_png(path, image, compress_level=6, description=None):
+    """Writes uint8 [H, W, 3] as PNG, atomically. Arguments are those of `png_bytes`; returns the path."""
+    write_atomically(path, png_bytes(image, compress_level, description))
     return Path(path)
 
 
-def png_bytes(image, compress_level=6, about=None):
+def png_bytes(image, compress_level=6, description=None):
     """Encodes uint8 [H, W, 3] as PNG.
 
-    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6 and makes files a seventh larger. `about`: text
-    stored as the Description.
+    `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger. `description`: text
+    stored in the file.
     """
     info, buffer = PngInfo(), io.BytesIO()
-    if about is not None:
-        info.add_itxt("Description", about)
+    if description is not None:
+        info.add_itxt("Description", description)
     Image.fromarray(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
     return buffer.getvalue()

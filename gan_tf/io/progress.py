@@ -65,7 +65,7 @@ class Progress:
         return f"[{'#' * full}{'.' * (BAR - full)}] {text}" if self.terminal else text
 
 
-class Stages:
+class StagedProgress:
     """Progress of work in several parts; called with (done, total, what is done) as each goes on.
 
     What is done less than before is another part of the same name.

@@ -17,20 +17,20 @@ def embedded(path, longest_side):
     Raises:
         UsageError: the file is damaged.
     """
-    from gan_tf.io.image_files import read_picture
+    from gan_tf.io.image_files import read_png
 
     try:
         state = path.stat()
     except OSError:
-        return embedded_array(read_picture(path), longest_side)  # which says what is wrong
+        return embedded_array(read_png(path), longest_side)  # which says what is wrong
     return _embedded(path, state.st_mtime_ns, state.st_size, longest_side)
 
 
 @functools.lru_cache(KEPT)
 def _embedded(path, changed, size, longest_side):
-    from gan_tf.io.image_files import read_picture
+    from gan_tf.io.image_files import read_png
 
-    return embedded_array(read_picture(path), longest_side)
+    return embedded_array(read_png(path), longest_side)
 
 
 def embedded_array(image, longest_side):
@@ -38,9 +38,9 @@ def embedded_array(image, longest_side):
     import numpy as np
     from PIL import Image
 
-    from gan_tf.io.image_files import shrunk
+    from gan_tf.io.image_files import shrink
 
-    picture = Image.fromarray(np.ascontiguousarray(shrunk(image, longest_side)))
+    picture = Image.fromarray(np.ascontiguousarray(shrink(image, longest_side)))
     content = io.BytesIO()
     picture.save(content, format="WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(content.getvalue()).decode(), *picture.size

@@ -155,12 +155,12 @@ def samples(facts) -> str:
     """The newest sample grid, and those before it."""
     if not facts.grids:
         return ""
-    from gan_tf.io.image_files import spread  # here: `gan-tf runs` needs no Pillow
+    from gan_tf.io.image_files import evenly_spaced  # here: `gan-tf runs` needs no Pillow
 
     caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
     newest = picture(facts.grids[-1], "Generated images", caption)
     growth = picture(facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
-    moments = spread(facts.grids, MOST_MOMENTS)
+    moments = evenly_spaced(facts.grids, MOST_MOMENTS)
     shown = [picture(moment, f"At {moment[0]:,} images", f"{moment[0] / 1000:g} kimg", SMALL) for moment in moments]
     told = f"{len(moments)} of {len(facts.grids)} moments" if len(moments) < len(facts.grids) else "all moments"
     over = f'<h3>Over time: {told}</h3><div class="film" tabindex="0">{"".join(shown)}</div>' if shown[1:] else ""

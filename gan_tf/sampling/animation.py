@@ -159,12 +159,12 @@ def training_frames(grids, resolution, images=None, longest_side=768):
     Raises:
         UsageError: a grid is damaged, or does not consist of images of `resolution`.
     """
-    size = max((image_files.picture_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    size = max((image_files.png_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
     for seen, path in grids:
-        grid = image_files.resized(image_files.read_picture(path), size)
+        grid = image_files.resize(image_files.read_png(path), size)
         if images is not None:
             grid = _first_images(grid, images, resolution, path)
-        yield add_caption(image_files.shrunk(grid, longest_side), f"{seen:,} images")
+        yield add_caption(image_files.shrink(grid, longest_side), f"{seen:,} images")
 
 
 def _first_images(grid, images, r, path):

@@ -57,7 +57,7 @@ class Trained:
         images_seen: real images seen in training.
         resolution: R, pixels of an image.
         latent_size: Z.
-        classes: Classes of the networks, with `names`; empty for unconditional networks.
+        classes: ClassLabels of the networks, with `names`; empty for unconditional networks.
     """
 
     def __init__(self, generator, config, images_seen, classes=UNCONDITIONAL):

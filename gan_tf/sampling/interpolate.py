@@ -86,7 +86,7 @@ def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNC
         g: folded generator.
         pairs: (seed, seed) of each row. Noise and class of a row are those of its first seed.
         columns: images in a row, including both ends; at least 2.
-        classes: Classes of the networks.
+        classes: ClassLabels of the networks.
     """
     labels = classes.of_seeds([first for first, _ in pairs])
     frames = interpolated_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
@@ -94,7 +94,7 @@ def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNC
     for i, images in enumerate(np.stack(list(frames), axis=1)):
         row = image_files.grid(images, columns)
         text = "seed {} to {}".format(*pairs[i])
-        text += f", {classes.words(labels[i : i + 1])}" if classes else ""
+        text += f", {classes.describe(labels[i : i + 1])}" if classes else ""
         rows += [text_line(text, row.shape[1], caption_height(images.shape[1] * 4)), row]
     return np.concatenate(rows)
 

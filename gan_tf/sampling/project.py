@@ -130,7 +130,7 @@ def project(
         on_sphere: the network normalises latents.
         frames: most images of the search to keep.
         progress: called with (done, total, verb).
-        classes: Classes of the networks. Random latents have classes as frequent as in the training images. A restart
+        classes: ClassLabels of the networks. Random latents have classes as frequent as in the training images. A restart
             keeps its class in z; in w the class only sets the start.
         class_number: class of all restarts instead.
     """
@@ -194,7 +194,7 @@ def best_random(g, distance, seed, restarts, samples, progress, classes=UNCONDIT
 def random_points(g, seed, first, classes=UNCONDITIONAL, class_number=None):
     """Returns random SearchPoints `first` to first + DRAW_COUNT - 1, and their classes (zeros without classes)."""
     draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAW_COUNT, path="project/")
-    labels = classes.drawn(draws, class_number) if classes else tf.zeros([DRAW_COUNT], tf.int32)
+    labels = classes.sample(draws, class_number) if classes else tf.zeros([DRAW_COUNT], tf.int32)
     return SearchPoint(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
 
 
@@ -302,7 +302,7 @@ class WSpace:
 
     Args:
         g: folded generator with a mapping network.
-        classes: Classes of the networks. The mean and deviation of w are those of all classes, as frequent as in the
+        classes: ClassLabels of the networks. The mean and deviation of w are those of all classes, as frequent as in the
             training images.
         class_number: class whose mean and deviation are used instead.
     """
@@ -313,7 +313,7 @@ class WSpace:
         self.g, self.per_layer = g, per_layer
         draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
         latents = draws.normal("spread", (g.latent_size,))
-        labels = classes.drawn(draws, class_number)
+        labels = classes.sample(draws, class_number)
         mapping = tf.function(lambda *inputs: g.mapping(*inputs)[:, 0], autograph=False)
         batches = (tf.split(values, W_SAMPLES // W_BATCH) for values in (latents, labels) if values is not None)
         w = np.concatenate([mapping(*batch).numpy() for batch in zip(*batches, strict=True)])

@@ -133,7 +133,7 @@ def _framed(image, text, is_copy):
     frame, colour = max(1, side // 32), COPY if is_copy else GREY
     framed = np.empty((side + 2 * frame, side + 2 * frame, 3), np.uint8)
     framed[:] = colour
-    framed[frame:-frame, frame:-frame] = image_files.resized(image, (side, side))
+    framed[frame:-frame, frame:-frame] = image_files.resize(image, (side, side))
     return np.concatenate([framed, text_line(text, side + 2 * frame, caption_height(side), colour)])
 
 

@@ -31,7 +31,7 @@ class Sampler:
         folded: its folded form, of the same family.
         seed: the run's seed.
         batch_size: images at once.
-        classes: classes.Classes of conditional networks.
+        classes: ClassLabels of conditional networks.
     """
 
     available = None  # the sequence is endless
@@ -117,7 +117,7 @@ class Sampler:
 
     def _next_images(self, first, only):
         draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
-        latents, labels = draws.normal("latents", (self.g.latent_size,)), self.classes.drawn(draws)
+        latents, labels = draws.normal("latents", (self.g.latent_size,)), self.classes.sample(draws)
         if labels is not None:  # one function for all classes: whether one is asked for is known when it runs
             labels = tf.where(only < 0, labels, only)
         return self.folded(latents, labels, noise=draws.noise("noise", self.g.noise_shapes))

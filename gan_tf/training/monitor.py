@@ -8,7 +8,7 @@ import time
 import tensorflow as tf
 
 from gan_tf.distributed.devices import peak_memory_gb
-from gan_tf.io.progress import Stages
+from gan_tf.io.progress import StagedProgress
 
 TERMINAL_SECONDS = 1.0  # between two states of the line on a terminal
 LOG_SECONDS = 30.0  # between two lines in a file
@@ -38,7 +38,7 @@ class Watch:
 
     def __init__(self, heard):
         self._heard = heard
-        self._stages = Stages()
+        self._stages = StagedProgress()
 
     def __call__(self, done, total, verb):
         if signal_name := self._heard():

@@ -107,7 +107,7 @@ def build_job(config, image_set, run, log=None, cluster=None):
 def words_of_classes(known, config):
     """Which classes are learnt, and where they stand in the sample grid."""
     side = math.isqrt(GRID_SEEDS.get(config.resolution, USUAL_GRID_SEEDS))
-    return f"learns {len(known)} classes; rows of the sample grid: {known.words_of_rows(side)}"
+    return f"learns {len(known)} classes; rows of the sample grid: {known.describe_rows(side)}"
 
 
 def refuse_unshared_batches(job):

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import remedy_of
+from gan_tf.io.files import disk_remedy
 from gan_tf.models.variables import named_variables
 from gan_tf.training.optimizer import Adam
 
@@ -154,7 +154,7 @@ def save(state, run, keep):
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "no older checkpoint exists"
         reason = re.sub(r"{{[^}]*}} *| *\[Op:.*?\]", "", str(error).splitlines()[0])  # without TensorFlow's node names
-        remedy = remedy_of(error) or "mend that"
+        remedy = disk_remedy(error) or "mend that"
         raise UsageError(
             f"cannot write the checkpoint {prefix} ({reason}); {remedy} and start again: {kept}"
         ) from error

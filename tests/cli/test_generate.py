@@ -140,7 +140,7 @@ def test_os_errors_are_reported_only_for_the_output(run, tmp_path, capsys, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gan_tf.cli.generate.refuse_unwritable", lambda *arguments, **options: None)
+        patch.setattr("gan_tf.cli.generate.check_writable", lambda *arguments, **options: None)
         patch.setattr("gan_tf.io.files.os.fsync", full)
         assert generate(run, "--seeds", "0", "--out", tmp_path / "new") == 2
     assert f"--out {tmp_path / 'new'}" in capsys.readouterr().err

@@ -66,9 +66,9 @@ def test_the_number_of_images_and_the_size_of_frames(run):
 
 
 def test_frames_are_spread_evenly_over_many_grids():
-    assert image_files.spread(list(range(101)), 5) == [0, 25, 50, 75, 100]
-    assert image_files.spread([1, 2], 5) == [1, 2]
-    assert image_files.spread([1, 2, 3], 1) == [1]
+    assert image_files.evenly_spaced(list(range(101)), 5) == [0, 25, 50, 75, 100]
+    assert image_files.evenly_spaced([1, 2], 5) == [1, 2]
+    assert image_files.evenly_spaced([1, 2, 3], 1) == [1]
 
 
 def test_the_last_frame_is_held(run, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.arrays import open_npz
 from gan_tf.errors import UsageError
-from gan_tf.io.files import locked, part_file, refuse_unwritable, user_path, write_atomically
+from gan_tf.io.files import check_writable, locked, part_file, user_path, write_atomically
 
 
 def full(*arguments):
@@ -17,10 +17,10 @@ def full(*arguments):
 
 @pytest.mark.parametrize("folder", [False, True])
 def test_a_trial_leaves_nothing(tmp_path, folder):
-    refuse_unwritable(tmp_path / "new" / "deep" / "out", "--out", folder=folder)
+    check_writable(tmp_path / "new" / "deep" / "out", "--out", folder=folder)
     assert not list(tmp_path.iterdir())
     (tmp_path / "kept").mkdir()
-    refuse_unwritable(tmp_path / "kept" / "out.png", "--out", folder=folder)
+    check_writable(tmp_path / "kept" / "out.png", "--out", folder=folder)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
@@ -35,7 +35,7 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
         (tmp_path / ("a" * 260), True, "too long"),
     ):
         with pytest.raises(UsageError, match=words) as error:
-            refuse_unwritable(path, "--out", folder)
+            check_writable(path, "--out", folder)
         assert str(error.value).startswith(f"--out {path} cannot be written: ") and "\n" not in str(error.value)
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
@@ -43,7 +43,7 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
 def test_a_full_disk_is_found_by_the_trial(tmp_path, monkeypatch):
     monkeypatch.setattr("gan_tf.io.files.os.fsync", full)
     with pytest.raises(UsageError, match="--out .* cannot be written: No space left"):
-        refuse_unwritable(tmp_path / "a.png", "--out")
+        check_writable(tmp_path / "a.png", "--out")
     assert not list(tmp_path.iterdir())
 
 

@@ -41,18 +41,18 @@ def test_grid_goes_row_by_row(count, columns, layout):
 
 def test_smaller_by_means_and_larger_by_repeating():
     image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
-    np.testing.assert_array_equal(image_files.resized(image, (8, 8)), image.repeat(2, axis=0).repeat(2, axis=1))
+    np.testing.assert_array_equal(image_files.resize(image, (8, 8)), image.repeat(2, axis=0).repeat(2, axis=1))
     means = image.reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
-    assert np.abs(image_files.resized(image, (2, 2)) - means).max() <= 0.5
-    assert image_files.resized(image, (4, 4)) is image
-    assert image_files.shrunk(image[:2], 2).shape == (1, 2, 3) and image_files.shrunk(image, 4) is image
+    assert np.abs(image_files.resize(image, (2, 2)) - means).max() <= 0.5
+    assert image_files.resize(image, (4, 4)) is image
+    assert image_files.shrink(image[:2], 2).shape == (1, 2, 3) and image_files.shrink(image, 4) is image
 
 
 def test_what_no_program_opens_is_refused():
-    image_files.refuse_huge(16384, 16384, "--grid", "give fewer")
+    image_files.check_image_size(16384, 16384, "--grid", "give fewer")
     for width, height in ((16385, 10), (10, 16385)):
         with pytest.raises(UsageError, match=f"--grid: the picture would have {width}x{height} pixels.*give fewer$"):
-            image_files.refuse_huge(width, height, "--grid", "give fewer")
+            image_files.check_image_size(width, height, "--grid", "give fewer")
 
 
 def test_png_comes_back_and_leaves_nothing_beside_it(tmp_path):

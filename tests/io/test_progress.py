@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from gan_tf.io import progress
-from gan_tf.io.progress import Progress, Stages
+from gan_tf.io.progress import Progress, StagedProgress
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_unknown_total_and_too_much(clock, capsys):
 
 
 def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
-    stages = Stages()
+    stages = StagedProgress()
     for verb, total in (("fakes measured", 100), ("fakes measured", 100), ("steps measured", 50)):
         for done in range(10, total + 1, 10):
             clock[0] += 10
@@ -70,7 +70,7 @@ def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
 
 
 def test_work_that_stands_still_is_no_division_by_zero(clock, capsys):
-    stages = Stages()
+    stages = StagedProgress()
     for _ in range(2):
         clock[0] += 40
         stages(10, 100, "fakes measured")
