@@ -27,9 +27,7 @@ class InterpolateOptions(GeneratorOptions):
     seeds: str | None = None  # images to pass through, such as 3,7,11; default: random seeds, which are printed
     keys: int | None = None  # number of random seeds in a walk; default 6, with --rows 2
     seed: int = 0  # of the random seeds
-    walks: int | None = (
-        None  # walks next to each other, which share the seeds; default 1, with --rows one for each pair
-    )
+    walks: int | None = None  # walks in a grid, which share the seeds; default 1, with --rows one for each pair
     steps: int | None = None  # images from a seed to the next; default 60, with --rows 9
     loop: bool = False  # return to the first seed, so that the animation repeats without a jump
     rows: bool = False  # an image with a walk in each row

@@ -11,7 +11,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.generator_options import check_supported, requested_class
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable, check_writable, user_path, writing
+from gan_tf.io.files import check_writable, part_file, printable, user_path, writing
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held

@@ -130,8 +130,8 @@ def project(
         on_sphere: the network normalises latents.
         frames: most images of the search to keep.
         progress: called with (done, total, verb).
-        classes: ClassLabels of the networks. Random latents have classes as frequent as in the training images. A restart
-            keeps its class in z; in w the class only sets the start.
+        classes: ClassLabels of the networks, drawn for random latents as frequently as in training. A restart keeps
+            its class in z; in w the class only sets the start.
         class_number: class of all restarts instead.
     """
     best, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
@@ -302,8 +302,7 @@ class WSpace:
 
     Args:
         g: folded generator with a mapping network.
-        classes: ClassLabels of the networks. The mean and deviation of w are those of all classes, as frequent as in the
-            training images.
+        classes: ClassLabels of the networks. Mean and deviation of w are over all classes, as frequent as in training.
         class_number: class whose mean and deviation are used instead.
     """
 
