@@ -31,7 +31,7 @@ class ProjectOptions:
     # level of a pyramid, which needs no network
     distance: Literal["lpips", "l2"] = "lpips"
     # Space to search. z: latents; w: output of StyleGAN2's mapping network, there the default; w+: a w for each layer,
-    # which fits any image better, but is further from what the generator makes of latents
+    # which fits any image better, but is less likely under the generator
     space: Literal["z", "w", "w+"] | None = None
     steps: int = 500  # of the search
     restarts: int = 4  # random latents that are optimised, of which the best is kept

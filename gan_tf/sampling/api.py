@@ -113,7 +113,9 @@ class Trained:
         seeds = _checked_seeds(noise_seeds)
         seeds = seeds * len(points) if len(seeds) == 1 else seeds
         if len(seeds) != len(points):
-            raise UsageError(f"noise_seeds has {len(seeds)} seeds for {len(points)} latents; give as many, or one")
+            raise UsageError(
+                f"noise_seeds has {len(seeds)} seeds for {len(points)} latents; give one for each, or one for all"
+            )
         maps = None if noise is None else self._checked_noise(noise, len(points))
         labels = self._labels(seeds, classes) if ws is None else None
         batch_size = batch_size or self._batch_size
@@ -148,7 +150,7 @@ class Trained:
         return np.concatenate(list(frames))
 
     def mix(self, content, style, truncation=1.0, classes=None, layers=None):
-        """Combines the content of seeds with the style of others, as `gan-tf style-mix` does: uint8 [N, R, R, 3].
+        """Combines the content of some seeds with the style of other seeds, as `gan-tf style-mix` does: uint8 [N, R, R, 3].
 
         Args:
             content, style: N seeds each.
@@ -162,7 +164,7 @@ class Trained:
         check_truncation(truncation, model)
         content, style = _checked_seeds(content), _checked_seeds(style)
         if len(content) != len(style):
-            raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give as many of each")
+            raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give the same number of both")
         labels = tuple(self._labels(seeds, classes) for seeds in (content, style)) if self.classes else None
         layers = style_layers(self.generator, layers)
         batches = mixed_images(self.generator, content, style, self._batch_size, truncation, labels, layers)
@@ -181,7 +183,7 @@ class Trained:
         if np.ndim(classes) == 0:
             return self.classes.of_seeds(seeds, self.classes.number(classes, "classes"))
         if len(classes) != len(seeds):
-            raise UsageError(f"classes are {len(classes)} for {len(seeds)} images; give as many, or one")
+            raise UsageError(f"classes are {len(classes)} for {len(seeds)} images; give one for each, or one for all")
         return np.array([self.classes.number(one, "classes") for one in classes], np.int32)
 
     def _check_mapping(self, argument):

@@ -10,7 +10,7 @@ Three spaces can be searched:
 * z: on the sphere of radius sqrt(Z) for networks that normalise latents; else with a penalty on unlikely lengths.
 * w: one point for all layers. The first restart starts at the mean w, the others at the best random points. Decaying
   noise is added to w in the first part of the search.
-* w+: a point for each layer, which fits any image better and is further from what the generator makes of latents.
+* w+: a point for each layer, which fits any image better, but is less likely under the generator.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix D, for w, noise, step sizes
 and LPIPS at 256 pixels; Abdal et al. 2019 (Image2StyleGAN) for w+ and the sum of distances.
