@@ -150,10 +150,10 @@ class Trained:
         return np.concatenate(list(frames))
 
     def mix(self, content, style, truncation=1.0, classes=None, layers=None):
-        """Combines the content of some seeds with the style of other seeds, as `gan-tf style-mix` does: uint8 [N, R, R, 3].
+        """Mixes images as `gan-tf style-mix` does. Returns uint8 [N, R, R, 3].
 
         Args:
-            content, style: N seeds each.
+            content, style: N seeds each; image i has the content of one and the style of the other.
             truncation: as for `sample`.
             classes: of both content and style; default: each seed has its own.
             layers: StyleGAN2's layers that take the style, such as "7-".
