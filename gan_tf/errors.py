@@ -1,9 +1,9 @@
-"""The exception for mistakes that the user can fix."""
+"""`UsageError`, the exception for mistakes of the user."""
 
 
 class UsageError(ValueError):
-    """A mistake in the user's input. The message is one line with the setting, its value and the fix.
+    """A mistake that the user can fix. The message is one line with the argument, its value and the fix.
 
-    The command line prints it without a traceback and exits with code 2. All other exceptions are bugs of this
-    project and keep their traceback.
+    The command line prints it without a traceback and exits with code 2. Other exceptions are bugs and keep their
+    traceback.
     """

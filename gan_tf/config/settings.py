@@ -93,7 +93,7 @@ class TrainConfig:
 
     # Length, scores and checkpoints.
     total_kimg: float = changeable(400.0, "length of the run in thousands of real images")
-    max_minutes: float | None = changeable(None, "stop after this many minutes if the run is not finished before")
+    max_minutes: float | None = changeable(None, "finish after this many minutes of this start, if that is earlier")
     patience: int | None = changeable(None, "stop after this many epochs without a better score")
     epoch_images: int | None = changeable(None, "minimum images per epoch; default 10,000 or a tenth of the run")
     eval_every: int = changeable(1, "score every this many epochs")
@@ -105,7 +105,7 @@ class TrainConfig:
     feature_precision: Literal["float32", "bfloat16"] = changeable("float32", "precision of the Inception features")
     final_score: bool = changeable(True, "at the end, score the best weights again on a second set of latents")
     keep_best: int = changeable(3, "number of best snapshots to keep")
-    checkpoint_minutes: float = changeable(5.0, "minutes between checkpoints")
+    checkpoint_minutes: float = changeable(5.0, "maximum minutes between checkpoints")
     keep: int = changeable(2, "number of newest checkpoints to keep")
 
     # Computation.
@@ -116,11 +116,11 @@ class TrainConfig:
         "auto", "tf.distribute strategy that splits a step over devices"
     )
     micro_batch: int | Literal["auto"] | None = changeable(None, "images per forward pass; default: the whole batch")
-    steps_per_call: int | None = changeable(None, "steps per tf.function call; default 16 on a GPU, 1 on a CPU")
+    steps_per_call: int | None = changeable(None, "steps per graph call; default GPU 16, CPU 1, at 16 pixels 8")
     memory_gb: float = changeable(4.0, "image sets above this size are read from a file on disk")
     deterministic: bool = changeable(False, "bit-for-bit repeatable on the CPU, slightly slower")
 
-    # This start of the program.
+    # Session: this start of the program.
     run: str | None = session(None, "name of the run; default from dataset, model and resolution")
     checkpoints: str = session("checkpoints", "folder that contains the runs")
     wait_seconds: float = session(300.0, "how long the workers of a cluster wait for each other to start")

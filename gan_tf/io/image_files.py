@@ -1,6 +1,7 @@
 """Conversion to uint8, image grids, and PNG files."""
 
 import contextlib
+import io
 import math
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable
+from gan_tf.io.files import printable, write_atomically
 
 MAX_PIXELS = 64_000_000  # of a PNG in a run folder; the largest grid, of nine sizes up to 1024, has 4096 x 9216
 MAX_SIDE = 16384  # pixels of an image that most programs can open
@@ -110,15 +111,20 @@ def _open_png(path):
 
 
 def save_png(path, image, compress_level=6, description=None):
-    """Writes uint8 [H, W, 3] as PNG, atomically.
+    """Writes uint8 [H, W, 3] as PNG, atomically. Arguments are those of `png_bytes`; returns the path."""
+    write_atomically(path, png_bytes(image, compress_level, description))
+    return Path(path)
+
+
+def png_bytes(image, compress_level=6, description=None):
+    """Encodes uint8 [H, W, 3] as PNG.
 
     Args:
         compress_level: of zlib, 0 to 9; 1 is three times as fast as 6 and gives files a seventh larger.
         description: text stored in the file as "Description".
     """
-    info = PngInfo()
+    info, buffer = PngInfo(), io.BytesIO()
     if description is not None:
         info.add_itxt("Description", description)
-    with part_file(path) as file:
-        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level, pnginfo=info)
-    return Path(path)
+    Image.fromarray(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
+    return buffer.getvalue()
