@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gan_tf.config.settings import WIDTHS
+from gan_tf.config.settings import WIDTH_FLAGS
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.training.resume import restore, save_checkpoint
@@ -45,7 +45,7 @@ def find_micro_batch(trainer):
         trainer.iterator = None
         trainer.log.print(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
-    widths = WIDTHS[trainer.config.model]
+    widths = WIDTH_FLAGS[trainer.config.model]
     raise UsageError(
         f"--resolution {trainer.config.resolution}: not even one image at a time fits into memory; give a smaller "
         f"--resolution, {widths}, or --precision bfloat16"

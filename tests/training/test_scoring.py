@@ -19,6 +19,7 @@ from gan_tf.runs.weights import load_generator
 from gan_tf.training import selection, timing
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
+from gan_tf.training.timing import Timer
 from tests.metrics import stand_in
 from tests.training import process, tiny
 

@@ -14,7 +14,6 @@ import dataclasses
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation, augmentation_of
-from gan_tf.config import stylegan2_defaults
 from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
 from gan_tf.ops.path_length import path_length_penalty, path_lengths
 from gan_tf.training.step import (
@@ -51,10 +50,9 @@ class StyleGan2Variant:
 
 def variant(config, stage, parts):
     """The StyleGan2Variant of all steps."""
-    gamma = config.r1_gamma
     factors = lazy_factors(config)
     return StyleGan2Variant(
-        r1_gamma=stylegan2_defaults.r1_gamma(stage.resolution, stage.batch_size) if gamma is None else gamma,
+        r1_gamma=config.r1_weight(stage.batch_size),
         path_weight=config.path_weight,
         mixing=config.style_mixing,
         augmentation=augmentation_of(config),
