@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.cli.main import run_command
-from gan_tf.config.settings import from_settings
+from gan_tf.config.settings import from_stored_settings
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.runs.checkpoints import read_arrays, write_variables
@@ -41,7 +41,7 @@ def run(request, tmp_path):
     np.savez(tmp_path / "images.npz", images=tiny.square_pictures())
     stored = json.loads((FORMS / f"{family}.json").read_text())
     stored["settings"]["dataset"] = str(tmp_path / "images.npz")
-    config = from_settings(stored["settings"], family)
+    config = from_stored_settings(stored["settings"], family)
     images = prepare(ArraySource("images", tiny.square_pictures()), resolution=config.resolution)
     run = Run(tmp_path / family)
     state = build_trainer(config, images, run, log=lambda line: None).state
