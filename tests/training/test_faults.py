@@ -339,7 +339,7 @@ def test_full_disk_ends_in_one_line_and_the_run_goes_on(dataset, whole, tmp_path
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
-        (errno.EACCES, REFUSED, "see that it can be read and written and start again"),
+        (errno.EACCES, REFUSED, "check that it can be read and written"),
         (errno.ESTALE, 1, "wait and start again"),
     ],
 )
