@@ -47,11 +47,7 @@ class InterpolateOptions(GeneratorOptions):
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no trained generator, out of memory, or an output that cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate")
     options = dataclasses.replace(
         options,

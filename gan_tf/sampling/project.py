@@ -257,32 +257,42 @@ def _standardise(maps):
     return maps * tf.math.rsqrt(tf.reduce_mean(maps**2, axis=[1, 2, 3], keepdims=True) + EPSILON)
 
 
-class ZSpace:
-    """Searches latents. on_sphere: the network normalises them."""
+class SearchSpace:
+    """Operations of a search that depend on its space; the defaults suit latents."""
 
     largest_step = Z_STEP
+
+    def to_points(self, latents, labels):
+        """Maps random latents [K, Z] and their classes to points of the space."""
+        return latents
+
+    def starts(self, best):
+        """Returns the points at which the search starts, from the best random points."""
+        return best
+
+    def noise_scale(self, progress):
+        """Returns the deviation of the noise added to points at a share of the search."""
+        return 0.0
+
+    def penalty(self, points):
+        """Returns a loss [K] for unlikely points."""
+        return 0.0
+
+    def constrain(self, points):
+        """Moves points back into the space after a step."""
+        return points
+
+
+class ZSpace(SearchSpace):
+    """Latents [K, Z]. on_sphere: the network normalises them."""
 
     def __init__(self, on_sphere):
         self.on_sphere = on_sphere
 
-    def to_points(self, latents, labels=None):
-        """Returns the latents [K, Z]."""
-        return latents
-
-    def starts(self, best):
-        """Returns the points at which the search starts."""
-        return best
-
-    def noise_scale(self, progress):
-        """Returns 0: no noise is added to latents."""
-        return 0.0
-
     def penalty(self, points):
-        """Returns a loss [K] for latents of unlikely length."""
         return 0.0 if self.on_sphere else LENGTH_WEIGHT * length_penalty(points)
 
     def constrain(self, points):
-        """Returns latents projected to the sphere, if the network normalises them."""
         if not self.on_sphere:
             return points
         return points * tf.math.rsqrt(tf.reduce_mean(points**2, axis=1, keepdims=True) + EPSILON)
@@ -297,13 +307,10 @@ def length_penalty(latents):
     return (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
 
 
-class WSpace:
-    """Searches w, or w+ if `per_layer`.
+class WSpace(SearchSpace):
+    """Points w [K, 1, W], or ws [K, S, W] if `per_layer` (w+).
 
-    Args:
-        g: folded generator with a mapping network.
-        classes: ClassLabels of the networks. Mean and deviation of w are over all classes, as frequent as in training.
-        class_number: class whose mean and deviation are used instead.
+    Mean and deviation of w are those of `class_number`, by default of all classes, as frequent as in training.
     """
 
     largest_step = W_STEP
@@ -320,26 +327,15 @@ class WSpace:
         self.deviation = float(np.sqrt(np.sum(np.square(w - self.mean, dtype=np.float64)) / len(w)))
 
     def to_points(self, latents, labels=None):
-        """Maps latents [K, Z] and their classes to [K, 1, W], or [K, S, W] in w+."""
         ws = self.g.mapping(latents, labels)
         return ws if self.per_layer else ws[:, :1]
 
     def starts(self, best):
-        """Returns the mean w and all but the last of the best random points."""
         mean = tf.broadcast_to(tf.constant(self.mean, best.dtype), (1, *best.shape[1:]))
         return tf.concat([mean, best[:-1]], axis=0)
 
     def noise_scale(self, progress):
-        """Returns the deviation of the noise added to each component of w, the same for all layers."""
         return W_NOISE * self.deviation * max(0.0, 1.0 - progress / W_NOISE_END) ** 2
-
-    def penalty(self, points):
-        """Returns 0: all points are allowed."""
-        return 0.0
-
-    def constrain(self, points):
-        """Returns the points unchanged."""
-        return points
 
     def relative_length(self, point):
         """Returns the distance of ws [S or 1, W] from the mean w relative to random ones, as the RMS over layers."""

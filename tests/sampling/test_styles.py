@@ -153,14 +153,6 @@ def test_the_search_in_w_starts_at_the_mean_w(g):
     assert space.noise_scale(0.75) == space.noise_scale(1) == 0
 
 
-def test_no_steps_give_the_best_random_w(g):
-    [(_, image)] = images_of_seeds(g, [5], 1)
-    target = tf.constant(image[0] / 127.5 - 1, tf.float32)
-    result = project(g, distance_to(target), space="w", restarts=2, steps=0, samples=20)
-    np.testing.assert_array_equal(result.images[0], result.start)
-    assert result.latents.shape == (2, 1, 12)
-
-
 def test_the_sampler_accepts_w(plain, g):
     sampler = Sampler(plain, g, 0, 4)
     z, seeds = z_of(g, SEEDS).numpy(), np.array(SEEDS)
