@@ -158,7 +158,7 @@ def path_beside(out, name):
 
 def check_grid_size(count, resolution):
     """Raises UsageError if a grid of `count` images is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
+    from gan_tf.io.image_files import MAX_SIDE, check_image_size
 
-    side, most = math.ceil(math.sqrt(count)) * resolution, (LONGEST_SIDE // resolution) ** 2
+    side, most = math.ceil(math.sqrt(count)) * resolution, (MAX_SIDE // resolution) ** 2
     check_image_size(side, side, f"--grid of {count} images at {resolution}x{resolution}", f"give at most {most}")
