@@ -374,7 +374,8 @@ def _image_count(path) -> int | None:
 
 
 def _has_image_count(record) -> bool:
-    return isinstance(record, dict) and type(record.get("images_seen")) is int
+    count = record.get("images_seen") if isinstance(record, dict) else None
+    return type(count) is int and 0 <= count < 10**15
 
 
 def _write_weights(path, weights, meta):
