@@ -12,7 +12,7 @@ import pytest
 
 from gan_tf.io import image_files
 from gan_tf.report import report_html
-from tests.scored import write_images, fid, make_run, swd
+from tests.scored import fid, make_run, swd, write_images
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONE, DESKTOP = (390, 844), (1280, 900)

@@ -20,7 +20,7 @@ from gan_tf.report.page import LARGE, MOST_GRIDS
 from gan_tf.report.summary import MOST_POINTS, comparison_key, read_summary
 from gan_tf.runs.folder import Run
 from tests.report.pages import Reader, images, read
-from tests.scored import write_images, fid, log_score, make_run, swd
+from tests.scored import fid, log_score, make_run, swd, write_images
 
 
 def test_report_of_a_finished_run(tmp_path):
