@@ -18,13 +18,36 @@ def model_card(summary) -> list[tuple[str, str]]:
     """Returns (heading, text) pairs; [] if the settings of the run are damaged."""
     if summary.config is None:
         return []
+    config, origin = summary.config, summary.converted_from
+    source = "the training images of its weights" if origin else f"the images of {summary.dataset}"
+    intended_use = (
+        f"It generates images like {source}: for study, as material for design, and as a start for further training. "
+        "Its images are no evidence of anything that exists, and should not be shown as photographs. "
+        f"Images are chosen {'by seed and class' if config.conditional else 'by seed'}, not by text."
+    )
+    scored = summary.final if summary.final and summary.final.copies is not None else summary.best
+    warning = ""
+    if scored and scored.has_many_copies:
+        warning = (
+            " This one repeats training images: read the copy check before you publish an image, above all if the "
+            "training images are private or not yours."
+        )
+    limits = (
+        "A generator that was trained on few images may repeat them, miss whole kinds of them, and reproduce their "
+        f"biases.{warning} Scores of different protocols are not comparable. Generated faces may resemble people in "
+        "the training images."
+    )
+    rights = (
+        "The program is under Apache-2.0. The weights were learned from the training images: their owners and the law "
+        "decide what may be done with the weights and with generated images."
+    ) + (f" The licence of {origin} also applies." if origin else "")
     return [
         ("Model", _model(summary)),
-        ("Intended use", _intended_use(summary)),
+        ("Intended use", intended_use),
         ("Training data", _training_data(summary)),
         ("Evaluation", _evaluation(summary)),
-        ("Limits and risks", _limits(summary)),
-        ("Rights", _rights(summary)),
+        ("Limits and risks", limits),
+        ("Rights", rights),
     ]
 
 
@@ -43,16 +66,6 @@ def _model(summary) -> str:
     return (
         f"{kind} It was trained{program} for {format_kimg(summary.images_seen)} thousand images, with the "
         f"loss {config.loss} and the seed {config.seed}.{best}"
-    )
-
-
-def _intended_use(summary) -> str:
-    source = "the training images of its weights" if summary.converted_from else f"the images of {summary.dataset}"
-    choice = "by seed and class" if summary.config.conditional else "by seed"
-    return (
-        f"It generates images like {source}: for study, as material for design, and as a start for further training. "
-        "Its images are no evidence of anything that exists, and should not be shown as photographs. "
-        f"Images are chosen {choice}, not by text."
     )
 
 
@@ -78,26 +91,3 @@ def _evaluation(summary) -> str:
         among = f"; among the training images themselves it is {format_share(share)}" if share is not None else ""
         copies = f"Of its images, {format_share(checked.copies)} count as copies of a training image{among}."
     return f"{scored.score.text()}{new_images}. {describe_protocol(scored.score)} {copies}"
-
-
-def _limits(summary) -> str:
-    scored = summary.final if summary.final and summary.final.copies is not None else summary.best
-    warning = ""
-    if scored and scored.has_many_copies:
-        warning = (
-            " This one repeats training images: read the copy check before you publish an image, above all if the "
-            "training images are private or not yours."
-        )
-    return (
-        "A generator that was trained on few images may repeat them, miss whole kinds of them, and reproduce their "
-        f"biases.{warning} Scores of different protocols are not comparable. Generated faces may resemble people in "
-        "the training images."
-    )
-
-
-def _rights(summary) -> str:
-    origin = f" The licence of {summary.converted_from} also applies." if summary.converted_from else ""
-    return (
-        "The program is under Apache-2.0. The weights were learned from the training images: their owners and the law "
-        "decide what may be done with the weights and with generated images." + origin
-    )

@@ -96,29 +96,3 @@ def test_report_opens_without_problems(browser, page_file, size, scheme):
     assert page.evaluate("document.querySelectorAll('details[open]').length") >= 4
     assert problems == []
     page.context.close()
-
-
-@pytest.mark.parametrize(
-    ("html", "problem"),
-    [
-        ('<img src="missing.png" alt="lost">', "lost"),
-        ('<img src="data:image/webp;base64,AAAA" alt="torn">', "torn"),
-        ("<script>console.error('trouble')</script>", "console: trouble"),
-        ("<script>throw new Error('thrown')</script>", "thrown"),
-        ('<link rel="stylesheet" href="http://127.0.0.1:9/a.css">', "request for http://127.0.0.1:9/a.css"),
-    ],
-)
-def test_problems_are_detected(browser, tmp_path, html, problem):
-    path = tmp_path / "faulty.html"
-    path.write_text(f"<!doctype html><html><body><main>{html}</main></body></html>")
-    page, problems = open_page(browser, path, PHONE)
-    assert any(problem in found for found in [*page.evaluate(BROKEN_IMAGES), *problems])
-    page.context.close()
-
-
-def test_elements_that_are_too_wide_are_detected(browser, tmp_path):
-    path = tmp_path / "wide.html"
-    path.write_text("<!doctype html><html><body><main><p style='width:500px'>wide</p></main></body></html>")
-    page, _ = open_page(browser, path, PHONE)
-    assert page.evaluate(TOO_WIDE) == ["P wide"] and page.evaluate("document.documentElement.scrollWidth") > 390
-    page.context.close()

@@ -31,7 +31,6 @@ def test_report_of_a_finished_run(tmp_path):
     write_images(run, 4000)
     page = read(run)
     for text in (
-        "panda",
         "fastgan · 256x256 · panda · 100 images",
         "4.0 of 40.0 kimg (10%) seen",
         "Best score fid5k 41.05 copies 2 % · 3.0 kimg",
@@ -40,7 +39,6 @@ def test_report_of_a_finished_run(tmp_path):
         "Newest score fid5k 44",
         "the share of copies is 2 %, the median ratio is 0.97, the share among the training images is 1 %",
         "a ratio below 0.5 counts as a copy",
-        "gan-tf generate",
         "--which 3000",
         "All 4 scores",
         "changed --total-kimg: 20.0 -> 40.0",
@@ -49,12 +47,10 @@ def test_report_of_a_finished_run(tmp_path):
         "devices CPU",
         "command --dataset panda",
         "EMA generator at 4 kimg",
-        "Over time: all grids",
         "The closest pairs at 4 kimg",
         "d real",
         "Data set panda Images 100",
         "Fingerprint ffffffff",
-        "Model card",
         "FastGAN (Liu et al. 2021)",
         "Of its images, 3 % count as copies of a training image",
     ):
@@ -238,36 +234,26 @@ def test_damaged_files_are_named(tmp_path):
 SCORED = {"images_seen": 80, "kind": "epoch", "metric": "swd2k", "score": 3.0}
 DAMAGED_RECORDS = [
     3,
-    {},
-    {"images_seen": "many", "kind": "epoch", "metric": "fid5k", "score": 1.0},
     {"images_seen": 10**400, "kind": "epoch", "metric": "fid5k", "score": 1.0},
-    {"images_seen": 10, "kind": "epoch"},
     {**SCORED, "metric": 7},
     {**SCORED, "score": "low"},
     {**SCORED, "score": math.nan, "copies": math.nan},
-    {**SCORED, "score": math.inf, "copies": -math.inf},
     {**SCORED, "score": 10**400, "copies": 1e308},
-    {**SCORED, "score": -1e308, "copies": 5e-324},
     {**SCORED, "copies": "1 %", "copy_parts": [1]},
     {**SCORED, "copies": 1, "copy_parts": {"share_among_reals": math.nan}},
-    {**SCORED, "copies": 1, "copy_protocol": {"threshold": "x"}},
     {**SCORED, "parts": {"standard_error": "x", "a": None}, "protocol": 1},
     {**SCORED, "protocol": {"fakes": "x", "reals": [1], "reals_key": 3, "a": {"b": [None]}}},
-    {"images_seen": 95, "kind": "final"},
     {"images_seen": 95, "kind": "final", "metric": "fid5k", "score": 3.0, "of": "x"},
     {"images_seen": 99, "kind": "change", "changes": 3},
     {"images_seen": 99, "kind": "rollback", "at": "x", "reason": 3, "lr_scale": "x"},
-    {"images_seen": 99, "kind": "rollback", "at": 10**400, "lr_scale": 10**400},
     {"images_seen": 99, "kind": ["epoch"]},
 ]
 
 
-@pytest.mark.parametrize("record", [*DAMAGED_RECORDS, DAMAGED_RECORDS], ids=lambda record: str(record)[:60])
-def test_damaged_records_do_not_stop_the_report(tmp_path, record):
+def test_damaged_records_do_not_stop_the_report(tmp_path):
     run = make_run(tmp_path / "a", [fid(50)])
     with open(run.stats, "a") as file:
-        for line in record if isinstance(record, list) else [record]:
-            file.write(json.dumps(line) + "\n")
+        file.writelines(json.dumps(record) + "\n" for record in DAMAGED_RECORDS)
     assert "Best score fid5k 50 copies 2 %" in read(run).text
 
 
@@ -275,11 +261,8 @@ def test_damaged_records_do_not_stop_the_report(tmp_path, record):
     "meta",
     [
         3,
-        {"images_seen": 1000},
         {"score": 3, "images_seen": 1000},
-        {"score": {"name": "swd2k", "value": 1.0}, "images_seen": 1000},
         {"score": {"name": "swd2k", "value": None, "lower_is_better": True}, "images_seen": 1000},
-        {"score": {"name": "swd2k", "value": 1.0, "lower_is_better": True}},
         {"score": {"name": "swd2k", "value": 1.0, "lower_is_better": True}, "images_seen": 10**400},
     ],
     ids=str,
