@@ -105,7 +105,7 @@ def time_alternately(variants, batch_size, rounds):
     from gan_tf.sampling.generate import compiled
 
     seeds = tf.range(batch_size, dtype=tf.int64)
-    functions = {name: compiled(network, batch_size) for name, (network, _) in variants.items()}
+    functions = {name: compiled(network) for name, (network, _) in variants.items()}
     first = {}
     for name, generate in functions.items():
         with use_forms(variants[name][1]):  # the forms are chosen when the function is traced

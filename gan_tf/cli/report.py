@@ -53,11 +53,11 @@ def interpolation(options, run):
     import tensorflow as tf
 
     from gan_tf.runs.weights import load_generator
-    from gan_tf.sampling.strip import strip
+    from gan_tf.sampling.interpolate import interpolation_strip
 
     try:
         trained = load_generator(run, options.which, log)
-        return strip(trained.folded(), classes=trained.classes)
+        return interpolation_strip(trained.folded(), classes=trained.classes)
     except UsageError as error:
         if options.which != "best":
             raise

@@ -11,7 +11,7 @@ from gan_tf import rng
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
 from gan_tf.runs.weights import load_generator
-from gan_tf.sampling.strip import strip
+from gan_tf.sampling.interpolate import interpolation_strip
 from tests.scored import fid, make_run
 
 from ..sampling import trained
@@ -55,7 +55,7 @@ def test_page_without_interpolation_if_memory_runs_out(run, tmp_path, capsys, mo
     def fail(*arguments, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    monkeypatch.setattr("gan_tf.sampling.strip.walk_images", fail)
+    monkeypatch.setattr("gan_tf.sampling.interpolate.interpolated_images", fail)
     assert report(run, "--out", tmp_path / "a.html") == 0
     assert "out of memory" in capsys.readouterr().err
     page = (tmp_path / "a.html").read_text()
@@ -83,7 +83,7 @@ def test_missing_run_is_one_line(tmp_path, capsys):
 
 def test_rows_of_the_strip_lead_from_seed_to_seed(run):
     g = load_generator(run).folded()
-    shown = strip(g, pairs=((5, 9),), columns=4)
+    shown = interpolation_strip(g, pairs=((5, 9),), columns=4)
     assert shown.shape[1] == 4 * 64
     images = shown[-64:].reshape(64, 4, 64, 3).swapaxes(0, 1)
     noise = rng.noise_of_seeds([5], g.noise_shapes)
