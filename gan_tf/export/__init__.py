@@ -15,25 +15,15 @@ from gan_tf.export import formats
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """A file format.
+    """A file format."""
 
-    Attributes:
-        suffix: end of the default file name.
-        batch: default batch size; None: any.
-        needs: {pip package: module} that are not part of a plain installation.
-        program: pip package that runs the file.
-        write: (TrainedGenerator, ExportSettings, metadata dict, path) -> None.
-        open: path -> function from the list of input arrays to images.
-        read_metadata: path -> metadata dict.
-    """
-
-    suffix: str
-    batch: int | None
-    needs: dict[str, str]
-    program: str
-    write: Callable
-    open: Callable
-    read_metadata: Callable
+    suffix: str  # end of the default file name
+    batch: int | None  # default batch size; None: any
+    needs: dict[str, str]  # {pip package: module} that are not part of a plain installation
+    program: str  # pip package that runs the file
+    write: Callable  # (TrainedGenerator, ExportSettings, metadata dict, path) -> None
+    open: Callable  # path -> function from the list of input arrays to images
+    read_metadata: Callable  # path -> metadata dict
 
 
 FORMATS = {

@@ -16,23 +16,14 @@ SINGLE, BATCH = 32, 4  # a file of dynamic batch size runs 32 seeds one by one, 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Measurements of one file.
+    """Measurements of one file. Differences are absolute, over all values of all images, in [-1, 1]."""
 
-    Attributes:
-        bytes: size of the file, or of all files in the folder.
-        seeds: number of images.
-        largest, mean: absolute differences from Keras over all values of all images, in [-1, 1].
-        finite: False if a value of the file is not finite; the differences are then NaN.
-        ms_per_image: median over all runs of `timed_batch` images except the first.
-        threads: CPU threads.
-    """
-
-    bytes: int
-    seeds: int
-    largest: float
-    mean: float
-    finite: bool
-    ms_per_image: float
+    bytes: int  # of the file, or of all files in the folder
+    seeds: int  # number of images
+    largest: float  # difference from Keras
+    mean: float  # difference from Keras
+    finite: bool  # False if a value of the file is not finite; the differences are then NaN
+    ms_per_image: float  # median over all runs of `timed_batch` images, after a warm-up
     timed_batch: int
     threads: int
 

@@ -30,22 +30,14 @@ CONVERTED = (
 
 @dataclasses.dataclass(frozen=True)
 class ExportSettings:
-    """Settings of an exported file.
+    """Settings of an exported file."""
 
-    Attributes:
-        precision: "float32", "float16" or "int8", of the stored weights. Inputs and images are always float32.
-        noise: "constant": the noise maps of `noise_seed` are stored; "input": they are inputs; "none": no noise, the
-            only choice for a family without noise.
-        noise_seed: integer.
-        batch: batch size; None: any.
-        label: class of all images of a conditional generator; None: labels are an input.
-    """
-
-    precision: str = "float32"
+    precision: str = "float32"  # or "float16", "int8"; of the stored weights. Inputs and images are always float32
+    # "constant": the noise maps of `noise_seed` are stored; "input": noise maps are inputs; "none": no noise
     noise: str = "none"
     noise_seed: int = 0
-    batch: int | None = None
-    label: int | None = None
+    batch: int | None = None  # batch size; None: any
+    label: int | None = None  # class of all images of a conditional generator; None: labels are an input
 
 
 def usable_cores() -> int:
