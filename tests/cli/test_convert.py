@@ -269,7 +269,7 @@ def test_an_exported_file_says_what_it_was_converted_from(converted, tmp_path, c
     assert "note        converted from all_10.pth (SHA-256 " in said
     inside = FORMATS["saved_model"].read_metadata(out)
     assert inside["converted_from"].startswith("all_10.pth (SHA-256 ")
-    assert "Apache-2.0" in inside["licence"] and "its publisher's terms hold" in inside["licence"]
+    assert "Apache-2.0" in inside["licence"] and "publisher" in inside["licence"]
 
 
 @pytest.mark.parametrize("growth", [99.0, -1.0, np.nan, [1.0, 2.0], "text"])
