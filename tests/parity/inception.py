@@ -30,7 +30,6 @@ def quantities(arrays):
     if not sets:
         raise UsageError(f"{arrays.path} holds no sets of images (<set>/images_uint8_nchw): give an inception file")
     network = Inception()
-    network.build()
     weights = random_weights(network.official_shapes, json.loads(str(arrays["meta_json"]))["salt"])
     for name, want in arrays.group("weights_check/").items():
         if name not in weights:
@@ -77,8 +76,7 @@ def _of_a_set(network, name, arrays):
     _, features = results["torch_fidelity"]
     for tap in (*TAPS, "logits_unbiased"):
         yield from _both(arrays, f"{name}/torch_fidelity/features_{tap}", features[tap])
-    bias = network.classifier.bias.value
-    yield forward(f"{name}/logits less their bias", features["logits"] - bias, features["logits_unbiased"], BOUND)
+    yield forward(f"{name}/logits less their bias", features["logits"] - network.bias, features["logits_unbiased"], BOUND)
     yield from _both(arrays, f"{name}/clean_resize_then_pytorch_fid_2048", results["clean"][1]["2048"])
     yield from _resized(name, images, arrays)
     yield from _inner(name, maps, arrays)
