@@ -81,11 +81,9 @@ def read_torch_file(path):
 def read_state_dict(path) -> dict:
     """Reads a file of torch.save that is one state dict: {name: array}. Raises UsageError as `read_torch_file`."""
     state = read_torch_file(path)
-    items = state.items() if type(state) is dict else [("its content", state)]
-    for name, value in items:
-        if type(name) is not str or not isinstance(value, np.ndarray):
-            reason = f"{str(name)[:80]!r} is a {type(value).__name__}, not a named tensor"
-            raise UsageError(f"{path} is no state dict, {reason}: give another file")
+    items = state.items() if type(state) is dict else [(None, state)]
+    if not all(type(name) is str and isinstance(value, np.ndarray) for name, value in items):
+        raise UsageError(f"{path} is no state dict, tensors by name: give another file")
     return state
 
 
@@ -110,9 +108,8 @@ def check_arrays(arrays, shapes, download):
 
 
 def is_torch_file(path) -> bool:
-    """Returns True for a file of torch.save, by its first bytes. Raises OSError."""
-    with open(path, "rb") as file:
-        head = file.read(HEAD)
+    """Returns True for a file of torch.save, by its first bytes. Raises OSError, or ValueError if it is empty."""
+    head = map_file(path)[:HEAD]
     return head.startswith(ZIP_START) or MAGIC.to_bytes(10, "little") in head
 
 

@@ -13,7 +13,7 @@ import pickle
 from typing import NamedTuple
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable
+from gan_tf.io.files import UNPRINTABLE, printable
 
 DICTS = ("collections.OrderedDict", "dnnlib.EasyDict", "dnnlib.util.EasyDict")
 # Types of storages and of their numbers in NumPy; bfloat16 is the upper half of a float32.
@@ -39,11 +39,16 @@ ALLOWED = {
 # Instructions that call something in another way than REDUCE and NEWOBJ, or hash items without the check below.
 UNSUPPORTED = (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4)
 UNSUPPORTED += (pickle.PERSID, pickle.DICT, pickle.FROZENSET)
+MESSAGE = 600  # characters of an error, which may contain names from the file
 KEYS = (str, bytes, int, float, bool, type(None))
 
 
 class NotAllowedError(ValueError):
     """A pickle asks for a name outside ALLOWED."""
+
+
+class FileError(UsageError):
+    """A UsageError whose text contains the path of the file."""
 
 
 class Name(NamedTuple):
@@ -141,17 +146,22 @@ def reading(path, kind):
     """Wraps all errors of reading `path` as a file of this kind.
 
     Raises:
-        UsageError: one line with the path.
+        FileError: one line with the path.
     """
     try:
         yield
+    except FileError:
+        raise
+    except UsageError as error:
+        text = UNPRINTABLE.sub("?", " ".join(str(error).split()))
+        raise FileError(f"{path}: {text[:MESSAGE]}") from error
     except NotAllowedError as error:
         reason = f"{path} asks for {printable(error)}, which weights do not need and which could run a program"
-        raise UsageError(f"{reason}: it was not read; get the file from its publisher") from None
+        raise FileError(f"{reason}: it was not read; get the file from its publisher") from None
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     except MemoryError as error:
-        raise UsageError(f"{path} needs more memory than is free; close other programs, or get another file") from error
+        raise FileError(f"{path} needs more memory than is free; close other programs, or get another file") from error
     except Exception as error:  # a damaged pickle or archive raises errors of many types
         reason = printable(f"{type(error).__name__} {error}" if type(error) is not ValueError else error)
-        raise UsageError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file again") from error
+        raise FileError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file again") from error

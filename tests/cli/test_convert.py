@@ -21,7 +21,7 @@ from gan_tf.models.variables import load_weights
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert import official_form as official
-from tests.convert import official_pggan, stand_ins
+from tests.convert import official_pggan, file_writers
 from tests.convert.test_fastgan_files import parameters
 from tests.convert.test_nvidia_files import IMPORTED, networks, states
 from tests.parity.report import relative_l2
@@ -43,8 +43,8 @@ def converted(tmp_path_factory, fastgan_states):
     folder = tmp_path_factory.mktemp("fastgan")
     g, d = fastgan_states
     averages = [whole(value * np.float32(1.1)) for value in parameters(g)]
-    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": averages}
-    path = write_zip(folder / "all_10.pth", content | {"opt_g": stand_ins.optimizer(parameters(g))})
+    content = {"g": file_writers.tensors(g), "d": file_writers.tensors(d), "g_ema": averages}
+    path = write_zip(folder / "all_10.pth", content | {"opt_g": file_writers.optimizer(parameters(g))})
     assert run_command("convert", [str(path), str(folder / "run")]) == 0
     return Run(folder / "run")
 
@@ -53,7 +53,7 @@ def converted(tmp_path_factory, fastgan_states):
 def grown(tmp_path_factory):
     """(run converted from a pickle of Progressive GAN, official weights of G, D, Gs)."""
     folder, all_states = tmp_path_factory.mktemp("pggan"), states()
-    path = stand_ins.write_tensorflow(folder / "network.pkl", networks(all_states))
+    path = file_writers.write_tensorflow(folder / "network.pkl", networks(all_states))
     assert run_command("convert", [str(path), str(folder / "run")]) == 0
     return Run(folder / "run"), all_states
 
@@ -99,7 +99,7 @@ def test_pggans_images_and_logits_are_the_official_ones(grown):
 def test_a_generator_imported_from_theano(tmp_path, capsys):
     """Their generators make the official images; their discriminator is left out, which is said."""
     all_states = states(fused=False)
-    path = stand_ins.write_tensorflow(tmp_path / "karras.pkl", networks(all_states, **IMPORTED))
+    path = file_writers.write_tensorflow(tmp_path / "karras.pkl", networks(all_states, **IMPORTED))
     assert run_command("convert", [str(path), str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert "left out: D, the discriminator: it halves its maps behind their activations" in said
@@ -119,7 +119,11 @@ def test_what_the_run_folder_says_of_itself(converted):
 
 def test_it_says_what_it_left_out_and_what_to_do_next(tmp_path, fastgan_states, capsys):
     g, d = fastgan_states
-    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "opt_g": stand_ins.optimizer(parameters(g))}
+    content = {
+        "g": file_writers.tensors(g),
+        "d": file_writers.tensors(d),
+        "opt_g": file_writers.optimizer(parameters(g)),
+    }
     run_command("convert", [str(write_zip(tmp_path / "a.pth", content)), str(tmp_path / "run")])
     said = capsys.readouterr().out
     assert "resolution 256, latent_size 12, ngf 8, tanh False, ndf 8, decoders 3" in said
@@ -211,7 +215,7 @@ def test_networks_larger_than_the_memory_are_one_line(tmp_path, grown, monkeypat
 def half_grown_file(folder):
     g_ema = networks(states())[2]
     g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
-    return stand_ins.write_tensorflow(folder / "half.pkl", g_ema)
+    return file_writers.write_tensorflow(folder / "half.pkl", g_ema)
 
 
 def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
@@ -288,7 +292,7 @@ def test_a_missing_or_extra_tensor_is_one_line_and_leaves_nothing(tmp_path, fast
         ("missing", {key: value for key, value in g.items() if key != "se_64.main.1.weight_orig"}),
         ("left over", g | {"extra.weight": np.zeros(3, np.float32)}),
     ):
-        path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(state)})
+        path = write_zip(tmp_path / "a.pth", {"g": file_writers.tensors(state)})
         assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
         error = capsys.readouterr().err.strip()
         assert name in error and str(path) in error and "\n" not in error
@@ -297,7 +301,7 @@ def test_a_missing_or_extra_tensor_is_one_line_and_leaves_nothing(tmp_path, fast
 
 def test_widths_that_no_run_can_have(tmp_path, capsys):
     g = official.random_state(official.shapes_of_generator(256, ngf=4, latent_size=12))
-    path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(g)})
+    path = write_zip(tmp_path / "a.pth", {"g": file_writers.tensors(g)})
     assert run_command("convert", [str(path), str(tmp_path / "run")]) == 2
     assert "--ngf is 4; give a multiple of 8" in capsys.readouterr().err
 

@@ -18,7 +18,7 @@ from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
-from tests.pretrained import lpips_files
+from tests.pretrained import made_weights
 from tests.training import tiny
 
 from ..sampling import trained
@@ -156,7 +156,7 @@ def test_lpips_is_the_default_and_never_replaced_silently(run, tmp_path, capsys,
     error = capsys.readouterr().err.strip()
     assert "lpips" in error and "give --distance l2" in error and "\n" not in error
     assert not (tmp_path / "out").exists()
-    lpips_files.put_weights(monkeypatch)
+    made_weights.put_weights(monkeypatch)
     assert project(run, "made.png", "--steps", 1, *QUICK[4:], "--offline", "--out", tmp_path / "out") == 0
     said, told = capsys.readouterr()
     assert "compared by pixels and LPIPS" in told and "(LPIPS and mean squares of pixels" in said

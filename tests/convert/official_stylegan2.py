@@ -1,6 +1,6 @@
 """Pickles of StyleGAN2-ADA's PyTorch program, made of flat state dicts."""
 
-from tests.convert.stand_ins import EasyDict, Module, Parameter, Tensor, write_pytorch
+from tests.convert.file_writers import EasyDict, Module, Parameter, Tensor, write_pytorch
 
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
 

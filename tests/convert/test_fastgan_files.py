@@ -13,7 +13,7 @@ import pytest
 from gan_tf.convert.official import read_official
 from gan_tf.errors import UsageError
 from tests.convert import official_form as official
-from tests.convert import stand_ins
+from tests.convert import file_writers
 from tests.pretrained.torch_format import Name, Storage, tensor, whole, write_legacy, write_zip
 
 FORMATS = pytest.mark.parametrize("write", [write_zip, write_legacy], ids=["zip", "legacy"])
@@ -52,7 +52,7 @@ def assert_same(got, want):
 @FORMATS
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_fastgan_with_the_averaged_generator_alone(tmp_path, g, d, write, prefix):
-    state = {"g": stand_ins.tensors(g, prefix), "d": stand_ins.tensors(d, prefix)}
+    state = {"g": file_writers.tensors(g, prefix), "d": file_writers.tensors(d, prefix)}
     found = read_official(write(tmp_path / "10.pth", state))
     assert found.model == "fastgan"
     assert found.settings == {"resolution": 256, "ngf": 8, "latent_size": 12, "ndf": 8}
@@ -65,8 +65,8 @@ def test_fastgan_with_the_averaged_generator_alone(tmp_path, g, d, write, prefix
 @FORMATS
 def test_fastgan_with_everything(tmp_path, g, d, write):
     averages = [whole(-value) for value in parameters(g)]
-    optimiser = stand_ins.optimizer(parameters(g))
-    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": averages}
+    optimiser = file_writers.optimizer(parameters(g))
+    content = {"g": file_writers.tensors(g), "d": file_writers.tensors(d), "g_ema": averages}
     path = write(tmp_path / "all_10.pth", content | {"opt_g": optimiser, "opt_d": optimiser})
     found = read_official(path)
     assert_same(found.states["g"], g)
@@ -76,7 +76,7 @@ def test_fastgan_with_everything(tmp_path, g, d, write):
 
 
 def test_fastgans_generator_alone(tmp_path, g):
-    found = read_official(write_zip(tmp_path / "g.pth", stand_ins.tensors(g)))
+    found = read_official(write_zip(tmp_path / "g.pth", file_writers.tensors(g)))
     assert_same(found.states["g_ema"], g)
     assert "d" not in found.states and "ndf" not in found.settings
 
@@ -110,17 +110,17 @@ def test_fastgan_files_that_do_not_fit_are_refused_in_one_line(tmp_path, g, d):
     ]
     for i, (state, said) in enumerate(cases):
         nested = all(isinstance(value, dict) for value in state.values())
-        content = {k: stand_ins.tensors(v) for k, v in state.items()} if nested else stand_ins.tensors(state)
+        content = {k: file_writers.tensors(v) for k, v in state.items()} if nested else file_writers.tensors(state)
         assert said in refusal(write_zip(tmp_path / f"{i}.pth", content)), said
 
 
 def test_a_state_dict_one_dict_too_deep_is_told_by_its_place(tmp_path, g):
-    path = write_zip(tmp_path / "a.pth", {"g": {"state_dict": stand_ins.tensors(g)}})
+    path = write_zip(tmp_path / "a.pth", {"g": {"state_dict": file_writers.tensors(g)}})
     assert f"it has no generator g, but g/state_dict: {len(g)} tensors" in refusal(path)
 
 
 def test_tensors_beside_the_networks_are_named_or_counted(tmp_path, g):
-    content = {"g": stand_ins.tensors(g)} | {f"x{i:02}": whole(np.zeros(2, np.float32)) for i in range(23)}
+    content = {"g": file_writers.tensors(g)} | {f"x{i:02}": whole(np.zeros(2, np.float32)) for i in range(23)}
     left_out = read_official(write_zip(tmp_path / "a.pth", content)).left_out
     assert left_out[0] == "x00: a tensor" and left_out[19:21] == ["x19: a tensor", "and 3 more tensors"]
 
@@ -129,7 +129,7 @@ def test_shapes_are_looked_at_before_numbers_are_read(tmp_path, g):
     """A tensor of 400 MB in the place of one of 1 KB."""
     path, numbers = tmp_path / "a.pth", 10**8
     large = tensor(Storage(np.broadcast_to(np.float32(0), numbers)), 0, (1, numbers), (numbers, 1))
-    write_zip(path, {"g": stand_ins.tensors(g) | {"to_big.weight_orig": large}})
+    write_zip(path, {"g": file_writers.tensors(g) | {"to_big.weight_orig": large}})
     tracemalloc.start()
     said = refusal(path)
     peak = tracemalloc.get_traced_memory()[1]
@@ -151,14 +151,14 @@ def test_bfloat16_counts_by_its_numbers(tmp_path, g):
 
 def test_numbers_that_float32_does_not_hold(tmp_path, g):
     large = np.full(g["to_big.weight_orig"].shape, 1e300)
-    path = write_zip(tmp_path / "a.pth", {"g": stand_ins.tensors(changed(g, **{"to_big.weight_orig": large}))})
+    path = write_zip(tmp_path / "a.pth", {"g": file_writers.tensors(changed(g, **{"to_big.weight_orig": large}))})
     assert "to_big.weight_orig holds numbers that are not finite" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["d", "g", "its"])
 def test_a_file_whose_name_is_a_word_of_the_message_is_named(tmp_path, monkeypatch, g, name):
     monkeypatch.chdir(tmp_path)
-    write_zip(Path(name), {"g": stand_ins.tensors(changed(g, **{"to_128.weight_orig": None}))})
+    write_zip(Path(name), {"g": file_writers.tensors(changed(g, **{"to_128.weight_orig": None}))})
     with pytest.raises(UsageError) as caught:
         read_official(name)
     assert str(caught.value).startswith(f"{name}: these are not the weights")
@@ -190,7 +190,7 @@ def test_files_of_any_claimed_size_are_refused_unread(tmp_path):
 
 @pytest.mark.parametrize("group", ["g", "d", "g_ema"])
 def test_numbers_in_the_place_of_names(tmp_path, g, d, group):
-    content = {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d), "g_ema": stand_ins.tensors(g)}
+    content = {"g": file_writers.tensors(g), "d": file_writers.tensors(d), "g_ema": file_writers.tensors(g)}
     content[group][7] = whole(np.zeros(3, np.float32))
     said = refusal(write_zip(tmp_path / "a.pth", content))
     assert f"{group} has a tensor with the number 7 in the place of a name" in said
@@ -202,20 +202,20 @@ def test_averages_that_do_not_fit(tmp_path, g):
         (values[:-1], f"g_ema has {len(values) - 1} parameters, g has {len(values)}"),
         (values[::-1], "shape"),
     ):
-        content = {"g": stand_ins.tensors(g), "g_ema": averages}
+        content = {"g": file_writers.tensors(g), "g_ema": averages}
         assert said in refusal(write_zip(tmp_path / "all.pth", content))
     assert "g is missing" in refusal(write_zip(tmp_path / "all.pth", {"g_ema": values}))
 
 
 @FORMATS
 def test_a_hostile_checkpoint_is_refused_by_name(tmp_path, g, write):
-    content = {"g": stand_ins.tensors(g), "opt_g": {"state": {0: Name("os", "system")}}}
+    content = {"g": file_writers.tensors(g), "opt_g": {"state": {0: Name("os", "system")}}}
     assert "asks for os.system" in refusal(write(tmp_path / "a.pth", content))
 
 
 @FORMATS
 def test_a_truncated_checkpoint(tmp_path, g, write):
-    whole_file = write(tmp_path / "a.pth", {"g": stand_ins.tensors(g)}).read_bytes()
+    whole_file = write(tmp_path / "a.pth", {"g": file_writers.tensors(g)}).read_bytes()
     for length in (len(whole_file) // 3, len(whole_file) - 300):
         (tmp_path / "b.pth").write_bytes(whole_file[:length])
         assert "damaged, incomplete" in refusal(tmp_path / "b.pth")

@@ -17,7 +17,7 @@ from gan_tf.models.variables import load_weights
 from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
-from tests.convert import stand_ins
+from tests.convert import file_writers
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
 from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
@@ -95,12 +95,14 @@ def test_what_would_run_a_command_is_refused_by_name(torch, arrays, tmp_path, ca
 def test_modules_with_tensors_that_pickle_itself_wrote(torch, tmp_path, protocol):
     """As StyleGAN2-ADA's pickles have them: PyTorch's own tensors in persistent objects, for which stand-ins stand."""
     const, grid = torch.randn(4, 3), torch.arange(24.0).reshape(2, 3, 4)
-    layer = stand_ins.Module("SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid.transpose(0, 2)})
+    layer = file_writers.Module(
+        "SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid.transpose(0, 2)}
+    )
     scalar, half = torch.tensor(0.5), torch.randn(3).half()
-    g = stand_ins.Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
-    names = {"torch_utils.persistence": {"_reconstruct_persistent_obj": stand_ins.Module.rebuild}}
-    stand_ins.named("dnnlib.util", "EasyDict", stand_ins.EasyDict)
-    with stand_ins.modules(names | {"dnnlib.util": {"EasyDict": stand_ins.EasyDict}}):
+    g = file_writers.Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
+    names = {"torch_utils.persistence": {"_reconstruct_persistent_obj": file_writers.Module.rebuild}}
+    file_writers.named("dnnlib.util", "EasyDict", file_writers.EasyDict)
+    with file_writers.modules(names | {"dnnlib.util": {"EasyDict": file_writers.EasyDict}}):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G_ema": g}, protocol))
     network = read_network_pickle(tmp_path / "a.pkl")[0]["G_ema"]
     want = {"w_avg": scalar, "half": half, "b4.weight": const, "b4.noise": grid.transpose(0, 2)}

@@ -14,7 +14,7 @@ from gan_tf.convert.state_dicts import state_dict
 from gan_tf.models import pggan
 from gan_tf.runs.folder import FORMAT
 from gan_tf.runs.run_files import META_KEY
-from tests.convert import official_form, stand_ins
+from tests.convert import official_form, file_writers
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
@@ -80,7 +80,7 @@ def checkpoints(folder):
     state = {name: np.full(shape, 0.5, np.float32) for name, shape in g.items()}
     averages = [whole(value) for name, value in state.items() if name.endswith(("weight_orig", ".weight", ".bias"))]
     moments = {"state": {0: {"step": 1.0, "exp_avg": whole(PIXELS[0, 0])}}, "param_groups": [{"betas": (0.5, 0.9)}]}
-    content = {"g": stand_ins.tensors(state), "g_ema": averages, "opt_g": moments}
+    content = {"g": file_writers.tensors(state), "g_ema": averages, "opt_g": moments}
     with zipfile.ZipFile(write_zip(folder / "seed-all.pth", content)) as archive:
         members = [(name, archive.read(name)) for name in archive.namelist()]
     return members, _in_three(write_legacy(folder / "seed-all-old.pth", content).read_bytes())
@@ -95,23 +95,25 @@ def networks(folder):
         network.build()
         states[name] = {**state_dict(network), "lod": np.float32(0)}
     arguments = {"num_channels": 3, **sizes}
-    parts = [stand_ins.TfNetwork(name, states[name], arguments) for name in ("G_paper", "D_paper")]
-    parts.append(stand_ins.TfNetwork("G_paper", {name: v.copy() for name, v in states["G_paper"].items()}, arguments))
-    arguments = {**arguments, "resample": [1, 3.0, None]}
-    inner = stand_ins.TfNetwork("G_mapping", {"Dense0/weight": np.ones((2, 3), ">f4")}, arguments, {})
-    outer = stand_ins.TfNetwork("G_main", {"lod": np.float32(1)}, arguments, {"mapping": inner})
-    layer = stand_ins.Module(
-        "Layer", {"weight": stand_ins.Parameter(PIXELS[0, 0])}, {"up": stand_ins.Tensor(PIXELS[1])}
+    parts = [file_writers.TfNetwork(name, states[name], arguments) for name in ("G_paper", "D_paper")]
+    parts.append(
+        file_writers.TfNetwork("G_paper", {name: v.copy() for name, v in states["G_paper"].items()}, arguments)
     )
-    module = stand_ins.Module(
-        "Generator", {"bias": None}, {}, {"b4": layer}, z_dim=np.int64(3), s=stand_ins.EasyDict(a=1)
+    arguments = {**arguments, "resample": [1, 3.0, None]}
+    inner = file_writers.TfNetwork("G_mapping", {"Dense0/weight": np.ones((2, 3), ">f4")}, arguments, {})
+    outer = file_writers.TfNetwork("G_main", {"lod": np.float32(1)}, arguments, {"mapping": inner})
+    layer = file_writers.Module(
+        "Layer", {"weight": file_writers.Parameter(PIXELS[0, 0])}, {"up": file_writers.Tensor(PIXELS[1])}
+    )
+    module = file_writers.Module(
+        "Generator", {"bias": None}, {}, {"b4": layer}, z_dim=np.int64(3), s=file_writers.EasyDict(a=1)
     )
     path = folder / "seed.pkl"
     return [
-        stand_ins.write_tensorflow(path, tuple(parts)).read_bytes(),
-        stand_ins.write_tensorflow(path, tuple(parts), protocol=3).read_bytes(),
-        stand_ins.write_tensorflow(path, outer, "dnnlib.tflib.network").read_bytes(),
-        stand_ins.write_pytorch(path, {"G_ema": module, "D": module, "augment_pipe": None}).read_bytes(),
+        file_writers.write_tensorflow(path, tuple(parts)).read_bytes(),
+        file_writers.write_tensorflow(path, tuple(parts), protocol=3).read_bytes(),
+        file_writers.write_tensorflow(path, outer, "dnnlib.tflib.network").read_bytes(),
+        file_writers.write_pytorch(path, {"G_ema": module, "D": module, "augment_pipe": None}).read_bytes(),
     ]
 
 

@@ -76,7 +76,9 @@ def _of_a_set(network, name, arrays):
     _, features = results["torch_fidelity"]
     for tap in (*TAPS, "logits_unbiased"):
         yield from _both(arrays, f"{name}/torch_fidelity/features_{tap}", features[tap])
-    yield forward(f"{name}/logits less their bias", features["logits"] - network.bias, features["logits_unbiased"], BOUND)
+    yield forward(
+        f"{name}/logits less their bias", features["logits"] - network.bias, features["logits_unbiased"], BOUND
+    )
     yield from _both(arrays, f"{name}/clean_resize_then_pytorch_fid_2048", results["clean"][1]["2048"])
     yield from _resized(name, images, arrays)
     yield from _inner(name, maps, arrays)
