@@ -179,7 +179,7 @@ def summary(weights, config, networks, folder):
     run = shlex.quote(os.path.relpath(folder))
     commands = [
         "next:",
-        f"  gan-tf generate {run} --seeds 0-63 --out pictures --grid",
+        f"  gan-tf generate {run} --seeds 0-63 --out images --grid",
         f"  gan-tf evaluate {run} --dataset DATASET",
     ]
     if half_grown := half_grown_size(networks["g_ema"], config):
