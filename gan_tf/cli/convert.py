@@ -15,7 +15,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.presets import PRESETS
-from gan_tf.config.settings import OF_DISCRIMINATOR, TrainConfig, architecture, as_given
+from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architecture_fields, as_argument
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, sha256_of, user_path
 
@@ -202,8 +202,8 @@ def half_grown_size(g, config):
 
 def architecture_names(config, with_discriminator):
     """Returns the names of the settings that define the networks, with or without those of the discriminator."""
-    names = [name for name in architecture(config.model)[1:] if name != "classes" or config.classes]
-    return [name for name in names if with_discriminator or name not in OF_DISCRIMINATOR]
+    names = [name for name in architecture_fields(config.model)[1:] if name != "classes" or config.classes]
+    return [name for name in names if with_discriminator or name not in DISCRIMINATOR_FIELDS]
 
 
 def architecture_flags(config):
@@ -215,5 +215,5 @@ def architecture_flags(config):
         if name == "classes":
             flags.append(" --conditional")  # the data set determines their number
         elif value != getattr(default, name):
-            flags.append(f" {as_given(name, value)}")
+            flags.append(f" {as_argument(name, value)}")
     return "".join(flags)

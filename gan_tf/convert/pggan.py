@@ -116,7 +116,7 @@ def arguments_of(arrays: dict) -> dict:
 
 
 def _width(arrays, name):
-    """Returns the channels of a size, from its 3x3 convolution with as many inputs as outputs."""
+    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
     channels = shape_of(arrays, name, 4)[3]
     check_shape(arrays, name, (3, 3, channels, channels))
     return channels

@@ -144,7 +144,7 @@ def arguments_of(arrays: dict) -> dict:
 
 
 def _width(arrays, name):
-    """Returns the channels of a size, from its 3x3 convolution with as many inputs as outputs."""
+    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
     channels = shape_of(arrays, name, 4)[0]
     check_shape(arrays, name, (channels, channels, 3, 3))
     return channels

@@ -113,7 +113,7 @@ def _enter(pickled, names, seen):
 
 def _add(arrays, prefix, name, value):
     if type(name) is not str or prefix + name in arrays:
-        raise ValueError("an array without a name of its own")
+        raise ValueError("an array without a name, or two of one name")
     arrays[prefix + name] = _array(value)
 
 
