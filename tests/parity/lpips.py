@@ -20,9 +20,9 @@ SAME_BOUND = 1e-6  # absolute: the true value is 0
 def quantities(arrays):
     """Yields a Quantity for each output of a lpips reference file.
 
-    All are computed in float32, except the whole gradient, in float64: rounding may move a single ReLU of VGG16 across its
-    kink, which changes the gradient of that image by some thousandths, in the official code too. In float32 the gradient
-    of the image with the smallest error is compared.
+    All are computed in float32, except the whole gradient, in float64: rounding may move a single ReLU of VGG16 across
+    its kink, which changes the gradient of that image by some thousandths, in the official code too. In float32 the
+    gradient of the image with the smallest error is compared.
     """
     a, b = (tf.constant(arrays[name].transpose(0, 2, 3, 1)) for name in "ab")
     want = arrays["grad_a"].transpose(0, 2, 3, 1)
