@@ -7,7 +7,7 @@ import sys
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.cli.train_arguments import parse_arguments
-from gan_tf.distributed.cluster_spec import cluster_of_environment
+from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 from gan_tf.metrics.score import from_stored
@@ -29,15 +29,16 @@ def train(config, preset) -> int:
     """The whole of training, once the settings are known. Returns the exit code."""
     import tensorflow as tf
 
-    from gan_tf.distributed import workers as clusters
+    from gan_tf.distributed import liveness
     from gan_tf.distributed.stop_signals import StopSignals
+    from gan_tf.distributed.workers import start_workers
     from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        cluster = clusters.start_workers(config, run.workers_folder(), StopSignals())
+        cluster = start_workers(config, run.workers_folder(), StopSignals())
         cluster.log(f"run: {run.folder} (preset {preset})")
         train_in(cluster, config, run)
         cluster.end()
@@ -57,8 +58,8 @@ def train(config, preset) -> int:
             raise UsageError(disk_refuses(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
-        if cluster_of_environment() and clusters.is_lost_worker_error(error):
-            clusters.end_process(f"another worker ended or fell silent ({clusters.first_line(error)})")
+        if cluster_source() and liveness.is_lost_worker_error(error):
+            liveness.end_process(f"another worker is lost ({liveness.first_line(error)})")
         raise
     finally:
         run.close()

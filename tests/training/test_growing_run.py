@@ -13,7 +13,8 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from gan_tf.training import train as loop
-from tests.training import growing, process, tiny
+from tests.distributed import process
+from tests.training import growing, tiny
 from tests.training.test_resume import assert_same_run
 from tests.training.test_scoring import scores_are
 

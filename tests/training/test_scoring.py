@@ -19,8 +19,9 @@ from gan_tf.runs.weights import load_generator
 from gan_tf.training import clock as clocks
 from gan_tf.training import scoring
 from gan_tf.training.monitor import TensorBoard, Watch
+from tests.distributed import process
 from tests.metrics import stand_in
-from tests.training import process, tiny
+from tests.training import tiny
 
 REFUSED, INTERRUPTED = 2, 42
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
