@@ -32,7 +32,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" e
 PR_SET_PDEATHSIG = 1  # of Linux
 
 
-def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None, clock=time.monotonic) -> int:
+def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None) -> int:
     """Runs `workers` processes of `command`, and starts all of them again after a fault. Returns the exit code.
 
     0: all ended with 0. 2: one ended with 2. 42: a signal stopped them and all saved. Otherwise the code of the first
@@ -43,7 +43,6 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
         restarts: how many times all workers may be started again.
         grace_seconds: from the end of the first worker to SIGKILL for the others.
         gpus_per_worker: worker i gets GPUs i * K to (i + 1) * K - 1 of `visible_gpus`; None: all workers see all.
-        clock: function that returns seconds.
     """
     received = []
     numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
@@ -51,7 +50,7 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     try:
         for attempt in range(restarts + 1):
             with WorkerGroup(command, environments(workers, gpus_per_worker)) as group:
-                wait_for_end(group, received, grace_seconds, clock)
+                wait_for_end(group, received, grace_seconds)
             code = exit_code(group.ended, received)
             if code in (0, USAGE_ERROR):
                 return code
@@ -67,7 +66,7 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     return code
 
 
-def wait_for_end(group, received, grace_seconds, clock):
+def wait_for_end(group, received, grace_seconds):
     """Returns when all workers have ended: by themselves, after a signal, or killed after a fault.
 
     Args:
@@ -88,11 +87,11 @@ def wait_for_end(group, received, grace_seconds, clock):
             forwarded = True
         if received:
             seconds = SIGNAL_GRACES * grace_seconds
-            deadlines.setdefault(f"{seconds:g} s since {received[0].name} are over", clock() + seconds)
+            deadlines.setdefault(f"{seconds:g} s since {received[0].name} are over", time.monotonic() + seconds)
         if forwarded and group.ended:
-            deadlines.setdefault(f"{grace_seconds:g} s are over", clock() + grace_seconds)
+            deadlines.setdefault(f"{grace_seconds:g} s are over", time.monotonic() + grace_seconds)
         reasons = ["a second signal came"] if len(received) > 1 else []
-        reasons += [reason for reason, end in deadlines.items() if clock() >= end]
+        reasons += [reason for reason, end in deadlines.items() if time.monotonic() >= end]
         if reasons and not killed:
             log(f"{reasons[0]}: killing {', '.join(f'worker {index}' for index in group.alive)}")
             group.kill()
