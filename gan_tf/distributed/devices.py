@@ -15,7 +15,7 @@ KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16":
 
 
 def let_gpu_memory_grow():
-    """Makes TensorFlow allocate GPU memory as needed instead of all at once. Call it before any other operation."""
+    """Makes TensorFlow allocate GPU memory as needed. Call it before any other operation."""
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
 

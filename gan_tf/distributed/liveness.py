@@ -1,8 +1,8 @@
 """Detects lost workers and shares stop requests between workers.
 
 MultiWorkerMirroredStrategy of TensorFlow 2.21 starts a coordination service in the process of worker 0. Measured with
-two processes: the service notices a worker that was killed or frozen after 8 to 12 s, and the death of its own process
-at once. A collective operation in progress then fails on the other workers. Two things are left to this module:
+two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of worker 0
+within a second. A collective operation in progress then fails on the other workers. Two things are left to this module:
 
 * The error surfaces in the next collective operation only, and the chief may compute a score for many minutes before
   that. So a thread polls the states of all workers.
@@ -21,7 +21,7 @@ from tensorflow.python.eager import context
 
 LOST_WORKER = 43  # exit code: another worker is lost, start all workers again
 POLL_SECONDS = 0.5
-# From a lost worker to the end of this process, so that a process that is ending by itself keeps its own exit code.
+# From a lost worker to the end of this process, so that a process that is already ending keeps its exit code.
 GRACE_SECONDS = 10.0
 STOP_KEY = "gan_tf/stop"
 

@@ -145,8 +145,8 @@ def connect(spec, seconds):
 
     Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
 
-    TensorFlow 2.21 registers each worker by itself: worker 0 waits without a limit for workers that are missing.
-    Registration at a barrier has a timeout and names them. In both cases TensorFlow waits with Python's global lock
+    By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
+    timeout and names them. In both cases TensorFlow waits with Python's global lock
     held, so no thread and no Python signal handler runs, hence the default action for SIGINT. Afterwards TensorFlow has
     its own handler for SIGTERM, which ignores the signal; the previous one is restored.
 

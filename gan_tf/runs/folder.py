@@ -8,7 +8,7 @@
     state/            checkpoints: everything needed to continue
     best/             the EMA generator with the best score, that score and its protocol, in one file
     snapshots/        the EMA generators with the best scores so far, in the same format
-    workers/          heartbeats of the workers of a run on several machines, during training
+    workers/          a file at the start of a run on several machines, to check that the folder is shared
     evaluations/      results of `gan-tf evaluate`, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
 
@@ -96,7 +96,7 @@ class Run:
             self._lock = None
 
     def workers_folder(self) -> Path:
-        """Returns the folder for the heartbeats of workers.
+        """Returns the folder for the check that all workers share the run folder.
 
         Raises:
             UsageError: it is a link that leads out of the run folder.

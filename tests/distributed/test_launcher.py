@@ -72,7 +72,7 @@ sys.exit(supervise(command, workers=len(roles), restarts=int(restarts), grace_se
 
 
 def use_default_signals():
-    """Undoes what a background shell or nohup sets, which processes inherit: SIGINT and SIGHUP ignored."""
+    """Restores SIGINT and SIGHUP, which are ignored in the processes of a background shell or of nohup."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

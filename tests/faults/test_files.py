@@ -68,7 +68,7 @@ def test_full_disk(make_scenario, tmp_path, small_disk):
 
 @pytest.fixture
 def another_user(dataset):
-    """Returns (folder that only user NOBODY may write, arguments of a scenario whose workers run as that user).
+    """Returns (folder that only user 65534 may write, arguments of a scenario whose workers run as that user).
 
     Root may write everywhere. The user may read all files, and so Python and this project.
     """

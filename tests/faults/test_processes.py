@@ -52,7 +52,7 @@ def test_started_late(scenario):
     time.sleep(10)
     scenario.workers.start(WORKER)
     scenario.trains_to_the_end()
-    scenario.add_row("a worker starts late", "the other waits for it")
+    scenario.add_row("a worker starts late", "the other waits")
 
 
 def test_stopped_during_a_score(scenario):
