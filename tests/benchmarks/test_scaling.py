@@ -95,8 +95,8 @@ def test_batch_norm_sums_once_forward_and_once_backward_for_each_pass():
     assert two["efficiency"] == pytest.approx(rate / 2, abs=0.002)
 
     g, d = networks("fastgan", **FASTGAN)
-    # A pass and its gradient each sum two values for every channel. G has one pass; D has passes of reals, of fakes, and
-    # of fakes for G; its decoders have one of reals.
+    # A pass and its gradient each sum two values for every channel. G has one pass; D has one of reals and two of fakes
+    # (for D and for G); its decoders have one of reals.
     norms = [(2, norm_sizes(g)), (6, norm_sizes(d, decoders=False)), (2, norm_sizes(d, decoders=True))]
     assert two["all_reduces"]["batch_norm"] == sum(sums * len(sizes) for sums, sizes in norms)
     assert two["all_reduce_bytes"] == {
