@@ -70,21 +70,22 @@ def run_workers(command, environments, limit_seconds) -> dict:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        launcher.WorkerGroup(command, environments) as group,
+        launcher.worker_processes(command, environments) as processes,
     ):
-        while group.alive and not any(group.ended.values()) and time.monotonic() < end:
+        codes = [None] * len(processes)
+        while None in codes and not any(codes) and time.monotonic() < end:
             time.sleep(launcher.TICK_SECONDS)
-            group.poll()
-        unfinished = [f"worker {index}" for index in group.alive]
-    for index, code in group.ended.items():
+            codes = [process.poll() for process in processes]
+    for index, code in enumerate(codes):
         if code:
             message = last_line(err.getvalue(), f"[worker {index}] ")
             if code == launcher.USAGE_ERROR:
                 raise UsageError(message.partition("error: ")[2] or message)
             code = launcher.shell_code(code)
             raise MeasurementFailed(f"worker {index} of {len(environments)} ended with code {code}: {message}")
+    unfinished = ", ".join(f"worker {index}" for index, code in enumerate(codes) if code is None)
     if unfinished:
-        raise MeasurementFailed(f"{', '.join(unfinished)} did not end within --limit-seconds {limit_seconds:g}")
+        raise MeasurementFailed(f"{unfinished} did not end within --limit-seconds {limit_seconds:g}")
     return json.loads(last_line(out.getvalue(), "[worker 0] "))
 
 

@@ -49,9 +49,9 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     previous = {n: signal.signal(n, lambda n, frame: received.append(signal.Signals(n))) for n in numbers}
     try:
         for attempt in range(restarts + 1):
-            with WorkerGroup(command, environments(workers, gpus_per_worker)) as group:
-                wait_for_end(group, received, grace_seconds)
-            code = exit_code(group.ended, received)
+            with worker_processes(command, environments(workers, gpus_per_worker)) as processes:
+                ended = wait_for_end(processes, received, grace_seconds)
+            code = exit_code(ended, received)
             if code in (0, USAGE_ERROR):
                 return code
             if received:
@@ -66,35 +66,43 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     return code
 
 
-def wait_for_end(group, received, grace_seconds):
-    """Returns when all workers have ended: by themselves, after a signal, or killed after a fault.
+def wait_for_end(processes, received, grace_seconds) -> dict[int, int]:
+    """Waits until all workers have ended: by themselves, after a signal, or killed after a fault.
 
     Args:
         received: list of the signals that the launcher received, to which a handler appends.
+
+    Returns:
+        {worker: return code}, in the order in which they ended.
     """
-    forwarded, killed, deadlines = False, False, {}  # deadlines: {reason: time of SIGKILL}
+    ended, forwarded, killed, deadlines = {}, False, False, {}  # deadlines: {reason: time of SIGKILL}
     while True:
         time.sleep(TICK_SECONDS)
-        for index, code in group.poll().items():
-            if code:
-                name = f" ({signal.Signals(-code).name})" if code < 0 else ""
-                log(f"worker {index} ended with code {shell_code(code)}{name}")
-        if not group.alive:
-            return
-        if (received or any(group.ended.values())) and not forwarded:
+        for index, process in enumerate(processes):
+            if index not in ended and (code := process.poll()) is not None:
+                ended[index] = code
+                if code:
+                    name = f" ({signal.Signals(-code).name})" if code < 0 else ""
+                    log(f"worker {index} ended with code {shell_code(code)}{name}")
+        alive = {index: process for index, process in enumerate(processes) if index not in ended}
+        if not alive:
+            return ended
+        if (received or any(ended.values())) and not forwarded:
             log(f"{received[0].name} forwarded to the workers" if received else "stopping the other workers")
-            group.send(signal.SIGINT if received[:1] == [signal.SIGINT] else signal.SIGTERM)
+            for process in alive.values():
+                process.send_signal(signal.SIGINT if received[:1] == [signal.SIGINT] else signal.SIGTERM)
             forwarded = True
         if received:
             seconds = SIGNAL_GRACES * grace_seconds
             deadlines.setdefault(f"{seconds:g} s since {received[0].name} are over", time.monotonic() + seconds)
-        if forwarded and group.ended:
+        if forwarded and ended:
             deadlines.setdefault(f"{grace_seconds:g} s are over", time.monotonic() + grace_seconds)
         reasons = ["a second signal came"] if len(received) > 1 else []
         reasons += [reason for reason, end in deadlines.items() if time.monotonic() >= end]
         if reasons and not killed:
-            log(f"{reasons[0]}: killing {', '.join(f'worker {index}' for index in group.alive)}")
-            group.kill()
+            log(f"{reasons[0]}: killing {', '.join(f'worker {index}' for index in alive)}")
+            for process in alive.values():
+                kill_group(process)
             killed = True
 
 
@@ -170,60 +178,26 @@ def write(stream, text):
         stream.flush()
 
 
-class WorkerGroup:
-    """Worker processes and the threads that copy their output. At the end of the `with` block they and their children
-    are killed.
-
-    Attributes:
-        ended: {worker: return code}, in the order in which they ended.
-    """
-
-    def __init__(self, command, environments):
-        self._command, self._environments = command, environments
-        self._processes, self._threads, self.ended = [], [], {}
-
-    def __enter__(self):
-        try:
-            for environment in self._environments:  # before the threads, since a process with threads must not fork
-                self._processes.append(start_worker(self._command, environment))
-        except BaseException:
-            self.__exit__()
-            raise
-        for index, process in enumerate(self._processes):
+@contextlib.contextmanager
+def worker_processes(command, environments):
+    """Starts a process in each environment and copies its output. At the end they and their children are killed."""
+    processes, threads = [], []
+    try:
+        for environment in environments:  # before the threads, since a process with threads must not fork
+            processes.append(start_worker(command, environment))
+        for index, process in enumerate(processes):
             for pipe, stream in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 arguments = (f"[worker {index}] ", pipe, stream)
-                self._threads.append(threading.Thread(target=copy_lines, args=arguments, daemon=True))
-                self._threads[-1].start()
-        return self
-
-    def __exit__(self, *error):
-        for process in self._processes:
+                threads.append(threading.Thread(target=copy_lines, args=arguments, daemon=True))
+                threads[-1].start()
+        yield processes
+    finally:
+        for process in processes:
             kill_group(process)  # also the children of a worker that has ended
             process.wait()
         end = time.monotonic() + OUTPUT_SECONDS
-        for thread in self._threads:
+        for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
-
-    @property
-    def alive(self) -> list[int]:
-        """The workers that have not ended."""
-        return [index for index in range(len(self._processes)) if index not in self.ended]
-
-    def poll(self) -> dict[int, int]:
-        """Returns {worker: return code} of those that have ended since the last call."""
-        codes = {index: code for index in self.alive if (code := self._processes[index].poll()) is not None}
-        self.ended |= codes
-        return codes
-
-    def send(self, number):
-        """Sends a signal to each worker that is alive."""
-        for index in self.alive:
-            self._processes[index].send_signal(number)
-
-    def kill(self):
-        """Kills the workers that are alive, and their children."""
-        for index in self.alive:
-            kill_group(self._processes[index])
 
 
 def copy_lines(prefix, pipe, stream):
