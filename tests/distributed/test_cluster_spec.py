@@ -22,14 +22,9 @@ def no_cluster(monkeypatch):
 @pytest.mark.parametrize(
     "cluster, job, index, expected",
     [
-        (TWO, "worker", 1, (1, ["/job:worker/replica:0/task:0", "/job:worker/replica:0/task:1"])),
-        (THREE, "chief", 0, (0, ["/job:chief/replica:0/task:0", *(f"/job:worker/replica:0/task:{i}" for i in (0, 1))])),
-        (
-            THREE,
-            "worker",
-            1,
-            (2, ["/job:chief/replica:0/task:0", *(f"/job:worker/replica:0/task:{i}" for i in (0, 1))]),
-        ),
+        (TWO, "worker", 1, ClusterSpec(1, ("a:1", "b:1"), (("worker", 2),))),
+        (THREE, "chief", 0, ClusterSpec(0, ("a:1", "b:1", "c:1"), (("chief", 1), ("worker", 2)))),
+        (THREE, "worker", 1, ClusterSpec(2, ("a:1", "b:1", "c:1"), (("chief", 1), ("worker", 2)))),
         ({"worker": ["a:1"]}, "worker", 0, None),
     ],
 )
