@@ -124,7 +124,7 @@ def measure_in_cluster(options, spec):
     from gan_tf.distributed.workers import Workers, connect
 
     strategy = connect(spec, options.limit_seconds)  # before any other operation
-    monitor = WorkerMonitor(spec.jobs, StopSignals())
+    monitor = WorkerMonitor(spec, StopSignals())
     workers = Workers(strategy, "cluster", index=spec.index, count=len(spec.addresses), monitor=monitor)
     devices = strategy.num_replicas_in_sync
     together = measure_together(options, workers)

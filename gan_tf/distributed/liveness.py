@@ -41,15 +41,15 @@ class WorkerMonitor:
     """Thread that ends this process when another worker is lost, and announces and receives stop requests.
 
     Args:
-        jobs: (job name, number of tasks) of the cluster, see `ClusterSpec`.
+        spec: ClusterSpec.
         signals: StopSignals of this process.
 
     Attributes:
         stop_announced: a worker received a signal.
     """
 
-    def __init__(self, jobs, signals):
-        self._jobs, self._signals, self.stop_announced = list(jobs), signals, False
+    def __init__(self, spec, signals):
+        self._spec, self._signals, self.stop_announced = spec, signals, False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -63,25 +63,31 @@ class WorkerMonitor:
     def _run(self):
         announced, lost_since = False, None
         while not self._ended.wait(POLL_SECONDS):
-            problem = lost_workers(self._jobs)
-            lost_since = (lost_since or time.monotonic()) if problem else None
-            if problem:
-                if time.monotonic() - lost_since > GRACE_SECONDS and not self._ended.is_set():
-                    end_process(problem)
-                continue
             if self._signals.received and not announced:
                 announced = publish(STOP_KEY, self._signals.received)
-            self.stop_announced = self.stop_announced or read(STOP_KEY, POLL_SECONDS) is not None
+            problem = self._poll()
+            lost_since = (lost_since or time.monotonic()) if problem else None
+            if problem and time.monotonic() - lost_since > GRACE_SECONDS and not self._ended.is_set():
+                end_process(problem)
 
+    def _poll(self) -> str | None:
+        """Reads the stop request. Returns a description of lost workers; None if there are none.
 
-def lost_workers(jobs) -> str | None:
-    """Returns a description of the workers that the coordination service has lost; None if there are none."""
-    try:
-        states = context.context().get_task_states(jobs)  # an exception or None for each worker
-    except tf.errors.OpError as error:
-        return f"worker 0 does not answer ({first_line(error)})"
-    lost = [f"worker {index}" for index, error in enumerate(states) if error is not None]
-    return f"{', '.join(lost)} stopped answering" if lost else None
+        Only the chief reads the states of all workers, from its own process: on another worker that call waits for the
+        chief with Python's global lock held.
+        """
+        try:
+            context.context().get_config_key_value(STOP_KEY, timeout_in_ms=int(1000 * POLL_SECONDS))
+            self.stop_announced = True
+        except tf.errors.DeadlineExceededError:  # no stop request
+            pass
+        except tf.errors.OpError as error:
+            return f"worker 0 does not answer ({first_line(error)})"
+        if self._spec.index:
+            return None
+        states = context.context().get_task_states(list(self._spec.jobs))  # an exception or None for each worker
+        lost = [f"worker {index}" for index, error in enumerate(states) if error is not None]
+        return f"{', '.join(lost)} stopped answering" if lost else None
 
 
 def publish(key, text) -> bool:

@@ -136,7 +136,7 @@ def start_workers(config, folder, signals, log=print) -> Workers:
     strategy = connect(spec, config.wait_seconds)
     require_equal_settings(spec, config)
     require_shared_folder(spec, folder, min(config.wait_seconds, FOLDER_SECONDS))
-    monitor = WorkerMonitor(spec.jobs, signals)
+    monitor = WorkerMonitor(spec, signals)
     return Workers(strategy, f"{count} workers", signals, spec.index, count, monitor)
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.distributed import liveness
+from gan_tf.distributed.cluster_spec import ClusterSpec
 from gan_tf.distributed.stop_signals import StopSignals
 
 
@@ -18,8 +19,6 @@ class Service:
         self.states, self.values = [None, None], {}
 
     def get_task_states(self, jobs):
-        if isinstance(self.states, Exception):
-            raise self.states
         return self.states
 
     def set_config_key_value(self, key, value):
@@ -28,6 +27,8 @@ class Service:
         self.values[key] = value
 
     def get_config_key_value(self, key, timeout_in_ms):
+        if isinstance(self.states, Exception):
+            raise self.states
         if key not in self.values:
             raise tf.errors.DeadlineExceededError(None, None, key)
         return self.values[key]
@@ -50,9 +51,10 @@ def start(monkeypatch):
         reasons.append(reason)
         ended.set()
 
-    def make(grace_seconds=0.0, signals=None):
+    def make(index=0, grace_seconds=0.0, signals=None):
         monkeypatch.setattr(liveness, "GRACE_SECONDS", grace_seconds)
-        monitors.append(liveness.WorkerMonitor([("worker", 2)], signals or StopSignals()))
+        spec = ClusterSpec(index, ("a:1", "b:1"), (("worker", 2),))
+        monitors.append(liveness.WorkerMonitor(spec, signals or StopSignals()))
         return monitors[-1], reasons, ended
 
     monkeypatch.setattr(liveness, "end_process", end_process)
@@ -62,14 +64,14 @@ def start(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "states, reason",
+    "index, states, reason",
     [
-        ([None, tf.errors.UnavailableError(None, None, "heartbeat timeout")], "worker 1 stopped"),
-        (tf.errors.UnavailableError(None, None, "Socket closed"), "worker 0 does not answer (Socket closed)"),
+        (0, [None, tf.errors.UnavailableError(None, None, "heartbeat timeout")], "worker 1 stopped"),
+        (1, tf.errors.UnavailableError(None, None, "Socket closed"), "worker 0 does not answer (Socket closed)"),
     ],
 )
-def test_a_lost_worker_ends_the_process(service, start, states, reason):
-    _, reasons, ended = start()
+def test_a_lost_worker_ends_the_process(service, start, index, states, reason):
+    _, reasons, ended = start(index)
     assert not ended.wait(0.1)
     service.states = states
     assert ended.wait(10)
@@ -86,7 +88,7 @@ def test_a_process_that_ends_by_itself_keeps_its_exit_code(service, start):
 
 def test_a_stop_request_reaches_the_other_workers(service, start):
     signals = types.SimpleNamespace(received=None)
-    monitors = [start(signals=signals)[0], start()[0]]
+    monitors = [start(0, signals=signals)[0], start(1)[0]]
     time.sleep(0.1)
     assert not any(monitor.stop_announced for monitor in monitors)
     signals.received = "SIGTERM"
