@@ -171,9 +171,9 @@ def measure_together(options, workers):
     job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), workers)
     seen = enter(job, options)
     seconds = time_steps(job, seen, options, ready=workers.broadcast)
-    steps, _ = job.steps(seen)
+    steps, _ = job.compile()
     graph = steps.get_concrete_function(job.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
-    groups = group_by_content(collectives_of(graph, count // workers.count), len(job.recipe.STATISTICS) + 1)
+    groups = group_by_content(collectives_of(graph, count // workers.count), len(job.recipe.phases[0].statistics))
     largest_gradients, statistics_sum = groups["gradients"][0], groups["statistics"][0]
 
     def median_seconds(collectives):

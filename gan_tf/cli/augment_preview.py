@@ -111,10 +111,10 @@ def preview_rows(images, augmentation, p, seed):
 
     from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.io.image_files import to_uint8
-    from gan_tf.rng import Draws, clock_of
+    from gan_tf.rng import Draws
 
     scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
-    draws = Draws(seed, clock_of(0), len(images))
+    draws = Draws(seed, 0, len(images))
 
     def apply(augmentation):
         return to_uint8(augment(scaled, draws, "reals", augmentation, p))

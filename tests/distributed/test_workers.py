@@ -21,8 +21,8 @@ def test_single_process_is_a_group_of_one():
     workers = Workers(tf.distribute.get_strategy(), "one device")
     assert workers.is_chief
     assert workers.broadcast(3, True) == [3.0, 1.0]
-    assert workers.sync_flags(None, False) == (False, False)
-    assert workers.sync_flags("SIGTERM", True) == (True, True)
+    assert workers.sync_flags(False) == (None, False)
+    assert workers.sync_flags(True) == (None, True)
     assert workers.stop_requested() is None
     workers.require_equal("--precision", "float32", "give another")
     workers.end()

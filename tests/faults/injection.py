@@ -11,8 +11,7 @@ import time
 
 from gan_tf.distributed import workers
 from gan_tf.runs import folder as runs
-from gan_tf.training import scoring
-from gan_tf.training import state as states
+from gan_tf.training import resume, selection
 
 FAULT_LINE = "fault at "  # followed by the time in seconds since 1970
 CHECKPOINT = 4  # the fault comes at the fourth checkpoint, so that there are good ones before it
@@ -35,7 +34,7 @@ def killed_while_writing_a_checkpoint(patch):
         [data] = run.state.glob(f"{prefix.name}.data-*")
         return limit_file_size(data.stat().st_size // 2)
 
-    call_before(patch, states, "save", CHECKPOINT, fault)
+    call_before(patch, resume, "save_state", CHECKPOINT, fault)
 
 
 def killed_while_removing_checkpoints(patch):
@@ -61,13 +60,14 @@ def killed_while_connecting(patch):
 def long_score(patch):
     """The second score takes minutes, with the progress calls of a real one."""
 
-    def fault(job, *arguments):
+    def fault(trainer, *arguments):
         report_time()
+        progress = selection.EvaluationProgress(trainer.workers)
         for second in range(LONG_SECONDS):
-            job.evaluators.watch(second, LONG_SECONDS, "waited")
+            progress(second, LONG_SECONDS, "waited")
             time.sleep(1)
 
-    call_before(patch, scoring, "score_epoch", 2, fault)
+    call_before(patch, selection, "score_epoch", 2, fault)
 
 
 def clock_back(patch):
@@ -79,7 +79,7 @@ def clock_back(patch):
         patch.setattr(time, "time", lambda: now() - 3600)
         patch.setattr(time, "time_ns", lambda: nanoseconds() - 3600 * 10**9)
 
-    call_before(patch, states, "save", CHECKPOINT, fault)
+    call_before(patch, resume, "save_state", CHECKPOINT, fault)
 
 
 FAULTS = {

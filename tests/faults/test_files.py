@@ -103,7 +103,7 @@ def test_folder_that_becomes_read_only(make_scenario, tmp_path, another_user):
     scenario = make_scenario(tmp_path, **group)
     scenario.set_checkpoints(folder / "runs")
     scenario.start_trained().fault(set_modes, scenario.run.folder, 0o555)
-    scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "see that it can be read and written")
+    scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "check that it can be read and written")
     set_modes(scenario.run.folder, 0o755)
     scenario.continues().add_row(
         "the run folder becomes read-only", "the chief ends with 2 and prints the reason, the other with 43"
