@@ -39,8 +39,9 @@ class Chosen:
         import numpy as np
 
         from gan_tf.io import image_files
-        from gan_tf.metrics import memorisation
-        from gan_tf.metrics.reals import measurable
+        from gan_tf.metrics.image_sets import measurable
+        from gan_tf.metrics.memorisation import copies_in_pixels
+        from gan_tf.metrics.neighbour_index import pixel_index
         from gan_tf.sampling.captions import labelled
 
         images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
@@ -49,7 +50,7 @@ class Chosen:
         sheet = labelled(picture, self.label)
         print(f"sheet: {image_files.save_png(path, sheet, description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
-            share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
+            share = copies_in_pixels(pixel_index(self.reals.images, self.reals.mirror), images).share
             print(f"copy check: {round(share * len(images))} of {len(images)} chosen images repeat a training image")
 
 
@@ -114,7 +115,6 @@ def curate(options, opened, seeds, out, stack) -> Chosen:
     """
     import numpy as np
 
-    from gan_tf.metrics.realism import mean_rank
     from gan_tf.sampling.journal import Journal
 
     ways = ways_of(options.by or BY)
@@ -137,6 +137,14 @@ def curate(options, opened, seeds, out, stack) -> Chosen:
         values = ", ".join(f"{way} {float(scores[way][i]):.4g}" for way in ways)
         about[seeds[i]] = f"{label}; seed {seeds[i]}, rank {rank}: {values}"
     return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None, journal)
+
+
+def mean_rank(scores):
+    """Combines several scores: {name: [N], larger is better} -> the mean of the ranks, float64 [N], 1 is best."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    return np.mean([rankdata(-np.asarray(values, np.float64), method="ordinal") for values in scores.values()], axis=0)
 
 
 def judged(options, opened, seeds, judges, journal):
@@ -206,22 +214,21 @@ def by_features(options, opened, find_reals):
     import numpy as np
 
     from gan_tf.io.progress import StagedProgress
-    from gan_tf.metrics.networks import Networks
-    from gan_tf.metrics.realism import balls_of, realism_in
-    from gan_tf.metrics.reals import RealFeatures, measurable
+    from gan_tf.metrics.features import Networks, RealFeatures
+    from gan_tf.metrics.image_sets import measurable
+    from gan_tf.metrics.precision_recall import realism, smaller_balls
 
     advice = "give --by discriminator,pixels, which needs no such file"
     extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
     reals = find_reals()
     stages = StagedProgress()
     features = RealFeatures(reals, extractor)
-    found = [features.compute(stages), *([features.compute(stages, mirrored=True)] if reals.mirror else [])]
-    found = np.concatenate(found)
+    found = features.training_images(stages)
     stages.close()
-    balls = balls_of(found, neighbours(found))
+    balls = smaller_balls(found, neighbours(found))
 
     def score(images, labels):
-        return realism_in(balls, np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])]))
+        return realism(balls, np.concatenate([rows for _, rows, _ in extractor.stream([measurable(images)])]))
 
     network = {str(name): str(value) for name, value in extractor.protocol.items()}
     return Judge(score, {"reals": [reals.key, reals.mirror], "network": network})
@@ -231,18 +238,18 @@ def by_pixels(options, opened, find_reals):
     """The Judge of the distance between images weighed down to 16x16."""
     import numpy as np
 
-    from gan_tf.metrics.pixel_space import mirrored_vectors, pixel_vectors
-    from gan_tf.metrics.realism import balls_of, realism_in
-    from gan_tf.metrics.reals import measurable
+    from gan_tf.metrics.image_sets import measurable
+    from gan_tf.metrics.neighbour_index import mirrored_vectors, pixel_vectors
+    from gan_tf.metrics.precision_recall import realism, smaller_balls
 
     reals = find_reals()
     vectors = pixel_vectors(reals.images)
     if reals.mirror:
         vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
-    balls = balls_of(vectors, neighbours(vectors))
+    balls = smaller_balls(vectors, neighbours(vectors))
 
     def score(images, labels):
-        return realism_in(balls, pixel_vectors(measurable(images)))
+        return realism(balls, pixel_vectors(measurable(images)))
 
     return Judge(score, {"reals": [reals.key, reals.mirror]})
 
@@ -258,7 +265,7 @@ def neighbours(vectors):
 def real_side(options, opened):
     """The run's real images at the generator's size: of the class that is asked for, if one is."""
     from gan_tf.cli import training_images
-    from gan_tf.metrics.reals import reals_at
+    from gan_tf.metrics.image_sets import reals_at
 
     given = {"offline": options.offline, "memory_gb": options.memory_gb}
     images = training_images.of_run(opened.run, options.dataset, **given)

@@ -71,8 +71,8 @@ def neighbours(options, seeds) -> int:
 
     from gan_tf.cli.generator_options import requested_class
     from gan_tf.io import image_files
+    from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
     from gan_tf.metrics.memorisation import THRESHOLD
-    from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
     from gan_tf.runs.folder import Run
     from gan_tf.sampling import neighbours as drawn
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
@@ -82,7 +82,7 @@ def neighbours(options, seeds) -> int:
     labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
-    size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
+    size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, MIN_SIDE))
     what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
     image_files.check_image_size(*size, what, "give fewer")
     image_set = training_images(options, run)
@@ -151,30 +151,24 @@ def search(options, space, reals, images):
     import numpy as np
 
     from gan_tf.io.progress import StagedProgress
-    from gan_tf.metrics import memorisation
-    from gan_tf.metrics.definitions import SEED
-    from gan_tf.metrics.gallery import Gallery, ratios
-    from gan_tf.metrics.networks import Networks
-    from gan_tf.metrics.pixel_space import pixel_vectors
-    from gan_tf.metrics.reals import RealFeatures
+    from gan_tf.metrics.features import Networks, RealFeatures
+    from gan_tf.metrics.image_sets import SEED
+    from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
 
     if space == PIXELS:
-        gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
+        index, vectors = pixel_index(reals.images, reals.mirror, SEED), pixel_vectors(images)
     else:
         instead = "give --space pixels, which needs no such file"
         networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
         extractor = networks.extractor
         stages = StagedProgress()
-        features = RealFeatures(reals, extractor)
-        known = features.compute(stages)
-        if reals.mirror:
-            known = np.concatenate([known, features.compute(stages, mirrored=True)])
+        known = RealFeatures(reals, extractor).training_images(stages)
         stages.close()
-        gallery = Gallery(known, len(reals.images), space, SEED)
-        vectors = np.concatenate([found for found, _ in extractor.stream([images])])
-    rows, distances = gallery.nearest_images(vectors, options.nearest)
-    divisors = np.stack([gallery.divisors(column) for column in rows.T], axis=1)
-    return rows, distances, ratios(distances, divisors)
+        index = NeighbourIndex(known, len(reals.images), space, SEED)
+        vectors = np.concatenate([rows for _, rows, _ in extractor.stream([images])])
+    rows, distances = index.nearest_images(vectors, options.nearest)
+    ratios = np.stack([index.ratios(*columns) for columns in zip(rows.T, distances.T, strict=True)], axis=1)
+    return rows, distances, ratios
 
 
 def pictures_of(rows, reals):

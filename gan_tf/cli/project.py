@@ -233,7 +233,7 @@ def tell_errors(picture, found, lpips, options, space):
 def real_side(options, run, resolution):
     """(metrics.reals.Reals, their names): the training images. None, and a line that says why, where there are none."""
     from gan_tf.cli import training_images
-    from gan_tf.metrics.reals import reals_at
+    from gan_tf.metrics.image_sets import reals_at
 
     try:
         # Without --dataset nothing is fetched for it: the picture was asked for, this is a remark beside it.
@@ -253,7 +253,7 @@ def real_side(options, run, resolution):
 def tell_copies(options, reals, names, picture, found):
     """Prints whether the picture is a training image, and if so, whether the generator repeats it."""
     from gan_tf.metrics import memorisation
-    from gan_tf.metrics.reals import measurable
+    from gan_tf.metrics.image_sets import measurable
 
     images = [measurable(image[None]) for image in (picture, found.start, found.images[0])]
     index, ratios = memorisation.ratios_to_nearest(reals.images, reals.mirror, images[0], images[1:])

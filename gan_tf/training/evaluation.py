@@ -10,7 +10,7 @@ from gan_tf import rng
 from gan_tf.augment.choice import ADA_P, augment, augmentation_of
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io import image_files
-from gan_tf.metrics.reals import measurable
+from gan_tf.metrics.image_sets import measurable
 
 GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid where there are fewer than usual, by resolution
 USUAL_GRID_SEEDS = 64

@@ -10,8 +10,8 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.metrics.evaluate import Evaluator
-from gan_tf.metrics.networks import Networks
-from gan_tf.metrics.reals import reals_at
+from gan_tf.metrics.features import Networks
+from gan_tf.metrics.image_sets import reals_at
 from gan_tf.runs.folder import Run
 from gan_tf.training import adaptation
 from gan_tf.training.evaluation import Sampler

@@ -17,7 +17,7 @@ from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.definitions import default_metric
-from gan_tf.metrics.networks import networks_of
+from gan_tf.metrics.features import networks_of
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws

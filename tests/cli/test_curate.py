@@ -15,9 +15,9 @@ from gan_tf.cli.curate import columns_of
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
-from gan_tf.metrics import networks
-from gan_tf.metrics.pixel_space import pixel_vectors
-from gan_tf.metrics.realism import realism
+from gan_tf.metrics import features
+from gan_tf.metrics.neighbour_index import pixel_vectors
+from gan_tf.metrics.precision_recall import realism, smaller_balls
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
@@ -27,7 +27,7 @@ from gan_tf.sampling.judge import load_judge
 from gan_tf.sampling.store import Store
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training.tiny import square_pictures
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
@@ -72,7 +72,7 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, ca
     assert label in said and f"sheet: {tmp_path / 'out-best.png'}" in said
     assert "copy check: " in said and "of 4 chosen images repeat a training image" in said
     with np.load(run.folder.parent / "pictures.npz") as arrays:
-        scores = realism(pixel_vectors(arrays["images"]), pixel_vectors(images))
+        scores = realism(smaller_balls(pixel_vectors(arrays["images"])), pixel_vectors(images))
     order = np.argsort(-scores, kind="stable")[:4]
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {f"seed-{seed:06d}.png" for seed in order}
@@ -123,8 +123,8 @@ def test_by_default_both_and_without_weights_one_line_says_what_works(run, tmp_p
 
 def test_by_features(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(networks, "Networks", lambda **settings: stand_in.networks())
-    with stand_in.narrow():
+    monkeypatch.setattr(features, "Networks", lambda **settings: stubs.networks())
+    with stubs.narrow():
         assert best(run, tmp_path / "out", "--best", "5") == 0
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
     assert label in capsys.readouterr().out

@@ -12,11 +12,11 @@ from PIL import Image
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
-from gan_tf.metrics import networks
+from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training import tiny
 from tests.training.tiny import square_pictures
 
@@ -67,11 +67,11 @@ def folder(tmp_path, images):
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch, tmp_path):
     def looking(*, weights, resize, precision, offline, log):
-        return stand_in.networks(resize=resize, custom=weights, precision=precision)
+        return stubs.networks(resize=resize, custom=weights, precision=precision)
 
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(networks, "Networks", looking)
-    with stand_in.narrow():
+    monkeypatch.setattr(features, "Networks", looking)
+    with stubs.narrow():
         yield
 
 
@@ -187,7 +187,7 @@ def test_the_protocols_of_a_run_tell_what_was_looked_at(few_fakes, run, capsys):
     assert evaluate(run.folder, "--metrics", "fid5k,memorisation", "--json") == 0
     fid, copies = (from_stored(score) for score in report(capsys)["scores"])
     assert copies.protocol["mirrored"] is True and copies.protocol["space"] == "pixels+inception"
-    assert fid.protocol["network"] == stand_in.OFFICIAL
+    assert fid.protocol["network"] == stubs.OFFICIAL
 
 
 @pytest.mark.parametrize("names", ["ppl", "swd2k, ppl"])

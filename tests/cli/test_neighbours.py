@@ -16,7 +16,7 @@ from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training import tiny
 
 from ..sampling import trained
@@ -72,7 +72,7 @@ def test_a_moved_set_is_opened_where_it_is(run, tmp_path, capsys):
 
 
 def test_features_are_compared_too(run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gan_tf.metrics.networks.Networks", lambda **options: stand_in.networks())
+    monkeypatch.setattr("gan_tf.metrics.features.Networks", lambda **options: stubs.networks())
     assert neighbours(run, "--seeds", 3, "--space", "both", "--out", tmp_path / "a.png") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("seed 3, pixels: nearest is training image 12, distance 0,")

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in time
 
 from gan_tf.cli.main import run_command
-from gan_tf.metrics import networks
+from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
@@ -19,7 +19,7 @@ from gan_tf.runs.weights import load_generator
 from gan_tf.training import clock as clocks
 from gan_tf.training import scoring
 from gan_tf.training.monitor import TensorBoard, Watch
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training import process, tiny
 
 REFUSED, INTERRUPTED = 2, 42
@@ -36,10 +36,10 @@ def inception_is_here():
     """Inception's place is taken, and metrics on its features take a few images only."""
 
     def looking(*, weights, resize, precision, offline, log):
-        return stand_in.networks(resize=resize, custom=weights, precision=precision)
+        return stubs.networks(resize=resize, custom=weights, precision=precision)
 
-    with stand_in.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "Networks", looking)
+    with stubs.narrow(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "Networks", looking)
         for name in ("fid5k", "fid10k", "fid50k", "kid5k", "kid50k"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=tiny.FAKES))
         yield
@@ -88,7 +88,7 @@ def test_every_score_stands_with_its_protocol_and_its_copies(whole):
     for record in found:
         assert record["metric"] == "fid5k" and record["score"] > 0
         said = record["protocol"]
-        assert (said["network"], said["reals"], said["fakes"]) == (stand_in.OFFICIAL, 12, tiny.FAKES)
+        assert (said["network"], said["reals"], said["fakes"]) == (stubs.OFFICIAL, 12, tiny.FAKES)
         assert 0 <= record["copies"] <= 1 and record["copy_parts"]["median_ratio"] > 0
         assert record["copy_protocol"]["space"] == "pixels+inception" and record["copy_protocol"]["mirrored"]
     tags = tiny.events(whole)
