@@ -1,75 +1,58 @@
-"""README.md says what the program says: commands, flags, defaults, data sets."""
+"""README.md, CONTRIBUTING.md and docs/: flags, commands, defaults, data sets, faults and links exist."""
 
-import contextlib
-import io
 import re
 from pathlib import Path
 
 import pytest
 
 from gan_tf.cli.datasets import known_names
-from gan_tf.cli.main import COMMANDS, main
+from gan_tf.cli.main import COMMANDS
 from gan_tf.config.settings import TrainConfig, flag
 from tests.faults.table import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-# Flags of other programs, the benchmarks among them, that README mentions.
-OF_OTHERS = {"--logdir", "--model", "--json", "--level", "--runs"}
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+REFERENCE = PAGES["docs/commands.md"]  # tests/cli/test_help.py compares it with the commands
+# Flags of tensorboard, pytest, the fuzzer and the benchmarks.
+OTHER_PROGRAMS = {"--help", "--logdir", "--dist", "--only", "--level", "--runs", "--names", "--smooth", "--values"}
 
 
-def section(title):
-    """The text between one heading and the next of the same or a higher level."""
-    level = re.search(rf"^(#+) {re.escape(title)}$", README, re.M)[1]
-    return re.split(rf"^#{{1,{len(level)}}} ", README.partition(f"\n{level} {title}\n")[2], flags=re.M)[0]
+@pytest.mark.parametrize("name", PAGES)
+def test_flags_and_commands_exist(name):
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*(?!\w)", PAGES[name]))
+    assert mentioned - set(re.findall(r"--[\w-]+", REFERENCE)) <= OTHER_PROGRAMS
+    assert set(re.findall(r"(?:`|^    )gan-tf ([a-z-]+)", PAGES[name], re.M)) <= set(COMMANDS)
 
 
-def help_of(command):
-    """What `gan-tf COMMAND --help` prints."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        main([command, "--help"])
-    return printed.getvalue()
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_to_files(name):
+    for target in re.findall(r"\]\(([^)#:]+)\)", PAGES[name]):
+        assert ((ROOT / name).parent / target).exists(), target
 
 
-@pytest.fixture(scope="module")
-def known_flags():
-    return {found for command in COMMANDS for found in re.findall(r"--[a-z][\w-]*", help_of(command))}
+def test_every_command_is_in_the_readme_or_a_guide():
+    guides = "".join(text for name, text in PAGES.items() if text is not REFERENCE)
+    assert {name for name in COMMANDS if f"gan-tf {name}" not in guides} == set()
 
 
-def test_every_command_is_listed():
-    assert set(re.findall(r"^\| `gan-tf ([\w-]+)", section("Commands"), re.M)) == set(COMMANDS)
-
-
-def test_every_flag_exists(known_flags):
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) - OF_OTHERS
-    assert mentioned <= known_flags | {"--preset", "--help"}
-
-
-def test_defaults_in_the_settings_table_are_the_programs():
-    rows = re.findall(r"^\| `(--[\w-]+)` \| ([^|]+) \|", section("Settings of `train` that matter"), re.M)
-    shown = {True: "on", None: "off"}
+def test_defaults_in_tables_are_those_of_the_settings():
     config = TrainConfig()
     defaults = {flag(name): value for name, value in vars(config).items()}
-    defaults["--augment-policy"] = ",".join(config.policies)  # for which None stands
-    assert rows
-    for name, text in rows:
+    defaults["--augment-policy"] = ",".join(config.policies)
+    for name, text in re.findall(r"^\| `(--[\w-]+)` \| ([^|]+) \|", PAGES["README.md"], re.M):
         value = defaults[name]
-        wanted = (
-            shown.get(value) if value is None or value is True else f"{value:g}" if isinstance(value, float) else value
-        )
-        assert text.strip(" `") == str(wanted), name
+        shown = f"{value:g}" if isinstance(value, float) else "on" if value is True else str(value)
+        assert text.strip(" `") == shown.replace("None", "off"), name
 
 
-def test_every_known_data_set_is_named():
-    assert {name for name in known_names() if f"`{name}`" not in section("Data")} == set()
+def test_every_known_data_set_is_documented():
+    text = "".join(PAGES.values())
+    assert {name for name in known_names() if f"`{name}`" not in text} == set()
 
 
-def test_every_fault_that_is_tested_is_told_in_the_table():
-    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| [^|]+ \| yes \|$", section("What a fault costs"), re.M)
+def test_table_of_faults_has_every_tested_fault():
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| [^|]+ \| yes \|$", "\n".join(PAGES.values()), re.M)
     assert tuple(rows) == FAULTS
-
-
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target

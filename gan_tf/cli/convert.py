@@ -212,15 +212,15 @@ def half_grown_size(g, config):
 
 def names_of_sizes(config, with_discriminator):
     """Names of the settings that say what the networks are, without those of a discriminator that is not there."""
-    from gan_tf.config.settings import OF_DISCRIMINATOR, architecture
+    from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields
 
-    names = [name for name in architecture(config.model)[1:] if name != "classes" or config.classes]
-    return [name for name in names if with_discriminator or name not in OF_DISCRIMINATOR]
+    names = [name for name in architecture_fields(config.model)[1:] if name != "classes" or config.classes]
+    return [name for name in names if with_discriminator or name not in DISCRIMINATOR_FIELDS]
 
 
 def architecture_flags(config):
     """The flags that a run with the same networks needs, where they are not the defaults of its family."""
-    from gan_tf.config.settings import as_given
+    from gan_tf.config.settings import as_argument
 
     default = next(iter(PRESETS[config.model].values()))
     words = [f" --model {config.model}"] if config.model != TrainConfig().model else []
@@ -229,5 +229,5 @@ def architecture_flags(config):
         if name == "classes":
             words.append(" --conditional")  # how many there are, the data set says
         elif value != getattr(default, name):
-            words.append(f" {as_given(name, value)}")
+            words.append(f" {as_argument(name, value)}")
     return "".join(words)

@@ -13,8 +13,7 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
-from gan_tf.runs.folder import Run
-from gan_tf.runs.run_files import NOT_JSON, read_json
+from gan_tf.runs.folder import Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 NOT_PER_CLASS = ("memorisation",)  # a copy of an image of another class is a copy as well
@@ -295,7 +294,7 @@ def other_scores(path, report):
         stored = read_json(path)
         new = [identity(score) for score in report["scores"]]
         return [s for s in stored["scores"] if stored["target"] == report["target"] and identity(s) not in new]
-    except (OSError, *NOT_JSON):  # no file, or another format
+    except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
         return []
 
 

@@ -1,4 +1,4 @@
-"""`gan-tf COMMAND`: finds the command, and turns every error that is the user's to mend into one line."""
+"""`gan-tf COMMAND`: runs a command, and prints the user's mistakes as one-line errors."""
 
 import importlib
 import sys
@@ -7,24 +7,24 @@ from gan_tf.errors import UsageError
 
 COMMANDS = {
     "train": "train a generator, or continue a run",
-    "launch": "train on several worker processes of this machine",
-    "generate": "make images with a trained generator",
-    "interpolate": "walk smoothly from image to image, as an animation or a picture",
-    "style-mix": "give images the style of others",
-    "project": "find the latent of a picture",
-    "neighbours": "show the training images nearest to generated ones",
-    "evaluate": "score a generator, or a folder of images, and look for copies",
-    "progress": "show the training as an animation",
+    "launch": "train with several worker processes on this machine",
+    "generate": "generate images",
+    "interpolate": "interpolate between latents, as an animation or an image strip",
+    "style-mix": "mix the styles of generated images",
+    "project": "project an image into the latent space",
+    "neighbours": "show the training images nearest to generated images",
+    "evaluate": "score a generator or a folder of images, and check for copies of training images",
+    "progress": "show the course of training as an animation",
     "report": "write the report of a run as one HTML file",
-    "export": "write a trained generator as SavedModel, TFLite or ONNX",
+    "export": "export a generator as SavedModel, TFLite or ONNX",
     "runs": "rank runs and snapshots by their scores",
-    "inspect": "report on a set of images",
-    "convert": "make a run of an official program's weights",
-    "crop-faces": "cut the faces out of photographs, as a training set",
-    "augment-preview": "show what the discriminator will see",
+    "inspect": "report on a data set",
+    "convert": "convert official weights into a run",
+    "crop-faces": "crop aligned faces from photos, as a training set",
+    "augment-preview": "show augmented training images",
 }
 USAGE_ERROR = 2
-INTERRUPTED = 42  # what batch systems are told: start me again
+INTERRUPTED = 42  # batch systems start the same command again
 
 
 def main(argv=None) -> int:
@@ -56,7 +56,7 @@ def run_command(name, argv) -> int:
 
 
 def usage() -> str:
-    """The overview of commands."""
+    """Returns the list of commands for --help."""
     lines = [f"  {name:<16} {purpose}" for name, purpose in COMMANDS.items()]
     return "\n".join(
         ["usage: gan-tf COMMAND [OPTIONS]", "", *lines, "", "gan-tf COMMAND --help shows the options of a command."]

@@ -1,195 +1,197 @@
-"""Every setting of a training run: one frozen dataclass.
+"""`TrainConfig`: every setting of a training run in one frozen dataclass.
 
-A field belongs to one of three groups. *Identity* fields make the run what it is and may not change when it is
-continued. *Run* fields may change: a longer training, another machine, the advice after an out-of-memory error.
-*Session* fields concern one start of the program and are not stored.
+Each field belongs to one of three groups. *Identity* fields define the run and may not change when it is continued.
+*Run* fields may change: the length, the machine, the micro-batch after an out-of-memory error. *Session* fields apply
+to one start of the program and are not stored.
 
-A field may belong to some families of networks only; with another it stands at its default and is not stored.
+A field may belong to some families of networks only. With another family it keeps its default and is not stored.
 """
 
 import dataclasses
-import difflib
 import math
 import re
 import shlex
 import typing
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Suppress
-
-from gan_tf.config import stylegan2_defaults, validation
-from gan_tf.config.validation import DEFAULT_POLICY, FAMILIES, SIZES, flag, phase_table
+from gan_tf.config import validation
+from gan_tf.config.validation import FAMILIES, did_you_mean, flag, from_json
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
 FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
-WIDTHS = {"fastgan": "--ngf and --ndf", "pggan": "--fmap-base", "stylegan2": "--channel-base"}
-BATCHES = {"fastgan": "--batch-size", "pggan": "--phase-batch", "stylegan2": "--batch-size"}
-INSTEAD = {  # what stands for a field of one family in another: {field: {family: flags}}
-    **dict.fromkeys(("ngf", "ndf", "fmap_base", "fmap_max", "channel_base", "channel_max"), WIDTHS),
-    **dict.fromkeys(("batch_size", "phase_batch"), BATCHES),
-    "phase_lr": dict.fromkeys(validation.FAMILIES, "--lr"),
-}
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
-OFFICIAL_DECAY = 0.999  # of the average at each step, with `--ema-kimg None`
-OF_DISCRIMINATOR = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")  # fields that concern D alone
-ARCHITECTURE = (
-    "model",
-    "resolution",
-    "latent_size",
-    "ngf",
-    "tanh",
-    "fmap_base",
-    "fmap_max",
-    "pixel_norm",
-    "batch_norm",
-    "w_size",
-    "mapping_layers",
-    "channel_base",
-    "channel_max",
-    "conv_clamp",
-    "classes",
+OFFICIAL_EMA_DECAY = 0.999  # per step, with `--ema-kimg None`
+ARCHIVES = (".zip", ".npz")  # suffixes that are left out of a run's name
+DISCRIMINATOR_FIELDS = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
+ARCHITECTURE_FIELDS = (
+    *("model", "resolution", "latent_size", "ngf", "tanh", "fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
+    *("w_size", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "classes"),
+    *DISCRIMINATOR_FIELDS,
 )
-ARCHITECTURE += OF_DISCRIMINATOR
-PACKED = (".zip", ".npz")  # suffixes that a run's name leaves out
+
+# The settings of another family that replace a setting: {setting: {family: flags}}.
+WIDTH_FLAGS = {"fastgan": "--ngf and --ndf", "pggan": "--fmap-base", "stylegan2": "--channel-base"}
+BATCH_FLAGS = {"fastgan": "--batch-size", "pggan": "--phase-batch", "stylegan2": "--batch-size"}
+REPLACEMENTS = {
+    **dict.fromkeys(("ngf", "ndf", "fmap_base", "fmap_max", "channel_base", "channel_max"), WIDTH_FLAGS),
+    **dict.fromkeys(("batch_size", "phase_batch"), BATCH_FLAGS),
+    "phase_lr": dict.fromkeys(FAMILIES, "--lr"),
+}
 
 
-def identity(default, *, models=FAMILIES):
-    """A field that may not change while a run is continued; `models` are the families that have it."""
-    return dataclasses.field(default=default, metadata={"group": "identity", "models": models})
+def identity(default, help, *, models=FAMILIES):
+    """A field that may not change while a run is continued. `models`: the families that have it."""
+    return _field("identity", default, help, models)
 
 
-def changeable(default):
-    """A field that may change; the change is logged with the image count."""
-    return dataclasses.field(default=default, metadata={"group": "run", "models": FAMILIES})
+def changeable(default, help):
+    """A field that may change when a run is continued; the change is logged with the image count."""
+    return _field("run", default, help, FAMILIES)
 
 
-def session(default):
-    """A field of one start of the program, never stored."""
-    return dataclasses.field(default=default, metadata={"group": "session", "models": FAMILIES})
+def session(default, help):
+    """A field that applies to one start of the program and is never stored."""
+    return _field("session", default, help, FAMILIES)
+
+
+def _field(group, default, help, models):
+    return dataclasses.field(default=default, metadata={"group": group, "help": help, "models": models})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of `train`. Each is a flag of the same name; a misspelt flag is refused."""
+    """Settings of `train`. Each field is a command-line flag; its text is shown by `gan-tf train --help`."""
 
-    # What is trained, and on what.
-    # (The data is recognised by its fingerprint, so that its path may change.)
-    dataset: str = changeable("")  # a known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz
-    model: Literal["fastgan", "pggan", "stylegan2"] = identity("fastgan")  # the family of networks
-    resolution: int = identity(256)  # pixels: 64, 128, 256, 512 or 1024; pggan and stylegan2: also 16 and 32
-    latent_size: int = identity(256)  # length of the latent vector
-    conditional: bool = identity(False)  # learn the classes of the data set, so that one can be asked for
-    classes: Annotated[int, Suppress] = identity(0)  # how many; no flag: set from the data set if `conditional`
+    # Model and data. A run recognises its images by a fingerprint, so their path may change.
+    dataset: str = changeable("", "known name (panda, demo, ...), tfds:NAME, folder, .zip or .npz")
+    model: Literal["fastgan", "pggan", "stylegan2"] = identity("fastgan", "family of networks")
+    resolution: int = identity(256, "image size: 64, 128, 256, 512 or 1024; pggan and stylegan2 also 16 and 32")
+    latent_size: int = identity(256, "length of the latent vector z")
+    conditional: bool = identity(False, "train on class labels, so that images of one class can be generated")
+    classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the data set
+    fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images are made square")
+    background: str = identity("white", "colour of transparent and padded areas: a name or #rrggbb")
+    mirror: bool = identity(True, "also train on horizontally mirrored images")
+    limit: int | None = identity(None, "use only this many images, spread evenly over the set")
 
-    # FastGAN's networks.
-    ngf: int = identity(64, models=FASTGAN)  # fastgan: width of the generator
-    ndf: int = identity(64, models=FASTGAN)  # fastgan: width of the discriminator
-    decoders: int = identity(3, models=FASTGAN)  # fastgan: reconstruction decoders of the discriminator, 3 or more
-    tanh: bool = identity(False, models=FASTGAN)  # fastgan: end G with tanh at every size; else at 1024, as published
+    # Optimisation.
+    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity(
+        "hinge", "adversarial loss; fastgan: all but wgan_gp, pggan: all but dual_contrastive, stylegan2: logistic"
+    )
+    lr: float | None = identity(2e-4, "learning rate; None (stylegan2): 0.0025, at 1024 pixels 0.002")
+    beta1: float = identity(0.5, "Adam's beta_1")
+    beta2: float = identity(0.999, "Adam's beta_2")
+    # None: decay 0.999 per step; with stylegan2 a half-life of 10/32 of the batch, in kimg.
+    ema_kimg: float | None = identity(5.5, "half-life of the EMA generator in kimg; None: as published")
+    ema_ramp: float | None = identity(0.1, "limits that half-life to this fraction of the images seen so far")
+    seed: int = identity(0, "seed of all random numbers")
+    init_from: str | None = identity(
+        None,
+        "start from the weights of this run folder, or from NVIDIA's for stylegan2: ffhq256, ffhq512, ffhq1024, "
+        "celebahq256 or lsundog256",
+    )
+    freeze_d: int = identity(0, "freeze this many layers of the discriminator, from the image on; needs --init-from")
 
-    # Progressive GAN's networks.
-    fmap_base: int = identity(8192, models=PGGAN)  # pggan: width; an image of R pixels has 2 * fmap_base / R channels
-    fmap_max: int = identity(512, models=PGGAN)  # pggan: most channels at any size
-    pixel_norm: bool = identity(True, models=PGGAN)  # pggan: normalise the generator's features at each pixel
-    batch_norm: bool = identity(False, models=PGGAN)  # pggan: normalise the generator's features over the batch
-    minibatch_stddev: bool = identity(True, models=PGGAN)  # pggan: show the discriminator how much images differ
+    # Augmentation.
+    augment: Literal["diffaugment", "ada", "none"] = identity("diffaugment", "augmentation of real and fake images")
+    augment_policy: str | None = identity(
+        None,
+        "diffaugment: list of color, translation, cutout (default color,translation); ada: one of blit, geom, color, "
+        "filter, noise, cutout, bg, bgc (default), bgcf, bgcfn, bgcfnc",
+    )
+    augment_probability: float = identity(1.0, "diffaugment: fraction of the images that are augmented")
+    ada_target: float = identity(0.6, "ada: target for the mean sign of D's logits on reals")
+    ada_kimg: float | None = identity(None, "ada: kimg for p to rise by 1; default 500, with --init-from 100")
+    ada_max: float = identity(0.8, "ada: largest p; near 1, augmentations leak into the generated images")
 
-    # StyleGAN2's networks.
-    w_size: int = identity(512, models=STYLEGAN2)  # stylegan2: length of the vectors that the mapping network makes
-    mapping_layers: int = identity(8, models=STYLEGAN2)  # stylegan2: layers of the mapping network
-    # stylegan2: width; maps of r pixels have channel_base / r channels. None: 32768 from 512 pixels on, else 16384
-    channel_base: int | None = identity(None, models=STYLEGAN2)
-    channel_max: int = identity(512, models=STYLEGAN2)  # stylegan2: most channels at any size
-    mbstd_group: int = identity(4, models=STYLEGAN2)  # stylegan2: images whose spread the discriminator is shown
-    architecture: Literal["resnet", "orig"] = identity("resnet", models=STYLEGAN2)  # stylegan2: of the discriminator
-    conv_clamp: float | None = identity(256.0, models=STYLEGAN2)  # stylegan2: limit of what convolutions give
+    # Length, scores and checkpoints.
+    total_kimg: float = changeable(400.0, "length of the run in thousands of real images")
+    max_minutes: float | None = changeable(None, "stop after this many minutes if the run is not finished before")
+    patience: int | None = changeable(None, "stop after this many epochs without a better score")
+    epoch_images: int | None = changeable(None, "minimum images per epoch; default 10,000 or a tenth of the run")
+    eval_every: int = changeable(1, "score every this many epochs")
+    metric: Literal["auto", "fid5k", "fid10k", "fid50k", "kid5k", "kid50k", "swd2k", "swd10k"] = changeable(
+        "auto", "score that selects the best weights; auto: fid5k below 1,000 images, else fid10k"
+    )
+    resize: Literal["pytorch", "clean", "tf1"] = changeable("pytorch", "how images are resized for Inception")
+    weights: str | None = changeable(None, "file of Inception weights to use in place of the official one")
+    feature_precision: Literal["float32", "bfloat16"] = changeable("float32", "precision of the Inception features")
+    final_score: bool = changeable(True, "at the end, score the best weights again on a second set of latents")
+    keep_best: int = changeable(3, "number of best snapshots to keep")
+    checkpoint_minutes: float = changeable(5.0, "minutes between checkpoints")
+    keep: int = changeable(2, "number of newest checkpoints to keep")
 
-    # How images are prepared.
-    fit: Literal["crop", "pad", "stretch"] = identity("crop")  # how an image becomes square
-    background: str = identity("white")  # colour under transparent and padded parts: a name or #rrggbb
-    mirror: bool = identity(True)  # also show the images mirrored
-    limit: int | None = identity(None)  # use so many images only, spread evenly over the set
+    # Computation.
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = changeable(
+        "auto", "precision of the networks; auto: bfloat16 where the device supports it natively"
+    )
+    strategy: Literal["auto", "default", "mirrored", "multi_worker"] = changeable(
+        "auto", "tf.distribute strategy that splits a step over devices"
+    )
+    micro_batch: int | Literal["auto"] | None = changeable(None, "images per forward pass; default: the whole batch")
+    steps_per_call: int | None = changeable(None, "steps per tf.function call; default 16 on a GPU, 1 on a CPU")
+    memory_gb: float = changeable(4.0, "image sets above this size are read from a file on disk")
+    deterministic: bool = changeable(False, "bit-for-bit repeatable on the CPU, slightly slower")
 
-    # What is optimised.
-    # fastgan, stylegan2: images in a step, all devices together. None for stylegan2's own: 32 up to 128 pixels
-    batch_size: int | None = identity(8, models=FASTGAN + STYLEGAN2)
-    # adversarial loss; pggan: wgan_gp, lsgan, bce, hinge or logistic; fastgan: all but wgan_gp; stylegan2: logistic
-    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity("hinge")
-    # fastgan: loss of the discriminator's decoders; lpips as published
-    reconstruction: Literal["l1", "l2", "lpips", "none"] = identity("l1", models=FASTGAN)
-    # pggan, stylegan2: R1 penalty with the logistic loss, of weight r1_gamma / 2. None: 0.0002 * resolution^2 / batch
-    r1_gamma: float | None = identity(10.0, models=PGGAN + STYLEGAN2)
-    path_weight: float = identity(2.0, models=STYLEGAN2)  # stylegan2: weight of path length regularisation; 0: none
-    style_mixing: float = identity(0.9, models=STYLEGAN2)  # stylegan2: share of the steps that mix two styles
-    stabilise_kimg: float = identity(600.0, models=PGGAN)  # pggan: training at each size, thousands of images
-    fade_kimg: float = identity(600.0, models=PGGAN)  # pggan: each larger size fades in over so many; 0: at once
-    phase_batch: str = identity(PHASE_BATCH, models=PGGAN)  # pggan: images in a step at each size, or one number
-    phase_lr: str = identity("", models=PGGAN)  # pggan: learning rate at some sizes, as 1024:0.0015; else --lr
-    augment: Literal["diffaugment", "ada", "none"] = identity("diffaugment")  # augmentation before the discriminator
-    # diffaugment: list of color, translation, cutout (default color,translation); ada: one of blit, geom, color,
-    # filter, noise, cutout, bg, bgc (default), bgcf, bgcfn, bgcfnc
-    augment_policy: str | None = identity(None)
-    augment_probability: float = identity(1.0)  # diffaugment: share of the images augmented, 0 to 1
-    ada_target: float = identity(0.6)  # ada: mean sign of D's logits on reals that its probability p steers for
-    # ada: images, in thousands, in which p moves by 1; None: 500, and 100 with --init-from
-    ada_kimg: float | None = identity(None)
-    ada_max: float = identity(0.8)  # ada: highest p; near 1 the changes leak into the images
-    lr: float | None = identity(2e-4)  # learning rate of both optimisers; None for stylegan2's: 0.0025, at 1024 0.002
-    beta1: float = identity(0.5)  # Adam's first decay
-    beta2: float = identity(0.999)  # Adam's second decay
-    # half-life of the averaged generator in kimg; None: 0.999 at each step, 10/32 of a batch with stylegan2
-    ema_kimg: float | None = identity(5.5)
-    ema_ramp: float | None = identity(0.1)  # early on, that half-life is at most this share of the images seen
-    seed: int = identity(0)  # every random number follows from it
+    # This start of the program.
+    run: str | None = session(None, "name of the run; default from dataset, model and resolution")
+    checkpoints: str = session("checkpoints", "folder that contains the runs")
+    wait_seconds: float = session(300.0, "how long the workers of a cluster wait for each other to start")
+    dry_run: bool = session(False, "print settings, memory and time, without training")
+    offline: bool = session(False, "download nothing")
+    verbose: bool = session(False, "show TensorFlow's messages")
 
-    # What it begins with.
-    # Begin with the networks of a run, given by its folder, one that grew full-grown; or with NVIDIA's for stylegan2:
-    # ffhq256, ffhq512, ffhq1024, celebahq256 or lsundog256.
-    init_from: str | None = identity(None)
-    freeze_d: int = identity(0)  # with --init-from: so many of D's layers, from the image on, stay as they were
+    # Networks, by family.
+    ngf: int = identity(64, "base width of the generator", models=FASTGAN)
+    ndf: int = identity(64, "base width of the discriminator", models=FASTGAN)
+    decoders: int = identity(3, "reconstruction decoders of the discriminator, 3 or more", models=FASTGAN)
+    tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)
+    fmap_base: int = identity(8192, "width: 2 * fmap_base / R channels at R pixels", models=PGGAN)
+    fmap_max: int = identity(512, "maximum channels of a layer", models=PGGAN)
+    pixel_norm: bool = identity(True, "pixel norm in the generator", models=PGGAN)
+    batch_norm: bool = identity(False, "batch norm in the generator", models=PGGAN)
+    minibatch_stddev: bool = identity(True, "minibatch standard deviation in the discriminator", models=PGGAN)
+    w_size: int = identity(512, "length of the intermediate latent vector w", models=STYLEGAN2)
+    mapping_layers: int = identity(8, "layers of the mapping network", models=STYLEGAN2)
+    # None: 32768 from 512 pixels on, else 16384.
+    channel_base: int | None = identity(None, "width: channel_base / R channels at R pixels", models=STYLEGAN2)
+    channel_max: int = identity(512, "maximum channels of a layer", models=STYLEGAN2)
+    mbstd_group: int = identity(4, "group size of the minibatch standard deviation", models=STYLEGAN2)
+    architecture: Literal["resnet", "orig"] = identity("resnet", "discriminator architecture", models=STYLEGAN2)
+    conv_clamp: float | None = identity(256.0, "clamp the output of convolutions to this value", models=STYLEGAN2)
 
-    # How long, and how it is watched.
-    total_kimg: float = changeable(400.0)  # length of the run, thousands of real images
-    max_minutes: float | None = changeable(None)  # finish after so many minutes of this start, if that comes first
-    patience: int | None = changeable(None)  # stop after so many epochs without a better score
-    epoch_images: int | None = changeable(None)  # least images in an epoch; default 10,000, or a tenth of a shorter run
-    eval_every: int = changeable(1)  # score every so many epochs
-    # The score that picks the best weights. auto: fid5k below 1,000 images, else fid10k; swd needs no network.
-    metric: Literal["auto", "fid5k", "fid10k", "fid50k", "kid5k", "kid50k", "swd2k", "swd10k"] = changeable("auto")
-    resize: Literal["pytorch", "clean", "tf1"] = changeable("pytorch")  # how images come to Inception's size
-    weights: str | None = changeable(None)  # a file of Inception's weights in place of the official one
-    feature_precision: Literal["float32", "bfloat16"] = changeable("float32")  # of Inception; bfloat16: other names
-    final_score: bool = changeable(True)  # at the end score the best weights again, on other images, as papers do
-    keep_best: int = changeable(3)  # snapshots with the best scores to keep
-    checkpoint_minutes: float = changeable(5.0)  # save at least so often
-    keep: int = changeable(2)  # newest checkpoints to keep
-
-    # How it is computed.
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = changeable("auto")  # auto: bfloat16 if native
-    strategy: Literal["auto", "default", "mirrored", "multi_worker"] = changeable("auto")  # how devices share a step
-    micro_batch: int | Literal["auto"] | None = changeable(None)  # images at once, to save memory; default all
-    # Steps to a call of the graph; default 16 on a GPU, 1 on a CPU, there 8 with images of at most 16 pixels.
-    steps_per_call: int | None = changeable(None)
-    memory_gb: float = changeable(4.0)  # larger image sets are kept in a file on disk and not in memory
-    deterministic: bool = changeable(False)  # bit-for-bit repeatable on the CPU, somewhat slower
-
-    # Where and how this start of the program runs.
-    run: str | None = session(None)  # name of the run; default made from dataset, model and resolution
-    checkpoints: str = session("checkpoints")  # folder that holds the runs
-    wait_seconds: float = session(300.0)  # how long the workers of a cluster wait for each other to start
-    dry_run: bool = session(False)  # show settings, memory and time, and train nothing
-    offline: bool = session(False)  # never fetch anything
-    verbose: bool = session(False)  # let TensorFlow speak
+    # Batches and losses, by family.
+    batch_size: int | None = identity(
+        8,
+        "images per step, all devices together; None (stylegan2): 32 up to 128 pixels, then 4096 / resolution",
+        models=FASTGAN + STYLEGAN2,
+    )
+    reconstruction: Literal["l1", "l2", "lpips", "none"] = identity(
+        "l1", "loss of the discriminator's decoders; published: lpips", models=FASTGAN
+    )
+    phase_batch: str = identity(PHASE_BATCH, "images per step at each resolution, or one number", models=PGGAN)
+    phase_lr: str = identity("", "learning rate at some resolutions, such as 1024:0.0015; else --lr", models=PGGAN)
+    stabilise_kimg: float = identity(600.0, "kimg at each resolution after fading in", models=PGGAN)
+    fade_kimg: float = identity(600.0, "kimg in which a new resolution fades in; 0: at once", models=PGGAN)
+    r1_gamma: float | None = identity(
+        10.0,
+        "R1 penalty of the logistic loss, weighted r1_gamma / 2; None: 0.0002 * resolution^2 / batch",
+        models=PGGAN + STYLEGAN2,
+    )
+    path_weight: float = identity(2.0, "weight of path length regularisation; 0: none", models=STYLEGAN2)
+    style_mixing: float = identity(0.9, "probability of style mixing", models=STYLEGAN2)
 
     def __post_init__(self):
         validation.require(self.model in FAMILIES, self, "model", f"one of {', '.join(FAMILIES)}")
-        if self.augment_policy == DEFAULT_POLICY.get(self.augment, DEFAULT_POLICY["diffaugment"]):
-            # One run, however its augmentation is spelled. Runs of earlier versions name it without any, too.
+        if self.augment_policy == validation.DEFAULT_POLICY.get(self.augment, validation.DEFAULT_POLICY["diffaugment"]):
+            # The default may be given by name; runs of earlier versions store it by name, also with --augment none.
             object.__setattr__(self, "augment_policy", None)
         fields = dataclasses.fields(self)
-        refuse_foreign([field.name for field in fields if getattr(self, field.name) != field.default], self.model)
+        reject_other_families(
+            [field.name for field in fields if getattr(self, field.name) != field.default], self.model
+        )
         validation.check(self)
 
     @property
@@ -199,69 +201,77 @@ class TrainConfig:
 
     @property
     def grows(self) -> bool:
-        """True if the networks begin with images of 4x4 pixels and grow."""
+        """True if the networks start at 4x4 pixels and grow."""
         return self.model in PGGAN
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Sizes that are trained one after the other: from 4 on if the family grows, else the run's alone.
+        """Resolutions in training order: from 4 on if the family grows, else the run's only.
 
-        Networks of another run (`--init-from`) are full-grown.
+        With `init_from` the networks are already at full resolution.
         """
         if not self.grows or self.init_from:
             return (self.resolution,)
-        return tuple(size for size in SIZES if size <= self.resolution)
+        return tuple(size for size in validation.SIZES if size <= self.resolution)
+
+    # The defaults for stylegan2 below are those of the configuration `auto` of StyleGAN2-ADA's official program for
+    # one GPU: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix C.
 
     @property
     def batch(self) -> int:
-        """Images in a step, all devices together, of a family that trains at one resolution."""
-        return self.batch_size or stylegan2_defaults.batch_size(self.resolution)
+        """Images per step, all devices together, for a family that trains at one resolution."""
+        return self.batch_size or max(1, min(4096 // self.resolution, 32))
 
     @property
     def phase_batches(self) -> dict[int, int]:
-        """Images in a step at each of `resolutions`, all devices together."""
+        """Images per step at each of `resolutions`, all devices together."""
         if not self.grows:
             return {self.resolution: self.batch}
-        given = phase_table(self, "phase_batch", int, "an integer of at least 1")
-        return {size: given.get(size, given.get(None)) for size in self.resolutions}
+        table = validation.phase_table(self, "phase_batch", int)
+        return {resolution: table.get(resolution, table.get(None)) for resolution in self.resolutions}
 
     @property
     def phase_lrs(self) -> dict[int, float]:
-        """Learning rate of both optimisers at each of `resolutions`."""
-        given = phase_table(self, "phase_lr", float, "a positive number") if self.grows else {}
-        usual = stylegan2_defaults.learning_rate(self.resolution) if self.lr is None else self.lr
-        return {size: given.get(size, usual) for size in self.resolutions}
+        """Learning rate of both optimisers at each of `resolutions`, before lazy regularisation scales it."""
+        table = validation.phase_table(self, "phase_lr", float) if self.grows else {}
+        automatic = 0.002 if self.resolution >= 1024 else 0.0025
+        default = automatic if self.lr is None else self.lr
+        return {resolution: table.get(resolution, default) for resolution in self.resolutions}
+
+    def r1_weight(self, batch_size: int) -> float:
+        """`r1_gamma`, or its default: larger images have smaller gradients per pixel, small batches noisier ones."""
+        return 0.0002 * self.resolution**2 / batch_size if self.r1_gamma is None else self.r1_gamma
+
+    def average_kimg(self, batch_size: int) -> float:
+        """Half-life of the EMA generator at this batch size, in thousands of images."""
+        if self.ema_kimg is not None:
+            return self.ema_kimg
+        if self.model in STYLEGAN2:
+            return batch_size * 10 / 32
+        return math.log(0.5) / math.log(OFFICIAL_EMA_DECAY) * batch_size / 1000
 
     @property
     def total_images(self) -> int:
-        """Length of the run in images; whole batches where they are of one size."""
+        """Length of the run in images; whole batches if the batch size is constant."""
         if self.grows:
             return max(1, round(self.total_kimg * 1000))
         return round_up(int(self.total_kimg * 1000), self.batch)
 
     def epoch_length(self, image_count: int) -> int:
-        """Images in an epoch: one pass over the data, or the least length if the set is smaller.
+        """Images in an epoch: one pass over the data, or the minimum length if the set is smaller.
 
-        Whole batches where they are of one size.
+        Whole batches if the batch size is constant.
         """
-        least = self.epoch_images or min(10_000, self.total_images // 10)
-        return round_up(max(image_count, least, 1), 1 if self.grows else self.batch)
-
-    def average_kimg(self, batch_size: int) -> float:
-        """Half-life of the averaged generator at this batch, thousands of images."""
-        if self.ema_kimg is not None:
-            return self.ema_kimg
-        if self.model in STYLEGAN2:
-            return stylegan2_defaults.ema_kimg(batch_size)
-        return math.log(0.5) / math.log(OFFICIAL_DECAY) * batch_size / 1000
+        minimum = self.epoch_images or min(10_000, self.total_images // 10)
+        return round_up(max(image_count, minimum, 1), 1 if self.grows else self.batch)
 
     @property
     def run_name(self) -> str:
-        """`--run`, or `<dataset>` with `-<model>` and `-<resolution>` where they are not the default."""
+        """`run`, or `<dataset>` with `-<model>` and `-<resolution>` unless they are the defaults."""
         if self.run:
             return self.run
         path = user_path(self.dataset.removeprefix("tfds:"))
-        name = path.stem if path.suffix.lower() in PACKED else path.name
+        name = path.stem if path.suffix.lower() in ARCHIVES else path.name
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
         defaults = TrainConfig()
         parts = [name or "run"]
@@ -275,18 +285,13 @@ class TrainConfig:
         return user_path(self.checkpoints) / self.run_name
 
 
-def architecture(model: str) -> list[str]:
-    """Names of the fields that say what the networks of a family are: weights of one run fit another if these agree."""
-    return [name for name in ARCHITECTURE if name in field_names("identity", model)]
-
-
 def round_up(value: int, multiple: int) -> int:
     """Returns the smallest multiple of `multiple` that is at least `value`, and at least `multiple`."""
     return max(1, -(-value // multiple)) * multiple
 
 
 def field_names(group: str, model: str | None = None) -> list[str]:
-    """Names of the fields of one group (identity, run or session): of all families, or those that `model` has."""
+    """Returns the names of the fields in a group (identity, run or session); with `model`, those of that family."""
     return [
         field.name
         for field in dataclasses.fields(TrainConfig)
@@ -294,65 +299,64 @@ def field_names(group: str, model: str | None = None) -> list[str]:
     ]
 
 
+def architecture_fields(model: str) -> list[str]:
+    """Returns the names of a family's fields that must agree for the weights of one run to fit another."""
+    return [name for name in ARCHITECTURE_FIELDS if name in field_names("identity", model)]
+
+
 def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tuple]:
-    """Fields of `group` that differ: {name: (value before, value after)}; those alone that the family before has."""
+    """Returns the fields of `group` that differ, {name: (old, new)}, among the fields of the family of `before`."""
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group, before.model)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def stored_settings(config: TrainConfig) -> dict:
-    """The identity and run fields of the run's family, ready for JSON."""
+    """Returns the identity and run fields of the run's family for config.json."""
     names = field_names("identity", config.model) + field_names("run", config.model)
     return {name: getattr(config, name) for name in names}
 
 
-def from_settings(settings: dict, where: str) -> TrainConfig:
-    """Reads `stored_settings` back, those of earlier versions too: what they do not name stands at its default.
+def from_stored_settings(settings: dict, where: str) -> TrainConfig:
+    """Returns the TrainConfig of stored settings. Those that an earlier version did not have get their default.
 
     Raises:
-        UsageError: a setting that this version does not know, named with the nearest known one, or whose value is of
-            another type than the field.
+        UsageError: an unknown setting, a value of a wrong type, or values that TrainConfig rejects.
     """
     known = field_names("identity") + field_names("run")
-    types = typing.get_type_hints(TrainConfig)  # without what is said to tyro
-    for name, value in settings.items():
+    annotations = typing.get_type_hints(TrainConfig)
+    for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name[:80], known, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UsageError(f"{where} has the unknown setting {name[:80]!r}{hint}; it was written by another version")
-        validation.require_type(value, types[name], name, where)
+            hint = did_you_mean(name, known)
+            raise UsageError(f"{where}: the setting {name[:80]!r} is of another version of gan_tf{hint}")
     try:
-        return TrainConfig(**settings)
+        return TrainConfig(**{name: from_json(settings[name], annotations[name], name, where) for name in settings})
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
 def check_data(data: dict, where: str):
-    """Raises UsageError unless what is stored about the images is of the types that it was written with."""
-    for name, kind in (("fingerprint", str), ("images", int)):
-        validation.require_type(data.get(name), kind, f"data.{name}", where)
-    for field, kind in (("class_names", str), ("class_counts", int)):
-        validation.require_type(data.get(field, []), list, f"data.{field}", where)
-        for value in data.get(field, []):
-            validation.require_type(value, kind, f"data.{field}", where)
-    counts = data.get("class_counts", [])
-    if min(counts, default=0) < 0 or sum(counts) >= 2**31:
-        raise UsageError(f"{where}: data.class_counts are no counts of images; restore the file")
-    validation.require_type(data.get("converted_from", ""), str, "data.converted_from", where)
+    """Raises UsageError if the stored description of a run's images has a value of a wrong type."""
+    for name, annotation in (("fingerprint", str), ("images", int)):
+        from_json(data.get(name), annotation, f"data.{name}", where)
+    for name, annotation in (("class_names", list[str]), ("class_counts", list[int]), ("converted_from", str)):
+        if name in data:
+            from_json(data[name], annotation, f"data.{name}", where)
+    if min(data.get("class_counts", []), default=0) < 0:
+        raise UsageError(f"{where}: data.class_counts are not counts of images; restore the file")
 
 
-def as_given(name: str, value) -> str:
-    """A setting as one writes it on the command line, such as "--ngf 64" or "--no-pixel-norm"."""
+def as_argument(name: str, value) -> str:
+    """Returns a setting as a command-line argument, such as "--ngf 64" or "--no-pixel-norm"."""
     if isinstance(value, bool):
         return flag(name if value else f"no_{name}")
     return f"{flag(name)} {shlex.quote(str(value))}"
 
 
-def refuse_foreign(names, model: str):
-    """Raises UsageError if a field among `names` belongs to other families than `model`."""
+def reject_other_families(names, model: str):
+    """Raises UsageError if a field among `names` belongs only to other families than `model`."""
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and model not in field.metadata["models"]:
             owners = ", ".join(field.metadata["models"])
-            instead = INSTEAD.get(field.name, {}).get(model)
-            remedy = f"give {instead} in its place" if instead else "leave it out"
-            raise UsageError(f"{flag(field.name)} is for --model {owners}; {remedy} with --model {model}")
+            replacement = REPLACEMENTS.get(field.name, {}).get(model)
+            fix = f"use {replacement} with --model {model}" if replacement else f"leave it out with --model {model}"
+            raise UsageError(f"{flag(field.name)} is for --model {owners}; {fix}")

@@ -1,5 +1,7 @@
-"""What the settings of a run may be. Each refusal is one line with the flag, its value and the remedy."""
+"""Validates `TrainConfig`: an invalid setting raises an error that names the flag, its value and the fix."""
 
+import difflib
+import inspect
 import math
 import re
 import reprlib
@@ -19,227 +21,193 @@ LOSSES = {
     "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
     "stylegan2": ("logistic",),
 }
-OFFSET = ("wgan_gp", "dual_contrastive")  # losses that compare logits with each other alone
+RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits with each other, so the sign has no meaning
 FAMILIES = tuple(RESOLUTIONS)
-SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # that a family which grows goes through
-POLICIES = ("color", "translation", "cutout")
-# What FastGAN trains with, and the best one in the paper of ADA, at all sizes of sets.
-DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # resolutions of a family that grows
+
+POLICIES = ("color", "translation", "cutout")  # of DiffAugment
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
-COUNTS = ("ngf", "ndf", "fmap_base", "fmap_max", "latent_size", "eval_every", "keep", "keep_best")
-COUNTS += ("w_size", "mapping_layers", "channel_max", "mbstd_group")
-AUTOMATIC = ("batch_size", "lr", "r1_gamma")  # fields in which None leaves the number to StyleGAN2
-POSITIVE = ("stabilise_kimg", "total_kimg", "checkpoint_minutes", "memory_gb", "wait_seconds")
-POSITIVE_OR_NONE = ("ema_kimg", "limit", "patience", "epoch_images", "max_minutes", "steps_per_call")
-POSITIVE_OR_NONE += ("lr", "ema_ramp", "ada_kimg", "conv_clamp")
-ENTRIES = {"phase_batch": "4:128", "phase_lr": "1024:0.0015"}  # what one looks like
-MOST_INTEGER, MOST_NUMBER, MOST_TEXT = 2**63 - 1, 10**15, 4096  # of a stored setting: size, size, characters
-WORDS = {
-    int: "an integer of 64 bits",
-    float: f"a number of at most {MOST_NUMBER:.0e}",
-    str: f"text of at most {MOST_TEXT} characters, none of them a control character",
-    bool: "true or false",
-    list: "a list",
-    type(None): "null",
-}
+# FastGAN's published policy; and the best one in the ADA paper for data sets of every size.
+DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
+
+COUNTS = "ngf ndf decoders fmap_base fmap_max latent_size w_size mapping_layers channel_base channel_max mbstd_group"
+COUNTS += " batch_size eval_every keep keep_best"
+POSITIVE = "total_kimg stabilise_kimg ema_kimg ema_ramp ada_kimg lr conv_clamp limit patience epoch_images max_minutes"
+POSITIVE += " checkpoint_minutes steps_per_call memory_gb wait_seconds"
+RANGES = (  # settings, condition, what the error asks for; a value of None is not checked
+    (COUNTS, lambda value: value >= 1, "an integer of at least 1"),
+    (POSITIVE, lambda value: 0 < value < math.inf, "a positive number"),
+    ("ngf ndf", lambda value: value % 8 == 0, "a multiple of 8"),
+    ("decoders", lambda value: value >= 3, "3 or more"),
+    ("freeze_d", lambda value: value >= 0, "an integer of at least 0"),
+    ("fade_kimg r1_gamma path_weight", lambda value: 0 <= value < math.inf, "a number of at least 0"),
+    ("ada_target", lambda value: -1 < value < 1, "a number between -1 and 1"),
+    ("beta1 beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    ("augment_probability style_mixing ada_max", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
+)
 
 
 def flag(name: str) -> str:
-    """The command-line flag of a field."""
+    """Returns the command-line flag of a field."""
     return "--" + name.replace("_", "-")
 
 
-def require(holds, config, name, remedy):
-    """Raises UsageError with the value of a field and what to give in its place, unless `holds`."""
-    if not holds:
-        raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {remedy}")
+def did_you_mean(name: str, candidates) -> str:
+    """Returns "; did you mean X?" for the candidate that is most similar to `name`, or an empty string."""
+    similar = difflib.get_close_matches(name[:80], candidates, 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
-def require_type(value, annotation, name, where):
-    """Raises UsageError unless a value read from JSON is what an annotation of TrainConfig says.
+def require(condition, config, name, fix):
+    """Raises UsageError with a field's flag, its value and what to give instead, unless `condition` is true."""
+    if not condition:
+        raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {fix}")
+
+
+def from_json(value, annotation, name, where):
+    """Returns `value`, which was read from JSON, if it has the type of an annotation.
 
     Args:
-        annotation: str, int, float (an integer will do), bool, a Literal, or a union of them.
-        name: of the value in the file.
-        where: the file, for the message.
+        value: any object that `json.load` returns.
+        annotation: str, int, float (integers are accepted), bool, None, list[...], Literal[...] or a union of these.
+        name, where: the name of the value and the file, for the message.
+
+    Raises:
+        UsageError: it has another type.
     """
-    if not _is_of(value, annotation):
-        shown = reprlib.repr(value)
-        raise UsageError(f"{where}: {name} is {shown}, which must be {_words_of(annotation)}; restore the file")
+    if not _matches(value, annotation):
+        expected = inspect.formatannotation(annotation)
+        raise UsageError(f"{where}: {name} is {reprlib.repr(value)}, but must be {expected}; restore the file")
+    return value
 
 
-def _is_of(value, annotation):
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return any(_is_of(value, part) for part in typing.get_args(annotation))
-    if typing.get_origin(annotation) is typing.Literal:
-        return any(type(value) is type(choice) and value == choice for choice in typing.get_args(annotation))
-    if annotation is float:  # NaN is not smaller than anything
-        return type(value) in (int, float) and abs(value) <= MOST_NUMBER
-    if annotation is int:
-        return type(value) is int and abs(value) <= MOST_INTEGER
+def _matches(value, annotation):
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union):
+        return any(_matches(value, part) for part in arguments)
+    if origin is typing.Literal:
+        return isinstance(value, str) and value in arguments
+    if origin is list:
+        return isinstance(value, list) and all(_matches(item, arguments[0]) for item in value)
+    if annotation in (int, float):
+        kinds = (int, float) if annotation is float else (int,)
+        return type(value) in kinds and abs(value) < 2**63  # fits TensorFlow's integers; false for NaN
     if annotation is str:
-        return type(value) is str and len(value) <= MOST_TEXT and not UNPRINTABLE.search(value)
+        return isinstance(value, str) and not UNPRINTABLE.search(value)
     return type(value) is annotation
 
 
-def _words_of(annotation):
-    parts = typing.get_args(annotation)
-    if typing.get_origin(annotation) is typing.Literal:
-        return " or ".join(f'"{choice}"' for choice in parts)
-    return " or ".join(map(_words_of, parts)) if parts else WORDS[annotation]
-
-
 def check(config):
-    """Raises UsageError if a setting of a TrainConfig, or two of them together, cannot be."""
-    _check_family(config)
-    _check_numbers(config)
+    """Raises UsageError if a setting of a TrainConfig is out of range, or two of them do not fit together."""
+    for name in ("batch_size", "lr", "r1_gamma"):
+        allowed = getattr(config, name) is not None or config.model == "stylegan2"
+        require(allowed, config, name, "a number; None is for --model stylegan2")
+    for names, condition, fix in RANGES:
+        for name in names.split():
+            value = getattr(config, name)
+            require(value is None or condition(value), config, name, fix)
+    _check_choices(config)
     if config.model == "stylegan2":
-        wide_enough = (
-            f"an integer of at least {config.resolution}, so that --resolution {config.resolution} has a channel"
-        )
-        wide = config.channel_base is None or config.channel_base >= config.resolution
-        require(wide, config, "channel_base", wide_enough)
-    policies_of(config.augment, config.augment_policy)
-    named = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
-    require(named, config, "run", "letters, digits, . _ and -")
+        valid = config.channel_base is None or config.channel_base >= config.resolution
+        require(valid, config, "channel_base", f"{config.resolution} or more, for one channel at full resolution")
     if config.grows:
         _check_growth(config)
-        _check_micro_batch_of_phases(config)
-    else:
-        _check_micro_batch(config)
+    _check_micro_batch(config)
+
+
+def _check_choices(config):
+    resolutions, losses, with_model = RESOLUTIONS[config.model], LOSSES[config.model], f"with --model {config.model}"
+    require(config.resolution in resolutions, config, "resolution", f"one of {_listed(resolutions)} {with_model}")
+    require(config.loss in losses, config, "loss", f"one of {_listed(losses)} {with_model}")
+    policies_of(config.augment, config.augment_policy)
+    if config.augment == "ada":
+        fix = f"diffaugment with --loss {config.loss}: its logits have no absolute sign, which ADA measures"
+        require(config.loss not in RELATIVE_LOSSES, config, "augment", fix)
+        fix = "1 with --augment ada, which adapts its own probability"
+        require(config.augment_probability == 1, config, "augment_probability", fix)
+    valid = config.classes == 0 or config.conditional and config.classes >= 2
+    require(valid, config, "classes", "0, or 2 and more with --conditional")
+    require(config.init_from or not config.freeze_d, config, "freeze_d", "--init-from RUN with it, or leave it out")
+    valid = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
+    require(valid, config, "run", "letters, digits, . _ and -")
+
+
+def _check_growth(config):
+    minimum = config.resolution // 2
+    require(config.fmap_base >= minimum, config, "fmap_base", f"{minimum} or more, for one channel at full resolution")
+    batches = config.phase_batches
+    missing = [size for size, batch in batches.items() if batch is None]
+    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
+    require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
+    _ = config.phase_lrs  # raises UsageError if --phase-lr is invalid
+    valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
+    require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
+
+
+def _check_micro_batch(config):
+    """Requires that the micro-batch divides each batch; those of a family that grows may also be smaller than it."""
+    size = config.micro_batch
+    valid = size in (None, config.batch) or config.loss != "dual_contrastive"
+    fix = "none with --loss dual_contrastive: it compares all images of the batch"
+    require(valid, config, "micro_batch", fix)
+    if size in (None, "auto"):
+        return
+    require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
+    for resolution, batch in config.phase_batches.items():
+        fix = f"auto or a divisor of {batch}, the batch at {resolution} pixels"
+        require(batch % size == 0 or config.grows and batch < size, config, "micro_batch", fix)
+
+
+def _listed(values):
+    return ", ".join(map(str, values))
 
 
 def policies_of(augment: str, policy: str | None) -> tuple[str, ...]:
-    """Names of the augmentations that `--augment` and `--augment-policy` ask for, in order; of ada, one name.
+    """Returns the names of the augmentations of `--augment` and `--augment-policy`, in order; one name for ada.
 
     Args:
         augment: diffaugment, ada or none.
-        policy: None for the usual one.
+        policy: None for the default.
 
     Raises:
-        UsageError: a policy that the augmentation does not have.
+        UsageError: the augmentation does not have that policy.
     """
     if augment == "none":
         if policy is not None:
             raise UsageError(f"--augment-policy is {policy!r}; leave it out with --augment none")
         return ()
-    given = DEFAULT_POLICY[augment] if policy is None else policy
-    names = tuple(name.strip() for name in given.split(",") if name.strip())
-    known, many = (ADA_POLICIES, False) if augment == "ada" else (POLICIES, True)
-    if not names or set(names) - set(known) or (len(names) > 1 and not many):
-        remedy = f"{'a list' if many else 'one'} of {', '.join(known)} with --augment {augment}"
-        raise UsageError(f"--augment-policy is {policy!r}; give {remedy}")
+    policy = DEFAULT_POLICY[augment] if policy is None else policy
+    names = tuple(name.strip() for name in policy.split(",") if name.strip())
+    known, several = (ADA_POLICIES, False) if augment == "ada" else (POLICIES, True)
+    if not names or set(names) - set(known) or (len(names) > 1 and not several):
+        fix = f"{'a list' if several else 'one'} of {_listed(known)} with --augment {augment}"
+        raise UsageError(f"--augment-policy is {policy!r}; give {fix}")
     return names
 
 
-def phase_table(config, name, number, remedy) -> dict:
-    """A field such as "4:128,8:64" as {4: 128, 8: 64}; of `phase_batch`, a lone number N as {None: N}.
+def phase_table(config, name, number) -> dict:
+    """Returns a field such as "4:128,8:64" as {4: 128, 8: 64}; for `phase_batch`, a single number N as {None: N}.
 
     Args:
         config: TrainConfig.
-        name: of the field.
-        number: int or float.
-        remedy: what a value must be, for the message.
+        name: phase_batch or phase_lr.
+        number: int or float, the type of the values.
 
     Raises:
-        UsageError: an entry that is none.
+        UsageError: the text is not such a table.
     """
-    text, table = getattr(config, name), {}
-    if name == "phase_batch" and not set(text) & set(",:"):
-        table[None] = _positive(text, number)
-        require(table[None], config, name, f"{remedy}, or a table such as 4:128,8:64")
-        return table
-    for entry in filter(None, (entry.strip() for entry in text.split(","))):
-        first, colon, second = (part.strip() for part in entry.partition(":"))
-        require(colon, config, name, f"entries such as {ENTRIES[name]}, not {entry!r}")
-        size = _positive(first, int)
-        require(size in SIZES, config, name, f"powers of two from 4 to 1024 as resolutions, not {first!r}")
-        require(size not in table, config, name, f"each resolution once: {size} stands twice")
-        table[size] = _positive(second, number)
-        require(table[size], config, name, f"{remedy} at {size}, not {second!r}")
+    table = {}
+    entries = [entry.strip() for entry in getattr(config, name).split(",") if entry.strip()]
+    resolutions = (*SIZES, None) if name == "phase_batch" and len(entries) == 1 else SIZES
+    for entry in entries:
+        resolution, colon, value = entry.rpartition(":")
+        try:
+            resolution, value = int(resolution) if colon else None, number(value)
+        except ValueError:
+            resolution = 0
+        valid = resolution in resolutions and resolution not in table and 0 < value < math.inf
+        example = "one number or a table such as 4:128,8:64" if name == "phase_batch" else "a table such as 1024:0.0015"
+        fix = f"{example}, with powers of two from 4 to 1024, each once, and positive numbers; {entry!r} is not valid"
+        require(valid, config, name, fix)
+        table[resolution] = value
     return table
-
-
-def _positive(text, kind):
-    """The positive finite number in `text`, or None."""
-    try:
-        value = kind(text)
-    except ValueError:
-        return None
-    return value if 0 < value < math.inf else None
-
-
-def _check_family(config):
-    sizes, losses = RESOLUTIONS[config.model], LOSSES[config.model]
-    family = f"with --model {config.model}"
-    require(config.resolution in sizes, config, "resolution", f"one of {', '.join(map(str, sizes))} {family}")
-    require(config.loss in losses, config, "loss", f"one of {', '.join(losses)} {family}")
-    offset_free = config.augment != "ada" or config.loss not in OFFSET
-    require(
-        offset_free, config, "augment", f"diffaugment with --loss {config.loss}, whose logits have no zero to judge by"
-    )
-
-
-def _check_numbers(config):
-    for name in AUTOMATIC:
-        known = getattr(config, name) is not None or config.model == "stylegan2"
-        require(known, config, name, "a number; None is for --model stylegan2")
-    for name in (*COUNTS, "batch_size", "channel_base"):
-        value = getattr(config, name)
-        require(value is None or value >= 1, config, name, "an integer of at least 1")
-    for name in ("ngf", "ndf"):
-        require(getattr(config, name) % 8 == 0, config, name, "a multiple of 8")
-    for name in POSITIVE:
-        require(0 < getattr(config, name) < math.inf, config, name, "a positive number")
-    for name in POSITIVE_OR_NONE:
-        value = getattr(config, name)
-        require(value is None or 0 < value < math.inf, config, name, "a positive number or None")
-    for name in ("fade_kimg", "r1_gamma", "path_weight"):
-        value = getattr(config, name)
-        require(value is None or 0 <= value < math.inf, config, name, "a number of at least 0")
-    require(-1 < config.ada_target < 1, config, "ada_target", "a number between -1 and 1")
-    shared = config.augment != "ada" or config.augment_probability == 1
-    require(shared, config, "augment_probability", "1 with --augment ada, which finds its own")
-    for name in ("beta1", "beta2"):
-        require(0 <= getattr(config, name) < 1, config, name, "a number from 0 to below 1")
-    for name in ("augment_probability", "style_mixing", "ada_max"):
-        require(0 <= getattr(config, name) <= 1, config, name, "a number from 0 to 1")
-    require(config.decoders >= 3, config, "decoders", "3 or more")
-    learnt = config.classes == 0 or config.conditional and config.classes >= 2
-    require(learnt, config, "classes", "0, or 2 and more with --conditional")
-    require(config.freeze_d >= 0, config, "freeze_d", "an integer of at least 0")
-    require(config.init_from or not config.freeze_d, config, "freeze_d", "--init-from RUN with it, or leave it out")
-
-
-def _check_growth(config):
-    """Raises UsageError if the networks cannot grow, or a penalty is asked for that the loss has not."""
-    least = config.resolution // 2
-    wide_enough = f"an integer of at least {least}, so that --resolution {config.resolution} has a channel"
-    require(config.fmap_base >= least, config, "fmap_base", wide_enough)
-    batches = config.phase_batches
-    missing = [str(size) for size, batch in batches.items() if batch is None]
-    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
-    require(not missing, config, "phase_batch", f"a batch at {', '.join(missing)} too, such as {example}")
-    _ = config.phase_lrs  # raises if it cannot be read
-    given = config.r1_gamma != type(config).r1_gamma
-    require(config.loss == "logistic" or not given, config, "r1_gamma", "--loss logistic with it, or leave it out")
-
-
-def _check_micro_batch_of_phases(config):
-    """Raises UsageError unless each phase's batch is a multiple of the micro-batch, or not larger than it."""
-    size = config.micro_batch
-    if size in (None, "auto"):
-        return
-    require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
-    for resolution, batch in config.phase_batches.items():
-        remedy = f"auto or a divisor of {batch}, the batch at {resolution}, or change --phase-batch"
-        require(batch <= size or batch % size == 0, config, "micro_batch", remedy)
-
-
-def _check_micro_batch(config):
-    size, batch = config.micro_batch, config.batch
-    fits = size in (None, "auto") or (1 <= size <= batch and batch % size == 0)
-    require(fits, config, "micro_batch", f"auto or a divisor of --batch-size ({batch})")
-    whole = size in (None, batch)
-    remedy = "none with --loss dual_contrastive: it compares all images of the batch"
-    require(whole or config.loss != "dual_contrastive", config, "micro_batch", remedy)

@@ -1,6 +1,6 @@
 """How a run begins with the networks of another (`--init-from`), and what of them stays as it was (`--freeze-d`)."""
 
-from gan_tf.config.settings import OF_DISCRIMINATOR, architecture, as_given, flag
+from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields, as_argument, flag
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import growth_of, level_of, resolution_of
 from gan_tf.models.stylegan2 import published_channel_base
@@ -50,9 +50,9 @@ def begin_with(state, config, log):
 
 def refuse_other_networks(before, config, with_discriminator):
     """Raises UsageError if the settings of two runs ask for other networks."""
-    names = ["model"] if before.model != config.model else architecture(config.model)
+    names = ["model"] if before.model != config.model else architecture_fields(config.model)
     if not with_discriminator:
-        names = [name for name in names if name not in OF_DISCRIMINATOR]
+        names = [name for name in names if name not in DISCRIMINATOR_FIELDS]
     pairs = {name: (_meant(before, name), _meant(config, name)) for name in names}
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if classes := differing.pop("classes", None):  # which is no flag: it follows from --conditional and the images
@@ -62,7 +62,7 @@ def refuse_other_networks(before, config, with_discriminator):
         differing["conditional"] = (bool(old), bool(new))
     if differing:
         changes = ", ".join(f"{flag(name)} is {new!r} and is {old!r} there" for name, (old, new) in differing.items())
-        remedies = " ".join(as_given(name, old) for name, (old, _) in differing.items())
+        remedies = " ".join(as_argument(name, old) for name, (old, _) in differing.items())
         raise UsageError(f"{changes}: give {remedies}, or a run with networks of these settings")
 
 

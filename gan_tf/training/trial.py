@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.config.settings import WIDTHS, stored_settings
+from gan_tf.config.settings import WIDTH_FLAGS, stored_settings
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.training import state as states
@@ -72,7 +72,7 @@ def find_micro_batch(job, log=print):
             raise RuntimeError("the checkpoint written before the trial is gone")
         log(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
-    widths = WIDTHS[job.config.model]
+    widths = WIDTH_FLAGS[job.config.model]
     raise UsageError(
         f"--resolution is {job.config.resolution}: not even one image at a time fits; give a smaller --resolution, "
         f"{widths}, or --precision bfloat16"

@@ -1,4 +1,4 @@
-"""Presets: their numbers, and how --preset and --model find them."""
+"""Presets: their settings, and the choice by --preset and --model."""
 
 import dataclasses
 
@@ -10,10 +10,10 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.training.recipes import growth, stylegan2
 
-GROWING, STYLED = PRESETS["pggan"], PRESETS["stylegan2"]
+PGGAN, STYLEGAN2 = PRESETS["pggan"], PRESETS["stylegan2"]
 
 
-def test_presets_are_what_they_are_called():
+def test_presets_match_their_names():
     assert PRESETS["fastgan"]["fastgan-256"] == TrainConfig()
     for model, table in PRESETS.items():
         assert all(preset.model == model for preset in table.values())
@@ -33,7 +33,7 @@ def test_celebahq_256_is_the_official_table_for_one_gpu():
     assert (config.loss, config.augment, config.ema_kimg, config.mirror) == ("wgan_gp", "none", None, True)
 
 
-def test_celebahq_1024_differs_in_its_last_size_alone():
+def test_celebahq_1024_differs_only_in_its_last_resolution():
     large, small = PRESETS["pggan"]["celebahq-1024"], PRESETS["pggan"]["celebahq-256"]
     assert dataclasses.replace(large, resolution=256, phase_lr="") == small
     assert large.phase_batches == {**small.phase_batches, 512: 4, 1024: 4}
@@ -51,7 +51,7 @@ def test_celebahq_1024_differs_in_its_last_size_alone():
     ],
 )
 def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch, gamma, lr, kimg, widest):
-    config = dataclasses.replace(STYLED["auto"], resolution=resolution)
+    config = dataclasses.replace(STYLEGAN2["auto"], resolution=resolution)
     assert (config.batch, config.phase_lrs) == (batch, {resolution: lr})
     assert config.average_kimg(config.batch) == kimg
     assert stylegan2.variant(config, stylegan2.schedule(config)[0], 0, 1).r1_gamma == pytest.approx(gamma)
@@ -61,7 +61,7 @@ def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch,
 
 def test_named_settings_of_stylegan2_are_the_official_ones():
     def numbers(name):
-        config = STYLED[name]
+        config = STYLEGAN2[name]
         names = ("batch", "mbstd_group", "lr", "r1_gamma", "ema_kimg", "ema_ramp", "mapping_layers", "total_kimg")
         return tuple(getattr(config, each) for each in names)
 
@@ -69,30 +69,30 @@ def test_named_settings_of_stylegan2_are_the_official_ones():
     assert numbers("paper256") == (64, 8, 0.0025, 1, 20, None, 8, 25_000)
     assert numbers("cifar") == (64, 32, 0.0025, 0.01, 500, 0.05, 2, 100_000)
     assert numbers("low-shot") == (8, 4, 0.002, 10, 10, None, 2, 300)
-    cifar = STYLED["cifar"]
+    cifar = STYLEGAN2["cifar"]
     assert (cifar.path_weight, cifar.style_mixing, cifar.architecture, cifar.resolution) == (0, 0, "orig", 32)
-    assert (STYLED["stylegan2"].channel_base, STYLED["paper256"].channel_base, cifar.channel_base) == (
+    assert (STYLEGAN2["stylegan2"].channel_base, STYLEGAN2["paper256"].channel_base, cifar.channel_base) == (
         32768,
         16384,
         32768,
     )
-    for config in STYLED.values():
+    for config in STYLEGAN2.values():
         assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, True)
 
 
-@pytest.mark.parametrize("preset", GROWING.values(), ids=GROWING.keys())
-def test_preset_ends_with_its_last_size_faded_in(preset):
+@pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
+def test_preset_is_long_enough_to_reach_full_resolution(preset):
     assert growth.too_short(preset) is None
 
 
-@pytest.mark.parametrize("preset", GROWING.values(), ids=GROWING.keys())
-def test_micro_batches_of_four_suit_every_phase(preset):
-    """Groups of the minibatch standard deviation stay whole in them."""
+@pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
+def test_micro_batch_of_four_is_valid_in_every_phase(preset):
+    # Four is the group size of the minibatch standard deviation.
     assert dataclasses.replace(preset, micro_batch=4).micro_batch == 4
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "found"),
+    ("preset", "model", "chosen"),
     [
         (None, None, ("fastgan", "fastgan-256")),
         (None, "fastgan", ("fastgan", "fastgan-256")),
@@ -103,44 +103,23 @@ def test_micro_batches_of_four_suit_every_phase(preset):
         ("celebahq-1024", "pggan", ("pggan", "celebahq-1024")),
     ],
 )
-def test_choice(preset, model, found):
+def test_choice(preset, model, chosen):
     name, config = choose(preset, model)
-    assert (config.model, name) == found
+    assert (config.model, name) == chosen
     assert config is PRESETS[config.model][name]
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "line"),
+    ("preset", "model", "message"),
     [
-        (
-            "celebahq-256",
-            "fastgan",
-            "--preset celebahq-256 is for --model pggan; with --model fastgan choose from fastgan-256, demo",
-        ),
-        (
-            "fastgan-256",
-            "pggan",
-            "--preset fastgan-256 is for --model fastgan; with --model pggan choose from celebahq-256, celebahq-1024, "
-            "faces-64, demo",
-        ),
-        (
-            "faces64",
-            None,
-            "--preset 'faces64' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
-            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; did you mean faces-64?",
-        ),
-        (
-            "fastgan256",
-            "pggan",
-            "--preset 'fastgan256' is unknown; choose from fastgan-256, demo, celebahq-256, celebahq-1024, faces-64, "
-            "auto, paper256, ffhq-256, stylegan2, cifar, low-shot; "
-            "did you mean fastgan-256?",
-        ),
-        (None, "pgan", "--model 'pgan' is unknown; choose from fastgan, pggan, stylegan2; did you mean pggan?"),
-        ("demo", "xyzzy", "--model 'xyzzy' is unknown; choose from fastgan, pggan, stylegan2"),
+        ("celebahq-256", "fastgan", "--preset celebahq-256 is for --model pggan.* fastgan-256, demo"),
+        ("fastgan-256", "pggan", "--preset fastgan-256 is for --model fastgan.* celebahq-256"),
+        ("faces64", None, "--preset 'faces64'.* did you mean faces-64"),
+        ("fastgan256", "pggan", "--preset 'fastgan256'.* did you mean fastgan-256"),
+        (None, "pgan", "--model 'pgan'.* did you mean pggan"),
+        ("demo", "xyzzy", "--model 'xyzzy'.* fastgan, pggan, stylegan2$"),
     ],
 )
-def test_refusals_name_the_choice(preset, model, line):
-    with pytest.raises(UsageError) as error:
+def test_unknown_choice_is_named_with_the_alternatives(preset, model, message):
+    with pytest.raises(UsageError, match=message):
         choose(preset, model)
-    assert str(error.value) == line

@@ -14,7 +14,6 @@ import dataclasses
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation, augmentation_of
-from gan_tf.config import stylegan2_defaults
 from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
 from gan_tf.ops.path_length import path_length_penalty, path_lengths
 from gan_tf.training.recipes import one_size
@@ -73,10 +72,9 @@ class Variant:
 
 def variant(config, stage, images_seen, parts):
     """The variant of all steps."""
-    gamma = config.r1_gamma
     shares = lazy_shares(config)
     return Variant(
-        r1_gamma=stylegan2_defaults.r1_gamma(stage.resolution, stage.batch_size) if gamma is None else gamma,
+        r1_gamma=config.r1_weight(stage.batch_size),
         path_weight=config.path_weight,
         mixing=config.style_mixing,
         augmentation=augmentation_of(config),
