@@ -62,7 +62,7 @@ def main(argv) -> int:
     try:
         return evaluate(options, run)
     except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(f"out of memory: give --precision bfloat16, or fewer metrics at once ({error.op})") from error
+        raise UsageError(f"out of memory: give --precision bfloat16, or fewer --metrics ({error.op})") from error
 
 
 def evaluate(options, run) -> int:
@@ -224,14 +224,14 @@ def score_classes(classes, names, sampler, networks, progress):
     Returns:
         list of Score, called METRIC/CLASS.
     """
-    from gan_tf.metrics.definitions import METRICS, PATHS
-    from gan_tf.metrics.evaluate import Evaluator
+    from gan_tf.metrics.definitions import PATHS
+    from gan_tf.metrics.evaluate import Evaluator, metric_of
 
-    names = [name for name in names if name not in NOT_PER_CLASS and METRICS[name].needs != PATHS]
+    names = [name for name in names if name not in NOT_PER_CLASS and metric_of(name).needs != PATHS]
     scores = []
     for number, class_name, reals_of_class in classes:
         reals = reals_of_class()  # the images of one class in memory at a time
-        too_few = [name for name in names if len(reals.images) < METRICS[name].least]
+        too_few = [name for name in names if len(reals.images) < metric_of(name).least]
         if too_few:
             log(f"class {class_name}: {len(reals.images)} real images are too few for {', '.join(too_few)}")
         sampler.only = number

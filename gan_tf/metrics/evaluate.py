@@ -126,10 +126,9 @@ class Evaluator:
             raise UsageError(f"metric {name!r} needs a generator; give a run, not image files")
         if available is None or available >= metric.fakes or metric.needs == IMAGES and metric.repeats:
             return metric.fakes
-        if any(letter.isdigit() for letter in name):
-            family = name.rstrip("0123456789k")
-            unlimited = family in FOLDER_METRICS or family in METRICS
-            remedy = f"metric {family}, which takes all of them" if unlimited else "more images"
+        family = name.rstrip("0123456789k")
+        if family != name:
+            remedy = f"metric {family}, which takes all of them"
             raise UsageError(
                 f"metric {name} takes {metric.fakes} images, but {sampler.source} has {available}; give {remedy}"
             )
@@ -187,7 +186,7 @@ class Evaluator:
         return measured
 
     def _measure_images(self, sampler, name, count, check, progress):
-        """Runs a metric on images in a pass of its own, which the copy check shares if the pass is long enough."""
+        """Runs a metric on images in one pass, which the copy check shares if it is long enough."""
         metric = metric_of(name)
         if (name, count) not in self._prepared:
             self._prepared[name, count] = self._prepare(metric, self.reals.images, count)

@@ -82,6 +82,13 @@ class StoredImages:
         return np.asarray(self.images[rows])
 
 
+def random_chunks(images, count, seed):
+    """Yields `count` images of a set in the order of `random_order`, in chunks."""
+    order = random_order(len(images), count, seed)
+    for first in range(0, count, CHUNK_IMAGES):
+        yield images[order[first : first + CHUNK_IMAGES]]
+
+
 def random_order(available, count, seed):
     """Returns the indices of `count` images of a set in random order: int64 [count].
 

@@ -46,35 +46,24 @@ NEW = (70, 70, 70)
 
 
 class Pair(NamedTuple):
-    """A generated image and its nearest training image.
+    """A generated image and its nearest training image."""
 
-    image: uint8 [R, R, 3]. index: number of the training image; `mirrored`: it is mirrored. distance: in units of the
-    space. ratio: distance / divisor of the training image. lpips: None until `with_lpips`.
-    """
-
-    image: np.ndarray
-    index: int
-    mirrored: bool
-    distance: float
-    ratio: float
+    image: np.ndarray  # uint8 [R, R, 3], the generated image
+    index: int  # number of the training image
+    mirrored: bool  # the training image is mirrored
+    distance: float  # in units of the space
+    ratio: float  # distance / divisor of the training image
     lpips: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """Result of a copy check.
+    """Result of a copy check."""
 
-    share: of generated images below the threshold, in [0, 1]. expected: the same share among the training images; None
-    for fewer than three. median_ratio: about 1 without copies. count: generated images. pairs: tuple of the (at most
-    16) Pairs of lowest ratio, lowest first. protocol: settings of the check.
-    """
-
-    share: float
-    expected: float | None
-    threshold: float
-    median_ratio: float
-    count: int
-    pairs: tuple
+    share: float  # of generated images below the threshold, in [0, 1]
+    expected: float | None  # the same share among the training images; None for fewer than three
+    median_ratio: float  # about 1 without copies
+    pairs: tuple  # the (at most 16) Pairs of lowest ratio, lowest first
     protocol: dict
 
 
@@ -92,7 +81,7 @@ class CopyCheck:
         self.indexes = indexes
         self.missing = count  # images that are still needed
         self.ratios, self.pairs = [], []
-        self._pending = []  # (images, vectors ...): a search in a large index is faster for many images at once
+        self._pending = []  # (images, vectors ...), since a search is faster for many images together
 
     def add(self, images, *features):
         """Adds uint8 images [n, R, R, 3], with their features [n, F] for each further index."""
@@ -119,16 +108,9 @@ class CopyCheck:
         return Copies(
             share=float(np.mean(ratios < THRESHOLD)),
             expected=expected,
-            threshold=THRESHOLD,
             median_ratio=float(np.median(ratios)),
-            count=len(ratios),
             pairs=tuple(self.pairs),
-            protocol={
-                **self.indexes[0].protocol,
-                "space": spaces,
-                "fakes": len(ratios),
-                "threshold": THRESHOLD,
-            },
+            protocol={**self.indexes[0].protocol, "space": spaces, "fakes": len(ratios), "threshold": THRESHOLD},
         )
 
     def _compare(self):
@@ -195,16 +177,13 @@ def training_image(pair, training_images):
 
 
 def draw_panel(pairs, training_images):
-    """Draws pairs in rows: the generated image, below it the training image, and below both the ratio.
+    """Draws pairs as uint8 [H, W, 3]: each generated image, its training image below it, and the ratio below both.
 
     Copies have a red frame, other pairs a grey one.
 
     Args:
         pairs: tuple of Pairs, at least one.
         training_images: uint8 [N, R, R, 3], an array or a memory map.
-
-    Returns:
-        uint8 [H, W, 3].
     """
     cells = [_draw_cell(_reduce(p.image), _reduce(training_image(p, training_images)), p.ratio) for p in pairs]
     return grid(np.stack(cells), min(COLUMNS, len(cells)))
@@ -227,6 +206,4 @@ def _draw_cell(fake, real, ratio):
 
 def _reduce(image):
     side = min(MAX_SIDE, image.shape[0])
-    if image.shape[0] == side:
-        return image
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.image_sets import random_order
+from gan_tf.metrics.image_sets import random_chunks
 from gan_tf.metrics.score import Measurement
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents, finest scale first
@@ -53,9 +53,7 @@ def prepare(real_images, count, seed):
         "windows": window_sizes(resolution),
         "seed": seed,
     }
-    order = random_order(len(real_images), count, seed)
-    chunks = (real_images[order[i : i + 64]] for i in range(0, count, 64))
-    return mean_similarity(chunks), protocol
+    return mean_similarity(random_chunks(real_images, count, seed)), protocol
 
 
 def measure(reals, chunks) -> Measurement:
@@ -65,7 +63,7 @@ def measure(reals, chunks) -> Measurement:
 
     Args:
         reals: of `prepare`.
-        chunks: iterable of uint8 [n, R, R, 3], as many images as for `prepare`.
+        chunks: iterable of uint8 [n, R, R, 3], `count` images in all.
     """
     real_mean, protocol = reals
     fake_mean = mean_similarity(chunks)

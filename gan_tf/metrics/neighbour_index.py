@@ -80,20 +80,11 @@ class NeighbourIndex:
         return rows[:, 0], distances[:, 0]
 
     def nearest_images(self, vectors, k):
-        """Finds the k nearest training images, each once, as itself or mirrored, nearest first.
-
-        Args:
-            vectors: float32 [n, F].
-            k: at most `count`.
+        """Finds the k <= `count` nearest training images, each once, as itself or mirrored, nearest first.
 
         Returns:
             (rows int [n, k], distances float64 [n, k]). Row r is image r % count, mirrored if r >= count.
-
-        Raises:
-            ValueError: k is larger than the number of images.
         """
-        if not 1 <= k <= self.count:
-            raise ValueError(f"cannot find {k} nearest of {self.count} training images")
         # The nearest by Euclidean distance, from which `compare` selects; an image may be among them twice.
         candidates = max(NEIGHBOURS, 2 * k) * (len(self.vectors) // self.count)
         all_rows, all_distances = self._search(vectors, candidates)

@@ -1,4 +1,4 @@
-"""Scores, and the protocols that decide which of them can be compared."""
+"""Scores with the protocols that make them comparable."""
 
 import dataclasses
 import math

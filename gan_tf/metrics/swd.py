@@ -18,7 +18,7 @@ from scipy.ndimage import correlate1d
 
 from gan_tf.errors import UsageError
 from gan_tf.io.scratch import scratch_array
-from gan_tf.metrics.image_sets import random_order
+from gan_tf.metrics.image_sets import random_chunks
 from gan_tf.metrics.score import Measurement
 
 LOWEST_LEVEL = 16  # pixels
@@ -57,11 +57,11 @@ def prepare(real_images, count, seed):
         UsageError: R is not a power of two >= 16, or the disk is full.
     """
     levels = level_sizes(real_images.shape[1])
-    order = random_order(len(real_images), count, seed)
-    chunks = (real_images[order[i : i + 64]] for i in range(0, count, 64))
     random = np.random.default_rng([seed, 1])
     directions = tuple(unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels)
-    projections = tuple(map(_project, _describe(chunks, count, levels, seed), directions))
+    projections = tuple(
+        map(_project, _describe(random_chunks(real_images, count, seed), count, levels, seed), directions)
+    )
     protocol = {
         "reals": len(real_images),
         "fakes": count,
@@ -80,7 +80,7 @@ def measure(reals, chunks) -> Measurement:
 
     Args:
         reals: of `prepare`.
-        chunks: iterable of uint8 [n, R, R, 3], as many images as for `prepare`.
+        chunks: iterable of uint8 [n, R, R, 3], `count` images in all.
     """
     count, levels, seed = (reals.protocol[key] for key in ("fakes", "levels", "seed"))
     parts = {}
@@ -139,7 +139,7 @@ def patches_at(images, rows, columns):
 
 
 def channel_statistics(descriptors):
-    """Returns the mean and the deviation of each channel over all patches: [n, 147] -> float64 [3], [3]."""
+    """Returns the mean and the deviation of each channel over all patches [n, 147]: float64 [3], [3]."""
     values = descriptors.reshape(len(descriptors), CHANNELS, -1)
     mean = values.mean(axis=(0, 2), dtype=np.float64)
     squares = np.einsum("ncp,ncp->c", values, values, dtype=np.float64) / (len(values) * values.shape[2])

@@ -224,7 +224,7 @@ def test_changed_data_are_refused(run, tmp_path, capsys):
         assert best(run, tmp_path / "out", "--best", "3", "--by", "pixels") == 2
     finally:
         run.write_settings(config, data)
-    assert "are not those that the run was trained on; restore them" in capsys.readouterr().err
+    assert "--dataset: the images in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])

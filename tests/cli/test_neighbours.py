@@ -62,12 +62,12 @@ def test_a_moved_set_is_opened_where_it_is(run, tmp_path, capsys):
     shutil.copy(settings.dataset, moved)
     assert neighbours(run, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", moved) == 0
     out, err = capsys.readouterr()
-    assert "image 12, distance 0" in out and "as they are" not in err
+    assert "image 12, distance 0" in out and "comparing with them anyway" not in err
     other = tmp_path / "other.npz"
     np.savez(other, images=tiny.square_pictures())
     assert neighbours(run, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", other) == 0
     out, err = capsys.readouterr()
-    assert f"{other} are not those that the run was trained on: comparing with them as they are" in err
+    assert f"the images in {other} are not those" in err
     assert "0 of 1 images count as copies" in out
 
 
@@ -109,7 +109,7 @@ def test_a_changed_set_is_refused(run, tmp_path, capsys):
     run.write_settings(config, {**data, "fingerprint": "0" * 64})
     try:
         assert neighbours(run, "--out", tmp_path / "a.png") == 2
-        assert "are not those that the run was trained on; restore them, or give" in capsys.readouterr().err
+        assert "--dataset: the images in" in capsys.readouterr().err
     finally:
         run.write_settings(config, data)
 

@@ -125,7 +125,7 @@ def test_a_stream_closed_early_closes_its_source():
 def test_an_unused_or_deleted_stream_leaves_no_thread():
     extractor = Extractor(Pixel(), batch_size=4)
     extractor.stream(iter([images(4)])).close()
-    next(extractor.stream(images(4) for _ in range(100)))  # deleted at once
+    next(extractor.stream(images(4) for _ in range(100)))  # deleted immediately
 
 
 def test_only_a_few_chunks_are_alive_at_a_time():

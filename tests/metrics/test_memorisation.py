@@ -135,7 +135,7 @@ def test_chunks_do_not_change_the_result_and_further_images_are_ignored(monkeypa
     for chunk in (fakes[:1], fakes[1:30], fakes[30:], blobs(5, seed=3)):
         parts.add(chunk)
     result = parts.result()
-    assert (result.share, result.expected, result.count) == (whole.share, whole.expected, whole.count)
+    assert (result.share, result.expected, result.protocol) == (whole.share, whole.expected, whole.protocol)
     assert [pair[1:] for pair in result.pairs] == [pair[1:] for pair in whole.pairs]
 
 

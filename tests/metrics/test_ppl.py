@@ -10,7 +10,7 @@ def squared(a, b):
 
 
 def linear(scale=1.0, side=2):
-    """An 'image' [n, side, side, 3] that is linear in latents of as many values."""
+    """Images [n, side, side, 3] that are the latents [n, 3 side^2] times `scale`."""
 
     def images_of(latents, seeds):
         return (scale * latents).reshape(len(latents), side, side, 3)
