@@ -48,10 +48,6 @@ def test_version_and_script_agree_everywhere():
     assert script.value == PROJECT["scripts"]["gan-tf"]
 
 
-def test_documented_extras_exist():
-    assert {"cpu", "cuda", "video", "tflite", "onnx", "parity", "test"} <= set(EXTRAS)
-
-
 @pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_cpu_extra_selects_one_tensorflow_on_every_platform(platform, machine):
@@ -85,11 +81,6 @@ def test_lock_satisfies_the_ranges_of_pyproject(locks, extras):
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
     for requirement in map(Requirement, lines):
         assert requirement.specifier.contains(locked[normalised(requirement.name)]), str(requirement)
-
-
-def test_parity_lock_repeats_no_package():
-    others = {normalised(pin.name) for pin in pins("cpu.txt", "test.txt")}
-    assert not others & {normalised(pin.name) for pin in pins("parity.txt")}
 
 
 def test_environment_file_describes_the_same_project():

@@ -165,15 +165,15 @@ def with_lpips(pairs, training_images, lpips):
         lpips: lpips(a, b) of float32 [n, R, R, 3] in [-1, 1] -> [n].
     """
     fakes = np.stack([pair.image for pair in pairs])
-    reals = np.stack([training_image(pair, training_images) for pair in pairs])
+    reals = np.stack([training_image(training_images, pair.index, pair.mirrored) for pair in pairs])
     distances = np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
     return tuple(pair._replace(lpips=float(value)) for pair, value in zip(pairs, distances, strict=True))
 
 
-def training_image(pair, training_images):
-    """Returns the training image of a pair, mirrored if that is nearer: uint8 [R, R, 3]."""
-    image = np.asarray(training_images[pair.index])
-    return image[:, ::-1] if pair.mirrored else image
+def training_image(training_images, index, mirrored):
+    """Returns a training image, mirrored or not: uint8 [R, R, 3]."""
+    image = np.asarray(training_images[index])
+    return image[:, ::-1] if mirrored else image
 
 
 def draw_panel(pairs, training_images):
@@ -185,7 +185,10 @@ def draw_panel(pairs, training_images):
         pairs: tuple of Pairs, at least one.
         training_images: uint8 [N, R, R, 3], an array or a memory map.
     """
-    cells = [_draw_cell(_reduce(p.image), _reduce(training_image(p, training_images)), p.ratio) for p in pairs]
+    cells = []
+    for pair in pairs:
+        real = training_image(training_images, pair.index, pair.mirrored)
+        cells.append(_draw_cell(_reduce(pair.image), _reduce(real), pair.ratio))
     return grid(np.stack(cells), min(COLUMNS, len(cells)))
 
 

@@ -176,10 +176,13 @@ def pixel_index(images, mirror=False, seed=0):
         mirror: the mirrored images are training images as well.
         seed: of the random sample.
     """
+    return NeighbourIndex(training_vectors(images, mirror), len(images), "pixels", seed, aligned_distance)
+
+
+def training_vectors(images, mirror):
+    """Returns the pixel vectors of training images, followed by those of the mirrored images if `mirror`."""
     vectors = pixel_vectors(images)
-    if mirror:
-        vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
-    return NeighbourIndex(vectors, len(images), "pixels", seed, aligned_distance)
+    return np.concatenate([vectors, mirrored_vectors(vectors)]) if mirror else vectors
 
 
 def pixel_vectors(images):
