@@ -35,10 +35,10 @@ class Evaluation(NamedTuple):
 
 
 class FakeFeatures(NamedTuple):
-    """Features [N, F] and logits [N, 1008] of generated images."""
+    """Outputs of Inception for generated images."""
 
-    features: np.ndarray
-    logits: np.ndarray
+    features: np.ndarray  # [N, F]
+    logits: np.ndarray  # [N, 1008]
 
 
 class Evaluator:

@@ -44,12 +44,7 @@ def frechet_distance(mean_a, cov_a, mean_b, cov_b):
     the root is the sum of the singular values of L'M. They cannot be negative, and rounding changes them by 1e-16,
     while the root of an eigenvalue 0 that was rounded to 1e-16 would be 1e-8.
 
-    Args:
-        mean_a, mean_b: [F].
-        cov_a, cov_b: [F, F], symmetric and positive semi-definite, of any rank.
-
-    Returns:
-        float >= 0, in squared feature units.
+    Means are [F], covariances [F, F], symmetric and positive semi-definite, of any rank.
     """
     shift = np.subtract(mean_a, mean_b)
     root = svdvals(_cholesky_factor(cov_a).T @ _cholesky_factor(cov_b)).sum()

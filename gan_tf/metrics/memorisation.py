@@ -138,12 +138,7 @@ def copies_in_pixels(index, images) -> Copies:
 
 
 def ratios_to_nearest(real_images, mirror, query, images):
-    """Compares images with the training image that is nearest to `query`, in pixel space.
-
-    Args:
-        real_images, mirror: as for `pixel_index`.
-        query: uint8 [1, R, R, 3].
-        images: list of uint8 [1, R, R, 3].
+    """Compares `query` and a list of images, each uint8 [1, R, R, 3], with the training image nearest to `query`.
 
     Returns:
         (number of the training image, list of ratios: of the query, then of each of the images).
@@ -157,13 +152,7 @@ def ratios_to_nearest(real_images, mirror, query, images):
 
 
 def with_lpips(pairs, training_images, lpips):
-    """Returns the pairs with the LPIPS distance of their images, as a second opinion.
-
-    Args:
-        pairs: tuple of Pairs, at least one.
-        training_images: uint8 [N, R, R, 3].
-        lpips: lpips(a, b) of float32 [n, R, R, 3] in [-1, 1] -> [n].
-    """
+    """Returns the pairs with the distance of their images by `lpips`, as a second opinion."""
     fakes = np.stack([pair.image for pair in pairs])
     reals = np.stack([training_image(training_images, pair.index, pair.mirrored) for pair in pairs])
     distances = np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
@@ -180,10 +169,6 @@ def draw_panel(pairs, training_images):
     """Draws pairs as uint8 [H, W, 3]: each generated image, its training image below it, and the ratio below both.
 
     Copies have a red frame, other pairs a grey one.
-
-    Args:
-        pairs: tuple of Pairs, at least one.
-        training_images: uint8 [N, R, R, 3], an array or a memory map.
     """
     cells = []
     for pair in pairs:

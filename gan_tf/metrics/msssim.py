@@ -83,12 +83,7 @@ def mean_similarity(chunks):
 
 
 def ms_ssim(a, b):
-    """Returns the MS-SSIM of each pair: uint8 [N, R, R, 3] twice -> float64 [N] in [0, 1], 1 for equal images.
-
-    Raises:
-        UsageError: R is not a multiple of 16 and >= 32.
-    """
-    window_sizes(a.shape[1])
+    """Returns the MS-SSIM of each pair: uint8 [N, R, R, 3] twice -> float64 [N] in [0, 1], 1 for equal images."""
     step = max(1, CHUNK_PIXELS // a.shape[1] ** 2)
     pieces = [_ms_ssim(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step)]
     return np.concatenate([np.empty(0), *pieces])

@@ -169,13 +169,7 @@ class NeighbourIndex:
 
 
 def pixel_index(images, mirror=False, seed=0):
-    """Returns the NeighbourIndex of training images in pixel space.
-
-    Args:
-        images: uint8 [N, R, R, 3], an array or a memory map.
-        mirror: the mirrored images are training images as well.
-        seed: of the random sample.
-    """
+    """Returns the NeighbourIndex of training images, uint8 [N, R, R, 3], in pixel space. See `training_vectors`."""
     return NeighbourIndex(training_vectors(images, mirror), len(images), "pixels", seed, aligned_distance)
 
 
@@ -186,10 +180,7 @@ def training_vectors(images, mirror):
 
 
 def pixel_vectors(images):
-    """Returns the pixel vectors of images: uint8 [N, H, W, 3], an array or a memory map -> float32 [N, 768].
-
-    A vector is ordered by channels, rows, columns.
-    """
+    """Returns pixel vectors: uint8 [N, H, W, 3] -> float32 [N, 768], ordered by channels, rows, columns."""
     _, height, width, channels = images.shape
     rows, columns = window_weights(height), window_weights(width)
     vectors = np.empty((len(images), VECTOR), np.float32)

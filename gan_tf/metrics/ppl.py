@@ -22,13 +22,11 @@ def perceptual_path_length(images_of, lpips, latent_size, steps, *, mapping=None
 
     Args:
         images_of: images_of(latents, seeds) -> float32 [n, R, R, 3] in [-1, 1]. latents is float32 [n, Z] or the output
-            of `mapping`; seeds is int64 [n] and fixes the noise of each image. Both ends of a step have the same seeds,
-            so that only the latents differ.
+            of `mapping`; seeds is int64 [n], equal for both ends of a step, and fixes noise and class.
         lpips: lpips(a, b) -> [n].
         latent_size: Z.
         steps: number of steps; 50,000 in the papers (`ppl50k`).
-        mapping: mapping(z float32 [n, Z], seeds) -> w [n, ...], for the path length in w; None for z. Conditional
-            networks derive the class from `seeds`, here as in `images_of`, so that both ends have the same class.
+        mapping: mapping(z float32 [n, Z], seeds) -> w [n, ...], for the path length in w; None for z.
         seed: of latents, points and noise.
         batch_size: steps at a time; the score does not depend on it.
         on_batch: called with the number of steps done.
@@ -52,10 +50,7 @@ def perceptual_path_length(images_of, lpips, latent_size, steps, *, mapping=None
 
 
 def trimmed_mean(distances):
-    """Returns the trimmed mean and its standard error for the lengths of single steps [n].
-
-    The bounds are themselves distances: the nearest below the 1st and above the 99th percentile.
-    """
+    """Returns the mean of distances [n] between the 1st and the 99th percentile, and its standard error."""
     if not len(distances) or not np.isfinite(distances).all():
         raise ValueError(f"path lengths must be finite and at least one, got {len(distances)}")
     low = np.percentile(distances, TRIM, method="lower")

@@ -44,12 +44,7 @@ def density_coverage(real, fake, k=5):
 
     For two samples of one distribution, density is about 1, and coverage about 1 - 2^-k.
 
-    Args:
-        real, fake: [N, F] and [M, F] float, arrays or memory maps, M >= 1.
-        k: the radius of a real ball is the distance to the k-th nearest other point.
-
-    Raises:
-        ValueError: F differs, a value is not finite, or there are at most k reals.
+    Args, Raises: as for `precision_recall`; a single fake is enough.
     """
     _check(real, fake, k, len(real))
     radii = squared_radii(real, k) * TIE
@@ -60,13 +55,7 @@ def density_coverage(real, fake, k=5):
 
 
 def smaller_balls(real, k=3):
-    """Returns the centres [n, F] and radii [n] of the smaller half of the balls around features [N, F].
-
-    Raises:
-        ValueError: at most k rows.
-    """
-    if real.ndim != 2 or len(real) <= k:
-        raise ValueError(f"need features [N > {k}, F], got {list(real.shape)}")
+    """Returns the centres [n, F] and radii [n] of the smaller half of the balls around features [N > k, F]."""
     radii = np.sqrt(squared_radii(real, k))
     kept = np.flatnonzero(radii <= np.quantile(radii, SMALLER_BALLS))
     return real[kept], radii[kept]
@@ -141,10 +130,9 @@ def _tiles(x, y):
 
 
 def _mean(features):
-    """Returns the mean row, float64 [F]. Features relative to it have the same distances and smaller rounding errors.
+    """Returns the mean row, float64 [F]; raises ValueError if a value is not finite.
 
-    Raises:
-        ValueError: a value is not finite.
+    Features relative to it have the same distances and smaller rounding errors.
     """
     blocks = range(0, len(features), BLOCK_ROWS)
     mean = sum(features[i : i + BLOCK_ROWS].sum(axis=0, dtype=np.float64) for i in blocks) / len(features)

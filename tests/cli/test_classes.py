@@ -1,4 +1,4 @@
-"""Classes from the command line: asked for, drawn, told, and refused in one line."""
+"""Class labels in the commands and the API: requested, drawn from seeds, reported, and errors."""
 
 import json
 
@@ -40,7 +40,7 @@ def read(path):
     return np.asarray(Image.open(path)).astype(int)
 
 
-def test_generate_draws_classes_by_seed_or_makes_the_one_asked_for(run, tmp_path):
+def test_generate_draws_classes_by_seed_or_takes_class(run, tmp_path):
     how = ("--precision", "float32")
     assert command("generate", run, "--seeds", "0-11", "--out", tmp_path / "drawn", *how) == 0
     drawn = [Image.open(path).text for path in sorted((tmp_path / "drawn").iterdir())]
@@ -250,16 +250,15 @@ def test_an_exported_file_takes_classes_or_has_one(run, tmp_path, capsys, chosen
         assert np.abs(images[0] - images[1]).max() > 1e-3
 
 
-def test_training_wants_two_classes(tmp_path, capsys):
+def test_training_needs_two_classes(tmp_path, capsys):
     from tests.training import tiny
 
     flat = tiny.pictures_file(tmp_path)
     one = conditional.class_folders(tmp_path / "one", counts=(3,))
     (one / "dog").mkdir()
-    for dataset, words in ((flat, "are of no classes"), (one, "are of no classes")):
+    for dataset in (flat, one):
         code, _ = tiny.train(dataset, tmp_path / "runs", conditional=True)
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert code == 2 and words in error and "put those of each class into a folder of its own" in error
+        assert code == 2 and "--conditional" in capsys.readouterr().err.splitlines()[-1]
     code, _ = tiny.train(flat, tmp_path / "runs", classes=2)
     assert code == 2 and "--classes" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""`gan-tf generate --best`: the nearest to the real data are found, and everything says that they are chosen."""
+"""`gan-tf generate --best`: the best images by each score are selected and labelled as curated."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run whose generator's images differ, and whose images are images 4 and 17 of its own, among others."""
+    """A run whose training images include images 4 and 17 of its generator."""
     folder = tmp_path_factory.mktemp("runs")
     made = make_run(folder / "run")
     arguments = ["--count", "30", "--out", str(folder / "all.npz"), "--precision", "float32"]
@@ -86,7 +86,7 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, columns):
 
 
 def test_the_discriminator_judges_as_in_training(run, images, capsys):
-    """Each image by itself, with the smaller version that it sees of real images."""
+    """Each image is scored alone, with the smaller version that the discriminator gets of real images."""
     judge, seen = load_discriminator_scorer(run, CONFIG, None)
     d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
     assert seen == SECOND

@@ -188,8 +188,3 @@ def test_realism_of_near_copies_far_from_0():
 def test_copies_of_a_duplicated_real_image_have_realism_0():
     real = np.concatenate([np.zeros((6, 2)), np.ones((1, 2))])
     assert pr.realism(pr.smaller_balls(real), np.zeros((1, 2)))[0] == 0
-
-
-def test_realism_needs_more_than_k_rows():
-    with pytest.raises(ValueError, match="need features"):
-        pr.smaller_balls(POINTS, k=4)
