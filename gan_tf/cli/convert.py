@@ -147,8 +147,8 @@ def write(folder, config, networks, origin):
     import gan_tf
     from gan_tf.models.variables import load_weights, named_variables
     from gan_tf.runs.folder import Run
-    from gan_tf.training import state as states
     from gan_tf.training.recipes import RECIPES
+    from gan_tf.training.state import create_state, save_state
 
     run = Run(folder)
     run.create("RUN")
@@ -156,11 +156,10 @@ def write(folder, config, networks, origin):
         weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
-            state = states.create(
-                networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model].STATISTICS
-            )
+            recipe = RECIPES[config.model]
+            state = create_state(networks["g"], networks["d"], networks["g_ema"], config, recipe)
             load_weights(state.g_ema, weights, folder)  # which a fresh state's average does not begin with
-            states.save(state, run, keep=1)
+            save_state(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
         names = [str(number) for number in range(config.classes)]  # the file tells no names, nor how often each was
         data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}

@@ -98,13 +98,13 @@ def load_run(options, run):
     """Loads the generator of a run and the images that it was trained on, or those of --dataset.
 
     Returns:
-        (RealImages, training.evaluation.Sampler, output folder, classes). classes: for --per-class, a list of (number,
+        (RealImages, sampling.sampler.Sampler, output folder, classes). classes: for --per-class, a list of (number,
         name, function that returns the RealImages of the class); else empty.
     """
     from gan_tf.distributed import devices
     from gan_tf.metrics.image_sets import reals_at
     from gan_tf.runs.weights import load_generator
-    from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
+    from gan_tf.sampling.sampler import Sampler
 
     trained = load_generator(run, options.which, log)
     config = trained.config
@@ -125,7 +125,7 @@ def load_run(options, run):
     kimg = f"{trained.images_seen / 1000:.1f} kimg"
     log(f"{run.folder}: {options.which} weights, {kimg}; precision: {precision} ({reason})")
     folded = trained.folded(devices.KERAS_POLICIES[precision])
-    sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH, trained.classes)
+    sampler = Sampler(folded, options.seed, classes=trained.classes)
     reals_of = functools.partial(reals_at, images, sampler.resolution, config.mirror)
     class_names = trained.classes.names if options.per_class else ()
     missing = [name for name in class_names if name not in images.class_names]

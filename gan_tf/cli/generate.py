@@ -175,10 +175,10 @@ def path_beside(out, name):
 
 def check_grid_size(options, count, resolution):
     """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
+    from gan_tf.io.image_files import MAX_SIDE, check_image_size
 
     requested = f"--seeds names {count}" if options.count is None else f"--count is {count}"
     if options.best is not None:
         count, requested = options.best, f"--best keeps {options.best}"
-    side, most = math.ceil(math.sqrt(count)) * resolution, (LONGEST_SIDE // resolution) ** 2
+    side, most = math.ceil(math.sqrt(count)) * resolution, (MAX_SIDE // resolution) ** 2
     check_image_size(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {requested}", "give fewer")

@@ -67,7 +67,7 @@ def test_the_api_takes_classes(run):
     assert np.abs(trained.images_of(latents, [1, 2], classes="cat").astype(int) - cat).max() <= 1
     walk = trained.interpolate([1, 2], steps=2, classes="cat")
     assert np.abs(walk[0].astype(int) - cat[0]).max() <= 1
-    with pytest.raises(UsageError, match="classes 'horse' is no class of this run; it has 0 cat, 1 dog, 2 7"):
+    with pytest.raises(UsageError, match="classes 'horse' is not a class of this run; choose from 0 cat, 1 dog, 2 7"):
         trained.sample([1], classes="horse")
     with pytest.raises(UsageError, match="classes are 1 for 2 images"):
         trained.sample([1, 2], classes=["cat"])
@@ -195,7 +195,7 @@ def test_unknown_classes_and_unconditional_runs_are_refused(
 ):
     monkeypatch.chdir(tmp_path)
     for run, words in (
-        (fastgan, "--class 'horse' is no class of this run; it has 0 cat, 1 dog, 2 7"),
+        (fastgan, "--class 'horse' is not a class of this run; choose from 0 cat, 1 dog, 2 7"),
         (unconditional, f"--class horse: {unconditional.folder} is a run of unconditional networks"),
     ):
         assert command(name, run, *arguments, "--class", "horse") == 2

@@ -90,7 +90,7 @@ def test_a_converted_conditional_run_makes_images_of_a_class(tmp_path, capsys):
         assert np.abs(made[number] - image).max() <= 1
     assert np.abs(made[1] - made[2]).max() > 10
     assert run_command("generate", [*words, "--class", "3", "--out", str(tmp_path / "3")]) == 2
-    assert "--class '3' is no class of this run; it has 0 0, 1 1, 2 2" in capsys.readouterr().err
+    assert "--class '3' is not a class of this run; choose from 0 0, 1 1, 2 2" in capsys.readouterr().err
 
 
 def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tmp_path):

@@ -10,7 +10,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from gan_tf.config.settings import TrainConfig
 from gan_tf.report import report_html
 from gan_tf.runs.folder import Run
-from gan_tf.training.setup import settings_table
+from gan_tf.training.resume import settings_table
 from tests.fuzz import seeds
 
 TEXTS = [

@@ -15,8 +15,8 @@ from gan_tf.models.stylegan2 import styles_of
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncate
 from gan_tf.sampling.interpolate import interpolation_strip
 from gan_tf.sampling.project import WSpace, distance_to, project
+from gan_tf.sampling.sampler import Sampler
 from gan_tf.sampling.style_mix import mixed_images, style_layers
-from gan_tf.training.evaluation import Sampler
 
 from .test_project import error
 from .trained import make_styled, styled, styled_config

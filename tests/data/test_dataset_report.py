@@ -1,13 +1,13 @@
-"""The report: known sets in, known findings out."""
+"""Dataset report: contents, text, duplicates."""
 
 import numpy as np
 import pytest
 
-from gan_tf.data import dataset_report as doctor
+from gan_tf.data import dataset_report
 from gan_tf.data.dataset_report import near_groups
 from gan_tf.data.prepare import survey
 from gan_tf.data.sources import ArraySource, FolderSource
-from tests.data.pictures import encoded, write
+from tests.data.encoded import encoded, write
 
 
 def thumbs(count, seed=0):
@@ -41,51 +41,38 @@ def test_report_of_a_folder(folder):
     assert report.near == [["cat/a.png", "cat/again.jpg"]]
     assert report.upscaled == ["dog/b.png"]
     assert report.ignored == {".txt": 1}
-
-
-def test_text_says_it_all(folder):
-    text = survey(FolderSource(folder), resolution=16).text()
-    for part in (
-        "pets: 5 images, to be trained at 16x16 (crop)",
-        "12x20 to 40x30, median 40x30",
-        "RGB 4, P 1",
-        "2: cat 3, dog 2",
-        "2 skipped",
-        "dog/empty.webp: the file is empty",
-        "cat/a.png = cat/same.png",
-        "cat/a.png ~ cat/again.jpg",
-        "1 enlarged to 16 pixels",
-        "1 other files: .txt 1",
-    ):
+    text = report.text()
+    for part in ("pets: 5 images", "12x20 to 40x30, median 40x30", "RGB 4, P 1", "cat 3, dog 2", "dog/empty.webp: "):
         assert part in text
+    assert "cat/a.png = cat/same.png" in text and "cat/a.png ~ cat/again.jpg" in text
 
 
-def test_long_lists_are_cut_with_a_count(tmp_path):
+def test_long_lists_are_shortened(tmp_path):
     files = {f"{i:03}.png": b"" for i in range(100)} | {"ok.png": encoded(0)}
     text = survey(FolderSource(write(tmp_path, files)), resolution=8).text()
     assert "100 skipped" in text and "and 91 more" in text
     assert len(text.splitlines()) < 30
 
 
-def test_pad_enlarges_only_what_is_small_both_ways(folder):
+def test_upscaled_images_of_fit_pad_are_smaller_on_both_sides(folder):
     assert survey(FolderSource(folder), resolution=16, fit="pad").upscaled == []
     assert survey(FolderSource(folder), resolution=32, fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
 
 
-def test_random_pictures_are_not_alike():
+def test_random_images_are_not_near_duplicates():
     assert near_groups(thumbs(300)) == []
     assert near_groups(thumbs(1)) == []
 
 
-def test_slight_changes_are_alike_and_chains_make_one_group():
+def test_small_changes_are_near_duplicates_and_chains_make_one_group():
     base = thumbs(3)
     brighter = np.clip(base[0].astype(int) + 4, 0, 255).astype(np.uint8)
     noisy = np.clip(brighter.astype(int) + np.random.default_rng(1).integers(-3, 4, brighter.shape), 0, 255)
-    pictures = np.stack([base[0], base[1], brighter, base[2], noisy.astype(np.uint8), base[1]])
-    assert near_groups(pictures) == [[0, 2, 4], [1, 5]]
+    images = np.stack([base[0], base[1], brighter, base[2], noisy.astype(np.uint8), base[1]])
+    assert near_groups(images) == [[0, 2, 4], [1, 5]]
 
 
-def test_flat_pictures_differ_by_their_colour():
+def test_flat_images_differ_by_their_colour():
     flat = np.zeros((4, 8, 8, 3), np.uint8)
     flat[1] = 255
     flat[2] = (255, 0, 0)
@@ -93,15 +80,14 @@ def test_flat_pictures_differ_by_their_colour():
     assert near_groups(flat) == [[0, 3]]
 
 
-def test_blocks_do_not_change_the_groups(monkeypatch):
-    pictures = np.concatenate([thumbs(50), thumbs(50)])[np.random.default_rng(2).permutation(100)]
-    whole = near_groups(pictures)
+def test_groups_do_not_depend_on_the_block_size(monkeypatch):
+    images = np.concatenate([thumbs(50), thumbs(50)])[np.random.default_rng(2).permutation(100)]
+    whole = near_groups(images)
     assert len(whole) == 50
-    monkeypatch.setattr(doctor, "BLOCK", 7)
-    assert near_groups(pictures) == whole
+    monkeypatch.setattr(dataset_report, "BLOCK", 7)
+    assert near_groups(images) == whole
 
 
-def test_exact_duplicates_in_arrays_are_named():
-    pixels = np.concatenate([thumbs(3), thumbs(1)])
-    report = survey(ArraySource("set", pixels), resolution=8)
+def test_exact_duplicates_in_arrays():
+    report = survey(ArraySource("set", np.concatenate([thumbs(3), thumbs(1)])), resolution=8)
     assert report.exact == [["0", "3"]] and report.near == []
