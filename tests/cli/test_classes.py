@@ -253,7 +253,7 @@ def test_an_exported_file_takes_classes_or_has_one(run, tmp_path, capsys, chosen
 def test_training_wants_two_classes(tmp_path, capsys):
     from tests.training import tiny
 
-    flat = tiny.pictures_file(tmp_path)
+    flat = tiny.images_file(tmp_path)
     one = conditional.class_folders(tmp_path / "one", counts=(3,))
     (one / "dog").mkdir()
     for dataset, words in ((flat, "are of no classes"), (one, "are of no classes")):

@@ -26,7 +26,7 @@ from tests.convert.test_fastgan_files import parameters
 from tests.convert.test_nvidia_files import IMPORTED, networks, states
 from tests.parity.report import relative_l2
 from tests.pretrained.torch_format import whole, write_zip
-from tests.training.tiny import pictures_file
+from tests.training.tiny import images_file
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
@@ -132,7 +132,7 @@ def test_generate_evaluate_and_runs_take_it(grown, tmp_path, capsys):
     assert run_command("generate", [str(run.folder), "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
     assert (tmp_path / "out-grid.png").exists()
     assert run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path), "--which", "last"]) == 0
-    data = str(pictures_file(tmp_path))
+    data = str(images_file(tmp_path))
     assert run_command("evaluate", [str(run.folder), "--dataset", data, "--metrics", "swd2k"]) == 0
     assert "swd2k" in capsys.readouterr().out
     assert (run.folder / "evaluations" / "000000000" / "scores.json").exists()
@@ -145,7 +145,7 @@ def test_generate_evaluate_and_runs_take_it(grown, tmp_path, capsys):
 
 def test_training_it_on_is_refused_with_the_way_to_go(grown, tmp_path, capsys):
     run, _ = grown
-    words = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16"]
+    words = ["--dataset", str(images_file(tmp_path)), "--model", "pggan", "--resolution", "16"]
     words += ["--checkpoints", str(run.folder.parent), "--run", "run", "--metric", "swd2k"]
     assert run_command("train", words) == 2
     error = capsys.readouterr().err.strip()
@@ -220,7 +220,7 @@ def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
     assert "half grown: to 8x8 of 16x16, where --init-from wants networks of their full size" in said
     assert "gan-tf train" not in said
     assert "minibatch_stddev" not in said.splitlines()[0]  # of a discriminator, which the file has not
-    words = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
+    words = ["--dataset", str(images_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
     words += ["--fmap-base", "64", "--fmap-max", "16", "--latent-size", "6", "--checkpoints", str(tmp_path)]
     assert run_command("train", [*words, "--run", "new", "--init-from", str(tmp_path / "my run")]) == 2
     error = capsys.readouterr().err

@@ -18,7 +18,7 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from tests.metrics import stand_in
 from tests.training import tiny
-from tests.training.tiny import square_pictures
+from tests.training.tiny import square_images
 
 from ..sampling.trained import BEST_AT, CONFIG, SECOND, make_run
 
@@ -27,7 +27,7 @@ FEW = 24  # images in a score
 
 @pytest.fixture(scope="module")
 def images():
-    return square_pictures(24)
+    return square_images(24)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_which_weights_and_which_seed(few_fakes, run, capsys):
 
 def test_training_and_evaluate_agree(tmp_path, capsys):
     """A score of the command is the score that training measured: same seed, images and protocol."""
-    code, run = tiny.train(tiny.pictures_file(tmp_path), tmp_path / "checkpoints")
+    code, run = tiny.train(tiny.images_file(tmp_path), tmp_path / "checkpoints")
     assert code == 0
     capsys.readouterr()
     with tiny.in_place():
@@ -238,7 +238,7 @@ def test_a_set_against_itself_is_at_no_distance(form, dataset, folder, tmp_path,
 
 
 def test_many_images_get_the_names_of_the_papers(few_fakes, folder, dataset, tmp_path, capsys):
-    np.savez(tmp_path / "many.npz", images=square_pictures(FEW, seed=3))
+    np.savez(tmp_path / "many.npz", images=square_images(FEW, seed=3))
     assert evaluate(tmp_path / "many.npz", "--dataset", dataset, "--json") == 0
     names = [score["name"] for score in report(capsys)["scores"]]
     assert names == ["fid5k", "kid5k", "precision_recall", "memorisation"]
@@ -260,7 +260,7 @@ def test_other_networks_are_other_names(words, name, folder, dataset, capsys):
 
 
 def test_images_of_two_sizes_meet_at_the_targets(folder, tmp_path, capsys):
-    np.savez(tmp_path / "large.npz", images=square_pictures(12).repeat(2, axis=1).repeat(2, axis=2))
+    np.savez(tmp_path / "large.npz", images=square_images(12).repeat(2, axis=1).repeat(2, axis=2))
     assert evaluate(folder, "--dataset", tmp_path / "large.npz", "--metrics", "swd", "--json") == 0
     [score] = report(capsys)["scores"]
     assert score["protocol"]["resolution"] == 64

@@ -72,7 +72,7 @@ def test_the_middle_of_growth_and_a_licence(pggan, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_growing_run_as_training_leaves_it(tmp_path, capsys):
-    pictures = tiny.pictures_file(tmp_path)
+    pictures = tiny.images_file(tmp_path)
     code, run = growing.train(pictures, tmp_path, total_kimg=0.14)  # 16x16 has begun to fade in at image 120
     assert code == 0
     for form, which in (("tflite", "last"), ("saved_model", "best")):

@@ -32,7 +32,7 @@ def run(tmp_path_factory):
     g = load_generator(run).generator
     [(_, made)] = images_of_seeds(FAMILIES["fastgan"].fold(g, "float32"), COPIED, 2)
     assert made.std(axis=(1, 2, 3)).min() > 1
-    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_pictures(), made]))
+    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_images(), made]))
     config = TrainConfig(**{**vars(trained.CONFIG), "dataset": str(folder / "set.npz")})
     images = prepare(open_source(config.dataset), resolution=64)
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
@@ -64,7 +64,7 @@ def test_a_moved_set_is_opened_where_it_is(run, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "image 12, distance 0" in out and "as they are" not in err
     other = tmp_path / "other.npz"
-    np.savez(other, images=tiny.square_pictures())
+    np.savez(other, images=tiny.square_images())
     assert neighbours(run, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", other) == 0
     out, err = capsys.readouterr()
     assert f"{other} are not those that the run was trained on: comparing with them as they are" in err
