@@ -260,12 +260,12 @@ def test_a_half_grown_network_is_refused(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
-    from tests.convert import official_form, stand_ins
+    from tests.convert import file_writers, official_fastgan
     from tests.pretrained.torch_format import write_zip
 
-    g = official_form.random_state(official_form.shapes_of_generator(256, ngf=8, latent_size=16))
-    d = official_form.random_state(official_form.shapes_of_discriminator(256, ndf=8), seed=1)
-    path = write_zip(tmp_path / "10.pth", {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d)})
+    g = official_fastgan.random_state(official_fastgan.shapes_of_generator(256, ngf=8, latent_size=16))
+    d = official_fastgan.random_state(official_fastgan.shapes_of_discriminator(256, ndf=8), seed=1)
+    path = write_zip(tmp_path / "10.pth", {"g": file_writers.tensors(g), "d": file_writers.tensors(d)})
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
     flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
@@ -299,8 +299,8 @@ def test_a_damaged_run_is_not_told_to_use_other_weights(source, tmp_path, capsys
 
 
 def test_a_converted_run_is_one_to_begin_with(tmp_path):
-    from tests.convert.stand_ins import write_tensorflow
-    from tests.convert.test_nvidia_files import networks, states
+    from tests.convert.file_writers import write_tensorflow
+    from tests.convert.test_pggan import networks, states
 
     path = write_tensorflow(tmp_path / "network.pkl", networks(states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0

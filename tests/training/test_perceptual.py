@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from gan_tf.training import resume
 from gan_tf.training.recipes.fastgan import perceptual_reconstruction
-from tests.pretrained.lpips_files import put_weights
+from tests.pretrained.made_weights import put_weights
 from tests.training import tiny
 
 

@@ -84,7 +84,7 @@ def test_a_wrong_download_does_not_stay(tmp_path, monkeypatch):
     with pytest.raises(UsageError) as caught:
         prepare_published_networks("ffhq256", offline=True, log=lambda line: None)
     assert str(caught.value).endswith(f"delete {place}, so that it is fetched again")
-    assert str(caught.value).startswith(f"{place}: neither a checkpoint of torch.save nor a pickle")
+    assert str(caught.value).startswith(f"{place} is damaged")
     assert not downloads.checksums_path().exists() and not published_networks.folder_of("ffhq256").exists()
     place.unlink()
     write_official(place)
