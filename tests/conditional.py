@@ -79,10 +79,10 @@ def class_folders(folder, counts=(8, 6)):
     """Writes smooth images in a folder for each class, one dark and one bright; returns the folder."""
     from PIL import Image
 
-    from tests.training.tiny import square_pictures
+    from tests.training.tiny import square_images
 
     for number, (name, count) in enumerate(zip(NAMES, counts, strict=False)):
         (folder / name).mkdir(parents=True)
-        for i, pixels in enumerate(square_pictures(count, seed=number)):
+        for i, pixels in enumerate(square_images(count, seed=number)):
             Image.fromarray((pixels // 2 + 120 * number).astype(np.uint8)).save(folder / name / f"{i}.png")
     return folder

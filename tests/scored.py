@@ -1,4 +1,4 @@
-"""Writes run folders with scores without training, for tests of the report and of `gan-tf runs`."""
+"""Run folders with scores, written without training, for tests of the report and of `gan-tf runs`."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ KEPT = 3
 
 
 def fid(value, name="fid5k", **protocol):
-    """Returns a FID score as training measures it."""
+    """Returns an FID as training measures it."""
     protocol = {
         "reals": 100,
         "reals_key": "1a2b3c4d5e6f7081",
@@ -39,13 +39,13 @@ def swd(value):
 
 
 def make_run(folder, scores, *, copies=0.02, final=None, data_images=100, **settings):
-    """Writes a run with these scores, one every 1,000 images, and returns it.
+    """Writes a run with a score every 1,000 images. Returns the Run.
 
     Args:
         scores: Scores, oldest first. Of those comparable with the last one, the lowest is the best; the KEPT lowest are
             snapshots.
-        copies: share of copies of every score, or a list of them.
-        final: Score of the best weights at the end, or None.
+        copies: share of copies for all scores, or a list with one for each.
+        final: final Score of the best weights, or None.
         settings: of TrainConfig.
     """
     run = Run(folder)
@@ -81,8 +81,8 @@ def log_score(run, seen, epoch, score, share):
     run.log(seen, "epoch", {"epoch": epoch, **values, "parts": score.parts, "protocol": score.protocol})
 
 
-def draw_pictures(run, seen):
-    """Writes a sample grid and a panel of the copy check."""
+def write_images(run, seen):
+    """Writes a sample grid and an image of the copy check."""
     random = np.random.default_rng(seen)
     for kind, shape in (("samples", (128, 128, 3)), ("copies", (64, 128, 3))):
         image = random.integers(0, 255, shape, np.uint8)

@@ -69,14 +69,7 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
 
 
 def newest_weights(run: Run, network: str, log=print):
-    """Reads one network from the newest undamaged checkpoint.
-
-    Returns:
-        ({attribute path: array}, images seen, the checkpoint's prefix).
-
-    Raises:
-        UsageError: there is no checkpoint, or none can be read.
-    """
+    """Reads one network from the newest undamaged checkpoint: as `newest_networks`, without the outer dict."""
     networks, seen, prefix = newest_networks(run, (network,), log)
     return networks[network], seen, prefix
 
@@ -92,7 +85,7 @@ def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
 
     Raises:
-        UsageError: as `newest_weights`.
+        UsageError: there is no checkpoint, or none can be read.
     """
     checkpoints = run.checkpoints()
     if not checkpoints:

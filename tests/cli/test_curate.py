@@ -22,7 +22,7 @@ from gan_tf.sampling.discriminator import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from tests.metrics import stubs
-from tests.training.tiny import square_pictures
+from tests.training.tiny import square_images
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     with np.load(folder / "all.npz") as arrays:
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
-    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_pictures(12)])
+    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_images(12)])
     np.savez(folder / "pictures.npz", images=images)
     config = dataclasses.replace(CONFIG, dataset=str(folder / "pictures.npz"), mirror=False)
     fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint

@@ -18,7 +18,7 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from tests.metrics import stubs
 from tests.training import tiny
-from tests.training.tiny import square_pictures
+from tests.training.tiny import square_images
 
 from ..sampling.trained import BEST_AT, CONFIG, SECOND, make_run
 
@@ -27,7 +27,7 @@ FEW = 24  # images in a score
 
 @pytest.fixture(scope="module")
 def images():
-    return square_pictures(24)
+    return square_images(24)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_which_weights_and_which_seed(few_fakes, run, capsys):
 
 def test_training_and_evaluate_agree(tmp_path, capsys):
     """The command and training measure the same score: same seed, images and protocol."""
-    code, run = tiny.train(tiny.pictures_file(tmp_path), tmp_path / "checkpoints")
+    code, run = tiny.train(tiny.images_file(tmp_path), tmp_path / "checkpoints")
     assert code == 0
     capsys.readouterr()
     with tiny.in_place():
@@ -233,7 +233,7 @@ def test_the_distance_of_a_set_to_itself_is_0(form, dataset, folder, tmp_path, c
 
 
 def test_many_images_have_the_metrics_of_papers_by_default(few_fakes, dataset, tmp_path, capsys):
-    np.savez(tmp_path / "many.npz", images=square_pictures(FEW, seed=3))
+    np.savez(tmp_path / "many.npz", images=square_images(FEW, seed=3))
     assert evaluate(tmp_path / "many.npz", "--dataset", dataset, "--json") == 0
     names = [score["name"] for score in report(capsys)["scores"]]
     assert names == ["fid5k", "kid5k", "precision_recall", "memorisation"]
@@ -255,7 +255,7 @@ def test_options_of_inception(options, name, folder, dataset, capsys):
 
 
 def test_images_are_compared_at_the_size_of_the_target_or_at_resolution(folder, tmp_path, capsys):
-    np.savez(tmp_path / "large.npz", images=square_pictures(12).repeat(2, axis=1).repeat(2, axis=2))
+    np.savez(tmp_path / "large.npz", images=square_images(12).repeat(2, axis=1).repeat(2, axis=2))
     for options, resolution in (([], 64), (["--resolution", 32], 32)):
         arguments = [folder, "--dataset", tmp_path / "large.npz", "--metrics", "swd", "--json", *options]
         assert evaluate(*arguments) == 0

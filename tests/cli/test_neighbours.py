@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     g = load_generator(run).generator
     [(_, made)] = images_of_seeds(FAMILIES["fastgan"].fold(g, "float32"), COPIED, 2)
     assert made.std(axis=(1, 2, 3)).min() > 1
-    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_pictures(), made]))
+    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_images(), made]))
     config = TrainConfig(**{**vars(trained.CONFIG), "dataset": str(folder / "set.npz")})
     images = prepare(open_source(config.dataset), resolution=64)
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
@@ -62,7 +62,7 @@ def test_dataset_names_a_set_that_has_moved(run, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "image 12, distance 0" in out and "comparing with them anyway" not in err
     other = tmp_path / "other.npz"
-    np.savez(other, images=tiny.square_pictures())
+    np.savez(other, images=tiny.square_images())
     assert neighbours(run, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", other) == 0
     out, err = capsys.readouterr()
     assert f"the images in {other} are not those" in err

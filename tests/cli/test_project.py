@@ -15,7 +15,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
-from tests.pretrained import lpips_files
+from tests.pretrained import made_weights
 from tests.training import tiny
 
 from ..sampling import trained
@@ -29,9 +29,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     run = trained.make_run(folder / "run")
     generated = gan_tf.load(run.folder).sample([3])
-    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_pictures(), generated]))
+    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_images(), generated]))
     image_files.save_png(folder / "generated.png", generated[0])
-    image_files.save_png(folder / "drawn.png", tiny.square_pictures()[5])
+    image_files.save_png(folder / "drawn.png", tiny.square_images()[5])
     image_files.save_png(folder / "new.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     config = TrainConfig(**{**vars(trained.CONFIG), "dataset": str(folder / "set.npz")})
     images = prepare(open_source(config.dataset), resolution=64)
@@ -105,7 +105,7 @@ class RepeatingGenerator:
 
 
 def test_a_memorised_image_is_detected(run, tmp_path, capsys, monkeypatch):
-    image = tiny.square_pictures()[5]
+    image = tiny.square_images()[5]
     family = dataclasses.replace(FAMILIES["fastgan"], fold=lambda g, policy: RepeatingGenerator(image))
     monkeypatch.setitem(FAMILIES, "fastgan", family)
     assert project(run, "drawn.png", *QUICK, "--out", tmp_path) == 0
@@ -150,7 +150,7 @@ def test_lpips_is_the_default_and_is_not_replaced_silently(run, tmp_path, capsys
     error = capsys.readouterr().err.strip()
     assert "lpips" in error and "--distance l2" in error and "\n" not in error
     assert not (tmp_path / "out").exists()
-    lpips_files.put_weights(monkeypatch)
+    made_weights.put_weights(monkeypatch)
     assert project(run, "generated.png", "--steps", 1, *QUICK[4:], "--offline", "--out", tmp_path / "out") == 0
     output, log = capsys.readouterr()
     assert "LPIPS" in log and "(LPIPS and mean squares of pixels" in output

@@ -13,7 +13,7 @@ from gan_tf.io.files import cache_root
 from gan_tf.metrics.features import AHEAD, Extractor, RealFeatures, full_float32, prefetch
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, RealImages
 from gan_tf.pretrained.inception import Inception, network_input
-from tests.pretrained.official_inception import inception_arrays
+from tests.pretrained.made_weights import inception_arrays
 
 from . import stubs
 

@@ -1,4 +1,4 @@
-"""Text of a run folder or a data set where it is shown: TensorBoard's and the report's page hold it as text."""
+"""Text of run folders and data sets is escaped in TensorBoard and in the report."""
 
 import json
 from html.parser import HTMLParser
@@ -58,7 +58,7 @@ def test_the_report_shows_names_as_text(tmp_path, text):
 
 
 def written(folder, text):
-    """A run folder that holds `text` wherever there may be one."""
+    """A run folder with `text` in every text field."""
     folder.mkdir()
     whole = json.loads(json.dumps(seeds.settings()[0]))
     whole["settings"]["background"] = whole["data"]["fingerprint"] = text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Files of random weights that pass for the published ones of LPIPS."""
+"""Random weights in the form of the official weight files of Inception and LPIPS."""
 
 import hashlib
 
@@ -6,18 +6,25 @@ import numpy as np
 
 from gan_tf.pretrained import lpips
 from gan_tf.pretrained.downloads import pretrained_folder
+from gan_tf.pretrained.inception import Inception
+from tests.parity.inception import random_weights
 from tests.parity.lpips import made_weights
 from tests.pretrained.torch_format import whole, write_legacy, write_zip
 
 
+def inception_arrays(salt=""):
+    """{official name: float32 array}: random weights that keep the scale of activations from layer to layer."""
+    return random_weights(Inception().official_shapes, salt)
+
+
 def made_heads():
-    """{official name: array}, none negative, as the published ones are."""
+    """{official name: array}, not negative, as the published ones are."""
     random = np.random.default_rng(0)
     return {name: random.uniform(size=shape).astype(np.float32) for name, shape in lpips.head_shapes().items()}
 
 
 def put_weights(monkeypatch, vgg=None, heads=None):
-    """Puts both files into the cache and makes their hashes those expected; returns their folder."""
+    """Puts both files of LPIPS into the cache and makes their checksums the expected ones. Returns the folder."""
     folder = pretrained_folder()
     folder.mkdir(parents=True)
     classifier = {"classifier.0.weight": np.zeros((100, 25088), np.float32)}

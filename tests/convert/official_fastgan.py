@@ -1,7 +1,7 @@
-"""The official FastGAN networks written a second time: official names, plain operations, evaluation mode.
+"""Second implementation of the official FastGAN networks: official names, plain operations, evaluation mode.
 
-Shares nothing with gan_tf: it runs straight from a state dict, NCHW and channels-first kernels, so that a slip in the
-networks or in the name map cannot hide. `shapes_of_generator` and `shapes_of_discriminator` give complete state dicts.
+Shares no code with gan_tf: it runs from a state dict, NCHW with channels-first kernels, and so detects errors in the
+networks and in the name map. `shapes_of_generator` and `shapes_of_discriminator` return complete state dicts.
 """
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 G_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 D_WIDTHS = {4: 16, 8: 16, 16: 8, 32: 4, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
+PARAMETERS = ("weight_orig", ".weight", ".bias")  # ends of their names
 
 
 def shapes_of_generator(size, ngf, latent_size):
@@ -70,7 +71,7 @@ def excitation(name, inputs, outputs):
 
 
 def shapes(convs, norms, transposed=None):
-    """Expands convolutions and batch norms into the tensors that a state dict holds for them."""
+    """Expands convolutions and batch norms into their tensors in a state dict."""
     found = {}
     for name, shape in convs.items():
         columns = shape[1] if name == transposed else shape[0]
@@ -83,7 +84,7 @@ def shapes(convs, norms, transposed=None):
 
 
 def random_state(wanted, seed=0):
-    """{name: array} of the given shapes, with values under which the signal keeps its size."""
+    """{name: array} of the given shapes, with values that keep the scale of the signal."""
     rng = np.random.default_rng(seed)
     state = {}
     for name, shape in wanted.items():
@@ -100,8 +101,13 @@ def random_state(wanted, seed=0):
     return state
 
 
+def parameters(state):
+    """The parameters in the order of the state dict, without buffers."""
+    return [value for name, value in state.items() if name.endswith(PARAMETERS)]
+
+
 def settle(base, state):
-    """Brings u and v near the first singular vectors, so that no layer blows the signal up."""
+    """Moves u and v near the first singular vectors, so that no layer amplifies the signal."""
     matrix, v = as_matrix(base, state), state[base + "weight_v"]
     for _ in range(5):
         u = matrix @ v / np.linalg.norm(matrix @ v)
@@ -117,7 +123,7 @@ def as_matrix(base, state):
 
 
 class Official:
-    """Runs pieces of a state dict on maps [N, C, H, W]."""
+    """Layers of a state dict, on maps [N, C, H, W]."""
 
     def __init__(self, state):
         self.state = state

@@ -1,8 +1,7 @@
-"""Files as the official programs save them, written without these programs.
+"""Writes weight files in the formats of the official programs, without these programs.
 
-Pickles of NVIDIA's programs name classes of modules that are not here. Stand-ins of the same names take their place
-while the file is written; pickle then writes what it would for the real ones, as far as their published state functions
-tell.
+Pickles of NVIDIA's programs refer to classes of modules that are not installed. While a file is written, classes and
+modules of the same names replace them; their state is that of the published state functions.
 """
 
 import contextlib
@@ -21,18 +20,18 @@ SOURCE = "raise AssertionError('the source code in the file was run')\n"
 
 
 def refuse(*arguments):
-    raise AssertionError("only its name is written")
+    raise AssertionError("only the name is written")
 
 
 def named(module, name, thing):
-    """A function or class that pickle takes for `module.name`."""
+    """Renames a function or class, so that pickle writes `module.name`."""
     thing.__module__, thing.__qualname__, thing.__name__ = module, name, name
     return thing
 
 
 @contextlib.contextmanager
 def modules(names):
-    """Modules in sys.modules for as long as something is pickled: {dotted name: {name: thing}}."""
+    """Adds modules to sys.modules for the time of pickling: {dotted name: {name: thing}}."""
     before = {}
     parents = {name[:at] for name in names for at, letter in enumerate(name) if letter == "."} - names.keys()
     for name in (*parents, *names):
@@ -53,12 +52,12 @@ def modules(names):
 
 
 def tensors(state, prefix=""):
-    """A state dict of arrays as torch.save writes it."""
-    return OrderedDict((prefix + name, whole(np.asarray(value))) for name, value in state.items())
+    """A state dict of arrays for the writers of torch.save's formats."""
+    return OrderedDict((prefix + name if prefix else name, whole(np.asarray(value))) for name, value in state.items())
 
 
 def optimizer(parameters):
-    """The state dict of an Adam after a step, as all_N.pth has it."""
+    """The state dict of Adam after a step, as in all_N.pth."""
     moments = [{"step": whole(np.float32(1)), "exp_avg": whole(p), "exp_avg_sq": whole(p)} for p in parameters]
     group = {"lr": 2e-4, "betas": (0.5, 0.999), "amsgrad": False, "foreach": None, "params": [*range(len(moments))]}
     return {"state": dict(enumerate(moments)), "param_groups": [group]}
@@ -68,7 +67,7 @@ def optimizer(parameters):
 
 
 class TfNetwork:
-    """Progressive GAN's tfutil.Network, or dnnlib.tflib.network.Network where it has components."""
+    """Progressive GAN's tfutil.Network, or with components dnnlib.tflib.network.Network."""
 
     def __init__(self, build_func_name, variables, static_kwargs, components=None):
         self.state = {
@@ -102,7 +101,7 @@ class EasyDict(dict):
 
 
 class Module:
-    """A persistent module: its attributes, among them parameters, buffers and modules."""
+    """A persistent module, with parameters, buffers and inner modules among its attributes."""
 
     rebuild = named("torch_utils.persistence", "_reconstruct_persistent_obj", lambda meta: refuse())
 
@@ -131,12 +130,12 @@ class Module:
 
 
 class Tensor:
-    """A tensor as pickle itself writes it, with its storage in bytes."""
+    """A tensor as pickle writes it, with its storage as bytes."""
 
     rebuild = named("torch._utils", "_rebuild_tensor_v2", lambda *arguments: refuse())
 
     def __init__(self, array):
-        self.array = np.array(array, order="C")  # which keeps a tensor of no axes as it is
+        self.array = np.array(array, order="C")  # also for a tensor without axes
 
     def __reduce__(self):
         strides = tuple(step // self.array.itemsize for step in self.array.strides)
@@ -145,7 +144,7 @@ class Tensor:
 
 
 class PackedStorage:
-    """A storage in a pickle: the bytes that torch.save makes of it alone."""
+    """A storage in a pickle: the bytes of a torch.save file with this storage."""
 
     load = named("torch.storage", "_load_from_bytes", lambda content: refuse())
 
@@ -157,7 +156,7 @@ class PackedStorage:
 
 
 class Parameter(Tensor):
-    """A tensor that is trained."""
+    """A trainable tensor."""
 
     rebuild_parameter = named("torch._utils", "_rebuild_parameter", lambda *arguments: refuse())
 
@@ -166,7 +165,7 @@ class Parameter(Tensor):
 
 
 def storage_bytes(numbers):
-    """A lone storage in torch.save's legacy format."""
+    """A file in torch.save's legacy format that holds one storage."""
     file = io.BytesIO()
     Pickler(file, legacy=True).dump(Storage(numbers))
     parts = [*(pickle.dumps(value, 2) for value in (MAGIC, PROTOCOL, SYSTEM)), file.getvalue(), pickle.dumps(["0"], 2)]
