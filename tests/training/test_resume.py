@@ -5,14 +5,15 @@ import signal
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.training import process, tiny
+from tests.distributed import process
+from tests.training import tiny
 
 AUGMENTED = {"augment": "diffaugment"}
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return tiny.pictures_file(tmp_path_factory.mktemp("data"))
+    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
