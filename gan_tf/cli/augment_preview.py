@@ -130,8 +130,7 @@ def preview_rows(images, chosen, p, seed):
 
 def ada_groups(policy):
     """The groups of transforms whose all members a policy of adaptive augmentation has."""
-    from gan_tf.augment.ada import transforms_of
-    from gan_tf.augment.ada_parameters import GROUPS
+    from gan_tf.augment.ada import GROUPS, transforms_of
 
     return [name for name, transforms in GROUPS.items() if set(transforms) <= set(transforms_of(policy))]
 

@@ -138,7 +138,7 @@ def space_of(options, model):
 
     if options.space in ("w", "w+"):
         check_supported(options, model, "w", f"--space {options.space}")
-    return options.space or ("z" if "w" in FAMILIES[model].cannot else "w")
+    return options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
 
 
 def read_picture(path, resolution, config):

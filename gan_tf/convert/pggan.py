@@ -14,7 +14,7 @@ import numpy as np
 
 from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import GROWTH, RESOLUTIONS, Generator, channels_of, level_of, resolution_of
+from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, level_of, resolution_of
 from gan_tf.models.variables import named_variables
 
 LOD = "lod"  # the official way to say how far a network has grown: last level - growth; it may be absent
@@ -36,13 +36,13 @@ def official_names(network, arrays=()) -> dict:
     Raises:
         UsageError: the network has no official counterpart.
     """
-    if isinstance(network, Generator) and network.batch_norm:
+    if isinstance(network, PgganGenerator) and network.batch_norm:
         raise UsageError("the official networks have no batch norm, this generator has")
     found = {}
     for name in named_variables(network):
         if name != GROWTH:
             *path, leaf = name.split("/")
-            if isinstance(network, Generator):
+            if isinstance(network, PgganGenerator):
                 owner = _generator_owner(path, network.levels, UP if UNFUSED_UP not in arrays else UP_UNFUSED)
             else:
                 owner = _discriminator_owner(path, network.levels)
@@ -64,7 +64,7 @@ def other_values(network, arrays) -> dict:
     lod = np.asarray(arrays.get(LOD, 0.0))
     if lod.ndim or lod.dtype.kind not in "fiu" or not 0 <= float(lod) <= network.levels:
         raise UsageError(f"{LOD} is {str(lod)[:40]}, and should be one number from 0 to {network.levels}")
-    return {GROWTH: network.levels - float(lod)} if isinstance(network, Generator) else {}
+    return {GROWTH: network.levels - float(lod)} if isinstance(network, PgganGenerator) else {}
 
 
 def arguments_of(arrays: dict) -> dict:

@@ -22,12 +22,12 @@ from gan_tf.models import stylegan2 as stylegan2_networks
 from gan_tf.models.variables import named_variables
 
 NAME_MAPS = {
-    fastgan_networks.Generator: fastgan,
-    fastgan_networks.Discriminator: fastgan,
-    pggan_networks.Generator: pggan,
-    pggan_networks.Discriminator: pggan,
-    stylegan2_networks.Generator: stylegan2,
-    stylegan2_networks.Discriminator: stylegan2,
+    fastgan_networks.FastGanGenerator: fastgan,
+    fastgan_networks.FastGanDiscriminator: fastgan,
+    pggan_networks.PgganGenerator: pggan,
+    pggan_networks.PgganDiscriminator: pggan,
+    stylegan2_networks.StyleGan2Generator: stylegan2,
+    stylegan2_networks.StyleGan2Discriminator: stylegan2,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_tf.convert.found import require_shape, shape_of
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import RESOLUTIONS, Generator, channels_of
+from gan_tf.models.stylegan2 import RESOLUTIONS, StyleGan2Generator, channels_of
 from gan_tf.models.stylegan2_blocks import FILTER
 from gan_tf.models.variables import named_variables
 
@@ -24,11 +24,11 @@ EMBEDDING = "mapping.embed.weight"
 
 
 def official_names(network, arrays=()) -> dict:
-    """{our variable name: official name} of a built Generator or Discriminator.
+    """{our variable name: official name} of a built StyleGan2Generator or StyleGan2Discriminator.
 
     `arrays`, of which state_dicts tells, have one form here.
     """
-    owner = _generator_name if isinstance(network, Generator) else _discriminator_name
+    owner = _generator_name if isinstance(network, StyleGan2Generator) else _discriminator_name
     return {name: owner(name.split("/"), network) for name in named_variables(network)}
 
 
@@ -38,7 +38,7 @@ def constants(network) -> dict:
 
 
 def _filter_names(network):
-    if isinstance(network, Generator):
+    if isinstance(network, StyleGan2Generator):
         sizes, parts = network.synthesis.sizes, ("", "conv0.", "conv1.")
         names = [f"synthesis.b{size}.{part}{FILTER_NAME}" for size in sizes for part in parts]
         return [name for name in names if name != f"synthesis.b4.conv0.{FILTER_NAME}"]

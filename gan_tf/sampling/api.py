@@ -170,7 +170,7 @@ class Trained:
 
     def _refuse_w(self, what):
         if not has_mapping(self.generator):
-            raise UsageError(f"{what}: {self.config.model} {FAMILIES[self.config.model].cannot['w']}")
+            raise UsageError(f"{what}: {self.config.model} {FAMILIES[self.config.model].unsupported['w']}")
 
     def _noise(self, noise, count):
         """Noise maps as given, one [count, h, w, 1] for each that the generator takes."""
@@ -225,7 +225,7 @@ class Trained:
             UsageError: not as many of one as of the other; a family whose styles cannot be mixed.
         """
         model = self.config.model
-        if reason := FAMILIES[model].cannot.get("style_mix"):
+        if reason := FAMILIES[model].unsupported.get("style_mix"):
             raise UsageError(f"styles of {model} cannot be mixed: it {reason}")
         check_truncation(truncation, model)
         content, style = _checked(content), _checked(style)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.augment.ada_control import ADA_KIMG, INTERVAL, adapted
+from gan_tf.augment.ada import ADA_KIMG, INTERVAL, adapted
 from gan_tf.augment.choice import ADA_P
 
 SIGN_SUM, STEPS = "ada_signs", "ada_steps"  # sum of the steps' mean signs since p last moved, and their number
@@ -15,7 +15,7 @@ TRANSFER_KIMG = 100.0  # --ada-kimg where networks are another run's, as in the 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How p moves; see augment.ada_control.adapted."""
+    """How p moves; see augment.ada.adapted."""
 
     target: float
     kimg: float

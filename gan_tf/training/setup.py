@@ -19,7 +19,7 @@ from gan_tf.losses import LOSSES
 from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.networks import networks_of
 from gan_tf.models import FAMILIES
-from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
+from gan_tf.ops.normalisation import STDDEV_GROUP
 from gan_tf.rng import Draws
 from gan_tf.runs import folder as runs
 from gan_tf.training import adaptation

@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments, official_names
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
 from gan_tf.models.variables import named_variables
 from tests.convert import official_form as official
 from tests.convert.states import assert_refused
@@ -22,7 +22,7 @@ def networks(size):
     d_state = official.random_state(official.shapes_of_discriminator(size, ndf=8), seed=1)
     assert generator_arguments(g_state) == {"resolution": size, "ngf": 8, "latent_size": 12}
     assert discriminator_arguments(d_state) == {"resolution": size, "ndf": 8}
-    g, d = Generator(**generator_arguments(g_state)), Discriminator(**discriminator_arguments(d_state))
+    g, d = FastGanGenerator(**generator_arguments(g_state)), FastGanDiscriminator(**discriminator_arguments(d_state))
     for network, state in ((g, g_state), (d, d_state)):
         network.build()
         load_state_dict(network, state)
@@ -89,7 +89,7 @@ def test_incomplete_surplus_or_misshapen_weights_are_refused_and_change_nothing(
     assert_refused(g, cases)
 
 
-@pytest.mark.parametrize("network", [Generator(128, ngf=4), Discriminator(256, ndf=4, decoders=4)])
+@pytest.mark.parametrize("network", [FastGanGenerator(128, ngf=4), FastGanDiscriminator(256, ndf=4, decoders=4)])
 def test_networks_without_an_official_counterpart_are_refused(network):
     network.build()
     with pytest.raises(UsageError, match="official"):

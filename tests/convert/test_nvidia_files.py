@@ -6,7 +6,7 @@ import pytest
 from gan_tf.convert.official import read_official
 from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import Generator
+from gan_tf.models.pggan import PgganGenerator
 from tests.convert import official_pggan, stand_ins
 from tests.convert.states import built
 from tests.convert.test_fastgan_files import assert_same, changed, refusal
@@ -55,7 +55,7 @@ def test_how_far_it_has_grown_is_kept(tmp_path):
     g_ema = networks(states())[2]
     g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
     found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", g_ema))
-    g = built(Generator, SIZES, latent_size=6)
+    g = built(PgganGenerator, SIZES, latent_size=6)
     load_state_dict(g, found.states["g_ema"])
     assert g.growth.numpy() == 1.5
 
@@ -72,7 +72,7 @@ def test_networks_imported_from_theano(tmp_path):
     assert said.startswith("D, the discriminator: it halves its maps behind their activations (fused_scale False)")
     z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
     for name, state, lod in (("g", all_states[0], 0), ("g_ema", all_states[2], 0.25)):
-        g = built(Generator, SIZES, latent_size=6)
+        g = built(PgganGenerator, SIZES, latent_size=6)
         load_state_dict(g, found.states[name] | {"lod": np.float32(lod)})
         assert g.growth.numpy() == 2 - lod
         images = g(z, alpha=None if lod == 0 else 1 - lod).numpy().transpose(0, 3, 1, 2)
@@ -91,7 +91,7 @@ def test_a_discriminator_with_larger_groups_is_left_out(tmp_path):
     "lod", [np.float32(-0.5), np.float32(2.5), np.float32("nan"), np.zeros(3, np.float32), np.zeros((1, 1), np.float32)]
 )
 def test_a_growth_that_is_none_is_refused_and_changes_nothing(tmp_path, lod):
-    g, state = built(Generator, SIZES, latent_size=6), states()[0]
+    g, state = built(PgganGenerator, SIZES, latent_size=6), states()[0]
     before = state_dict(g)
     with pytest.raises(UsageError, match="lod is .* and should be one number from 0 to 2"):
         load_state_dict(g, state | {"lod": lod})
@@ -141,7 +141,7 @@ def test_stylegan_is_told_by_name(tmp_path):
     parts = {"synthesis": stand_ins.Module("SynthesisNetwork", parts={"input": waves})}
     g = stand_ins.Module("Generator", parts=parts, z_dim=4)
     said = refusal(stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": g, "D": g, "G_ema": g}))
-    assert "it holds StyleGAN3 networks (PyTorch, Generator with 1 arrays, z_dim 4)" in said
+    assert "it holds StyleGAN3 networks (PyTorch, PgganGenerator with 1 arrays, z_dim 4)" in said
     assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN and StyleGAN2-ADA")
 
 
@@ -158,7 +158,7 @@ def test_pggan_against_the_official_network(tmp_path):
     g, d = (arrays.group(f"{player}/") for player in "gd")
     found = read_official(stand_ins.write_tensorflow(tmp_path / "a.pkl", official_networks(g, d)))
     network = built(
-        Generator, {name: found.settings[name] for name in SIZES}, latent_size=found.settings["latent_size"]
+        PgganGenerator, {name: found.settings[name] for name in SIZES}, latent_size=found.settings["latent_size"]
     )
     load_state_dict(network, found.states["g_ema"])
     images = network(arrays["in/latents"]).numpy().transpose(0, 3, 1, 2)

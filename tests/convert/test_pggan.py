@@ -7,16 +7,16 @@ import tensorflow as tf
 from gan_tf.convert.pggan import arguments_of, official_names
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import Discriminator, Generator
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
 from gan_tf.models.variables import named_variables
-from gan_tf.ops.layers import leaky_relu
+from gan_tf.ops.activations import leaky_relu
 from tests.convert.states import assert_refused, built, random_state
 
 G = {"resolution": 32, "fmap_base": 64, "fmap_max": 16, "latent_size": 6}
 D = {"resolution": 32, "fmap_base": 64, "fmap_max": 16, "minibatch_stddev": True}
 
 
-@pytest.mark.parametrize(("kind", "arguments"), [(Generator, G), (Discriminator, D)])
+@pytest.mark.parametrize(("kind", "arguments"), [(PgganGenerator, G), (PgganDiscriminator, D)])
 def test_every_tensor_is_consumed_once_and_comes_back(kind, arguments):
     network = built(kind, arguments)
     state = random_state(network)
@@ -30,9 +30,9 @@ def test_every_tensor_is_consumed_once_and_comes_back(kind, arguments):
 
 
 def test_names_are_the_official_ones():
-    names = set(official_names(built(Generator, G)).values())
+    names = set(official_names(built(PgganGenerator, G)).values())
     assert {"4x4/Dense/weight", "4x4/Conv/bias", "8x8/Conv0_up/weight", "32x32/Conv1/bias", "ToRGB_lod0/weight"} < names
-    names = set(official_names(built(Discriminator, D)).values())
+    names = set(official_names(built(PgganDiscriminator, D)).values())
     assert {"FromRGB_lod3/weight", "32x32/Conv0/weight", "8x8/Conv1_down/bias", "4x4/Dense1/weight"} < names
 
 
@@ -42,8 +42,8 @@ def test_names_are_the_official_ones():
 @pytest.mark.parametrize("minibatch_stddev", [True, False])
 def test_arguments_are_read_from_the_shapes(fmap_base, fmap_max, minibatch_stddev):
     widths = {"resolution": 16, "fmap_base": fmap_base, "fmap_max": fmap_max}
-    g = built(Generator, widths, latent_size=5)
-    d = built(Discriminator, widths, minibatch_stddev=minibatch_stddev)
+    g = built(PgganGenerator, widths, latent_size=5)
+    d = built(PgganDiscriminator, widths, minibatch_stddev=minibatch_stddev)
     for network in (g, d):
         state = state_dict(network)
         found = arguments_of(state)
@@ -56,7 +56,7 @@ def test_arguments_are_read_from_the_shapes(fmap_base, fmap_max, minibatch_stdde
 
 
 def test_first_layer_counts_its_map_channel_first():
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     load_state_dict(g, state)
     z = np.random.default_rng(1).normal(size=(2, 6)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_first_layer_counts_its_map_channel_first():
 
 def test_up_convolution_is_the_official_transposed_one():
     """Official: taps summed over shifts by one pixel, then a transposed convolution of stride 2."""
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     load_state_dict(g, state)
     layer, kernel = g.blocks[0].first, state["8x8/Conv0_up/weight"]  # [3, 3, O, I]
@@ -79,7 +79,7 @@ def test_up_convolution_is_the_official_transposed_one():
 
 
 def test_dense_layer_of_the_discriminator_reads_its_map_channel_first():
-    d = built(Discriminator, D | {"minibatch_stddev": False})
+    d = built(PgganDiscriminator, D | {"minibatch_stddev": False})
     state = random_state(d)
     load_state_dict(d, state)
     x = np.random.default_rng(1).normal(size=(2, 4, 4, 16)).astype(np.float32)
@@ -91,20 +91,20 @@ def test_dense_layer_of_the_discriminator_reads_its_map_channel_first():
 
 @pytest.mark.parametrize(("lod", "growth"), [(None, 3.0), (0.0, 3.0), (1.25, 1.75)])
 def test_growth_is_taken_over(lod, growth):
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     load_state_dict(g, random_state(g) | ({} if lod is None else {"lod": np.float32(lod)}))
     assert float(g.growth.numpy()) == growth
 
 
 def test_gradients_take_the_official_layout():
-    for network in (built(Generator, G), built(Discriminator, D)):
+    for network in (built(PgganGenerator, G), built(PgganDiscriminator, D)):
         shapes = {name: value.shape for name, value in state_dict(network).items()}
         slopes = {name: np.zeros(v.shape) for name, v in named_variables(network).items() if v.trainable}
         assert {name: slope.shape for name, slope in to_official(network, slopes).items()} == shapes
 
 
 def test_incomplete_surplus_or_misshapen_weights_are_refused_and_change_nothing():
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     lacking = {name: value for name, value in state.items() if name != "ToRGB_lod0/bias"}
     cases = (
@@ -117,8 +117,8 @@ def test_incomplete_surplus_or_misshapen_weights_are_refused_and_change_nothing(
 
 def test_other_networks_and_other_arrays_are_refused():
     with pytest.raises(UsageError, match="no batch norm"):
-        official_names(built(Generator, G, batch_norm=True))
-    state = state_dict(built(Generator, G))
+        official_names(built(PgganGenerator, G, batch_norm=True))
+    state = state_dict(built(PgganGenerator, G))
     del state["4x4/Dense/weight"]
     cut = {"ToRGB_lod0/weight": np.zeros((1, 1, 4, 3)), "ToRGB_lod1/weight": np.zeros((1, 1, 4, 3))}
     for arrays, said in (
@@ -130,7 +130,7 @@ def test_other_networks_and_other_arrays_are_refused():
     ):
         with pytest.raises(UsageError, match=f"^these are not the weights of an official Progressive GAN: .*{said}"):
             arguments_of(arrays)
-    state = state_dict(built(Generator, G))
+    state = state_dict(built(PgganGenerator, G))
     state["ToRGB_lod0/weight"] = np.zeros((1, 1, 5, 3))
     with pytest.raises(UsageError, match="do not halve"):
         arguments_of(state)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.convert.stylegan2 import arguments_of, constants, official_names
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.variables import named_variables
 from tests.convert.states import assert_refused, built, random_state
 
@@ -15,12 +15,12 @@ SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 G = {**SIZES, "latent_size": 6, "w_size": 5, "mapping_layers": 2, "classes": 0}
 D = {**SIZES, "classes": 0, "architecture": "resnet", "mbstd_channels": 1}
 NETWORKS = [
-    (Generator, G),
-    (Generator, G | {"classes": 3}),
-    (Discriminator, D),
-    (Discriminator, D | {"classes": 3, "label_layers": 2}),
-    (Discriminator, D | {"architecture": "orig", "mbstd_channels": 2}),
-    (Discriminator, D | {"mbstd_channels": 0, "channel_base": 64}),
+    (StyleGan2Generator, G),
+    (StyleGan2Generator, G | {"classes": 3}),
+    (StyleGan2Discriminator, D),
+    (StyleGan2Discriminator, D | {"classes": 3, "label_layers": 2}),
+    (StyleGan2Discriminator, D | {"architecture": "orig", "mbstd_channels": 2}),
+    (StyleGan2Discriminator, D | {"mbstd_channels": 0, "channel_base": 64}),
 ]
 ALL = pytest.mark.parametrize(("kind", "arguments"), NETWORKS)
 
@@ -44,7 +44,7 @@ def test_arguments_are_read_from_the_shapes(kind, arguments):
 
 
 def test_names_are_the_official_ones():
-    names = set(state_dict(built(Generator, G | {"classes": 3})))
+    names = set(state_dict(built(StyleGan2Generator, G | {"classes": 3})))
     assert {
         "mapping.w_avg",
         "mapping.embed.weight",
@@ -57,13 +57,13 @@ def test_names_are_the_official_ones():
         "synthesis.b16.torgb.affine.bias",
     } < names
     assert "synthesis.b4.conv0.resample_filter" not in names and "synthesis.b4.torgb.resample_filter" not in names
-    names = set(state_dict(built(Discriminator, D | {"classes": 3})))
+    names = set(state_dict(built(StyleGan2Discriminator, D | {"classes": 3})))
     assert {"b16.fromrgb.bias", "b16.skip.weight", "b8.conv1.bias", "b4.fc.weight", "b4.out.bias"} < names
     assert {"mapping.fc7.weight", "b4.conv.resample_filter", "b16.fromrgb.resample_filter"} < names
 
 
 def test_a_dense_layer_reads_its_map_channel_first():
-    d = built(Discriminator, D)
+    d = built(StyleGan2Discriminator, D)
     state = random_state(d)
     load_state_dict(d, state)
     x = np.random.default_rng(1).normal(size=(2, 4, 4, 16)).astype(np.float32)
@@ -98,7 +98,7 @@ def scaled(state):
 
 
 def test_labels_are_embedded_normalised_and_put_behind_the_latents():
-    g = built(Generator, G | {"classes": 3})
+    g = built(StyleGan2Generator, G | {"classes": 3})
     state = scaled(random_state(g))
     load_state_dict(g, state)
     z, labels = np.random.default_rng(1).normal(size=(4, 6)), [0, 2, 1, 2]
@@ -107,7 +107,7 @@ def test_labels_are_embedded_normalised_and_put_behind_the_latents():
 
 
 def test_the_logit_of_a_label_is_a_scaled_product_with_its_embedding():
-    d = built(Discriminator, D | {"classes": 3, "label_layers": 2})
+    d = built(StyleGan2Discriminator, D | {"classes": 3, "label_layers": 2})
     state = scaled(random_state(d))
     load_state_dict(d, state)
     images, labels = np.random.default_rng(1).normal(size=(4, 16, 16, 3)).astype(np.float32), [0, 2, 1, 2]
@@ -127,7 +127,7 @@ def test_gradients_take_the_official_layout(kind, arguments):
 
 
 def test_unfit_weights_are_refused_and_change_nothing():
-    g = built(Generator, G)
+    g = built(StyleGan2Generator, G)
     state = random_state(g)
     lacking = {name: value for name, value in state.items() if name != "synthesis.b8.torgb.bias"}
     cases = (
@@ -143,7 +143,7 @@ def test_unfit_weights_are_refused_and_change_nothing():
 
 
 def test_other_arrays_are_refused():
-    state = state_dict(built(Generator, G))
+    state = state_dict(built(StyleGan2Generator, G))
     lacking = {name: value for name, value in state.items() if name != "mapping.fc0.weight"}
     flat = state | {"mapping.fc0.weight": np.zeros(3)}
     for arrays in ({}, lacking, flat, {"synthesis.b4.const": np.zeros((1, 4, 4))}):

@@ -8,7 +8,7 @@ import gan_tf
 from gan_tf.cli.main import run_command
 from gan_tf.convert.official import fill, read_official
 from gan_tf.io import image_files
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import load_weights
 from gan_tf.runs.folder import Run
@@ -28,8 +28,8 @@ D_ARGUMENTS = official.discriminator_arguments(**OWN)
 
 def states(classes=0, architecture="resnet"):
     """Official weights of (G, D, G_ema)."""
-    g = built(Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
-    d = built(Discriminator, SIZES | {"classes": classes, "architecture": architecture})
+    g = built(StyleGan2Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
+    d = built(StyleGan2Discriminator, SIZES | {"classes": classes, "architecture": architecture})
     return tuple(random_state(network, seed) for seed, network in enumerate((g, d, g), start=1))
 
 
@@ -71,7 +71,7 @@ def test_classes_architecture_groups_and_no_clamp(tmp_path):
     found = read_official(write(tmp_path / "a.pkl", states(3, "orig"), g_arguments, d_arguments))
     want = {"classes": 3, "conditional": True, "conv_clamp": None, "architecture": "orig", "mbstd_group": 32}
     assert {name: found.settings[name] for name in want} == want
-    d = built(Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
+    d = built(StyleGan2Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
     fill(d, found.states["d"], "a.pkl")
     assert np.isfinite(d(tf.zeros((4, 16, 16, 3)), tf.constant([0, 1, 2, 0]))).all()
 
@@ -106,8 +106,8 @@ def test_arguments_beside_the_mapping_networks_are_those_of_the_later_program(tm
 def test_the_published_width_is_said_as_a_number(tmp_path):
     """16384 / 16 channels are more than channel_max at every size."""
     sizes = {"resolution": 16, "channel_base": 16384, "channel_max": 16}
-    g = random_state(built(Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
-    d = random_state(built(Discriminator, sizes))
+    g = random_state(built(StyleGan2Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
+    d = random_state(built(StyleGan2Discriminator, sizes))
     own = {"resolution": 16, "base": 16384, "most": 16}
     path = write(
         tmp_path / "a.pkl",
@@ -185,6 +185,6 @@ def test_a_converted_run_makes_the_official_styles_and_images(official_run):
 def test_a_converted_discriminator_gives_the_official_logits(official_run):
     run, arrays = official_run
     networks, _, _ = newest_networks(run, ("d",), print)
-    d = built(Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
+    d = built(StyleGan2Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
     load_weights(d, networks["d"], run.folder)
     assert_near(d(tf.constant(arrays["in/real"].transpose(0, 2, 3, 1))), arrays["out/d_logits_real"])

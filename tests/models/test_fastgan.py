@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator, quadrant, reconstruction_targets
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, quadrant, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import nearest_resize
@@ -14,8 +14,8 @@ from tests.models.networks import assert_round_trip, random, values
 
 @pytest.mark.parametrize(("resolution", "small"), [(64, 32), (128, 64), (256, 128), (512, 128), (1024, 128)])
 def test_shapes_of_every_size(resolution, small):
-    g = Generator(resolution, ngf=8, latent_size=16)
-    d = Discriminator(resolution, ndf=8)
+    g = FastGanGenerator(resolution, ngf=8, latent_size=16)
+    d = FastGanDiscriminator(resolution, ndf=8)
     noise = [random(1, *shape) for shape in g.noise_shapes]
     images, small_images = g(random(1, 16), noise=noise)
     assert images.shape == (1, resolution, resolution, 3) and images.dtype == tf.float32
@@ -31,14 +31,14 @@ def test_shapes_of_every_size(resolution, small):
 
 @pytest.mark.parametrize(("resolution", "most"), [(64, 5), (128, 6), (256, 7), (512, 7), (1024, 7)])
 def test_further_decoders_read_larger_maps_up_to_a_limit(resolution, most):
-    d = Discriminator(resolution, ndf=8, decoders=most)
+    d = FastGanDiscriminator(resolution, ndf=8, decoders=most)
     assert d.reconstruction_names[3:] == ("map_32", "map_64", "map_128", "map_256")[: most - 3]
     with pytest.raises(UsageError, match=f"0 to {most} at resolution {resolution}, got {most + 1}"):
-        Discriminator(resolution, ndf=8, decoders=most + 1)
+        FastGanDiscriminator(resolution, ndf=8, decoders=most + 1)
 
 
 def test_further_decoders_rebuild_the_whole_image():
-    d = Discriminator(64, ndf=4, decoders=5)
+    d = FastGanDiscriminator(64, ndf=4, decoders=5)
     images = random(2, 64, 64, 3)
     _, rebuilt = d.logits_and_reconstructions((images, nearest_resize(images, 32)), 0)
     targets = reconstruction_targets(images, 0, 32, d.reconstruction_names)
@@ -49,9 +49,9 @@ def test_further_decoders_rebuild_the_whole_image():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Generator(100), "resolution must be one of 64, 128, 256, 512, 1024, got 100"),
-        (lambda: Generator(1024, ngf=4), "ngf must be at least 8"),
-        (lambda: Discriminator(256, ndf=1), "ndf must be at least 2"),
+        (lambda: FastGanGenerator(100), "resolution must be one of 64, 128, 256, 512, 1024, got 100"),
+        (lambda: FastGanGenerator(1024, ngf=4), "ngf must be at least 8"),
+        (lambda: FastGanDiscriminator(256, ndf=1), "ndf must be at least 2"),
     ],
 )
 def test_impossible_networks_are_refused_in_one_line(make, said):
@@ -76,7 +76,7 @@ def test_targets_are_nearest_neighbours_of_the_whole_and_of_the_quadrant():
 
 
 def test_networks_of_one_seed_are_equal_and_of_two_seeds_differ():
-    first, again, other = (Generator(64, ngf=4, latent_size=8, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (FastGanGenerator(64, ngf=4, latent_size=8, seed=seed) for seed in (1, 1, 2))
     for g in (first, again, other):
         g.build()
     assert all(np.array_equal(a, b) for a, b in zip(values(first).values(), values(again).values(), strict=True))
@@ -87,14 +87,18 @@ def test_networks_of_one_seed_are_equal_and_of_two_seeds_differ():
 
 
 @pytest.mark.parametrize(
-    "network", [Generator(64, ngf=4, latent_size=8, tanh=True, seed=3), Discriminator(64, ndf=4, decoders=4, seed=3)]
+    "network",
+    [
+        FastGanGenerator(64, ngf=4, latent_size=8, tanh=True, seed=3),
+        FastGanDiscriminator(64, ndf=4, decoders=4, seed=3),
+    ],
 )
 def test_config_round_trip(network):
     assert_round_trip(network)
 
 
 def test_every_variable_has_a_name_and_a_first_call_adds_none():
-    g = Generator(64, ngf=4, latent_size=8)
+    g = FastGanGenerator(64, ngf=4, latent_size=8)
     g.build()
     names = list(named_variables(g))
     g(random(2, 8), training=True)
@@ -103,7 +107,7 @@ def test_every_variable_has_a_name_and_a_first_call_adds_none():
 
 
 def test_noise_counts_once_its_strength_is_not_zero():
-    g = Generator(64, ngf=4, latent_size=8)
+    g = FastGanGenerator(64, ngf=4, latent_size=8)
     z = random(2, 8)
     noise = [random(2, *shape, seed=i) for i, shape in enumerate(g.noise_shapes)]
     np.testing.assert_array_equal(g(z, noise=noise)[0], g(z)[0])
@@ -114,16 +118,16 @@ def test_noise_counts_once_its_strength_is_not_zero():
 
 
 def test_tanh_is_official_at_1024_and_can_be_forced():
-    assert Generator(1024, ngf=8).tanh and not Generator(512, ngf=8).tanh
-    g = Generator(64, ngf=4, latent_size=8)
-    forced = Generator(64, ngf=4, latent_size=8, tanh=True)
+    assert FastGanGenerator(1024, ngf=8).tanh and not FastGanGenerator(512, ngf=8).tanh
+    g = FastGanGenerator(64, ngf=4, latent_size=8)
+    forced = FastGanGenerator(64, ngf=4, latent_size=8, tanh=True)
     z = random(2, 8)
     for plain, bounded in zip(g(z), forced(z), strict=True):
         np.testing.assert_allclose(bounded, np.tanh(plain), rtol=1e-5, atol=1e-7)
 
 
 def test_judging_alone_leaves_the_decoders_untouched():
-    d = Discriminator(64, ndf=4)
+    d = FastGanDiscriminator(64, ndf=4)
     images = random(2, 64, 64, 3)
     inputs = images, nearest_resize(images, 32)
     d.build()
@@ -137,7 +141,7 @@ def test_judging_alone_leaves_the_decoders_untouched():
 
 def test_fast_forms_give_the_plain_numbers():
     """Gradients through G alone: D's leaky ReLUs may flip on a rounding error, G is smooth."""
-    g, d = Generator(64, ngf=4, latent_size=8), Discriminator(64, ndf=4)
+    g, d = FastGanGenerator(64, ngf=4, latent_size=8), FastGanDiscriminator(64, ndf=4)
     z, slopes = random(4, 8), [random(4, 64, 64, 3), random(4, 32, 32, 3, seed=1)]
 
     def run():
@@ -162,8 +166,8 @@ def test_fast_forms_give_the_plain_numbers():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_keeps_float32_weights_and_outputs(policy):
-    exact, g = (Generator(64, ngf=8, latent_size=16, dtype=dtype) for dtype in ("float32", policy))
-    d = Discriminator(64, ndf=8, dtype=policy)
+    exact, g = (FastGanGenerator(64, ngf=8, latent_size=16, dtype=dtype) for dtype in ("float32", policy))
+    d = FastGanDiscriminator(64, ndf=8, dtype=policy)
     z = random(8, 16)
     images, small = g(z, training=True)
     logits, rebuilt = d.logits_and_reconstructions((images, small), 1, training=True)
@@ -174,7 +178,7 @@ def test_half_precision_keeps_float32_weights_and_outputs(policy):
 
 
 def test_gradients_reach_every_trainable_variable():
-    g, d = Generator(64, ngf=4, latent_size=8), Discriminator(64, ndf=4, decoders=5)
+    g, d = FastGanGenerator(64, ngf=4, latent_size=8), FastGanDiscriminator(64, ndf=4, decoders=5)
     noise = [random(2, *shape, seed=i) for i, shape in enumerate(g.noise_shapes)]
     with tf.GradientTape(persistent=True) as tape:
         fakes = g(random(2, 8), noise=noise, training=True)

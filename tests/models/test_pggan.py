@@ -9,7 +9,7 @@ import tensorflow as tf
 from gan_tf.errors import UsageError
 from gan_tf.losses import gradient_penalty
 from gan_tf.models import FAMILIES
-from gan_tf.models.pggan import Discriminator, Generator, blend
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator, blend
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
@@ -21,13 +21,13 @@ LEVELS = range(4)
 
 
 def generator(**changes):
-    g = Generator(**{**SIZES, "latent_size": 8, **changes})
+    g = PgganGenerator(**{**SIZES, "latent_size": 8, **changes})
     g.build()
     return g
 
 
 def discriminator(**changes):
-    d = Discriminator(**{**SIZES, **changes})
+    d = PgganDiscriminator(**{**SIZES, **changes})
     d.build()
     return d
 
@@ -191,8 +191,8 @@ def test_fast_forms_give_the_plain_numbers_up_to_the_second_derivative():
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(16, 64, 8, 6, batch_norm=True, pixel_norm=False, seed=3, dtype="mixed_bfloat16"),
-        Discriminator(16, 64, 8, minibatch_stddev=False, seed=3),
+        PgganGenerator(16, 64, 8, 6, batch_norm=True, pixel_norm=False, seed=3, dtype="mixed_bfloat16"),
+        PgganDiscriminator(16, 64, 8, minibatch_stddev=False, seed=3),
     ],
 )
 def test_config_round_trip(network):
@@ -264,10 +264,10 @@ def test_the_family_builds_from_settings():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Generator(48), "resolution must be one of 8, 16, 32, 64, 128, 256, 512, 1024 for pggan, got 48"),
-        (lambda: Discriminator(4), "resolution must be one of"),
-        (lambda: Generator(64, fmap_base=31), "fmap_base must be at least 32 at resolution 64, got 31"),
-        (lambda: Discriminator(64, fmap_max=0), "fmap_max must be at least 1, got 0"),
+        (lambda: PgganGenerator(48), "resolution must be one of 8, 16, 32, 64, 128, 256, 512, 1024 for pggan, got 48"),
+        (lambda: PgganDiscriminator(4), "resolution must be one of"),
+        (lambda: PgganGenerator(64, fmap_base=31), "fmap_base must be at least 32 at resolution 64, got 31"),
+        (lambda: PgganDiscriminator(64, fmap_max=0), "fmap_max must be at least 1, got 0"),
     ],
 )
 def test_impossible_networks_are_refused_in_one_line(make, said):
@@ -279,9 +279,9 @@ def test_impossible_networks_are_refused_in_one_line(make, said):
 def test_a_level_that_does_not_exist_or_fit_the_images_is_refused():
     with pytest.raises(ValueError, match="level must be 0 to 3, got 4"):
         generator()(random(2, 8), level=4)
-    with pytest.raises(ValueError, match="level 2 judges 16 pixels, got images of 32"):
+    with pytest.raises(ValueError, match="level 2 takes images of 16 pixels, got 32"):
         discriminator()(random(2, 32, 32, 3), level=2)
-    with pytest.raises(ValueError, match="batch of known size"):
+    with pytest.raises(ValueError, match="known batch size"):
         tf.function(discriminator(), input_signature=[tf.TensorSpec([None, 32, 32, 3])]).get_concrete_function()
 
 

@@ -7,13 +7,12 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.losses import logistic_generator, r1_penalty
+from gan_tf.losses import logistic_generator, path_length_penalty, path_lengths, r1_penalty
 from gan_tf.models import stylegan2
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.path_length import path_length_penalty, path_lengths
 from tests.models.networks import assert_round_trip, random, values
 from tests.parity.report import relative_l2
 
@@ -22,7 +21,7 @@ SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 
 def generator(used=True, **changes):
     """A generator, by default with noise strengths and biases as if it had been trained."""
-    g = Generator(**{**SIZES, "latent_size": 8, "w_size": 12, "mapping_layers": 2, **changes})
+    g = StyleGan2Generator(**{**SIZES, "latent_size": 8, "w_size": 12, "mapping_layers": 2, **changes})
     g.build()
     for index, (name, variable) in enumerate(named_variables(g).items() if used else ()):
         if name.endswith(("noise_strength", "bias")):
@@ -31,7 +30,7 @@ def generator(used=True, **changes):
 
 
 def discriminator(**changes):
-    d = Discriminator(**{**SIZES, **changes})
+    d = StyleGan2Discriminator(**{**SIZES, **changes})
     d.build()
     return d
 
@@ -322,8 +321,8 @@ def test_a_trace_serves_batches_of_any_size():
 @pytest.mark.parametrize(
     "network",
     [
-        Generator(16, 6, 5, 3, 64, 8, 2, 256.0, 2, seed=3, dtype="mixed_bfloat16"),
-        Discriminator(16, 64, 8, 2, 3, 2, 256.0, "orig", 2, 1, seed=3),
+        StyleGan2Generator(16, 6, 5, 3, 64, 8, 2, 256.0, 2, seed=3, dtype="mixed_bfloat16"),
+        StyleGan2Discriminator(16, 64, 8, 2, 3, 2, 256.0, "orig", 2, 1, seed=3),
     ],
 )
 def test_config_round_trip(network):
@@ -382,12 +381,18 @@ def test_networks_are_built_from_settings():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Generator(48), "resolution must be one of 16, 32, 64, 128, 256, 512, 1024 for stylegan2, got 48"),
-        (lambda: Discriminator(8), "resolution must be one of"),
-        (lambda: Generator(64, channel_base=63), "channel_base must be at least 64 at resolution 64, got 63"),
-        (lambda: Discriminator(64, channel_max=0), "channel_max must be at least 1, got 0"),
-        (lambda: Discriminator(64, architecture="skip"), "architecture must be one of resnet, orig, got 'skip'"),
-        (lambda: Generator(64, mapping_layers=0), "mapping_layers must be at least 1, got 0"),
+        (
+            lambda: StyleGan2Generator(48),
+            "resolution must be one of 16, 32, 64, 128, 256, 512, 1024 for stylegan2, got 48",
+        ),
+        (lambda: StyleGan2Discriminator(8), "resolution must be one of"),
+        (lambda: StyleGan2Generator(64, channel_base=63), "channel_base must be at least 64 at resolution 64, got 63"),
+        (lambda: StyleGan2Discriminator(64, channel_max=0), "channel_max must be at least 1, got 0"),
+        (
+            lambda: StyleGan2Discriminator(64, architecture="skip"),
+            "architecture must be one of resnet, orig, got 'skip'",
+        ),
+        (lambda: StyleGan2Generator(64, mapping_layers=0), "mapping_layers must be at least 1, got 0"),
     ],
 )
 def test_impossible_networks_are_refused_in_one_line(make, said):
@@ -397,5 +402,5 @@ def test_impossible_networks_are_refused_in_one_line(make, said):
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="images of 16 pixels are judged, got 32"):
+    with pytest.raises(ValueError, match="takes images of 16 pixels, got 32"):
         discriminator()(random(2, 32, 32, 3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.ops.bias_act import bias_act, clamped
+from gan_tf.ops.activations import bias_act, clamped
 
 X = np.array([[-3.0, -0.5, 0.0, 0.5, 3.0]])
 BIAS = np.array([1.0, 0.0, -1.0, 0.5, 0.0])  # sums: -2, -0.5, -1, 1, 3

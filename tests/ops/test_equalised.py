@@ -1,20 +1,18 @@
 """Equalised layers, pixel norm and minibatch standard deviation against known answers."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.ops.equalised import (
-    GAIN,
+    HE_GAIN,
     EqualisedConv,
     EqualisedDense,
     EqualisedDownConv,
     EqualisedStem,
     EqualisedUpConv,
-    append_minibatch_stddev,
-    pixel_norm,
 )
+from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
 
 
 def random(*shape, seed=0):
@@ -36,18 +34,18 @@ def random(*shape, seed=0):
 def test_kernels_have_unit_spread_and_are_scaled_on_use(layer, shape, fan_in):
     layer.build(shape)
     assert abs(np.std(layer.kernel) - 1) < 0.05
-    np.testing.assert_allclose(layer.scaled_kernel(), layer.kernel * GAIN / fan_in**0.5, rtol=1e-6)
+    np.testing.assert_allclose(layer.scaled_kernel(), layer.kernel * HE_GAIN / fan_in**0.5, rtol=1e-6)
     y = layer(random(*shape))
     if not isinstance(layer, EqualisedDownConv | EqualisedUpConv):  # their sums count a pixel more than once
-        assert 0.8 * GAIN < np.std(y[..., 1:-1, 1:-1, :] if len(y.shape) == 4 else y) < 1.2 * GAIN
+        assert 0.8 * HE_GAIN < np.std(y[..., 1:-1, 1:-1, :] if len(y.shape) == 4 else y) < 1.2 * HE_GAIN
     layer.bias.assign(np.arange(64, dtype=np.float32))
     np.testing.assert_allclose(layer(random(*shape)) - y, np.broadcast_to(np.arange(64), y.shape), atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 def test_layers_compute_in_the_type_of_their_input(dtype):
-    for layer, shape in ((EqualisedConv(4, 3), (2, 4, 4, 3)), (EqualisedDense(4), (2, 3)), (EqualisedStem(4), (2, 3))):
-        layer = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    layers = EqualisedConv(4, 3, dtype="mixed_bfloat16"), EqualisedDense(4, dtype="mixed_bfloat16")
+    for layer, shape in zip(layers, ((2, 4, 4, 3), (2, 3)), strict=True):
         assert layer(tf.cast(random(*shape), dtype)).dtype == dtype
         assert layer.kernel.dtype == "float32"
 
@@ -59,24 +57,6 @@ def test_gradient_of_a_bfloat16_bias_is_summed_with_more_digits():
         y = layer(x)
     slope = tape.gradient(y, layer.bias.value, output_gradients=tf.ones_like(y))
     np.testing.assert_allclose(slope, 16 * 64 * 64, rtol=1e-2)  # a bfloat16 sum would stall at 256
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        EqualisedConv(4, 3, gain=1.0, use_bias=False, seed=5, dtype="mixed_bfloat16"),
-        EqualisedUpConv(4, seed=5),
-        EqualisedDownConv(4, seed=5),
-    ],
-)
-def test_config_round_trip_gives_the_same_initial_values(layer):
-    copy = keras.layers.deserialize(keras.layers.serialize(layer))
-    for built in (layer, copy):
-        built.build((None, 8, 8, 4))
-    assert copy.get_config() == layer.get_config()
-    assert len(copy.variables) == len(layer.variables)
-    for got, want in zip(copy.variables, layer.variables, strict=True):
-        np.testing.assert_array_equal(got, want)
 
 
 def test_pixel_norm_of_a_known_pixel():

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.normalisation import BatchNorm, fused_batch_norm, spectral_normalise, synchronised_batch_norm, unit
+from gan_tf.ops.layers import BatchNorm
+from gan_tf.ops.normalisation import fused_batch_norm, spectral_normalise, synchronised_batch_norm, unit
 from tests.parity.report import relative_l2
 
 

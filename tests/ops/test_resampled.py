@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.ops.resampled import resampled_conv
-from gan_tf.ops.upfirdn import fir_filter
+from gan_tf.ops.upfirdn import fir_filter, resampled_conv
 from tests.ops.test_upfirdn import ASYMMETRIC, by_loops, random
 
 SQUARE = np.pad(ASYMMETRIC, ((0, 1), (0, 0)))  # 4 x 4, no two taps of which agree but those of the last row
@@ -65,5 +64,5 @@ def test_computes_in_the_type_of_the_map(up, down):
 
 
 def test_up_and_down_at_once_is_refused():
-    with pytest.raises(ValueError, match="not both: got up 2 and down 2"):
+    with pytest.raises(ValueError, match="either up or down, got up 2 and down 2"):
         resampled_conv(tf.ones((1, 4, 4, 1)), tf.ones((3, 3, 1, 1)), None, 2, 2)

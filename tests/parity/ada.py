@@ -9,9 +9,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.augment import ada_corruption, ada_geometry, ada_lowpass, ada_resample
-from gan_tf.augment.ada import POLICIES, apply
-from gan_tf.augment.ada_parameters import GROUPS, ROTATIONS, at_percentile, parameters
+from gan_tf.augment import ada_maps, ada_resample
+from gan_tf.augment.ada import GROUPS, POLICIES, ROTATIONS, TRANSFORMS, UNIFORM, apply, parameters
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from tests.parity.report import Quantity, forward, gradient
 
@@ -38,8 +37,8 @@ def quantities(arrays):
         /reflect_pad_lrtb and /grid_size; of some cases /grad_images; of random ones /p and /draw/<transform>/...
     """
     unused = set(arrays) - {"meta_json", "in/images", "in/cotangent"}
-    yield forward("const/Hz_geom", ada_lowpass.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
-    yield forward("const/Hz_fbank", ada_corruption.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
+    yield forward("const/Hz_geom", ada_resample.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
+    yield forward("const/Hz_fbank", ada_maps.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
     unused -= {"const/Hz_geom", "const/Hz_fbank"}
     for case in _cases(arrays):
         yield from _outputs(arrays, case)
@@ -60,6 +59,30 @@ def _cases(arrays):
             yield Case(name, parameters(at_percentile(0.25, _transforms(more[0]), count), 0.0))
         elif group == "rnd":
             yield Case(name, parameters(_drawn(arrays, name), arrays[f"{name}/p"]))
+
+
+def at_percentile(q, names, count):
+    """Values and gates of `ada.draw` if every value were at the percentile q of its range and every gate open.
+
+    Normal values are erfinv(2q - 1), without the factor sqrt(2) of the normal quantile, as in the official program. The
+    second rotation is none, the value of noise erfinv(q).
+
+    Args:
+        q: in (0, 1).
+        names: transforms.
+        count: images, all with the same values.
+    """
+    drawn = {}
+    for name in names:
+        transform = TRANSFORMS[name]
+        value = float(q) if transform.kind == UNIFORM else tf.math.erfinv(2.0 * q - 1.0)
+        if name == "rotate_post":
+            value = 0.5
+        elif name == "noise":
+            value = tf.math.erfinv(float(q))
+        shape = (count, transform.columns) if transform.columns > 1 else (count,)
+        drawn[name] = (tf.fill(shape, tf.cast(value, tf.float32)), tf.zeros([count]))
+    return drawn
 
 
 def _drawn(arrays, name):
@@ -93,18 +116,18 @@ def _ways(images, slopes, known):
         tape.watch(images)
         outcome = apply(images, known)
     yield "", outcome, tape.gradient(outcome, images, slopes)
-    if ada_geometry.FACTORS.keys().isdisjoint(known):
+    if ada_maps.GEOMETRIC.keys().isdisjoint(known):
         return
     # Colours follow the geometric maps, and their own gradient was judged above.
     colors = {name: value for name, value in known.items() if name in GROUPS["color"]}
-    maps = ada_geometry.geometric_map(known, images.shape[1])
+    maps = ada_maps.geometric_map(known, images.shape[1])
     for words, forms in ((" (any map)", FAST), (" (any map, plain)", PLAIN)):
         with use_forms(forms):
-            turned = ada_resample.anywhere(images, maps)
+            turned = ada_resample.general(images, maps)
             with tf.GradientTape() as tape:
                 tape.watch(turned)
                 outcome = apply(turned, colors)
-            slope = ada_resample.anywhere_transposed(tape.gradient(outcome, turned, slopes), maps)
+            slope = ada_resample.general_transposed(tape.gradient(outcome, turned, slopes), maps)
         yield words, outcome, slope
 
 
@@ -112,7 +135,7 @@ def _map(arrays, case):
     """The official program's own form of the map: margins by reflection, and a map of places from -1 to 1."""
     kept = arrays.group(f"{case.name}/")
     count, channels, side, _ = arrays["in/images"].shape
-    maps = np.float64(ada_geometry.geometric_map(case.parameters, side))
+    maps = np.float64(ada_maps.geometric_map(case.parameters, side))
     left, right, top, bottom = margins = np.float64(kept["reflect_pad_lrtb"])
     yield Quantity(f"{case.name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
     density = 2 * (side + FILTER_REACH)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import nearest_resize
 from tests.parity.report import Quantity, forward, gradient, relative_l2
@@ -54,8 +54,8 @@ def load(arrays, dtype):
     g_arrays, d_arrays = arrays.group("g/"), arrays.group("d/")
     if not (g_arrays and d_arrays):
         raise UsageError(f"{arrays.path} holds no FastGAN state dicts (g/..., d/...): give a FastGAN reference file")
-    g = Generator(**generator_arguments(g_arrays), dtype=dtype)
-    d = Discriminator(**discriminator_arguments(d_arrays), dtype=dtype)
+    g = FastGanGenerator(**generator_arguments(g_arrays), dtype=dtype)
+    d = FastGanDiscriminator(**discriminator_arguments(d_arrays), dtype=dtype)
     for network, state in ((g, g_arrays), (d, d_arrays)):
         network.build()
         load_state_dict(network, state)

@@ -22,7 +22,7 @@ from gan_tf.convert.pggan import arguments_of
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates
-from gan_tf.models.pggan import Discriminator, Generator
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import average_pool_to
 from gan_tf.training.optimizer import Adam
@@ -69,7 +69,7 @@ def load(arrays, dtype):
         if recorded.get(name, wanted) != wanted:
             raise UsageError(f"{arrays.path} was made with {name} {recorded[name]}; give a file made with {wanted}")
     made = []
-    for kind, prefix in ((Generator, "g/"), (Discriminator, "d/")):
+    for kind, prefix in ((PgganGenerator, "g/"), (PgganDiscriminator, "d/")):
         weights = arrays.group(prefix)
         network = kind(**arguments_of(weights), dtype=dtype)
         network.build()

@@ -8,8 +8,8 @@ import tensorflow as tf
 from gan_tf.config.presets import PRESETS
 from gan_tf.models.pggan_blocks import LATENT_GAIN
 from gan_tf.ops import equalised, resample
+from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.layers import leaky_relu
 from gan_tf.training.recipes import growth
 from gan_tf.training.step import stage_at
 from tests.parity.report import Quantity, forward

@@ -15,13 +15,19 @@ import tensorflow as tf
 from gan_tf.convert.state_dicts import load_state_dict, to_official
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
-from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.losses import (
+    logistic_discriminator,
+    logistic_generator,
+    path_length_penalty,
+    path_lengths,
+    path_slopes,
+    r1_penalty,
+)
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
-from gan_tf.ops.equalised import append_minibatch_stddev
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
-from gan_tf.ops.path_length import path_length_penalty, path_lengths, path_slopes
+from gan_tf.ops.normalisation import append_minibatch_stddev
 from tests.parity import stylegan2_ops
 from tests.parity.report import Quantity, forward, gradient
 
@@ -86,7 +92,7 @@ def load(arrays, config, dtype, **more):
     """-> (generator, discriminator) with the weights of the file."""
     made = []
     own = ({}, {"mbstd_group": config["mbstd_group_size"]})
-    for kind, prefix, known in ((Generator, "g/", own[0]), (Discriminator, "d/", own[1])):
+    for kind, prefix, known in ((StyleGan2Generator, "g/", own[0]), (StyleGan2Discriminator, "d/", own[1])):
         weights = arrays.group(prefix)
         network = kind(**arguments_of(weights), **known, **more, dtype=dtype)
         network.build()

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.models.fastgan import Generator
-from gan_tf.models.fastgan_inference import fold
+from gan_tf.models.fastgan import FastGanGenerator
+from gan_tf.models.network import fold
 from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
 
 
 @pytest.fixture(scope="module")
 def generators():
-    g = Generator(64, ngf=8, latent_size=16)
+    g = FastGanGenerator(64, ngf=8, latent_size=16)
     g.build()
     for i in range(5):  # power iterations, and statistics other than those of the batch at hand
         g(tf.random.stateless_normal((8, 16), (0, i)), training=True)
@@ -26,7 +26,7 @@ def generators():
 class ImagesAlone:
     """A FastGAN generator without the smaller version of its images, as its folded form is."""
 
-    g: Generator
+    g: FastGanGenerator
 
     def __getattr__(self, name):
         return getattr(self.g, name)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.models.fastgan_inference import fold
+from gan_tf.models.network import fold
 from gan_tf.models.variables import named_variables
 from gan_tf.sampling.style_mix import mixed_images, mixed_picture, mixed_table
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.models.fastgan import Generator
+from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.variables import named_variables
 from gan_tf.training import step
 from gan_tf.training import train as loop
@@ -33,7 +33,7 @@ def test_early_half_life_is_a_tenth_of_the_images_seen():
 
 
 def test_average_takes_weights_and_batch_statistics_and_copies_spectral_vectors():
-    g, g_ema = Generator(64, 8, 16, seed=0), Generator(64, 8, 16, seed=1)
+    g, g_ema = FastGanGenerator(64, 8, 16, seed=0), FastGanGenerator(64, 8, 16, seed=1)
     for network in (g, g_ema):
         network.build()
     before = {path: variable.numpy() for path, variable in named_variables(g_ema).items()}

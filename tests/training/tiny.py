@@ -22,7 +22,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.models.variables import load_weights, named_variables
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.ops.layers import BatchNorm
 from gan_tf.runs.folder import Run
 from gan_tf.training import evaluation, recipes, setup
 from gan_tf.training.recipes import fastgan
@@ -74,7 +74,7 @@ class Linear(keras.layers.Layer):
 
 
 class TinyGenerator(keras.Model):
-    """The call of models.fastgan.Generator. Its moments follow the batch only if `normalised`."""
+    """The call of models.fastgan.FastGanGenerator. Its moments follow the batch only if `normalised`."""
 
     noise_shapes = [(MAP, MAP, 1)]
     resolution, small_resolution = RESOLUTION, RESOLUTION // 2
@@ -99,7 +99,7 @@ class TinyGenerator(keras.Model):
 
 
 class TinyDiscriminator(keras.Model):
-    """The calls of models.fastgan.Discriminator."""
+    """The calls of models.fastgan.FastGanDiscriminator."""
 
     small_resolution = RESOLUTION // 2
 
@@ -139,7 +139,7 @@ def _enlarged(images, size):
 
 
 class TinyFolded(TinyGenerator):
-    """The call of models.fastgan_inference.FoldedGenerator: the images alone."""
+    """The call of a folded FastGanGenerator: the images alone."""
 
     def call(self, z, labels=None, noise=None, training=False):
         return super().call(z, labels, noise, training)[0]
