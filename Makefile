@@ -1,6 +1,6 @@
-# Everything runs in .venv, which the first target asked for creates: `make demo` is all that a fresh machine needs.
-# Settings: EXTRA=cpu|cuda (found by nvidia-smi), WORKERS=processes for the tests (2), COUNT=inputs for each reader that
-# is fuzzed (20000).
+# All targets run in .venv and create it first if necessary: on a new machine, `make demo` is enough.
+# Variables: EXTRA=cpu|cuda (default: cuda if nvidia-smi works), WORKERS=test processes (2), COUNT=inputs per reader for
+# `make fuzz` (20000).
 
 PY := .venv/bin/python
 ifndef EXTRA
@@ -25,10 +25,10 @@ demo: $(STAMP)  ## train on the built-in demo set for a few minutes
 test: $(STAMP)  ## run the quick tests
 	@$(PYTEST) -q
 
-test-all: $(STAMP)  ## run the slow proofs, which `make test` leaves out
+test-all: $(STAMP)  ## run the slow tests, which `make test` leaves out
 	@$(PYTEST) -q -m slow
 
-fuzz: $(STAMP)  ## read thousands of damaged files with every reader
+fuzz: $(STAMP)  ## run every file reader on thousands of damaged files
 	@$(PY) -m tests.fuzz --count $(COUNT)
 
 lint: $(STAMP)  ## check style and the import table
@@ -36,22 +36,22 @@ lint: $(STAMP)  ## check style and the import table
 	@$(PY) -m ruff format --check .
 	@$(PY) -m pytest -q tests/test_import_table.py
 
-format: $(STAMP)  ## put the code into ruff's format
+format: $(STAMP)  ## format the code with ruff
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
 docs: $(STAMP)  ## write docs/commands.md from the --help of every command
 	@$(PY) docs/make_commands.py
 
-lock: $(STAMP)  ## resolve requirements/*.txt anew (needs Python 3.11)
+lock: $(STAMP)  ## update requirements/*.txt (needs Python 3.11)
 	@python3.11 requirements/lock.py
 
 clean:  ## remove .venv, caches and build products; runs in checkpoints/ stay
 	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment that runs is kept and brought up to date, unless it holds the other TensorFlow: tensorflow and
-# tensorflow-cpu are two distributions of one module. The stamp is written last, so an interrupted install is repeated.
+# A working environment is updated, unless it contains the other TensorFlow: tensorflow and tensorflow-cpu are two
+# distributions of one module. The stamp is written last, so that an interrupted install is repeated.
 $(STAMP): requirements/cpu.txt requirements/cuda.txt requirements/test.txt pyproject.toml setup.py requirements/venv.sh
 	@sh requirements/venv.sh $(EXTRA)
 	@touch $@

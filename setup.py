@@ -1,8 +1,7 @@
-"""Finds the packages; everything else about the distribution stands in pyproject.toml.
+"""Lists the packages of the distribution; pyproject.toml has everything else.
 
-The folder `datasets/` is installed as `gan_tf_datasets`, since Hugging Face's package already has the name `datasets`.
-A table in pyproject.toml cannot rename a folder and find what lies below it, and a list kept by hand would have to be
-edited for every data set added.
+The folder `datasets/` is installed as `gan_tf_datasets`, because Hugging Face has a package `datasets`. A table in
+pyproject.toml cannot both rename a folder and find the packages in it.
 """
 
 from setuptools import find_namespace_packages, setup

@@ -1,4 +1,4 @@
-"""Trains a GAN on a set of images: the same program as `gan-tf train`. See `python train.py --help`."""
+"""Trains a GAN on a set of images, as `gan-tf train` does. See `python train.py --help`."""
 
 import sys
 

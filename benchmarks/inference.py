@@ -103,7 +103,7 @@ def time_in_turns(variants, batch_size, rounds):
     from gan_tf.sampling.generate import compiled
 
     seeds = tf.range(batch_size, dtype=tf.int64)
-    makers = {name: compiled(network, batch_size) for name, (network, _) in variants.items()}
+    makers = {name: compiled(network) for name, (network, _) in variants.items()}
     first = {}
     for name, make in makers.items():
         with use_forms(variants[name][1]):  # read while the function is traced

@@ -79,6 +79,13 @@ def table(title, rows):
     return "\n".join(lines)
 
 
+def by_family(values):
+    """Returns the common value of the families, or "fastgan: A; pggan: B; stylegan2: C" if they differ."""
+    if len(set(values)) == 1:
+        return values[0]
+    return "; ".join(f"{model}: {value}" for model, value in zip(FAMILIES, values, strict=True))
+
+
 def train_tables():
     """Returns the tables of `train`: the settings of all families once, then those of each family."""
     groups = {model: groups_of(help_of("train", "--model", model)) for model in FAMILIES}
@@ -87,12 +94,12 @@ def train_tables():
     for title in general:
         rows = []
         for entries in zip(*(groups[model][title] for model in FAMILIES), strict=True):
-            defaults = dict.fromkeys(default for _, _, default in entries)
-            if entries[0][0].startswith("--model"):
-                defaults = FAMILIES[:1]
-            elif len(defaults) > 1:
-                defaults = [f"{model}: {default}" for model, (_, _, default) in zip(FAMILIES, entries, strict=True)]
-            rows.append((*entries[0][:2], "; ".join(defaults)))
+            flags, meanings, defaults = zip(*entries, strict=True)
+            name, meaning = flags[0].partition(" ")[0], meanings[0]
+            if len(set(flags)) > 1:  # another list of choices for each family
+                meaning += "; " + by_family([each.partition(" ")[2].strip("{}").replace(",", ", ") for each in flags])
+                flags = [name]
+            rows.append((flags[0], meaning, FAMILIES[0] if name == "--model" else by_family(defaults)))
         tables.append(table(title, rows))
     for model in FAMILIES:
         tables += [table(title, rows) for title, rows in groups[model].items() if title not in general]

@@ -1,9 +1,9 @@
-"""The one exception that is the user's to mend."""
+"""`UsageError`, the exception for mistakes of the user."""
 
 
 class UsageError(ValueError):
-    """A mistake that the user can mend: one line naming the argument, the value and the remedy.
+    """A mistake that the user can fix. The message is one line with the argument, its value and the fix.
 
-    The command line prints it without a traceback and exits with code 2. Every other exception is a defect of ours
-    and keeps its traceback.
+    The command line prints it without a traceback and exits with code 2. Other exceptions are bugs and keep their
+    traceback.
     """

@@ -1,8 +1,7 @@
-"""Writes cpu.txt, cuda.txt, parity.txt and test.txt beside this file, and deploy/azureml/conda.yml from them:
-`make lock`, on Linux x86-64 with Python 3.11.
+"""Writes the lock files in requirements/ and deploy/azureml/conda.yml: `make lock`, on Linux x86-64 with Python 3.11.
 
-pip resolves the extras of pyproject.toml without installing anything. The oldest Python is asked, because what it gets
-(numpy and scipy above all) has to exist for every Python supported. Names and versions are kept, addresses are not.
+pip resolves the extras of pyproject.toml without installing anything. The oldest supported Python resolves them, since
+newer ones also have wheels for the versions that it selects. The files contain names and versions, no addresses.
 """
 
 import json
@@ -15,14 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 CPU_WHEEL = "(sys_platform == 'linux' and platform_machine == 'x86_64') or sys_platform == 'win32'"
 NO_CPU_WHEEL = "(sys_platform != 'linux' or platform_machine != 'x86_64') and sys_platform != 'win32'"
 MARKERS = {"array-record": "sys_platform == 'linux'"}
-# What PyTorch's build for CUDA asks for. It is not pinned: parity needs no GPU, and a build for the CPU does without.
+# Dependencies of PyTorch's CUDA build. They are not pinned, since parity tests also run with the CPU build.
 CUDA_OF_TORCH = ("nvidia-", "cuda-", "triton")
-# What pip on Linux does not see: tqdm and pytest colour the Windows console with it.
+# A dependency of tqdm and pytest on Windows only, which pip does not resolve on Linux.
 WINDOWS = "colorama==0.4.6; sys_platform == 'win32'"
-HEADER = "# Exact versions for Python 3.11 to 3.13, made by requirements/lock.py from the extras of pyproject.toml.\n"
+HEADER = (
+    "# Exact versions for Python 3.11 to 3.13, written by requirements/lock.py from the extras of pyproject.toml.\n"
+)
 CONDA_HEADER = """\
-# environment.yml for Azure Machine Learning, which builds it from this file alone: requirements/cuda.txt written out,
-# and no checkout to install; the job does that. Made by requirements/lock.py.
+# Conda environment for Azure Machine Learning: the versions of requirements/cuda.txt. The job installs gan_tf itself.
+# Written by requirements/lock.py.
 name: gan_tf
 channels:
   - conda-forge
@@ -34,13 +35,13 @@ dependencies:
 
 
 def resolve(extras):
-    """Returns {name: version} of everything that `.[extras]` needs, the project itself left out."""
+    """Returns {name: version} of all dependencies of `.[extras]`."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
         subprocess.run([*command, "--report", str(report), f"{ROOT}[{extras}]"], check=True)
-        found = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
-    pins = {entry["name"].lower().replace("_", "-"): entry["version"].partition("+")[0] for entry in found}
+        packages = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
+    pins = {entry["name"].lower().replace("_", "-"): entry["version"].partition("+")[0] for entry in packages}
     del pins["gan-tf"]
     return pins
 
@@ -59,14 +60,14 @@ def write(file, pins, extra_lines=""):
 
 
 def conda_text():
-    """Returns what deploy/azureml/conda.yml has to say, as cuda.txt is now."""
+    """Returns deploy/azureml/conda.yml with the versions of requirements/cuda.txt."""
     pins = (ROOT / "requirements" / "cuda.txt").read_text().splitlines()
     return CONDA_HEADER + "".join(f"      - {json.dumps(pin)}\n" for pin in pins if pin and not pin.startswith("#"))
 
 
 def main():
     if sys.version_info[:2] != (3, 11):
-        sys.exit(f"lock.py: needs Python 3.11, the oldest supported, got {sys.version.split()[0]}")
+        sys.exit(f"lock.py: needs Python 3.11, the oldest supported version, got {sys.version.split()[0]}")
     cpu, cuda, both, torch = resolve("cpu"), resolve("cuda"), resolve("cpu,test"), resolve("cpu,test,parity")
     write("cpu.txt", cpu, WINDOWS + "\n")
     write("cuda.txt", cuda)

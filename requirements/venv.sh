@@ -4,8 +4,8 @@ set -eu
 extra=$1
 supported='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
 
-# Prints the newest supported Python on PATH. Each candidate is run, not only looked up: a version manager's
-# shim may be first on PATH and fail, and Debian's Python may lack the venv module.
+# Prints the newest supported Python on PATH. Each candidate is executed, because a version manager's shim may be first
+# on PATH and fail, and Debian's Python may lack the venv module.
 newest_python() {
     for name in python3.13 python3.12 python3.11 python3 python; do
         old_ifs=$IFS
@@ -20,7 +20,7 @@ newest_python() {
     done
 }
 
-# Whether .venv can be updated in place.
+# Succeeds if .venv can be updated in place.
 usable() {
     .venv/bin/python -c "import pip; $supported" >/dev/null 2>&1 || return 1
     for stamp in .venv/installed-*; do
@@ -31,12 +31,12 @@ usable() {
 if ! usable; then
     python=$(newest_python)
     if [ -z "$python" ]; then
-        echo "make: no Python 3.11, 3.12 or 3.13 with its venv module is on PATH: install one (Debian, Ubuntu: apt install python3.11-venv)" >&2
+        echo "make: found no Python 3.11, 3.12 or 3.13 with the venv module on PATH; install one (Debian, Ubuntu: apt install python3.11-venv)" >&2
         exit 1
     fi
     echo "Creating .venv with $("$python" --version) ($python)"
     "$python" -m venv --clear .venv
 fi
-echo "Installing TensorFlow ($extra) and what goes with it into .venv; the first time this takes a download and a minute or more"
+echo "Installing TensorFlow ($extra) and the other dependencies into .venv; the first time, this downloads them and takes a minute or more"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "requirements/$extra.txt" -r requirements/test.txt
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

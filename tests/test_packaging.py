@@ -1,4 +1,4 @@
-"""The distribution: what it contains, what it pins, and that it leaves other people's names alone."""
+"""The distribution: contents of the wheel, pinned versions, environment.yml, and names shared with other packages."""
 
 import importlib.metadata
 import re
@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 import gan_tf
@@ -16,16 +17,18 @@ import gan_tf
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
 def pins(*names):
-    """Requirements of the given lock files; comments and blank lines are left out."""
+    """Returns the requirements in lock files."""
     lines = [line for name in names for line in (ROOT / "requirements" / name).read_text().splitlines()]
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
-def same(name):
+def normalised(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -33,29 +36,27 @@ def run(*command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
 
 
-def test_version_and_script_are_pyprojects():
-    assert gan_tf.__version__ == PROJECT["version"] == importlib.metadata.version("gan_tf")
+def pip_lines():
+    """Returns the requirement lines of environment.yml that conda passes to pip."""
+    [part] = [entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict)]
+    return part
+
+
+def test_version_and_script_agree_everywhere():
+    assert gan_tf.__version__ == PROJECT["version"] == importlib.metadata.version("gan_tf") == CITATION["version"]
     [script] = importlib.metadata.entry_points(group="console_scripts", name="gan-tf")
-    assert script.value == PROJECT["scripts"]["gan-tf"] == "gan_tf.cli.main:main"
-
-
-def test_extras_are_those_promised():
-    assert {"cpu", "cuda", "video", "tflite", "onnx", "parity", "test"} <= set(EXTRAS)
+    assert script.value == PROJECT["scripts"]["gan-tf"]
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32", "darwin"])
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_cpu_extra_picks_one_tensorflow_on_every_platform(platform, machine):
-    found = {"sys_platform": platform, "platform_machine": machine, "extra": ""}
+def test_cpu_extra_selects_one_tensorflow_on_every_platform(platform, machine):
+    environment = {"sys_platform": platform, "platform_machine": machine, "extra": ""}
     for requirements in ([Requirement(line) for line in EXTRAS["cpu"]], pins("cpu.txt")):
-        names = {
-            requirement.name
-            for requirement in requirements
-            if not requirement.marker or requirement.marker.evaluate(found)
-        }
-        chosen = names & {"tensorflow", "tensorflow-cpu"}
-        small = platform == "win32" or (platform, machine) == ("linux", "x86_64")
-        assert chosen == {"tensorflow-cpu" if small else "tensorflow"}
+        selected = [each.name for each in requirements if not each.marker or each.marker.evaluate(environment)]
+        has_cpu_wheel = platform == "win32" or (platform, machine) == ("linux", "x86_64")
+        tensorflow = {"tensorflow", "tensorflow-cpu"} & set(selected)
+        assert tensorflow == {"tensorflow-cpu" if has_cpu_wheel else "tensorflow"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
@@ -70,60 +71,68 @@ def test_lock_has_exact_versions_and_no_addresses(lock):
     [
         (["cpu.txt"], ["cpu"]),
         (["cuda.txt"], ["cuda"]),
-        (["cpu.txt", "test.txt"], ["test", "tflite", "onnx"]),  # which tests of export run
+        (["cpu.txt", "test.txt"], ["test", "tflite", "onnx"]),
         (["cpu.txt", "test.txt", "parity.txt"], ["parity"]),
     ],
     ids=["cpu", "cuda", "test", "parity"],
 )
 def test_lock_satisfies_the_ranges_of_pyproject(locks, extras):
-    locked = {same(pin.name): next(iter(pin.specifier)).version for pin in pins(*locks)}
-    wanted = [
-        Requirement(line) for line in [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
-    ]
-    for requirement in wanted:
-        assert requirement.specifier.contains(locked[same(requirement.name)]), str(requirement)
+    locked = {normalised(pin.name): next(iter(pin.specifier)).version for pin in pins(*locks)}
+    lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
+    for requirement in map(Requirement, lines):
+        assert requirement.specifier.contains(locked[normalised(requirement.name)]), str(requirement)
 
 
-def test_parity_pins_nothing_twice():
-    others = {same(pin.name) for pin in pins("cpu.txt", "test.txt")}
-    assert not others & {same(pin.name) for pin in pins("parity.txt")}
+def test_environment_file_describes_the_same_project():
+    assert ENVIRONMENT["name"] == PROJECT["name"]
+    assert {f"python{PROJECT['requires-python']}", "pip"} <= set(map(str, ENVIRONMENT["dependencies"]))
+    assert "-e .[cuda]" in pip_lines()
+    constraints = [line.removeprefix("-c ") for line in pip_lines() if line.startswith("-c ")]
+    assert constraints and all((ROOT / name).is_file() for name in constraints)
 
 
-def test_pytorch_is_installed_by_ci_alone():
-    assert "parity" in (ROOT / ".ci/run").read_text()
-    for name in ("Makefile", "requirements/venv.sh"):
-        assert "parity" not in (ROOT / name).read_text()
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="TensorFlow's CUDA libraries exist for Linux only")
+def test_environment_file_resolves(tmp_path):
+    # conda writes the lines to a file next to environment.yml and runs pip there.
+    lines = [line.replace("-e .", str(ROOT)).replace("-c ", f"-c {ROOT}/") for line in pip_lines()]
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("\n".join(lines))
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "-r", str(requirements)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Would install" in done.stdout and "nvidia-cudnn" in done.stdout
 
 
-def test_wheel_holds_every_module_and_data_file(tmp_path):
+def test_wheel_contains_every_module_and_data_file(tmp_path):
     tracked = run("git", "ls-files", "gan_tf", "datasets", cwd=ROOT).splitlines()
-    wanted = {re.sub("^datasets/", "gan_tf_datasets/", name) for name in tracked}
+    expected = {re.sub("^datasets/", "gan_tf_datasets/", name) for name in tracked if (ROOT / name).exists()}
     source = tmp_path / "source"  # a copy, so that the build leaves nothing in the working tree
-    source.mkdir()
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    subprocess.run(["tar", "-c", "--null", "-T", "-", "-f", tmp_path / "tree.tar"], cwd=ROOT, input=files, check=True)
-    run("tar", "-x", "-f", tmp_path / "tree.tar", "-C", source)
+    for name in run("git", "ls-files", cwd=ROOT).splitlines():
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, source)
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert wanted <= set(archive.namelist())
+        assert expected <= set(archive.namelist())
         assert not [name for name in archive.namelist() if name.split("/")[0] in {"datasets", "tests", "benchmarks"}]
 
 
-def test_another_package_called_datasets_keeps_its_name(tmp_path):
-    # holds as long as datasets/ has no __init__.py: a regular package found later wins over a plain folder
-    theirs = tmp_path / "datasets"
-    theirs.mkdir()
-    (theirs / "__init__.py").write_text("whose = 'Hugging Face'\n")
-    program = f"import sys; sys.path.append({str(tmp_path)!r}); import datasets, gan_tf_datasets; print(datasets.whose)"
-    for folder in (ROOT, tmp_path):  # also started from the repository's root, which is then on the path
+def test_another_package_called_datasets_can_be_imported(tmp_path):
+    # True as long as datasets/ has no __init__.py: a regular package found later wins over a plain folder.
+    other = tmp_path / "datasets"
+    other.mkdir()
+    (other / "__init__.py").write_text("owner = 'Hugging Face'\n")
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import datasets, gan_tf_datasets; print(datasets.owner)"
+    for folder in (ROOT, tmp_path):  # also when started in the repository's root, which is then on the path
         assert run(sys.executable, "-c", program, cwd=folder).strip() == "Hugging Face"
 
 
-def test_nothing_outside_the_project_is_named_but_by_ci():
-    outside = {name.encode() for name in re.findall(r"\.\./\w+", (ROOT / ".ci" / "run").read_text())}
-    assert outside  # what CI lends the tests, by folders that no other file knows
-    texts = [name for name in run("git", "ls-files", cwd=ROOT).splitlines() if name != ".ci/run"]
-    readable = [(name, (ROOT / name).read_bytes()) for name in texts if (ROOT / name).is_file()]
-    for path in (*outside, f"{ROOT}/".encode()):
-        assert not [name for name, content in readable if path in content], path
+def test_only_ci_refers_to_folders_outside_the_project():
+    outside = re.findall(r"\.\./\w+", (ROOT / ".ci" / "run").read_text())
+    assert outside  # test data that CI provides
+    files = [ROOT / name for name in run("git", "ls-files", cwd=ROOT).splitlines() if name != ".ci/run"]
+    contents = {path: path.read_bytes() for path in files if path.is_file()}
+    for text in (*outside, f"{ROOT}/"):
+        assert not [path for path, content in contents.items() if text.encode() in content], text

@@ -1,0 +1,1 @@
+"""The `gan-tf` commands, one module each."""

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import math
 
-from gan_tf.cli.generator_options import image_settings
 from gan_tf.errors import UsageError
 
 DISCRIMINATOR, FEATURES, PIXELS = "discriminator", "features", "pixels"
@@ -22,31 +21,29 @@ class Chosen:
     """What was chosen.
 
     seeds: best first. about: {seed: words for its file}. label: line for people. reals: metrics.reals.Reals where they
-    had a part in it, else None. journal: of the judging, to be removed when all is done.
+    had a part in it, else None.
     """
 
     seeds: list
     about: dict
     label: str
     reals: object
-    journal: object
 
-    def write_sheet(self, store, path):
-        """Writes the chosen images as one picture with its label in it, and says where.
+    def write_sheet(self, images, path):
+        """Writes the chosen images, uint8 [K, R, R, 3], as one picture with its label in it, and says where.
 
         What is nearest to the real images may be one of them, so the copy check looks at the chosen ones.
         """
-        import numpy as np
 
         from gan_tf.io import image_files
         from gan_tf.metrics import memorisation
         from gan_tf.metrics.reals import measurable
-        from gan_tf.sampling.captions import labelled
+        from gan_tf.sampling.sheets import add_heading
 
-        images = measurable(np.stack([store.image(i) for i in range(len(self.seeds))]))
+        images = measurable(images)
         columns, times = layout_of(len(images), images.shape[1])
         picture = image_files.grid(image_files.enlarge(images, times * images.shape[1]), columns)
-        sheet = labelled(picture, self.label)
+        sheet = add_heading(picture, self.label)
         print(f"sheet: {image_files.save_png(path, sheet, description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
@@ -102,31 +99,20 @@ def ways_of(by):
     return ways
 
 
-def curate(options, opened, seeds, out, stack) -> Chosen:
-    """Makes all images, judges them, and chooses. Killed and called again it goes on after the last whole batch.
-
-    Args:
-        out: pathlib.Path of what --out names; the scores are noted beside it until `Chosen.journal` is removed.
-        stack: contextlib.ExitStack that holds the journal's lock.
+def curate(options, opened, seeds) -> Chosen:
+    """Generates the images of all seeds, scores them, and selects the best.
 
     Raises:
-        UsageError: no discriminator, no data, or no weights of Inception; another process or choice.
+        UsageError: no discriminator, no data, or no Inception weights.
     """
     import numpy as np
 
     from gan_tf.metrics.realism import mean_rank
-    from gan_tf.sampling.journal import Journal
 
     ways = ways_of(options.by or BY)
     find_reals = functools.cache(lambda: real_side(options, opened))
     judges = {way: JUDGES[way](options, opened, find_reals) for way in ways}
-    job = {"format": 1, "seeds": seeds, "batch_size": min(opened.batch_size, len(seeds)), "ways": ways}
-    job |= {"images_seen": opened.trained.images_seen, **image_settings(options, opened)}
-    for judge in judges.values():
-        job |= judge.job
-    path = out.with_name(f"{out.name}.judging") if out.name else out / "unfinished.judging"
-    journal = stack.enter_context(Journal(path, job, out))
-    scores = judged(options, opened, seeds, judges, journal)
+    scores = judged(options, opened, seeds, judges)
     order = np.argsort(mean_rank(scores), kind="stable")[: options.best]
     words = " and ".join(WORDS[way] for way in ways) + (" (mean rank)" if len(ways) > 1 else "")
     label = f"curated: the best {options.best} of {len(seeds)} images by {words}"
@@ -136,69 +122,49 @@ def curate(options, opened, seeds, out, stack) -> Chosen:
     for rank, i in enumerate(order, 1):
         values = ", ".join(f"{way} {float(scores[way][i]):.4g}" for way in ways)
         about[seeds[i]] = f"{label}; seed {seeds[i]}, rank {rank}: {values}"
-    return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None, journal)
+    return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None)
 
 
-def judged(options, opened, seeds, judges, journal):
-    """{way: float64 [N]} for the images of all seeds, which are not kept; the journal gets the scores of each batch."""
+def judged(options, opened, seeds, judges):
+    """Returns {way: float64 [N]} for the images of all seeds, which are not kept."""
     import numpy as np
 
     from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
+    labels, scores, done = opened.labels(seeds), {way: [] for way in judges}, 0
     batch_size = min(opened.batch_size, len(seeds))
-    batches = [seeds[i : i + batch_size] for i in range(0, len(seeds), batch_size)]
-    before = sum(map(len, batches[: len(journal.done)]))
-    whole = zip(journal.done, batches, strict=False)
-    if len(journal.done) > len(batches) or not all(is_judged(done, batch, judges) for done, batch in whole):
-        raise UsageError(f"{journal.path} is damaged; delete it")
-    if before:
-        print(f"{before} of {len(seeds)} images are judged already; going on", flush=True)
-    with Progress(len(seeds), "judged", before=before) as progress:
-        all_labels = opened.labels(seeds[before:])
-        how = {"whole": True, "labels": all_labels}
-        left = images_of_seeds(opened.generator, seeds[before:], batch_size, options.truncation, **how)
-        first = 0
-        for some, images in left if before < len(seeds) else ():
-            labels = None if all_labels is None else all_labels[first : first + len(some)]
-            first += len(some)
-            journal.add({way: [float(score) for score in judge.score(images, labels)] for way, judge in judges.items()})
+    with Progress(len(seeds), "judged") as progress:
+        for some, images in images_of_seeds(opened.generator, seeds, batch_size, options.truncation, labels):
+            classes = None if labels is None else labels[done : done + len(some)]
+            done += len(some)
+            for way, judge in judges.items():
+                scores[way].append(np.asarray(judge.score(images, classes), np.float64))
             progress.advance(len(some))
-    return {way: np.array([score for batch in journal.done for score in batch[way]]) for way in judges}
-
-
-def is_judged(done, batch, judges):
-    """True if a line of the journal holds a score of each judge for each seed of a batch."""
-    return isinstance(done, dict) and all(
-        isinstance(scores := done.get(way), list)
-        and len(scores) == len(batch)
-        and all(isinstance(score, float) for score in scores)
-        for way in judges
-    )
+    return {way: np.concatenate(batches) for way, batches in scores.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Judge:
-    """score: uint8 [n, R, R, 3], their classes [n] or None -> [n], larger is better, of each image by itself. job: what
-    that depends on, a dict for JSON. remark: words for people.
+    """score: uint8 [n, R, R, 3], their classes [n] or None -> [n], larger is better, of each image by itself. remark:
+    words for people.
     """
 
     score: object
-    job: dict
     remark: str | None = None
 
 
 def by_discriminator(options, opened, find_reals):
     """The Judge that is the run's newest discriminator."""
-    from gan_tf.sampling.judge import load_judge
+    from gan_tf.sampling.discriminator import load_discriminator_scorer
 
     try:
-        score, seen = load_judge(opened.run, opened.trained.config, opened.trained.generator)
+        score, seen = load_discriminator_scorer(opened.run, opened.trained.config, opened.trained.generator)
     except UsageError as error:
         raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
     other = seen != opened.trained.images_seen
     remark = f"the discriminator is that of {seen / 1000:.1f} kimg, only the newest is kept" if other else None
-    return Judge(score, {"checkpoint": seen}, remark)
+    return Judge(score, remark)
 
 
 def by_features(options, opened, find_reals):
@@ -223,8 +189,7 @@ def by_features(options, opened, find_reals):
     def score(images, labels):
         return realism_in(balls, np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])]))
 
-    network = {str(name): str(value) for name, value in extractor.protocol.items()}
-    return Judge(score, {"reals": [reals.key, reals.mirror], "network": network})
+    return Judge(score)
 
 
 def by_pixels(options, opened, find_reals):
@@ -244,7 +209,7 @@ def by_pixels(options, opened, find_reals):
     def score(images, labels):
         return realism_in(balls, pixel_vectors(measurable(images)))
 
-    return Judge(score, {"reals": [reals.key, reals.mirror]})
+    return Judge(score)
 
 
 JUDGES = {DISCRIMINATOR: by_discriminator, FEATURES: by_features, PIXELS: by_pixels}

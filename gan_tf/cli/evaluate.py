@@ -12,8 +12,7 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
-from gan_tf.runs.folder import Run
-from gan_tf.runs.run_files import NOT_JSON, read_json
+from gan_tf.runs.folder import Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
 
@@ -267,7 +266,7 @@ def other_scores(path, report):
         before = read_json(path)
         anew = [measured(score) for score in report["scores"]]
         return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
-    except (OSError, *NOT_JSON):  # none, or not ours
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or not written by this program
         return []
 
 

@@ -74,22 +74,23 @@ def neighbours(options, seeds) -> int:
     from gan_tf.metrics.memorisation import THRESHOLD
     from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
     from gan_tf.runs.folder import Run
-    from gan_tf.sampling import neighbours as drawn
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
+    from gan_tf.sampling.sheets import NeighbourRow, neighbour_sheet, neighbour_sheet_size
 
     run = Run(user_path(options.run))
     trained, g = opened(options, run)
     labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
     config, spaces = trained.config, spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
-    size = drawn.size_of(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
+    size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
     what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
     image_files.check_image_size(*size, what, "give fewer")
     image_set = training_images(options, run)
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
     reals = reals_at(image_set, g.resolution, config.mirror)
-    batches = images_of_seeds(g, seeds, suitable_batch_size(g.resolution, False), labels=labels)
+    batch_size = min(len(seeds), suitable_batch_size(g.resolution, False))
+    batches = images_of_seeds(g, seeds, batch_size, labels=labels)
     images = np.concatenate([images for _, images in batches])
     found = []
     for space in spaces:
@@ -98,7 +99,7 @@ def neighbours(options, seeds) -> int:
     for i, seed in enumerate(seeds):
         for space, nearest, distances, ratios in found:
             chosen = [int(row) for row in nearest[i]]
-            shown = drawn.Neighbours(
+            shown = NeighbourRow(
                 image=measurable(images[i : i + 1])[0],
                 seed=seed,
                 space=space,
@@ -111,7 +112,7 @@ def neighbours(options, seeds) -> int:
             rows.append(shown)
     out = user_path(options.out)
     with writing(options.out, "--out"):
-        image_files.save_png(out, drawn.picture(rows, THRESHOLD))
+        image_files.save_png(out, neighbour_sheet(rows, THRESHOLD))
     copies = len({row.seed for row in rows if row.ratios[0] < THRESHOLD})
     print(f"{out}: {copies} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
     return 0

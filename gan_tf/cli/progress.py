@@ -1,4 +1,4 @@
-"""`gan-tf progress RUN --out progress.webp`: the training as an animation of the same seeds."""
+"""`gan-tf progress RUN --out progress.webp`: shows training as an animation of the sample grids."""
 
 import dataclasses
 import itertools
@@ -14,16 +14,16 @@ from gan_tf.runs.folder import Run
 
 @dataclasses.dataclass(frozen=True)
 class ProgressOptions:
-    """Shows how the images of the same seeds changed through training, from the sample grids in the run folder."""
+    """Makes an animation of the sample grids in the run folder, which show the same seeds throughout training."""
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     out: str = "progress.webp"  # .webp, .gif or .mp4 (needs PyAV), or a folder for frames
-    fps: float = 6.0  # frames a second
-    images: int | None = None  # show the first so many seeds only; default all of the grid
-    size: int = 768  # pixels of a frame's longest side at most
-    frames: int = 150  # at most; of more grids, so many evenly spread ones are shown
-    hold: float = 2.0  # seconds for which the last frame stays
+    fps: float = 6.0  # frames per second
+    images: int | None = None  # number of seeds to show; default: all of the grid
+    size: int = 768  # longest side of a frame in pixels, at most
+    frames: int = 150  # at most; evenly spaced ones are chosen from more grids
+    hold: float = 2.0  # seconds for which the last frame is shown
 
     def __post_init__(self):
         for name, least in (("images", 1), ("size", 64), ("frames", 1)):
@@ -35,18 +35,19 @@ class ProgressOptions:
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
+    """Runs the command and returns its exit code.
 
     Raises:
-        UsageError: a wrong option, no run, no grids, a damaged one, or a file that cannot be written.
+        UsageError: a wrong option, no run, no grids, a damaged grid, or an output that cannot be written.
     """
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
     from gan_tf.io import image_files
-    from gan_tf.sampling import animation, history
+    from gan_tf.io.progress import Progress
+    from gan_tf.sampling import animation
 
     out = user_path(options.out)
     animation.check_fps(out, options.fps)
-    check_writable(out, "--out", folder=not animation.kind_of(out))
+    check_writable(out, "--out", folder=not animation.format_of(out))
     run = Run(user_path(options.run))
     config, _ = run.read_settings()
     grids = run.grids()
@@ -54,25 +55,20 @@ def main(argv) -> int:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
     shown = image_files.evenly_spaced(grids, options.frames)
     held = round(options.hold * options.fps)
-    made = history.frames(shown, config.resolution, options.images, options.size)
-    first = next(made)
+    frames = animation.training_frames(shown, config.resolution, options.images, options.size)
+    first = next(frames)
     animation.check(out, options.fps, len(shown) + held, *first.shape[:2], "--frames", "a smaller --size")
-    made = itertools.chain([first], made)
-    animation.save(out, played(made, len(shown), held), options.fps)
+
+    def played():
+        with Progress(len(shown), "drawn", "frames") as progress:
+            for frame in itertools.chain([first], frames):
+                progress.advance()
+                yield frame
+        yield from itertools.repeat(frame, held)
+
+    animation.save(out, played(), options.fps)
     print(
         f"{out}: {len(shown)} of {len(grids)} sample grids, {shown[0][0]:,} to {shown[-1][0]:,} images, "
         f"{(len(shown) / options.fps + options.hold):.1f} s, {out.stat().st_size / 1e6:.1f} MB"
     )
     return 0
-
-
-def played(frames, count, held):
-    """The frames as they are made, with a progress line; the last one again `held` times."""
-    from gan_tf.io.progress import Progress
-
-    with Progress(count, "drawn", "frames") as progress:
-        for frame in frames:
-            progress.advance()
-            yield frame
-    for _ in range(held):
-        yield frame

@@ -53,7 +53,7 @@ def walk_of(options, run):
     import tensorflow as tf
 
     from gan_tf.runs.weights import load_generator
-    from gan_tf.sampling.strip import strip
+    from gan_tf.sampling.interpolate import interpolation_strip
 
     try:
         trained = load_generator(run, options.which, log)
@@ -63,7 +63,7 @@ def walk_of(options, run):
         log(f"no way between two images is shown: {error}")
         return None
     try:
-        return strip(trained.folded(), classes=trained.classes)
+        return interpolation_strip(trained.folded(), classes=trained.classes)
     except tf.errors.ResourceExhaustedError as error:
         log(f"no way between two images is shown: out of memory ({error.op})")
         return None

@@ -9,6 +9,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.datasets import known_names
 from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig, reject_other_families
+from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.errors import UsageError
 
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}
@@ -21,6 +22,7 @@ GROUPS = {  # {first field of each group in TrainConfig: title in --help}
     "ngf": "{} networks",
     "batch_size": "{} batches and losses",
 }
+CHOICES = {"resolution": RESOLUTIONS, "loss": LOSSES}  # {setting: {family: choices}}
 FAMILY_NAMES = {"fastgan": "FastGAN", "pggan": "Progressive GAN", "stylegan2": "StyleGAN2"}
 
 
@@ -60,7 +62,10 @@ def grouped_options(defaults, preset):
         if field.name in GROUPS:
             members = groups.setdefault(GROUPS[field.name].format(FAMILY_NAMES[defaults.model]), [])
         if defaults.model in field.metadata["models"] and field.metadata["help"]:
-            annotation = typing.Annotated[annotations[field.name], tyro.conf.arg(help=field.metadata["help"])]
+            annotation = annotations[field.name]
+            if field.name in CHOICES:
+                annotation = typing.Literal[CHOICES[field.name][defaults.model]]
+            annotation = typing.Annotated[annotation, tyro.conf.arg(help=field.metadata["help"])]
             members.append((field.name, annotation, getattr(defaults, field.name)))
         if field.name == "model":
             help = "named settings, which set the defaults of the other flags"

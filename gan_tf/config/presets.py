@@ -41,17 +41,8 @@ _AUTO = TrainConfig(
     total_kimg=25_000.0,
     mirror=False,
 )
-_PAPER256 = replace(
-    _AUTO,
-    mapping_layers=8,
-    batch_size=64,
-    mbstd_group=8,
-    channel_base=16384,
-    lr=0.0025,
-    r1_gamma=1.0,
-    ema_kimg=20.0,
-    ema_ramp=None,
-)
+_OFFICIAL = replace(_AUTO, mapping_layers=8, ema_ramp=None)
+_PAPER256 = replace(_OFFICIAL, batch_size=64, mbstd_group=8, channel_base=16384, lr=0.0025, r1_gamma=1.0, ema_kimg=20.0)
 
 PRESETS = {
     "fastgan": {
@@ -104,15 +95,7 @@ PRESETS = {
         "paper256": _PAPER256,
         "ffhq-256": replace(_PAPER256, dataset="ffhq", mirror=True),
         "stylegan2": replace(
-            _AUTO,
-            mapping_layers=8,
-            resolution=1024,
-            batch_size=32,
-            channel_base=32768,
-            lr=0.002,
-            r1_gamma=10.0,
-            ema_kimg=10.0,
-            ema_ramp=None,
+            _OFFICIAL, resolution=1024, batch_size=32, channel_base=32768, lr=0.002, r1_gamma=10.0, ema_kimg=10.0
         ),
         "cifar": replace(
             _AUTO,
@@ -174,9 +157,8 @@ def choose(preset: str | None, model: str | None) -> tuple[str, TrainConfig]:
         names = list(dict.fromkeys(name for table in PRESETS.values() for name in table))
         hint = did_you_mean(preset, names)
         raise UsageError(f"--preset {preset!r} is unknown; choose from {', '.join(names)}{hint}")
-    if model is not None and model not in owners:
-        raise UsageError(
-            f"--preset {preset} is for --model {', '.join(owners)}; with --model {model} "
-            f"choose from {', '.join(PRESETS[model])}"
-        )
-    return preset, PRESETS[model or owners[0]][preset]
+    model = model or owners[0]
+    if model not in owners:
+        names = ", ".join(PRESETS[model])
+        raise UsageError(f"--preset {preset} is for --model {', '.join(owners)}; with --model {model} use {names}")
+    return preset, PRESETS[model][preset]

@@ -8,6 +8,7 @@ A field may belong to some families of networks only. With another family it kee
 """
 
 import dataclasses
+import functools
 import math
 import re
 import shlex
@@ -22,8 +23,6 @@ from gan_tf.io.files import user_path
 
 FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
-OFFICIAL_EMA_DECAY = 0.999  # per step, with `--ema-kimg None`
-ARCHIVES = (".zip", ".npz")  # suffixes that are left out of a run's name
 DISCRIMINATOR_FIELDS = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
     *("model", "resolution", "latent_size", "ngf", "tanh", "fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
@@ -33,31 +32,21 @@ ARCHITECTURE_FIELDS = (
 
 # The settings of another family that replace a setting: {setting: {family: flags}}.
 WIDTH_FLAGS = {"fastgan": "--ngf and --ndf", "pggan": "--fmap-base", "stylegan2": "--channel-base"}
-BATCH_FLAGS = {"fastgan": "--batch-size", "pggan": "--phase-batch", "stylegan2": "--batch-size"}
 REPLACEMENTS = {
     **dict.fromkeys(("ngf", "ndf", "fmap_base", "fmap_max", "channel_base", "channel_max"), WIDTH_FLAGS),
-    **dict.fromkeys(("batch_size", "phase_batch"), BATCH_FLAGS),
-    "phase_lr": dict.fromkeys(FAMILIES, "--lr"),
+    "batch_size": {"pggan": "--phase-batch"},
+    "phase_batch": dict.fromkeys(FASTGAN + STYLEGAN2, "--batch-size"),
+    "phase_lr": dict.fromkeys(FASTGAN + STYLEGAN2, "--lr"),
 }
 
 
-def identity(default, help, *, models=FAMILIES):
+def identity(default, help, *, models=FAMILIES, group="identity"):
     """A field that may not change while a run is continued. `models`: the families that have it."""
-    return _field("identity", default, help, models)
-
-
-def changeable(default, help):
-    """A field that may change when a run is continued; the change is logged with the image count."""
-    return _field("run", default, help, FAMILIES)
-
-
-def session(default, help):
-    """A field that applies to one start of the program and is never stored."""
-    return _field("session", default, help, FAMILIES)
-
-
-def _field(group, default, help, models):
     return dataclasses.field(default=default, metadata={"group": group, "help": help, "models": models})
+
+
+changeable = functools.partial(identity, group="run")  # may change when a run is continued; the change is logged
+session = functools.partial(identity, group="session")  # applies to one start of the program and is never stored
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +56,7 @@ class TrainConfig:
     # Model and data. A run recognises its images by a fingerprint, so their path may change.
     dataset: str = changeable("", "known name (panda, demo, ...), tfds:NAME, folder, .zip or .npz")
     model: Literal["fastgan", "pggan", "stylegan2"] = identity("fastgan", "family of networks")
-    resolution: int = identity(256, "image size: 64, 128, 256, 512 or 1024; pggan and stylegan2 also 16 and 32")
+    resolution: int = identity(256, "height and width of the images in pixels")
     latent_size: int = identity(256, "length of the latent vector z")
     conditional: bool = identity(False, "train on class labels, so that images of one class can be generated")
     classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the data set
@@ -77,9 +66,7 @@ class TrainConfig:
     limit: int | None = identity(None, "use only this many images, spread evenly over the set")
 
     # Optimisation.
-    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity(
-        "hinge", "adversarial loss; fastgan: all but wgan_gp, pggan: all but dual_contrastive, stylegan2: logistic"
-    )
+    loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity("hinge", "GAN loss")
     lr: float | None = identity(2e-4, "learning rate; None (stylegan2): 0.0025, at 1024 pixels 0.002")
     beta1: float = identity(0.5, "Adam's beta_1")
     beta2: float = identity(0.999, "Adam's beta_2")
@@ -88,9 +75,7 @@ class TrainConfig:
     ema_ramp: float | None = identity(0.1, "limits that half-life to this fraction of the images seen so far")
     seed: int = identity(0, "seed of all random numbers")
     init_from: str | None = identity(
-        None,
-        "start from the weights of this run folder, or from NVIDIA's for stylegan2: ffhq256, ffhq512, ffhq1024, "
-        "celebahq256 or lsundog256",
+        None, "start from a run folder, or from ffhq256, ffhq512, ffhq1024, celebahq256 or lsundog256 (stylegan2)"
     )
     freeze_d: int = identity(0, "freeze this many layers of the discriminator, from the image on; needs --init-from")
 
@@ -108,7 +93,7 @@ class TrainConfig:
 
     # Length, scores and checkpoints.
     total_kimg: float = changeable(400.0, "length of the run in thousands of real images")
-    max_minutes: float | None = changeable(None, "stop after this many minutes if the run is not finished before")
+    max_minutes: float | None = changeable(None, "finish after this many minutes of this start, if that is earlier")
     patience: int | None = changeable(None, "stop after this many epochs without a better score")
     epoch_images: int | None = changeable(None, "minimum images per epoch; default 10,000 or a tenth of the run")
     eval_every: int = changeable(1, "score every this many epochs")
@@ -120,7 +105,7 @@ class TrainConfig:
     feature_precision: Literal["float32", "bfloat16"] = changeable("float32", "precision of the Inception features")
     final_score: bool = changeable(True, "at the end, score the best weights again on a second set of latents")
     keep_best: int = changeable(3, "number of best snapshots to keep")
-    checkpoint_minutes: float = changeable(5.0, "minutes between checkpoints")
+    checkpoint_minutes: float = changeable(5.0, "maximum minutes between checkpoints")
     keep: int = changeable(2, "number of newest checkpoints to keep")
 
     # Computation.
@@ -131,11 +116,11 @@ class TrainConfig:
         "auto", "tf.distribute strategy that splits a step over devices"
     )
     micro_batch: int | Literal["auto"] | None = changeable(None, "images per forward pass; default: the whole batch")
-    steps_per_call: int | None = changeable(None, "steps per tf.function call; default 16 on a GPU, 1 on a CPU")
+    steps_per_call: int | None = changeable(None, "steps per graph call; default GPU 16, CPU 1, at 16 pixels 8")
     memory_gb: float = changeable(4.0, "image sets above this size are read from a file on disk")
     deterministic: bool = changeable(False, "bit-for-bit repeatable on the CPU, slightly slower")
 
-    # This start of the program.
+    # Session: this start of the program.
     run: str | None = session(None, "name of the run; default from dataset, model and resolution")
     checkpoints: str = session("checkpoints", "folder that contains the runs")
     wait_seconds: float = session(300.0, "how long the workers of a cluster wait for each other to start")
@@ -164,9 +149,7 @@ class TrainConfig:
 
     # Batches and losses, by family.
     batch_size: int | None = identity(
-        8,
-        "images per step, all devices together; None (stylegan2): 32 up to 128 pixels, then 4096 / resolution",
-        models=FASTGAN + STYLEGAN2,
+        8, "images per step on all devices; None (stylegan2): 4096 / resolution, at most 32", models=FASTGAN + STYLEGAN2
     )
     reconstruction: Literal["l1", "l2", "lpips", "none"] = identity(
         "l1", "loss of the discriminator's decoders; published: lpips", models=FASTGAN
@@ -174,11 +157,9 @@ class TrainConfig:
     phase_batch: str = identity(PHASE_BATCH, "images per step at each resolution, or one number", models=PGGAN)
     phase_lr: str = identity("", "learning rate at some resolutions, such as 1024:0.0015; else --lr", models=PGGAN)
     stabilise_kimg: float = identity(600.0, "kimg at each resolution after fading in", models=PGGAN)
-    fade_kimg: float = identity(600.0, "kimg in which a new resolution fades in; 0: at once", models=PGGAN)
+    fade_kimg: float = identity(600.0, "kimg in which a new resolution fades in; 0: no fading", models=PGGAN)
     r1_gamma: float | None = identity(
-        10.0,
-        "R1 penalty of the logistic loss, weighted r1_gamma / 2; None: 0.0002 * resolution^2 / batch",
-        models=PGGAN + STYLEGAN2,
+        10.0, "R1 penalty with weight r1_gamma / 2; None: 0.0002 * resolution^2 / batch", models=PGGAN + STYLEGAN2
     )
     path_weight: float = identity(2.0, "weight of path length regularisation; 0: none", models=STYLEGAN2)
     style_mixing: float = identity(0.9, "probability of style mixing", models=STYLEGAN2)
@@ -248,7 +229,7 @@ class TrainConfig:
             return self.ema_kimg
         if self.model in STYLEGAN2:
             return batch_size * 10 / 32
-        return math.log(0.5) / math.log(OFFICIAL_EMA_DECAY) * batch_size / 1000
+        return math.log(0.5) / math.log(0.999) * batch_size / 1000  # the official decay of 0.999 per step
 
     @property
     def total_images(self) -> int:
@@ -271,12 +252,11 @@ class TrainConfig:
         if self.run:
             return self.run
         path = user_path(self.dataset.removeprefix("tfds:"))
-        name = path.stem if path.suffix.lower() in ARCHIVES else path.name
+        name = path.stem if path.suffix.lower() in (".zip", ".npz") else path.name
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-        defaults = TrainConfig()
         parts = [name or "run"]
-        parts += [self.model] if self.model != defaults.model else []
-        parts += [str(self.resolution)] if self.resolution != defaults.resolution else []
+        parts += [self.model] if self.model != TrainConfig.model else []
+        parts += [str(self.resolution)] if self.resolution != TrainConfig.resolution else []
         return "-".join(parts)
 
     @property
@@ -336,11 +316,10 @@ def from_stored_settings(settings: dict, where: str) -> TrainConfig:
 
 def check_data(data: dict, where: str):
     """Raises UsageError if the stored description of a run's images has a value of a wrong type."""
-    for name, annotation in (("fingerprint", str), ("images", int)):
-        from_json(data.get(name), annotation, f"data.{name}", where)
-    for name, annotation in (("class_names", list[str]), ("class_counts", list[int]), ("converted_from", str)):
-        if name in data:
-            from_json(data[name], annotation, f"data.{name}", where)
+    optional = {"class_names": list[str], "class_counts": list[int], "converted_from": str}
+    for name, annotation in {"fingerprint": str, "images": int, **optional}.items():
+        if name in data or name not in optional:
+            from_json(data.get(name), annotation, f"data.{name}", where)
     if min(data.get("class_counts", []), default=0) < 0:
         raise UsageError(f"{where}: data.class_counts are not counts of images; restore the file")
 
@@ -356,7 +335,7 @@ def reject_other_families(names, model: str):
     """Raises UsageError if a field among `names` belongs only to other families than `model`."""
     for field in dataclasses.fields(TrainConfig):
         if field.name in names and model not in field.metadata["models"]:
-            owners = ", ".join(field.metadata["models"])
             replacement = REPLACEMENTS.get(field.name, {}).get(model)
-            fix = f"use {replacement} with --model {model}" if replacement else f"leave it out with --model {model}"
-            raise UsageError(f"{flag(field.name)} is for --model {owners}; {fix}")
+            fix = f"use {replacement}" if replacement else "leave it out"
+            owners = ", ".join(field.metadata["models"])
+            raise UsageError(f"{flag(field.name)} is for --model {owners}; {fix} with --model {model}")

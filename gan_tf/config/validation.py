@@ -11,11 +11,8 @@ import typing
 from gan_tf.errors import UsageError
 from gan_tf.io.files import UNPRINTABLE
 
-RESOLUTIONS = {
-    "fastgan": (64, 128, 256, 512, 1024),
-    "pggan": (16, 32, 64, 128, 256, 512, 1024),
-    "stylegan2": (16, 32, 64, 128, 256, 512, 1024),
-}
+SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # resolutions of a family that grows
+RESOLUTIONS = {"fastgan": SIZES[4:], "pggan": SIZES[2:], "stylegan2": SIZES[2:]}
 LOSSES = {
     "fastgan": ("hinge", "dual_contrastive", "logistic", "lsgan", "bce"),
     "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
@@ -23,7 +20,6 @@ LOSSES = {
 }
 RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits with each other, so the sign has no meaning
 FAMILIES = tuple(RESOLUTIONS)
-SIZES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)  # resolutions of a family that grows
 
 POLICIES = ("color", "translation", "cutout")  # of DiffAugment
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
@@ -34,7 +30,7 @@ COUNTS = "ngf ndf decoders fmap_base fmap_max latent_size w_size mapping_layers 
 COUNTS += " batch_size eval_every keep keep_best"
 POSITIVE = "total_kimg stabilise_kimg ema_kimg ema_ramp ada_kimg lr conv_clamp limit patience epoch_images max_minutes"
 POSITIVE += " checkpoint_minutes steps_per_call memory_gb wait_seconds"
-RANGES = (  # settings, condition, what the error asks for; a value of None is not checked
+RANGES = (  # settings, condition on a value that is not None, fix
     (COUNTS, lambda value: value >= 1, "an integer of at least 1"),
     (POSITIVE, lambda value: 0 < value < math.inf, "a positive number"),
     ("ngf ndf", lambda value: value % 8 == 0, "a multiple of 8"),
@@ -65,15 +61,10 @@ def require(condition, config, name, fix):
 
 
 def from_json(value, annotation, name, where):
-    """Returns `value`, which was read from JSON, if it has the type of an annotation.
+    """Returns a value that was read from JSON if it has the type of an annotation, else raises UsageError.
 
-    Args:
-        value: any object that `json.load` returns.
-        annotation: str, int, float (integers are accepted), bool, None, list[...], Literal[...] or a union of these.
-        name, where: the name of the value and the file, for the message.
-
-    Raises:
-        UsageError: it has another type.
+    `annotation` is str, int, float (integers are accepted), bool, None, list[...], Literal[...] or a union of these.
+    The message contains the name of the value and of the file, `where`.
     """
     if not _matches(value, annotation):
         expected = inspect.formatannotation(annotation)
@@ -165,10 +156,6 @@ def _listed(values):
 def policies_of(augment: str, policy: str | None) -> tuple[str, ...]:
     """Returns the names of the augmentations of `--augment` and `--augment-policy`, in order; one name for ada.
 
-    Args:
-        augment: diffaugment, ada or none.
-        policy: None for the default.
-
     Raises:
         UsageError: the augmentation does not have that policy.
     """
@@ -188,13 +175,7 @@ def policies_of(augment: str, policy: str | None) -> tuple[str, ...]:
 def phase_table(config, name, number) -> dict:
     """Returns a field such as "4:128,8:64" as {4: 128, 8: 64}; for `phase_batch`, a single number N as {None: N}.
 
-    Args:
-        config: TrainConfig.
-        name: phase_batch or phase_lr.
-        number: int or float, the type of the values.
-
-    Raises:
-        UsageError: the text is not such a table.
+    `number` is the type of the values, int or float. Raises UsageError if the text is not such a table.
     """
     table = {}
     entries = [entry.strip() for entry in getattr(config, name).split(",") if entry.strip()]

@@ -187,16 +187,6 @@ def write_atomically(path, content):
         file.write(content)
 
 
-def read_lines(file, most):
-    """Yields the lines of a file open for reading bytes; of none more than `most` bytes: longer ones are left out."""
-    whole = True  # False: within a line that is too long
-    while line := file.readline(most):
-        ends = line.endswith(b"\n")
-        if whole and (ends or len(line) < most):
-            yield line
-        whole = ends
-
-
 @contextlib.contextmanager
 def locked(path):
     """Holds a file lock, waiting for it; the system frees it if the process dies.

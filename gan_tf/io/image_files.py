@@ -1,6 +1,7 @@
 """Pictures for people: rounding to uint8, grids, PNG files."""
 
 import contextlib
+import io
 import math
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, printable
+from gan_tf.io.files import printable, write_atomically
 
 # Of a picture in a run folder. The largest shows nine sizes of a network that grew to 1024: 4096 x 9216.
 MOST_PIXELS = 64_000_000
@@ -119,14 +120,19 @@ def _opened(path):
 
 
 def save_png(path, image, compress_level=6, description=None):
-    """Writes uint8 [H, W, 3] as PNG; a reader never sees half a file, and an older file survives a full disk.
+    """Writes uint8 [H, W, 3] as PNG, atomically. Arguments are those of `png_bytes`; returns the path."""
+    write_atomically(path, png_bytes(image, compress_level, description))
+    return Path(path)
+
+
+def png_bytes(image, compress_level=6, description=None):
+    """Encodes uint8 [H, W, 3] as PNG.
 
     `compress_level` is zlib's, 0 to 9: 1 is three times as fast as 6, for files a seventh larger. `description`: text
-    kept inside the file.
+    stored in the file.
     """
-    words = PngInfo()
+    info, buffer = PngInfo(), io.BytesIO()
     if description is not None:
-        words.add_itxt("Description", description)
-    with part_file(path) as file:
-        Image.fromarray(np.asarray(image)).save(file, format="PNG", compress_level=compress_level, pnginfo=words)
-    return Path(path)
+        info.add_itxt("Description", description)
+    Image.fromarray(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
+    return buffer.getvalue()

@@ -1,1 +1,1 @@
-"""Run folders and the weights that are stored in them."""
+"""Run folders and the trained networks in them."""

@@ -1,18 +1,19 @@
-"""The run folder: the only file that knows its file names.
+"""The run folder: the only module that knows its file names and formats.
 
-    config.json       settings, and the fingerprint of the data
+    config.json       settings, and the fingerprint of the training images
     environment.json  versions and devices of the last start
-    stats.jsonl       one record a line: {"images_seen", "kind": "train" | "epoch" | "change" | "rollback", ...}
+    stats.jsonl       a record a line: {"images_seen", "kind": "train" | "epoch" | "final" | "change" | "rollback", ...}
     events.*          the same for TensorBoard
-    samples/          grids by image count
+    samples/          grids of images, by image count
     state/            checkpoints: everything needed to continue
-    best/             the averaged generator with the best score, its score and the protocol, in one file
-    snapshots/        the averaged generators with the best scores so far, each with its score and the protocol
-    workers/          signs of life of several workers, while they train
-    evaluations/      what `gan-tf evaluate` found, by the image count of the weights
+    best/             the EMA generator with the best score, that score and its protocol, in one file
+    snapshots/        the EMA generators with the best scores so far, in the same format
+    workers/          heartbeats of the workers of a run on several machines, during training
+    evaluations/      results of `gan-tf evaluate`, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
 
-A file is replaced by writing a new one beside it and renaming, so that a kill at any moment leaves one of the two.
+A file is replaced by writing a new one next to it and renaming, so a kill at any moment leaves the old or the new file.
+Files may come from an untrusted source: nothing is unpickled, and an array is never larger than its file.
 """
 
 import contextlib
@@ -21,25 +22,27 @@ import os
 import re
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
+
+import numpy as np
 
 from gan_tf.config import settings as configuration
 from gan_tf.errors import UsageError
-from gan_tf.io.files import LOCK_IS_HELD, printable, read_lines, take_lock, write_atomically
-from gan_tf.runs.run_files import NOT_JSON, exists, read_json, read_meta, read_npz, tells_images, write_npz
+from gan_tf.io import npz
+from gan_tf.io.files import LOCK_IS_HELD, part_file, printable, take_lock, write_atomically
 
 FORMAT = 1
-MOST_DIGITS = 16  # of an image count in a file's name
-CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # what our checkpoints are called, without suffix
-# Bytes of stats.jsonl. An epoch writes 20 records of losses, 0.3 KB each, and a score of 1.2 KB: three weeks at 100
-# images a second, in epochs of 10,000, are 380,000 records in 140 MB.
-MOST_RECORDS = 256 << 20
-MOST_LINE = 64 << 10  # bytes of one record
-OWN_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")  # TensorFlow writes into a folder `_temp`, then renames
+CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # name of a checkpoint without its suffix
+# The name of a file of a checkpoint. TensorFlow writes into a folder `_temp`, then renames.
+CHECKPOINT_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")
+IMAGE_COUNT = re.compile(r"[0-9]{1,15}")
+META_KEY = "meta_json"  # entry of a weight file that holds the score, not an array of weights
+USE_LAST = "use --which last"
 
 
 class Run:
-    """One run folder. Opening it does not create it; `create` does."""
+    """One run folder. The constructor creates nothing on the disk; `create` does."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -54,39 +57,31 @@ class Run:
         self._environment = self.folder / "environment.json"
         self._lock = None
 
-    def workers_folder(self) -> Path:
-        """Where several workers leave their signs of life.
-
-        Raises:
-            UsageError: it leads out of the run folder.
-        """
-        folder = self.folder / "workers"
-        self._refuse_links_out(folder)
-        return folder
-
-    # Settings
+    # Folder and lock
 
     def exists(self) -> bool:
-        """True if a run was started here.
-
-        Raises:
-            UsageError: the folder cannot be read.
-        """
-        return exists(self._config)
+        """Returns True if a run was started here."""
+        return os.path.exists(self._config)  # Path.exists raises an error in a folder without read permission
 
     def create(self, argument="--checkpoints"):
-        """Makes the folders and locks the run for this process. `argument` is what a message blames for their place.
+        """Creates the folders and locks the run for this process.
+
+        Args:
+            argument: the command-line argument that chose the folder, for error messages.
 
         Raises:
-            UsageError: another process trains here, or the folder cannot be written, or not locked, or leads elsewhere.
+            UsageError: another process trains this run; the folder cannot be written or locked; a link in it leads out
+                of it.
         """
-        self._refuse_links_out(*self._written)
+        folders = self.state, self.samples, self.snapshots, self.best.parent
+        lock = self.folder / "lock"
+        self._refuse_links_out(*folders, self.stats, lock)
         try:
-            for folder in (self.state, self.samples, self.snapshots, self.best.parent):
+            for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / "lock", "w")  # noqa: SIM115 held until the process ends
+            self._lock = open(lock, "w")  # noqa: SIM115 open until the process ends
             self._take_lock(argument)
-            for part in self.folder.rglob("*.part"):  # what a killed process was writing
+            for part in self.folder.rglob("*.part"):  # unfinished files of a killed process
                 part.unlink(missing_ok=True)
         except OSError as error:
             self.close()
@@ -94,24 +89,43 @@ class Run:
                 f"{argument}: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
 
-    @property
-    def _written(self):
-        """What training writes into, but for files that a rename replaces."""
-        return self.state, self.samples, self.snapshots, self.best.parent, self.stats, self.folder / "lock"
+    def close(self):
+        """Releases the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
-    def _refuse_links_out(self, *places):
-        """Refuses places that lead out of the run folder, as a link in a stranger's may: we would write where it says.
+    def workers_folder(self) -> Path:
+        """Returns the folder for the heartbeats of workers.
 
         Raises:
-            UsageError: one does.
+            UsageError: it is a link that leads out of the run folder.
         """
-        home = Path(os.path.realpath(self.folder))  # the folder itself may be a link, which the user gave
-        for place in places:
-            target = Path(os.path.realpath(place))
-            if not target.is_relative_to(home):
+        folder = self.folder / "workers"
+        self._refuse_links_out(folder)
+        return folder
+
+    def evaluation_folder(self, images_seen: int) -> Path:
+        """Returns the folder for the results of `gan-tf evaluate` on the weights at `images_seen`.
+
+        Raises:
+            UsageError: a link leads it out of the run folder.
+        """
+        folder = self.evaluations / f"{images_seen:09d}"
+        self._refuse_links_out(folder)
+        return folder
+
+    def _contains(self, path) -> bool:
+        """Returns True if `path` is in the run folder after links are followed. The run folder itself may be a link."""
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
+
+    def _refuse_links_out(self, *paths):
+        """Raises UsageError if a link in the run folder would make us write outside of it."""
+        for path in paths:
+            if not self._contains(path):
                 raise UsageError(
-                    f"{place} leads out of the run folder, to {printable(target)}; remove that link (only the run "
-                    "folder as a whole may be one)"
+                    f"{path} leads out of the run folder, to {printable(os.path.realpath(path))}; remove that link "
+                    "(only the run folder as a whole may be one)"
                 )
 
     def _take_lock(self, argument):
@@ -121,152 +135,134 @@ class Run:
             self.close()
             if error.errno in LOCK_IS_HELD:
                 raise UsageError(
-                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or give another --run"
+                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or choose another "
+                    "--run"
                 ) from error
             raise UsageError(
-                f"{argument}: the file system of {self.folder} does not let files be locked ({error.strerror}), "
-                "which keeps two processes out of one run; choose a folder on another, or have locks enabled there"
+                f"{argument}: the file system of {self.folder} does not support file locks ({error.strerror}), which "
+                "keep two processes out of one run; choose a folder on another file system, or enable locks there"
             ) from error
 
-    def close(self):
-        """Gives the lock back."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    # Settings
 
     def read_settings(self):
         """Returns (TrainConfig, data dict).
 
-        The data dict has "fingerprint", "images", "class_names" and "class_counts" (images of each class), that of a
+        The data dict has "fingerprint", "images", "class_names" and "class_counts" (images of each class), and for a
         converted run also "converted_from".
 
         Raises:
-            UsageError: no run here, or its config.json is damaged.
+            UsageError: there is no run here, or its config.json is damaged.
         """
         where = str(self._config)
         try:
-            stored = read_json(self._config)
-            settings, data = stored["settings"], stored["data"]
-            if not (isinstance(settings, dict) and isinstance(data, dict)):
-                raise TypeError("no dicts")
-            if stored.get("format", FORMAT) != FORMAT:
-                raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
-            configuration.check_data(data, where)
-            return configuration.from_stored_settings(settings, where), data
-        except UsageError:
-            raise
+            stored = read_json(self._config, {"settings": dict, "data": dict})
         except FileNotFoundError as error:
             raise UsageError(
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
-        except (OSError, *NOT_JSON) as error:
+        except (OSError, ValueError) as error:
             raise UsageError(f"{where} is damaged; restore it, or start another run with --run NAME") from error
+        if stored.get("format", FORMAT) != FORMAT:
+            raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
+        configuration.check_data(stored["data"], where)
+        return configuration.from_stored_settings(stored["settings"], where), stored["data"]
 
     def write_settings(self, config, data):
-        """Stores the settings and what identifies the data."""
+        """Writes config.json: the TrainConfig, and the data dict that identifies the training images."""
         stored = {"format": FORMAT, "settings": configuration.stored_settings(config), "data": data}
         write_atomically(self._config, (json.dumps(stored, indent=2) + "\n").encode())
 
     def write_environment(self, environment):
-        """Stores versions and devices of this start."""
+        """Writes environment.json: versions and devices of this start."""
         write_atomically(self._environment, (json.dumps(environment, indent=2) + "\n").encode())
 
     def read_environment(self) -> dict:
-        """Versions and devices of the last start; empty if none was stored.
+        """Returns the versions and devices of the last start; {} if none were stored.
 
         Raises:
             UsageError: environment.json is damaged.
         """
         try:
-            return dict(read_json(self._environment))
+            return read_json(self._environment)
         except FileNotFoundError:
             return {}
-        except (OSError, *NOT_JSON) as error:
-            raise UsageError(f"{self._environment} is damaged; the next start of the run writes it anew") from error
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{self._environment} is damaged; the next start of the run replaces it") from error
 
     # Records
 
     def log(self, images_seen: int, kind: str, values: dict):
         """Appends one record to stats.jsonl."""
-        record = {"images_seen": images_seen, "kind": kind, **values}
         with open(self.stats, "a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps({"images_seen": images_seen, "kind": kind, **values}) + "\n")
 
     def records(self) -> list[dict]:
-        """All whole records; a line that a kill or a full disk cut short is left out, and one too long for a record.
-
-        Raises:
-            UsageError: the file is larger than any run makes it.
-        """
+        """Returns all records. Lines that a kill or a full disk cut short are left out."""
         if not self.stats.is_file():
             return []
-        if (size := self.stats.stat().st_size) > MOST_RECORDS:
-            raise UsageError(
-                f"{self.stats} is damaged: it has {size >> 20:,} MB, more than the {MOST_RECORDS >> 20} of a run of "
-                "weeks; remove its oldest lines, or restore it"
-            )
-        found = []
+        records = []
         with open(self.stats, "rb") as file:
-            for line in read_lines(file, MOST_LINE):
-                with contextlib.suppress(*NOT_JSON):
-                    record = json.loads(line.decode(errors="replace"))
-                    if tells_images(record):
-                        found.append(record)
-        return found
+            for line in file:
+                with contextlib.suppress(ValueError, RecursionError):  # RecursionError: nested brackets
+                    record = json.loads(line)
+                    if _has_image_count(record):
+                        records.append(record)
+        return records
 
     def trained_images(self) -> int:
-        """Most images that a record or a checkpoint, whole or damaged, tells of."""
+        """Returns the largest image count of all records and checkpoints, damaged checkpoints included."""
         counts = [record["images_seen"] for record in self.records()] + [seen for seen, _ in self.checkpoints()]
         return max(counts, default=0)
 
     def cut(self, images_seen: int):
-        """Forgets records, events and grids past `images_seen`: training will write them again."""
+        """Removes records and grids after `images_seen`: a continued training writes them again."""
         kept = [record for record in self.records() if record["images_seen"] <= images_seen]
         write_atomically(self.stats, "".join(json.dumps(record) + "\n" for record in kept).encode())
         for path in self.samples.glob("*.png"):
-            if (seen := _images_of(path)) is not None and seen > images_seen:
+            if (seen := _image_count(path)) is not None and seen > images_seen:
                 path.unlink()
 
+    # Sample grids
+
     def grid_path(self, images_seen: int, kind: str = "samples") -> Path:
-        """Where the grid of one moment goes, such as samples/samples-000012000.png."""
+        """Returns the path of a grid, such as samples/samples-000012000.png."""
         return self.samples / f"{kind}-{images_seen:09d}.png"
 
-    def newest_grid(self, kind: str = "samples") -> Path | None:
-        """The newest grid of a kind, or None."""
-        grids = sorted(self.samples.glob(f"{kind}-*.png"))
-        return grids[-1] if grids else None
-
     def grids(self, kind: str = "samples") -> list[tuple[int, Path]]:
-        """(image count, path) of every grid of a kind, oldest first.
+        """Returns (image count, path) of every grid of a kind, oldest first.
 
-        Links that lead out of the run folder are left out: a picture of the user's would be shown as the run's.
+        Links that lead out of the run folder are left out: else the report could show private images of the user.
         """
-        home = Path(os.path.realpath(self.folder))
-        paths = [path for path in self.samples.glob(f"{kind}-*.png") if _images_of(path) is not None]
-        return sorted((_images_of(path), path) for path in paths if Path(os.path.realpath(path)).is_relative_to(home))
+        paths = [path for path in self.samples.glob(f"{kind}-*.png") if _image_count(path) is not None]
+        return sorted((_image_count(path), path) for path in paths if self._contains(path))
+
+    def newest_grid(self, kind: str = "samples") -> Path | None:
+        """Returns the path of the newest grid of a kind, or None."""
+        grids = self.grids(kind)
+        return grids[-1][1] if grids else None
 
     # Checkpoints
 
     def checkpoint_prefix(self, images_seen: int) -> Path:
-        """Prefix of one checkpoint's files."""
+        """Returns the common prefix of the files of one checkpoint."""
         return self.state / f"ckpt-{images_seen:012d}"
 
     def checkpoints(self) -> list[tuple[int, Path]]:
-        """(image count, prefix) of every checkpoint that has an index file, newest first."""
+        """Returns (image count, prefix) of every checkpoint that has an index file, newest first."""
         matches = [(CHECKPOINT.fullmatch(path.stem), path) for path in self.state.glob("ckpt-*.index")]
         return sorted(((int(match[1]), path.with_suffix("")) for match, path in matches if match), reverse=True)
 
     def remove_checkpoint(self, prefix: Path):
-        """Removes one checkpoint; its index goes first, so that half of one is never taken for whole."""
+        """Removes one checkpoint, its index file first, so that a half removed checkpoint is never read."""
         prefix.with_suffix(".index").unlink(missing_ok=True)
         for path in self.state.glob(prefix.name + ".data-*"):
             path.unlink()
 
     def tidy_checkpoints(self, newest: int, keep: int):
-        """Keeps the checkpoint just written, at `newest` images, and those before it, `keep` in all.
+        """Keeps `keep` checkpoints: the one just written at `newest` images, and those before it.
 
-        One that claims more images was found damaged when the run was continued: kept as the newest, it would push
-        out the good ones.
+        Later ones are removed as well: they were found damaged when the run was continued.
         """
         for seen, prefix in self.checkpoints():
             if seen > newest:
@@ -276,105 +272,159 @@ class Run:
         self.remove_leftovers()
 
     def remove_leftovers(self):
-        """Removes what interrupted writes left: data files without an index, TensorFlow's temporary folders."""
-        whole = {prefix.name for _, prefix in self.checkpoints()}
+        """Removes files of interrupted writes: data files without an index, and TensorFlow's temporary folders."""
+        complete = {prefix.name for _, prefix in self.checkpoints()}
         for path in self.state.glob("ckpt-*"):
-            if OWN_FILE.fullmatch(path.name) and path.name.split(".")[0] not in whole:
+            if CHECKPOINT_FILE.fullmatch(path.name) and path.name.split(".")[0] not in complete:
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
 
-    # Evaluations
-
-    def evaluation_folder(self, images_seen: int) -> Path:
-        """Where `gan-tf evaluate` writes what it finds of the weights of one moment.
-
-        Raises:
-            UsageError: it is outside of the run folder.
-        """
-        folder = self.evaluations / f"{images_seen:09d}"
-        self._refuse_links_out(folder)
-        return folder
-
-    # Best weights
+    # Best weights and snapshots
 
     def best_meta(self) -> dict | None:
-        """What is stored beside the best weights: score, images_seen, perhaps a last score; None if there are none."""
-        if not exists(self.best):
-            return None
-        return read_meta(self.best)
+        """Returns the meta dict of the best weights (score, images_seen, perhaps a final score), or None without any.
 
-    def best_weights(self, instead="use --which last"):
-        """Returns ({attribute path: array}, meta) of the best averaged generator. `instead` is what a message offers.
+        Raises:
+            UsageError: the file is damaged.
+        """
+        return _read_weights(self.best, with_arrays=False)[1] if os.path.exists(self.best) else None
+
+    def best_weights(self, remedy=USE_LAST):
+        """Returns ({attribute path: array}, meta dict) of the best EMA generator.
+
+        Args:
+            remedy: a way out for error messages.
 
         Raises:
             UsageError: there is none yet, or the file is damaged.
         """
-        if not exists(self.best):
-            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or {instead}")
-        return read_npz(self.best, instead)
+        if not os.path.exists(self.best):
+            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or {remedy}")
+        return _read_weights(self.best, remedy)
 
     def replace_best(self, weights: dict, meta: dict):
-        """Replaces the best weights, their score and protocol in one rename."""
-        write_npz(self.best, weights, meta)
+        """Replaces the best weights and their meta dict in one step."""
+        _write_weights(self.best, weights, meta)
 
     def snapshot_metas(self) -> list[dict]:
-        """What is stored beside the weights of each snapshot, oldest first; damaged ones are left out."""
-        found = []
+        """Returns the meta dicts of all snapshots, oldest first; damaged files are left out."""
+        metas = []
         for path in sorted(self.snapshots.glob("*.npz")):
             with contextlib.suppress(UsageError):
-                found.append(read_meta(path))
-        return [meta for meta in found if tells_images(meta)]
+                metas.append(_read_weights(path, with_arrays=False)[1])
+        return metas
 
     def snapshot_weights(self, images_seen: int):
-        """Returns ({attribute path: array}, meta) of one snapshot.
+        """Returns ({attribute path: array}, meta dict) of one snapshot.
 
         Raises:
-            UsageError: there is none of that moment, or the file is damaged.
+            UsageError: there is none at `images_seen`, or the file is damaged.
         """
         path = self._snapshot(images_seen)
-        if not exists(path):
-            kept = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
-            raise UsageError(f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {kept}")
-        return read_npz(path)
+        if not os.path.exists(path):
+            counts = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
+            raise UsageError(
+                f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {counts}"
+            )
+        return _read_weights(path)
 
     def keep_snapshot(self, weights: dict, meta: dict):
-        """Stores the weights of one moment, with their score."""
-        write_npz(self._snapshot(meta["images_seen"]), weights, meta)
+        """Writes the weights of `meta["images_seen"]` as a snapshot."""
+        _write_weights(self._snapshot(meta["images_seen"]), weights, meta)
 
     def remove_snapshot(self, images_seen: int):
-        """Forgets the weights of one moment."""
+        """Removes one snapshot, if it exists."""
         self._snapshot(images_seen).unlink(missing_ok=True)
 
     def _snapshot(self, images_seen):
         return self.snapshots / f"generator-{images_seen:09d}.npz"
 
 
-def _images_of(path):
-    digits = path.stem.split("-")[-1]
-    return int(digits) if digits.isdecimal() and len(digits) < MOST_DIGITS else None
+def read_json(path, fields=None) -> dict:
+    """Reads a JSON object.
+
+    Args:
+        path: pathlib.Path of a regular file.
+        fields: {name: type} that the object must have; others are allowed.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a JSON object, or a field is missing or of another type.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")  # a read of a pipe blocks, that of a device never ends
+    try:
+        content = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    for name, kind in (fields or {}).items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"{name} is missing or not a {kind.__name__}")
+    return content
+
+
+def _image_count(path) -> int | None:
+    """Returns the image count at the end of a file name, or None."""
+    digits = path.stem.rpartition("-")[2]
+    return int(digits) if IMAGE_COUNT.fullmatch(digits) else None
+
+
+def _has_image_count(record) -> bool:
+    return isinstance(record, dict) and type(record.get("images_seen")) is int
+
+
+def _write_weights(path, weights, meta):
+    with part_file(path) as file:
+        np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+
+
+def _read_weights(path, remedy=USE_LAST, with_arrays=True):
+    """Reads a file of `_write_weights`: ({name: array}, meta dict). Without `with_arrays` the first is empty.
+
+    Entries are not compressed, so all arrays together are not larger than the file.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("not a regular file")
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
+            if compressed or sum(entry.file_size for entry in entries.values()) > size:
+                raise ValueError("compressed or overlapping entries")
+            meta = json.loads(str(npz.read(archive, entries.pop(META_KEY), size)))
+            names = entries if with_arrays else ()
+            weights = {name: npz.read(archive, entries[name], size) for name in names}
+        if not _has_image_count(meta) or any(array.dtype.kind not in "fiub" for array in weights.values()):
+            raise ValueError("no image count, or arrays that are not numbers")
+        return weights, meta
+    except (*npz.DAMAGED, RecursionError) as error:
+        raise UsageError(f"{path} is damaged; {remedy}, or train until the next better score") from error
 
 
 def refuse_converted(data: dict, folder):
-    """Raises UsageError if a run was converted from a file of another program: it has no images to train on."""
+    """Raises UsageError if a run was converted from another program's file: it has no images to train on."""
     if origin := data.get("converted_from"):
         raise UsageError(
-            f"--run: {folder} was converted from {origin}, and has no images of its own to be continued on; start a "
-            f"run from it: --init-from {shlex.quote(str(folder))} --run NAME"
+            f"--run: {folder} was converted from {origin} and has no training images, so it cannot be continued; start "
+            f"a run from it: --init-from {shlex.quote(str(folder))} --run NAME"
         )
 
 
 def describe_change(before, after) -> list[str]:
-    """One line for each run field that differs between two starts."""
+    """Returns a line for each setting that changed between two starts of a run."""
     pairs = configuration.changed(before, after, "run")
     return [f"{configuration.flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
 
 
 def refuse_identity_change(before, after, folder):
-    """Raises UsageError if `after` would make another run out of the one in `folder`."""
+    """Raises UsageError if `after` changes a setting that must stay the same for the whole run in `folder`."""
     pairs = configuration.changed(before, after, "identity")
-    if "classes" in pairs:  # which is no flag: it follows from --conditional and the images
+    if "classes" in pairs:  # not a flag: it follows from --conditional and the images
         old, new = pairs.pop("classes")
         if "conditional" not in pairs:
             raise UsageError(
@@ -382,11 +432,11 @@ def refuse_identity_change(before, after, folder):
                 "--run NAME to start another run"
             )
     if pairs:
-        changes = ", ".join(
-            f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()
+        changes = [f"{configuration.flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()]
+        flags = " ".join(configuration.as_argument(name, old) for name, (old, _) in pairs.items())
+        raise UsageError(
+            f"{', '.join(changes)}: give {flags} to continue the run {folder}, or --run NAME to start another"
         )
-        remedies = " ".join(configuration.as_argument(name, old) for name, (old, _) in pairs.items())
-        raise UsageError(f"{changes}: give {remedies} to continue the run {folder}, or --run NAME to start another")
 
 
 def refuse_data_change(before: dict, after: dict, folder):

@@ -1,4 +1,4 @@
-"""The trained generator of a run: what every command after training starts from."""
+"""Loads the trained networks of a run: the EMA generator, or networks of the newest checkpoint."""
 
 import dataclasses
 import re
@@ -13,65 +13,67 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
-from gan_tf.runs.folder import MOST_DIGITS, Run
+from gan_tf.runs.folder import IMAGE_COUNT, Run
 
-WHICH = ("best", "last")  # or the image count of a snapshot
-DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # what a broken checkpoint raises
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # tf.train.Checkpoint ends the key of every variable so
+DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # errors of a damaged checkpoint
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator with its trained weights, and where they come from."""
+    """An EMA generator with its trained weights and their origin.
 
-    generator: keras.Model  # the averaged one, float32
+    Attributes:
+        generator: keras.Model, float32.
+        config: TrainConfig of the run.
+        images_seen: real images that it was trained on.
+        meta: stored with the weights, such as the score; {} for weights of a checkpoint.
+        converted_from: name and SHA-256 of the file of another program that the run was converted from, or None.
+        classes: class labels of a conditional generator.
+    """
+
+    generator: keras.Model
     config: TrainConfig
     images_seen: int
-    meta: dict = dataclasses.field(default_factory=dict)  # stored beside the weights: score, copies; nothing for "last"
-    converted_from: str | None = None  # the file of another program that the run was made of, and its SHA-256
-    classes: ClassLabels = ClassLabels()  # that its networks know
+    meta: dict = dataclasses.field(default_factory=dict)
+    converted_from: str | None = None
+    classes: ClassLabels = ClassLabels()
 
     def folded(self, policy="float32"):
-        """The generator without what training alone needs, for images; `policy` is Keras's name of the precision."""
+        """Returns the generator for inference, norms folded into its weights. `policy`: a Keras dtype policy."""
         return FAMILIES[self.config.model].fold(self.generator, policy)
 
 
 def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator:
-    """Builds the averaged generator of a run from its settings and weights.
+    """Builds the EMA generator of a run from its settings and weights.
 
     Args:
-        which: "best": the weights with the best score; "last": those of the newest checkpoint that holds them whole;
-            "12000": those of the snapshot at so many images.
-        say: told about damaged checkpoints.
+        which: "best": the weights with the best score; "last": those of the newest undamaged checkpoint; "12000": those
+            of the snapshot at this image count.
+        log: called with a line for each damaged checkpoint.
 
     Raises:
-        UsageError: no run, no such weights, or weights that do not fit the settings.
+        UsageError: there is no run or no such weights, or they do not fit the settings.
     """
-    is_count = which.isascii() and which.isdigit() and len(which) < MOST_DIGITS
-    if which not in WHICH and not is_count:
-        raise UsageError(
-            f"--which {which[:40]!r} is unknown; choose from {', '.join(WHICH)}, or a snapshot's image count"
-        )
+    if which not in ("best", "last") and not IMAGE_COUNT.fullmatch(which):
+        raise UsageError(f"--which {which[:40]!r} is unknown; give best, last, or the image count of a snapshot")
     config, data = run.read_settings()
-    if is_count:
-        weights, meta = run.snapshot_weights(int(which))
-        seen, where = meta["images_seen"], f"the snapshot {which}"
-    elif which == "best":
-        weights, meta = run.best_weights()
-        seen, where = meta["images_seen"], run.best
-    else:
-        weights, seen, where = newest_weights(run, "g_ema", log)
+    if which == "last":
+        weights, seen, source = newest_weights(run, "g_ema", log)
         meta = {}
+    else:
+        weights, meta = run.best_weights() if which == "best" else run.snapshot_weights(int(which))
+        seen, source = meta["images_seen"], run.best if which == "best" else f"the snapshot {which}"
     generator = FAMILIES[config.model].generator(config, "float32")
     if hasattr(generator, GROWTH):
-        growth_of(weights, generator.levels, where)
-    load_weights(generator, weights, where)
-    known = class_labels.of_run(config, data, run.folder)
-    return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, known)
+        growth_of(weights, generator.levels, source)
+    load_weights(generator, weights, source)
+    classes = class_labels.of_run(config, data, run.folder)
+    return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, classes)
 
 
 def newest_weights(run: Run, network: str, log=print):
-    """Reads one network out of the newest checkpoint that holds it whole.
+    """Reads one network from the newest undamaged checkpoint.
 
     Returns:
         ({attribute path: array}, images seen, the checkpoint's prefix).
@@ -79,12 +81,16 @@ def newest_weights(run: Run, network: str, log=print):
     Raises:
         UsageError: there is no checkpoint, or none can be read.
     """
-    found, seen, prefix = newest_networks(run, (network,), log)
-    return found[network], seen, prefix
+    networks, seen, prefix = newest_networks(run, (network,), log)
+    return networks[network], seen, prefix
 
 
-def newest_networks(run: Run, networks, log=print, instead="use --which best"):
-    """Reads several networks out of the newest checkpoint that holds them whole. `instead` is what a message offers.
+def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
+    """Reads several networks from the newest undamaged checkpoint.
+
+    Args:
+        networks: names such as "g_ema" or "d".
+        remedy: a way out for error messages.
 
     Returns:
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
@@ -92,26 +98,26 @@ def newest_networks(run: Run, networks, log=print, instead="use --which best"):
     Raises:
         UsageError: as `newest_weights`.
     """
-    candidates = run.checkpoints()
-    if not candidates:
+    checkpoints = run.checkpoints()
+    if not checkpoints:
         raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
-    for seen, prefix in candidates:
+    for seen, prefix in checkpoints:
         try:
             return {network: _read(prefix, network) for network in networks}, seen, prefix
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
-    raise UsageError(f"none of the {len(candidates)} checkpoints in {run.state} can be read; {instead}")
+    raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")
 
 
 def _read(prefix, network):
-    """{attribute path: array} of the variables saved under `network`/."""
+    """Returns {attribute path: array} of the variables that were saved as `network`/..."""
     reader = tf.train.load_checkpoint(str(prefix))
-    names = {_unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map()}
-    own = {name.removeprefix(network + "/"): key for name, key in names.items() if name.startswith(network + "/")}
-    return {name: reader.get_tensor(key) for name, key in own.items()}
+    keys = {_unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map()}
+    start = network + "/"
+    return {name.removeprefix(start): reader.get_tensor(key) for name, key in keys.items() if name.startswith(start)}
 
 
 def _unescaped(key):
-    """Undoes what tf.train.Checkpoint does to a name: "." is written "..", "/" is written ".S"."""
+    """Restores a name that tf.train.Checkpoint escaped: "." is written "..", "/" is written ".S"."""
     return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)

@@ -1,1 +1,1 @@
-"""Pictures from trained generators."""
+"""Images and animations from trained generators."""

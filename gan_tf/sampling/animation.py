@@ -1,7 +1,4 @@
-"""Animations: frames as they are made -> animated WebP, GIF, mp4, or a folder of PNG files.
-
-A frame is shown from its own moment on, rounded to what the format can say, so that the length of the whole is right.
-"""
+"""Writes animations: animated WebP, GIF, mp4, or a folder of PNG frames."""
 
 import fractions
 import importlib.util
@@ -14,28 +11,23 @@ from PIL import Image
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import part_file, writing
+from gan_tf.sampling.sheets import add_caption
 
 SUFFIXES = (".webp", ".gif", ".mp4")
-MOST_FPS = {
-    ".webp": 120,
-    ".gif": 50,
-    ".mp4": 240,
-    "": 1000,
-}  # browsers show a GIF that is faster at a tenth of its speed
-LEAST_FPS = 0.01  # a frame that stays longer than 100 s is none, and GIF cannot say it much longer
-MOST_SIDE = {".webp": 16383, ".gif": 65535, ".mp4": 8192, "": 65535}  # pixels
-COLLECTED_BYTES = {".webp": 4, ".gif": 1}  # of a pixel, which Pillow holds until the last frame is there
-MOST_BYTES = 2 << 30
-WEBP_QUALITY = 85
+MAX_FPS = {".webp": 120, ".gif": 50, ".mp4": 240, "": 1000}  # browsers slow faster GIFs down to a tenth
+MIN_FPS = 0.01  # GIF cannot store much longer durations
+MAX_SIDE = {".webp": 16383, ".gif": 65535, ".mp4": 8192, "": 65535}  # pixels
+HELD_BYTES = {".webp": 4, ".gif": 1}  # per pixel, which Pillow holds until the last frame is written
+MAX_HELD_BYTES = 2 << 30
+WEBP_OPTIONS = {"quality": 85, "method": 4}
 GIF_TICK = 10  # milliseconds
-CRF = "17"  # of x264: hardly to be told from the original
-FRAME = "frame-{:06d}.png"
-FRAMES = re.compile(r"frame-(\d{6,})\.png")
-VIDEO_ADVICE = 'run: pip install "av>=14" (the extra "video" of gan_tf), or give a .webp or .gif'
+CRF = "17"  # of x264: visually lossless
+FRAME_NAME = "frame-{:06d}.png"
+FRAME_PATTERN = re.compile(r"frame-(\d{6,})\.png")
 
 
-def kind_of(path):
-    """ ".webp", ".gif" or ".mp4" by a path's suffix, "" for a folder.
+def format_of(path):
+    """Returns ".webp", ".gif" or ".mp4" by the suffix of a path, "" for a folder.
 
     Raises:
         UsageError: another suffix.
@@ -44,136 +36,144 @@ def kind_of(path):
     if suffix in SUFFIXES:
         return suffix
     if suffix[1:2].isalpha() and not path.is_dir():  # frames-0.5 is a folder
-        raise UsageError(f"--out {path}: {suffix} is no animation; give {', '.join(SUFFIXES)}, or a folder for frames")
+        raise UsageError(f"--out {path}: {suffix} is not an animation; give {', '.join(SUFFIXES)}, or a folder")
     return ""
 
 
 def check_fps(path, fps):
-    """Refuses frames a second that the file at a path cannot have.
-
-    Raises:
-        UsageError: so it is, or the file is no animation.
-    """
-    kind = kind_of(path)
-    if not LEAST_FPS <= fps <= MOST_FPS[kind]:
-        what = kind or "a folder"
-        raise UsageError(f"--fps is {fps:g}; give a number from {LEAST_FPS:g} on, for {what} at most {MOST_FPS[kind]}")
+    """Raises UsageError if the file at `path` cannot have `fps` frames per second, or is not an animation."""
+    kind = format_of(path)
+    if not MIN_FPS <= fps <= MAX_FPS[kind]:
+        raise UsageError(f"--fps is {fps:g}; give {MIN_FPS:g} to {MAX_FPS[kind]} for {kind or 'a folder'}")
 
 
 def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --walks"):
-    """Refuses what cannot be written, before the first frame is made.
+    """Checks that an animation can be written, before its first frame is generated.
 
     Args:
         path: pathlib.Path.
-        fps: frames a second.
-        frames: how many.
+        frames: number of frames.
         height, width: pixels of a frame.
-        fewer: the flag for their number. smaller: what to give for a smaller size; both for messages.
+        fewer: option that reduces `frames`, for messages.
+        smaller: how to make frames smaller, for messages.
 
     Raises:
-        UsageError: so it is.
+        UsageError: it cannot be written.
     """
-    kind = kind_of(path)
-    what = kind or "a folder"
+    kind = format_of(path)
     check_fps(path, fps)
-    if max(height, width) > MOST_SIDE[kind]:
+    if max(height, width) > MAX_SIDE[kind]:
         raise UsageError(
-            f"--out {path}: a frame of {width}x{height} pixels is too large for {what} ({MOST_SIDE[kind]}); give "
-            f"{smaller}"
+            f"--out {path}: a frame of {width}x{height} pixels is too large for {kind or 'a folder'} "
+            f"({MAX_SIDE[kind]}); give {smaller}"
         )
-    held = COLLECTED_BYTES.get(kind, 0) * frames * height * width
-    if held > MOST_BYTES:
+    held = HELD_BYTES.get(kind, 0) * frames * height * width
+    if held > MAX_HELD_BYTES:
         raise UsageError(
-            f"--out {path}: {frames} frames of {width}x{height} pixels take {held / 2**30:.1f} GB while {what} is "
-            f"written; give fewer {fewer}, or an .mp4 or a folder, which hold one at a time"
+            f"--out {path}: {frames} frames of {width}x{height} pixels need {held / 2**30:.1f} GB while {kind} is "
+            f"written; give fewer {fewer}, or an .mp4 or a folder, which hold one frame at a time"
         )
     if kind == ".mp4" and importlib.util.find_spec("av") is None:
-        raise UsageError(f"--out {path}: mp4 needs PyAV; {VIDEO_ADVICE}")
+        raise UsageError(
+            f'--out {path}: mp4 needs PyAV; run: pip install "av>=14" (the extra "video"), or give a .webp or .gif'
+        )
     if not kind and path.is_dir():
-        _refuse_other_frames(path, frames)
+        numbers = [int(match[1]) for match in map(FRAME_PATTERN.fullmatch, (p.name for p in path.iterdir())) if match]
+        if max(numbers, default=-1) >= frames:  # the frames of a longer animation would remain
+            last = FRAME_NAME.format(max(numbers))
+            raise UsageError(f"--out {path} contains {last}, but there are only {frames} frames; give another folder")
 
 
 def save(path, frames, fps):
-    """Writes frames as the path's suffix says.
+    """Writes frames in the format of the path's suffix, and returns the path.
 
     Args:
         path: pathlib.Path.
-        frames: iterable of uint8 [H, W, 3], all of one size, at least one; in an mp4 an odd side is made even by
+        frames: iterable of uint8 [H, W, 3], at least one, all of one size. For mp4 an odd side is made even by
             repeating its last row or column.
-        fps: frames a second.
-
-    Returns:
-        The path.
+        fps: frames per second.
 
     Raises:
         UsageError: it cannot be written.
     """
     with writing(path, "--out"):
-        WRITERS[kind_of(path)](path, frames, fps)
+        kind = format_of(path)
+        if kind == ".mp4":
+            _save_mp4(path, frames, fps)
+        elif kind:
+            _save_with_pillow(path, frames, fps, kind)
+        else:
+            for i, frame in enumerate(frames):
+                image_files.save_png(path / FRAME_NAME.format(i), frame)
     return path
 
 
-def durations(count, fps, tick):
-    """Milliseconds of each frame, multiples of `tick` whose sums stay within half a tick of the exact moments."""
+def frame_durations(count, fps, tick):
+    """Returns the milliseconds of each frame: multiples of `tick` whose sums stay within half a tick of exact times."""
     ends = np.rint(np.arange(count + 1) * (1000 / fps) / tick).astype(int) * tick
     return np.diff(ends).tolist()
 
 
-def _webp(path, frames, fps):
-    first, *others = [Image.fromarray(frame) for frame in frames]
-    times = durations(1 + len(others), fps, 1)
+def _save_with_pillow(path, frames, fps, kind):
+    first, *others = [
+        Image.fromarray(frame).quantize(256) if kind == ".gif" else Image.fromarray(frame) for frame in frames
+    ]
+    options = {} if kind == ".gif" else WEBP_OPTIONS
+    durations = frame_durations(1 + len(others), fps, GIF_TICK if kind == ".gif" else 1)
     with part_file(path) as file:
-        first.save(
-            file,
-            format="WEBP",
-            save_all=True,
-            append_images=others,
-            duration=times,
-            loop=0,
-            quality=WEBP_QUALITY,
-            method=4,
-        )
+        first.save(file, format=kind[1:], save_all=True, append_images=others, duration=durations, loop=0, **options)
 
 
-def _gif(path, frames, fps):
-    first, *others = [Image.fromarray(frame).quantize(256) for frame in frames]
-    times = durations(1 + len(others), fps, GIF_TICK)
-    with part_file(path) as file:
-        first.save(file, format="GIF", save_all=True, append_images=others, duration=times, loop=0)
-
-
-def _mp4(path, frames, fps):
+def _save_mp4(path, frames, fps):
     import av
 
-    frames = map(_even, frames)
+    def even(frame):  # H.264 needs even sides
+        height, width, _ = frame.shape
+        return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+    frames = map(even, frames)
     first = next(frames)
     with part_file(path) as file, av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fractions.Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"  # what every player and browser shows
+        stream.pix_fmt = "yuv420p"  # supported by all players and browsers
         stream.options = {"crf": CRF}
         for frame in itertools.chain([first], frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
 
 
-def _even(frame):
-    """A frame with even sides, which H.264 needs."""
-    height, width, _ = frame.shape
-    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+def training_frames(grids, resolution, images=None, longest_side=768):
+    """Makes a frame of each sample grid of a run, with the image count below it.
+
+    Args:
+        grids: (image count, path) of PNG grids, oldest first; at least one. Smaller grids, of a network that had not
+            grown yet, are enlarged to the size of the largest.
+        resolution: pixels of one image in the largest grid.
+        images: number of images of a grid to show; None for all.
+        longest_side: pixels; larger frames are reduced.
+
+    Yields:
+        uint8 [H, W, 3], all of one size.
+
+    Raises:
+        UsageError: a grid is damaged, or does not consist of images of `resolution`.
+    """
+    size = max((image_files.png_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    for seen, path in grids:
+        grid = image_files.resize(image_files.read_png(path), size)
+        if images is not None:
+            grid = _first_images(grid, images, resolution, path)
+        yield add_caption(image_files.shrink(grid, longest_side), f"{seen:,} images")
 
 
-def _folder(path, frames, fps):
-    for i, frame in enumerate(frames):
-        image_files.save_png(path / FRAME.format(i), frame)
-
-
-def _refuse_other_frames(path, frames):
-    """A shorter animation in the folder of a longer one would end with the other's frames."""
-    numbers = [int(match[1]) for match in map(FRAMES.fullmatch, (entry.name for entry in path.iterdir())) if match]
-    if numbers and max(numbers) >= frames:
-        last = FRAME.format(max(numbers))
-        raise UsageError(f"--out {path} holds frames up to {last}, and these are {frames}; give another folder")
-
-
-WRITERS = {".webp": _webp, ".gif": _gif, ".mp4": _mp4, "": _folder}
+def _first_images(grid, images, r, path):
+    """Returns a new grid of the first `images` images of a grid; they have r x r pixels."""
+    height, width, _ = grid.shape
+    if height % r or width % r:
+        raise UsageError(f"{path} is {width}x{height}, not a grid of {r}x{r} images; remove it")
+    rows, columns = height // r, width // r
+    if images > rows * columns:
+        raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
+    cells = grid.reshape(rows, r, columns, r, 3).swapaxes(1, 2).reshape(-1, r, r, 3)
+    return image_files.grid(cells[:images])

@@ -1,4 +1,8 @@
-"""Images of seeds: what the user calls image 42 is the same on every run, in every batch and on every machine."""
+"""Generates images from seeds or latents, in batches.
+
+The image of a seed depends on that seed alone, not on the batch size or on the other seeds. Batches have a fixed size:
+the last one is padded with its last row, because another size would be traced and compiled again.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -8,141 +12,128 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 
-PIXELS_AT_ONCE = 16 * 256**2  # in a batch: larger ones are no faster on a CPU
-MOST_AT_ONCE = 64
+BATCH_PIXELS = 16 * 256**2  # larger batches are not faster on a CPU
+MAX_BATCH_SIZE = 64
 GPU_FACTOR = 4
-MOST_TRUNCATION = 2.0
+MAX_TRUNCATION = 2.0
 
 
 def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
-    """Images at once that keep the machine busy and need little memory."""
-    images = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // resolution**2))
+    """Returns a batch size that is fast and needs little memory."""
+    images = max(1, min(MAX_BATCH_SIZE, BATCH_PIXELS // resolution**2))
     return images * GPU_FACTOR if on_gpu else images
 
 
 def check_truncation(truncation: float, model: str):
-    """Refuses a truncation that is out of bounds, or that the networks of `model` do not have.
+    """Checks the range of a truncation psi, and that the family `model` supports it.
 
-    Truncation psi takes images nearer to their mean. With a mapping network w becomes m + psi * (w - m), m the mean w:
-    StyleGAN's. Without one a latent z becomes psi * z: psi times the standard deviation of every component, and psi
-    times the length of z. (Training never saw such lengths: far below 1 images turn pale.) It is StyleGAN's in the
-    space of z, whose mean is 0, and what Glow calls temperature; not BigGAN's, which draws components beyond a
-    threshold again. 1 changes nothing, 0 leaves one image, which differs by noise alone.
+    Truncation trades variety for typical images. With a mapping network w becomes m + psi * (w - m), where m is the
+    mean w (StyleGAN). Without one a latent z becomes psi * z, which is the same in a space whose mean is 0 (Glow's
+    temperature; BigGAN resamples large components instead). Training never used such short latents: images turn pale
+    far below 1.
 
     Raises:
-        UsageError: so it is.
+        UsageError: out of range, or unsupported by the family.
 
     Source: Karras et al. 2019 (StyleGAN), appendix B; Kingma and Dhariwal 2018 (Glow), section 6.
     """
-    if not 0 <= truncation <= MOST_TRUNCATION:
-        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MOST_TRUNCATION:g}, such as 0.9")
+    if not 0 <= truncation <= MAX_TRUNCATION:
+        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MAX_TRUNCATION:g}, such as 0.9")
     reason = FAMILIES[model].unsupported.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(
-            f"--truncation is {truncation:g}, but {model} {reason}; leave it out (--best picks the better images)"
+            f"--truncation is {truncation:g}, but {model} {reason}; leave it out (--best selects the better images)"
         )
 
 
-def images_of_seeds(g, seeds, batch_size, truncation=1.0, whole=False, labels=None):
-    """Makes one image for each seed, and yields them batch by batch.
-
-    Batch statistics are never used, so that an image does not depend on its neighbours. All batches have one size: the
-    last one is filled up with its last seed, since another size would be traced and compiled anew.
-
-    Args:
-        g: folded generator.
-        seeds: list of integers, at least one.
-        batch_size: images at once.
-        truncation: of the latents, see `check_truncation`.
-        whole: fill up a batch even if there are fewer seeds in all: what is left of a job is made as all of it is.
-        labels: classes [N] of the images, None for unconditional networks.
-
-    Yields:
-        (list of seeds, uint8 [n, R, R, 3]), n <= batch_size.
-    """
-    batch_size = batch_size if whole else min(batch_size, len(seeds))
-    make = compiled(g, batch_size, truncation, labels is not None)
-    for first in range(0, len(seeds), batch_size):
-        some = seeds[first : first + batch_size]
-        rows = filled_rows(first, batch_size, len(seeds))
-        filled = [tf.constant([seeds[row] for row in rows], tf.int64)]
-        if labels is not None:
-            filled.append(tf.constant([labels[row] for row in rows], tf.int32))
-        yield some, image_files.to_uint8(make(*filled)[: len(some)])
-
-
-def filled_rows(first, batch_size, count):
-    """Numbers of the rows of a batch from `first` on, of `count` in all: the last one stands for those beyond."""
-    return [min(row, count - 1) for row in range(first, first + batch_size)]
-
-
-def compiled(g, batch_size, truncation=1.0, conditional=False):
-    """Returns a tf.function of a folded generator: seeds int64 [batch_size] -> images float32 [batch_size, R, R, 3].
-
-    With `conditional` it takes their classes, int32 [batch_size], as well.
-    """
-    signature = [tf.TensorSpec([batch_size], tf.int64)] + conditional * [tf.TensorSpec([batch_size], tf.int32)]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def make(seeds, labels=None):
-        latents = latents_of_seeds(g, seeds, truncation, labels)
-        noise = rng.noise_of_seeds(seeds, g.noise_shapes)
-        return g(latents, labels, noise=noise, training=False)
-
-    return make
-
-
-def latents_of_seeds(g, seeds, truncation=1.0, labels=None):
-    """What `g` is given for seeds int64 [N]: latents float32 [N, Z], or what `truncated` makes of them."""
-    return truncated(g, rng.latents_of_seeds(seeds, g.latent_size), truncation, labels)
-
-
 def has_mapping(g):
-    """True if a folded generator has a mapping network, hence w: it then takes w [N, 1, W] and ws [N, S, W] too."""
+    """Returns True if a folded generator has a mapping network, and so accepts w [N, 1, W] and ws [N, S, W] too."""
     return hasattr(g, "mapping")
 
 
-def truncated(g, latents, truncation, labels=None):
-    """Latents nearer to their mean, in the space where this is meant; see `check_truncation`.
+def truncate(g, latents, truncation, labels=None):
+    """Applies truncation to latents; see `check_truncation`.
 
-    latents float32 [N, Z] -> [N, Z]. Where `g` has a mapping network: [N, Z], [N, 1, W] or [N, S, W] -> ws [N, S, W],
-    with the classes `labels` [N] of conditional networks in them; the mean w is that of all classes.
-    A truncation of 1 gives back what it is given.
+    Without a mapping network [N, Z] -> [N, Z]. With one, [N, Z], [N, 1, W] or [N, S, W] -> ws [N, S, W], which include
+    the classes `labels` [N]; the mean w is that of all classes. A truncation of 1 returns `latents` unchanged.
     """
     if truncation == 1:
         return latents
     return g.ws_of(latents, labels, truncation=truncation) if has_mapping(g) else latents * truncation
 
 
-def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=None, truncation=1.0):
-    """Makes images of given latents, and yields them as `images_of_seeds` does.
+def latents_of_seeds(g, seeds, truncation=1.0, labels=None):
+    """Returns the inputs of `g` for seeds int64 [N]: latents float32 [N, Z], or what `truncate` returns for them."""
+    return truncate(g, rng.latents_of_seeds(seeds, g.latent_size), truncation, labels)
+
+
+def compiled(g, truncation=1.0):
+    """Returns a tf.function (seeds int64 [N], labels int32 [N] or None) -> images float32 [N, R, R, 3]."""
+
+    @tf.function(autograph=False)
+    def images(seeds, labels=None):
+        latents = latents_of_seeds(g, seeds, truncation, labels)
+        return g(latents, labels, noise=rng.noise_of_seeds(seeds, g.noise_shapes), training=False)
+
+    return images
+
+
+def images_of_seeds(g, seeds, batch_size, truncation=1.0, labels=None):
+    """Generates one image for each seed.
 
     Args:
         g: folded generator.
-        latents: float32 [N, Z], N >= 1; with a mapping network also w [N, 1, W] or ws [N, S, W].
-        noise_seeds: N integers: image i gets the noise maps of seed `noise_seeds[i]`.
-        batch_size: images at once.
-        noise: the noise maps themselves in place of `noise_seeds`: a list of float32 [N, h, w, 1].
-        labels: classes [N] of the images, None for unconditional networks; not read for w and ws, which have theirs.
-        truncation: of the latents.
+        seeds: list of integers.
+        batch_size: images per batch; fewer seeds are padded to one batch.
+        truncation: see `check_truncation`.
+        labels: classes [N], None for unconditional networks.
 
     Yields:
-        uint8 [n, R, R, 3], n <= batch_size.
+        (list of seeds, uint8 [n, R, R, 3]) with n <= batch_size.
     """
-    batch_size = min(batch_size, len(latents))
-    given = [np.asarray(noise_seeds, np.int64)] if noise is None else [np.asarray(maps, np.float32) for maps in noise]
-    classes = [] if labels is None else [np.asarray(labels, np.int32)]
-    arrays = [np.asarray(latents, np.float32), *classes, *given]
-    signature = [[tf.TensorSpec([batch_size, *array.shape[1:]], array.dtype) for array in arrays]]
+    columns = [np.asarray(seeds, np.int64)] + ([] if labels is None else [np.asarray(labels, np.int32)])
+    for i, images in enumerate(images_in_batches(compiled(g, truncation), columns, batch_size)):
+        yield seeds[i * batch_size : (i + 1) * batch_size], images
 
-    @tf.function(input_signature=signature, autograph=False)
-    def make(inputs):
-        latents, *rest = inputs
-        of_classes = rest.pop(0) if classes else None
-        maps = rest if noise is not None else rng.noise_of_seeds(rest[0], g.noise_shapes)
-        return g(truncated(g, latents, truncation, of_classes), of_classes, noise=maps, training=False)
 
-    for first in range(0, len(latents), batch_size):
-        rows = filled_rows(first, batch_size, len(latents))
-        images = make([tf.constant(array[rows]) for array in arrays])
-        yield image_files.to_uint8(images[: len(latents) - first])
+def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=None, truncation=1.0):
+    """Generates one image for each latent.
+
+    Args:
+        g: folded generator.
+        latents: float32 [N, Z]; with a mapping network also w [N, 1, W] or ws [N, S, W].
+        noise_seeds: N integers; image i uses the noise maps of seed `noise_seeds[i]`.
+        batch_size: images per batch, at most.
+        noise: list of noise maps float32 [N, h, w, 1], instead of `noise_seeds`.
+        labels: classes [N], None for unconditional networks; ignored for w and ws.
+        truncation: see `check_truncation`.
+
+    Yields:
+        uint8 [n, R, R, 3] with n <= batch_size.
+    """
+    columns = [np.asarray(latents, np.float32)] + ([] if labels is None else [np.asarray(labels, np.int32)])
+    columns += [np.asarray(noise_seeds, np.int64)] if noise is None else [np.asarray(one, np.float32) for one in noise]
+
+    @tf.function(autograph=False)
+    def images(latents, *rest):
+        batch_labels, rest = (None, rest) if labels is None else (rest[0], rest[1:])
+        maps = rng.noise_of_seeds(rest[0], g.noise_shapes) if noise is None else list(rest)
+        return g(truncate(g, latents, truncation, batch_labels), batch_labels, noise=maps, training=False)
+
+    yield from images_in_batches(images, columns, min(batch_size, len(latents)))
+
+
+def images_in_batches(function, columns, batch_size):
+    """Calls `function` on batches of rows of `columns`, a list of arrays [N, ...].
+
+    Args:
+        function: takes a tensor [batch_size, ...] for each column; returns float images in [-1, 1].
+
+    Yields:
+        uint8 [n, R, R, 3], without the padding of the last batch.
+    """
+    count = len(columns[0])
+    for first in range(0, count, batch_size):
+        rows = np.minimum(np.arange(first, first + batch_size), count - 1)
+        images = function(*(tf.constant(column[rows]) for column in columns))
+        yield image_files.to_uint8(images[: count - first])

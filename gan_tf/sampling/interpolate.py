@@ -1,65 +1,193 @@
-"""Images along walks through latents: frames of an animation, or rows of a picture."""
+"""Interpolates smoothly between the latents of seeds.
+
+Latents are normal draws and nearly all lie close to a sphere; a generator is not trained on its inside. So the path
+stays on the sphere, while the length goes from one latent's to the next's. Slerp from key to key at constant speed
+would turn sharply at every key. Instead one cubic spline passes through all keys and is projected to the sphere, so
+that its direction is smooth; between two keys it is their great circle. A monotone curve of the distance covered
+assigns each key its frame and keeps the speed continuous. In w there is no sphere: the spline itself is the path,
+between two keys a straight line.
+
+Source: Shoemake 1985 (slerp); White 2016 (Sampling generative networks), section 2.1, on straight lines in z.
+"""
 
 import numpy as np
 import tensorflow as tf
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from gan_tf import rng
+from gan_tf.data.class_labels import UNCONDITIONAL
+from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.sampling.generate import images_of_latents, latents_of_seeds
-from gan_tf.sampling.walk import sphere_walk, straight_walk
+from gan_tf.sampling.sheets import caption_height, text_line
 
 RANDOM_SEEDS = 1_000_000  # random seeds are below
+FINE = 256  # points at which a segment between two keys is measured
+MIN_RADIUS = 1e-3  # of the sphere's: a curve through the centre has no direction
+STRIP_PAIRS, STRIP_COLUMNS = ((0, 1), (2, 3), (4, 5), (6, 7)), 8
 
 
 def random_seeds(count, seed):
-    """`count` different seeds that follow from one number."""
+    """Returns `count` different seeds that depend on `seed` alone."""
     draws = rng.Draws(seed, tf.constant(0, tf.int64), 2 * count + 16, path="interpolate/")
-    found = list(dict.fromkeys(draws.integers("seeds", (), 0, RANDOM_SEEDS).numpy().tolist()))
-    return found[:count]
+    drawn = draws.integers("seeds", (), 0, RANDOM_SEEDS).numpy().tolist()
+    return list(dict.fromkeys(drawn))[:count]
 
 
-def walk_images(g, walks, steps, loop, batch_size, truncation=1.0, labels=None, space="z"):
-    """Makes the images of several walks, moment by moment.
+def interpolated_images(g, walks, steps, loop, batch_size, truncation=1.0, labels=None, space="z"):
+    """Generates the images of several walks, frame by frame.
 
-    Noise stays what it is for the first seed of a walk: with each key's own, detail would boil from frame to frame.
+    Each walk keeps the noise and the class of its first seed, so that details do not flicker.
 
     Args:
         g: folded generator.
         walks: lists of seeds, all of one length.
-        steps: images from a seed to the next.
-        loop: come back to the first seed.
-        batch_size: images at once.
-        truncation: of the latents.
-        labels: the class of each walk, [W], None for unconditional networks: as noise, it stays on the whole way.
-        space: "z": on the sphere of latents; "w": straight through what the mapping network makes of them.
+        steps: frames from a seed to the next.
+        loop: return to the first seed.
+        batch_size: images per batch.
+        truncation: applied after interpolation: at 0 the keys would be equal, and have no path between them.
+        labels: classes of the walks [W], None for unconditional networks.
+        space: "z", or "w" for families with a mapping network.
 
     Yields:
-        uint8 [W, R, R, 3]: an image of each walk, as often as `sphere_walk` has frames.
+        uint8 [W, R, R, 3], one image of each walk, for each frame of `sphere_path`.
     """
     paths = []
     for i, seeds in enumerate(walks):
         keys = latents_of_seeds(g, tf.constant(seeds, tf.int64))
         if space == "w":
-            of_keys = None if labels is None else tf.fill([len(seeds)], labels[i])
-            paths.append(straight_walk(g.mapping(keys, of_keys)[:, 0].numpy(), steps, loop)[:, None])
+            key_labels = None if labels is None else tf.fill([len(seeds)], labels[i])
+            paths.append(straight_path(g.mapping(keys, key_labels)[:, 0].numpy(), steps, loop)[:, None])
         else:
-            paths.append(sphere_walk(keys.numpy(), steps, loop))
+            paths.append(sphere_path(keys.numpy(), steps, loop))
     latents = np.stack(paths, axis=1)  # [F, W, Z], or [F, W, 1, size of w]
     frames = len(latents)
+    latents = latents.reshape(frames * len(walks), *latents.shape[2:])
+    image_labels = None if labels is None else np.tile(labels, frames)
     noise_seeds = [seeds[0] for seeds in walks] * frames
-    left = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
-    of_images = None if labels is None else np.tile(labels, frames)
-    flat = latents.reshape(frames * len(walks), *latents.shape[2:])
-    # Truncated after the walk, of which the directions are the same: at 0 the keys themselves would have none.
-    how = {"labels": of_images, "truncation": truncation}
-    for images in images_of_latents(g, flat, noise_seeds, batch_size, **how):
-        left = np.concatenate([left, images])
-        while len(left) >= len(walks):
-            yield left[: len(walks)]
-            left = left[len(walks) :]
+    waiting = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
+    for images in images_of_latents(g, latents, noise_seeds, batch_size, labels=image_labels, truncation=truncation):
+        waiting = np.concatenate([waiting, images])
+        while len(waiting) >= len(walks):
+            yield waiting[: len(walks)]
+            waiting = waiting[len(walks) :]
 
 
-def rows_picture(moments):
-    """Rows of images, a walk each, from left to right: moments as `walk_images` yields them -> uint8 [H, W, 3]."""
-    images = np.stack(list(moments), axis=1)  # [W, F, R, R, 3]
+def rows_image(frames):
+    """Lays out walks as rows: the output of `interpolated_images` -> uint8 [H, W, 3]."""
+    images = np.stack(list(frames), axis=1)  # [W, F, R, R, 3]
     return image_files.grid(images.reshape(-1, *images.shape[2:]), images.shape[1])
+
+
+def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNCONDITIONAL):
+    """Draws interpolations between pairs of seeds, each a row below a caption: uint8 [H, W, 3].
+
+    Args:
+        g: folded generator.
+        pairs: (seed, seed) of each row. Noise and class of a row are those of its first seed.
+        columns: images in a row, including both ends; at least 2.
+        classes: ClassLabels of the networks.
+    """
+    labels = classes.of_seeds([first for first, _ in pairs])
+    frames = interpolated_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
+    rows = []
+    for i, images in enumerate(np.stack(list(frames), axis=1)):
+        row = image_files.grid(images, columns)
+        text = "seed {} to {}".format(*pairs[i])
+        text += f", {classes.describe(labels[i : i + 1])}" if classes else ""
+        rows += [text_line(text, row.shape[1], caption_height(images.shape[1] * 4)), row]
+    return np.concatenate(rows)
+
+
+def sphere_path(keys, steps, loop=False):
+    """Returns latents on a smooth path through keys, near their sphere.
+
+    Args:
+        keys: [K, Z], K >= 2.
+        steps: frames from a key to the next: key i is frame i * steps.
+        loop: return to the first key. With three keys or more the path is smooth there too; with two it goes back and
+            forth, and slows down at both.
+
+    Returns:
+        float32 [F, Z]: F = (K - 1) * steps + 1, or K * steps for a loop, which omits the first frame's repetition.
+
+    Raises:
+        UsageError: consecutive keys are equal or opposite.
+        ValueError: fewer than two keys, or no steps.
+    """
+    keys, segments, positions, loop = _frame_positions(keys, steps, loop)
+    lengths = np.linalg.norm(keys, axis=1)
+    direction, length = _spline(keys / lengths[:, None], loop), _spline(lengths, loop)
+
+    def angles(differences):
+        return 2 * np.arcsin(np.linalg.norm(differences, axis=1).clip(0, 2) / 2)
+
+    times = _even_times(lambda times: _on_sphere(direction, times), angles, segments, positions, loop)
+    return (_on_sphere(direction, times) * length(positions)[:, None]).astype(np.float32)
+
+
+def straight_path(keys, steps, loop=False):
+    """Returns points on a straight line between two keys, on one smooth curve through more.
+
+    keys [K, W] -> float32 [F, W]; arguments, number of frames and errors as in `sphere_path`.
+    """
+    keys, segments, positions, loop = _frame_positions(keys, steps, loop)
+    curve = _spline(keys, loop)
+    unit = np.linalg.norm(np.diff(keys, axis=0), axis=1).mean() or 1.0
+
+    def lengths(differences):
+        return np.linalg.norm(differences, axis=1) / unit
+
+    return curve(_even_times(curve, lengths, segments, positions, loop)).astype(np.float32)
+
+
+def _frame_positions(keys, steps, loop):
+    """Returns (keys float64, number of segments, positions of the frames in keys [F], True if the curve is closed)."""
+    keys = np.asarray(keys, np.float64)
+    if len(keys) < 2 or steps < 1:
+        raise ValueError(f"need at least two keys and one step, got {len(keys)} and {steps}")
+    segments = len(keys) if loop else len(keys) - 1
+    positions = np.arange(segments * steps + (0 if loop else 1)) / steps
+    if loop and len(keys) == 2:
+        return keys, 1, (1 - np.cos(np.pi * positions)) / 2, False  # 0 to 1 and back
+    return keys, segments, positions, loop
+
+
+def _spline(keys, loop):
+    closed = np.concatenate([keys, keys[:1]]) if loop else keys
+    return CubicSpline(np.arange(len(closed)), closed, bc_type="periodic" if loop else "natural")
+
+
+def _on_sphere(direction, times):
+    points = direction(times)
+    radii = np.linalg.norm(points, axis=1, keepdims=True)
+    if radii.min() < MIN_RADIUS:
+        raise UsageError("--seeds: the latents of two consecutive seeds are opposite; change one of them")
+    return points / radii
+
+
+def _even_times(curve, lengths, segments, positions, loop):
+    """Returns the curve parameters [F] at which frames have an even speed.
+
+    Within a segment the speed is nearly constant; it changes gradually from a long segment to a short one.
+
+    Args:
+        curve: function of parameters [n] -> points [n, Z].
+        lengths: function of differences of points [n, Z] -> distances [n].
+        segments, positions, loop: of `_frame_positions`.
+    """
+    covered, times = [0.0], [0.0]
+    for i in range(segments):
+        fine = i + np.linspace(0, 1, FINE + 1)
+        distances = lengths(np.diff(curve(fine), axis=0))
+        if distances.sum() < 1e-6:
+            raise UsageError("--seeds: two consecutive seeds have the same latent; change one of them")
+        covered += list(covered[-1] + np.cumsum(distances))
+        times += list(fine[1:])
+    covered = np.array(covered)
+    knots, at_keys = np.arange(segments + 1), covered[::FINE]
+    if loop:  # repeated before and after, so that the speed is continuous where the ends meet
+        knots = np.arange(-segments, 2 * segments + 1)
+        at_keys = np.concatenate([at_keys[:-1] - covered[-1], at_keys, at_keys[1:] + covered[-1]])
+    target = PchipInterpolator(knots, at_keys)(positions) if segments > 1 else positions * covered[-1]
+    return PchipInterpolator(covered, times)(target)

@@ -1,13 +1,19 @@
-"""Projection: the latent whose image is nearest to a given picture, found by descent from the best of many random ones.
+"""Projection: finds the latent whose image is nearest to a given image.
 
-The distance is the squared difference of pixels on every level of a pyramid, with LPIPS added where it is given. The
-search goes on in several places at once, each with a latent (or what a mapping network makes of it; see
-`search_space`) and noise maps of its own. Noise maps are fitted too, since an image depends on them, but must go on to
-look like noise: what neighbouring values share is punished on each scale, and mean and deviation are set to 0 and 1
-after each step. Otherwise the picture would be drawn into the noise.
+The distance between images is the mean squared difference of pixels over the levels of a pyramid, optionally plus
+LPIPS. The search evaluates random latents and optimises the best few of them (`restarts`) in parallel with Adam. Noise
+maps are optimised too, and kept like noise: correlation between neighbouring values is penalised on each scale, and
+mean and deviation are reset to 0 and 1 after each step. Otherwise the image would be encoded in the noise.
 
-Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix D, for the noise, the
-schedule of the step size and LPIPS at 256 pixels; Abdal et al. 2019 (Image2StyleGAN) for the sum of distances.
+Three spaces can be searched:
+
+* z: on the sphere of radius sqrt(Z) for networks that normalise latents; else with a penalty on unlikely lengths.
+* w: one point for all layers. The first restart starts at the mean w, the others at the best random points. Decaying
+  noise is added to w in the first part of the search.
+* w+: a point for each layer, which fits any image better, but is less likely under the generator.
+
+Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix D, for w, noise, step sizes
+and LPIPS at 256 pixels; Abdal et al. 2019 (Image2StyleGAN) for w+ and the sum of distances.
 """
 
 import math
@@ -20,77 +26,80 @@ from gan_tf import rng
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io import image_files
 from gan_tf.sampling.generate import suitable_batch_size
-from gan_tf.sampling.search_space import space_of
 
-WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises, and falls
-BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8
+WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises and falls
+BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8  # of Adam
+Z_STEP, W_STEP = 0.05, 0.1  # largest step sizes
 NOISE_WEIGHT = 1.0  # of the squared autocorrelations
-LEAST_NOISE_MAP = 8  # pixels of the smallest scale of a noise map
-LEAST_LEVEL = 4  # pixels of the pyramid's top
-LPIPS_PIXELS = 256  # larger images are made smaller for LPIPS
-DRAWN = 32  # random latents that share a stream of draws
+LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2
+MIN_NOISE_MAP = 8  # pixels of a noise map's smallest scale
+MIN_LEVEL = 4  # pixels of the pyramid's smallest level
+LPIPS_PIXELS = 256  # larger images are reduced for LPIPS
+DRAW_COUNT = 32  # random latents drawn together
+W_SAMPLES, W_BATCH = 8192, 1024  # random latents for the mean and deviation of w
+W_NOISE, W_NOISE_END = 0.05, 0.75  # initial noise in deviations of w; share of the search at which it reaches 0
 
 
-class Place(NamedTuple):
-    """Latents [K, Z], or w [K, 1, W], or ws [K, S, W], and a list of noise maps [K, h, w, 1], float32."""
+class SearchPoint(NamedTuple):
+    """Points of K restarts: latents [K, Z], w [K, 1, W] or ws [K, S, W], and noise maps [K, h, w, 1], float32."""
 
     latents: object
     noise: list
 
 
-class Found(NamedTuple):
-    """Outcome of a search.
+class ProjectionResult(NamedTuple):
+    """Result of a search; the K restarts are sorted by distance."""
 
-    latents: float32 as in a Place, best first, and `noise` of each. images: uint8 [K, R, R, 3]. distances: float64 [K].
-    start: uint8 [R, R, 3], the best image of the random latents. path: list of (step, uint8 [R, R, 3]) of the best
-    place. length: of the best latent, or how far its w is from their mean, as a multiple of a random one's. labels:
-    int32 [K], classes of the places; None of unconditional networks, and of w, which is bound to no class.
-    """
-
-    latents: np.ndarray
-    noise: list
-    images: np.ndarray
-    distances: np.ndarray
-    start: np.ndarray
-    path: list
-    length: float
-    labels: np.ndarray | None = None
+    latents: np.ndarray  # float32, as in SearchPoint
+    noise: list  # of each
+    images: np.ndarray  # uint8 [K, R, R, 3]
+    distances: np.ndarray  # float64 [K]
+    start: np.ndarray  # uint8 [R, R, 3], the best image of the random latents
+    path: list  # (step, uint8 [R, R, 3]) of the best restart
+    length: float  # of the best latent, or its distance from the mean w, relative to random latents
+    labels: np.ndarray | None = None  # int32 [K], classes; None for unconditional networks, and in w
 
 
 def distance_to(target, lpips=None):
-    """Returns a function from images [N, R, R, 3] to their distances [N] from a target [R, R, 3], all in [-1, 1].
+    """Returns a function from images [N, R, R, 3] to distances [N] from `target` [R, R, 3], all in [-1, 1].
 
-    Args:
-        lpips: pretrained.lpips.Lpips, or None: pixels alone.
+    lpips: pretrained.lpips.Lpips, or None for pixels only.
     """
     levels = pyramid(target[None])
-    features = lpips.features(_seen_by_lpips(target[None])) if lpips else None
+    features = lpips.features(_lpips_input(target[None])) if lpips else None
 
     def distance(images):
-        images = as_seen(images, target)
+        images = clip_like_target(images, target)
         parts = [tf.reduce_mean((a - b) ** 2, axis=[1, 2, 3]) for a, b in zip(pyramid(images), levels, strict=True)]
-        found = tf.add_n(parts) / len(parts)
+        total = tf.add_n(parts) / len(parts)
         if lpips:
-            found += lpips.distance_of_features(lpips.features(_seen_by_lpips(images)), features)
-        return found
+            total += lpips.distance_of_features(lpips.features(_lpips_input(images)), features)
+        return total
 
     return distance
 
 
-def as_seen(images, target):
-    """Images [N, R, R, 3] with what lies beyond black or white made equal to a target [R, R, 3] that is black or white
-    there: in a file they are equal. Elsewhere such values stay, so that there is a slope that leads back.
+def clip_like_target(images, target):
+    """Clips values of images [N, R, R, 3] beyond black or white where `target` is black or white.
+
+    There they are equal in a file. Elsewhere they stay, so that their gradient is not 0.
     """
     beyond = ((target >= 1.0) & (images > target)) | ((target <= -1.0) & (images < target))
     return tf.where(beyond, target, images)
 
 
 def pyramid(images):
-    """[N, R, R, 3] at R, R / 2, ... and 4 pixels, by means over squares."""
+    """Returns [N, R, R, 3] at R, R / 2, ... 4 pixels, by average pooling."""
     levels = [images]
-    while levels[-1].shape[1] > LEAST_LEVEL:
+    while levels[-1].shape[1] > MIN_LEVEL:
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "VALID"))
     return levels
+
+
+def _lpips_input(images):
+    while images.shape[1] > LPIPS_PIXELS:
+        images = tf.nn.avg_pool2d(images, 2, 2, "VALID")
+    return images
 
 
 def project(
@@ -104,167 +113,234 @@ def project(
     space="z",
     on_sphere=False,
     frames=60,
-    watch=None,
+    progress=lambda done, total, verb: None,
     classes=UNCONDITIONAL,
-    wanted=None,
+    class_number=None,
 ):
-    """Searches the latent whose image is nearest to a target.
+    """Searches for the latent whose image is nearest to a target. Returns a ProjectionResult.
 
     Args:
         g: folded generator, float32.
         distance: of `distance_to`.
         seed: of the random latents and noise.
-        restarts: K, places in which the search goes on: the best of the random ones.
-        steps: of descent. 0: the best random ones are the result.
-        samples: random latents tried first, at least `restarts`.
+        restarts: K, number of random latents that are optimised.
+        steps: of the optimisation; 0 returns the best random latents.
+        samples: random latents evaluated first, at least `restarts`.
         space: "z"; with a mapping network also "w" or "w+".
-        on_sphere: the network takes only the direction of a latent.
-        frames: images of the search that are kept, at most.
-        watch: called with (done, total, what is done).
-        classes: ClassLabels of the networks. The random latents are tried with classes as often as the training
-            images have them; a place keeps its own, which in w is where it starts from, but no bound.
-        wanted: number of the class that all have instead.
-
-    Returns:
-        Found.
+        on_sphere: the network normalises latents.
+        frames: most images of the search to keep.
+        progress: called with (done, total, verb).
+        classes: ClassLabels of the networks, drawn for random latents as frequently as in training. A restart keeps
+            its class in z; in w the class only sets the start.
+        class_number: class of all restarts instead.
     """
-    watch = watch or (lambda done, total, what: None)
-    best, labels = best_random(g, distance, seed, restarts, samples, watch, classes, wanted)
-    space = space_of(g, space, on_sphere, classes, wanted)
-    best = best._replace(latents=space.points_of(best.latents, labels))
-    labels = labels if classes and space.name == "z" else None
-    make = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
-    start = image_files.to_uint8(make(*best))[0]
-    place = best._replace(latents=space.starts(best.latents)) if steps else best
-    first = image_files.to_uint8(make(*place))
+    best, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
+    space = ZSpace(on_sphere) if space == "z" else WSpace(g, space == "w+", classes, class_number)
+    best = best._replace(latents=space.to_points(best.latents, labels))
+    labels = labels if classes and isinstance(space, ZSpace) else None
+    generate = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
+    start = image_files.to_uint8(generate(*best))[0]
+    point = best._replace(latents=space.starts(best.latents)) if steps else best
+    path = [(0, image_files.to_uint8(generate(*point)))]
     step = _compiled_step(g, distance, space, seed, labels)
-    moments = [tf.nest.map_structure(tf.zeros_like, place) for _ in range(2)]
-    every, path = max(1, math.ceil(steps / max(1, frames - 1))), [(0, first)]
+    moments = [tf.nest.map_structure(tf.zeros_like, point) for _ in range(2)]
+    every = max(1, math.ceil(steps / max(1, frames - 1)))
     for i in range(steps):
-        sizes = [space.largest_step * step_size(i / steps), space.shake(i / steps)]
-        place, moments = step(place, moments, tf.constant(i + 1.0), tf.constant(sizes, tf.float32))
+        sizes = [space.largest_step * step_size(i / steps), space.noise_scale(i / steps)]
+        point, moments = step(point, moments, tf.constant(i + 1.0), tf.constant(sizes, tf.float32))
         if (i + 1) % every == 0 or i + 1 == steps:
-            path.append((i + 1, image_files.to_uint8(make(*place))))
-        watch(i + 1, steps, "searched")
-    images = make(*place)
+            path.append((i + 1, image_files.to_uint8(generate(*point))))
+        progress(i + 1, steps, "done")
+    images = generate(*point)
     distances = distance(images).numpy().astype(np.float64)
     order = np.argsort(distances, kind="stable")
-    return Found(
-        latents=place.latents.numpy()[order],
-        noise=[maps.numpy()[order] for maps in place.noise],
+    return ProjectionResult(
+        latents=point.latents.numpy()[order],
+        noise=[maps.numpy()[order] for maps in point.noise],
         images=image_files.to_uint8(images)[order],
         distances=distances[order],
         start=start,
         path=[(number, shown[order[0]]) for number, shown in path],
-        length=space.length(place.latents.numpy()[order[0]]),
+        length=space.relative_length(point.latents.numpy()[order[0]]),
         labels=None if labels is None else labels.numpy()[order],
     )
 
 
-def best_random(g, distance, seed, restarts, samples, watch, classes=UNCONDITIONAL, wanted=None):
-    """The Place of the `restarts` best of random latents, each with the noise that it was tried with, and the classes
-    of these, best first.
-    """
+def best_random(g, distance, seed, restarts, samples, progress, classes=UNCONDITIONAL, class_number=None):
+    """Returns the `restarts` best of `samples` random latents with their noise as a SearchPoint, and their classes."""
     suitable = suitable_batch_size(g.resolution, bool(tf.config.list_logical_devices("GPU")))
-    at_once = min(math.gcd(DRAWN, suitable), samples)
+    batch_size = min(math.gcd(DRAW_COUNT, suitable), samples)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def measured(place, labels):
-        return distance(g(place.latents, labels if classes else None, noise=place.noise, training=False))
+    def measure(point, labels):
+        return distance(g(point.latents, labels if classes else None, noise=point.noise, training=False))
 
     kept, scores = None, np.zeros(0)
-    for first in range(0, samples, at_once):
-        count = min(at_once, samples - first)
-        if first % DRAWN == 0:
-            drawn = random_places(g, seed, first, classes, wanted)
-        rows = [first % DRAWN + min(i, count - 1) for i in range(at_once)]  # filled up, as another size would be traced
-        tried = tf.nest.map_structure(lambda values, rows=rows: tf.gather(values, rows), drawn)
-        found = measured(*tried).numpy()[:count]
-        tried = tf.nest.map_structure(lambda values, count=count: values.numpy()[:count], tried)
-        scores = np.concatenate([scores, found])
-        kept = tried if kept is None else tf.nest.map_structure(lambda *two: np.concatenate(two), kept, tried)
+    for first in range(0, samples, batch_size):
+        count = min(batch_size, samples - first)
+        if first % DRAW_COUNT == 0:
+            drawn = random_points(g, seed, first, classes, class_number)
+        rows = [first % DRAW_COUNT + min(i, count - 1) for i in range(batch_size)]  # padded to one shape
+        batch = tf.nest.map_structure(lambda values, rows=rows: tf.gather(values, rows), drawn)
+        scores = np.concatenate([scores, measure(*batch).numpy()[:count]])
+        batch = tf.nest.map_structure(lambda values, count=count: values.numpy()[:count], batch)
+        kept = batch if kept is None else tf.nest.map_structure(lambda *two: np.concatenate(two), kept, batch)
         order = np.argsort(scores, kind="stable")[:restarts]
         scores, kept = scores[order], tf.nest.map_structure(lambda rows, order=order: rows[order], kept)
-        watch(first + count, samples, "random ones tried")
+        progress(first + count, samples, "evaluated")
     return tf.nest.map_structure(tf.constant, kept)
 
 
-def random_places(g, seed, first, classes=UNCONDITIONAL, wanted=None):
-    """The random Places number first .. first + DRAWN - 1 of a search, `first` a multiple of DRAWN, and their classes.
-
-    The classes are zeros, which nothing reads, where there are none.
-    """
-    draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAWN, path="project/")
-    labels = classes.sample(draws, wanted) if classes else tf.zeros([DRAWN], tf.int32)
-    return Place(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
+def random_points(g, seed, first, classes=UNCONDITIONAL, class_number=None):
+    """Returns random SearchPoints `first` to first + DRAW_COUNT - 1, and their classes (zeros without classes)."""
+    draws = rng.Draws(seed, tf.constant(first, tf.int64), DRAW_COUNT, path="project/")
+    labels = classes.sample(draws, class_number) if classes else tf.zeros([DRAW_COUNT], tf.int32)
+    return SearchPoint(draws.normal("latents", (g.latent_size,)), draws.noise("noise", g.noise_shapes)), labels
 
 
-def step_size(share):
-    """The step size after a share of the search: it rises to 1, stays, and falls along a cosine to 0."""
-    rise = min(1.0, (share + 1e-9) / WARM_UP)
-    fall = min(1.0, (1.0 - share) / COOL_DOWN)
+def step_size(progress):
+    """Returns the relative step size at a share of the search: a linear rise to 1, and a fall along a cosine to 0."""
+    rise = min(1.0, (progress + 1e-9) / WARM_UP)
+    fall = min(1.0, (1.0 - progress) / COOL_DOWN)
     return rise * (0.5 - 0.5 * math.cos(math.pi * fall))
 
 
-def noise_likeness(maps):
-    """How much neighbouring values of noise [N, h, w, 1] have in common, on each scale: [N], near 0 for noise."""
+def noise_autocorrelation(maps):
+    """Returns the squared autocorrelation of noise [N, h, w, 1] summed over all scales: [N], near 0 for noise."""
     total = 0.0
     while True:
         for axis in (1, 2):
             total += tf.reduce_mean(maps * tf.roll(maps, 1, axis), axis=[1, 2, 3]) ** 2
-        if maps.shape[1] <= LEAST_NOISE_MAP:
+        if maps.shape[1] <= MIN_NOISE_MAP:
             return total
         maps = 2.0 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")  # the mean of four values has half their deviation
 
 
 def _compiled_step(g, distance, space, seed, labels):
-    """A tf.function of (Place, its two moments, number of the step from 1 on, sizes) -> (Place, moments).
+    """Returns a tf.function (SearchPoint, Adam moments, step number from 1, sizes) -> (SearchPoint, moments).
 
-    sizes: of the step, and the deviation by which points are shaken.
+    sizes: step size, and the deviation of the noise added to w.
     """
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def step(place, moments, number, sizes):
-        size, shake = tf.unstack(sizes)
-        flat = tf.nest.flatten(place)
+    def step(point, moments, number, sizes):
+        size, noise_scale = tf.unstack(sizes)
+        flat = tf.nest.flatten(point)
         with tf.GradientTape() as tape:
             tape.watch(flat)
-            points = place.latents
-            if points.shape.rank == 3:
-                points += shake * _shaking(seed, number, points)
-            loss = distance(g(points, labels, noise=place.noise, training=False)) + space.penalty(place.latents)
-            for maps in place.noise:
-                loss += NOISE_WEIGHT * noise_likeness(maps)
-            # Each place has its own sum, so the gradient of all of them is each one's own.
-            total = tf.reduce_sum(loss)
-        slopes = tape.gradient(total, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            latents = point.latents
+            if latents.shape.rank == 3:
+                draws = rng.Draws(seed, tf.cast(number, tf.int64), latents.shape[0], path="project/shaken/")
+                latents += noise_scale * draws.normal("w", (1, latents.shape[2]))
+            loss = distance(g(latents, labels, noise=point.noise, training=False)) + space.penalty(point.latents)
+            for maps in point.noise:
+                loss += NOISE_WEIGHT * noise_autocorrelation(maps)
+            total = tf.reduce_sum(loss)  # restarts do not share variables, so each gets its own gradient
+        gradients = tape.gradient(total, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         m, v = (tf.nest.flatten(moment) for moment in moments)
-        m = [BETA1 * old + (1.0 - BETA1) * new for old, new in zip(m, slopes, strict=True)]
-        v = [BETA2 * old + (1.0 - BETA2) * new**2 for old, new in zip(v, slopes, strict=True)]
-        m_share, v_share = 1.0 - BETA1**number, 1.0 - BETA2**number
+        m = [BETA1 * old + (1.0 - BETA1) * new for old, new in zip(m, gradients, strict=True)]
+        v = [BETA2 * old + (1.0 - BETA2) * new**2 for old, new in zip(v, gradients, strict=True)]
+        m_correction, v_correction = 1.0 - BETA1**number, 1.0 - BETA2**number
         moved = [
-            x - size * (mean / m_share) / (tf.sqrt(square / v_share) + EPSILON)
+            x - size * (mean / m_correction) / (tf.sqrt(square / v_correction) + EPSILON)
             for x, mean, square in zip(flat, m, v, strict=True)
         ]
-        moved = tf.nest.pack_sequence_as(place, moved)
-        place = Place(space.settled(moved.latents), [_standard(maps) for maps in moved.noise])
-        return place, [tf.nest.pack_sequence_as(place, m), tf.nest.pack_sequence_as(place, v)]
+        moved = tf.nest.pack_sequence_as(point, moved)
+        point = SearchPoint(space.constrain(moved.latents), [_standardise(maps) for maps in moved.noise])
+        return point, [tf.nest.pack_sequence_as(point, m), tf.nest.pack_sequence_as(point, v)]
 
     return step
 
 
-def _shaking(seed, number, points):
-    """Standard normal numbers [K, 1, W] of a step."""
-    draws = rng.Draws(seed, tf.cast(number, tf.int64), points.shape[0], path="project/shaken/")
-    return draws.normal("w", (1, points.shape[2]))
-
-
-def _standard(maps):
+def _standardise(maps):
     maps -= tf.reduce_mean(maps, axis=[1, 2, 3], keepdims=True)
     return maps * tf.math.rsqrt(tf.reduce_mean(maps**2, axis=[1, 2, 3], keepdims=True) + EPSILON)
 
 
-def _seen_by_lpips(images):
-    while images.shape[1] > LPIPS_PIXELS:
-        images = tf.nn.avg_pool2d(images, 2, 2, "VALID")
-    return images
+class ZSpace:
+    """Searches latents. on_sphere: the network normalises them."""
+
+    largest_step = Z_STEP
+
+    def __init__(self, on_sphere):
+        self.on_sphere = on_sphere
+
+    def to_points(self, latents, labels=None):
+        """Returns the latents [K, Z]."""
+        return latents
+
+    def starts(self, best):
+        """Returns the points at which the search starts."""
+        return best
+
+    def noise_scale(self, progress):
+        """Returns 0: no noise is added to latents."""
+        return 0.0
+
+    def penalty(self, points):
+        """Returns a loss [K] for latents of unlikely length."""
+        return 0.0 if self.on_sphere else LENGTH_WEIGHT * length_penalty(points)
+
+    def constrain(self, points):
+        """Returns latents projected to the sphere, if the network normalises them."""
+        if not self.on_sphere:
+            return points
+        return points * tf.math.rsqrt(tf.reduce_mean(points**2, axis=1, keepdims=True) + EPSILON)
+
+    def relative_length(self, point):
+        """Returns the length of a latent [Z] relative to random ones."""
+        return float(np.sqrt(np.mean(point**2)))
+
+
+def length_penalty(latents):
+    """Returns the squared deviation [N] of |z|^2 / Z from 1 for latents [N, Z]."""
+    return (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
+
+
+class WSpace:
+    """Searches w, or w+ if `per_layer`.
+
+    Args:
+        g: folded generator with a mapping network.
+        classes: ClassLabels of the networks. Mean and deviation of w are over all classes, as frequent as in training.
+        class_number: class whose mean and deviation are used instead.
+    """
+
+    largest_step = W_STEP
+
+    def __init__(self, g, per_layer, classes=UNCONDITIONAL, class_number=None):
+        self.g, self.per_layer = g, per_layer
+        draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
+        latents = draws.normal("spread", (g.latent_size,))
+        labels = classes.sample(draws, class_number)
+        mapping = tf.function(lambda *inputs: g.mapping(*inputs)[:, 0], autograph=False)
+        batches = (tf.split(values, W_SAMPLES // W_BATCH) for values in (latents, labels) if values is not None)
+        w = np.concatenate([mapping(*batch).numpy() for batch in zip(*batches, strict=True)])
+        self.mean = w.mean(axis=0)
+        self.deviation = float(np.sqrt(np.sum(np.square(w - self.mean, dtype=np.float64)) / len(w)))
+
+    def to_points(self, latents, labels=None):
+        """Maps latents [K, Z] and their classes to [K, 1, W], or [K, S, W] in w+."""
+        ws = self.g.mapping(latents, labels)
+        return ws if self.per_layer else ws[:, :1]
+
+    def starts(self, best):
+        """Returns the mean w and all but the last of the best random points."""
+        mean = tf.broadcast_to(tf.constant(self.mean, best.dtype), (1, *best.shape[1:]))
+        return tf.concat([mean, best[:-1]], axis=0)
+
+    def noise_scale(self, progress):
+        """Returns the deviation of the noise added to each component of w, the same for all layers."""
+        return W_NOISE * self.deviation * max(0.0, 1.0 - progress / W_NOISE_END) ** 2
+
+    def penalty(self, points):
+        """Returns 0: all points are allowed."""
+        return 0.0
+
+    def constrain(self, points):
+        """Returns the points unchanged."""
+        return points
+
+    def relative_length(self, point):
+        """Returns the distance of ws [S or 1, W] from the mean w relative to random ones, as the RMS over layers."""
+        return float(np.sqrt(np.sum((point - self.mean) ** 2, axis=-1).mean()) / self.deviation)

@@ -1,35 +1,51 @@
-"""Seeds as users write them: `0-63`, `1,5,9`, or both."""
+"""Parses seeds and other integers written as `0-63` or `1,5,9`."""
 
 import re
 
 from gan_tf.errors import UsageError
 
-MOST_SEEDS = 1_000_000  # in one command
+MAX_SEEDS = 1_000_000  # in one command
 LARGEST_SEED = 2**63 - 1  # int64
 
 
-def parse_seeds(text: str, flag: str = "--seeds", repeated: bool = False) -> list[int]:
-    """Returns the seeds that `text` names, in order.
+def parse_ranges(text, flag, largest, example, open_ended=False):
+    """Parses comma-separated integers and ranges, which include both ends.
 
     Args:
-        text: numbers and ranges with commas between them; a range includes both its ends.
-        flag: what gave it, for messages.
-        repeated: keep a seed as often as it is named; else each once.
+        flag: option that was given, for messages.
+        largest: largest integer allowed.
+        example: valid value, for messages.
+        open_ended: allow `7-` for a range up to `largest`.
+
+    Returns:
+        List of (first, last).
 
     Raises:
-        UsageError: anything else, a range that runs backwards, or too many seeds.
+        UsageError: the text has another form, or a range is reversed or exceeds `largest`.
     """
-    found = []
+    ranges = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,20})\s*(?:-\s*(\d{1,20})\s*)?", part, re.ASCII)
-        if not match:
-            raise UsageError(f"{flag} {text!r}: {part.strip()!r} is no number or range; give e.g. 0-63 or 1,5,9")
-        first, last = int(match[1]), int(match[2] or match[1])
+        match = re.fullmatch(r"\s*(\d{1,20})\s*(-\s*(\d{1,20})?\s*)?", part, re.ASCII)
+        if not match or (match[2] and not match[3] and not open_ended):
+            raise UsageError(f"{flag} {text!r}: {part.strip()!r} is not a number or range; give e.g. {example}")
+        first = int(match[1])
+        last = int(match[3] or largest) if match[2] else first
+        if max(first, last) > largest:
+            raise UsageError(f"{flag} {text!r}: {max(first, last)} is too large; the largest value is {largest}")
         if last < first:
-            raise UsageError(f"{flag} {text!r}: the range {first}-{last} runs backwards; give {last}-{first}")
-        if last > LARGEST_SEED:
-            raise UsageError(f"{flag} {text!r}: {last} is too large; the largest seed is {LARGEST_SEED}")
-        if len(found) + last - first + 1 > MOST_SEEDS:
-            raise UsageError(f"{flag} {text!r}: at most {MOST_SEEDS} in one command; split them over several")
-        found += range(first, last + 1)
-    return found if repeated else list(dict.fromkeys(found))
+            raise UsageError(f"{flag} {text!r}: the range {first}-{last} is reversed; give {last}-{first}")
+        ranges.append((first, last))
+    return ranges
+
+
+def parse_seeds(text: str, flag: str = "--seeds", repeated: bool = False) -> list[int]:
+    """Returns the seeds in `text` in order, without duplicates unless `repeated`.
+
+    Raises:
+        UsageError: as `parse_ranges`, or more than MAX_SEEDS seeds.
+    """
+    ranges = parse_ranges(text, flag, LARGEST_SEED, "0-63 or 1,5,9")
+    if sum(last - first + 1 for first, last in ranges) > MAX_SEEDS:
+        raise UsageError(f"{flag} {text!r}: at most {MAX_SEEDS} seeds in one command; use several commands")
+    seeds = [seed for first, last in ranges for seed in range(first, last + 1)]
+    return seeds if repeated else list(dict.fromkeys(seeds))

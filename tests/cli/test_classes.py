@@ -10,9 +10,8 @@ from PIL import Image
 import gan_tf
 from gan_tf.cli.main import run_command
 from gan_tf.errors import UsageError
-from gan_tf.sampling.search_space import space_of
-from gan_tf.sampling.store import Store
-from gan_tf.sampling.strip import strip
+from gan_tf.sampling.interpolate import interpolation_strip
+from gan_tf.sampling.project import WSpace
 from tests import conditional
 
 FAMILIES = list(conditional.SIZES)
@@ -161,7 +160,7 @@ def test_tools_work_with_classes_in_w(styled, tmp_path, capsys, monkeypatch):
 def test_the_reports_ways_have_the_class_of_their_first_seed(styled):
     trained = gan_tf.load(styled.folder)
     one, two = seeds_of_two_classes(trained)
-    picture = strip(trained.generator, pairs=((one, two), (two, one)), columns=2, classes=trained.classes)
+    picture = interpolation_strip(trained.generator, pairs=((one, two), (two, one)), columns=2, classes=trained.classes)
     row = picture.shape[0] // 2
     for i, seed in enumerate((one, two)):
         assert near(picture[(i + 1) * row - 16 : (i + 1) * row, :16], trained.sample([seed])[0])
@@ -169,14 +168,14 @@ def test_the_reports_ways_have_the_class_of_their_first_seed(styled):
 
 def test_a_search_in_w_starts_from_the_mean_of_the_class_or_of_all(styled):
     trained = gan_tf.load(styled.folder)
-    of = [space_of(trained.generator, "w", True, trained.classes, wanted) for wanted in (0, 1, 2, None)]
+    of = [WSpace(trained.generator, False, trained.classes, wanted) for wanted in (0, 1, 2, None)]
     shares = np.array(conditional.COUNTS) / sum(conditional.COUNTS)
     means = np.stack([space.mean for space in of[:3]])
     np.testing.assert_allclose(of[3].mean, shares @ means, atol=0.1 * np.abs(means[0] - means[1]).max())
     ws = trained.ws(range(64), classes="dog")[:, 0].mean(0)
     assert np.argmin(np.linalg.norm(means - ws, axis=1)) == 1
     latents = trained.latents([1, 2])
-    points = of[3].points_of(tf.constant(latents), tf.constant([0, 1])).numpy()
+    points = of[3].to_points(tf.constant(latents), tf.constant([0, 1])).numpy()
     np.testing.assert_allclose(points, trained.ws([1, 2], classes=["cat", "dog"])[:, :1], rtol=1e-4, atol=1e-5)
 
 
@@ -197,7 +196,7 @@ def test_unknown_classes_and_unconditional_runs_are_refused(
     monkeypatch.chdir(tmp_path)
     for run, words in (
         (fastgan, "--class 'horse' is no class of this run; it has 0 cat, 1 dog, 2 7"),
-        (unconditional, f"--class horse: {unconditional.folder} is a run of unconditional networks, which learnt all"),
+        (unconditional, f"--class horse: {unconditional.folder} is a run of unconditional networks"),
     ):
         assert command(name, run, *arguments, "--class", "horse") == 2
         error = capsys.readouterr().err.strip()
@@ -329,17 +328,3 @@ def test_classes_of_what_has_none_are_not_scored(kinds, unconditional, tmp_path,
         given = [str(target), "--dataset", str(dataset), "--metrics", "swd2k", "--per-class"]
         assert run_command("evaluate", given) == 2
         assert words in capsys.readouterr().err.strip().splitlines()[-1]
-
-
-def test_an_unfinished_job_with_classes_says_what_differs(fastgan, tmp_path, monkeypatch, capsys):
-    """Its classes follow from the seeds: nothing was chosen."""
-
-    def stops(self, seeds, images):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "write", stops)
-        command("generate", fastgan, "--seeds", "0-7", "--out", tmp_path / "out")
-    assert command("generate", fastgan, "--seeds", "0-3", "--out", tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert "other is: the seeds (--seeds, --count)" in said and "--best" not in said

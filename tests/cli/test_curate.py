@@ -1,10 +1,6 @@
 """`gan-tf generate --best`: the nearest to the real data are found, and everything says that they are chosen."""
 
 import dataclasses
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -22,17 +18,13 @@ from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.runs.weights import newest_weights
-from gan_tf.sampling.journal import Journal
-from gan_tf.sampling.judge import load_judge
-from gan_tf.sampling.store import Store
+from gan_tf.sampling.discriminator import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from tests.metrics import stand_in
 from tests.training.tiny import square_pictures
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
-
-COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +87,7 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, wanted):
 
 def test_the_discriminator_judges_as_in_training(run, images, capsys):
     """Each image by itself, with the smaller version that it sees of real images."""
-    judge, seen = load_judge(run, CONFIG, None)
+    judge, seen = load_discriminator_scorer(run, CONFIG, None)
     d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
     assert seen == SECOND
     load_weights(d, newest_weights(run, "d")[0], "checkpoint")
@@ -109,7 +101,7 @@ def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monke
     monkeypatch.setattr("gan_tf.cli.curate.real_side", lambda *arguments: pytest.fail("real images were opened"))
     assert best(run, tmp_path / "out", "--best", "5", "--by", "discriminator") == 0
     assert "; the discriminator is that of 2.0 kimg, only the newest is kept" in capsys.readouterr().out
-    order = np.argsort(-load_judge(run, CONFIG, None)[0](images), kind="stable")[:5]
+    order = np.argsort(-load_discriminator_scorer(run, CONFIG, None)[0](images), kind="stable")[:5]
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 
@@ -131,75 +123,24 @@ def test_by_features(run, tmp_path, monkeypatch, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
-@pytest.mark.parametrize("batches", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_an_interrupted_judging_goes_on_to_the_same_choice(run, tmp_path, monkeypatch, capsys, batches):
-    words = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "8"]
-    assert best(run, tmp_path / "whole", *words) == 0
-    add, judged = Journal.add, []
+def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monkeypatch, capsys):
+    arguments = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "2"]
+    assert best(run, tmp_path / "whole", *arguments) == 0
 
-    def stopping(self, part):
-        if len(judged) == batches:
-            raise KeyboardInterrupt
-        add(self, part)
-        judged.append(part)
+    def interrupt(*given):
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "add", stopping)
-        assert best(run, tmp_path / "out", *words) == 42
-    assert (tmp_path / "out.judging").exists() and not (tmp_path / "out").exists()
-    capsys.readouterr()
-    lines = (tmp_path / "out.judging").read_bytes()
-    (tmp_path / "out.judging").write_bytes(lines.replace(b'"pixels": [', b'"pixels": ["a", ', 1))
-    assert best(run, tmp_path / "out", *words) == 2
-    assert "out.judging is damaged; delete it" in capsys.readouterr().err
-    (tmp_path / "out.judging").write_bytes(lines)
-    assert best(run, tmp_path / "out", *words[:2], "--by", "pixels", *words[4:]) == 2  # what was begun is kept
-    assert "other is: --by; finish it with the old ones" in capsys.readouterr().err
-    assert best(run, tmp_path / "out", *words) == 0
-    assert f"{8 * batches} of 30 images are judged already; going on" in capsys.readouterr().out
+        patch.setattr("gan_tf.cli.curate.Chosen.write_sheet", interrupt)
+        assert best(run, tmp_path / "out", *arguments) == 42
+    assert best(run, tmp_path / "out", "--best", "5", *arguments[2:]) == 2
+    assert "--best" in capsys.readouterr().err
+    assert best(run, tmp_path / "out", *arguments) == 0
+    assert "4 of 4 images exist" in capsys.readouterr().out
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
     assert (tmp_path / "whole-best.png").read_bytes() == (tmp_path / "out-best.png").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "whole-best.png", "out", "out-best.png"}
-
-
-def test_a_stop_after_the_judging_does_not_judge_again(run, tmp_path, monkeypatch, capsys):
-    words = ["--best", "4", "--by", "pixels"]
-
-    def stop(self):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "finish", stop)
-        assert best(run, tmp_path / "out", *words) == 42
-    capsys.readouterr()
-    assert best(run, tmp_path / "out", "--best", "5", *words[2:]) == 2
-    assert "other is: what was chosen (--best); finish" in capsys.readouterr().err
-    assert best(run, tmp_path / "out", *words) == 0
-    said = capsys.readouterr().out
-    assert "30 of 30 images are judged already" in said and "4 of 4 images are there already" in said
-
-
-@pytest.mark.slow
-def test_a_killed_judging_goes_on_to_the_same_choice(run, tmp_path):
-    """SIGKILL while it judges, twice."""
-    arguments = ["generate", str(run.folder), "--count", "600", "--best", "5", "--by", "pixels", "--batch-size", "4"]
-    assert subprocess.run([*COMMAND, *arguments, "--out", str(tmp_path / "whole")]).returncode == 0
-    journal = tmp_path / "out.judging"
-    for batches in (5, 60):
-        process = subprocess.Popen([*COMMAND, *arguments, "--out", str(tmp_path / "out")])
-        while not journal.exists() or journal.read_bytes().count(b"\n") <= batches:
-            assert process.poll() is None
-            time.sleep(0.002)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-        assert journal.exists() and not (tmp_path / "out").exists()
-    done = subprocess.run([*COMMAND, *arguments, "--out", str(tmp_path / "out")], capture_output=True, text=True)
-    assert done.returncode == 0 and "of 600 images are judged already" in done.stdout
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
-        path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()
-    }
-    assert not journal.exists()
 
 
 def test_npz_tells_the_choice_too(run, tmp_path):
@@ -240,7 +181,7 @@ def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
     size, level = 2 ** int(2 + np.ceil(growth)), int(np.ceil(growth))
     images = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
     g.growth.assign(growth)
-    judge, _ = load_judge(run, config, g)
+    judge, _ = load_discriminator_scorer(run, config, g)
     alpha = None if growth == level else growth - level + 1
     floats = tf.constant(images, tf.float32) / 127.5 - 1
     wanted = [float(d(x[None], level=level, alpha=alpha)[0, 0]) for x in floats]

@@ -14,7 +14,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.runs.weights import load_generator
-from gan_tf.sampling.strip import strip
+from gan_tf.sampling.interpolate import interpolation_strip
 from tests.scored import fid, make_run
 
 from ..sampling import trained
@@ -58,7 +58,7 @@ def test_too_little_memory_for_the_walk_leaves_a_page_without_it(run, tmp_path, 
     def fail(*given, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    monkeypatch.setattr("gan_tf.sampling.strip.walk_images", fail)
+    monkeypatch.setattr("gan_tf.sampling.interpolate.interpolated_images", fail)
     assert report(run, "--out", tmp_path / "a.html") == 0
     assert "no way between two images is shown: out of memory" in capsys.readouterr().err
     page = (tmp_path / "a.html").read_text()
@@ -97,7 +97,7 @@ def test_help_does_not_load_tensorflow():
 
 def test_a_row_of_the_strip_leads_from_seed_to_seed(run):
     g = FAMILIES["fastgan"].fold(load_generator(run).generator, "float32")
-    shown = strip(g, pairs=((5, 9),), columns=4)
+    shown = interpolation_strip(g, pairs=((5, 9),), columns=4)
     assert shown.shape[1] == 4 * 64
     images = shown[-64:].reshape(64, 4, 64, 3).swapaxes(0, 1)
     noise = rng.noise_of_seeds([5], g.noise_shapes)

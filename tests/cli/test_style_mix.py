@@ -1,13 +1,14 @@
-"""`gan-tf style-mix` from a run folder to a picture, and what it refuses."""
+"""`gan-tf style-mix`: the table of images, and usage errors."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import gan_tf
 from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 
-from ..sampling.trained import make_growing, make_run
+from ..sampling.trained import make_growing, make_run, make_styled
 
 
 @pytest.fixture(scope="module")
@@ -15,44 +16,57 @@ def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "run").folder
 
 
-def test_the_picture(run, tmp_path, capsys):
+def style_mix(run, out, *arguments):
+    return run_command("style-mix", [str(run), "--out", str(out), "--precision", "float32", *arguments])
+
+
+def test_a_table_of_mixed_images(run, tmp_path, capsys):
     out = tmp_path / "mix.png"
-    seeds = ["--rows", "0-1", "--columns", "1,5,9"]
-    assert run_command("style-mix", [str(run), *seeds, "--out", str(out), "--precision", "float32"]) == 0
-    picture = read_png(out).astype(int)
-    assert picture.shape == (3 * 64 + 4, 4 * 64 + 4, 3)
-    source, cell = picture[132:, :64], picture[132:, 68:132]  # seed 1 by itself, and mixed with itself
-    assert np.abs(source - cell).max() <= 1
-    run_command("generate", [str(run), "--seeds", "1", "--out", str(tmp_path), "--precision", "float32"])
-    assert np.abs(read_png(tmp_path / "seed-000001.png") - source).max() <= 1
-    assert "2 x 3 mixtures, content from the left, style from above" in capsys.readouterr().out
+    assert style_mix(run, out, "--rows", "0-1", "--columns", "1,5,9") == 0
+    table = read_png(out).astype(int)
+    assert table.shape == (3 * 64 + 4, 4 * 64 + 4, 3)
+    header, cell = table[132:, :64], table[132:, 68:132]  # seed 1 alone, and mixed with itself
+    assert np.abs(header - cell).max() <= 1
+    assert np.abs(gan_tf.load(run).sample(1)[0] - header).max() <= 1
+    assert f"2 x 3 mixed images, content from the left, style from the top: {out}" in capsys.readouterr().out
     with Image.open(out) as image:
         assert "content of seeds 0-1 (rows), style of 1,5,9 (columns)" in image.text["Description"]
 
 
-def test_progressive_gan_refuses_with_the_reason(tmp_path, capsys):
-    folder = make_growing(tmp_path / "run").folder
-    assert run_command("style-mix", [str(folder), "--out", str(tmp_path / "mix.png")]) == 2
-    error = capsys.readouterr().err.strip()
-    assert "run of pggan, which takes its latent in at 4x4 pixels alone" in error and "\n" not in error
+@pytest.mark.slow
+def test_layers_of_stylegan2(tmp_path, capsys):
+    run, out = make_styled(tmp_path / "run").folder, tmp_path / "mix.png"
+    assert style_mix(run, out, "--rows", "1", "--columns", "2", "--layers", "0-2") == 0
+    mixed = gan_tf.load(run).mix([1], [2], layers="0-2")[0].astype(int)
+    assert np.abs(read_png(out)[-16:, -16:] - mixed).max() <= 1
+    assert "in the layers 0,1,2" in capsys.readouterr().out
+    assert style_mix(run, out, "--layers", "9") == 2
+    assert "--layers '9'" in capsys.readouterr().err
+
+
+def test_progressive_gan_is_rejected(tmp_path, capsys):
+    assert style_mix(make_growing(tmp_path / "run").folder, tmp_path / "mix.png") == 2
+    error = capsys.readouterr().err
+    assert "style-mix: " in error and "pggan" in error
     assert not (tmp_path / "mix.png").exists()
 
 
 @pytest.mark.parametrize(
-    "arguments, words",
+    "arguments, message",
     [
-        (["--rows", "5-2"], "--rows '5-2': the range 5-2 runs backwards"),
+        (["--rows", "5-2"], "--rows '5-2'"),
         (["--columns", "x"], "--columns 'x'"),
-        (["--columns", "0-999"], "--columns 1000: the picture would have 64128x512 pixels"),
-        (["--out", "mix.jpg"], "give a .png"),
-        (["--out", "file/mix.png"], "--out file/mix.png cannot be written"),
+        (["--columns", "0-999"], "64128x512"),
+        (["--layers", "3-"], "--layers is 3-"),
+        (["--out", "mix.jpg"], "--out mix.jpg"),
+        (["--out", "file/mix.png"], "--out file/mix.png"),
         (["--batch-size", "0"], "--batch-size is 0"),
     ],
 )
-def test_a_wrong_option_is_one_line(run, tmp_path, monkeypatch, capsys, arguments, words):
+def test_usage_errors_name_the_option(run, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    assert run_command("style-mix", [str(run), *arguments]) == 2
+    assert style_mix(run, "style-mix.png", *arguments) == 2
     error = capsys.readouterr().err.strip()
-    assert words in error and "\n" not in error
+    assert message in error and "\n" not in error
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -8,7 +8,7 @@ from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
-from gan_tf.training.recipes import growth, stylegan2
+from gan_tf.training.recipes import growth
 
 PGGAN, STYLEGAN2 = PRESETS["pggan"], PRESETS["stylegan2"]
 
@@ -54,7 +54,7 @@ def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch,
     config = dataclasses.replace(STYLEGAN2["auto"], resolution=resolution)
     assert (config.batch, config.phase_lrs) == (batch, {resolution: lr})
     assert config.average_kimg(config.batch) == kimg
-    assert stylegan2.variant(config, stylegan2.schedule(config)[0], 0, 1).r1_gamma == pytest.approx(gamma)
+    assert config.r1_weight(config.batch) == pytest.approx(gamma)
     assert (config.mapping_layers, config.ema_ramp, config.mbstd_group, config.total_kimg) == (2, 0.05, 4, 25_000)
     assert FAMILIES["stylegan2"].generator(dataclasses.replace(config, channel_max=8), "float32").channel_base == widest
 
@@ -71,11 +71,7 @@ def test_named_settings_of_stylegan2_are_the_official_ones():
     assert numbers("low-shot") == (8, 4, 0.002, 10, 10, None, 2, 300)
     cifar = STYLEGAN2["cifar"]
     assert (cifar.path_weight, cifar.style_mixing, cifar.architecture, cifar.resolution) == (0, 0, "orig", 32)
-    assert (STYLEGAN2["stylegan2"].channel_base, STYLEGAN2["paper256"].channel_base, cifar.channel_base) == (
-        32768,
-        16384,
-        32768,
-    )
+    assert [STYLEGAN2[name].channel_base for name in ("stylegan2", "paper256", "cifar")] == [32768, 16384, 32768]
     for config in STYLEGAN2.values():
         assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, True)
 

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from gan_tf.config import validation
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import (
     TrainConfig,
@@ -14,7 +13,6 @@ from gan_tf.config.settings import (
     field_names,
     flag,
     from_stored_settings,
-    round_up,
     stored_settings,
 )
 from gan_tf.errors import UsageError
@@ -136,12 +134,6 @@ def test_half_life_of_the_ema_generator():
     assert 0.5 ** (16 / (1000 * kimg)) == pytest.approx(0.999, rel=1e-12)
 
 
-def test_every_loss_of_a_family_exists():
-    from gan_tf.losses import LOSSES
-
-    assert {name for names in validation.LOSSES.values() for name in names} == set(LOSSES)
-
-
 @pytest.mark.parametrize(
     ("settings", "policies"),
     [
@@ -190,10 +182,6 @@ def test_run_length_of_a_growing_family_is_exact():
 )
 def test_epoch_length(settings, image_count, images):
     assert TrainConfig(**settings).epoch_length(image_count) == images
-
-
-def test_round_up():
-    assert [round_up(value, 8) for value in (0, 1, 8, 9)] == [8, 8, 8, 16]
 
 
 @pytest.mark.parametrize(

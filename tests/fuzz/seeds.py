@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw
 from gan_tf.config.settings import TrainConfig, stored_settings
 from gan_tf.convert.state_dicts import state_dict
 from gan_tf.models import pggan
-from gan_tf.runs.folder import FORMAT
-from gan_tf.runs.run_files import META_KEY
+from gan_tf.runs.folder import FORMAT, META_KEY
 from tests.convert import official_form, stand_ins
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gan_tf.config.presets import PRESETS
 from gan_tf.models.pggan_blocks import LATENT_GAIN
-from gan_tf.ops import equalised, resample
+from gan_tf.ops import equalised, normalisation, resample
 from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.training.recipes import growth
@@ -50,8 +50,8 @@ def operations(arrays):
 
     up = arrays["op/upscale2d_conv2d/weight"][::-1, ::-1].swapaxes(2, 3)
     yield compare("upscale2d_conv2d", _applied(equalised.EqualisedUpConv(up.shape[3]), up, x))
-    taps = resample.transposed_taps(up * np.float32(equalised.GAIN / np.sqrt(9 * up.shape[2])))
-    yield compare("upscale2d_conv2d (transposed)", resample.transposed_up_convolution(x, taps))
+    taps = resample.transposed_taps(up * np.float32(equalised.HE_GAIN / np.sqrt(9 * up.shape[2])))
+    yield compare("upscale2d_conv2d (transposed)", resample.up_convolution(x, taps, tf.float32))
     kernel = arrays["op/conv2d/weight"]
     yield compare("conv2d", _applied(equalised.EqualisedConv(kernel.shape[3], 3), kernel, x))
     kernel = arrays["op/torgb_gain1/weight"]
@@ -69,8 +69,8 @@ def operations(arrays):
         )
     yield compare("downscale2d", resample.average_pool_to(even, even.shape[1] // 2))
     yield compare("upscale2d", resample.upsample_nearest(x))
-    yield compare("pixel_norm", equalised.pixel_norm(x))
-    yield compare("minibatch_stddev_g4", equalised.append_minibatch_stddev(_channels_last(arrays["op/mbstd_x"])))
+    yield compare("pixel_norm", normalisation.pixel_norm(x))
+    yield compare("minibatch_stddev_g4", normalisation.append_minibatch_stddev(_channels_last(arrays["op/mbstd_x"])))
     yield compare("apply_bias_lrelu", leaky_relu(x + arrays["op/apply_bias_lrelu/bias"]))
 
 

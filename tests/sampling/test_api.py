@@ -1,4 +1,4 @@
-"""`gan_tf.load`: what it returns, what it refuses, and that docs/api.md does what it says."""
+"""`gan_tf.load`, and the code blocks of docs/api.md."""
 
 import re
 import subprocess
@@ -34,10 +34,6 @@ def trained(folder):
     return gan_tf.load(folder)
 
 
-def noise_for(g, count):
-    return [np.zeros((count, *shape), np.float32) for shape in g.generator.noise_shapes]
-
-
 def difference(a, b):
     return np.abs(a.astype(int) - b.astype(int)).max()
 
@@ -47,7 +43,7 @@ def test_import_is_light():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_the_page_does_what_it_says(folder, tmp_path, monkeypatch, capsys):
+def test_code_blocks_of_the_docs_run(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "checkpoints").symlink_to(folder.parent)
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save("photo.png")
@@ -57,62 +53,49 @@ def test_the_page_does_what_it_says(folder, tmp_path, monkeypatch, capsys):
     for block in BLOCKS:
         exec(compile(block, "docs/api.md", "exec"), names)
     assert len(BLOCKS) > 8
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "checkpoints",
-        "photo.png",
-        "projected",
-        "panda-3.png",
-        "walk.webp",
-    }
-    assert "no run folder" in capsys.readouterr().out
+    files = {"checkpoints", "photo.png", "projected", "panda-3.png", "walk.webp"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert "no-such-run" in capsys.readouterr().out
 
 
-def test_it_makes_the_images_of_generate(folder, trained, tmp_path):
+def test_sample_makes_the_images_of_generate(folder, trained, tmp_path):
     run_command("generate", [str(folder), "--seeds", "3,9", "--out", str(tmp_path), "--precision", "float32"])
     images = trained.sample([3, 9])
     assert images.shape == (2, 64, 64, 3) and images.dtype == np.uint8
     for seed, image in zip((3, 9), images, strict=True):
         assert difference(image, read_png(tmp_path / f"seed-{seed:06d}.png")) <= 1
     assert difference(images[0], images[1]) > 1
+    for seeds in (range(3, 10, 6), np.array([3, 9])):
+        assert difference(trained.sample(seeds), images) <= 1
+    assert difference(trained.sample(9), images[1:]) <= 1
 
 
-def test_seeds_may_be_a_number_a_range_or_an_array(trained):
-    wanted = trained.sample([0, 1])
-    assert difference(trained.sample(range(2)), wanted) <= 1
-    assert difference(trained.sample(np.arange(2)), wanted) <= 1
-    assert difference(trained.sample(1), wanted[1:]) <= 1
-
-
-def test_which(folder):
+def test_which_and_precision(folder):
     assert gan_tf.load(folder).images_seen == BEST_AT
     assert gan_tf.load(folder, which="last").images_seen == SECOND
-    with pytest.raises(UsageError, match="no snapshot"):
+    with pytest.raises(UsageError, match="12"):
         gan_tf.load(folder, which=12)
+    with pytest.raises(UsageError, match="float64"):
+        gan_tf.load(folder, precision="float64")
 
 
 def test_truncation_scales_the_latents(trained):
     z = trained.latents([4, 5])
     np.testing.assert_array_equal(trained.latents([4, 5], truncation=0.5), z * np.float32(0.5))
-    wanted = trained.images_of(0.5 * z, noise_seeds=[4, 5])
-    assert difference(trained.sample([4, 5], truncation=0.5), wanted) <= 1
-    assert difference(trained.sample([4, 5]), wanted) > 1
+    truncated = trained.images_of(0.5 * z, noise_seeds=[4, 5])
+    assert difference(trained.sample([4, 5], truncation=0.5), truncated) <= 1
+    assert difference(trained.sample([4, 5]), truncated) > 1
     assert difference(trained.sample([4, 5]), trained.images_of(z, noise_seeds=[4, 5])) <= 1
 
 
-def test_noise_maps_of_ones_own():
-    trained = Trained(fastgan_of(0.2, contrast=10), CONFIG, 0)  # with noise that is seen
+def test_noise_maps_can_be_passed():
+    trained = Trained(fastgan_of(0.2, contrast=10), CONFIG, 0)  # with visible noise
     z, seeds = trained.latents([4, 5]), tf.constant([4, 5], tf.int64)
     maps = [np.asarray(one) for one in rng.noise_of_seeds(seeds, trained.generator.noise_shapes)]
     assert difference(trained.images_of(z, noise=maps), trained.sample([4, 5])) <= 1
-    one = [values[0] for values in maps]
-    wanted = trained.images_of(z, noise_seeds=4)
-    assert difference(trained.images_of(z, noise=one, batch_size=1), wanted) <= 1
-    assert difference(trained.images_of(z, noise=maps)[1:], wanted[1:]) > 1
-
-
-def test_truncation_0_is_one_image(trained):
-    frames = trained.interpolate([2, 6], steps=2, truncation=0)
-    assert difference(frames[1:], frames[:-1]) == 0
+    shared = trained.images_of(z, noise_seeds=4)
+    assert difference(trained.images_of(z, noise=[values[0] for values in maps], batch_size=1), shared) <= 1
+    assert difference(trained.images_of(z, noise=maps)[1:], shared[1:]) > 1
 
 
 def test_interpolate_passes_through_its_seeds(trained):
@@ -120,40 +103,47 @@ def test_interpolate_passes_through_its_seeds(trained):
     assert frames.shape == (4, 64, 64, 3)
     assert difference(frames[:1], trained.sample([2])) <= 1
     assert difference(frames[3:], trained.images_of(trained.latents([6]), noise_seeds=2)) <= 1
+    frames = trained.interpolate([2, 6], steps=2, truncation=0)
+    assert difference(frames[1:], frames[:-1]) == 0
+
+
+def noise_for(g, count):
+    return [np.zeros((count, *shape), np.float32) for shape in g.generator.noise_shapes]
 
 
 @pytest.mark.parametrize(
-    "call, words",
+    "call, reason",
     [
-        (lambda g: g.sample([]), "give integers"),
-        (lambda g: g.sample([0.5]), "give integers"),
-        (lambda g: g.sample([-1]), "from 0 to"),
+        (lambda g: g.sample([]), "seeds"),
+        (lambda g: g.sample([0.5]), "seeds"),
+        (lambda g: g.sample([-1]), "seeds"),
         (lambda g: g.sample([1], truncation=3), "--truncation is 3"),
+        (lambda g: g.sample([1], classes="cat"), "classes are cat"),
         (lambda g: g.images_of(np.zeros((2, 5))), r"\[2, 5\]; give \[N, 16\]"),
-        (lambda g: g.images_of(np.zeros((2, 16)), noise_seeds=[1, 2, 3]), "noise_seeds are 3"),
-        (lambda g: g.images_of(np.zeros((2, 16)), noise=[]), "have the shapes none; give "),
-        (lambda g: g.images_of(np.zeros((2, 16)), noise=noise_for(g, 3)), "each once or for 2 images"),
-        (lambda g: gan_tf.load("~nobody-of-that-name/run"), "no home folder is known"),
-        (lambda g: g.interpolate([1]), "2 seeds or more"),
+        (lambda g: g.images_of(np.zeros((2, 16)), noise_seeds=[1, 2, 3]), "noise_seeds has 3"),
+        (lambda g: g.images_of(np.zeros((2, 16)), noise=[]), "noise maps"),
+        (lambda g: g.images_of(np.zeros((2, 16)), noise=noise_for(g, 3)), "noise maps"),
+        (lambda g: gan_tf.load("~nobody-of-that-name/run"), "~nobody-of-that-name"),
+        (lambda g: g.interpolate([1]), "1 seeds"),
         (lambda g: g.interpolate([1, 1]), "same latent"),
+        (lambda g: g.interpolate([1, 2], space="x"), "space is 'x'"),
+        (lambda g: g.interpolate([1, 2], space="w"), "no mapping network"),
+        (lambda g: g.ws([1]), "no mapping network"),
+        (lambda g: g.images_of(ws=[[[0.0]]]), "no mapping network"),
         (lambda g: g.mix([1, 2], [3]), "2 seeds and style 1"),
+        (lambda g: g.mix([1], [2], layers="7-"), "--layers is 7-"),
     ],
 )
-def test_mistakes_are_one_line(trained, call, words):
-    with pytest.raises(UsageError, match=words) as error:
+def test_invalid_arguments_raise_usage_errors(trained, call, reason):
+    with pytest.raises(UsageError, match=reason) as error:
         call(trained)
     assert "\n" not in str(error.value)
 
 
-def test_unknown_precision(folder):
-    with pytest.raises(UsageError, match="float64"):
-        gan_tf.load(folder, precision="float64")
-
-
-def test_a_family_refuses_what_it_does_not_have(tmp_path):
+def test_features_that_a_family_lacks_raise_usage_errors(tmp_path):
     growing = gan_tf.load(make_growing(tmp_path / "run").folder)
     assert growing.sample([1, 2]).shape == (2, 16, 16, 3)
-    with pytest.raises(UsageError, match="one length"):
+    with pytest.raises(UsageError, match="--truncation is 0.7, but pggan"):
         growing.sample([1], truncation=0.7)
-    with pytest.raises(UsageError, match="styles of pggan cannot be mixed"):
+    with pytest.raises(UsageError, match="styles of pggan"):
         growing.mix([1], [2])

@@ -1,4 +1,4 @@
-"""Style mixing: an image mixed with itself, the layout of one with the colours of another, and the picture."""
+"""FastGAN's style mixing: excitation weights of another image, and the table of images."""
 
 import numpy as np
 import pytest
@@ -7,15 +7,14 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.models.network import fold
 from gan_tf.models.variables import named_variables
-from gan_tf.sampling.style_mix import mixed_images, mixed_picture, mixed_table
-
-from ..models.test_fastgan_inference import used_generator
+from gan_tf.sampling.style_mix import mixed_images, mixed_table, table_image
+from tests.models.test_folding import trained
 
 
 @pytest.fixture(scope="module", params=[64, 256])
 def g(request):
-    """A generator whose excitations differ visibly from image to image."""
-    plain = used_generator(request.param)
+    """A generator with visibly different excitations for each image."""
+    plain = trained("fastgan", resolution=request.param)
     for name, variable in named_variables(plain).items():
         if name.startswith("excitations") and name.endswith("/u"):
             variable.assign(variable / 10)  # the kernel is divided by a norm that is taken along it
@@ -34,7 +33,7 @@ def mixed(g, content, style, batch_size=64):
     return np.concatenate(list(mixed_images(g, content, style, batch_size)))
 
 
-def test_one_function_is_traced_for_all_batches(g, monkeypatch):
+def test_all_batches_use_one_traced_function(g, monkeypatch):
     folded, traces = fold(g), []
     style_of = folded.style_of
     monkeypatch.setattr(folded, "style_of", lambda *given, **options: traces.append(1) or style_of(*given, **options))
@@ -43,7 +42,7 @@ def test_one_function_is_traced_for_all_batches(g, monkeypatch):
     assert difference(np.concatenate(parts), mixed(folded, [1, 2, 3, 4, 5], [6, 7, 8, 9, 1])) <= 1
 
 
-def test_an_image_mixed_with_itself_is_itself(g):
+def test_an_image_mixed_with_itself_does_not_change(g):
     folded = fold(g)
     z, noise = inputs(g, [1, 2, 3])
     same = folded(z, noise=noise, style=folded.style_of(z, noise=noise))
@@ -55,8 +54,8 @@ def test_mixing_changes_the_image(g):
     assert difference(mixed(folded, [1], [2]), mixed(folded, [1], [1])) > 5
 
 
-def test_it_is_the_generator_with_the_inputs_of_its_excitations_swapped(g, monkeypatch):
-    """The plain network, whose excitations are given the small maps that another image's call has shown them."""
+def test_mixing_equals_swapping_the_inputs_of_excitations(g, monkeypatch):
+    """In the training network, each excitation receives the small feature map of another image."""
     content, style = inputs(g, [1, 2]), inputs(g, [3, 4])
     sources, calls = [], [type(excitation).call for excitation in g.excitations]
 
@@ -77,11 +76,12 @@ def test_it_is_the_generator_with_the_inputs_of_its_excitations_swapped(g, monke
     assert np.abs(got - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(wanted).max()
 
 
-def test_the_layout_is_of_one_and_the_colours_are_of_the_other():
-    """Known answer: where the last map's channels are the colours, a mixture's colour at a pixel is the content's,
-    divided by the content's weight of that colour and times the style's: the same factors at every pixel.
+def test_colours_are_scaled_and_the_layout_stays():
+    """If the channels of the last feature map are the colours, mixing multiplies each colour by one factor.
+
+    The factor is the weight from the style's excitation divided by that from the content's.
     """
-    folded = fold(used_generator(64))
+    folded = fold(trained("fastgan"))
     kernel = np.zeros((3, 3, folded.to_rgb.kernel.shape[2], 3), np.float32)
     kernel[1, 1, :3] = np.eye(3)
     folded.to_rgb.kernel.assign(kernel)
@@ -95,22 +95,21 @@ def test_the_layout_is_of_one_and_the_colours_are_of_the_other():
     np.testing.assert_allclose(layout[0], layout[1], atol=1e-3)
 
 
-def test_the_picture_has_its_sources_as_headers(g):
+def test_the_table_has_unmixed_images_as_headers(g):
     folded = fold(g)
     size, gap = folded.resolution, folded.resolution // 16
-    picture = mixed_picture(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
-    assert picture.shape == (3 * size + gap, 4 * size + gap, 3)
-    assert (picture[:size, :size] == 255).all() and (picture[size : size + gap] == 255).all()
+    table = table_image(folded, [1, 2], [3, 4, 5], mixed_table(folded, [1, 2], [3, 4, 5], batch_size=4))
+    assert table.shape == (3 * size + gap, 4 * size + gap, 3)
+    assert (table[:size, :size] == 255).all() and (table[size : size + gap] == 255).all()
     sources = mixed(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
-    np.testing.assert_array_less(np.abs(picture[size + gap : 2 * size + gap, :size].astype(int) - sources[0]), 2)
-    assert difference(picture[2 * size + gap :, :size], sources[1]) <= 1
-    assert difference(picture[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
-    cell = picture[2 * size + gap :, size + gap : 2 * size + gap]
+    np.testing.assert_array_less(np.abs(table[size + gap : 2 * size + gap, :size].astype(int) - sources[0]), 2)
+    assert difference(table[2 * size + gap :, :size], sources[1]) <= 1
+    assert difference(table[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
+    cell = table[2 * size + gap :, size + gap : 2 * size + gap]
     assert difference(cell, mixed(folded, [2], [3])[0]) <= 1
 
 
-def test_styles_need_no_large_maps(g):
-    """Of a style only the maps that excite are computed."""
+def test_style_weights_need_no_large_feature_maps(g):
     folded = fold(g)
     made = []
     for size, stages in zip(folded.sizes, folded.blocks, strict=True):

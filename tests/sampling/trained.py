@@ -1,4 +1,4 @@
-"""A run folder as training leaves it, made without training: two checkpoints and best weights, all different."""
+"""Run folders for tests, made without training: two checkpoints and best weights that differ."""
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ BEST_AT, FIRST, SECOND = 500, 1000, 2000  # images seen
 
 
 def make_run(folder):
-    """Writes the run and returns it."""
+    """Writes a run of FastGAN and returns it."""
     run = Run(folder)
     run.create()
     run.write_settings(CONFIG, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
@@ -36,7 +36,7 @@ def make_run(folder):
 
 
 def make_styled(folder):
-    """Writes a run of StyleGAN2, of 16 pixels and with 6 styles of 12 numbers, with best weights alone."""
+    """Writes a run of StyleGAN2 with 16 pixels and 6 styles of size 12, with best weights only."""
     config = styled_config()
     run = Run(folder)
     run.create()
@@ -48,14 +48,14 @@ def make_styled(folder):
 
 
 def styled_config(**changes):
-    """TrainConfig of a small StyleGAN2."""
+    """Returns the TrainConfig of a small StyleGAN2."""
     sizes = {"resolution": 16, "channel_base": 128, "channel_max": 16, "latent_size": 8, "w_size": 12}
     preset = vars(PRESETS["stylegan2"]["stylegan2"])
     return TrainConfig(**{**preset, "dataset": "none", "mapping_layers": 2, **sizes, **changes})
 
 
 def styled(config, noise=0.05):
-    """A generator of StyleGAN2 with a mean w, biases as of training, and noise of some strength."""
+    """Returns a generator of StyleGAN2 with a mean w, biases and noise strength as after training."""
     g = FAMILIES["stylegan2"].generator(config, "float32")
     for i, (name, variable) in enumerate(named_variables(g).items()):
         if name.endswith("noise_strength"):
@@ -63,24 +63,24 @@ def styled(config, noise=0.05):
         elif name.endswith("bias"):
             variable.assign_add(0.2 * tf.random.stateless_normal(variable.shape, (i, 0)))
         elif name.startswith("synthesis/to_rgb") and name.endswith("/kernel") and "affine" not in name:
-            variable.assign(0.4 * variable)  # untrained, it is glaring
+            variable.assign(0.4 * variable)  # untrained, its images have too much contrast
     latents = rng.latents_of_seeds(range(512), g.latent_size)
     g.mapping.average.assign(tf.reduce_mean(g.mapping(latents)[:, 0], axis=0))
     return g
 
 
 def mark(g, number):
-    """Writes a number where `marked` finds it, and into the picture's brightness."""
+    """Writes a number to a weight that `marked` reads, and changes the brightness of the images."""
     g.stem_norm.beta.assign([float(number)] + [0.5] * (g.stem_norm.beta.shape[0] - 1))
 
 
 def marked(g):
-    """The number."""
+    """Returns the number that `mark` wrote."""
     return float(g.stem_norm.beta.numpy()[0])
 
 
 def make_growing(folder, growth=2.0):
-    """Writes a run of Progressive GAN that has grown to 4 * 2**growth pixels of 16, with best weights alone."""
+    """Writes a run of Progressive GAN that has grown to 4 * 2**growth of 16 pixels, with best weights only."""
     config = TrainConfig(dataset="none", model="pggan", resolution=16, fmap_base=32, fmap_max=8, latent_size=8)
     run = Run(folder)
     run.create()

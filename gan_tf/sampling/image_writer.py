@@ -1,0 +1,159 @@
+"""Writes generated images to a folder or .zip of PNG files, or to an .npz file.
+
+A folder is filled image by image. If the process is killed, the same command continues with the missing images;
+`unfinished.json` in the folder records the settings until all images are written. A .zip or .npz appears under its name
+only when it is complete, and is written again from the start.
+"""
+
+import contextlib
+import json
+import os
+import re
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from gan_tf.errors import UsageError
+from gan_tf.io import image_files
+from gan_tf.io.files import part_file, remove_parts, write_atomically
+
+ARCHIVES = (".zip", ".npz")
+# Suffixes that are surely not meant as the name of a folder, unlike "v1.2".
+OTHER_FILES = (".npy", ".tar", ".gz", ".tgz", ".7z", ".rar", ".h5", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
+UNFINISHED = "unfinished.json"
+PNG_COMPRESSION = 1  # higher levels take longer than generating the images
+PNG_NAME = re.compile(r"seed-(\d{6,})\.png")
+
+
+def png_name(seed):
+    """Returns the file name of one seed's image."""
+    return f"seed-{seed:06d}.png"
+
+
+def archive_suffix(out):
+    """Returns ".zip" or ".npz" by the suffix of a path, "" for a folder.
+
+    Raises:
+        UsageError: the suffix is that of another kind of file.
+    """
+    suffix = out.suffix.lower()
+    if out.is_dir() or suffix not in (*ARCHIVES, *OTHER_FILES):
+        return ""
+    if suffix in OTHER_FILES:
+        raise UsageError(f"--out {out}: images cannot be written to a {suffix}; give a folder, a .zip or an .npz")
+    return suffix
+
+
+def missing_seeds(out, seeds, batch_size, settings):
+    """Prepares a folder for the images of `seeds`, and returns the seeds whose images must still be generated.
+
+    Images of the same unfinished command are kept. Whole batches are generated again, because the rounding of an image
+    can depend on its batch. Images that an earlier, finished command wrote for these seeds are deleted.
+
+    Args:
+        out: pathlib.Path of the folder.
+        seeds: of all images, in order.
+        batch_size: images per batch.
+        settings: dict for JSON: everything else that determines the images.
+
+    Raises:
+        UsageError: the folder holds unfinished images made with other settings.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for part in out.glob("seed-*.part"):  # from a killed process
+        part.unlink(missing_ok=True)
+    settings = json.loads(json.dumps({"--seeds or --count": seeds, "--batch-size": batch_size, **settings}))
+    record = out / UNFINISHED
+    if record.exists():
+        _check_same_settings(record, settings)
+    else:
+        for seed in seeds:
+            (out / png_name(seed)).unlink(missing_ok=True)
+        write_atomically(record, json.dumps(settings).encode())
+    names = set(os.listdir(out))
+    batches = [seeds[first : first + batch_size] for first in range(0, len(seeds), batch_size)]
+    return [seed for batch in batches if not names.issuperset(map(png_name, batch)) for seed in batch]
+
+
+def _check_same_settings(record, settings):
+    try:
+        earlier = dict(json.loads(record.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{record} is damaged; delete it to generate all images again") from error
+    changed = [name for name in {**earlier, **settings} if earlier.get(name) != settings.get(name)]
+    if changed:
+        raise UsageError(
+            f"--out {record.parent} holds unfinished images made with other settings ({', '.join(changed)}); finish "
+            f"them with the earlier command, give another --out, or delete {record}"
+        )
+
+
+def images_of_other_seeds(out, seeds):
+    """Returns the sorted names of images of other seeds in a folder."""
+    names = set(map(png_name, seeds))
+    return sorted(name for name in os.listdir(out) if PNG_NAME.fullmatch(name) and name not in names)
+
+
+@contextlib.contextmanager
+def image_writer(out, seeds, resolution, descriptions=None):
+    """Opens an output for writing and yields a function write(seeds, images uint8 [n, R, R, 3]).
+
+    Args:
+        out: pathlib.Path of a folder prepared by `missing_seeds`, a .zip, or an .npz with the arrays "images" uint8
+            [N, R, R, 3] and "seeds" int64 [N].
+        seeds: of all images, in order. An archive needs every image in this order, a folder only the missing ones.
+        resolution: R.
+        descriptions: {seed: text} for the PNG files; in an .npz the array "about".
+
+    Raises:
+        OSError: the output cannot be written.
+    """
+    descriptions = descriptions or {}
+    writers = {".zip": _zip_writer, ".npz": _npz_writer, "": _folder_writer}
+    with writers[archive_suffix(out)](out, seeds, resolution, descriptions) as write:
+        yield write
+
+
+@contextlib.contextmanager
+def _folder_writer(out, seeds, resolution, descriptions):
+    def save(seed, image):
+        image_files.save_png(out / png_name(seed), image, PNG_COMPRESSION, descriptions.get(seed))
+
+    with ThreadPoolExecutor() as pool:
+        yield lambda batch, images: list(pool.map(save, batch, images))
+    (out / UNFINISHED).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _zip_writer(out, seeds, resolution, descriptions):
+    remove_parts(out)
+    with part_file(out) as file, zipfile.ZipFile(file, "w") as archive, ThreadPoolExecutor() as pool:
+
+        def encode(seed, image):
+            return image_files.png_bytes(image, PNG_COMPRESSION, descriptions.get(seed))
+
+        def write(batch, images):
+            for seed, png in zip(batch, pool.map(encode, batch, images), strict=True):
+                entry = zipfile.ZipInfo(png_name(seed))  # dated 1980, so that the same images give the same bytes
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, png)
+
+        yield write
+
+
+@contextlib.contextmanager
+def _npz_writer(out, seeds, resolution, descriptions):
+    """Writes the array of images batch by batch, since all of them may not fit in memory."""
+    remove_parts(out)
+    arrays = {"seeds": np.array(seeds, np.int64)}
+    if descriptions:
+        arrays["about"] = np.array([descriptions[seed] for seed in seeds])
+    with part_file(out) as file, zipfile.ZipFile(file, "w") as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as entry:
+            shape = (len(seeds), resolution, resolution, 3)
+            np.lib.format.write_array_header_1_0(entry, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            yield lambda batch, images: entry.write(np.ascontiguousarray(images).data)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
