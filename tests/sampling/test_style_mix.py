@@ -59,15 +59,15 @@ def test_mixing_equals_swapping_the_inputs_of_excitations(g, monkeypatch):
     content, style = inputs(g, [1, 2]), inputs(g, [3, 4])
     sources, calls = [], [type(excitation).call for excitation in g.excitations]
 
-    def watched(self, source, x, training=False):
+    def watched(self, source, training=False):
         sources.append(source)
-        return calls[0](self, source, x, training)
+        return calls[0](self, source, training)
 
     monkeypatch.setattr(type(g.excitations[0]), "call", watched)
     g(style[0], noise=style[1])
     swapped = iter(list(sources))
     monkeypatch.setattr(
-        type(g.excitations[0]), "call", lambda self, source, x, training=False: calls[0](self, next(swapped), x)
+        type(g.excitations[0]), "call", lambda self, source, training=False: calls[0](self, next(swapped))
     )
     wanted = g(content[0], noise=content[1])[0].numpy()
     folded = fold(g)
