@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
-from gan_tf.models.conditioning import ClassProjection, SpectralProjection, check_classes
+from gan_tf.models.conditioning import ClassProjection, SpectralProjection
 from gan_tf.models.variables import named_variables
 from tests import conditional
 
@@ -167,12 +166,3 @@ def test_spectral_projection_is_the_scalar_product_with_each_window_of_vectors_u
     np.testing.assert_allclose(got[:, 0, 0, 0], [16.0, 4.0])  # the largest singular value, 2, is divided out
     np.testing.assert_allclose(got[:, 1, 0, 0], [16.0, 0.0])  # the lower corner has left the features
     np.testing.assert_allclose(got[:, 4, 4, 0], 0.0)
-
-
-@pytest.mark.parametrize("player", ["generator", "discriminator"])
-@pytest.mark.parametrize("model", list(SETTINGS))
-def test_one_class_is_none(model, player):
-    with pytest.raises(UsageError, match="classes must be 0 or at least 2, got 1"):
-        getattr(FAMILIES[model], player)(settings(model, 1), "float32")
-    with pytest.raises(UsageError):
-        check_classes(-1)
