@@ -141,7 +141,7 @@ def test_stylegan_is_told_by_name(tmp_path):
     parts = {"synthesis": stand_ins.Module("SynthesisNetwork", parts={"input": waves})}
     g = stand_ins.Module("Generator", parts=parts, z_dim=4)
     said = refusal(stand_ins.write_pytorch(tmp_path / "b.pkl", {"G": g, "D": g, "G_ema": g}))
-    assert "it holds StyleGAN3 networks (PyTorch, PgganGenerator with 1 arrays, z_dim 4)" in said
+    assert "it holds StyleGAN3 networks (PyTorch, Generator with 1 arrays, z_dim 4)" in said
     assert said.endswith("checkpoints of FastGAN-pytorch and pickles of Progressive GAN and StyleGAN2-ADA")
 
 

@@ -17,10 +17,9 @@ def values(network):
 
 
 def assert_round_trip(network):
-    """Asserts that a network built from its configuration has the same variables, values and configuration."""
+    """Asserts that a copy made from the configuration of a built network has the same variables and configuration."""
     copy = type(network).from_config(network.get_config())
-    for built in (network, copy):
-        built.build()
+    copy.build()
     before, after = values(network), values(copy)
     assert before.keys() == after.keys()
     for name, value in before.items():

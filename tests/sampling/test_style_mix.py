@@ -70,6 +70,7 @@ def test_mixing_equals_swapping_the_inputs_of_excitations(g, monkeypatch):
         type(g.excitations[0]), "call", lambda self, source, training=False: calls[0](self, next(swapped))
     )
     wanted = g(content[0], noise=content[1])[0].numpy()
+    monkeypatch.undo()
     folded = fold(g)
     got = folded(content[0], noise=content[1], style=folded.style_of(style[0], noise=style[1])).numpy()
     assert np.abs(got - wanted).max() < 1e-4 * np.abs(wanted).max()
@@ -112,9 +113,9 @@ def test_the_table_has_unmixed_images_as_headers(g):
 def test_style_weights_need_no_large_feature_maps(g):
     folded = fold(g)
     made = []
-    for size, stages in zip(folded.sizes, folded.blocks, strict=True):
-        inner = stages[0].linear.call
-        stages[0].linear.call = lambda x, size=size, inner=inner: made.append(size) or inner(x)
+    for i, block in enumerate(folded.blocks):
+        inner, size = block.up.call, 2 ** (i + 3)
+        block.up.call = lambda *x, size=size, inner=inner, **options: made.append(size) or inner(*x, **options)
     z, noise = inputs(g, [1])
     weights = folded.style_of(z, noise=noise)
     assert max(made, default=4) <= folded.resolution // 16
