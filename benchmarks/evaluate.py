@@ -83,7 +83,6 @@ def random_network():
     from gan_tf.pretrained.inception import Inception
 
     network = Inception()
-    network.build()
     random = np.random.default_rng(0)
     for variable in network.variables:
         if len(variable.shape) > 1:

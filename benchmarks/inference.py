@@ -1,10 +1,9 @@
-"""Images per second of a generator in three forms: operation by operation as published, as in training, and folded.
+"""Images per second of a generator in three forms: as published, as in training, and folded.
 
     python benchmarks/inference.py --resolution 256 --batch-size 16 --precision bfloat16 --json
 
-Latents and noise are drawn in the measured time, as `gan-tf generate` does; files are not written. On a machine with
-other work look at the ratios, which are medians over turns, and at images per second of processor time, which is what
-one core alone would make.
+The time includes drawing of latents and noise, as in `gan-tf generate`, but no writing of files. With other load on the
+machine, use the ratios, which are medians over rounds, and the images per second of CPU time, the rate of one core.
 """
 
 import dataclasses
@@ -20,21 +19,21 @@ WIDTHS = ("ngf", "fmap_base", "channel_base")
 
 @dataclasses.dataclass(frozen=True)
 class InferenceOptions:
-    """Measures a generator with initial weights."""
+    """Measures the speed of a generator with initial weights."""
 
-    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
+    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # family of the networks
     resolution: int = 256  # pixels
-    ngf: int | None = None  # fastgan: width of the generator; default as for training
-    fmap_base: int | None = None  # pggan: width of the generator; default as for training
-    channel_base: int | None = None  # stylegan2: width of the generator; default as for training
-    batch_size: int | None = None  # images at once; default as `gan-tf generate`
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as `gan-tf generate`
-    rounds: int = 7  # batches timed in each form
+    ngf: int | None = None  # fastgan: width of the generator; default as in training
+    fmap_base: int | None = None  # pggan: width of the generator; default as in training
+    channel_base: int | None = None  # stylegan2: width of the generator; default as in training
+    batch_size: int | None = None  # default as in `gan-tf generate`
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # as in `gan-tf generate`
+    rounds: int = 7  # timed batches of each form
     json: bool = False  # print one JSON object
 
 
 def measure(options):
-    """Returns the figures as a dict."""
+    """Returns the measurements as a dict."""
     import tensorflow as tf
 
     from gan_tf.config.presets import PRESETS
@@ -56,9 +55,9 @@ def measure(options):
     started = time.perf_counter()
     folded = family.fold(generator)
     fold_seconds = time.perf_counter() - started
-    plain = ImagesAlone(generator)
-    variants = {"published": (plain, PLAIN), "training": (plain, FAST), "folded": (folded, FAST)}
-    first, seconds, cpu_seconds = time_in_turns(variants, batch_size, options.rounds)
+    images_only = ImagesOnly(generator)
+    variants = {"published": (images_only, PLAIN), "training": (images_only, FAST), "folded": (folded, FAST)}
+    first, seconds, cpu_seconds = time_alternately(variants, batch_size, options.rounds)
     return {
         "model": options.model,
         "resolution": options.resolution,
@@ -77,8 +76,8 @@ def measure(options):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImagesAlone:
-    """A generator that is called as a folded one is: FastGAN's own gives a smaller version of its images as well."""
+class ImagesOnly:
+    """A generator that returns images only, as a folded one does; FastGAN's also returns a small version of them."""
 
     generator: object
 
@@ -86,16 +85,19 @@ class ImagesAlone:
         return getattr(self.generator, name)
 
     def __call__(self, latents, labels=None, noise=None, training=False):
-        made = self.generator(latents, labels, noise=noise, training=training)
-        return made[0] if isinstance(made, tuple) else made
+        images = self.generator(latents, labels, noise=noise, training=training)
+        return images[0] if isinstance(images, tuple) else images
 
 
-def time_in_turns(variants, batch_size, rounds):
-    """Times every variant: {name: (network, forms of its operations)}.
+def time_alternately(variants, batch_size, rounds):
+    """Times a batch of every variant in turn.
+
+    Args:
+        variants: {name: (generator, forms of its operations)}.
 
     Returns:
-        ({name: seconds of the first batch, tracing included}, {name: seconds of each of `rounds` batches}, the same in
-        seconds of processor time).
+        ({name: seconds of the first batch, with tracing}, {name: seconds of each of `rounds` batches}, the same in
+        seconds of CPU time).
     """
     import tensorflow as tf
 
@@ -103,34 +105,34 @@ def time_in_turns(variants, batch_size, rounds):
     from gan_tf.sampling.generate import compiled
 
     seeds = tf.range(batch_size, dtype=tf.int64)
-    makers = {name: compiled(network) for name, (network, _) in variants.items()}
+    functions = {name: compiled(network) for name, (network, _) in variants.items()}
     first = {}
-    for name, make in makers.items():
-        with use_forms(variants[name][1]):  # read while the function is traced
-            first[name], _ = seconds_of(make, seeds)
-    seconds, cpu_seconds = ({name: [] for name in makers} for _ in range(2))
+    for name, generate in functions.items():
+        with use_forms(variants[name][1]):  # the forms are chosen when the function is traced
+            first[name], _ = seconds_of(generate, seeds)
+    seconds, cpu_seconds = ({name: [] for name in functions} for _ in range(2))
     for _ in range(rounds):
-        for name, make in makers.items():
-            wall, cpu = seconds_of(make, seeds)
+        for name, generate in functions.items():
+            wall, cpu = seconds_of(generate, seeds)
             seconds[name].append(wall)
             cpu_seconds[name].append(cpu)
     return first, seconds, cpu_seconds
 
 
 def speed(batch_size, seconds):
-    """Images per second, by the median."""
+    """Returns images per second, from the median."""
     return round(batch_size / statistics.median(seconds), 2)
 
 
 def median_ratio(slow, fast):
-    """Median over the turns of how many times faster the second is."""
+    """Returns the median over rounds of the ratio of times."""
     return round(statistics.median(a / b for a, b in zip(slow, fast, strict=True)), 2)
 
 
-def seconds_of(make, seeds):
-    """Seconds until the images are in the host's memory, and the processor time spent on it by all threads."""
+def seconds_of(generate, seeds):
+    """Returns the seconds until the images are in the memory of the host, and the CPU seconds of all threads."""
     started, cpu_started = time.perf_counter(), time.process_time()
-    make(seeds).numpy()
+    generate(seeds).numpy()
     return time.perf_counter() - started, time.process_time() - cpu_started
 
 

@@ -1,14 +1,14 @@
-"""Images per second of everything that stands between the user's files and a training step.
+"""Benchmark of the input: images per second of decoding and of batches.
 
     python benchmarks/input.py --json
     python benchmarks/input.py --dataset panda --resolution 256 --batch-size 8
 
 `decode`: from encoded files to squares of the training resolution. `resident`, `host`, `mapped`: batches ready for the
-networks, from a set that is held on the device, in host memory, or in the cache on the disk. `order`: the numbers
-alone. A training step costs the input nothing as long as these are well above its own images per second.
+networks, of a set on the device, in host memory, or in the cache on the disk. `order`: indices only. The input does not
+slow training down if these figures are well above the images per second of a training step.
 
-`resident_4`, `mapped_4`, `reduce` and the like: the same pictures at the sizes at which a growing network begins, in
-batches of `--low-batch-size`, and how fast all smaller sizes are made of the full ones on the disk.
+`resident_4`, `mapped_4` and the like: the same images at the smallest sizes of a growing network, in batches of
+`--low-batch-size`. `reduce`: all smaller sizes made from the full size on the disk.
 """
 
 import dataclasses
@@ -21,32 +21,32 @@ from typing import Literal
 
 from frame import run
 
-LOW_SIZES = (4, 8, 16)  # pixels; there a step is so short that the input could hold it up
+LOW_SIZES = (4, 8, 16)  # pixels; steps at these sizes are so short that the input may limit them
 
 
 @dataclasses.dataclass(frozen=True)
 class InputOptions:
-    """Measures decoding and batches."""
+    """Measures the speed of decoding and of batches."""
 
     dataset: str | None = None  # as in training; default: random smooth JPEG files of --source-size
     source_size: int = 512  # pixels, side of the default files
-    images: int = 200  # images used
+    images: int = 200  # number of images
     resolution: int = 256  # pixels
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
     batch_size: int = 8  # images in a batch
     low_batch_size: int = 128  # images in a batch of 4, 8 or 16 pixels
-    seconds: float = 3.0  # time given to each figure
+    seconds: float = 3.0  # duration of each measurement
     json: bool = False  # print one JSON object
 
 
 def measure(options):
-    """Returns the figures as a dict; rates are images per second."""
+    """Returns the figures as a dict; speeds in images per second."""
     from gan_tf.data.prepare import prepare
     from gan_tf.distributed import devices
 
     source = open_images(options)
     settings = {"resolution": options.resolution, "fit": options.fit, "limit": options.images}
-    with tempfile.TemporaryDirectory() as folder:  # empty: nothing was decoded before
+    with tempfile.TemporaryDirectory() as folder:  # without cached sets
         source.digests  # noqa: B018  hashed first, so that only decoding is timed
         start = time.perf_counter()
         memory = prepare(source, cache_dir=folder, **settings)
@@ -69,12 +69,12 @@ def measure(options):
 
 
 def low(memory, mapped, options):
-    """Figures of the smaller sizes, {name: images per second}."""
+    """Returns the figures of the smaller sizes, {name: images per second}."""
     sizes = [size for size in LOW_SIZES if size < options.resolution and options.resolution % size == 0]
     if not sizes:
         return {}
     start = time.perf_counter()
-    mapped.at(sizes[0])  # makes all of them
+    mapped.at(sizes[0])  # makes all sizes
     figures = {"reduce": round(len(mapped) / (time.perf_counter() - start))}
     options = dataclasses.replace(options, batch_size=options.low_batch_size)
     for size in sizes:
@@ -84,18 +84,18 @@ def low(memory, mapped, options):
 
 
 def rate(image_set, options, resident, load=True):
-    """Images per second of a feed, in batches as a training step gets them."""
+    """Returns the images per second of the input pipeline, in batches as a training step uses them."""
     import tensorflow as tf
 
     from gan_tf.data.pipeline import InputPipeline
 
-    feed = InputPipeline(image_set, options.batch_size, seed=0, resident=resident)
-    feed.place()
-    batches = iter(feed.dataset(0))
+    pipeline = InputPipeline(image_set, options.batch_size, seed=0, resident=resident)
+    pipeline.place()
+    batches = iter(pipeline.dataset(0))
 
     @tf.function
     def step(element):
-        return tf.reduce_sum(feed.load(element)[0]) if load else element["index"][0]
+        return tf.reduce_sum(pipeline.load(element)[0]) if load else element["index"][0]
 
     step(next(batches))
     done, start = 0, time.perf_counter()
@@ -107,7 +107,7 @@ def rate(image_set, options, resident, load=True):
 
 
 def open_images(options):
-    """The user's source, or JPEG files in memory."""
+    """Returns the source of --dataset, or JPEG files in memory."""
     if options.dataset:
         from gan_tf.cli.datasets import resolve
 
@@ -118,7 +118,7 @@ def open_images(options):
 
 
 def random_jpeg(seed, size):
-    """A smooth picture with some detail, as bytes of a JPEG file."""
+    """Returns a smooth image with some detail, as the bytes of a JPEG file."""
     import numpy as np
     from PIL import Image
 

@@ -26,11 +26,11 @@ def make_job(options, cluster=None):
     from gan_tf.augment.choice import ADA_P
     from gan_tf.data.prepare import prepare
     from gan_tf.data.sources import ArraySource
-    from gan_tf.training.setup import build_job
+    from gan_tf.training.trainer import build_trainer
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, log=_nothing)
-    job = build_job(settings(options), images, run=None, log=_nothing, cluster=cluster)
+    job = build_trainer(settings(options), images, None, cluster, _nothing)
     if ADA_P in job.state.extra:
         job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
     return job
@@ -79,9 +79,9 @@ def check_level(options):
 
 def image_at_level(job, level):
     """Images seen in the middle of a level's fade."""
-    from gan_tf.training.recipes import growth
+    from gan_tf.training.schedule import fade_of
 
-    first, images = growth.fade_of(job.stages, level)
+    first, images = fade_of(job.stages, level)
     return first + images // 2
 
 
@@ -93,19 +93,14 @@ def time_steps(job, seen, options, ready=lambda: None):
         options: has steps (calls) and steps_per_call.
         ready: called between those two and the others.
     """
-    import tensorflow as tf
-
-    (steps, _), iterator = job.steps(seen), job.batches(seen)
-    count = options.steps_per_call
     seconds = []
+    job.iterator = None
     for i in range(options.steps + 2):
         if i == 2:
             ready()
         started = time.perf_counter()
-        at = seen + i * count * job.stage.batch_size
-        steps(iterator, tf.constant(count), tf.constant(at, tf.int64))
-        job.state.tally.numpy()  # waits for the device
-        seconds.append((time.perf_counter() - started) / count)
+        seen, _, _ = job.take_steps(seen, options.steps_per_call)
+        seconds.append((time.perf_counter() - started) / options.steps_per_call)
     return seconds[2:]
 
 

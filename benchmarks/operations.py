@@ -34,13 +34,13 @@ def measure(options):
     job = make_job(options)
     seen = image_at_level(job, options.level) if options.level is not None else 0
     job.enter(job.stage_at(seen))
-    (steps, _), iterator = job.steps(seen), job.batches(seen)
+    (steps, _), iterator = job.compile(), job.batches(seen)
     at = tf.constant(seen, tf.int64)
     steps(iterator, tf.constant(1), at)
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         steps(iterator, tf.constant(options.steps), at)
-        job.state.tally.numpy()
+        job.state.read_statistics()
         tf.profiler.experimental.stop()
         seconds = seconds_of_kinds(folder)
     total = sum(seconds.values())

@@ -185,7 +185,7 @@ def measure_together(options, cluster):
     seen = enter(job, options)
     seconds = time_steps(job, seen, options, ready=cluster.broadcast)
     graph = step_graph(job, seen)
-    groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.STATISTICS) + 1)
+    groups = groups_of(collectives_of(graph, count // cluster.count), len(job.recipe.phases[0].statistics))
     everything = [one for group in groups.values() for one in group]
     big, tiny = groups["gradients"][0], groups["statistics"][0]
 
@@ -232,7 +232,7 @@ def step_graph(job, seen):
     """The graph of the compiled steps from image `seen` on."""
     import tensorflow as tf
 
-    steps, _ = job.steps(seen)
+    steps, _ = job.compile()
     return steps.get_concrete_function(job.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
 
 

@@ -18,7 +18,6 @@ often as it comes: its regularisers, which are in some steps only, are then in t
 import dataclasses
 import statistics
 import sys
-import types
 from typing import Literal
 
 from convolutions import convolution_peak, graph_flops
@@ -88,7 +87,7 @@ def measure_levels(job, options, peak):
 def measure_stage(job, seen, options, peak):
     """The figures of the steps at image `seen`."""
     job.enter(job.stage_at(seen))
-    if hasattr(job.recipe, "PHASES"):
+    if len(job.recipe.phases) > 1:
         return measure_phases(job, seen, options, peak)
     seconds = time_steps(job, seen, options)
     flops, batch = step_flops(job, seen), job.stage.batch_size
@@ -105,13 +104,13 @@ def measure_stage(job, seen, options, peak):
 def measure_phases(job, seen, options, peak):
     """The figures of a step whose phases come more or less often, and of each phase: {"phases": [...]}."""
     found, mean, flops, batch = [], 0.0, 0.0, job.stage.batch_size
-    for phase in job.recipe.PHASES:
+    for phase in job.recipe.phases:
         seconds = time_steps(alone(job, phase), seen, options)
-        own, middle = step_flops(job, seen, phase.take), statistics.median(seconds)
+        own, middle = step_flops(job, seen, phase.update), statistics.median(seconds)
         mean, flops = mean + middle / phase.every, flops + own / phase.every
         found.append(
             {
-                "phase": phase.take.__name__,
+                "phase": phase.update.__name__,
                 "every": phase.every,
                 "seconds": round(middle, 4),
                 "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
@@ -135,13 +134,14 @@ def measure_phases(job, seen, options, peak):
 
 def alone(job, phase):
     """The job, at the same stage, with one phase of its step and nothing else."""
-    recipe = types.SimpleNamespace(**{**vars(job.recipe), "PHASES": (phase._replace(every=1),)})
-    shortened = dataclasses.replace(job, recipe=recipe)
-    shortened.enter(job.stage)
-    return shortened
+    recipe = dataclasses.replace(job.recipe, phases=(dataclasses.replace(phase, every=1),))
+    statistics = {name: job.state.statistics[name] for name in recipe.statistics}
+    return dataclasses.replace(
+        job, recipe=recipe, state=dataclasses.replace(job.state, statistics=statistics), compiled={}
+    )
 
 
-def step_flops(job, seen, take=None):
+def step_flops(job, seen, update=None):
     """Floating-point operations of the convolutions and matrix products of one step, or of a phase of it.
 
     The step is traced once more without the loop around it.
@@ -151,13 +151,13 @@ def step_flops(job, seen, take=None):
     from gan_tf.rng import Draws
 
     stage = job.stage
-    variant = job.recipe.variant(job.config, stage, seen, job.parts)
-    take = take or job.recipe.train_step
+    variant = job.recipe.variant(job.config, stage, job.parts)
+    update = update or job.recipe.phases[0].update
 
     @tf.function(autograph=False)
     def step(reals, labels, clock):
         draws = Draws(job.config.seed, clock, stage.batch_size)
-        return take(job.state, reals, labels, draws, variant)
+        return update(job.state, reals, labels, draws, variant)
 
     size = stage.resolution
     graph = step.get_concrete_function(

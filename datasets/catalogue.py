@@ -1,4 +1,4 @@
-"""Opens our own sets as image sources: fetches and prepares what is missing first."""
+"""Opens the built-in datasets as image sources, downloaded and prepared on first use."""
 
 import functools
 import shutil
@@ -12,59 +12,59 @@ from gan_tf_datasets.faces.files import FACES, instructions
 from gan_tf_datasets.faces.files import open_faces as open_face_files
 from gan_tf_datasets.few_shot.archives import ARCHIVES, obtain
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
-from gan_tf_datasets.prepared import PreparedSource, make_quietly, manual_folder, prepare, prepared_folder
+from gan_tf_datasets.prepared import PreparedSource, make_builder, manual_folder, prepare, prepared_folder
 
 
 def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
-    """The drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512).
+    """Opens the drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512).
 
     With `kinds`, pandas and cats, which are two classes.
     """
     side = next((side for side in RESOLUTIONS if side >= resolution), RESOLUTIONS[-1])
     make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
-    builder, prepared = make_quietly(make)
+    builder, prepared = make_builder(make)
     if not prepared:
-        log(f"drawing the demo pictures at {side}x{side} into {builder.data_dir}")
+        log(f"drawing the demo images at {side}x{side} into {builder.data_dir}")
         builder = prepare(make)
     return PreparedSource(builder, "demo-kinds" if kinds else "demo")
 
 
 def open_few_shot(name, data_dir=None, *, offline=False, log=print):
-    """A set of `few_shot.archives`; its zip is needed only until it is prepared, but is checked as long as it is there.
+    """Opens a dataset of `few_shot.archives`. A prepared one does not need its zip, which is checked if it exists.
 
     Raises:
         UsageError: see `few_shot.archives.obtain`.
     """
     archive = ARCHIVES[name]
     make = _maker(FewShotBuilder, name, data_dir)
-    builder, prepared = make_quietly(make)
+    builder, prepared = make_builder(make)
     if archive.path.exists() or not prepared:
         digest = obtain(archive, offline=offline, log=log)
-        if prepared and builder.info.metadata["sha256"] != digest:  # the user has accepted another zip
-            log(f"preparing {name} again, since {archive.path} is another file than before")
+        if prepared and builder.info.metadata["sha256"] != digest:  # the user has replaced the zip
+            log(f"preparing {name} again, since {archive.path} has changed")
             shutil.rmtree(builder.data_dir)
             prepared = False
     return PreparedSource(builder if prepared else prepare(make), name)
 
 
 def open_faces(name, data_dir=None):
-    """A set of `faces.files`: the files of the user in place, else what TFDS has prepared of them; never fetched.
+    """Opens a dataset of `faces.files`: the user's files in place, or those prepared by TFDS. Downloads nothing.
 
     Raises:
-        UsageError: neither is there, with what to download and where to put it; or see `faces.files.open_faces`.
+        UsageError: there are neither (the message has the instructions); or see `faces.files.open_faces`.
     """
     folder = manual_folder(data_dir)
     source = open_face_files(FACES[name], folder)
     if source is not None:
         return source
-    builder, prepared = make_quietly(_maker(FacesBuilder, name, data_dir))
+    builder, prepared = make_builder(_maker(FacesBuilder, name, data_dir))
     if not prepared:
         raise UsageError(
-            f"--dataset {name} is for you to fetch, as it has terms to agree to: {instructions(FACES[name], folder)}"
+            f"--dataset {name} has terms of use, so you must download it: {instructions(FACES[name], folder)}"
         )
     return PreparedSource(builder, name)
 
 
 def _maker(cls, config, data_dir):
-    """Function that makes the builder of one configuration."""
+    """Returns a function that makes the builder of one configuration."""
     return functools.partial(cls, config=config, data_dir=prepared_folder(data_dir))

@@ -1,9 +1,17 @@
-"""`UsageError`, the exception for mistakes of the user."""
+"""Exceptions that the command line turns into one line and an exit code."""
 
 
 class UsageError(ValueError):
-    """A mistake that the user can fix. The message is one line with the argument, its value and the fix.
+    """An error that the user can fix: one line that names the setting, its value and the fix.
 
-    The command line prints it without a traceback and exits with code 2. Other exceptions are bugs and keep their
-    traceback.
+    The command line prints it without a traceback and exits with code 2. Any other exception is a defect of gan_tf and
+    keeps its traceback.
     """
+
+
+class Interrupted(Exception):
+    """SIGINT or SIGTERM arrived; the work is saved and can be continued. The message is the signal's name."""
+
+
+class Diverged(Exception):
+    """Training failed in a way that continuing would not fix; the message describes it."""

@@ -1,9 +1,9 @@
-"""Every random number of a run, as a pure function of where it is used.
+"""Random numbers as pure functions of the seed and the position in the training run.
 
-A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else: there is no
-hidden generator to save, so a killed run continues with the numbers that it would have had, and one, two and eight
-replicas see the same numbers. The generator is always Philox, asked for raw bits: those are the same inside and
-outside XLA, while TensorFlow's own float draws are not, nor are bfloat16 draws rounded float32 draws.
+A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else. There is no
+generator state to save: a resumed run draws the same numbers as an uninterrupted one, and one, two and eight replicas
+draw the same numbers. The generator is always Philox, read as raw bits: those are equal inside and outside XLA, while
+TensorFlow's own float draws are not, and bfloat16 draws are not rounded float32 draws.
 """
 
 import functools
@@ -13,23 +13,13 @@ import math
 
 import tensorflow as tf
 
-ATTEMPT_STRIDE = 2**48  # images seen stay below this; the attempt number is counted above it
+ATTEMPT_STRIDE = 2**48  # images_seen is always below this, so that (attempt, images_seen) fits into one int64
 
 
 def stream_key(seed, purpose):
-    """Returns a 63-bit integer that names the stream `purpose` of `seed`; equal on every machine."""
+    """Returns the 63-bit key of the stream `purpose` of `seed`; equal on every machine."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
-
-
-def clock_of(images_seen, attempt=0):
-    """Folds the attempt number of a rolled-back run into its image count: int64 scalar for `Draws`."""
-    return tf.cast(images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(attempt, tf.int64)
-
-
-def images_of_clock(clock):
-    """The image count in what `clock_of` made, without the attempt: int64 scalar."""
-    return tf.math.floormod(clock, tf.constant(ATTEMPT_STRIDE, tf.int64))
 
 
 def unit_uniform(shape, seed):
@@ -39,69 +29,75 @@ def unit_uniform(shape, seed):
 
 
 def unit_normal(shape, seed):
-    """Standard normal float32 by Box and Muller (1958); `seed` is int64 [2]."""
+    """Standard normal float32 by the method of Box and Muller (1958); `seed` is int64 [2]."""
     radius, angle = tf.unstack(unit_uniform((2, *shape), seed))
     return tf.sqrt(-2.0 * tf.math.log1p(-radius)) * tf.cos(2.0 * math.pi * angle)
 
 
 class Draws:
-    """Random tensors for the rows of one global batch, or for every so many of them.
+    """Random tensors for the rows of a global batch, or for every `stride`-th of them.
 
     Args:
-        seed: the run's seed, a Python integer.
-        clock: int64 scalar tensor, images seen before this step with the attempt folded in (`clock_of`).
+        seed: seed of the run, a Python integer.
+        images_seen: int64 scalar, images seen before this step.
         batch: rows of the global batch, all replicas together.
-        path: put in front of every purpose.
-        first, stride: this object holds rows first, first + stride, ...; see `share`. `first` may be a tensor.
+        path: prefix of every purpose.
+        first, stride: this object draws for the rows first, first + stride, ...; see `shard`. `first` may be a tensor.
+        attempt: int64 scalar, the number of rollbacks so far; another attempt draws other numbers.
     """
 
-    def __init__(self, seed, clock, batch, path="", first=0, stride=1):
+    def __init__(self, seed, images_seen, batch, path="", first=0, stride=1, attempt=0):
         self.seed = seed
-        self.clock = clock
+        self.images_seen = tf.cast(images_seen, tf.int64)
         self.batch = batch
         self.path = path
         self.first = first
         self.stride = stride
+        self.attempt = attempt
         self.count = batch // stride
 
     def fold_in(self, purpose):
-        """Returns draws of the same rows whose streams are independent of this object's."""
-        return Draws(self.seed, self.clock, self.batch, f"{self.path}{purpose}/", self.first, self.stride)
+        """Returns draws for the same rows from streams that are independent of this object's."""
+        path = f"{self.path}{purpose}/"
+        return Draws(self.seed, self.images_seen, self.batch, path, self.first, self.stride, self.attempt)
 
     def shard(self, index, parts):
-        """Returns the draws of a replica or a micro-batch: of rows index, index + parts, ... of this object's.
+        """Returns the draws of a replica or a micro-batch: of the rows index, index + parts, ... of this object's.
 
-        Not of consecutive rows: groups of images that lie at equal distances in the batch, as those of PGGAN's
-        minibatch standard deviation, then lie whole within a share, and are the same however a batch is shared.
+        The rows are not consecutive, so that groups of images at equal distances in the batch (those of the minibatch
+        standard deviation) are entirely within a shard, however the batch is divided.
 
         Args:
-            index: number of the share, may be a tensor.
-            parts: number of shares; divides `count`.
+            index: number of the shard, may be a tensor.
+            parts: number of shards; divides `count`.
+
+        Raises:
+            ValueError: `parts` does not divide `count`.
         """
         if self.count % parts:
-            raise ValueError(f"{self.count} rows cannot be shared by {parts}")
+            raise ValueError(f"{self.count} rows cannot be divided into {parts} shards")
         first = self.first + self.stride * index
-        return Draws(self.seed, self.clock, self.batch, self.path, first, self.stride * parts)
+        return Draws(self.seed, self.images_seen, self.batch, self.path, first, self.stride * parts, self.attempt)
 
     def normal(self, purpose, shape=()):
         """Standard normal float32 [count, *shape]."""
-        return self._own_rows(unit_normal((self.batch, *shape), self._seed_of(purpose)))
+        return self._select_rows(unit_normal((self.batch, *shape), self._seed_of(purpose)))
 
     def uniform(self, purpose, shape=(), low=0.0, high=1.0):
         """Uniform float32 [count, *shape] in [low, high)."""
         unit = unit_uniform((self.batch, *shape), self._seed_of(purpose))
-        return self._own_rows(low + (high - low) * unit)
+        return self._select_rows(low + (high - low) * unit)
 
     def integers(self, purpose, shape, low, high):
         """Uniform int32 [count, *shape] in [low, high)."""
-        return self._own_rows(self._integers(purpose, (self.batch, *shape), low, high))
+        return self._select_rows(self._integers(purpose, (self.batch, *shape), low, high))
 
     def shared_integer(self, purpose, low, high):
-        """One int32 scalar in [low, high) that every row of the global batch, hence every replica, shares."""
+        """One int32 scalar in [low, high), the same for all rows of the global batch and hence for all replicas."""
         return self._integers(purpose, (), low, high)
 
     def categories(self, purpose, counts):
-        """int32 [count] in 0 .. len(counts) - 1, each as often as its share of the sum of `counts` (integers)."""
+        """int32 [count] in 0 .. len(counts) - 1, each with the probability counts[i] / sum(counts) (integers)."""
         return _category(self.integers(purpose, (), 0, sum(counts)), counts)
 
     def noise(self, purpose, shapes):
@@ -114,9 +110,10 @@ class Draws:
         )
 
     def _seed_of(self, purpose):
-        return tf.stack([tf.constant(stream_key(self.seed, self.path + purpose), tf.int64), self.clock])
+        position = self.images_seen + ATTEMPT_STRIDE * tf.cast(self.attempt, tf.int64)
+        return tf.stack([tf.constant(stream_key(self.seed, self.path + purpose), tf.int64), position])
 
-    def _own_rows(self, values):
+    def _select_rows(self, values):
         if self.stride == 1:
             return values
         rows = values[self.first :: self.stride]
@@ -124,10 +121,10 @@ class Draws:
 
 
 def normals_of_seeds(seeds, purpose, shape):
-    """Standard normal draws whose row i depends on `seeds[i]` alone: the same image in any batch, on any day.
+    """Standard normal draws whose row i depends on `seeds[i]` only: a seed gives the same image in any batch.
 
     Args:
-        seeds: int64 [N], what the user calls `--seeds`.
+        seeds: int64 [N], the integers of `--seeds`.
         purpose: name of the stream, such as "latents".
         shape: shape of one row.
 
@@ -138,16 +135,16 @@ def normals_of_seeds(seeds, purpose, shape):
 
 
 def categories_of_seeds(seeds, counts):
-    """The draws of `Draws.categories` for the images that users ask for by seed: int64 [N] -> int32 [N]."""
+    """`Draws.categories` for images that are requested by seed: int64 [N] -> int32 [N]."""
     return _compiled_categories(tuple(counts))(tf.convert_to_tensor(seeds, tf.int64))
 
 
 @functools.cache
 def _compiled_categories(counts):
-    """tf.function: seeds int64 [N] -> categories int32 [N]; one at a time in Python would take a millisecond each."""
+    """tf.function: seeds int64 [N] -> categories int32 [N]; without a graph each seed would take a millisecond."""
 
-    def number(where):
-        return tf.random.stateless_uniform((), where, 0, sum(counts), tf.int32, alg="philox")
+    def number(seed):
+        return tf.random.stateless_uniform((), seed, 0, sum(counts), tf.int32, alg="philox")
 
     def draw(seeds):
         return _category(_rows_of_seeds(seeds, "class", number, (), tf.int32), counts)
@@ -156,23 +153,23 @@ def _compiled_categories(counts):
 
 
 def _rows_of_seeds(seeds, purpose, draw, shape, dtype):
-    """A row for each seed, [N, *shape]: `draw` takes the two integers that say where in the stream it begins."""
+    """One row per seed, [N, *shape]; `draw` maps a Philox seed, int64 [2], to a row."""
     key = tf.constant(stream_key("image", purpose), tf.int64)
     seeds = tf.convert_to_tensor(seeds, tf.int64)
     return tf.map_fn(lambda seed: draw(tf.stack([key, seed])), seeds, fn_output_signature=tf.TensorSpec(shape, dtype))
 
 
 def latents_of_seeds(seeds, latent_size):
-    """Latents [N, Z] float32 for the images that users ask for by seed."""
+    """Latents [N, Z] float32 of images that are requested by seed."""
     return normals_of_seeds(seeds, "latents", (latent_size,))
 
 
 def noise_of_seeds(seeds, shapes):
-    """Noise maps for the images that users ask for by seed: a list of [N, h, w, 1] float32."""
+    """Noise maps of images that are requested by seed: a list of [N, h, w, 1] float32."""
     return [normals_of_seeds(seeds, f"noise/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
 
 
 def _category(number, counts):
-    """Which category a number in 0 .. sum(counts) - 1 falls into: the first `counts[0]` are category 0, and so on."""
+    """Index of the category that a number in 0 .. sum(counts) - 1 is in: the first `counts[0]` are category 0, etc."""
     ends = tf.constant(list(itertools.accumulate(counts)), tf.int32)
     return tf.searchsorted(ends, number, side="right", out_type=tf.int32)

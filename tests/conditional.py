@@ -47,11 +47,11 @@ def make_run(folder, model="fastgan", **changes):
     family = FAMILIES[model]
     g, d, g_ema = (build(config, "float32") for build in (family.generator, family.discriminator, family.generator))
     ready(g)
-    state = states.create(g, d, g_ema, config, recipes.RECIPES[model].STATISTICS)
+    state = states.create_state(g, d, g_ema, config, recipes.RECIPES[model])
     weights = {path: variable.numpy() for path, variable in named_variables(g_ema).items()}
     run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": SEEN})
     state.images_seen.assign(SEEN)
-    states.save(state, run, keep=5)
+    states.save_state(state, run, keep=5)
     run.close()
     return run
 

@@ -1,4 +1,4 @@
-"""Run folders with scores as training leaves them, made without training: tests of the report and of `gan-tf runs`."""
+"""Run folders with scores, written without training, for tests of the report and of `gan-tf runs`."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ KEPT = 3
 
 
 def fid(value, name="fid5k", **protocol):
-    """A score as training measures it."""
+    """Returns an FID as training measures it."""
     protocol = {
         "reals": 100,
         "reals_key": "1a2b3c4d5e6f7081",
@@ -33,18 +33,19 @@ def fid(value, name="fid5k", **protocol):
 
 
 def swd(value):
-    """A score of another metric."""
+    """Returns a score of another metric."""
     protocol = {"reals": 100, "reals_source": "panda", "resolution": 256, "fakes": 2000, "levels": [256, 64], "seed": 0}
     return Score("swd2k", value, True, protocol, {"level 256": value + 1, "level 64": value - 1})
 
 
 def make_run(folder, scores, *, copies=0.02, final=None, data_images=100, **settings):
-    """Writes a run with these scores, one every 1,000 images, and returns it.
+    """Writes a run with a score every 1,000 images. Returns the Run.
 
     Args:
-        scores: Scores, oldest first. The lowest of the last one's kind is the best; the KEPT lowest are snapshots.
-        copies: share of copies of every score, or a list of them.
-        final: Score of the best weights at the end, or None.
+        scores: Scores, oldest first. Of those comparable with the last one, the lowest is the best; the KEPT lowest are
+            snapshots.
+        copies: share of copies for all scores, or a list with one for each.
+        final: final Score of the best weights, or None.
         settings: of TrainConfig.
     """
     run = Run(folder)
@@ -80,8 +81,8 @@ def log_score(run, seen, epoch, score, share):
     run.log(seen, "epoch", {"epoch": epoch, **values, "parts": score.parts, "protocol": score.protocol})
 
 
-def draw_pictures(run, seen):
-    """Writes a sample grid and a picture of the copy check."""
+def write_images(run, seen):
+    """Writes a sample grid and an image of the copy check."""
     random = np.random.default_rng(seen)
     for kind, shape in (("samples", (128, 128, 3)), ("copies", (64, 128, 3))):
         image = random.integers(0, 255, shape, np.uint8)

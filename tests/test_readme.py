@@ -13,7 +13,12 @@ from tests.faults.table import FAULTS
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
 }
 REFERENCE = PAGES["docs/commands.md"]  # tests/cli/test_help.py compares it with the commands
 # Flags of tensorboard, pytest, the fuzzer and the benchmarks.
@@ -42,7 +47,7 @@ def test_defaults_in_tables_are_those_of_the_settings():
     config = TrainConfig()
     defaults = {flag(name): value for name, value in vars(config).items()}
     defaults["--augment-policy"] = ",".join(config.policies)
-    section = PAGES["README.md"].partition("Settings of `train` that matter\n")[2].partition("\n#")[0]
+    section = PAGES["docs/training.md"].partition("Settings of `train` that matter\n")[2].partition("\n#")[0]
     for name, text in re.findall(r"^\| `(--[\w-]+)` \| ([^|]+) \|", section, re.M):
         value = defaults[name]
         shown = f"{value:g}" if isinstance(value, float) else "on" if value is True else str(value)

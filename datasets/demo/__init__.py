@@ -1,1 +1,1 @@
-"""The built-in demo set: cartoon pandas drawn from a seed."""
+"""The built-in demo dataset: cartoon pandas drawn from a seed."""

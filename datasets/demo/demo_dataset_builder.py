@@ -1,23 +1,23 @@
-"""TensorFlow Datasets builder `demo`: cartoon pandas, drawn on this machine."""
+"""TensorFlow Datasets builder `demo`: cartoon pandas drawn from a seed."""
 
 import tensorflow_datasets as tfds
 from etils import epath
 
-from gan_tf_datasets.demo.panda_art import PICTURES, draw_indexed
+from gan_tf_datasets.demo.panda_art import IMAGES, draw_indexed
 
 RESOLUTIONS = (64, 128, 256, 512)  # pixels
 CONFIGS = [tfds.core.BuilderConfig(name=str(side), description=f"{side}x{side} pixels") for side in RESOLUTIONS]
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The demo set, a configuration for each resolution, named by it ("64")."""
+    """The demo dataset, with a configuration per resolution ("64")."""
 
-    # Where TFDS finds README.md and the rest; it looks in vain in a folder that is mapped to another package name.
+    # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
     pkg_dir_path = code_path.parent
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First pandas. Another picture for any index is another version."}
+    RELEASE_NOTES = {"1.0.0": "First pandas. Any change of an image changes the version."}
     BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
@@ -30,5 +30,5 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self):
         side = int(self.builder_config.name)
-        for index in range(PICTURES):
+        for index in range(IMAGES):
             yield index, {"image": draw_indexed(index, side), "name": f"panda-{index:03d}"}

@@ -1,7 +1,7 @@
-"""Cartoon pandas: a few dozen numbers drawn from a generator, then painted at any resolution.
+"""Cartoon pandas: random parameters from a seed, painted at any resolution.
 
-Bold on purpose: the head fills the frame and every feature is several pixels wide at 64x64, so that a small GAN
-learns them in minutes. `draw_animal` paints the same panda at every resolution.
+The head fills the frame and each feature is several pixels wide at 64x64, so that a small GAN learns them in minutes.
+`draw_animal` paints the same panda at every resolution.
 """
 
 import math
@@ -10,10 +10,10 @@ import numpy as np
 
 from gan_tf_datasets.demo.shapes import Frame, arc, both, ellipse, paint, polygon, stroke, without
 
-PICTURES = 600
+IMAGES = 600
 SEED = 20
 
-# Sky and ground: two tones of one background.
+# Colours of sky and ground.
 BACKGROUNDS = (
     (0x3FB8AF, 0x2A8C85),  # teal
     (0xF25F5C, 0xC8403F),  # coral
@@ -23,7 +23,7 @@ BACKGROUNDS = (
     (0x7AC74F, 0x4F9A2B),  # leaf
     (0xFF8FB1, 0xE0608A),  # pink
 )
-# Fur of the face, fur of ears, patches and body.
+# Colour of the face, and colour of ears, patches and body.
 FURS = (
     ((0xFFFFFF, 0x23232B), 0.5),
     ((0xFFF3DC, 0x2B2430), 0.22),
@@ -48,7 +48,7 @@ def draw_animal(rng, resolution, furs, paint_animal):
     """Draws one animal in a scene.
 
     Args:
-        rng: numpy Generator; 16 doubles are taken from it, whatever the resolution.
+        rng: numpy Generator, of which 16 doubles are drawn at any resolution.
         resolution: side in pixels, 8 or more.
         furs: table of (two colours, probability).
         paint_animal: paints body and head: (image, head, the two colours, colour of its scarf or None, u in [0, 1)).
@@ -61,7 +61,7 @@ def draw_animal(rng, resolution, furs, paint_animal):
     """
     if resolution < 8:
         raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
-    u = rng.random(16)  # only raw doubles: the one stream that NumPy has never changed
+    u = rng.random(16)  # raw doubles only: NumPy has never changed this stream
     sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
     fur, dark = (rgb(c) for c in pick(furs, u[1]))
     bright = next_bright(u[2], sky)
@@ -82,17 +82,17 @@ def draw_animal(rng, resolution, furs, paint_animal):
 
 
 def draw_indexed(index, resolution, seed=SEED):
-    """Picture `index` of the set that `seed` makes: uint8 [R, R, 3], the same on every machine."""
+    """Draws image `index` of a seed: uint8 [R, R, 3], the same on every machine."""
     return draw_animal(np.random.Generator(np.random.PCG64([seed, index])), resolution, FURS, paint_panda)
 
 
 def rgb(code):
-    """0xRRGGBB as float64 [3] in [0, 1]."""
+    """Converts 0xRRGGBB to float64 [3] in [0, 1]."""
     return np.array([code >> 16, code >> 8 & 255, code & 255]) / 255.0
 
 
 def pick(table, u):
-    """Entry of a table of (entry, probability) that u in [0, 1) falls on."""
+    """Returns the entry of a table of (entry, probability) selected by u in [0, 1)."""
     for entry, probability in table:
         u -= probability
         if u < 0:
@@ -101,38 +101,38 @@ def pick(table, u):
 
 
 def next_bright(u, sky):
-    """A bright colour that stands out from the sky."""
+    """Returns a bright colour that differs clearly from the sky."""
     colours = [rgb(c) for c in BRIGHT]
     far = [c for c in colours if np.abs(c - sky).sum() > 0.6]
     return far[int(u * len(far))]
 
 
 def paint_panda(image, head, light, dark, scarf, u):
-    """Paints body and head; u below 0.6 lets it blush."""
+    """Paints body and head, with red cheeks if u < 0.6."""
     paint_body(image, head, dark, scarf)
     paint_head(image, head, light, dark, blush=u < 0.6)
 
 
 def paint_scene(image, scene, ground, u):
-    """Paints what lies behind the panda; u in [0, 1) places it."""
-    picture = Frame()
+    """Paints the background; u in [0, 1) shifts it."""
+    whole = Frame()
     if scene == "sun":
-        paint(image, picture, ellipse(0.5, 0.5, 0.44, 0.44), 0.45 + 0.55 * image[0, 0])
+        paint(image, whole, ellipse(0.5, 0.5, 0.44, 0.44), 0.45 + 0.55 * image[0, 0])
     elif scene == "hills":
-        paint(image, picture, ellipse(0.1 + 0.2 * u, 1.05, 0.55, 0.55), ground)
-        paint(image, picture, ellipse(0.95, 1.1, 0.5, 0.5), 0.85 * ground)
+        paint(image, whole, ellipse(0.1 + 0.2 * u, 1.05, 0.55, 0.55), ground)
+        paint(image, whole, ellipse(0.95, 1.1, 0.5, 0.5), 0.85 * ground)
     elif scene == "bamboo":
         for x in (0.08 + 0.05 * u, 0.87 + 0.05 * u):
-            paint(image, picture, stroke([(x, -0.1), (x, 1.1)], 0.1), ground)
+            paint(image, whole, stroke([(x, -0.1), (x, 1.1)], 0.1), ground)
             for y in (0.25, 0.6, 0.95):
-                paint(image, picture, stroke([(x - 0.045, y), (x + 0.045, y)], 0.025), 0.8 * ground)
+                paint(image, whole, stroke([(x - 0.045, y), (x + 0.045, y)], 0.025), 0.8 * ground)
     elif scene == "dots":
         for x, y in ((0.1, 0.1), (0.5, 0.06), (0.9, 0.1), (0.06, 0.5), (0.94, 0.5), (0.1, 0.9), (0.9, 0.9)):
-            paint(image, picture, ellipse(x, y, 0.06, 0.06), 0.4 + 0.6 * image[0, 0])
+            paint(image, whole, ellipse(x, y, 0.06, 0.06), 0.4 + 0.6 * image[0, 0])
 
 
 def paint_body(image, head, dark, scarf):
-    """Paints the shoulders, upright whatever the head's tilt, and a scarf of that colour if one is given."""
+    """Paints the upright shoulders, and a scarf unless it is None (else its colour)."""
     body = Frame(head.x, head.y, head.scale)
     paint(image, body, ellipse(0.0, 1.55, 1.0, 0.85), dark)
     if scarf is not None:
@@ -183,7 +183,7 @@ def paint_mouth(image, head, mouth, dark):
 
 
 def paint_hat(image, head, bright, side):
-    """Paints a party hat with a pompom, a little to one side."""
+    """Paints a party hat with a pompom, tilted to one side."""
     hat = Frame(head.x, head.y, head.scale, head.tilt + side * 0.12)
     paint(image, hat, polygon([(0.0, -1.36), (0.4, -0.78), (-0.4, -0.78)], 0.02), bright)
     paint(image, hat, stroke([(-0.38, -0.79), (0.38, -0.79)], 0.17), 0.35 * bright + 0.65)
@@ -199,7 +199,7 @@ def paint_bow(image, head, bright, side):
 
 
 def paint_glasses(image, head, bright, side):
-    """Paints round glasses; they look the same from either side."""
+    """Paints round glasses; `side` has no effect."""
     for eye in (-1, 1):
         ring = without(ellipse(eye * 0.42, -0.06, 0.36, 0.36), ellipse(eye * 0.42, -0.06, 0.27, 0.27))
         paint(image, head, ring, bright)

@@ -1,7 +1,7 @@
 """Anti-aliased flat shapes in NumPy, by signed distances.
 
-A shape knows its signed distance (negative inside) in the units of its own frame. Only +, -, *, / and square roots
-touch pixels, so that a picture is the same on every machine, whatever its fonts or drawing libraries.
+A shape has a signed distance (negative inside) in the units of its frame. Pixels depend only on +, -, *, / and square
+roots, so that images are the same on every machine, without fonts or drawing libraries.
 
 Source of the distance approximations: Quilez, "2D distance functions" (ellipse by value over gradient, capsule).
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Signed distance `distance(x, y)` of float64 arrays, and the box (left, top, right, bottom) that holds it."""
+    """A shape: signed distance `distance(x, y)` of float64 arrays, and bounding box (left, top, right, bottom)."""
 
     distance: Callable
     box: tuple
@@ -23,7 +23,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """Where a drawing's own coordinates lie in the picture, whose sides are 1 long and whose y points down."""
+    """Position, scale and tilt of a coordinate system in the image, whose sides are 1 and whose y points down."""
 
     x: float = 0.0
     y: float = 0.0
@@ -83,17 +83,17 @@ def polygon(points, rounding=0.0):
 
 
 def both(a, b):
-    """What lies in both shapes."""
+    """Intersection of two shapes."""
     return Shape(lambda x, y: np.maximum(a.distance(x, y), b.distance(x, y)), a.box)
 
 
 def without(a, b):
-    """What lies in `a` and not in `b`."""
+    """Part of `a` outside of `b`."""
     return Shape(lambda x, y: np.maximum(a.distance(x, y), -b.distance(x, y)), a.box)
 
 
 def paint(image, frame, shape, colour, opacity=1.0, softness=0.0):
-    """Paints `shape`, given in the coordinates of `frame`, over `image` in place.
+    """Paints `shape`, in the coordinates of `frame`, over `image` in place.
 
     Args:
         image: [R, R, 3] float64 in [0, 1].
@@ -115,7 +115,7 @@ def paint(image, frame, shape, colour, opacity=1.0, softness=0.0):
 
 
 def _window(frame, box, resolution, softness):
-    """Slices (rows, columns) of the pixels that a box of the frame can touch."""
+    """Returns slices (rows, columns) of the pixels that a box of the frame can cover."""
     left, top, right, bottom = box
     cos, sin = math.cos(frame.tilt) * frame.scale, math.sin(frame.tilt) * frame.scale
     corners = [(x, y) for x in (left, right) for y in (top, bottom)]

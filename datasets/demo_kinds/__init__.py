@@ -1,1 +1,1 @@
-"""The built-in demo set with classes: cartoon pandas and cats drawn from a seed."""
+"""The built-in demo dataset with classes: cartoon pandas and cats drawn from a seed."""

@@ -1,12 +1,12 @@
-"""Cartoon cats beside the pandas of `demo.panda_art`: the same scenes, eyes, mouths and accessories, another animal."""
+"""Cartoon cats, with the scenes, eyes, mouths and accessories of the pandas in `demo.panda_art`."""
 
 import numpy as np
 
 from gan_tf_datasets.demo.panda_art import SEED, draw_animal, rgb
 from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon, stroke
 
-CATS = 1 << 20  # cat i is drawn from the stream of this number and i: no panda's
-# Fur, and the darker one of stripes, body and whiskers.
+CATS = 1 << 20  # part of the seed, so that cats and pandas have different random streams
+# Colour of the fur, and the darker colour of stripes, body and whiskers.
 FURS = (
     ((0xE8873A, 0x9C4A17), 0.4),  # ginger
     ((0x8C95A3, 0x4A5260), 0.3),  # grey
@@ -15,18 +15,18 @@ FURS = (
 
 
 def draw_indexed(index, resolution, seed=SEED):
-    """Cat `index` of the set that `seed` makes: uint8 [R, R, 3], the same on every machine."""
+    """Draws cat `index` of a seed: uint8 [R, R, 3], the same on every machine."""
     return draw_animal(np.random.Generator(np.random.PCG64([seed, CATS, index])), resolution, FURS, paint_cat)
 
 
 def paint_cat(image, head, fur, dark, scarf, u):
-    """Paints body and head; u below 0.5 gives it stripes."""
+    """Paints body and head, with stripes if u < 0.5."""
     paint_body(image, head, fur, scarf)
     paint_head(image, head, fur, dark, striped=u < 0.5)
 
 
 def paint_body(image, head, fur, scarf):
-    """Paints the shoulders in the colour of the fur, and a scarf of that colour if one is given."""
+    """Paints the shoulders in the colour of the fur, and a scarf unless it is None (else its colour)."""
     body = Frame(head.x, head.y, head.scale)
     paint(image, body, ellipse(0.0, 1.55, 0.8, 0.85), 0.8 * fur)
     if scarf is not None:
@@ -34,7 +34,7 @@ def paint_body(image, head, fur, scarf):
 
 
 def paint_head(image, head, fur, dark, striped):
-    """Paints pointed ears, a round face, muzzle, whiskers, and perhaps stripes on the forehead."""
+    """Paints pointed ears, a round face, muzzle, whiskers and, if `striped`, stripes on the forehead."""
     for side in (-1, 1):
         ear = [(side * 0.95, -1.2), (side * 0.98, -0.3), (side * 0.25, -0.75)]
         inner = [(side * 0.86, -0.98), (side * 0.84, -0.5), (side * 0.45, -0.72)]

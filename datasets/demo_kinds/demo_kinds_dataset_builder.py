@@ -1,4 +1,4 @@
-"""TensorFlow Datasets builder `demo_kinds`: cartoon pandas and cats with class labels, drawn on this machine."""
+"""TensorFlow Datasets builder `demo_kinds`: cartoon pandas and cats with class labels, drawn from a seed."""
 
 import tensorflow_datasets as tfds
 from etils import epath
@@ -7,19 +7,19 @@ from gan_tf_datasets.demo.demo_dataset_builder import CONFIGS
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 
-EACH = 300  # pictures of a class
+EACH = 300  # images of a class
 KINDS = {"panda": draw_panda, "cat": draw_cat}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The demo set with classes, a configuration for each resolution, named by it ("64")."""
+    """The demo dataset with classes, with a configuration per resolution ("64")."""
 
-    # Where TFDS finds README.md and the rest; it looks in vain in a folder that is mapped to another package name.
+    # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
     pkg_dir_path = code_path.parent
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First pandas and cats. Another picture for any index is another version."}
+    RELEASE_NOTES = {"1.0.0": "First pandas and cats. Any change of an image changes the version."}
     BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
@@ -36,7 +36,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self):
         side = int(self.builder_config.name)
-        for number in range(EACH * len(KINDS)):  # in turn, so that a part of the set has as many of each
+        for number in range(EACH * len(KINDS)):  # alternating, so that any part of the dataset is balanced
             index, kind = divmod(number, len(KINDS))
             name = list(KINDS)[kind]
             yield number, {"image": KINDS[name](index, side), "label": kind, "name": f"{name}-{index:03d}"}

@@ -1,1 +1,1 @@
-"""Two large sets of faces, read from what the user has downloaded."""
+"""Two large face datasets, read from files downloaded by the user."""

@@ -1,4 +1,4 @@
-"""TensorFlow Datasets builder `faces`: CelebA-HQ and the thumbnails of FFHQ, from the user's own files."""
+"""TensorFlow Datasets builder `faces`: CelebA-HQ and FFHQ thumbnails, from files downloaded by the user."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ KEYS = 2**128  # TFDS sorts records by keys below this
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Pictures as they are in the files, in the order of the numbers in their names."""
+    """Images as they are in the files, in the order of the numbers in their names."""
 
-    # Where TFDS finds README.md and the rest; it looks in vain in a folder that is mapped to another package name.
+    # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
     pkg_dir_path = code_path.parent
 
@@ -25,7 +25,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         f"{name}: {instructions(face_set, 'this folder')}." for name, face_set in FACES.items()
     )
     BUILDER_CONFIGS = [
-        tfds.core.BuilderConfig(name=name, description=f"{face_set.count} pictures: {face_set.get}")
+        tfds.core.BuilderConfig(name=name, description=f"{face_set.count} images: {face_set.get}")
         for name, face_set in FACES.items()
     ]
 
@@ -41,12 +41,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         face_set, folder = FACES[self.builder_config.name], Path(dl_manager.manual_dir)
         source = open_faces(face_set, folder)
         if source is None:
-            raise UsageError(f"{face_set.name} is not there: {instructions(face_set, folder)}")
+            raise UsageError(f"{face_set.name} is missing: {instructions(face_set, folder)}")
         return {"train": self._generate_examples(source)}
 
     def _generate_examples(self, source):
-        # Above a gigabyte TFDS puts records into a thousand files by the size of their keys and then sorts one file at
-        # a time in memory. Small numbers would all fall into the first.
+        # Above a gigabyte TFDS distributes records over a thousand files by the size of their keys, and then sorts one
+        # file at a time in memory. Small keys would all go to the first file.
         step = KEYS // len(source)
         with Progress(len(source), "prepared") as progress:
             for i, name in enumerate(source.names):

@@ -1,1 +1,1 @@
-"""Few-shot sets of 100 to 389 photographs."""
+"""Few-shot datasets of 100 to 389 photographs."""

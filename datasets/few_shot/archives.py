@@ -1,8 +1,8 @@
-"""The zip archives of the few-shot sets: where they are, how they are checked and read.
+"""Zip archives of the few-shot datasets: download, checksums, content.
 
-A zip that the user has put into the downloads folder is used instead of the network. The SHA-256 of an archive stands
-in checksums.tsv beside this file; where it does not, the first archive that is whole and holds the right number of
-pictures is recorded under GAN_TF_CACHE, and every later one must be equal to it.
+A zip that the user has put into the downloads folder is used instead of the network. checksums.tsv next to this file
+has the SHA-256 of an archive. If it does not, the first complete archive with the right number of images is recorded
+under GAN_TF_CACHE, and later ones must be equal to it.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ SITE = "https://data-efficient-gans.mit.edu/datasets/"
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """One set: its zip on SITE and the number of pictures in it."""
+    """One dataset: its zip on SITE and the number of images in it."""
 
     name: str
     file: str
@@ -32,7 +32,7 @@ class Archive:
 
     @property
     def path(self):
-        """Where the zip is kept, whether fetched or put there by hand."""
+        """Path of the zip, whether downloaded or put there by hand."""
         return cache_root() / "downloads" / self.file
 
 
@@ -55,14 +55,11 @@ ARCHIVES = {
 
 
 def obtain(archive, *, offline=False, log=print):
-    """Makes sure that the archive is in the downloads folder and is the right one.
-
-    Returns:
-        SHA-256 hex of the zip.
+    """Downloads the archive if it is missing, checks it, and returns its SHA-256 as hex.
 
     Raises:
-        UsageError: it cannot be fetched, is damaged or unsafe, holds another number of pictures, or differs from the
-            one recorded.
+        UsageError: it cannot be downloaded, is damaged or unsafe, holds another number of images, or differs from the
+            recorded one.
     """
     if not archive.path.exists():
         fetch(archive.url, archive.path, offline=offline, log=log, check=lambda path: check(archive, path))
@@ -70,58 +67,52 @@ def obtain(archive, *, offline=False, log=print):
 
 
 def check(archive, path, log=None):
-    """Compares a zip with the recorded checksum; without a record, checks its content and records it.
+    """Compares a zip with the recorded checksum. Without a record, checks its content and records it.
 
     Args:
-        path: the zip; need not be at its final place.
-        say: called with a line when a checksum is recorded; None leaves the record alone.
+        path: the zip; may be a temporary file.
+        log: called with a line of text when a checksum is recorded; None to record nothing.
 
     Returns:
         SHA-256 hex.
     """
     digest = sha256_of(path)
-    known = _shipped().get(archive.file) or _recorded().get(archive.file)
-    if known is None:
-        pictures(archive, path)
+    recorded = _shipped_checksums().get(archive.file) or read_checksums(checksums_path()).get(archive.file)
+    if recorded is None:
+        read_images(archive, path)
         if log is not None:
             record_checksum(archive.url, path, digest, archive.file, log)
-    require_checksum(archive.path, digest, known)
+    require_checksum(archive.path, digest, recorded)
     return digest
 
 
-def pictures(archive, path=None):
-    """Reads all pictures of a zip, flat or nested, in the order of the numbers in their names.
+def read_images(archive, path=None):
+    """Reads all images of a zip, flat or nested, in the order of the numbers in their names.
 
     Returns:
         list of (path in the zip, encoded bytes).
 
     Raises:
-        UsageError: damaged or unsafe zip, or a count other than the set's.
+        UsageError: damaged or unsafe zip, or another number of images.
     """
     path = path or archive.path
     source = ZipSource(path)
     if len(source) != archive.count:
         raise UsageError(
-            f"{archive.path} holds {len(source)} images but the set {archive.name} has {archive.count}: delete the "
+            f"{archive.path} holds {len(source)} images but the dataset {archive.name} has {archive.count}: delete the "
             f"file, or use it under its own path"
         )
-    order = sorted(range(len(source)), key=lambda i: natural(source.names[i]))
+    order = sorted(range(len(source)), key=lambda i: natural_key(source.names[i]))
     try:
         return [(source.names[i], source.read(i)) for i in order]
     except UnreadableImage as error:
-        raise UsageError(f"{path} is damaged ({error}): delete it to fetch it again") from error
+        raise UsageError(f"{path} is damaged ({error}): delete it to download it again") from error
 
 
-def natural(name):
+def natural_key(name):
     """Sort key that puts 2.png before 10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 
 
-def _shipped():
-    """{file: SHA-256} of the archives that were known when this was released."""
+def _shipped_checksums():
     return read_checksums(Path(__file__).with_name("checksums.tsv"))
-
-
-def _recorded():
-    """{file: SHA-256} of the archives that this machine has seen first."""
-    return read_checksums(checksums_path())

@@ -1,7 +1,7 @@
-"""`gan-tf augment-preview DATASET --out FILE.png`: what the discriminator will see of the user's images.
+"""`gan-tf augment-preview DATASET --out FILE.png`: a grid of augmented images.
 
-One row shows the images as they are, one each augmentation alone, and the last what training applies: all of
-`--augment-policy` together. `--augment ada` moves its probability in training; `--p` says which one is shown.
+The first row shows the original images, the next ones each augmentation alone, and the last one the combination used in
+training. `--augment ada` changes its probability during training; `--p` sets the one shown.
 """
 
 import dataclasses
@@ -17,42 +17,42 @@ from gan_tf.config.validation import POLICIES, policies_of
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path, writing
 
-LABEL_WIDTH = 160  # pixels of the strip that names the rows
+LABEL_WIDTH = 160  # pixels of the strip with the names of the rows
 LABEL_SIZE = 16  # pixels, height of its letters
 
 
 @dataclasses.dataclass(frozen=True)
 class PreviewOptions:
-    """Shows every augmentation, and their combination, on images of the data set."""
+    """Shows each augmentation, and their combination, on images of the dataset."""
 
-    # A known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
+    # A dataset name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     out: str = "augment-preview.png"  # PNG file to write
-    images: int = 8  # images shown, spread evenly over the set
-    resolution: int = 256  # pixels that they are trained at
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
+    images: int = 8  # number of images, spread evenly over the dataset
+    resolution: int = 256  # training resolution in pixels
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
-    augment: Literal["diffaugment", "ada"] = "diffaugment"  # augmentation in front of the discriminator
+    augment: Literal["diffaugment", "ada"] = "diffaugment"  # augmentation of the discriminator's input
     # diffaugment: comma-separated choice of color, translation, cutout (default color,translation). ada: blit, geom,
     # color, filter, noise, cutout, bg, bgc (default), bgcf, bgcfn or bgcfnc.
     augment_policy: str | None = None
     augment_probability: float = 1.0  # diffaugment: share of the images that are augmented, 0 to 1
     p: float = 0.5  # ada: probability of each transform, 0 to 1
-    seed: int = 0  # other random changes with another seed
-    offline: bool = False  # forbid every fetch
-    verbose: bool = False  # let TensorFlow speak
+    seed: int = 0  # seed of the random transforms
+    offline: bool = False  # never download
+    verbose: bool = False  # show TensorFlow's messages
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """Names of the augmentations that training would apply, in order; of ada, the one name of its policy."""
+        """Names of the augmentations applied in training, in order; for ada the one name of its policy."""
         return policies_of(self.augment, self.augment_policy)
 
 
 def main(argv) -> int:
-    """Writes the preview. Returns the exit code.
+    """Writes the preview and returns the exit code.
 
     Raises:
-        UsageError: a wrong option, no readable image, or a file that cannot be written.
+        UsageError: an invalid option, no readable image, or a file that cannot be written.
     """
     options = arguments.parse(PreviewOptions, argv, prog="gan-tf augment-preview")
     check(options)
@@ -69,8 +69,8 @@ def main(argv) -> int:
         background=options.background,
         limit=options.images,
     ).images
-    chosen = Augmentation(options.augment, options.policies, options.augment_probability)
-    rows = preview_rows(images, chosen, options.p, options.seed)
+    augmentation = Augmentation(options.augment, options.policies, options.augment_probability)
+    rows = preview_rows(images, augmentation, options.p, options.seed)
     with writing(options.out, "--out"):
         save_png(user_path(options.out), labelled_rows(rows))
     print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
@@ -78,7 +78,7 @@ def main(argv) -> int:
 
 
 def check(options):
-    """Raises UsageError for an option that makes no sense, before anything is read."""
+    """Raises UsageError for invalid or contradictory options, before any data is read."""
     _ = options.policies  # raises if there is no such policy
     if not 0 <= options.augment_probability <= 1:
         raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
@@ -94,49 +94,50 @@ def check(options):
         raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
 
 
-def preview_rows(images, chosen, p, seed):
-    """Augments images the way training does.
+def preview_rows(images, augmentation, p, seed):
+    """Augments images as in training.
 
     Args:
         images: uint8 [N, R, R, 3].
-        chosen: gan_tf.augment.choice.Augmentation, for the last row.
-        p: of ada, probability of each transform, 0 to 1.
-        seed: of the draws; the row of an augmentation alone uses the same draws as the last one.
+        augmentation: gan_tf.augment.choice.Augmentation of the last row.
+        p: probability of each transform of ada, 0 to 1.
+        seed: of the draws; all rows use the same.
 
     Returns:
-        {name of the row: uint8 [N, R, R, 3]}, from the top. Alone stand all that diffaugment has, and the groups of
-        ada's policy.
+        {name of the row: uint8 [N, R, R, 3]} from the top. Shown alone: all augmentations of diffaugment, or the groups
+        of ada's policy.
     """
     import tensorflow as tf
 
     from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.io.image_files import to_uint8
-    from gan_tf.rng import Draws, clock_of
+    from gan_tf.rng import Draws
 
     scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
-    draws = Draws(seed, clock_of(0), len(images))
+    draws = Draws(seed, 0, len(images))
 
-    def shown(augmentation):
+    def apply(augmentation):
         return to_uint8(augment(scaled, draws, "reals", augmentation, p))
 
-    if chosen.kind == "ada":
-        alone, share = ada_groups(*chosen.policies), f" at {p:g}"
+    if augmentation.kind == "ada":
+        single, probability = ada_groups(*augmentation.policies), p
     else:
-        alone, share = POLICIES, "" if chosen.probability == 1 else f" at {chosen.probability:g}"
+        single, probability = POLICIES, augmentation.probability
+    suffix = "" if augmentation.kind == "diffaugment" and probability == 1 else f" at {probability:g}"
     rows = {"original": images}
-    rows |= {name: shown(Augmentation(chosen.kind, (name,))) for name in alone}
-    return {**rows, "+".join(chosen.policies) + share + " (training)": shown(chosen)}
+    rows |= {name: apply(Augmentation(augmentation.kind, (name,))) for name in single}
+    return {**rows, f"{'+'.join(augmentation.policies)}{suffix} (training)": apply(augmentation)}
 
 
 def ada_groups(policy):
-    """The groups of transforms whose all members a policy of adaptive augmentation has."""
+    """Returns the groups of transforms that are completely part of a policy of adaptive augmentation."""
     from gan_tf.augment.ada import GROUPS, transforms_of
 
     return [name for name, transforms in GROUPS.items() if set(transforms) <= set(transforms_of(policy))]
 
 
 def labelled_rows(rows):
-    """{name: uint8 [N, R, R, 3]} -> one uint8 picture with a row for each entry and its name to the left."""
+    """Returns {name: uint8 [N, R, R, 3]} as one uint8 image, a row per entry with its name on the left."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 

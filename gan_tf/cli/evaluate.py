@@ -95,7 +95,7 @@ def of_run(options, run):
     from gan_tf.distributed import devices
     from gan_tf.metrics.reals import reals_at
     from gan_tf.runs.weights import load_generator
-    from gan_tf.training.evaluation import SAMPLE_BATCH, Sampler
+    from gan_tf.sampling.sampler import Sampler
 
     trained = load_generator(run, options.which, log)
     if options.per_class:
@@ -115,7 +115,7 @@ def of_run(options, run):
         precision, why = "float32", "ppl takes tiny steps"
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
     folded = trained.folded(devices.KERAS_POLICIES[precision])
-    sampler = Sampler(trained.generator, folded, options.seed, SAMPLE_BATCH, trained.classes)
+    sampler = Sampler(folded, options.seed, classes=trained.classes)
     parts = per_class.parts_of(options, trained, images, sampler.resolution) if options.per_class else ()
     return reals_at(images, sampler.resolution, config.mirror), sampler, folder, parts
 

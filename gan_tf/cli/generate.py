@@ -9,8 +9,6 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, remove_parts, user_path
 from gan_tf.sampling.seeds import MAX_SEEDS, parse_seeds
 
-DEFAULT_SEEDS = "0-63"
-
 
 @dataclasses.dataclass(frozen=True)
 class GenerateOptions(GeneratorOptions):
@@ -48,19 +46,14 @@ class GenerateOptions(GeneratorOptions):
         """Returns the requested seeds, before --best selects some of them."""
         if self.count is not None:
             return list(range(self.count))
-        return parse_seeds(DEFAULT_SEEDS if self.seeds is None else self.seeds)
+        return parse_seeds("0-63" if self.seeds is None else self.seeds)
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no trained generator, out of memory, or an output that cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(GenerateOptions, argv, prog="gan-tf generate")
-    if options.best is None:
-        options.all_seeds()
-    else:
+    options.all_seeds()
+    if options.best is not None:
         from gan_tf.cli.curate import check_best
 
         check_best(options)
@@ -76,6 +69,7 @@ def main(argv) -> int:
 
 def generate(options) -> int:
     """Generates and writes the images; returns the exit code."""
+    from gan_tf.io import image_files
     from gan_tf.sampling.generate import check_truncation
     from gan_tf.sampling.image_writer import (
         archive_suffix,
@@ -90,51 +84,46 @@ def generate(options) -> int:
     resolution = loaded.generator.resolution
     check_truncation(options.truncation, loaded.trained.config.model)
     if options.grid:
-        check_grid_size(options, len(seeds), resolution)
+        check_grid_size(options.best or len(seeds), resolution)
     if options.best is not None:
         from gan_tf.cli.curate import curate, refuse_huge_sheet
 
         refuse_huge_sheet(options.best, resolution)
         selection = curate(options, loaded, seeds)
         seeds = selection.seeds
-    selected = selection.about if selection else {}
-    labels = loaded.labels(seeds)
+    labels, about = loaded.labels(seeds), selection.about if selection else {}
     batch_size, is_folder = min(loaded.batch_size, len(seeds)), not archive_suffix(out)
-    settings = {**image_settings(options, loaded), "--best or --by": list(selected.values())}
+    settings = {**image_settings(options, loaded), "--best or --by": list(about.values())}
+    if labels is not None:
+        classes = [f"class {loaded.trained.classes.names[label]}" for label in labels]
+        about = {
+            seed: "; ".join(filter(None, [text, about.get(seed)])) for seed, text in zip(seeds, classes, strict=True)
+        }
     missing = missing_seeds(out, seeds, batch_size, settings) if is_folder else seeds
-    with image_writer(out, seeds, resolution, descriptions(loaded, seeds, labels, selected)) as write:
+    grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
+    with image_writer(out, seeds, resolution, about) as write:
         keep = options.grid or selection is not None
-        images = write_images(options, loaded, seeds, missing, labels, batch_size, write, out, keep)
+        images = write_images(options, loaded, seeds, missing, labels, batch_size, write, keep)
         if selection:
-            selection.write_sheet(images, without_parts(path_beside(out, "best")))
+            remove_parts(sheet_path)
+            selection.write_sheet(images, sheet_path)
         if options.grid:
-            from gan_tf.io import image_files
-
-            grid = image_files.save_png(without_parts(path_beside(out, "grid")), image_files.grid(images))
+            remove_parts(grid_path)
+            image_files.save_png(grid_path, image_files.grid(images))
     last = f" to {png_name(seeds[-1])}" if len(seeds) > 1 else ""
     print(f"{len(seeds)} images: {out / png_name(seeds[0])}{last}" if is_folder else f"{len(seeds)} images: {out}")
-    others = images_of_other_seeds(out, seeds) if is_folder else []
-    if others:
+    if is_folder and (others := images_of_other_seeds(out, seeds)):
         print(f"{out} also holds {len(others)} images of other seeds, such as {others[0]}")
     if options.grid:
-        print(f"grid: {grid}")
+        print(f"grid: {grid_path}")
     return 0
 
 
-def descriptions(loaded, seeds, labels, selected):
-    """Returns {seed: text for its file}: the class of the image, and why it was selected."""
-    if labels is None:
-        return selected
-    names = loaded.trained.classes.names
-    classes = {seed: f"class {names[label]}" for seed, label in zip(seeds, labels, strict=True)}
-    return {seed: "; ".join([text, *filter(None, [selected.get(seed)])]) for seed, text in classes.items()}
-
-
-def write_images(options, loaded, seeds, missing, labels, batch_size, write, out, keep):
+def write_images(options, loaded, seeds, missing, labels, batch_size, write, keep):
     """Generates the images of the seeds `missing` and writes them.
 
     Returns:
-        The images of all seeds, uint8 [N, R, R, 3], if `keep`; existing ones are read from the folder `out`.
+        The images of all seeds, uint8 [N, R, R, 3], if `keep`; existing ones are read from the folder.
     """
     import numpy as np
 
@@ -150,21 +139,15 @@ def write_images(options, loaded, seeds, missing, labels, batch_size, write, out
         label_of = dict(zip(seeds, labels, strict=True))
         labels = [label_of[seed] for seed in missing]
     with Progress(len(seeds), "written", before=existing) as progress:
-        batches = images_of_seeds(loaded.generator, missing, batch_size, options.truncation, labels)
-        for batch, images in batches:
+        for batch, images in images_of_seeds(loaded.generator, missing, batch_size, options.truncation, labels):
             write(batch, images)
             progress.advance(len(batch))
             if keep:
                 kept.update(zip(batch, images, strict=True))
     if not keep:
         return None
-    return np.stack([kept[seed] if seed in kept else image_files.read_png(out / png_name(seed)) for seed in seeds])
-
-
-def without_parts(path):
-    """Returns a path after removing partial files that a killed process left of it."""
-    remove_parts(path)
-    return path
+    folder = user_path(options.out)
+    return np.stack([kept[seed] if seed in kept else image_files.read_png(folder / png_name(seed)) for seed in seeds])
 
 
 def path_beside(out, name):
@@ -173,12 +156,9 @@ def path_beside(out, name):
     return out.with_name(f"{out.name}-{name}.png") if out.name else out / f"{name}.png"
 
 
-def check_grid_size(options, count, resolution):
-    """Raises UsageError if a grid of all images, or of those that --best keeps, is too large for other programs."""
-    from gan_tf.io.image_files import LONGEST_SIDE, check_image_size
+def check_grid_size(count, resolution):
+    """Raises UsageError if a grid of `count` images is too large for other programs."""
+    from gan_tf.io.image_files import MAX_SIDE, check_image_size
 
-    requested = f"--seeds names {count}" if options.count is None else f"--count is {count}"
-    if options.best is not None:
-        count, requested = options.best, f"--best keeps {options.best}"
-    side, most = math.ceil(math.sqrt(count)) * resolution, (LONGEST_SIDE // resolution) ** 2
-    check_image_size(side, side, f"--grid holds {most} images at {resolution}x{resolution}, {requested}", "give fewer")
+    side, most = math.ceil(math.sqrt(count)) * resolution, (MAX_SIDE // resolution) ** 2
+    check_image_size(side, side, f"--grid of {count} images at {resolution}x{resolution}", f"give at most {most}")

@@ -1,4 +1,4 @@
-"""`gan-tf inspect DATASET`: what a data set is made of, before any time goes into training on it."""
+"""`gan-tf inspect DATASET`: report on a dataset before training."""
 
 import dataclasses
 import json
@@ -15,27 +15,21 @@ from gan_tf.cli.datasets import resolve
 class InspectOptions:
     """Reports count, sizes, classes, unreadable files, duplicates and images smaller than the training resolution."""
 
-    # A known name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
+    # A dataset name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
-    resolution: int = 256  # pixels that it would be trained at
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how an image becomes square
+    resolution: int = 256  # training resolution in pixels
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
-    limit: int | None = None  # look at so many images only, spread evenly over the set
-    offline: bool = False  # forbid every fetch
-    json: bool = False  # print the whole report as JSON, with every name
+    limit: int | None = None  # inspect at most this many images, spread evenly over the dataset
+    offline: bool = False  # never download
+    json: bool = False  # print the whole report as JSON, with all names
 
 
 def main(argv) -> int:
-    """Runs the command.
-
-    Args:
-        argv: arguments after `inspect`.
-
-    Returns:
-        exit code 0.
+    """Runs the command and returns the exit code.
 
     Raises:
-        UsageError: nothing to inspect; see `resolve` and `survey`.
+        UsageError: see `resolve` and `survey`.
     """
     options = arguments.parse(InspectOptions, argv, prog="gan-tf inspect")
     from gan_tf.data.prepare import survey
@@ -45,11 +39,7 @@ def main(argv) -> int:
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
     report = survey(
-        source,
-        resolution=options.resolution,
-        fit=options.fit,
-        background=options.background,
-        limit=options.limit,
+        source, resolution=options.resolution, fit=options.fit, background=options.background, limit=options.limit
     )
     print(json.dumps(dataclasses.asdict(report), indent=2) if options.json else report.text())
     return 0

@@ -47,11 +47,7 @@ class InterpolateOptions(GeneratorOptions):
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no trained generator, out of memory, or an output that cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate")
     options = dataclasses.replace(
         options,
@@ -87,8 +83,7 @@ def interpolate(options) -> int:
     check_truncation(options.truncation, model)
     if options.seeds is None:
         print("seeds: " + ",".join(str(seed) for walk in walks for seed in walk), flush=True)
-    write = write_rows if options.rows else write_animation
-    write(options, loaded, walks, user_path(options.out))
+    (write_rows if options.rows else write_animation)(options, loaded, walks, user_path(options.out))
     return 0
 
 

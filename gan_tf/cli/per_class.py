@@ -47,7 +47,7 @@ def scores_of(parts, names, sampler, networks, progress, log):
     Args:
         parts: what `parts_of` returned.
         names: of the metrics. Those on paths through latents, and the copy check, are of all classes together.
-        sampler: training.evaluation.Sampler.
+        sampler: sampling.sampler.Sampler.
 
     Returns:
         list of Score.

@@ -35,11 +35,7 @@ class ProgressOptions:
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no run, no grids, a damaged grid, or an output that cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
     from gan_tf.io import image_files
     from gan_tf.io.progress import Progress

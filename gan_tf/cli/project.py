@@ -57,12 +57,7 @@ class ProjectOptions:
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no trained generator, an unreadable image, missing LPIPS weights, or an output that
-            cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(ProjectOptions, argv, prog="gan-tf project")
     from gan_tf.sampling import animation
 

@@ -1,4 +1,4 @@
-"""`gan-tf report RUN`: the report of a run as one HTML file that needs nothing else."""
+"""`gan-tf report RUN`: writes the report of a run again, with an interpolation between images."""
 
 import dataclasses
 import sys
@@ -14,21 +14,21 @@ from gan_tf.runs.folder import Run
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """Writes the report of a run anew: samples over time, losses, scores, copy check, data, settings, a model card."""
+    """Writes the report of a run again: samples over time, losses, scores, copy check, data, settings, model card."""
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    out: str | None = None  # file for the page; default report.html in the run folder
-    which: str = "best"  # weights for the walk between images: best, last, or the image count of a snapshot
-    walk: bool = True  # make images on the way from one seed to another, which needs TensorFlow
-    verbose: bool = False  # let TensorFlow speak
+    out: str | None = None  # HTML file to write; default report.html in the run folder
+    which: str = "best"  # weights of the interpolation: best, last, or the image count of a snapshot
+    walk: bool = True  # add an interpolation between images, which needs TensorFlow
+    verbose: bool = False  # show TensorFlow's log messages
 
 
 def main(argv) -> int:
     """Runs the command. Returns the exit code.
 
     Raises:
-        UsageError: a wrong option, no run, or a file that cannot be written.
+        UsageError: an option is invalid, there is no run, or the file cannot be written.
     """
     options = arguments.parse(ReportOptions, argv, prog="gan-tf report")
     from gan_tf.report import report_html
@@ -38,15 +38,15 @@ def main(argv) -> int:
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
     out = user_path(options.out) if options.out else run.report
     check_writable(out, "--out")
-    page = report_html(run, walk_of(options, run) if options.walk else None).encode()
+    page = report_html(run, interpolation(options, run) if options.walk else None).encode()
     with writing(out, "--out"):
         write_atomically(out, page)
-    print(f"{out}: {len(page) / 1e6:.1f} MB, no other file needed")
+    print(f"{out}: {len(page) / 1e6:.1f} MB, needs no other file")
     return 0
 
 
-def walk_of(options, run):
-    """The picture of ways between images, or None, with a line that says why, where there are no weights for it."""
+def interpolation(options, run):
+    """Returns the image of interpolations, uint8 [H, W, 3]; None, with a log line, if there are no best weights yet."""
     from gan_tf.cli.quiet import start_tensorflow
 
     start_tensorflow(options.verbose)
@@ -57,18 +57,16 @@ def walk_of(options, run):
 
     try:
         trained = load_generator(run, options.which, log)
+        return interpolation_strip(trained.folded(), classes=trained.classes)
     except UsageError as error:
         if options.which != "best":
             raise
-        log(f"no way between two images is shown: {error}")
-        return None
-    try:
-        return interpolation_strip(trained.folded(), classes=trained.classes)
+        log(f"the report has no interpolation: {error}")
     except tf.errors.ResourceExhaustedError as error:
-        log(f"no way between two images is shown: out of memory ({error.op})")
-        return None
+        log(f"the report has no interpolation: out of memory ({error.op})")
+    return None
 
 
 def log(line):
-    """Speaks on standard error."""
+    """Prints a line on standard error."""
     print(line, file=sys.stderr, flush=True)

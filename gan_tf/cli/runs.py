@@ -1,4 +1,4 @@
-"""`gan-tf runs checkpoints/`: runs and their snapshots, ranked among those that were measured alike."""
+"""`gan-tf runs checkpoints/`: rankings of the best weights, snapshots and final scores of all runs."""
 
 import dataclasses
 import json
@@ -15,20 +15,21 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
 WIDTH = 100  # columns of the output
-FINAL_NOTE = "* scored once more at the end of the run, on images that did not help to pick these weights"
-LEAST_DATA_WIDTH = 8  # the column of the data sets is cut short to this where a line would be too long
+FINAL_NOTE = "* scored again at the end of the run, on images that were not used to choose these weights"
+LEAST_DATA_WIDTH = 8  # of the column of data sets, which is shortened if lines are too long
+RIGHT_ALIGNED = ("", "copies", "kimg", "size")
 
 
 @dataclasses.dataclass(frozen=True)
 class RunsOptions:
-    """Ranks the best weights, snapshots and final scores of all runs in a folder. Scores that were measured otherwise
-    (another metric, other images, another network) stand in a ranking of their own.
+    """Ranks the best weights, snapshots and final scores of all runs in a folder. Scores with different protocols
+    (metric, real images, network) are in separate rankings.
     """
 
-    # A folder that holds runs, or one run.
+    # A folder that contains runs, or one run.
     folder: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")] = "checkpoints"
-    limit: int | None = None  # show so many of each ranking
-    json: bool = False  # print everything as JSON
+    limit: int | None = None  # number of rows of each ranking
+    json: bool = False  # print one JSON object
 
     def __post_init__(self):
         if self.limit is not None and self.limit < 1:
@@ -36,22 +37,16 @@ class RunsOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """One line of a ranking.
+class RankedWeights:
+    """One row of a ranking."""
 
-    Attributes:
-        facts: report.summary.RunSummary of the run.
-        scored: report.summary.Scored of its weights.
-        kind: "best", "final" (the best weights, scored once more) or "snapshot".
-    """
-
-    facts: object
-    scored: object
-    kind: str
+    run: object  # report.summary.RunSummary
+    scored: object  # report.summary.ScoredWeights
+    kind: str  # "best", "final" (the best weights, scored again) or "snapshot"
 
     @property
     def which(self) -> str:
-        """What `--which` picks these weights."""
+        """The value of `--which` that selects these weights."""
         return str(self.scored.images_seen) if self.kind == "snapshot" else "best"
 
 
@@ -59,25 +54,25 @@ def main(argv) -> int:
     """Runs the command. Returns the exit code.
 
     Raises:
-        UsageError: a wrong option, no such folder, or no run in it.
+        UsageError: an option is invalid, or the folder contains no run.
     """
     options = arguments.parse(RunsOptions, argv, prog="gan-tf runs")
     from gan_tf.report.summary import read_summary
 
-    found = [read_summary(run) for run in find_runs(options.folder)]
-    whole = [facts for facts in found if facts.config is not None]
-    rankings = ranked([entry for facts in whole for entry in entries(facts)])
-    silent = [facts for facts in whole if not entries(facts)]
-    damaged = [problem for facts in found for problem in facts.problems]
+    runs = [read_summary(run) for run in find_runs(options.folder)]
+    readable = [run for run in runs if run.config is not None]
+    rankings = rank([row for run in readable for row in ranked_weights(run)])
+    unscored = [run for run in readable if not ranked_weights(run)]
+    damaged = [problem for run in runs for problem in run.problems]
     if options.json:
-        print(json.dumps(as_json(rankings, silent, damaged, options.limit), indent=2, allow_nan=False))
+        print(json.dumps(as_json(rankings, unscored, damaged, options.limit), indent=2, allow_nan=False))
     else:
-        print("\n\n".join(texts(options.folder, len(found), rankings, silent, damaged, options.limit)))
+        print("\n\n".join(text_blocks(options.folder, len(runs), rankings, unscored, damaged, options.limit)))
     return 0
 
 
 def find_runs(folder) -> list:
-    """The run that a folder is, or the runs in it, by name.
+    """Returns the Run in a folder, or the Runs in its subfolders, by name.
 
     Raises:
         UsageError: there is none.
@@ -85,165 +80,161 @@ def find_runs(folder) -> list:
     from gan_tf.runs.folder import Run
 
     path = user_path(folder)
+    if Run(path).exists():
+        return [Run(path)]
     try:
-        if Run(path).exists():
-            return [Run(path)]
-        runs = [Run(child) for child in sorted(path.iterdir()) if child.is_dir() and Run(child).exists()]
+        runs = [Run(child) for child in sorted(path.iterdir()) if Run(child).exists()]
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"FOLDER {folder} cannot be read ({reason}); give the folder that holds the runs") from error
+        raise UsageError(
+            f"FOLDER {folder} cannot be read ({reason}); give the folder that contains the runs"
+        ) from error
     if not runs:
-        raise UsageError(f"FOLDER {folder} holds no run; give a folder such as checkpoints, or a run in it")
+        raise UsageError(f"FOLDER {folder} contains no run; give a folder such as checkpoints, or one run")
     return runs
 
 
-def entries(facts) -> list[Entry]:
-    """What a run has to be ranked. The snapshot that is the best one stands there once."""
-    found = [Entry(facts, scored, kind) for kind in ("best", "final") if (scored := getattr(facts, kind)) is not None]
-    best = facts.best
-    for kept in facts.snapshots:
-        if best is None or kept.images_seen != best.images_seen or not kept.score.comparable_with(best.score):
-            found.append(Entry(facts, kept, "snapshot"))
-    return found
+def ranked_weights(run) -> list[RankedWeights]:
+    """Returns the rows of one RunSummary. The snapshot with the best score is left out: it is the best weights."""
+    best = run.best
+    rows = [RankedWeights(run, best, "best")] if best else []
+    rows += [RankedWeights(run, run.final, "final")] if run.final else []
+    for snapshot in run.snapshots:
+        if not (best and snapshot.images_seen == best.images_seen and snapshot.score.comparable_with(best.score)):
+            rows.append(RankedWeights(run, snapshot, "snapshot"))
+    return rows
 
 
-def ranked(found) -> list[list[Entry]]:
-    """Groups entries that were measured alike, each best first, NaN last; the groups by metric and images."""
-    from gan_tf.report.summary import measured_by
+def rank(rows) -> list[list[RankedWeights]]:
+    """Groups rows with comparable scores; the best first in each group, NaN last."""
+    from gan_tf.report.summary import comparison_key
 
     groups = {}
-    for entry in found:
-        groups.setdefault(measured_by(entry.scored.score), []).append(entry)
+    for row in rows:
+        groups.setdefault(comparison_key(row.scored.score), []).append(row)
 
-    def place(entry):
-        score = entry.scored.score
-        value = score.value if score.lower_is_better else -score.value
+    def sort_key(row):
+        value = row.scored.score.value if row.scored.score.lower_is_better else -row.scored.score.value
         return math.isnan(value), 0.0 if math.isnan(value) else value
 
-    rankings = [sorted(group, key=place) for group in groups.values()]
-    return sorted(
-        rankings, key=lambda group: (sources(group), group[0].scored.score.name, measured_by(group[0].scored.score))
-    )
+    order = sorted(groups, key=lambda key: (source_names(groups[key]), groups[key][0].scored.score.name, key))
+    return [sorted(groups[key], key=sort_key) for key in order]
 
 
-def sources(group) -> list[str]:
-    """Names of the real images that a group was measured against: one set may lie in several places."""
-    named = [entry.scored.score.protocol.get("reals_source") for entry in group]
-    return list(dict.fromkeys(str(name) for name in named if name is not None))
+def source_names(ranking) -> list[str]:
+    """Returns the names of the real images of a ranking; the same images may have several."""
+    names = [row.scored.score.protocol.get("reals_source") for row in ranking]
+    return list(dict.fromkeys(str(name) for name in names if name is not None))
 
 
-def why_silent(facts) -> str:
-    """Why a run has no score."""
-    from gan_tf.report.formatting import kimg
+def unscored_reason(run) -> str:
+    """Returns why a run has no row."""
+    from gan_tf.report.formatting import format_kimg
 
-    seen = f"{kimg(facts.images_seen)} of {kimg(facts.config.total_images)} kimg seen"
-    if facts.problems:
+    seen = f"{format_kimg(run.images_seen)} of {format_kimg(run.config.total_images)} kimg seen"
+    if run.problems:
         return f"its scores cannot be read, see below ({seen})"
-    if facts.scores:
-        return f"scored, but best/ and snapshots/ hold no weights any more ({seen})"
-    if origin := facts.data.get("converted_from"):
-        return f"converted from {origin}, no score yet; gan-tf evaluate measures it"
+    if run.scores:
+        return f"scored, but its best/ and snapshots/ contain no weights any more ({seen})"
+    if run.converted_from:
+        return f"converted from {run.converted_from}, no score yet; score it with gan-tf evaluate"
     return f"no score yet ({seen}); the first one comes at the end of a scored epoch"
 
 
-def texts(folder, count, rankings, silent, damaged, limit):
-    """Yields the blocks of the output."""
+def text_blocks(folder, count, rankings, unscored, damaged, limit):
+    """Yields the paragraphs of the output."""
     from gan_tf.report.formatting import describe_protocol
 
     yield f"{count} run{'s' if count != 1 else ''} in {Path(folder)}; images: gan-tf generate RUN --which WHICH"
-    for group in rankings:
-        sentence = describe_protocol(group[0].scored.score, sources(group))
-        lines = table([row(place, entry) for place, entry in enumerate(group[:limit], 1)])
-        more = [f"and {len(group) - limit} more"] if limit is not None and len(group) > limit else []
-        note = [FINAL_NOTE] if any(entry.kind == "final" for entry in group[:limit]) else []
-        yield "\n".join([*textwrap.wrap(sentence, WIDTH), *lines, *more, *note])
-    if silent:
-        yield "\n".join(["Without a score:", *(f"{facts.folder}: {why_silent(facts)}" for facts in silent)])
+    for ranking in rankings:
+        shown = ranking[:limit]
+        protocol = textwrap.wrap(describe_protocol(shown[0].scored.score, source_names(ranking)), WIDTH)
+        lines = [*protocol, *table([cells(place, row) for place, row in enumerate(shown, 1)])]
+        lines += [f"and {len(ranking) - len(shown)} more"] if len(shown) < len(ranking) else []
+        lines += [FINAL_NOTE] if any(row.kind == "final" for row in shown) else []
+        yield "\n".join(lines)
+    if unscored:
+        yield "\n".join(["Without a score:", *(f"{run.folder}: {unscored_reason(run)}" for run in unscored)])
     if damaged:
         yield "\n".join(["Damaged, and left out:", *damaged])
 
 
-def row(place, entry) -> dict[str, str]:
-    """The cells of one line."""
-    from gan_tf.report.formatting import kimg, share
+def cells(place, row) -> dict[str, str]:
+    """Returns {column: text} of one row."""
+    from gan_tf.report.formatting import format_kimg, format_share
 
-    facts, scored = entry.facts, entry.scored
     return {
         "": str(place),
-        "score": scored.score.text(),
-        "copies": share(scored.copies),
-        "kimg": f"{kimg(scored.images_seen)}/{kimg(facts.images_seen)}",
-        "model": facts.config.model,
-        "size": str(facts.config.resolution),
-        "data": facts.dataset,
-        "which": entry.which + ("*" if entry.kind == "final" else ""),
-        "run": shlex.quote(str(facts.folder)),  # last: a long path then moves nothing else
+        "score": row.scored.score.text(),
+        "copies": format_share(row.scored.copies),
+        "kimg": f"{format_kimg(row.scored.images_seen)}/{format_kimg(row.run.images_seen)}",
+        "model": row.run.config.model,
+        "size": str(row.run.config.resolution),
+        "data": row.run.dataset,
+        "which": row.which + ("*" if row.kind == "final" else ""),
+        "run": shlex.quote(str(row.run.folder)),  # in the last column, so that a long path moves no other
     }
 
 
 def table(rows) -> list[str]:
-    """Aligned lines under their titles, at most WIDTH columns where cutting names short makes that possible."""
-    titles = list(rows[0])
-    widths = {title: max(len(title), *(len(cells[title]) for cells in rows)) for title in titles}
-    too_long = sum(widths.values()) + 2 * (len(titles) - 1) - WIDTH
-    widths["data"] -= max(0, min(too_long, widths["data"] - LEAST_DATA_WIDTH))
+    """Returns aligned lines with a header, of at most WIDTH columns if shorter names of data sets suffice for that."""
+    columns = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in columns}
+    excess = sum(widths.values()) + 2 * (len(columns) - 1) - WIDTH
+    widths["data"] -= max(0, min(excess, widths["data"] - LEAST_DATA_WIDTH))
     lines = []
-    for cells in [dict(zip(titles, titles, strict=True)), *rows]:
-        aligned = [fitted(cells[title], widths[title], title in ("", "copies", "kimg", "size")) for title in titles]
-        lines.append("  ".join(aligned).rstrip())
+    for row in [dict(zip(columns, columns, strict=True)), *rows]:
+        texts = []
+        for name, text in row.items():
+            text = text if len(text) <= widths[name] else text[: widths[name] - 1] + "…"
+            texts.append(text.rjust(widths[name]) if name in RIGHT_ALIGNED else text.ljust(widths[name]))
+        lines.append("  ".join(texts).rstrip())
     return lines
 
 
-def fitted(text, width, to_the_right) -> str:
-    """`text` in exactly `width` columns, or more where that is the last cell's."""
-    if len(text) > width:
-        text = text[: width - 1] + "…"
-    return text.rjust(width) if to_the_right else text.ljust(width)
-
-
-def as_json(rankings, silent, damaged, limit) -> dict:
-    """Everything for other programs; numbers that are none become null."""
+def as_json(rankings, unscored, damaged, limit) -> dict:
+    """Returns the content of `--json`."""
     return {
         "rankings": [
             {
-                "metric": group[0].scored.score.name,
-                "lower_is_better": group[0].scored.score.lower_is_better,
-                "protocol": finite(group[0].scored.score.compared),
-                "entries": [entry_json(place, entry) for place, entry in enumerate(group[:limit], 1)],
-                "left_out": max(0, len(group) - limit) if limit is not None else 0,
+                "metric": ranking[0].scored.score.name,
+                "lower_is_better": ranking[0].scored.score.lower_is_better,
+                "protocol": replace_nan(ranking[0].scored.score.compared),
+                "entries": [row_as_json(place, row) for place, row in enumerate(ranking[:limit], 1)],
+                "left_out": len(ranking) - len(ranking[:limit]),
             }
-            for group in rankings
+            for ranking in rankings
         ],
-        "without_score": [{"run": facts.name, "path": str(facts.folder), "why": why_silent(facts)} for facts in silent],
+        "without_score": [{"run": run.name, "path": str(run.folder), "why": unscored_reason(run)} for run in unscored],
         "damaged": damaged,
     }
 
 
-def entry_json(place, entry) -> dict:
-    """One line of a ranking for other programs."""
-    facts, scored = entry.facts, entry.scored
+def row_as_json(place, row) -> dict:
+    """Returns one row for `--json`."""
+    run, scored = row.run, row.scored
     return {
         "place": place,
-        "run": facts.name,
-        "kind": entry.kind,
-        "model": facts.config.model,
-        "resolution": facts.config.resolution,
-        "dataset": facts.config.dataset,
+        "run": run.name,
+        "kind": row.kind,
+        "model": run.config.model,
+        "resolution": run.config.resolution,
+        "dataset": run.config.dataset,
         "images_seen": scored.images_seen,
-        "run_images_seen": facts.images_seen,
+        "run_images_seen": run.images_seen,
         "text": scored.score.text(),
-        "score": finite(dataclasses.asdict(scored.score)),
-        "copies": finite(scored.copies),
-        "copy_parts": finite(scored.copy_parts),
-        "path": str(facts.folder),
-        "which": entry.which,
+        "score": replace_nan(dataclasses.asdict(scored.score)),
+        "copies": replace_nan(scored.copies),
+        "copy_parts": replace_nan(scored.copy_parts),
+        "path": str(run.folder),
+        "which": row.which,
     }
 
 
-def finite(value):
-    """The same with None for NaN and infinities, which JSON does not have."""
+def replace_nan(value):
+    """Returns a JSON value with None for NaN and infinities, which are not part of JSON."""
     if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
+        return {key: replace_nan(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [finite(inner) for inner in value]
+        return [replace_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

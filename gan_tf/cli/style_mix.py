@@ -30,12 +30,7 @@ class StyleMixOptions(GeneratorOptions):
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: a wrong option, no trained generator, a family without styles, out of memory, or an output that
-            cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(StyleMixOptions, argv, prog="gan-tf style-mix")
     check_writable(user_path(options.out), "--out")
     return run_on_device(style_mix, options)

@@ -1,4 +1,4 @@
-"""`gan-tf train`, which is also `python train.py`: from a command line to a trained generator."""
+"""`gan-tf train`, which is also `python train.py`: trains a generator, or continues a run."""
 
 import dataclasses
 import os
@@ -8,172 +8,166 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.cli.train_arguments import parse_arguments
 from gan_tf.distributed.cluster_spec import cluster_of_environment
-from gan_tf.errors import UsageError
+from gan_tf.errors import Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 from gan_tf.metrics.score import from_stored
 from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
 from gan_tf.runs.folder import Run, refuse_converted
 
-FAULT = 1  # exit code of what another start may mend
-INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: start me again
+FAULT = 1  # exit code of an error that another start may not meet
+INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: the run is saved and can be started again
 
 
 def main(argv) -> int:
-    """Trains, or continues a run. Returns the exit code."""
+    """Runs the command. Returns the exit code."""
     config, preset = parse_arguments(argv)
     start_tensorflow(config.verbose)
     return train(config, preset)
 
 
 def train(config, preset) -> int:
-    """The whole of training, once the settings are known. Returns the exit code."""
+    """Trains with these settings, and turns errors into a line and an exit code.
+
+    Raises:
+        UsageError: exit code 2.
+    """
     import tensorflow as tf
 
-    from gan_tf.distributed import workers as clusters
+    from gan_tf.distributed import workers as distributed
     from gan_tf.distributed.stop_signals import StopSignals
-    from gan_tf.training.monitor import Diverged, Interrupted
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        cluster = clusters.start_workers(config, run.workers_folder(), StopSignals())
-        cluster.log(f"run: {run.folder} (preset {preset})")
-        train_in(cluster, config, run)
-        cluster.end()
-    except Interrupted as stop:
-        print(f"{stop}: saved; the same command continues the run", flush=True)
+        workers = distributed.start_workers(config, run.workers_folder(), StopSignals())
+        workers.log(f"run: {run.folder} (preset {preset})")
+        train_on(workers, config, run)
+        workers.end()
+    except Interrupted as signal_name:
+        print(f"{signal_name}: saved; the same command continues the run", flush=True)
         return INTERRUPTED
-    except Diverged as accident:
-        raise UsageError(str(accident)) from accident
+    except Diverged as error:
+        raise UsageError(str(error)) from error
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
         if is_temporary(error):
-            print(
-                f"gan-tf: error: {disk_refuses(error, 'nothing is wrong with the settings: wait', run)}",
-                file=sys.stderr,
-            )
+            message = disk_error(error, "this is not due to the settings: wait", run)
+            print(f"gan-tf: error: {message}", file=sys.stderr)
             return FAULT
-        if remedy := disk_remedy(error):  # first: TensorFlow calls a full disk an exhausted resource, as it does memory
-            raise UsageError(disk_refuses(error, remedy, run)) from error
+        if remedy := disk_remedy(error):  # first: TensorFlow reports a full disk as an exhausted resource, like memory
+            raise UsageError(disk_error(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
-        if cluster_of_environment() and clusters.is_lost_worker_error(error):
-            clusters.end_process(f"another worker ended or fell silent ({clusters.first_line(error)})")
+        if cluster_of_environment() and distributed.is_lost_worker_error(error):
+            distributed.end_process(f"another worker ended or stopped responding ({distributed.first_line(error)})")
         raise
     finally:
         run.close()
     return 0
 
 
-def train_in(cluster, config, run):
-    """Trains among the workers of `cluster`."""
-    from gan_tf.data import class_labels
+def train_on(workers, config, run):
+    """Opens the data set, builds the trainer, and trains (or measures, with `--dry-run`)."""
     from gan_tf.data.prepare import prepare
-    from gan_tf.training import forecast, setup, trial
-    from gan_tf.training import train as loop
+    from gan_tf.training.dry_run import dry_run
+    from gan_tf.training.schedule import schedule_text
+    from gan_tf.training.train import train
+    from gan_tf.training.trainer import build_trainer
 
     if run.exists():
         refuse_converted(run.read_settings()[1], run.folder)
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
-    images = prepare(
+    dataset = prepare(
         source,
         resolution=config.resolution,
         fit=config.fit,
         background=config.background,
         limit=config.limit,
-        # Several workers read their shares from a file, which those of one machine have in memory once.
-        memory_gb=config.memory_gb if cluster.count == 1 else 0.0,
-        log=cluster.log,
+        # Several workers of a machine read their shares from one file, which is in memory once.
+        memory_gb=config.memory_gb if workers.count == 1 else 0.0,
+        log=workers.log,
     )
-    cluster.log(images.report.text())
-    config = with_classes(config, images)
-    data = {"fingerprint": images.fingerprint, "images": len(images), "class_names": list(images.class_names)}
-    data["class_counts"] = class_labels.counts_of(images)
+    workers.log(dataset.report.text())
+    config = with_classes(config, dataset)
     if config.init_from in SOURCES and not run.checkpoints():
-        prepare_source(config.init_from, config.offline, cluster.log)
-    job = setup.build_job(config, images, run, cluster=cluster)
-    if cluster.is_chief:
-        cluster.log(forecast.schedule_text(job))
+        prepare_published_networks(config.init_from, config.offline, workers.log)
+    trainer = build_trainer(config, dataset, run, workers)
+    workers.log(schedule_text(config, trainer.stages, trainer.epoch_images, trainer.metric))
     if config.dry_run:
-        trial.dry_run(job)
+        dry_run(trainer)
         return
-    setup.continue_or_begin(job, data)
-    loop.train(job)
-    cluster.log(farewell(run))
+    train(trainer)
+    workers.log(next_steps(run))
 
 
-def with_classes(config, images):
-    """The settings with the number of classes that the images have, if they are to be learnt.
+def with_classes(config, dataset):
+    """The settings with the number of classes of the data set, if the run is conditional.
 
     Raises:
-        UsageError: there are fewer than two.
+        UsageError: there are fewer than two classes.
     """
     if not config.conditional:
         return config
-    present = len(set(images.labels.tolist())) if images.class_names else 0
+    present = len(set(dataset.labels.tolist())) if dataset.class_names else 0
     if present < 2:
-        found = f"all of one class ({images.class_names[images.labels[0]]})" if present else "of no classes"
+        classes = f"all of one class ({dataset.class_names[dataset.labels[0]]})" if present else "without classes"
         raise UsageError(
-            f"--conditional: the {len(images)} images of {config.dataset} are {found}; put those of each class into a "
-            "folder of its own within one folder and give that, or leave out --conditional"
+            f"--conditional: the {len(dataset)} images of {config.dataset} are {classes}; put the images of each class "
+            "into a separate folder within one folder and give that, or leave out --conditional"
         )
-    return dataclasses.replace(config, classes=len(images.class_names))
+    return dataclasses.replace(config, classes=len(dataset.class_names))
 
 
-def prepare_source(name, offline, log):
-    """Makes the run folder of NVIDIA's networks of a known name, unless the cache has it.
+def prepare_published_networks(name, offline, log):
+    """Converts NVIDIA's networks of a known name into a run folder in the cache, unless it exists.
 
     Raises:
-        UsageError: the file cannot be had, or holds no such networks and is to be deleted.
+        UsageError: the file cannot be obtained, or has no such networks and must be deleted.
     """
     from gan_tf.cli.convert import convert
 
     folder = folder_of(name)
-    with locked(folder.with_name(name + ".lock")):  # of several workers of a machine one converts
+    with locked(folder.with_name(name + ".lock")):  # one of several workers of a machine converts
         if Run(folder).exists():
             return
-        found = obtain_source(name, offline=offline, log=log)
+        source = obtain_source(name, offline=offline, log=log)
         try:
-            said = convert(found.path, folder)
-        except UsageError as error:  # such as a page of words in the place of the file
-            raise UsageError(f"{error}; delete {found.path}, so that it is fetched again") from error
-        log(said.partition("\nnext:")[0])
-        record_source(name, found, log)
+            summary = convert(source.path, folder)
+        except UsageError as error:  # such as a web page in place of the file
+            raise UsageError(f"{error}; delete {source.path}, so that it is downloaded again") from error
+        log(summary.partition("\nnext:")[0])
+        record_source(name, source, log)
 
 
-def disk_refuses(error, remedy, run):
-    """What to do when a file of the run, or one that it needs, cannot be used."""
+def disk_error(error, remedy, run):
+    """The message for a file that cannot be read or written."""
     file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
-    why = f" ({reason})" if reason else ""
-    return (
-        f"cannot use {file or run.folder}{why}; {remedy} and start again: the same command continues the run from "
-        "its newest checkpoint"
-    )
+    file = f"{file or run.folder} ({reason})" if reason else file or run.folder
+    return f"cannot use {file}; {remedy} and start again: the same command continues the run from its newest checkpoint"
 
 
 def out_of_memory(config):
-    """What to do when a step does not fit."""
+    """The message for a step that does not fit into memory, with the settings that need less."""
     batches = config.phase_batches.values()
     size = config.micro_batch if isinstance(config.micro_batch, int) else max(batches)
-    helps = []
+    remedies = []
     if size > 1 and config.loss != "dual_contrastive":
         smaller = next(n for n in range(size // 2, 0, -1) if all(b <= n or b % n == 0 for b in batches))
-        helps.append(f"give --micro-batch {smaller} (or auto) to continue this run")
+        remedies.append(f"give --micro-batch {smaller} (or auto) to continue this run")
     if config.precision in ("auto", "float32"):
-        helps.append("give --precision bfloat16 to continue this run")
+        remedies.append("give --precision bfloat16 to continue this run")
     name = "--phase-batch" if config.grows else "--batch-size"
-    helps.append(f"start another with a smaller {name} or --resolution")
+    remedies.append(f"start another with a smaller {name} or --resolution")
     value = config.phase_batch if config.grows else config.batch
-    return f"out of memory at --resolution {config.resolution}, {name} {value}: {', or '.join(helps)}"
+    return f"out of memory at --resolution {config.resolution}, {name} {value}: {', or '.join(remedies)}"
 
 
-def farewell(run):
-    """The last words: score, grid, and what to do next."""
-    best = run.best_meta()
+def next_steps(run):
+    """The lines at the end of a run: best score, report, sample grid, and commands to try next."""
     lines = []
-    if best:
-        score, seen = best["score"], best["images_seen"]
-        lines.append(f"best {from_stored(score).text()} at {seen / 1000:.1f} kimg ({run.best})")
+    if best := run.best_meta():
+        score, seen = from_stored(best["score"]), best["images_seen"]
+        lines.append(f"best {score.text()} at {seen / 1000:.1f} kimg ({run.best})")
     if run.report.exists():
         lines.append(f"report: {run.report}")
     if grid := run.newest_grid():
@@ -181,8 +175,7 @@ def farewell(run):
     folder = os.path.relpath(run.folder)
     lines += [
         "next:",
-        f"  gan-tf generate {folder} --seeds 0-63 --out pictures --grid",
+        f"  gan-tf generate {folder} --seeds 0-63 --out images --grid",
         f"  tensorboard --logdir {os.path.dirname(folder) or '.'}",
-        "  the same train command with a larger --total-kimg trains on",
     ]
     return "\n".join(lines)

@@ -1,35 +1,160 @@
-"""Names and layouts of the official FastGAN networks.
+"""FastGAN-pytorch: content of its checkpoints, names and layouts of its networks' arrays.
 
-The state dict is that of the PyTorch networks: convolutions [O, I, h, w], the transposed one of the stem [I, O, h, w],
-spectral vectors `weight_u` [O] and `weight_v` [I * h * w]. Ours are [h, w, I, O] and [Z, 4, 4, O], with `v` in the
-order of the kernel's leading axes. The official `num_batches_tracked` counters have no effect and no counterpart.
+    N.pth      {"g", "d"}: state dicts; "g" is the EMA generator
+    all_N.pth  {"g", "d", "g_ema", "opt_g", "opt_d"}: "g" is the trained generator; "g_ema" a list of its averaged
+               parameters, in the order of the state dict, without buffers; then both optimisers
+
+The official program generates with the averaged parameters and the buffers (running statistics, spectral vectors) of
+the trained generator; so do converted runs. A state dict of the generator alone is used as the EMA generator. Names may
+begin with "module.", from PyTorch's DataParallel.
+
+Convolutions are [O, I, h, w], the transposed one of the stem [I, O, h, w], spectral vectors `weight_u` [O] and
+`weight_v` [I * h * w]. Ours are [h, w, I, O] and [Z, 4, 4, O], with `v` in the order of the kernel's leading axes.
 """
 
-import functools
-import math
 import re
 
 import numpy as np
 
-from gan_tf.convert.found import require_shape, shape_of
+from gan_tf.convert.weight_file import WeightFile, check_shape, shape_of
 from gan_tf.errors import UsageError
+from gan_tf.io.files import printable
 from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
 from gan_tf.models.variables import named_variables
 
-IGNORED = "num_batches_tracked"
-BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")  # of a state dict, no parameters
-NOT_OFFICIAL = "these are not the weights of an official FastGAN"
-_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
-FIXED_LAYER = 1 << 20  # numbers; decoders have some layers whose widths are fixed, of fewer
+IGNORED = "num_batches_tracked"  # counters without effect
+BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")
+GROUPS = ("g", "d", "g_ema")
+PREFIX = "module."
+FIRST_OF_G, FIRST_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # identify a single state dict
+LISTED = 20  # descriptions of other content
 OFFICIAL_SIZES = (256, 512, 1024)
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
+EXCITATION = {"squeeze": "main.1", "gate": "main.3"}
+
+
+def describe(content) -> WeightFile:
+    """Describes a checkpoint, as `read_torch_file` returns it. Raises UsageError if it is of another program."""
+    if type(content) is not dict:
+        raise UsageError(f"it has a {type(content).__name__} and no networks of FastGAN")
+    groups, left_out = _groups(content)
+    if "g" not in groups and "g_ema" not in groups:
+        present = ", ".join([*groups, *left_out[:3]]) or "nothing"
+        raise UsageError(f"it has no generator g of FastGAN, but {present}")
+    for name, arrays in groups.items():
+        if counters := sum(str(key).endswith(IGNORED) for key in arrays):
+            left_out.append(f"{name}: {counters} counters {IGNORED}, which have no effect")
+    g, g_ema = groups.get("g"), groups.get("g_ema")
+    states = {"g_ema": _ema_state(g, g_ema) if g_ema else g}
+    states |= {name: groups[name] for name in ("g", "d") if name in groups}
+    settings = generator_arguments(states["g_ema"])
+    if "d" in states:
+        of_d = discriminator_arguments(states["d"])
+        if of_d["resolution"] != settings["resolution"]:
+            raise UsageError(
+                f"its generator has {settings['resolution']} pixels, its discriminator {of_d['resolution']}"
+            )
+        settings |= of_d
+    return WeightFile("fastgan", "FastGAN-pytorch", settings, states, left_out)
+
+
+def _groups(content):
+    """Returns ({"g", "d", "g_ema": {name: array}}, [descriptions of the rest]); the names in a list are its indices."""
+    if FIRST_OF_G in _without_prefix(content):
+        content = {"g": content}
+    elif FIRST_OF_D in _without_prefix(content):
+        content = {"d": content}
+    groups, rest = {}, []
+    for key, value in content.items():
+        if key in GROUPS and isinstance(value, dict | list):
+            items = dict(value.items() if isinstance(value, dict) else enumerate(value))
+            arrays = {name: item for name, item in items.items() if isinstance(item, np.ndarray)}
+            if isinstance(value, dict) and (unnamed := [name for name in arrays if type(name) is not str]):
+                raise UsageError(f"{key} has a tensor with the number {unnamed[0]} in place of a name")
+            if arrays:
+                groups[key] = _without_prefix(arrays)
+            rest += [(f"{key}/{name}", item) for name, item in items.items() if name not in arrays]
+        else:
+            rest.append((key, value))
+    left_out = [f"{printable(name)[:80]}: {count} tensors" for name, value in rest if (count := count_tensors(value))]
+    more = [f"and {len(left_out) - LISTED} more"] if len(left_out) > LISTED else []
+    return groups, left_out[:LISTED] + more
+
+
+def count_tensors(value):
+    """Returns the number of arrays in nested dicts and lists, each of which counts once."""
+    count, left, seen = 0, [value], set()
+    while left:
+        item = left.pop()
+        if isinstance(item, np.ndarray):
+            count += 1
+        elif isinstance(item, dict | list | tuple) and id(item) not in seen:
+            seen.add(id(item))
+            left += item.values() if isinstance(item, dict) else item
+    return count
+
+
+def _without_prefix(arrays):
+    """Returns the arrays without the prefix "module.", which all names have or none."""
+    prefixed = [str(name).startswith(PREFIX) for name in arrays]
+    if any(prefixed) and not all(prefixed):
+        raise UsageError(f"some names begin with {PREFIX}, others do not")
+    return {name.removeprefix(PREFIX): array for name, array in arrays.items()} if any(prefixed) else arrays
+
+
+def _ema_state(g, g_ema):
+    """Returns the EMA generator's state dict: averaged parameters, and the buffers of the trained generator."""
+    if all(isinstance(name, str) for name in g_ema):
+        return g_ema  # some variants of the program store a complete state dict
+    if g is None:
+        raise UsageError("g_ema has parameters without names, and g is missing, which has the names")
+    names, values = [name for name in g if not name.endswith(BUFFERS)], list(g_ema.values())
+    if len(names) != len(values):
+        raise UsageError(f"g_ema has {len(values)} parameters, g has {len(names)}")
+    for name, value in zip(names, values, strict=True):
+        if g[name].shape != value.shape:
+            raise UsageError(f"g_ema has the shape {value.shape} in place of {name}, g has {g[name].shape}")
+    return g | dict(zip(names, values, strict=True))
+
+
+def generator_arguments(arrays: dict) -> dict:
+    """Reads `resolution`, `ngf` and `latent_size` from the shapes of an official generator's state dict.
+
+    Raises:
+        UsageError: the arrays are those of another network.
+    """
+    sizes = [int(match[1]) for name in arrays if (match := re.match(r"feat_(\d{1,6})\.", name))]
+    if max(sizes, default=0) not in OFFICIAL_SIZES:
+        present = f"has {max(sizes)}" if sizes else "has no feat_256"
+        raise UsageError(f"generators of FastGAN have 256, 512 or 1024 pixels, this one {present}")
+    ngf = shape_of(arrays, "to_128.weight_orig", 4)[1]  # maps of 128 pixels have ngf channels
+    check_shape(arrays, "feat_8.1.weight_orig", (16 * ngf, 16 * ngf, 3, 3))
+    latent_size = shape_of(arrays, FIRST_OF_G, 4)[0]
+    check_shape(arrays, FIRST_OF_G, (latent_size, 32 * ngf, 4, 4))
+    return {"resolution": max(sizes), "ngf": ngf, "latent_size": latent_size}
+
+
+def discriminator_arguments(arrays: dict) -> dict:
+    """Reads `resolution` and `ndf` from the shapes of an official discriminator's state dict.
+
+    Raises:
+        UsageError: the arrays are those of another network.
+    """
+    if "down_from_big.2.weight_orig" in arrays:
+        resolution = 1024
+    else:
+        kernel = shape_of(arrays, "down_from_big.0.weight_orig", 4)[2]
+        if kernel not in (3, 4):
+            raise UsageError(f"the first kernel of its discriminator has {kernel} pixels, and should have 3 or 4")
+        resolution = {3: 256, 4: 512}[kernel]
+    ndf = shape_of(arrays, "down_8.main.0.weight_orig", 4)[0]  # 64-pixel maps
+    check_shape(arrays, "down_64.main.3.weight_orig", (8 * ndf, 8 * ndf, 3, 3))
+    return {"resolution": resolution, "ndf": ndf}
 
 
 def official_names(network, arrays=()) -> dict:
-    """{our variable name: official name} of a built network of an official size (256, 512, 1024).
-
-    `arrays`, of which state_dicts tells, have one form here.
+    """Returns {our variable name: official name} of a built network of an official size (256, 512, 1024).
 
     Raises:
         UsageError: the network has no official counterpart.
@@ -38,139 +163,40 @@ def official_names(network, arrays=()) -> dict:
         raise UsageError(f"the official networks have 256, 512 or 1024 pixels, this one has {network.resolution}")
     if isinstance(network, FastGanDiscriminator) and network.decoders != 3:
         raise UsageError(f"the official discriminator has 3 decoders, this one has {network.decoders}")
-    owner = _generator_owner if isinstance(network, FastGanGenerator) else _discriminator_owner
-    return {name: _official_name(name, owner, network) for name in named_variables(network)}
-
-
-def generator_arguments(arrays: dict) -> dict:
-    """Reads `resolution`, `ngf` and `latent_size` out of the shapes of an official generator's state dict.
-
-    Raises:
-        UsageError: the arrays are not those of such a generator.
-    """
-    sizes = [int(match[1]) for name in arrays if (match := re.match(r"feat_(\d{1,6})\.", name))]
-    if max(sizes, default=0) not in OFFICIAL_SIZES:
-        have = f"has {max(sizes)}" if sizes else "has no feat_256"
-        raise UsageError(f"{NOT_OFFICIAL}: its generators have 256, 512 or 1024 pixels, this one {have}")
-    ngf = _shape(arrays, "to_128.weight_orig", 4)[1]  # maps of 128 pixels have ngf channels
-    _require_shape(arrays, "feat_8.1.weight_orig", (16 * ngf, 16 * ngf, 3, 3))
-    latent_size = _shape(arrays, "init.init.0.weight_orig", 4)[0]
-    _require_shape(arrays, "init.init.0.weight_orig", (latent_size, 32 * ngf, 4, 4))
-    return {"resolution": max(sizes), "ngf": ngf, "latent_size": latent_size}
-
-
-def discriminator_arguments(arrays: dict) -> dict:
-    """Reads `resolution` and `ndf` out of the shapes of an official discriminator's state dict.
-
-    Raises:
-        UsageError: the arrays are not those of such a discriminator.
-    """
-    if "down_from_big.2.weight_orig" in arrays:
-        resolution = 1024
-    else:
-        kernel = _shape(arrays, "down_from_big.0.weight_orig", 4)[2]
-        if kernel not in (3, 4):
-            raise UsageError(f"{NOT_OFFICIAL}: its discriminator's first kernel has {kernel} pixels, not 3 or 4")
-        resolution = {3: 256, 4: 512}[kernel]
-    ndf = _shape(arrays, "down_8.main.0.weight_orig", 4)[0]  # 64-pixel maps
-    _require_shape(arrays, "down_64.main.3.weight_orig", (8 * ndf, 8 * ndf, 3, 3))
-    return {"resolution": resolution, "ndf": ndf}
-
-
-def refuse_huge(states: dict, settings: dict) -> None:
-    """Refuses a file by the shapes of its tensors, before their numbers are read.
-
-    Args:
-        states: {network: {name: array, or its description}}.
-        settings: what `generator_arguments` and `discriminator_arguments` read of them.
-
-    Raises:
-        UsageError: a tensor has more numbers than the largest layer of such networks.
-    """
-    ngf, ndf, latent_size = settings["ngf"], settings.get("ndf", 0), settings["latent_size"]
-    most = max(FIXED_LAYER, (16 * ngf) ** 2 * 9, latent_size * 32 * ngf * 16, (8 * ndf) ** 2 * 9)
-    for arrays in states.values():
-        for name, array in arrays.items():
-            if math.prod(array.shape) > most:
-                raise UsageError(f"{NOT_OFFICIAL}: {name} has the shape {array.shape}, larger than any of its layers")
-
-
-def has_no_counterpart(name) -> bool:
-    """True for the official counters."""
-    return name.endswith(IGNORED)
-
-
-def other_values(network, arrays) -> dict:
-    """No variable is told otherwise."""
-    return {}
-
-
-def constants(network) -> dict:
-    """An official network holds nothing else."""
-    return {}
-
-
-def from_official_layout(ours, theirs, value, shapes):
-    """One official array in our layout; `v` takes its order from the shape of its own kernel."""
-    if value.ndim == 4:
-        return value.transpose(_kernel_axes(ours))
-    if _is_reordered(ours):
-        height, width, inputs, _ = shapes[_kernel_of(ours)]
-        return value.reshape(inputs, height, width).transpose(1, 2, 0).reshape(-1)
-    return value
+    prefix_of = _generator_prefix if isinstance(network, FastGanGenerator) else _discriminator_prefix
+    names = {}
+    for name in named_variables(network):
+        *path, leaf = name.split("/")
+        names[name] = f"{prefix_of(path)}.{'weight' if leaf == 'strength' else (SPECTRAL | NORM)[leaf]}"
+    return names
 
 
 def to_official_layout(ours, theirs, value, shapes):
-    """One of our arrays in the official layout."""
-    if value.ndim == 4:
-        return value.transpose(np.argsort(_kernel_axes(ours)))
-    if _is_reordered(ours):
-        height, width, inputs, _ = shapes[_kernel_of(ours)]
+    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    if value.ndim == 4:  # [I, h, w, O] -> [I, O, h, w] for the stem, [h, w, I, O] -> [O, I, h, w] for others
+        return value.transpose((0, 3, 1, 2) if _is_stem(ours) else (3, 2, 0, 1))
+    if ours.endswith("/v") and not _is_stem(ours):  # the stem's official matrix has rows of [I, h, w] as ours
+        height, width, inputs, _ = shapes[ours.removesuffix("v") + "kernel"]
         return value.reshape(height, width, inputs).transpose(2, 0, 1).reshape(-1)
     return value
 
 
-def _is_reordered(ours):
-    """True for `v`, but for the stem's: the official matrix puts output channels first, so its rows of v run over
-    [I, h, w], as ours do.
-    """
-    return ours.endswith("/v") and not _is_stem(ours)
-
-
-def _kernel_of(ours):
-    return ours.removesuffix("v") + "kernel"
-
-
-def _kernel_axes(ours):
-    return (
-        (0, 2, 3, 1) if _is_stem(ours) else (2, 3, 1, 0)
-    )  # [I, O, h, w] -> [I, h, w, O]; [O, I, h, w] -> [h, w, I, O]
-
-
 def _is_stem(ours):
-    return ours.startswith("stem/") and ours.count("/") == 1  # the generator's; the discriminator's is a list
+    return ours.startswith("stem/") and ours.count("/") == 1  # of the generator; the discriminator's is a list
 
 
-def _official_name(ours, owner, network):
-    *path, leaf = ours.split("/")
-    prefix = owner(path, network)
-    if leaf == "strength":
-        return f"{prefix}.weight"
-    return f"{prefix}.{(SPECTRAL | NORM)[leaf]}"
-
-
-def _generator_owner(path, network):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "up"] -> "feat_8.1"."""
+def _generator_prefix(path):
+    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "up"] -> "feat_8.1"."""
     match path:
         case ["stem"]:
             return "init.init.0"
         case ["stem_norm"]:
             return "init.init.1"
         case ["blocks", index, layer]:
-            places = {"up": 1, "up_noise": 2, "up_norm": 3, "conv": 5, "conv_noise": 6, "conv_norm": 7, "norm": 2}
-            return f"feat_{2 ** (int(index) + 3)}.{places[layer]}"
+            indices = {"up": 1, "up_noise": 2, "up_norm": 3, "conv": 5, "conv_noise": 6, "conv_norm": 7, "norm": 2}
+            return f"feat_{2 ** (int(index) + 3)}.{indices[layer]}"
         case ["excitations", index, layer]:
-            return f"se_{2 ** (int(index) + 6)}.{_excitation_place(layer)}"
+            return f"se_{2 ** (int(index) + 6)}.{EXCITATION[layer]}"
         case ["to_small"]:
             return "to_128"
         case ["to_rgb"]:
@@ -178,8 +204,9 @@ def _generator_owner(path, network):
     raise KeyError(path)
 
 
-def _discriminator_owner(path, network):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "main", "1", "norm"] -> "down_4.main.4"."""
+def _discriminator_prefix(path):
+    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "main", "1", "norm"] ->
+    "down_4.main.4"."""
     match path:
         case ["stem", index, layer]:
             return f"down_from_big.{2 * int(index) + (layer == 'norm')}"  # conv, (norm,) activation
@@ -189,7 +216,7 @@ def _discriminator_owner(path, network):
             return f"down_{2 ** (int(index) + 2)}.direct.{1 + (layer == 'norm')}"
         case ["excitations", index, layer]:
             source = 2 ** (int(index) + 1)
-            return f"se_{source}_{8 * source}.{_excitation_place(layer)}"
+            return f"se_{source}_{8 * source}.{EXCITATION[layer]}"
         case ["head", layer]:
             return f"rf_big.{int(layer == 'norm')}"
         case ["to_logits"]:
@@ -205,7 +232,3 @@ def _discriminator_owner(path, network):
         case ["decoder_layers", name, "to_rgb"]:
             return f"decoder_{name}.main.5"
     raise KeyError(path)
-
-
-def _excitation_place(layer):
-    return {"squeeze": "main.1", "gate": "main.3"}[layer]

@@ -1,178 +1,196 @@
-"""Names and layouts of the official Progressive GAN networks.
+"""Progressive GAN (TensorFlow): content of its pickles, names and layouts of its networks' arrays.
 
-Official kernels are [k, k, I, O] as ours, but for `Conv0_up`, the kernel of a transposed convolution: [k, k, O, I], its
-taps the other way round. Networks that were imported from the first program, in Theano, are not fused: the generator
-enlarges the map and then convolves it with `Conv0`, which is [k, k, I, O]. Matrices next to a map of 4x4 pixels count
-its entries channel first. Levels have names that count from the full resolution down (`ToRGB_lod0` is its last) or that
-say the map's size.
+A pickle has (G, D, Gs): trained generator, discriminator and EMA generator; or the EMA generator alone.
+
+Official kernels are [k, k, I, O] as ours, except `Conv0_up`, the kernel of a transposed convolution: [k, k, O, I], with
+its taps reversed. Networks imported from the first program, in Theano, are not fused: the generator enlarges the map
+and then convolves it with `Conv0`, which is [k, k, I, O]. Matrices next to a 4x4 map have its entries channel first.
+Names contain the map's size, or a level that counts from the full resolution down (`ToRGB_lod0` is the last).
 """
 
-import functools
 import re
 
 import numpy as np
 
-from gan_tf.convert.found import require_shape, shape_of
+from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, level_of, resolution_of
+from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, resolution_of
 from gan_tf.models.variables import named_variables
+from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW
 
-LOD = "lod"  # the official way to say how far a network has grown: last level - growth; it may be absent
-UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two: the same mathematics
-UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; a discriminator has a Conv0 of its own
-UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, in place of 8x8/Conv1_down/weight
-STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # the two next to a map of 4x4 pixels
-NOT_OFFICIAL = "these are not the weights of an official Progressive GAN"
-_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
+LOD = "lod"  # official measure of growth: last level - growth; may be absent
+UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two: the same maths
+UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; every discriminator has this name too
+UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, instead of 8x8/Conv1_down/weight
+STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # next to a 4x4 map
 LEAVES = {"kernel": "weight", "bias": "bias"}
+# Construction arguments for which gan_tf supports these values only.
+FIXED = {
+    "label_size": (0, None),
+    "num_channels": (3,),
+    "fmap_decay": (1, 1.0),
+    "normalize_latents": (True,),
+    "use_wscale": (True,),
+    "use_leakyrelu": (True,),
+    "pixelnorm_epsilon": (1e-8,),
+    "tanh_at_end": (False, None),
+    "is_template_graph": (False,),
+}
+# Arguments that the shapes or names of the arrays determine, that are read below, or that change no result.
+KNOWN = {"resolution", "fmap_base", "fmap_max", "latent_size", "use_pixelnorm", "fused_scale", "mbstd_group_size"}
+KNOWN |= {"dtype", "structure"}
+GROUPS = (0, 1, 4)  # images in a group of the minibatch standard deviation: none, or 4 as in gan_tf
+
+
+def is_generator(network) -> bool:
+    """Returns True for a generator that `describe` reads."""
+    return network.form == FORM_TENSORFLOW and "4x4/Dense/weight" in network.arrays
+
+
+def describe(networks, left_out) -> WeightFile:
+    """Describes the networks {role: Network} of a pickle. Raises UsageError if they cannot be converted."""
+    networks, left_out, settings = dict(networks), list(left_out), {}
+    if "D" in networks and (reason := unsupported_discriminator(networks["D"])):
+        del networks["D"]
+        left_out.append(f"D, the discriminator: {reason}")
+    if "D" in networks and LOD in networks["D"].arrays:
+        left_out.append(f"D: {LOD}, its growth; that of the generator is used")
+    for role, network in networks.items():
+        if network.form != FORM_TENSORFLOW:
+            raise UsageError(f"{role} has the form of {network.form}, and G_ema that of {FORM_TENSORFLOW}")
+        check_arguments(role, network.arguments, FIXED, KNOWN)
+        own = arguments_of(network.arrays)
+        if role != "D":
+            own["pixel_norm"] = bool(network.arguments.get("use_pixelnorm", True))
+        merge_settings(settings, role, own, largest=("fmap_base", "fmap_max"))
+    states = {NAMES[role]: network.arrays for role, network in networks.items()}
+    return WeightFile("pggan", "Progressive GAN (TensorFlow)", settings, states, left_out)
+
+
+def unsupported_discriminator(network) -> str | None:
+    """Returns the reason why a discriminator cannot be converted, None if it can.
+
+    Those imported from Theano cannot: NVIDIA published such networks of CelebA-HQ and LSUN.
+    """
+    if UNFUSED_DOWN in network.arrays:
+        return "it downsamples after the activation (fused_scale False), gan_tf before it"
+    groups = network.arguments.get("mbstd_group_size", 4)
+    if groups not in GROUPS:
+        return f"its minibatch standard deviation has groups of {shown(groups)} (mbstd_group_size), gan_tf of 4"
+    return None
+
+
+def arguments_of(arrays: dict) -> dict:
+    """Reads a network's arguments from the shapes of its official weights.
+
+    Returns:
+        `resolution`, `fmap_base`, `fmap_max`, and for a generator `latent_size`, for a discriminator
+        `minibatch_stddev`. Of all values of `fmap_base` and `fmap_max` that give these shapes, the smallest.
+
+    Raises:
+        UsageError: the arrays are those of another network.
+    """
+    matches = (re.fullmatch(r"(?:ToRGB|FromRGB)_lod(\d{1,3})/weight", name) for name in arrays)
+    lods = sorted(int(match[1]) for match in matches if match)
+    resolution = 2 ** (len(lods) + 1)
+    if lods != list(range(len(lods))) or resolution not in RESOLUTIONS:
+        raise UsageError(f"Progressive GAN has ToRGB or FromRGB at every size from 4x4, this one at {len(lods)} sizes")
+    widths = {}  # {level: channels}
+    if "ToRGB_lod0/weight" in arrays:
+        for level in range(len(lods)):
+            widths[level] = _width(arrays, f"{_size(level)}/{'Conv1' if level else 'Conv'}/weight")
+        own = {"latent_size": shape_of(arrays, "4x4/Dense/weight", 2)[0]}
+        check_shape(arrays, "4x4/Dense/weight", (own["latent_size"], 16 * widths[0]))
+    else:
+        inputs, widths[0] = shape_of(arrays, "4x4/Conv/weight", 4)[2:]
+        check_shape(arrays, "4x4/Conv/weight", (3, 3, inputs, widths[0]))
+        widths[-1] = shape_of(arrays, "4x4/Dense0/weight", 2)[1]
+        check_shape(arrays, "4x4/Dense0/weight", (16 * widths[0], widths[-1]))
+        for level in range(1, len(lods)):
+            widths[level] = _width(arrays, f"{_size(level)}/Conv0/weight")
+        own = {"minibatch_stddev": inputs == widths[0] + 1}
+    fmap_base, fmap_max = max(n * 2 ** (level + 1) for level, n in widths.items()), max(widths.values())
+    if any(channels_of(level, fmap_base, fmap_max) != n for level, n in widths.items()):
+        raise UsageError(f"channels of {sorted(widths.values())} do not halve from size to size")
+    return {"resolution": resolution, "fmap_base": fmap_base, "fmap_max": fmap_max, **own}
+
+
+def _width(arrays, name):
+    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
+    channels = shape_of(arrays, name, 4)[3]
+    check_shape(arrays, name, (3, 3, channels, channels))
+    return channels
 
 
 def official_names(network, arrays=()) -> dict:
-    """{our variable name: official name} of a built network, without the generator's growth.
+    """Returns {our variable name: official name} of a built network, without the generator's growth.
 
     Args:
-        arrays: official arrays, or their names. A generator that was not fused has `Conv0` in the place of `Conv0_up`.
+        arrays: official arrays, or their names. An unfused generator has `Conv0` in place of `Conv0_up`.
 
     Raises:
         UsageError: the network has no official counterpart.
     """
     if isinstance(network, PgganGenerator) and network.batch_norm:
         raise UsageError("the official networks have no batch norm, this generator has")
-    found = {}
+    names = {}
     for name in named_variables(network):
-        if name != GROWTH:
-            *path, leaf = name.split("/")
-            if isinstance(network, PgganGenerator):
-                owner = _generator_owner(path, network.levels, UP if UNFUSED_UP not in arrays else UP_UNFUSED)
-            else:
-                owner = _discriminator_owner(path, network.levels)
-            found[name] = f"{owner}/{LEAVES[leaf]}"
-    return found
+        *path, leaf = name.split("/")
+        if name != GROWTH and isinstance(network, PgganGenerator):
+            prefix = _generator_prefix(path, network.levels, UP_UNFUSED if UNFUSED_UP in arrays else UP)
+            names[name] = f"{prefix}/{LEAVES[leaf]}"
+        elif name != GROWTH:
+            names[name] = f"{_discriminator_prefix(path, network.levels)}/{LEAVES[leaf]}"
+    return names
 
 
-def has_no_counterpart(name) -> bool:
-    """True for what tells how far a network has grown; a discriminator of ours does not say it."""
-    return name == LOD
-
-
-def other_values(network, arrays) -> dict:
-    """{"growth": how far a generator has grown}; without the scalar `lod` it is taken to be fully grown.
+def growth(network, arrays) -> dict:
+    """Returns {"growth": value} of a generator; without the scalar `lod` it is fully grown.
 
     Raises:
-        UsageError: `lod` is none of this network.
+        UsageError: `lod` is out of range.
     """
     lod = np.asarray(arrays.get(LOD, 0.0))
     if lod.ndim or lod.dtype.kind not in "fiu" or not 0 <= float(lod) <= network.levels:
-        raise UsageError(f"{LOD} is {str(lod)[:40]}, and should be one number from 0 to {network.levels}")
+        raise UsageError(f"{LOD} is {shown(lod)}, and should be one number from 0 to {network.levels}")
     return {GROWTH: network.levels - float(lod)} if isinstance(network, PgganGenerator) else {}
 
 
-def arguments_of(arrays: dict) -> dict:
-    """Reads a network's arguments out of the shapes of its official weights.
-
-    Returns:
-        `resolution`, `fmap_base`, `fmap_max`, and for a generator `latent_size`, for a discriminator
-        `minibatch_stddev`. The shapes tell `fmap_base` and `fmap_max` as far as they matter: networks of these
-        arguments have the same shapes.
-
-    Raises:
-        UsageError: the arrays are not those of such a network.
-    """
-    found = (re.fullmatch(r"(?:ToRGB|FromRGB)_lod(\d{1,3})/weight", name) for name in arrays)
-    places = sorted(int(match[1]) for match in found if match)
-    resolution = 2 ** (len(places) + 1)
-    if places != list(range(len(places))) or resolution not in RESOLUTIONS:
-        raise UsageError(f"{NOT_OFFICIAL}: they have ToRGB or FromRGB at {len(places)} sizes")
-    if "ToRGB_lod0/weight" in arrays:
-        widths = {lod: _shape(arrays, f"ToRGB_lod{lod}/weight", 4)[2] for lod in places}
-        own = {"latent_size": _shape(arrays, "4x4/Dense/weight", 2)[0]}
-    else:
-        widths = {lod: _shape(arrays, f"FromRGB_lod{lod}/weight", 4)[3] for lod in places}
-        widths[len(places)] = _shape(arrays, "4x4/Dense0/weight", 2)[1]
-        inputs, outputs = _shape(arrays, "4x4/Conv/weight", 4)[2:]
-        own = {"minibatch_stddev": inputs == outputs + 1}
-    return {"resolution": resolution, **_feature_maps({len(places) - 1 - lod: n for lod, n in widths.items()}), **own}
-
-
-def require_channels(arrays: dict, settings: dict) -> None:
-    """Raises UsageError unless the largest array of each size is what `settings` say.
-
-    So networks built from `settings` are no larger, but for a factor of a few, than the arrays are.
-    """
-    is_generator = "ToRGB_lod0/weight" in arrays
-    for level in range(level_of(settings["resolution"]) + 1):
-        size, channels = resolution_of(level), channels_of(level, settings["fmap_base"], settings["fmap_max"])
-        own = "Conv" if level == 0 else "Conv1" if is_generator else "Conv0"
-        name, inputs = f"{size}x{size}/{own}/weight", channels
-        if level == 0 and not is_generator:
-            inputs += bool(settings.get("minibatch_stddev"))
-        _require_shape(arrays, name, (3, 3, inputs, channels))
-
-
-def _feature_maps(widths):
-    """{level: channels} -> fmap_base and fmap_max, the least that give these channels."""
-    fmap_base, fmap_max = max(n * 2 ** (level + 1) for level, n in widths.items()), max(widths.values())
-    if any(channels_of(level, fmap_base, fmap_max) != n for level, n in widths.items()):
-        raise UsageError(f"{NOT_OFFICIAL}: channels of {sorted(widths.values())} do not halve from size to size")
-    return {"fmap_base": fmap_base, "fmap_max": fmap_max}
-
-
-def constants(network) -> dict:
-    """An official network holds nothing else."""
-    return {}
-
-
-def from_official_layout(ours, theirs, value, shapes):
-    """One official array in our layout."""
-    if ours == STEM:  # [Z, C * 4 * 4]
-        return value.reshape(len(value), -1, 4, 4).transpose(0, 2, 3, 1)
-    if ours == DENSE:  # [C * 4 * 4, F]
-        return value.reshape(-1, 4, 4, value.shape[1]).transpose(1, 2, 0, 3).reshape(value.shape)
-    if _is_transposed(theirs):
-        return value[::-1, ::-1].transpose(0, 1, 3, 2)
-    return value
-
-
 def to_official_layout(ours, theirs, value, shapes):
-    """One of our arrays in the official layout."""
-    if ours == STEM:
+    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    if ours == STEM:  # [Z, 4, 4, C] -> [Z, C * 4 * 4]
         return value.transpose(0, 3, 1, 2).reshape(len(value), -1)
-    if ours == DENSE:
+    if ours == DENSE:  # [4 * 4 * C, F] -> [C * 4 * 4, F]
         return value.reshape(4, 4, -1, value.shape[1]).transpose(2, 0, 1, 3).reshape(value.shape)
-    if _is_transposed(theirs):
+    if theirs.endswith(f"/{UP}/weight"):
         return value.transpose(0, 1, 3, 2)[::-1, ::-1]
     return value
 
 
-def _is_transposed(theirs):
-    return theirs.endswith(f"/{UP}/weight")
-
-
-def _generator_owner(path, levels, up):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up" where `up` is that."""
+def _generator_prefix(path, levels, up):
+    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up"."""
     match path:
         case ["stem", layer]:
             return {"first": "4x4/Dense", "conv": "4x4/Conv"}[layer]
         case ["blocks", index, layer]:
-            return f"{_size(index)}/{ {'first': up, 'conv': 'Conv1'}[layer] }"
+            return f"{_size(int(index) + 1)}/{ {'first': up, 'conv': 'Conv1'}[layer] }"
         case ["to_rgb", level]:
             return f"ToRGB_lod{levels - int(level)}"
     raise KeyError(path)
 
 
-def _discriminator_owner(path, levels):
-    """Official prefix of the layer at `path`, such as ["blocks", "0", "down"] -> "8x8/Conv1_down"."""
+def _discriminator_prefix(path, levels):
+    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "down"] -> "8x8/Conv1_down"."""
     match path:
         case ["from_rgb", level]:
             return f"FromRGB_lod{levels - int(level)}"
         case ["blocks", index, layer]:
-            return _size(index) + {"conv": "/Conv0", "down": "/Conv1_down"}[layer]
+            return _size(int(index) + 1) + {"conv": "/Conv0", "down": "/Conv1_down"}[layer]
         case ["head", layer]:
             return {"conv": "4x4/Conv", "dense": "4x4/Dense0", "to_logits": "4x4/Dense1"}[layer]
     raise KeyError(path)
 
 
-def _size(index):
-    """Map of the block at `index`, such as "8x8"."""
-    size = resolution_of(int(index) + 1)
-    return f"{size}x{size}"
+def _size(level):
+    """Returns the map size of a level, such as "8x8"."""
+    return f"{resolution_of(level)}x{resolution_of(level)}"

@@ -1,154 +1,177 @@
-"""Names and layouts of the official StyleGAN2-ADA networks (those of its PyTorch program).
+"""StyleGAN2-ADA (PyTorch): content of its pickles, names and layouts of its networks' arrays.
+
+The program of StyleGAN3 writes StyleGAN2 networks too: the same, except that the arguments of the synthesis network are
+among the generator's own, and the default clamp is 256.
 
 Official kernels are [O, I, k, k], matrices [out, in], maps channel first. The official up-convolutions convolve in the
-strict sense, as ours do, so that no kernel is turned. Official networks also carry their filter, once for every layer.
+strict sense, as ours do, so no kernel is flipped. Official networks store their resampling filter in every layer.
 """
 
-import functools
 import re
 
 import numpy as np
 
-from gan_tf.convert.found import require_shape, shape_of
+from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import RESOLUTIONS, StyleGan2Generator, channels_of
+from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, StyleGan2Generator, channels_of, sizes_of
 from gan_tf.models.stylegan2_blocks import FILTER
 from gan_tf.models.variables import named_variables
+from gan_tf.pretrained.network_pickles import FORM_PYTORCH
 
-DENSE = "head/dense/kernel"  # next to a map of 4x4 pixels
-NOT_OFFICIAL = "these are not the weights of an official StyleGAN2-ADA network"
-_shape, _require_shape = (functools.partial(check, NOT_OFFICIAL) for check in (shape_of, require_shape))
+DENSE = "head/dense/kernel"  # next to a 4x4 map
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
 FILTER_NAME = "resample_filter"
-EMBEDDING = "mapping.embed.weight"
+CONST, EMBEDDING = "synthesis.b4.const", "mapping.embed.weight"
+NESTED = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")  # dicts of arguments in arguments
+# Construction arguments for which gan_tf supports these values only.
+FIXED = {
+    "img_channels": (3,),
+    "activation": ("lrelu",),
+    "lr_multiplier": (0.01,),
+    "w_avg_beta": (0.995,),
+    "resample_filter": ([1, 3, 3, 1],),
+    "use_noise": (True,),
+    "mbstd_num_channels": (1,),
+}
+ARCHITECTURES = {"G": ("skip",), "D": ("resnet", "orig"), "G_ema": ("skip",)}
+# Other arguments: the shapes of the arrays determine them, they are read below, or they change no result.
+KNOWN = {"img_resolution", "z_dim", "w_dim", "c_dim", "embed_features", "layer_features", "cmap_dim", "num_layers"}
+KNOWN |= {"architecture", "channel_base", "channel_max", "conv_clamp", "mbstd_group_size", "num_fp16_res", "use_fp16"}
+KNOWN |= {"fp16_channels_last", "fused_modconv_default", "freeze_layers"}
+DEFAULTS = {"channel_base": 32768, "channel_max": 512, "mbstd_group_size": 4}
+LATER_CLAMP = 256  # default of StyleGAN3's program
 
 
-def official_names(network, arrays=()) -> dict:
-    """{our variable name: official name} of a built StyleGan2Generator or StyleGan2Discriminator.
+def is_generator(network) -> bool:
+    """Returns True for a generator that `describe` reads."""
+    return network.form == FORM_PYTORCH and CONST in network.arrays
 
-    `arrays`, of which state_dicts tells, have one form here.
+
+def describe(networks, left_out) -> WeightFile:
+    """Describes the networks {role: Network} of a pickle.
+
+    Raises:
+        UsageError: a construction argument is not supported, or arrays, arguments and networks do not agree.
     """
-    owner = _generator_name if isinstance(network, StyleGan2Generator) else _discriminator_name
-    return {name: owner(name.split("/"), network) for name in named_variables(network)}
+    default_clamp = None if "synthesis_kwargs" in networks["G_ema"].arguments else LATER_CLAMP
+    settings = {}
+    for role, network in networks.items():
+        if network.form != FORM_PYTORCH:
+            raise UsageError(f"{role} has the form of {network.form}, and G_ema that of {FORM_PYTORCH}")
+        arguments = {"conv_clamp": default_clamp} | _flattened(role, network.arguments)
+        check_arguments(role, arguments, FIXED | {"architecture": ARCHITECTURES[role]}, KNOWN)
+        merge_settings(settings, role, _settings(role, arguments, arguments_of(network.arrays)))
+    settings["conditional"] = settings["classes"] > 0
+    states = {NAMES[role]: network.arrays for role, network in networks.items()}
+    return WeightFile("stylegan2", "StyleGAN2-ADA (PyTorch)", settings, states, left_out)
 
 
-def constants(network) -> dict:
-    """{official name: filter} of the filters that a network carries."""
-    return dict.fromkeys(_filter_names(network), FILTER.astype(np.float32))
+def _flattened(role, arguments) -> dict:
+    """Returns {name: value} of arguments and of the dicts in them; a repeated name must have one value."""
+    flat = {}
+    for name, value in arguments.items():
+        nested = value.items() if name in NESTED and isinstance(value, dict) else [(name, value)]
+        for key, item in nested:
+            if flat.setdefault(key, item) != item:
+                raise UsageError(f"{role} was built with {shown(key)} {shown(flat[key])} and {shown(item)}")
+    return flat
 
 
-def _filter_names(network):
-    if isinstance(network, StyleGan2Generator):
-        sizes, parts = network.synthesis.sizes, ("", "conv0.", "conv1.")
-        names = [f"synthesis.b{size}.{part}{FILTER_NAME}" for size in sizes for part in parts]
-        return [name for name in names if name != f"synthesis.b4.conv0.{FILTER_NAME}"]
-    parts = ["", "conv0.", "conv1."] + (["skip."] if network.architecture == "resnet" else [])
-    names = [f"b{size}.{part}{FILTER_NAME}" for size in network.sizes for part in parts]
-    return [*names, f"b{network.resolution}.fromrgb.{FILTER_NAME}", f"b4.conv.{FILTER_NAME}"]
-
-
-def has_no_counterpart(name) -> bool:
-    """Every official array is a variable of ours or a filter."""
-    return False
-
-
-def other_values(network, arrays) -> dict:
-    """No variable is told otherwise."""
-    return {}
+def _settings(role, arguments, shapes) -> dict:
+    """Returns {field of TrainConfig: value} of one network, from its arguments and the shapes of its arrays."""
+    base, most = (arguments.get(name, DEFAULTS[name]) for name in ("channel_base", "channel_max"))
+    settings = shapes | {"channel_base": base, "channel_max": most}
+    for size in sizes_of(shapes["resolution"]):
+        channels = channels_of(size, shapes["channel_base"], shapes["channel_max"])
+        if channels_of(size, base, most) != channels:
+            raise UsageError(
+                f"{role} was built with channel_base {shown(base)} and channel_max {shown(most)}, and its arrays have "
+                f"{channels} channels at {size}x{size}"
+            )
+    clamp = arguments["conv_clamp"]
+    settings["conv_clamp"] = None if clamp is None else float(clamp)
+    if role == "D":
+        if settings.pop("label_layers", LABEL_LAYERS) != LABEL_LAYERS:
+            raise UsageError(
+                f"the mapping network of D has {shapes['label_layers']} layers; only {LABEL_LAYERS} can be"
+            )
+        if settings.pop("mbstd_channels") != 1:
+            raise UsageError(f"D has mbstd_num_channels {shapes['mbstd_channels']}; only 1 can be converted")
+        settings["mbstd_group"] = arguments.get("mbstd_group_size", DEFAULTS["mbstd_group_size"])
+        if type(settings["mbstd_group"]) is not int:
+            raise UsageError(f"D was built with mbstd_group_size {shown(settings['mbstd_group'])}; only numbers can be")
+    return settings
 
 
 def arguments_of(arrays: dict) -> dict:
-    """Reads a network's arguments out of the shapes of its official weights.
+    """Reads a network's arguments from the shapes of its official weights.
 
     Returns:
         `resolution`, `channel_base`, `channel_max`, `classes`, and for a generator `latent_size`, `w_size` and
-        `mapping_layers`, for a discriminator `architecture`, `mbstd_channels` and, with classes, `label_layers`. The
-        shapes tell `channel_base` and `channel_max` as far as they matter. They do not tell the clamp, the half
-        resolutions or the size of the groups.
+        `mapping_layers`, for a discriminator `architecture`, `mbstd_channels` and, with classes, `label_layers`. Of all
+        values of `channel_base` and `channel_max` that give these shapes, the smallest.
 
     Raises:
-        UsageError: the arrays are not those of such a network.
+        UsageError: the arrays are those of another network.
     """
-    is_generator = "synthesis.b4.const" in arrays
-    found = (re.fullmatch(r"(?:synthesis\.)?b(\d{1,4})\.conv1\.weight", name) for name in arrays)
-    sizes = sorted({int(match[1]) for match in found if match} | {4})
-    resolution = sizes[-1]
-    if sizes != [2**power for power in range(2, len(sizes) + 2)] or resolution not in RESOLUTIONS:
-        raise UsageError(f"{NOT_OFFICIAL}: they have convolutions at the sizes {sizes[:12]}")
-    read = _generator_arguments if is_generator else _discriminator_arguments
-    widths, own = read(arrays, sizes)
-    classes = _shape(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
-    own |= {"resolution": resolution, "classes": classes, **_widths(widths)}
-    if is_generator:
-        own["latent_size"] -= own["w_size"] if classes else 0
-    return own
-
-
-def _generator_arguments(arrays, sizes):
-    widths = {size: _width(arrays, f"synthesis.b{size}.conv1.weight") for size in sizes}
-    w_size, inputs = _shape(arrays, "mapping.fc0.weight", 2)
-    layers = _layers(arrays)
-    _require_mapping(arrays, w_size, range(1, layers))
-    _require_shape(arrays, "synthesis.b4.conv1.affine.weight", (widths[4], w_size))
-    return widths, {"w_size": w_size, "latent_size": inputs, "mapping_layers": layers}
-
-
-def _discriminator_arguments(arrays, sizes):
-    widths = {size: _width(arrays, f"b{size}.conv0.weight") for size in sizes[1:]}
-    widths[4], inputs = _shape(arrays, "b4.conv.weight", 4)[:2]
-    _require_shape(arrays, "b4.conv.weight", (widths[4], inputs, 3, 3))
-    _require_shape(arrays, "b4.fc.weight", (widths[4], 16 * widths[4]))
-    own = {"mbstd_channels": inputs - widths[4]}
-    own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
-    layers = _layers(arrays)
-    _require_mapping(arrays, widths[4], range(layers))
-    if layers:
-        own["label_layers"] = layers
-    return widths, own
+    matches = (re.fullmatch(r"(?:synthesis\.)?b(\d{1,4})\.conv1\.weight", name) for name in arrays)
+    sizes = sorted({int(match[1]) for match in matches if match} | {4})
+    if sizes != [2**power for power in range(2, len(sizes) + 2)] or sizes[-1] not in RESOLUTIONS:
+        raise UsageError(f"StyleGAN2 has convolutions at every size from 4x4, this network at {sizes[:12]}")
+    layers = sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
+    classes = shape_of(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
+    if CONST in arrays:
+        widths = {size: _width(arrays, f"synthesis.b{size}.conv1.weight") for size in sizes}
+        w_size, inputs = shape_of(arrays, "mapping.fc0.weight", 2)
+        check_shape(arrays, "synthesis.b4.conv1.affine.weight", (widths[4], w_size))
+        own = {"w_size": w_size, "latent_size": inputs - (w_size if classes else 0), "mapping_layers": layers}
+    else:
+        widths = {size: _width(arrays, f"b{size}.conv0.weight") for size in sizes[1:]}
+        widths[4], inputs = shape_of(arrays, "b4.conv.weight", 4)[:2]
+        check_shape(arrays, "b4.conv.weight", (widths[4], inputs, 3, 3))
+        check_shape(arrays, "b4.fc.weight", (widths[4], 16 * widths[4]))
+        w_size = widths[4]
+        own = {"mbstd_channels": inputs - widths[4]} | ({"label_layers": layers} if layers else {})
+        own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
+    for layer in range(1 if CONST in arrays else 0, layers):
+        check_shape(arrays, f"mapping.fc{layer}.weight", (w_size, w_size))
+    if classes:
+        check_shape(arrays, EMBEDDING, (w_size, classes))
+    base, most = max(size * n for size, n in widths.items()), max(widths.values())
+    if any(channels_of(size, base, most) != n for size, n in widths.items()):
+        raise UsageError(f"channels of {sorted(widths.values())} do not halve from size to size")
+    return {"resolution": sizes[-1], "classes": classes, "channel_base": base, "channel_max": most, **own}
 
 
 def _width(arrays, name):
-    """Channels of a size: those of its one 3x3 convolution that keeps their number."""
-    channels = _shape(arrays, name, 4)[0]
-    _require_shape(arrays, name, (channels, channels, 3, 3))
+    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
+    channels = shape_of(arrays, name, 4)[0]
+    check_shape(arrays, name, (channels, channels, 3, 3))
     return channels
 
 
-def _require_mapping(arrays, w_size, square):
-    """Holds the layers `square` and the embedding of a mapping network against the length of its vectors."""
-    for index in square:
-        _require_shape(arrays, f"mapping.fc{index}.weight", (w_size, w_size))
-    if EMBEDDING in arrays:
-        _require_shape(arrays, EMBEDDING, (w_size, _shape(arrays, EMBEDDING, 2)[1]))
+def official_names(network, arrays=()) -> dict:
+    """Returns {our variable name: official name} of a built Generator or Discriminator."""
+    name_of = _generator_name if isinstance(network, StyleGan2Generator) else _discriminator_name
+    return {name: name_of(name.split("/"), network) for name in named_variables(network)}
 
 
-def _layers(arrays):
-    """Layers of the mapping network."""
-    return sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
-
-
-def _widths(widths):
-    """{size: channels} -> channel_base and channel_max, the least that give these channels."""
-    base, most = max(size * n for size, n in widths.items()), max(widths.values())
-    if any(channels_of(size, base, most) != n for size, n in widths.items()):
-        raise UsageError(f"{NOT_OFFICIAL}: channels of {sorted(widths.values())} do not halve from size to size")
-    return {"channel_base": base, "channel_max": most}
-
-
-def from_official_layout(ours, theirs, value, shapes):
-    """One official array in our layout."""
-    if ours == DENSE:  # [F, C * 4 * 4]
-        return value.reshape(len(value), -1, 4, 4).transpose(2, 3, 1, 0).reshape(-1, len(value))
-    if value.ndim == 4:
-        return value.transpose(2, 3, 1, 0)
-    if value.ndim == 3:
-        return value.transpose(1, 2, 0)
-    return value.T if ours.endswith("kernel") else value
+def constants(network) -> dict:
+    """Returns {official name: filter} of the resampling filters in a network."""
+    if isinstance(network, StyleGan2Generator):
+        sizes, layers = network.synthesis.sizes, ("", "conv0.", "conv1.")
+        names = [f"synthesis.b{size}.{layer}{FILTER_NAME}" for size in sizes for layer in layers]
+        names.remove(f"synthesis.b4.conv0.{FILTER_NAME}")
+    else:
+        layers = ["", "conv0.", "conv1."] + (["skip."] if network.architecture == "resnet" else [])
+        names = [f"b{size}.{layer}{FILTER_NAME}" for size in network.sizes for layer in layers]
+        names += [f"b{network.resolution}.fromrgb.{FILTER_NAME}", f"b4.conv.{FILTER_NAME}"]
+    return dict.fromkeys(names, FILTER.astype(np.float32))
 
 
 def to_official_layout(ours, theirs, value, shapes):
-    """One of our arrays in the official layout."""
-    if ours == DENSE:
+    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    if ours == DENSE:  # [4 * 4 * C, F] -> [F, C * 4 * 4]
         return value.reshape(4, 4, -1, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
     if value.ndim == 4:
         return value.transpose(3, 2, 0, 1)
@@ -158,7 +181,7 @@ def to_official_layout(ours, theirs, value, shapes):
 
 
 def _generator_name(path, network):
-    """Official name of the variable at `path`, such as ["synthesis", "convs", "0", "affine", "kernel"]."""
+    """Returns the official name of the variable at `path`, such as ["synthesis", "convs", "0", "affine", "kernel"]."""
     sizes = network.synthesis.sizes
     match path:
         case ["mapping", "average"]:
@@ -177,15 +200,15 @@ def _generator_name(path, network):
 
 
 def _discriminator_name(path, network):
-    """Official name of the variable at `path`, such as ["blocks", "0", "down", "bias"]."""
+    """Returns the official name of the variable at `path`, such as ["blocks", "0", "down", "bias"]."""
     match path:
         case ["mapping", *rest]:
             return _mapping_name(rest)
         case ["from_rgb", *rest]:
             return f"b{network.resolution}.fromrgb.{_leaf(rest)}"
         case ["blocks", index, layer, *rest]:
-            own = {"conv": "conv0", "down": "conv1", "skip": "skip"}[layer]
-            return f"b{network.sizes[int(index)]}.{own}.{_leaf(rest)}"
+            official = {"conv": "conv0", "down": "conv1", "skip": "skip"}[layer]
+            return f"b{network.sizes[int(index)]}.{official}.{_leaf(rest)}"
         case ["head", layer, *rest]:
             return f"b4.{ {'conv': 'conv', 'dense': 'fc', 'to_logits': 'out'}[layer] }.{_leaf(rest)}"
     raise KeyError(path)
@@ -202,5 +225,5 @@ def _mapping_name(path):
 
 def _leaf(path):
     """["affine", "kernel"] -> "affine.weight"."""
-    *owner, leaf = path
-    return ".".join([*owner, LEAVES[leaf]])
+    *layer, leaf = path
+    return ".".join([*layer, LEAVES[leaf]])

@@ -1,6 +1,6 @@
-"""From the user's pictures to endless batches: sources, decoding, report, cache, pipeline.
+"""Image data: sources, decoding, cache, dataset report, batches.
 
-Read in this order: `sources` opens what the user names, `images` turns one file into one square picture, `doctor` says
-what was found, `prepare` runs all files through that once, in memory or into `cache`, `pipeline` makes batches.
-Only `pipeline` imports TensorFlow.
+Reading order: `sources` opens files and folders, `images` decodes one file to a square, `prepare` decodes a whole
+source into memory or into the cache (`cache`), `dataset_report` describes it, `pipeline` makes batches. Only `pipeline`
+and `class_labels` import TensorFlow.
 """

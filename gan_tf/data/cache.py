@@ -1,8 +1,8 @@
-"""Converted sets under GAN_TF_CACHE, which survive a kill half-way.
+"""Converted image sets on the disk, resumable after a kill.
 
-An entry of `data/` is a folder: `images.bin`, rows of uint8 [R, R, 3] one after the other; `facts.bin`, one record of
-`doctor.FACTS` for each row; `entry.json`. While it is being made it is called `<key>.partial` and `progress.json` tells
-how many source pictures are done and how many rows they became; everything behind that is cut off and made again.
+A finished entry is a folder with `images.bin` (rows of uint8 [R, R, 3]), `facts.bin` (one record per row) and
+`entry.json`. While it is written, the folder is called `<key>.partial` and `progress.json` records the numbers of
+source images done and of rows made from them. A restart truncates the files to that state.
 """
 
 import contextlib
@@ -17,34 +17,34 @@ import numpy as np
 from gan_tf.errors import UsageError
 from gan_tf.io.files import write_atomically
 
-FLUSH_BYTES = 64 << 20  # converted between two records of progress: what a kill costs at most
+FLUSH_BYTES = 64 << 20  # converted between two records of progress; a kill loses at most this
 
 
 def check_space(folder, need_bytes):
-    """Raises UsageError if the disk under `folder` has fewer than `need_bytes` free bytes."""
+    """Raises UsageError if the disk of `folder` has fewer than `need_bytes` free bytes."""
     folder = Path(folder)
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
         raise UsageError(
-            f"converting this data set needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; "
+            f"converting this dataset needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; "
             f"set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
         )
 
 
 def size_text(count):
-    """A number of bytes for people: "13.8 GB", "31 MB"."""
+    """Formats a number of bytes: "13.8 GB", "31 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
 
 
-class Entry:
-    """One converted set on disk, finished or not.
+class CacheEntry:
+    """One converted set on the disk, finished or partial.
 
     Args:
-        folder: where it stands when it is finished.
+        folder: path of the finished entry.
         shape: (R, R, 3) of a row.
-        facts: dtype of the record that goes with each row.
+        facts: dtype of the record of each row.
     """
 
     def __init__(self, folder, shape, facts):
@@ -60,10 +60,13 @@ class Entry:
         return (self.folder / "entry.json").exists()
 
     def load(self, in_memory):
-        """Returns (images uint8 [N, R, R, 3], facts [N], unreadable [(i, reason)]) of a finished entry.
+        """Loads a finished entry.
 
         Args:
             in_memory: read the images into an array; otherwise map the file.
+
+        Returns:
+            images uint8 [N, R, R, 3], facts [N], unreadable [(i, reason)].
         """
         entry = json.loads((self.folder / "entry.json").read_text())
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
@@ -77,51 +80,31 @@ class Entry:
         return images, facts, [tuple(item) for item in entry["unreadable"]]
 
     def progress(self):
-        """{"done": source pictures, "kept": rows, "unreadable": [[i, reason]]} of a conversion cut short, or zeros."""
+        """Returns {"done": source images, "kept": rows, "unreadable": [[i, reason]]} of a partial entry, or zeros."""
         with contextlib.suppress(OSError, ValueError):
             state = json.loads((self.partial / "progress.json").read_text())
-            if (self.partial / "images.bin").stat().st_size >= state["kept"] * self.row_bytes and (
-                self.partial / "facts.bin"
-            ).stat().st_size >= state["kept"] * self.facts.itemsize:
+            sizes = [(self.partial / name).stat().st_size for name in ("images.bin", "facts.bin")]
+            if sizes[0] >= state["kept"] * self.row_bytes and sizes[1] >= state["kept"] * self.facts.itemsize:
                 return state
         return {"done": 0, "kept": 0, "unreadable": []}
 
     @contextlib.contextmanager
     def writer(self):
-        """Yields a Writer that goes on behind `progress()`; a block that ends without an error finishes the entry."""
+        """Yields a CacheWriter that continues after `progress()`. The entry is finished if the block does not raise."""
         state = self.progress()
         self.partial.mkdir(parents=True, exist_ok=True)
         with (
-            _cut(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
-            _cut(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
+            _open_truncated(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
+            _open_truncated(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
         ):
-            writer = Writer(self, state, images, facts)
+            writer = CacheWriter(self, state, images, facts)
             yield writer
             writer.record("entry.json")
         os.replace(self.partial, self.folder)
 
-    def fill(self, results):
-        """Appends rows and finishes the entry.
 
-        Args:
-            results: yields (i, pixels, fact, reason) for the source pictures from number `progress()["done"]` on;
-                `pixels` is None where the picture is unreadable for `reason`.
-        """
-        with self.writer() as writer:
-            unrecorded = 0
-            for i, pixels, fact, reason in results:
-                if pixels is None:
-                    writer.skip(i, reason)
-                    continue
-                writer.add(pixels[None], [fact])
-                unrecorded += self.row_bytes
-                if unrecorded >= FLUSH_BYTES:
-                    writer.record()
-                    unrecorded = 0
-
-
-class Writer:
-    """Appends to an unfinished entry; made by `Entry.writer`."""
+class CacheWriter:
+    """Appends rows to a partial entry; see `CacheEntry.writer`."""
 
     def __init__(self, entry, state, images, facts):
         self.entry = entry
@@ -129,34 +112,29 @@ class Writer:
         self.images = images
         self.facts = facts
 
-    @property
-    def kept(self):
-        """Rows of the entry so far."""
-        return self.state["kept"]
-
     def add(self, pixels, facts):
-        """Appends rows: uint8 [n, R, R, 3] and their n records, of as many source pictures."""
+        """Appends uint8 [n, R, R, 3] and n records, made from n source images."""
         self.images.write(np.ascontiguousarray(pixels).data)
         self.facts.write(np.array(facts, self.entry.facts).tobytes())
         self.state["done"] += len(pixels)
         self.state["kept"] += len(pixels)
 
     def skip(self, i, reason):
-        """Notes that source picture i is unreadable."""
+        """Notes that source image i is unreadable."""
         self.state["done"] += 1
         self.state["unreadable"].append([i, reason])
 
     def record(self, name="progress.json"):
-        """Writes how far it is after the content that this vouches for is on the disk."""
+        """Flushes the rows to the disk, then records the state."""
         for file in (self.images, self.facts):
             file.flush()
             os.fsync(file.fileno())
         write_atomically(self.entry.partial / name, json.dumps(self.state).encode())
 
 
-def _cut(path, size):
-    """Opens a file for appending after its first `size` bytes; the rest is dropped."""
-    file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115  the caller closes it
+def _open_truncated(path, size):
+    """Opens a file for appending after its first `size` bytes and drops the rest."""
+    file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115  closed by the caller
     file.truncate(size)
     file.seek(size)
     return file
@@ -165,8 +143,8 @@ def _cut(path, size):
 def read_rows(images, index):
     """Returns `images[index]` as uint8 [n, R, R, 3].
 
-    Rows of a memory map are read from its file instead: that is one request for each row rather than one page fault
-    for each 4 KB, and the pages count as the system's cache, not as memory of this process.
+    Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, and the pages
+    count as the system's cache, not as memory of this process.
 
     Args:
         images: uint8 [N, R, R, 3], array or memory map in C order.

@@ -1,4 +1,4 @@
-"""The classes of a run: what they are called, how often each is in the images, and which one an image gets."""
+"""Class labels of conditional networks: names, frequencies, sampling."""
 
 import dataclasses
 import itertools
@@ -14,9 +14,9 @@ SHOWN = 20  # names in a message
 
 @dataclasses.dataclass(frozen=True)
 class ClassLabels:
-    """The classes that conditional networks have learnt; none (and false) for unconditional ones.
+    """The classes that a network was trained on. Empty, and false, for unconditional networks.
 
-    names: of the classes, in the order of their numbers. counts: images of each that the networks are trained on.
+    names: in the order of the labels. counts: training images of each class.
     """
 
     names: tuple[str, ...] = ()
@@ -25,73 +25,73 @@ class ClassLabels:
     def __len__(self):
         return len(self.names)
 
-    def number(self, wanted, flag="--class") -> int:
-        """The number of a class by its name or, where no class is called so, its number.
+    def number(self, value, flag="--class") -> int:
+        """Returns the label of a class given by name or, if no class has that name, by label.
 
         Raises:
-            UsageError: there is none.
+            UsageError: no such class.
         """
-        text = str(wanted)
+        text = str(value)
         if text in self.names:
             return self.names.index(text)
         if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(self):
             return int(text)
         more = f" and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
-        known = ", ".join(f"{i} {name}" for i, name in enumerate(self.names[:SHOWN]))
-        raise UsageError(f"{flag} {text[:80]!r} is no class of this run; it has {known}{more}")
+        choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.names[:SHOWN]))
+        raise UsageError(f"{flag} {text[:80]!r} is not a class of this run; choose from {choices}{more}")
 
-    def of_seeds(self, seeds, wanted=None):
-        """Class labels of the images of seeds: int32 [N], or None without classes.
+    def of_seeds(self, seeds, label=None):
+        """Returns the labels of the images of some seeds: int32 [N], or None without classes.
 
         Args:
             seeds: integers [N].
-            wanted: number of the class of all of them. None: drawn for each by its seed alone, as often as the images
-                that the networks were trained on have it.
+            label: label of all images. None: drawn from each seed alone, with the class frequencies of the training
+                images.
         """
         if not self:
             return None
-        if wanted is not None:
-            return np.full(len(seeds), wanted, np.int32)
+        if label is not None:
+            return np.full(len(seeds), label, np.int32)
         return rng.categories_of_seeds(seeds, self.counts).numpy()
 
-    def describe(self, labels):
-        """The names of some images' classes, in their order; "" without classes, where `labels` is None."""
-        return "" if labels is None else ", ".join(self.names[label] for label in labels)
+    def sample(self, draws, label=None):
+        """Returns labels for the rows of a Draws: int32 [N], or None without classes.
 
-    def sample(self, draws, wanted=None):
-        """Class labels of the rows of some Draws: int32 [N], or None without classes.
-
-        They are drawn as often as the images have them, or all are `wanted`, a number or a tensor; see `of_seeds`.
+        They have the class frequencies of the training images, or are all `label`, an integer or a tensor.
         """
         if not self:
             return None
-        return draws.categories("classes", self.counts) if wanted is None else tf.fill([draws.count], wanted)
+        return draws.categories("classes", self.counts) if label is None else tf.fill([draws.count], label)
+
+    def describe(self, labels):
+        """Returns the class names of some labels, separated by commas; "" for None."""
+        return "" if labels is None else ", ".join(self.names[label] for label in labels)
 
     def of_rows(self, rows):
-        """Which class each row of a grid shows: the classes in order, each as nearly the same number of rows as goes.
+        """Returns the label of each row of a grid: in order, with as equal numbers of rows as possible.
 
-        Where there are more classes than rows, some of them, evenly spread.
+        If there are more classes than rows, some at even distances.
         """
         return [row * len(self) // rows for row in range(rows)]
 
     def describe_rows(self, rows):
-        """What the rows of a grid show, for people."""
-        found = itertools.groupby(enumerate(self.of_rows(rows), 1), key=lambda pair: pair[1])
-        spans = [(number, [row for row, _ in group]) for number, group in found]
-        return ", ".join(
-            f"{span[0]}-{span[-1]} {self.names[number]}" if len(span) > 1 else f"{span[0]} {self.names[number]}"
-            for number, span in spans
-        )
+        """Returns the classes of a grid's rows as text: "1-2 cat, 3 dog"."""
+        spans = []
+        for label, group in itertools.groupby(enumerate(self.of_rows(rows), 1), key=lambda pair: pair[1]):
+            numbers = [number for number, _ in group]
+            span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+            spans.append(f"{span} {self.names[label]}")
+        return ", ".join(spans)
 
 
 UNCONDITIONAL = ClassLabels()
 
 
 def of_run(config, data: dict, where) -> ClassLabels:
-    """The classes of a run by its settings and what is stored about its images.
+    """Returns the classes of a run from its settings and the stored facts about its images.
 
     Raises:
-        UsageError: the two do not fit.
+        UsageError: they contradict each other.
     """
     if not config.classes:
         return UNCONDITIONAL
@@ -105,14 +105,14 @@ def of_run(config, data: dict, where) -> ClassLabels:
 
 
 def of_images(config, image_set) -> ClassLabels:
-    """The classes of a data.prepare.ImageSet for a run of these settings."""
+    """Returns the classes of an ImageSet for a run with these settings."""
     if not config.classes:
         return UNCONDITIONAL
     return ClassLabels(tuple(image_set.class_names), tuple(counts_of(image_set)))
 
 
 def counts_of(image_set) -> list[int]:
-    """Images of each class."""
+    """Returns the number of images of each class."""
     if not image_set.class_names:
         return []
     return np.bincount(image_set.labels, minlength=len(image_set.class_names)).tolist()

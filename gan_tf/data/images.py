@@ -1,9 +1,9 @@
-"""One encoded file, or one array, to one square RGB picture.
+"""Decodes one file or array to a square RGB image.
 
-Whatever people have becomes uint8 [R, R, 3]: EXIF orientation is applied, grey and palette pictures become RGB, 16-bit
-grey is scaled to 8 bits, transparency is composited on the background colour. Then the picture is cropped or padded to
-a square and resized once, antialiased. Compositing comes before resizing, otherwise colours hidden under transparent
-pixels would bleed into the edges.
+The result is uint8 [R, R, 3]. EXIF orientation is applied, grey and palette images become RGB, 16-bit grey is scaled to
+8 bits, and transparent parts show the background colour. Then the image is cropped, padded or stretched to a square and
+resized once with antialiasing. Compositing comes before resizing, otherwise colours hidden under transparent pixels
+would bleed into the edges.
 """
 
 import io
@@ -17,21 +17,21 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
 
 FITS = ("crop", "pad", "stretch")
-MAX_PIXELS = 100_000_000  # per picture; a small file can claim more than any memory holds
-MAX_FILE_BYTES = 1 << 30  # per encoded file
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones write as .jpg
+MAX_PIXELS = 100_000_000  # of one image; a small file can declare more pixels than fit into memory
+MAX_FILE_BYTES = 1 << 30  # of one encoded file
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones save as .jpg
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# MAX_PIXELS replaces Pillow's own, lower bound, above which it only warns.
+# Replaced by MAX_PIXELS: Pillow's limit is lower and gives a warning only.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class UnreadableImage(Exception):
-    """One picture that cannot be used; the message is the reason, without the file's name."""
+    """An image that cannot be used. The message is the reason, without the name of the file."""
 
 
 class Header(NamedTuple):
-    """What a picture was before it was made square: pixels wide and high after EXIF rotation, and Pillow's mode."""
+    """Properties of an image before fitting: pixels wide and high after EXIF rotation, and Pillow's mode."""
 
     width: int
     height: int
@@ -42,7 +42,7 @@ def parse_colour(background):
     """Returns (r, g, b), each 0..255, of a colour name such as "white" or of "#rrggbb".
 
     Raises:
-        UsageError: Pillow knows no such colour.
+        UsageError: unknown colour.
     """
     try:
         return ImageColor.getrgb(background)[:3]
@@ -51,7 +51,7 @@ def parse_colour(background):
 
 
 def check_fit(resolution, fit):
-    """Raises UsageError where `fit_square` could not work."""
+    """Raises UsageError for arguments that `fit_square` does not support."""
     if fit not in FITS:
         raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit}")
     if resolution < 1:
@@ -59,16 +59,16 @@ def check_fit(resolution, fit):
 
 
 def open_image(data):
-    """Opens and decodes one picture.
+    """Decodes an image.
 
     Args:
         data: bytes of an encoded file, or a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
 
     Returns:
-        a loaded Pillow image, upright.
+        a loaded Pillow image, upright; the first frame of an animation.
 
     Raises:
-        UnreadableImage: no known format, damaged, or more than MAX_PIXELS.
+        UnreadableImage: unknown format, damaged, or more than MAX_PIXELS.
     """
     if not isinstance(data, bytes):
         return _image_of_array(np.asarray(data))
@@ -77,13 +77,13 @@ def open_image(data):
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height <= MAX_PIXELS:
-            image.load()  # first frame of animations
+            image.load()
             return ImageOps.exif_transpose(image)
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage(f"not a picture in a known format ({', '.join(FORMATS)})") from None
-    except Exception as error:  # noqa: BLE001  damaged files raise whatever Pillow's parsers run into
+        raise UnreadableImage(f"not an image in a supported format ({', '.join(FORMATS)})") from None
+    except Exception as error:  # noqa: BLE001  Pillow raises many types for damaged files
         raise UnreadableImage(printable(error)) from None
     raise UnreadableImage(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} megapixels")
 
@@ -101,48 +101,44 @@ def _image_of_array(array):
 
 
 def to_rgb(image, colour):
-    """Converts a Pillow image of any mode to mode RGB; transparent parts show `colour` (r, g, b).
+    """Converts a Pillow image of any mode to RGB. Transparent parts show `colour` (r, g, b).
 
     Raises:
-        UnreadableImage: float or 32-bit pixels, whose range no file states; a damaged palette.
+        UnreadableImage: float or 32-bit pixels, whose range is unknown; a damaged palette.
     """
     try:
-        return _to_rgb(image, colour)
+        if image.mode in WIDE_MODES:
+            return _to_8_bits(image).convert("RGB")
+        if image.mode == "F":
+            raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        if image.mode == "La":  # Pillow converts premultiplied grey to LA only
+            image = image.convert("LA")
+        layer = image.convert("RGBA")
+        background = Image.new("RGBA", layer.size, (*colour, 255))
+        return Image.alpha_composite(background, layer).convert("RGB")
     except UnreadableImage:
         raise
-    except Exception as error:  # noqa: BLE001  what Pillow looks at here only, such as the transparency of a palette
+    except Exception as error:  # noqa: BLE001  such as a damaged palette, which Pillow decodes only now
         raise UnreadableImage(printable(error)) from None
 
 
-def _to_rgb(image, colour):
-    if image.mode in WIDE_MODES:
-        return _narrow(image).convert("RGB")
-    if image.mode == "F":
-        raise UnreadableImage("float pixels have no stated range; save it with 8 or 16 bits")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    if image.mode == "La":  # Pillow converts premultiplied grey to plain grey only
-        image = image.convert("LA")
-    layer = image.convert("RGBA")
-    below = Image.new("RGBA", layer.size, (*colour, 255))
-    return Image.alpha_composite(below, layer).convert("RGB")
-
-
-def _narrow(image):
-    """Scales 16-bit grey to 8 bits; Pillow's own conversion clips at 255, which makes most pictures white."""
+def _to_8_bits(image):
+    """Scales 16-bit grey to 8 bits; Pillow's conversion clips at 255, which makes most images white."""
     values = np.asarray(image)
     if values.size and (values.min() < 0 or values.max() > 65535):
-        raise UnreadableImage("32-bit pixels have no stated range; save it with 8 or 16 bits")
+        raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # 65535 = 257 * 255
 
 
 def fit_square(image, resolution, fit, colour):
-    """Makes an RGB Pillow image square, then resizes it once, antialiased, to R x R.
+    """Makes an RGB Pillow image square and resizes it once, antialiased, to R x R.
 
     Args:
         image: Pillow image, mode RGB.
         resolution: R, pixels.
-        fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect.
+        fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect ratio.
         colour: (r, g, b) of the borders.
     """
     size = (resolution, resolution)
@@ -156,7 +152,7 @@ def fit_square(image, resolution, fit, colour):
         return square
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    # Not `resize(box=...)`: its filter would reach over the edge of the crop.
+    # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
     return _resize(image.crop((left, top, left + side, top + side)), size)
 
 
@@ -165,13 +161,13 @@ def _resize(image, size):
 
 
 def is_upscaled(width, height, resolution, fit):
-    """True where a picture (or arrays of sizes) has fewer pixels than the training resolution after `fit`."""
+    """True where an image (or arrays of sizes) has fewer pixels than the training resolution after `fit`."""
     side = np.maximum(width, height) if fit == "pad" else np.minimum(width, height)
     return side < resolution
 
 
 def load_square(data, resolution, fit, colour):
-    """Decodes one picture all the way: bytes or array -> (uint8 [R, R, 3], Header).
+    """Decodes and fits an image: bytes or array -> (uint8 [R, R, 3], Header).
 
     Raises:
         UnreadableImage: see `open_image` and `to_rgb`.

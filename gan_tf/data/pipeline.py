@@ -1,8 +1,8 @@
-"""From prepared pictures to endless batches, starting at any image count.
+"""Endless batches of an image set, starting at any image count.
 
-The picture at position p of the endless stream, and whether it is mirrored, are functions of (seed, p). So a run that
-goes on at `images_seen` continues the stream without reading what lies before, and any number of replicas sees the
-same global batches. A small set lives on the accelerator and the input then carries picture numbers only.
+The image at position p of the stream, and whether it is mirrored, are functions of (seed, p). A run that continues at
+`images_seen` therefore gets the same stream without reading the part before, and any number of replicas gets the same
+global batches. Small sets are kept on the accelerator; then the input carries only indices.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import tensorflow as tf
 from gan_tf.data.cache import read_rows
 from gan_tf.rng import stream_key
 
-RESIDENT_BYTES = 1 << 30  # sets up to this size are held on the accelerator
+RESIDENT_BYTES = 1 << 30  # sets up to this size are kept on the accelerator
 
 
 class InputPipeline:
@@ -19,10 +19,10 @@ class InputPipeline:
 
     Args:
         image_set: prepare.ImageSet.
-        batch_size: images in a global batch, all replicas together.
+        batch_size: images in a global batch of all replicas together.
         seed: the run's seed.
-        mirror: flip about every other image left to right, by a coin of its position in the stream.
-        resident: hold the images on the accelerator; None: if they are in memory and at most RESIDENT_BYTES.
+        mirror: flip about half of the images left to right, drawn for each position of the stream.
+        resident: keep the images on the accelerator; None: if they are in memory and at most RESIDENT_BYTES.
     """
 
     def __init__(self, image_set, batch_size, seed, mirror=True, resident=None):
@@ -34,10 +34,10 @@ class InputPipeline:
         self.mirror = mirror
         small = not image_set.mapped and image_set.images.nbytes <= RESIDENT_BYTES
         self.resident = small if resident is None else resident
-        self.pixels = None  # uint8 [N, R, R, 3] variable of a resident feed
+        self.pixels = None  # uint8 [N, R, R, 3] variable of a resident set
 
     def place(self):
-        """Puts a resident set on the accelerator; call it inside the strategy's scope, before `load` is traced."""
+        """Copies a resident set to the accelerator. Call it in the strategy's scope, before `load` is traced."""
         if self.resident and self.pixels is None:
             self.pixels = tf.Variable(
                 self.image_set.images, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
@@ -46,29 +46,28 @@ class InputPipeline:
     def dataset(self, images_seen, replicas=1, first=0, count=None):
         """Returns the endless tf.data.Dataset of one worker.
 
-        Every global batch is dealt out to `replicas` equal parts: part r holds its images r, r + replicas, ... (see
-        rng.Draws.share for the reason). The elements are the parts first .. first + count - 1 of the first global
-        batch, then those of the second, and so on.
+        Each global batch is split into `replicas` equal parts: part r holds its images r, r + replicas, ... (see
+        rng.Draws.shard for the reason). The elements are parts first .. first + count - 1 of the first global batch,
+        then those of the second, and so on.
 
         Args:
             images_seen: global position of the first image of the first batch.
             replicas: parts of a global batch; divides the batch size.
-            first: number of the first part that this worker holds.
-            count: parts that this worker holds; default all from `first` on.
+            first: index of this worker's first part.
+            count: number of this worker's parts; default all from `first` on.
 
         Returns:
-            dataset of dicts: position int64 [n], index int64 [n] of the picture in the set, flip bool [n], labels
-            int32 [n]; and images uint8 [n, R, R, 3] if the feed is not resident. n = batch_size / replicas.
+            dataset of dicts: position int64 [n], index int64 [n] of the image in the set, flip bool [n], labels
+            int32 [n]; and images uint8 [n, R, R, 3] if the set is not resident. n = batch_size / replicas.
         """
         count = replicas - first if count is None else count
         if self.batch_size % replicas:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of the number of replicas, {replicas}")
         if not 0 <= first < first + count <= replicas:
-            raise ValueError(f"parts {first}..{first + count - 1} must lie in 0..{replicas - 1}")
-        rows = self.batch_size // replicas
+            raise ValueError(f"parts {first}..{first + count - 1} must be in 0..{replicas - 1}")
         labels = tf.constant(self.image_set.labels, tf.int32)
 
-        def parts_of_batch(k, index):
+        def split_batch(k, index):
             start = images_seen + k * self.batch_size
             batch = {
                 "position": start + tf.range(self.batch_size, dtype=tf.int64),
@@ -76,10 +75,11 @@ class InputPipeline:
                 "flip": self._flips(start),
                 "labels": tf.gather(labels, index),
             }
-            dealt = {key: tf.transpose(tf.reshape(values, [rows, replicas])) for key, values in batch.items()}
-            return {key: values[first : first + count] for key, values in dealt.items()}
+            shape = [self.batch_size // replicas, replicas]
+            parts = {key: tf.transpose(tf.reshape(values, shape)) for key, values in batch.items()}
+            return {key: values[first : first + count] for key, values in parts.items()}
 
-        parts = self._order(images_seen).enumerate().map(parts_of_batch).unbatch()
+        parts = self._order(images_seen).enumerate().map(split_batch).unbatch()
         if not self.resident:
             parts = parts.map(self._with_images, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         options = tf.data.Options()
@@ -87,7 +87,7 @@ class InputPipeline:
         return parts.with_options(options).prefetch(2 * count)
 
     def _order(self, images_seen):
-        """Dataset of int64 [batch_size]: which pictures stand at images_seen, images_seen + 1, ..."""
+        """Returns a dataset of int64 [batch_size]: the indices of the images at positions images_seen, ..."""
         size = len(self.image_set)
         key = stream_key(self.seed, "data order")
         first_pass, offset = divmod(images_seen, size)
@@ -100,27 +100,10 @@ class InputPipeline:
         return batches.map(lambda index: tf.ensure_shape(index, [self.batch_size]))
 
     def _flips(self, start):
-        """bool [batch_size]: which of the pictures at start, start + 1, ... are mirrored."""
+        """Returns bool [batch_size]: whether the images at positions start, start + 1, ... are mirrored."""
         if not self.mirror:
             return tf.zeros([self.batch_size], tf.bool)
-        return coins(start, self.batch_size, stream_key(self.seed, "data mirror"))
-
-    def load(self, element):
-        """Turns an element into training input; run inside the training step, on the replica's device.
-
-        Returns:
-            images float32 [n, R, R, 3] in [-1, 1] and labels int32 [n].
-        """
-        if self.resident:
-            if self.pixels is None:
-                raise ValueError("call Feed.place() in the strategy's scope before Feed.load()")
-            images = tf.gather(self.pixels, element["index"])
-        else:
-            images = element["images"]
-        # Floats first: not every op takes uint8 on a GPU. The difference is exact, so that one rounding is left and
-        # plain, traced and XLA code agree to the bit.
-        images = (tf.cast(images, tf.float32) - 127.5) * (1 / 127.5)
-        return tf.where(element["flip"][:, None, None, None], tf.reverse(images, [2]), images), element["labels"]
+        return random_flips(start, self.batch_size, stream_key(self.seed, "data mirror"))
 
     def _with_images(self, element):
         images = tf.numpy_function(
@@ -129,31 +112,48 @@ class InputPipeline:
         shape = (element["index"].shape[0], *self.image_set.images.shape[1:])
         return {**element, "images": tf.ensure_shape(images, shape)}
 
+    def load(self, element):
+        """Converts an element to training input. Call it in the training step, on the replica's device.
+
+        Returns:
+            images float32 [n, R, R, 3] in [-1, 1] and labels int32 [n].
+        """
+        if self.resident:
+            if self.pixels is None:
+                raise ValueError("call InputPipeline.place() in the strategy's scope before InputPipeline.load()")
+            images = tf.gather(self.pixels, element["index"])
+        else:
+            images = element["images"]
+        # Floats first: not every op takes uint8 on a GPU. The difference is exact, which leaves one rounding, so that
+        # eager, traced and XLA code agree bit for bit.
+        images = (tf.cast(images, tf.float32) - 127.5) * (1 / 127.5)
+        return tf.where(element["flip"][:, None, None, None], tf.reverse(images, [2]), images), element["labels"]
+
 
 def permutation(key, number, size):
-    """The order of one pass over the data.
+    """Returns the order of one pass over the data, by sorting random numbers.
 
-    By sorting random numbers, once for each pass. (tf.random.experimental.index_shuffle, which needs no sorting, knows
-    only 256 orders of a small set as its second seed word changes, and takes 5 us for each of 100 images, 50 of 8.)
+    (tf.random.experimental.index_shuffle needs no sorting, but gives only 256 orders of a small set over its second
+    seed word, and takes 5 us per image of 100, 50 us of 8.)
 
     Args:
         key: 63-bit integer, see rng.stream_key.
         number: int64 scalar, the pass.
-        size: pictures in the set.
+        size: images in the set.
 
     Returns:
-        int64 [size], every picture once.
+        int64 [size], each index once.
     """
     seed = tf.stack([tf.constant(key, tf.int64), number])
     draws = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox")
     return tf.cast(tf.argsort(draws, stable=True), tf.int64)
 
 
-def coins(start, count, key):
-    """Fair coins of positions start .. start + count - 1; each depends on the key and its own position only.
+def random_flips(start, count, key):
+    """Draws fair booleans for positions start .. start + count - 1; each depends only on the key and its position.
 
-    Philox numbers its output words: four to a counter value. Starting the counter at start // 4 reads them from the
-    middle, so that the coin of a position is the same whichever batch it falls into.
+    Philox gives four words per counter value. Starting the counter at start // 4 reads its output from the middle, so
+    that a position has the same value in every batch that contains it.
 
     Args:
         start: int64 scalar.
@@ -167,5 +167,5 @@ def coins(start, count, key):
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=[count + 3], key=tf.constant([key], tf.uint64), counter=counter, alg=1, dtype=tf.uint32
     )
-    own = tf.ensure_shape(words[start % 4 :][:count], [count])
-    return tf.bitwise.bitwise_and(own, 1) == 1
+    words = tf.ensure_shape(words[start % 4 :][:count], [count])
+    return tf.bitwise.bitwise_and(words, 1) == 1

@@ -1,42 +1,48 @@
-"""All pictures of a source decoded, made square and resized, once: in memory, or into the cache if they do not fit."""
+"""Image sets for training: every image decoded once, in memory or in the cache, at full and at smaller sizes.
 
-import concurrent.futures
+Pixels of a smaller size are exact box means of the full-size pixels, rounded once with ties to even: sums stay integers
+until then, so the result is the same whichever sizes were made before. A set in memory is reduced on demand. For a set
+on the disk, all smaller sizes are made in one pass, as further cache entries.
+"""
+
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-from collections import deque
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from gan_tf.data import dataset_report as doctor
-from gan_tf.data.cache import Entry, check_space, size_text
+from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, size_text
+from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
 from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
-from gan_tf.data.reduce import smaller
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
-from gan_tf.io.progress import Progress
+from gan_tf.io.progress import Progress, map_in_order
 
-FORMAT = 1  # of converted sets; raised whenever the same picture would become other pixels
+FORMAT = 1  # of cache entries; raise it when the same image would get other pixels
+SMALLEST = 4  # pixels, where growing networks start
+CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; few enough for a processor's cache
+ROW = np.dtype(np.int32)  # record of a row at a smaller size: its index
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Pictures ready for training.
+    """Images ready for training.
 
     Attributes:
         name: the source's name.
         images: uint8 [N, R, R, 3], in memory or a memory map.
-        labels: int32 [N], 0 throughout without classes.
+        labels: int32 [N], all 0 without classes.
         class_names: tuple, () without classes.
-        names: N names of the pictures, for messages and panels.
-        fingerprint: SHA-256 hex of the source's names and contents; settings such as the resolution are not in it.
+        names: N names of the images, for messages.
+        fingerprint: SHA-256 hex of the source's names and contents, independent of settings such as the resolution.
         key: hex that changes whenever a pixel of `images` may have changed: fingerprint and settings.
-        report: doctor.Report.
-        memory_gb: smaller sizes of a mapped set are loaded into memory while they fit into so many 10^9 bytes.
-        say: called with a line of text about anything that takes long or much room.
+        report: DatasetReport.
+        memory_gb: smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes).
+        log: called with a line of text before long work.
         full: the ImageSet that this one is a smaller size of, or None.
     """
 
@@ -47,11 +53,11 @@ class ImageSet:
     names: list
     fingerprint: str
     key: str
-    report: doctor.Report
+    report: DatasetReport
     memory_gb: float = 4.0
     log: Callable = print
     full: "ImageSet | None" = None
-    _smaller: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
+    _sizes: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self):
         return len(self.images)
@@ -62,66 +68,86 @@ class ImageSet:
 
     @property
     def mapped(self):
-        """True where the images are read from the disk when they are asked for."""
+        """True if the images are read from the disk on demand."""
         return isinstance(self.images, np.memmap)
 
     def at(self, resolution):
-        """The same pictures at a smaller size: box means of the full-size pixels, rounded once, ties to even.
+        """Returns the images at a smaller size, as an ImageSet with other `images` and `key`.
 
         Args:
             resolution: pixels; divides the set's own.
 
         Returns:
-            ImageSet with another `images` and `key`; for one size always the same object, this one for its own size.
+            always the same object for one size, and this one for its own size.
 
         Raises:
-            ValueError: no such size.
-            UsageError: too small a disk for the sizes of a mapped set.
+            ValueError: `resolution` does not divide the set's.
+            UsageError: the disk is too small for the sizes of a mapped set.
         """
         if resolution == self.resolution:
             return self
-        if resolution not in self._smaller:
-            may = 0 < resolution < self.resolution and self.resolution % resolution == 0
-            self._smaller[resolution] = self.full.at(resolution) if self.full and may else smaller(self, resolution)
-        return self._smaller[resolution]
+        if not 0 < resolution < self.resolution or self.resolution % resolution:
+            raise ValueError(
+                f"a set of {self.resolution}x{self.resolution} pixels has no size of {resolution}; it must divide "
+                f"{self.resolution}"
+            )
+        if resolution not in self._sizes:
+            self._sizes[resolution] = self.full.at(resolution) if self.full else self._reduced(resolution)
+        return self._sizes[resolution]
+
+    def _reduced(self, resolution):
+        if self.mapped:
+            images = _load_smaller(self, resolution)
+        else:
+            images = np.empty((len(self), resolution, resolution, 3), np.uint8)
+            for first, (means,) in _reduce_chunks(self.images, [resolution]):
+                images[first : first + len(means)] = means
+        return dataclasses.replace(self, images=images, key=_smaller_key(self, resolution), full=self)
 
 
 def prepare(
     source, *, resolution, fit="crop", background="white", limit=None, memory_gb=4.0, cache_dir=None, log=print
 ):
-    """Decodes a source once and returns it as an ImageSet.
+    """Decodes a source once and returns the readable images, in the source's order, as an ImageSet.
 
     Args:
         source: an ImageSource.
         resolution: R, pixels.
         fit: "crop", "pad" or "stretch" to a square.
         background: colour under transparent parts and of padding.
-        limit: use at most so many pictures, spread evenly over the source; None for all.
+        limit: use at most this many images, spread evenly over the source; None for all.
         memory_gb: sets larger than this (10^9 bytes of uint8) are converted to a memory map in the cache.
         cache_dir: the cache's folder; default GAN_TF_CACHE.
-        say: called with a line of text about anything that takes long or much room.
-
-    Returns:
-        ImageSet of the readable pictures, in the source's order.
+        log: called with a line of text before long work.
 
     Raises:
-        UsageError: no readable picture, too small a disk, a wrong argument.
+        UsageError: no readable image, a full disk, or an invalid argument.
     """
     check_fit(resolution, fit)
-    rows = chosen(len(source), limit)
+    rows = select_rows(len(source), limit)
     settings = (resolution, fit, parse_colour(background))
-    need = len(rows) * resolution * resolution * 3
-    fits = need <= memory_gb * 1e9
-    entry = _entry(source, settings, limit, cache_dir)
-    if entry.finished:
-        loaded = entry.load(in_memory=fits)
-    elif fits:
-        loaded = _decode(source, rows, settings)
+    key = hashlib.sha256(repr((FORMAT, source.fingerprint, settings, limit)).encode()).hexdigest()[:32]
+    root = Path(cache_dir) if cache_dir else cache_root()
+    entry = CacheEntry(root / "data" / key, (resolution, resolution, 3), FACTS)
+    in_memory = len(rows) * entry.row_bytes <= memory_gb * 1e9
+    if not entry.finished and in_memory:
+        images, facts, unreadable = _decode(source, rows, settings)
     else:
-        loaded = _convert(source, rows, settings, entry, need, log)
-    images, facts, unreadable = loaded
+        if not entry.finished:
+            _convert(source, rows, settings, entry, log)
+        images, facts, unreadable = entry.load(in_memory)
     if not len(images):
-        raise UsageError(_nothing_readable(source, unreadable))
+        raise _nothing_readable(source, unreadable)
+
+    report_path = entry.folder / "report.json"  # kept with the entry: comparing all pairs of a large set takes long
+    if report_path.exists():
+        report = DatasetReport(**json.loads(report_path.read_text()))
+    else:
+        left_out = len(source) - len(rows)
+        report = build_report(source, facts, unreadable, resolution=resolution, fit=fit, left_out=left_out)
+        if entry.finished:
+            with writing_cache(report_path):
+                write_atomically(report_path, json.dumps(dataclasses.asdict(report)).encode())
     return ImageSet(
         name=source.name,
         images=images,
@@ -129,31 +155,31 @@ def prepare(
         class_names=source.class_names,
         names=[source.names[i] for i in facts["index"]],
         fingerprint=source.fingerprint,
-        key=entry.folder.name,
-        report=_report(source, entry, facts, unreadable, resolution, fit, left_out=len(source) - len(rows)),
+        key=key,
+        report=report,
         memory_gb=memory_gb,
         log=log,
     )
 
 
 def survey(source, *, resolution, fit="crop", background="white", limit=None):
-    """Returns the doctor.Report that `prepare` would make, without keeping any pixels."""
+    """Returns the DatasetReport that `prepare` would make, without keeping any pixels."""
     check_fit(resolution, fit)
-    rows = chosen(len(source), limit)
+    rows = select_rows(len(source), limit)
     facts, unreadable = [], []
-    for i, _, fact, reason in squares(source, rows, (resolution, fit, parse_colour(background)), "looked at"):
+    for i, _, fact, reason in _squares(source, rows, (resolution, fit, parse_colour(background)), "inspected"):
         if fact is None:
             unreadable.append((i, reason))
         else:
             facts.append(fact)
     if not facts:
-        raise UsageError(_nothing_readable(source, unreadable))
+        raise _nothing_readable(source, unreadable)
     left_out = len(source) - len(rows)
-    return doctor.examine(source, np.stack(facts), unreadable, resolution=resolution, fit=fit, left_out=left_out)
+    return build_report(source, np.stack(facts), unreadable, resolution=resolution, fit=fit, left_out=left_out)
 
 
-def chosen(count, limit):
-    """Numbers of the pictures used: all, or `limit` spread evenly, so that every class keeps its share."""
+def select_rows(count, limit):
+    """Returns the indices used of `count` images: all, or `limit` at even distances, which keeps class shares."""
     if limit is None or limit >= count:
         return np.arange(count)
     if limit < 1:
@@ -161,56 +187,32 @@ def chosen(count, limit):
     return (2 * np.arange(limit) + 1) * count // (2 * limit)
 
 
-def squares(source, rows, settings, verb):
-    """Decodes pictures in threads (Pillow works outside of Python's lock) and yields them in order.
-
-    Args:
-        source: ImageSource.
-        rows: numbers of the pictures.
-        settings: (resolution, fit, colour) for `load_square`.
-        verb: what the progress line says is being done.
+def _squares(source, rows, settings, verb):
+    """Decodes images in threads, with a progress line.
 
     Yields:
-        (i, pixels uint8 [R, R, 3], fact, None), or (i, None, None, reason) where the picture is unreadable.
+        (i, pixels uint8 [R, R, 3], fact, None), or (i, None, None, reason) for an unreadable image; in order.
     """
 
-    def work(i):
+    def decode(i):
         try:
             pixels, header = load_square(source.read(i), *settings)
         except UnreadableImage as error:
             return i, None, None, str(error)
-        return i, pixels, doctor.fact_of(i, header, pixels), None
+        return i, pixels, fact_of(i, header, pixels), None
 
-    workers = os.cpu_count() or 1
-    waiting = deque()
-    pool = concurrent.futures.ThreadPoolExecutor(workers)
-    try:
-        with Progress(len(rows), verb) as progress:
-            for i in map(int, rows):
-                waiting.append(pool.submit(work, i))
-                if len(waiting) > 2 * workers:  # bounded: a picture may be large and the reader slow
-                    yield waiting.popleft().result()
-                    progress.advance()
-            while waiting:
-                yield waiting.popleft().result()
-                progress.advance()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _entry(source, settings, limit, cache_dir):
-    """The place in the cache of this source at these settings."""
-    key = hashlib.sha256(repr((FORMAT, source.fingerprint, settings, limit)).encode()).hexdigest()[:32]
-    root = Path(cache_dir) if cache_dir else cache_root()
-    return Entry(root / "data" / key, (settings[0], settings[0], 3), doctor.FACTS)
+    with Progress(len(rows), verb) as progress:
+        for result in map_in_order(decode, map(int, rows)):
+            yield result
+            progress.advance()
 
 
 def _decode(source, rows, settings):
     """Decodes into memory: (images, facts, unreadable)."""
     images = np.empty((len(rows), settings[0], settings[0], 3), np.uint8)
-    facts, unreadable = np.empty(len(rows), doctor.FACTS), []
+    facts, unreadable = np.empty(len(rows), FACTS), []
     kept = 0
-    for i, pixels, fact, reason in squares(source, rows, settings, "decoded"):
+    for i, pixels, fact, reason in _squares(source, rows, settings, "decoded"):
         if pixels is None:
             unreadable.append((i, reason))
             continue
@@ -219,34 +221,123 @@ def _decode(source, rows, settings):
     return images[:kept], facts[:kept], unreadable
 
 
-def _convert(source, rows, settings, entry, need, log):
-    """Decodes into the cache, or finishes what a killed process began: (images, facts, unreadable)."""
-    with locked(entry.lock):  # a second process waits here and then finds the entry finished
-        if not entry.finished:
-            done, kept = entry.progress()["done"], entry.progress()["kept"]
-            missing = need - kept * entry.row_bytes
-            begun = f", {done} of {len(rows)} images are done already" if done else ""
-            log(f"converting the data set once: {size_text(missing)} of disk needed in {entry.folder.parent}{begun}")
-            check_space(entry.folder.parent, missing)
-            entry.fill(squares(source, rows[done:], settings, "converted"))
-    return entry.load(in_memory=False)
-
-
-def _report(source, entry, facts, unreadable, resolution, fit, left_out):
-    """The doctor's report; kept with a finished entry, since comparing all pairs of a large set takes its time."""
-    path = entry.folder / "report.json"
-    if path.exists():
-        return doctor.Report(**json.loads(path.read_text()))
-    report = doctor.examine(source, facts, unreadable, resolution=resolution, fit=fit, left_out=left_out)
-    if entry.finished:
-        with writing_cache(path):
-            write_atomically(path, json.dumps(dataclasses.asdict(report)).encode())
-    return report
+def _convert(source, rows, settings, entry, log):
+    """Decodes into the cache, or continues the work of a killed process."""
+    with locked(entry.lock):  # a second process waits, then finds the entry finished
+        if entry.finished:
+            return
+        done = entry.progress()["done"]
+        need = (len(rows) - entry.progress()["kept"]) * entry.row_bytes
+        note = f", {done} of {len(rows)} images are done already" if done else ""
+        log(f"converting the dataset once: {size_text(need)} of disk needed in {entry.folder.parent}{note}")
+        check_space(entry.folder.parent, need)
+        with entry.writer() as writer:
+            unrecorded = 0
+            for i, pixels, fact, reason in _squares(source, rows[done:], settings, "converted"):
+                if pixels is None:
+                    writer.skip(i, reason)
+                    continue
+                writer.add(pixels[None], [fact])
+                unrecorded += entry.row_bytes
+                if unrecorded >= FLUSH_BYTES:
+                    writer.record()
+                    unrecorded = 0
 
 
 def _nothing_readable(source, unreadable):
-    where = source.where or source.name
+    """Returns the UsageError for a source without a readable image."""
     (i, reason), others = unreadable[0], len(unreadable) - 1
-    return f"{where}: none of {len(unreadable)} images is readable; {source.names[i]}: {reason}" + (
-        f" (and {others} more)" if others else ""
+    more = f" (and {others} more)" if others else ""
+    where = source.where or source.name
+    return UsageError(f"{where}: none of {len(unreadable)} images is readable; {source.names[i]}: {reason}{more}")
+
+
+def box_means(images, sizes):
+    """Means of square blocks of pixels, rounded to the nearest integer with ties to even.
+
+    Args:
+        images: uint8 [N, R, R, 3].
+        sizes: pixels, decreasing; the first divides R, each divides the one before.
+
+    Returns:
+        list of uint8 [N, r, r, 3], one for each r in `sizes`. Exact while (R / r)^2 * 255 < 2^32.
+    """
+    sums, means = images, []
+    for size in sizes:
+        area = (images.shape[1] // size) ** 2
+        sums = _box_sums(sums, sums.shape[1] // size, np.uint16 if area * 255 < 1 << 16 else np.uint32)
+        means.append(np.rint(sums / area).astype(np.uint8))  # float64 represents ties exactly
+    return means
+
+
+def _box_sums(x, factor, dtype):
+    """Sums of factor x factor blocks: integers [N, H, W, C] -> dtype [N, H / factor, W / factor, C].
+
+    Rows first, which are long and contiguous, then columns of one channel at a time, since NumPy is slow for runs of
+    three. Ten times as fast as one `sum` over both axes.
+    """
+    n, h, w, c = x.shape
+    bands = x.reshape(n, h // factor, factor, w * c)
+    rows = np.add(bands[:, :, 0], bands[:, :, 1], dtype=dtype)
+    for j in range(2, factor):
+        rows += bands[:, :, j]
+    rows = rows.reshape(-1, factor * c)
+    sums = np.empty((len(rows), c), dtype)
+    for channel in range(c):
+        np.add(rows[:, channel], rows[:, channel + c], out=sums[:, channel])
+        for j in range(2, factor):
+            sums[:, channel] += rows[:, channel + j * c]
+    return sums.reshape(n, h // factor, w // factor, c)
+
+
+def _reduce_chunks(images, sizes):
+    """Yields (index of a chunk's first image, `box_means` of the chunk) in order, computed in threads."""
+    count = len(images)
+    step = max(1, CHUNK_BYTES // images[0].nbytes)
+
+    def reduce(first):
+        chunk = read_rows(images, np.arange(first, min(first + step, count)))
+        return first, box_means(chunk, sizes)
+
+    with Progress(count, "reduced") as progress:
+        for first, means in map_in_order(reduce, range(0, count, step)):
+            yield first, means
+            progress.advance(len(means[0]))
+
+
+def _smaller_key(image_set, resolution):
+    return hashlib.sha256(repr((FORMAT, image_set.key, resolution)).encode()).hexdigest()[:32]
+
+
+def _load_smaller(image_set, resolution):
+    """Returns the images of a mapped set at one size from the cache, after making all missing smaller sizes."""
+    folder = Path(image_set.images.filename).parent.parent
+    halves = [image_set.resolution >> i for i in range(1, 16) if not image_set.resolution % (1 << i)]
+    halves = [size for size in halves if size >= SMALLEST]
+    sizes = halves if resolution in halves else [resolution]
+    entries = {size: CacheEntry(folder / _smaller_key(image_set, size), (size, size, 3), ROW) for size in sizes}
+    if not entries[resolution].finished:
+        with locked(folder / f"{image_set.key}.smaller.lock"):  # a second process waits, then finds them finished
+            missing = {size: entry for size, entry in entries.items() if not entry.finished}
+            if resolution in missing:
+                _make_smaller(image_set, missing, folder)
+    # Counted together with all smaller sizes, since growing networks use one after the other.
+    need = sum(entry.row_bytes for size, entry in entries.items() if size <= resolution) * len(image_set)
+    return entries[resolution].load(in_memory=need <= image_set.memory_gb * 1e9)[0]
+
+
+def _make_smaller(image_set, entries, folder):
+    """Fills the entries {size: CacheEntry} in one pass over the full-size images."""
+    need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
+    image_set.log(
+        f"making the dataset's smaller sizes once ({', '.join(map(str, entries))} pixels): {size_text(need)} of disk "
+        f"needed in {folder}"
     )
+    check_space(folder, need)
+    with contextlib.ExitStack() as stack:
+        for entry in entries.values():
+            shutil.rmtree(entry.partial, ignore_errors=True)  # of a killed process
+        writers = [stack.enter_context(entry.writer()) for entry in entries.values()]
+        for first, means in _reduce_chunks(image_set.images, list(entries)):
+            for writer, pixels in zip(writers, means, strict=True):
+                writer.add(pixels, np.arange(first, first + len(pixels)))

@@ -65,13 +65,17 @@ class Workers:
         shared = [1.0, *map(float, shared)]  # never empty, so that an empty broadcast is a collective operation too
         return [float(value) for value in self._sum(tf.constant(shared, tf.float64))[1:]]
 
-    def sync_flags(self, stop, out_of_time) -> tuple[bool, bool]:
-        """Returns the same on all workers: (any worker's `stop`, the chief's `out_of_time`)."""
+    def sync_flags(self, out_of_time) -> tuple[str | None, bool]:
+        """Returns the same decision on all workers: (a signal that any worker received, the chief's `out_of_time`).
+
+        The signal is named on the workers that received it, `OTHER_SIGNAL` on the others, and None without one.
+        """
+        signal = self.stop_requested()
         if self.count == 1:
-            return bool(stop), bool(out_of_time)
-        flags = [float(bool(stop)), float(self.is_chief and bool(out_of_time))]
+            return signal, bool(out_of_time)
+        flags = [float(signal is not None), float(self.is_chief and bool(out_of_time))]
         stops, ends = self._sum(tf.constant(flags, tf.float64))
-        return bool(stops > 0), bool(ends > 0)
+        return (signal or OTHER_SIGNAL) if stops > 0 else None, bool(ends > 0)
 
     def require_equal(self, name, value, fix, shown=None):
         """Raises UsageError, on every worker, unless all workers have the same value.

@@ -1,8 +1,8 @@
-"""TrainedGenerator generators as files that other programs run without this one, each checked by running it.
+"""Exported generators: files that other programs run without gan_tf, each compared with Keras.
 
-Every file takes `latents` float32 [N, Z] (of a conditional network `labels` int32 [N], unless the file is of one class;
-and with `--noise input` one map for each `noise_shapes`), gives `images` float32 [N, R, R, 3] in [-1, 1], RGB, and
-carries a JSON text that says so and where it comes from.
+A file takes `latents` float32 [N, Z], for conditional networks `labels` int32 [N] (unless the class is fixed), and with
+`--noise input` a noise map for each of `noise_shapes`. It returns `images` float32 [N, R, R, 3], RGB in [-1, 1]. Its
+metadata, as JSON, describe these inputs and outputs and the origin of the weights.
 """
 
 import dataclasses
@@ -10,69 +10,55 @@ import importlib.util
 from collections.abc import Callable
 
 from gan_tf.errors import UsageError
-from gan_tf.export import onnx, saved_model, tflite
+from gan_tf.export import formats
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """One kind of file.
+    """A file format."""
 
-    suffix: what the default name ends in.
-    batch: images at once unless the user says so; None: any number.
-    needs: names of packages, as pip and `import` know them, that are no part of a plain installation.
-    program: what runs the file when it is checked.
-    write: (TrainedGenerator, ExportSettings, metadata dict, path) -> None.
-    open: path -> function of [latents, labels, noise maps ...], arrays that the file takes, that gives images.
-    read_metadata: path -> what `write` was given.
-    """
-
-    suffix: str
-    batch: int | None
-    needs: dict[str, str]
-    program: str
-    write: Callable
-    open: Callable
-    read_metadata: Callable
+    suffix: str  # end of the default file name
+    batch: int | None  # default batch size; None: any
+    needs: dict[str, str]  # {pip package: module} that are not part of a plain installation
+    program: str  # pip package that runs the file
+    write: Callable  # (TrainedGenerator, ExportSettings, metadata dict, path) -> None
+    open: Callable  # path -> function from the list of input arrays to images
+    read_metadata: Callable  # path -> metadata dict
 
 
 FORMATS = {
     "saved_model": Format(
-        "-saved_model",
-        None,
-        {},
-        "tensorflow",
-        saved_model.write,
-        saved_model.open_file,
-        saved_model.read_metadata,
+        suffix="-saved_model",
+        batch=None,
+        needs={},
+        program="tensorflow",
+        write=formats.write_saved_model,
+        open=formats.open_saved_model,
+        read_metadata=formats.read_saved_model_metadata,
     ),
     "tflite": Format(
-        ".tflite",
-        1,
-        {"ai-edge-litert": "ai_edge_litert"},
-        "ai-edge-litert",
-        tflite.write,
-        tflite.open_file,
-        tflite.read_metadata,
+        suffix=".tflite",
+        batch=1,
+        needs={"ai-edge-litert": "ai_edge_litert"},
+        program="ai-edge-litert",
+        write=formats.write_tflite,
+        open=formats.open_tflite,
+        read_metadata=formats.read_tflite_metadata,
     ),
     "onnx": Format(
-        ".onnx",
-        None,
-        {"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
-        "onnxruntime",
-        onnx.write,
-        onnx.open_file,
-        onnx.read_metadata,
+        suffix=".onnx",
+        batch=None,
+        needs={"onnx": "onnx", "tf2onnx": "tf2onnx", "onnxruntime": "onnxruntime"},
+        program="onnxruntime",
+        write=formats.write_onnx,
+        open=formats.open_onnx,
+        read_metadata=formats.read_onnx_metadata,
     ),
 }
 
 
 def require_packages(name):
-    """Refuses a format whose packages are missing, before any work is done.
-
-    Raises:
-        UsageError: with pip's command.
-    """
-    needs = FORMATS[name].needs
-    missing = [package for package, module in needs.items() if importlib.util.find_spec(module) is None]
+    """Raises UsageError with the pip command if packages of a format are missing."""
+    missing = [package for package, module in FORMATS[name].needs.items() if not importlib.util.find_spec(module)]
     if missing:
         raise UsageError(f"--format {name} needs {', '.join(missing)}: pip install {' '.join(missing)}")

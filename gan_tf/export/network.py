@@ -1,56 +1,60 @@
-"""The function that every exported file computes: latents to images, with all weights folded."""
+"""The function that an exported file computes, latents to images, and the metadata that describe it."""
 
 import dataclasses
 import os
+import re
 
 import tensorflow as tf
 
+import gan_tf
 from gan_tf import rng
 from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
 
 LATENTS, LABELS, IMAGES = "latents", "labels", "images"
-# TensorFlow elsewhere need not have XLA.
+METADATA_FORMAT = 1
+# Other builds of TensorFlow may lack XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
-# Kernels of 3x3 taps and not of 4x4 (smaller files), and upsampling as converters know it.
+# Kernels of 3x3 instead of 4x4 taps (smaller files), and upsampling by an operation that converters support.
 CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True)
 TRANSPOSED = dataclasses.replace(CONVERTIBLE, transposed_up_conv=True)
+LICENCE = (
+    "The weights were learned from a set of images. The rights in those images may limit what may be done with this "
+    "file and with the images that it generates; if you pass it on, name the training images. "
+    "gan_tf, which wrote it, is under Apache-2.0; that licence does not cover the weights."
+)
+CONVERTED = (
+    "The weights were converted from the file of another program named in `converted_from`: the terms of its publisher "
+    "apply to them and to this file."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportSettings:
-    """What the user chose.
+    """Settings of an exported file."""
 
-    precision: "float32", "float16" or "int8", of the stored weights. Inputs and images are float32 in each.
-    noise: "constant": the maps of `noise_seed` are part of the file; "input": the caller gives them; "none": nothing is
-        added, the only choice for a family without noise.
-    batch: images at once, None for any number.
-    label: the class of all images, for conditional networks; None: the caller gives one for each.
-    """
-
-    precision: str = "float32"
+    precision: str = "float32"  # or "float16", "int8"; of the stored weights. Inputs and images are always float32
+    # "constant": the noise maps of `noise_seed` are stored; "input": noise maps are inputs; "none": no noise
     noise: str = "none"
     noise_seed: int = 0
-    batch: int | None = None
-    label: int | None = None
+    batch: int | None = None  # batch size; None: any
+    label: int | None = None  # class of all images of a conditional generator; None: labels are an input
 
 
 def usable_cores() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Returns the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def folded(trained, forms: Forms):
-    """The generator of a `TrainedGenerator` for inference, in float32, built in these forms."""
+    """Returns the generator of a TrainedGenerator for inference in float32, built with these forms of operations."""
     with use_forms(forms):
         return trained.folded()
 
 
 def input_specs(generator, settings: ExportSettings):
-    """Shapes and names of what a file takes: latents, then classes and noise maps, if they are inputs."""
+    """Returns the TensorSpecs of the inputs: latents, labels and noise maps, as far as they are inputs."""
     specs = [tf.TensorSpec([settings.batch, generator.latent_size], tf.float32, LATENTS)]
-    if takes_labels(generator, settings):
+    if has_label_input(generator, settings):
         specs.append(tf.TensorSpec([settings.batch], tf.int32, LABELS))
     if settings.noise == "input":
         for i, shape in enumerate(generator.noise_shapes):
@@ -58,70 +62,127 @@ def input_specs(generator, settings: ExportSettings):
     return specs
 
 
-def takes_labels(generator, settings: ExportSettings) -> bool:
-    """True if the caller of a file says which class each image shall have."""
+def has_label_input(generator, settings: ExportSettings) -> bool:
+    """Returns True if class labels are an input."""
     return bool(generator.classes) and settings.label is None
 
 
-def split(generator, settings: ExportSettings, inputs):
-    """(latents, classes or None, the others) of what a file is given, with the class that it has itself."""
+def split_inputs(generator, settings: ExportSettings, inputs):
+    """Returns (latents, labels or None, noise maps) of a file's inputs; a fixed label is added."""
     latents, *others = inputs
-    if takes_labels(generator, settings):
+    if has_label_input(generator, settings):
         return latents, others[0], others[1:]
     labels = tf.fill(tf.shape(latents)[:1], settings.label) if generator.classes else None
     return latents, labels, others
 
 
 def traced(trained, settings: ExportSettings, forms: Forms):
-    """Returns a tf.function of `input_specs` that gives {"images": float32 [N, R, R, 3] in [-1, 1]}.
+    """Returns the tf.function of an exported file: inputs as `input_specs` -> {"images": float32 [N, R, R, 3]}.
 
-    Networks may leave [-1, 1] a little; a program that turns floats into bytes without clipping would wrap there.
+    Images are clipped to [-1, 1]: networks may exceed it a little, and a program that casts to bytes would wrap around.
     """
     generator = folded(trained, forms)
-    # As arrays: tensors of here would become inputs of the function.
-    constants = [map_.numpy() for map_ in rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)]
+    # As arrays: captured tensors would become inputs of the function.
+    constants = [noise.numpy() for noise in rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)]
 
     @tf.function(input_signature=input_specs(generator, settings), autograph=False)
-    def make(*inputs):
-        latents, labels, maps = split(generator, settings, inputs)
+    def generate(*inputs):
+        latents, labels, noise = split_inputs(generator, settings, inputs)
         if settings.noise == "constant":
-            maps = [constant + unknown_zero(latents) for constant in constants]
-        images = generator(latents, labels, noise=list(maps) or None, training=False)
+            noise = [constant + opaque_zero(latents) for constant in constants]
+        images = generator(latents, labels, noise=list(noise) or None, training=False)
         return {IMAGES: tf.clip_by_value(images, -1.0, 1.0)}
 
     with use_forms(forms):
-        make.get_concrete_function()
-    return make
+        generate.get_concrete_function()
+    return generate
 
 
-def unknown_zero(latents):
-    """The number 0, float32 [], in a way that a converter cannot know.
+def opaque_zero(latents):
+    """Returns 0, float32 [], in a form that converters do not fold into a constant.
 
-    It would else multiply a constant map [1, h, w, 1] by its strengths [C] for good, and store [1, h, w, C]: 20 MB more
-    in FastGAN's file at 256 pixels. (A one to multiply by does not help: factors are put into another order.)
+    Else they multiply a constant map [1, h, w, 1] by its strengths [C] and store [1, h, w, C]: 20 MB more in FastGAN's
+    file at 256 pixels. (Multiplying by such a 1 does not help: converters reorder factors.)
     """
     return tf.nn.relu(-tf.reduce_mean(latents**2))
 
 
 def inputs_of_seeds(generator, settings: ExportSettings, seeds):
-    """What a file is given to make the images of `seeds`: a list of arrays. Classes come in turn."""
+    """Returns the list of input arrays for the images of `seeds`; image i has the class `seeds[i]` modulo classes."""
     inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
-    if takes_labels(generator, settings):
+    if has_label_input(generator, settings):
         inputs.append(tf.constant([seed % generator.classes for seed in seeds], tf.int32))
     if settings.noise == "input":
         inputs += rng.noise_of_seeds(seeds, generator.noise_shapes)
     return [tensor.numpy() for tensor in inputs]
 
 
-def reference(generator, settings: ExportSettings):
-    """Returns what a file is compared with: a function of the same inputs that runs the folded Keras generator."""
+def keras_reference(generator, settings: ExportSettings):
+    """Returns a function from the same inputs to images that runs the folded Keras generator."""
     constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
-    make = tf.function(generator, autograph=False)
+    generate = tf.function(generator, autograph=False)
 
-    def images_of(inputs):
-        latents, labels, maps = split(generator, settings, [tf.constant(array) for array in inputs])
+    def run(inputs):
+        latents, labels, noise = split_inputs(generator, settings, [tf.constant(array) for array in inputs])
         if settings.noise == "constant":
-            maps = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
-        return tf.clip_by_value(make(latents, labels, noise=maps or None, training=False), -1.0, 1.0).numpy()
+            noise = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
+        return tf.clip_by_value(generate(latents, labels, noise=noise or None, training=False), -1.0, 1.0).numpy()
 
-    return images_of
+    return run
+
+
+def describe(trained, generator, settings, *, format_name, which, scores, licence=None) -> dict:
+    """Returns the metadata of a file, as JSON values.
+
+    Args:
+        trained: TrainedGenerator.
+        generator: its folded form.
+        settings: ExportSettings.
+        format_name: key of FORMATS.
+        which: the weights: "best", "last" or an image count.
+        scores: {"score", "final", "copies", "final_copies"}: dicts of Scores, or None if not measured.
+        licence: text of the user, default LICENCE. CONVERTED is added for converted weights.
+    """
+    count, size = "N" if settings.batch is None else settings.batch, generator.resolution
+    inputs = [
+        {
+            "name": spec.name,
+            "type": spec.dtype.name,
+            "shape": [count, *spec.shape[1:]],
+            "meaning": "class numbers" if spec.name == LABELS else "standard normal numbers",
+        }
+        for spec in input_specs(generator, settings)
+    ]
+    image = {"name": IMAGES, "type": "float32", "shape": [count, size, size, 3], "range": [-1, 1]}
+    image["meaning"] = "RGB, rows from the top; for bytes: round((x + 1) * 127.5)"
+    return {
+        "format": METADATA_FORMAT,
+        "made_by": f"gan_tf {gan_tf.__version__}",
+        "file": format_name,
+        "family": trained.config.model,
+        "resolution": size,
+        "grows_to": trained.config.resolution,
+        "latent_size": generator.latent_size,
+        "precision": settings.precision,
+        "batch": "dynamic" if settings.batch is None else settings.batch,
+        "noise": settings.noise,
+        "noise_seed": settings.noise_seed if settings.noise == "constant" else None,
+        "classes": list(trained.classes.names),
+        "class": None if settings.label is None else trained.classes.names[settings.label],
+        "inputs": inputs,
+        "outputs": [image],
+        "weights": which,
+        "images_seen": trained.images_seen,
+        **{name: score and _without_folders(score) for name, score in scores.items()},
+        "converted_from": trained.converted_from,
+        "licence": " ".join([licence or LICENCE] + ([CONVERTED] if trained.converted_from else [])),
+    }
+
+
+def _without_folders(score):
+    """Returns a score dict without private paths: of an image folder its protocol keeps the last part only."""
+    protocol = dict(score["protocol"])
+    for name, value in protocol.items():
+        if name.endswith("_source") and isinstance(value, str):
+            protocol[name] = re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return {**score, "protocol": protocol}

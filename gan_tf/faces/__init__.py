@@ -1,4 +1,1 @@
-"""Faces cut out of photographs: detection, alignment by the eyes, and sets of the faces found.
-
-Read `search.py` first.
-"""
+"""Training sets of faces from photographs: detection, alignment by the eyes, output files. Start with `search.py`."""

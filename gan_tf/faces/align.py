@@ -1,14 +1,14 @@
-"""From a face's landmarks to an upright square picture of it.
+"""Aligned square crops of faces, from the landmarks of a face.
 
-Geometry (`--align eyes`). Let E be the middle between the eyes, M the middle of the mouth's corners, and u the larger
-of the eyes' distance and |EM|, so that a face turned aside is not cut narrower. The face measures 2.75 u, which is
-what MTCNN's boxes measure from top to bottom in portraits; the margin adds its share of that on each of four sides:
+Geometry of `--align eyes`: let E be the middle between the eyes, M the middle of the mouth's corners, and u the larger
+of the distance of the eyes and |EM|, so that the crop of a face seen from the side is not narrower. A face is 2.75 u
+high, as MTCNN's boxes in portraits; the margin adds its share of that on each of four sides:
 
-    side = 2.75 u (1 + 2 margin),   centre = E + 0.2 (M - E),   turned so that the eyes are level.
+    side = 2.75 u (1 + 2 margin),   centre = E + 0.2 (M - E),   rotated so that the eyes are level.
 
-With the margin 0.2 the eyes of a face seen from the front stand at about 45 % of the picture's height and a quarter of
-its width apart, the mouth at 70 %: head and hair are in, as in the published sets of faces. `--align none` takes the
-square around the box, the longer side being 1, with the same margin and without turning.
+With a margin of 0.2 the eyes of a frontal face are at about 45 % of the height and a quarter of the width apart, the
+mouth is at 70 %, and head and hair are inside, as in the published face datasets. `--align none` takes the square
+around the box, with the longer side as its side, the same margin and no rotation.
 """
 
 import math
@@ -17,16 +17,21 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+# One face: index of the photograph; x1, y1, x2, y2 of its box; MTCNN's score, 0 to 1; (x, y) of left eye, right eye,
+# nose, left and right corner of the mouth, where left means left in the image. Pixels from the left and upper edge: the
+# centre of the first pixel is (0.5, 0.5). A box may reach over an edge.
+FACE = np.dtype([("photo", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("landmarks", "<f4", (5, 2))])
+
 FACE_UNITS = 2.75  # u from the top of a face to its chin
-CENTRE = 0.2  # where the crop's centre stands on the way from the eyes to the mouth
-PROFILE = 0.25  # eyes nearer together than this, in |EM|, do not tell which way is up
-FEATURES_UNITS, FEATURES_CENTRE = 1.5, 0.5  # the square that holds eyes, nose and mouth: side in u, and centre
-GRID = 64  # points along a side of a crop, to measure what it shows twice
-SUPPORT = 4  # pixels around a crop that bicubic interpolation may look at
+CENTRE = 0.2  # position of the crop's centre between eyes (0) and mouth (1)
+PROFILE = 0.25  # eyes nearer to each other than this share of |EM| do not determine the angle
+FEATURES_UNITS, FEATURES_CENTRE = 1.5, 0.5  # the square around eyes, nose and mouth: side in u, and centre
+GRID = 64  # points along a side of a crop, for `shown_twice`
+SUPPORT = 4  # pixels around a crop that bicubic interpolation may read
 
 
 class Square(NamedTuple):
-    """Part of a photograph: centre (x, y) and side in its pixels, and how far it is turned clockwise, in radians."""
+    """A square part of a photograph: centre (x, y) and side in pixels, and clockwise rotation in radians."""
 
     x: float
     y: float
@@ -34,16 +39,16 @@ class Square(NamedTuple):
     angle: float
 
 
-def square_of(face, align, margin):
-    """The Square to cut out for one FACE record; `align` is "eyes" or "none"."""
+def crop_square(face, align, margin):
+    """Returns the Square to cut out for one FACE record; `align` is "eyes" or "none"."""
     if align == "none":
         x1, y1, x2, y2 = map(float, face["box"])
         return Square((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) * (1 + 2 * margin), 0.0)
-    return _square(face, CENTRE, FACE_UNITS * (1 + 2 * margin))
+    return _eye_square(face, CENTRE, FACE_UNITS * (1 + 2 * margin))
 
 
 def shown_twice(face, square, width, height):
-    """Share of a crop that shows eyes, nose or mouth a second time, mirrored at an edge of the photograph; 0 to 1.
+    """Returns the share of a crop that shows eyes, nose or mouth again, mirrored at an edge of the photograph.
 
     Args:
         face: FACE record.
@@ -51,55 +56,55 @@ def shown_twice(face, square, width, height):
         width, height: pixels of the photograph.
     """
     steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
-    x, y = _turned(*np.meshgrid(steps, steps), square.angle)
+    x, y = _rotate(*np.meshgrid(steps, steps), square.angle)
     x, y = x + square.x, y + square.y
     is_outside = (x < 0) | (x > width) | (y < 0) | (y > height)
-    features = _square(face, FEATURES_CENTRE, FEATURES_UNITS)
+    features = _eye_square(face, FEATURES_CENTRE, FEATURES_UNITS)
     x, y = width - abs(width - x % (2 * width)), height - abs(height - y % (2 * height))
-    x, y = _turned(x - features.x, y - features.y, -features.angle)
+    x, y = _rotate(x - features.x, y - features.y, -features.angle)
     return float((is_outside & (abs(x) < features.side / 2) & (abs(y) < features.side / 2)).mean())
 
 
 def to_photo(points, square, size):
-    """Points [..., 2] in a crop of `size` pixels -> the same points in the photograph."""
+    """Converts points [..., 2] in a crop of `size` pixels to coordinates of the photograph."""
     x, y = np.moveaxis((points - size / 2) * (square.side / size), -1, 0)
-    x, y = _turned(x, y, square.angle)
+    x, y = _rotate(x, y, square.angle)
     return np.stack([x + square.x, y + square.y], axis=-1)
 
 
-def _square(face, centre, units):
-    """A Square, level with the eyes, whose centre stands at E + centre (M - E) and whose side is `units` u."""
+def _eye_square(face, centre, units):
+    """Returns a Square parallel to the eyes, with its centre at E + centre (M - E) and a side of `units` u."""
     left, right, _, mouth_left, mouth_right = face["landmarks"].astype(np.float64)
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     across, down = right - left, mouth - eyes
     width, height = math.hypot(*across), math.hypot(*down)
     if width < PROFILE * height:
-        across = np.array([down[1], -down[0]])  # eyes and mouth one above the other instead
+        across = np.array([down[1], -down[0]])  # perpendicular to the line from the eyes to the mouth
     x, y = eyes + centre * down
     return Square(float(x), float(y), units * max(width, height), math.atan2(across[1], across[0]))
 
 
-def _turned(x, y, angle):
-    """Points turned clockwise about (0, 0)."""
+def _rotate(x, y, angle):
+    """Rotates points clockwise about (0, 0)."""
     return x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
 
 
 def cut(photo, square, size):
-    """Cuts a Square out of a photograph and scales it, antialiased; what lies outside of the photograph is mirrored.
+    """Cuts a Square out of a photograph and resizes it, antialiased. Parts outside of the photograph are mirrored.
 
-    Large reductions average whole blocks first; then the square is turned by bicubic interpolation at no less than the
-    density it has by then, and scaled down by a Lanczos filter. Turning and reducing at once would alias, since
-    Pillow's transform looks at few pixels only.
+    Large reductions first average whole blocks; then the square is rotated by bicubic interpolation at the density of
+    the blocks or higher, and reduced by a Lanczos filter. Rotating and reducing in one step would alias, since Pillow's
+    transform reads only a few pixels.
 
     Args:
         photo: Pillow image, mode RGB.
-        square: what to cut out.
+        square: the part to cut out.
         size: S, pixels.
 
     Returns:
         uint8 [S, S, 3].
     """
-    step = square.side / size  # pixels of the photograph for one of the result
+    step = square.side / size  # pixels of the photograph per pixel of the result
     block = max(1, round(step / 2))
     region, left, top = _region(photo, square, block)
     fine = max(size, math.ceil(square.side / block))
@@ -108,16 +113,16 @@ def cut(photo, square, size):
     x, y = (square.x - left) / block, (square.y - top) / block
     corner = x - (along - down) * fine / 2, y - (down + along) * fine / 2
     matrix = (along, -down, corner[0], down, along, corner[1])
-    turned = region.reduce(block).transform((fine, fine), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
-    return np.asarray(turned if fine == size else turned.resize((size, size), Image.Resampling.LANCZOS))
+    rotated = region.reduce(block).transform((fine, fine), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(rotated if fine == size else rotated.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _region(photo, square, block):
-    """(upright part of the photograph that holds the square, its left, its top); sides are multiples of `block`."""
+    """Returns the upright part of the photograph around the square, its left and its top."""
     reach = square.side / 2 * (abs(math.cos(square.angle)) + abs(math.sin(square.angle))) + SUPPORT * block
     left, top = math.floor(square.x - reach), math.floor(square.y - reach)
     count = math.ceil((2 * reach + 1) / block) * block
-    columns, rows = _mirrored(left, count, photo.width), _mirrored(top, count, photo.height)
+    columns, rows = _mirror(left, count, photo.width), _mirror(top, count, photo.height)
     inside = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     part = photo.crop(tuple(map(int, inside)))
     if part.size != (count, count):
@@ -126,7 +131,7 @@ def _region(photo, square, block):
     return part, left, top
 
 
-def _mirrored(start, count, length):
-    """Which of `length` pixels stand at `start` and the `count` - 1 places after it, beyond the ends mirrored."""
-    places = np.arange(start, start + count) % (2 * length)
-    return np.minimum(places, 2 * length - 1 - places)
+def _mirror(start, count, length):
+    """Returns the pixel indices (of `length` pixels) at positions start .. start + count - 1, mirrored at both ends."""
+    positions = np.arange(start, start + count) % (2 * length)
+    return np.minimum(positions, 2 * length - 1 - positions)

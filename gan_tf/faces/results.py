@@ -1,8 +1,10 @@
-"""What a finished search leaves: an `.npz` or a folder of PNG files, a contact sheet, a report."""
+"""Output of a face search: partial results, `.npz` or PNG files, contact sheet, report."""
 
 import concurrent.futures
 import csv
+import functools
 import io
+import json
 import os
 import shutil
 import zipfile
@@ -11,52 +13,165 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from gan_tf.data.prepare import chosen
+from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
-from gan_tf.io.files import part_file, write_atomically
+from gan_tf.faces.align import FACE
+from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.progress import Progress
 
-FACTS = "faces.csv"  # in a folder of faces
+TABLE = "faces.csv"  # in a folder of faces
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-CHUNK_BYTES = 16 << 20  # of faces copied at once
 SHEET_FACES = 100  # at most, on the contact sheet
 SHEET_PIXELS = 128  # at most, of a face there
 FAST_COMPRESSION = 1  # of PNG files
 
 
+class PartialResult:
+    """Faces found so far, in the folder `OUT.partial`, so that a killed search continues.
+
+    Each window of photographs is a file `window-<number>.npz`, written atomically; windows that exist are skipped.
+    `settings.json` holds the key of the search. Also a sequence of the faces' crops: `len`, and `[i]` uint8 [S, S, 3].
+
+    Args:
+        out: path of the result.
+        key: see search.search_key.
+        overwrite: delete partial results with another key instead of refusing them.
+
+    Attributes:
+        photos: photographs searched so far.
+        faces: FACE array.
+        unreadable: [(index of the photograph, reason)].
+        at_edge: faces left out because they are too near to an edge.
+
+    Raises:
+        UsageError: there are partial results with another key, or another process is writing them.
+    """
+
+    def __init__(self, out, key, overwrite=False):
+        self.folder = Path(out).with_name(f"{Path(out).name}.partial")
+        self.photos, self.at_edge, self.unreadable = 0, 0, []
+        self.faces = np.empty(0, FACE)
+        self._ends = []  # number of faces up to the end of each window
+        self._window_images = functools.lru_cache(maxsize=8)(self._load_images)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  held until `close`
+        try:
+            take_lock(self._lock, wait=False)
+        except OSError:
+            self.close()
+            raise UsageError(f"another gan-tf crop-faces is writing {out}; wait for it, or stop it") from None
+        try:
+            self._check_key(key, overwrite)
+        except BaseException:
+            self.close()
+            raise
+        while self._window_path(len(self._ends)).exists():
+            with np.load(self._window_path(len(self._ends)), allow_pickle=False) as window:
+                self._append(window["faces"], **json.loads(str(window["facts"])))
+
+    def _check_key(self, key, overwrite):
+        path = self.folder / "settings.json"
+        try:
+            earlier = json.loads(path.read_text())
+        except (OSError, ValueError):
+            earlier = None
+        if earlier == key:
+            return
+        if earlier is not None and not overwrite:
+            changed = [name for name in key if earlier.get(name) != key[name]]
+            changes = [f"{name} was {earlier.get(name)}, now {key[name]}" for name in changed if name.startswith("--")]
+            changes += [f"other {name}" for name in changed if not name.startswith("--")]
+            raise UsageError(
+                f"{self.folder} holds a search with other settings ({'; '.join(changes)}); repeat its command to "
+                "finish it, or give --overwrite to start again"
+            )
+        for window in self.folder.glob("window-*"):
+            window.unlink()
+        write_atomically(path, json.dumps(key).encode())
+
+    def _window_path(self, number):
+        return self.folder / f"window-{number:06d}.npz"
+
+    def _append(self, faces, photos, unreadable, at_edge):
+        self.faces = np.concatenate([self.faces, faces])
+        self.photos += photos
+        self.unreadable += [tuple(item) for item in unreadable]
+        self.at_edge += at_edge
+        self._ends.append(len(self.faces))
+
+    def add(self, photos, faces, images, unreadable=(), at_edge=0):
+        """Saves the result of the next photographs.
+
+        Args:
+            photos: number of photographs.
+            faces: FACE array; `photo` is the index in the source.
+            images: list of uint8 [S, S, 3], one per face.
+            unreadable: list of (index of the photograph, reason).
+            at_edge: faces left out because they are too near to an edge.
+        """
+        facts = {"photos": photos, "unreadable": list(unreadable), "at_edge": at_edge}
+        content = io.BytesIO()
+        np.savez(content, faces=faces, images=np.array(images, np.uint8), facts=json.dumps(facts))
+        write_atomically(self._window_path(len(self._ends)), content.getvalue())
+        self._append(faces, **facts)
+
+    def __len__(self):
+        return len(self.faces)
+
+    def __getitem__(self, i):
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        window = int(np.searchsorted(self._ends, i, side="right"))
+        images = self._window_images(window)
+        return images[i - (self._ends[window] - len(images))]
+
+    def _load_images(self, window):
+        with np.load(self._window_path(window), allow_pickle=False) as arrays:
+            return arrays["images"]
+
+    def close(self):
+        """Releases the lock."""
+        self._lock.close()
+
+    def remove(self):
+        """Deletes the folder, after the result is written."""
+        self.close()
+        shutil.rmtree(self.folder)
+
+
 def is_npz(out):
-    """Whether the result is one file, and not a folder."""
+    """True if the result is one file, False if it is a folder."""
     return Path(out).suffix.lower() == ".npz"
 
 
-def beside(out, ending):
-    """The path of a file that belongs to the result: faces.npz -> faces-sheet.png for "-sheet.png"."""
+def companion_path(out, ending):
+    """Returns the path of a file next to the result: faces.npz -> faces-sheet.png for "-sheet.png"."""
     out = Path(out)
     return out.with_name((out.stem if is_npz(out) else out.name) + ending)
 
 
 def classes_of_faces(source, faces):
-    """(labels int32 [N], class names) of faces; classes without a face are left out; None and () without classes."""
-    labels = source.labels[faces["photo"]]
-    present, numbers = np.unique(labels, return_inverse=True)
+    """Returns (labels int32 [N], names) of the classes with faces; (None, ()) if there are fewer than two."""
+    present, numbers = np.unique(source.labels[faces["photo"]], return_inverse=True)
     if len(present) < 2:
         return None, ()
     return numbers.astype(np.int32), tuple(source.class_names[label] for label in present)
 
 
 def write_npz(out, folder, source, faces, images, check):
-    """Writes the faces as one compressed `.npz`, in a way that gives the same bytes whenever it is written.
+    """Writes the faces as one compressed `.npz`. The same faces always give the same bytes.
 
-    Arrays: images uint8 [N, S, S, 3]; names [N], the photographs' names; boxes float32 [N, 4] and landmarks float32
-    [N, 5, 2] in the photographs' pixels, see detect.FACE; scores float32 [N]; with classes also labels int32 [N] and
+    Arrays: images uint8 [N, S, S, 3]; names [N], of the photographs; boxes float32 [N, 4] and landmarks float32
+    [N, 5, 2] in pixels of the photographs, see align.FACE; scores float32 [N]; with classes also labels int32 [N] and
     class_names [K].
 
     Args:
-        out: path of the file, replaced at once when it is whole.
-        folder: where it stands until then, on the same disk.
-        source, faces, images: what was searched and found.
-        check: called now and then; what it raises ends the writing.
+        out: path of the file, replaced once the new one is complete.
+        folder: for the incomplete file; on the same disk.
+        source, faces: ImageSource and FACE array.
+        images: sequence of uint8 [S, S, 3].
+        check: called after each face; an exception from it ends the writing.
     """
     arrays = {
         "names": np.array([source.names[i] for i in faces["photo"]]),
@@ -70,8 +185,13 @@ def write_npz(out, folder, source, faces, images, check):
     part = Path(folder) / "finished.npz"
     with open(part, "wb") as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            with _member(archive, "images") as member:
-                _write_images(member, images, check)
+            with _member(archive, "images") as member, Progress(len(images), "packed", "faces") as progress:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images[0].shape)}
+                np.lib.format.write_array_header_1_0(member, header)
+                for i in range(len(images)):
+                    member.write(images[i].tobytes())
+                    progress.advance()
+                    check()
             for name, array in arrays.items():
                 with _member(archive, name) as member:
                     np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
@@ -81,27 +201,15 @@ def write_npz(out, folder, source, faces, images, check):
 
 
 def _member(archive, name):
-    entry = zipfile.ZipInfo(f"{name}.npy")  # its date is 1980, not today
+    entry = zipfile.ZipInfo(f"{name}.npy")  # with a constant date, 1980
     entry.compress_type = zipfile.ZIP_DEFLATED
     return archive.open(entry, "w", force_zip64=True)
 
 
-def _write_images(member, images, check):
-    header = {"descr": "|u1", "fortran_order": False, "shape": images.shape}
-    np.lib.format.write_array_header_1_0(member, header)
-    count = max(1, CHUNK_BYTES // images[0].nbytes)
-    with Progress(len(images), "packed", "faces") as progress:
-        for start in range(0, len(images), count):
-            some = np.ascontiguousarray(images[start : start + count])
-            member.write(some.data)
-            progress.advance(len(some))
-            check()
-
-
 def write_folder(out, folder, source, faces, images, check):
-    """Writes each face as a PNG named after its photograph, in a sub-folder for each class, and all facts as faces.csv.
+    """Writes each face as a PNG named after its photograph, in a sub-folder per class, and the table faces.csv.
 
-    Args: see `write_npz`; an older result at `out` is replaced when the new one is whole.
+    Args: see `write_npz`; an older result at `out` is replaced once the new one is complete.
     """
     files = file_names(source, faces)
     new = Path(folder) / "finished"
@@ -110,19 +218,18 @@ def write_folder(out, folder, source, faces, images, check):
         parent.mkdir(parents=True, exist_ok=True)
     with concurrent.futures.ThreadPoolExecutor() as pool, Progress(len(files), "written", "faces") as progress:
         for start in range(0, len(files), SHEET_FACES):
-            some = range(start, min(start + SHEET_FACES, len(files)))
-            for _ in pool.map(lambda i: save_png(new / files[i], images[i], FAST_COMPRESSION), some):
+            chunk = range(start, min(start + SHEET_FACES, len(files)))
+            for _ in pool.map(lambda i: save_png(new / files[i], images[i], FAST_COMPRESSION), chunk):
                 progress.advance()
             check()
-    write_atomically(new / FACTS, facts_table(source, faces, files).encode())
-    old = Path(folder) / "replaced"
+    write_atomically(new / TABLE, _table(source, faces, files).encode())
     if Path(out).exists():
-        os.replace(out, old)
+        os.replace(out, Path(folder) / "replaced")
     os.replace(new, out)
 
 
 def file_names(source, faces):
-    """N paths below the result's folder: CLASS/PHOTOGRAPH.png, -2.png for a second face; unique whatever the case."""
+    """Returns N paths CLASS/PHOTOGRAPH.png, with -2 and so on for further faces; unique when case is ignored."""
     labels, class_names = classes_of_faces(source, faces)
     taken, count, names = set(), {}, []
     for k, i in enumerate(faces["photo"]):
@@ -142,12 +249,12 @@ def file_names(source, faces):
     return names
 
 
-def facts_table(source, faces, files):
-    """faces.csv: a line for each face, with its photograph and place there, in pixels."""
+def _table(source, faces, files):
+    """Returns faces.csv: one line per face with its photograph, score, box and landmarks in pixels."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    places = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-    rows.writerow(["file", "photograph", "score", "x1", "y1", "x2", "y2", *places])
+    landmarks = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
+    rows.writerow(["file", "photograph", "score", "x1", "y1", "x2", "y2", *landmarks])
     for file, face in zip(files, faces, strict=True):
         numbers = [f"{value:.2f}" for value in (*face["box"], *face["landmarks"].reshape(-1))]
         rows.writerow([file, source.names[face["photo"]], f"{face['score']:.4f}", *numbers])
@@ -155,33 +262,30 @@ def facts_table(source, faces, files):
 
 
 def check_replaceable(out):
-    """Raises UsageError where a folder holds anything besides the faces that an earlier search wrote there."""
+    """Raises UsageError if a folder holds files other than the faces written by an earlier search."""
     out = Path(out)
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
-    if not present:
-        return
-    ours = {FACTS}
-    if FACTS in present:
-        with open(out / FACTS, newline="") as file:
-            ours |= {row[0] for row in csv.reader(file)}
-    others = sorted(present - ours) if FACTS in present else sorted(present)
-    if others:
+    written = set()
+    if TABLE in present:
+        with open(out / TABLE, newline="") as file:
+            written = {TABLE} | {row[0] for row in csv.reader(file)}
+    if others := sorted(present - written):
         raise UsageError(
-            f"OUT {out} holds files that are no faces of an earlier search ({others[0]}); "
-            "move them, or give another OUT"
+            f"OUT {out} holds files that are not faces of an earlier search ({others[0]}); move them, or give another "
+            "OUT"
         )
 
 
 def write_sheet(path, images):
-    """Writes a contact sheet: up to SHEET_FACES faces, spread evenly over all, from left to right and down."""
-    images = [Image.fromarray(np.asarray(images[i])) for i in chosen(len(images), SHEET_FACES)]
+    """Writes a contact sheet of up to SHEET_FACES faces at even distances, row by row."""
+    images = [Image.fromarray(images[i]) for i in select_rows(len(images), SHEET_FACES)]
     side = min(images[0].width, SHEET_PIXELS)
     small = np.stack([np.asarray(image.resize((side, side), Image.Resampling.LANCZOS)) for image in images])
     save_png(path, grid(small))
 
 
 def write_report(path, summary, source, without, unreadable):
-    """Writes the summary, and under it every photograph without a face and every unreadable one, as text."""
+    """Writes the summary and lists of all photographs without a face and all unreadable ones, as text."""
     lines = [summary, ""]
     lines += [f"Photographs without a face: {len(without)}", *(f"  {source.names[i]}" for i in without), ""]
     lines += [f"Unreadable: {len(unreadable)}", *(f"  {source.names[i]}: {reason}" for i, reason in unreadable), ""]

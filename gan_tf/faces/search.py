@@ -1,41 +1,48 @@
-"""The search: photographs -> decoded ahead in threads -> searched in batches -> faces cut out of them -> store."""
+"""Search for faces: decodes photographs, finds faces with MTCNN, cuts them out.
+
+Source: Zhang et al. 2016 (Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks).
+Networks and weights come with the package `mtcnn`.
+"""
 
 import concurrent.futures
 import hashlib
-import os
-from collections import deque
 from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
+from mtcnn import MTCNN
 from PIL import Image
 
 from gan_tf.data.images import UnreadableImage, open_image, to_rgb
 from gan_tf.faces import align
-from gan_tf.faces.detect import FACE, copy_scale, scaled, select
-from gan_tf.io.progress import Progress
+from gan_tf.faces.align import FACE
+from gan_tf.io.progress import Progress, map_in_order
 
-FORMAT = 1  # of the store; raised whenever the same photographs would give other faces
-WINDOW = 16  # photographs searched together,
-WINDOW_PIXELS = 48 << 20  # and their pixels: what is held in memory, three bytes each, besides what is decoded ahead
-LOOK_PIXELS, LOOK_MARGIN = 64, 0.2  # the crops that faces are looked for in again,
-LOOK_CONFIDENCE = 0.5  # how sure that look has to be,
-LOOK_MOVED = 0.05  # and how far it may see a landmark elsewhere, as a share of the crop's side
-SHOWN_TWICE = 0.01  # most of a crop that may show eyes, nose or mouth again; more than that looks like two faces
-BACKGROUND = (255, 255, 255)  # under transparent parts of a picture
+FORMAT = 2  # of partial results; raise it when the same photographs would give other faces
+# Photographs are searched in a copy in which the smallest face has this size: MTCNN found 40 of 40 portraits at 24
+# pixels, 36 of 40 at 16.
+FINDABLE_PIXELS = 24
+BATCH_PIXELS = 3 << 20  # of copies searched together; MTCNN needs about 150 bytes per pixel
+WINDOW = 16  # photographs searched together
+WINDOW_PIXELS = 48 << 20  # and their pixels, three bytes each, which are held in memory
+REFINE_PIXELS, REFINE_MARGIN = 64, 0.2  # size and margin of the crops for refining landmarks
+REFINE_CONFIDENCE = 0.5  # least score in a crop
+REFINE_MOVED = 0.05  # largest distance that refining may move a landmark, as a share of the crop's side
+SHOWN_TWICE = 0.01  # largest share of a crop that may show eyes, nose or mouth again; more looks like two faces
+BACKGROUND = (255, 255, 255)  # under transparent parts of an image
 
 
-class Settings(NamedTuple):
-    """What the faces depend on, besides the photographs.
+class CropSettings(NamedTuple):
+    """Settings that the faces depend on.
 
     Attributes:
-        size: S, pixels of a face cut out.
+        size: S, pixels of a crop.
         faces: "all" or "largest" of each photograph.
         align: "eyes" or "none".
         margin: added on each side, as a share of the face.
         confidence: least score, 0 to 1.
-        min_face: least pixels, in the photograph, of the longer side of a face's box.
-        at_edge: "skip" or "keep" faces so near to an edge that the crop, mirrored there, shows a part of them twice.
+        min_face: least length in the photograph, in pixels, of the longer side of a face's box.
+        at_edge: "skip" or "keep" faces so near to an edge that the mirrored crop would show part of them twice.
     """
 
     size: int = 256
@@ -47,10 +54,76 @@ class Settings(NamedTuple):
     at_edge: str = "skip"
 
 
-class Photo(NamedTuple):
-    """One photograph, decoded: number, Pillow image in mode RGB, copy to search uint8 [H, W, 3]; or why it is not."""
+def search_key(source, settings):
+    """Returns {name: value} of all that the result depends on; names of options as the user writes them.
 
-    number: int
+    Photographs are compared by name, size and date: hashing them would double the reading.
+    """
+    stamps = source.stamps() or source.digests
+    photos = hashlib.sha256("\n".join([*source.names, *stamps]).encode()).hexdigest()
+    options = {f"--{name.replace('_', '-')}": value for name, value in settings._asdict().items()}
+    return {**options, "photographs": photos, "version": f"{FORMAT}, mtcnn {version('mtcnn')}"}
+
+
+class Detector:
+    """MTCNN on the CPU. Its networks are small: decoding the photographs takes longer."""
+
+    def __init__(self):
+        self._mtcnn = MTCNN(device="CPU:0")
+
+    def find(self, images, confidence):
+        """Finds faces in images.
+
+        Only images of equal size are searched together: MTCNN would pad others, and the faces of an image would
+        depend on the rest of its batch.
+
+        Args:
+            images: list of uint8 [H, W, 3] of any sizes.
+            confidence: least score.
+
+        Returns:
+            list of FACE arrays, one per image, in no particular order; `photo` is the index in the list.
+        """
+        faces = [np.empty(0, FACE)] * len(images)
+        for batch in _batches([image.shape for image in images]):
+            rows = self._mtcnn.detect_faces(
+                # min_face_size stays at MTCNN's 20: with 30 or more its pyramid ends in levels too small for its
+                # network, which it reports as images without faces. The copy is scaled instead.
+                [images[i].astype(np.float32) for i in batch],
+                fit_to_image=False,
+                box_format="xyxy",
+                output_type="numpy",
+                threshold_onet=confidence,
+            )
+            for position, i in enumerate(batch):
+                faces[i] = _faces_of(rows[rows[:, 0] == position], i)
+        return faces
+
+
+def _batches(shapes):
+    """Yields lists of indices of equal shapes, each of at most BATCH_PIXELS (or of one image)."""
+    groups = {}
+    for i, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(i)
+    for shape, indices in groups.items():
+        count = max(1, BATCH_PIXELS // (shape[0] * shape[1]))
+        yield from (indices[start : start + count] for start in range(0, len(indices), count))
+
+
+def _faces_of(rows, photo):
+    """Converts MTCNN's rows (index, box, score, five x, five y; first pixel's centre at 0) to a FACE array."""
+    faces = np.empty(len(rows), FACE)
+    faces["photo"] = photo
+    faces["box"] = rows[:, 1:5] + 0.5
+    faces["score"] = rows[:, 5]
+    faces["landmarks"] = rows[:, 6:16].reshape(-1, 2, 5).swapaxes(1, 2) + 0.5
+    return faces
+
+
+class Photo(NamedTuple):
+    """A photograph: index, Pillow image in mode RGB and copy to search uint8 [H, W, 3]; or why it is unreadable."""
+
+    index: int
     image: Image.Image | None
     copy: np.ndarray | None
     reason: str | None = None
@@ -60,92 +133,49 @@ class Photo(NamedTuple):
         return self.image.width * self.image.height if self.image else 0
 
 
-def key_of(source, settings):
-    """What a search's outcome depends on, by the names that the user knows.
+def copy_scale(min_face):
+    """Returns the scale of the copies to search: a face of `min_face` pixels has FINDABLE_PIXELS in it.
 
-    Photographs are told apart by name, size and date: reading all of them first would double the reading.
+    MTCNN's time grows with the pixels searched, and it finds large faces in small copies too. At most 1.
     """
-    stamps = source.stamps() or source.digests
-    photos = hashlib.sha256("\n".join([*source.names, *stamps]).encode()).hexdigest()
-    options = {f"--{name.replace('_', '-')}": value for name, value in settings._asdict().items()}
-    return {**options, "photographs": photos, "version": f"{FORMAT}, mtcnn {version('mtcnn')}"}
+    return min(1.0, FINDABLE_PIXELS / min_face)
 
 
-def search(source, settings, detector, store, check):
-    """Finds and cuts out the faces of the photographs that `store` does not have yet.
+def search(source, settings, detector, partial, check):
+    """Finds and cuts out the faces of all photographs that `partial` does not have yet.
 
     Args:
         source: ImageSource of the photographs.
-        settings: Settings.
-        detector: has `find` as detect.Detector.
-        store: Store of this source and these settings.
-        check: called after each window of photographs; what it raises ends the search, with everything saved.
+        settings: CropSettings.
+        detector: a Detector.
+        partial: results.PartialResult of this source and these settings.
+        check: called after each window of photographs; an exception from it ends the search, with everything saved.
     """
-    workers = os.cpu_count() or 1
-    pool = concurrent.futures.ThreadPoolExecutor(workers)  # Pillow works outside of Python's lock
-    try:
-        with Progress(len(source), "searched", "photographs", before=store.photos) as progress:
-            for window in _windows(_decoded(source, store.photos, copy_scale(settings.min_face), pool, workers)):
-                found, cuts, at_edge = _search_window(window, settings, detector, pool)
-                images = list(pool.map(lambda task: align.cut(*task, settings.size), cuts))
-                unreadable = [(photo.number, photo.reason) for photo in window if photo.reason]
-                store.add(len(window), found, images, unreadable, at_edge)
-                progress.advance(len(window))
-                check()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        store.save()
+    scale = copy_scale(settings.min_face)
 
+    def decode(i):
+        try:
+            image = to_rgb(open_image(source.read(i)), BACKGROUND)
+        except UnreadableImage as error:
+            return Photo(i, None, None, str(error))
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        return Photo(i, image, np.asarray(image.resize(size, Image.Resampling.BOX)))
 
-def _search_window(window, settings, detector, pool):
-    """Searches some photographs: (FACE array of the faces wanted, (image, Square) of each, how many are at an edge)."""
-    images = {photo.number: photo.image for photo in window if photo.image}
-    faces = _first_look([photo for photo in window if photo.image], settings, detector)
-    if settings.align == "eyes":
-        faces = _second_look(images, faces, detector, pool)
-    kept, cuts, at_edge, taken = [], [], 0, set()
-    for k, face in enumerate(faces):
-        image = images[face["photo"]]
-        square = align.square_of(face, settings.align, settings.margin)
-        if settings.at_edge == "skip" and align.shown_twice(face, square, *image.size) > SHOWN_TWICE:
-            at_edge += 1
-        elif settings.faces == "all" or face["photo"] not in taken:  # largest first
-            taken.add(face["photo"])
-            kept.append(k)
-            cuts.append((image, square))
-    return faces[kept], cuts, at_edge
-
-
-def _first_look(photos, settings, detector):
-    """FACE array of what is found in the copies, in the photographs' pixels: by photograph, the largest first."""
-    selected = [np.empty(0, FACE)]
-    for photo, faces in zip(photos, detector.find([photo.copy for photo in photos], settings.confidence), strict=True):
-        height, width, _ = photo.copy.shape
-        faces = scaled(faces, photo.image.width / width, photo.image.height / height)
-        faces["photo"] = photo.number
-        selected.append(select(faces, settings.confidence, settings.min_face))
-    return np.concatenate(selected)
-
-
-def _second_look(images, faces, detector, pool):
-    """The same faces with the landmarks that the detector sees in a small upright crop of each.
-
-    In portraits turned by up to 30 degrees the eyes' slope then varies by 0.3 degrees from one turn to the other, where
-    the first look varies by 1.0. A landmark that moved far is of something else: then the first look stays.
-    """
-    squares = [align.square_of(face, "eyes", LOOK_MARGIN) for face in faces]
-    crops = list(pool.map(lambda k: align.cut(images[faces["photo"][k]], squares[k], LOOK_PIXELS), range(len(faces))))
-    faces = faces.copy()
-    for face, square, found in zip(faces, squares, detector.find(crops, LOOK_CONFIDENCE), strict=True):
-        landmarks = align.to_photo(found["landmarks"].astype(np.float64), square, LOOK_PIXELS)
-        moved = np.hypot(*np.moveaxis(landmarks - face["landmarks"], -1, 0)).max(axis=1) / square.side
-        if len(moved) and moved.min() <= LOOK_MOVED:
-            face["landmarks"] = landmarks[moved.argmin()].round(2)
-    return faces
+    done = partial.photos
+    with (
+        concurrent.futures.ThreadPoolExecutor() as pool,
+        Progress(len(source), "searched", "photographs", before=done) as progress,
+    ):
+        for window in _windows(map_in_order(decode, range(done, len(source)))):
+            faces, images, at_edge = _search_window(window, settings, detector, pool)
+            unreadable = [(photo.index, photo.reason) for photo in window if photo.reason]
+            partial.add(len(window), faces, images, unreadable, at_edge)
+            progress.advance(len(window))
+            check()
 
 
 def _windows(photos):
-    """Lists of photographs: the same ones wherever a killed search begins again, since windows are stored whole."""
+    """Groups photographs. A search that continues after a window gets the same windows as one without interruption."""
     window = []
     for photo in photos:
         window.append(photo)
@@ -156,24 +186,69 @@ def _windows(photos):
         yield window
 
 
-def _decoded(source, start, scale, pool, workers):
-    """Yields the Photos from number `start` on, in order, decoded ahead in threads: fewer where they are large."""
-    waiting, ahead, todo = deque(), 2 * workers, iter(range(start, len(source)))
-    while True:
-        while len(waiting) < ahead and (i := next(todo, None)) is not None:
-            waiting.append(pool.submit(_decode, source, i, scale))
-        if not waiting:
-            return
-        photo = waiting.popleft().result()
-        if photo.pixels:
-            ahead = min(max(workers, WINDOW_PIXELS // photo.pixels), WINDOW)
-        yield photo
+def _search_window(window, settings, detector, pool):
+    """Returns (FACE array of the faces kept, list of their crops uint8 [S, S, 3], number left out at an edge)."""
+    images = {photo.index: photo.image for photo in window if photo.image}
+    faces = _find_faces([photo for photo in window if photo.image], settings, detector)
+    if settings.align == "eyes":
+        faces = _refine_landmarks(images, faces, detector, pool)
+    kept, cuts, at_edge, photos = [], [], 0, set()
+    for k, face in enumerate(faces):
+        image = images[face["photo"]]
+        square = align.crop_square(face, settings.align, settings.margin)
+        if settings.at_edge == "skip" and align.shown_twice(face, square, *image.size) > SHOWN_TWICE:
+            at_edge += 1
+        elif settings.faces == "all" or face["photo"] not in photos:  # largest first
+            photos.add(face["photo"])
+            kept.append(k)
+            cuts.append((image, square))
+    crops = list(pool.map(lambda task: align.cut(*task, settings.size), cuts))
+    return faces[kept], crops, at_edge
 
 
-def _decode(source, i, scale):
-    try:
-        image = to_rgb(open_image(source.read(i)), BACKGROUND)
-    except UnreadableImage as error:
-        return Photo(i, None, None, str(error))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    return Photo(i, image, np.asarray(image.resize(size, Image.Resampling.BOX)))
+def _find_faces(photos, settings, detector):
+    """Returns a FACE array of the faces in the copies, in pixels of the photographs; by photograph, largest first."""
+    selected = [np.empty(0, FACE)]
+    for photo, faces in zip(photos, detector.find([photo.copy for photo in photos], settings.confidence), strict=True):
+        height, width, _ = photo.copy.shape
+        faces = scale_faces(faces, photo.image.width / width, photo.image.height / height)
+        faces["photo"] = photo.index
+        selected.append(select_faces(faces, settings.confidence, settings.min_face))
+    return np.concatenate(selected)
+
+
+def scale_faces(faces, scale_x, scale_y):
+    """Scales the coordinates of a FACE array, rounded to a hundredth of a pixel.
+
+    Rounding makes crops independent of the last bits of the networks' arithmetic, which differ between machines.
+    """
+    faces = faces.copy()
+    faces["box"] = np.round(faces["box"] * [scale_x, scale_y, scale_x, scale_y], 2)
+    faces["landmarks"] = np.round(faces["landmarks"] * [scale_x, scale_y], 2)
+    return faces
+
+
+def select_faces(faces, confidence, min_face):
+    """Returns the faces of one photograph with at least this score and longer side (pixels), largest first."""
+    box = faces["box"]
+    sides = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+    selected = (faces["score"] >= confidence) & (sides >= min_face)
+    order = np.lexsort((box[:, 1], box[:, 0], -sides))  # equal sizes from left to right, then from top to bottom
+    return faces[order[selected[order]]]
+
+
+def _refine_landmarks(images, faces, detector, pool):
+    """Returns the faces with landmarks detected in a small upright crop of each.
+
+    In portraits rotated by up to 30 degrees this reduces the variation of the eyes' angle from 1.0 to 0.3 degrees. If a
+    landmark moved far, the crop's landmarks belong to something else and the first ones are kept.
+    """
+    squares = [align.crop_square(face, "eyes", REFINE_MARGIN) for face in faces]
+    crops = list(pool.map(lambda k: align.cut(images[faces["photo"][k]], squares[k], REFINE_PIXELS), range(len(faces))))
+    faces = faces.copy()
+    for face, square, refined in zip(faces, squares, detector.find(crops, REFINE_CONFIDENCE), strict=True):
+        landmarks = align.to_photo(refined["landmarks"].astype(np.float64), square, REFINE_PIXELS)
+        moved = np.hypot(*np.moveaxis(landmarks - face["landmarks"], -1, 0)).max(axis=1) / square.side
+        if len(moved) and moved.min() <= REFINE_MOVED:
+            face["landmarks"] = landmarks[moved.argmin()].round(2)
+    return faces

@@ -1,1 +1,1 @@
-"""Files, images and progress lines."""
+"""Reading and writing of files: atomic writes, locks, npz, PNG, progress lines."""

@@ -1,4 +1,4 @@
-"""Arrays out of zips of `.npy` files, which may come from anyone: no pickle, and no memory for empty promises."""
+"""Reads arrays from untrusted .npz files: no pickle, and no allocation beyond the size of the content."""
 
 import math
 import struct
@@ -7,49 +7,53 @@ import zlib
 
 import numpy as np
 
-# What zipfile and NumPy raise where bytes of an archive are others; RuntimeError: encrypted; SystemError: text beyond
-# Unicode.
+# What zipfile and NumPy raise for damaged content. RuntimeError: encrypted; SystemError: invalid Unicode.
 DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, RuntimeError, TypeError, OverflowError, MemoryError),
     *(NotImplementedError, SystemError, zipfile.BadZipFile, zlib.error, struct.error),
 )
-# Of bzip2 and LZMA Python unpacks all of a block at once, whatever size was stated.
-BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # Python decompresses others in blocks of unbounded size
 
 
-def header(file):
-    """(shape, Fortran order, dtype) of an open .npy file, left in front of the numbers."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    try:
-        return read(file)
-    except Exception as error:  # NumPy parses it as Python: SyntaxError, TokenError, RecursionError, ...
-        raise ValueError("an unreadable header of an array") from error
+def read_header(archive, entry):
+    """Reads the header of one .npy member without its data.
+
+    Returns:
+        shape, Fortran order, dtype, and length of the header in bytes.
+
+    Raises:
+        one of DAMAGED: unreadable, or the shape does not fit the size of the member.
+    """
+    if entry.compress_type not in COMPRESSION:
+        raise ValueError("compressed by a method other than deflate")
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        try:
+            shape, fortran, dtype = read(file)
+        except Exception as error:  # NumPy parses it as Python: SyntaxError, TokenError, RecursionError, ...
+            raise ValueError("unreadable header of an array") from error
+        length = file.tell()
+    if not dtype.hasobject and (
+        min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != entry.file_size - length
+    ):
+        raise ValueError(f"{entry.file_size - length} bytes for an array {dtype} {list(shape)}")
+    return shape, fortran, dtype, length
 
 
-def require_fit(shape, dtype, content_bytes):
-    """Raises ValueError unless an array has so many bytes: NumPy makes room for whatever shape a header states."""
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != content_bytes:
-        raise ValueError(f"{content_bytes} bytes for an array {dtype} {list(shape)}")
-
-
-def read(archive, entry, most_bytes):
+def read(archive, entry, max_bytes):
     """Reads one array.
 
     Args:
         archive: zipfile.ZipFile.
         entry: zipfile.ZipInfo of an .npy file in it.
-        most_bytes: that the array may have.
+        max_bytes: largest size of the member.
 
     Raises:
-        DAMAGED: it is none, or larger.
+        one of DAMAGED: damaged or larger.
     """
-    if entry.compress_type not in BOUNDED:
-        raise ValueError("packed by another method than deflate")
-    if entry.file_size > most_bytes:
+    if entry.file_size > max_bytes:
         raise ValueError(f"an array of {entry.file_size} bytes")
+    read_header(archive, entry)
     with archive.open(entry) as file:
-        shape, _, dtype = header(file)
-        require_fit(shape, dtype, entry.file_size - file.tell())
-        file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,23 +1,26 @@
-"""A progress line for work that takes long, and silence for work that does not."""
+"""Progress lines on stderr for long work, and an ordered map over threads."""
 
+import concurrent.futures
+import os
 import sys
 import time
+from collections import deque
 
-QUIET_SECONDS = 3  # shorter work is not worth a line
-TERMINAL_SECONDS = 0.5  # between two states of the line on a terminal
+QUIET_SECONDS = 3  # shorter work prints nothing
+TERMINAL_SECONDS = 0.5  # between two updates on a terminal
 LOG_SECONDS = 30  # between two lines in a file
 BAR = 20  # characters
 LINE = 79
 
 
 class Progress:
-    """Says on stderr how much is done, how fast, and how long the rest will take.
+    """Prints how much is done, the speed and the remaining time to stderr.
 
     Args:
-        total: what is to be done, 0 if nobody knows.
-        verb: what happens to it, such as "decoded".
-        noun: what it is; `scale` of what `advance` counts make one of it (bytes are told in MB).
-        before: what was done by an earlier process; it does not count for the speed.
+        total: amount of work, 0 if unknown.
+        verb: of the work, such as "decoded".
+        noun: unit of the work; `scale` counts of `advance` are one unit (bytes are shown in MB).
+        before: amount done by an earlier process, left out of the speed.
     """
 
     def __init__(self, total, verb, noun="images", scale=1, before=0):
@@ -38,7 +41,7 @@ class Progress:
             print(file=sys.stderr)
 
     def advance(self, count=1):
-        """Counts so many more."""
+        """Adds `count` to the work done, and prints a line if the last one is old enough."""
         self.done += count
         now = time.monotonic()
         wait_seconds = TERMINAL_SECONDS if self.terminal else LOG_SECONDS
@@ -46,15 +49,13 @@ class Progress:
             return
         self.last, self.shown = now, True
         line = self.line(now - self.start)
-        print(
-            f"\r{line:<{LINE}}" if self.terminal else line,
-            end="" if self.terminal else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+        if self.terminal:
+            print(f"\r{line:<{LINE}}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def line(self, seconds):
-        """The line after so many seconds."""
+        """Returns the text after `seconds` of work."""
         rate = (self.done - self.before) / seconds
         speed = f"{self.verb}, {rate / self.scale:.{0 if rate >= 10 * self.scale else 1}f} {self.noun}/s"
         if not self.total:
@@ -66,12 +67,12 @@ class Progress:
 
 
 class StagedProgress:
-    """Progress of work in several parts; called with (done, total, what is done) as each goes on.
+    """Progress of work in several stages. Call it with (done, total, verb).
 
-    What is done less than before is another part of the same name.
+    A new stage starts when the verb changes or `done` decreases.
 
     Args:
-        nouns: {what is done: what it is done to}, where that is not images.
+        nouns: {verb: unit of its work}, where that is not images.
     """
 
     def __init__(self, nouns=None):
@@ -87,7 +88,27 @@ class StagedProgress:
             self._progress.advance(done - self._progress.done)
 
     def close(self):
-        """Ends the line."""
+        """Ends the current stage."""
         if self._progress is not None:
             self._progress.__exit__()
             self._progress = None
+
+
+def map_in_order(function, items):
+    """Yields `function(item)` for each item in order, computed ahead by one thread per core.
+
+    For functions that release Python's lock: reading, hashing, Pillow, NumPy. The number of waiting results is
+    bounded, so that a slow consumer does not fill the memory.
+    """
+    workers = os.cpu_count() or 1
+    pending = deque()
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

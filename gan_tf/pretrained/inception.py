@@ -1,25 +1,28 @@
-"""FID's Inception: the Inception-v3 of 2015-12-05 that TensorFlow released, with the weights of every published FID.
+"""FID's Inception: TensorFlow's Inception-v3 of 2015-12-05, whose features every published FID uses.
 
-The file is the one that pytorch-fid ships, the same weights in PyTorch's format. `inception_blocks` has the network's
-parts, `inception_resize` what stands in front of it.
+The weights are those of pytorch-fid's file, the same network in PyTorch's format.
 
-Features are the average of the last 8x8 map. The Inception Score of the papers is made of "logits_unbiased": the first
-implementation left out the bias of the last layer, and everyone since has followed.
+Features are the average of the last 8x8 map. The Inception Score uses "logits_unbiased": the first implementation left
+out the bias of the last layer, and published scores do the same.
 
-Source: Szegedy et al. 2016 (Inception-v3); Heusel et al. 2017 (FID); Salimans et al. 2016 (Inception Score).
+Images are resized to 299 pixels in one of three ways. FID differs by whole points between them, so scores of two ways
+are never compared:
+
+    pytorch  bilinear between pixel centres, no antialiasing; range [-1, 1]. pytorch-fid and most papers since.
+    clean    bicubic with antialiasing, each channel as float, clipped but not rounded; [-1, 1]. "clean" FID.
+    tf1      bilinear between corners as in TensorFlow 1, shifted by up to half a pixel; [-1, 127/128]. The original.
+
+Source: Szegedy et al. 2016 (Inception-v3); Heusel et al. 2017 (FID); Salimans et al. 2016 (Inception Score); Parmar et
+al. 2022, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation" (clean).
 """
 
-import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
-from gan_tf.errors import UsageError
 from gan_tf.pretrained.downloads import Download, obtain
-from gan_tf.pretrained.inception_blocks import FoldedConv, build_chain, run_chain, stages
-from gan_tf.pretrained.inception_resize import RESIZES, SIDE, network_input, resized
-from gan_tf.pretrained.torch_files import read_torch_file
-
-__all__ = ["INCEPTION", "RESIZES", "SIDE", "Inception", "load_inception", "network_input", "resized"]
+from gan_tf.pretrained.inception_blocks import InceptionConv, stages
+from gan_tf.pretrained.torch_files import check_arrays, read_state_dict
 
 INCEPTION = Download(
     name="pt_inception-2015-12-05-6726825d.pth",
@@ -30,99 +33,136 @@ INCEPTION = Download(
 )
 FEATURES = 2048
 LOGITS = 1008
-COUNTER = "bn.num_batches_tracked"  # how long the network was trained, beside every batch norm: not needed
+COUNTER = "bn.num_batches_tracked"  # in PyTorch's batch norms, without effect
+SIDE = 299  # pixels
+RESIZES = ("pytorch", "clean", "tf1")
+
+
+def network_input(images, resize, map_images=map):
+    """Resizes images and scales them to the network's range.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        resize: one of RESIZES.
+        map_images: as for `resized`.
+
+    Returns:
+        float32 [N, 299, 299, 3] in [-1, 1].
+    """
+    values = resized(images, resize, map_images)
+    return (values - 128.0) / 128.0 if resize == "tf1" else values / 255.0 * 2.0 - 1.0
+
+
+def resized(images, resize, map_images=map):
+    """Resizes images to 299x299.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        resize: one of RESIZES.
+        map_images: map(function, images) for "clean", which resizes image by image without holding Python's lock; the
+            `map` of a thread pool uses several cores.
+
+    Returns:
+        float32 tensor [N, 299, 299, 3] in [0, 255].
+
+    Raises:
+        ValueError: unknown `resize`.
+    """
+    if resize not in RESIZES:
+        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
+    if resize == "clean":
+        return tf.constant(np.stack(list(map_images(clean_resized, images))))
+    return tf.raw_ops.ResizeBilinear(
+        images=tf.cast(images, tf.float32), size=(SIDE, SIDE), half_pixel_centers=resize == "pytorch"
+    )
+
+
+def clean_resized(image):
+    """Resizes uint8 [H, W, 3] by Pillow's bicubic filter (a = -0.5) to float32 [299, 299, 3] in [0, 255]."""
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(image, 2, 0).astype(np.float32)]  # of mode "F"
+    bands = [np.asarray(plane.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for plane in planes]
+    return np.clip(np.stack(bands, axis=2), 0, 255)
 
 
 def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION.alternative):
-    """FID's Inception with its published weights, fetched at the first call.
+    """Loads FID's Inception with its published weights, downloaded at the first call.
 
     Args:
-        file: path of a weights file of the same kind, for networks of one's own; `genuine` tells whether it is another.
-        offline: forbid the fetch.
-        say: told before a fetch.
-        alternative: what the user can do without it, for the message.
+        file: path of another weight file of the same network.
+        offline: forbids the download.
+        log: called with a line before a download.
+        alternative: a way to work without the weights, for the message.
 
     Raises:
-        UsageError: the file cannot be had, read or understood, or is of another network.
+        UsageError: the file cannot be downloaded or read, or has weights of another network.
     """
-    found = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, log=log)
-    return Inception.from_arrays(read_torch_file(found.path), sha256=found.sha256, genuine=found.genuine)
+    obtained = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, log=log)
+    return Inception.from_arrays(read_state_dict(obtained.path), obtained.sha256, obtained.genuine)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class Inception(keras.Model):
-    """FID's Inception-v3, batch norm folded into its convolutions.
+class Inception:
+    """FID's Inception-v3, with batch norm folded into the convolutions.
 
-    Call: x [N, 299, 299, 3] from `network_input` -> {"64", "192", "768", "2048": [N, C], the averages over space of
-    four maps; "logits", "logits_unbiased": [N, 1008]}, all float32. A traced function computes only what it returns.
+    Call: x [N, 299, 299, 3] from `network_input` -> {"64", "192", "768", "2048": [N, C], the spatial averages of four
+    maps; "logits", "logits_unbiased": [N, 1008]}, all float32. A traced function computes only the outputs it uses.
 
     Args:
-        sha256: hex digest of the file that the weights are from.
+        sha256: hex digest of the weight file.
         genuine: True if that is the published file.
-        dtype: "float32", or "bfloat16" for kernels and maps in bfloat16; averages and logits are float32 in both.
+        dtype: type of kernels and maps, "float32" or "bfloat16"; averages and logits are float32 in both.
     """
 
-    def __init__(self, sha256="", genuine=False, **kwargs):
-        super().__init__(trainable=False, **kwargs)
-        self.sha256 = sha256
-        self.genuine = genuine
-        self.convolutions = {}  # by their official name
+    def __init__(self, sha256="", genuine=False, dtype="float32"):
+        self.sha256, self.genuine, self.dtype = sha256, genuine, dtype
+        self.convolutions = {}  # by official name
         self.stages = stages(self._conv)
-        self.classifier = keras.layers.Dense(LOGITS, trainable=False, dtype="float32")
+        self.kernel = tf.Variable(tf.zeros((FEATURES, LOGITS)), trainable=False)
+        self.bias = tf.Variable(tf.zeros(LOGITS), trainable=False)
 
     @classmethod
     def from_arrays(cls, arrays, sha256="", genuine=False, dtype="float32"):
-        """A network with these weights.
-
-        Args:
-            arrays: {name in the official file: array}; convolutions [O, I, H, W], the last layer [O, I].
-            sha256, genuine, dtype: as above.
-
-        Raises:
-            UsageError: a name is missing, unknown, or of another shape, or a number is not finite.
-        """
-        network = cls(sha256, genuine, dtype=dtype)
-        network.build()
+        """Returns a network with the weights {official name: array}. Raises UsageError as `fold`."""
+        network = cls(sha256, genuine, dtype)
         network.fold(arrays)
         return network
 
-    def build(self, shape=None):
-        shape = (None, SIDE, SIDE, 3)
-        for stage in self.stages:
-            shape = build_chain(stage, shape)
-        self.classifier.build((None, shape[-1]))
-
-    def call(self, x):
+    def __call__(self, x):
         return self.outputs(self.maps(x))
 
     def outputs(self, maps):
-        """What `call` returns, from what `maps` returns."""
+        """Returns the outputs of `__call__` from the maps of `maps`."""
         outputs = {str(x.shape[-1]): tf.reduce_mean(tf.cast(x, tf.float32), axis=[1, 2]) for x in maps}
-        unbiased = outputs[str(FEATURES)] @ self.classifier.kernel.value
-        return {**outputs, "logits": unbiased + self.classifier.bias.value, "logits_unbiased": unbiased}
+        unbiased = outputs[str(FEATURES)] @ self.kernel
+        return {**outputs, "logits": unbiased + self.bias, "logits_unbiased": unbiased}
 
     def maps(self, x):
         """[N, 299, 299, 3] -> the maps [N, 73, 73, 64], [N, 35, 35, 192], [N, 17, 17, 768], [N, 8, 8, 2048]."""
-        x = tf.cast(x, self.compute_dtype)
+        x = tf.cast(x, self.dtype)
         maps = []
         for stage in self.stages:
-            x = run_chain(stage, x)
+            x = stage(x)
             maps.append(x)
         return maps
 
     def fold(self, arrays):
-        """Takes the weights of the official file, each tensor once. Arguments and errors as for `from_arrays`."""
-        arrays = {name: arrays[name] for name in arrays if name not in self._counters}
-        check_arrays(arrays, self.official_shapes)
+        """Sets the weights; each array is used once.
+
+        Args:
+            arrays: {official name: array}; convolutions [O, I, H, W], the last layer [O, I].
+
+        Raises:
+            UsageError: a name is missing, unknown or has another shape, or a number is not finite.
+        """
+        arrays = {name: value for name, value in arrays.items() if not name.endswith(COUNTER)}
+        check_arrays(arrays, self.official_shapes, INCEPTION)
         for name, layer in self.convolutions.items():
-            layer.fold({part: arrays.pop(f"{name}.{part}") for part in layer.official_shapes})
-        self.classifier.kernel.assign(np.asarray(arrays.pop("fc.weight")).T)
-        self.classifier.bias.assign(arrays.pop("fc.bias"))
-        assert not arrays
+            layer.fold({part: arrays[f"{name}.{part}"] for part in layer.official_shapes})
+        self.kernel.assign(np.asarray(arrays["fc.weight"]).T)
+        self.bias.assign(arrays["fc.bias"])
 
     @property
     def official_shapes(self):
-        """{name in the official file: shape} of all that the network consists of."""
+        """{name in the official file: shape} of all weights."""
         shapes = {
             f"{name}.{part}": shape
             for name, layer in self.convolutions.items()
@@ -131,49 +171,22 @@ class Inception(keras.Model):
         return {**shapes, "fc.weight": (LOGITS, FEATURES), "fc.bias": (LOGITS,)}
 
     @property
-    def _counters(self):
-        return {f"{name}.{COUNTER}" for name in self.convolutions}
+    def variables(self):
+        """All variables, in a fixed order."""
+        layers = [*self.convolutions.values(), self]
+        return [variable for layer in layers for variable in (layer.kernel, layer.bias)]
 
     def with_precision(self, dtype):
-        """This network, or a copy of it with kernels and maps in another type."""
-        if dtype == self.compute_dtype:
+        """Returns this network, or a copy with kernels and maps of another type."""
+        if dtype == self.dtype:
             return self
-        copy = Inception(self.sha256, self.genuine, dtype=dtype)
-        copy.build()
-        for name, layer in self.convolutions.items():
-            copy.convolutions[name].kernel.assign(tf.cast(layer.kernel.value, dtype))
-            copy.convolutions[name].bias.assign(tf.cast(layer.bias.value, dtype))
-        copy.classifier.set_weights(self.classifier.get_weights())
+        copy = Inception(self.sha256, self.genuine, dtype)
+        for new, old in zip(copy.variables, self.variables, strict=True):
+            new.assign(tf.cast(old, new.dtype))
         return copy
 
-    def get_config(self):
-        return {**super().get_config(), "sha256": self.sha256, "genuine": self.genuine}
-
-    def _conv(self, name, filters, kernel_size=(1, 1), stride=1, padding=None, of=FoldedConv):
-        """A convolution that is filled from the official tensors `name`.*; where it shrinks the map it does not pad."""
+    def _conv(self, name, inputs, filters, kernel_size=(1, 1), stride=1, padding=None, kind=InceptionConv):
+        """Makes the convolution with the official name `name`; one that shrinks the map does not pad."""
         padding = padding or ("VALID" if stride > 1 else "SAME")
-        layer = of(filters, kernel_size, stride, padding, dtype=self.dtype_policy)
-        self.convolutions[name] = layer
-        return layer
-
-
-def check_arrays(arrays, shapes):
-    """Raises UsageError unless `arrays` {name: array} has the names and shapes of `shapes`, and finite numbers."""
-    lacking, foreign = sorted(shapes.keys() - arrays.keys()), sorted(arrays.keys() - shapes.keys())
-    other = [name for name in shapes if name in arrays and tuple(arrays[name].shape) != shapes[name]]
-    if lacking:
-        complaint = f"lack {_some(lacking)}"
-    elif foreign:
-        complaint = f"have {_some(foreign)}, which the network does not"
-    elif other:
-        wanted, got = shapes[other[0]], tuple(arrays[other[0]].shape)
-        complaint = f"have {other[0]} of shape {got} where the network has {wanted}"
-    elif broken := [name for name, array in arrays.items() if not np.all(np.isfinite(array))]:
-        complaint = f"have numbers in {_some(broken)} that are not finite"
-    else:
-        return
-    raise UsageError(f"these weights are not of FID's Inception, they {complaint}: give {INCEPTION.name}")
-
-
-def _some(names):
-    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+        self.convolutions[name] = kind(inputs, filters, kernel_size, stride, padding, self.dtype)
+        return self.convolutions[name]

@@ -1,11 +1,10 @@
-"""LPIPS: how different two images look, measured in the feature maps of VGG16.
+"""LPIPS: perceptual distance between images, in the feature maps of VGG16.
 
-Five maps of VGG16 are normalised to unit length over channels at every pixel; the squared differences, weighted by a
-learned head for each map, are summed over channels, averaged over space and added up. This is version 0.1 of the
-official weights with VGG16 ("lin"), on top of torchvision's classifier.
+Five maps of VGG16 are normalised to unit length over channels at every pixel; their squared differences, weighted by a
+learned head for each map, are summed over channels, averaged over space and added. This is version 0.1 of the official
+weights with VGG16 ("lin"), on torchvision's classifier.
 
-All in float32, whatever the precision of a training. TensorFloat-32 of newer GPUs is TensorFlow's own switch and is not
-touched here.
+Computed in float32 whatever the precision of a training. TensorFloat-32 is left to TensorFlow's setting.
 
 Source: Zhang et al. 2018 (The Unreasonable Effectiveness of Deep Features as a Perceptual Metric), section 3, with the
 scaling layer of version 0.1; Simonyan and Zisserman 2015 (VGG16, configuration D).
@@ -17,7 +16,7 @@ import tensorflow as tf
 from gan_tf.errors import UsageError
 from gan_tf.io.files import locked, part_file
 from gan_tf.pretrained.downloads import Download, obtain, pretrained_folder
-from gan_tf.pretrained.torch_files import read_torch_file
+from gan_tf.pretrained.torch_files import check_arrays, read_state_dict
 
 VGG16 = Download(
     name="vgg16-397923af.pth",
@@ -31,9 +30,9 @@ HEADS = Download(
     sha256="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
     megabytes=0.007,
 )
-KEPT = "vgg16-397923af-convolutions.npz"  # what is kept of VGG16: a tenth of the file
-# VGG16's convolutions by stage: (index in the official file, channels out). A stage ends in a map that is compared,
-# and between two stages stands a pooling by 2.
+KEPT = "vgg16-397923af-convolutions.npz"  # the convolutions of VGG16, a tenth of the file
+# VGG16's convolutions by stage: (index in the official file, channels out). A stage ends in a map that is compared;
+# stages are separated by a maximum pool of 2.
 STAGES = (
     ((0, 64), (2, 64)),
     ((5, 128), (7, 128)),
@@ -41,7 +40,7 @@ STAGES = (
     ((17, 512), (19, 512), (21, 512)),
     ((24, 512), (26, 512), (28, 512)),
 )
-SMALLEST = 16  # pixels: four poolings leave one
+SMALLEST = 16  # pixels: four pools leave one
 MEAN = (-0.030, -0.088, -0.188)  # ImageNet's, for images in [-1, 1]
 DEVIATION = (0.458, 0.448, 0.450)
 LENGTH_EPSILON = 1e-10
@@ -49,7 +48,7 @@ TINY = 1e-30  # keeps the gradient of a length of 0 finite; far below LENGTH_EPS
 
 
 def vgg_shapes():
-    """{official name: shape in the official file} of what is used of VGG16."""
+    """{official name: shape in the official file} of VGG16's convolutions."""
     shapes, channels = {}, 3
     for stage in STAGES:
         for index, filters in stage:
@@ -65,22 +64,22 @@ def head_shapes():
 
 
 class Lpips:
-    """The distance. Owns its weights, variables that are not trained; make it inside the strategy's scope.
+    """The distance. Its weights are variables that are not trained; create it in the strategy's scope.
 
-    Call: a, b [N, H, W, 3] in [-1, 1] (not checked; FastGAN's pictures overshoot) -> [N] float32, 0 for equal images.
-    Differentiable in both. H and W are at least 16.
+    Call: a, b [N, H, W, 3] in [-1, 1] (not checked: images of FastGAN exceed it slightly) -> [N] float32, 0 for equal
+    images. Differentiable in both. H and W are at least 16.
 
     Args:
         vgg: {name of `vgg_shapes`: array}.
         heads: {name of `head_shapes`: array}.
-        sha256: {"vgg16": hex digest of the official file that `vgg` is from, "heads": of the file of `heads`}.
-        genuine: True if both are the published ones.
-        dtype: tf.float64 to tell rounding from error; everything else wants tf.float32.
+        sha256: {"vgg16": hex digest of VGG16's official file, "heads": of the file of the heads}.
+        genuine: True if both are the published files.
+        dtype: tf.float64 separates rounding from errors in tests; otherwise tf.float32.
     """
 
     def __init__(self, vgg, heads, sha256, genuine, dtype=tf.float32):
-        _refuse_other_arrays(vgg, vgg_shapes(), VGG16)
-        _refuse_other_arrays(heads, head_shapes(), HEADS)
+        check_arrays(vgg, vgg_shapes(), VGG16)
+        check_arrays(heads, head_shapes(), HEADS)
         self.genuine = genuine
         self.protocol = {"network": "lpips 0.1, vgg16", **{f"{name}_sha256": value for name, value in sha256.items()}}
         self.dtype = dtype
@@ -97,28 +96,28 @@ class Lpips:
         if min(images.shape[1:3]) < SMALLEST:
             raise ValueError(f"images of {images.shape[1]}x{images.shape[2]} pixels; LPIPS needs {SMALLEST}x{SMALLEST}")
         x = (tf.cast(images, self.dtype) - self.mean) / self.deviation
-        found = []
+        maps = []
         for stage in self.stages:
-            if found:
+            if maps:
                 x = tf.nn.max_pool2d(x, 2, 2, "VALID")
             for kernel, bias in stage:
                 x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
-            found.append(x)
-        return found
+            maps.append(x)
+        return maps
 
     def features(self, images):
-        """The maps at unit length: what to keep of images that are compared with several others."""
+        """The maps at unit length. Keep them for images that are compared several times."""
         return [unit_length(x) for x in self.maps(images)]
 
     def layer_distances(self, features_a, features_b):
-        """Share of each of the five maps in the distance: list of [N]."""
+        """Contribution of each of the five maps to the distance: list of [N]."""
         return [
             tf.reduce_mean(tf.linalg.matvec((a - b) ** 2, head), axis=[1, 2])
             for a, b, head in zip(features_a, features_b, self.heads, strict=True)
         ]
 
     def distance_of_features(self, features_a, features_b):
-        """Distance of images from their `features`: [N]."""
+        """Distance between images, from their `features`: [N]."""
         return tf.add_n(self.layer_distances(features_a, features_b))
 
 
@@ -129,20 +128,20 @@ def unit_length(x):
 
 
 def load_lpips(vgg_file=None, heads_file=None, *, offline=False, log=print, alternative=""):
-    """LPIPS with the published weights, fetched once.
+    """Loads LPIPS with the published weights, downloaded at the first call.
 
-    Of VGG16's 528 MB only the convolutions are kept, under KEPT in the cache; the file itself is then deleted.
+    Of VGG16's 528 MB the convolutions are kept in the cache as KEPT; the downloaded file is deleted.
 
     Args:
-        vgg_file, heads_file: files to use in place of the published ones; they may be others, which `genuine` tells.
-        offline, say: as in `files.obtain`.
-        alternative: what a user can do without the weights, for the message.
+        vgg_file, heads_file: other files of the same networks.
+        offline, log: as for `downloads.obtain`.
+        alternative: a way to work without the weights, for the message.
 
     Returns:
         Lpips.
 
     Raises:
-        UsageError: weights that cannot be had, or are damaged.
+        UsageError: weights cannot be downloaded, or are damaged.
     """
     heads = obtain(HEADS._replace(alternative=alternative), file=heads_file, offline=offline, log=log)
     vgg = VGG16._replace(alternative=alternative)
@@ -150,53 +149,43 @@ def load_lpips(vgg_file=None, heads_file=None, *, offline=False, log=print, alte
         arrays, digest = _kept_convolutions(vgg, offline, log)
         genuine = True
     else:
-        found = obtain(vgg, file=vgg_file)
-        arrays, digest, genuine = _convolutions_of(found.path), found.sha256, found.genuine
+        obtained = obtain(vgg, file=vgg_file)
+        arrays, digest, genuine = _convolutions_of(obtained.path), obtained.sha256, obtained.genuine
     digests = {"vgg16": digest, "heads": heads.sha256}
-    return Lpips(arrays, read_torch_file(heads.path), digests, genuine and heads.genuine)
+    return Lpips(arrays, read_state_dict(heads.path), digests, genuine and heads.genuine)
 
 
 def _kept_convolutions(vgg, offline, log):
-    """VGG16's convolutions from the cache, made there if they are missing: ({name: array}, SHA-256 of the source)."""
+    """Returns ({name: array}, SHA-256 of their source) from the cache; makes the file there if needed."""
     path = pretrained_folder() / KEPT
     if not path.exists():
         with locked(path.with_name(KEPT + ".lock")):
             if not path.exists():
                 _keep_convolutions(vgg, path, offline, log)
     try:
-        with np.load(path, allow_pickle=False) as archive:  # the zip format checks every array's sum
+        with np.load(path, allow_pickle=False) as archive:  # the zip format has a checksum of every array
             arrays = {name: archive[name] for name in archive.files}
         digest = str(arrays.pop("source_sha256"))
-    except Exception as error:  # of many types, for many kinds of damage
-        raise UsageError(f"{path} is damaged ({error}): delete it, so that it is made again") from error
+    except Exception as error:  # a damaged archive raises errors of many types
+        raise UsageError(f"{path} is damaged ({error}): delete it, and it is made again") from error
     if not digest.startswith(vgg.sha256):
-        raise UsageError(f"{path} is from another file (SHA-256 {digest[:8]}): delete it, so that it is made again")
+        raise UsageError(f"{path} is from another file (SHA-256 {digest[:8]}): delete it, and it is made again")
     return arrays, digest
 
 
 def _keep_convolutions(vgg, path, offline, log):
-    found = obtain(vgg, offline=offline, log=log)
-    arrays = _convolutions_of(found.path)
-    _refuse_other_arrays(arrays, vgg_shapes(), vgg)
+    obtained = obtain(vgg, offline=offline, log=log)
+    arrays = _convolutions_of(obtained.path)
+    check_arrays(arrays, vgg_shapes(), vgg)
     with part_file(path) as file:
-        np.savez(file, **arrays, source_sha256=found.sha256)
-    found.path.unlink()
+        np.savez(file, **arrays, source_sha256=obtained.sha256)
+    obtained.path.unlink()
     log(f"kept the convolutions of {vgg.name} as {path}, and deleted the rest")
 
 
 def _convolutions_of(path):
-    return read_torch_file(path, only=vgg_shapes().__contains__)
-
-
-def _refuse_other_arrays(arrays, shapes, download):
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != shapes:
-        wrong = sorted(name for name in found.keys() | shapes.keys() if found.get(name) != shapes.get(name))
-        raise UsageError(
-            f"the weights given for {download.name} are of another network ({wrong[0]} has shape "
-            f"{found.get(wrong[0], 'none')}, not {shapes.get(wrong[0], 'none')}): give the file published as "
-            f"{download.url}"
-        )
+    names = vgg_shapes()
+    return {name: array for name, array in read_state_dict(path).items() if name in names}
 
 
 def _convolution(vgg, index, dtype):

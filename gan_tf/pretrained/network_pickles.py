@@ -1,52 +1,40 @@
-"""Whole networks pickled by NVIDIA's programs, read without running the source code that travels in them.
+"""Reads networks pickled by NVIDIA's programs; the source code in such a file is not run.
 
-Two forms exist:
+TensorFlow  (G, D, Gs), or one network: objects of the class Network in `tfutil` (Progressive GAN) or
+            `dnnlib.tflib.network` (StyleGAN 1 and 2, StyleGAN2-ADA). Their state has `build_func_name`,
+            `static_kwargs`, a list `variables` of (name, array), and perhaps `components`: inner networks.
+PyTorch     a dict with G, D and G_ema (StyleGAN2-ADA): objects that `torch_utils.persistence` builds from a dict with
+            `class_name` and `state`, the attributes, among them `_parameters`, `_buffers` and `_modules`. The storage
+            of a tensor is a bytes object in torch.save's legacy format.
 
-    TensorFlow  (G, D, Gs), or one network: objects of the class Network in `tfutil` (Progressive GAN) or in
-                `dnnlib.tflib.network` (StyleGAN 1 and 2, also with ADA). Each has a state with `static_kwargs`, the
-                source code, a list `variables` of (name, array), and perhaps `components`: networks within it.
-    PyTorch     a dict with G, D and G_ema (StyleGAN2-ADA): objects that `torch_utils.persistence` rebuilds from a dict
-                with the source code, the class's name and the object's attributes, among them `_parameters`, `_buffers`
-                and `_modules`. A tensor is a view of bytes that hold a storage in torch.save's legacy format.
-
-The pickle may name what stands in network_makers.ALLOWED. That makes objects without behaviour, whose contents are
-looked at here when all of it has been read.
-
-Source of the structure: the published programs' own state functions; NumPy's and PyTorch's notes on pickling.
+Source: the state functions of the published programs; NumPy's and PyTorch's notes on pickling.
 """
 
-import math
+import io
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gan_tf.pretrained.network_makers import ALLOWED, NUMBERS, Scalar, View
-from gan_tf.pretrained.torch_legacy import read_storage
-from gan_tf.pretrained.torch_tensors import MOST_AXES, MOST_SIZE, Storage, TensorMaker, view_of
-from gan_tf.pretrained.unpickling import BYTES, OPCODES, Filled, Stream, foreign_name, load, one_line, size_within
+from gan_tf.io.files import printable
+from gan_tf.pretrained.torch_files import Storage, read_legacy, tensor_array
+from gan_tf.pretrained.unpickling import PickledObject, RestrictedUnpickler, map_file, reading
 
 ROLES = ("G", "D", "G_ema")
+NETWORKS = ("tfutil.Network", "dnnlib.tflib.network.Network")
+MODULE = "torch_utils.persistence._reconstruct_persistent_obj"
 FORM_TENSORFLOW, FORM_PYTORCH = "TensorFlow", "PyTorch"
-MOST_ARRAYS = 4000  # in a file; three networks of StyleGAN2 at 1024 pixels have 900
-MOST_NETWORKS = 4000  # modules and components, in all
-MOST_ARGUMENTS = 1000  # values in a network's construction arguments
-MOST_DEPTH = 16  # of arguments in arguments
-MOST_ENTRIES = 200_000  # of all these, and of what is None in their places
-MOST_NAME = 1000  # characters of an array's name, with those of the networks around it
-STORED = 2  # bytes of a number in the file, at least: of half precision and bfloat16, which is read as float32
-SCALARS = (bool, int, float, str, type(None))
-INSTRUCTIONS = OPCODES | BYTES | {"EMPTY_SET", "ADDITEMS"}
+NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")  # NumPy types
+MOST_ARGUMENTS = 1000  # values in the construction arguments of a network
 
 
 class Network(NamedTuple):
     """One network of a file.
 
     form: FORM_TENSORFLOW or FORM_PYTORCH.
-    name: of the function or class that builds it, such as "G_paper" or "Generator".
-    arguments: {name: value} that it was built with: numbers, text, None, lists and dicts of them.
-    arrays: {name: array}, parameters and buffers alike: "4x4/Dense/weight", "synthesis/4x4/Const/const", or
-        "synthesis.b4.const". Types and layouts are the file's. Read-only.
+    name: the function or class that builds it, such as "G_paper" or "Generator".
+    arguments: {name: value}, its construction arguments: numbers, text, None, lists and dicts.
+    arrays: {name: array}, parameters and buffers as stored: "4x4/Dense/weight" or "synthesis.b4.const".
     """
 
     form: str
@@ -56,208 +44,128 @@ class Network(NamedTuple):
 
 
 def read_network_pickle(path) -> tuple[dict, list]:
-    """Reads the networks of a pickle.
-
-    Returns:
-        ({"G", "D" or "G_ema": Network}, [what else stands in the file, by name]).
+    """Returns ({"G", "D" or "G_ema": Network}, [names of the other objects]) of a pickle.
 
     Raises:
-        UsageError: no such file; one that is truncated, damaged or of another program; one that asks for anything but
-            networks, which the message names.
+        UsageError: the file cannot be read, is damaged, holds no networks, or asks for anything but networks.
     """
     path = Path(path)
-    with one_line(path, "pickle of networks"), open(path, "rb") as file:
-        size = size_within(file)
-        content = load(Stream(file, 0, size), ALLOWED, opcodes=INSTRUCTIONS)
-        found, others = _roles(content)
-        reader = Reader(size)
-        return {role: reader.network(network) for role, network in found.items()}, others
+    with reading(path, "pickle of networks"):
+        content = RestrictedUnpickler(map_file(path)).load()
+        if type(content) is PickledObject:
+            content = {"G_ema": content}
+        elif type(content) is tuple:
+            content = dict(zip(ROLES, content, strict=True))
+        networks = {role: content[role] for role in ROLES if type(content.get(role)) is PickledObject}
+        if not networks:
+            raise ValueError(f"without {', '.join(ROLES)}")
+        others = [printable(name)[:80] for name, value in content.items() if name not in networks and value is not None]
+        return {role: _network(network) for role, network in networks.items()}, others
 
 
-def foreign_name_in(path) -> str | None:
-    """The first name that a pickle of any protocol asks for, and that networks do not need; None for other files.
-
-    So one that is refused for its protocol alone still tells what it would do.
-    """
-    with one_line(path, "pickle of networks"), open(path, "rb") as file:
-        return foreign_name(Stream(file, 0, size_within(file)), ALLOWED)
-
-
-def _roles(content):
-    """({role: Filled}, names of other things)."""
-    if isinstance(content, Filled):
-        return {"G_ema": content}, []
-    if type(content) is tuple and len(content) == len(ROLES):
-        return dict(zip(ROLES, content, strict=True)), []
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__} and no networks")
-    found = {role: content[role] for role in ROLES if isinstance(content.get(role), Filled)}
-    if not found:
-        raise ValueError(f"none of {', '.join(ROLES)} is in it")
-    return found, [str(name)[:80] for name, value in content.items() if name not in found and value is not None]
+def _network(pickled):
+    """Returns a PickledObject as a Network."""
+    arrays = {}
+    if pickled.name in NETWORKS:
+        form, name, arguments = FORM_TENSORFLOW, pickled.state["build_func_name"], pickled.state["static_kwargs"]
+        _read_variables(pickled, "", arrays, set())
+    elif pickled.name == MODULE:
+        [meta] = pickled.arguments
+        form, name, arguments = FORM_PYTORCH, meta["class_name"], meta["state"].get("_init_kwargs", {})
+        _read_module(pickled, "", arrays, set())
+    else:
+        raise ValueError(f"{pickled.name} in place of a network")
+    if type(name) is not str or type(arguments) is not dict:
+        raise ValueError("a network without a name or arguments")
+    return Network(form, printable(name)[:80], _plain(arguments, iter(range(MOST_ARGUMENTS))), arrays)
 
 
-class Reader:
-    """Looks at what a pickle of `size` bytes has made, and counts what it has looked at."""
-
-    def __init__(self, size):
-        self.bytes_left, self.arrays_left, self.networks_left = size, MOST_ARRAYS, MOST_NETWORKS
-        self.entries_left = MOST_ENTRIES
-        self.storages = {}  # id of bytes -> numbers
-
-    def network(self, made) -> Network:
-        """A Filled as a Network."""
-        if not isinstance(made, Filled) or not isinstance(made.state, dict):
-            raise ValueError("something that is no network in the place of one")
-        arrays = {}
-        if made.kind == "network":
-            self._variables(made, "", arrays, 0)
-            name, arguments = made.state.get("build_func_name"), made.state.get("static_kwargs")
-            form = FORM_TENSORFLOW
-        elif made.kind == "module":
-            self._module(made, "", arrays, 0)
-            name, arguments = made.state.get("class_name"), _attributes(made).get("_init_kwargs", {})
-            form = FORM_PYTORCH
-        else:
-            raise ValueError("something that is no network in the place of one")
-        if type(name) is not str or not isinstance(arguments, dict):
-            raise ValueError("a network without a name or arguments")
-        return Network(form, name[:80], self._plain(arguments, [MOST_ARGUMENTS], 0), arrays)
-
-    def _count(self, depth):
-        self.networks_left -= 1
-        if self.networks_left < 0 or depth > MOST_DEPTH:
-            raise ValueError(f"more than {MOST_NETWORKS} networks, or more than {MOST_DEPTH} in each other")
-
-    def _entries(self, several):
-        """A list or dict that is about to be gone through, which a pickle may hold many times."""
-        self.entries_left -= len(several)
-        if self.entries_left < 0:
-            raise ValueError(f"more than {MOST_ENTRIES} parts of networks")
-        return several
-
-    def _variables(self, made, prefix, arrays, depth):
-        self._count(depth)
-        if not isinstance(made, Filled) or made.kind != "network" or not isinstance(made.state, dict):
-            raise ValueError("a component that is no network")
-        variables, components = made.state.get("variables"), made.state.get("components", {})
-        if not isinstance(variables, list) or not isinstance(components, dict):
-            raise ValueError("a network without variables")
-        for pair in self._entries(variables):
-            if type(pair) is not tuple or len(pair) != 2:
-                raise ValueError("a variable that is no pair of name and array")
-            self._add(arrays, prefix, pair[0], pair[1])
-        for name, component in self._entries(components).items():
-            self._variables(component, _joined(prefix, name) + "/", arrays, depth + 1)
-
-    def _module(self, made, prefix, arrays, depth):
-        self._count(depth)
-        if not isinstance(made, Filled) or made.kind != "module":
-            raise ValueError("a part of a module that is none")
-        attributes = _attributes(made)
-        for group in ("_parameters", "_buffers"):
-            for name, tensor in self._entries(_dict_of(attributes, group)).items():
-                if tensor is not None:
-                    self._add(arrays, prefix, name, tensor)
-        for name, module in self._entries(_dict_of(attributes, "_modules")).items():
-            if module is not None:
-                self._module(module, _joined(prefix, name) + ".", arrays, depth + 1)
-
-    def _add(self, arrays, prefix, name, value):
-        name = _joined(prefix, name)
-        if name in arrays:
-            raise ValueError(f"two arrays of the name {name[:80]!r}")
-        self.arrays_left -= 1
-        if self.arrays_left < 0:
-            raise ValueError(f"more than {MOST_ARRAYS} arrays")
-        array = self._array(value)
-        self.bytes_left -= array.size * min(array.itemsize, STORED)
-        if self.bytes_left < 0:
-            raise ValueError("its arrays are larger than the file")
-        arrays[name] = array
-
-    def _array(self, value):
-        if type(value) is View:
-            return self._tensor(value)
-        if type(value) is Scalar:
-            return _numbers(value.kind, value.content, ()).reshape(())
-        if isinstance(value, Filled) and value.kind == "array" and type(value.state) is tuple and len(value.state) == 5:
-            _, shape, kind, by_columns, content = value.state
-            numbers = _numbers(kind, content, shape)
-            return numbers.reshape(shape, order="F" if by_columns is True else "C")
-        raise ValueError(f"a {type(value).__name__} in the place of an array")
-
-    def _tensor(self, view):
-        content = view.packed.content
-        if id(content) not in self.storages:
-            self.storages[id(content)] = read_storage(content)
-        numbers = self.storages[id(content)]
-        tensor = TensorMaker()(Storage("", None, numbers.size), *view.arguments)
-        if math.prod(tensor.shape) * min(numbers.itemsize, STORED) > self.bytes_left:
-            raise ValueError("its arrays are larger than the file")
-        return view_of(numbers, tensor)
-
-    def _plain(self, value, left, depth):
-        """Arguments as plain values; `left` is a list with the number of values that may follow."""
-        left[0] -= 1
-        if left[0] < 0 or depth > MOST_DEPTH:
-            raise ValueError("too many construction arguments")
-        if type(value) in SCALARS:
-            return value
-        if type(value) is Scalar:
-            return _numbers(value.kind, value.content, ()).item()
-        if isinstance(value, dict):
-            return {str(name): self._plain(part, left, depth + 1) for name, part in value.items()}
-        if type(value) in (list, tuple):
-            return [self._plain(part, left, depth + 1) for part in value]
-        if type(value) is View or isinstance(value, Filled) and value.kind == "array":
-            array = self._array(value)
-            if array.size > left[0]:
-                raise ValueError("too many construction arguments")
-            left[0] -= array.size
-            return array.tolist()
-        raise ValueError(f"a {type(value).__name__} among the construction arguments")
+def _read_variables(network, prefix, arrays, seen):
+    """Adds the arrays of a TensorFlow network and of its components."""
+    _enter(network, NETWORKS, seen)
+    for name, value in network.state["variables"]:
+        _add(arrays, prefix, name, value)
+    for name, component in network.state.get("components", {}).items():
+        _read_variables(component, f"{prefix}{name}/", arrays, seen)
 
 
-def _joined(prefix, name):
-    """The name of something within a network."""
-    if type(name) is not str:
-        raise ValueError("a part of a network without a name")
-    if len(prefix) + len(name) > MOST_NAME:
-        raise ValueError(f"a name of more than {MOST_NAME} characters")
-    return prefix + name
+def _read_module(module, prefix, arrays, seen):
+    """Adds the arrays of a PyTorch module and of the modules in it."""
+    _enter(module, (MODULE,), seen)
+    attributes = module.arguments[0]["state"]
+    for group in ("_parameters", "_buffers"):
+        for name, value in attributes.get(group, {}).items():
+            if value is not None:
+                _add(arrays, prefix, name, value)
+    for name, part in attributes.get("_modules", {}).items():
+        if part is not None:
+            _read_module(part, f"{prefix}{name}.", arrays, seen)
 
 
-def _attributes(made):
-    """The attributes of a module: what stands in the place of its __dict__."""
-    attributes = made.state.get("state")
-    if not isinstance(attributes, dict):
-        raise ValueError("a module without attributes")
-    return attributes
+def _enter(pickled, names, seen):
+    """Raises ValueError unless the object has one of the names and is visited for the first time."""
+    if type(pickled) is not PickledObject or pickled.name not in names:
+        raise ValueError("a part of a network that is none")
+    if id(pickled) in seen:
+        raise ValueError("a network within itself, or in two places")
+    seen.add(id(pickled))
 
 
-def _dict_of(attributes, name):
-    found = attributes.get(name, {})
-    if not isinstance(found, dict):
-        raise ValueError(f"a module whose {name} are no dict")
-    return found
+def _add(arrays, prefix, name, value):
+    if type(name) is not str or prefix + name in arrays:
+        raise ValueError("an array without a name, or two of one name")
+    arrays[prefix + name] = _array(value)
 
 
-def _numbers(kind, content, shape):
-    """NumPy's numbers [count] in some bytes, as many as the shape says; in this machine's byte order, read-only."""
-    if not isinstance(kind, Filled) or kind.kind not in NUMBERS or type(content) is not bytes:
-        raise ValueError("an array without a type or numbers")
-    order = kind.state[1] if type(kind.state) is tuple and len(kind.state) > 1 else "="
+def _array(value):
+    """Returns the array of a pickled NumPy array, NumPy number or tensor."""
+    name = value.name if type(value) is PickledObject else type(value).__name__
+    if name.startswith("torch._utils."):
+        return tensor_array(value, _storage_numbers)
+    if name.endswith("multiarray.scalar"):
+        (dtype, content), shape, order = value.arguments, (), "C"
+    elif name.endswith("multiarray._reconstruct"):
+        _, shape, dtype, by_columns, content = value.state
+        order = "F" if by_columns is True else "C"
+    else:
+        raise ValueError(f"a {name} in place of an array")
+    stored = _dtype(dtype)
+    return np.frombuffer(content, stored).astype(stored.newbyteorder("="), copy=False).reshape(shape, order=order)
+
+
+def _dtype(pickled):
+    """Returns the type of a pickled numpy.dtype: arguments (code, align, copy), state (version, byte order, ...)."""
+    if type(pickled) is not PickledObject or pickled.name != "numpy.dtype" or pickled.arguments[0] not in NUMBERS:
+        raise ValueError("an array of another type than numbers")
+    order = pickled.state[1] if pickled.state else "="
     if order not in ("<", ">", "=", "|"):
         raise ValueError("an array without a byte order")
-    if type(shape) is not tuple or len(shape) > MOST_AXES:
-        raise ValueError("an array without a proper shape")
-    if not all(type(n) is int and 0 <= n < MOST_SIZE for n in shape):
-        raise ValueError("an array without a proper shape")
-    stored = np.dtype(kind.kind).newbyteorder(order)
-    if math.prod(shape) * stored.itemsize != len(content):
-        raise ValueError("an array of another size than its shape says")
-    numbers = np.frombuffer(content, stored)
-    numbers = numbers.astype(stored.newbyteorder("="), copy=False)
-    numbers.flags.writeable = False
-    return numbers
+    return np.dtype(pickled.arguments[0]).newbyteorder(order)
+
+
+def _storage_numbers(pickled):
+    """Returns the numbers [count] of a tensor's storage, a bytes object in torch.save's legacy format."""
+    if type(pickled) is not PickledObject or pickled.name != "torch.storage._load_from_bytes":
+        raise ValueError("a tensor without a storage")
+    if pickled.state is None:  # not read yet; several tensors may share it
+        [content] = pickled.arguments
+        pickled.state = read_legacy(io.BytesIO(content), content)
+    if type(pickled.state) is not Storage:
+        raise ValueError("a storage with other content")
+    return pickled.state.numbers
+
+
+def _plain(value, budget):
+    """Returns construction arguments as plain values; each takes an item of the iterator `budget`."""
+    if next(budget, None) is None:
+        raise ValueError(f"more than {MOST_ARGUMENTS} construction arguments")
+    if type(value) in (bool, int, float, str, type(None)):
+        return value
+    if type(value) is dict:
+        return {str(name): _plain(item, budget) for name, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item, budget) for item in value]
+    array = _array(value)
+    if array.size > MOST_ARGUMENTS:
+        raise ValueError(f"a construction argument of {array.size} numbers")
+    return array.tolist()

@@ -1,31 +1,28 @@
-"""The report of a run, report.html, and what it is made of: facts read from the run folder, their words, charts.
+"""The report of a run: report.html.
 
-    from gan_tf.report import write_report
-    write_report(run)
-
-`gan-tf runs` ranks by the same facts.
+from gan_tf.report import write_report
+write_report(run)
 """
 
 from gan_tf.io.files import write_atomically
-from gan_tf.report.page import page
+from gan_tf.report.page import render_page
 from gan_tf.report.summary import read_summary
 
 
 def report_html(run, walk=None) -> str:
-    """The whole page for a run.Run: it needs no other file and no network.
+    """Returns the report of a Run as one HTML page that needs no other file and no network.
 
     Args:
-        walk: uint8 [H, W, 3], images on ways through the latents, a row for each; None: the page has none.
+        walk: uint8 [H, W, 3], a grid with an interpolation in each row, or None.
     """
-    return page(read_summary(run), walk).encode(errors="replace").decode()  # JSON may hold halves of characters
+    page = render_page(read_summary(run), walk)
+    return page.encode(errors="replace").decode()  # JSON may contain lone surrogates, which cannot be encoded
 
 
 def write_report(run):
-    """Replaces the run's report.html.
-
-    Records of older versions, damaged ones and damaged files are left out, and named where they are files.
+    """Replaces report.html of a Run. Damaged files are listed in the report; damaged records are left out.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: report.html cannot be written.
     """
     write_atomically(run.report, report_html(run).encode())

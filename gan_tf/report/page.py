@@ -1,4 +1,4 @@
-"""The page: facts in, one HTML string out. Every word that comes from a file goes through `escape`."""
+"""The sections of the report. All text from files is escaped."""
 
 import math
 import shlex
@@ -7,299 +7,235 @@ from html import escape
 from gan_tf.config.settings import stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.metrics.score import number
-from gan_tf.report import card, formatting
-from gan_tf.report.curves import charts, losses
-from gan_tf.report.embed import embedded, embedded_array
-from gan_tf.report.style import CSS
+from gan_tf.report.charts import loss_charts, score_charts
+from gan_tf.report.elements import document, figure, table
+from gan_tf.report.formatting import describe_protocol, format_count, format_kimg, format_share, format_value
+from gan_tf.report.model_card import model_card
 
-OPEN_ROWS = 20  # a longer table is folded away
-LARGE, SMALL = 1280, 384  # pixels of the longest side of a picture that fills the page, and of one among several
-MOST_MOMENTS = 12  # sample grids that are shown of a run
-MOST_NAMES = 30  # names of classes that are told
-
-
-def page(facts, walk=None) -> str:
-    """The report of a run, from facts.RunSummary.
-
-    Args:
-        walk: uint8 [H, W, 3], ways through the latents, a row for each; None: the page has none.
-    """
-    parts = [head(facts), problems(facts), best_scores(facts), charts(facts), losses(facts), samples(facts)]
-    parts += [interpolation(facts, walk), copy_check(facts), data(facts), model_card(facts)]
-    parts += [snapshots(facts), all_scores(facts), events(facts), settings(facts)]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{escape(facts.name)}</title><style>{CSS}</style></head>\n<body><main>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</main></body></html>\n"
-    )
+OPEN_ROWS = 20  # a longer table is collapsed
+LARGE, SMALL = 1280, 384  # pixels of the longest side of an image over the full width, and of one in a row
+MOST_GRIDS = 12  # sample grids of earlier image counts
+MOST_CLASSES = 30  # names of classes
 
 
-def head(facts) -> str:
-    """Name, what is trained on what, and how far it is."""
-    config, seen = facts.config, facts.images_seen
-    about, bar, progress = [], "", f"{formatting.kimg(seen)} kimg seen (kimg: thousands of real images)"
+def render_page(summary, walk=None) -> str:
+    """Returns the report of a RunSummary as HTML. `walk`: uint8 [H, W, 3], interpolations in rows, or None."""
+    sections = [_head(summary), _problems(summary), _main_scores(summary), score_charts(summary), loss_charts(summary)]
+    sections += [_samples(summary), _interpolation(walk), _copy_check(summary), _data(summary), _model_card(summary)]
+    sections += [_snapshots(summary), _all_scores(summary), _events(summary), _settings(summary)]
+    return document(summary.name, sections)
+
+
+def _head(summary) -> str:
+    """Name, model, data set and progress."""
+    config, seen = summary.config, summary.images_seen
+    about, bar, progress = [], "", f"{format_kimg(seen)} kimg seen (kimg: thousands of real images)"
     if config:
         about = [config.model, f"{config.resolution}x{config.resolution}"]
-    if config and facts.converted_from:
-        about, progress = [*about, f"converted from {facts.converted_from}"], ""
+    if config and summary.converted_from:
+        about, progress = [*about, f"converted from {summary.converted_from}"], ""
     elif config:
-        images = facts.data.get("images")
-        about += [facts.dataset, *([f"{formatting.count(images)} images"] if images is not None else [])]
+        about += [summary.dataset, f"{format_count(summary.data['images'])} images"]
         done = min(1.0, seen / config.total_images)
-        progress = (
-            f"{formatting.kimg(seen)} of {formatting.kimg(config.total_images)} kimg ({done:.0%}) seen "
-            "(kimg: thousands of real images)"
-        )
+        kimg = f"{format_kimg(seen)} of {format_kimg(config.total_images)} kimg ({done:.0%})"
+        progress = f"{kimg} seen (kimg: thousands of real images)"
         bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
     return (
-        f'<header><h1>{escape(facts.name)}</h1><div class="dim">{escape(" · ".join(about))}</div>{bar}'
+        f'<header><h1>{escape(summary.name)}</h1><div class="dim">{escape(" · ".join(about))}</div>{bar}'
         f'<div class="dim">{progress}</div></header>'
     )
 
 
-def problems(facts) -> str:
-    """Files that could not be read."""
-    lines = "".join(f"<p>{escape(line)}</p>" for line in facts.problems)
+def _problems(summary) -> str:
+    lines = "".join(f"<p>{escape(line)}</p>" for line in summary.problems)
     return f'<section class="warning"><h2>Damaged files</h2>{lines}</section>' if lines else ""
 
 
-def best_scores(facts) -> str:
-    """The best score, the last one and the final one, each with its copies and its protocol."""
-    newest = facts.scores[-1] if facts.scores else None
-    if facts.best is None and facts.final is None and newest is None:
-        if facts.converted_from:
-            return ""
-        words_of_it = "The first one comes at the end of a scored epoch."
-        return f'<section><h2>No score yet</h2><p class="dim">{words_of_it}</p></section>'
-    same = newest and facts.best and newest.images_seen == facts.best.images_seen
-    how = [formatting.describe_protocol(facts.best.score)] if facts.best else []
+def _main_scores(summary) -> str:
+    """The best, the final and the newest score, each with its copies and its protocol."""
+    best, newest = summary.best, summary.scores[-1] if summary.scores else None
+    if best is None and summary.final is None and newest is None:
+        hint = '<p class="dim">The first one comes at the end of a scored epoch.</p>'
+        return "" if summary.converted_from else f"<section><h2>No score yet</h2>{hint}</section>"
+    if newest and best and newest.images_seen == best.images_seen:
+        newest = None
+    known = describe_protocol(best.score) if best else None
     stats = [
-        stat("Best score", facts.best, "The weights that <code>gan-tf generate</code> uses."),
-        stat("Final score", facts.final, "The best weights once more, on images that did not help to pick them.", how),
-        "" if same else stat("Newest score", newest, "The weights of the newest scored epoch.", how),
+        _stat("Best score", best, "These weights are the default of <code>gan-tf generate</code>."),
+        _stat("Final score", summary.final, "The best weights, scored on images not used to choose them.", known),
+        _stat("Newest score", newest, "The weights of the newest scored epoch.", known),
     ]
     return f'<div class="stats">{"".join(stats)}</div>'
 
 
-def stat(title, scored, what, told=()) -> str:
-    """One score, large; empty if there is none. `what` is HTML. Protocols that were `told` before are not again."""
+def _stat(title, scored, note, known_protocol=None) -> str:
+    """One score in large type; "" for None. `note` is HTML. The protocol is written out if it is not the known one."""
     if scored is None:
         return ""
-    parts, how = parts_text(scored.score), formatting.describe_protocol(scored.score)
+    parts, protocol = _parts(scored.score), describe_protocol(scored.score)
+    protocol = "Same protocol as the best score." if protocol == known_protocol else escape(protocol)
     return (
         f'<div class="stat"><h3>{title}</h3><div class="value">{escape(scored.score.text())}</div>'
-        f"<div>{copies_text(scored)} · {formatting.kimg(scored.images_seen)} kimg</div>"
+        f"<div>{_copies(scored)} · {format_kimg(scored.images_seen)} kimg</div>"
         + (f'<p class="dim">{escape(parts)}</p>' if parts else "")
-        + f'<p class="dim">{what}</p><p class="dim">{"Measured as the best." if how in told else escape(how)}</p></div>'
+        + f'<p class="dim">{note}</p><p class="dim">{protocol}</p></div>'
     )
 
 
-def copies_text(scored) -> str:
-    """The share of copies as it stands beside a score, as HTML."""
+def _copies(scored) -> str:
+    """The share of copies, which accompanies every score."""
     if scored.copies is None:
         return '<span class="copies dim">copies not recorded</span>'
-    kind = "copies warn" if scored.copies_much else "copies"
-    return f'<span class="{kind}">copies {formatting.share(scored.copies)}</span>'
+    kind = "copies warn" if scored.has_many_copies else "copies"
+    return f'<span class="{kind}">copies {format_share(scored.copies)}</span>'
 
 
-def parts_text(score) -> str:
-    """Further numbers of a score: "precision 0.7, recall 0.2"."""
+def _parts(score) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in score.parts.items())
 
 
-def copy_check(facts) -> str:
-    """What the newest copy check found, with its picture."""
-    checked = [scored for scored in facts.scores if scored.copies is not None]
-    if not checked:
+def _samples(summary) -> str:
+    """The newest sample grid, and earlier ones in a row."""
+    if not summary.grids:
         return ""
-    newest = checked[-1]
-    warning = (
-        '<p class="warn">Clearly more than the training images show among themselves: the generator draws training '
-        "images over again, and a good score is then no merit.</p>"
-        if newest.copies_much
-        else ""
-    )
-    shown = picture(facts.panel, "Closest pairs of generated and training images", panel_words(facts))
-    told = escape(copy_words(newest)).replace(" %", "&nbsp;%")  # or a line would begin with the sign
-    return f"<section><h2>Copy check</h2><p>{told}</p>{warning}{shown}</section>"
+    from gan_tf.io.image_files import evenly_spaced  # imports Pillow, which `gan-tf runs` does not need
 
-
-def copy_words(scored) -> str:
-    """What the check did, and what it found."""
-    parts = scored.copy_parts
-    below = f"below {number(scored.threshold)}" if scored.threshold is not None else "well below 1"
-    found = [f"At {scored.kimg:g} kimg the share of copies is {formatting.share(scored.copies)}"]
-    if "median_ratio" in parts:
-        found.append(f"the median ratio is {number(parts['median_ratio'])}")
-    if scored.share_among_reals is not None:
-        found.append(f"the training images show {formatting.share(scored.share_among_reals)} among themselves")
-    return (
-        "Each generated image is compared with the training image nearest to it; their distance is divided by how far "
-        "that training image is from its own nearest neighbour. A ratio around 1 is a new image, near 0 a copy; "
-        f"{below} it counts as one. {', '.join(found)}."
-    )
-
-
-def panel_words(facts) -> str:
-    """The caption of the newest panel."""
-    at = f", at {facts.panel[0] / 1000:g} kimg" if facts.panel else ""
-    return (
-        f"The closest pairs{at}: a generated image above, the training image nearest to it below, "
-        "the ratio under both. Red frames are copies."
-    )
-
-
-def samples(facts) -> str:
-    """The newest sample grid, and those before it."""
-    if not facts.grids:
-        return ""
-    from gan_tf.io.image_files import evenly_spaced  # here: `gan-tf runs` needs no Pillow
-
-    caption = f"The same seeds in every grid, not picked; the averaged generator at {facts.grids[-1][0] / 1000:g} kimg."
-    newest = picture(facts.grids[-1], "Generated images", caption)
-    growth = picture(facts.phases, "Growth", "A few of them at the end of each size, from the smallest.")
-    moments = evenly_spaced(facts.grids, MOST_MOMENTS)
-    shown = [picture(moment, f"At {moment[0]:,} images", f"{moment[0] / 1000:g} kimg", SMALL) for moment in moments]
-    told = f"{len(moments)} of {len(facts.grids)} moments" if len(moments) < len(facts.grids) else "all moments"
-    over = f'<h3>Over time: {told}</h3><div class="film" tabindex="0">{"".join(shown)}</div>' if shown[1:] else ""
+    grids = evenly_spaced(summary.grids, MOST_GRIDS)
+    caption = f"The same seeds in every grid, not selected; the EMA generator at {summary.grids[-1][0] / 1000:g} kimg."
+    newest = _file_figure(summary.grids[-1], "Generated images", caption)
+    growth = _file_figure(summary.phases, "Growth", "Some of them at the end of each resolution, the smallest first.")
+    small = [_file_figure(grid, f"At {grid[0]:,} images", f"{grid[0] / 1000:g} kimg", SMALL) for grid in grids]
+    count = f"{len(grids)} of {len(summary.grids)} grids" if len(grids) < len(summary.grids) else "all grids"
+    over = f'<h3>Over time: {count}</h3><div class="film" tabindex="0">{"".join(small)}</div>' if small[1:] else ""
     return f"<section><h2>Samples</h2>{newest}{growth}{over}</section>"
 
 
-def interpolation(facts, walk) -> str:
-    """Ways through the latents."""
+def _interpolation(walk) -> str:
     if walk is None:
         return ""
-    shown = figure(*embedded_array(walk, LARGE), "Interpolation", "A row for each way from one seed to the next.")
+    shown = figure(walk, LARGE, "Interpolation", "Each row is an interpolation from one seed to another.")
     return f"<section><h2>Between two images</h2>{shown}</section>"
 
 
-def picture(moment, description, caption, longest_side=LARGE) -> str:
-    """A picture of the run folder, written into the page; empty if there is none, words in place of a damaged one."""
-    if moment is None:
+def _copy_check(summary) -> str:
+    """Method and result of the newest copy check, with its image."""
+    checked = [scored for scored in summary.scores if scored.copies is not None]
+    if not checked:
+        return ""
+    newest = checked[-1]
+    parts, share = newest.copy_parts, newest.share_among_reals
+    below = f"below {number(newest.threshold)}" if newest.threshold is not None else "well below 1"
+    results = [f"At {newest.kimg:g} kimg the share of copies is {format_share(newest.copies)}"]
+    results += [f"the median ratio is {number(parts['median_ratio'])}"] if "median_ratio" in parts else []
+    results += [f"the share among the training images is {format_share(share)}"] if share is not None else []
+    text = (
+        "Each generated image is compared with its nearest training image. Their distance is divided by the distance "
+        "of that training image to its own nearest neighbour. The ratio is about 1 for a new image and near 0 for a "
+        f"copy; an image with a ratio {below} counts as a copy. {', '.join(results)}."
+    )
+    text = escape(text).replace(" %", "&nbsp;%")  # else a line could begin with the sign
+    warning = (
+        '<p class="warn">Clearly more than among the training images: the generator repeats training images, so a good '
+        "score is not a sign of quality.</p>"
+        if newest.has_many_copies
+        else ""
+    )
+    at = f" at {summary.panel[0] / 1000:g} kimg" if summary.panel else ""
+    caption = (
+        f"The closest pairs{at}: each generated image is above its nearest training image, with the ratio below. "
+        "Copies have red frames."
+    )
+    shown = _file_figure(summary.panel, "Closest pairs of generated and training images", caption)
+    return f"<section><h2>Copy check</h2><p>{text}</p>{warning}{shown}</section>"
+
+
+def _file_figure(grid, description, caption, longest_side=LARGE) -> str:
+    """The image of an (image count, path) pair; "" for None, the error message for a damaged file."""
+    if grid is None:
         return ""
     try:
-        return figure(*embedded(moment[1], longest_side), description, caption)
-    except UsageError as error:
+        return figure(grid[1], longest_side, description, caption)
+    except (UsageError, OSError) as error:
         return f'<p class="warn">{escape(str(error))}</p>'
 
 
-def figure(source, width, height, description, caption) -> str:
-    """An image that is held by its own address."""
-    return (
-        f'<figure><img src="{source}" width="{width}" height="{height}" alt="{escape(description)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def data(facts) -> str:
-    """What the run was trained on."""
-    config, known = facts.config, facts.data
-    if facts.converted_from:
-        return ""  # the model card says so
-    rows = [["Data set", facts.dataset]] if config else []
-    rows += [["Images", formatting.count(known["images"])]] if "images" in known else []
-    names = known.get("class_names")
-    if isinstance(names, list) and names:
-        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-        learnt = ", learnt" if config and config.conditional else ""
-        rows.append([f"{len(names)} classes{learnt}", ", ".join(map(str, names[:MOST_NAMES])) + more])
-    if config:
-        rows += [["Made square by", config.fit], ["Mirrored too", "yes" if config.mirror else "no"]]
-        rows += [["Used at most", f"{config.limit} images"]] if config.limit else []
-    rows += [["Fingerprint", formatting.shown(known["fingerprint"])]] if "fingerprint" in known else []
-    if not rows:
+def _data(summary) -> str:
+    config, data = summary.config, summary.data
+    if config is None or summary.converted_from:
         return ""
-    shown = table([], [[escape(name), f'<span class="text">{escape(value)}</span>'] for name, value in rows])
-    return f"<section><h2>Data</h2>{shown}</section>"
+    rows = [("Data set", summary.dataset), ("Images", format_count(data["images"]))]
+    if names := data.get("class_names"):
+        more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
+        used = ", used as labels" if config.conditional else ""
+        rows.append((f"{len(names)} classes{used}", ", ".join(map(str, names[:MOST_CLASSES])) + more))
+    rows += [("Made square by", config.fit), ("Mirrored as well", "yes" if config.mirror else "no")]
+    rows += [("Limited to", f"{config.limit} images")] if config.limit else []
+    rows.append(("Fingerprint", format_value(data["fingerprint"])))
+    cells = [[escape(name), f'<span class="text">{escape(value)}</span>'] for name, value in rows]
+    return f"<section><h2>Data</h2>{table([], cells)}</section>"
 
 
-def model_card(facts) -> str:
-    """The model card."""
-    parts = [f"<h3>{escape(title)}</h3><p>{escape(text)}</p>" for title, text in card.card(facts)]
+def _model_card(summary) -> str:
+    parts = [f"<h3>{escape(title)}</h3><p>{escape(text)}</p>" for title, text in model_card(summary)]
     return f'<section class="card"><h2>Model card</h2>{"".join(parts)}</section>' if parts else ""
 
 
-def snapshots(facts) -> str:
-    """The weights that were kept, and how to use them."""
-    if not facts.snapshots:
+def _snapshots(summary) -> str:
+    """The snapshots, newest first, each with the command that generates images from it."""
+    if not summary.snapshots:
         return ""
-    folder = shlex.quote(str(facts.folder))
-    rows = [
-        [
-            formatting.kimg(kept.images_seen),
-            escape(kept.score.text()),
-            copies_text(kept),
-            f"<code>{escape(f'gan-tf generate {folder} --which {kept.images_seen}')}</code>",
-        ]
-        for kept in reversed(facts.snapshots)
-    ]
-    best = [facts.best is not None and kept.images_seen == facts.best.images_seen for kept in reversed(facts.snapshots)]
+    folder, rows, best = shlex.quote(str(summary.folder)), [], []
+    for i, kept in enumerate(reversed(summary.snapshots)):
+        command = f"<code>{escape(f'gan-tf generate {folder} --which {kept.images_seen}')}</code>"
+        rows.append([format_kimg(kept.images_seen), escape(kept.score.text()), _copies(kept), command])
+        if summary.best and kept.images_seen == summary.best.images_seen:
+            best.append(i)
     shown = table(["kimg", "score", "copies", "images from these weights"], rows, best)
     return f"<section><h2>Snapshots</h2>{shown}</section>"
 
 
-def all_scores(facts) -> str:
-    """Every score of the run, newest first."""
-    if not facts.scores:
+def _all_scores(summary) -> str:
+    """All scores of the run, newest first."""
+    if not summary.scores:
         return ""
-    best = (facts.best.images_seen, facts.best.score.value) if facts.best else None
-    rows, marked = [], []
-    for scored in reversed(facts.scores):
+    best = (summary.best.images_seen, summary.best.score.value) if summary.best else None
+    rows, bold = [], []
+    for i, scored in enumerate(reversed(summary.scores)):
         ratio = scored.copy_parts.get("median_ratio")
-        rows.append(
-            [
-                formatting.kimg(scored.images_seen),
-                escape(scored.score.text()),
-                copies_text(scored),
-                number(ratio) if ratio is not None else "",
-                f'<span class="dim">{escape(parts_text(scored.score))}</span>',
-            ]
+        ratio, parts = (
+            number(ratio) if ratio is not None else "",
+            f'<span class="dim">{escape(_parts(scored.score))}</span>',
         )
-        marked.append((scored.images_seen, scored.score.value) == best)
-    shown = table(["kimg", "score", "copies", "median ratio", "further numbers"], rows, marked)
-    opened = " open" if len(rows) <= OPEN_ROWS else ""
-    return f"<section><details{opened}><summary>All {len(rows)} scores</summary>{shown}</details></section>"
+        rows.append([format_kimg(scored.images_seen), escape(scored.score.text()), _copies(scored), ratio, parts])
+        if (scored.images_seen, scored.score.value) == best:
+            bold.append(i)
+    shown = table(["kimg", "score", "copies", "median ratio", "more numbers"], rows, bold)
+    is_open = " open" if len(rows) <= OPEN_ROWS else ""
+    return f"<section><details{is_open}><summary>All {len(rows)} scores</summary>{shown}</details></section>"
 
 
-def events(facts) -> str:
-    """Changes of settings and roll-backs."""
-    if not facts.events:
+def _events(summary) -> str:
+    if not summary.events:
         return ""
-    rows = [[formatting.kimg(event.images_seen), escape(event.text)] for event in facts.events]
-    return f"<section><h2>Changes and roll-backs</h2>{table(['kimg', 'what happened'], rows)}</section>"
+    rows = [[format_kimg(event.images_seen), escape(event.text)] for event in summary.events]
+    return f"<section><h2>Changes and rollbacks</h2>{table(['kimg', 'event'], rows)}</section>"
 
 
-def settings(facts) -> str:
-    """Settings, the data's fingerprint, versions and devices; folded away."""
-    values = stored_settings(facts.config) if facts.config else {}
-    groups = {"Settings": values, "Data": facts.data, "Versions and devices": facts.environment}
-    parts = []
+def _settings(summary) -> str:
+    """Settings, data, versions and devices, collapsed."""
+    settings = stored_settings(summary.config) if summary.config else {}
+    groups = {"Settings": settings, "Data": summary.data, "Versions and devices": summary.environment}
+    details = []
     for title, group in groups.items():
-        rows = [[f"<code>{escape(str(name))}</code>", escape(plain(value))] for name, value in group.items()]
+        rows = [[f"<code>{escape(str(name))}</code>", escape(_setting(value))] for name, value in group.items()]
         if rows:
-            shown = table([], rows)
-            parts.append(f"<details><summary>{title}</summary>{shown}</details>")
-    return f"<section>{''.join(parts)}</section>" if parts else ""
+            details.append(f"<details><summary>{title}</summary>{table([], rows)}</details>")
+    return f"<section>{''.join(details)}</section>" if details else ""
 
 
-def plain(value) -> str:
-    """A value of a settings file for people."""
+def _setting(value) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value)) or "-"
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:g}"
     return "-" if value is None else str(value)
-
-
-def table(titles, rows, best=()) -> str:
-    """An HTML table that scrolls by itself on a narrow screen. Cells are HTML; kimg columns are set as numbers."""
-    numeric = {column for column, title in enumerate(titles) if title in ("kimg", "median ratio")}
-    kinds = [' class="number"' if column in numeric else "" for column in range(max(map(len, [titles, *rows])))]
-    top = "".join(f"<th{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=False))
-    lines = [f"<tr>{top}</tr>"] if titles else []
-    for index, row in enumerate(rows):
-        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
-        lines.append(f'<tr class="best">{cells}</tr>' if index < len(best) and best[index] else f"<tr>{cells}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'

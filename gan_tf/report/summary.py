@@ -1,7 +1,7 @@
-"""What a run folder tells: settings, scores with their copy shares, snapshots, changes.
+"""Reads a run folder into a RunSummary: settings, scores with their copy checks, snapshots, losses, sample grids.
 
-Records and files may be of an older version, or damaged. What lacks something is left out or None here, and never an
-error: a page about a run must not end the run. A damaged file is named in `RunSummary.problems`.
+Records and files may be damaged, or written by an earlier version. Missing fields become None or empty, and damaged
+files are listed in `RunSummary.problems`: training must not stop because its report cannot be written.
 """
 
 import dataclasses
@@ -15,41 +15,34 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
 from gan_tf.metrics.score import Score
 
-DAMAGED = (UsageError, OSError, EOFError)  # what reading a damaged file raises; EOFError: an empty one
-MOST_POINTS = 250  # of a line: more are not seen
-MOST_LOSSES = 40  # lines; a family logs eight
-ABOVE_EXPECTED = 0.05  # a share of copies that lies so far above the reals' own is pointed out
-MOST_IMAGES = 10**15  # more is no image count, and too large for a float
+MOST_POINTS = 250  # of a line in a chart
+COPY_MARGIN = 0.05  # a share of copies is large if it exceeds that among the training images by more than this
 
 
-class Scored(NamedTuple):
-    """A score of the weights of one moment, and what the copy check said of the same weights.
-
-    images_seen: int. score: Score. copies: share 0..1, None where it is not known. copy_parts: {name: float},
-    copy_protocol: dict, of the copy check.
-    """
+class ScoredWeights(NamedTuple):
+    """The score of the weights at one image count, and their copy check."""
 
     images_seen: int
     score: Score
-    copies: float | None = None
-    copy_parts: dict = {}
-    copy_protocol: dict = {}
+    copies: float | None = None  # share of generated images that are copies of training images, 0 to 1
+    copy_parts: dict = {}  # {name: float}, more numbers of the copy check
+    copy_protocol: dict = {}  # how the copy check was made
 
     @property
     def share_among_reals(self) -> float | None:
-        """The share of copies that the training images show among themselves, None where it is not known."""
-        found = self.copy_parts.get("share_among_reals")
-        return found if found is not None and math.isfinite(found) else None
+        """The share of training images that count as copies of other training images; None if unknown."""
+        share = self.copy_parts.get("share_among_reals")
+        return share if share is not None and math.isfinite(share) else None
 
     @property
-    def copies_much(self) -> bool:
-        """True if clearly more images look copied than the reals do among themselves."""
-        return self.copies is not None and self.copies > (self.share_among_reals or 0.0) + ABOVE_EXPECTED
+    def has_many_copies(self) -> bool:
+        """True if clearly more generated images than training images count as copies."""
+        return self.copies is not None and self.copies > (self.share_among_reals or 0.0) + COPY_MARGIN
 
     @property
     def threshold(self) -> float | None:
-        """The ratio below which an image counted as a copy, None where the record does not tell."""
-        return real(self.copy_protocol.get("threshold"))
+        """The distance ratio below which an image counts as a copy; None if unknown."""
+        return _number(self.copy_protocol.get("threshold"))
 
     @property
     def kimg(self) -> float:
@@ -58,7 +51,7 @@ class Scored(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A change of settings or a roll-back, in words."""
+    """A change of settings or a rollback."""
 
     images_seen: int
     text: str
@@ -66,78 +59,78 @@ class Event(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
-    """What is known of a run.
-
-    Attributes:
-        folder: Path of the run.
-        config: TrainConfig; None where config.json is damaged.
-        data: what config.json says of the images.
-        environment: versions and devices of the last start.
-        images_seen: most images that a record or a checkpoint tells of.
-        scores: Scored of every scored epoch, oldest first.
-        best, final: Scored of the best weights, and once more at the end of the run; None before there is one. They are
-            of the same weights.
-        snapshots: Scored of every file in snapshots/, oldest first.
-        events: Events, oldest first.
-        losses: {name: list of (kimg, value)} of what training logs of itself, such as "loss/g", thinned by means.
-        grids: (image count, Path) of every sample grid, oldest first.
-        panel, phases: (image count, Path) of the newest picture of the copy check, and of the newest one of the sizes
-            that a network grew through, or None.
-        problems: a line for each damaged file.
-    """
+    """Contents of a run folder."""
 
     folder: Path
-    config: TrainConfig | None
-    data: dict
-    environment: dict
-    images_seen: int
-    scores: tuple
-    best: Scored | None
-    final: Scored | None
-    snapshots: tuple
-    events: tuple
-    losses: dict
-    grids: tuple
-    panel: tuple | None
-    phases: tuple | None
-    problems: tuple
+    config: TrainConfig | None  # None if config.json is damaged
+    data: dict  # about the training images, from config.json
+    environment: dict  # versions and devices of the last start
+    images_seen: int  # largest image count of all records and checkpoints
+    scores: tuple[ScoredWeights, ...]  # of every scored epoch, oldest first
+    best: ScoredWeights | None
+    final: ScoredWeights | None  # the best weights, scored again on new images at the end of the run
+    snapshots: tuple[ScoredWeights, ...]  # oldest first
+    events: tuple[Event, ...]  # oldest first
+    losses: dict[str, list]  # {name: [(kimg, value), ...]} of training statistics such as "loss/g"
+    grids: tuple[tuple[int, Path], ...]  # (image count, path) of every sample grid, oldest first
+    panel: tuple[int, Path] | None  # the newest image of the copy check
+    phases: tuple[int, Path] | None  # the newest grid with a row for each resolution of a growing network
+    problems: tuple[str, ...]  # a line for each damaged file
 
     @property
     def name(self) -> str:
-        """What the run is called."""
+        """Name of the run."""
         return self.folder.resolve().name
 
     @property
     def converted_from(self) -> str:
-        """What the weights were converted from; "" for a run that was trained here."""
+        """The file that the weights were converted from; "" for a run that was trained."""
         return printable(self.data["converted_from"]) if self.data.get("converted_from") else ""
 
     @property
     def dataset(self) -> str:
-        """What it is trained on, without the path."""
+        """Name of the training images, without folders."""
         return Path(self.config.dataset).name if self.config else ""
 
 
 def read_summary(run) -> RunSummary:
-    """Reads a run.Run."""
+    """Reads the folder of a Run. Damaged files do not raise an error."""
     problems = []
-    config, data = or_else((None, {}), run.read_settings, problems, run.folder)
-    records = whole_records(run, problems)
-    scores = tuple(found for record in records if record.get("kind") == "epoch" and (found := scored(record)))
-    checkpoints = [seen for seen, _ in run.checkpoints()]
-    best, final = best_and_final(run, records, scores, problems)
+
+    def attempt(read, default):
+        try:
+            return read()
+        except (UsageError, OSError) as error:
+            problems.append(str(error))
+            return default
+
+    config, data = attempt(run.read_settings, (None, {}))
+    records = attempt(run.records, [])
+    scores = [_scored_record(record) for record in records if record.get("kind") == "epoch"]
+    scores = tuple(scored for scored in scores if scored)
+    meta = attempt(run.best_meta, None)
+    best = _scored_weights(meta, scores) if meta else None
+    if meta and not best and not meta.get("converted_from"):
+        problems.append(f"{run.best} has no score that this version can read")
+    snapshots = [_scored_weights(meta, scores) for meta in attempt(run.snapshot_metas, [])]
+    snapshots = tuple(snapshot for snapshot in snapshots if snapshot)
+    readable = {f"{snapshot.images_seen:09d}" for snapshot in snapshots}
+    for path in sorted(run.snapshots.glob("*.npz")):
+        if path.stem.rpartition("-")[2] not in readable:
+            problems.append(f"{path} is damaged or not a snapshot; remove it")
+    counts = [record["images_seen"] for record in records] + [seen for seen, _ in run.checkpoints()]
     return RunSummary(
         folder=run.folder,
         config=config,
-        data=dict_or_empty(data),
-        environment=or_else({}, run.read_environment, problems, run.folder),
-        images_seen=max([record["images_seen"] for record in records] + checkpoints, default=0),
+        data=data,
+        environment=attempt(run.read_environment, {}),
+        images_seen=max(counts, default=0),
         scores=scores,
         best=best,
-        final=final,
-        snapshots=snapshots_of(run, scores, problems),
-        events=tuple(event for record in records for event in events_of(record)),
-        losses=losses_of(records),
+        final=_final_score(records, meta, best),
+        snapshots=snapshots,
+        events=tuple(event for record in records for event in _events(record)),
+        losses=_losses(records),
         grids=tuple(run.grids()),
         panel=next(reversed(run.grids("copies")), None),
         phases=next(reversed(run.grids("phases")), None),
@@ -145,148 +138,101 @@ def read_summary(run) -> RunSummary:
     )
 
 
-def whole_records(run, problems) -> list[dict]:
-    """Records that tell when they were made."""
-    found = or_else([], run.records, problems, run.stats)
-    return [record for record in found if isinstance(record, dict) and is_count(record.get("images_seen"))]
-
-
-def losses_of(records) -> dict:
-    """{name: list of (kimg, value)} of records of kind "train", thinned."""
-    found = {}
-    for record in records:
-        if record.get("kind") == "train":
-            for name, value in record.items():
-                if "/" in name and (name in found or len(found) < MOST_LOSSES) and (number := real(value)) is not None:
-                    found.setdefault(name, []).append((record["images_seen"] / 1000, number))
-    return {name: thinned(line) for name, line in found.items()}
-
-
-def thinned(line) -> list:
-    """At most MOST_POINTS of (kimg, value), each a mean; values that are not finite make it so, and stay in sight."""
-    size = -(-len(line) // MOST_POINTS)
-    parts = [line[first : first + size] for first in range(0, len(line), size)]
-    return [tuple(sum(values) / len(part) for values in zip(*part, strict=True)) for part in parts]
-
-
-def scored(record) -> Scored | None:
-    """What a record of kind "epoch" or "final" says; None if it has no score."""
-    score = read_score(
-        {
-            "name": record.get("metric"),
-            "value": record.get("score"),
-            "lower_is_better": record.get("lower_is_better", True),  # older ones do not say; every gate is a distance
-            "protocol": record.get("protocol"),
-            "parts": record.get("parts"),
-        }
-    )
-    if score is None:
-        return None
-    parts, protocol = numbers(record.get("copy_parts")), dict_or_empty(record.get("copy_protocol"))
-    return Scored(record["images_seen"], score, real(record.get("copies")), parts, protocol)
-
-
 def read_score(stored) -> Score | None:
-    """A stored score, with only what is sound in it; None if name or value are missing."""
-    stored = dict_or_empty(stored)
-    name, value = stored.get("name"), real(stored.get("value"))
-    if not isinstance(name, str) or value is None or not isinstance(stored.get("lower_is_better"), bool):
+    """Returns the Score of a stored dict, or None without a valid name and value. Invalid parts are left out."""
+    if not isinstance(stored, dict):
         return None
-    protocol, parts = dict_or_empty(stored.get("protocol")), numbers(stored.get("parts"))
-    return Score(name, value, stored["lower_is_better"], protocol, parts)
+    name, value, lower_is_better = stored.get("name"), _number(stored.get("value")), stored.get("lower_is_better")
+    if not isinstance(name, str) or value is None or not isinstance(lower_is_better, bool):
+        return None
+    return Score(name, value, lower_is_better, _dict(stored.get("protocol")), _numbers(stored.get("parts")))
 
 
-def measured_by(score) -> str:
-    """Equal for two scores exactly if they may be ranked together."""
+def comparison_key(score) -> str:
+    """Returns a text that is equal for two scores exactly if they are comparable."""
     return json.dumps([score.name, score.lower_is_better, score.compared], sort_keys=True, default=str)
 
 
-def best_and_final(run, records, scores, problems):
-    """(Scored or None, Scored or None) of the best weights."""
-    meta = or_else(None, run.best_meta, problems, run.best)
-    best = None if meta is None else kept(meta, scores)
-    if meta is not None and best is None and not dict_or_empty(meta).get("converted_from"):
-        problems.append(f"{run.best} holds no score that this version can read")
-    last = [found for record in records if record.get("kind") == "final" and (found := scored(record))]
-    if best is None:
-        return None, last[-1] if last else None
-    final = read_score(meta.get("final"))
-    if final is None:
-        return best, None
-    same = [found for found in last if measured_by(found.score) == measured_by(final)]
-    return best, Scored(best.images_seen, final, *(same[-1][2:] if same else ()))
-
-
-def snapshots_of(run, scores, problems):
-    """Scored of every readable snapshot; the others become problems."""
-    metas = or_else(None, run.snapshot_metas, problems, run.snapshots)
-    if metas is None:
-        return ()
-    found = [snapshot for meta in metas if (snapshot := kept(meta, scores))]
-    known = {snapshot.images_seen for snapshot in found}
-    for path in sorted(run.snapshots.glob("*.npz")):
-        number = path.stem.rpartition("-")[2]
-        if not number.isdigit() or int(number) not in known:
-            problems.append(f"{path} is damaged, or no snapshot; remove it")
-    return tuple(found)
-
-
-def kept(meta, scores) -> Scored | None:
-    """What is stored beside weights; where that tells of no copy check, with the newest of the same moment."""
-    meta = dict_or_empty(meta)
-    score, seen = read_score(meta.get("score")), meta.get("images_seen")
-    if score is None or not is_count(seen):
+def _scored_record(record) -> ScoredWeights | None:
+    """Returns the score in a record of kind "epoch" or "final", or None."""
+    stored = {"lower_is_better": True, **record}  # records of earlier versions do not have it
+    score = read_score({**stored, "name": record.get("metric"), "value": record.get("score")})
+    if score is None:
         return None
-    if (copies := read_score(meta.get("copies"))) is not None:
-        return Scored(seen, score, copies.value, copies.parts, copies.protocol)
-    checks = [found for found in scores if found.images_seen == seen and found.copies is not None]
-    return Scored(seen, score, *(checks[-1][2:] if checks else ()))
+    parts, protocol = _numbers(record.get("copy_parts")), _dict(record.get("copy_protocol"))
+    return ScoredWeights(record["images_seen"], score, _number(record.get("copies")), parts, protocol)
 
 
-def events_of(record):
-    """Yields what a record of kind "change" or "rollback" says."""
+def _scored_weights(meta, scores) -> ScoredWeights | None:
+    """Returns the score in the meta dict of a weight file, or None.
+
+    Earlier versions did not store the copy check there; it is then taken from the newest epoch of the same image count.
+    """
+    score, seen = read_score(meta.get("score")), meta["images_seen"]
+    if score is None:
+        return None
+    if copies := read_score(meta.get("copies")):
+        return ScoredWeights(seen, score, copies.value, copies.parts, copies.protocol)
+    checks = [scored for scored in scores if scored.images_seen == seen and scored.copies is not None]
+    return ScoredWeights(seen, score, *(checks[-1][2:] if checks else ()))
+
+
+def _final_score(records, meta, best) -> ScoredWeights | None:
+    """Returns the score of the best weights at the end of the run, or None."""
+    scored = [_scored_record(record) for record in records if record.get("kind") == "final"]
+    scored = [final for final in scored if final]
+    if best is None:
+        return scored[-1] if scored else None
+    score = read_score(meta.get("final"))
+    if score is None:
+        return None
+    same = [final for final in scored if comparison_key(final.score) == comparison_key(score)]
+    return ScoredWeights(best.images_seen, score, *(same[-1][2:] if same else ()))
+
+
+def _events(record):
+    """Yields the Events of a record of kind "change" or "rollback"."""
     seen, kind = record["images_seen"], record.get("kind")
     if kind == "change":
         changes = record.get("changes")
         for change in changes if isinstance(changes, list) else [changes]:
             yield Event(seen, f"changed {change}")
     elif kind == "rollback":
-        at = record.get("at")
-        where = f" at {at / 1000:.1f} kimg" if is_count(at) else ""
-        scale = real(record.get("lr_scale"))
-        then = f", learning rate times {scale:g}" if scale is not None else ""
-        yield Event(seen, f"rolled back to here{then}: {record.get('reason', 'unknown reason')}{where}")
+        at, scale = _number(record.get("at")), _number(record.get("lr_scale"))
+        scaled = f", learning rate times {scale:g}" if scale is not None else ""
+        where = f" at {at / 1000:.1f} kimg" if at is not None else ""
+        yield Event(seen, f"rolled back to here{scaled}: {record.get('reason', 'unknown reason')}{where}")
 
 
-def or_else(default, read, problems, what):
-    """What `read` returns; `default` if a file of `what` is damaged, which `problems` is then told."""
-    try:
-        return read()
-    except DAMAGED as error:
-        problems.append(str(error) if isinstance(error, UsageError) else f"{what}: {error}")
-        return default
+def _losses(records) -> dict:
+    """Returns {name: [(kimg, value), ...]} of the training records, at most MOST_POINTS means of each."""
+    lines = {}
+    for record in records:
+        if record.get("kind") == "train":
+            for name, value in record.items():
+                if "/" in name and (number := _number(value)) is not None:
+                    lines.setdefault(name, []).append((record["images_seen"] / 1000, number))
+    thinned = {}
+    for name, line in lines.items():
+        size = -(-len(line) // MOST_POINTS)
+        groups = [line[first : first + size] for first in range(0, len(line), size)]
+        thinned[name] = [tuple(sum(values) / len(group) for values in zip(*group, strict=True)) for group in groups]
+    return thinned
 
 
-def is_count(value) -> bool:
-    """True for a number of images."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_IMAGES
-
-
-def real(value) -> float | None:
-    """A number as float, NaN and infinities too; None for anything else."""
+def _number(value) -> float | None:
+    """Returns a JSON number as float, NaN and infinities included; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         return float(value)
-    except OverflowError:  # JSON's integers have no bound
+    except OverflowError:
         return math.inf
 
 
-def numbers(values) -> dict:
-    """The numbers of a dict."""
-    return {name: found for name, value in dict_or_empty(values).items() if (found := real(value)) is not None}
+def _numbers(value) -> dict:
+    return {name: number for name, item in _dict(value).items() if (number := _number(item)) is not None}
 
 
-def dict_or_empty(value) -> dict:
-    """`value` if it is a dict, else an empty one."""
+def _dict(value) -> dict:
     return value if isinstance(value, dict) else {}

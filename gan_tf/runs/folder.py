@@ -70,8 +70,7 @@ class Run:
             argument: the command-line argument that chose the folder, for error messages.
 
         Raises:
-            UsageError: another process trains this run; the folder cannot be written or locked; a link in it leads out
-                of it.
+            UsageError: another process has the lock; the folder cannot be written or locked; a link leads out of it.
         """
         folders = self.state, self.samples, self.snapshots, self.best.parent
         lock = self.folder / "lock"
@@ -96,21 +95,13 @@ class Run:
             self._lock = None
 
     def workers_folder(self) -> Path:
-        """Returns the folder for the heartbeats of workers.
-
-        Raises:
-            UsageError: it is a link that leads out of the run folder.
-        """
+        """Returns the folder for heartbeats. Raises UsageError if a link leads it out of the run folder."""
         folder = self.folder / "workers"
         self._refuse_links_out(folder)
         return folder
 
     def evaluation_folder(self, images_seen: int) -> Path:
-        """Returns the folder for the results of `gan-tf evaluate` on the weights at `images_seen`.
-
-        Raises:
-            UsageError: a link leads it out of the run folder.
-        """
+        """Returns the folder for scores of the weights at `images_seen`; raises as `workers_folder`."""
         folder = self.evaluations / f"{images_seen:09d}"
         self._refuse_links_out(folder)
         return folder
@@ -178,11 +169,7 @@ class Run:
         write_atomically(self._environment, (json.dumps(environment, indent=2) + "\n").encode())
 
     def read_environment(self) -> dict:
-        """Returns the versions and devices of the last start; {} if none were stored.
-
-        Raises:
-            UsageError: environment.json is damaged.
-        """
+        """Returns the versions and devices of the last start, or {}. Raises UsageError if the file is damaged."""
         try:
             return read_json(self._environment)
         except FileNotFoundError:
@@ -260,10 +247,7 @@ class Run:
             path.unlink()
 
     def tidy_checkpoints(self, newest: int, keep: int):
-        """Keeps `keep` checkpoints: the one just written at `newest` images, and those before it.
-
-        Later ones are removed as well: they were found damaged when the run was continued.
-        """
+        """Keeps `keep` checkpoints up to `newest`. Later ones were damaged when the run was continued, and go too."""
         for seen, prefix in self.checkpoints():
             if seen > newest:
                 self.remove_checkpoint(prefix)
@@ -284,21 +268,16 @@ class Run:
     # Best weights and snapshots
 
     def best_meta(self) -> dict | None:
-        """Returns the meta dict of the best weights (score, images_seen, perhaps a final score), or None without any.
+        """Returns the meta dict of the best weights (score, images_seen, perhaps a final score), or None.
 
-        Raises:
-            UsageError: the file is damaged.
+        Raises UsageError if the file is damaged.
         """
         return _read_weights(self.best, with_arrays=False)[1] if os.path.exists(self.best) else None
 
     def best_weights(self, remedy=USE_LAST):
         """Returns ({attribute path: array}, meta dict) of the best EMA generator.
 
-        Args:
-            remedy: a way out for error messages.
-
-        Raises:
-            UsageError: there is none yet, or the file is damaged.
+        Raises UsageError, which offers `remedy`, if there is none yet or the file is damaged.
         """
         if not os.path.exists(self.best):
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or {remedy}")
@@ -317,11 +296,7 @@ class Run:
         return metas
 
     def snapshot_weights(self, images_seen: int):
-        """Returns ({attribute path: array}, meta dict) of one snapshot.
-
-        Raises:
-            UsageError: there is none at `images_seen`, or the file is damaged.
-        """
+        """Returns ({attribute path: array}, meta dict) of one snapshot. Raises UsageError without one."""
         path = self._snapshot(images_seen)
         if not os.path.exists(path):
             counts = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
@@ -374,7 +349,8 @@ def _image_count(path) -> int | None:
 
 
 def _has_image_count(record) -> bool:
-    return isinstance(record, dict) and type(record.get("images_seen")) is int
+    count = record.get("images_seen") if isinstance(record, dict) else None
+    return type(count) is int and 0 <= count < 10**15
 
 
 def _write_weights(path, weights, meta):

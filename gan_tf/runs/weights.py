@@ -1,10 +1,8 @@
 """Loads the trained networks of a run: the EMA generator, or networks of the newest checkpoint."""
 
 import dataclasses
-import re
 
 import keras
-import tensorflow as tf
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data import class_labels
@@ -13,10 +11,8 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
+from gan_tf.runs.checkpoints import DAMAGED, read_arrays
 from gan_tf.runs.folder import IMAGE_COUNT, Run
-
-DAMAGED = (tf.errors.OpError, IndexError, ValueError)  # errors of a damaged checkpoint
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +69,7 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
 
 
 def newest_weights(run: Run, network: str, log=print):
-    """Reads one network from the newest undamaged checkpoint.
-
-    Returns:
-        ({attribute path: array}, images seen, the checkpoint's prefix).
-
-    Raises:
-        UsageError: there is no checkpoint, or none can be read.
-    """
+    """Reads one network from the newest undamaged checkpoint: as `newest_networks`, without the outer dict."""
     networks, seen, prefix = newest_networks(run, (network,), log)
     return networks[network], seen, prefix
 
@@ -96,28 +85,15 @@ def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
 
     Raises:
-        UsageError: as `newest_weights`.
+        UsageError: there is no checkpoint, or none can be read.
     """
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
     for seen, prefix in checkpoints:
         try:
-            return {network: _read(prefix, network) for network in networks}, seen, prefix
+            return {network: read_arrays(prefix, network) for network in networks}, seen, prefix
         except DAMAGED as error:
             reason = str(error).splitlines()[0][:100]
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
     raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")
-
-
-def _read(prefix, network):
-    """Returns {attribute path: array} of the variables that were saved as `network`/..."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    keys = {_unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map()}
-    start = network + "/"
-    return {name.removeprefix(start): reader.get_tensor(key) for name, key in keys.items() if name.startswith(start)}
-
-
-def _unescaped(key):
-    """Restores a name that tf.train.Checkpoint escaped: "." is written "..", "/" is written ".S"."""
-    return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)

@@ -122,7 +122,9 @@ class Trained:
         return np.concatenate(list(images_of_latents(self.generator, points, seeds, batch_size, maps, labels)))
 
     def interpolate(self, seeds, steps=60, loop=False, truncation=1.0, classes=None, space="z"):
-        """Interpolates smoothly between seeds, as `gan-tf interpolate` does. Returns uint8 [F, R, R, 3].
+        """Interpolates smoothly between N seeds, as `gan-tf interpolate` does.
+
+        Returns uint8 [F, R, R, 3], where F = (N - 1) * steps + 1, or N * steps for a loop.
 
         Args:
             seeds: at least two; consecutive ones must differ.
@@ -131,9 +133,6 @@ class Trained:
             truncation: as for `sample`.
             classes: of all images; default: that of the first seed.
             space: "z", or "w" for families with a mapping network.
-
-        Returns:
-            F = (N - 1) * steps + 1 images, or N * steps for a loop.
         """
         check_truncation(truncation, self.config.model)
         seeds = _checked_seeds(seeds)

@@ -9,20 +9,12 @@ from gan_tf.runs.weights import newest_weights
 
 
 def load_discriminator_scorer(run, config, generator, log=print):
-    """Loads the discriminator of a run's newest checkpoint as a function that scores images.
+    """Loads the discriminator of a run's newest checkpoint; one that grows is used at the size of `generator`.
 
-    Every image is scored alone, with the statistics of training, so its score does not depend on a batch. (For
-    Progressive GAN's minibatch deviation a single image has no spread.) All adversarial losses train the discriminator
-    to return larger logits for real images.
-
-    Args:
-        run: runs.folder.Run.
-        config: TrainConfig.
-        generator: whose images are scored; a progressive discriminator is used at the generator's size.
-        log: called with a line for each damaged checkpoint.
+    Each image is scored alone, with the statistics of training, so its score does not depend on a batch.
 
     Returns:
-        (function (images uint8 [N, R, R, 3], classes [N] or None) -> float32 [N], larger is more real;
+        (function (images uint8 [N, R, R, 3], classes [N] or None) -> logits float32 [N], larger is more real;
         real images that the discriminator was trained on).
 
     Raises:

@@ -27,10 +27,8 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
 def check_truncation(truncation: float, model: str):
     """Checks the range of a truncation psi, and that the family `model` supports it.
 
-    Truncation trades variety for typical images. With a mapping network w becomes m + psi * (w - m), where m is the
-    mean w (StyleGAN). Without one a latent z becomes psi * z, which is the same in a space whose mean is 0 (Glow's
-    temperature; BigGAN resamples large components instead). Training never used such short latents: images turn pale
-    far below 1.
+    With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN). Without one a latent z becomes
+    psi * z, the same in a space of mean 0 (Glow's temperature). Far below 1, images of such short latents turn pale.
 
     Raises:
         UsageError: out of range, or unsupported by the family.

@@ -95,9 +95,8 @@ def images_of_other_seeds(out, seeds):
     return sorted(name for name in os.listdir(out) if PNG_NAME.fullmatch(name) and name not in names)
 
 
-@contextlib.contextmanager
 def image_writer(out, seeds, resolution, descriptions=None):
-    """Opens an output for writing and yields a function write(seeds, images uint8 [n, R, R, 3]).
+    """Opens an output: a context manager that yields a function write(seeds, images uint8 [n, R, R, 3]).
 
     Args:
         out: pathlib.Path of a folder prepared by `missing_seeds`, a .zip, or an .npz with the arrays "images" uint8
@@ -105,14 +104,9 @@ def image_writer(out, seeds, resolution, descriptions=None):
         seeds: of all images, in order. An archive needs every image in this order, a folder only the missing ones.
         resolution: R.
         descriptions: {seed: text} for the PNG files; in an .npz the array "about".
-
-    Raises:
-        OSError: the output cannot be written.
     """
-    descriptions = descriptions or {}
-    writers = {".zip": _zip_writer, ".npz": _npz_writer, "": _folder_writer}
-    with writers[archive_suffix(out)](out, seeds, resolution, descriptions) as write:
-        yield write
+    writer = {".zip": _zip_writer, ".npz": _npz_writer, "": _folder_writer}[archive_suffix(out)]
+    return writer(out, seeds, resolution, descriptions or {})
 
 
 @contextlib.contextmanager

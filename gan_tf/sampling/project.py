@@ -135,18 +135,24 @@ def project(
         class_number: class of all restarts instead.
     """
     best, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
-    space = ZSpace(on_sphere) if space == "z" else WSpace(g, space == "w+", classes, class_number)
-    best = best._replace(latents=space.to_points(best.latents, labels))
-    labels = labels if classes and isinstance(space, ZSpace) else None
+    if in_w := space != "z":
+        mean_w, deviation = w_statistics(g, classes, class_number)
+        ws = g.mapping(best.latents, labels if classes else None)
+        best = best._replace(latents=ws if space == "w+" else ws[:, :1])
+    labels = labels if classes and not in_w else None
     generate = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
     start = image_files.to_uint8(generate(*best))[0]
-    point = best._replace(latents=space.starts(best.latents)) if steps else best
+    point = best
+    if in_w and steps:
+        mean = tf.broadcast_to(tf.constant(mean_w, tf.float32), (1, *best.latents.shape[1:]))
+        point = best._replace(latents=tf.concat([mean, best.latents[:-1]], axis=0))
     path = [(0, image_files.to_uint8(generate(*point)))]
-    step = _compiled_step(g, distance, space, seed, labels)
+    step = _compiled_step(g, distance, seed, labels, on_sphere)
     moments = [tf.nest.map_structure(tf.zeros_like, point) for _ in range(2)]
     every = max(1, math.ceil(steps / max(1, frames - 1)))
     for i in range(steps):
-        sizes = [space.largest_step * step_size(i / steps), space.noise_scale(i / steps)]
+        w_noise = W_NOISE * deviation * max(0.0, 1.0 - i / steps / W_NOISE_END) ** 2 if in_w else 0.0
+        sizes = [(W_STEP if in_w else Z_STEP) * step_size(i / steps), w_noise]
         point, moments = step(point, moments, tf.constant(i + 1.0), tf.constant(sizes, tf.float32))
         if (i + 1) % every == 0 or i + 1 == steps:
             path.append((i + 1, image_files.to_uint8(generate(*point))))
@@ -154,6 +160,7 @@ def project(
     images = generate(*point)
     distances = distance(images).numpy().astype(np.float64)
     order = np.argsort(distances, kind="stable")
+    nearest = point.latents.numpy()[order[0]]
     return ProjectionResult(
         latents=point.latents.numpy()[order],
         noise=[maps.numpy()[order] for maps in point.noise],
@@ -161,7 +168,7 @@ def project(
         distances=distances[order],
         start=start,
         path=[(number, shown[order[0]]) for number, shown in path],
-        length=space.relative_length(point.latents.numpy()[order[0]]),
+        length=relative_length(nearest, mean_w, deviation) if in_w else float(np.sqrt(np.mean(nearest**2))),
         labels=None if labels is None else labels.numpy()[order],
     )
 
@@ -216,7 +223,7 @@ def noise_autocorrelation(maps):
         maps = 2.0 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")  # the mean of four values has half their deviation
 
 
-def _compiled_step(g, distance, space, seed, labels):
+def _compiled_step(g, distance, seed, labels, on_sphere):
     """Returns a tf.function (SearchPoint, Adam moments, step number from 1, sizes) -> (SearchPoint, moments).
 
     sizes: step size, and the deviation of the noise added to w.
@@ -224,15 +231,18 @@ def _compiled_step(g, distance, space, seed, labels):
 
     @tf.function(autograph=False, reduce_retracing=True)
     def step(point, moments, number, sizes):
-        size, noise_scale = tf.unstack(sizes)
+        size, w_noise = tf.unstack(sizes)
+        in_w = point.latents.shape.rank == 3
         flat = tf.nest.flatten(point)
         with tf.GradientTape() as tape:
             tape.watch(flat)
             latents = point.latents
-            if latents.shape.rank == 3:
+            if in_w:
                 draws = rng.Draws(seed, tf.cast(number, tf.int64), latents.shape[0], path="project/shaken/")
-                latents += noise_scale * draws.normal("w", (1, latents.shape[2]))
-            loss = distance(g(latents, labels, noise=point.noise, training=False)) + space.penalty(point.latents)
+                latents += w_noise * draws.normal("w", (1, latents.shape[2]))
+            loss = distance(g(latents, labels, noise=point.noise, training=False))
+            if not in_w and not on_sphere:
+                loss += LENGTH_WEIGHT * length_penalty(latents)
             for maps in point.noise:
                 loss += NOISE_WEIGHT * noise_autocorrelation(maps)
             total = tf.reduce_sum(loss)  # restarts do not share variables, so each gets its own gradient
@@ -245,8 +255,10 @@ def _compiled_step(g, distance, space, seed, labels):
             x - size * (mean / m_correction) / (tf.sqrt(square / v_correction) + EPSILON)
             for x, mean, square in zip(flat, m, v, strict=True)
         ]
-        moved = tf.nest.pack_sequence_as(point, moved)
-        point = SearchPoint(space.constrain(moved.latents), [_standardise(maps) for maps in moved.noise])
+        latents, noise = tf.nest.pack_sequence_as(point, moved)
+        if not in_w and on_sphere:
+            latents *= tf.math.rsqrt(tf.reduce_mean(latents**2, axis=1, keepdims=True) + EPSILON)
+        point = SearchPoint(latents, [_standardise(maps) for maps in noise])
         return point, [tf.nest.pack_sequence_as(point, m), tf.nest.pack_sequence_as(point, v)]
 
     return step
@@ -257,90 +269,26 @@ def _standardise(maps):
     return maps * tf.math.rsqrt(tf.reduce_mean(maps**2, axis=[1, 2, 3], keepdims=True) + EPSILON)
 
 
-class ZSpace:
-    """Searches latents. on_sphere: the network normalises them."""
-
-    largest_step = Z_STEP
-
-    def __init__(self, on_sphere):
-        self.on_sphere = on_sphere
-
-    def to_points(self, latents, labels=None):
-        """Returns the latents [K, Z]."""
-        return latents
-
-    def starts(self, best):
-        """Returns the points at which the search starts."""
-        return best
-
-    def noise_scale(self, progress):
-        """Returns 0: no noise is added to latents."""
-        return 0.0
-
-    def penalty(self, points):
-        """Returns a loss [K] for latents of unlikely length."""
-        return 0.0 if self.on_sphere else LENGTH_WEIGHT * length_penalty(points)
-
-    def constrain(self, points):
-        """Returns latents projected to the sphere, if the network normalises them."""
-        if not self.on_sphere:
-            return points
-        return points * tf.math.rsqrt(tf.reduce_mean(points**2, axis=1, keepdims=True) + EPSILON)
-
-    def relative_length(self, point):
-        """Returns the length of a latent [Z] relative to random ones."""
-        return float(np.sqrt(np.mean(point**2)))
-
-
 def length_penalty(latents):
     """Returns the squared deviation [N] of |z|^2 / Z from 1 for latents [N, Z]."""
     return (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
 
 
-class WSpace:
-    """Searches w, or w+ if `per_layer`.
+def w_statistics(g, classes=UNCONDITIONAL, class_number=None):
+    """Returns the mean w [W] and its deviation, the RMS distance from the mean.
 
-    Args:
-        g: folded generator with a mapping network.
-        classes: ClassLabels of the networks. Mean and deviation of w are over all classes, as frequent as in training.
-        class_number: class whose mean and deviation are used instead.
+    They are those of class `class_number`, by default of all classes, as frequent as in training.
     """
+    draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
+    latents = draws.normal("spread", (g.latent_size,))
+    labels = classes.sample(draws, class_number)
+    mapping = tf.function(lambda *inputs: g.mapping(*inputs)[:, 0], autograph=False)
+    batches = (tf.split(values, W_SAMPLES // W_BATCH) for values in (latents, labels) if values is not None)
+    w = np.concatenate([mapping(*batch).numpy() for batch in zip(*batches, strict=True)])
+    mean = w.mean(axis=0)
+    return mean, float(np.sqrt(np.sum(np.square(w - mean, dtype=np.float64)) / len(w)))
 
-    largest_step = W_STEP
 
-    def __init__(self, g, per_layer, classes=UNCONDITIONAL, class_number=None):
-        self.g, self.per_layer = g, per_layer
-        draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
-        latents = draws.normal("spread", (g.latent_size,))
-        labels = classes.sample(draws, class_number)
-        mapping = tf.function(lambda *inputs: g.mapping(*inputs)[:, 0], autograph=False)
-        batches = (tf.split(values, W_SAMPLES // W_BATCH) for values in (latents, labels) if values is not None)
-        w = np.concatenate([mapping(*batch).numpy() for batch in zip(*batches, strict=True)])
-        self.mean = w.mean(axis=0)
-        self.deviation = float(np.sqrt(np.sum(np.square(w - self.mean, dtype=np.float64)) / len(w)))
-
-    def to_points(self, latents, labels=None):
-        """Maps latents [K, Z] and their classes to [K, 1, W], or [K, S, W] in w+."""
-        ws = self.g.mapping(latents, labels)
-        return ws if self.per_layer else ws[:, :1]
-
-    def starts(self, best):
-        """Returns the mean w and all but the last of the best random points."""
-        mean = tf.broadcast_to(tf.constant(self.mean, best.dtype), (1, *best.shape[1:]))
-        return tf.concat([mean, best[:-1]], axis=0)
-
-    def noise_scale(self, progress):
-        """Returns the deviation of the noise added to each component of w, the same for all layers."""
-        return W_NOISE * self.deviation * max(0.0, 1.0 - progress / W_NOISE_END) ** 2
-
-    def penalty(self, points):
-        """Returns 0: all points are allowed."""
-        return 0.0
-
-    def constrain(self, points):
-        """Returns the points unchanged."""
-        return points
-
-    def relative_length(self, point):
-        """Returns the distance of ws [S or 1, W] from the mean w relative to random ones, as the RMS over layers."""
-        return float(np.sqrt(np.sum((point - self.mean) ** 2, axis=-1).mean()) / self.deviation)
+def relative_length(point, mean, deviation):
+    """Returns the distance of ws [S or 1, W] from the mean w relative to random ones, as the RMS over layers."""
+    return float(np.sqrt(np.sum((point - mean) ** 2, axis=-1).mean()) / deviation)

@@ -1,4 +1,4 @@
-"""How a run begins with the networks of another (`--init-from`), and what of them stays as it was (`--freeze-d`)."""
+"""Begins a run with the networks of another one (`--init-from`), and freezes discriminator layers (`--freeze-d`)."""
 
 from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields, as_argument, flag
 from gan_tf.errors import UsageError
@@ -10,55 +10,53 @@ from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import newest_networks
 
 PLAYERS = ("g", "d", "g_ema")
-INSTEAD = "give another run"  # of one whose weights cannot be read
+REMEDY = "give another run"  # for a run whose weights cannot be read
 
 
-def begin_with(state, config, log):
-    """Gives a fresh state the networks of the run `config.init_from`. Optimisers and counters begin anew.
+def begin_with_run(state, config, log):
+    """Gives a new state the networks of the run `config.init_from`; optimisers and counters start from zero.
 
-    They are those of its newest whole checkpoint: both players and the averaged generator. A run without one, such as
-    one whose best weights alone were handed on, gives the best generator for both generators, and no discriminator.
+    The networks are those of its newest complete checkpoint: generator, discriminator and EMA generator. A run without
+    checkpoints (with best/ only) provides its best generator for both generators, and no discriminator.
 
     Raises:
-        UsageError: no such run, networks of another architecture, ones that are not full-grown, or no discriminator
-            where layers of it shall be frozen.
+        UsageError: no such run, networks of another architecture or not fully grown, or no discriminator although
+            `--freeze-d` is given.
     """
     try:
         run = Run(folder_of(config.init_from))
         before, data = run.read_settings()
-        with_discriminator = bool(run.checkpoints())
-        refuse_other_networks(before, config, with_discriminator)
-        if with_discriminator:
-            networks, seen, where = newest_networks(run, PLAYERS, log, INSTEAD)
+        has_discriminator = bool(run.checkpoints())
+        check_architecture(before, config, has_discriminator)
+        if has_discriminator:
+            networks, seen, source = newest_networks(run, PLAYERS, log, REMEDY)
         else:
-            best, meta = run.best_weights(INSTEAD)
-            networks, seen, where = {"g": best, "g_ema": best}, meta["images_seen"], run.best
-        refuse_half_grown(networks, config, data, where)
+            best, meta = run.best_weights(REMEDY)
+            networks, seen, source = {"g": best, "g_ema": best}, meta["images_seen"], run.best
+        check_fully_grown(networks, config, data, source)
     except UsageError as error:
         raise UsageError(f"--init-from {config.init_from}: {error}") from error
-    if config.freeze_d and not with_discriminator:
+    if config.freeze_d and not has_discriminator:
         raise UsageError(
             f"--freeze-d is {config.freeze_d}, but {run.folder} has no discriminator, only a generator; leave it out"
         )
     for player, weights in networks.items():
-        load_weights(getattr(state, player), weights, where)
-    players = (
-        "both players and the averaged generator" if with_discriminator else "the best generator, no discriminator"
-    )
-    log(f"begins with {run.folder}: {players}, of {seen / 1000:.1f} kimg")
+        load_weights(getattr(state, player), weights, source)
+    loaded = "generator, discriminator and EMA" if has_discriminator else "the best generator, no discriminator"
+    log(f"begins with {run.folder}: {loaded}, of {seen / 1000:.1f} kimg")
 
 
-def refuse_other_networks(before, config, with_discriminator):
-    """Raises UsageError if the settings of two runs ask for other networks."""
+def check_architecture(before, config, has_discriminator):
+    """Raises UsageError if the settings of two runs describe different networks."""
     names = ["model"] if before.model != config.model else architecture_fields(config.model)
-    if not with_discriminator:
+    if not has_discriminator:
         names = [name for name in names if name not in DISCRIMINATOR_FIELDS]
-    pairs = {name: (_meant(before, name), _meant(config, name)) for name in names}
+    pairs = {name: (_resolved(before, name), _resolved(config, name)) for name in names}
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    if classes := differing.pop("classes", None):  # which is no flag: it follows from --conditional and the images
+    if classes := differing.pop("classes", None):  # not a flag: it follows from --conditional and the images
         old, new = classes
         if old and new:
-            raise UsageError(f"its networks know {old} classes, and --dataset has {new}; give images of {old} classes")
+            raise UsageError(f"its networks have {old} classes, and --dataset has {new}; give images of {old} classes")
         differing["conditional"] = (bool(old), bool(new))
     if differing:
         changes = ", ".join(f"{flag(name)} is {new!r} and is {old!r} there" for name, (old, new) in differing.items())
@@ -66,33 +64,33 @@ def refuse_other_networks(before, config, with_discriminator):
         raise UsageError(f"{changes}: give {remedies}, or a run with networks of these settings")
 
 
-def _meant(config, name):
-    """The value of a setting; of StyleGAN2's width, what None stands for."""
+def _resolved(config, name):
+    """The value of a setting; for StyleGAN2's width the number that None means."""
     value = getattr(config, name)
     return published_channel_base(config.resolution) if name == "channel_base" and value is None else value
 
 
-def refuse_half_grown(networks, config, data, where):
-    """Raises UsageError if a generator that grows has not come to its full size: the new run begins there."""
+def check_fully_grown(networks, config, data, source):
+    """Raises UsageError if a growing generator has not reached its full size, at which the new run begins."""
     levels = level_of(config.resolution)
     for player in ("g", "g_ema"):
-        growth = growth_of(networks[player], levels, where)
+        growth = growth_of(networks[player], levels, source)
         if growth < levels:
             size = resolution_of(int(growth))
-            remedy = "train it on first"
+            remedy = "continue its training first"
             if origin := data.get("converted_from"):
-                remedy = f"it was converted from {origin}: convert a file of a later moment, whose networks are"
+                remedy = f"it was converted from {origin}: convert a later file, with fully grown networks"
             raise UsageError(
                 f"its networks have grown to {size}x{size} of {config.resolution}x{config.resolution}, and a run "
-                f"begins with full-grown ones; {remedy}"
+                f"begins with fully grown ones; {remedy}"
             )
 
 
-def freeze(recipe, d, config):
-    """Makes the first `config.freeze_d` groups of D's layers untrainable, before the optimisers are made.
+def freeze_discriminator(recipe, d, config):
+    """Makes the first `config.freeze_d` groups of D's layers untrainable, before the optimisers are created.
 
-    Their weights get no gradient, no optimiser slot and no update. What is no weight (running statistics of batch norm,
-    spectral vectors) goes on following the images.
+    Their weights get no gradient, no optimiser slot and no update. Running statistics of batch norm and spectral
+    vectors are still updated.
 
     Source: Mo et al. 2020 (Freeze the Discriminator: a Simple Baseline for Fine-Tuning GANs).
 

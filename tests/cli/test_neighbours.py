@@ -86,7 +86,7 @@ def test_features_are_compared_too(run, tmp_path, capsys, monkeypatch):
         (["--seeds", "0-100"], "--seeds names 101"),
         (["--nearest", "0"], "--nearest is 0"),
         (["--nearest", "15"], "--nearest is 15, but there are 14 training images"),
-        (["--seeds", "0-99"], "--nearest 5 for 100 --seeds in 1 spaces: the picture would have"),
+        (["--seeds", "0-99"], "--nearest 5 for 100 --seeds in 1 spaces: the image would have"),
         (["--out", "file/a.png"], "--out file/a.png cannot be written"),
         (["--out", "a.jpg"], "--out is a.jpg; give a name that ends in .png"),
         (["--which", "worst"], "worst"),

@@ -15,7 +15,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
-from tests.pretrained import lpips_files
+from tests.pretrained import made_weights
 from tests.training import tiny
 
 from ..sampling import trained
@@ -150,7 +150,7 @@ def test_lpips_is_the_default_and_is_not_replaced_silently(run, tmp_path, capsys
     error = capsys.readouterr().err.strip()
     assert "lpips" in error and "--distance l2" in error and "\n" not in error
     assert not (tmp_path / "out").exists()
-    lpips_files.put_weights(monkeypatch)
+    made_weights.put_weights(monkeypatch)
     assert project(run, "generated.png", "--steps", 1, *QUICK[4:], "--offline", "--out", tmp_path / "out") == 0
     output, log = capsys.readouterr()
     assert "LPIPS" in log and "(LPIPS and mean squares of pixels" in output

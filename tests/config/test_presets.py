@@ -8,7 +8,7 @@ from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
-from gan_tf.training.recipes import growth
+from gan_tf.training.schedule import growing_stages, short_run_warning
 
 PGGAN, STYLEGAN2 = PRESETS["pggan"], PRESETS["stylegan2"]
 
@@ -78,7 +78,7 @@ def test_named_settings_of_stylegan2_are_the_official_ones():
 
 @pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
 def test_preset_is_long_enough_to_reach_full_resolution(preset):
-    assert growth.too_short(preset) is None
+    assert short_run_warning(preset, growing_stages(preset)) is None
 
 
 @pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())

@@ -1,1 +1,0 @@
-"""Tests of gan_tf.convert."""

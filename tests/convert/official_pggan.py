@@ -1,8 +1,8 @@
-"""The official Progressive GAN networks written a second time: official names, plain NumPy, both of their forms.
+"""Second implementation of the official Progressive GAN networks: official names, plain NumPy, fused and not fused.
 
-Shares nothing with gan_tf: it runs straight from a state dict, NCHW, so that a slip in the networks or in the name map
-cannot hide. Whether a network is fused (upsampling and convolution in one operation) is an argument here, as it was
-there. `shapes_of_generator` and `shapes_of_discriminator` give complete state dicts.
+Shares no code with gan_tf: it runs from a state dict, NCHW, and so detects errors in the networks and in the name map.
+Fused means upsampling and convolution in one operation. `shapes_of_generator` and `shapes_of_discriminator` return
+complete state dicts.
 """
 
 import numpy as np
@@ -39,7 +39,7 @@ def shapes_of_generator(resolution, base, most, latent_size, fused):
 
 
 def shapes_of_discriminator(resolution, base, most, fused):
-    """{official name: shape}, of one that looks at the spread of the batch."""
+    """{official name: shape}, with the minibatch standard deviation."""
     found = {}
     for lod, size in enumerate(reversed([4, *sizes(resolution)])):
         found |= layer(f"FromRGB_lod{lod}", 1, 3, width(size, base, most))
@@ -77,7 +77,7 @@ def conv(state, name, x, gain=GAIN):
 
 
 def up_conv(state, name, x):
-    """The fused form: taps summed over shifts by a pixel, and each pixel of x spread over 4x4 at every second place."""
+    """The fused form: taps summed over shifts by a pixel, and each pixel of x spread over 4x4 pixels in steps of 2."""
     kernel = state[f"{name}/weight"]  # [3, 3, O, I]
     kernel = kernel * GAIN / np.sqrt(9 * kernel.shape[3])
     taps = np.zeros((4, 4, *kernel.shape[2:]))

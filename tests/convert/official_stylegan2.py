@@ -1,12 +1,12 @@
 """Pickles of StyleGAN2-ADA's PyTorch program, made of flat state dicts."""
 
-from tests.convert.stand_ins import EasyDict, Module, Parameter, Tensor, write_pytorch
+from tests.convert.file_writers import EasyDict, Module, Parameter, Tensor, write_pytorch
 
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
 
 
 def module_of(class_name, state, **init_kwargs):
-    """A module with those that its tensors' names tell of: {"synthesis.b4.const": array, ...}."""
+    """A module with the inner modules in its tensors' names: {"synthesis.b4.const": array, ...}."""
     parameters, buffers, inner = {}, {}, {}
     for name, value in state.items():
         first, _, rest = name.partition(".")
@@ -21,7 +21,7 @@ def module_of(class_name, state, **init_kwargs):
 
 
 def generator_arguments(resolution=32, classes=0, size=32, layers=2, base=512, most=32, **synthesis):
-    """As the official trainer gives them."""
+    """As the official trainer passes them."""
     synthesis = {"channel_base": base, "channel_max": most, "num_fp16_res": 4, "conv_clamp": 256} | synthesis
     return {
         "z_dim": size,
@@ -42,7 +42,7 @@ def discriminator_arguments(resolution=32, classes=0, base=512, most=32, **more)
 
 
 def write(path, g, d, g_ema=None, g_arguments=None, d_arguments=None):
-    """A network-snapshot-N.pkl of state dicts; the averaged generator in arrays of its own, as in a real file."""
+    """A network-snapshot-N.pkl of state dicts; the EMA generator has separate arrays, as in a real file."""
     g_arguments = g_arguments or generator_arguments()
     g_ema = {name: value.copy() for name, value in (g_ema or g).items()}
     content = {

@@ -1,15 +1,25 @@
-"""The name map: every official tensor lands in one place, in the layout that the official operation gives it."""
+"""StyleGAN2-ADA: official tensors in the networks, and pickles of the official program."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
-from gan_tf.convert.stylegan2 import arguments_of, constants, official_names
+import gan_tf
+from gan_tf.cli.main import run_command
+from gan_tf.convert.reading import read_weight_file
+from gan_tf.convert.state_dicts import load_state_dict, state_dict
+from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
-from gan_tf.models.variables import named_variables
-from tests.convert.states import assert_refused, built, random_state
+from gan_tf.models.stylegan2_blocks import CONST
+from gan_tf.models.variables import load_weights
+from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator, newest_networks
+from tests.convert import official_stylegan2 as official
+from tests.convert.states import assert_refused, assert_round_trip, assert_same, built, changed, random_state, refusal
+from tests.parity.report import read_arrays, relative_l2
+from tests.parity.test_parity import reference
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 G = {**SIZES, "latent_size": 6, "w_size": 5, "mapping_layers": 2, "classes": 0}
@@ -22,28 +32,19 @@ NETWORKS = [
     (StyleGan2Discriminator, D | {"architecture": "orig", "mbstd_channels": 2}),
     (StyleGan2Discriminator, D | {"mbstd_channels": 0, "channel_base": 64}),
 ]
-ALL = pytest.mark.parametrize(("kind", "arguments"), NETWORKS)
+OFFICIAL_SIZES = {"resolution": 16, "base": 128, "most": 16}
+G_ARGUMENTS = official.generator_arguments(**OFFICIAL_SIZES, size=8)
+D_ARGUMENTS = official.discriminator_arguments(**OFFICIAL_SIZES)
 
 
-@ALL
-def test_every_tensor_is_consumed_once_and_comes_back(kind, arguments):
+@pytest.mark.parametrize(("kind", "arguments"), NETWORKS)
+def test_every_tensor_is_used_once_and_arguments_are_read_from_the_shapes(kind, arguments):
     network = built(kind, arguments)
-    state, names = random_state(network), official_names(network)
-    assert len(set(names.values())) == len(names) == len(state) - len(constants(network))
-    assert set(names) == set(named_variables(network))
-    load_state_dict(network, state)
-    back = state_dict(network)
-    for name in state:
-        np.testing.assert_array_equal(back[name], state[name], err_msg=name)
+    assert_round_trip(network, random_state(network))
+    assert arguments_of(state_dict(network)) == arguments
 
 
-@ALL
-def test_arguments_are_read_from_the_shapes(kind, arguments):
-    found = arguments_of(state_dict(built(kind, arguments)))
-    assert found == arguments
-
-
-def test_names_are_the_official_ones():
+def test_official_names():
     names = set(state_dict(built(StyleGan2Generator, G | {"classes": 3})))
     assert {
         "mapping.w_avg",
@@ -84,7 +85,7 @@ def unit(x):
 
 
 def mapped(parts, state, layers):
-    """The official mapping network behind its inputs."""
+    """The official mapping network after its inputs."""
     x = np.concatenate(parts, axis=1)
     for index in range(layers):
         x = dense(x, state, f"mapping.fc{index}", 0.01)
@@ -93,11 +94,11 @@ def mapped(parts, state, layers):
 
 
 def scaled(state):
-    """Weights of a mapping network as large as the official ones, which are kept divided by 0.01."""
+    """Weights of a mapping network with the official scale: they are stored divided by 0.01."""
     return {name: value * (100 if name.startswith("mapping.fc") else 1) for name, value in state.items()}
 
 
-def test_labels_are_embedded_normalised_and_put_behind_the_latents():
+def test_labels_are_embedded_normalised_and_concatenated_to_the_latents():
     g = built(StyleGan2Generator, G | {"classes": 3})
     state = scaled(random_state(g))
     load_state_dict(g, state)
@@ -117,38 +118,193 @@ def test_the_logit_of_a_label_is_a_scaled_product_with_its_embedding():
     np.testing.assert_allclose(d(images, tf.constant(labels)), want, rtol=1e-4, atol=1e-4)
 
 
-@ALL
-def test_gradients_take_the_official_layout(kind, arguments):
-    network = built(kind, arguments)
-    shapes = {name: value.shape for name, value in state_dict(network).items()}
-    slopes = {name: np.zeros(v.shape) for name, v in named_variables(network).items() if v.trainable}
-    for name, slope in to_official(network, slopes).items():
-        assert slope.shape == shapes[name]
-
-
 def test_unfit_weights_are_refused_and_change_nothing():
     g = built(StyleGan2Generator, G)
     state = random_state(g)
-    lacking = {name: value for name, value in state.items() if name != "synthesis.b8.torgb.bias"}
-    cases = (
-        (lacking, "missing.*synthesis.b8.torgb.bias"),
-        (state | {"synthesis.b32.const": np.zeros(3)}, "left over.*synthesis.b32.const"),
-        (state | {"synthesis.b8.conv0.weight": np.zeros((8, 16, 3, 3))}, "synthesis.b8.conv0.weight has shape"),
-        (
-            state | {"synthesis.b8.conv0.resample_filter": np.ones((4, 4)) / 16},
-            "b8.conv0.resample_filter has other numbers than the official",
-        ),
+    assert_refused(
+        g,
+        [
+            (changed(state, **{"synthesis.b8.torgb.bias": None}), "missing.*synthesis.b8.torgb.bias"),
+            (state | {"synthesis.b32.const": np.zeros(3)}, "left over.*synthesis.b32.const"),
+            (state | {"synthesis.b8.conv0.weight": np.zeros((8, 16, 3, 3))}, "synthesis.b8.conv0.weight has shape"),
+            (state | {"synthesis.b8.conv0.resample_filter": np.ones((4, 4)) / 16}, "b8.conv0.resample_filter"),
+        ],
     )
-    assert_refused(g, cases)
 
 
-def test_other_arrays_are_refused():
+def test_arrays_of_other_networks():
     state = state_dict(built(StyleGan2Generator, G))
-    lacking = {name: value for name, value in state.items() if name != "mapping.fc0.weight"}
-    flat = state | {"mapping.fc0.weight": np.zeros(3)}
-    for arrays in ({}, lacking, flat, {"synthesis.b4.const": np.zeros((1, 4, 4))}):
-        with pytest.raises(UsageError, match="not the weights of an official StyleGAN2-ADA network") as caught:
+    for arrays, reason in (
+        ({}, r"at \[4\]"),
+        (changed(state, **{"mapping.fc0.weight": None}), "mapping.fc0.weight is missing"),
+        (state | {"mapping.fc0.weight": np.zeros(3)}, "mapping.fc0.weight has the shape"),
+        (state | {"synthesis.b8.conv1.weight": np.zeros((15, 15, 3, 3))}, "do not halve"),
+    ):
+        with pytest.raises(UsageError, match=reason):
             arguments_of(arrays)
-        assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match="do not halve"):
-        arguments_of(state | {"synthesis.b8.conv1.weight": np.zeros((15, 15, 3, 3))})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shape"),
+    [
+        (StyleGan2Generator, "synthesis.b16.conv1.weight", (2**20, 0, 3, 3)),
+        (StyleGan2Generator, "synthesis.b4.conv1.affine.weight", (16, 0)),
+        (StyleGan2Generator, "mapping.fc0.weight", (2**20, 0)),
+        (StyleGan2Generator, "mapping.fc1.weight", (8, 0)),
+        (StyleGan2Generator, "mapping.embed.weight", (0, 2**30)),
+        (StyleGan2Discriminator, "b4.conv.weight", (2**20, 2**20 + 1, 0, 0)),
+        (StyleGan2Discriminator, "b4.fc.weight", (16, 0)),
+        (StyleGan2Discriminator, "mapping.embed.weight", (0, 2**30)),
+    ],
+)
+def test_empty_arrays_claim_no_large_network(kind, name, shape):
+    state = state_dict(built(kind, (G if kind is StyleGan2Generator else D) | {"classes": 3}))
+    with pytest.raises(UsageError, match="has the shape .* and should have"):
+        arguments_of(state | {name: np.zeros(shape, np.float32)})
+
+
+def states(classes=0, architecture="resnet"):
+    """Official weights of (G, D, G_ema)."""
+    g = built(StyleGan2Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
+    d = built(StyleGan2Discriminator, SIZES | {"classes": classes, "architecture": architecture})
+    return tuple(random_state(network, seed) for seed, network in enumerate((g, d, g), start=1))
+
+
+def write(path, all_states, g_arguments=None, d_arguments=None):
+    g, d, g_ema = all_states
+    return official.write(path, g, d, g_ema, g_arguments or G_ARGUMENTS, d_arguments or D_ARGUMENTS)
+
+
+def test_a_pickle(tmp_path):
+    all_states = states()
+    weights = read_weight_file(write(tmp_path / "a.pkl", all_states))
+    assert weights.model == "stylegan2"
+    assert weights.settings == {
+        **SIZES,
+        "latent_size": 8,
+        "w_size": 8,
+        "mapping_layers": 2,
+        "classes": 0,
+        "conditional": False,
+        "conv_clamp": 256.0,
+        "architecture": "resnet",
+        "mbstd_group": 4,
+    }
+    for name, state in zip(("g", "d", "g_ema"), all_states, strict=True):
+        assert_same(weights.states[name], state)
+    assert weights.left_out == ["training_set_kwargs", "augment_pipe"]
+
+
+def test_classes_architecture_groups_and_no_clamp(tmp_path):
+    g_arguments = official.generator_arguments(**OFFICIAL_SIZES, size=8, classes=3, conv_clamp=None)
+    more = {"conv_clamp": None, "architecture": "orig", "epilogue_kwargs": {"mbstd_group_size": 32}}
+    d_arguments = official.discriminator_arguments(**OFFICIAL_SIZES, classes=3, **more)
+    weights = read_weight_file(write(tmp_path / "a.pkl", states(3, "orig"), g_arguments, d_arguments))
+    want = {"classes": 3, "conditional": True, "conv_clamp": None, "architecture": "orig", "mbstd_group": 32}
+    assert {name: weights.settings[name] for name in want} == want
+    d = built(StyleGan2Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
+    load_state_dict(d, weights.states["d"])
+    assert np.isfinite(d(tf.zeros((4, 16, 16, 3)), tf.constant([0, 1, 2, 0]))).all()
+
+
+def test_a_converted_conditional_run_generates_images_of_a_class(tmp_path, capsys):
+    arguments = (
+        official.generator_arguments(**OFFICIAL_SIZES, size=8, classes=3),
+        official.discriminator_arguments(**OFFICIAL_SIZES, classes=3),
+    )
+    path, run = write(tmp_path / "a.pkl", [scaled(state) for state in states(3)], *arguments), tmp_path / "run"
+    assert run_command("convert", [str(path), str(run)]) == 0
+    flags = [str(run), "--seeds", "0", "--precision", "float32"]
+    made = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        assert run_command("generate", [*flags, "--class", str(number), "--out", str(out)]) == 0
+        made[number] = image_files.read_png(out / "seed-000000.png").astype(int)
+        [image] = gan_tf.load(run).sample([0], classes=number)
+        assert np.abs(made[number] - image).max() <= 1
+    assert np.abs(made[1] - made[2]).max() > 10
+    assert run_command("generate", [*flags, "--class", "3", "--out", str(tmp_path / "3")]) == 2
+    assert "--class" in capsys.readouterr().err
+
+
+def test_a_pickle_of_the_stylegan3_program(tmp_path):
+    g_arguments = dict(official.generator_arguments(**OFFICIAL_SIZES, size=8))
+    synthesis = dict(g_arguments.pop("synthesis_kwargs"))
+    del synthesis["conv_clamp"]
+    g_arguments |= synthesis | {"fused_modconv_default": "inference_only"}
+    d_arguments = {name: value for name, value in D_ARGUMENTS.items() if name != "conv_clamp"}
+    weights = read_weight_file(write(tmp_path / "a.pkl", states(), g_arguments, d_arguments))
+    assert weights.settings["conv_clamp"] == 256.0 and weights.settings["channel_base"] == 128
+
+
+def test_the_official_channel_base_is_kept(tmp_path):
+    """16384 / 16 channels are more than channel_max at every size."""
+    sizes = {"resolution": 16, "channel_base": 16384, "channel_max": 16}
+    g = random_state(built(StyleGan2Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
+    d = random_state(built(StyleGan2Discriminator, sizes))
+    own = {"resolution": 16, "base": 16384, "most": 16}
+    arguments = official.generator_arguments(**own, size=8), official.discriminator_arguments(**own)
+    assert read_weight_file(write(tmp_path / "a.pkl", (g, d, g), *arguments)).settings["channel_base"] == 16384
+
+
+@pytest.mark.parametrize(
+    ("g", "d", "reason"),
+    [
+        ({"img_channels": 1}, {}, "G was built with img_channels 1; only 3"),
+        ({"use_noise": False}, {}, "G was built with use_noise False; only True"),
+        ({"architecture": "resnet"}, {}, "G was built with architecture resnet; only skip"),
+        ({"attention": True}, {}, "G was built with the unknown argument attention (True)"),
+        ({"resample_filter": [1, 2, 1]}, {}, "resample_filter [1, 2, 1]; only [1, 3, 3, 1]"),
+        ({"mapping_kwargs": {"lr_multiplier": 1}}, {}, "lr_multiplier 1; only 0.01"),
+        ({"synthesis_kwargs": {"channel_base": 2**40, "channel_max": 2**30}}, {}, "16 channels at 4x4"),
+        ({}, {"architecture": "skip"}, "D was built with architecture skip; only resnet or orig"),
+        ({}, {"epilogue_kwargs": {"mbstd_group_size": None}}, "D was built with mbstd_group_size None"),
+        ({}, {"epilogue_kwargs": {"mbstd_num_channels": 4}}, "mbstd_num_channels 4; only 1"),
+        ({}, {"conv_clamp": 128}, "D has conv_clamp 128.0, another network of the file 256.0"),
+        ({}, {"conv_clamp": "much"}, "damaged"),
+    ],
+)
+def test_unsupported_arguments(tmp_path, g, d, reason):
+    assert reason in refusal(write(tmp_path / "a.pkl", states(), G_ARGUMENTS | g, D_ARGUMENTS | d))
+
+
+def test_numbers_that_are_not_finite(tmp_path):
+    g, d, g_ema = states()
+    g_ema = changed(g_ema, **{"mapping.w_avg": np.full(8, np.nan, np.float32)})
+    assert "w_avg has numbers that are not finite" in refusal(write(tmp_path / "a.pkl", (g, d, g_ema)))
+
+
+@pytest.fixture(scope="module")
+def official_run(tmp_path_factory):
+    """(run converted from a pickle of the reference's weights, the vectors)."""
+    arrays = read_arrays(reference("stylegan2"))
+    g, d = (arrays.group(f"{player}/") for player in "gd")
+    here = tmp_path_factory.mktemp("stylegan2")
+    g_arguments = official.generator_arguments(conv_clamp=None)
+    path = official.write(here / "a.pkl", g, d, None, g_arguments, official.discriminator_arguments(conv_clamp=None))
+    assert run_command("convert", [str(path), str(here / "run")]) == 0
+    return Run(here / "run"), arrays
+
+
+def assert_near(got, want):
+    assert relative_l2(np.asarray(got), want) < 1e-4
+
+
+def test_a_converted_run_generates_the_official_styles_and_images(official_run):
+    run, arrays = official_run
+    g = load_generator(run, "best").generator
+    z = tf.constant(arrays["in/z"])
+    assert_near(g.mapping(z), arrays["out/ws_psi1"])
+    assert_near(g.mapping(z, truncation=0.7), arrays["out/ws_psi07"])
+    assert_near(g(z, noise=CONST).numpy().transpose(0, 3, 1, 2), arrays["out/img_const"])
+    folded = gan_tf.load(run.folder).generator
+    assert_near(folded.mapping(z), arrays["out/ws_psi1"])
+    assert_near(folded(z, noise=CONST).numpy().transpose(0, 3, 1, 2), arrays["out/img_const"])
+
+
+def test_a_converted_discriminator_gives_the_official_logits(official_run):
+    run, arrays = official_run
+    networks, _, _ = newest_networks(run, ("d",), print)
+    d = built(StyleGan2Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
+    load_weights(d, networks["d"], run.folder)
+    assert_near(d(tf.constant(arrays["in/real"].transpose(0, 2, 3, 1))), arrays["out/d_logits_real"])

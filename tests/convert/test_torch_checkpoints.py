@@ -1,4 +1,4 @@
-"""Checkpoints that PyTorch itself wrote, converted without it, against the official networks' arrays.
+"""Checkpoints written by PyTorch, converted without it, compared with arrays of the official networks.
 
 Needs the extra `parity`, and the folder in GAN_TF_REFERENCE.
 """
@@ -17,7 +17,7 @@ from gan_tf.models.variables import load_weights
 from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
-from tests.convert import stand_ins
+from tests.convert import file_writers
 from tests.parity.fastgan import judge, to_nchw, to_nhwc
 from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
@@ -29,7 +29,7 @@ BUFFERS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "we
 
 @pytest.fixture(scope="module")
 def arrays():
-    """fastgan_a.npz: official state dicts, and what the official networks make of them."""
+    """fastgan_a.npz: official state dicts, and outputs of the official networks."""
     return read_arrays(reference("fastgan"))
 
 
@@ -44,7 +44,7 @@ def averages(torch, g):
 
 
 def stepped(torch, parameters):
-    """The state dict of an Adam that has taken a step."""
+    """The state dict of Adam after a step."""
     parameters = [torch.nn.Parameter(value.clone()) for value in parameters]
     optimizer = torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
     sum((value**2).sum() for value in parameters).backward()
@@ -79,7 +79,7 @@ def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
-def test_what_would_run_a_command_is_refused_by_name(torch, arrays, tmp_path, capsys, new):
+def test_no_command_in_a_checkpoint_runs(torch, arrays, tmp_path, capsys, new):
     class Command:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'was-run'}",)
@@ -92,15 +92,17 @@ def test_what_would_run_a_command_is_refused_by_name(torch, arrays, tmp_path, ca
 
 
 @pytest.mark.parametrize("protocol", [3, 4])
-def test_modules_with_tensors_that_pickle_itself_wrote(torch, tmp_path, protocol):
-    """As StyleGAN2-ADA's pickles have them: PyTorch's own tensors in persistent objects, for which stand-ins stand."""
+def test_modules_with_tensors_written_by_pickle(torch, tmp_path, protocol):
+    """As in StyleGAN2-ADA's pickles: PyTorch's tensors in persistent objects."""
     const, grid = torch.randn(4, 3), torch.arange(24.0).reshape(2, 3, 4)
-    layer = stand_ins.Module("SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid.transpose(0, 2)})
+    layer = file_writers.Module(
+        "SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid.transpose(0, 2)}
+    )
     scalar, half = torch.tensor(0.5), torch.randn(3).half()
-    g = stand_ins.Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
-    names = {"torch_utils.persistence": {"_reconstruct_persistent_obj": stand_ins.Module.rebuild}}
-    stand_ins.named("dnnlib.util", "EasyDict", stand_ins.EasyDict)
-    with stand_ins.modules(names | {"dnnlib.util": {"EasyDict": stand_ins.EasyDict}}):
+    g = file_writers.Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
+    names = {"torch_utils.persistence": {"_reconstruct_persistent_obj": file_writers.Module.rebuild}}
+    file_writers.named("dnnlib.util", "EasyDict", file_writers.EasyDict)
+    with file_writers.modules(names | {"dnnlib.util": {"EasyDict": file_writers.EasyDict}}):
         (tmp_path / "a.pkl").write_bytes(pickle.dumps({"G_ema": g}, protocol))
     network = read_network_pickle(tmp_path / "a.pkl")[0]["G_ema"]
     want = {"w_avg": scalar, "half": half, "b4.weight": const, "b4.noise": grid.transpose(0, 2)}

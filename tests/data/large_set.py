@@ -1,9 +1,9 @@
-"""Prepares a set far larger than its memory budget, reads batches of it, and prints what that took.
+"""Prepares a set much larger than its memory limit, reads batches, and prints time and memory as JSON.
 
     python -m tests.data.large_set COUNT RESOLUTION CACHE_DIR
 
-A process of its own, since it measures the peak of its memory. 70000 256 is the size that the project promises to work
-within 4 GB of host memory; it needs 14 GB of disk.
+Runs as a separate process, since it measures its peak memory. 70000 256 is the size that must work within 4 GB of host
+memory; it needs 14 GB of disk.
 """
 
 import json
@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_tf.data.prepare import prepare
-from gan_tf.data.reduce import box_means
+from gan_tf.data.prepare import box_means, prepare
 from gan_tf.data.sources import ArraySource
 
 BATCHES = 200
@@ -23,7 +22,7 @@ BATCH_SIZE = 32
 
 
 class Drawn:
-    """A sequence of pictures that exist only while they are looked at: one noise picture, shifted and recoloured."""
+    """A sequence of images computed on access: one noise image, shifted by another offset each."""
 
     def __init__(self, count, resolution):
         self.count = count
@@ -37,9 +36,9 @@ class Drawn:
 
 
 def peak_gb():
-    """Most memory that this program has held so far, 10^9 bytes.
+    """Returns this process's peak memory in 10^9 bytes.
 
-    Not getrusage's figure where Linux tells another: that one counts what the parent held when it forked.
+    On Linux not from getrusage, which includes the memory of the parent at the fork.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -62,14 +61,14 @@ def main(count, resolution, cache_dir):
         "prepare_peak_gb": peak_gb(),
     }
     start = time.monotonic()
-    smallest = prepared.at(4)  # makes all sizes between as well
+    smallest = prepared.at(4)  # makes all sizes in between too
     figures |= {"reduce_seconds": time.monotonic() - start, "reduce_peak_gb": peak_gb()}
     assert not smallest.mapped and (smallest.images[-1] == box_means(drawn[count - 1][None], [4])[0][0]).all()
-    from gan_tf.data.pipeline import InputPipeline  # TensorFlow only now, to tell its memory from that of preparing
+    from gan_tf.data.pipeline import InputPipeline  # imported late, to separate the memory of TensorFlow
 
-    feed = InputPipeline(prepared, BATCH_SIZE, seed=0, mirror=False)
+    pipeline = InputPipeline(prepared, BATCH_SIZE, seed=0, mirror=False)
     start = time.monotonic()
-    for _, element in zip(range(BATCHES), feed.dataset(0), strict=False):
+    for _, element in zip(range(BATCHES), pipeline.dataset(0), strict=False):
         i = int(element["index"][-1])
         assert (element["images"][-1].numpy() == drawn[i]).all()
     figures["images_per_second"] = BATCHES * BATCH_SIZE / (time.monotonic() - start)

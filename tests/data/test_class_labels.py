@@ -1,4 +1,4 @@
-"""Which class an image gets, and what the classes of a run are."""
+"""Class labels: lookup, sampling, grid rows, consistency with the settings."""
 
 import types
 
@@ -11,38 +11,38 @@ from gan_tf.data import class_labels
 from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
 
-KNOWN = ClassLabels(("cat", "dog", "0"), (1, 0, 3))
+CLASSES = ClassLabels(("cat", "dog", "0"), (1, 0, 3))
 
 
-def test_a_seed_draws_its_class_whatever_stands_beside_it_and_as_often_as_the_images():
-    drawn = KNOWN.of_seeds(range(2000))
-    assert drawn.dtype == np.int32 and (drawn != 1).all()  # no image of class 1
-    assert abs((drawn == 0).mean() - 0.25) < 0.03
-    np.testing.assert_array_equal(KNOWN.of_seeds([1999, 7]), drawn[[1999, 7]])
-    assert KNOWN.of_seeds([3, 4], 1).tolist() == [1, 1]
+def test_labels_of_seeds_depend_on_each_seed_alone_and_follow_the_frequencies():
+    labels = CLASSES.of_seeds(range(2000))
+    assert labels.dtype == np.int32 and (labels != 1).all()  # no image of class 1
+    assert abs((labels == 0).mean() - 0.25) < 0.03
+    np.testing.assert_array_equal(CLASSES.of_seeds([1999, 7]), labels[[1999, 7]])
+    assert CLASSES.of_seeds([3, 4], 1).tolist() == [1, 1]
     assert ClassLabels().of_seeds([3, 4]) is None
 
 
-def test_draws_of_classes_are_shared_by_replicas():
+def test_samples_are_sharded_over_replicas():
     draws = rng.Draws(0, tf.constant(5, tf.int64), 4000)
-    whole = draws.categories("classes", (1, 0, 3)).numpy()
+    whole = CLASSES.sample(draws).numpy()
     assert abs((whole == 0).mean() - 0.25) < 0.03 and (whole != 1).all()
-    np.testing.assert_array_equal(draws.shard(1, 4).categories("classes", (1, 0, 3)), whole[1::4])
+    np.testing.assert_array_equal(CLASSES.sample(draws.shard(1, 4)), whole[1::4])
 
 
-def test_a_class_has_a_name_and_a_number_and_the_name_comes_first():
-    assert [KNOWN.number(wanted) for wanted in ("dog", "1", 1, "0", "2")] == [1, 1, 1, 2, 2]
-    for wanted in ("horse", "3", "-1", "1.0", ""):
-        with pytest.raises(UsageError, match="is no class of this run; it has 0 cat, 1 dog, 2 0$"):
-            KNOWN.number(wanted)
+def test_a_class_is_found_by_name_first_and_then_by_number():
+    assert [CLASSES.number(value) for value in ("dog", "1", 1, "0", "2")] == [1, 1, 1, 2, 2]
+    for value in ("horse", "3", "-1", "1.0", ""):
+        with pytest.raises(UsageError, match="--class.* 0 cat, 1 dog, 2 0$"):
+            CLASSES.number(value)
     many = ClassLabels(tuple(map(str, range(100, 130))), (1,) * 30)
     with pytest.raises(UsageError, match="19 119 and 10 more$"):
         many.number("x")
 
 
 def test_rows_of_a_grid():
-    assert KNOWN.of_rows(8) == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert KNOWN.describe_rows(4) == "1-2 cat, 3 dog, 4 0"
+    assert CLASSES.of_rows(8) == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert CLASSES.describe_rows(4) == "1-2 cat, 3 dog, 4 0"
     assert ClassLabels(tuple("abcdefgh"), (1,) * 8).of_rows(4) == [0, 2, 4, 6]
 
 

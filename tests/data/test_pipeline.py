@@ -1,4 +1,4 @@
-"""Batches: one stream, whatever image count, number of replicas and place of the images."""
+"""Batches: the stream does not depend on the start, the number of replicas and the storage of the images."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.data import pipeline
-from gan_tf.data.pipeline import InputPipeline, coins, permutation
+from gan_tf.data.pipeline import InputPipeline, permutation, random_flips
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 
@@ -41,18 +41,18 @@ def orders(size, passes, key=5):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_each_pass_shows_every_image_once(size):
+def test_each_pass_has_every_image_once(size):
     np.testing.assert_array_equal(np.sort(orders(size, 4)), np.tile(np.arange(size), (4, 1)))
 
 
 def test_orders_are_uniform():
-    """Over many passes every image is as often at every place, and every image follows every other one as often."""
+    """Over many passes each image is equally often at each position, and equally often after each other image."""
     size, passes = 8, 2000
     index = orders(size, passes)
-    places = np.stack([np.bincount(column, minlength=size) for column in index.T])
+    positions = np.stack([np.bincount(column, minlength=size) for column in index.T])
     followers = np.bincount((index[:, :-1] * size + index[:, 1:]).ravel(), minlength=size**2).reshape(size, size)
     expected = passes / size
-    assert ((places - expected) ** 2 / expected).sum() < 90  # chi squared, 49 degrees of freedom: 1 in 3,000
+    assert ((positions - expected) ** 2 / expected).sum() < 90  # chi squared, 49 degrees of freedom: 1 in 3,000
     assert ((followers[~np.eye(size, dtype=bool)] - expected) ** 2 / expected).sum() < 100
     assert len(np.unique(index, axis=0)) > 0.9 * passes  # of 40,320 orders
 
@@ -66,23 +66,23 @@ def test_order_depends_on_the_key_and_the_pass():
         assert (a == b).sum() < 10
 
 
-def test_coins_are_fair_and_belong_to_their_position():
-    all_coins = coins(tf.constant(0, tf.int64), 4000, key=7).numpy()
-    assert 0.46 < all_coins.mean() < 0.54
-    assert 0.46 < (all_coins[1:] == all_coins[:-1]).mean() < 0.54
+def test_flips_are_fair_and_depend_on_their_position():
+    all_flips = random_flips(tf.constant(0, tf.int64), 4000, key=7).numpy()
+    assert 0.46 < all_flips.mean() < 0.54
+    assert 0.46 < (all_flips[1:] == all_flips[:-1]).mean() < 0.54
     for start, count in ((0, 1), (1, 5), (2, 9), (3, 4), (1021, 64)):
         np.testing.assert_array_equal(
-            coins(tf.constant(start, tf.int64), count, key=7), all_coins[start : start + count]
+            random_flips(tf.constant(start, tf.int64), count, key=7), all_flips[start : start + count]
         )
     far = tf.constant(2**40 + 1, tf.int64)
-    np.testing.assert_array_equal(coins(far, 7, key=7), coins(far - 1, 8, key=7)[1:])
+    np.testing.assert_array_equal(random_flips(far, 7, key=7), random_flips(far - 1, 8, key=7)[1:])
 
 
-def test_the_stream_goes_on_from_any_image_count(image_set):
-    feed = InputPipeline(image_set, 4, seed=1)
-    whole = take(feed.dataset(0), 12)
+def test_the_stream_continues_at_any_image_count(image_set):
+    loader = InputPipeline(image_set, 4, seed=1)
+    whole = take(loader.dataset(0), 12)
     for seen in (4, 6, 41):
-        rest = take(feed.dataset(seen), 1)[0]
+        rest = take(loader.dataset(seen), 1)[0]
         for key in ("position", "index", "flip", "labels"):
             np.testing.assert_array_equal(rest[key], joined(whole, key)[seen : seen + 4])
     np.testing.assert_array_equal(joined(whole, "position"), np.arange(48))
@@ -99,33 +99,33 @@ def test_seed_changes_order_and_flips(image_set):
 
 
 def test_parts_make_up_the_global_batch(image_set):
-    feed = InputPipeline(image_set, 8, seed=1)
-    whole = take(feed.dataset(3), 3)
+    loader = InputPipeline(image_set, 8, seed=1)
+    whole = take(loader.dataset(3), 3)
     for key in ("position", "index", "flip", "labels"):
-        parts = take(feed.dataset(3, replicas=4), 12)
+        parts = take(loader.dataset(3, replicas=4), 12)
         for k, batch in enumerate(whole):
             for r in range(4):
                 np.testing.assert_array_equal(parts[4 * k + r][key], batch[key][r::4])
-        left = take(feed.dataset(3, replicas=4, first=0, count=1), 3)
-        right = take(feed.dataset(3, replicas=4, first=1, count=3), 9)
+        left = take(loader.dataset(3, replicas=4, first=0, count=1), 3)
+        right = take(loader.dataset(3, replicas=4, first=1, count=3), 9)
         merged = [part for k in range(3) for part in (left[k], *right[3 * k : 3 * k + 3])]
         np.testing.assert_array_equal(joined(merged, key), joined(parts, key))
 
 
-def test_resident_mapped_and_host_feeds_give_the_same_bits(image_set, mapped_set):
+def test_resident_mapped_and_host_images_are_equal(image_set, mapped_set):
     assert mapped_set.mapped and not image_set.mapped
     assert mapped_set.fingerprint == image_set.fingerprint
-    feeds = [
+    pipelines = [
         InputPipeline(image_set, 4, 1),
         InputPipeline(image_set, 4, 1, resident=False),
         InputPipeline(mapped_set, 4, 1),
     ]
-    assert [feed.resident for feed in feeds] == [True, False, False]
+    assert [loader.resident for loader in pipelines] == [True, False, False]
     batches = []
-    for feed in feeds:
-        feed.place()
-        load = tf.function(feed.load)
-        batches.append([load(element) for element in itertools.islice(feed.dataset(6), 5)])
+    for loader in pipelines:
+        loader.place()
+        load = tf.function(loader.load)
+        batches.append([load(element) for element in itertools.islice(loader.dataset(6), 5)])
     for (images, labels), *others in zip(*batches, strict=True):
         assert images.shape == (4, SIDE, SIDE, 3) and images.dtype == tf.float32
         for other_images, other_labels in others:
@@ -134,35 +134,35 @@ def test_resident_mapped_and_host_feeds_give_the_same_bits(image_set, mapped_set
 
 
 def test_load_scales_and_flips(image_set):
-    feed = InputPipeline(image_set, 10, seed=1)
-    feed.place()
-    element = next(iter(feed.dataset(0)))
-    got = feed.load(element)[0].numpy()
+    loader = InputPipeline(image_set, 10, seed=1)
+    loader.place()
+    element = next(iter(loader.dataset(0)))
+    got = loader.load(element)[0].numpy()
     flip = element["flip"].numpy()
     assert 0 < flip.sum() < 10
     want = image_set.images[element["index"].numpy()] / 127.5 - 1
     want[flip] = want[flip][:, :, ::-1]
     np.testing.assert_allclose(got, want, atol=1e-6)
-    np.testing.assert_array_equal(got, tf.function(feed.load, jit_compile=True)(element)[0])
+    np.testing.assert_array_equal(got, tf.function(loader.load, jit_compile=True)(element)[0])
     assert got.min() >= -1 and got.max() <= 1
 
 
-def test_without_mirror_nothing_is_flipped_and_the_order_is_the_same(image_set):
+def test_without_mirror_nothing_is_flipped_and_the_order_is_equal(image_set):
     plain, mirrored = (take(InputPipeline(image_set, 10, 1, mirror).dataset(0), 3) for mirror in (False, True))
     assert not joined(plain, "flip").any() and joined(mirrored, "flip").any()
     np.testing.assert_array_equal(joined(plain, "index"), joined(mirrored, "index"))
 
 
-def test_two_replicas_load_what_one_would(image_set, two_cpus):
-    feed = InputPipeline(image_set, 8, seed=1)
+def test_two_replicas_load_the_batch_of_one(image_set, two_cpus):
+    loader = InputPipeline(image_set, 8, seed=1)
     with two_cpus.scope():
-        feed.place()
+        loader.place()
 
     def of_worker(context):
-        return feed.dataset(0, replicas=context.num_replicas_in_sync)
+        return loader.dataset(0, replicas=context.num_replicas_in_sync)
 
     batches = iter(two_cpus.distribute_datasets_from_function(of_worker))
-    load = tf.function(lambda element: two_cpus.run(feed.load, (element,)))
+    load = tf.function(lambda element: two_cpus.run(loader.load, (element,)))
     shares = [two_cpus.experimental_local_results(load(next(batches))[0]) for _ in range(3)]
     got = [tf.reshape(tf.stack(images, 1), (8, *images[0].shape[1:])) for images in shares]
     alone = InputPipeline(image_set, 8, seed=1)
@@ -176,13 +176,13 @@ def test_large_sets_are_not_resident(image_set, monkeypatch):
     assert not InputPipeline(image_set, 4, 1).resident
 
 
-def test_callers_mistakes_are_named(image_set):
+def test_invalid_arguments_are_named(image_set):
     with pytest.raises(ValueError, match="batch_size"):
         InputPipeline(image_set, 0, 1)
-    feed = InputPipeline(image_set, 4, 1)
+    loader = InputPipeline(image_set, 4, 1)
     with pytest.raises(ValueError, match="multiple of the number of replicas, 3"):
-        feed.dataset(0, replicas=3)
+        loader.dataset(0, replicas=3)
     with pytest.raises(ValueError, match="parts"):
-        feed.dataset(0, replicas=2, first=1, count=2)
+        loader.dataset(0, replicas=2, first=1, count=2)
     with pytest.raises(ValueError, match="place"):
-        feed.load(next(iter(feed.dataset(0))))
+        loader.load(next(iter(loader.dataset(0))))

@@ -1,21 +1,20 @@
-"""Makes zips that stand for the few-shot archives."""
+"""Zip archives for tests of the datasets."""
 
-import io
 import zipfile
 
 import numpy as np
 from PIL import Image
 
+from tests.data.encoded import encode
+
 
 def png(seed, side=16):
-    """Encoded noise."""
-    file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    """Returns noise as the bytes of a PNG file."""
+    return encode(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)))
 
 
 def write_zip(path, count, folder="", seed=0, extra=()):
-    """A zip of `count` pictures below `folder`, and `extra` entries [(name, bytes)]."""
+    """Writes a zip of `count` images in `folder`, and `extra` entries [(name, bytes)]. Returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for i in range(count):

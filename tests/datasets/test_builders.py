@@ -1,4 +1,4 @@
-"""The builders under TFDS's own test case: metadata files, features, splits, and the data read back."""
+"""TFDS's test case for the drawn and few-shot builders: metadata files, features, splits, reading back."""
 
 import os
 import tempfile
@@ -16,21 +16,18 @@ class DemoTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = DemoBuilder
     BUILDER_CONFIG_NAMES_TO_TEST = ["64"]
     SPLITS = {"train": 600}
-    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it
+    EXAMPLE_DIR = tempfile.gettempdir()  # not read
 
 
-class DemoKindsTest(tfds.testing.DatasetBuilderTestCase):
+class DemoKindsTest(DemoTest):
     DATASET_CLASS = DemoKindsBuilder
-    BUILDER_CONFIG_NAMES_TO_TEST = ["64"]
-    SPLITS = {"train": 600}
-    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it
 
 
 class FewShotTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = FewShotBuilder
     BUILDER_CONFIG_NAMES_TO_TEST = ["panda"]
     SPLITS = {"train": 100}
-    EXAMPLE_DIR = tempfile.gettempdir()  # nothing is read from it: the zip lies in our own cache
+    EXAMPLE_DIR = tempfile.gettempdir()  # not read: the zip is in our cache
 
     @classmethod
     def setUpClass(cls):

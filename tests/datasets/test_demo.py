@@ -1,4 +1,4 @@
-"""The drawn pandas: the same everywhere, different from each other, the same animal at every size."""
+"""The drawn pandas and cats: constant pixels, variety, equality across resolutions, two classes."""
 
 import hashlib
 import io
@@ -8,73 +8,101 @@ import pytest
 from PIL import Image
 
 from gan_tf_datasets.catalogue import open_demo
-from gan_tf_datasets.demo.demo_dataset_builder import Builder
-from gan_tf_datasets.demo.panda_art import EXTRAS, PICTURES, draw_indexed, pick
+from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
+from gan_tf_datasets.demo.panda_art import EXTRAS, IMAGES, pick
+from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon
+from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
+from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import EACH
+from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
+from tests.datasets.nearest_class import accuracy, nearest_class
+
+ANIMALS = pytest.mark.parametrize("draw", [draw_panda, draw_cat])
 
 
-def test_pictures_are_the_ones_of_this_version():
-    # Another digest means other pictures: prepared sets and runs made from them no longer agree with the code. Raise
-    # VERSION in the builder, add a release note, then change the digest.
-    digest = hashlib.sha256(b"".join(draw_indexed(i, 64).tobytes() for i in range(20))).hexdigest()
-    assert (str(Builder.VERSION), digest) == (
-        "1.0.0",
-        "a6a8a5dad57d23836fafa569dcfebd68dda0730b44df0de4dc8bf31cf0d6cfce",
-    )
+def decode(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
 
 
-def test_pictures_differ():
-    pictures = np.stack([draw_indexed(i, 32) for i in range(60)]).astype(float)
-    distances = np.abs(pictures[:, None] - pictures[None]).mean((2, 3, 4))
-    assert distances[~np.eye(60, dtype=bool)].min() > 4  # grey levels per channel, of 255
-    assert pictures.std(0).mean() > 30
+@pytest.mark.parametrize(
+    ("draw", "builder", "digest"),
+    [
+        (draw_panda, DemoBuilder, "a6a8a5dad57d23836fafa569dcfebd68dda0730b44df0de4dc8bf31cf0d6cfce"),
+        (draw_cat, DemoKindsBuilder, "3b173bf890d89c10"),
+    ],
+)
+def test_pixels_are_those_of_the_version(draw, builder, digest):
+    # Another digest means other images, so that prepared datasets and runs no longer agree with the code. Raise VERSION
+    # in the builder, add a release note, then change the digest.
+    assert str(builder.VERSION) == "1.0.0"
+    assert hashlib.sha256(b"".join(draw(i, 64).tobytes() for i in range(20))).hexdigest().startswith(digest)
 
 
+@ANIMALS
+def test_images_differ(draw):
+    images = np.stack([draw(i, 32) for i in range(60)]).astype(float)
+    distances = np.abs(images[:, None] - images[None]).mean((2, 3, 4))
+    assert distances[~np.eye(60, dtype=bool)].min() > 4  # levels per channel, of 255
+
+
+@ANIMALS
 @pytest.mark.parametrize("resolution", [128, 256])
-def test_same_panda_at_every_size(resolution):
-    small, large = draw_indexed(7, 64).astype(float), draw_indexed(7, resolution).astype(float)
+def test_an_image_is_the_same_at_all_resolutions(draw, resolution):
     factor = resolution // 64
-    shrunk = large.reshape(64, factor, 64, factor, 3).mean((1, 3))
-    assert np.abs(small - shrunk).mean() < 2
+    means = draw(7, resolution).astype(float).reshape(64, factor, 64, factor, 3).mean((1, 3))
+    assert np.abs(draw(7, 64) - means).mean() < 2
 
 
-def test_edges_are_smooth():
-    picture = draw_indexed(0, 64)
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 200  # flat colours alone would be some twenty
+def test_edges_are_antialiased():
+    assert len(np.unique(draw_panda(0, 64).reshape(-1, 3), axis=0)) > 200  # the flat colours are about twenty
 
 
-def test_tiny_resolution_is_refused():
+def test_small_resolutions_are_refused():
     with pytest.raises(ValueError, match="at least 8 pixels, got 4"):
-        draw_indexed(0, 4)
+        draw_panda(0, 4)
 
 
 def test_pick_follows_the_probabilities():
-    drawn = [pick(EXTRAS, u) for u in (np.arange(1000) + 0.5) / 1000]
-    assert {name: drawn.count(name) / 1000 for name, _ in EXTRAS} == pytest.approx(dict(EXTRAS), abs=0.002)
+    picks = [pick(EXTRAS, u) for u in (np.arange(1000) + 0.5) / 1000]
+    assert {name: picks.count(name) / 1000 for name, _ in EXTRAS} == pytest.approx(dict(EXTRAS), abs=0.002)
 
 
-def test_area_of_painted_shapes():
-    # Area of the anti-aliased cover against geometry: an ellipse, and a square turned by a frame.
-    for shape, frame, area in (
+@pytest.mark.parametrize(
+    ("shape", "frame", "area"),
+    [
         (ellipse(0.0, 0.0, 0.4, 0.2, 0.7), Frame(0.5, 0.5), np.pi * 0.4 * 0.2),
         (polygon([(-1, -1), (1, -1), (1, 1), (-1, 1)]), Frame(0.5, 0.5, 0.25, 0.3), 0.25),
-    ):
-        image = np.zeros((128, 128, 3))
-        paint(image, frame, shape, (1.0, 1.0, 1.0))
-        assert image.mean() == pytest.approx(area, rel=0.01)
+        (ellipse(3.0, 3.0, 0.5, 0.5), Frame(), 0),  # outside of the image
+    ],
+)
+def test_area_of_painted_shapes(shape, frame, area):
+    image = np.zeros((128, 128, 3))
+    paint(image, frame, shape, (1.0, 1.0, 1.0))
+    assert image.mean() == pytest.approx(area, rel=0.01)
 
 
-def test_shape_outside_of_the_picture_paints_nothing():
-    image = np.zeros((16, 16, 3))
-    paint(image, Frame(), ellipse(3.0, 3.0, 0.5, 0.5), (1.0, 1.0, 1.0))
-    assert not image.any()
-
-
-def test_source_holds_what_is_drawn(tmp_path):
-    said = []
-    source = open_demo(64, tmp_path, log=said.append)
-    assert len(source) == PICTURES >= 500 and source.names[41] == "panda-041"
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(source.read(41)))), draw_indexed(41, 64))
-    again = open_demo(50, tmp_path, log=said.append)  # the next size up
+def test_demo_source(tmp_path):
+    lines = []
+    source = open_demo(64, tmp_path, log=lines.append)
+    assert len(source) == IMAGES >= 500 and source.names[41] == "panda-041"
+    np.testing.assert_array_equal(decode(source.read(41)), draw_panda(41, 64))
+    again = open_demo(50, tmp_path, log=lines.append)  # the next larger size
     assert again.fingerprint == source.fingerprint
-    assert len(said) == 1 and "64x64" in said[0]
+    assert len(lines) == 1 and "64x64" in lines[0]
+
+
+@pytest.mark.slow
+def test_demo_kinds_source_alternates_its_classes(tmp_path):
+    source = open_demo(64, tmp_path, kinds=True)
+    assert source.class_names == ("panda", "cat") and len(source) == 2 * EACH
+    assert source.labels.tolist() == [0, 1] * EACH and source.names[:3] == ["panda-000", "cat-000", "panda-001"]
+    for number, image in ((4, draw_panda(2, 64)), (5, draw_cat(2, 64))):
+        np.testing.assert_array_equal(decode(source.read(number)), image)
+
+
+def test_mean_images_separate_the_classes():
+    draw = {0: draw_panda, 1: draw_cat}
+    training, test = (
+        {k: np.stack([draw[k](i, 32) for i in some]) for k in draw} for some in (range(60), range(60, 120))
+    )
+    assert accuracy(nearest_class(training), test) >= 0.99

@@ -1,4 +1,4 @@
-"""`--dataset panda` and its like: zips put there by hand, fetched zips, recorded checksums, every way to fail."""
+"""`--dataset panda` and the other few-shot datasets: zips, downloads, recorded checksums, errors."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def site(tmp_path_factory, monkeypatch):
-    """A folder that stands for the web site; the archives are fetched from it."""
+    """A folder served as the web site of the archives."""
     folder = tmp_path_factory.mktemp("site")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -36,119 +36,120 @@ def site(tmp_path_factory, monkeypatch):
     server.server_close()
 
 
-def open_set(name, **options):
-    said = []
-    return resolve(name, resolution=64, log=said.append, **options), said
+def open_dataset(name, **options):
+    """Returns (source, logged lines)."""
+    lines = []
+    return resolve(name, resolution=64, log=lines.append, **options), lines
 
 
 @pytest.mark.parametrize("folder", ["", "100-shot-panda/", "a/b/"])
 def test_zip_put_there_by_hand_is_used(cache, folder):
     write_zip(cache / "downloads" / PANDA, 100, folder, extra=[("README.txt", b"hello"), ("__MACOSX/._0.png", b"x")])
-    source, said = open_set("panda")
+    source, lines = open_dataset("panda")
     assert len(source) == 100
     assert source.names[:3] == [f"{folder}{i}.png" for i in range(3)] and source.names[99] == f"{folder}99.png"
-    assert source.read(10) == png(10)  # the tenth by number, not by alphabet
-    assert len(said) == 1 and "recorded its SHA-256" in said[0]
-    assert open_set("panda")[1] == []
+    assert source.read(10) == png(10)  # image 10 by number, not in alphabetical order
+    assert len(lines) == 1 and "recorded its SHA-256" in lines[0]
+    assert open_dataset("panda")[1] == []
 
 
-def test_prepared_set_needs_no_zip_and_no_network(cache):
+def test_a_prepared_dataset_needs_no_zip_and_no_network(cache):
     path = write_zip(cache / "downloads" / PANDA, 100)
-    fingerprint = open_set("panda")[0].fingerprint
+    fingerprint = open_dataset("panda")[0].fingerprint
     path.unlink()
-    assert open_set("panda", offline=True)[0].fingerprint == fingerprint
+    assert open_dataset("panda", offline=True)[0].fingerprint == fingerprint
 
 
 def test_other_counts(cache):
     write_zip(cache / "downloads" / "AnimalFace-cat.zip", 160)
     write_zip(cache / "downloads" / "AnimalFace-dog.zip", 389)
-    assert len(open_set("animal_face_cat")[0]) == 160
-    assert len(open_set("animal_face_dog")[0]) == 389
+    assert len(open_dataset("animal_face_cat")[0]) == 160
+    assert len(open_dataset("animal_face_dog")[0]) == 389
 
 
-def test_wrong_count_names_both(cache):
+def test_a_wrong_count_is_refused(cache):
     write_zip(cache / "downloads" / PANDA, 99)
-    with pytest.raises(UsageError, match="holds 99 images but the set panda has 100"):
-        open_set("panda")
+    with pytest.raises(UsageError, match="holds 99 images but the dataset panda has 100"):
+        open_dataset("panda")
     assert not (cache / "checksums.tsv").exists()
 
 
 def test_corrupt_zip(cache):
     path = write_zip(cache / "downloads" / PANDA, 100)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UsageError, match="not a whole zip archive"):
-        open_set("panda")
+    with pytest.raises(UsageError, match="not a complete zip archive"):
+        open_dataset("panda")
 
 
 def test_corrupt_entry(cache):
     path = write_zip(cache / "downloads" / PANDA, 100)
     data = bytearray(path.read_bytes())
-    data[200] ^= 255  # within the first picture, which is stored uncompressed
+    data[200] ^= 255  # in the first image, which is stored uncompressed
     path.write_bytes(data)
     with pytest.raises(UsageError, match="is damaged"):
-        open_set("panda")
+        open_dataset("panda")
 
 
 @pytest.mark.parametrize("name", ["../escape.png", "/etc/escape.png", "C:\\escape.png"])
 def test_unsafe_entry(cache, name):
     write_zip(cache / "downloads" / PANDA, 99, extra=[(name, png(0))])
     with pytest.raises(UsageError, match="leads out of the archive"):
-        open_set("panda")
+        open_dataset("panda")
 
 
-def test_recorded_checksum_is_held_against_later_zips(cache):
+def test_later_zips_must_have_the_recorded_checksum(cache):
     path = cache / "downloads" / PANDA
     write_zip(path, 100)
-    open_set("panda")
+    open_dataset("panda")
     write_zip(path, 100, seed=1)
     with pytest.raises(UsageError, match="has SHA-256 .* is recorded: delete the file .* or remove its line"):
-        open_set("panda")
-    # The remedy works: without the line, the new zip is accepted and prepared.
+        open_dataset("panda")
+    # The advice works: without the line, the new zip is accepted and prepared.
     (cache / "checksums.tsv").unlink()
-    source, said = open_set("panda")
+    source, lines = open_dataset("panda")
     assert source.read(0) == png(1)
-    assert "preparing panda again" in said[1]
+    assert "preparing panda again" in lines[1]
 
 
-def test_shipped_checksum_comes_first(cache, monkeypatch):
+def test_a_shipped_checksum_comes_first(cache, monkeypatch):
     write_zip(cache / "downloads" / PANDA, 100)
-    monkeypatch.setattr(archives, "_shipped", lambda: {PANDA: "0" * 64})
+    monkeypatch.setattr(archives, "_shipped_checksums", lambda: {PANDA: "0" * 64})
     with pytest.raises(UsageError, match=f"{'0' * 64} is recorded"):
-        open_set("panda")
+        open_dataset("panda")
 
 
-def test_damaged_record_is_an_error(cache):
+def test_a_damaged_record_is_an_error(cache):
     write_zip(cache / "downloads" / PANDA, 100)
     (cache / "checksums.tsv").write_text("nonsense\n")
     with pytest.raises(UsageError, match="checksums.tsv is damaged"):
-        open_set("panda")
+        open_dataset("panda")
 
 
-def test_fetched_and_announced_first(cache, site):
+def test_a_download_is_logged_first(cache, site):
     size = write_zip(site / PANDA, 100).stat().st_size
-    source, said = open_set("panda")
+    source, lines = open_dataset("panda")
     assert len(source) == 100
-    assert said[0] == f"fetching {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {cache / 'downloads' / PANDA}"
+    assert lines[0] == f"fetching {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {cache / 'downloads' / PANDA}"
     assert sorted(path.name for path in (cache / "downloads").iterdir()) == [PANDA]
 
 
-def test_unusable_answer_is_neither_kept_nor_recorded(cache, site):
+def test_an_unusable_download_is_neither_kept_nor_recorded(cache, site):
     (site / PANDA).write_text("<html>Please log in to the hotel's network</html>")
-    with pytest.raises(UsageError, match=f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a whole"):
-        open_set("panda")
+    with pytest.raises(UsageError, match=f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a complete"):
+        open_dataset("panda")
     assert list((cache / "downloads").iterdir()) == [] and not (cache / "checksums.tsv").exists()
 
 
 def test_missing_on_the_server(cache, site):
     with pytest.raises(UsageError, match="404"):
-        open_set("panda")
+        open_dataset("panda")
 
 
-def test_no_network_is_found_out_within_ten_seconds(cache, monkeypatch):
+def test_a_missing_network_is_detected_within_ten_seconds(cache, monkeypatch):
     monkeypatch.setattr(archives, "SITE", "http://127.0.0.1:9/")  # refuses
     start = time.monotonic()
     with pytest.raises(UsageError) as caught:
-        open_set("panda")
+        open_dataset("panda")
     assert time.monotonic() - start < 10
     message = str(caught.value)
     assert "\n" not in message
@@ -156,15 +157,15 @@ def test_no_network_is_found_out_within_ten_seconds(cache, monkeypatch):
         assert part in message
 
 
-def test_offline_forbids_the_fetch(cache, site):
+def test_offline_forbids_the_download(cache, site):
     write_zip(site / PANDA, 100)
     with pytest.raises(
         UsageError, match=f"--offline forbids fetching {PANDA}: download http.* put it into .*downloads"
     ):
-        open_set("panda", offline=True)
+        open_dataset("panda", offline=True)
 
 
-def test_every_set_has_its_configuration():
+def test_each_dataset_has_a_configuration():
     assert set(archives.ARCHIVES) == {config.name for config in catalogue.FewShotBuilder.BUILDER_CONFIGS}
     assert dataclasses.astuple(archives.ARCHIVES["wuzhen"]) == ("wuzhen", "100-shot-wuzhen.zip", 100)
     assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"

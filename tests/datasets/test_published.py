@@ -1,4 +1,4 @@
-"""`--dataset tfds:...`, with a small set of our own in the place of a published one."""
+"""`--dataset tfds:...`, tested with small builders instead of published datasets."""
 
 import concurrent.futures
 import time
@@ -16,7 +16,7 @@ COUNT = 12
 
 
 class TinyLabels(tfds.core.GeneratorBasedBuilder):
-    """Twelve pictures of two classes, with a feature that does not matter; test split first."""
+    """Twelve images of two classes, with an unused feature; test split first."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -39,7 +39,7 @@ class TinyLabels(tfds.core.GeneratorBasedBuilder):
 
 
 class TinyFloats(tfds.core.GeneratorBasedBuilder):
-    """A set without pictures."""
+    """A dataset without images."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -54,21 +54,21 @@ class TinyFloats(tfds.core.GeneratorBasedBuilder):
         raise AssertionError("must be refused before it is prepared")
 
 
-def open_set(name, folder, **options):
+def open_dataset(name, folder, **options):
     return resolve(name, resolution=64, data_dir=folder, log=options.pop("log", lambda line: None), **options)
 
 
 def test_train_split_with_labels(tmp_path):
-    source = open_set("tfds:tiny_labels", tmp_path)
+    source = open_dataset("tfds:tiny_labels", tmp_path)
     assert len(source) == COUNT and source.names[3] == "train-3"
     assert source.class_names == ("cat", "dog")
     np.testing.assert_array_equal(source.labels, np.arange(COUNT) % 2)
     assert source.labels.dtype == np.int32
-    assert open_set("tfds:tiny_labels", tmp_path, offline=True).fingerprint == source.fingerprint
+    assert open_dataset("tfds:tiny_labels", tmp_path, offline=True).fingerprint == source.fingerprint
 
 
 def test_read_from_several_threads(tmp_path):
-    source = open_set("tfds:tiny_labels", tmp_path)
+    source = open_dataset("tfds:tiny_labels", tmp_path)
     expected = [source.read(i) for i in range(COUNT)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(source.read, list(range(COUNT)) * 20)) == expected * 20
@@ -77,22 +77,20 @@ def test_read_from_several_threads(tmp_path):
 def test_other_file_format_is_refused(tmp_path):
     with quiet():
         TinyLabels(data_dir=tmp_path).download_and_prepare(file_format="tfrecord")
-    with pytest.raises(
-        UsageError, match="tiny_labels/1.0.0 is prepared as tfrecord and array_record is needed: delete"
-    ):
-        open_set("tfds:tiny_labels", tmp_path)
+    with pytest.raises(UsageError, match="tiny_labels/1.0.0 is prepared as tfrecord instead of array_record: delete"):
+        open_dataset("tfds:tiny_labels", tmp_path)
 
 
-def test_set_without_pictures(tmp_path):
-    with pytest.raises(UsageError, match="tiny_floats: no feature 'image' with 8- or 16-bit pictures, only image"):
-        open_set("tfds:tiny_floats", tmp_path)
+def test_a_dataset_without_images_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="tiny_floats: no feature 'image' with 8- or 16-bit images, only image"):
+        open_dataset("tfds:tiny_floats", tmp_path)
 
 
 @pytest.mark.parametrize(
     "name, expected",
     [
         ("tfds:mnistt", "did you mean tfds:mnist"),
-        ("tfds:qqqqqqqq", "has no set qqqqqqqq"),
+        ("tfds:qqqqqqqq", "has no dataset qqqqqqqq"),
         ("tfds:mnist/zebra", "no such configuration or version; configurations: none; version 3.0.1"),
         ("tfds:cifar10_corrupted/zebra", "configurations: .*frost_1"),
         ("tfds:mnist:9.9.9", "no such configuration or version"),
@@ -102,30 +100,30 @@ def test_set_without_pictures(tmp_path):
         ("tfds:", "write tfds:<name>"),
     ],
 )
-def test_mistakes_in_names_are_one_line(tmp_path, name, expected):
+def test_invalid_names_are_refused(tmp_path, name, expected):
     with pytest.raises(UsageError, match=expected) as caught:
-        open_set(name, tmp_path)
+        open_dataset(name, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_offline_names_what_is_missing(tmp_path):
+def test_offline_names_the_missing_files(tmp_path):
     with pytest.raises(
-        UsageError, match="--offline forbids fetching tfds:cifar10: download .*manual: https://.*tar.gz as cifar"
+        UsageError, match="--offline forbids downloading tfds:cifar10: download .*manual: https://.*tar.gz as cifar"
     ):
-        open_set("tfds:cifar10", tmp_path, offline=True)
+        open_dataset("tfds:cifar10", tmp_path, offline=True)
 
 
-def test_no_network_is_found_out_within_ten_seconds(tmp_path, monkeypatch):
+def test_a_missing_network_is_detected_within_ten_seconds(tmp_path, monkeypatch):
     def refuse(url, remedy):
-        raise UsageError(f"cannot fetch {url}: {remedy}")
+        raise UsageError(f"cannot download {url}: {remedy}")
 
     monkeypatch.setattr(published, "open_url", refuse)
-    said = []
+    lines = []
     start = time.monotonic()
     with pytest.raises(
         UsageError,
-        match="cannot fetch https://.*mnist.*gz: download elsewhere and put into .*manual: .* as train-images",
+        match="cannot download https://.*mnist.*gz: download elsewhere and put into .*manual: .* as train-images",
     ):
-        open_set("tfds:mnist", tmp_path, log=said.append)
+        open_dataset("tfds:mnist", tmp_path, log=lines.append)
     assert time.monotonic() - start < 10
-    assert "fetching tfds:mnist" in said[0] and "11.6 MB" in said[0] and str(tmp_path) in said[0]
+    assert "downloading tfds:mnist" in lines[0] and "11.6 MB" in lines[0] and str(tmp_path) in lines[0]

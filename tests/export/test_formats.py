@@ -1,4 +1,4 @@
-"""Every exported file gives the images of the trained generator, as other programs run it, and says what it is."""
+"""Exported files: their images are those of the trained generator, their metadata describe them."""
 
 import dataclasses
 import functools
@@ -12,14 +12,13 @@ import pytest
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.export import FORMATS, compare, metadata, network
+from gan_tf.export import FORMATS, comparison, network
 from gan_tf.export.network import ExportSettings
 
 from . import trained as networks
 
-pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
-pytest.importorskip("onnxruntime", reason="needs onnxruntime")
-pytest.importorskip("tf2onnx", reason="needs tf2onnx")
+for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+    pytest.importorskip(needed, reason=f"needs {needed}")
 
 SEEDS = [5, 2, 9]
 DYNAMIC = [("fastgan", "constant"), ("fastgan", "input"), ("pggan in a fade", "none"), ("stylegan2", "constant")]
@@ -33,21 +32,22 @@ FAMILIES = {
 }
 # Largest and mean difference from the generator as it was trained, of values in [-1, 1]. A step of a byte is 0.0078.
 BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.015)}
+SAVED = {"float16": 0.45, "int8": 0.65}  # least share of the bytes of kernels
 
 
 @pytest.fixture(scope="module")
 def made():
-    """A function from the name of a family to its `TrainedGenerator`, each made once."""
+    """A function from a key of FAMILIES to its TrainedGenerator, which is made once."""
     return functools.cache(lambda name: FAMILIES[name]())
 
 
-def written(form, trained, settings, path):
-    """Writes a file; returns its run function and metadata."""
-    described = metadata.describe(
+def write(form, trained, settings, path):
+    """Writes a file. Returns (its run function, its metadata)."""
+    described = network.describe(
         trained,
         network.folded(trained, network.UNCOMPILED),
         settings,
-        form=form,
+        format_name=form,
         which="best",
         scores={"score": networks.score_dict(), "final": None},
     )
@@ -55,18 +55,18 @@ def written(form, trained, settings, path):
     return FORMATS[form].open(path), described
 
 
-def wanted(trained, settings, seeds=SEEDS):
-    """(inputs, images) of the trained generator itself, not folded, operation by operation."""
+def expected(trained, settings, seeds=SEEDS):
+    """(inputs, images) of the trained generator itself: not folded, one operation after the other."""
     g = trained.generator
     latents = rng.latents_of_seeds(seeds, g.latent_size)
-    maps = rng.noise_of_seeds(seeds, g.noise_shapes)
-    inputs = [latents, *maps] if settings.noise == "input" else [latents]
+    noise = rng.noise_of_seeds(seeds, g.noise_shapes)
+    inputs = [latents, *noise] if settings.noise == "input" else [latents]
     if settings.noise == "constant":
-        maps = [tf.repeat(map_, len(seeds), 0) for map_ in rng.noise_of_seeds([settings.noise_seed], g.noise_shapes)]
+        noise = [tf.repeat(one, len(seeds), 0) for one in rng.noise_of_seeds([settings.noise_seed], g.noise_shapes)]
     if trained.config.model == "fastgan":
-        images = g(latents, noise=maps if settings.noise != "none" else None)[0]
+        images = g(latents, noise=noise if settings.noise != "none" else None)[0]
     elif trained.config.model == "stylegan2":
-        images = g(latents, noise=maps if settings.noise != "none" else None)
+        images = g(latents, noise=noise if settings.noise != "none" else None)
     else:
         growth = float(g.growth.numpy())
         level = int(np.ceil(growth))
@@ -76,7 +76,7 @@ def wanted(trained, settings, seeds=SEEDS):
 
 def assert_close(got, images, precision="float32"):
     assert got.dtype == np.float32 and got.shape == images.shape
-    assert 0.1 < images.std() < 0.8 and np.mean(np.abs(images) == 1) < 0.2  # or any images would be close
+    assert 0.1 < images.std() < 0.8 and np.mean(np.abs(images) == 1) < 0.2  # else all images would be close
     largest, mean = BOUNDS[precision]
     errors = np.abs(got - images)
     assert errors.max() < largest and errors.mean() < mean
@@ -84,11 +84,11 @@ def assert_close(got, images, precision="float32"):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_images_are_the_generators(made, tmp_path, form, family):
+def test_images_are_those_of_the_generator(made, tmp_path, form, family):
     trained = made(family)
     settings = ExportSettings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
-    run, described = written(form, trained, settings, tmp_path / "file")
-    inputs, images = wanted(trained, settings)
+    run, described = write(form, trained, settings, tmp_path / "file")
+    inputs, images = expected(trained, settings)
     assert_close(run(inputs), images)
     assert described["resolution"] == images.shape[1]
     assert described["grows_to"] == trained.config.resolution
@@ -96,104 +96,112 @@ def test_images_are_the_generators(made, tmp_path, form, family):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("noise", ["constant", "none"])
-def test_noise_can_be_part_of_the_file_or_left_out(made, tmp_path, form, noise):
+def test_noise_is_stored_or_left_out(made, tmp_path, form, noise):
     trained = made("fastgan")
     settings = ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS))
-    run, _ = written(form, trained, settings, tmp_path / "file")
-    inputs, images = wanted(trained, settings)
+    run, _ = write(form, trained, settings, tmp_path / "file")
+    inputs, images = expected(trained, settings)
     assert len(inputs) == 1
     assert_close(run(inputs), images)
-    other = wanted(trained, ExportSettings(noise="constant", noise_seed=8))[1]
-    assert np.abs(images - other).max() > 0.05  # the noise and its seed are seen
+    other = expected(trained, ExportSettings(noise="constant", noise_seed=8))[1]
+    assert np.abs(images - other).max() > 0.05  # noise and its seed are visible
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family, noise", DYNAMIC)
-def test_a_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
+def test_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
     trained, settings = made(family), ExportSettings(noise=noise, batch=None)
-    run, _ = written(form, trained, settings, tmp_path / "file")
+    run, _ = write(form, trained, settings, tmp_path / "file")
     for seeds in (SEEDS, SEEDS[:1], SEEDS + [1, 3]):
-        inputs, images = wanted(trained, settings, seeds)
+        inputs, images = expected(trained, settings, seeds)
         assert_close(run(inputs), images)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_fixed_batch_takes_no_other_number(made, tmp_path, form):
+def test_fixed_batch_takes_one_number(made, tmp_path, form):
     trained, settings = made("pggan"), ExportSettings(batch=2)
-    run, _ = written(form, trained, settings, tmp_path / "file")
-    if form == "tflite":  # LiteRT sets a file to the number that it is given, from the one that is in the file
+    run, _ = write(form, trained, settings, tmp_path / "file")
+    if form == "tflite":  # LiteRT resizes the inputs of a file to those that it gets
         [latents] = run.owner.get_input_details()
         assert list(latents["shape"]) == list(latents["shape_signature"]) == [2, trained.generator.latent_size]
         [images] = run.owner.get_output_details()
         assert list(images["shape"]) == [2, 32, 32, 3]
         return
     with pytest.raises(Exception, match="(?i)dimension|shape|incompatible"):
-        run(wanted(trained, settings)[0])
+        run(expected(trained, settings)[0])
 
 
-@pytest.mark.parametrize("precision, saved", [("float16", 0.45), ("int8", 0.65)])
-@pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
-@pytest.mark.parametrize("batch", [1, None])
-def test_smaller_weights_cost_what_is_said(made, tmp_path, precision, saved, family, batch):
-    trained = made(family)
-    noise = "constant" if trained.generator.noise_shapes else "none"
-    written("tflite", trained, ExportSettings(noise=noise, batch=batch), tmp_path / "full")
-    settings = ExportSettings(precision, noise, 0, batch)
-    run, _ = written("tflite", trained, settings, tmp_path / "small")
-    images = np.concatenate([run([wanted(trained, settings, [seed])[0][0]]) for seed in SEEDS])
-    assert_close(images, wanted(trained, settings)[1], precision)
-    kernels = 4 * sum(int(np.prod(v.shape)) for v in network.folded(trained, network.TRANSPOSED).variables)  # bytes
-    full, small = (compare.size_of(tmp_path / name) for name in ("full", "small"))
-    assert full - small > saved * kernels
+@pytest.fixture(scope="module")
+def tflite_file(made, tmp_path_factory):
+    """A function from (family, precision, batch) to (settings, path, run function) of a file, written once."""
+
+    @functools.cache
+    def written(family, precision, batch):
+        noise = "constant" if made(family).generator.noise_shapes else "none"
+        settings = ExportSettings(precision, noise, 0, batch)
+        path = tmp_path_factory.mktemp("tflite") / "file"
+        return settings, path, write("tflite", made(family), settings, path)[0]
+
+    return written
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
 @pytest.mark.parametrize("batch", [1, None])
-def test_tflite_has_built_in_operators_and_aligned_buffers_only(made, tmp_path, precision, family, batch):
+def test_tflite_precisions(made, tflite_file, precision, family, batch):
+    """Images are close, files smaller, operators built in, and buffers aligned."""
     from ai_edge_litert import schema_py_generated as schema
 
-    noise = "input" if made(family).generator.noise_shapes else "none"
-    written("tflite", made(family), ExportSettings(precision, noise, 0, batch), tmp_path / "file")
-    content = (tmp_path / "file").read_bytes()
+    trained = made(family)
+    settings, path, run = tflite_file(family, precision, batch)
+    images = np.concatenate([run([expected(trained, settings, [seed])[0][0]]) for seed in SEEDS])
+    assert_close(images, expected(trained, settings)[1], precision)
+    content = path.read_bytes()
+    if precision != "float32":
+        kernels = 4 * sum(int(np.prod(v.shape)) for v in network.folded(trained, network.TRANSPOSED).variables)  # bytes
+        full = tflite_file(family, "float32", batch)[1]
+        assert full.stat().st_size - len(content) > SAVED[precision] * kernels
     assert content[4:8] == b"TFL3"
     model = schema.Model.GetRootAs(content, 0)
     codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
     assert codes and all(code.BuiltinCode() != schema.BuiltinOperator.CUSTOM for code in codes)
     assert not any(code.CustomCode() for code in codes)
     buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
-    places = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
-    assert len(places) > 5 and all(place % 16 == 0 for place in places)
+    offsets = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
+    assert len(offsets) > 5 and all(offset % 16 == 0 for offset in offsets)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_metadata_travel_inside(made, tmp_path, form):
+def test_metadata_are_stored_without_private_paths(made, tmp_path, form):
+    path = tmp_path / "file"
     settings = ExportSettings(noise="constant", noise_seed=7, batch=2)
-    _, described = written(form, made("fastgan"), settings, tmp_path / "file")
-    read = FORMATS[form].read_metadata(tmp_path / "file")
+    _, described = write(form, made("fastgan"), settings, path)
+    read = FORMATS[form].read_metadata(path)
     assert read == json.loads(json.dumps(described))
     assert (read["family"], read["resolution"], read["latent_size"]) == ("fastgan", 64, 16)
     assert (read["noise"], read["noise_seed"], read["batch"], read["images_seen"]) == ("constant", 7, 2, 12_000)
     assert read["inputs"][0]["shape"] == [2, 16] and read["outputs"][0]["shape"] == [2, 64, 64, 3]
     assert read["score"]["value"] == 28.5 and read["score"]["protocol"]["fakes"] == 2000
     assert "rights" in read["licence"]
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_nothing_tells_of_the_makers_computer(made, tmp_path, form):
-    path = tmp_path / "file"
-    written(form, made("fastgan"), ExportSettings(noise="constant", batch=1), path)
     files = [part for part in path.rglob("*") if part.is_file()] if path.is_dir() else [path]
     content = b"".join(part.read_bytes() for part in files)
-    assert b"photos of pandas" in content  # the protocol's source, without the folder that it lies in
-    for place in (b"/home/anna", str(tmp_path).encode(), __file__.rpartition("tests")[0].encode()):
-        assert place not in content
+    assert b"photos of pandas" in content  # the name of the image folder, without those above it
+    for folder in (b"/home/anna", str(tmp_path).encode(), __file__.rpartition("tests")[0].encode()):
+        assert folder not in content
 
 
-def test_onnx_can_be_had_by_the_names_it_states(made, tmp_path):
+def test_licence_of_the_user_keeps_the_origin_of_converted_weights(made):
+    trained = dataclasses.replace(made("pggan"), converted_from="network.pkl (SHA-256 0)")
+    options = {"format_name": "onnx", "which": "best", "scores": {}, "licence": "CC BY 4.0."}
+    described = network.describe(trained, network.folded(trained, network.UNCOMPILED), ExportSettings(), **options)
+    assert described["licence"] == f"CC BY 4.0. {network.CONVERTED}"
+    assert described["converted_from"] == "network.pkl (SHA-256 0)"
+
+
+def test_onnx_inputs_and_outputs_have_the_names_of_the_metadata(made, tmp_path):
     import onnxruntime
 
-    written("onnx", made("fastgan"), ExportSettings(noise="input", batch=None), tmp_path / "file")
+    write("onnx", made("fastgan"), ExportSettings(noise="input", batch=None), tmp_path / "file")
     session = onnxruntime.InferenceSession(str(tmp_path / "file"), providers=["CPUExecutionProvider"])
     names = ["latents", "noise_0", "noise_1", "noise_2", "noise_3"]
     assert [value.name for value in session.get_inputs()] == names
@@ -202,45 +210,54 @@ def test_onnx_can_be_had_by_the_names_it_states(made, tmp_path):
     assert json.loads(session.get_modelmeta().custom_metadata_map["gan_tf"])["family"] == "fastgan"
 
 
-def test_constant_noise_is_stored_as_maps_and_not_multiplied_out(made, tmp_path):
-    sizes = {}
+@pytest.mark.parametrize("form", FORMATS)
+def test_constant_noise_is_stored_as_maps(made, tmp_path, form):
+    """And not multiplied by its strengths, which would store it once for each channel."""
     for noise in ("constant", "none"):
-        for form in FORMATS:
-            (tmp_path / noise).mkdir(exist_ok=True)
-            written(form, made("fastgan"), ExportSettings(noise=noise, batch=1), tmp_path / noise / form)
-            sizes[noise, form] = compare.size_of(tmp_path / noise / form)
+        write(form, made("fastgan"), ExportSettings(noise=noise, batch=1), tmp_path / noise)
+    constant, none = (comparison.size_of(tmp_path / noise) for noise in ("constant", "none"))
     maps = 4 * sum(int(np.prod(shape)) for shape in made("fastgan").generator.noise_shapes)
-    for form in FORMATS:
-        assert 0 < sizes["constant", form] - sizes["none", form] < 2 * maps + 30_000
+    assert 0 < constant - none < 2 * maps + 30_000
 
 
-def test_comparison_finds_a_file_that_is_off(made, tmp_path):
-    trained, settings = made("pggan"), ExportSettings(batch=3)
-    run, _ = written("onnx", trained, settings, tmp_path / "file")
-    done = []
-    exact = compare.compare(trained, settings, tmp_path / "file", run, done.append)
-    assert sum(done) == exact.seeds == 64 and exact.finite
+@pytest.mark.parametrize("form", FORMATS)
+def test_only_the_disk_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
+    """The system's folder for temporary files may be small; here it is missing."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    write(form, made("pggan at 4x4"), ExportSettings(batch=1), tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+# The comparison with Keras
+
+
+def test_comparison_measures_differences(made, tmp_path):
+    trained, settings, path = made("pggan"), ExportSettings(batch=3), tmp_path / "file"
+    run, _ = write("onnx", trained, settings, path)
+    counts = []
+    exact = comparison.compare_with_keras(trained, settings, path, run, counts.append)
+    assert sum(counts) == exact.seeds == 64 and exact.finite
     assert exact.largest < 1e-4 and exact.ms_per_image > 0 and exact.timed_batch == 3
-    assert exact.bytes == (tmp_path / "file").stat().st_size
+    assert exact.bytes == path.stat().st_size
 
-    def off(inputs):
+    def run_with_errors(inputs):
         images = run(inputs)
         images[0, 0, 0, 0] += 0.25
         return images
 
-    found = compare.compare(trained, settings, tmp_path / "file", off)
+    found = comparison.compare_with_keras(trained, settings, path, run_with_errors)
     assert found.largest == pytest.approx(0.25, abs=1e-4)
     values = 64 * 32 * 32 * 3
     assert found.mean == pytest.approx(exact.mean + 0.25 * 22 / values, rel=1e-3)  # in each of 22 batches of 3
 
-    broken = compare.compare(trained, settings, tmp_path / "file", lambda inputs: run(inputs) * np.nan)
+    broken = comparison.compare_with_keras(trained, settings, path, lambda inputs: run(inputs) * np.nan)
     assert not broken.finite
 
 
-@pytest.mark.parametrize("batch", [64, 16, None])
-def test_the_first_run_prepares_the_others_and_is_not_timed(made, tmp_path, batch):
+@pytest.mark.parametrize("batch", [64, 16, 5, None])
+def test_comparison_has_a_warm_up_that_is_not_timed(made, tmp_path, batch):
     trained, settings = made("pggan at 4x4"), ExportSettings(batch=batch)
-    images_of, counts = network.reference(network.folded(trained, network.FAST), settings), []
+    images_of, counts = network.keras_reference(network.folded(trained, network.FAST), settings), []
 
     def run(inputs):
         counts.append(len(inputs[0]))
@@ -249,32 +266,12 @@ def test_the_first_run_prepares_the_others_and_is_not_timed(made, tmp_path, batc
         return images_of(inputs)
 
     (tmp_path / "file").write_bytes(b"1")
-    found = compare.compare(trained, settings, tmp_path / "file", run)
-    assert counts == [counts[0], *compare.batch_sizes(batch)]
-    assert found.ms_per_image * found.timed_batch < 1000 and found.timed_batch == counts[0]
+    found = comparison.compare_with_keras(trained, settings, tmp_path / "file", run)
+    sizes = {64: [64], 16: [16] * 4, 5: [5] * 13, None: [1] * 32 + [4] * 8}[batch]
+    assert counts == [sizes[0], *sizes]
+    assert found.ms_per_image * found.timed_batch < 1000 and found.timed_batch == sizes[0]
 
 
-def test_threads_are_those_that_the_process_may_use(monkeypatch):
+def test_threads_are_those_of_the_process(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7, 8}, raising=False)
     assert network.usable_cores() == 3
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_no_other_disk_than_that_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
-    """The system's folder for temporary files may be a small one in memory; here it is missing."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    written(form, made("pggan at 4x4"), ExportSettings(batch=1), tmp_path / "file")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_the_users_words_do_not_hide_where_weights_come_from(made):
-    trained = dataclasses.replace(made("pggan"), converted_from="network.pkl (SHA-256 0)")
-    words = {"form": "onnx", "which": "best", "scores": {}, "licence": "CC BY 4.0."}
-    described = metadata.describe(trained, network.folded(trained, network.UNCOMPILED), ExportSettings(), **words)
-    assert described["licence"] == f"CC BY 4.0. {metadata.CONVERTED}"
-    assert described["converted_from"] == "network.pkl (SHA-256 0)"
-
-
-def test_every_seed_is_compared_in_batches_of_two_sizes_where_any_is_allowed():
-    assert compare.batch_sizes(None) == [1] * 32 + [4] * 8
-    assert compare.batch_sizes(5) == [5] * 13

@@ -1,9 +1,11 @@
-"""An exported file takes its name only once it is whole, and replaces nothing that no export made."""
+"""Exported files get their name when they are complete, and replace earlier exports only."""
+
+import os
 
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.export.output import output, refuse_existing
+from gan_tf.export.output import check_output, output
 
 
 def write(part, as_folder, content="new"):
@@ -20,7 +22,7 @@ def read(path):
 
 
 @pytest.mark.parametrize("as_folder", [False, True])
-def test_it_appears_whole_and_replaces_an_older_one(tmp_path, as_folder):
+def test_output_replaces_an_earlier_one_when_complete(tmp_path, as_folder):
     path = tmp_path / "new" / "file"
     for content in ("old", "new"):
         with output(path) as part:
@@ -32,7 +34,7 @@ def test_it_appears_whole_and_replaces_an_older_one(tmp_path, as_folder):
 
 @pytest.mark.parametrize("as_folder", [False, True])
 @pytest.mark.parametrize("old", [False, True])
-def test_a_failure_leaves_what_was_there(tmp_path, as_folder, old):
+def test_failure_changes_nothing(tmp_path, as_folder, old):
     path = tmp_path / "file"
     if old:
         write(path, as_folder, "old")
@@ -43,9 +45,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, as_folder, old):
     assert not old or read(path) == "old"
 
 
-def test_an_older_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
-    import os
-
+def test_earlier_folder_is_restored_if_it_cannot_be_replaced(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write(path, True, "old")
     replace, calls = os.replace, []
@@ -63,20 +63,16 @@ def test_an_older_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_pat
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_what_is_there_is_refused_or_replaced(tmp_path, is_folder):
+def test_only_earlier_exports_may_be_replaced(tmp_path, is_folder):
     path = tmp_path / "file"
-    refuse_existing(path, False, is_folder)
+    check_output(path, False, is_folder)
     write(path, is_folder)
     with pytest.raises(UsageError, match="--overwrite"):
-        refuse_existing(path, False, is_folder)
-    refuse_existing(path, True, is_folder)
-
-
-def test_what_no_export_made_is_never_replaced(tmp_path):
+        check_output(path, False, is_folder)
+    check_output(path, True, is_folder)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("photos", "link"):
-        for is_folder in (False, True):
-            with pytest.raises(UsageError, match="not replaced"):
-                refuse_existing(tmp_path / name, True, is_folder)
+        with pytest.raises(UsageError, match="--out .*not replaced"):
+            check_output(tmp_path / name, True, is_folder)

@@ -1,4 +1,4 @@
-"""Small generators whose images have contrast, noise and many values, as trained ones have, without training."""
+"""Small untrained generators whose images have contrast, visible noise and many values, as trained ones have."""
 
 import dataclasses
 
@@ -18,13 +18,13 @@ from ..sampling.trained import styled, styled_config
 FASTGAN = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
 GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
 SEEN = 12_000
-CONTRAST, PALER = 5.0, 0.4  # so that images spread over [-1, 1], and few values lie outside
+CONTRAST, PALER = 5.0, 0.4  # so that images fill [-1, 1], and few values are outside
 PROTOCOL = {"reals": 100, "reals_source": "/home/anna/photos of pandas/", "resolution": 64, "fakes": 2000, "seed": 0}
 SCORE = Score("swd2k", 28.5, True, PROTOCOL, {"level 64": 28.5})
 
 
 def fastgan(config=FASTGAN):
-    """A FastGAN generator with statistics of training calls and noise that can be seen, as a `TrainedGenerator`."""
+    """A `TrainedGenerator` of FastGAN with batch norm statistics and visible noise."""
     g = FAMILIES["fastgan"].generator(config, "float32")
     draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
     noise = draws.noise("noise", g.noise_shapes)
@@ -48,7 +48,7 @@ def pggan(growth=3.0, **changes):
 
 
 def stylegan2():
-    """A StyleGAN2 generator of 16 pixels, so wide that most of its numbers are in kernels, as a `TrainedGenerator`."""
+    """A `TrainedGenerator` of StyleGAN2 at 16x16, so wide that most of its weights are in kernels."""
     config = styled_config(channel_base=512, channel_max=32)
     g = styled(config)
     for layer in g.synthesis.to_rgb:
@@ -57,7 +57,7 @@ def stylegan2():
 
 
 def change(g, draws, strength=0.0):
-    """Moves biases, scales and shifts off their initial values, and sets the strength of noise."""
+    """Changes biases, scales and shifts from their initial values, and sets the strength of noise."""
     for name, variable in named_variables(g).items():
         if name.endswith("strength"):
             variable.assign([strength])
@@ -66,7 +66,7 @@ def change(g, draws, strength=0.0):
 
 
 def make_run(folder, trained, meta=None):
-    """Writes a run whose best weights are those of `trained`, with a score, and returns it."""
+    """Writes a run with the weights of `trained` as its best, and a score. Returns the Run."""
     run = Run(folder)
     run.create()
     run.write_settings(trained.config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
@@ -78,5 +78,5 @@ def make_run(folder, trained, meta=None):
 
 
 def score_dict():
-    """SCORE as it is stored."""
+    """Returns SCORE as it is stored."""
     return dataclasses.asdict(SCORE)

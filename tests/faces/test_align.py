@@ -1,11 +1,10 @@
-"""Where landmarks stand in the crop, at known turns and scales; resampling; what lies beyond an edge."""
+"""Alignment of crops: positions of landmarks, antialiasing, mirrored edges."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.faces.align import Square, cut, shown_twice, square_of
-from gan_tf.faces.detect import FACE
+from gan_tf.faces.align import FACE, Square, crop_square, cut, shown_twice
 from tests.faces.dots import find_dots, landmarks_of, photo
 
 
@@ -16,67 +15,67 @@ def face_of(landmarks, box=(0, 0, 0, 0)):
 
 
 def expected(size, margin):
-    """[5, 2]: where the module's docstring says that the dots of tests/faces/dots.py land (there |EM| is u)."""
+    """Returns the positions [5, 2] of the dots in a crop by the docstring of gan_tf.faces.align (|EM| is u)."""
     side = 2.75 * (1 + 2 * margin)
     return (landmarks_of(0, 0, 1.0) - (0, 0.2)) / side * size + size / 2
 
 
 @pytest.mark.parametrize("degrees", [0, 10, -25, 45, 90, 180])
 @pytest.mark.parametrize(("eyes", "size"), [(30.3, 128), (64.0, 64), (150.7, 48)])
-def test_landmarks_land_at_the_stated_places(eyes, size, degrees):
+def test_landmarks_are_at_the_documented_positions(eyes, size, degrees):
     around = 2.4 * eyes
-    where = around + 0.37, around - 0.21, eyes, degrees
-    image = photo((round(2 * around),) * 2, [where])
-    square = square_of(face_of(landmarks_of(*where)), "eyes", 0.1)
+    face = around + 0.37, around - 0.21, eyes, degrees
+    image = photo((round(2 * around),) * 2, [face])
+    square = crop_square(face_of(landmarks_of(*face)), "eyes", 0.1)
     np.testing.assert_allclose(find_dots(cut(image, square, size)), expected(size, 0.1), atol=0.1)
 
 
 def test_geometry_of_a_level_face():
-    square = square_of(face_of(landmarks_of(100, 50, 40)), "eyes", 0.25)
+    square = crop_square(face_of(landmarks_of(100, 50, 40)), "eyes", 0.25)
     np.testing.assert_allclose(square, (100, 50 + 0.2 * 40, 2.75 * 40 * 1.5, 0), atol=1e-4)
 
 
-def test_a_face_turned_aside_is_not_cut_narrower():
+def test_the_crop_of_a_face_seen_from_the_side_is_not_narrower():
     landmarks = landmarks_of(100, 50, 40)
     landmarks[:, 0] = 100 + (landmarks[:, 0] - 100) * 0.5
-    square = square_of(face_of(landmarks), "eyes", 0)
+    square = crop_square(face_of(landmarks), "eyes", 0)
     assert square.side == pytest.approx(2.75 * 40) and square.angle == 0
 
 
-def test_a_profile_is_turned_by_eyes_and_mouth():
+def test_a_profile_is_rotated_by_eyes_and_mouth():
     landmarks = landmarks_of(100, 50, 40, 20)
-    landmarks[:2] = landmarks[:2].mean(0)  # one eye: no line between two
-    square = square_of(face_of(landmarks), "eyes", 0)
+    landmarks[:2] = landmarks[:2].mean(0)  # both eyes at one point
+    square = crop_square(face_of(landmarks), "eyes", 0)
     assert np.degrees(square.angle) == pytest.approx(20, abs=0.01)
 
 
 def test_without_alignment_the_square_is_around_the_box():
     face = face_of(landmarks_of(100, 100, 40, 30), (10, 20, 60, 100))
-    assert square_of(face, "none", 0.25) == (35, 60, 80 * 1.5, 0)
+    assert crop_square(face, "none", 0.25) == (35, 60, 80 * 1.5, 0)
 
 
-def test_a_crop_at_its_own_scale_is_the_photograph():
+def test_a_crop_without_scaling_is_the_photograph():
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     np.testing.assert_array_equal(cut(Image.fromarray(pixels), Square(25, 20, 16, 0), 16), pixels[12:28, 17:33])
 
 
-def test_beyond_the_edge_the_photograph_is_mirrored():
+def test_the_photograph_is_mirrored_beyond_its_edge():
     pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
-    got = cut(Image.fromarray(pixels), Square(0, 12, 20, 0), 20)
+    crop = cut(Image.fromarray(pixels), Square(0, 12, 20, 0), 20)
     wide = np.pad(pixels, ((20, 20), (20, 20), (0, 0)), mode="symmetric")
-    np.testing.assert_array_equal(got, wide[20 + 2 : 20 + 22, 20 - 10 : 20 + 10])
+    np.testing.assert_array_equal(crop, wide[20 + 2 : 20 + 22, 20 - 10 : 20 + 10])
 
 
 @pytest.mark.parametrize("degrees", [0, 17])
 def test_large_reductions_do_not_alias(degrees):
     stripes = np.zeros((800, 800, 3), np.uint8)
-    stripes[:, ::2] = 255  # a reduction that looks at few pixels shows waves of black and white
-    got = cut(Image.fromarray(stripes), Square(400.3, 400.1, 500, np.radians(degrees)), 30)
-    assert np.abs(got.astype(float) - 127.5).max() <= 2
+    stripes[:, ::2] = 255  # reading only a few pixels would give waves of black and white
+    crop = cut(Image.fromarray(stripes), Square(400.3, 400.1, 500, np.radians(degrees)), 30)
+    assert np.abs(crop.astype(float) - 127.5).max() <= 2
 
 
 def test_share_that_shows_the_face_twice():
-    """u = 40: features reach from x - 30 to x + 30 and from y - 10 to y + 50, mirrored at x = 0 from 30 - x on."""
+    """u = 40: features are from x - 30 to x + 30 and from y - 10 to y + 50, mirrored at x = 0 from 30 - x on."""
     square = Square(20, 100, 160, 0)  # from -60 on; features in 0..50, so that -50..0 shows them again
     assert shown_twice(face_of(landmarks_of(20, 100, 40)), square, 300, 300) == pytest.approx(
         50 * 60 / 160**2, abs=0.01

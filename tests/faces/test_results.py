@@ -1,4 +1,4 @@
-"""Results: an `.npz` that training opens, PNG files with their facts, the contact sheet."""
+"""Results of a face search: partial results, `.npz`, PNG files with their table, contact sheet."""
 
 import csv
 
@@ -7,17 +7,18 @@ import pytest
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 from PIL import Image
 
-from gan_tf.data.arrays import open_npz
-from gan_tf.data.sources import ArraySource, FolderSource
+from gan_tf.data.sources import ArraySource, FolderSource, open_source
 from gan_tf.errors import UsageError
 from gan_tf.faces import results
-from gan_tf.faces.detect import FACE
+from gan_tf.faces.align import FACE
+from gan_tf.faces.results import PartialResult
 
 SIZE = 16
+KEY = {"--size": SIZE, "--align": "eyes", "photographs": "aa"}
 
 
-def found(*photos):
-    """(FACE array, images) of faces in these photographs."""
+def make_faces(*photos):
+    """Returns (FACE array, images) of faces in these photographs."""
     draw = np.random.default_rng(0)
     faces = np.zeros(len(photos), FACE)
     faces["photo"], faces["score"] = photos, draw.uniform(0.8, 1, len(photos))
@@ -25,7 +26,7 @@ def found(*photos):
     return faces, draw.integers(0, 256, (len(photos), SIZE, SIZE, 3), np.uint8)
 
 
-def source_of(*names, labels=None, class_names=()):
+def make_source(*names, labels=None, class_names=()):
     return ArraySource("photos", [b""] * len(names), labels, class_names, names)
 
 
@@ -34,13 +35,44 @@ def write_npz(folder, source, faces, images, name="faces.npz"):
     return folder / name
 
 
-def test_npz_is_a_training_set(tmp_path):
-    source = source_of("a/1.jpg", "b/2.jpg", "c/é.jpg", labels=[0, 1, 2], class_names=("a", "b", "c"))
-    faces, images = found(0, 2, 2)
+def test_partial_results_are_continued(tmp_path):
+    faces, images = make_faces(0, 0, 2, 3)
+    partial = PartialResult(tmp_path / "out.npz", KEY)
+    partial.add(3, faces[:3], images[:3], [(1, "broken")], at_edge=2)
+    partial.close()
+    again = PartialResult(tmp_path / "out.npz", KEY)
+    assert (again.photos, len(again), again.unreadable, again.at_edge) == (3, 3, [(1, "broken")], 2)
+    again.add(1, faces[3:], images[3:])
+    again.add(1, faces[:0], [])
+    np.testing.assert_array_equal(again.faces, faces)
+    np.testing.assert_array_equal(np.stack([again[i] for i in range(4)]), images)
+    again.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_partial_results_with_other_settings_are_refused_or_replaced(tmp_path):
+    partial = PartialResult(tmp_path / "out", KEY)
+    partial.add(1, *make_faces(0))
+    with pytest.raises(UsageError, match="another gan-tf crop-faces"):
+        PartialResult(tmp_path / "out", KEY)
+    partial.close()
+    other = {**KEY, "--align": "none", "photographs": "bb"}
+    with pytest.raises(UsageError, match="--align was eyes, now none; other photographs.*--overwrite") as caught:
+        PartialResult(tmp_path / "out", other)
+    assert "\n" not in str(caught.value)
+    for key, count in ((KEY, 1), (other, 0)):  # the same settings are continued
+        partial = PartialResult(tmp_path / "out", key, overwrite=True)
+        assert len(partial) == partial.photos == count
+        partial.close()
+
+
+def test_npz_is_a_dataset(tmp_path):
+    source = make_source("a/1.jpg", "b/2.jpg", "c/é.jpg", labels=[0, 1, 2], class_names=("a", "b", "c"))
+    faces, images = make_faces(0, 2, 2)
     path = write_npz(tmp_path, source, faces, images)
-    loaded = open_npz(path)
+    loaded = open_source(path)
     np.testing.assert_array_equal(np.stack([loaded.read(i) for i in range(3)]), images)
-    assert loaded.labels.tolist() == [0, 1, 1] and loaded.class_names == ("a", "c")  # nobody was found in class b
+    assert loaded.labels.tolist() == [0, 1, 1] and loaded.class_names == ("a", "c")  # no face in class b
     with np.load(path) as arrays:
         assert arrays["names"].tolist() == ["a/1.jpg", "c/é.jpg", "c/é.jpg"]
         for key, name in (("boxes", "box"), ("scores", "score"), ("landmarks", "landmarks")):
@@ -49,80 +81,75 @@ def test_npz_is_a_training_set(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_npz_without_classes_has_no_labels(tmp_path):
-    faces, images = found(1)
-    loaded = open_npz(
-        write_npz(tmp_path, source_of("x/1.jpg", "y/2.jpg", labels=[0, 1], class_names="xy"), faces, images)
-    )
+def test_npz_with_faces_of_one_class_has_no_labels(tmp_path):
+    source = make_source("x/1.jpg", "y/2.jpg", labels=[0, 1], class_names="xy")
+    loaded = open_source(write_npz(tmp_path, source, *make_faces(1)))
     assert loaded.class_names == () and len(loaded) == 1
 
 
-def test_npz_is_the_same_file_whenever_it_is_written(tmp_path, monkeypatch):
-    faces, images = found(*range(5))
-    source = source_of(*"abcde")
+def test_npz_does_not_depend_on_the_date(tmp_path, monkeypatch):
+    faces, images = make_faces(*range(5))
+    source = make_source(*"abcde")
     first = write_npz(tmp_path, source, faces, images).read_bytes()
     monkeypatch.setattr(results.zipfile.time, "localtime", lambda *_: (2030, 1, 1, 0, 0, 0, 0, 1, 0))
     assert write_npz(tmp_path, source, faces, images, "again.npz").read_bytes() == first
 
 
-def test_an_older_result_stays_until_the_new_one_is_whole(tmp_path):
+def test_an_older_result_is_kept_until_the_new_one_is_complete(tmp_path):
     (tmp_path / "faces.npz").write_bytes(b"older")
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "partial").mkdir()
 
     def stop():
         raise InterruptedError
 
-    with pytest.raises(InterruptedError):
-        results.write_npz(tmp_path / "faces.npz", tmp_path, source_of("a"), *found(0), stop)
+    for write, name in ((results.write_npz, "faces.npz"), (results.write_folder, "faces")):
+        with pytest.raises(InterruptedError):
+            write(tmp_path / name, tmp_path / "partial", make_source("a"), *make_faces(0), stop)
     assert (tmp_path / "faces.npz").read_bytes() == b"older"
-    (tmp_path / "faces").mkdir()
-    (tmp_path / "partial").mkdir()
-    with pytest.raises(InterruptedError):
-        results.write_folder(tmp_path / "faces", tmp_path / "partial", source_of("a"), *found(0), stop)
     assert list((tmp_path / "faces").iterdir()) == []
-    results.write_folder(tmp_path / "faces", tmp_path / "partial", source_of("a"), *found(0), lambda: None)
+    results.write_folder(tmp_path / "faces", tmp_path / "partial", make_source("a"), *make_faces(0), lambda: None)
     assert (tmp_path / "faces" / "a.png").exists()
 
 
 def test_folder_of_png_files(tmp_path):
-    source = source_of("cats/x/1.jpg", "dogs/1.jpg", labels=[0, 1], class_names=("cats", "dogs"))
-    faces, images = found(0, 0, 1)
+    source = make_source("cats/x/1.jpg", "dogs/1.jpg", labels=[0, 1], class_names=("cats", "dogs"))
+    faces, images = make_faces(0, 0, 1)
     (tmp_path / "partial").mkdir()
     results.write_folder(tmp_path / "faces", tmp_path / "partial", source, faces, images, lambda: None)
     with open(tmp_path / "faces" / "faces.csv", newline="") as file:
-        facts = list(csv.DictReader(file))
-    assert [row["file"] for row in facts] == ["cats/x-1.png", "cats/x-1-2.png", "dogs/1.png"]
-    assert [row["photograph"] for row in facts] == ["cats/x/1.jpg"] * 2 + ["dogs/1.jpg"]
-    for row, face, image in zip(facts, faces, images, strict=True):
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["cats/x-1.png", "cats/x-1-2.png", "dogs/1.png"]
+    assert [row["photograph"] for row in rows] == ["cats/x/1.jpg"] * 2 + ["dogs/1.jpg"]
+    for row, face, image in zip(rows, faces, images, strict=True):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "faces" / row["file"])), image)
         assert float(row["x2"]) == pytest.approx(face["box"][2], abs=0.006)
         assert float(row["nose_y"]) == pytest.approx(face["landmarks"][2, 1], abs=0.006)
-    again = FolderSource(tmp_path / "faces")
-    assert again.class_names == ("cats", "dogs") and again.labels.tolist() == [0, 0, 1]
+    assert FolderSource(tmp_path / "faces").labels.tolist() == [0, 0, 1]
     results.check_replaceable(tmp_path / "faces")
 
 
-def test_names_are_unique_whatever_the_case():
-    source = source_of("a.jpg", "A.png", "sub/b.jpg", "sub-b.jpg", "a-2.jpg")
-    names = results.file_names(source, found(0, 0, 1, 2, 3, 4)[0])
+def test_names_are_unique_when_case_is_ignored():
+    source = make_source("a.jpg", "A.png", "sub/b.jpg", "sub-b.jpg", "a-2.jpg")
+    names = results.file_names(source, make_faces(0, 0, 1, 2, 3, 4)[0])
     assert names == ["a.png", "a-2.png", "A-1-2.png", "sub-b.png", "sub-b-1-2.png", "a-2-1-2.png"]
 
 
 def test_folders_with_other_files_are_not_replaced(tmp_path):
     results.check_replaceable(tmp_path)
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(UsageError, match="holds files that are no faces of an earlier search .holiday.jpg"):
-        results.check_replaceable(tmp_path)
-    (tmp_path / "faces.csv").write_text("file,photograph\nface.png,a.jpg\n")
-    with pytest.raises(UsageError, match="holiday.jpg"):
-        results.check_replaceable(tmp_path)
+    for _ in range(2):
+        with pytest.raises(UsageError, match="OUT .*holiday.jpg"):
+            results.check_replaceable(tmp_path)
+        (tmp_path / "faces.csv").write_text("file,photograph\nface.png,a.jpg\n")
 
 
-def test_contact_sheet_is_spread_over_all_faces_and_small(tmp_path):
+def test_contact_sheet_shows_faces_at_even_distances(tmp_path):
     images = np.arange(250, dtype=np.uint8)[:, None, None, None] * np.ones((1, SIZE, SIZE, 3), np.uint8)
     results.write_sheet(tmp_path / "sheet.png", images)
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape == (10 * SIZE, 10 * SIZE, 3)
-    shown = sheet[::SIZE, ::SIZE, 0].reshape(-1).astype(int)
-    assert (np.diff(shown) >= 2).all() and shown[0] <= 2 and shown[-1] >= 247
+    values = sheet[::SIZE, ::SIZE, 0].reshape(-1).astype(int)
+    assert (np.diff(values) >= 2).all() and values[0] <= 2 and values[-1] >= 247
     results.write_sheet(tmp_path / "sheet.png", np.zeros((2, 300, 300, 3), np.uint8))
     assert Image.open(tmp_path / "sheet.png").size == (2 * results.SHEET_PIXELS, results.SHEET_PIXELS)

@@ -11,8 +11,7 @@ import time
 
 from gan_tf.distributed import workers as cluster
 from gan_tf.runs import folder as runs
-from gan_tf.training import scoring
-from gan_tf.training import state as states
+from gan_tf.training import resume, selection
 
 STRUCK = "struck at "  # followed by the time of day in seconds
 CHECKPOINT = 4  # number of the one that is met, counted from 1: there are good ones before it
@@ -40,7 +39,7 @@ def killed_while_writing_a_checkpoint(patch):
         [data] = run.state.glob(f"{prefix.name}.data-*")
         return die_past(data.stat().st_size // 2)
 
-    before(patch, states, "save", CHECKPOINT, strike)
+    before(patch, resume, "save_state", CHECKPOINT, strike)
 
 
 def killed_while_removing_checkpoints(patch):
@@ -76,13 +75,14 @@ def killed_while_connecting(patch):
 def long_score(patch):
     """The second score takes as long as one of many images may, and shows how far it is as that does."""
 
-    def strike(job, *arguments):
+    def strike(trainer, *arguments):
         tell_moment()
+        progress = selection.EvaluationProgress(trainer.workers)
         for second in range(LONG_SECONDS):
-            job.evaluators.watch(second, LONG_SECONDS, "waited")
+            progress(second, LONG_SECONDS, "waited")
             time.sleep(1)
 
-    before(patch, scoring, "score_epoch", 2, strike)
+    before(patch, selection, "score_epoch", 2, strike)
 
 
 def clock_back(patch):
@@ -94,7 +94,7 @@ def clock_back(patch):
         patch.setattr(time, "time", lambda: now() - HOUR)
         patch.setattr(time, "time_ns", lambda: nanoseconds() - int(HOUR * 1e9))
 
-    before(patch, states, "save", CHECKPOINT, strike)
+    before(patch, resume, "save_state", CHECKPOINT, strike)
 
 
 FAULTS = {

@@ -103,7 +103,7 @@ def test_folder_that_becomes_read_only(make_scene, tmp_path, another_user):
     scene = make_scene(tmp_path, **group)
     scene.move_run_to(folder / "runs")
     scene.start_trained().strike(set_modes, scene.run.folder, 0o555)
-    scene.ends({CHIEF: REFUSED, WORKER: LOST}, "see that it can be read and written and start again")
+    scene.ends({CHIEF: REFUSED, WORKER: LOST}, "check that it can be read and written")
     set_modes(scene.run.folder, 0o755)
     scene.goes_on().tell("the run folder becomes read-only", "the chief ends with 2 and says so, the other with 43")
 

@@ -1,10 +1,10 @@
-"""Readers of files that may come from anyone, held against thousands of damaged and malicious ones.
+"""Fuzzing of all readers of untrusted files: thousands of damaged and hostile files, no crash, no code of a file runs.
 
     python -m tests.fuzz                       # 2,000 inputs for each reader
     python -m tests.fuzz npz zip --count 20000
-    python -m tests.fuzz zip --only 1234       # one input again, with the traceback of what goes wrong
+    python -m tests.fuzz zip --start 1234 --count 1    # one input again
 
-An input is a pure function of the reader's name and its number: a valid file (`seeds.py`) in which bytes, lengths,
-fields or values were changed (`mutate.py`, `archives.py`). A reader may return, or refuse in one clean line. Anything
-else, more than the stated time or memory, or the death of the process is a finding (`hunt.py`).
+An input is a function of the reader's name and a number: a valid file (`seeds.py`) with changed bytes, lengths, fields
+or values (`mutate.py`, `archives.py`, `pickles.py`). A reader may return, or raise its own error with a clean line.
+Another exception, a process or code started by the file, or the death of the process is a finding (`fuzzing.py`).
 """

@@ -1,4 +1,4 @@
-"""Changes to zip, tar, npy and PNG files that keep their sums right, so that a reader gets past them."""
+"""Changes to zip, tar, npy and PNG files with correct checksums, so that readers do not stop at them."""
 
 import io
 import struct
@@ -8,7 +8,7 @@ import zlib
 
 from tests.fuzz.mutate import NUMBERS, TEXTS, bytes_of
 
-# Offsets of the fields behind each signature of a zip.
+# Offsets of the fields after each signature of a zip.
 ZIP_FIELDS = {
     b"PK\x03\x04": (4, 6, 8, 14, 18, 22, 26, 28, 30),
     b"PK\x01\x02": (4, 6, 8, 10, 16, 20, 24, 28, 30, 32, 34, 38, 42, 46),
@@ -59,7 +59,7 @@ def packed(members, packing=zipfile.ZIP_STORED):
 
 
 def zip_of(random, members, change, usual=PACKINGS[:2]):
-    """A zip in which a member was changed by `change(random, content)`, renamed or lost; or the zip's own bytes."""
+    """A zip with a member changed by `change(random, content)`, renamed or removed; or with changed bytes."""
     members, how = list(members), random.random()
     at = random.randrange(len(members))
     name, content = members[at]
@@ -78,7 +78,7 @@ def zip_of(random, members, change, usual=PACKINGS[:2]):
 
 
 def npy_of(random, content):
-    """An .npy file with another shape or type in its header, or other bytes."""
+    """An .npy file with another shape or type in its header, or changed bytes."""
     if random.random() < 0.4 or content[:6] != b"\x93NUMPY":
         return bytes_of(random, content, range(0, min(128, len(content))))
     [length] = struct.unpack("<H", content[8:10])
@@ -95,7 +95,7 @@ def npy_of(random, content):
 
 
 def png_of(random, content):
-    """A PNG in which one part was changed, lost or repeated and its sum set right."""
+    """A PNG with a chunk changed, removed or repeated, with correct checksums."""
     parts, at = [], 8
     while at + 8 <= len(content):
         [size] = struct.unpack(">I", content[at : at + 4])
@@ -120,7 +120,7 @@ def png_of(random, content):
 
 
 def tar_of(random, members):
-    """A tar in whose headers fields were changed, with the sum of each header set right; or with headers added."""
+    """A tar with changed fields in its headers, with correct checksums; or with added headers."""
     file = io.BytesIO()
     layout = random.choice((tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT))
     with tarfile.open(fileobj=file, mode="w", format=layout) as archive:

@@ -1,4 +1,4 @@
-"""Changes to bytes and to JSON. Every function draws from the random.Random that it is given, and from nothing else."""
+"""Random changes to bytes and to JSON, each a function of its random.Random."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ VALUES = (
 
 
 def bytes_of(random, content, fields=()):
-    """Changes a few places of `content`; `fields` are offsets that are worth a change more often than others."""
+    """Changes a few bytes of `content`, more often at the offsets `fields`."""
     content = bytearray(content)
     for _ in range(1 + int(random.expovariate(0.8))):
         at = random.choice(fields) if fields and random.random() < 0.6 else random.randrange(len(content) + 1)
@@ -84,7 +84,7 @@ CHANGES = (_flip, _byte, _byte, _number, _number, _number, _cut, _end, _noise, _
 
 
 def json_of(random, value):
-    """JSON text of `value` with a few values, names or brackets changed; NaN and integers without bound included."""
+    """JSON text of `value` with a few changed values, names or brackets, NaN and unbounded integers among them."""
     value = copy.deepcopy(value)
     for _ in range(1 + int(random.expovariate(1.0))):
         _change_value(random, value)

@@ -1,37 +1,31 @@
-"""The progress line."""
+"""Progress lines, and the ordered map over threads."""
 
 import sys
+import time
 
 import pytest
 
 from gan_tf.io import progress
-from gan_tf.io.progress import Progress, StagedProgress
+from gan_tf.io.progress import Progress, StagedProgress, map_in_order
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds since the start, in a list that the test may change."""
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    return now
+    """Seconds since the start, in a list that a test changes."""
+    seconds = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: seconds[0])
+    return seconds
 
 
-def test_short_work_says_nothing(clock, capsys):
+@pytest.mark.parametrize(("step", "counts"), [(0.02, []), (1, ["30", "60", "90"])])
+def test_lines_in_a_log_come_every_30_seconds(clock, capsys, step, counts):
     with Progress(100, "decoded") as work:
         for _ in range(100):
-            clock[0] += 0.02
-            work.advance()
-    assert capsys.readouterr().err == ""
-
-
-def test_lines_in_a_log(clock, capsys):
-    with Progress(100, "decoded") as work:
-        for _ in range(100):
-            clock[0] += 1
+            clock[0] += step
             work.advance()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "30/100 images decoded, 1.0 images/s, 70 s left"
-    assert [line.split("/")[0] for line in lines] == ["30", "60", "90"]
+    assert [line.split("/")[0] for line in lines] == counts
+    assert not lines or lines[0] == "30/100 images decoded, 1.0 images/s, 70 s left"
 
 
 def test_bar_on_a_terminal(clock, capsys, monkeypatch):
@@ -44,7 +38,7 @@ def test_bar_on_a_terminal(clock, capsys, monkeypatch):
     assert shown.endswith(" \n") and len(shown) == 1 + progress.LINE + 1
 
 
-def test_unknown_total_and_too_much(clock, capsys):
+def test_unknown_and_exceeded_totals(clock, capsys):
     with Progress(0, "fetched", "MB", scale=1_000_000) as work:
         clock[0] = 40.0
         work.advance(20_000_000)
@@ -55,7 +49,7 @@ def test_unknown_total_and_too_much(clock, capsys):
     assert "0 s left" in capsys.readouterr().err
 
 
-def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
+def test_a_stage_starts_with_another_verb_or_less_done(clock, capsys):
     stages = StagedProgress()
     for verb, total in (("fakes measured", 100), ("fakes measured", 100), ("steps measured", 50)):
         for done in range(10, total + 1, 10):
@@ -65,13 +59,28 @@ def test_parts_begin_anew_with_another_name_or_less_done(clock, capsys):
     stages.close()
     lines = capsys.readouterr().err.splitlines()
     first = ["40/100 images fakes measured, 1.0 images/s, 60 s left", "70/100", "100/100"]
-    wanted = [*first, *first, "40/50 images steps"]
-    assert all(line.startswith(start) for line, start in zip(lines, wanted, strict=True)), lines
+    expected = [*first, *first, "40/50 images steps"]
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
 
 
-def test_work_that_stands_still_is_no_division_by_zero(clock, capsys):
+def test_no_progress_is_not_a_division_by_zero(clock, capsys):
     stages = StagedProgress()
     for _ in range(2):
         clock[0] += 40
         stages(10, 100, "fakes measured")
     assert capsys.readouterr().err == "10/100 images fakes measured, 0.0 images/s\n"
+
+
+def test_map_is_ordered_bounded_and_raises(monkeypatch):
+    monkeypatch.setattr(progress.os, "cpu_count", lambda: 2)
+    started = []
+
+    def slow_first(i):
+        started.append(i)
+        time.sleep(0.05 if i == 0 else 0)
+        return 1 / (i - 30)
+
+    results = map_in_order(slow_first, range(100))
+    assert next(results) == -1 / 30 and len(started) <= 5
+    with pytest.raises(ZeroDivisionError):
+        list(results)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gan_tf.errors import UsageError
 from gan_tf.metrics.features import AHEAD, Extractor, ahead, batched, full_products
 from gan_tf.pretrained.inception import Inception, network_input
-from tests.pretrained.official_inception import inception_arrays
+from tests.pretrained.made_weights import inception_arrays
 
 
 class Pixel(tf.Module):

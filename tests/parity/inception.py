@@ -1,8 +1,7 @@
-"""FID's Inception network against pytorch-fid, torch-fidelity and clean-fid, with random weights made by a rule.
+"""FID's Inception against pytorch-fid, torch-fidelity and clean-fid, with random weights made by a rule.
 
-Features of different images correlate by more than 0.99 when the weights are random, so that an error in a small part
-of the picture would hide: wherever a set has several images, what sets them apart is judged as well, relative to its
-own size.
+With random weights, features of different images correlate by more than 0.99, and would hide an error in a small part
+of the image. So the differences between the features of neighbouring images are compared too, relative to their size.
 """
 
 import json
@@ -24,13 +23,12 @@ TAPS = ("64", "192", "768", "2048")
 def quantities(arrays):
     """Yields every comparison.
 
-    arrays: those of an inception reference file: <set>/images_uint8_nchw and what the official programs made of them.
+    arrays: of an inception reference file: <set>/images_uint8_nchw and the outputs of the official programs.
     """
     sets = sorted({key.split("/")[0] for key in arrays if key.endswith("/images_uint8_nchw")})
     if not sets:
         raise UsageError(f"{arrays.path} holds no sets of images (<set>/images_uint8_nchw): give an inception file")
     network = Inception()
-    network.build()
     weights = random_weights(network.official_shapes, json.loads(str(arrays["meta_json"]))["salt"])
     for name, want in arrays.group("weights_check/").items():
         if name not in weights:
@@ -42,7 +40,7 @@ def quantities(arrays):
 
 
 def random_weights(shapes, salt):
-    """{name: float32 array}: every tensor from a generator of its own, by the rule of the reference files."""
+    """{name: float32 array}, each tensor from a separate generator, by the rule of the reference files."""
     return {name: random_tensor(name, shape, salt) for name, shape in shapes.items()}
 
 
@@ -65,7 +63,7 @@ def random_tensor(name, shape, salt):
 
 
 def _of_a_set(network, name, arrays):
-    """Every array of one set of images."""
+    """Compares all arrays of one set of images."""
     images = arrays[f"{name}/images_uint8_nchw"].transpose(0, 2, 3, 1)
     results = {}
     for program, resize in (("pytorch_fid", "pytorch"), ("torch_fidelity", "tf1"), ("clean", "clean")):
@@ -77,29 +75,30 @@ def _of_a_set(network, name, arrays):
     _, features = results["torch_fidelity"]
     for tap in (*TAPS, "logits_unbiased"):
         yield from _both(arrays, f"{name}/torch_fidelity/features_{tap}", features[tap])
-    bias = network.classifier.bias.value
-    yield forward(f"{name}/logits less their bias", features["logits"] - bias, features["logits_unbiased"], BOUND)
+    yield forward(
+        f"{name}/logits less their bias", features["logits"] - network.bias, features["logits_unbiased"], BOUND
+    )
     yield from _both(arrays, f"{name}/clean_resize_then_pytorch_fid_2048", results["clean"][1]["2048"])
     yield from _resized(name, images, arrays)
     yield from _inner(name, maps, arrays)
 
 
 def _both(arrays, key, got):
-    """Judges features [N, F] themselves, and the what sets neighbouring images apart."""
+    """Compares features [N, F], and the differences between neighbouring images."""
     got, want = got.numpy(), arrays[key]
     yield gradient(key, got, want, BOUND)
     for i in range(len(want) - 1):
-        apart, wanted = got[i + 1] - got[i], want[i + 1] - want[i]
-        yield gradient(f"{key} {i + 1} minus {i}", apart, wanted, BOUND)
+        difference, expected = got[i + 1] - got[i], want[i + 1] - want[i]
+        yield gradient(f"{key} {i + 1} minus {i}", difference, expected, BOUND)
 
 
 def _resized(name, images, arrays):
-    """The resized images that the file has, in the range and layout in which the official program keeps them."""
+    """Compares the resized images in the file, in the range and layout of the official program."""
     ways = {
         "pytorch_fid/resized_sample0": lambda: resized(images[:1], "pytorch")[0].numpy().transpose(2, 0, 1) / 255,
         "tf1_bilinear/resized_sample0": lambda: resized(images[:1], "tf1")[0].numpy().transpose(2, 0, 1),
         "clean_fid/resized_nhwc": lambda: resized(images[: len(arrays[f"{name}/clean_fid/resized_nhwc"])], "clean"),
-        # Not a way of ours, since it rounds between rows and columns: it shows that this Pillow has the same filter.
+        # gan_tf does not resize uint8, which rounds between rows and columns: this compares the filter of Pillow.
         "clean_fid/resized_sample1_quantized_uint8": lambda: Image.fromarray(images[1]).resize((SIDE, SIDE), BICUBIC),
     }
     for key, make in ways.items():
@@ -108,7 +107,7 @@ def _resized(name, images, arrays):
 
 
 def _inner(name, maps, arrays):
-    """The maps inside the network that the file has."""
+    """Compares maps inside the network that are in the file."""
     for key, tap, channels, samples in (
         ("block0_first4ch_sample0", 0, 4, 0),
         ("block2_first16ch", 2, 16, slice(None)),

@@ -1,4 +1,4 @@
-"""LPIPS against official numbers: distances, shares of the layers, feature means and gradients (NCHW in the file).
+"""LPIPS against official numbers: distances, distances of the layers, feature means and gradients (NCHW in the file).
 
 VGG16's weights are random, made from each name by the rule of the reference files; the heads are in the file.
 """
@@ -20,9 +20,9 @@ SAME_BOUND = 1e-6  # absolute: the true value is 0
 def quantities(arrays):
     """Yields a Quantity for each output of a lpips reference file.
 
-    All are those of float32, but for one: rounding may put a single one of VGG16's ReLUs on the other side of its kink,
-    which moves the gradient of that image by some thousandths, in the official code as here. So the whole gradient is
-    judged in float64, and in float32 that of the image that agrees best.
+    All are computed in float32, except the whole gradient, in float64: rounding may move a single ReLU of VGG16 across
+    its kink, which changes the gradient of that image by some thousandths, in the official code too. In float32 the
+    gradient of the image with the smallest error is compared.
     """
     a, b = (tf.constant(arrays[name].transpose(0, 2, 3, 1)) for name in "ab")
     want = arrays["grad_a"].transpose(0, 2, 3, 1)
@@ -52,7 +52,7 @@ def _gradient(lpips, a, b):
 
 
 def made_weights(salt=""):
-    """{official name: array} of VGG16's convolutions, each drawn from its name alone."""
+    """{official name: array} of VGG16's convolutions, each a function of its name."""
     arrays = {}
     for name, shape in vgg_shapes().items():
         normal = np.random.default_rng(zlib.crc32((salt + name).encode())).standard_normal(shape)

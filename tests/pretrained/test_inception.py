@@ -1,4 +1,4 @@
-"""FID's Inception: known answers of its parts and of the ways to resize, and what is refused."""
+"""FID's Inception: known answers of its layers and of the three ways to resize, and the refusal of other weights."""
 
 import hashlib
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.inception import INCEPTION, RESIZES, Inception, load_inception, network_input, resized
-from gan_tf.pretrained.inception_blocks import EPSILON, FoldedConv, PooledConv, border_average, mixed_7
-from tests.pretrained.official_inception import inception_arrays
+from gan_tf.pretrained.inception_blocks import InceptionConv, PooledConv, average_pool, mixed_7
+from tests.pretrained.made_weights import inception_arrays
 from tests.pretrained.torch_format import whole, write_legacy
 
 
@@ -28,8 +28,8 @@ def inputs():
     return network_input(noise(2, 64), "pytorch")
 
 
-def noise(count, height, width=None):
-    return np.random.default_rng(0).integers(0, 256, (count, height, width or height, 3), np.uint8)
+def noise(count, side):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
 def ramp(width, height=4):
@@ -38,7 +38,7 @@ def ramp(width, height=4):
 
 
 def normal_tensors(layer, random):
-    """Tensors for a layer's `fold`, the variances positive."""
+    """Tensors for a layer's `fold`, with positive variances."""
     return {
         name: np.float32(random.uniform(0.5, 1.5, shape) if name.endswith("var") else random.standard_normal(shape))
         for name, shape in layer.official_shapes.items()
@@ -56,47 +56,42 @@ def unfolded(x, tensors, padding="SAME", stride=1):
 def test_folded_convolution_is_convolution_batch_norm_and_relu(kernel, stride, padding):
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 9, 9, 4))
-    layer = FoldedConv(5, kernel, stride, padding)
-    layer.build(x.shape)
+    layer = InceptionConv(4, 5, kernel, stride, padding, "float32")
     tensors = normal_tensors(layer, random)
     layer.fold(tensors)
-    got = layer(np.float32(x))
-    np.testing.assert_allclose(got, unfolded(x, tensors, padding, stride), rtol=1e-4, atol=1e-5)
-    assert layer.compute_output_shape(x.shape) == got.shape
+    np.testing.assert_allclose(layer(np.float32(x)), unfolded(x, tensors, padding, stride), rtol=1e-4, atol=1e-5)
 
 
 def test_pooled_convolution_is_average_convolution_batch_norm_and_relu():
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 6, 6, 4))
-    layer = PooledConv(3)
-    layer.build(x.shape)
+    layer = PooledConv(4, 3, (1, 1), 1, "SAME", "float32")
     tensors = normal_tensors(layer, random)
     layer.fold(tensors)
-    np.testing.assert_allclose(layer(np.float32(x)), unfolded(border_average(x), tensors), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layer(np.float32(x)), unfolded(average_pool(x), tensors), rtol=1e-4, atol=1e-5)
 
 
-def test_averages_at_the_border_count_only_what_is_there():
+def test_averages_at_the_border_count_only_pixels_of_the_image():
     spike = np.zeros((1, 4, 4, 1), np.float32)
     spike[0, 0, 0] = 36
-    got = border_average(spike)[0, :, :, 0]
+    got = average_pool(spike)[0, :, :, 0]
     np.testing.assert_allclose(got, [[9, 6, 0, 0], [6, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], rtol=1e-6)
-    np.testing.assert_allclose(border_average(np.ones((1, 8, 8, 2), np.float32)), 1, rtol=1e-6)
+    np.testing.assert_allclose(average_pool(np.ones((1, 8, 8, 2), np.float32)), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("maximum", "around"), [(True, 9), (False, 1)])
-def test_the_last_block_takes_the_maximum_where_the_one_before_averages(maximum, around):
+@pytest.mark.parametrize(("pool", "around"), [(InceptionConv, 9), (PooledConv, 1)])
+def test_the_pool_branch_of_the_last_blocks_takes_the_maximum_or_the_average(pool, around):
     layers = {}
 
-    def conv(name, filters, kernel_size=(1, 1), of=FoldedConv):
-        layers[name] = of(filters, kernel_size)
+    def conv(name, inputs, filters, kernel_size=(1, 1), kind=InceptionConv):
+        layers[name] = kind(inputs, filters, kernel_size, 1, "SAME", "float32")
         return layers[name]
 
-    block = mixed_7(conv, "block", maximum)
+    block = mixed_7(conv, "block", 2, pool)
     spike = np.zeros((1, 8, 8, 2), np.float32)
     spike[0, 4, 4, 0] = 9
-    block.build(spike.shape)
-    kernel = np.zeros(layers["block.branch_pool"].kernel.shape, np.float32)
-    kernel[0, 0, 0, 0] = 1  # the only one that is not zero
+    kernel = np.zeros((1, 1, 2, 192), np.float32)
+    kernel[0, 0, 0, 0] = 1  # the only weight that is not zero
     layers["block.branch_pool"].kernel.assign(kernel)
     got = block(spike)[0, :, :, -192].numpy()
     assert block(spike).shape == (1, 8, 8, 2048)
@@ -104,29 +99,23 @@ def test_the_last_block_takes_the_maximum_where_the_one_before_averages(maximum,
     assert got.sum() == pytest.approx(9 * around)
 
 
-def test_outputs(network, inputs):
+def test_outputs(network, inputs, arrays):
     maps = network.maps(inputs)
     assert [tuple(x.shape[1:]) for x in maps] == [(73, 73, 64), (35, 35, 192), (17, 17, 768), (8, 8, 2048)]
     outputs = network(inputs)
     np.testing.assert_allclose(outputs["2048"], np.mean(maps[3], axis=(1, 2)), rtol=1e-5)
-    assert outputs["logits"].shape == (2, 1008)
-
-
-def test_logits_are_the_last_layer_with_and_without_its_bias(network, inputs, arrays):
-    outputs = network(inputs)
     want = outputs["2048"].numpy().astype(np.float64) @ arrays["fc.weight"].T.astype(np.float64)
     np.testing.assert_allclose(outputs["logits_unbiased"], want, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(outputs["logits"], want + arrays["fc.bias"], rtol=1e-4, atol=1e-4)
 
 
-def test_epsilon_and_number_of_tensors(network):
-    assert EPSILON == 1e-3
+def test_number_of_weights(network):
     assert len(network.official_shapes) == 472
     assert sum(int(np.prod(shape)) for shape in network.official_shapes.values()) == 23_885_392
-    assert not network.trainable_variables
+    assert not any(variable.trainable for variable in network.variables)
 
 
-def test_bfloat16_is_near_and_the_network_itself_is_its_own_float32_copy(network, inputs):
+def test_precision(network, inputs):
     assert network.with_precision("float32") is network
     copy = network.with_precision("bfloat16")
     assert (copy.sha256, copy.genuine) == (network.sha256, network.genuine)
@@ -136,26 +125,16 @@ def test_bfloat16_is_near_and_the_network_itself_is_its_own_float32_copy(network
     assert 1e-4 < error < 2e-2
 
 
-def test_counters_of_training_are_left_alone(arrays, network):
-    counted = {**arrays, "Conv2d_1a_3x3.bn.num_batches_tracked": np.int64(0)}
-    kernel = Inception.from_arrays(counted).convolutions["Conv2d_1a_3x3"].kernel
-    np.testing.assert_array_equal(kernel, network.convolutions["Conv2d_1a_3x3"].kernel)
-
-
-def test_weights_of_another_network_are_refused_in_one_line(arrays):
-    def refused(arrays):
-        with pytest.raises(UsageError) as caught:
-            Inception.from_arrays(arrays)
-        assert "\n" not in str(caught.value) and "6726825d.pth" in str(caught.value)
-        return str(caught.value)
-
-    lacking = {name: array for name, array in arrays.items() if not name.startswith("fc.")}
-    assert "lack fc.bias and 1 more" in refused(lacking)
-    assert "have aux.weight," in refused({**arrays, "aux.weight": np.zeros(1)})
-    assert "fc.weight of shape (1000, 2048) where the network has (1008, 2048)" in refused(
-        {**arrays, "fc.weight": np.zeros((1000, 2048))}
-    )
-    assert "numbers in fc.bias that are not finite" in refused({**arrays, "fc.bias": np.full(1008, np.nan)})
+def test_weights_of_another_network_are_refused(arrays):
+    for name, change in (
+        ("fc.bias", {"fc.bias": None}),
+        ("aux.weight", {"aux.weight": np.zeros(1)}),
+        (r"fc.weight has shape \(1000, 2048\)", {"fc.weight": np.zeros((1000, 2048))}),
+        ("fc.bias has numbers that are not finite", {"fc.bias": np.full(1008, np.nan)}),
+    ):
+        changed = {key: value for key, value in (arrays | change).items() if value is not None}
+        with pytest.raises(UsageError, match=f"6726825d.*{name}"):
+            Inception.from_arrays(changed)
 
 
 @pytest.mark.parametrize("resize", RESIZES)
@@ -166,20 +145,20 @@ def test_images_of_299_pixels_stay_as_they_are(resize):
 
 @pytest.mark.parametrize("resize", RESIZES)
 @pytest.mark.parametrize("width", [100, 250])
-def test_a_ramp_shows_where_the_pixels_are_taken(resize, width):
+def test_a_ramp_shows_the_sampled_positions(resize, width):
     row = resized(ramp(width), resize).numpy()[0, 150, :, 1]
     columns = np.arange(299)
     if resize == "tf1":
         want = np.minimum(columns * width / 299, width - 1)
     else:
         want = np.clip((columns + 0.5) * width / 299 - 0.5, 0, width - 1)
-    inner = slice(8, -8) if resize == "clean" else slice(None)  # bicubic: near the border the ramp is not one
+    inner = slice(8, -8) if resize == "clean" else slice(None)  # bicubic: not linear near the border
     np.testing.assert_allclose(row[inner], want[inner], atol=2e-4)
 
 
-def test_only_clean_does_something_against_aliasing():
+def test_only_clean_is_antialiased():
     stripes = np.zeros((1, 8, 897, 3), np.uint8)
-    stripes[:, :, 1::3] = 255  # where the bilinear ways look
+    stripes[:, :, 1::3] = 255  # the columns that bilinear resizing samples
     np.testing.assert_array_equal(resized(stripes, "pytorch"), 255)
     np.testing.assert_array_equal(resized(stripes, "tf1"), 0)
     np.testing.assert_allclose(resized(stripes, "clean")[:, :, 4:-4], 85, atol=1)
@@ -208,16 +187,16 @@ def test_an_unknown_resize_is_named():
         resized(noise(1, 8), "nearest")
 
 
-def test_a_file_of_ones_own_is_read_and_known_by_its_hash(arrays, network, tmp_path):
-    path = write_legacy(tmp_path / "mine.pth", {name: whole(array) for name, array in arrays.items()})
+def test_a_given_file_is_identified_by_its_checksum(arrays, network, tmp_path):
+    counters = {"Conv2d_1a_3x3.bn.num_batches_tracked": np.int64(0)}
+    path = write_legacy(tmp_path / "mine.pth", {name: whole(array) for name, array in {**arrays, **counters}.items()})
     loaded = load_inception(path, offline=True)
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and not loaded.genuine
     for mine, same in zip(loaded.variables, network.variables, strict=True):
         np.testing.assert_array_equal(mine, same)
 
 
-def test_without_the_file_the_message_says_where_it_is_and_what_else_there_is():
-    with pytest.raises(UsageError) as caught:
+def test_the_error_without_the_file_has_its_url_and_the_alternative():
+    with pytest.raises(UsageError, match="--offline.*swd2k") as caught:
         load_inception(offline=True)
-    said = str(caught.value)
-    assert INCEPTION.url in said and "swd2k" in said and "\n" not in said
+    assert INCEPTION.url in str(caught.value) and "\n" not in str(caught.value)

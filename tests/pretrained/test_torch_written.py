@@ -1,10 +1,10 @@
-"""Files that PyTorch itself wrote, read without it. Needs the extra `parity`."""
+"""Files written by PyTorch, read without it. Needs the extra `parity`."""
 
 import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.torch_files import read_torch_file
+from gan_tf.pretrained.torch_files import read_state_dict
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ def test_layouts(torch, save):
         "parameter": torch.nn.Parameter(base[0].t()),
         "tied": base,
     }
-    got = read_torch_file(save(state))
+    got = read_state_dict(save(state))
     assert_same(got, state, torch)
     assert np.shares_memory(got["contiguous"], got["tied"]) and np.shares_memory(got["contiguous"], got["transposed"])
 
@@ -53,30 +53,30 @@ def test_types(torch, save):
     values = torch.tensor([0.0, 1.0, -2.7, 3e-4, 200.0])
     types = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "uint8", "bool"]
     assert_same(
-        read_torch_file(save(state := {name: values.abs().to(getattr(torch, name)) for name in types})), state, torch
+        read_state_dict(save(state := {name: values.abs().to(getattr(torch, name)) for name in types})), state, torch
     )
-    assert_same(read_torch_file(save(state := {"int8": values[:4].to(torch.int8)})), state, torch)
+    assert_same(read_state_dict(save(state := {"int8": values[:4].to(torch.int8)})), state, torch)
 
 
 def test_module_with_counters(torch, save):
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.Linear(8, 2))
     state = network.state_dict()
     assert "_metadata" in vars(state) and state["1.num_batches_tracked"].dtype == torch.int64
-    assert_same(read_torch_file(save(state)), state, torch)
+    assert_same(read_state_dict(save(state)), state, torch)
 
 
 def test_whole_modules_and_optimisers_are_refused_by_name(torch, save):
     network = torch.nn.Linear(2, 2)
     with pytest.raises(UsageError, match=r"asks for torch\.nn\.modules\.linear\.Linear"):
-        read_torch_file(save(network))
-    with pytest.raises(UsageError, match=r"'state' is a dict and no tensor"):
-        read_torch_file(save(torch.optim.Adam(network.parameters()).state_dict()))
+        read_state_dict(save(network))
+    with pytest.raises(UsageError, match="no state dict"):
+        read_state_dict(save(torch.optim.Adam(network.parameters()).state_dict()))
     with pytest.raises(UsageError, match="conjugated"):
-        read_torch_file(save({"x": torch._neg_view(torch.ones(3))}))
+        read_state_dict(save({"x": torch._neg_view(torch.ones(3))}))
     with pytest.raises(UsageError, match="ComplexFloatStorage"):
-        read_torch_file(save({"x": torch.ones(3, dtype=torch.complex64)}))
+        read_state_dict(save({"x": torch.ones(3, dtype=torch.complex64)}))
 
 
 def test_many_tensors(torch, save):
     state = {f"layer.{i}.weight": torch.randn(4, 3) for i in range(3000)}
-    assert_same(read_torch_file(save(state)), state, torch)
+    assert_same(read_state_dict(save(state)), state, torch)

@@ -1,4 +1,4 @@
-"""Writes state dicts in both formats of torch.save without PyTorch, well-formed and otherwise."""
+"""Writes valid and invalid state dicts in both formats of torch.save, without PyTorch."""
 
 import io
 import pickle
@@ -14,13 +14,13 @@ STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i
 
 
 class Name:
-    """A global, written without being looked up."""
+    """A global that is written without an import."""
 
     def __init__(self, module, name):
         self.module, self.name = module, name
 
     def __call__(self):
-        raise AssertionError("only its name is written")
+        raise AssertionError("only the name is written")
 
 
 class Storage:
@@ -29,7 +29,7 @@ class Storage:
     def __init__(self, numbers, kind=None, count=None):
         self.numbers = np.asarray(numbers)
         self.kind = Name("torch", kind or STORAGES[self.numbers.dtype.str[1:]])
-        self.count = self.numbers.size if count is None else count  # what the pickle says
+        self.count = self.numbers.size if count is None else count  # as stated in the pickle
 
 
 class Call:
@@ -53,13 +53,13 @@ def tensor(storage, offset, shape, strides, **metadata):
 
 
 def whole(array):
-    """A tensor with a storage of its own."""
+    """A tensor that is the only view of its storage."""
     array = np.ascontiguousarray(array)
     return tensor(Storage(array.ravel()), 0, array.shape, tuple(step // array.itemsize for step in array.strides))
 
 
 class Pickler(pickle._Pickler):
-    """Python's own pickler, for its table of types can be added to."""
+    """The pickler in Python, whose table of types can be extended."""
 
     dispatch = pickle._Pickler.dispatch.copy()
 
@@ -82,7 +82,7 @@ class Pickler(pickle._Pickler):
 
 
 def pickled(state, legacy=False, protocol=2):
-    """-> (pickle, [Storage], in the order of their keys)."""
+    """Returns (pickle, [Storage] in the order of their keys)."""
     file = io.BytesIO()
     pickler = Pickler(file, legacy, protocol)
     pickler.dump(state)

@@ -1,4 +1,4 @@
-"""Reads the pages that `gan_tf.report` makes."""
+"""Parses the pages of `gan_tf.report`."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ VOID = {"meta", "img", "br", "link"}
 
 
 class Reader(HTMLParser):
-    """Reads a page: its tags, its words, the addresses that it names; fails where tags are not closed in order."""
+    """Collects the tags, texts and addresses of a page; fails if tags are not closed in order."""
 
     def __init__(self, page):
         super().__init__()
@@ -48,7 +48,8 @@ def read(run):
     return Reader(report_html(run))
 
 
-def decoded(link):
-    """uint8 [H, W, 3] of the picture in an address."""
-    content = base64.b64decode(link.removeprefix("data:image/webp;base64,"), validate=True)
-    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+def images(page):
+    """Embedded images of a page, uint8 [H, W, 3] each."""
+    encoded = [link.removeprefix("data:image/webp;base64,") for link in page.links if link.startswith("data:image")]
+    decoded = [Image.open(io.BytesIO(base64.b64decode(content, validate=True))) for content in encoded]
+    return [np.asarray(image.convert("RGB")) for image in decoded]

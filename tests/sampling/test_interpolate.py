@@ -64,7 +64,7 @@ def test_two_keys_are_joined_by_slerp():
 @pytest.mark.parametrize("loop", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_direction_and_speed_are_continuous(loop, seed):
-    """On a smooth curve both changes halve with twice as many frames; at a corner they would not."""
+    """Doubling the frames halves both changes on a smooth curve, but not at a corner."""
     keys = keys_of(5, seed=seed)
     coarse, fine = (unit(sphere_path(keys, steps, loop)) for steps in (60, 120))
     assert largest_turn(coarse, loop) < 10

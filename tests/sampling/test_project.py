@@ -105,13 +105,6 @@ def test_the_path_leads_from_the_start_to_the_image(growing):
     assert error(image, result.path[-1][1]) < error(image, result.path[0][1])
 
 
-def test_results_depend_on_the_seed(growing):
-    image = image_of(growing)
-    one, same, other = (search(growing, image, seed=seed, steps=3, on_sphere=True) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one.latents, same.latents)
-    assert not np.allclose(one.latents, other.latents)
-
-
 def test_the_search_starts_from_the_best_random_latents(growing):
     distance, calls = distance_to(target_of(image_of(growing))), []
     point, _ = projection.best_random(growing, distance, 0, 3, 100, lambda *call: calls.append(call))

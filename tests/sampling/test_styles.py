@@ -12,11 +12,12 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.models.stylegan2 import styles_of
+from gan_tf.sampling import project as projection
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, latents_of_seeds, truncate
 from gan_tf.sampling.interpolate import interpolation_strip
-from gan_tf.sampling.project import WSpace, distance_to, project
+from gan_tf.sampling.project import distance_to, project, relative_length, w_statistics
+from gan_tf.sampling.sampler import Sampler
 from gan_tf.sampling.style_mix import mixed_images, style_layers
-from gan_tf.training.evaluation import Sampler
 
 from .test_project import error
 from .trained import make_styled, styled, styled_config
@@ -141,24 +142,15 @@ def test_a_known_image_is_found(space):
 
 
 def test_the_search_in_w_starts_at_the_mean_w(g):
-    space = WSpace(g, per_layer=True)
-    np.testing.assert_allclose(space.mean, g.mapping.average, atol=0.1)
-    best = space.to_points(z_of(g, SEEDS))
-    starts = space.starts(best).numpy()
-    np.testing.assert_allclose(starts[0], np.tile(space.mean, (6, 1)), rtol=1e-6)
-    np.testing.assert_array_equal(starts[1:], best[:2])
-    lengths = [space.relative_length(w) for w in g.mapping(z_of(g, range(400))).numpy()]
+    mean, deviation = w_statistics(g)
+    np.testing.assert_allclose(mean, g.mapping.average, atol=0.1)
+    lengths = [relative_length(w, mean, deviation) for w in g.mapping(z_of(g, range(400))).numpy()]
     np.testing.assert_allclose(np.mean(np.square(lengths)), 1, rtol=0.1)
-    assert space.noise_scale(0) == pytest.approx(0.05 * space.deviation)
-    assert space.noise_scale(0.75) == space.noise_scale(1) == 0
-
-
-def test_no_steps_give_the_best_random_w(g):
-    [(_, image)] = images_of_seeds(g, [5], 1)
-    target = tf.constant(image[0] / 127.5 - 1, tf.float32)
-    result = project(g, distance_to(target), space="w", restarts=2, steps=0, samples=20)
-    np.testing.assert_array_equal(result.images[0], result.start)
-    assert result.latents.shape == (2, 1, 12)
+    distance = distance_to(tf.zeros((16, 16, 3)))
+    result = project(g, distance, space="w+", restarts=1, steps=1, samples=4)
+    noise = [tf.constant(maps) for maps in projection.random_points(g, 0, 0)[0].noise]
+    start = g(tf.tile(mean[None, None], (4, 6, 1)), noise=[maps[:4] for maps in noise])
+    assert min(largest(result.path[0][1], image) for image in image_files.to_uint8(start)) <= 1
 
 
 def test_the_sampler_accepts_w(plain, g):

@@ -23,14 +23,14 @@ def make_run(folder):
     family = FAMILIES[CONFIG.model]
     builders = (family.generator, family.discriminator, family.generator)
     g, d, g_ema = (build(CONFIG, "float32") for build in builders)
-    state = states.create(g, d, g_ema, CONFIG, fastgan.STATISTICS)
+    state = states.create_state(g, d, g_ema, CONFIG, fastgan.RECIPE)
     mark(state.g_ema, BEST_AT)
     weights = {path: variable.numpy() for path, variable in named_variables(state.g_ema).items()}
     run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
     for seen in (FIRST, SECOND):
         state.images_seen.assign(seen)
         mark(state.g_ema, seen)
-        states.save(state, run, keep=5)
+        states.save_state(state, run, keep=5)
     run.close()
     return run
 

@@ -3,15 +3,13 @@
 Phases of 40 images, four to a step: 4x4, 8x8 fading in from image 40, 8x8, 16x16 fading in from 120, 16x16 from 160.
 """
 
-import numpy as np
-
 from gan_tf.cli.main import run_command
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.runs.folder import Run
-from gan_tf.training import setup
+from gan_tf.training.trainer import build_trainer
 from tests.training import tiny
 
 RESOLUTION = 16
@@ -49,21 +47,8 @@ def train(dataset, checkpoints, **changes):
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
-def build_job(log=lambda line: None, **changes):
-    """A fresh job, which writes nothing until it is trained; its stage is the first."""
+def make_trainer(log=lambda line: None, **changes):
+    """The trainer of a new run, which writes nothing until it is trained; its stage is the first."""
     image_set = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["pggan"]["celebahq-256"]), **FLAGS, **changes}
-    return setup.build_job(TrainConfig(**settings), image_set, Run("unused"), log=log)
-
-
-def take_steps(job, seen, count=1):
-    """Takes so many steps from image `seen` on, in its stage: their statistics float32 [count, K]."""
-    import tensorflow as tf
-
-    job.enter(job.stage_at(seen))
-    compiled, iterator, found = job.steps(seen)[0], job.batches(seen), []
-    for i in range(count):
-        compiled(iterator, tf.constant(1), tf.constant(seen + i * job.stage.batch_size, tf.int64))
-        found.append(job.state.tally.numpy()[:-1])
-        job.state.tally.assign(tf.zeros_like(job.state.tally))
-    return np.stack(found)
+    return build_trainer(TrainConfig(**settings), image_set, Run("unused"), log=log)

@@ -9,9 +9,10 @@ from gan_tf.data.sources import ArraySource
 from gan_tf.distributed import devices
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
-from gan_tf.training import evaluation, setup
+from gan_tf.training import samples
+from gan_tf.training.trainer import build_trainer
 from tests import conditional
-from tests.training import growing, tiny
+from tests.training import tiny
 
 SIZES = {
     "fastgan": {"batch_size": 4},
@@ -21,25 +22,25 @@ SIZES = {
 FADING_8 = 40
 
 
-def build_job(model="pggan", **changes):
+def make_trainer(model="pggan", **changes):
     own = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
     config = conditional.settings(model, **own)
     labels = np.arange(12) % 3 == 0  # 4 of class 1
     source = ArraySource("pictures", tiny.square_pictures(), labels, ("many", "few"))
     image_set = prepare(source, resolution=config.resolution)
-    return setup.build_job(config, image_set, Run("unused"), log=lambda line: None)
+    return build_trainer(config, image_set, Run("unused"), log=lambda line: None)
 
 
 def step_at(seen, **changes):
-    job = build_job(**changes)
-    return growing.take_steps(job, seen), tiny.first_gradients(job)
+    trainer = make_trainer(**changes)
+    return tiny.take_steps(trainer, 1, seen), tiny.first_gradients(trainer)
 
 
 @pytest.mark.slow
 def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
     for model in SIZES:
-        job = build_job(model, **({"lr": 1e-3} if model == "pggan" else {}))
-        players = {"g": job.state.g, "d": job.state.d}
+        trainer = make_trainer(model, **({"lr": 1e-3} if model == "pggan" else {}))
+        players = {"g": trainer.state.g, "d": trainer.state.d}
         own = {
             (player, path): variable.numpy()
             for player, network in players.items()
@@ -47,7 +48,7 @@ def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
             if "embed/kernel" in path or "project/kernel" in path or "small_project/kernel" in path
         }
         assert {player for player, _ in own} == {"g", "d"}, model
-        assert np.isfinite(growing.take_steps(job, 0, 2)).all(), model
+        assert tiny.all_finite(tiny.take_steps(trainer, 2)), model
         for (player, path), before in own.items():
             after = named_variables(players[player])[path].numpy()
             assert np.abs(after - before).max() > 0, (model, player, path)
@@ -57,7 +58,7 @@ def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
 def test_micro_batches_equal_the_whole(monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     whole, parts = step_at(FADING_8), step_at(FADING_8, micro_batch=4)
-    np.testing.assert_allclose(parts[0], whole[0], rtol=1e-5, atol=1e-6)
+    tiny.assert_close(parts[0], whole[0])
     for player, gradient in whole[1].items():
         assert tiny.relative_l2(parts[1][player], gradient) < 1e-5, player
 
@@ -66,21 +67,21 @@ def test_micro_batches_equal_the_whole(monkeypatch):
 def test_two_devices_equal_one(mirrored_is_two_cpus, monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     one, two = (step_at(FADING_8, strategy=strategy) for strategy in ("default", "mirrored"))
-    np.testing.assert_allclose(two[0], one[0], rtol=1e-5, atol=1e-6)
+    tiny.assert_close(two[0], one[0])
     for player, gradient in one[1].items():
         assert tiny.relative_l2(two[1][player], gradient) < 1e-5, player
 
 
 @pytest.fixture(scope="module")
-def job():
-    job = build_job("fastgan", augment="none")
-    conditional.ready(job.state.g_ema)
-    job.sampler.refresh()
-    return job
+def trainer():
+    trainer = make_trainer("fastgan", augment="none")
+    conditional.ready(trainer.state.g_ema)
+    trainer.sampler.load(named_variables(trainer.state.g_ema))
+    return trainer
 
 
-def test_scored_images_have_classes_as_often_as_the_reals_and_only_one_where_asked(job):
-    sampler = job.sampler
+def test_scored_images_have_classes_as_often_as_the_reals_and_only_one_where_asked(trainer):
+    sampler = trainer.sampler
     assert sampler.classes.counts == (8, 4)
     sampler.restart()
     mixed = sampler(16)
@@ -95,19 +96,19 @@ def test_scored_images_have_classes_as_often_as_the_reals_and_only_one_where_ask
     assert (is_of.sum(0) == 1).all() and 0 < is_of[1].sum() < is_of[0].sum()
 
 
-def test_a_class_has_its_own_rows_of_the_sample_grid_with_the_same_latents(job, monkeypatch):
-    monkeypatch.setitem(evaluation.GRID_SEEDS, 64, 16)
-    seeds, labels = evaluation.grid_seeds(job)
+def test_a_class_has_its_own_rows_of_the_sample_grid_with_the_same_latents(trainer, monkeypatch):
+    monkeypatch.setitem(samples.GRID_SEEDS, 64, 16)
+    seeds, labels = samples.grid_seeds(trainer.config, trainer.sampler.classes)
     assert labels == [0] * 8 + [1] * 8 and seeds == [*range(8), *range(8)]
-    grid = evaluation.sample_grid(job)
+    grid = samples.sample_grid(trainer)
     assert grid.shape == (256, 256, 3)
-    images = job.sampler.of_seeds(seeds, labels)
+    images = trainer.sampler.of_seeds(seeds, labels)
     np.testing.assert_array_equal(grid[128:192, :64], images[8])
     assert np.abs(images[0].astype(int) - images[8]).max() > 1
 
 
-def test_images_of_latents_have_the_class_of_their_seed(job):
-    latents, seeds, sampler = np.zeros((16, 16), np.float32), np.arange(16), job.sampler
+def test_images_of_latents_have_the_class_of_their_seed(trainer):
+    latents, seeds, sampler = np.zeros((16, 16), np.float32), np.arange(16), trainer.sampler
     images, labels = sampler.images_of_latents(latents, seeds), sampler.classes.of_seeds(seeds)
     made = {}
     for sampler.only in (0, 1):
@@ -121,14 +122,14 @@ def test_images_of_latents_have_the_class_of_their_seed(job):
 
 @pytest.mark.slow
 def test_paths_through_styles_keep_the_class_of_their_latents():
-    job = build_job("stylegan2")
-    conditional.ready(job.state.g_ema)
-    job.sampler.refresh()
+    trainer = make_trainer("stylegan2")
+    conditional.ready(trainer.state.g_ema)
+    trainer.sampler.load(named_variables(trainer.state.g_ema))
     latents, seeds = np.ones((16, 16), np.float32), np.arange(16)
-    w = job.sampler.mapping(latents, seeds).numpy()
-    labels = job.sampler.classes.of_seeds(seeds)
+    w = trainer.sampler.mapping(latents, seeds).numpy()
+    labels = trainer.sampler.classes.of_seeds(seeds)
     for number in (0, 1):
         np.testing.assert_allclose(w[labels == number], w[labels == number][:1].repeat(sum(labels == number), 0), 1e-5)
     assert np.abs(w[labels == 0][0] - w[labels == 1][0]).max() > 0.1
-    images = job.sampler.images_of_latents(w, seeds)
-    np.testing.assert_allclose(images, job.sampler.images_of_latents(latents, seeds), atol=1e-5)
+    images = trainer.sampler.images_of_latents(w, seeds)
+    np.testing.assert_allclose(images, trainer.sampler.images_of_latents(latents, seeds), atol=1e-5)

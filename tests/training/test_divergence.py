@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.rng import ATTEMPT_STRIDE
-from gan_tf.training import train as loop
+from gan_tf.training import recovery
 from tests.training import tiny
 
 
@@ -20,7 +19,7 @@ def poisoned(at, attempts):
     """A recipe whose real images are not numbers in the step at `at` images of so many attempts."""
 
     def train_step(state, reals, labels, draws, variant):
-        is_poisoned = (draws.clock % ATTEMPT_STRIDE == at) & (draws.clock // ATTEMPT_STRIDE < attempts)
+        is_poisoned = (draws.images_seen == at) & (draws.attempt < attempts)
         return tiny.fastgan.train_step(state, tf.where(is_poisoned, np.nan, reals), labels, draws, variant)
 
     return tiny.family(train_step)
@@ -59,9 +58,7 @@ def test_a_third_accident_ends_the_run_with_an_explanation(dataset, tmp_path, ca
     code, run = tiny.train(dataset, tmp_path, poisoned(at=52, attempts=9))
     assert code == 2
     [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan-tf: error:")]
-    assert all(
-        word in line for word in ("non-finite at 56 images", "2 roll-backs", "--lr", "--precision", "--run NAME")
-    )
+    assert all(word in line for word in ("non-finite at 56 images", "2 rollbacks", "--lr", "--precision", "--run NAME"))
     assert [json.loads(line)["attempt"] for line in tiny.records(run, "rollback")] == [1, 2]
     assert run.checkpoints()[0][0] == 40
     assert run.best_meta()["images_seen"] == 40
@@ -80,7 +77,7 @@ def test_a_stopped_run_keeps_its_attempts(dataset, tmp_path):
 
 
 def test_a_discriminator_that_has_won_is_an_accident(dataset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(loop, "WON_SHARE", 1000.0)  # every loss is below it
+    monkeypatch.setattr(recovery, "WON_SHARE", 1000.0)  # every loss is below it
     code, run = tiny.train(dataset, tmp_path, total_kimg=0.4)
     assert code == 2
     captured = capsys.readouterr()
@@ -93,13 +90,13 @@ def test_a_discriminator_that_has_won_is_an_accident(dataset, tmp_path, capsys, 
 
 def test_two_bad_epochs_and_a_good_one_are_no_accident(dataset, tmp_path, monkeypatch):
     shares = iter([1000.0, 1000.0, 0.0, 1000.0, 1000.0])
-    check = loop.check_balance
+    mean_d_loss = recovery.mean_d_loss
 
-    def check_with_other_bound(job, seen):
-        monkeypatch.setattr(loop, "WON_SHARE", next(shares))
-        check(job, seen)
+    def with_other_bound(trainer, seen):
+        monkeypatch.setattr(recovery, "WON_SHARE", next(shares))
+        return mean_d_loss(trainer, seen)
 
-    monkeypatch.setattr(loop, "check_balance", check_with_other_bound)
+    monkeypatch.setattr(recovery, "mean_d_loss", with_other_bound)
     code, run = tiny.train(dataset, tmp_path, total_kimg=0.24)
     assert code == 0
     assert not tiny.records(run, "rollback")

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.runs.folder import Run
-from gan_tf.training import clock
-from gan_tf.training import train as loop
+from gan_tf.training import timing
+from gan_tf.training.timing import Timer
 from tests.training import tiny
 
 REFUSED = 2
@@ -232,10 +232,10 @@ def test_setting_of_the_wrong_type_is_refused(stopped, dataset, capsys):
 
 
 def test_other_checkpoint_format_is_refused(stopped, dataset, capsys, monkeypatch):
-    monkeypatch.setattr("gan_tf.training.state.FORMAT", 2)
+    monkeypatch.setattr("gan_tf.training.state.FORMAT", 3)
     assert tiny.train(dataset, stopped.folder.parent)[0] == REFUSED
     [line] = capsys.readouterr().err.splitlines()
-    assert "format 1" in line and "reads 2" in line and "environment.json" in line
+    assert "format 2" in line and "reads 3" in line and "environment.json" in line
 
 
 def test_second_process_on_a_run_is_refused(stopped, dataset, capsys):
@@ -260,7 +260,7 @@ def at_every_step(act):
     """A recipe that calls act(images seen) in the middle of each training step."""
 
     def train_step(state, reals, labels, draws, variant):
-        with tf.control_dependencies([tf.py_function(lambda clock: act(int(clock)), [draws.clock], [])]):
+        with tf.control_dependencies([tf.py_function(lambda seen: act(int(seen)), [draws.images_seen], [])]):
             reals = tf.identity(reals)
         return tiny.fastgan.train_step(state, reals, labels, draws, variant)
 
@@ -282,7 +282,7 @@ def at_step(step, act):
 def test_checkpoints_come_when_they_are_due(dataset, tmp_path, monkeypatch):
     """By a clock on which a step takes a second: every three seconds, and at the end of an epoch of ten."""
     now = [0.0]
-    monkeypatch.setattr(clock, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(timing, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
 
     def tick(seen):
         now[0] += 1.0
@@ -339,8 +339,8 @@ def test_full_disk_ends_in_one_line_and_the_run_goes_on(dataset, whole, tmp_path
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
-        (errno.EACCES, REFUSED, "see that it can be read and written and start again"),
-        (errno.ESTALE, 1, "nothing is wrong with the settings: wait and start again"),
+        (errno.EACCES, REFUSED, "check that it can be read and written"),
+        (errno.ESTALE, 1, "wait and start again"),
     ],
 )
 def test_disk_that_refuses_or_fails_ends_in_one_line(number, code, words, dataset, tmp_path, capfd, monkeypatch):
@@ -354,13 +354,13 @@ def test_disk_that_refuses_or_fails_ends_in_one_line(number, code, words, datase
 
 
 def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeypatch):
-    limit = loop.Clock.time_is_up
-    monkeypatch.setattr(loop.Clock, "time_is_up", lambda clock: clock.end < float("inf"))
+    limit = Timer.is_up
+    monkeypatch.setattr(Timer, "is_up", lambda clock: clock.end < float("inf"))
     code, run = tiny.train(dataset, tmp_path, max_minutes=1.0)
     assert code == 0
     assert run.checkpoints()[0][0] == 4  # one step: it stops after a step, never without one
     assert json.loads(tiny.records(run, "epoch")[-1])["images_seen"] == 4
-    monkeypatch.setattr(loop.Clock, "time_is_up", limit)
+    monkeypatch.setattr(Timer, "is_up", limit)
     code, run = tiny.train(dataset, tmp_path)
     assert code == 0
     tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])  # it has one score more to be better than
@@ -369,7 +369,7 @@ def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeyp
 def test_time_that_runs_out_after_the_last_look_ends_in_a_checkpoint(dataset, tmp_path, monkeypatch):
     """However the moments fall, what was trained is saved."""
     answers = iter([False, False, True])
-    monkeypatch.setattr(loop.Clock, "time_is_up", lambda clock: next(answers, True))
+    monkeypatch.setattr(Timer, "is_up", lambda clock: next(answers, True))
     code, run = tiny.train(dataset, tmp_path, max_minutes=1.0)
     assert code == 0
     newest = run.checkpoints()[0][0]

@@ -10,8 +10,16 @@ import pytest
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig
 from gan_tf.models.pggan import level_of
-from gan_tf.training.recipes.growth import Row, alpha_at, fade_of, growth_at, phases, rows, too_short
-from gan_tf.training.step import Stage, stage_at
+from gan_tf.training.schedule import (
+    Stage,
+    alpha_at,
+    fade_of,
+    growing_stages,
+    growth_at,
+    schedule_text,
+    short_run_warning,
+    stage_at,
+)
 
 SMALL = TrainConfig(
     model="pggan",
@@ -31,7 +39,7 @@ def with_changes(**changes):
 
 
 def test_phases_of_a_small_run():
-    assert phases(SMALL) == [
+    assert growing_stages(SMALL) == [
         Stage(0, 4, 100, 0.001, 0.5),
         Stage(1000, 8, 50, 0.001, 0.5, fade_images=2000, resets_optimizers=True),
         Stage(3000, 8, 50, 0.001, 0.5, resets_optimizers=True),
@@ -42,7 +50,7 @@ def test_phases_of_a_small_run():
 
 def test_every_phase_is_whole_batches():
     for config in [*PRESETS["pggan"].values(), with_changes(phase_batch="7"), with_changes(stabilise_kimg=0.0001)]:
-        stages = phases(config)
+        stages = growing_stages(config)
         assert len(stages) == 2 * len(config.resolutions) - 1
         for stage, later in zip(stages, stages[1:], strict=False):
             images = later.first_image - stage.first_image
@@ -52,18 +60,18 @@ def test_every_phase_is_whole_batches():
 
 def test_decimal_kimg_are_not_rounded_up_by_a_hair():
     config = with_changes(stabilise_kimg=1.1, phase_batch="100")  # 1.1 * 1000 is 1100.0000000000002
-    assert phases(config)[1].first_image == 1100
+    assert growing_stages(config)[1].first_image == 1100
 
 
 def test_average_follows_the_batch_where_it_has_no_half_life_of_its_own():
-    for stage in phases(with_changes(ema_kimg=None)):
+    for stage in growing_stages(with_changes(ema_kimg=None)):
         kept = 0.5 ** (stage.batch_size / (1000 * stage.ema_kimg))
         assert kept == pytest.approx(0.999, rel=1e-12)
 
 
 def test_without_fading_the_next_size_comes_at_once():
     config = with_changes(fade_kimg=0.0)
-    stages = phases(config)
+    stages = growing_stages(config)
     assert [(stage.resolution, stage.first_image) for stage in stages] == [(4, 0), (8, 1000), (16, 2000)]
     assert [stage.resets_optimizers for stage in stages] == [False, True, True]
     assert fade_of(stages, 1) == (1000, 0)
@@ -75,7 +83,7 @@ def test_levels():
 
 
 def test_fades():
-    stages = phases(SMALL)
+    stages = growing_stages(SMALL)
     assert [fade_of(stages, level) for level in range(3)] == [(0, 0), (1000, 2000), (4000, 2010)]
     with pytest.raises(ValueError, match="no stage has level 3; the last has level 2"):
         fade_of(stages, 3)
@@ -98,7 +106,7 @@ def test_fades():
     ],
 )
 def test_alpha_and_growth(seen, alpha, grown):
-    stages = phases(SMALL)
+    stages = growing_stages(SMALL)
     stage = stage_at(stages, seen)
     assert alpha_at(stages, stage, seen) == pytest.approx(alpha, abs=1e-12)
     assert growth_at(stages, stage, seen) == pytest.approx(grown, abs=1e-12)
@@ -106,47 +114,42 @@ def test_alpha_and_growth(seen, alpha, grown):
 
 def test_alpha_stays_in_range_outside_of_its_stage():
     """At a phase's last moment the count of images is that of the next one's first."""
-    stages = phases(SMALL)
+    stages = growing_stages(SMALL)
     assert (alpha_at(stages, stages[1], 0), alpha_at(stages, stages[1], 3000)) == (0.0, 1.0)
 
 
-def test_rows_are_cut_where_the_run_ends():
-    assert rows(SMALL) == [
-        Row("4x4 stabilise", 4, 100, 1.0, 0, 1000),
-        Row("8x8 fade", 8, 50, 2.0, 1000, 3000),
-        Row("8x8 stabilise", 8, 50, 1.0, 3000, 4000),
-        Row("16x16 fade", 16, 30, 2.01, 4000, 6010),
-        Row("16x16 stabilise", 16, 30, 1.99, 6010, None),
+def table(config):
+    """The rows of the schedule as they are printed: lists of words."""
+    lines = schedule_text(config, growing_stages(config), 1000, "swd2k").splitlines()
+    return [line.split() for line in lines if "stabilise" in line or "fade" in line][: len(growing_stages(config))]
+
+
+def test_schedule_ends_with_the_run():
+    assert table(SMALL) == [
+        ["4x4", "stabilise", "100", "1", "1"],
+        ["8x8", "fade", "50", "2", "3"],
+        ["8x8", "stabilise", "50", "1", "4"],
+        ["16x16", "fade", "30", "2.01", "6.01"],
+        ["16x16", "stabilise", "30", "1.99", "8"],
     ]
-    assert rows(with_changes(total_kimg=3.5))[2:] == [Row("8x8 stabilise", 8, 50, 0.5, 3000, 3500)]
-    assert rows(with_changes(total_kimg=3.0))[-1].name == "8x8 fade"
-    assert rows(with_changes(total_kimg=0.001)) == [Row("4x4 stabilise", 4, 100, 0.001, 0, 1)]
+    text = schedule_text(with_changes(total_kimg=3.5), growing_stages(SMALL), 1000, "swd2k")
+    assert "8x8 stabilise          50       0.5      3.5" in text and "16x16 fade" not in text
 
 
-@pytest.mark.parametrize("kimg", [0.5, 2.345, 6.01, 8.0, 50.0])
-def test_rows_add_up_to_the_run(kimg):
+@pytest.mark.parametrize(("kimg", "last"), [(0.5, "4x4"), (2.0, "8x8"), (6.0, "16x16"), (6.01, "16x16")])
+def test_a_short_run_is_warned_of(kimg, last):
     config = with_changes(total_kimg=kimg)
-    assert sum(row.kimg for row in rows(config)) == pytest.approx(kimg)
+    warning = short_run_warning(config, growing_stages(config))
+    assert "\n" not in warning
+    assert all(
+        part in warning for part in (f"--total-kimg is {kimg:g}", f"ends at {last}", "--total-kimg 8", "--fade-kimg")
+    )
 
 
-@pytest.mark.parametrize(
-    ("kimg", "end"),
-    [
-        (0.5, "the run ends at 4x4; 16x16 has faded in at 6.01 kimg"),
-        (2.0, "the run ends at 8x8, which is still fading in; 16x16 has faded in at 6.01 kimg"),
-        (6.0, "the run ends at 16x16, which is still fading in; 16x16 has faded in at 6.01 kimg"),
-    ],
-)
-def test_a_short_run_is_told_what_it_would_take(kimg, end):
-    words = too_short(with_changes(total_kimg=kimg))
-    assert words.startswith(f"--total-kimg is {kimg:g}: {end}: give --total-kimg 8 to ")
-    assert "\n" not in words and "--stabilise-kimg" in words and "--fade-kimg" in words
-    assert too_short(with_changes(total_kimg=8.0)) is None
-
-
-def test_a_run_that_trains_its_last_size_is_long_enough():
-    assert too_short(with_changes(total_kimg=6.01)) is not None
-    assert too_short(with_changes(total_kimg=6.011)) is None
+@pytest.mark.parametrize("kimg", [6.011, 8.0])
+def test_a_run_that_trains_its_last_size_is_long_enough(kimg):
+    config = with_changes(total_kimg=kimg)
+    assert short_run_warning(config, growing_stages(config)) is None
 
 
 def official(at_32x32=PRESETS["pggan"]["celebahq-256"]):
@@ -156,7 +159,7 @@ def official(at_32x32=PRESETS["pggan"]["celebahq-256"]):
 
 def lod_of(config, seen):
     """What the official program calls the state of growth."""
-    stages = phases(config)
+    stages = growing_stages(config)
     stage = stage_at(stages, seen)
     return level_of(config.resolution) - growth_at(stages, stage, seen)
 
@@ -169,7 +172,7 @@ def test_growth_is_the_papers(kimg, lod, resolution):
     """Two phases of 600 kimg for each size; batches that divide 600,000 put the phases where the paper has them."""
     config = dataclasses.replace(official(), phase_batch="125")
     assert lod_of(config, kimg * 1000) == pytest.approx(lod, abs=1e-12)
-    assert stage_at(phases(config), kimg * 1000).resolution == resolution
+    assert stage_at(growing_stages(config), kimg * 1000).resolution == resolution
 
 
 def test_schedule_is_the_official_programs():
@@ -185,7 +188,7 @@ def test_schedule_is_the_official_programs():
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     table = np.load(path)["schedule/kimg_lod_res_minibatch_lrate"]
     assert table.shape == (18, 5)
-    stages, shift = phases(official()), 5 * 64 / 600_000  # five phases were rounded up
+    stages, shift = growing_stages(official()), 5 * 64 / 600_000  # five phases were rounded up
     for kimg, lod, resolution, batch, lr in table:
         stage = stage_at(stages, kimg * 1000)
         assert (stage.resolution, stage.batch_size, stage.lr) == (resolution, batch, pytest.approx(lr))

@@ -11,9 +11,10 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
-from gan_tf.training import transfer as begin
-from gan_tf.training.recipes import fastgan, growth, pggan
-from gan_tf.training.step import average_decay
+from gan_tf.training import transfer
+from gan_tf.training.recipes import RECIPES
+from gan_tf.training.schedule import growing_stages
+from gan_tf.training.step import ema_decay
 from tests.training import growing, tiny
 from tests.training.tiny import assert_same_state, pictures_file, weights
 
@@ -134,9 +135,9 @@ def test_it_is_an_identity_field(source, tmp_path, capsys):
 
 
 def test_the_average_follows_at_its_full_length_from_the_start():
-    early, late = (float(average_decay(1.0, seen, 8)) for seen in (8, 10**6))
+    early, late = (float(ema_decay(1.0, seen, 8)) for seen in (8, 10**6))
     assert early == late == pytest.approx(0.5 ** (8 / 1000))
-    assert float(average_decay(1.0, 8, 8, ramp=0.1)) < 0.01
+    assert float(ema_decay(1.0, 8, 8, ramp=0.1)) < 0.01
 
 
 # --freeze-d
@@ -164,7 +165,7 @@ def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(t
     config, _ = whole.read_settings()
     d = FAMILIES["fastgan"].discriminator(config, "float32")
     every = {path for path, variable in named_variables(d).items() if variable.trainable}
-    begin.freeze(fastgan, d, config)
+    transfer.freeze_discriminator(RECIPES["fastgan"], d, config)
     left = {path for path, variable in named_variables(d).items() if variable.trainable}
     frozen = every - left
     assert frozen and left
@@ -181,7 +182,7 @@ def frozen_of(model, count, **settings):
     config = TrainConfig(model=model, init_from="x", freeze_d=count, **settings)
     d = FAMILIES[model].discriminator(config, "float32")
     before = {path for path, variable in named_variables(d).items() if variable.trainable}
-    begin.freeze({"fastgan": fastgan, "pggan": pggan}[model], d, config)
+    transfer.freeze_discriminator(RECIPES[model], d, config)
     after = {path for path, variable in named_variables(d).items() if variable.trainable}
     return {"/".join(path.split("/")[:2]) for path in before - after}
 
@@ -222,7 +223,7 @@ def test_freezing_needs_a_run_to_begin_with_and_a_discriminator(source, tmp_path
     shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
     config = TrainConfig(**{**tiny.FLAGS, "init_from": str(tmp_path / "copy"), "freeze_d": 1})
     with tiny.in_place(), pytest.raises(UsageError, match="has no discriminator, only a generator"):
-        begin.begin_with(None, config, print)
+        transfer.begin_with_run(None, config, print)
 
 
 # A family that grows
@@ -244,7 +245,7 @@ def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
     code, whole = growing.train(data, tmp_path, **flags, run="whole")
     assert code == 0
     config, _ = whole.read_settings()
-    [stage] = growth.phases(config)
+    [stage] = growing_stages(config)
     assert (stage.resolution, stage.first_image, stage.fade_images) == (16, 0, 0)
     begun, before, end = networks_of(whole, 0), networks_of(run, 200), networks_of(whole, 16)
     assert_equal(begun, before)
@@ -265,12 +266,12 @@ def test_a_half_grown_network_is_refused(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
-    from tests.convert import official_form, stand_ins
+    from tests.convert import file_writers, official_fastgan
     from tests.pretrained.torch_format import write_zip
 
-    g = official_form.random_state(official_form.shapes_of_generator(256, ngf=8, latent_size=16))
-    d = official_form.random_state(official_form.shapes_of_discriminator(256, ndf=8), seed=1)
-    path = write_zip(tmp_path / "10.pth", {"g": stand_ins.tensors(g), "d": stand_ins.tensors(d)})
+    g = official_fastgan.random_state(official_fastgan.shapes_of_generator(256, ngf=8, latent_size=16))
+    d = official_fastgan.random_state(official_fastgan.shapes_of_discriminator(256, ndf=8), seed=1)
+    path = write_zip(tmp_path / "10.pth", {"g": file_writers.tensors(g), "d": file_writers.tensors(d)})
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
     flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
@@ -304,8 +305,8 @@ def test_a_damaged_run_is_not_told_to_use_other_weights(source, tmp_path, capsys
 
 
 def test_a_converted_run_is_one_to_begin_with(tmp_path):
-    from tests.convert.stand_ins import write_tensorflow
-    from tests.convert.test_nvidia_files import networks, states
+    from tests.convert.file_writers import write_tensorflow
+    from tests.convert.test_pggan import networks, states
 
     path = write_tensorflow(tmp_path / "network.pkl", networks(states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0

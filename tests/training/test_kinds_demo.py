@@ -8,7 +8,7 @@ from gan_tf.cli.main import run_command
 from gan_tf_datasets.catalogue import open_demo
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
-from tests.datasets.kinds import accuracy, nearest_class
+from tests.datasets.nearest_class import accuracy, nearest_class
 
 KIMG, SHOWN = 6.0, 200
 TRAIN = ("--preset", "demo", "--dataset", "demo-kinds", "--conditional", "--max-minutes", "60", "--no-final-score")

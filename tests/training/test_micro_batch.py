@@ -1,4 +1,4 @@
-"""A step worked through in micro-batches is the step of the whole batch, but for batch norm."""
+"""A step in micro-batches equals the step of the whole batch, except for batch norm."""
 
 import numpy as np
 import pytest
@@ -12,40 +12,40 @@ from tests.training import tiny
 @pytest.fixture(scope="module")
 def whole():
     """Statistics and gradients of the first step."""
-    job = tiny.build_job(tiny.family(normalised=False), augment="diffaugment")
-    return tiny.take_steps(job, 1), tiny.first_gradients(job)
+    trainer = tiny.make_trainer(tiny.family(normalised=False), augment="diffaugment")
+    return tiny.take_steps(trainer, 1), tiny.first_gradients(trainer)
 
 
 @pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_without_batch_norm_the_step_is_that_of_the_whole_batch(micro_batch, whole):
-    job = tiny.build_job(tiny.family(normalised=False), micro_batch=micro_batch, augment="diffaugment")
-    assert job.parts == 4 // micro_batch
+    trainer = tiny.make_trainer(tiny.family(normalised=False), micro_batch=micro_batch, augment="diffaugment")
+    assert trainer.parts == 4 // micro_batch
     statistics, gradients = whole
-    np.testing.assert_allclose(tiny.take_steps(job, 1), statistics, rtol=1e-5, atol=1e-7)
-    for player, gradient in tiny.first_gradients(job).items():
+    tiny.assert_close(tiny.take_steps(trainer, 1), statistics, atol=1e-7)
+    for player, gradient in tiny.first_gradients(trainer).items():
         assert tiny.relative_l2(gradient, gradients[player]) < 1e-5, player
 
 
-def test_batch_norm_takes_the_statistics_of_each_micro_batch():
-    """The generator runs for D and then for G, on each micro-batch in turn: each run moves the running mean."""
-    job = tiny.build_job(micro_batch=2)
-    kernel = tf.constant(job.state.g.layers_in_list[0].kernel.numpy())
-    latents = Draws(0, tf.constant(0, tf.int64), 4).normal("latents", (16,))
+def test_batch_norm_uses_the_statistics_of_each_micro_batch():
+    """The generator runs for D and then for G on each micro-batch: each run updates the running mean."""
+    trainer = tiny.make_trainer(micro_batch=2)
+    kernel = tf.constant(trainer.state.g.layers_in_list[0].kernel.numpy())
+    latents = Draws(0, 0, 4).normal("latents", (16,))
     maps = tf.reshape(latents @ kernel, (2, 2, 8, 8, 3))
     means = tf.reduce_mean(maps, axis=(0, 2, 3))  # of each micro-batch, which holds every other row
     expected = tf.zeros([3])
     for mean in (means[0], means[1], means[0], means[1]):
         expected = 0.9 * expected + 0.1 * mean
-    tiny.take_steps(job, 1)
-    np.testing.assert_allclose(job.state.g.norm.moving_mean.numpy(), expected, rtol=1e-5, atol=1e-7)
+    tiny.take_steps(trainer, 1)
+    np.testing.assert_allclose(trainer.state.g.norm.moving_mean.numpy(), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_share_that_cannot_be_cut_is_refused(mirrored_is_two_cpus):
-    with pytest.raises(UsageError, match="--micro-batch is 4, which does not divide the 6 images of each device"):
-        tiny.build_job(batch_size=12, micro_batch=4, strategy="mirrored")
+def test_micro_batch_must_divide_the_images_of_a_device(mirrored_is_two_cpus):
+    with pytest.raises(UsageError, match="--micro-batch 4"):
+        tiny.make_trainer(batch_size=12, micro_batch=4, strategy="mirrored")
 
 
 @pytest.mark.slow
 def test_fastgan_takes_steps_in_micro_batches():
-    job = tiny.build_job(tiny.FASTGAN, micro_batch=2, precision="bfloat16")
-    assert np.isfinite(tiny.take_steps(job, 2)).all()
+    trainer = tiny.make_trainer(tiny.FASTGAN, micro_batch=2, precision="bfloat16")
+    assert tiny.all_finite(tiny.take_steps(trainer, 2))

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.training import setup
+from gan_tf.training import resume
 from gan_tf.training.recipes.fastgan import perceptual_reconstruction
-from tests.pretrained.lpips_files import put_weights
+from tests.pretrained.made_weights import put_weights
 from tests.training import tiny
-
-RECONSTRUCTION = 2  # in STATISTICS
 
 
 class Brightness:
@@ -42,28 +40,27 @@ def weights(tmp_path, monkeypatch):
     return put_weights(monkeypatch)
 
 
-def first_step(job, steps):
-    """-> (statistics [K], {path: gradient} of the decoders: Adam's first moment is (1 - beta1) of it)."""
-    statistics, optimizer = next(steps), job.state.d_optimizer
+def first_step(trainer):
+    """-> (reconstruction loss, {path: gradient} of the decoders: Adam's first moment is (1 - beta1) of it)."""
+    [loss], optimizer = tiny.take_steps(trainer, 1)["loss/reconstruction"], trainer.state.d_optimizer
     moments = {path: m.numpy() / (1 - optimizer.beta1) for path, m in optimizer.m.items() if "decoders" in path}
-    return statistics, moments
+    return loss, moments
 
 
 @pytest.mark.slow
 def test_decoders_are_trained_alike_on_one_device_and_two(weights, mirrored_is_two_cpus):
     changes = {"reconstruction": "lpips", "offline": True, "lr": 1e-2}
-    one, two = (tiny.build_job(strategy=strategy, **changes) for strategy in ("default", "mirrored"))
+    one, two = (tiny.make_trainer(strategy=strategy, **changes) for strategy in ("default", "mirrored"))
     assert not [name for name in one.state.named_variables() if "lpips" in name or "frozen" in name]
-    assert len(setup.environment(one)["frozen"]["lpips"]["vgg16_sha256"]) == 64
-    steps = tiny.steps(one)
-    ours, gradients = first_step(one, steps)
-    theirs, their_gradients = first_step(two, tiny.steps(two))
+    assert len(resume.environment(one)["frozen"]["lpips"]["vgg16_sha256"]) == 64
+    ours, gradients = first_step(one)
+    theirs, their_gradients = first_step(two)
     assert len(gradients) == 3 and all(np.abs(value).max() > 0 for value in gradients.values())
-    np.testing.assert_allclose(theirs[RECONSTRUCTION], ours[RECONSTRUCTION], rtol=1e-5)
+    assert theirs == pytest.approx(ours, rel=1e-5)
     for path, value in gradients.items():
         assert tiny.relative_l2(their_gradients[path], value) < 1e-5, path
-    later = [next(steps)[RECONSTRUCTION] for _ in range(6)]
-    assert np.mean(later[-3:]) < 0.97 * ours[RECONSTRUCTION]
+    later = tiny.take_steps(one, 6, seen=4)["loss/reconstruction"]
+    assert np.mean(later[-3:]) < 0.97 * ours
 
 
 def test_missing_weights_are_told_before_the_first_step(tmp_path, monkeypatch, capsys):

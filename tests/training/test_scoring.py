@@ -16,9 +16,10 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator
-from gan_tf.training import clock as clocks
-from gan_tf.training import scoring
-from gan_tf.training.monitor import TensorBoard, Watch
+from gan_tf.training import selection, timing
+from gan_tf.training.log import RunLog
+from gan_tf.training.selection import EvaluationProgress
+from gan_tf.training.timing import Timer
 from tests.metrics import stand_in
 from tests.training import process, tiny
 
@@ -149,20 +150,20 @@ def test_the_last_score_is_measured_once_and_on_other_images(whole, dataset, cop
     [record] = records(whole, "final")
     assert (record["metric"], record["score"], record["of"]) == ("fid5k", final.value, meta["images_seen"])
     assert record["images_seen"] == 80 and 0 <= record["copies"] <= 1
-    assert final.protocol["fakes_source"].endswith(f"images from number {scoring.FINAL_FIRST}")
+    assert final.protocol["fakes_source"].endswith(f"images from number {selection.FINAL_FIRST}")
     assert meta["score"]["protocol"]["fakes_source"].endswith("images from number 0")
     assert final.value != meta["score"]["value"]
     assert ("final/fid5k", 80) in tiny.events(whole)
     capsys.readouterr()
     before = copied.stats.read_bytes(), copied.best.read_bytes()
     assert train(dataset, copied.folder.parent, metric="fid5k")[0] == 0
-    assert "once more" not in capsys.readouterr().out
+    assert "again: " not in capsys.readouterr().out
     assert (copied.stats.read_bytes(), copied.best.read_bytes()) == before
 
 
 def test_the_last_score_is_measured_again_by_another_protocol(dataset, copied, capsys):
     assert train(dataset, copied.folder.parent, metric="fid5k", resize="clean")[0] == 0
-    assert "once more: fid5k on new images" in capsys.readouterr().out
+    assert "again: fid5k on new images" in capsys.readouterr().out
     assert copied.best_meta()["final"]["protocol"]["resize"] == "clean"
 
 
@@ -201,7 +202,7 @@ def test_another_metric_scores_the_best_weights_again(dataset, tmp_path, capsys)
     said = capsys.readouterr().out
     assert code == 0
     assert "changed --metric: swd2k -> kid5k" in said
-    assert "the best weights so far were scored otherwise (by swd2k): scoring them as this epoch's" in said
+    assert "another protocol (by swd2k)" in said
     assert [record["metric"] for record in records(run, "epoch")] == ["swd2k", "kid5k"]
     meta = run.best_meta()
     assert meta["score"]["name"] == "kid5k"
@@ -212,13 +213,13 @@ def test_another_metric_scores_the_best_weights_again(dataset, tmp_path, capsys)
     code, whole = train(dataset, tmp_path / "whole")
     tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])
     assert train(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)[0] == 0
-    assert "scored otherwise" not in capsys.readouterr().out
+    assert "another protocol" not in capsys.readouterr().out
 
 
 def test_another_protocol_of_the_same_metric_says_what_differs(dataset, copied, capsys):
     code, run = train(dataset, copied.folder.parent, total_kimg=0.12, metric="fid5k", resize="clean")
     assert code == 0
-    assert "scored otherwise (resize pytorch and clean)" in capsys.readouterr().out
+    assert "another protocol (resize pytorch and clean)" in capsys.readouterr().out
     assert run.best_meta()["score"]["protocol"]["resize"] == "clean"
     assert {meta["score"]["protocol"]["resize"] for meta in run.snapshot_metas()} == {"clean"}
 
@@ -227,7 +228,7 @@ def test_weights_of_ones_own_are_never_ranked_with_the_official(dataset, copied,
     custom = "0123456789abcdef"
     code, run = train(dataset, copied.folder.parent, total_kimg=0.12, metric="fid5k", weights=custom)
     assert code == 0
-    assert "scored otherwise (by fid5k)" in capsys.readouterr().out
+    assert "another protocol (by fid5k)" in capsys.readouterr().out
     assert run.best_meta()["score"]["name"] == run.best_meta()["final"]["name"] == "fid5k-custom:01234567"
     assert {meta["score"]["name"] for meta in run.snapshot_metas()} == {"fid5k-custom:01234567"}
     assert records(run, "epoch")[-1]["metric"] == "fid5k-custom:01234567"
@@ -238,7 +239,7 @@ def test_weights_of_ones_own_are_never_ranked_with_the_official(dataset, copied,
 
 def interrupt(monkeypatch, what, at_call):
     """A signal comes at the n-th sight of this kind of work in this process; returns the list of (done, total) seen."""
-    seen, call = [], Watch.__call__
+    seen, call = [], EvaluationProgress.__call__
 
     def watched(self, done, total, verb):
         if verb == what:
@@ -247,7 +248,7 @@ def interrupt(monkeypatch, what, at_call):
                 signal.raise_signal(signal.SIGTERM)
         call(self, done, total, verb)
 
-    monkeypatch.setattr(Watch, "__call__", watched)
+    monkeypatch.setattr(EvaluationProgress, "__call__", watched)
     return seen
 
 
@@ -301,7 +302,7 @@ def test_a_kill_between_record_and_checkpoint_loses_no_count(dataset, tmp_path, 
         pass
 
     scores_are(monkeypatch, [1.0, 2.0, 3.0])
-    scalars = TensorBoard.scalars
+    scalars = RunLog.scalars
 
     def dies_at_second_score(self, step, found):
         if step == 80 and "score/swd2k" in found:
@@ -309,7 +310,7 @@ def test_a_kill_between_record_and_checkpoint_loses_no_count(dataset, tmp_path, 
         scalars(self, step, found)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TensorBoard, "scalars", dies_at_second_score)
+        patch.setattr(RunLog, "scalars", dies_at_second_score)
         with pytest.raises(Killed):
             tiny.train(dataset, tmp_path, total_kimg=0.12)
     code, run = tiny.train(dataset, tmp_path, total_kimg=0.12)
@@ -378,35 +379,20 @@ def test_an_unknown_metric_is_refused(dataset, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("score_seconds", "said"),
-    [
-        (1.0, "scores take about 1 s each, 9% of the time"),
-        (10.0, "scores take about 10 s each, 50% of the time; --eval-every 9 brings it to 10%"),
-        (90.0, "scores take about 1 min each, 90% of the time; --eval-every 81 brings it to 10%"),
-    ],
+    ("score_seconds", "share", "eval_every"), [(1.0, "9%", None), (10.0, "50%", 9), (90.0, "90%", 81)]
 )
-def test_the_share_of_the_time_and_what_lowers_it_are_told_once(score_seconds, said):
-    clock = clocks.Clock(tiny.TrainConfig(dataset="x"))
-    lines = []
-    clock.trained(100, 5.0, 200, lines.append)
-    assert lines == []  # nobody knows yet how long a score takes
-    clock.expects_scores_of(score_seconds)
-    clock.trained(20, 1.0, 200, lines.append)
-    assert lines == []  # too early
-    for _ in range(5):
-        clock.trained(40, 2.0, 200, lines.append)  # an epoch of 200 images takes 10 s
-    assert lines == [said]
-
-
-def test_the_suggested_cadence_keeps_its_promise():
-    for score_seconds in (0.3, 3.0, 47.0):
-        share = clocks.share_of_scores(score_seconds, 2.0, 1)
-        every = int(np.ceil(share / (1 - share) * (1 - clocks.EVALUATION_SHARE) / clocks.EVALUATION_SHARE))
-        assert clocks.share_of_scores(score_seconds, 2.0, max(1, every)) <= clocks.EVALUATION_SHARE + 1e-9
+def test_share_of_the_time_for_scores_is_reported_once(score_seconds, share, eval_every):
+    timer = Timer(tiny.TrainConfig(dataset="x"))
+    assert timer.share_of_scores(100, 5.0, 200) is None  # the duration of a score is not known yet
+    timer.score_seconds = score_seconds
+    assert timer.share_of_scores(20, 1.0, 200) is None  # too early
+    lines = [timer.share_of_scores(40, 2.0, 200) for _ in range(5)]  # an epoch of 200 images takes 10 s
+    [line] = [line for line in lines if line]
+    assert share in line and (f"--eval-every {eval_every} " in line if eval_every else "--eval-every" not in line)
 
 
 def test_the_share_is_told_in_training(dataset, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(clocks, "TIMED_SECONDS", 0)
+    monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
     code, _ = tiny.train(dataset, tmp_path)
     said = capsys.readouterr().out
     assert code == 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_tf.cli.main import run_command
-from gan_tf.cli.train import prepare_source
+from gan_tf.cli.train import prepare_published_networks
 from gan_tf.errors import UsageError
 from gan_tf.io.files import sha256_of
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
@@ -82,13 +82,13 @@ def test_a_wrong_download_does_not_stay(tmp_path, monkeypatch):
     place.parent.mkdir()
     place.write_text("<html>Not found</html>")
     with pytest.raises(UsageError) as caught:
-        prepare_source("ffhq256", offline=True, log=lambda line: None)
+        prepare_published_networks("ffhq256", offline=True, log=lambda line: None)
     assert str(caught.value).endswith(f"delete {place}, so that it is fetched again")
-    assert str(caught.value).startswith(f"{place}: neither a checkpoint of torch.save nor a pickle")
+    assert str(caught.value).startswith(f"{place} is damaged")
     assert not downloads.checksums_path().exists() and not published_networks.folder_of("ffhq256").exists()
     place.unlink()
     write_official(place)
-    prepare_source("ffhq256", offline=True, log=lambda line: None)
+    prepare_published_networks("ffhq256", offline=True, log=lambda line: None)
     assert published_networks.folder_of("ffhq256").is_dir()
 
 

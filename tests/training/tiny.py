@@ -6,9 +6,7 @@ noise map, and a linear discriminator with 50 logits and three linear decoders.
 
 import contextlib
 import dataclasses
-import itertools
 import json
-import types
 
 import keras
 import numpy as np
@@ -24,8 +22,11 @@ from gan_tf.metrics.definitions import METRICS
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.layers import BatchNorm
 from gan_tf.runs.folder import Run
-from gan_tf.training import evaluation, recipes, setup
+from gan_tf.sampling.sampler import SAMPLE_BATCH
+from gan_tf.training import recipes, samples
 from gan_tf.training.recipes import fastgan
+from gan_tf.training.step import Phase, Recipe
+from gan_tf.training.trainer import build_trainer
 
 RESOLUTION = 64
 MAP = 8
@@ -144,8 +145,10 @@ class TinyFolded(TinyGenerator):
     def call(self, z, labels=None, noise=None, training=False):
         return super().call(z, labels, noise, training)[0]
 
-    def refresh(self, generator):
-        load_weights(self, {path: v.numpy() for path, v in named_variables(generator).items()}, "generator")
+    def refresh(self, weights):
+        if isinstance(weights, keras.Model):
+            weights = named_variables(weights)
+        load_weights(self, {path: np.asarray(value) for path, value in weights.items()}, "generator")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +156,7 @@ class Tiny:
     """What takes FastGAN's place: networks and a recipe."""
 
     family: models.Family
-    recipe: types.SimpleNamespace
+    recipe: Recipe
 
 
 def family(train_step=fastgan.train_step, normalised=True):
@@ -168,6 +171,7 @@ def family(train_step=fastgan.train_step, normalised=True):
         folded.refresh(g)
         return folded
 
+    phases = (Phase(train_step, fastgan.STATISTICS),)
     networks = models.Family(
         generator=lambda config, policy: built(
             TinyGenerator(config.latent_size, config.seed, normalised, dtype=policy)
@@ -176,10 +180,10 @@ def family(train_step=fastgan.train_step, normalised=True):
         fold=fold,
         judge=lambda discriminator, generator: lambda image, labels=None: discriminator(image, training=False),
     )
-    return Tiny(networks, types.SimpleNamespace(**{**vars(fastgan), "train_step": train_step}))
+    return Tiny(networks, dataclasses.replace(fastgan.RECIPE, phases=phases))
 
 
-FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan)  # the real one, at the width and size of FLAGS
+FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan.RECIPE)  # the real one, at the width and size of FLAGS
 
 
 @contextlib.contextmanager
@@ -191,7 +195,7 @@ def in_place(tiny=None, fakes=FAKES):
         patch.setitem(recipes.RECIPES, "fastgan", tiny.recipe)
         for name in ("swd2k", "memorisation"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=fakes))
-        patch.setitem(evaluation.GRID_SEEDS, RESOLUTION, evaluation.SAMPLE_BATCH)
+        patch.setitem(samples.GRID_SEEDS, RESOLUTION, SAMPLE_BATCH)
         yield
 
 
@@ -219,31 +223,40 @@ def train(dataset, checkpoints, tiny=None, **changes):
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
-def build_job(tiny=None, folder="unused", **changes):
-    """A fresh job of a tiny run, which writes nothing until it is trained."""
+def make_trainer(tiny=None, folder="unused", **changes):
+    """The trainer of a new tiny run, which writes nothing until it is trained."""
     image_set = prepare(ArraySource("pictures", square_pictures()), resolution=RESOLUTION)
     with in_place(tiny):
-        return setup.build_job(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), log=lambda line: None)
+        return build_trainer(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), log=lambda line: None)
 
 
-def steps(job):
-    """Takes the first steps of a job, one by one, and yields their statistics float32 [K]."""
-    compiled, iterator = job.steps(0)[0], job.batches(0)
-    for i in itertools.count():
-        compiled(iterator, tf.constant(1), tf.constant(i * job.config.batch_size, tf.int64))
-        yield job.state.tally.numpy()[:-1]
-        job.state.tally.assign(tf.zeros_like(job.state.tally))
+def take_steps(trainer, count, seen=0):
+    """Takes steps one by one from image `seen` on: {statistic: float32 [count]}, 0 in steps that do not measure it."""
+    trainer.enter(trainer.stage_at(seen))
+    steps = []
+    for _ in range(count):
+        trainer.state.reset_statistics()
+        seen, statistics, _ = trainer.take_steps(seen, count=1)
+        steps.append({name: total for name, (total, _) in statistics.items()})
+    return {name: np.array([step[name] for step in steps]) for name in steps[0]}
 
 
-def take_steps(job, count):
-    """Takes so many steps: their statistics float32 [count, K]."""
-    return np.stack(list(itertools.islice(steps(job), count)))
+def all_finite(statistics):
+    """True if all values of `take_steps` are finite."""
+    return np.isfinite(list(statistics.values())).all()
 
 
-def first_gradients(job):
-    """Gradients of the one step that a job took, {player: vector}: Adam's first moment is (1 - beta1) of them."""
+def assert_close(statistics, expected, rtol=1e-5, atol=1e-6):
+    """All values of two calls of `take_steps` agree."""
+    assert statistics.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(statistics[name], values, rtol=rtol, atol=atol, err_msg=name)
+
+
+def first_gradients(trainer):
+    """Gradients of the one step that was taken, {player: vector}: Adam's first moment is (1 - beta1) of them."""
     found = {}
-    for player, optimizer in (("d", job.state.d_optimizer), ("g", job.state.g_optimizer)):
+    for player, optimizer in (("d", trainer.state.d_optimizer), ("g", trainer.state.g_optimizer)):
         found[player] = np.concatenate([m.numpy().ravel() for m in optimizer.m.values()]) / (1 - optimizer.beta1)
     return found
 

@@ -1,5 +1,5 @@
-"""How each family is trained: a schedule, the variants of a step, and the step itself."""
+"""The training recipe of each family."""
 
 from gan_tf.training.recipes import fastgan, pggan, stylegan2
 
-RECIPES = {"fastgan": fastgan, "pggan": pggan, "stylegan2": stylegan2}
+RECIPES = {"fastgan": fastgan.RECIPE, "pggan": pggan.RECIPE, "stylegan2": stylegan2.RECIPE}

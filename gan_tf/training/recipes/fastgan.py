@@ -1,10 +1,11 @@
-"""FastGAN's training step: one update of the discriminator, then one of the generator on the same fakes.
+"""FastGAN's training step: an update of the discriminator, then one of the generator on the same fakes.
 
-Source: Liu et al. 2021, section 3; numbers and order as in the official training script. Departures that a setting
-makes: the adversarial loss (`--loss`), the reconstruction loss (`--reconstruction`; the official one is "lpips").
+Source: Liu et al. 2021, section 3; numbers and order as in the official training script. Settings that depart from it:
+the adversarial loss (`--loss`) and the reconstruction loss (`--reconstruction`; the official one is "lpips").
 """
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 
@@ -13,18 +14,17 @@ from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
-from gan_tf.training.recipes import one_size
-from gan_tf.training.state import trainable
 from gan_tf.training.step import (
-    add_gradients,
+    SIGNS,
+    Phase,
+    Recipe,
+    accumulate_gradients,
+    apply_gradients,
     augmented,
-    descend,
-    gradients_by_path,
     micro_batches,
     share_of_mean,
-    statistics_of,
+    share_of_replica,
     tape_of,
-    tensors_of,
 )
 
 STATISTICS = (
@@ -36,179 +36,146 @@ STATISTICS = (
     "logits/fake",
     "gradient/d",
     "gradient/g",
+    SIGNS,
 )
 
 
-schedule, words, scalars = one_size.schedule, one_size.words, one_size.scalars
-arrive, work = one_size.arrive, one_size.work
-
-
 @dataclasses.dataclass(frozen=True)
-class Variant:
-    """What is static in a step; the step is traced once for each."""
+class FastGanVariant:
+    """Settings that are static in a step."""
 
     loss: str
     reconstruction: str
     augmentation: Augmentation
-    parts: int  # micro-batches that a replica's share is worked through in
+    parts: int  # micro-batches per replica
     lr: float
 
 
-def frozen_networks(config, log):
-    """Networks of others that the losses look through, to be made inside the strategy's scope: {name: network}.
-
-    Raises:
-        UsageError: their weights cannot be had.
-    """
-    if config.reconstruction != "lpips":
-        return {}
-    return {"lpips": load_lpips(offline=config.offline, log=log, alternative="give --reconstruction l1")}
-
-
-def discriminator_layers(d):
-    """D's layers in groups, from the image on, for `--freeze-d`: what makes maps of one size, on both paths.
-
-    The first group makes the largest maps (`models.fastgan.LARGEST_MAP`, or the image's size if that is less), each
-    further one maps of half the size: a down block, the excitation that ends at these maps, and the block of the small
-    path whose maps are as large. What judges maps of 8 pixels, and the decoders, is in none of them.
-    """
-    size, groups = d.largest_map, [[*d.stem]]
-    excitations = dict(zip(d.excited_sizes, d.excitations, strict=True))
-    for block in d.blocks:
-        size //= 2
-        smaller = [layer for at, layer in zip(d.small_sizes, d.small_blocks, strict=True) if at == size]
-        groups.append([block, *([excitations[size]] if size in excitations else []), *smaller])
-    return groups
-
-
-def variant(config, stage, images_seen, parts):
-    """The variant of the steps from `images_seen` on; FastGAN has one alone."""
-    return Variant(config.loss, config.reconstruction, augmentation_of(config), parts, stage.lr)
+def variant(config, stage, parts):
+    """The FastGanVariant of a stage's steps."""
+    return FastGanVariant(config.loss, config.reconstruction, augmentation_of(config), parts, stage.lr)
 
 
 def train_step(state, reals, labels, draws, variant):
-    """One update of both players on one replica.
+    """Updates both players once on one replica.
 
     Args:
         state: TrainState.
         reals: [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch.
-        labels: [N] int32, the classes of the reals, which the fakes have too: as often as the data set has them, and
-            the same on however many replicas and in whatever micro-batches.
+        labels: [N] int32, the class labels of the reals. The fakes have the same labels, so that their class
+            frequencies are those of the data set for any number of replicas and micro-batches.
         draws: Draws of the N rows.
-        variant: Variant.
+        variant: FastGanVariant.
 
     Returns:
-        float32 [K + 1], this replica's part of STATISTICS and SIGNS: their sum over replicas is the value of the global
-        batch.
+        {name: float32 scalar} for STATISTICS, this replica's share of each.
     """
-    shown = augmented_pair(state, reals, draws, variant)
-    if variant.parts > 1:
-        return _train_step_in_parts(state, shown, labels, draws, variant)
+    real_images = augmented(reals, draws, "reals", variant, state)
+    real_pair = (real_images, nearest_resize(real_images, state.g.small_resolution))
+    batches = micro_batches(draws, variant.parts)
 
-    with tape_of(state.g) as tape:
-        fakes = generate(state, labels, draws, variant)
-        with tape.stop_recording():
-            d_gradients, d_values = discriminator_gradients(state, shown, fakes, labels, draws, variant)
-            d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
-        g_loss = generator_loss(state, shown, fakes, labels, draws, variant)
-        scaled = g_loss * state.loss_scale
-    g_gradients = gradients_by_path(tape, scaled, trainable(state.g))
-    g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
-    return statistics_of(d_values, g_loss, d_norm, g_norm)
+    fakes_on_tape = functools.partial(generate, state, labels, variant)
+    if len(batches) == 1:
+        fakes_on_tape = functools.cache(fakes_on_tape)  # one forward pass of G serves both players
 
+    def select(batch):
+        return tuple(images[batch.rows] for images in real_pair), labels[batch.rows]
 
-def _train_step_in_parts(state, shown, labels, draws, variant):
-    """The same update with the activations of one micro-batch in memory at a time.
+    def d_loss(batch):
+        _, fakes = fakes_on_tape(batch)
+        return discriminator_loss(state, *select(batch), fakes, batch.draws, variant)
 
-    Gradients are sums over the micro-batches, so they are those of the whole batch but for batch norm, whose
-    statistics are each micro-batch's own. The generator runs twice for each, once for either player, so its running
-    statistics move twice for each micro-batch.
-    """
+    def g_loss(batch):
+        tape, fakes = fakes_on_tape(batch)
+        with tape:
+            loss = generator_loss(state, *select(batch), fakes, batch.draws, variant)
+        return tape, loss, {"loss/g": loss}
 
-    parts = [
-        (tuple(x[rows] for x in shown), labels[rows], some_draws)
-        for some_draws, rows in micro_batches(draws, variant.parts)
-    ]
-    d_gradients, d_values = None, 0.0
-    for some_shown, some_labels, some_draws in parts:
-        with tf.control_dependencies(tensors_of(d_gradients)):  # one after the other, or memory would not shrink
-            fakes = generate(state, some_labels, some_draws, variant)
-            new, values = discriminator_gradients(state, some_shown, fakes, some_labels, some_draws, variant)
-            d_gradients, d_values = add_gradients(d_gradients, new), d_values + values
-    d_norm = descend(state, state.d_optimizer, d_gradients, variant.lr)
-
-    g_gradients, g_loss = None, 0.0
-    for some_shown, some_labels, some_draws in parts:
-        with tf.control_dependencies([d_norm, *tensors_of(g_gradients)]):
-            with tape_of(state.g) as tape:
-                fakes = generate(state, some_labels, some_draws, variant)
-                loss = generator_loss(state, some_shown, fakes, some_labels, some_draws, variant)
-                scaled = loss * state.loss_scale
-            new = gradients_by_path(tape, scaled, trainable(state.g))
-            g_gradients, g_loss = add_gradients(g_gradients, new), g_loss + loss
-    g_norm = descend(state, state.g_optimizer, g_gradients, variant.lr)
-    return statistics_of(d_values, g_loss, d_norm, g_norm)
+    gradients, d_statistics = accumulate_gradients(state, state.d, batches, d_loss)
+    d_norm = apply_gradients(state, state.d_optimizer, gradients, variant.lr)
+    gradients, g_statistics = accumulate_gradients(state, state.g, batches, g_loss, after=[d_norm])
+    g_norm = apply_gradients(state, state.g_optimizer, gradients, variant.lr)
+    norms = {"gradient/d": share_of_replica(d_norm), "gradient/g": share_of_replica(g_norm)}
+    return {**d_statistics, **g_statistics, **norms}
 
 
-def generate(state, labels, draws, variant):
-    """Fakes as the discriminator sees them: (images, small), each augmented with draws of its own."""
-    g = state.g
-    latents = draws.normal("latents", (g.latent_size,))  # [N, Z]
-    noise = draws.noise("noise", g.noise_shapes)
-    images, small = g(latents, labels, noise=noise, training=True)
-    return augmented(images, draws, "fakes", variant, state), augmented(small, draws, "small fakes", variant, state)
+def generate(state, labels, variant, batch):
+    """Generates and augments the fakes of a micro-batch.
 
-
-def augmented_pair(state, reals, draws, variant):
-    """Reals as the discriminator sees them: augmented, and the nearest-neighbour resize of that."""
-    shown = augmented(reals, draws, "reals", variant, state)
-    return shown, nearest_resize(shown, state.g.small_resolution)
-
-
-def discriminator_gradients(state, shown, fakes, labels, draws, variant):
-    """Gradients of D's loss, summed over this replica's images and divided by the global batch.
+    With several micro-batches G runs once for each player, so its batch statistics are those of a micro-batch, and its
+    running statistics are updated twice per micro-batch.
 
     Returns:
-        ({attribute path: gradient times the loss scale}, float32 [6]: the first three, the mean logits, SIGNS).
+        (tape that recorded G, (images, small images)).
     """
+    g, draws = state.g, batch.draws
+    with tape_of(g) as tape:
+        latents = draws.normal("latents", (g.latent_size,))  # [N, Z]
+        images, small = g(latents, labels[batch.rows], noise=draws.noise("noise", g.noise_shapes), training=True)
+        fakes = (
+            augmented(images, draws, "fakes", variant, state),
+            augmented(small, draws, "small fakes", variant, state),
+        )
+    return tape, fakes
+
+
+def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
+    """D's loss as `accumulate_gradients` needs it: (tape, loss, statistics)."""
     loss = LOSSES[variant.loss]
-    fakes = tuple(tf.stop_gradient(x) for x in fakes)
+    fakes = tuple(tf.stop_gradient(images) for images in fakes)
     with tape_of(state.d) as tape:
-        real_logits, rebuilt = _judge_reals(state, shown, labels, draws, variant)
+        real_logits, reconstruction = logits_and_reconstruction_loss(state, real_pair, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
-        real_part, fake_part = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # [N] each
-        per_image = [real_part, fake_part, rebuilt, real_logits, fake_logits, tf.sign(real_logits)]
-        values = tf.stack([share_of_mean(_per_image(x), draws) for x in per_image])
-        scaled = tf.reduce_sum(values[:3]) * state.loss_scale
-    return gradients_by_path(tape, scaled, trainable(state.d)), values
+        real_loss, fake_loss = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # [N] each
+        statistics = {
+            name: share_of_mean(values if len(values.shape) == 1 else tf.reduce_mean(values, axis=1), draws)
+            for name, values in (
+                ("loss/d_real", real_loss),
+                ("loss/d_fake", fake_loss),
+                ("loss/reconstruction", reconstruction),
+                ("logits/real", real_logits),
+                ("logits/fake", fake_logits),
+                (SIGNS, tf.sign(real_logits)),
+            )
+        }
+        value = statistics["loss/d_real"] + statistics["loss/d_fake"] + statistics["loss/reconstruction"]
+    return tape, value, statistics
 
 
-def generator_loss(state, shown, fakes, labels, draws, variant):
-    """G's loss against the updated D: summed over this replica's images, divided by the global batch."""
+def generator_loss(state, real_pair, labels, fakes, draws, variant):
+    """G's loss against the updated D: this micro-batch's share of the mean, scalar."""
     loss = LOSSES[variant.loss]
-    real_logits = tf.stop_gradient(state.d(shown, labels, training=True)) if loss.needs_reals else None
+    real_logits = tf.stop_gradient(state.d(real_pair, labels, training=True)) if loss.needs_reals else None
     fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
     return share_of_mean(loss.generator(fake_logits, real_logits), draws)
 
 
-def reconstructions(state, reals, labels):
-    """What D's decoders make of some reals, the top left quadrant's decoder included: {name: [N, S, S, 3]}."""
-    small = nearest_resize(reals, state.g.small_resolution)
-    return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
+def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
+    """D's logits on reals [N, 50], and the reconstruction loss [N] summed over its decoders."""
+    d = state.d
+    if variant.reconstruction == "none":
+        logits = d(real_pair, labels, training=True)
+        return logits, tf.zeros_like(logits[:, 0])
+    quadrant = draws.shared_integer("quadrant", 0, 4)
+    logits, rebuilt = d.logits_and_reconstructions(real_pair, quadrant, labels, training=True)
+    targets = reconstruction_targets(real_pair[0], quadrant, d.small_resolution, tuple(rebuilt))
+    if variant.reconstruction == "lpips":
+        return logits, perceptual_reconstruction(state.frozen["lpips"], rebuilt, targets, draws.batch)
+    distance = RECONSTRUCTIONS[variant.reconstruction]
+    return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
 
 
 def perceptual_reconstruction(lpips, rebuilt, targets, batch):
-    """LPIPS of what the decoders rebuilt, added up over them and over the batch, as in the official script.
+    """LPIPS between decoder outputs and targets, summed over decoders and over the batch as in the official script.
 
-    The official loss sums over the batch where all its others are means, so the more images a step has, the more weight
-    it gives to reconstruction. Here a step divides each image's value by the size of the batch; times that size, it is
-    the official sum. Images are compared as the decoders give them: 128x128 as published, or half the resolution below
-    256 pixels.
+    The official loss sums over the batch where all other losses are means, so the weight of reconstruction grows with
+    the batch. A step divides each image's value by the batch size; multiplied by it here, the total is the official
+    sum. Images are compared at the decoders' size: 128x128 as published, or half the resolution below 256 pixels.
 
     Args:
         lpips: pretrained.lpips.Lpips.
         rebuilt, targets: {decoder: [N, S, S, 3]}; targets get no gradient.
-        batch: images in the step, all replicas together.
+        batch: images per step, all replicas together.
 
     Returns:
         [N].
@@ -223,20 +190,43 @@ def perceptual_reconstruction(lpips, rebuilt, targets, batch):
     return batch * tf.add_n(distances)
 
 
-def _judge_reals(state, shown, labels, draws, variant):
-    """-> (logits [N, 50], reconstruction loss [N], summed over the decoders)."""
-    d = state.d
-    if variant.reconstruction == "none":
-        logits = d(shown, labels, training=True)
-        return logits, tf.zeros_like(logits[:, 0])
-    quadrant = draws.shared_integer("quadrant", 0, 4)
-    logits, rebuilt = d.logits_and_reconstructions(shown, quadrant, labels, training=True)
-    targets = reconstruction_targets(shown[0], quadrant, d.small_resolution, tuple(rebuilt))
-    if variant.reconstruction == "lpips":
-        return logits, perceptual_reconstruction(state.frozen["lpips"], rebuilt, targets, draws.batch)
-    distance = RECONSTRUCTIONS[variant.reconstruction]
-    return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
+def reconstructions(state, reals, labels):
+    """Outputs of D's decoders for some reals, with the top left quadrant: {decoder: [N, S, S, 3]}."""
+    small = nearest_resize(reals, state.g.small_resolution)
+    return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
 
 
-def _per_image(values):
-    return values if len(values.shape) == 1 else tf.reduce_mean(values, axis=1)
+def frozen_networks(config, log):
+    """{"lpips": network} if the reconstruction loss is LPIPS.
+
+    Raises:
+        UsageError: its weights cannot be obtained.
+    """
+    if config.reconstruction != "lpips":
+        return {}
+    return {"lpips": load_lpips(offline=config.offline, log=log, alternative="give --reconstruction l1")}
+
+
+def discriminator_layers(d):
+    """D's layers in groups, from the image on, for `--freeze-d`: the layers on both paths with maps of one size.
+
+    The first group has the largest maps (`models.fastgan.LARGEST_MAP`, or the image size if smaller). Each further one
+    has maps of half the size: a down block, the excitation that ends at these maps, and the block of the small path
+    with maps of that size. The final layers on 8x8 maps and the decoders are in no group.
+    """
+    size, groups = d.largest_map, [[*d.stem]]
+    excitations = dict(zip(d.excited_sizes, d.excitations, strict=True))
+    for block in d.blocks:
+        size //= 2
+        smaller = [layer for at, layer in zip(d.small_sizes, d.small_blocks, strict=True) if at == size]
+        groups.append([block, *([excitations[size]] if size in excitations else []), *smaller])
+    return groups
+
+
+RECIPE = Recipe(
+    phases=(Phase(train_step, STATISTICS),),
+    variant=variant,
+    discriminator_layers=discriminator_layers,
+    frozen_networks=frozen_networks,
+    reconstructions=reconstructions,
+)

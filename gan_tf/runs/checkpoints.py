@@ -1,0 +1,47 @@
+"""Reads and writes TensorFlow checkpoints of named variables.
+
+`tf.train.Checkpoint(model)` silently drops layers in lists and dicts, so every variable is checkpointed under its
+attribute path, such as `g_ema/blocks/3/conv/kernel`.
+"""
+
+import os
+import re
+
+import tensorflow as tf
+
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
+# Errors of a damaged checkpoint.
+DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)
+
+
+def write_variables(prefix, variables):
+    """Writes {name: tf.Variable} and waits until the files are on the disk.
+
+    Raises:
+        OSError, tf.errors.OpError: the disk is full or not writable.
+    """
+    tf.train.Checkpoint(**variables).write(str(prefix))
+    for path in sorted(prefix.parent.glob(prefix.name + ".*")):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def read_arrays(prefix, group=None):
+    """Reads {name: array} of a checkpoint; TensorFlow verifies the checksum of each.
+
+    Args:
+        group: read the variables below `group`/ only, and name them without it.
+
+    Raises:
+        DAMAGED: the files are not complete.
+    """
+    reader = tf.train.load_checkpoint(str(prefix))
+    keys = {unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map() if VALUE in key}
+    if group is not None:
+        keys = {name.removeprefix(f"{group}/"): key for name, key in keys.items() if name.startswith(f"{group}/")}
+    return {name: reader.get_tensor(key) for name, key in keys.items()}
+
+
+def unescaped(key):
+    """Undoes the escapes of tf.train.Checkpoint in names: "." is written as "..", "/" as ".S"."""
+    return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)

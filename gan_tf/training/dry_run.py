@@ -1,0 +1,59 @@
+"""`train --dry-run`: measures memory, time and disk of a run with real steps, and writes nothing."""
+
+import numpy as np
+
+from gan_tf.config.settings import stored_settings
+from gan_tf.distributed import devices
+from gan_tf.errors import Diverged
+from gan_tf.training.recovery import find_divergence
+from gan_tf.training.schedule import ends_of
+from gan_tf.training.selection import expected_score_seconds
+from gan_tf.training.timing import duration
+
+DRY_STEPS = 3
+
+
+def dry_run(trainer):
+    """Takes a few real steps at every size and logs the memory, disk space and time of the run.
+
+    Raises:
+        Diverged: a step is not finite.
+    """
+    config, log, recipe = trainer.config, trainer.log.print, trainer.recipe
+    log("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
+    stages = list({stage.resolution: stage for stage in trainer.stages}.values())
+    steps = max(DRY_STEPS, *(phase.every for phase in recipe.phases))  # every phase is in them with its frequency
+    sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
+    log(f"measuring {steps} steps{sizes}, and a score ...")
+    image_seconds = {stage.resolution: seconds_per_image(trainer, stage, steps) for stage in stages}
+    recipe.set_progress(trainer.state, trainer.stages, config.total_images)  # a score is slowest at full size
+    score_seconds = expected_score_seconds(trainer) if trainer.workers.is_chief else 0.0
+    [score_seconds] = trainer.workers.broadcast(score_seconds)
+    training_seconds = sum(
+        image_seconds[stage.resolution] * max(0, end - stage.first_image)
+        for stage, end in zip(trainer.stages, ends_of(trainer.stages, config.total_images), strict=True)
+    )
+    scoring_seconds = score_seconds * config.total_images / (trainer.epoch_images * config.eval_every)
+    saved_bytes = 4 * sum(int(np.prod(variable.shape)) for variable in trainer.state.named_variables().values())
+    log(f"memory: at most {devices.peak_memory_gb():.1f} GB")
+    log(f"disk: {(config.keep + 1) * saved_bytes / 2**30:.1f} GB, for {config.keep} checkpoints and one being written")
+    for stage in stages:
+        seconds = image_seconds[stage.resolution]
+        size = f" at {stage.resolution}x{stage.resolution}" if len(stages) > 1 else ""
+        log(
+            f"speed{size}: {seconds * stage.batch_size:.3f} s per step, {1 / seconds:.1f} images/s, "
+            f"{1000 * seconds:.3g} s per kimg"
+        )
+    share = scoring_seconds / (scoring_seconds + training_seconds)
+    log(f"{trainer.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
+    log(f"time: about {duration(training_seconds + scoring_seconds)} for {config.total_images / 1000:g} kimg")
+
+
+def seconds_per_image(trainer, stage, steps):
+    """Seconds per image of a stage, measured over some steps."""
+    trainer.enter(stage)
+    trainer.take_steps(stage.first_image, count=1)  # traces, and lets the kernels choose their plans
+    _, statistics, (images, seconds) = trainer.take_steps(stage.first_image, count=steps)
+    if problem := find_divergence(trainer, statistics, stage.first_image, epoch_ends=False):
+        raise Diverged(problem)
+    return seconds / images

@@ -1,0 +1,78 @@
+"""Detects divergence, and rolls a run back to its last checkpoint."""
+
+import math
+
+from gan_tf.errors import Diverged
+from gan_tf.training.resume import restore, save_checkpoint
+
+MOST_ROLLBACKS = 2
+WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided discriminator's loss ...
+WON_EPOCHS = 3  # ... for this number of consecutive epochs
+LOWEST_LOSS_SCALE = 2.0**-10  # of float16
+
+
+def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
+    """The reason if training has failed, the same on all workers; else None.
+
+    A loss, a logit or a gradient is not finite, float16 overflows at any loss scale, or, checked at the end of an
+    epoch, the discriminator's loss was near zero in the last WON_EPOCHS epochs.
+
+    Args:
+        statistics: {name: (sum, count)}, the same on all workers.
+        epoch_ends: True at the end of an epoch.
+    """
+    bad = [name for name, (total, _) in statistics.items() if not math.isfinite(total)]
+    if bad:
+        return f"{', '.join(bad)} became non-finite"
+    state = trainer.state
+    if state.scales_loss and float(state.loss_scale.numpy()) < LOWEST_LOSS_SCALE:
+        return "float16 gradients overflow at any loss scale; --precision float32 has no such limit"
+    if not epoch_ends or trainer.undecided_loss is None:
+        return None
+    won = trainer.workers.is_chief and mean_d_loss(trainer, seen) < WON_SHARE * trainer.undecided_loss
+    [won] = trainer.workers.broadcast(won)
+    won_epochs = int(state.won_epochs.numpy()) + 1 if won else 0
+    state.won_epochs.assign(won_epochs)
+    if won_epochs < WON_EPOCHS:
+        return None
+    return f"the discriminator has won: its loss was below {WON_SHARE:.0%} for {WON_EPOCHS} epochs"
+
+
+def mean_d_loss(trainer, seen):
+    """Mean of the discriminator's adversarial loss in the records of the last epoch; infinite without records."""
+    first = seen - trainer.epoch_images
+    records = [r for r in trainer.run.records() if r["kind"] == "train" and r["images_seen"] > first]
+    losses = [record["loss/d_real"] + record["loss/d_fake"] for record in records]
+    return sum(losses) / len(losses) if losses else math.inf
+
+
+def roll_back(trainer, reason) -> int:
+    """Restores the newest checkpoint, halves the learning rate and draws other random numbers.
+
+    Returns:
+        the number of images seen at that checkpoint.
+
+    Raises:
+        Diverged: the run was already rolled back MOST_ROLLBACKS times.
+    """
+    state, log = trainer.state, trainer.log
+    attempt = int(state.attempt.numpy()) + 1
+    failed_at = int(state.images_seen.numpy())
+    if attempt > MOST_ROLLBACKS:
+        raise Diverged(
+            f"{reason} at {failed_at} images, after {MOST_ROLLBACKS} rollbacks; the best weights so far are kept. "
+            "Start another run (--run NAME) with a smaller --lr or --precision float32"
+        )
+    seen = restore(trainer)
+    state.attempt.assign(attempt)
+    state.lr_scale.assign(0.5**attempt)
+    state.won_epochs.assign(0)
+    log.cut(seen)
+    values = {"reason": reason, "at": failed_at, "attempt": attempt, "lr_scale": 0.5**attempt}
+    log.record(seen, "rollback", values)
+    save_checkpoint(trainer)
+    log.print(
+        f"{reason} at {failed_at} images: back to {seen} with half the learning rate and other random numbers "
+        f"(attempt {attempt})"
+    )
+    return seen

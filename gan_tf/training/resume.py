@@ -1,0 +1,144 @@
+"""Starts a run: a new one creates its folder, an existing one continues from its newest complete checkpoint."""
+
+import platform
+import re
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gan_tf
+from gan_tf.config.settings import stored_settings
+from gan_tf.data import class_labels
+from gan_tf.distributed import devices
+from gan_tf.runs.folder import describe_change, refuse_converted, refuse_data_change, refuse_identity_change
+from gan_tf.training.selection import expected_score_seconds, set_damaged_best_aside
+from gan_tf.training.state import restore_checkpoint, restore_newest, save_state
+from gan_tf.training.transfer import begin_with_run
+
+
+def start_run(trainer) -> int:
+    """Opens the run folder, restores or writes the first checkpoint, and estimates the duration of a score.
+
+    Returns:
+        the number of images seen.
+
+    Raises:
+        UsageError: another process trains here, an identity setting or the data changed, or no checkpoint of a trained
+            run can be read.
+    """
+    if not trainer.workers.is_chief:
+        return restore_or_transfer(trainer) or 0
+    seen = open_run_folder(trainer)
+    set_damaged_best_aside(trainer)
+    if not seen:
+        save_checkpoint(trainer)  # for a rollback in the first epoch
+    if seen < trainer.config.total_images:
+        trainer.timer.score_seconds = expected_score_seconds(trainer)
+    return seen
+
+
+def open_run_folder(trainer) -> int:
+    """Creates or continues the run folder: checks settings and data, and removes records after the checkpoint.
+
+    Returns and raises as `start_run`; called on the chief.
+    """
+    run, config, log = trainer.run, trainer.config, trainer.log
+    changes, data = [], data_identity(trainer.dataset)
+    existed = run.exists()
+    if existed:
+        before, stored = run.read_settings()
+        refuse_converted(stored, run.folder)
+        refuse_identity_change(before, config, run.folder)
+        refuse_data_change(stored, data, run.folder)
+        changes = describe_change(before, config)
+    run.create()
+    seen = restore_or_transfer(trainer)
+    run.write_settings(config, data)
+    run.write_environment(environment(trainer))
+    log.cut(-1 if seen is None else seen)
+    if seen is None:
+        if existed:
+            log.print(f"{run.folder} has no checkpoint yet: starting from the beginning")
+        log.text(0, "settings", settings_table(config))
+    else:
+        log.print(f"continuing {run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
+        for change in changes:
+            log.print(f"changed {change}")
+        if changes:
+            log.record(seen, "change", {"changes": changes})
+    log.close()
+    return seen or 0
+
+
+def restore_or_transfer(trainer) -> int | None:
+    """Restores the newest complete checkpoint: its image count, None if there is none.
+
+    `build_trainer` gives a new run the networks of `--init-from`. A run whose only checkpoints are damaged and hold no
+    training gets them here.
+    """
+    seen = restore(trainer)
+    if seen is None and trainer.config.init_from and trainer.run.checkpoints():
+        begin_with_run(trainer.state, trainer.config, trainer.log.print)
+    return seen
+
+
+def restore(trainer) -> int | None:
+    """Restores the newest complete checkpoint, the same on all workers: its image count, None if there is none."""
+    workers, state, run = trainer.workers, trainer.state, trainer.run
+    seen = restore_newest(state, run, trainer.log.print) if workers.is_chief else None
+    [shared] = workers.broadcast(-1 if seen is None else seen)
+    if shared < 0:
+        return None
+    if not workers.is_chief:
+        restore_checkpoint(state, run.checkpoint_prefix(int(shared)))
+    return int(shared)
+
+
+def save_checkpoint(trainer):
+    """Writes a checkpoint; called on all workers, written by the chief.
+
+    Records are flushed first, since a checkpoint promises that the records before it are on the disk.
+    """
+    if trainer.workers.is_chief:
+        trainer.log.flush()
+        save_state(trainer.state, trainer.run, trainer.config.keep)
+        trainer.timer.saved()
+
+
+def data_identity(dataset) -> dict:
+    """Description of the images in config.json, by which a changed data set is detected."""
+    return {
+        "fingerprint": dataset.fingerprint,
+        "images": len(dataset),
+        "class_names": list(dataset.class_names),
+        "class_counts": class_labels.counts_of(dataset),
+    }
+
+
+def environment(trainer) -> dict:
+    """Versions and devices, for environment.json."""
+    return {
+        "gan_tf": gan_tf.__version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "devices": devices.describe(),
+        "replicas": trainer.strategy.num_replicas_in_sync,
+        "precision": trainer.state.g.dtype_policy.name,
+        "frozen": {name: network.protocol for name, network in trainer.state.frozen.items()},
+        "command": sys.argv[1:],
+    }
+
+
+def settings_table(config) -> str:
+    """The settings as a Markdown table. Every other character of a value is escaped: a path may hold bars and tags."""
+
+    def escape(value):
+        return re.sub(r"[^\w .,+-]|_", lambda match: f"&#{ord(match[0])};", str(value))
+
+    rows = [f"| {name} | {escape(value)} |" for name, value in stored_settings(config).items()]
+    return "\n".join(["| setting | value |", "|---|---|", *rows])

@@ -1,0 +1,105 @@
+"""Image grids of a run: samples of the EMA generator, reconstructions, augmented reals, and the strip of sizes."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf import rng
+from gan_tf.augment.choice import ADA_P, augment, augmentation_of
+from gan_tf.io import image_files
+from gan_tf.models.variables import named_variables
+from gan_tf.training.schedule import ends_of_sizes
+
+GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid, by resolution
+DEFAULT_GRID_SEEDS = 64
+SHOWN_REALS = 8
+
+
+def write_grids(trainer, seen):
+    """Writes the sample grid to samples/ and TensorBoard; to TensorBoard also D's reconstructions and augmented reals.
+
+    Only the chief writes.
+    """
+    if not trainer.workers.is_chief:
+        return
+    grids = {"samples": sample_grid(trainer)}
+    if trainer.recipe.reconstructions and trainer.config.reconstruction != "none":
+        grids["reconstructions"] = reconstruction_grid(trainer)
+    if trainer.config.augment != "none":
+        grids["augmented"] = augmented_grid(trainer)
+    for kind, image in grids.items():
+        trainer.log.image(seen, kind, image)
+    image_files.save_png(trainer.run.grid_path(seen), grids["samples"])
+    trainer.log.flush()
+
+
+def sample_grid(trainer):
+    """Grid of the run's fixed latents, uint8 [H, W, 3]; it has the same size from the first image to the last."""
+    trainer.sampler.load(named_variables(trainer.state.g_ema))
+    images = trainer.sampler.of_seeds(*grid_seeds(trainer.config, trainer.sampler.classes))
+    return image_files.grid(image_files.enlarge(images, trainer.config.resolution))
+
+
+def grid_side(config):
+    """Images in a row of the sample grid."""
+    return math.isqrt(GRID_SEEDS.get(config.resolution, DEFAULT_GRID_SEEDS))
+
+
+def grid_seeds(config, classes):
+    """(seeds, class labels or None) of the sample grid, row by row.
+
+    A conditional run has a class per row, or several rows per class. The seeds of each class begin at 0, so that images
+    in a column that have the same seed differ in their class only.
+    """
+    count = GRID_SEEDS.get(config.resolution, DEFAULT_GRID_SEEDS)
+    if not classes:
+        return list(range(count)), None
+    side = math.isqrt(count)
+    labels = [number for number in classes.of_rows(side) for _ in range(side)]
+    seeds = [i - labels.index(number) for i, number in enumerate(labels)]
+    return seeds, labels
+
+
+def write_size_strip(trainer, seen, ended):
+    """At the end of a size, writes the first images of the sample grid at every size so far, one row per size.
+
+    Args:
+        ended: True at the end of the run.
+    """
+    if not (trainer.workers.is_chief and trainer.config.grows):
+        return
+    if not (ended or trainer.stage_at(seen) != trainer.stage_before(seen)):
+        return
+    ends = [end for end in ends_of_sizes(trainer.stages) if end < seen]
+    paths = [path for end in (*ends, seen) if (path := trainer.run.grid_path(end)).exists()]
+    if paths:
+        strip = np.concatenate([image_files.read_png(path)[: trainer.config.resolution] for path in paths])
+        trainer.log.image(seen, "phases", strip)
+        image_files.save_png(trainer.run.grid_path(seen, "phases"), strip)
+
+
+def reconstruction_grid(trainer):
+    """Reals and the outputs of D's decoders for them, one column per real, uint8 [H, W, 3]."""
+    reals, labels = shown_reals(trainer)
+    rebuilt = trainer.recipe.reconstructions(trainer.state, reals, labels)
+    size = next(iter(rebuilt.values())).shape[1]
+    rows = [tf.image.resize(reals, (size, size), antialias=True), *rebuilt.values()]
+    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+
+
+def augmented_grid(trainer):
+    """Reals, and four augmentations of them as D receives them, uint8 [H, W, 3]."""
+    reals, _ = shown_reals(trainer)
+    rows, augmentation, p = [reals], augmentation_of(trainer.config), trainer.state.extra.get(ADA_P)
+    for i in range(4):
+        draws = rng.Draws(trainer.config.seed, i, len(reals), path="shown/")
+        rows.append(augment(reals, draws, "reals", augmentation, p))
+    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+
+
+def shown_reals(trainer):
+    """The first few reals and their labels: float32 [n, R, R, 3] in [-1, 1], int32 [n]."""
+    image_set = trainer.pipeline.image_set
+    images = np.asarray(image_set.images[:SHOWN_REALS]).astype(np.float32) / 127.5 - 1.0
+    return tf.constant(images), tf.constant(image_set.labels[:SHOWN_REALS])

@@ -1,0 +1,163 @@
+"""Stages of a run: resolution, batch size and learning rate by images seen, for fixed and for growing networks.
+
+Growing networks (Progressive GAN) train at each size for `stabilise_kimg`, then the next size fades in over
+`fade_kimg`. The level counts sizes: 0 is 4x4, 1 is 8x8. Both optimisers are reset at the beginning of every stage.
+
+Source: Karras et al. 2018 (Progressive GAN), section 2, figure 2 and appendix A; phases as in the official program,
+where lod = last level - growth. The official program checks its schedule every four steps; here a stage is rounded up
+to whole batches.
+"""
+
+import dataclasses
+import itertools
+import math
+
+from gan_tf.config.settings import round_up
+from gan_tf.models.pggan import level_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stretch of training with fixed sizes. It lasts until the next one's first image; the last one has no end.
+
+    first_image: images seen before it.
+    resolution: size of the images in pixels.
+    batch_size: images per step, all devices together.
+    lr: learning rate of both optimisers.
+    ema_kimg: half-life of the EMA generator, thousands of images.
+    fade_images: images over which the newest resolution fades in, from the first one on; 0: it does not fade.
+    resets_optimizers: both optimisers are reset at its first image.
+    """
+
+    first_image: int
+    resolution: int
+    batch_size: int
+    lr: float
+    ema_kimg: float
+    fade_images: int = 0
+    resets_optimizers: bool = False
+
+    @property
+    def name(self):
+        """Resolution and kind, such as "8x8 fade"."""
+        return f"{self.resolution}x{self.resolution} {'fade' if self.fade_images else 'stabilise'}"
+
+
+def stage_at(stages, images_seen) -> Stage:
+    """The stage of the image after `images_seen`."""
+    return [stage for stage in stages if stage.first_image <= images_seen][-1]
+
+
+def stage_before(stages, images_seen) -> Stage:
+    """The stage of image number `images_seen`; at 0 the first one."""
+    return stage_at(stages, max(images_seen - 1, 0))
+
+
+def every(images, seen, batch_size) -> bool:
+    """True if the step that ends at `seen` images crossed a multiple of `images`."""
+    return seen // images > (seen - batch_size) // images
+
+
+def single_stage(config) -> list[Stage]:
+    """The schedule of a family that trains at one resolution."""
+    lr = config.phase_lrs[config.resolution]
+    return [Stage(0, config.resolution, config.batch, lr, config.average_kimg(config.batch))]
+
+
+def growing_stages(config) -> list[Stage]:
+    """The schedule of a family that grows: 4x4, then a fade and a stabilising stage for every larger size.
+
+    A run that begins with the networks of another one (`--init-from`) has the last stage only.
+    """
+    stages, first_image = [], 0
+    for resolution in config.resolutions:
+        for fades, kimg in ((True, config.fade_kimg), (False, config.stabilise_kimg)):
+            if fades and (kimg == 0 or not stages):
+                continue  # without a fade the next size begins immediately; 4x4 never fades in
+            batch = config.phase_batches[resolution]
+            images = round_up(math.ceil(round(kimg * 1000, 3)), batch)
+            stages.append(
+                Stage(
+                    first_image=first_image,
+                    resolution=resolution,
+                    batch_size=batch,
+                    lr=config.phase_lrs[resolution],
+                    ema_kimg=config.average_kimg(batch),
+                    fade_images=images if fades else 0,
+                    resets_optimizers=bool(stages),
+                )
+            )
+            first_image += images
+    return stages
+
+
+def fade_of(stages, level) -> tuple[int, int]:
+    """(first image, number of images) of the fade of a level; (first image of the level, 0) if it does not fade.
+
+    Raises:
+        ValueError: the stages do not reach that level.
+    """
+    for stage in stages:
+        if level_of(stage.resolution) == level:
+            return stage.first_image, stage.fade_images
+    raise ValueError(f"no stage has level {level}; the last has level {level_of(stages[-1].resolution)}")
+
+
+def alpha_at(stages, stage, images_seen) -> float:
+    """Weight of the newest size, 0 to 1, in the step of `stage` that begins at `images_seen`."""
+    first, images = fade_of(stages, level_of(stage.resolution))
+    return min(max((images_seen - first) / images, 0.0), 1.0) if images else 1.0
+
+
+def growth_at(stages, stage, images_seen) -> float:
+    """Growth of the networks: the level, or during a fade the level before plus alpha."""
+    level = level_of(stage.resolution)
+    return level - 1 + alpha_at(stages, stage, images_seen) if level else 0.0
+
+
+def ends_of(stages, total_images) -> list[int]:
+    """Images seen at the end of each stage, at most `total_images`."""
+    return [*(min(total_images, later.first_image) for later in stages[1:]), total_images]
+
+
+def images_to_next(seen, ends, intervals) -> int:
+    """Images from `seen` to the next of some fixed ends or of the multiples of some intervals."""
+    following = [end for end in ends if end > seen] + [(seen // interval + 1) * interval for interval in intervals]
+    return min(following) - seen
+
+
+def schedule_text(config, stages, epoch_images, metric) -> str:
+    """The schedule in a few lines; for a growing run a table of its stages."""
+    kimg = f"{config.total_images / 1000:g} kimg"
+    length = f"{math.ceil(config.total_images / epoch_images)} epochs of {epoch_images} images"
+    scores = f"{metric} every {config.eval_every} epochs"
+    if not config.grows:
+        return f"schedule: {kimg} in {length}, {config.batch} images per step; {scores}"
+    lines = [f"schedule: {kimg} in {length}; {scores}", f"  {'phase':<19} batch      kimg    until"]
+    for stage, end in zip(stages, ends_of(stages, config.total_images), strict=True):
+        if stage.first_image < end:
+            images = end - stage.first_image
+            lines.append(f"  {stage.name:<19} {stage.batch_size:>5} {images / 1000:>9g} {end / 1000:>8g}")
+    lines.append("  --dry-run measures the time of each size")
+    warning = short_run_warning(config, stages)
+    return "\n".join([*lines, *([f"warning: {warning}"] if warning else [])])
+
+
+def short_run_warning(config, stages) -> str | None:
+    """A one-line warning if the run ends before its last size has completely faded in, else None."""
+    fully_grown = stages[-1].first_image
+    if config.total_images > fully_grown:
+        return None
+    last, size = stage_before(stages, config.total_images), config.resolution
+    needed = math.ceil(fully_grown / 1000 + config.stabilise_kimg)
+    return (
+        f"--total-kimg is {config.total_kimg:g}: the run ends at {last.resolution}x{last.resolution}"
+        f"{' (fading in)' if last.fade_images else ''}; {size}x{size} has faded in at {fully_grown / 1000:g} kimg. "
+        f"Give --total-kimg {needed} to train it as long as the other sizes, or shorter stages with --stabilise-kimg "
+        "and --fade-kimg"
+    )
+
+
+def ends_of_sizes(stages) -> list[int]:
+    """Images seen at the end of every size but the last: where a grid of each size is kept."""
+    return [later.first_image for stage, later in itertools.pairwise(stages) if not stage.fade_images]

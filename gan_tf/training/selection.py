@@ -1,0 +1,268 @@
+"""Scores the EMA generator during training, and keeps the weights with the best scores."""
+
+import dataclasses
+
+from gan_tf.errors import Interrupted, UsageError
+from gan_tf.io import image_files
+from gan_tf.io.progress import StagedProgress
+from gan_tf.metrics.definitions import final_metric
+from gan_tf.metrics.score import differences, from_stored
+from gan_tf.models.variables import named_variables
+from gan_tf.report import write_report
+from gan_tf.report.formatting import describe_protocol
+from gan_tf.training.log import COPY_CHECK
+from gan_tf.training.samples import write_grids
+from gan_tf.training.schedule import every
+from gan_tf.training.state import weights_of
+
+COPIES = "memorisation"  # the copy check, which is measured with every score
+FINAL_FIRST = 10**12  # the final score uses images from this number on, which no earlier score has used
+
+
+def score_is_due(trainer, seen, ended) -> bool:
+    """True if the EMA generator is scored now: at the end of every `--eval-every`-th epoch and of the run."""
+    epoch_ends = every(trainer.epoch_images, seen, trainer.stage_before(seen).batch_size)
+    return ended or (epoch_ends and seen // trainer.epoch_images % trainer.config.eval_every == 0)
+
+
+def score_is_missing(trainer, seen, ended) -> bool:
+    """True, on all workers, if a score of this moment is due and was not recorded.
+
+    A kill after the record and before the next checkpoint leaves a checkpoint from before the score: the stale epochs
+    are then those of the record.
+    """
+    if not seen or not score_is_due(trainer, seen, ended):
+        return False
+    recorded, stale_epochs = False, trainer.state.stale_epochs.numpy()
+    if trainer.workers.is_chief:
+        records = [r for r in trainer.run.records() if (r["kind"], r["images_seen"]) == ("epoch", seen)]
+        if recorded := bool(records):
+            stale_epochs = records[-1].get("stale_epochs", stale_epochs)
+    recorded, stale_epochs = trainer.workers.broadcast(recorded, stale_epochs)
+    trainer.state.stale_epochs.assign(int(stale_epochs))
+    return not recorded
+
+
+def expected_score_seconds(trainer) -> float:
+    """Expected duration of a score, from a few images."""
+    trainer.sampler.load(named_variables(trainer.state.g_ema))
+    return trainer.evaluator().expected_seconds(trainer.sampler, trainer.metric)
+
+
+def finish_epoch(trainer, seen, ended):
+    """At the end of an epoch, scores the EMA generator if due, keeps it if it is good, writes grids and the report.
+
+    Raises:
+        Interrupted: a signal arrived; the next start repeats the score.
+    """
+    if score_is_due(trainer, seen, ended):
+        score_epoch(trainer, seen)
+    write_grids(trainer, seen)
+    write_report(trainer.run)
+
+
+def score_epoch(trainer, seen):
+    """Scores the EMA generator, keeps it if it is good, and records score and copy check."""
+    log, epoch = trainer.log, seen // trainer.epoch_images
+    result = evaluate(trainer, named_variables(trainer.state.g_ema), [trainer.metric, COPIES])
+    score, copies = result.scores[trainer.metric], result.scores[COPIES]
+    text = f"{keep_if_best(trainer, seen, score, copies)}, copies {copies.value:.0%}"
+    stale_epochs = int(trainer.state.stale_epochs.numpy())
+    log.record(seen, "epoch", {"epoch": epoch, **score_record(score, copies), "stale_epochs": stale_epochs})
+    log.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
+    log.image(seen, COPY_CHECK, result.panel)
+    image_files.save_png(trainer.run.grid_path(seen, COPY_CHECK), result.panel)
+    if not log.score:
+        log.print(f"scores of this run: {describe_protocol(score)}")
+    log.score = text
+    speed = f"; {1000 / log.images_per_second:.3g} s/kimg" if log.images_per_second else ""
+    log.print(f"{seen / 1000:.1f} kimg, epoch {epoch}: {text}{speed}")
+
+
+def evaluate(trainer, weights, metrics, first=0):
+    """Measures metrics for some generator weights.
+
+    Args:
+        weights: {attribute path: array or variable}.
+        metrics: names.
+        first: number of the first image in the sampler's sequence.
+
+    Raises:
+        Interrupted: a signal arrived.
+    """
+    trainer.sampler.load(weights, first)
+    progress = EvaluationProgress(trainer.workers)
+    try:
+        return trainer.evaluator()(trainer.sampler, metrics, progress)
+    finally:
+        progress.close()
+
+
+class EvaluationProgress:
+    """Shows the progress of an evaluation, and stops it when a worker received a signal."""
+
+    def __init__(self, workers):
+        self._workers, self._line = workers, StagedProgress()
+
+    def __call__(self, done, total, verb):
+        if signal_name := self._workers.stop_requested():
+            raise Interrupted(signal_name)
+        self._line(done, total, verb)
+
+    def close(self):
+        """Ends the line."""
+        self._line.close()
+
+
+def score_record(score, copies):
+    """A score and its copy check as they are stored in stats.jsonl."""
+    return {
+        "metric": score.name,
+        "score": score.value,
+        "parts": score.parts,
+        "protocol": score.protocol,
+        "copies": copies.value,
+        "copy_parts": copies.parts,
+        "copy_protocol": copies.protocol,
+    }
+
+
+def keep_if_best(trainer, seen, score, copies) -> str:
+    """Replaces best/ if no score was better, keeps snapshots of the best scores, and counts stale epochs.
+
+    Returns:
+        the score with a comparison, for the log.
+    """
+    run, state = trainer.run, trainer.state
+    stored = run.best_meta()
+    if stored is not None and size_of(stored) > score.protocol["resolution"]:
+        # After a damaged checkpoint a run may continue at a smaller size: the larger best weights and snapshots stay.
+        return f"{score.text()} (the best weights are for {size_of(stored)}x{size_of(stored)} images)"
+    best = comparable_best(trainer, score)
+    best_score = from_stored(best["score"]) if best else None
+    # A run that was killed between writing best/ and the checkpoint measures the same score again: it is not stale.
+    is_repeated = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
+    meta = {"score": dataclasses.asdict(score), "copies": dataclasses.asdict(copies), "images_seen": seen}
+    weights = weights_of(state.g_ema)
+    keep_snapshots(trainer, score, weights, meta)
+    if best is None or is_repeated or score.better_than(best_score):
+        run.replace_best(weights, meta)
+        state.stale_epochs.assign(0)
+        return f"{score.text()} (best)"
+    if trainer.sampler.resolution == trainer.config.resolution:  # smaller sizes do not count against --patience
+        state.stale_epochs.assign_add(1)
+    return f"{score.text()} (best {best_score.value:.4g} at {best['images_seen'] / 1000:.1f} kimg)"
+
+
+def keep_snapshots(trainer, score, weights, meta):
+    """Keeps the `--keep-best` snapshots with the best scores; snapshots of other protocols are removed."""
+    others = [other for other in trainer.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
+    comparable = [other for other in others if from_stored(other["score"]).comparable_with(score)]
+    ranked = sorted([*comparable, meta], key=lambda m: rank(from_stored(m["score"])))
+    kept = ranked[: trainer.config.keep_best]
+    if meta in kept:
+        trainer.run.keep_snapshot(weights, meta)
+    for other in others:
+        if other not in kept:
+            trainer.run.remove_snapshot(other["images_seen"])
+
+
+def rank(score):
+    """Sort key of scores of one protocol: best first, NaN last."""
+    value = score.value if score.lower_is_better else -score.value
+    return (value != value, value)
+
+
+def comparable_best(trainer, score):
+    """The stored meta of the best weights, after scoring them again if their protocol differs; None if there are none.
+
+    None also if they make smaller images: a generator that has grown replaces them whatever its score is.
+    """
+    best = trainer.run.best_meta()
+    if best is None:
+        return None
+    stored = from_stored(best["score"])
+    if size_of(best) < score.protocol["resolution"]:
+        return None
+    if stored.comparable_with(score):
+        return best
+    difference = f"by {stored.name}" if stored.name != score.name else "; ".join(differences(stored, score))
+    trainer.log.print(f"the best weights so far have a score of another protocol ({difference}): scoring them again")
+    weights, best = trainer.run.best_weights()
+    again = evaluate(trainer, weights, [trainer.metric]).scores[trainer.metric]
+    best = {**best, "score": dataclasses.asdict(again)}
+    trainer.run.replace_best(weights, best)
+    trainer.run.keep_snapshot(weights, best)
+    return best
+
+
+def size_of(meta):
+    """Resolution of the images of stored weights."""
+    return meta["score"]["protocol"]["resolution"]
+
+
+def finish_run(trainer, seen):
+    """At the end of a run, measures the final score and writes the report.
+
+    The final score is that of the best weights, with the sample count of papers and on images that were not used to
+    select them: the best of many scores is slightly optimistic. It is measured once for the same weights and protocol.
+
+    Raises:
+        Interrupted: a signal arrived; the next start measures it.
+    """
+    name = final_metric(trainer.metric, len(trainer.dataset)) if trainer.config.final_score else None
+    if name is not None and trainer.run.best_meta() is not None:
+        weights, best = trainer.run.best_weights()
+        if not has_final_score(trainer, best, name):
+            best = measure_final_score(trainer, weights, best, name)
+        score, copies = from_stored(best["final"]), from_stored(best["final_copies"])
+        recorded = [(r["of"], r["metric"]) for r in trainer.run.records() if r["kind"] == "final"]
+        if (best["images_seen"], score.name) not in recorded:
+            trainer.log.record(seen, "final", {"of": best["images_seen"], **score_record(score, copies)})
+            trainer.log.scalars(seen, {f"final/{score.name}": score.value})
+    write_report(trainer.run)
+    if seen >= trainer.config.total_images:
+        trainer.log.print(f"finished: {seen} images seen; a larger --total-kimg continues the run")
+    elif is_out_of_patience(trainer):
+        patience = trainer.config.patience
+        trainer.log.print(f"finished: {patience} scores without a better one; a larger --patience continues")
+
+
+def has_final_score(trainer, best, name) -> bool:
+    """True if the best weights have a final score of the present protocol."""
+    if "final" not in best:
+        return False
+    score, extractor = from_stored(best["final"]), trainer.networks.extractor
+    tag = extractor.name if extractor.name.startswith("-") else ""
+    return score.name == name + tag and extractor.protocol.items() <= score.protocol.items()
+
+
+def measure_final_score(trainer, weights, best, name):
+    """Measures the final score and its copy check, stores them with the best weights, and returns their meta."""
+    log = trainer.log
+    log.print(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, again: {name} on new images")
+    scores = evaluate(trainer, weights, [name, COPIES], first=FINAL_FIRST).scores
+    score, copies = scores[name], scores[COPIES]
+    best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
+    trainer.run.replace_best(weights, best)
+    log.print(f"final {score.text()}, copies {copies.value:.0%}: {describe_protocol(score)}")
+    return best
+
+
+def is_out_of_patience(trainer) -> bool:
+    """True after `--patience` scored epochs of the full resolution without a better score."""
+    patience = trainer.config.patience
+    return patience is not None and int(trainer.state.stale_epochs.numpy()) >= patience
+
+
+def set_damaged_best_aside(trainer):
+    """Renames best weights that cannot be read, so that the next score replaces them."""
+    run = trainer.run
+    if not run.best.exists():
+        return
+    try:
+        run.best_weights()
+    except UsageError as error:
+        aside = run.best.with_suffix(".damaged")
+        run.best.replace(aside)
+        trainer.log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")

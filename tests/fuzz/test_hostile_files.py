@@ -1,0 +1,261 @@
+"""Hostile and damaged files that readers once failed on, each as small as possible."""
+
+import io
+import json
+import os
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from gan_tf.cli.evaluate import other_scores
+from gan_tf.data import npz_source
+from gan_tf.data.images import UnreadableImage, load_square
+from gan_tf.data.sources import FolderSource, ZipSource, open_source
+from gan_tf.errors import UsageError
+from gan_tf.pretrained.torch_files import read_torch_file
+from gan_tf.runs.folder import Run
+from gan_tf_datasets.faces.files import TarSource
+from tests.fuzz import seeds
+from tests.fuzz.archives import packed
+
+PIXELS = seeds.PIXELS
+
+
+def refusal(read, *arguments):
+    with pytest.raises(UsageError) as caught:
+        read(*arguments)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def stored(**changes):
+    whole = json.loads(json.dumps(seeds.settings()[0]))
+    return {**whole, "settings": {**whole["settings"], **changes}}
+
+
+def settings_of(folder, text):
+    (folder / "config.json").write_text(text if isinstance(text, str) else json.dumps(text))
+    return refusal(Run(folder).read_settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", "8"),
+        ("batch_size", 2**64),
+        ("lr", float("nan")),
+        ("total_kimg", 10**400),
+        ("loss", "x\n"),
+        ("limit", [[1]]),
+        ("dataset", "a\x1b[2J"),
+        ("dataset", "\ud800"),
+        ("x" * 10**6, 1),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_setting_of_another_type_is_named(tmp_path, name, value):
+    text = settings_of(tmp_path, stored(**{name: value}))
+    assert f"{tmp_path}/config.json" in text and name[:80] in text and len(text) < 400
+
+
+def test_integers_are_valid_numbers(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(stored(total_kimg=5, ema_kimg=None)))
+    config, data = Run(tmp_path).read_settings()
+    assert config.total_kimg == 5 and config.ema_kimg is None and data == seeds.settings()[0]["data"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "9" * 10_000,
+        "[]",
+        "null",
+        '{"settings": [], "data": {}}',
+        '"settings"',
+        "\udcff",
+        '{"settings": {}}',
+    ],
+    ids=lambda text: text[:12].encode("unicode_escape").decode(),
+)
+def test_files_that_are_no_settings(tmp_path, text):
+    (tmp_path / "config.json").write_text(text, errors="surrogateescape")
+    assert "config.json is damaged" in refusal(Run(tmp_path).read_settings)
+    (tmp_path / "environment.json").write_text(text, errors="surrogateescape")
+    (tmp_path / "stats.jsonl").write_text(
+        f'{text}\n{{"images_seen": "8"}}\n{{"images_seen": 8}}', errors="surrogateescape"
+    )
+    run = Run(tmp_path)
+    assert run.trained_images() == 8
+    if not text.startswith(("{", "[]")):
+        assert "environment.json is damaged" in refusal(run.read_environment)
+
+
+@pytest.mark.parametrize(
+    "change", [{"fingerprint": 3}, {"images": "many"}, {"class_names": "ab"}, {"class_names": [1]}]
+)
+def test_data_in_the_settings_of_another_type(tmp_path, change):
+    whole = stored()
+    assert f"data.{next(iter(change))}" in settings_of(tmp_path, {**whole, "data": {**whole["data"], **change}})
+
+
+def test_settings_of_another_format(tmp_path):
+    assert "format 2" in settings_of(tmp_path, {**stored(), "format": 2})
+
+
+def test_pipes_and_devices_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    assert "is damaged" in refusal(Run(tmp_path).read_settings)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "generator.npz").symlink_to("/dev/zero")
+    assert "is damaged" in refusal(Run(tmp_path).best_weights)
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to("/dev/zero")
+    source = FolderSource(tmp_path)
+    for i in range(2):
+        with pytest.raises(UnreadableImage):
+            source.read(i)
+
+
+def best(folder, members, packing=zipfile.ZIP_STORED):
+    path = Run(folder).best
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(packed(members, packing))
+    return refusal(Run(folder).best_weights)
+
+
+def npy(array, old="", new=""):
+    file = io.BytesIO()
+    np.save(file, array)
+    content = file.getvalue().replace(old.encode(), new.encode())
+    return content.replace(b" " * len(new) + b"\n", b" " * len(old) + b"\n", 1)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{", "[]", None])
+def test_damaged_scores_of_another_evaluation_are_ignored(tmp_path, content):
+    path = tmp_path / "scores.json"
+    os.mkfifo(path) if content is None else path.write_text(content)
+    assert other_scores(path, {"target": "x", "scores": []}) == []
+
+
+def test_weights_larger_than_their_file(tmp_path):
+    meta = seeds.weights()[0]
+    assert "is damaged" in best(tmp_path, [meta, ("w.npy", npy(np.zeros(10**7)))], zipfile.ZIP_DEFLATED)
+    assert "is damaged" in best(tmp_path, [meta, ("w.npy", npy(np.zeros(3), "(3,)", "(9999999999,)"))])
+    assert "is damaged" in best(tmp_path, [meta, ("w.npy", npy(np.array("text")))])
+    assert "is damaged" in best(tmp_path, [("meta_json.npy", npy(np.array("[]")))])
+    Run(tmp_path).best.write_bytes(npy(np.zeros(3)))  # an array, not an archive
+    assert "is damaged" in refusal(Run(tmp_path).best_weights)
+
+
+def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypatch):
+    cache = tmp_path / "a" / "b" / "cache"
+    monkeypatch.setenv("GAN_TF_CACHE", str(cache))
+    monkeypatch.setattr(npz_source, "IN_MEMORY_BYTES", 10)
+    (tmp_path / "set.npz").write_bytes(packed([("x/../../../../out.npy", npy(PIXELS))], zipfile.ZIP_DEFLATED))
+    np.testing.assert_array_equal(open_source(tmp_path / "set.npz").read(2), PIXELS[2])
+    [made] = [path for path in tmp_path.rglob("*.npy") if path.is_file()]
+    assert made.parent == cache / "npz"
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_without_bounds_is_refused(tmp_path, packing):
+    (tmp_path / "set.npz").write_bytes(packed([("images.npy", npy(PIXELS))], packing))
+    assert "deflate" in refusal(open_source, tmp_path / "set.npz")
+    (tmp_path / "set.zip").write_bytes(packed([("a.png", seeds.images()[0][1])], packing))
+    with pytest.raises(UnreadableImage, match="deflate"):
+        ZipSource(tmp_path / "set.zip").read(0)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("images.npy", npy(PIXELS, "(3, 5, 4, 3)", "(-3, -5, 4, 3)"))],
+        [("images.npy", npy(PIXELS, "(3, 5, 4, 3)", "((((((((((("))],
+        [
+            ("images.npy", npy(PIXELS)),
+            ("labels.npy", npy(np.array([0, 1, 0]))),
+            ("class_names.npy", npy(np.array("x"))),
+        ],
+        [("images.npy", npy(PIXELS)), ("y.npy", npy(np.zeros(3, int))), ("class_names.npy", npy(np.array(["a\n"])))],
+        [("images.npy", npy(PIXELS)), ("labels.npy", npy(np.zeros(3), "(3,)", "(10000000000,)"))],
+        [("a\n\x1b.npy", npy(np.array([{}]))), ("images.npy", npy(PIXELS))],
+        [("images.npy", npy(PIXELS)), ("names.npy", npy(np.full(3, 0x7FFFFFFF, np.uint32).view("<U1")))],
+    ],
+)
+def test_impossible_sets_of_images(tmp_path, members):
+    (tmp_path / "set.npz").write_bytes(packed(members, zipfile.ZIP_DEFLATED))
+    assert "set.npz" in refusal(open_source, tmp_path / "set.npz")
+
+
+def test_images_without_pixels_are_unreadable():
+    with pytest.raises(UnreadableImage, match="no pixels"):
+        load_square(np.zeros((0, 4, 3), np.uint8), 8, "crop", (0, 0, 0))
+
+
+def test_names_with_control_characters_are_refused(tmp_path):
+    (tmp_path / "set.zip").write_bytes(packed([("a\x1b[2J.png", b"1")]))
+    assert r"a\x1b[2J.png" in refusal(ZipSource, tmp_path / "set.zip")
+    (tmp_path / "Icon\r").write_text("a file of macOS, not an image")
+    (tmp_path / "a.png").write_text("1")
+    assert FolderSource(tmp_path).names == ["a.png"]
+    with open(os.fsencode(tmp_path) + b"/m\xfcnchen.png", "wb"):
+        pass
+    assert r"m\udcfcnchen.png" in refusal(FolderSource, tmp_path)
+
+
+def test_an_entry_without_a_name(tmp_path):
+    (tmp_path / "set.zip").write_bytes(packed([("", b"1"), ("a.png", b"1")]))
+    assert ZipSource(tmp_path / "set.zip").names == ["a.png"]
+
+
+def tar(path, change=lambda header: None, layout=tarfile.GNU_FORMAT, **pax):
+    info = tarfile.TarInfo("a.png")
+    info.size, info.pax_headers = 3, pax
+    with tarfile.open(path, "w", format=layout) as archive:
+        archive.addfile(info, io.BytesIO(b"abc"))
+    content = bytearray(path.read_bytes())
+    change(content)
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    path.write_bytes(content)
+    return path
+
+
+def backwards(content):
+    content[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
+
+
+def test_a_tar_with_negative_sizes_does_not_loop(tmp_path):
+    refusal(TarSource, tar(tmp_path / "a.tar", backwards))
+    refusal(TarSource, tar(tmp_path / "b.tar", layout=tarfile.PAX_FORMAT, size="-1536"))
+
+
+def test_no_pickle_in_place_of_another_file_runs(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    program = pickle.dumps(Evil())
+    for name in ("config.json", "environment.json", "best/generator.npz", "set.npz", "set.zip", "set.tar", "a.pth"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(program)
+    run = Run(tmp_path)
+    for read in (run.read_settings, run.read_environment, run.best_weights):
+        refusal(read)
+    for read, name in (
+        (open_source, "set.npz"),
+        (open_source, "set.zip"),
+        (TarSource, "set.tar"),
+        (read_torch_file, "a.pth"),
+    ):
+        refusal(read, tmp_path / name)
+    np.savez(tmp_path / "set.npz", images=np.array([Evil()], object))
+    np.savez(run.best, w=np.array([Evil()], object))
+    refusal(open_source, tmp_path / "set.npz")
+    refusal(run.best_weights)
+    assert not (tmp_path / "ran").exists()
