@@ -39,8 +39,8 @@ class FastGanGenerator(Network):
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
     each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded, the
-    images alone. At 1024, or with `tanh=True`, they are in [-1, 1]; at other sizes only training brings them there, as
-    in the official code.
+    images alone. At 1024, or with `tanh=True`, they are in [-1, 1]; at other sizes this is
+    learned, as in the official code.
         style: None, or excitation weights of other latents from `style_of`, which replace the images' own.
 
     Args:

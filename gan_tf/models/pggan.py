@@ -69,7 +69,7 @@ def blend(new, old, alpha):
 
 
 class PgganGenerator(Network):
-    """Generates images; only training brings them into [-1, 1].
+    """Generates images; their range of about [-1, 1] is learned.
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, r, r, 3] float32,
         r = 4 * 2**level.

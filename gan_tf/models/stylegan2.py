@@ -118,7 +118,7 @@ class Synthesis(ExactLayer):
 
 
 class StyleGan2Generator(Network):
-    """Maps latents to styles and styles to images; only training brings them into [-1, 1].
+    """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
     Call: latents, labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are the two halves.
         latents: z [N, Z]; or outputs of the mapping network: w [N, 1, W], used for all layers, or ws [N, S, W].

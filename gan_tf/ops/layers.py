@@ -24,7 +24,7 @@ class Seeded:
     """Mixin for layers and networks: arguments for sub-layers, and variables whose type Keras does not cast.
 
     Args:
-        seed: of the initial values, which do not depend on other layers or on what the process built before.
+        seed: of the initial values, which do not depend on other layers or on networks that were built before.
         folded: build for inference alone. A folded layer holds its weights as `call` multiplies by them (normalised,
             scaled, arranged, cast to the compute type), with the batch norm after it contained in kernel and bias.
             `fold_weights(weights)` computes them from the weights {attribute path: tensor} of the trainable layer.

@@ -1,4 +1,4 @@
-"""What of Progressive GAN needs no network of a reference file: the schedule and single operations."""
+"""Schedule and single operations of Progressive GAN."""
 
 import dataclasses
 
@@ -20,8 +20,8 @@ BOUND = 1e-4
 def schedule(arrays, generator):
     """Every row of the recorded schedule: thousands of images, lod, resolution, batch, learning rate.
 
-    Our phases are whole batches, so that each begins up to a batch later than the official one for every phase before
-    it: the lods are judged by that lag, and the rest must be equal.
+    Our phases are whole batches, so that each starts up to one batch per earlier phase later than officially: this lag
+    is the bound of the lods, and the rest must be equal.
     """
     preset = PRESETS["pggan"]["celebahq-1024" if generator.resolution == 1024 else "celebahq-256"]
     config = dataclasses.replace(preset, resolution=generator.resolution)
@@ -42,7 +42,7 @@ def _row(stages, levels, kimg):
 
 
 def operations(arrays):
-    """Layers alone, in both forms where there are two."""
+    """Single layers, in both forms where there are two."""
     x, even = _channels_last(arrays["op/x"]), _channels_last(arrays["op/x_even"])
 
     def compare(name, got):
