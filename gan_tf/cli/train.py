@@ -10,9 +10,6 @@ from gan_tf.cli.train_arguments import parse_arguments
 from gan_tf.distributed.cluster_spec import cluster_of_environment
 from gan_tf.errors import Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
-from gan_tf.metrics.score import from_stored
-from gan_tf.pretrained.published_networks import SOURCES, folder_of, obtain_source, record_source
-from gan_tf.runs.folder import Run, refuse_converted
 
 FAULT = 1  # exit code of an error that another start may not meet
 INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: the run is saved and can be started again
@@ -35,6 +32,7 @@ def train(config, preset) -> int:
 
     from gan_tf.distributed import workers as distributed
     from gan_tf.distributed.stop_signals import StopSignals
+    from gan_tf.runs.folder import Run
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -69,6 +67,8 @@ def train(config, preset) -> int:
 def train_on(workers, config, run):
     """Opens the data set, builds the trainer, and trains (or measures, with `--dry-run`)."""
     from gan_tf.data.prepare import prepare
+    from gan_tf.pretrained.published_networks import SOURCES
+    from gan_tf.runs.folder import refuse_converted
     from gan_tf.training.dry_run import dry_run
     from gan_tf.training.schedule import schedule_text
     from gan_tf.training.train import train
@@ -125,6 +125,8 @@ def prepare_published_networks(name, offline, log):
         UsageError: the file cannot be obtained, or has no such networks and must be deleted.
     """
     from gan_tf.cli.convert import convert
+    from gan_tf.pretrained.published_networks import folder_of, obtain_source, record_source
+    from gan_tf.runs.folder import Run
 
     folder = folder_of(name)
     with locked(folder.with_name(name + ".lock")):  # one of several workers of a machine converts
@@ -164,6 +166,8 @@ def out_of_memory(config):
 
 def next_steps(run):
     """The lines at the end of a run: best score, report, sample grid, and commands to try next."""
+    from gan_tf.metrics.score import from_stored
+
     lines = []
     if best := run.best_meta():
         score, seen = from_stored(best["score"]), best["images_seen"]
