@@ -1,18 +1,19 @@
-"""Adversarial and reconstruction losses: one value per example, never reduced over the batch.
+"""Adversarial losses, gradient penalties, path length regularisation and reconstruction losses.
 
-Logits are [N, L] float32: L logits for each image (50 for FastGAN, 1 for the other families). The step sums the values
-of its replica, divides by the global batch and lets the optimiser add up the replicas' gradients.
+Each returns one value per example. The step sums the values of its replica, divides by the global batch, and the
+optimiser adds the replicas' gradients.
 
-`LOSSES` maps a name to a `Loss`. Where a value is taken per logit, an image's value is the mean over its logits.
+Logits are [N, L] float32: L logits for each image (50 for FastGAN, 1 for the other families). A loss defined per logit
+is averaged over the logits of an image. `LOSSES` maps a name to a `Loss`:
 
     hinge             FastGAN: hinge whose margin is drawn from U(0.8, 1.0) for every logit
     dual_contrastive  every image against the whole global batch of the other kind
     logistic          softplus, non-saturating; equals binary cross-entropy on sigmoid outputs
     lsgan             least squares towards 1 (real) and 0 (fake)
     bce               as logistic, with the label of the reals smoothed to 0.9
-    wgan_gp           Progressive GAN: Wasserstein critic that is kept from drifting; wants `gradient_penalty` beside it
+    wgan_gp           Progressive GAN: Wasserstein critic with a drift term; requires `gradient_penalty`
 
-`gradient_penalty` and `r1_penalty` are for whoever has the images: the step adds them to what D minimises.
+The step adds `gradient_penalty` and `r1_penalty` to D's loss.
 """
 
 from collections.abc import Callable
@@ -21,18 +22,19 @@ from typing import NamedTuple
 import tensorflow as tf
 
 HINGE_MARGINS = (0.8, 1.0)  # range of the official label noise
-SMOOTH_LABEL = 0.9  # what `bce` asks of D on real images
+SMOOTH_LABEL = 0.9  # label of real images in `bce`
 DRIFT = 0.001  # weight of D(x)^2 in `wgan_gp`
+PATH_DECAY = 0.01  # weight of a new batch in the running mean of path lengths
 
 
 class Loss(NamedTuple):
     """An adversarial loss.
 
     discriminator(real_logits [N, L], fake_logits [N, L], draws: gan_tf.rng.Draws) -> (real part [N], fake part [N]);
-        what D minimises is their sum.
+        D minimises their sum.
     generator(fake_logits [N, L], real_logits [N, L] or None) -> [N]; real logits get no gradient.
     needs_reals: the generator's loss reads real_logits (of the updated D), which the step must then compute.
-    bounded: D's loss has a least value, so that a loss near it says that D has won; False if no value says so.
+    bounded: D's loss has a lower bound; a loss near it means that the discriminator has won.
     """
 
     discriminator: Callable
@@ -79,7 +81,7 @@ def lsgan_generator(fake_logits, real_logits=None):
 def bce_discriminator(real_logits, fake_logits, draws=None):
     """Binary cross-entropy on sigmoid outputs with label 0.9 for reals and 0 for fakes.
 
-    With label 1 it would be `logistic`; smoothing one side only keeps D from growing without bound on the reals.
+    With label 1 this is `logistic`. One-sided smoothing prevents D from growing without bound on the reals.
     Source: Salimans et al. 2016 (Improved techniques for training GANs), section 3.4.
     """
     smoothed = SMOOTH_LABEL * tf.nn.softplus(-real_logits) + (1.0 - SMOOTH_LABEL) * tf.nn.softplus(real_logits)
@@ -99,9 +101,9 @@ def wgan_generator(fake_logits, real_logits=None):
 def dual_contrastive_discriminator(real_logits, fake_logits, draws=None):
     """log(1 + sum_z e^(D(G(z)) - D(x))) for each real x, log(1 + sum_x e^(D(G(z)) - D(x))) for each fake G(z).
 
-    D of an image is the mean of its logits; the sums run over the other kind's images in the whole global batch, those
-    of the other replicas included. All-gather's gradient adds up what every replica sends back, so that the replicas'
-    gradients, summed by the optimiser, are those of one replica with the whole batch.
+    D of an image is the mean of its logits; the sums run over the other kind's images in the global batch, including
+    other replicas. The gradient of all-gather adds the contributions of all replicas, so that the replicas' gradients,
+    summed by the optimiser, equal those of one replica with the whole batch.
 
     Source: Yu et al. 2021 (Dual Contrastive Loss and Attention for GANs), equations 1 to 3; the sign is that of
     a loss to minimise.
@@ -132,12 +134,12 @@ def gradient_penalty(discriminator, images, repeats=1):
     Args:
         discriminator: images -> logits [N, 1] float32.
         images: [N, H, W, C] float32, as `interpolates` makes them.
-        repeats: full resolution / H. The official program shows D a small image enlarged to full size, each pixel
-            `repeats` by `repeats` times, and takes the gradient at the enlarged one. As D averages those pixels first,
-            each has 1 / repeats^2 of the small image's slope, and the norm is 1 / repeats of that at the small image.
+        repeats: full resolution / H. The official program upsamples small images to full size, repeating each pixel
+            `repeats` by `repeats` times, and takes the gradient there. As D averages those pixels first, each has
+            1 / repeats^2 of the small image's gradient, and the norm is 1 / repeats of that at the small image.
 
     Returns:
-        [N]. Its own gradient is not finite where D does not depend on the image at all: the root has no epsilon.
+        [N]. The gradient is not finite where D does not depend on the image at all: the root has no epsilon.
 
     Source: Gulrajani et al. 2017 (Improved Training of Wasserstein GANs), equation 3.
     """
@@ -154,6 +156,56 @@ def r1_penalty(discriminator, reals):
     return tf.reduce_sum(_slopes(discriminator, reals) ** 2, axis=[1, 2, 3])
 
 
+def path_lengths(synthesis, ws, directions):
+    """Length of the gradient of random directions in image space with respect to ws: root mean square over the layers.
+
+    Args:
+        synthesis: ws -> images [N, H, W, C], at least float32 (half precision loses the gradients).
+        ws: [N, S, W].
+        directions: [N, H, W, C] standard normal; divided here by sqrt(H * W), so that lengths do not grow with images.
+
+    Returns:
+        [N]. The gradient is not finite where an image does not depend on ws at all: the root has no epsilon.
+
+    Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), section 3.2, equation 4, and
+    appendix B; details as in the official program.
+    """
+    slopes = path_slopes(synthesis, ws, directions)
+    return tf.sqrt(tf.reduce_mean(tf.reduce_sum(slopes**2, axis=2), axis=1))
+
+
+def path_slopes(synthesis, ws, directions):
+    """Gradient of sum(images * directions) / sqrt(H * W) with respect to ws: tensor like ws."""
+    height, width = directions.shape[1:3]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(ws)
+        images = synthesis(ws)
+        change = tf.reduce_sum(images * tf.cast(directions, images.dtype)) / (height * width) ** 0.5
+    return tape.gradient(change, ws)
+
+
+def path_length_penalty(lengths, mean):
+    """Squared distance of each length from the running mean, which is updated with these lengths first.
+
+    The mean is taken over the global batch and is part of the differentiated expression. The gradient of all-reduce
+    adds the contributions of all replicas, so that the replicas' gradients, summed by the optimiser, equal those of one
+    replica with the whole batch.
+
+    Args:
+        lengths: [N] of this replica, from `path_lengths`.
+        mean: scalar, the running mean before; zero at first.
+
+    Returns:
+        (penalty [N], without its weight; the running mean after, scalar, without gradient).
+    """
+    batch_mean = tf.reduce_mean(lengths)
+    replica = tf.distribute.get_replica_context()
+    if replica is not None and replica.num_replicas_in_sync > 1:
+        batch_mean = replica.all_reduce(tf.distribute.ReduceOp.SUM, batch_mean) / replica.num_replicas_in_sync
+    mean = mean + PATH_DECAY * (batch_mean - mean)
+    return (lengths - mean) ** 2, tf.stop_gradient(mean)
+
+
 def l1(outputs, targets):
     """Mean absolute error of each image: [N, H, W, C], [N, H, W, C] -> [N]."""
     return tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3])
@@ -165,7 +217,7 @@ def l2(outputs, targets):
 
 
 def no_reconstruction(outputs, targets):
-    """Zeros [N]: the decoders learn nothing (their gradient is None, so a step should leave them out)."""
+    """Zeros [N]: decoders are not trained (their gradient is None, so a step should leave them out)."""
     return tf.zeros_like(outputs[:, 0, 0, 0])
 
 
@@ -182,7 +234,7 @@ RECONSTRUCTIONS = {"l1": l1, "l2": l2, "none": no_reconstruction}
 
 
 def _slopes(discriminator, images):
-    """Gradient of every image's logit with respect to the images: like images."""
+    """Gradient of every image's logit with respect to the images: tensor like images."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         logits = discriminator(images)

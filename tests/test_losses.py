@@ -1,9 +1,20 @@
+"""Losses, penalties and path length regularisation: known answers, gradients, replicas."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.config import validation
-from gan_tf.losses import LOSSES, RECONSTRUCTIONS, gradient_penalty, interpolates, r1_penalty
+from gan_tf.losses import (
+    LOSSES,
+    RECONSTRUCTIONS,
+    gradient_penalty,
+    interpolates,
+    path_length_penalty,
+    path_lengths,
+    path_slopes,
+    r1_penalty,
+)
 from gan_tf.rng import Draws
 
 REAL = np.array([[1.0, 3.0], [0.0, -1.0], [0.5, 0.5]], np.float32)
@@ -33,9 +44,9 @@ def test_one_value_per_example(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_d_wants_reals_up_and_fakes_down_and_g_wants_fakes_up(name):
+def test_d_raises_reals_and_lowers_fakes_and_g_raises_fakes(name):
     loss = LOSSES[name]
-    real, fake = tf.constant(0.4 + REAL / 10), tf.constant(0.4 + FAKE / 10)  # inside (0, 0.8): no loss is flat there
+    real, fake = tf.constant(0.4 + REAL / 10), tf.constant(0.4 + FAKE / 10)  # inside (0, 0.8), where no loss is flat
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([real, fake])
         d_loss = tf.reduce_sum(tf.add_n(loss.discriminator(real, fake, draws())))
@@ -50,13 +61,13 @@ def test_hinge_margins_are_drawn_per_logit():
     zeros = np.zeros((500, 40), np.float32)
     loss = LOSSES["hinge"]
     many = Draws(0, tf.constant(0, tf.int64), 500)
-    real, fake = loss.discriminator(tf.constant(zeros), tf.constant(zeros), many)  # zero logits show the mean margin
+    real, fake = loss.discriminator(tf.constant(zeros), tf.constant(zeros), many)  # zero logits give the mean margin
     assert np.mean(real) == pytest.approx(0.9, abs=0.002) and np.mean(fake) == pytest.approx(0.9, abs=0.002)
-    assert np.std(real) == pytest.approx(0.2 / 12**0.5 / 40**0.5, rel=0.1)  # 40 independent margins an image
+    assert np.std(real) == pytest.approx(0.2 / 12**0.5 / 40**0.5, rel=0.1)  # 40 independent margins per image
     assert abs(np.corrcoef(real, fake)[0, 1]) < 0.15
 
 
-def test_hinge_ends_at_the_margin():
+def test_hinge_is_zero_beyond_the_margin():
     real, fake, g = values("hinge", real=np.float32([[1.0, 9.0], [0.8, 0.0], [-1, -1]]), fake=FAKE * 0 - 1)
     assert real[0] == 0 and 0.4 <= real[1] <= 0.6 and 1.8 <= real[2] <= 2
     np.testing.assert_array_equal(fake, [0, 0, 0])
@@ -88,7 +99,7 @@ def test_dual_contrastive_by_hand():
     np.testing.assert_allclose(g, -real - fake, rtol=1e-6)
 
 
-def test_dual_contrastive_depends_on_an_images_mean_logit_alone():
+def test_dual_contrastive_uses_the_mean_logit_of_an_image():
     spread = np.float32([[5.0, -5.0]])
     spread_values = values("dual_contrastive", REAL + spread, FAKE - spread)
     for one, other in zip(values("dual_contrastive"), spread_values, strict=True):
@@ -141,25 +152,25 @@ def test_reconstructions():
     np.testing.assert_allclose(RECONSTRUCTIONS["none"](outputs, targets), [0, 0])
 
 
-def test_wgan_gp_is_a_critic_that_does_not_drift_on_reals():
+def test_wgan_gp_by_hand():
     real, fake, g = values("wgan_gp", np.float32([[100.0], [-2.0]]), np.float32([[3.0], [-4.0]]))
     np.testing.assert_allclose(real, [-100 + 0.001 * 100**2, 2 + 0.001 * 4], rtol=1e-6)
     np.testing.assert_allclose(fake, [3, -4])
     np.testing.assert_allclose(g, [-3, 4])
 
 
-def test_only_a_wasserstein_critic_has_no_least_loss():
+def test_only_wgan_gp_is_unbounded():
     assert {name for name, loss in LOSSES.items() if not loss.bounded} == {"wgan_gp"}
 
 
-def test_interpolates_lie_between_reals_and_fakes():
+def test_interpolates():
     reals, fakes = tf.zeros([3, 2, 2, 3]), tf.fill([3, 2, 2, 3], 4.0)
     got = interpolates(reals, fakes, tf.constant([0.0, 0.25, 1.0]))
     np.testing.assert_allclose(got[:, 0, 0, 0], [0, 1, 4])
     assert got.shape == reals.shape
 
 
-def linear(weight):
+def linear_critic(weight):
     return lambda images: tf.einsum("nhwc,hwc->n", images, weight)[:, None]
 
 
@@ -169,29 +180,95 @@ def test_penalties_of_a_linear_critic(repeats):
     length = np.linalg.norm(weight)
     images = tf.ones([2, 4, 4, 3])
     want = [(length / repeats - 1) ** 2] * 2
-    np.testing.assert_allclose(gradient_penalty(linear(weight), images, repeats), want, rtol=1e-5)
-    np.testing.assert_allclose(r1_penalty(linear(weight), images), [length**2] * 2, rtol=1e-5)
+    np.testing.assert_allclose(gradient_penalty(linear_critic(weight), images, repeats), want, rtol=1e-5)
+    np.testing.assert_allclose(r1_penalty(linear_critic(weight), images), [length**2] * 2, rtol=1e-5)
 
 
-def test_repeats_stand_for_an_enlarged_image():
-    """The length of the gradient at an image whose pixels are repeated, which the critic averages first."""
+def test_repeats_give_the_penalty_of_an_upsampled_image():
+    """The gradient is taken at an image with repeated pixels, which the critic averages first."""
     weight = tf.constant(np.random.default_rng(0).normal(size=(4, 4, 3)), tf.float32)
     small = tf.constant(np.random.default_rng(1).normal(size=(2, 4, 4, 3)), tf.float32)
     large = tf.repeat(tf.repeat(small, 4, axis=1), 4, axis=2)
-    averaging = lambda images: linear(weight)(tf.nn.avg_pool2d(images, 4, 4, "VALID"))  # noqa: E731
+    averaging = lambda images: linear_critic(weight)(tf.nn.avg_pool2d(images, 4, 4, "VALID"))  # noqa: E731
     want = gradient_penalty(averaging, large)
-    np.testing.assert_allclose(gradient_penalty(linear(weight), small, repeats=4), want, rtol=1e-5)
+    np.testing.assert_allclose(gradient_penalty(linear_critic(weight), small, repeats=4), want, rtol=1e-5)
 
 
 @pytest.mark.parametrize("penalty", [gradient_penalty, r1_penalty])
 def test_gradients_of_a_penalty_reach_the_critic(penalty):
     weight, images = tf.Variable(tf.ones([2, 2, 3])), tf.ones([2, 2, 2, 3])
     with tf.GradientTape() as tape:
-        value = tf.reduce_mean(penalty(linear(weight), images))
+        value = tf.reduce_mean(penalty(linear_critic(weight), images))
     length = 12**0.5
     want = 2 * (length - 1) / length if penalty is gradient_penalty else 2
     np.testing.assert_allclose(tape.gradient(value, weight), np.full((2, 2, 3), want), rtol=1e-5)
 
 
-def test_families_offer_losses_that_exist():
+def test_the_settings_offer_all_losses():
     assert set().union(*validation.LOSSES.values()) == set(LOSSES)
+
+
+def random(*shape, seed=0):
+    return tf.constant(np.random.default_rng(seed).normal(size=shape))
+
+
+def test_path_lengths_of_a_linear_synthesis():
+    weights, ws, directions = random(3, 5, 4, 2, 3), random(2, 3, 5), random(2, 4, 2, 3)
+    synthesis = lambda ws: tf.einsum("nsw,swhvc->nhvc", ws, weights)  # noqa: E731
+    slopes = np.einsum("swhvc,nhvc->nsw", weights, directions) / 8**0.5
+    np.testing.assert_allclose(path_slopes(synthesis, ws, directions), slopes)
+    np.testing.assert_allclose(path_lengths(synthesis, ws, directions), np.sqrt((slopes**2).sum(2).mean(1)))
+
+
+def test_path_length_penalty_and_its_gradient():
+    """The updated mean is part of the differentiated expression."""
+    lengths = tf.constant([2.0, 4.0])
+    with tf.GradientTape() as tape:
+        tape.watch(lengths)
+        penalty, mean = path_length_penalty(lengths, tf.constant(1.0))
+        total = tf.reduce_sum(penalty) + 100 * mean
+    np.testing.assert_allclose(mean, 1.02)
+    np.testing.assert_allclose(penalty, [0.98**2, 2.98**2], rtol=1e-5)
+    partial = np.array([0.98, 2.98]) * 2
+    np.testing.assert_allclose(tape.gradient(total, lengths), partial - 0.01 * partial.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_gradient_of_path_lengths_reaches_the_weights(compiled):
+    """Length |a d| / sqrt(H W) of images a * w: its derivative in a is that of |a|."""
+    a, ws, directions = tf.constant(-3.0, tf.float64), random(2, 1, 4), random(2, 2, 2, 1)
+
+    @tf.function(jit_compile=compiled)
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch(a)
+            lengths = path_lengths(lambda ws: a * tf.reshape(ws, (2, 2, 2, 1)), ws, directions)
+        return lengths, tape.gradient(lengths, a)
+
+    lengths, slope = run()
+    want = np.linalg.norm(directions.numpy().reshape(2, -1), axis=1) / 2
+    np.testing.assert_allclose(lengths, 3 * want)
+    np.testing.assert_allclose(slope, -want.sum())
+
+
+def test_two_replicas_have_the_path_length_penalty_of_one(two_cpus):
+    lengths = tf.constant([1.0, 2.0, 4.0, 8.0])
+
+    def run(strategy):
+        parts = strategy.num_replicas_in_sync
+
+        @tf.function
+        def step():
+            replica = tf.distribute.get_replica_context()
+            index = replica.replica_id_in_sync_group if parts > 1 else 0
+            with tf.GradientTape() as tape:
+                tape.watch(lengths)
+                penalty, mean = path_length_penalty(lengths[index::parts], tf.constant(1.5))
+                total = tf.reduce_sum(penalty)
+            slope = tape.gradient(total, lengths)
+            return [*replica.all_reduce("sum", [total, slope]), mean]
+
+        return strategy.experimental_local_results(strategy.run(step))[0]
+
+    for got, want in zip(run(two_cpus), run(tf.distribute.get_strategy()), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -1,1 +1,1 @@
-"""Augmentations inside the training step: pure, differentiable functions of images and draws."""
+"""Augmentations of the discriminator's input: pure, differentiable functions of images and draws."""

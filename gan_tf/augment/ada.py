@@ -1,19 +1,97 @@
-"""Adaptive discriminator augmentation: 18 transforms, each applied with the same probability p.
+"""Adaptive discriminator augmentation: 18 transforms, each applied with the same probability p, and its control.
 
-Three layers, a file or more each: random draws become parameters (`ada_parameters`), these become one affine map of
-places (`ada_geometry`) and one of colours (`ada_color`) for each image, and the maps are applied to the images
-(`ada_resample`, `ada_color`, `ada_corruption`). What moves p during training is in `ada_control`.
+Random draws become parameters, these become one affine map of positions and one of colours for each image
+(`ada_maps`), and the maps are applied (`ada_resample`, `ada_maps`).
 
-Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), section 2 and appendix B.
+A transform has a *value*, uniform in [0, 1) or standard normal, and a *gate*, uniform in [0, 1): it is applied to the
+images whose gate is below its probability. Its parameter is a function of the value.
+
+Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), sections 2 and 3 and appendix
+B; constants and order as in the official program.
 """
+
+import dataclasses
+import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from gan_tf.augment import ada_color, ada_corruption, ada_geometry
-from gan_tf.augment.ada_parameters import GROUPS, draw, parameters
+from gan_tf.augment import ada_maps
 from gan_tf.augment.ada_resample import resample
 from gan_tf.errors import UsageError
 
+UNIFORM, NORMAL = "uniform", "normal"
+INTERVAL = 4  # steps between two updates of p
+ADA_KIMG = 500.0  # thousands of real images in which p can rise from 0 to 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """How one transform is drawn.
+
+    Fields:
+        kind: distribution of its value.
+        parameter: function of the value, element by element.
+        neutral: parameter of an image that is not transformed.
+        columns: values per image; a single one has no axis.
+    """
+
+    kind: str
+    parameter: Callable
+    neutral: float
+    columns: int = 1
+
+
+def _steps(count):
+    """Uniform value -> 0, 1, ... count - 1."""
+    return lambda u: tf.floor(count * u)
+
+
+def _range(largest):
+    """Uniform value -> [-largest, largest)."""
+    return lambda u: (2.0 * u - 1.0) * largest
+
+
+def _octaves(deviation):
+    """Normal value -> log-normal factor whose base-2 logarithm has this standard deviation."""
+    return lambda n: tf.pow(2.0, n * deviation)
+
+
+def _scaled(deviation):
+    return lambda n: n * deviation
+
+
+# In the order of application. Angles are in radians, shifts relative to the side.
+TRANSFORMS = {
+    "xflip": Transform(UNIFORM, _steps(2), 0.0),
+    "rotate90": Transform(UNIFORM, _steps(4), 0.0),  # quarter turns
+    "xint": Transform(UNIFORM, _range(0.125), 0.0, 2),  # x and y, rounded to pixels later
+    "scale": Transform(NORMAL, _octaves(0.2), 1.0),
+    "rotate_pre": Transform(UNIFORM, _range(math.pi), 0.0),
+    "aniso": Transform(NORMAL, _octaves(0.2), 1.0),
+    "rotate_post": Transform(UNIFORM, _range(math.pi), 0.0),
+    "xfrac": Transform(NORMAL, _scaled(0.125), 0.0, 2),  # x and y
+    "brightness": Transform(NORMAL, _scaled(0.2), 0.0),
+    "contrast": Transform(NORMAL, _octaves(0.5), 1.0),
+    "lumaflip": Transform(UNIFORM, _steps(2), 0.0),
+    "hue": Transform(UNIFORM, _range(math.pi), 0.0),
+    "saturation": Transform(NORMAL, _octaves(1.0), 1.0),
+    "imgfilter_0": Transform(NORMAL, _octaves(1.0), 1.0),  # gain of a band, from the lowest frequencies up
+    "imgfilter_1": Transform(NORMAL, _octaves(1.0), 1.0),
+    "imgfilter_2": Transform(NORMAL, _octaves(1.0), 1.0),
+    "imgfilter_3": Transform(NORMAL, _octaves(1.0), 1.0),
+    "noise": Transform(NORMAL, lambda n: tf.abs(n) * 0.1, 0.0),  # standard deviation
+    "cutout": Transform(UNIFORM, lambda u: u, -1.0, 2),  # centre, x and y; at -1 the box is outside the image
+}
+GROUPS = {
+    "blit": ("xflip", "rotate90", "xint"),
+    "geom": ("scale", "rotate_pre", "aniso", "rotate_post", "xfrac"),
+    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
+    "filter": ("imgfilter_0", "imgfilter_1", "imgfilter_2", "imgfilter_3"),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+}
+ROTATIONS = ("rotate_pre", "rotate_post")
 # Transforms of each policy; the names are those of the official program.
 POLICIES = {
     **GROUPS,
@@ -26,13 +104,13 @@ POLICIES = {
 
 
 def ada(images, draws, p, policy):
-    """Augments each image by draws of its own.
+    """Augments each image with its own draws.
 
     Args:
         images: [N, R, R, 3] in [-1, 1].
-        draws: gan_tf.rng.Draws of N rows; fork it for each batch that shall get other draws.
-        p: probability of each transform, scalar, >= 0; from 1 on, each is applied to all images. At 0 the images
-            stay as they are, to the bit.
+        draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
+        p: probability of each transform, scalar >= 0; from 1 on, every transform is applied to all images. At 0 the
+            images stay unchanged to the bit.
         policy: key of POLICIES.
 
     Returns:
@@ -48,36 +126,105 @@ def ada(images, draws, p, policy):
 
 
 def transforms_of(policy):
-    """Names of a policy's transforms, in the order of their application.
+    """Names of a policy's transforms, in the order of application.
 
     Raises:
         UsageError: unknown policy.
     """
     if policy not in POLICIES:
-        raise UsageError(f"augment policy {policy!r} is unknown: choose from {', '.join(POLICIES)}")
+        raise UsageError(f"augment policy {policy!r} is unknown; choose from {', '.join(POLICIES)}")
     return POLICIES[policy]
 
 
+def draw(draws, names):
+    """Values and gates of the transforms `names`: {name: (value [N] or [N, columns], gate [N])}, float32.
+
+    All transforms are drawn in three calls, so that a transform has the same values in every policy.
+    """
+    gates = draws.uniform("gates", (len(TRANSFORMS),))
+    values = {
+        UNIFORM: draws.uniform("values", (_columns(UNIFORM),)),
+        NORMAL: draws.normal("values", (_columns(NORMAL),)),
+    }
+    drawn, used = {}, {UNIFORM: 0, NORMAL: 0}
+    for i, (name, transform) in enumerate(TRANSFORMS.items()):
+        first = used[transform.kind]
+        used[transform.kind] = first + transform.columns
+        if name in names:
+            value = values[transform.kind][:, first : first + transform.columns]
+            drawn[name] = (value if transform.columns > 1 else value[:, 0], gates[:, i])
+    return drawn
+
+
+def parameters(drawn, p):
+    """Parameters of each transform, the neutral one where its gate is not below its probability.
+
+    Args:
+        drawn: {name: (value, gate)}, see `draw`.
+        p: probability of each transform, scalar. The two rotations share it: each has 1 - sqrt(1 - p), so that an
+            image is rotated by an arbitrary angle with probability p.
+
+    Returns:
+        {name: float32 [N] or [N, columns]}.
+    """
+    p = tf.cast(p, tf.float32)
+    p_rotation = 1.0 - tf.sqrt(1.0 - tf.clip_by_value(p, 0.0, 1.0))
+    chosen = {}
+    for name, (value, gate) in drawn.items():
+        transform = TRANSFORMS[name]
+        applies = gate < (p_rotation if name in ROTATIONS else p)
+        applies = applies[:, None] if transform.columns > 1 else applies
+        chosen[name] = tf.where(applies, transform.parameter(value), transform.neutral)
+    return chosen
+
+
 def apply(images, parameters, normals=None):
-    """Applies transforms whose parameters are known.
+    """Applies transforms with given parameters.
 
     Args:
         images: [N, R, R, 3] float32 in [-1, 1].
-        parameters: {name of a transform: [N] or [N, 2]}, as `gan_tf.augment.ada_parameters.parameters` gives.
+        parameters: {name of a transform: [N] or [N, 2]}, see `parameters`.
         normals: standard normal [N, R, R, 3]; needed with "noise".
 
     Returns:
         [N, R, R, 3] float32.
     """
-    if not ada_geometry.FACTORS.keys().isdisjoint(parameters):
-        images = resample(images, ada_geometry.geometric_map(parameters, images.shape[1]))
+    if not ada_maps.GEOMETRIC.keys().isdisjoint(parameters):
+        images = resample(images, ada_maps.geometric_map(parameters, images.shape[1]))
     colors = {name: parameters[name] for name in GROUPS["color"] if name in parameters}
     if colors:
-        images = ada_color.recolor(images, *ada_color.color_map(colors))
+        images = ada_maps.recolor(images, *ada_maps.color_map(colors))
     if GROUPS["filter"][0] in parameters:
-        images = ada_corruption.amplify_bands(images, ada_corruption.band_gains(parameters))
+        images = ada_maps.amplify_bands(images, ada_maps.band_gains(parameters))
     if "noise" in parameters:
-        images = ada_corruption.add_noise(images, parameters["noise"], normals)
+        images = ada_maps.add_noise(images, parameters["noise"], normals)
     if "cutout" in parameters:
-        images = ada_corruption.cut_out(images, parameters["cutout"])
+        images = ada_maps.cut_out(images, parameters["cutout"])
     return images
+
+
+def adapted(p, signs, count, images, target, ada_kimg, ada_max):
+    """The probability for the next interval: a step of images / (1000 ada_kimg), up if r_t > target, down if below.
+
+    r_t = mean of sign(D(real)) is 0 for a discriminator that cannot separate real from fake images, and approaches 1
+    as it memorises the training images: above the target there is too little augmentation.
+
+    Args:
+        p: the present probability, float32 scalar.
+        signs: sum over the interval's steps of the mean sign over the global batch of augmented reals.
+        count: number of these steps; 0 leaves p unchanged.
+        images: real images in the interval: INTERVAL times the global batch.
+        target: of r_t, in (-1, 1).
+        ada_kimg: thousands of images for a change from 0 to 1.
+        ada_max: largest p. The official program has no upper limit; from about 0.8 on, augmentations are so frequent
+            that the generator starts to generate augmented images (section 2.2 of the paper).
+
+    Returns:
+        float32 scalar in [0, ada_max].
+    """
+    step = tf.sign(tf.math.divide_no_nan(signs, count) - target) * (images / (1000.0 * ada_kimg))
+    return tf.where(count > 0, tf.clip_by_value(p + step, 0.0, ada_max), p)
+
+
+def _columns(kind):
+    return sum(transform.columns for transform in TRANSFORMS.values() if transform.kind == kind)

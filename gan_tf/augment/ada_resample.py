@@ -1,39 +1,57 @@
 """Resampling of images under affine maps without aliasing, linear in the images, differentiable to every order.
 
-An image continues by reflection. It is upsampled by two (the outcome is called texture), read by bilinear interpolation
-at the places that the map gives to an output grid of double density, and downsampled by two. Gradients are given by
-hand: the transposed map, which visits the same texels.
+An image continues by reflection. It is upsampled by two (the result is called texture), read by bilinear interpolation
+at the positions that the map gives for an output grid of double density, and downsampled by two. Gradients are
+explicit: the transposed map, which visits the same texels.
 
-Inside, textures and grids have x before y: [N, X, Y, C].
+Changes of resolution and maps that keep axes parallel are matrices of one axis. Textures and grids have x before y:
+[N, X, Y, C]. Positions are in pixels from the image's centre.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
 """
 
+import dataclasses
 import functools
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.augment.ada_lowpass import BORDER, downsampling, upsampling
-from gan_tf.ops.banded import along_both, banded
-from gan_tf.ops.forms import forms
+from gan_tf.ops.forms import forms, has_gpu
 
-# Texels held at a time. On a CPU one image at a time is fastest: its texture stays in the cache, and each image takes
-# the cheapest way that serves it. A GPU wants many at once.
+# Low-pass filter of the wavelet "symlet 6" (Daubechies 1992, least asymmetric of length 12), to be scaled to sum 1.
+SYMLET_6 = (
+    0.015404109327027373,
+    0.0034907120842174702,
+    -0.11799011114819057,
+    -0.048311742585633,
+    0.4910559419267466,
+    0.787641141030194,
+    0.3379294217276218,
+    -0.07263752278646252,
+    -0.021060292512300564,
+    0.04472490177066578,
+    0.0017677118642428036,
+    -0.007800708325034148,
+)
+CENTRE = 5  # tap that falls on the sample itself
+BORDER = 6  # samples of double density that downsampling needs beyond the image, on each side
+# Texels per part of the batch. On a CPU one image at a time is fastest: its texture stays in the cache, and each image
+# uses the cheapest suitable method. A GPU needs large parts.
 CPU_TEXELS, GPU_TEXELS = 2**16, 2**23
+BLOCK = 32  # matrix rows per block; 8 to 64 are equally fast, and up to six times faster than the whole matrix
 
 
 def resample(images, maps):
-    """Shows each image under its map.
+    """Resamples each image under its map.
 
-    Flips and half turns come with a shift by 0.1 pixel, as in the official program: the filter is not quite symmetric.
-    Images whose maps are all the identity stay as they are, to the bit. Maps without rotations by arbitrary angles act
-    on each axis alone, and take a fraction of the time.
+    Flips and half turns shift by 0.1 pixel, as in the official program: the filter is not quite symmetric. Images stay
+    unchanged to the bit where all maps are the identity. Maps without rotations by arbitrary angles act on each axis
+    separately and take a fraction of the time.
 
     Args:
         images: [N, R, R, C] float32, R >= 2.
-        maps: [N, 3, 3], from places of the output to places of the input, as gan_tf.augment.ada_geometry makes them.
+        maps: [N, 3, 3], from output positions to input positions, see `ada_maps.geometric_map`.
 
     Returns:
         [N, R, R, C]. Beyond one reflection, R - 1 pixels from the border, an image is zero.
@@ -43,113 +61,99 @@ def resample(images, maps):
 
     # Linear in the images: the gradient is the transposed map, and the gradient of that is the map again.
     @tf.custom_gradient
-    def shown(x):
-        return _in_parts(WAYS, x, maps), shown_transposed
+    def forward(x):
+        return _in_parts((unchanged, by_axis, general), x, maps), transposed
 
     @tf.custom_gradient
-    def shown_transposed(slopes):
-        return _in_parts(TRANSPOSED_WAYS, slopes, maps), shown
+    def transposed(slopes):
+        return _in_parts((unchanged, by_axis_transposed, general_transposed), slopes, maps), forward
 
-    return shown(images)
+    return forward(images)
 
 
-def _in_parts(ways, images, maps):
-    """Works through the images in equal parts, each in the first of `ways` that serves all its images."""
+def _in_parts(methods, images, maps):
+    """Processes the images in equal parts, each by the first of `methods` that is suitable for all its images."""
     count, side = images.shape[:2]
-    texels = GPU_TEXELS if _has_gpu() else CPU_TEXELS
-    part = math.gcd(count, max(1, texels // len(upsampling(side)[0]) ** 2))
+    part = math.gcd(count, max(1, (GPU_TEXELS if has_gpu() else CPU_TEXELS) // len(upsampling(side)[0]) ** 2))
 
-    def one_part(given):
-        x, m = given
-        return tf.switch_case(tf.reduce_max(_way(m)), [lambda way=way: way(x, m) for way in ways])
+    def one_part(inputs):
+        x, m = inputs
+        return tf.switch_case(tf.reduce_max(_method(m)), [lambda method=method: method(x, m) for method in methods])
 
     if part == count:
         return one_part((images, maps))
     parts = tuple(tf.reshape(t, (count // part, part, *t.shape[1:])) for t in (images, maps))
-    outcome = tf.TensorSpec((part, *images.shape[1:]), images.dtype)
-    return tf.reshape(tf.map_fn(one_part, parts, fn_output_signature=outcome), images.shape)
+    output = tf.TensorSpec((part, *images.shape[1:]), images.dtype)
+    return tf.reshape(tf.map_fn(one_part, parts, fn_output_signature=output), images.shape)
 
 
-def _way(maps):
-    """Index in WAYS for each map, int32 [N]."""
+def _method(maps):
+    """Index of the method for each map, int32 [N]: 0 unchanged, 1 by axis, 2 general."""
     is_straight = (maps[:, 0, 1] == 0) & (maps[:, 1, 0] == 0)
-    is_swapped = (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
     is_identity = tf.reduce_all(maps == np.eye(3, dtype=np.float32), axis=(1, 2))
-    return tf.where(is_identity, 0, tf.where(is_straight | is_swapped, 1, 2))
+    return tf.where(is_identity, 0, tf.where(is_straight | _is_swapped(maps), 1, 2))
 
 
-# One: nothing to do.
+def _is_swapped(maps):
+    """True for maps of each axis to the other one, [N]."""
+    return (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
 
 
 def unchanged(images, maps):
-    """For maps that are the identity."""
+    """The method for identity maps."""
     return images
 
 
-# Two: the map takes each axis to one axis. All that happens along an axis is one matrix for each image.
-
-
 def by_axis(images, maps):
-    """For maps with a zero diagonal or zeros beside it: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
+    """The method for maps of each axis to one axis, by one matrix per axis: [N, R, R, C], [N, 3, 3] -> [N, R, R, C]."""
     rows, columns, swapped = _axis_matrices(maps, images.shape[1])
-    turned = tf.transpose(images, (0, 2, 1, 3))
-    return _both(tf.where(swapped, turned, images), rows, columns)
+    images = tf.where(swapped, tf.transpose(images, (0, 2, 1, 3)), images)
+    return tf.transpose(along_both(images, rows, columns), (0, 2, 1, 3))
 
 
 def by_axis_transposed(slopes, maps):
     """The transpose of `by_axis`."""
     rows, columns, swapped = _axis_matrices(maps, slopes.shape[1])
-    images = _both(slopes, tf.linalg.matrix_transpose(rows), tf.linalg.matrix_transpose(columns))
-    return tf.where(swapped, tf.transpose(images, (0, 2, 1, 3)), images)
-
-
-def _both(x, rows, columns):
-    return tf.transpose(along_both(x, rows, columns), (0, 2, 1, 3))
+    transposed = along_both(slopes, tf.linalg.matrix_transpose(rows), tf.linalg.matrix_transpose(columns))
+    return tf.where(swapped, transposed, tf.transpose(transposed, (0, 2, 1, 3)))
 
 
 def _axis_matrices(maps, side):
     """Matrices of rows and of columns [N, R, R], and whether the image is transposed first [N, 1, 1, 1]."""
-    swapped = (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
     y_of_rows, x_of_columns = (_axis_matrix(maps[:, i, i], maps[:, i, 2], side) for i in (1, 0))
     x_of_rows, y_of_columns = (_axis_matrix(maps[:, i, 1 - i], maps[:, i, 2], side) for i in (0, 1))
-    choose = swapped[:, None, None]
-    return (
-        tf.where(choose, x_of_rows, y_of_rows),
-        tf.where(choose, y_of_columns, x_of_columns),
-        choose[..., None],
-    )
+    swapped = _is_swapped(maps)[:, None, None]
+    rows, columns = tf.where(swapped, x_of_rows, y_of_rows), tf.where(swapped, y_of_columns, x_of_columns)
+    return rows, columns, swapped[..., None]
 
 
 def _axis_matrix(factor, shift, side):
-    """Reads one axis at factor * place + shift: [N], [N] -> [N, R, R]."""
-    at = factor[:, None] * _places(side) + shift[:, None]
+    """Resampling of one axis at factor * position + shift: [N], [N] -> [N, R, R]."""
+    positions = factor[:, None] * _grid(side) + shift[:, None]
     dense = 0.0
-    for texel, weight in _two_neighbours(at, side):
+    for texel, weight in _two_neighbours(positions, side):
         dense += tf.gather(upsampling(side)[0], texel) * weight[..., None]  # [N, 2R + 12, R]
     return tf.matmul(downsampling(side), dense)
 
 
-# Three: any map.
-
-
-def anywhere(images, maps):
-    """For any maps: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
+def general(images, maps):
+    """The method for all maps: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
     side = images.shape[1]
-    up, _, down, _ = _banded(side)
+    up, _, down, _ = _banded_matrices(side)
     texture = along_both(images, up, up)
     return along_both(_compiled(_read, side)(texture, maps), down, down)
 
 
-def anywhere_transposed(slopes, maps):
-    """The transpose of `anywhere`."""
+def general_transposed(slopes, maps):
+    """The transpose of `general`."""
     side = slopes.shape[1]
-    _, up_transposed, _, down_transposed = _banded(side)
+    _, up_transposed, _, down_transposed = _banded_matrices(side)
     grid = along_both(slopes, down_transposed, down_transposed)
     return along_both(_compiled(_write, side)(grid, maps), up_transposed, up_transposed)
 
 
 def _read(side, texture, maps):
-    """Bilinear interpolation. texture [N, T, T, C] -> grid [N, 2R + 12, 2R + 12, C]."""
+    """Bilinear interpolation: texture [N, T, T, C] -> grid [N, 2R + 12, 2R + 12, C]."""
     flat = tf.reshape(texture, (-1, texture.shape[3]))
     grid = 0.0
     for texel, weight in _four_neighbours(maps, side):
@@ -158,21 +162,21 @@ def _read(side, texture, maps):
 
 
 def _write(side, grid, maps):
-    """The transpose of `_read`. grid [N, 2R + 12, 2R + 12, C] -> texture [N, T, T, C]."""
+    """The transpose of `_read`: grid [N, 2R + 12, 2R + 12, C] -> texture [N, T, T, C]."""
     count, channels = grid.shape[0], grid.shape[3]
     size = len(upsampling(side)[0])
     texture = 0.0
     for texel, weight in _four_neighbours(maps, side):
-        parts = tf.reshape(grid * weight[..., None], (-1, channels))
-        texture += tf.math.unsorted_segment_sum(parts, tf.reshape(texel, [-1]), count * size**2)
+        values = tf.reshape(grid * weight[..., None], (-1, channels))
+        texture += tf.math.unsorted_segment_sum(values, tf.reshape(texel, [-1]), count * size**2)
     return tf.reshape(texture, (count, size, size, channels))
 
 
 def _four_neighbours(maps, side):
-    """The texels around each place of the grid: four pairs of index into the flat texture and weight, [N, X, Y]."""
-    places = _places(side)
+    """The texels around each grid position: four pairs of index into the flat texture and weight, [N, X, Y]."""
+    grid = _grid(side)
     x, y = (  # [N, X, Y]
-        m[:, 0, None, None] * places[:, None] + m[:, 1, None, None] * places + m[:, 2, None, None]
+        m[:, 0, None, None] * grid[:, None] + m[:, 1, None, None] * grid + m[:, 2, None, None]
         for m in (maps[:, 0], maps[:, 1])
     )
     size = len(upsampling(side)[0])
@@ -182,35 +186,25 @@ def _four_neighbours(maps, side):
             yield (first + x_texel) * size + y_texel, x_weight * y_weight
 
 
-# What the last two share.
+def _two_neighbours(positions, side):
+    """Positions along one axis -> two pairs of neighbouring texel and weight."""
+    texels = upsampling(side)[1]
+    sample = 2.0 * positions + (side - 1) + (2 * side - 1)  # index into the list of texels
+    sample = tf.clip_by_value(sample, 0.0, len(texels) - 2.0)  # both neighbours are zero at the ends
+    below = tf.floor(sample)
+    fraction = sample - below
+    below = tf.cast(below, tf.int32)
+    return (tf.gather(texels, below), 1.0 - fraction), (tf.gather(texels, below + 1), fraction)
 
 
-def _places(side):
-    """Places of the grid along one axis, in pixels from the centre: float32 [2R + 12]."""
+def _grid(side):
+    """Positions of the output grid along one axis: float32 [2R + 12]."""
     return ((np.arange(2 * (side + BORDER)) - BORDER) / 2 - (side - 1) / 2).astype(np.float32)
 
 
-def _two_neighbours(at, side):
-    """Places along one axis, in pixels from the centre -> two pairs of the texel beside it and its weight."""
-    texels = upsampling(side)[1]
-    sample = 2.0 * at + (side - 1) + (2 * side - 1)  # its place in the list of texels
-    sample = tf.clip_by_value(sample, 0.0, len(texels) - 2.0)  # to where both neighbours are zero
-    below = tf.floor(sample)
-    part = sample - below
-    below = tf.cast(below, tf.int32)
-    return (tf.gather(texels, below), 1.0 - part), (tf.gather(texels, below + 1), part)
-
-
-@functools.cache
-def _banded(side):
-    """Upsampling, its transpose, downsampling, its transpose."""
-    up, down = upsampling(side)[0], downsampling(side)
-    return banded(up), banded(up.T), banded(down), banded(down.T)
-
-
 def _compiled(function, side):
-    """The function for images of `side` pixels, joined into one loop by XLA on a CPU: three times as fast there."""
-    if forms().compiled_resampling and not _has_gpu():
+    """`function` for images of `side` pixels, compiled to one loop by XLA on a CPU: three times as fast there."""
+    if forms().compiled_resampling and not has_gpu():
         return _by_xla(function, side)
     return functools.partial(function, side)
 
@@ -220,10 +214,110 @@ def _by_xla(function, side):
     return tf.function(functools.partial(function, side), jit_compile=True, autograph=False)
 
 
+def lowpass():
+    """The low-pass filter, float64 [12], of sum 1."""
+    return np.array(SYMLET_6) / np.sum(SYMLET_6)
+
+
+def reflected(positions, side):
+    """Index of the pixel at integer `positions` of a row of `side` >= 2 pixels that continues by reflection."""
+    positions = np.mod(positions, 2 * (side - 1))
+    return np.minimum(positions, 2 * (side - 1) - positions)
+
+
 @functools.cache
-def _has_gpu():
-    return bool(tf.config.list_logical_devices("GPU"))
+def upsampling(side):
+    """Upsampling by two of a row that continues for one reflection on each side and is zero beyond.
+
+    Returns:
+        (matrix float32 [T, side], texels int32 [6 side - 1]): row texels[n + 2 side - 1] of the matrix gives sample n
+        of double density; n = 2i is pixel i. The first and the last two entries represent all samples that are zero.
+        Many rows serve two samples, since the reflected row has the period 2 (side - 1).
+    """
+    samples = np.arange(1 - 2 * side, 4 * side)
+    exists = (samples >= 2 - 2 * side) & (samples < 4 * side - 2)
+    taps = 2.0 * lowpass()
+    matrix = np.zeros((len(samples), side))
+    for pixel in range(1 - side, 2 * side - 1):
+        tap = samples + CENTRE - 2 * pixel
+        used = exists & (tap >= 0) & (tap < len(taps))
+        matrix[used, reflected(pixel, side)] += taps[tap[used]]
+
+    period = 4 * (side - 1)
+    first = 1 - side  # start of the period that is farthest from the zeros
+    texels = np.mod(samples - first, period)
+    of_period = matrix[first - samples[0] :][:period]
+    differs = (matrix != of_period[texels]).any(axis=1)  # near the zeros, on both sides
+    texels[differs] = period + np.arange(differs.sum())
+    return np.concatenate([of_period, matrix[differs]]).astype(np.float32), texels.astype(np.int32)
 
 
-WAYS = (unchanged, by_axis, anywhere)
-TRANSPOSED_WAYS = (unchanged, by_axis_transposed, anywhere_transposed)
+@functools.cache
+def downsampling(side):
+    """Downsampling by two of a row with BORDER more samples on each side: float32 [side, 2 side + 12]."""
+    matrix = np.zeros((side, 2 * (side + BORDER)))
+    for pixel in range(side):
+        first = 2 * pixel + BORDER - CENTRE
+        matrix[pixel, first : first + len(SYMLET_6)] = lowpass()
+    return matrix.astype(np.float32)
+
+
+@functools.cache
+def _banded_matrices(side):
+    """Upsampling, its transpose, downsampling, its transpose."""
+    up, down = upsampling(side)[0], downsampling(side)
+    return banded(up), banded(up.T), banded(down), banded(down.T)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Banded:
+    """A [J, I] matrix in blocks of rows, each of which uses few columns.
+
+    Fields:
+        sources: int32 [B, K], the columns that a block uses, padded with column 0.
+        weights: float32 [B, rows, K], the matrix there, zero where padded.
+        rows: J.
+    """
+
+    sources: np.ndarray
+    weights: np.ndarray
+    rows: int
+
+
+def banded(matrix, block=BLOCK):
+    """Splits an array [J, I] into blocks of rows without the columns that are zero."""
+    rows, columns = matrix.shape
+    count = -(-rows // block)
+    padded = np.zeros((count * block, columns), np.float32)
+    padded[:rows] = matrix
+    blocks = padded.reshape(count, block, columns)
+    used = [np.flatnonzero((part != 0).any(axis=0)) for part in blocks]
+    sources = np.zeros((count, max(1, *(len(columns) for columns in used))), np.int32)
+    weights = np.zeros((count, block, sources.shape[1]), np.float32)
+    for i, columns in enumerate(used):
+        sources[i, : len(columns)] = columns
+        weights[i, :, : len(columns)] = blocks[i][:, columns]
+    return Banded(sources, weights, rows)
+
+
+def along_rows(x, matrix):
+    """Multiplies the columns of images by a matrix: out[j] = sum over i of matrix[j, i] x[i], for rows i and j.
+
+    x [N, I, W, C] float32; matrix: Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C].
+    """
+    count, rows, width, channels = x.shape
+    x = tf.reshape(x, (count, rows, width * channels))
+    if isinstance(matrix, Banded):
+        x = tf.matmul(matrix.weights, tf.gather(x, matrix.sources, axis=1))  # [N, B, rows, W * C]
+        x = tf.reshape(x, (count, -1, width * channels))[:, : matrix.rows]
+    else:
+        x = tf.matmul(matrix, x)
+    return tf.reshape(x, (count, x.shape[1], width, channels))
+
+
+def along_both(x, rows, columns):
+    """Multiplies both axes by a matrix and swaps them, which is twice as fast as restoring their order.
+
+    x [N, I, K, C], rows [J, I], columns [L, K] -> [N, L, J, C], the transpose of rows x columns^T.
+    """
+    return along_rows(tf.transpose(along_rows(x, rows), (0, 2, 1, 3)), columns)

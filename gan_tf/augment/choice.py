@@ -1,4 +1,4 @@
-"""The augmentation that a run has chosen, for every family's step: one function."""
+"""The augmentation of a run: one function for the steps of all families."""
 
 import dataclasses
 
@@ -10,12 +10,12 @@ ADA_P = "ada_p"  # name of ADA's probability among the numbers of a run
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What stands in front of the discriminator; hashable, as it is static in a step.
+    """Augmentation of the discriminator's input; hashable, since it is static in a step.
 
     Fields:
         kind: "none", "diffaugment" or "ada".
-        policies: of diffaugment, its groups in their order; of ada, the one name of its policy.
-        probability: of diffaugment, share of the images that are augmented.
+        policies: for diffaugment, its groups in their order; for ada, the one name of its policy.
+        probability: for diffaugment, share of the images that are augmented.
     """
 
     kind: str = "none"
@@ -24,21 +24,21 @@ class Augmentation:
 
 
 def augmentation_of(config) -> Augmentation:
-    """What `--augment` asks for; `config` has the attributes of TrainConfig."""
+    """The augmentation that `--augment` selects; `config` has the attributes of TrainConfig."""
     if config.augment == "diffaugment":
         return Augmentation("diffaugment", config.policies, config.augment_probability)
     return Augmentation("ada", config.policies) if config.augment == "ada" else Augmentation()
 
 
 def augment(images, draws, purpose, chosen, p=None):
-    """Images as the discriminator sees them.
+    """Augments the input of the discriminator.
 
     Args:
         images: [N, R, R, 3] in [-1, 1].
         draws: gan_tf.rng.Draws of N rows, of the step.
-        purpose: what the images are, such as "reals"; each purpose has draws of its own.
+        purpose: name of the batch, such as "reals"; each name has different draws.
         chosen: Augmentation.
-        p: of ada, probability of each transform, scalar.
+        p: for ada, probability of each transform, scalar.
 
     Returns:
         [N, R, R, 3].

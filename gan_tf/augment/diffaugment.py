@@ -1,7 +1,7 @@
 """Differentiable augmentation of the discriminator's input, the same for real and generated images.
 
-Images are [N, H, W, C] float32 in [-1, 1] and leave with the same shape; colours may leave the range. Every function
-takes its random draws as arguments, one for each image, and passes gradients to the images.
+Images are [N, H, W, C] float32 in [-1, 1] and keep their shape; colours may leave the range. Every function takes its
+random draws as arguments, one for each image, and passes gradients to the images.
 
 Source: Zhao et al. 2020 (Differentiable Augmentation for Data-Efficient GAN Training).
 """
@@ -10,16 +10,16 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 
-TRANSLATION_RATIO = 0.125  # largest shift, of the side
-CUTOUT_RATIO = 0.5  # side of the hole, of the side
+TRANSLATION_RATIO = 0.125  # largest shift, relative to the side
+CUTOUT_RATIO = 0.5  # side of the box, relative to the side
 
 
 def diffaugment(images, draws, policy, probability=1.0):
-    """Applies the groups of `policy` in their order, with draws of their own for each image.
+    """Applies the groups of `policy` in their order, with different draws for each image.
 
     Args:
         images: [N, H, W, C] float32.
-        draws: gan_tf.rng.Draws of N rows; fork it for each batch that shall get other draws.
+        draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
         policy: names of POLICIES.
         probability: of an image being augmented at all, in [0, 1].
 
@@ -28,7 +28,7 @@ def diffaugment(images, draws, policy, probability=1.0):
     """
     unknown = [name for name in policy if name not in POLICIES]
     if unknown:
-        raise UsageError(f"augment policy {unknown[0]!r} is unknown: choose from {', '.join(POLICIES)}")
+        raise UsageError(f"augment policy {unknown[0]!r} is unknown; choose from {', '.join(POLICIES)}")
     augmented = images
     for name in policy:
         augmented = POLICIES[name](augmented, draws)
@@ -56,10 +56,10 @@ def contrast(images, u):
 
 
 def translate(images, rows, columns):
-    """Output pixel (h, w) shows input pixel (h + rows, w + columns), or zero where that lies outside.
+    """Shifts images: output pixel (h, w) is input pixel (h + rows, w + columns), or zero outside the image.
 
-    rows, columns: [N] int32 pixels. The gradient is the opposite shift, given by hand: TensorFlow's own would
-    scatter, which XLA makes three times slower and a GPU adds up in no fixed order.
+    rows, columns: [N] int32 pixels. The custom gradient is the opposite shift: TensorFlow's is a scatter, which XLA
+    makes three times slower and a GPU adds up in no fixed order.
     """
 
     @tf.custom_gradient
@@ -70,7 +70,7 @@ def translate(images, rows, columns):
 
 
 def cutout(images, top, left):
-    """Zeroes a box of half the side, centred at (top, left) and cut off at the border.
+    """Sets a box of half the side to zero, centred at (top, left) and cut off at the border.
 
     top, left: [N] int32 in [0, side] (in [0, side) where the box has an odd side).
     """
@@ -91,14 +91,14 @@ def _shifted(x, rows, columns):
 
 
 def _outside_box(centre, side):
-    """[N] centres along one axis -> [N, side] True where the box is not."""
+    """[N] centres along one axis -> [N, side], True outside the box."""
     box = _part(side, CUTOUT_RATIO)
     offset = tf.range(side) - (centre[:, None] - box // 2)
     return (offset < 0) | (offset >= box)
 
 
 def _part(side, ratio):
-    """Pixels of a part of the side, rounded half up."""
+    """`ratio` of the side in pixels, rounded half up."""
     return int(side * ratio + 0.5)
 
 
@@ -118,7 +118,7 @@ def _draw_translation(images, draws):
 
 
 def _draw_cutout(images, draws):
-    # An even box has its centre on the line between two pixels, so there is one more place for it than pixels.
+    # An even box has its centre on the line between two pixels, so it has one more position than there are pixels.
     lines = [side + 1 - _part(side, CUTOUT_RATIO) % 2 for side in images.shape[1:3]]
     return cutout(
         images, draws.integers("cutout rows", (), 0, lines[0]), draws.integers("cutout columns", (), 0, lines[1])

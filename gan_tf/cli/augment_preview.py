@@ -131,8 +131,7 @@ def preview_rows(images, augmentation, p, seed):
 
 def ada_groups(policy):
     """Returns the groups of transforms that are completely part of a policy of adaptive augmentation."""
-    from gan_tf.augment.ada import transforms_of
-    from gan_tf.augment.ada_parameters import GROUPS
+    from gan_tf.augment.ada import GROUPS, transforms_of
 
     return [name for name, transforms in GROUPS.items() if set(transforms) <= set(transforms_of(policy))]
 

@@ -149,6 +149,6 @@ def check_supported(options, model, feature, flag):
     """Raises UsageError if the family `model` does not support `feature`; see models.Family."""
     from gan_tf.models import FAMILIES
 
-    reason = FAMILIES[model].cannot.get(feature)
+    reason = FAMILIES[model].unsupported.get(feature)
     if reason:
         raise UsageError(f"{flag}: {options.run} is a run of {model}, which {reason}")

@@ -88,7 +88,7 @@ def project(options) -> int:
     model, class_number = trained.config.model, requested_class(options, trained)
     if options.space in ("w", "w+"):
         check_supported(options, model, "w", f"--space {options.space}")
-    space = options.space or ("z" if "w" in FAMILIES[model].cannot else "w")
+    space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
     g = trained.folded()
     image = read_image(options.image, g.resolution, trained.config)
     lpips = load_lpips(options, g.resolution)

@@ -19,7 +19,7 @@ import numpy as np
 from gan_tf.convert.weight_file import WeightFile, check_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
-from gan_tf.models.fastgan import Discriminator, Generator
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
 from gan_tf.models.variables import named_variables
 
 IGNORED = "num_batches_tracked"  # counters without effect
@@ -161,9 +161,9 @@ def official_names(network, arrays=()) -> dict:
     """
     if network.resolution < 256:
         raise UsageError(f"the official networks have 256, 512 or 1024 pixels, this one has {network.resolution}")
-    if isinstance(network, Discriminator) and network.decoders != 3:
+    if isinstance(network, FastGanDiscriminator) and network.decoders != 3:
         raise UsageError(f"the official discriminator has 3 decoders, this one has {network.decoders}")
-    prefix_of = _generator_prefix if isinstance(network, Generator) else _discriminator_prefix
+    prefix_of = _generator_prefix if isinstance(network, FastGanGenerator) else _discriminator_prefix
     names = {}
     for name in named_variables(network):
         *path, leaf = name.split("/")

@@ -14,7 +14,7 @@ import numpy as np
 
 from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import GROWTH, RESOLUTIONS, Generator, channels_of, resolution_of
+from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, resolution_of
 from gan_tf.models.variables import named_variables
 from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW
 
@@ -131,12 +131,12 @@ def official_names(network, arrays=()) -> dict:
     Raises:
         UsageError: the network has no official counterpart.
     """
-    if isinstance(network, Generator) and network.batch_norm:
+    if isinstance(network, PgganGenerator) and network.batch_norm:
         raise UsageError("the official networks have no batch norm, this generator has")
     names = {}
     for name in named_variables(network):
         *path, leaf = name.split("/")
-        if name != GROWTH and isinstance(network, Generator):
+        if name != GROWTH and isinstance(network, PgganGenerator):
             prefix = _generator_prefix(path, network.levels, UP_UNFUSED if UNFUSED_UP in arrays else UP)
             names[name] = f"{prefix}/{LEAVES[leaf]}"
         elif name != GROWTH:
@@ -153,7 +153,7 @@ def growth(network, arrays) -> dict:
     lod = np.asarray(arrays.get(LOD, 0.0))
     if lod.ndim or lod.dtype.kind not in "fiu" or not 0 <= float(lod) <= network.levels:
         raise UsageError(f"{LOD} is {shown(lod)}, and should be one number from 0 to {network.levels}")
-    return {GROWTH: network.levels - float(lod)} if isinstance(network, Generator) else {}
+    return {GROWTH: network.levels - float(lod)} if isinstance(network, PgganGenerator) else {}
 
 
 def to_official_layout(ours, theirs, value, shapes):

@@ -38,12 +38,12 @@ FASTGAN = NameMap(fastgan, ignored=fastgan.IGNORED)
 PGGAN = NameMap(pggan, ignored=pggan.LOD, other_values=pggan.growth)
 STYLEGAN2 = NameMap(stylegan2, constants=stylegan2.constants)
 NAME_MAPS = {
-    fastgan_networks.Generator: FASTGAN,
-    fastgan_networks.Discriminator: FASTGAN,
-    pggan_networks.Generator: PGGAN,
-    pggan_networks.Discriminator: PGGAN,
-    stylegan2_networks.Generator: STYLEGAN2,
-    stylegan2_networks.Discriminator: STYLEGAN2,
+    fastgan_networks.FastGanGenerator: FASTGAN,
+    fastgan_networks.FastGanDiscriminator: FASTGAN,
+    pggan_networks.PgganGenerator: PGGAN,
+    pggan_networks.PgganDiscriminator: PGGAN,
+    stylegan2_networks.StyleGan2Generator: STYLEGAN2,
+    stylegan2_networks.StyleGan2Discriminator: STYLEGAN2,
 }
 
 

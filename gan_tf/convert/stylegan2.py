@@ -13,7 +13,7 @@ import numpy as np
 
 from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
 from gan_tf.errors import UsageError
-from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, Generator, channels_of, sizes_of
+from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, StyleGan2Generator, channels_of, sizes_of
 from gan_tf.models.stylegan2_blocks import FILTER
 from gan_tf.models.variables import named_variables
 from gan_tf.pretrained.network_pickles import FORM_PYTORCH
@@ -152,13 +152,13 @@ def _width(arrays, name):
 
 def official_names(network, arrays=()) -> dict:
     """Returns {our variable name: official name} of a built Generator or Discriminator."""
-    name_of = _generator_name if isinstance(network, Generator) else _discriminator_name
+    name_of = _generator_name if isinstance(network, StyleGan2Generator) else _discriminator_name
     return {name: name_of(name.split("/"), network) for name in named_variables(network)}
 
 
 def constants(network) -> dict:
     """Returns {official name: filter} of the resampling filters in a network."""
-    if isinstance(network, Generator):
+    if isinstance(network, StyleGan2Generator):
         sizes, layers = network.synthesis.sizes, ("", "conv0.", "conv1.")
         names = [f"synthesis.b{size}.{layer}{FILTER_NAME}" for size in sizes for layer in layers]
         names.remove(f"synthesis.b4.conv0.{FILTER_NAME}")

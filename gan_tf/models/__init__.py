@@ -1,31 +1,31 @@
-"""Networks of the families: architecture only."""
+"""Networks of each model family: architecture only."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from gan_tf.models import fastgan, fastgan_inference, pggan, pggan_inference, stylegan2, stylegan2_inference
+from gan_tf.models import fastgan, pggan, stylegan2
+from gan_tf.models.network import fold
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Family:
-    """How the networks of one family are built.
+    """Constructors of the networks of one family, and the properties that sampling depends on.
 
     generator, discriminator: (settings, Keras dtype policy) -> built network with initial values. `settings` is any
-    object with the attributes of TrainConfig that the network needs.
-    fold: (built generator, dtype policy or None) -> the same generator for inference, with `refresh(generator)`.
-    judge: (built discriminator, generator whose images it judges) -> function of one finished image [1, R, R, 3] in
-        [-1, 1], and its class [1] or None -> logits, as in training; larger is more real.
-    on_sphere: the networks take only the direction of a latent.
-    cannot: what sampling asks for and this family's networks do not have, {"truncation", "w" or "style_mix": the
-        reason, as the end of "FAMILY ..."}.
+        object with the attributes of TrainConfig that the network needs.
+    image_logits: (built discriminator, generator) -> function of one image [1, R, R, 3] in [-1, 1] and its class [1] or
+        None -> logits as in training, larger for images that look more real.
+    fold: (built generator, dtype policy or None) -> the same generator for inference, see `gan_tf.models.network.fold`.
+    on_sphere: the networks use only the direction of a latent.
+    unsupported: {"truncation", "w" or "style_mix": why the family does not have it, as the end of "FAMILY ..."}.
     """
 
     generator: Callable
     discriminator: Callable
-    fold: Callable
-    cannot: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    judge: Callable = dataclasses.field(kw_only=True)
-    on_sphere: bool = dataclasses.field(default=False, kw_only=True)
+    image_logits: Callable
+    fold: Callable = fold
+    on_sphere: bool = False
+    unsupported: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 _NO_MAPPING = "has no mapping network, hence no w"
@@ -33,30 +33,26 @@ _NO_MAPPING = "has no mapping network, hence no w"
 
 FAMILIES = {
     "fastgan": Family(
-        fastgan.build_generator,
-        fastgan.build_discriminator,
-        fastgan_inference.fold,
-        {"w": _NO_MAPPING},
-        judge=fastgan_inference.judge,
+        generator=fastgan.build_generator,
+        discriminator=fastgan.build_discriminator,
+        image_logits=fastgan.image_logits,
+        unsupported={"w": _NO_MAPPING},
     ),
     "pggan": Family(
-        pggan.build_generator,
-        pggan.build_discriminator,
-        pggan_inference.fold,
-        {
-            "w": _NO_MAPPING,
-            "truncation": "brings every latent to one length, so that a scale changes nothing, and no point of a "
-            "sphere is its middle",
-            "style_mix": "takes its latent in at 4x4 pixels alone: no later layer has an input of its own to swap",
-        },
-        judge=pggan_inference.judge,
+        generator=pggan.build_generator,
+        discriminator=pggan.build_discriminator,
+        image_logits=pggan.image_logits,
         on_sphere=True,
+        unsupported={
+            "w": _NO_MAPPING,
+            "truncation": "normalises the length of every latent, so that scaling it has no effect",
+            "style_mix": "uses its latent at 4x4 pixels only, so that no later layer has an input to exchange",
+        },
     ),
     "stylegan2": Family(
-        stylegan2.build_generator,
-        stylegan2.build_discriminator,
-        stylegan2_inference.fold,
-        judge=stylegan2_inference.judge,
+        generator=stylegan2.build_generator,
+        discriminator=stylegan2.build_discriminator,
+        image_logits=stylegan2.image_logits,
         on_sphere=True,
     ),
 }

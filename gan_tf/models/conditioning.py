@@ -1,172 +1,122 @@
-"""What makes networks conditional: embeddings of classes that join the latents of a generator and that a discriminator
-compares with what it sees.
+"""Class conditioning: embeddings of class labels for generators, projections for discriminators.
 
-In a generator a class is a learned vector. In Progressive GAN it has a mean square of 1 and stands beside the latent,
-and the first layer takes both, as in StyleGAN2-ADA. In FastGAN it is added to the first map behind batch norm, which is
-conditional batch norm without a factor, and begins as a quarter of what batch norm leaves of the latent. It is the same
-at all pixels of that map, and counts for more than its size: measured on drawings of two kinds at 3,000 images, the
-colours of a kind's backgrounds deviated by 38 grey levels without classes, by 40 with a quarter, and by 12 with a half;
-as large as the latent, by 4 at 5,000 images. In front of batch norm, beside the latent, it took three quarters of the
-variance.
+In the generators of Progressive GAN and StyleGAN2-ADA a class is a learned vector with a mean square of 1, concatenated
+to the latent. In FastGAN it is added to the first map after its batch norm: conditional batch norm without a factor,
+with a quarter of the latent's standard deviation at first. All pixels of that map get the same vector, so its effect
+is larger than its size. Measured on drawings of two kinds at 3,000 images, the background colours of a kind deviated
+by 38 grey levels without classes, by 40 with a factor of 0.25 and by 12 with 0.5; with 1 by 4 at 5,000 images. Before
+batch norm, concatenated to the latent, the class took three quarters of the variance.
 
-In a discriminator a class is a learned direction of its last features, on which they are projected:
+In a discriminator a class is a learned direction, and the last features are projected on it:
 
     logit(x, y) = logit(x) + e(y) . features(x)
 
-Those of a FastGAN logit are its window of the last map, 4x4 pixels with their channels. Projected on the mean of the
-window, a class showed by texture alone, and the generator filled its images with dots.
+For a FastGAN logit the features are its 4x4 window of the last map. With the mean of the window instead, a class
+depended on texture alone, and the generator filled its images with dots.
 
-Source: Miyato and Koyama 2018 (cGANs with Projection Discriminator), equation 5; the normalised embedding beside the
-latent as in the official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
+Source: Miyato and Koyama 2018 (cGANs with Projection Discriminator), equation 5; the normalised embedding as in the
+official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
 """
 
 import math
 
-import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.ops.equalised import pixel_norm
-from gan_tf.ops.initial import normal_initializer
-from gan_tf.ops.layers import SpectralConv
+from gan_tf.ops.layers import SeededLayer, SpectralConv
+from gan_tf.ops.normalisation import pixel_norm
 
-LEAST_CLASSES = 2
-WINDOW = 4  # pixels a side of the last features that a logit of FastGAN's discriminator sees
+MIN_CLASSES = 2
+WINDOW = 4  # pixels per side of the last features that a logit of FastGAN's discriminator depends on
 
 
 def check_classes(classes):
-    """Raises UsageError if networks cannot have so many classes; 0 is none."""
-    if classes < 0 or 0 < classes < LEAST_CLASSES:
-        raise UsageError(f"classes must be 0 or at least {LEAST_CLASSES}, got {classes}")
+    """Raises UsageError for a number of classes that networks cannot have; 0 is unconditional."""
+    if classes < 0 or 0 < classes < MIN_CLASSES:
+        raise UsageError(f"classes must be 0 or at least {MIN_CLASSES}, got {classes}")
 
 
-def weights_of_classes(labels, classes, dtype="float32"):
-    """Labels as weights of the classes: [N] integers or [N, classes] weights -> [N, classes] of `dtype`.
+def class_weights(labels, classes, dtype="float32"):
+    """Labels as class weights: [N] integers (one-hot) or [N, classes] weights -> [N, classes] of `dtype`.
 
     Raises:
-        ValueError: there are none, and the network needs them.
+        ValueError: labels are None.
     """
-    if labels is None:
-        raise ValueError(f"a network of {classes} classes needs labels")
-    labels = tf.convert_to_tensor(labels)
+    labels = _required(labels, classes)
     return tf.one_hot(labels, classes, dtype=dtype) if labels.dtype.is_integer else tf.cast(labels, dtype)
 
 
-def joined(z, embed, labels):
-    """Latents [N, Z] with the embeddings of their classes behind them, [N, 2Z]; as they are where `embed` is None."""
-    return z if embed is None else tf.concat([z, tf.cast(embed(labels), z.dtype)], axis=1)
-
-
-def shifted(x, vectors):
-    """Maps [N, H, W, C] plus the vector of each one's class, [N, C]; as they are where `vectors` is None."""
+def add_vectors(x, vectors):
+    """Maps [N, H, W, C] plus vectors [N, C] or None."""
     return x if vectors is None else x + tf.cast(vectors, x.dtype)[:, None, None]
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class ClassEmbedding(keras.layers.Layer):
+class ClassEmbedding(SeededLayer):
     """A learned vector for each class.
 
     Call: labels, [N] integers or [N, classes] weights -> [N, units] float32.
+    Folded, it holds the vectors as they are applied, and labels are integers.
 
     Args:
         units: length of a vector.
-        classes: how many.
-        normalised: every vector is brought to a mean square of 1, that of a random latent, so that neither of the two
-            drowns the other.
+        classes: number of classes.
+        normalised: scale every vector to a mean square of 1, that of a random latent.
         stddev: of the initial values.
     """
 
-    def __init__(self, units, classes, normalised=True, stddev=1.0, seed=0, **kwargs):
+    def __init__(self, units, classes, normalised=True, stddev=1.0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.units, self.classes, self.normalised, self.stddev, self.seed = units, classes, normalised, stddev, seed
+        self.units, self.classes, self.normalised, self.stddev = units, classes, normalised, stddev
 
     def build(self, shape=None):
-        normal = normal_initializer(self.seed, "kernel", stddev=self.stddev)
-        self.kernel = self.add_weight(
-            name="kernel", shape=(self.classes, self.units), initializer=normal, autocast=False
-        )
+        shape = (self.classes, self.units)
+        self.kernel = self.weight("kernel", shape) if self.folded else self.normal("kernel", shape, stddev=self.stddev)
 
     def call(self, labels):
-        vectors = weights_of_classes(labels, self.classes, self.variable_dtype) @ self.kernel.value
+        if self.folded:
+            return tf.gather(self.kernel.value, _required(labels, self.classes))
+        vectors = class_weights(labels, self.classes, self.variable_dtype) @ self.kernel.value
         return pixel_norm(vectors) if self.normalised else vectors
 
-    def table(self):
-        """The vectors of all classes as they are applied, [classes, units]."""
-        return pixel_norm(self.kernel.value) if self.normalised else self.kernel.value
-
-    def get_config(self):
-        own = {"units": self.units, "classes": self.classes, "normalised": self.normalised, "stddev": self.stddev}
-        return {**super().get_config(), **own, "seed": self.seed}
+    def fold_weights(self, weights):
+        """Stores the vectors of a trained embedding, normalised where `call` does so."""
+        self.kernel.assign(pixel_norm(weights["kernel"]) if self.normalised else weights["kernel"])
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class FoldedEmbedding(keras.layers.Layer):
-    """Classes' vectors that are ready. Call: labels [N] integers -> [N, units] float32."""
-
-    def __init__(self, units, classes, **kwargs):
-        super().__init__(trainable=False, autocast=False, **kwargs)
-        self.units, self.classes = units, classes
-
-    def build(self, shape=None):
-        self.vectors = self.add_weight(
-            name="vectors", shape=(self.classes, self.units), initializer="zeros", autocast=False
-        )
-
-    def call(self, labels):
-        if labels is None:
-            raise ValueError(f"a network of {self.classes} classes needs labels")
-        return tf.gather(self.vectors.value, labels)
-
-    def refresh(self, embedding):
-        """Takes the vectors of a trained layer, which has a `table()` of them."""
-        self.vectors.assign(embedding.table())
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "classes": self.classes}
-
-
-@keras.saving.register_keras_serializable("gan_tf")
 class SpectralProjection(SpectralConv):
-    """What the classes of images add to the logits of a discriminator with spectral norm.
+    """Class term of the logits of a discriminator with spectral norm.
 
-    To the logit of a window is added the scalar product of its features with the class's vector. The vectors of all
-    classes are one kernel under spectral norm, as every kernel of that discriminator: a class cannot outgrow what the
-    image says.
+    For each 4x4 window it is the scalar product of its features with the vector of the class. The vectors of all
+    classes are one kernel under spectral norm, as all kernels of that discriminator.
 
     Call: features [N, H, W, C], labels -> [N, H - WINDOW + 1, W - WINDOW + 1, 1].
     """
 
-    def __init__(self, classes, seed=0, **kwargs):
-        super().__init__(classes, WINDOW, padding="VALID", seed=seed, **kwargs)
+    def __init__(self, classes, **kwargs):
+        super().__init__(classes, WINDOW, padding="VALID", **kwargs)
 
     def call(self, features, labels, training=False):
-        of_all = super().call(features, training=training)  # [N, h, w, classes]
-        weights = weights_of_classes(labels, self.filters, of_all.dtype)
-        return tf.reduce_sum(of_all * weights[:, None, None], axis=3, keepdims=True)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["kernel_size"], config["strides"], config["padding"]
-        classes = config.pop("filters")
-        return {**config, "classes": classes}
+        logits = super().call(features, training=training)  # [N, h, w, classes]
+        weights = class_weights(labels, self.filters, logits.dtype)
+        return tf.reduce_sum(logits * weights[:, None, None], axis=3, keepdims=True)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class ClassProjection(ClassEmbedding):
-    """What the classes of images add to the logits of a discriminator with equalised learning rate.
+    """Class term of the logits of a discriminator with equalised learning rate.
 
-    Call: features [N, C], labels -> [N, 1] in the features' type: the scalar product with the class's vector, over
-    sqrt(C), so that it is as large as one feature.
+    Call: features [N, C], labels -> [N, 1] in the features' type: the scalar product with the vector of the class,
+    divided by sqrt(C), which gives it the variance of one feature.
     """
 
-    def __init__(self, units, classes, seed=0, **kwargs):
-        super().__init__(units, classes, normalised=False, seed=seed, **kwargs)
+    def __init__(self, units, classes, **kwargs):
+        super().__init__(units, classes, normalised=False, **kwargs)
 
     def call(self, features, labels):
         vectors = tf.cast(super().call(labels) / math.sqrt(self.units), features.dtype)
         return tf.reduce_sum(features * vectors, axis=1, keepdims=True)
 
-    def get_config(self):
-        config = super().get_config()
-        del config["normalised"], config["stddev"]
-        return config
+
+def _required(labels, classes):
+    if labels is None:
+        raise ValueError(f"a network of {classes} classes needs labels")
+    return tf.convert_to_tensor(labels)

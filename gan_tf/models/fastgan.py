@@ -1,35 +1,324 @@
 """FastGAN: a generator with skip-layer excitation and a self-supervised two-scale discriminator.
 
-At 256, 512 and 1024 pixels these are the official networks; docs/fastgan.md has the channels and maps of every size.
+At 256, 512 and 1024 pixels these are the official networks; docs/fastgan.md lists channels and maps for every size.
 Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis).
 """
 
-import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.conditioning import ClassEmbedding, SpectralProjection, check_classes, shifted
-from gan_tf.models.fastgan_blocks import ConvBlock, Decoder, DownBlock, Excitation, NoisyUpBlock, UpBlock
-from gan_tf.ops.layers import SpectralConv, SpectralStem, glu
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.models.conditioning import ClassEmbedding, SpectralProjection, check_classes
+from gan_tf.models.fastgan_blocks import (
+    ConvBlock,
+    Decoder,
+    DownBlock,
+    Excitation,
+    NoisyUpBlock,
+    UpBlock,
+    fold_stage,
+    stage,
+)
+from gan_tf.models.network import Network, build
+from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem, sub_weights
 from gan_tf.ops.resample import nearest_resize
-from gan_tf.rng import stream_key
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
 G_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 1024: 1 / 8}  # times ngf, by map size
-EXCITED_FROM = 64  # smallest map of G that a 16 times smaller one excites
-EXCITED_TO = 512
+G_EXCITED = (64, 128, 256, 512)  # maps of G that a map 16 times smaller excites
 BIG_WIDTH, SMALL_WIDTH = 64, 32  # channels of D's two paths: width * ndf / map size
-LARGEST_MAP = 256  # D's stem brings larger images to this size
-LOGIT_MAP = 8  # a 4x4 convolution turns these maps into 5x5 logits
-CLASS_STDDEV = 0.25  # of the vectors of classes, to the 1 that batch norm leaves of the latents
-D_EXCITED = (32, 16, 8)  # maps of D's big path that an 8 times larger one excites
+LARGEST_MAP = 256  # D's stem reduces larger images to this size
+LOGIT_MAP = 8  # pixels of the map that a 4x4 convolution turns into 5x5 logits
+CLASS_STDDEV = 0.25  # of the class embeddings; batch norm leaves latents with 1
+D_EXCITED = (32, 16, 8)  # maps of D's big path that a map 8 times larger excites
 WHOLE = ("big", "small")
 PART = "part"
 
 
+class FastGanGenerator(Network):
+    """Generates images and smaller versions of them.
+
+    Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
+    each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded, the
+    images alone. At 1024, or with `tanh=True`, they are in [-1, 1]; at other sizes this is
+    learned, as in the official code.
+        style: None, or excitation weights of other latents from `style_of`, which replace the images' own.
+
+    Args:
+        resolution: R, one of 64, 128, 256, 512, 1024.
+        ngf: width; maps of 64 pixels have 2 * ngf channels.
+        latent_size: Z.
+        tanh: tanh on the output; None: at 1024 only.
+        seed: of the initial values.
+        classes: number of classes, 0 for an unconditional network; see models/conditioning.py.
+        folded: for inference alone, see models/network.py.
+
+    Raises:
+        UsageError: a resolution or width that the network cannot have.
+    """
+
+    SETTINGS = ("resolution", "ngf", "latent_size", "tanh", "seed", "classes")
+
+    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, classes=0, **kwargs):
+        super().__init__(**kwargs)
+        _check_sizes(resolution, "ngf", ngf)
+        check_classes(classes)
+        self.resolution = resolution
+        self.small_resolution = small_resolution_of(resolution)
+        self.ngf = ngf
+        self.latent_size = latent_size
+        self.tanh = resolution == 1024 if tanh is None else tanh
+        self.classes = classes
+        sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
+        width, embedding = 2 * self._channels(4), {"normalised": False, "stddev": CLASS_STDDEV}
+        self.embed = ClassEmbedding(width, classes, **embedding, **self.part("g/embed")) if classes else None
+        self.stem = SpectralStem(width, **self.part("g/stem"))
+        self.stem_norm = BatchNorm(**self.part("g/stem_norm"))
+        self.blocks = [
+            (UpBlock if i % 2 else NoisyUpBlock)(self._channels(size), **self.part(f"g/blocks/{size}"))
+            for i, size in enumerate(sizes)
+        ]
+        self.excitations = [
+            Excitation(self._channels(size), **self.part(f"g/excitations/{size}"))
+            for size in sizes
+            if size in G_EXCITED
+        ]
+        self.to_small = None if self.folded else SpectralConv(3, 1, **self.part("g/to_small"))
+        self.to_rgb = SpectralConv(3, 3, **self.part("g/to_rgb"))
+
+    @property
+    def noise_shapes(self):
+        """Shape (h, w, 1) of every noise map, in the order in which `call` takes them."""
+        return noise_shapes_of(self.resolution)
+
+    def build(self, shape=None):
+        if self.embed is not None:
+            self.embed.build()
+        self.stem.build((None, self.latent_size))
+        self.stem_norm.build((None, 4, 4, 2 * self._channels(4)))
+        for i, block in enumerate(self.blocks):
+            block.build(self._map(2 ** (i + 2)))
+        for i, excitation in enumerate(self.excitations):
+            excitation.build(self._map(2 ** (i + 2)))
+        if self.to_small is not None:
+            self.to_small.build(self._map(self.small_resolution))
+        self.to_rgb.build(self._map(self.resolution))
+
+    def call(self, z, labels=None, noise=None, training=False, style=None):
+        self.check_training(training)
+        maps = self._maps(z, labels, noise, self.resolution, style, training)
+        images = self._output(self.to_rgb, maps[self.resolution], training)
+        return images if self.folded else (images, self._output(self.to_small, maps[self.small_resolution], training))
+
+    def style_of(self, z, labels=None, noise=None):
+        """Excitation weights of the large maps: a list of [N, 1, 1, C], one for each excited map, smallest first.
+
+        Arguments as for `call`. Only the small maps are computed: the maps that excite others are not excited.
+        """
+        sources = [2 ** (i + 2) for i in range(len(self.excitations))]
+        maps = self._maps(z, labels, noise, sources[-1])
+        return [excitation(maps[size]) for excitation, size in zip(self.excitations, sources, strict=True)]
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
+        if self.embed is not None:
+            self.embed.fold_weights(sub_weights(weights, "embed"))
+        fold_stage(weights, ("stem", self.stem), ("stem_norm", self.stem_norm))
+        for name in ("blocks", "excitations"):
+            for i, layer in enumerate(getattr(self, name)):
+                layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
+        self.to_rgb.fold_weights(sub_weights(weights, "to_rgb"))
+
+    def _maps(self, z, labels, noise, largest, style=None, training=False):
+        """{size: [N, size, size, C]} from 4 to `largest` pixels."""
+        noise = iter(noise or [None] * len(self.noise_shapes))
+        vectors = None if self.embed is None else self.embed(labels)
+        x = stage(z, self.stem, self.stem_norm, vectors=vectors, training=training)
+        maps = {4: x}
+        for i, block in enumerate(self.blocks):
+            size = 2 ** (i + 3)
+            if size > largest:
+                break
+            weights = None  # [N, 1, 1, C]
+            if size in G_EXCITED:
+                excite = self.excitations[i - 3]
+                weights = excite(maps[size // 16], training=training) if style is None else style[i - 3]
+            extra = {"noise": _pair(noise)} if isinstance(block, NoisyUpBlock) else {}
+            x = maps[size] = block(x, weights, **extra, training=training)
+        return maps
+
+    def _output(self, layer, x, training):
+        images = tf.cast(layer(x, training=training), tf.float32)
+        return tf.tanh(images) if self.tanh else images
+
+    def _channels(self, size):
+        return int(self.ngf * G_WIDTHS[size])
+
+    def _map(self, size):
+        return (None, size, size, self._channels(size))
+
+
+class FastGanDiscriminator(Network):
+    """Classifies images at two scales as real or fake; decoders reconstruct real images from its feature maps.
+
+    Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (ignored without classes) -> logits
+    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images `small` is
+    `nearest_resize(images, S)`.
+
+    Args:
+        resolution: R, one of 64, 128, 256, 512, 1024.
+        ndf: width; maps of 64 pixels have ndf channels.
+        decoders: number of decoders, in the order of `reconstruction_names`: the official three ("big", "small",
+            "part"), then one on each larger map of the big path ("map_32", "map_64", ...); at most 5, 6, 7, 7 and 7
+            at the five resolutions.
+        seed: of the initial values.
+        classes: number of classes, 0 for an unconditional network; both paths have a projection on the class.
+
+    Raises:
+        UsageError: a resolution, width or number of decoders that the network cannot have.
+    """
+
+    SETTINGS = ("resolution", "ndf", "decoders", "seed", "classes")
+
+    def __init__(self, resolution, ndf=64, decoders=3, classes=0, **kwargs):
+        super().__init__(**kwargs)
+        _check_sizes(resolution, "ndf", ndf)
+        check_classes(classes)
+        self.resolution = resolution
+        self.small_resolution = small_resolution_of(resolution)
+        self.largest_map = min(resolution, LARGEST_MAP)
+        self.small_sizes = _halvings(self.small_resolution)  # pixels of the outputs of `small_blocks`
+        self.excited_sizes = [size for size in D_EXCITED if 8 * size <= self.largest_map]  # and of `excitations`
+        self.ndf = ndf
+        self.decoders = decoders
+        self.classes = classes
+        self.reconstruction_names = self._names(decoders)
+        self.stem = self._stem()
+        self.blocks = [
+            DownBlock(self._big(size), **self.part(f"d/blocks/{size}")) for size in _halvings(self.largest_map)
+        ]
+        self.excitations = [
+            Excitation(self._big(size), **self.part(f"d/excitations/{size}")) for size in self.excited_sizes
+        ]
+        self.head = ConvBlock(2 * self._big(LOGIT_MAP), 1, **self.part("d/head"))
+        self.to_logits = SpectralConv(1, 4, padding="VALID", **self.part("d/to_logits"))
+        self.small_blocks = [
+            ConvBlock(self.ndf * SMALL_WIDTH // size, 4, 2, normalised=i > 0, **self.part(f"d/small_blocks/{size}"))
+            for i, size in enumerate(self.small_sizes)
+        ]
+        self.small_to_logits = SpectralConv(1, 4, padding="VALID", **self.part("d/small_to_logits"))
+        self.project = self.small_project = None
+        if classes:
+            self.project = SpectralProjection(classes, **self.part("d/project"))
+            self.small_project = SpectralProjection(classes, **self.part("d/small_project"))
+        self.decoder_layers = {
+            name: Decoder(self.small_resolution, **self.part(f"d/decoders/{name}"))
+            for name in self.reconstruction_names
+        }
+
+    def build(self, shape=None):
+        channels = _build_chain((*self.stem, *self.blocks, self.head))
+        self.to_logits.build((None, None, None, channels))
+        small_channels = _build_chain(self.small_blocks)
+        self.small_to_logits.build((None, None, None, small_channels))
+        if self.classes:
+            self.project.build((None, None, None, channels))
+            self.small_project.build((None, None, None, small_channels))
+        for size, excitation in zip(self.excited_sizes, self.excitations, strict=True):
+            excitation.build((None, None, None, self._big(8 * size)))
+        inputs = {"big": self._big(LOGIT_MAP), "small": small_channels, PART: self._big(16)}
+        for name, decoder in self.decoder_layers.items():
+            decoder.build((None, None, None, inputs[name] if name in inputs else self._big(_map_of(name))))
+
+    def call(self, inputs, labels=None, training=False):
+        maps, small = self._features(inputs, training)
+        return self._logits(maps[LOGIT_MAP], small, labels, training)
+
+    def logits_and_reconstructions(self, inputs, part, labels=None, training=False):
+        """Logits and the outputs of the decoders; call the network itself if no reconstruction is needed.
+
+        Args:
+            inputs, labels: as for `call`.
+            part: int32 scalar, the quadrant for the "part" decoder, as in `reconstruction_targets`.
+
+        Returns:
+            (logits [N, 50], {name: [N, S, S, 3] in [-1, 1]}), float32.
+        """
+        if not self.built:
+            self.build()
+        maps, small = self._features(inputs, training)
+        logits = self._logits(maps[LOGIT_MAP], small, labels, training)
+        sources = {"big": maps[LOGIT_MAP], "small": small, PART: quadrant(maps[16], part)}
+        sources.update({name: maps[_map_of(name)] for name in self.reconstruction_names if name not in sources})
+        reconstructions = {
+            name: self.decoder_layers[name](sources[name], training=training) for name in self.reconstruction_names
+        }
+        return logits, reconstructions
+
+    def _features(self, inputs, training):
+        """-> ({map size: [N, size, size, C]} of the big path, [N, 8, 8, C] of the small path)."""
+        x, small = inputs
+        for block in self.stem:
+            x = block(x, training=training)
+        maps = {self.largest_map: x}
+        excitations = dict(zip(self.excited_sizes, self.excitations, strict=True))
+        for size, block in zip(_halvings(self.largest_map), self.blocks, strict=True):
+            x = block(x, training=training)
+            if size in excitations:
+                x *= excitations[size](maps[8 * size], training=training)
+            maps[size] = x
+        for block in self.small_blocks:
+            small = block(small, training=training)
+        return maps, small
+
+    def _logits(self, big, small, labels, training):
+        big = self.head(big, training=training)
+        paths = ((big, self.to_logits, self.project), (small, self.small_to_logits, self.small_project))
+        outputs = []
+        for features, to_logits, project in paths:
+            logits = tf.cast(to_logits(features, training=training), tf.float32)  # [N, 5, 5, 1]
+            if project is not None:
+                logits += tf.cast(project(features, labels, training=training), tf.float32)
+            outputs.append(tf.reshape(logits, (-1, 25)))
+        return tf.concat(outputs, axis=1)
+
+    def _stem(self):
+        """Layers that reduce an image to the largest map; two of them at 1024."""
+        sizes = {512: [256], 1024: [512, 256]}.get(self.resolution, [self.resolution])
+        kernel_size, strides = (4, 2) if self.resolution > LARGEST_MAP else (3, 1)
+        return [
+            ConvBlock(self._big(size), kernel_size, strides, normalised=i > 0, **self.part(f"d/stem/{i}"))
+            for i, size in enumerate(sizes)
+        ]
+
+    def _names(self, decoders):
+        larger = [f"map_{size}" for size in (32, 64, 128, 256) if size <= self.largest_map]
+        names = [*WHOLE, PART, *larger]
+        if not 0 <= decoders <= len(names):
+            raise UsageError(f"decoders must be 0 to {len(names)} at resolution {self.resolution}, got {decoders}")
+        return tuple(names[:decoders])
+
+    def _big(self, size):
+        return self.ndf * BIG_WIDTH // size
+
+
+def build_generator(settings, policy):
+    """Builds a generator from settings; a `tanh` of False is the official rule."""
+    return build(FastGanGenerator, settings, policy, tanh=True if settings.tanh else None)
+
+
+def build_discriminator(settings, policy):
+    """Builds a discriminator from settings."""
+    return build(FastGanDiscriminator, settings, policy)
+
+
+def image_logits(discriminator, generator):
+    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits, with a smaller version as for reals."""
+    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    return lambda image, labels=None: discriminator(at_both_scales(tf.ensure_shape(image, shape)), labels)
+
+
 def small_resolution_of(resolution: int) -> int:
-    """Size of the second image that G makes and D sees, in pixels."""
+    """Pixels of the smaller image that G generates and D receives."""
     return min(128, resolution // 2)
 
 
@@ -39,10 +328,10 @@ def noise_shapes_of(resolution: int) -> list[tuple[int, int, int]]:
 
 
 def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
-    """What the decoders should rebuild.
+    """Targets of the decoders.
 
     Args:
-        images: [N, R, R, 3], as D saw them.
+        images: [N, R, R, 3], the input of D.
         part: int32 scalar, quadrant: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
         size: pixels of the reconstructions.
         names: `Discriminator.reconstruction_names`.
@@ -56,7 +345,7 @@ def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
 
 
 def at_both_scales(images):
-    """What the discriminator sees of finished images [N, R, R, 3], real ones for instance: (images, smaller ones)."""
+    """The discriminator's input for images [N, R, R, 3], real ones for instance: (images, smaller images)."""
     return images, nearest_resize(images, small_resolution_of(images.shape[1]))
 
 
@@ -68,292 +357,13 @@ def quadrant(x, part):
     return tf.ensure_shape(tf.slice(x, begin, (-1, height, width, channels)), (x.shape[0], height, width, channels))
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class Generator(keras.Model):
-    """Grows latents to an image and a smaller version of it.
-
-    Call: z [N, Z], labels [N] integers (not read without classes), noise: None (nothing is added) or one [N, h, w, 1]
-    for each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`. At 1024, or
-    with `tanh=True`, they lie in [-1, 1]; at other sizes training alone brings them there, as in the official code.
-
-    Args:
-        resolution: R, one of 64, 128, 256, 512, 1024.
-        ngf: width; maps of 64 pixels have 2 * ngf channels.
-        latent_size: Z.
-        tanh: ends in tanh; None means at 1024 only.
-        seed: of the initial values.
-        classes: number of classes, 0 for an unconditional network: a learned vector for each is added to the channels
-            of the first map, behind its batch norm.
-
-    Raises:
-        UsageError: a resolution or width that the network cannot have.
-    """
-
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, seed=0, classes=0, **kwargs):
-        super().__init__(**kwargs)
-        _check_resolution(resolution)
-        check_classes(classes)
-        _check_width("ngf", ngf, least=max(1, resolution // 128))
-        self.resolution = resolution
-        self.small_resolution = small_resolution_of(resolution)
-        self.ngf = ngf
-        self.latent_size = latent_size
-        self.tanh = resolution == 1024 if tanh is None else tanh
-        self.seed = seed
-        self.classes = classes
-        sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
-        kinds = (NoisyUpBlock, UpBlock)  # in turn
-        small = {"normalised": False, "stddev": CLASS_STDDEV}
-        self.embed = ClassEmbedding(2 * self._channels(4), classes, **small, **self._part("embed")) if classes else None
-        self.stem = SpectralStem(2 * self._channels(4), **self._part("stem"))
-        self.stem_norm = BatchNorm(**self._part("stem_norm"))
-        self.blocks = [
-            kinds[i % 2](self._channels(size), **self._part(f"blocks/{size}")) for i, size in enumerate(sizes)
-        ]
-        self.excitations = [
-            Excitation(self._channels(size), **self._part(f"excitations/{size}"))
-            for size in sizes
-            if EXCITED_FROM <= size <= EXCITED_TO
-        ]
-        self.to_small = SpectralConv(3, 1, **self._part("to_small"))
-        self.to_rgb = SpectralConv(3, 3, **self._part("to_rgb"))
-
-    @property
-    def noise_shapes(self):
-        """Shape (h, w, 1) of every noise map, in the order in which `call` takes them."""
-        return noise_shapes_of(self.resolution)
-
-    def build(self, shape=None):
-        if self.embed is not None:
-            self.embed.build()
-        self.stem.build((None, self.latent_size))
-        self.stem_norm.build(self._map(4, times=2))
-        for i, block in enumerate(self.blocks):
-            block.build(self._map(2 ** (i + 2)))
-        for i, excitation in enumerate(self.excitations):
-            excitation.build(self._map(2 ** (i + 2)))
-        self.to_small.build(self._map(self.small_resolution))
-        self.to_rgb.build(self._map(self.resolution))
-
-    def call(self, z, labels=None, noise=None, training=False):
-        noise = iter(noise or [None] * len(self.noise_shapes))
-        x = self.stem_norm(self.stem(z, training=training), training=training)
-        x = glu(shifted(x, None if self.embed is None else self.embed(labels)))
-        maps = {4: x}
-        for i, block in enumerate(self.blocks):
-            size = 2 ** (i + 3)
-            extra = {"noise": _pair(noise)} if isinstance(block, NoisyUpBlock) else {}
-            x = block(x, **extra, training=training)  # [N, size, size, C]
-            if EXCITED_FROM <= size <= EXCITED_TO:
-                x = self.excitations[i - 3](maps[size // 16], x, training=training)
-            maps[size] = x
-        outputs = (self.to_rgb(x, training=training), self.to_small(maps[self.small_resolution], training=training))
-        images, small = (tf.cast(output, tf.float32) for output in outputs)
-        return (tf.tanh(images), tf.tanh(small)) if self.tanh else (images, small)
-
-    def get_config(self):
-        own = {"resolution": self.resolution, "ngf": self.ngf, "latent_size": self.latent_size}
-        return {**super().get_config(), **own, "tanh": self.tanh, "seed": self.seed, "classes": self.classes}
-
-    def _channels(self, size):
-        return int(self.ngf * G_WIDTHS[size])
-
-    def _map(self, size, times=1):
-        return (None, size, size, times * self._channels(size))
-
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"g/{name}"), "dtype": self.dtype_policy}
-
-
-@keras.saving.register_keras_serializable("gan_tf")
-class Discriminator(keras.Model):
-    """Judges an image at two scales; decoders on its feature maps rebuild real images.
-
-    Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (not read without classes) -> logits
-    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images `small` is
-    `nearest_resize(images, S)`.
-
-    Args:
-        resolution: R, one of 64, 128, 256, 512, 1024.
-        ndf: width; maps of 64 pixels have ndf channels.
-        decoders: how many decoders, in the order of `reconstruction_names`: the official three ("big", "small",
-            "part"), then one on each larger map of the big path ("map_32", "map_64", ...); at most 5, 6, 7, 7 and 7
-            at the five resolutions.
-        seed: of the initial values.
-        classes: number of classes, 0 for an unconditional network; both paths project what they see on the class.
-
-    Raises:
-        UsageError: a resolution, width or number of decoders that the network cannot have.
-    """
-
-    def __init__(self, resolution, ndf=64, decoders=3, seed=0, classes=0, **kwargs):
-        super().__init__(**kwargs)
-        _check_resolution(resolution)
-        check_classes(classes)
-        self.resolution = resolution
-        self.small_resolution = small_resolution_of(resolution)
-        self.largest_map = min(resolution, LARGEST_MAP)
-        _check_width("ndf", ndf, least=max(1, resolution // 128))
-        self.ndf = ndf
-        self.decoders = decoders
-        self.seed = seed
-        self.classes = classes
-        self.reconstruction_names = self._names(decoders)
-        self.stem = self._stem()
-        self.blocks = [
-            DownBlock(self._big(size), **self._part(f"blocks/{size}")) for size in _halvings(self.largest_map)
-        ]
-        self.excitations = [
-            Excitation(self._big(size), **self._part(f"excitations/{size}")) for size in self._excited()
-        ]
-        self.head = ConvBlock(2 * self._big(LOGIT_MAP), 1, **self._part("head"))
-        self.to_logits = SpectralConv(1, 4, padding="VALID", **self._part("to_logits"))
-        self.small_blocks = [
-            ConvBlock(self._small(size), 4, 2, normalised=i > 0, **self._part(f"small_blocks/{size}"))
-            for i, size in enumerate(_halvings(self.small_resolution))
-        ]
-        self.small_to_logits = SpectralConv(1, 4, padding="VALID", **self._part("small_to_logits"))
-        self.project = self.small_project = None
-        if classes:
-            self.project = SpectralProjection(classes, **self._part("project"))
-            self.small_project = SpectralProjection(classes, **self._part("small_project"))
-        self.decoder_layers = {
-            name: Decoder(self.small_resolution, **self._part(f"decoders/{name}")) for name in self.reconstruction_names
-        }
-
-    @property
-    def small_sizes(self):
-        """Maps that each of `small_blocks` makes, in pixels."""
-        return _halvings(self.small_resolution)
-
-    @property
-    def excited_sizes(self):
-        """Maps that each of `excitations` weighs, in pixels."""
-        return self._excited()
-
-    def build(self, shape=None):
-        channels = 3
-        for block in (*self.stem, *self.blocks, self.head):
-            block.build((None, None, None, channels))
-            channels = block.filters
-        self.to_logits.build((None, None, None, channels))
-        if self.classes:
-            self.project.build((None, None, None, channels))
-        for size, excitation in zip(self._excited(), self.excitations, strict=True):
-            excitation.build((None, None, None, self._big(8 * size)))
-        channels = 3
-        for block in self.small_blocks:
-            block.build((None, None, None, channels))
-            channels = block.filters
-        self.small_to_logits.build((None, None, None, channels))
-        if self.classes:
-            self.small_project.build((None, None, None, channels))
-        inputs = {"big": self._big(LOGIT_MAP), "small": channels, PART: self._big(16)}
-        for name, decoder in self.decoder_layers.items():
-            decoder.build((None, None, None, inputs[name] if name in inputs else self._big(_map_of(name))))
-
-    def call(self, inputs, labels=None, training=False):
-        maps, small = self._features(inputs, training)
-        return self._logits(maps[LOGIT_MAP], small, labels, training)
-
-    def logits_and_reconstructions(self, inputs, part, labels=None, training=False):
-        """Judges and rebuilds; call the network itself where no reconstruction is needed.
-
-        Args:
-            inputs, labels: as for the network itself.
-            part: int32 scalar, quadrant that the "part" decoder rebuilds, as in `reconstruction_targets`.
-
-        Returns:
-            (logits [N, 50], {name: [N, S, S, 3] in [-1, 1]}), float32.
-        """
-        if not self.built:
-            self.build()
-        maps, small = self._features(inputs, training)
-        logits = self._logits(maps[LOGIT_MAP], small, labels, training)
-        sources = {"big": maps[LOGIT_MAP], "small": small, PART: quadrant(maps[16], part)}
-        sources.update({name: maps[_map_of(name)] for name in self.reconstruction_names if name not in sources})
-        rebuilt = {
-            name: self.decoder_layers[name](sources[name], training=training) for name in self.reconstruction_names
-        }
-        return logits, rebuilt
-
-    def get_config(self):
-        own = {"resolution": self.resolution, "ndf": self.ndf, "decoders": self.decoders, "seed": self.seed}
-        return {**super().get_config(), **own, "classes": self.classes}
-
-    def _features(self, inputs, training):
-        """-> ({map size: [N, size, size, C]} of the big path, [N, 8, 8, C] of the small path)."""
-        x, small = inputs
-        for block in self.stem:
-            x = block(x, training=training)
-        maps = {self.largest_map: x}
-        excitations = dict(zip(self._excited(), self.excitations, strict=True))
-        for size, block in zip(_halvings(self.largest_map), self.blocks, strict=True):
-            x = block(x, training=training)
-            if size in excitations:
-                x = excitations[size](maps[8 * size], x, training=training)
-            maps[size] = x
-        for block in self.small_blocks:
-            small = block(small, training=training)
-        return maps, small
-
-    def _logits(self, big, small, labels, training):
-        big = self.head(big, training=training)
-        paths = ((big, self.to_logits, self.project), (small, self.small_to_logits, self.small_project))
-        found = []
-        for features, to_logits, project in paths:
-            logits = tf.cast(to_logits(features, training=training), tf.float32)  # [N, 5, 5, 1]
-            if project is not None:
-                logits += tf.cast(project(features, labels, training=training), tf.float32)
-            found.append(tf.reshape(logits, (-1, 25)))
-        return tf.concat(found, axis=1)
-
-    def _stem(self):
-        """Layers that bring an image to the largest map; at 1024 two of them."""
-        sizes = {512: [256], 1024: [512, 256]}.get(self.resolution, [self.resolution])
-        kernel_size, strides = (4, 2) if self.resolution > LARGEST_MAP else (3, 1)
-        return [
-            ConvBlock(self._big(size), kernel_size, strides, normalised=i > 0, **self._part(f"stem/{i}"))
-            for i, size in enumerate(sizes)
-        ]
-
-    def _names(self, decoders):
-        larger = [f"map_{size}" for size in (32, 64, 128, 256) if size <= self.largest_map]
-        names = [*WHOLE, PART, *larger]
-        if not 0 <= decoders <= len(names):
-            raise UsageError(f"decoders must be 0 to {len(names)} at resolution {self.resolution}, got {decoders}")
-        return tuple(names[:decoders])
-
-    def _excited(self):
-        return [size for size in D_EXCITED if 8 * size <= self.largest_map]
-
-    def _big(self, size):
-        return self.ndf * BIG_WIDTH // size
-
-    def _small(self, size):
-        return self.ndf * SMALL_WIDTH // size
-
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
-
-
-def build_generator(settings, policy):
-    """Builds a generator from `resolution`, `ngf`, `latent_size`, `tanh` (False: the official rule), `seed` and
-    `classes`.
-    """
-    tanh = True if settings.tanh else None
-    sizes = (settings.resolution, settings.ngf, settings.latent_size, tanh, settings.seed, settings.classes)
-    g = Generator(*sizes, dtype=policy)
-    g.build()
-    return g
-
-
-def build_discriminator(settings, policy):
-    """Builds a discriminator from `resolution`, `ndf`, `decoders`, `seed` and `classes`."""
-    sizes = (settings.resolution, settings.ndf, settings.decoders, settings.seed, settings.classes)
-    d = Discriminator(*sizes, dtype=policy)
-    d.build()
-    return d
+def _build_chain(blocks):
+    """Builds consecutive blocks from 3 channels on; returns the channels of the last."""
+    channels = 3
+    for block in blocks:
+        block.build((None, None, None, channels))
+        channels = block.filters
+    return channels
 
 
 def _pair(noise):
@@ -374,11 +384,9 @@ def _map_of(name):
     return int(name.removeprefix("map_"))
 
 
-def _check_resolution(resolution):
+def _check_sizes(resolution, name, width):
     if resolution not in RESOLUTIONS:
         raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}")
-
-
-def _check_width(name, width, least):
+    least = max(1, resolution // 128)
     if width < least:
-        raise UsageError(f"{name} must be at least {least} at this resolution, got {width}")
+        raise UsageError(f"{name} must be at least {least} at resolution {resolution}, got {width}")

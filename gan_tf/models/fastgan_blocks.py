@@ -1,29 +1,111 @@
 """Building blocks of the FastGAN networks.
 
+A stage of the generator is a convolution, noise, batch norm, GLU and excitation. When folded, it is a convolution with
+a ready kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so the
+folded strength of the noise differs per channel.
+
 Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis).
 """
 
-import keras
+import functools
+
 import tensorflow as tf
 
-from gan_tf.models.block import Block
-from gan_tf.ops.layers import NoiseInjection, SpectralConv, SpectralUpConv, glu, leaky_relu, swish
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.models.conditioning import add_vectors
+from gan_tf.ops.activations import glu, leaky_relu, plain_glu, swish
+from gan_tf.ops.forms import forms, has_gpu
+from gan_tf.ops.layers import BatchNorm, NoiseInjection, SeededLayer, SpectralConv, SpectralUpConv, sub_weights
 from gan_tf.ops.resample import average_pool_to
 
 DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever the width of the discriminator
 DECODER_INPUT = 8  # pixels
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class UpBlock(Block):
+def stage(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
+    """One stage of the generator.
+
+    Args:
+        x: input of `conv`.
+        conv, norm, injection: its layers; injection may be None.
+        noise: [N, H, W, 1] or None.
+        weights: excitation [N, 1, 1, C] or None.
+        vectors: class embeddings [N, 2C] or None, added after batch norm.
+        training: as for networks.
+
+    Returns:
+        [N, H, W, C], C half of the filters of `conv`.
+    """
+    x = conv(x, training=training)
+    if norm.folded:
+        noise = None if noise is None else (noise, injection.strength.value)
+        return biased_glu(add_vectors(x, vectors), norm.shift.value, noise, weights)
+    if injection is not None:
+        x = injection(x, noise)
+    x = glu(add_vectors(norm(x, training=training), vectors))
+    return x if weights is None else x * weights
+
+
+def fold_stage(weights, conv, norm, injection=None):
+    """Stores trained weights in the folded layers of a stage.
+
+    Args:
+        weights: {attribute path: tensor} of the layer that owns the stage.
+        conv, norm, injection: pairs (attribute name, folded layer).
+    """
+    scale = norm[1].fold_weights(sub_weights(weights, norm[0]))
+    conv[1].fold_weights(sub_weights(weights, conv[0]), scale)
+    if injection is not None:
+        injection[1].fold_weights(sub_weights(weights, injection[0]), scale)
+
+
+def biased_glu(x, bias, noise=None, weights=None):
+    """The element-wise part of a folded stage, computed in float32: bias, noise, GLU, excitation.
+
+    Args:
+        x: [N, H, W, 2C].
+        bias: [2C] float32.
+        noise: ([N, H, W, 1], strength [2C]) or None.
+        weights: [N, 1, 1, C] or None.
+
+    Returns:
+        [N, H, W, C] of x's type.
+    """
+    arguments = {"noise": noise, "weights": weights}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    if not forms().compiled_chains or has_gpu():
+        return _biased_glu(x, bias, **arguments)
+    return _compiled_glu(tuple(x.shape), x.dtype, tuple(arguments))(x, bias, **arguments)
+
+
+def _biased_glu(x, bias, noise=None, weights=None):
+    y = tf.cast(x, tf.float32) + bias
+    if noise is not None:
+        y += noise[1] * tf.cast(noise[0], tf.float32)
+    y = plain_glu(y)
+    if weights is not None:
+        y *= tf.cast(weights, tf.float32)
+    return tf.cast(y, x.dtype)
+
+
+@functools.cache
+def _compiled_glu(shape, dtype, names):
+    """A compiled function per kind of map, since TensorFlow warns about a function that is traced for many shapes.
+
+    It is three times as fast as the separate operations, after 0.2 s of compilation.
+    """
+    # A partial, since TensorFlow counts traces by code object.
+    return tf.function(functools.partial(_biased_glu), jit_compile=True, autograph=False)
+
+
+class UpBlock(SeededLayer):
     """Doubles the size: upsampling, 3x3 convolution, batch norm, GLU.
 
-    Call: x [N, H, W, I] -> [N, 2H, 2W, filters].
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None -> [N, 2H, 2W, filters].
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.up = SpectralUpConv(2 * filters, **self.part("up"))
         self.norm = BatchNorm(**self.part("norm"))
 
@@ -31,50 +113,57 @@ class UpBlock(Block):
         self.up.build(shape)
         self.norm.build((None, None, None, 2 * self.filters))
 
-    def call(self, x, training=False):
-        return glu(self.norm(self.up(x, training=training), training=training))
+    def call(self, x, weights=None, training=False):
+        return stage(x, self.up, self.norm, weights=weights, training=training)
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trained block."""
+        fold_stage(weights, ("up", self.up), ("norm", self.norm))
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class NoisyUpBlock(Block):
-    """An up block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
+class NoisyUpBlock(SeededLayer):
+    """An up-block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
 
-    Call: x [N, H, W, I], noise: a pair of [N, 2H, 2W, 1] or None -> [N, 2H, 2W, filters].
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, noise: a pair of [N, 2H, 2W, 1] or None
+    -> [N, 2H, 2W, filters].
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.up = SpectralUpConv(2 * filters, **self.part("up"))
-        self.up_noise = NoiseInjection(dtype=self.dtype_policy)
+        self.up_noise = NoiseInjection(**self.part("up_noise"))
         self.up_norm = BatchNorm(**self.part("up_norm"))
         self.conv = SpectralConv(2 * filters, 3, **self.part("conv"))
-        self.conv_noise = NoiseInjection(dtype=self.dtype_policy)
+        self.conv_noise = NoiseInjection(**self.part("conv_noise"))
         self.conv_norm = BatchNorm(**self.part("conv_norm"))
 
     def build(self, shape):
-        wide = (None, None, None, 2 * self.filters)
         self.up.build(shape)
         self.conv.build((None, None, None, self.filters))
         for layer in (self.up_noise, self.up_norm, self.conv_noise, self.conv_norm):
-            layer.build(wide)
+            layer.build((None, None, None, 2 * self.filters))
 
-    def call(self, x, noise=None, training=False):
+    def call(self, x, weights=None, noise=None, training=False):
         first, second = noise or (None, None)
-        x = self.up_noise(self.up(x, training=training), first)
-        x = glu(self.up_norm(x, training=training))
-        x = self.conv_noise(self.conv(x, training=training), second)
-        return glu(self.conv_norm(x, training=training))
+        x = stage(x, self.up, self.up_norm, self.up_noise, first, training=training)
+        return stage(x, self.conv, self.conv_norm, self.conv_noise, second, weights, training=training)
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trained block."""
+        fold_stage(weights, ("up", self.up), ("up_norm", self.up_norm), ("up_noise", self.up_noise))
+        fold_stage(weights, ("conv", self.conv), ("conv_norm", self.conv_norm), ("conv_noise", self.conv_noise))
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class Excitation(Block):
-    """Lets one map of the network weigh the channels of another (skip-layer excitation).
+class Excitation(SeededLayer):
+    """Weights for the channels of one map, computed from a smaller or larger map (skip-layer excitation).
 
-    Call: source [N, H, W, I], H a multiple of 4; x [N, h, w, filters] -> like x.
+    Call: source [N, H, W, I], H a multiple of 4 -> [N, 1, 1, filters] in (0, 1).
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.squeeze = SpectralConv(filters, 4, padding="VALID", **self.part("squeeze"))
         self.gate = SpectralConv(filters, 1, **self.part("gate"))
 
@@ -82,50 +171,49 @@ class Excitation(Block):
         self.squeeze.build(shape)
         self.gate.build((None, None, None, self.filters))
 
-    def call(self, source, x, training=False):
-        weights = swish(self.squeeze(average_pool_to(source, 4), training=training))  # [N, 1, 1, filters]
-        return x * tf.sigmoid(self.gate(weights, training=training))
+    def call(self, source, training=False):
+        squeezed = swish(self.squeeze(average_pool_to(source, 4), training=training))
+        return tf.sigmoid(self.gate(squeezed, training=training))
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trained excitation."""
+        self.squeeze.fold_weights(sub_weights(weights, "squeeze"))
+        self.gate.fold_weights(sub_weights(weights, "gate"))
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class ConvBlock(Block):
+class ConvBlock(SeededLayer):
     """Convolution, batch norm (unless `normalised` is False), leaky ReLU.
 
     Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters].
     """
 
-    def __init__(self, filters, kernel_size, strides=1, normalised=True, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
-        self.kernel_size = kernel_size
-        self.strides = strides
+    def __init__(self, filters, kernel_size, strides=1, normalised=True, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.conv = SpectralConv(filters, kernel_size, strides, **self.part("conv"))
         self.norm = BatchNorm(**self.part("norm")) if normalised else None
 
     def build(self, shape):
         self.conv.build(shape)
-        if self.norm:
+        if self.norm is not None:
             self.norm.build((None, None, None, self.filters))
 
     def call(self, x, training=False):
         x = self.conv(x, training=training)
-        if self.norm:
+        if self.norm is not None:
             x = self.norm(x, training=training)
         return leaky_relu(x)
 
-    def get_config(self):
-        own = {"kernel_size": self.kernel_size, "strides": self.strides, "normalised": self.norm is not None}
-        return {**super().get_config(), **own}
 
-
-@keras.saving.register_keras_serializable("gan_tf")
-class DownBlock(Block):
+class DownBlock(SeededLayer):
     """Halves the size on two paths and averages them: 4x4 and 3x3 convolutions; average pooling and 1x1 convolution.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.main = [ConvBlock(filters, 4, 2, **self.part("main/0")), ConvBlock(filters, 3, **self.part("main/1"))]
         self.direct = ConvBlock(filters, 1, **self.part("direct"))
 
@@ -140,16 +228,14 @@ class DownBlock(Block):
         return (main + direct) * 0.5
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class Decoder(Block):
-    """Rebuilds an image from a feature map of the discriminator, which keeps the map informative.
+class Decoder(SeededLayer):
+    """Reconstructs an image from a feature map of the discriminator, which keeps the map informative.
 
     Call: x [N, H, H, I], H a multiple of 8 -> [N, resolution, resolution, 3] float32 in [-1, 1].
     """
 
-    def __init__(self, resolution, seed=0, **kwargs):
-        super().__init__(3, seed, **kwargs)
-        self.resolution = resolution
+    def __init__(self, resolution, **kwargs):
+        super().__init__(**kwargs)
         sizes = [size for size in DECODER_CHANNELS if size <= resolution]
         self.blocks = [UpBlock(DECODER_CHANNELS[size], **self.part(f"blocks/{size}")) for size in sizes]
         self.to_rgb = SpectralConv(3, 3, **self.part("to_rgb"))
@@ -165,8 +251,3 @@ class Decoder(Block):
         for block in self.blocks:
             x = block(x, training=training)
         return tf.tanh(tf.cast(self.to_rgb(x, training=training), tf.float32))
-
-    def get_config(self):
-        config = {**super().get_config(), "resolution": self.resolution}
-        del config["filters"]
-        return config

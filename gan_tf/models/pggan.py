@@ -1,26 +1,29 @@
 """Progressive GAN: networks that grow from 4x4 pixels, each new size fading in over the one before.
 
-A level is how far a network has grown: 0 is 4x4 pixels, 1 is 8x8, and so on to the last, at the full resolution. All
-layers exist from the start, so that a run has one state; those beyond the present level get no gradient. The present
-level is a Python integer, since a step is traced once for each; how far its newest size has faded in is a tensor.
+A level is a stage of growth: 0 is 4x4 pixels, 1 is 8x8, and so on to the full resolution. All layers exist from the
+start, so that a run has one state; those beyond the present level get no gradient. The level is a Python integer, since
+a step is traced once per level; the progress of the fade is a tensor.
 
 Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, Stability, and Variation), section 2 and
 appendix A.
 """
 
-import keras
+import math
+
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.conditioning import ClassEmbedding, check_classes, joined
+from gan_tf.models.conditioning import ClassEmbedding, check_classes
+from gan_tf.models.network import Network, build
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
-from gan_tf.ops.equalised import EqualisedConv, at_least_float32, pixel_norm
-from gan_tf.ops.layers import leaky_relu
+from gan_tf.ops.activations import at_least_float32, leaky_relu
+from gan_tf.ops.equalised import EqualisedConv
+from gan_tf.ops.layers import sub_weights
+from gan_tf.ops.normalisation import pixel_norm
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
-from gan_tf.rng import stream_key
 
 RESOLUTIONS = tuple(2**power for power in range(3, 11))  # 8 to 1024
-GROWTH = "growth"  # the generator's variable that tells how far it has grown
+GROWTH = "growth"  # name of the generator's variable that holds its growth
 
 
 def level_of(resolution: int) -> int:
@@ -34,18 +37,18 @@ def resolution_of(level: int) -> int:
 
 
 def channels_of(level: int, fmap_base: int, fmap_max: int) -> int:
-    """Channels of the maps of a level; level -1 is the discriminator's vector behind the maps of 4x4 pixels."""
+    """Channels of the maps of a level; level -1 is the discriminator's dense layer after the maps of 4x4 pixels."""
     return min(fmap_base // 2 ** (level + 1), fmap_max)
 
 
 def growth_of(weights: dict, levels: int, where) -> float:
-    """How far a generator has grown, 0 to `levels`, by its weights {attribute path: array}; fully if they do not say.
+    """Growth of a generator, 0 to `levels`, from its weights {attribute path: array}; `levels` if they do not hold it.
 
     Args:
         where: the weights' source, for the message.
 
     Raises:
-        UsageError: they say what no generator of so many levels can have.
+        UsageError: a growth that no generator with `levels` levels can have.
     """
     growth = weights.get(GROWTH)
     if growth is None:
@@ -65,33 +68,37 @@ def blend(new, old, alpha):
     return tf.cast(alpha * new + (1.0 - alpha) * old, kind)
 
 
-@keras.saving.register_keras_serializable("gan_tf", "PgganGenerator")
-class Generator(keras.Model):
-    """Grows latents to images, which training alone brings into [-1, 1].
+class PgganGenerator(Network):
+    """Generates images; their range of about [-1, 1] is learned.
 
-    Call: z [N, Z], labels [N] integers (not read without classes), noise (not used) -> images [N, r, r, 3] float32,
+    Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, r, r, 3] float32,
         r = 4 * 2**level.
-        level: Python integer; None is the last.
-        alpha: scalar tensor in [0, 1], the weight of the level's own images; the rest is the level before, enlarged.
-            None: fully faded in, with nothing of the level before in the graph. Level 0 ignores it.
+        level: Python integer; None for the last.
+        alpha: scalar tensor in [0, 1], weight of the level's own images; the rest is the level before, upsampled.
+            None: fully faded in, without the level before in the graph. Ignored at level 0.
 
     Attributes:
-        growth: float32 scalar variable for whoever trains it, level - 1 + alpha: 0 for 4x4 pixels alone, as it starts,
+        growth: float32 scalar variable for the trainer, level - 1 + alpha: 0 for 4x4 pixels alone, the initial value;
             `levels` when fully grown. A call does not read it.
+        resolution: pixels of the images of a call without `level`. Folded, those of the growth at the last `refresh`;
+            functions that were traced before stay valid as long as it does not change.
 
     Args:
         resolution: R, a power of two from 8 to 1024.
         fmap_base, fmap_max: maps of r pixels have min(2 * fmap_base / r, fmap_max) channels.
         latent_size: Z.
-        batch_norm: normalise over the batch behind every 3x3 convolution.
-        pixel_norm: normalise the channels of every pixel behind every leaky ReLU. The latents always are.
+        batch_norm: batch norm after every 3x3 convolution.
+        pixel_norm: pixel norm after every leaky ReLU. Latents are always normalised.
         seed: of the initial values.
-        classes: number of classes, 0 for an unconditional network: a learned vector for each, as long as the latent,
-            stands beside the normalised latent in front of the first layer.
+        classes: number of classes, 0 for an unconditional network: an embedding of length Z is concatenated to the
+            normalised latent.
+        folded: for inference alone, see models/network.py.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
     """
+
+    SETTINGS = ("resolution", "fmap_base", "fmap_max", "latent_size", "batch_norm", "pixel_norm", "seed", "classes")
 
     def __init__(
         self,
@@ -101,48 +108,50 @@ class Generator(keras.Model):
         latent_size=512,
         batch_norm=False,
         pixel_norm=True,
-        seed=0,
         classes=0,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
         check_classes(classes)
-        self.resolution = resolution
         self.levels = level_of(resolution)
+        self.default_level = 0 if self.folded else self.levels
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.latent_size = latent_size
         self.batch_norm = batch_norm
         self.pixel_norm = pixel_norm
-        self.seed = seed
         self.classes = classes
-        self.embed = ClassEmbedding(latent_size, classes, **self._part("embed")) if classes else None
+        self.embed = ClassEmbedding(latent_size, classes, **self.part("g/embed")) if classes else None
         norms = {"batch_norm": batch_norm, "pixel_norm": pixel_norm}
-        self.stem = StemBlock(self._channels(0), **norms, **self._part("stem"))
+        self.stem = StemBlock(self._channels(0), **norms, **self.part("g/stem"))
         self.blocks = [
-            GrowBlock(self._channels(level), **norms, **self._part(f"blocks/{resolution_of(level)}"))
+            GrowBlock(self._channels(level), **norms, **self.part(f"g/blocks/{resolution_of(level)}"))
             for level in range(1, self.levels + 1)
         ]
         self.to_rgb = [
-            EqualisedConv(3, 1, gain=1.0, **self._part(f"to_rgb/{resolution_of(level)}"))
+            EqualisedConv(3, 1, gain=1.0, use_bias=not self.folded, **self.part(f"g/to_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
         ]
+
+    @property
+    def resolution(self):
+        """Pixels of the images of a call without `level`."""
+        return resolution_of(self.default_level)
 
     @property
     def noise_shapes(self):
         """No noise maps."""
         return []
 
+    def arguments(self):
+        return super().arguments() | {"resolution": resolution_of(self.levels)}
+
     def build(self, shape=None):
-        self.growth = self.add_weight(
-            name="growth",
-            shape=(),
-            initializer="zeros",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",  # set outside of replicas, the same for all
-        )
+        if self.folded:
+            self.rgb_bias = self.weight("rgb_bias", (3,))
+        else:  # set outside of replicas, the same for all
+            self.growth = self.weight("growth", (), trainable=False, aggregation="only_first_replica")
         if self.embed is not None:
             self.embed.build()
         self.stem.build((None, (2 if self.classes else 1) * self.latent_size))
@@ -152,22 +161,44 @@ class Generator(keras.Model):
             layer.build(self._map(level))
 
     def call(self, z, labels=None, noise=None, training=False, level=None, alpha=None):
-        level = self.levels if level is None else level
+        self.check_training(training)
+        level = self.default_level if level is None else level
         _check_level(level, self.levels)
-        older = None
-        x = tf.cast(joined(pixel_norm(z), self.embed, labels), self.compute_dtype)
-        x = self.stem(x, training=training)
+        z = pixel_norm(z)
+        if self.embed is not None:
+            z = tf.concat([z, tf.cast(self.embed(labels), z.dtype)], axis=1)
+        older, x = None, self.stem(tf.cast(z, self.compute_dtype), training=training)
         for block in self.blocks[:level]:
             older, x = x, block(x, training=training)
         images = at_least_float32(self.to_rgb[level](x))
-        if older is None or alpha is None:
+        if self.folded:
+            images += self.rgb_bias.value
+        if older is None or (alpha is None and not self.folded):
             return images
-        return blend(images, upsample_nearest(at_least_float32(self.to_rgb[level - 1](older))), alpha)
+        older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](older)))
+        return images + older if self.folded else blend(images, older, alpha)
 
-    def get_config(self):
-        own = {"resolution": self.resolution, "fmap_base": self.fmap_base, "fmap_max": self.fmap_max}
-        own |= {"latent_size": self.latent_size, "batch_norm": self.batch_norm, "pixel_norm": self.pixel_norm}
-        return {**super().get_config(), **own, "seed": self.seed, "classes": self.classes}
+    def fold_weights(self, weights):
+        """Stores the weights of a trainable generator {attribute path: tensor} in this folded one, and its growth.
+
+        The weight of a fade is part of the kernels and the common bias: without a fade the older kernel is zero.
+        """
+        growth = float(weights[GROWTH])
+        self.default_level = level = math.ceil(growth)
+        if self.embed is not None:
+            self.embed.fold_weights(sub_weights(weights, "embed"))
+        self.stem.fold_weights(sub_weights(weights, "stem"))
+        for i, block in enumerate(self.blocks):
+            block.fold_weights(sub_weights(weights, f"blocks/{i}"))
+        alpha = growth - (level - 1) if level else 1.0
+        newest = sub_weights(weights, f"to_rgb/{level}")
+        bias = alpha * newest["bias"]
+        if level:
+            older = sub_weights(weights, f"to_rgb/{level - 1}")
+            bias += (1.0 - alpha) * older["bias"]
+            self.to_rgb[level - 1].fold_weights(older, 1.0 - alpha)
+        self.to_rgb[level].fold_weights(newest, alpha)
+        self.rgb_bias.assign(bias)
 
     def _channels(self, level):
         return channels_of(level, self.fmap_base, self.fmap_max)
@@ -176,31 +207,29 @@ class Generator(keras.Model):
         size = resolution_of(level)
         return (None, size, size, self._channels(level))
 
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"g/{name}"), "dtype": self.dtype_policy}
 
+class PgganDiscriminator(Network):
+    """Classifies images as real or fake.
 
-@keras.saving.register_keras_serializable("gan_tf", "PgganDiscriminator")
-class Discriminator(keras.Model):
-    """Judges images.
-
-    Call: images [N, r, r, 3], labels [N] integers (not read without classes) -> logits [N, 1] float32,
+    Call: images [N, r, r, 3], labels [N] integers (ignored without classes) -> logits [N, 1] float32,
         r = 4 * 2**level.
         level, alpha: as for the generator.
-        dtype: type to compute in, None for the policy's. Penalties of float16 runs want "float32".
+        dtype: type to compute in, None for the policy's. Use "float32" for the penalties of a float16 run.
 
     Args:
-        resolution, fmap_base, fmap_max, seed: as for `Generator`.
-        minibatch_stddev: shows the spread of the batch to the last layers; see `ops.equalised`.
-        classes: number of classes, 0 for an unconditional network. What is left of an image at 4x4 pixels, behind the
-            blocks of whatever level, is projected on its class.
+        resolution, fmap_base, fmap_max, seed: as for `PgganGenerator`.
+        minibatch_stddev: append the standard deviation of the batch to the last maps; see ops/normalisation.py.
+        classes: number of classes, 0 for an unconditional network; the features after the 4x4 maps are projected on
+            the class at every level.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
-        ValueError: images whose size is not the level's.
+        ValueError: images of another size than the level's.
     """
 
-    def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, seed=0, classes=0, **kwargs):
+    SETTINGS = ("resolution", "fmap_base", "fmap_max", "minibatch_stddev", "seed", "classes")
+
+    def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, classes=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
         check_classes(classes)
@@ -209,17 +238,16 @@ class Discriminator(keras.Model):
         self.fmap_base = fmap_base
         self.fmap_max = fmap_max
         self.minibatch_stddev = minibatch_stddev
-        self.seed = seed
         self.classes = classes
         self.from_rgb = [
-            EqualisedConv(self._channels(level), 1, **self._part(f"from_rgb/{resolution_of(level)}"))
+            EqualisedConv(self._channels(level), 1, **self.part(f"d/from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
         ]
         self.blocks = [
-            ShrinkBlock(self._channels(level - 1), **self._part(f"blocks/{resolution_of(level)}"))
+            ShrinkBlock(self._channels(level - 1), **self.part(f"d/blocks/{resolution_of(level)}"))
             for level in range(1, self.levels + 1)
         ]
-        self.head = HeadBlock(self._channels(-1), minibatch_stddev, classes=classes, **self._part("head"))
+        self.head = HeadBlock(self._channels(-1), minibatch_stddev, classes=classes, **self.part("d/head"))
 
     def build(self, shape=None):
         for level, layer in enumerate(self.from_rgb):
@@ -233,7 +261,7 @@ class Discriminator(keras.Model):
         level = self.levels if level is None else level
         _check_level(level, self.levels)
         if images.shape[1] != resolution_of(level):
-            raise ValueError(f"level {level} judges {resolution_of(level)} pixels, got images of {images.shape[1]}")
+            raise ValueError(f"level {level} takes images of {resolution_of(level)} pixels, got {images.shape[1]}")
         dtype = dtype or self.compute_dtype
         x = self._features(images, level, dtype)
         for index in reversed(range(level)):
@@ -243,35 +271,33 @@ class Discriminator(keras.Model):
                 x = blend(x, self._features(older, index, dtype), alpha)
         return at_least_float32(self.head(x, labels))
 
-    def get_config(self):
-        own = {"resolution": self.resolution, "fmap_base": self.fmap_base, "fmap_max": self.fmap_max}
-        own |= {"minibatch_stddev": self.minibatch_stddev, "seed": self.seed, "classes": self.classes}
-        return {**super().get_config(), **own}
-
     def _features(self, images, level, dtype):
         return leaky_relu(self.from_rgb[level](tf.cast(images, dtype)))
 
     def _channels(self, level):
         return channels_of(level, self.fmap_base, self.fmap_max)
 
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
-
 
 def build_generator(settings, policy):
-    """Builds a generator from the attributes of `settings` that have the names of its arguments."""
-    names = ("resolution", "fmap_base", "fmap_max", "latent_size", "batch_norm", "pixel_norm", "seed", "classes")
-    g = Generator(**{name: getattr(settings, name) for name in names}, dtype=policy)
-    g.build()
-    return g
+    """Builds a generator from settings."""
+    return build(PgganGenerator, settings, policy)
 
 
 def build_discriminator(settings, policy):
-    """Builds a discriminator from the attributes of `settings` that have the names of its arguments."""
-    names = ("resolution", "fmap_base", "fmap_max", "minibatch_stddev", "seed", "classes")
-    d = Discriminator(**{name: getattr(settings, name) for name in names}, dtype=policy)
-    d.build()
-    return d
+    """Builds a discriminator from settings."""
+    return build(PgganDiscriminator, settings, policy)
+
+
+def image_logits(discriminator, generator):
+    """Returns a function: image [1, r, r, 3], labels [1] or None -> logits, at the growth of `generator`.
+
+    In a batch of one image the minibatch standard deviation is the same for all images.
+    """
+    growth = float(generator.growth.numpy())
+    level = math.ceil(growth)
+    alpha = None if growth == level else growth - level + 1
+    shape = (1, resolution_of(level), resolution_of(level), 3)
+    return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels, level=level, alpha=alpha)
 
 
 def _check_sizes(resolution, fmap_base, fmap_max):

@@ -3,53 +3,51 @@
 Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, Stability, and Variation), appendix A.
 """
 
-import keras
 import tensorflow as tf
 
-from gan_tf.models.block import ExactBlock
 from gan_tf.models.conditioning import ClassProjection
+from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.equalised import (
     EqualisedConv,
     EqualisedDense,
     EqualisedDownConv,
-    EqualisedLayer,
     EqualisedStem,
     EqualisedUpConv,
-    append_minibatch_stddev,
-    pixel_norm,
 )
-from gan_tf.ops.layers import leaky_relu
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.ops.layers import BatchNorm, ExactLayer, sub_weights
+from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm, scale_and_shift
 
 LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer
 
 
-class GeneratorBlock(ExactBlock):
-    """Two layers, each followed by batch norm (if asked for), leaky ReLU and pixel norm (if asked for).
+class GeneratorBlock(ExactLayer):
+    """Two layers, each followed by batch norm (optional), leaky ReLU and pixel norm (optional).
 
-    Sub-classes say which is the first; the second is a 3x3 convolution. Batch norm takes the place of the bias.
+    Sub-classes define the first layer; the second is a 3x3 convolution. Batch norm replaces the bias; folded, it is
+    part of kernel and bias.
     """
 
-    def __init__(self, filters, batch_norm=False, pixel_norm=True, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
-        self.batch_norm = batch_norm
+    def __init__(self, filters, batch_norm=False, pixel_norm=True, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.pixel_norm = pixel_norm
-        self.first = self.first_layer(filters, use_bias=not batch_norm, **self.part("first"))
-        self.conv = EqualisedConv(filters, 3, use_bias=not batch_norm, **self.part("conv"))
+        use_bias, batch_norm = self.folded or not batch_norm, batch_norm and not self.folded
+        self.first = self.first_layer(filters, use_bias=use_bias, **self.part("first"))
+        self.conv = EqualisedConv(filters, 3, use_bias=use_bias, **self.part("conv"))
         self.first_norm = BatchNorm(**self.part("first_norm")) if batch_norm else None
         self.conv_norm = BatchNorm(**self.part("conv_norm")) if batch_norm else None
 
-    def first_layer(self, filters, **part) -> EqualisedLayer:
-        """Makes the first layer."""
+    def first_layer(self, filters, **arguments):
+        """Returns the first layer."""
         raise NotImplementedError
 
     def build(self, shape):
         wide = (None, None, None, self.filters)
         self.first.build(shape)
         self.conv.build(wide)
-        if self.batch_norm:
-            self.first_norm.build(wide)
-            self.conv_norm.build(wide)
+        for norm in (self.first_norm, self.conv_norm):
+            if norm is not None:
+                norm.build(wide)
 
     def call(self, x, training=False):
         for layer, norm in ((self.first, self.first_norm), (self.conv, self.conv_norm)):
@@ -61,41 +59,42 @@ class GeneratorBlock(ExactBlock):
                 x = pixel_norm(x)
         return x
 
-    def get_config(self):
-        return {**super().get_config(), "batch_norm": self.batch_norm, "pixel_norm": self.pixel_norm}
+    def fold_weights(self, weights):
+        """Stores the weights of a trained block."""
+        for name in ("first", "conv"):
+            norm = sub_weights(weights, f"{name}_norm")
+            scale, bias = scale_and_shift(**norm) if norm else (1.0, None)
+            getattr(self, name).fold_weights(sub_weights(weights, name), scale, bias)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class StemBlock(GeneratorBlock):
-    """Turns latents into a map of 4x4 pixels.
+    """Maps latents to 4x4 pixels.
 
     Call: z [N, Z] -> [N, 4, 4, filters].
     """
 
-    def first_layer(self, filters, **part):
-        return EqualisedStem(filters, LATENT_GAIN, **part)
+    def first_layer(self, filters, **arguments):
+        return EqualisedStem(filters, LATENT_GAIN, **arguments)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class GrowBlock(GeneratorBlock):
     """Doubles the size.
 
     Call: x [N, H, W, I] -> [N, 2H, 2W, filters].
     """
 
-    def first_layer(self, filters, **part):
-        return EqualisedUpConv(filters, **part)
+    def first_layer(self, filters, **arguments):
+        return EqualisedUpConv(filters, **arguments)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class ShrinkBlock(ExactBlock):
-    """Halves the size: a 3x3 convolution that keeps the channels, another that changes them, 2x2 means.
+class ShrinkBlock(ExactLayer):
+    """Halves the size: a 3x3 convolution that keeps the number of channels, one that changes it, average pooling.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
     """
 
-    def __init__(self, filters, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
         self.down = EqualisedDownConv(filters, **self.part("down"))
 
     def build(self, shape):
@@ -107,17 +106,16 @@ class ShrinkBlock(ExactBlock):
         return leaky_relu(self.down(leaky_relu(self.conv(x))))
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class HeadBlock(ExactBlock):
-    """Judges maps of 4x4 pixels, perhaps with the spread of the batch beside them, perhaps as images of a class.
+class HeadBlock(ExactLayer):
+    """Logits from maps of 4x4 pixels, optionally with the minibatch standard deviation and a projection on classes.
 
     Call: x [N, 4, 4, I], labels -> logits [N, 1].
     """
 
-    def __init__(self, filters, minibatch_stddev=True, seed=0, classes=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, minibatch_stddev=True, classes=0, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
         self.minibatch_stddev = minibatch_stddev
-        self.classes = classes
         self.project = ClassProjection(filters, classes, **self.part("project")) if classes else None
         self.dense = EqualisedDense(filters, **self.part("dense"))
         self.to_logits = EqualisedDense(1, gain=1.0, **self.part("to_logits"))
@@ -138,6 +136,3 @@ class HeadBlock(ExactBlock):
         x = leaky_relu(self.dense(tf.reshape(x, (-1, self.dense.kernel.shape[0]))))
         logits = self.to_logits(x)
         return logits if self.project is None else logits + self.project(x, labels)
-
-    def get_config(self):
-        return {**super().get_config(), "minibatch_stddev": self.minibatch_stddev, "classes": self.classes}

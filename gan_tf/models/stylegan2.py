@@ -7,22 +7,14 @@ as in the official program of Karras et al. 2020 (Training Generative Adversaria
 
 import math
 
-import keras
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.conditioning import check_classes
-from gan_tf.models.stylegan2_blocks import (
-    FILTER,
-    FilteredConv,
-    Head,
-    ResidualBlock,
-    StyledConv,
-    ToRgb,
-)
-from gan_tf.models.stylegan2_mapping import Mapping, StyleLayer
+from gan_tf.models.network import Network, build
+from gan_tf.models.stylegan2_blocks import FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
+from gan_tf.ops.layers import ExactLayer, sub_weights
 from gan_tf.ops.upfirdn import upsample2d
-from gan_tf.rng import stream_key
 
 RESOLUTIONS = tuple(2**power for power in range(4, 11))  # 16 to 1024
 ARCHITECTURES = ("resnet", "orig")
@@ -45,39 +37,47 @@ def published_channel_base(resolution: int) -> int:
 
 
 def styles_of(resolution: int) -> int:
-    """How many styles a synthesis network of `resolution` takes: one for each convolution and the last colours."""
+    """Number of styles of a synthesis network: one for each convolution and one for the last colours."""
     return 2 * len(sizes_of(resolution))
 
 
-class Synthesis(StyleLayer):
-    """Grows a learned map of 4x4 pixels to images by convolutions that styles modulate.
+class Synthesis(ExactLayer):
+    """Generates images from a learned map of 4x4 pixels by convolutions that styles modulate.
 
     Call: ws [N, S, W], noise -> images [N, R, R, 3] at least float32, S = `styles_of(R)`.
         noise: a list of maps [N, h, w, 1], one for each of `noise_shapes`; "const": the layers' own maps; None: none.
         dtype: type of the largest maps, None for the policy's.
 
-    A size's colours take the style of the next size's first convolution; the last have one of their own.
+    The colours of a size use the style of the next size's first convolution; the last have their own.
     """
 
-    conv_class, rgb_class = StyledConv, ToRgb
-
-    def __init__(self, resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, seed=0, **kwargs):
-        super().__init__(seed, **kwargs)
+    def __init__(
+        self,
+        resolution,
+        w_size,
+        channel_base,
+        channel_max,
+        conv_clamp,
+        half_resolutions,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
         self.sizes = sizes_of(resolution)
         self.w_size = w_size
         self.widths = [channels_of(size, channel_base, channel_max) for size in self.sizes]
         self.half_from = _half_from(resolution, half_resolutions)
         self.first_convs, self.convs, self.to_rgb = [], [], []
         for size, channels in zip(self.sizes, self.widths, strict=True):
-            how = {"clamp": conv_clamp, "dtype": self.dtype_policy if size >= self.half_from else self.variable_dtype}
+            dtype = self.dtype_policy if size >= self.half_from else self.variable_dtype
+            options = {"clamp": conv_clamp, "dtype": dtype}
             if size > 4:
-                self.first_convs.append(self.conv_class(channels, up=2, **self.part(f"first_convs/{size}") | how))
-            self.convs.append(self.conv_class(channels, **self.part(f"convs/{size}") | how))
-            self.to_rgb.append(self.rgb_class(**self.part(f"to_rgb/{size}") | how))
+                self.first_convs.append(StyledConv(channels, up=2, **self.part(f"first_convs/{size}") | options))
+            self.convs.append(StyledConv(channels, **self.part(f"convs/{size}") | options))
+            self.to_rgb.append(ToRgb(**self.part(f"to_rgb/{size}") | options))
 
     @property
     def noise_shapes(self):
-        """Shapes [h, w, 1] of the noise maps, in the order of the layers."""
+        """Shapes (h, w, 1) of the noise maps, in the order of the layers."""
         return [(size, size, 1) for size in self.sizes for _ in range(1 if size == 4 else 2)]
 
     def build(self, shape=None):
@@ -92,11 +92,11 @@ class Synthesis(StyleLayer):
         return self.maps(ws, noise, dtype)[-1][1]
 
     def maps(self, ws, noise=None, dtype=None):
-        """What every size makes: a list of (features [N, h, w, C], images so far [N, h, w, 3])."""
+        """Outputs of every size: a list of (features [N, h, w, C], images so far [N, h, w, 3])."""
         exact, half = self.variable_dtype, dtype or self.compute_dtype
         ws = tf.unstack(tf.cast(ws, exact), num=styles_of(self.sizes[-1]), axis=1)
         noise = iter(_per_layer(noise, len(self.noise_shapes)))
-        x, images, made = None, None, []
+        x, images, outputs = None, None, []
         for index, size in enumerate(self.sizes):
             kind = half if size >= self.half_from else exact
             if index:
@@ -106,16 +106,23 @@ class Synthesis(StyleLayer):
             x = self.convs[index](x, ws[2 * index], noise=next(noise))
             colours = self.to_rgb[index](x, ws[2 * index + 1])
             images = colours if images is None else upsample2d(images, FILTER) + colours
-            made.append((x, images))
-        return made
+            outputs.append((x, images))
+        return outputs
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trained synthesis network."""
+        self.const.assign(weights["const"])
+        for name in ("first_convs", "convs", "to_rgb"):
+            for i, layer in enumerate(getattr(self, name)):
+                layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
 
 
-@keras.saving.register_keras_serializable("gan_tf", "StyleGan2Generator")
-class Generator(keras.Model):
-    """Maps latents to styles, and styles to images, which training alone brings into [-1, 1].
+class StyleGan2Generator(Network):
+    """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
-    Call: z [N, Z], labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are its two halves.
-        labels: [N] integers or [N, classes] weights of the classes; not read if there are no classes.
+    Call: latents, labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are the two halves.
+        latents: z [N, Z]; or outputs of the mapping network: w [N, 1, W], used for all layers, or ws [N, S, W].
+        labels: of z, [N] integers or [N, classes] class weights; ignored without classes.
         noise: as for `Synthesis`.
         truncation: as for `Mapping`.
 
@@ -125,15 +132,27 @@ class Generator(keras.Model):
         mapping_layers: 8 in the paper, 2 for small data sets.
         channel_base, channel_max: maps of r pixels have min(channel_base / r, channel_max) channels.
         classes: number of classes, 0 for an unconditional network.
-        conv_clamp: limit of what convolutions give, None for none; float16 wants 256.
-        half_resolutions: how many of the largest sizes (from 8 pixels on) are computed in the policy's half precision.
+        conv_clamp: limit of the outputs of convolutions, None for none; use 256 in float16.
+        half_resolutions: number of the largest sizes (from 8 pixels on) that use the policy's half precision.
         seed: of the initial values.
+        folded: for inference alone, see models/network.py.
 
     Raises:
         UsageError: a resolution, width or number of classes that the network cannot have.
     """
 
-    mapping_class, synthesis_class = Mapping, Synthesis
+    SETTINGS = (
+        "resolution",
+        "latent_size",
+        "w_size",
+        "mapping_layers",
+        "channel_base",
+        "channel_max",
+        "classes",
+        "conv_clamp",
+        "seed",
+    )
+    OPTIONS = ("half_resolutions",)
 
     def __init__(
         self,
@@ -146,7 +165,6 @@ class Generator(keras.Model):
         classes=0,
         conv_clamp=None,
         half_resolutions=4,
-        seed=0,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -163,52 +181,68 @@ class Generator(keras.Model):
         self.classes = classes
         self.conv_clamp = conv_clamp
         self.half_resolutions = half_resolutions
-        self.seed = seed
-        copies = styles_of(resolution)
-        self.mapping = self.mapping_class(mapping_layers, w_size, latent_size, classes, copies, **self._part("mapping"))
-        self.synthesis = self.synthesis_class(
-            resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **self._part("synthesis")
-        )
+        part = self.part("g/mapping")
+        self.mapping = Mapping(mapping_layers, w_size, latent_size, classes, styles_of(resolution), **part)
+        sizes = (resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions)
+        self.synthesis = Synthesis(*sizes, **self.part("g/synthesis"))
 
     @property
     def noise_shapes(self):
-        """Shapes [h, w, 1] of the noise maps, in the order of the layers."""
+        """Shapes (h, w, 1) of the noise maps, in the order of the layers."""
         return self.synthesis.noise_shapes
 
     def build(self, shape=None):
         self.mapping.build()
         self.synthesis.build()
 
-    def call(self, z, labels=None, noise=None, training=False, truncation=1.0):
-        ws = self.mapping(z, labels, truncation=truncation, training=training)
+    def call(self, latents, labels=None, noise=None, training=False, truncation=1.0):
+        self.check_training(training)
+        ws = self.ws_of(latents, labels, truncation, training)
         return tf.cast(self.synthesis(ws, noise=noise), self.variable_dtype)
 
-    def get_config(self):
-        names = (*GENERATOR_ARGUMENTS, "half_resolutions", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+    def ws_of(self, latents, labels=None, truncation=1.0, training=False):
+        """Styles of all layers, float32 [N, S, W]; arguments as for `call`."""
+        if len(latents.shape) == 2:
+            return self.mapping(latents, labels, truncation=truncation, training=training)
+        copies = self.mapping.copies
+        ws = tf.tile(latents, (1, copies, 1)) if latents.shape[1] == 1 else tf.convert_to_tensor(latents)
+        return ws if truncation == 1 else self.mapping.truncated(ws, truncation)
 
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"g/{name}"), "dtype": self.dtype_policy}
+    def fold_weights(self, weights):
+        """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
+        self.mapping.fold_weights(sub_weights(weights, "mapping"))
+        self.synthesis.fold_weights(sub_weights(weights, "synthesis"))
 
 
-@keras.saving.register_keras_serializable("gan_tf", "StyleGan2Discriminator")
-class Discriminator(keras.Model):
-    """Judges images.
+class StyleGan2Discriminator(Network):
+    """Classifies images as real or fake.
 
     Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
-        labels: as for `Generator`; their logit is a scalar product of an embedding with what the image gives.
-        dtype: type of the largest maps, None for the policy's. Penalties of float16 runs want "float32".
+        labels: as for `StyleGan2Generator`; the logit is the scalar product of their embedding with the features.
+        dtype: type of the largest maps, None for the policy's. Use "float32" for the penalties of a float16 run.
 
     Args:
-        resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, seed: as for `Generator`.
-        mbstd_group: images whose spread is measured together, at most; see `ops.equalised`.
-        mbstd_channels: channels that tell it, 0 to leave it out.
-        architecture: "resnet", or "orig" without the connections beside the convolutions.
+        resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, seed: as for the generator.
+        mbstd_group: largest group of the minibatch standard deviation; see ops/normalisation.py.
+        mbstd_channels: its channels, 0 to leave it out.
+        architecture: "resnet", or "orig" without residual connections.
         label_layers: of the mapping network of the labels.
 
     Raises:
         UsageError: a resolution, width, number of classes or architecture that the network cannot have.
     """
+
+    SETTINGS = (
+        "resolution",
+        "channel_base",
+        "channel_max",
+        "mbstd_group",
+        "classes",
+        "conv_clamp",
+        "architecture",
+        "seed",
+    )
+    OPTIONS = ("mbstd_channels", "label_layers", "half_resolutions")
 
     def __init__(
         self,
@@ -222,7 +256,6 @@ class Discriminator(keras.Model):
         architecture="resnet",
         label_layers=LABEL_LAYERS,
         half_resolutions=4,
-        seed=0,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -240,18 +273,17 @@ class Discriminator(keras.Model):
         self.architecture = architecture
         self.label_layers = label_layers
         self.half_resolutions = half_resolutions
-        self.seed = seed
         self.half_from = _half_from(resolution, half_resolutions)
         self.sizes = sizes_of(resolution)[:0:-1]  # of the blocks' inputs, largest first
-        self.from_rgb = FilteredConv(self._channels(resolution), 1, clamp=conv_clamp, **self._part("from_rgb"))
+        self.from_rgb = FilteredConv(self._channels(resolution), 1, clamp=conv_clamp, **self.part("d/from_rgb"))
         residual = architecture == "resnet"
         self.blocks = [
-            ResidualBlock(self._channels(size // 2), residual, conv_clamp, **self._part(f"blocks/{size}"))
+            ResidualBlock(self._channels(size // 2), residual, conv_clamp, **self.part(f"d/blocks/{size}"))
             for size in self.sizes
         ]
         width = self._channels(4)
-        self.head = Head(width if classes else 1, mbstd_group, mbstd_channels, conv_clamp, **self._part("head"))
-        self.mapping = Mapping(label_layers, width, 0, classes, **self._part("mapping")) if classes else None
+        self.head = Head(width if classes else 1, mbstd_group, mbstd_channels, conv_clamp, **self.part("d/head"))
+        self.mapping = Mapping(label_layers, width, 0, classes, **self.part("d/mapping")) if classes else None
 
     def build(self, shape=None):
         self.from_rgb.build((None, self.resolution, self.resolution, 3))
@@ -269,70 +301,42 @@ class Discriminator(keras.Model):
         return logits
 
     def features(self, images, dtype=None):
-        """What every block makes of images: a list of [N, h, w, C], the last of 4x4 pixels."""
+        """Outputs of the blocks: a list of [N, h, w, C], the last of 4x4 pixels."""
         if images.shape[1] != self.resolution:
-            raise ValueError(f"images of {self.resolution} pixels are judged, got {images.shape[1]}")
+            raise ValueError(f"the network takes images of {self.resolution} pixels, got {images.shape[1]}")
         exact, half = self.variable_dtype, dtype or self.compute_dtype
-        x, made = images, []
+        x, outputs = images, []
         for size, block in zip(self.sizes, self.blocks, strict=True):
             x = tf.cast(x, half if size >= self.half_from else exact)
-            x = block(x if made else self.from_rgb(x))
-            made.append(x)
-        return made
-
-    def get_config(self):
-        more = ("mbstd_channels", "label_layers", "half_resolutions", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in (*DISCRIMINATOR_ARGUMENTS, *more)}}
+            x = block(x if outputs else self.from_rgb(x))
+            outputs.append(x)
+        return outputs
 
     def _channels(self, size):
         return channels_of(size, self.channel_base, self.channel_max)
 
-    def _part(self, name):
-        return {"seed": stream_key(self.seed, f"d/{name}"), "dtype": self.dtype_policy}
-
-
-# In the order of the constructors
-GENERATOR_ARGUMENTS = (
-    "resolution",
-    "latent_size",
-    "w_size",
-    "mapping_layers",
-    "channel_base",
-    "channel_max",
-    "classes",
-    "conv_clamp",
-)
-DISCRIMINATOR_ARGUMENTS = (
-    "resolution",
-    "channel_base",
-    "channel_max",
-    "mbstd_group",
-    "classes",
-    "conv_clamp",
-    "architecture",
-)
-
 
 def build_generator(settings, policy):
-    """Builds a generator from the attributes of `settings` that have the names of its arguments.
-
-    A `channel_base` of None is the published one for the resolution.
-    """
-    g = Generator(**_arguments(settings, (*GENERATOR_ARGUMENTS, "seed")), dtype=policy)
-    g.build()
-    return g
+    """Builds a generator from settings; a `channel_base` of None is the published one for the resolution."""
+    return build(StyleGan2Generator, settings, policy, **_channel_base(settings))
 
 
 def build_discriminator(settings, policy):
-    """Builds a discriminator from the attributes of `settings`, as `build_generator` does."""
-    d = Discriminator(**_arguments(settings, (*DISCRIMINATOR_ARGUMENTS, "seed")), dtype=policy)
-    d.build()
-    return d
+    """Builds a discriminator from settings, as `build_generator` does."""
+    return build(StyleGan2Discriminator, settings, policy, **_channel_base(settings))
 
 
-def _arguments(settings, names):
-    arguments = {name: getattr(settings, name) for name in names}
-    return arguments | {"channel_base": settings.channel_base or published_channel_base(settings.resolution)}
+def image_logits(discriminator, generator):
+    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits.
+
+    In a batch of one image the minibatch standard deviation is the same for all images.
+    """
+    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels)
+
+
+def _channel_base(settings):
+    return {"channel_base": settings.channel_base or published_channel_base(settings.resolution)}
 
 
 def _check_sizes(resolution, channel_base, channel_max):
@@ -351,7 +355,7 @@ def _half_from(resolution, half_resolutions):
 
 
 def _per_layer(noise, layers):
-    """The noise of each layer."""
+    """Noise for each layer."""
     if noise is None or isinstance(noise, str):
         return [noise] * layers
     if len(noise) != layers:

@@ -1,7 +1,11 @@
-"""Building blocks of the StyleGAN2 networks.
+"""Building blocks of the StyleGAN2 networks: mapping network, styled convolutions, discriminator blocks.
 
-Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 2 and 4 and appendix B,
-with the details of the official StyleGAN2-ADA program.
+Folded layers do once what does not depend on styles: kernels are scaled, arranged and cast, and their squares are
+summed for demodulation.
+
+Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 2 and 4 and appendix B, and
+for the mapping network Karras et al. 2019 (A Style-Based Generator Architecture for Generative Adversarial Networks),
+section 2 and appendix B; details as in the official StyleGAN2-ADA program.
 """
 
 import math
@@ -9,22 +13,144 @@ import math
 import keras
 import tensorflow as tf
 
-from gan_tf.models.block import ExactBlock
-from gan_tf.models.stylegan2_mapping import StyleDense, StyleLayer
-from gan_tf.ops.bias_act import ACTIVATIONS, bias_act, clamped
-from gan_tf.ops.equalised import EqualisedConv, append_minibatch_stddev, at_least_float32, biased
-from gan_tf.ops.layers import leaky_relu
-from gan_tf.ops.modulated import modulated_conv
-from gan_tf.ops.resampled import resampled_conv
-from gan_tf.ops.upfirdn import fir_filter
+from gan_tf.models.conditioning import ClassEmbedding, class_weights
+from gan_tf.ops.activations import ACTIVATIONS, at_least_float32, bias_act, biased, clamped, leaky_relu
+from gan_tf.ops.equalised import EqualisedConv
+from gan_tf.ops.layers import ExactLayer, sub_weights
+from gan_tf.ops.modulated import demodulated_conv, modulated_conv, small_kernel, small_styles
+from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
+from gan_tf.ops.upfirdn import filtered_up_conv, fir_filter, resampled_conv
 
 FILTER = fir_filter((1, 3, 3, 1))
-GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; put into what is in front of it, with which it commutes
-CONST = "const"  # noise that a generator has of its own, the same in every image
+GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; applied before it, which gives the same result
+CONST = "const"  # the noise maps that a generator owns, the same for every image
+MAPPING_LR = 0.01  # learning rate of the mapping network relative to the others
+AVERAGE_DECAY = 0.995  # of the average w, per batch
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class StyledConv(StyleLayer):
+class StyleDense(ExactLayer):
+    """Matrix product with equalised learning rate, bias and activation.
+
+    Call: x [N, I] -> [N, units].
+
+    Args:
+        units: of the output.
+        activation: "linear" or "lrelu".
+        lr_multiplier: factor on the effective learning rate; weights are stored divided by it.
+        first_bias: initial value of the bias.
+    """
+
+    def __init__(self, units, activation="linear", lr_multiplier=1.0, first_bias=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.activation = activation
+        self.lr_multiplier = lr_multiplier
+        self.first_bias = first_bias
+
+    def build(self, shape):
+        self.gain = ACTIVATIONS[self.activation][1] * self.lr_multiplier
+        self.scale = self.gain / math.sqrt(shape[-1])
+        self.kernel = self.normal("kernel", (shape[-1], self.units), stddev=1 / self.lr_multiplier)
+        self.bias = self.weight("bias", (self.units,), keras.initializers.Constant(self.first_bias))
+
+    def call(self, x):
+        kernel, bias = self.kernel.value, self.bias.value
+        if not self.folded:
+            kernel, bias = kernel * self.scale, bias * self.gain
+        return bias_act(x @ tf.cast(kernel, x.dtype), bias, self.activation, gain=1)
+
+    def fold_weights(self, weights):
+        """Stores a trained layer's kernel and bias, multiplied by their gains."""
+        self.kernel.assign(weights["kernel"] * self.scale)
+        self.bias.assign(weights["bias"] * self.gain)
+
+
+class Mapping(ExactLayer):
+    """Maps latents, labels or both to points w; with latents it tracks their running mean `average` [W].
+
+    Call: z [N, Z] or None, labels -> ws [N, copies, W], or w [N, W] if `copies` is None.
+        labels: [N] integers, or [N, classes] class weights (not when folded); ignored without classes.
+        truncation: moves ws towards the average: average + truncation * (w - average).
+        cutoff: number of copies that are truncated, None for all.
+        update_average: update the average with the mean w of this (global) batch; None: in training calls.
+
+    Args:
+        layers: number of layers.
+        w_size: W.
+        latent_size: Z, 0 for labels alone.
+        classes: number of classes, 0 for latents alone.
+        copies: how often w is repeated.
+    """
+
+    def __init__(self, layers, w_size, latent_size, classes=0, copies=None, **kwargs):
+        super().__init__(**kwargs)
+        self.w_size = w_size
+        self.latent_size = latent_size
+        self.classes = classes
+        self.copies = copies
+        self.embed = None
+        if classes:
+            part = self.part("embed")
+            self.embed = ClassEmbedding(w_size, classes, **part) if self.folded else StyleDense(w_size, **part)
+        self.layers = [StyleDense(w_size, "lrelu", MAPPING_LR, **self.part(f"layers/{i}")) for i in range(layers)]
+
+    def build(self, shape=None):
+        if self.classes:
+            self.embed.build((None, self.classes))
+        inputs = self.latent_size + (self.w_size if self.classes else 0)
+        for layer in self.layers:
+            layer.build((None, inputs))
+            inputs = self.w_size
+        self.average = None
+        if self.latent_size:
+            self.average = self.weight("average", (self.w_size,), trainable=False, aggregation="only_first_replica")
+
+    def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
+        inputs = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
+        if self.classes:
+            inputs.append(self._embedded(labels))
+        w = tf.concat(inputs, axis=1)
+        for layer in self.layers:
+            w = layer(w)
+        if self.average is not None and (training if update_average is None else update_average):
+            self._update_average(w)
+        if self.copies is None:
+            return w
+        ws = tf.tile(w[:, None], (1, self.copies, 1))
+        return ws if isinstance(truncation, int | float) and truncation == 1 else self.truncated(ws, truncation, cutoff)
+
+    def truncated(self, ws, truncation, cutoff=None):
+        """ws [N, S, W] moved towards the average: Karras et al. 2019 (StyleGAN), appendix B."""
+        average = self.average.value
+        near = average + tf.cast(truncation, ws.dtype) * (ws - average)
+        return near if cutoff is None else tf.concat([near[:, :cutoff], ws[:, cutoff:]], axis=1)
+
+    def fold_weights(self, weights):
+        """Stores the weights and the average of a trained mapping network, with its normalised class embeddings."""
+        for i, layer in enumerate(self.layers):
+            layer.fold_weights(sub_weights(weights, f"layers/{i}"))
+        if self.classes:
+            scale = 1 / math.sqrt(self.classes)  # of the trainable StyleDense on one-hot labels
+            self.embed.fold_weights({"kernel": weights["embed/kernel"] * scale + weights["embed/bias"]})
+        self.average.assign(weights["average"])
+
+    def _embedded(self, labels):
+        """Class embeddings with a mean square of 1: labels as for `call` -> [N, W]."""
+        if self.folded:
+            return self.embed(labels)
+        return pixel_norm(self.embed(class_weights(labels, self.classes, self.variable_dtype)))
+
+    def _update_average(self, w):
+        mean = tf.stop_gradient(tf.reduce_mean(w, axis=0))
+        replica = tf.distribute.get_replica_context()
+        if replica is None:
+            raise RuntimeError("the average w is updated in replica context: call the network in strategy.run")
+        if replica.num_replicas_in_sync > 1:
+            mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+        self.average.assign(mean + AVERAGE_DECAY * (self.average.value - mean))
+
+
+class StyledConv(ExactLayer):
     """Modulated 3x3 convolution, noise, bias and leaky ReLU.
 
     Call: x [N, H, W, I], w [N, W], noise -> [N, up * H, up * W, filters] of x's type.
@@ -32,12 +158,12 @@ class StyledConv(StyleLayer):
 
     Args:
         filters: output channels.
-        up: 1, or 2 for twice the size.
+        up: 1, or 2 to double the size.
         clamp: limit of the output, None for none.
     """
 
-    def __init__(self, filters, up=1, clamp=None, seed=0, **kwargs):
-        super().__init__(seed, **kwargs)
+    def __init__(self, filters, up=1, clamp=None, **kwargs):
+        super().__init__(**kwargs)
         self.filters = filters
         self.up = up
         self.clamp = clamp
@@ -46,111 +172,118 @@ class StyledConv(StyleLayer):
         _, height, width, channels = shape
         self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
-        self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
+        if self.folded:
+            inner = (channels, self.filters) if self.up == 1 else (self.filters, channels)
+            self.kernel = self.weight("kernel", (3, 3, *inner), dtype=self.compute_dtype)
+            self.squares = self.weight("squares", (channels, self.filters))
+        else:
+            self.kernel = self.normal("kernel", (3, 3, channels, self.filters))
         self.bias = self.weight("bias", (self.filters,))
         self.noise_strength = self.weight("noise_strength", ())
         self.noise = self.normal("noise", (self.up * height, self.up * width), trainable=False)
 
     def call(self, x, w, noise=None):
-        styles = self.affine(w)
-        added = self.scaled_noise(noise, GAIN)
-        x = modulated_conv(x, self.kernel.value, styles, FILTER, self.up, noise=added, convolve=self.up > 1, gain=GAIN)
+        styles, noise = self.affine(w), self._scaled_noise(noise)
+        if self.folded:
+            styles = small_styles(styles) if self.compute_dtype == "float16" else styles
+            x = demodulated_conv(x, self._folded_convolution, self.squares.value, styles, GAIN)
+            x = x if noise is None else x + tf.cast(noise, x.dtype)
+        else:
+            options = {"noise": noise, "convolve": self.up > 1, "gain": GAIN}
+            x = modulated_conv(x, self.kernel.value, styles, FILTER, self.up, **options)
         return clamped(leaky_relu(biased(x, self.bias.value * GAIN)), self.clamp)
 
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters, "up": self.up, "clamp": self.clamp}
+    def fold_weights(self, weights):
+        """Stores the weights of a trained layer."""
+        self.affine.fold_weights(sub_weights(weights, "affine"))
+        kernel = weights["kernel"]
+        if self.compute_dtype == "float16":
+            kernel = small_kernel(kernel)
+        self.squares.assign(tf.reduce_sum(kernel**2, (0, 1)))
+        self.kernel.assign(tf.cast(kernel if self.up == 1 else tf.transpose(kernel, (0, 1, 3, 2)), self.compute_dtype))
+        for name in ("bias", "noise_strength", "noise"):
+            getattr(self, name).assign(weights[name])
 
-    def scaled_noise(self, noise, gain=1.0):
-        """What is added to the map, [N or 1, H, W, 1], or None: the noise times its strength and `gain`.
+    def _folded_convolution(self, x):
+        kernel = tf.cast(self.kernel.value, x.dtype)
+        return tf.nn.conv2d(x, kernel, 1, "SAME") if self.up == 1 else filtered_up_conv(x, kernel, FILTER, self.up)
 
-        Raises:
-            ValueError: it is a word other than "const".
-        """
+    def _scaled_noise(self, noise):
+        """Noise times its strength and the gain, [N or 1, H, W, 1], or None."""
         if noise is None:
             return None
         if isinstance(noise, str):
             if noise != CONST:
                 raise ValueError(f"noise is a list of maps, {CONST!r} or None, got {noise!r}")
             noise = self.noise.value[None, :, :, None]
-        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * gain)
+        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class ToRgb(StyleLayer):
+class ToRgb(ExactLayer):
     """Modulated 1x1 convolution to colours, without demodulation.
 
     Call: x [N, H, W, I], w [N, W] -> [N, H, W, 3], at least float32.
     """
 
-    def __init__(self, clamp=None, seed=0, **kwargs):
-        super().__init__(seed, **kwargs)
+    def __init__(self, clamp=None, **kwargs):
+        super().__init__(**kwargs)
         self.clamp = clamp
 
     def build(self, shape, w_size=None):
-        channels = shape[-1]
-        self.affine = StyleDense(channels, first_bias=1.0, **self.part("affine"))
+        self.affine = StyleDense(shape[-1], first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
-        self.kernel = self.normal("kernel", (1, 1, channels, 3))
+        self.kernel = self.normal("kernel", (1, 1, shape[-1], 3))
         self.bias = self.weight("bias", (3,))
 
     def call(self, x, w):
-        styles = self.affine(w) / math.sqrt(x.shape[-1])
+        styles = self.affine(w) if self.folded else self.affine(w) / math.sqrt(x.shape[-1])
         x = modulated_conv(x, self.kernel.value, styles, demodulate=False)
         return at_least_float32(clamped(biased(x, self.bias.value), self.clamp))
 
-    def get_config(self):
-        return {**super().get_config(), "clamp": self.clamp}
+    def fold_weights(self, weights):
+        """Stores the weights of a trained layer."""
+        self.affine.fold_weights(sub_weights(weights, "affine"))
+        self.kernel.assign(weights["kernel"] / math.sqrt(self.kernel.shape[2]))
+        self.bias.assign(weights["bias"])
 
 
-@keras.saving.register_keras_serializable("gan_tf")
 class FilteredConv(EqualisedConv):
-    """Convolution with equalised learning rate, activation and clamp; the discriminator's.
+    """Convolution of the discriminator: equalised learning rate, filter, activation and clamp.
 
     Call: x [N, H, W, I] -> [N, H / down, W / down, filters].
 
     Args:
         filters, kernel_size: of the kernel.
-        down: 1, or 2 for half the size, behind the filter.
+        down: 1, or 2 to halve the size after the filter.
         activation: "linear" or "lrelu".
-        gain: factor on the output, beside the activation's own.
-        clamp: limit of the output, which `gain` multiplies; None for none.
+        gain: factor on the output in addition to the activation's.
+        clamp: limit of the output, multiplied by `gain`; None for none.
     """
 
-    def __init__(
-        self, filters, kernel_size, down=1, activation="lrelu", gain=1.0, clamp=None, use_bias=True, seed=0, **kwargs
-    ):
-        super().__init__(filters, kernel_size, gain, use_bias, seed, **kwargs)
+    def __init__(self, filters, kernel_size, down=1, activation="lrelu", gain=1.0, clamp=None, **kwargs):
+        super().__init__(filters, kernel_size, gain, **kwargs)
         self.down = down
         self.activation = activation
+        self.activation_gain = ACTIVATIONS[activation][1]
         self.clamp = clamp
 
-    def build(self, shape):
-        super().build(shape)
-        self.own_gain = ACTIVATIONS[self.activation][1]
-
     def call(self, x):
-        x = resampled_conv(x, self.scaled_kernel() * self.own_gain, FILTER, down=self.down)
-        bias = None if self.bias is None else self.bias.value * (self.gain * self.own_gain)
+        x = resampled_conv(x, self.scaled_kernel() * self.activation_gain, FILTER, down=self.down)
+        bias = None if self.bias is None else self.bias.value * (self.gain * self.activation_gain)
         clamp = None if self.clamp is None else self.clamp * self.gain
         return bias_act(x, bias, self.activation, gain=1, clamp=clamp)
 
-    def get_config(self):
-        own = {"down": self.down, "activation": self.activation, "clamp": self.clamp}
-        return {**super().get_config(), **own}
 
-
-@keras.saving.register_keras_serializable("gan_tf")
-class ResidualBlock(ExactBlock):
-    """Halves the size: two convolutions, and beside them one of 1x1 pixels if `residual`; both halves of unit spread.
+class ResidualBlock(ExactLayer):
+    """Halves the size by two convolutions, added to a 1x1 convolution of the input if `residual`.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
     """
 
-    def __init__(self, filters, residual=True, clamp=None, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
-        self.residual = residual
+    def __init__(self, filters, residual=True, clamp=None, **kwargs):
+        super().__init__(**kwargs)
         self.clamp = clamp
-        gain = math.sqrt(0.5) if residual else 1.0
+        gain = math.sqrt(0.5) if residual else 1.0  # the sum of both has unit variance
         self.down = FilteredConv(filters, 3, 2, gain=gain, clamp=clamp, **self.part("down"))
         self.skip = None
         if residual:
@@ -158,31 +291,28 @@ class ResidualBlock(ExactBlock):
 
     def build(self, shape):
         self.conv = FilteredConv(shape[-1], 3, clamp=self.clamp, **self.part("conv"))
-        for layer in (self.conv, self.down, *([self.skip] if self.residual else [])):
-            layer.build(shape)
+        for layer in (self.conv, self.down, self.skip):
+            if layer is not None:
+                layer.build(shape)
 
     def call(self, x):
         y = self.down(self.conv(x))
-        return y + self.skip(x) if self.residual else y
-
-    def get_config(self):
-        return {**super().get_config(), "residual": self.residual, "clamp": self.clamp}
+        return y if self.skip is None else y + self.skip(x)
 
 
-@keras.saving.register_keras_serializable("gan_tf")
-class Head(ExactBlock):
-    """Judges maps of 4x4 pixels, with the spread of groups of images beside them.
+class Head(ExactLayer):
+    """Outputs of the discriminator from maps of 4x4 pixels, with the minibatch standard deviation.
 
     Call: x [N, 4, 4, I] -> [N, filters].
 
     Args:
         filters: outputs for each image.
-        group: images whose spread is measured together, at most.
-        statistics: channels that tell the spread, 0 to leave it out.
+        group: largest group of the minibatch standard deviation.
+        statistics: channels of the minibatch standard deviation, 0 to leave it out.
     """
 
-    def __init__(self, filters, group=4, statistics=1, clamp=None, seed=0, **kwargs):
-        super().__init__(filters, seed, **kwargs)
+    def __init__(self, filters, group=4, statistics=1, clamp=None, **kwargs):
+        super().__init__(**kwargs)
         self.group = group
         self.statistics = statistics
         self.clamp = clamp
@@ -201,7 +331,3 @@ class Head(ExactBlock):
             x = append_minibatch_stddev(x, self.group, self.statistics)
         x = self.conv(x)
         return self.to_logits(self.dense(tf.reshape(x, (-1, self.dense.kernel.shape[0]))))
-
-    def get_config(self):
-        own = {"group": self.group, "statistics": self.statistics, "clamp": self.clamp}
-        return {**super().get_config(), **own}

@@ -1,29 +1,32 @@
-"""The one switch between the fast and the plain form of an operation.
+"""Switches between the fast and the plain implementation of each operation.
 
-Every fast form gives the numbers of its plain form within rounding. Which one is used is decided while a function is
-traced, so a compiled step keeps the forms under which it was traced.
+A fast form gives the numbers of its plain form within rounding. The choice is made while a function is traced, so a
+compiled step keeps the forms that it was traced with.
 """
 
 import contextlib
 import contextvars
 import dataclasses
+import functools
+
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
 class Forms:
-    """Fast forms in use.
+    """The fast forms in use.
 
-    transposed_up_conv: upsampling and the convolution after it as one transposed convolution on large maps.
-    strided_down_conv: a convolution and the halving after it as one convolution of stride 2.
-    lean_glu: GLU with its own gradient and a float32 sigmoid.
-    fused_batch_norm: batch norm as one kernel; False takes the moments apart, as several replicas do.
-    shared_modulation: modulated convolution with one kernel for all images, which scales the maps; False gives every
-        image its own kernel.
-    compiled_chains: what follows a convolution of a folded network compiled by XLA, on the CPU.
-    compiled_resampling: reading a texture at the places of an affine map compiled by XLA, on the CPU.
+    transposed_up_conv: upsampling and the convolution after it as one transposed convolution, on large maps.
+    strided_down_conv: a convolution and the average pooling after it as one convolution of stride 2.
+    lean_glu: GLU with a custom gradient and a float32 sigmoid.
+    fused_batch_norm: batch norm as one kernel; False computes the moments separately, as several replicas do.
+    shared_modulation: modulated convolution as one convolution for the whole batch, with scaled inputs and outputs;
+        False uses one kernel per image.
+    compiled_chains: the element-wise operations after a folded convolution compiled by XLA, on the CPU.
+    compiled_resampling: ADA's bilinear interpolation compiled by XLA, on the CPU.
 
-    And one for converters to other formats, which is no faster here:
-    resize_operation: nearest upsampling as one operation that every format has, and whose shape they can follow.
+    One switch is not faster, but needed by converters to other formats:
+    resize_operation: nearest upsampling as a single operation, whose shape inference all formats support.
     """
 
     transposed_up_conv: bool = True
@@ -51,15 +54,21 @@ _current = contextvars.ContextVar("gan_tf_forms", default=FAST)
 
 
 def forms() -> Forms:
-    """Returns the forms in use here."""
+    """Returns the forms in use."""
     return _current.get()
 
 
 @contextlib.contextmanager
 def use_forms(chosen: Forms):
-    """Uses `chosen` for everything traced or run inside the `with` block, for tests, benchmarks and export."""
+    """Uses `chosen` for everything traced or run inside the `with` block: for tests, benchmarks and export."""
     token = _current.set(chosen)
     try:
         yield
     finally:
         _current.reset(token)
+
+
+@functools.cache
+def has_gpu() -> bool:
+    """True if TensorFlow uses a GPU. XLA is then not used for single functions: it needs a complete CUDA toolkit."""
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -158,7 +158,7 @@ class Trained:
             layers: StyleGAN2's layers that take the style, such as "7-".
         """
         model = self.config.model
-        if reason := FAMILIES[model].cannot.get("style_mix"):
+        if reason := FAMILIES[model].unsupported.get("style_mix"):
             raise UsageError(f"styles of {model} cannot be mixed: it {reason}")
         check_truncation(truncation, model)
         content, style = _checked_seeds(content), _checked_seeds(style)
@@ -187,7 +187,7 @@ class Trained:
 
     def _check_mapping(self, argument):
         if not has_mapping(self.generator):
-            raise UsageError(f"{argument}: {self.config.model} {FAMILIES[self.config.model].cannot['w']}")
+            raise UsageError(f"{argument}: {self.config.model} {FAMILIES[self.config.model].unsupported['w']}")
 
     def _checked_latents(self, latents):
         latents = np.asarray(latents, np.float32)

@@ -23,7 +23,7 @@ def load_discriminator_scorer(run, config, generator, log=print):
     weights, images_seen, where = newest_weights(run, "d", log)
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, weights, where)
-    logits = FAMILIES[config.model].judge(network, generator)
+    logits = FAMILIES[config.model].image_logits(network, generator)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def compiled(images, labels):

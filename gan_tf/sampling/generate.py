@@ -37,7 +37,7 @@ def check_truncation(truncation: float, model: str):
     """
     if not 0 <= truncation <= MAX_TRUNCATION:
         raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MAX_TRUNCATION:g}, such as 0.9")
-    reason = FAMILIES[model].cannot.get("truncation")
+    reason = FAMILIES[model].unsupported.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(
             f"--truncation is {truncation:g}, but {model} {reason}; leave it out (--best selects the better images)"

@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from gan_tf.augment.ada_control import ADA_KIMG, INTERVAL, adapted
+from gan_tf.augment.ada import ADA_KIMG, INTERVAL, adapted
 from gan_tf.augment.choice import ADA_P
 
 # Keys of TrainState.extra: sum of the steps' mean signs since p last changed, number of these steps, and r_t then.
@@ -14,7 +14,7 @@ TRANSFER_KIMG = 100.0  # default of --ada-kimg with --init-from, as in the offic
 
 @dataclasses.dataclass(frozen=True)
 class AdaSettings:
-    """How p changes; see augment.ada_control.adapted."""
+    """How p changes; see augment.ada.adapted."""
 
     target: float
     kimg: float

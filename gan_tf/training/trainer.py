@@ -18,7 +18,7 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
 from gan_tf.models import FAMILIES
-from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
+from gan_tf.ops.normalisation import STDDEV_GROUP
 from gan_tf.rng import Draws
 from gan_tf.runs.folder import Run
 from gan_tf.sampling.sampler import Sampler

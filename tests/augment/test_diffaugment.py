@@ -1,28 +1,22 @@
+"""DiffAugment: known answers, draws and invariances."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.augment import diffaugment as da
 from gan_tf.errors import UsageError
-from gan_tf.rng import Draws
+from tests.augment.helpers import draws_for, gradient_on_two_replicas, random_images
 
 ALL = tuple(da.POLICIES)
-
-
-def images_of(count=6, side=16, seed=0):
-    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, side, side, 3)).astype(np.float32))
-
-
-def draws_of(count=6, images_seen=0, seed=1):
-    return Draws(seed, tf.constant(images_seen, tf.int64), count)
 
 
 def column(values):
     return tf.constant(values, tf.float32, shape=(len(values), 1, 1, 1))
 
 
-def test_middle_draw_changes_no_colour():
-    images = images_of()
+def test_the_middle_draw_changes_no_colour():
+    images = random_images()
     np.testing.assert_allclose(da.brightness(images, column([0.5] * 6)), images, atol=1e-7)
     np.testing.assert_allclose(da.saturation(images, column([0.5] * 6)), images, atol=1e-6)
     np.testing.assert_allclose(da.contrast(images, column([0.5] * 6)), images, atol=1e-6)
@@ -33,7 +27,7 @@ def test_brightness_is_added():
 
 
 def test_no_saturation_is_grey_and_no_contrast_draw_halves_the_distance_from_the_mean():
-    images = images_of()
+    images = random_images()
     grey = da.saturation(images, column([0.0] * 6)).numpy()
     np.testing.assert_allclose(grey, np.repeat(images.numpy().mean(3, keepdims=True), 3, 3), atol=1e-6)
     flat = da.contrast(images, column([0.0] * 6)).numpy()
@@ -43,7 +37,7 @@ def test_no_saturation_is_grey_and_no_contrast_draw_halves_the_distance_from_the
 
 @pytest.mark.parametrize("rows, columns", [(0, 0), (3, 0), (0, -2), (-1, 4), (16, 0)])
 def test_translation_moves_and_pads_with_zeros(rows, columns):
-    image = images_of(1)
+    image = random_images(1)
     padded = np.pad(image[0], [(16, 16), (16, 16), (0, 0)])
     want = padded[16 + rows : 32 + rows, 16 + columns : 32 + columns]
     got = da.translate(image, tf.constant([rows]), tf.constant([columns]))
@@ -61,95 +55,87 @@ def test_policies_draw_over_their_whole_range():
     count = 4096
     spot = np.zeros((count, 16, 16, 1), np.float32)
     spot[:, 8, 8] = 1
-    _, rows, columns, _ = np.nonzero(da.diffaugment(tf.constant(spot), draws_of(count), ("translation",)).numpy())
-    assert set(rows) == set(columns) == set(range(6, 11))  # 16 * 0.125 = 2 pixels each way
+    _, rows, columns, _ = np.nonzero(da.diffaugment(tf.constant(spot), draws_for(count), ("translation",)).numpy())
+    assert set(rows) == set(columns) == set(range(6, 11))  # 16 * 0.125 = 2 pixels in each direction
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.1
-    holes = da.diffaugment(tf.ones([count, 16, 16, 1]), draws_of(count), ("cutout",)).numpy() == 0
+    holes = da.diffaugment(tf.ones([count, 16, 16, 1]), draws_for(count), ("cutout",)).numpy() == 0
     assert holes[:, 0].any(axis=(1, 2)).mean() == pytest.approx(5 / 17, abs=0.03)  # centres 0..4 of 0..16 reach row 0
 
 
 @pytest.mark.parametrize("policy", [("color",), ("translation",), ("cutout",), ALL])
 def test_gradient_is_the_derivative(policy):
-    images, toward = images_of(), images_of(seed=3)
+    images, direction = random_images(), random_images(seed=3)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        value = tf.reduce_sum(da.diffaugment(images, draws_of(), policy) * toward)
-    slope = tf.reduce_sum(tape.gradient(value, images) * toward)
-    moved = tf.reduce_sum(da.diffaugment(images + toward, draws_of(), policy) * toward)  # affine: any step will do
+        value = tf.reduce_sum(da.diffaugment(images, draws_for(), policy) * direction)
+    slope = tf.reduce_sum(tape.gradient(value, images) * direction)
+    moved = tf.reduce_sum(
+        da.diffaugment(images + direction, draws_for(), policy) * direction
+    )  # affine, so any step is exact
     np.testing.assert_allclose(slope, moved - value, rtol=1e-4)
 
 
 def test_second_derivative_exists():
-    images = images_of(2)
+    images = random_images(2)
     with tf.GradientTape() as outer:
         outer.watch(images)
         with tf.GradientTape() as inner:
             inner.watch(images)
-            value = tf.reduce_sum(da.diffaugment(images, draws_of(2), ALL) ** 2)
+            value = tf.reduce_sum(da.diffaugment(images, draws_for(2), ALL) ** 2)
         penalty = tf.reduce_sum(inner.gradient(value, images) ** 2)
     assert np.isfinite(outer.gradient(penalty, images)).all()
 
 
-def test_probability_keeps_whole_originals():
-    images = images_of(400)
-    augmented = da.diffaugment(images, draws_of(400), ALL, probability=0.3).numpy()
+def test_probability_leaves_whole_images_unchanged():
+    images = random_images(400)
+    augmented = da.diffaugment(images, draws_for(400), ALL, probability=0.3).numpy()
     untouched = (augmented == images.numpy()).all(axis=(1, 2, 3))
     assert untouched.mean() == pytest.approx(0.7, abs=0.08)
-    np.testing.assert_array_equal(da.diffaugment(images, draws_of(400), ALL, probability=0.0), images)
+    np.testing.assert_array_equal(da.diffaugment(images, draws_for(400), ALL, probability=0.0), images)
 
 
-def test_each_image_keeps_its_draws_in_any_share_of_the_batch():
-    images = images_of()
-    whole = da.diffaugment(images, draws_of(), ALL, 0.8)
-    share = da.diffaugment(images[1::2], draws_of().shard(1, 2), ALL, 0.8)
-    np.testing.assert_array_equal(share, whole[1::2])
+def test_each_image_keeps_its_draws_in_any_part_of_the_batch():
+    images = random_images()
+    whole = da.diffaugment(images, draws_for(), ALL, 0.8)
+    part = da.diffaugment(images[1::2], draws_for().shard(1, 2), ALL, 0.8)
+    np.testing.assert_array_equal(part, whole[1::2])
 
 
-def test_draws_change_with_the_clock_and_the_fork():
-    images = images_of()
-    outcomes = [
+def test_draws_change_with_images_seen_and_the_name_of_the_batch():
+    images = random_images()
+    outputs = [
         da.diffaugment(images, draws, ALL).numpy()
         for draws in (
-            draws_of(),
-            draws_of(images_seen=6),
-            draws_of().fold_in("fakes"),
-            draws_of().fold_in("small fakes"),
+            draws_for(),
+            draws_for(images_seen=6),
+            draws_for().fold_in("fakes"),
+            draws_for().fold_in("small fakes"),
         )
     ]
-    for i, one in enumerate(outcomes):
-        assert all(np.abs(one - other).max() > 0.1 for other in outcomes[:i])
+    for i, one in enumerate(outputs):
+        assert all(np.abs(one - other).max() > 0.1 for other in outputs[:i])
 
 
 def test_same_with_and_without_xla():
     def augment(images):
-        return da.diffaugment(images, draws_of(), ALL, 0.7)
+        return da.diffaugment(images, draws_for(), ALL, 0.7)
 
-    images = images_of()
+    images = random_images()
     np.testing.assert_allclose(tf.function(augment, jit_compile=True)(images), augment(images), atol=1e-6)
 
 
 def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
-    images = images_of()
+    images = random_images()
 
-    @tf.function
-    def slopes():
-        replica = tf.distribute.get_replica_context()
-        own = tf.ensure_shape(images[replica.replica_id_in_sync_group :: 2], (3, *images.shape[1:]))
-        with tf.GradientTape() as tape:
-            tape.watch(own)
-            value = tf.reduce_sum(da.diffaugment(own, draws_of().shard(replica.replica_id_in_sync_group, 2), ALL) ** 2)
-        return tape.gradient(value, own)
-
+    got = gradient_on_two_replicas(two_cpus, images, lambda x, draws: da.diffaugment(x, draws, ALL) ** 2)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        value = tf.reduce_sum(da.diffaugment(images, draws_of(), ALL) ** 2)
-    shares = two_cpus.experimental_local_results(two_cpus.run(slopes))
-    dealt_back = tf.reshape(tf.stack(shares, axis=1), images.shape)
-    np.testing.assert_allclose(dealt_back, tape.gradient(value, images), atol=1e-5)
+        value = tf.reduce_sum(da.diffaugment(images, draws_for(), ALL) ** 2)
+    np.testing.assert_allclose(got, tape.gradient(value, images), atol=1e-5)
 
 
-def test_empty_policy_changes_nothing_and_an_unknown_one_is_named():
-    images = images_of()
-    np.testing.assert_array_equal(da.diffaugment(images, draws_of(), ()), images)
-    with pytest.raises(UsageError, match="'colour' is unknown: choose from color, translation, cutout"):
-        da.diffaugment(images, draws_of(), ("colour",))
+def test_an_empty_policy_changes_nothing_and_an_unknown_one_is_refused():
+    images = random_images()
+    np.testing.assert_array_equal(da.diffaugment(images, draws_for(), ()), images)
+    with pytest.raises(UsageError, match="'colour'"):
+        da.diffaugment(images, draws_for(), ("colour",))

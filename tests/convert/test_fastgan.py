@@ -10,7 +10,7 @@ from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments,
 from gan_tf.convert.reading import read_weight_file
 from gan_tf.convert.state_dicts import load_state_dict
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
 from tests.convert import file_writers
 from tests.convert import official_fastgan as official
 from tests.convert.states import assert_refused, assert_round_trip, assert_same, built, changed, refusal
@@ -37,7 +37,10 @@ def test_networks_compute_the_same_as_the_official_ones(size):
     d_state = official.random_state(official.shapes_of_discriminator(size, ndf=8), seed=1)
     assert generator_arguments(g_state) == {"resolution": size, "ngf": 8, "latent_size": 12}
     assert discriminator_arguments(d_state) == {"resolution": size, "ndf": 8}
-    g, d = built(Generator, generator_arguments(g_state)), built(Discriminator, discriminator_arguments(d_state))
+    g, d = (
+        built(FastGanGenerator, generator_arguments(g_state)),
+        built(FastGanDiscriminator, discriminator_arguments(d_state)),
+    )
     for network, state in ((g, g_state), (d, d_state)):
         load_state_dict(network, state)
         assert_round_trip(network, {name: value for name, value in state.items() if not name.endswith(COUNTER)})
@@ -68,11 +71,11 @@ def test_missing_surplus_and_misshapen_tensors_are_refused_and_change_nothing(g)
         ({"feat_8.1.weight_orig": np.zeros(36864)}, "feat_8.1.weight_orig has shape"),
         ({"feat_8.2.weight": np.zeros((1, 1, 1, 1))}, "feat_8.2.weight has shape"),
     )
-    network = built(Generator, generator_arguments(g))
+    network = built(FastGanGenerator, generator_arguments(g))
     assert_refused(network, [(changed(g, **changes), pattern) for changes, pattern in cases])
 
 
-@pytest.mark.parametrize("network", [Generator(128, ngf=4), Discriminator(256, ndf=4, decoders=4)])
+@pytest.mark.parametrize("network", [FastGanGenerator(128, ngf=4), FastGanDiscriminator(256, ndf=4, decoders=4)])
 def test_networks_without_an_official_counterpart(network):
     network.build()
     with pytest.raises(UsageError, match="official"):

@@ -8,8 +8,8 @@ from gan_tf.convert.pggan import arguments_of, official_names
 from gan_tf.convert.reading import read_weight_file
 from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.errors import UsageError
-from gan_tf.models.pggan import Discriminator, Generator
-from gan_tf.ops.layers import leaky_relu
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
+from gan_tf.ops.activations import leaky_relu
 from tests.convert import official_pggan as official
 from tests.convert.file_writers import Module, Tensor, TfNetwork, write_pytorch, write_tensorflow
 from tests.convert.states import assert_refused, assert_round_trip, assert_same, built, changed, random_state, refusal
@@ -43,27 +43,27 @@ def networks(states, **arguments):
     )
 
 
-@pytest.mark.parametrize(("kind", "arguments"), [(Generator, G), (Discriminator, D)])
+@pytest.mark.parametrize(("kind", "arguments"), [(PgganGenerator, G), (PgganDiscriminator, D)])
 def test_every_tensor_is_used_once_and_comes_back(kind, arguments):
     network = built(kind, arguments)
     assert_round_trip(network, random_state(network), left_alone=["growth"])
 
 
 def test_official_names():
-    names = set(official_names(built(Generator, G)).values())
+    names = set(official_names(built(PgganGenerator, G)).values())
     assert {"4x4/Dense/weight", "4x4/Conv/bias", "8x8/Conv0_up/weight", "32x32/Conv1/bias", "ToRGB_lod0/weight"} < names
-    names = set(official_names(built(Discriminator, D)).values())
+    names = set(official_names(built(PgganDiscriminator, D)).values())
     assert {"FromRGB_lod3/weight", "32x32/Conv0/weight", "8x8/Conv1_down/bias", "4x4/Dense1/weight"} < names
     with pytest.raises(UsageError, match="no batch norm"):
-        official_names(built(Generator, G, batch_norm=True))
+        official_names(built(PgganGenerator, G, batch_norm=True))
 
 
 @pytest.mark.parametrize(("fmap_base", "fmap_max"), [(64, 16), (64, 512), (96, 32), (40, 7), (2**13, 8)])
 @pytest.mark.parametrize("minibatch_stddev", [True, False])
 def test_arguments_are_read_from_the_shapes(fmap_base, fmap_max, minibatch_stddev):
     widths = {"resolution": 16, "fmap_base": fmap_base, "fmap_max": fmap_max}
-    g = built(Generator, widths, latent_size=5)
-    d = built(Discriminator, widths, minibatch_stddev=minibatch_stddev)
+    g = built(PgganGenerator, widths, latent_size=5)
+    d = built(PgganDiscriminator, widths, minibatch_stddev=minibatch_stddev)
     for network in (g, d):
         state = state_dict(network)
         again = state_dict(built(type(network), arguments_of(state)))
@@ -73,7 +73,7 @@ def test_arguments_are_read_from_the_shapes(fmap_base, fmap_max, minibatch_stdde
 
 
 def test_the_first_layer_has_its_map_channel_first():
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     load_state_dict(g, state)
     z = np.random.default_rng(1).normal(size=(2, 6)).astype(np.float32)
@@ -84,7 +84,7 @@ def test_the_first_layer_has_its_map_channel_first():
 
 def test_the_up_convolution_is_the_official_transposed_one():
     """Official: taps summed over shifts by one pixel, then a transposed convolution of stride 2."""
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     load_state_dict(g, state)
     layer, kernel = g.blocks[0].first, state["8x8/Conv0_up/weight"]  # [3, 3, O, I]
@@ -96,7 +96,7 @@ def test_the_up_convolution_is_the_official_transposed_one():
 
 
 def test_the_dense_layer_of_the_discriminator_reads_its_map_channel_first():
-    d = built(Discriminator, D | {"minibatch_stddev": False})
+    d = built(PgganDiscriminator, D | {"minibatch_stddev": False})
     state = random_state(d)
     load_state_dict(d, state)
     x = np.random.default_rng(1).normal(size=(2, 4, 4, 16)).astype(np.float32)
@@ -108,13 +108,13 @@ def test_the_dense_layer_of_the_discriminator_reads_its_map_channel_first():
 
 @pytest.mark.parametrize(("lod", "growth"), [(None, 3.0), (0.0, 3.0), (1.25, 1.75)])
 def test_growth(lod, growth):
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     load_state_dict(g, random_state(g) | ({} if lod is None else {"lod": np.float32(lod)}))
     assert float(g.growth.numpy()) == growth
 
 
 def test_unfit_weights_are_refused_and_change_nothing():
-    g = built(Generator, G)
+    g = built(PgganGenerator, G)
     state = random_state(g)
     assert_refused(
         g,
@@ -131,7 +131,7 @@ def test_unfit_weights_are_refused_and_change_nothing():
 
 
 def test_arrays_of_other_networks():
-    state = state_dict(built(Generator, G))
+    state = state_dict(built(PgganGenerator, G))
     narrow = {"ToRGB_lod0/weight": np.zeros((1, 1, 4, 3))}
     for arrays, reason in (
         (changed(state, **{"4x4/Dense/weight": None}), "4x4/Dense/weight is missing"),
@@ -170,7 +170,7 @@ def test_networks_imported_from_theano(tmp_path):
     assert len(weights.left_out) == 1 and "fused_scale" in weights.left_out[0]
     z = np.random.default_rng(3).normal(size=(2, 6)).astype(np.float32)
     for name, state, lod in (("g", all_states[0], 0), ("g_ema", all_states[2], 0.25)):
-        g = built(Generator, SIZES, latent_size=6)
+        g = built(PgganGenerator, SIZES, latent_size=6)
         load_state_dict(g, weights.states[name] | {"lod": np.float32(lod)})
         assert g.growth.numpy() == 2 - lod
         images = g(z, alpha=None if lod == 0 else 1 - lod).numpy().transpose(0, 3, 1, 2)
@@ -235,7 +235,7 @@ def test_images_of_the_official_network(tmp_path):
     parts = (("G_paper", g), ("D_paper", d), ("G_paper", {name: value.copy() for name, value in g.items()}))
     path = write_tensorflow(tmp_path / "a.pkl", tuple(TfNetwork(name, state, arguments) for name, state in parts))
     weights = read_weight_file(path)
-    network = built(Generator, {name: weights.settings[name] for name in (*SIZES, "latent_size")})
+    network = built(PgganGenerator, {name: weights.settings[name] for name in (*SIZES, "latent_size")})
     load_state_dict(network, weights.states["g_ema"])
     images = network(arrays["in/latents"]).numpy().transpose(0, 3, 1, 2)
     want = arrays["lod0.0/g_images"]

@@ -11,7 +11,7 @@ from gan_tf.convert.state_dicts import load_state_dict, state_dict
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import load_weights
 from gan_tf.runs.folder import Run
@@ -25,12 +25,12 @@ SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 G = {**SIZES, "latent_size": 6, "w_size": 5, "mapping_layers": 2, "classes": 0}
 D = {**SIZES, "classes": 0, "architecture": "resnet", "mbstd_channels": 1}
 NETWORKS = [
-    (Generator, G),
-    (Generator, G | {"classes": 3}),
-    (Discriminator, D),
-    (Discriminator, D | {"classes": 3, "label_layers": 2}),
-    (Discriminator, D | {"architecture": "orig", "mbstd_channels": 2}),
-    (Discriminator, D | {"mbstd_channels": 0, "channel_base": 64}),
+    (StyleGan2Generator, G),
+    (StyleGan2Generator, G | {"classes": 3}),
+    (StyleGan2Discriminator, D),
+    (StyleGan2Discriminator, D | {"classes": 3, "label_layers": 2}),
+    (StyleGan2Discriminator, D | {"architecture": "orig", "mbstd_channels": 2}),
+    (StyleGan2Discriminator, D | {"mbstd_channels": 0, "channel_base": 64}),
 ]
 OFFICIAL_SIZES = {"resolution": 16, "base": 128, "most": 16}
 G_ARGUMENTS = official.generator_arguments(**OFFICIAL_SIZES, size=8)
@@ -45,7 +45,7 @@ def test_every_tensor_is_used_once_and_arguments_are_read_from_the_shapes(kind, 
 
 
 def test_official_names():
-    names = set(state_dict(built(Generator, G | {"classes": 3})))
+    names = set(state_dict(built(StyleGan2Generator, G | {"classes": 3})))
     assert {
         "mapping.w_avg",
         "mapping.embed.weight",
@@ -58,13 +58,13 @@ def test_official_names():
         "synthesis.b16.torgb.affine.bias",
     } < names
     assert "synthesis.b4.conv0.resample_filter" not in names and "synthesis.b4.torgb.resample_filter" not in names
-    names = set(state_dict(built(Discriminator, D | {"classes": 3})))
+    names = set(state_dict(built(StyleGan2Discriminator, D | {"classes": 3})))
     assert {"b16.fromrgb.bias", "b16.skip.weight", "b8.conv1.bias", "b4.fc.weight", "b4.out.bias"} < names
     assert {"mapping.fc7.weight", "b4.conv.resample_filter", "b16.fromrgb.resample_filter"} < names
 
 
 def test_a_dense_layer_reads_its_map_channel_first():
-    d = built(Discriminator, D)
+    d = built(StyleGan2Discriminator, D)
     state = random_state(d)
     load_state_dict(d, state)
     x = np.random.default_rng(1).normal(size=(2, 4, 4, 16)).astype(np.float32)
@@ -99,7 +99,7 @@ def scaled(state):
 
 
 def test_labels_are_embedded_normalised_and_concatenated_to_the_latents():
-    g = built(Generator, G | {"classes": 3})
+    g = built(StyleGan2Generator, G | {"classes": 3})
     state = scaled(random_state(g))
     load_state_dict(g, state)
     z, labels = np.random.default_rng(1).normal(size=(4, 6)), [0, 2, 1, 2]
@@ -108,7 +108,7 @@ def test_labels_are_embedded_normalised_and_concatenated_to_the_latents():
 
 
 def test_the_logit_of_a_label_is_a_scaled_product_with_its_embedding():
-    d = built(Discriminator, D | {"classes": 3, "label_layers": 2})
+    d = built(StyleGan2Discriminator, D | {"classes": 3, "label_layers": 2})
     state = scaled(random_state(d))
     load_state_dict(d, state)
     images, labels = np.random.default_rng(1).normal(size=(4, 16, 16, 3)).astype(np.float32), [0, 2, 1, 2]
@@ -119,7 +119,7 @@ def test_the_logit_of_a_label_is_a_scaled_product_with_its_embedding():
 
 
 def test_unfit_weights_are_refused_and_change_nothing():
-    g = built(Generator, G)
+    g = built(StyleGan2Generator, G)
     state = random_state(g)
     assert_refused(
         g,
@@ -133,7 +133,7 @@ def test_unfit_weights_are_refused_and_change_nothing():
 
 
 def test_arrays_of_other_networks():
-    state = state_dict(built(Generator, G))
+    state = state_dict(built(StyleGan2Generator, G))
     for arrays, reason in (
         ({}, r"at \[4\]"),
         (changed(state, **{"mapping.fc0.weight": None}), "mapping.fc0.weight is missing"),
@@ -147,26 +147,26 @@ def test_arrays_of_other_networks():
 @pytest.mark.parametrize(
     ("kind", "name", "shape"),
     [
-        (Generator, "synthesis.b16.conv1.weight", (2**20, 0, 3, 3)),
-        (Generator, "synthesis.b4.conv1.affine.weight", (16, 0)),
-        (Generator, "mapping.fc0.weight", (2**20, 0)),
-        (Generator, "mapping.fc1.weight", (8, 0)),
-        (Generator, "mapping.embed.weight", (0, 2**30)),
-        (Discriminator, "b4.conv.weight", (2**20, 2**20 + 1, 0, 0)),
-        (Discriminator, "b4.fc.weight", (16, 0)),
-        (Discriminator, "mapping.embed.weight", (0, 2**30)),
+        (StyleGan2Generator, "synthesis.b16.conv1.weight", (2**20, 0, 3, 3)),
+        (StyleGan2Generator, "synthesis.b4.conv1.affine.weight", (16, 0)),
+        (StyleGan2Generator, "mapping.fc0.weight", (2**20, 0)),
+        (StyleGan2Generator, "mapping.fc1.weight", (8, 0)),
+        (StyleGan2Generator, "mapping.embed.weight", (0, 2**30)),
+        (StyleGan2Discriminator, "b4.conv.weight", (2**20, 2**20 + 1, 0, 0)),
+        (StyleGan2Discriminator, "b4.fc.weight", (16, 0)),
+        (StyleGan2Discriminator, "mapping.embed.weight", (0, 2**30)),
     ],
 )
 def test_empty_arrays_claim_no_large_network(kind, name, shape):
-    state = state_dict(built(kind, (G if kind is Generator else D) | {"classes": 3}))
+    state = state_dict(built(kind, (G if kind is StyleGan2Generator else D) | {"classes": 3}))
     with pytest.raises(UsageError, match="has the shape .* and should have"):
         arguments_of(state | {name: np.zeros(shape, np.float32)})
 
 
 def states(classes=0, architecture="resnet"):
     """Official weights of (G, D, G_ema)."""
-    g = built(Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
-    d = built(Discriminator, SIZES | {"classes": classes, "architecture": architecture})
+    g = built(StyleGan2Generator, SIZES | {"latent_size": 8, "w_size": 8, "mapping_layers": 2, "classes": classes})
+    d = built(StyleGan2Discriminator, SIZES | {"classes": classes, "architecture": architecture})
     return tuple(random_state(network, seed) for seed, network in enumerate((g, d, g), start=1))
 
 
@@ -202,7 +202,7 @@ def test_classes_architecture_groups_and_no_clamp(tmp_path):
     weights = read_weight_file(write(tmp_path / "a.pkl", states(3, "orig"), g_arguments, d_arguments))
     want = {"classes": 3, "conditional": True, "conv_clamp": None, "architecture": "orig", "mbstd_group": 32}
     assert {name: weights.settings[name] for name in want} == want
-    d = built(Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
+    d = built(StyleGan2Discriminator, SIZES | {"classes": 3, "architecture": "orig"})
     load_state_dict(d, weights.states["d"])
     assert np.isfinite(d(tf.zeros((4, 16, 16, 3)), tf.constant([0, 1, 2, 0]))).all()
 
@@ -240,8 +240,8 @@ def test_a_pickle_of_the_stylegan3_program(tmp_path):
 def test_the_official_channel_base_is_kept(tmp_path):
     """16384 / 16 channels are more than channel_max at every size."""
     sizes = {"resolution": 16, "channel_base": 16384, "channel_max": 16}
-    g = random_state(built(Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
-    d = random_state(built(Discriminator, sizes))
+    g = random_state(built(StyleGan2Generator, sizes | {"latent_size": 8, "w_size": 8, "mapping_layers": 2}))
+    d = random_state(built(StyleGan2Discriminator, sizes))
     own = {"resolution": 16, "base": 16384, "most": 16}
     arguments = official.generator_arguments(**own, size=8), official.discriminator_arguments(**own)
     assert read_weight_file(write(tmp_path / "a.pkl", (g, d, g), *arguments)).settings["channel_base"] == 16384
@@ -305,6 +305,6 @@ def test_a_converted_run_generates_the_official_styles_and_images(official_run):
 def test_a_converted_discriminator_gives_the_official_logits(official_run):
     run, arrays = official_run
     networks, _, _ = newest_networks(run, ("d",), print)
-    d = built(Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
+    d = built(StyleGan2Discriminator, {"resolution": 32, "channel_base": 512, "channel_max": 32})
     load_weights(d, networks["d"], run.folder)
     assert_near(d(tf.constant(arrays["in/real"].transpose(0, 2, 3, 1))), arrays["out/d_logits_real"])

@@ -18,7 +18,7 @@ from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert import file_writers
-from tests.parity.fastgan import judge, to_nchw, to_nhwc
+from tests.parity.fastgan import discriminate, to_nchw, to_nhwc
 from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
 
@@ -73,7 +73,7 @@ def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind
         networks, _, where = newest_networks(Run(tmp_path / "run"), ["d"])
         critic = FAMILIES["fastgan"].discriminator(trained.config, "float32")
         load_weights(critic, networks["d"], where)
-        _, outputs = judge(critic, to_nhwc(arrays["real"]), fakes)
+        _, outputs = discriminate(critic, to_nhwc(arrays["real"]), fakes)
         for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
             assert relative_l2(outputs[name], arrays[f"train/{name}"]) < BOUND
 

@@ -89,7 +89,7 @@ def checkpoints(folder):
 def networks(folder):
     """Pickles of networks: (G, D, Gs) of Progressive GAN, nested networks, modules of PyTorch."""
     sizes = {"resolution": 8, "fmap_base": 16, "fmap_max": 4}
-    states = {"G_paper": pggan.Generator(**sizes, latent_size=3), "D_paper": pggan.Discriminator(**sizes)}
+    states = {"G_paper": pggan.PgganGenerator(**sizes, latent_size=3), "D_paper": pggan.PgganDiscriminator(**sizes)}
     for name, network in states.items():
         network.build()
         states[name] = {**state_dict(network), "lod": np.float32(0)}

@@ -5,17 +5,17 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator, quadrant, reconstruction_targets
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, quadrant, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import nearest_resize
-from tests.models.networks import assert_round_trip, random, values
+from tests.models.networks import random, values
 
 
 @pytest.mark.parametrize(("resolution", "small"), [(64, 32), (128, 64), (256, 128), (512, 128), (1024, 128)])
 def test_shapes_of_every_size(resolution, small):
-    g = Generator(resolution, ngf=8, latent_size=16)
-    d = Discriminator(resolution, ndf=8)
+    g = FastGanGenerator(resolution, ngf=8, latent_size=16)
+    d = FastGanDiscriminator(resolution, ndf=8)
     noise = [random(1, *shape) for shape in g.noise_shapes]
     images, small_images = g(random(1, 16), noise=noise)
     assert images.shape == (1, resolution, resolution, 3) and images.dtype == tf.float32
@@ -31,33 +31,19 @@ def test_shapes_of_every_size(resolution, small):
 
 @pytest.mark.parametrize(("resolution", "most"), [(64, 5), (128, 6), (256, 7), (512, 7), (1024, 7)])
 def test_further_decoders_read_larger_maps_up_to_a_limit(resolution, most):
-    d = Discriminator(resolution, ndf=8, decoders=most)
+    d = FastGanDiscriminator(resolution, ndf=8, decoders=most)
     assert d.reconstruction_names[3:] == ("map_32", "map_64", "map_128", "map_256")[: most - 3]
     with pytest.raises(UsageError, match=f"0 to {most} at resolution {resolution}, got {most + 1}"):
-        Discriminator(resolution, ndf=8, decoders=most + 1)
+        FastGanDiscriminator(resolution, ndf=8, decoders=most + 1)
 
 
 def test_further_decoders_rebuild_the_whole_image():
-    d = Discriminator(64, ndf=4, decoders=5)
+    d = FastGanDiscriminator(64, ndf=4, decoders=5)
     images = random(2, 64, 64, 3)
     _, rebuilt = d.logits_and_reconstructions((images, nearest_resize(images, 32)), 0)
     targets = reconstruction_targets(images, 0, 32, d.reconstruction_names)
     assert set(rebuilt) == set(targets) == {"big", "small", "part", "map_32", "map_64"}
     np.testing.assert_array_equal(targets["map_64"], targets["big"])
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda: Generator(100), "resolution must be one of 64, 128, 256, 512, 1024, got 100"),
-        (lambda: Generator(1024, ngf=4), "ngf must be at least 8"),
-        (lambda: Discriminator(256, ndf=1), "ndf must be at least 2"),
-    ],
-)
-def test_impossible_networks_are_refused_in_one_line(make, said):
-    with pytest.raises(UsageError, match=said) as caught:
-        make()
-    assert "\n" not in str(caught.value)
 
 
 def test_quadrants_in_reading_order():
@@ -75,35 +61,8 @@ def test_targets_are_nearest_neighbours_of_the_whole_and_of_the_quadrant():
     np.testing.assert_array_equal(targets["part"], images[:, 32:, :32])
 
 
-def test_networks_of_one_seed_are_equal_and_of_two_seeds_differ():
-    first, again, other = (Generator(64, ngf=4, latent_size=8, seed=seed) for seed in (1, 1, 2))
-    for g in (first, again, other):
-        g.build()
-    assert all(np.array_equal(a, b) for a, b in zip(values(first).values(), values(again).values(), strict=True))
-    kernels = [v for name, v in values(first).items() if name.endswith("kernel")]
-    others = [v for name, v in values(other).items() if name.endswith("kernel")]
-    assert not any(np.array_equal(a, b) for a, b in zip(kernels, others, strict=True))
-    assert len({kernel.ravel()[0] for kernel in kernels}) == len(kernels)  # no two layers share a stream
-
-
-@pytest.mark.parametrize(
-    "network", [Generator(64, ngf=4, latent_size=8, tanh=True, seed=3), Discriminator(64, ndf=4, decoders=4, seed=3)]
-)
-def test_config_round_trip(network):
-    assert_round_trip(network)
-
-
-def test_every_variable_has_a_name_and_a_first_call_adds_none():
-    g = Generator(64, ngf=4, latent_size=8)
-    g.build()
-    names = list(named_variables(g))
-    g(random(2, 8), training=True)
-    assert list(named_variables(g)) == names and len(names) == len(g.variables)
-    assert "blocks/2/conv/kernel" in names
-
-
 def test_noise_counts_once_its_strength_is_not_zero():
-    g = Generator(64, ngf=4, latent_size=8)
+    g = FastGanGenerator(64, ngf=4, latent_size=8)
     z = random(2, 8)
     noise = [random(2, *shape, seed=i) for i, shape in enumerate(g.noise_shapes)]
     np.testing.assert_array_equal(g(z, noise=noise)[0], g(z)[0])
@@ -114,16 +73,16 @@ def test_noise_counts_once_its_strength_is_not_zero():
 
 
 def test_tanh_is_official_at_1024_and_can_be_forced():
-    assert Generator(1024, ngf=8).tanh and not Generator(512, ngf=8).tanh
-    g = Generator(64, ngf=4, latent_size=8)
-    forced = Generator(64, ngf=4, latent_size=8, tanh=True)
+    assert FastGanGenerator(1024, ngf=8).tanh and not FastGanGenerator(512, ngf=8).tanh
+    g = FastGanGenerator(64, ngf=4, latent_size=8)
+    forced = FastGanGenerator(64, ngf=4, latent_size=8, tanh=True)
     z = random(2, 8)
     for plain, bounded in zip(g(z), forced(z), strict=True):
         np.testing.assert_allclose(bounded, np.tanh(plain), rtol=1e-5, atol=1e-7)
 
 
 def test_judging_alone_leaves_the_decoders_untouched():
-    d = Discriminator(64, ndf=4)
+    d = FastGanDiscriminator(64, ndf=4)
     images = random(2, 64, 64, 3)
     inputs = images, nearest_resize(images, 32)
     d.build()
@@ -137,7 +96,7 @@ def test_judging_alone_leaves_the_decoders_untouched():
 
 def test_fast_forms_give_the_plain_numbers():
     """Gradients through G alone: D's leaky ReLUs may flip on a rounding error, G is smooth."""
-    g, d = Generator(64, ngf=4, latent_size=8), Discriminator(64, ndf=4)
+    g, d = FastGanGenerator(64, ngf=4, latent_size=8), FastGanDiscriminator(64, ndf=4)
     z, slopes = random(4, 8), [random(4, 64, 64, 3), random(4, 32, 32, 3, seed=1)]
 
     def run():
@@ -160,21 +119,8 @@ def test_fast_forms_give_the_plain_numbers():
         assert np.linalg.norm(got - want) <= 1e-4 * np.linalg.norm(want)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_keeps_float32_weights_and_outputs(policy):
-    exact, g = (Generator(64, ngf=8, latent_size=16, dtype=dtype) for dtype in ("float32", policy))
-    d = Discriminator(64, ndf=8, dtype=policy)
-    z = random(8, 16)
-    images, small = g(z, training=True)
-    logits, rebuilt = d.logits_and_reconstructions((images, small), 1, training=True)
-    assert {tensor.dtype for tensor in (images, small, logits, *rebuilt.values())} == {tf.float32}
-    assert {v.dtype for v in (*g.variables, *d.variables)} == {"float32"}
-    want = exact(z, training=True)[0].numpy()
-    assert np.linalg.norm(images - want) < 0.05 * np.linalg.norm(want)
-
-
 def test_gradients_reach_every_trainable_variable():
-    g, d = Generator(64, ngf=4, latent_size=8), Discriminator(64, ndf=4, decoders=5)
+    g, d = FastGanGenerator(64, ngf=4, latent_size=8), FastGanDiscriminator(64, ndf=4, decoders=5)
     noise = [random(2, *shape, seed=i) for i, shape in enumerate(g.noise_shapes)]
     with tf.GradientTape(persistent=True) as tape:
         fakes = g(random(2, 8), noise=noise, training=True)

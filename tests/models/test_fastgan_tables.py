@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gan_tf.models.fastgan import RESOLUTIONS, Discriminator, Generator
+from gan_tf.models.fastgan import RESOLUTIONS, FastGanDiscriminator, FastGanGenerator
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "fastgan.md"
 
@@ -30,7 +30,7 @@ def pairs(row):
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_generator_table(resolution):
     row = next(row for row in table("Generator") if row["R"] == str(resolution))
-    g = Generator(resolution)
+    g = FastGanGenerator(resolution)
     built = {4: g.stem.filters // 2} | {8 * 2**i: block.filters for i, block in enumerate(g.blocks)}
     assert channels(row) == built
     assert int(row["S"]) == g.small_resolution and int(row["latents"]) == g.latent_size
@@ -40,7 +40,7 @@ def test_generator_table(resolution):
 
 @pytest.mark.parametrize("resolution", RESOLUTIONS)
 def test_discriminator_tables(resolution):
-    d = Discriminator(resolution)
+    d = FastGanDiscriminator(resolution)
     row = next(row for row in table("Discriminator, big path") if row["R"] == str(resolution))
     built = [d.stem[-1].filters, *(block.filters for block in d.blocks)]
     assert list(channels(row).values()) == built and max(channels(row)) == d.largest_map

@@ -1,13 +1,18 @@
-"""Layers against plain TensorFlow, their config round trip and their initial values."""
+"""Layers with spectral norm and with equalised learning rate, against plain TensorFlow."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.layers import NoiseInjection, SpectralConv, SpectralStem, SpectralUpConv, glu
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.ops.equalised import (
+    HE_GAIN,
+    EqualisedConv,
+    EqualisedDense,
+    EqualisedDownConv,
+    EqualisedStem,
+    EqualisedUpConv,
+)
+from gan_tf.ops.layers import NoiseInjection, SpectralConv, SpectralStem, SpectralUpConv
 
 
 def random(*shape, seed=0):
@@ -19,43 +24,7 @@ def sigma(layer):
     return layer.v.numpy() @ rows @ layer.u.numpy()
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-6), ("bfloat16", 2e-2)])
-def test_lean_glu_equals_its_plain_form(dtype, rtol):
-    x, slopes = tf.cast(random(2, 4, 4, 6) * 3, dtype), tf.cast(random(2, 4, 4, 3, seed=1), dtype)
-
-    @tf.function
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = glu(x)
-        return tf.cast(y, tf.float32), tf.cast(tape.gradient(y, x, output_gradients=slopes), tf.float32)
-
-    fast = run(x)
-    values, gates = np.split(tf.cast(x, tf.float32).numpy(), 2, axis=-1)
-    np.testing.assert_allclose(fast[0], values / (1 + np.exp(-gates)), rtol=rtol, atol=1e-6)
-    with use_forms(PLAIN), tf.GradientTape() as tape:
-        exact = tf.cast(x, tf.float32)
-        tape.watch(exact)
-        y = glu(exact)
-    want = tape.gradient(y, exact, output_gradients=tf.cast(slopes, tf.float32))
-    np.testing.assert_allclose(fast[1], want, rtol=rtol, atol=1e-6 if dtype == "float32" else 3e-2)
-
-
-def test_glu_has_a_second_derivative():
-    x = tf.constant([[1.5, -0.7]])
-    second = []
-    for form in (None, PLAIN):
-        with use_forms(form) if form else tf.name_scope("lean"), tf.GradientTape() as outer:
-            outer.watch(x)
-            with tf.GradientTape() as inner:
-                inner.watch(x)
-                y = glu(x)
-            slope = tf.reduce_sum(inner.gradient(y, x) ** 2)
-        second.append(outer.gradient(slope, x).numpy())
-    np.testing.assert_allclose(second[0], second[1], rtol=1e-5)
-
-
-def test_stride_two_pads_one_pixel_on_every_side_like_pytorch():
+def test_stride_two_pads_one_pixel_on_every_side_as_pytorch():
     x = random(2, 8, 8, 3)
     conv = SpectralConv(4, 4, strides=2)
     got = conv(x)
@@ -64,7 +33,7 @@ def test_stride_two_pads_one_pixel_on_every_side_like_pytorch():
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
-def test_stem_is_a_transposed_convolution_of_one_pixel():
+def test_the_spectral_stem_is_a_transposed_convolution_of_one_pixel():
     z = random(2, 5)
     stem = SpectralStem(6)
     got = stem(z)
@@ -73,7 +42,7 @@ def test_stem_is_a_transposed_convolution_of_one_pixel():
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_training_moves_the_spectral_vectors_once_and_evaluation_does_not():
+def test_a_training_call_updates_the_spectral_vectors_once_and_evaluation_does_not():
     conv = SpectralUpConv(4)
     conv.build((None, 4, 4, 3))
     u, matrix = conv.u.numpy(), conv.kernel.numpy().reshape(-1, 4)
@@ -94,25 +63,40 @@ def test_noise_has_no_effect_at_first_and_is_scaled_by_its_strength():
     np.testing.assert_array_equal(layer(x), x)
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        SpectralConv(4, 3, strides=2, padding="VALID", seed=5, dtype="mixed_bfloat16"),
-        SpectralUpConv(4, seed=5),
-        BatchNorm(seed=5),
-    ],
-)
-def test_config_round_trip_gives_the_same_initial_values(layer):
-    copy = keras.layers.deserialize(keras.layers.serialize(layer))
-    for built in (layer, copy):
-        built.build((None, 8, 8, 4))
-    assert copy.dtype_policy.name == layer.dtype_policy.name
-    for got, want in zip(copy.variables, layer.variables, strict=True):
-        np.testing.assert_array_equal(got, want)
-
-
-def test_initial_kernels_have_the_official_spread():
+def test_initial_spectral_kernels_have_the_official_spread():
     conv = SpectralConv(256, 3, seed=1)
     conv.build((None, 8, 8, 128))
     assert abs(np.std(conv.kernel) - 0.02) < 2e-4
     np.testing.assert_allclose([np.linalg.norm(conv.u), np.linalg.norm(conv.v)], 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fan_in"),
+    [
+        (EqualisedConv(64, 3), (8, 6, 6, 48), 9 * 48),
+        (EqualisedConv(64, 1), (8, 6, 6, 48), 48),
+        (EqualisedUpConv(64), (8, 6, 6, 48), 9 * 48),
+        (EqualisedDownConv(64), (8, 6, 6, 48), 9 * 48),
+        (EqualisedStem(64), (64, 48), 48),
+        (EqualisedDense(64), (256, 48), 48),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_equalised_kernels_have_unit_variance_and_are_scaled_on_use(layer, shape, fan_in):
+    layer.build(shape)
+    assert abs(np.std(layer.kernel) - 1) < 0.05
+    np.testing.assert_allclose(layer.scaled_kernel(), layer.kernel * HE_GAIN / fan_in**0.5, rtol=1e-6)
+    y = layer(random(*shape))
+    if not isinstance(layer, EqualisedDownConv | EqualisedUpConv):  # their sums count some pixels more than once
+        assert 0.8 * HE_GAIN < np.std(y[..., 1:-1, 1:-1, :] if len(y.shape) == 4 else y) < 1.2 * HE_GAIN
+    layer.bias.assign(np.arange(64, dtype=np.float32))
+    np.testing.assert_allclose(layer(random(*shape)) - y, np.broadcast_to(np.arange(64), y.shape), atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(EqualisedConv(4, 3, dtype="mixed_bfloat16"), (2, 4, 4, 3)), (EqualisedStem(4), (2, 3))]
+)
+def test_equalised_layers_compute_in_the_type_of_their_input(layer, shape, dtype):
+    assert layer(tf.cast(random(*shape), dtype)).dtype == dtype
+    assert layer.kernel.dtype == "float32"

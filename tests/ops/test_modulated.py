@@ -7,8 +7,7 @@ import tensorflow as tf
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.modulated import modulated_conv
 from gan_tf.ops.upfirdn import fir_filter
-from tests.ops.test_resampled import by_definition
-from tests.ops.test_upfirdn import random
+from tests.ops.test_upfirdn import by_definition, random
 from tests.parity.report import relative_l2
 
 FORMS = pytest.mark.parametrize("forms", [FAST, PLAIN], ids=["shared", "own"])

@@ -1,11 +1,19 @@
-"""Batch norm in its fused and synchronised forms, and spectral norm."""
+"""Batch norm, spectral norm, pixel norm and minibatch standard deviation against known answers."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.normalisation import BatchNorm, fused_batch_norm, spectral_normalise, synchronised_batch_norm, unit
+from gan_tf.ops.layers import BatchNorm
+from gan_tf.ops.normalisation import (
+    append_minibatch_stddev,
+    fused_batch_norm,
+    pixel_norm,
+    spectral_normalise,
+    synchronised_batch_norm,
+    unit,
+)
 from tests.parity.report import relative_l2
 
 
@@ -27,7 +35,7 @@ def test_synchronised_form_on_one_replica_equals_the_fused_form(shift):
         assert relative_l2(got.numpy(), want.numpy()) < 2e-5
 
 
-def test_running_statistics_keep_the_unbiased_variance_and_a_tenth_of_the_batch():
+def test_running_statistics_are_unbiased_and_weight_a_batch_by_a_tenth():
     x = random(2, 4, 4, 3) * 3 + 1
     norm = BatchNorm()
     norm(x, training=True)
@@ -62,8 +70,8 @@ def test_evaluation_uses_running_statistics_and_changes_nothing():
     np.testing.assert_array_equal(norm.moving_mean, [1.0, -1.0])
 
 
-def test_bfloat16_takes_its_statistics_in_float32():
-    x = tf.cast(random(8, 64, 64, 2) + 20, tf.bfloat16)  # 65,536 values of size 20: a bfloat16 sum would stall at 4,096
+def test_statistics_of_bfloat16_are_computed_in_float32():
+    x = tf.cast(random(8, 64, 64, 2) + 20, tf.bfloat16)  # 65,536 values of size 20: a bfloat16 sum would stop at 4,096
     norm = BatchNorm(dtype="mixed_bfloat16")
     y = norm(x, training=True)
     rows = tf.cast(x, tf.float32).numpy().reshape(-1, 2)
@@ -108,7 +116,7 @@ def test_training_without_a_replica_context_is_refused(two_cpus):
         norm(tf.zeros((1, 4, 4, 2)), training=True)
 
 
-def test_power_iterations_find_the_largest_singular_value():
+def test_power_iterations_converge_to_the_largest_singular_value():
     kernel = tf.constant(random(3, 3, 4, 6))
     u, v = unit(tf.constant(random(6, seed=1))), tf.zeros(36)
     for _ in range(200):
@@ -129,3 +137,71 @@ def test_spectral_gradient_treats_the_vectors_as_constants():
     w, g, outer = kernel.numpy()[0, 0], slopes.numpy()[0, 0], np.outer(v, u)
     sigma = np.sum(w * outer)
     np.testing.assert_allclose(got, g / sigma - np.sum(g * w) / sigma**2 * outer, rtol=1e-4, atol=1e-5)
+
+
+def test_pixel_norm_of_a_known_pixel():
+    got = pixel_norm(tf.constant([[[[3.0, 4.0], [0.0, 0.0]]]]))
+    np.testing.assert_allclose(got[0, 0, 0], [3 / 12.5**0.5, 4 / 12.5**0.5], rtol=1e-6)
+    np.testing.assert_array_equal(got[0, 0, 1], [0, 0])
+
+
+def test_pixel_norm_is_computed_in_float32():
+    x = tf.cast(random(2, 4, 4, 4096), tf.bfloat16)  # a bfloat16 sum of squares would stop at 256
+    got = pixel_norm(x)
+    assert got.dtype == tf.bfloat16
+    exact = tf.cast(x, tf.float64).numpy()
+    want = exact / np.sqrt((exact**2).mean(-1, keepdims=True))
+    assert np.abs(tf.cast(got, tf.float64) - want).max() < 0.005 * np.abs(want).max()
+
+
+def test_minibatch_stddev_of_a_hand_made_batch():
+    """Groups of 8 images are 0, 2, 4, 6 and 1, 3, 5, 7; in each channel of the first group, half is 1 and half is 3."""
+    x = np.zeros((8, 4, 4, 2), np.float32)
+    x[[0, 2]], x[[4, 6]] = 1, 3  # standard deviation 1
+    x[[1, 3], ..., 0], x[[5, 7], ..., 0] = 0, 8  # 4 in one of two channels
+    got = append_minibatch_stddev(tf.constant(x))
+    assert got.shape == (8, 4, 4, 3)
+    np.testing.assert_array_equal(got[..., :2], x)
+    np.testing.assert_allclose(got[0::2, ..., 2], np.full((4, 4, 4), 1), rtol=1e-4)
+    np.testing.assert_allclose(got[1::2, ..., 2], np.full((4, 4, 4), (4 + 1e-4) / 2), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("count", "group", "size"),
+    [(1, 4, 1), (2, 4, 2), (3, 4, 3), (5, 4, 1), (6, 4, 3), (10, 4, 2), (12, 4, 4)]
+    + [(8, 2, 2), (8, 8, 8), (8, 32, 8), (8, None, 8), (8, 3, 2)],
+)
+def test_a_group_is_the_largest_divisor_of_the_batch_up_to_its_limit(count, group, size):
+    x = random(count, 2, 2, 3)
+    got = append_minibatch_stddev(tf.constant(x), group)[:, 0, 0, 3].numpy()
+    groups = x.reshape(size, count // size, 2, 2, 3)
+    want = np.sqrt(groups.var(axis=0) + 1e-8).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(got, np.tile(want, size), rtol=1e-4)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_rows_at_equal_distances_form_the_groups_of_the_whole_batch(parts):
+    x = tf.constant(random(16, 4, 4, 3))
+    whole = append_minibatch_stddev(x)
+    for first in range(parts):
+        np.testing.assert_allclose(append_minibatch_stddev(x[first::parts]), whole[first::parts], rtol=1e-6)
+
+
+def test_minibatch_stddev_has_a_second_derivative():
+    x = tf.constant(random(4, 2, 2, 3))
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = append_minibatch_stddev(x)[..., -1] ** 2
+        slope = tf.reduce_sum(inner.gradient(y, x) ** 2)
+    second = outer.gradient(slope, x)
+    assert np.isfinite(second).all() and np.abs(second).max() > 0
+
+
+def test_each_statistic_uses_its_share_of_the_channels():
+    x = np.zeros((2, 2, 2, 4), np.float32)
+    x[1, ..., 0], x[1, ..., 1], x[1, ..., 3] = 2, 4, 20  # standard deviations 1, 2, 0, 10
+    got = append_minibatch_stddev(tf.constant(x), 2, 2)
+    assert got.shape == (2, 2, 2, 6)
+    np.testing.assert_allclose(got[..., 4:], np.broadcast_to([1.5, 5], (2, 2, 2, 2)), rtol=1e-3)

@@ -1,4 +1,4 @@
-"""Resampling behind a filter, against loops over pixels, and its derivatives against each other."""
+"""Filtered changes of resolution and convolutions, against their definitions as loops over pixels."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.ops.upfirdn import downsample2d, filter2d, fir_filter, upfirdn2d, upsample2d
+from gan_tf.ops.upfirdn import fir_filter, resampled_conv, upfirdn2d, upsample2d
 
 ASYMMETRIC = np.arange(1.0, 13.0).reshape(3, 4) / 30
 LONG = np.array([0.1, -0.2, 0.5, 1.0, 0.7, 0.3, -0.1, 0.05])
@@ -74,7 +74,7 @@ def test_half_precision_is_near(case, dtype, channels):
 
 @pytest.mark.parametrize("channels", [2, 6])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_gradient_is_the_transpose_and_has_one_itself(case, channels):
+def test_the_gradient_is_the_transpose_and_has_a_gradient(case, channels):
     x = tf.constant(random(1, 6, 5, channels))
 
     @tf.function
@@ -105,35 +105,83 @@ def test_batches_of_unknown_size_and_compiled_functions(case):
         np.testing.assert_allclose(function(x), want, rtol=1e-4, atol=1e-5)
 
 
-def test_doubling_weighs_neighbours_by_three_to_one():
+def test_upsampling_weights_neighbours_by_three_to_one():
     x = np.array([4.0, 8.0, 16.0]).reshape(1, 1, 3, 1) * np.ones((1, 3, 1, 1))
     inside = upsample2d(tf.constant(x), fir_filter())[0, 2, :, 0]  # away from upper and lower edges
     np.testing.assert_allclose(inside, [3, 5, 7, 10, 14, 12])
 
 
-def test_halving_of_a_ramp_and_of_one_value():
+def test_downsampling_of_a_ramp():
     ramp = np.arange(8.0).reshape(1, 1, 8, 1) * np.ones((1, 8, 1, 1))
-    got = downsample2d(tf.constant(ramp), fir_filter())
+    got = upfirdn2d(tf.constant(ramp), fir_filter(), down=2, pad=1)
     assert got.shape == (1, 4, 4, 1)
     np.testing.assert_allclose(got[0, 1, 1:3, 0], [2.5, 4.5])
-    np.testing.assert_allclose(downsample2d(tf.ones((1, 8, 8, 1)), fir_filter())[0, 1:3, 1:3, 0], np.ones((2, 2)))
 
 
-@pytest.mark.parametrize("f", [None, fir_filter(), np.ones((3, 3)) / 9, fir_filter((1,) * 8)])
-def test_sizes(f):
-    x = tf.ones((1, 8, 8, 3))
-    assert filter2d(x, f).shape == x.shape
-    assert upsample2d(x, f, up=2).shape == (1, 16, 16, 3)
-    assert downsample2d(x, f, down=2).shape == (1, 4, 4, 3)
-
-
-def test_filters_sum_to_one_and_long_ones_stay_separable():
+def test_filters_sum_to_one():
     np.testing.assert_allclose(fir_filter()[0] * 64, [1, 3, 3, 1])
-    assert fir_filter(range(1, 9)).shape == (8,) and abs(fir_filter(range(1, 9)).sum() - 1) < 1e-12
-    assert fir_filter(range(1, 8)).shape == (7, 7) and fir_filter(None) is None
-    assert fir_filter(ASYMMETRIC).shape == (3, 4)
+    assert fir_filter(range(1, 9)).shape == (8, 8) and abs(fir_filter(range(1, 9)).sum() - 1) < 1e-12
 
 
 def test_a_map_smaller_than_the_filter_is_refused():
     with pytest.raises(ValueError, match="smaller than the filter"):
         upfirdn2d(tf.ones((1, 2, 2, 3)), fir_filter())
+
+
+SQUARE = np.pad(ASYMMETRIC, ((0, 1), (0, 0)))  # 4 x 4, of different taps and a last row of zeros
+
+
+def correlate(x, kernel, step):
+    size = kernel.shape[0]
+    rows, columns = ((side - size) // step + 1 for side in x.shape[1:3])
+    out = np.zeros((len(x), rows, columns, kernel.shape[3]))
+    for row, column in itertools.product(range(rows), range(columns)):
+        seen = x[:, row * step : row * step + size, column * step : column * step + size]
+        out[:, row, column] = np.einsum("nijc,ijco->no", seen, kernel)
+    return out
+
+
+def by_definition(x, kernel, f, up, down, convolve):
+    """Inserts zeros, pads, filters, then correlates at every `down`-th position."""
+    size, width = kernel.shape[0], 1 if f is None else len(f)
+    pad = [size // 2] * 2
+    if up > 1:
+        pad = [pad[0] + (width + up - 1) // 2, pad[1] + (width - up) // 2]
+    if down > 1:
+        pad = [pad[0] + (width - down + 1) // 2, pad[1] + (width - down) // 2]
+    x = by_loops(x, f if max(up, down) > 1 else None, up=up, pad=(*pad, *pad), gain=up**2)
+    return correlate(x, kernel[::-1, ::-1] if convolve else kernel, down)
+
+
+@pytest.mark.parametrize("convolve", [False, True])
+@pytest.mark.parametrize("f", [None, SQUARE, fir_filter((1, 2, 1))], ids=["none", "asymmetric", "three"])
+@pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (3, 1), (1, 2)])
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_resampled_conv_equals_its_definition(size, up, down, f, convolve):
+    x, kernel = random(2, 6, 4, 5), random(size, size, 5, 2, seed=1)
+    got = resampled_conv(tf.constant(x), tf.constant(kernel), f, up, down, convolve)
+    want = by_definition(x, kernel, f, up, down, convolve)
+    assert got.shape == (2, 6 * up // down, 4 * up // down, 2)
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_upsampling_preserves_a_constant_map():
+    kernel = np.zeros((3, 3, 1, 1))
+    kernel[1, 1] = 1
+    got = resampled_conv(tf.ones((1, 8, 8, 1), tf.float64), tf.constant(kernel), fir_filter(), up=2, convolve=True)
+    np.testing.assert_allclose(got[0, 2:-2, 2:-2], np.ones((12, 12, 1)))
+
+
+@pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
+def test_resampled_conv_computes_in_the_type_of_the_map(up, down):
+    x, kernel = random(1, 8, 8, 6), random(3, 3, 6, 6, seed=1)
+    want = by_definition(x, kernel, fir_filter(), up, down, False)
+    for dtype, error in (("bfloat16", 0.02), ("float16", 0.003)):
+        got = resampled_conv(tf.cast(x, dtype), tf.constant(kernel, tf.float32), fir_filter(), up, down)
+        assert got.dtype == dtype
+        assert np.linalg.norm(tf.cast(got, tf.float64) - want) < error * np.linalg.norm(want)
+
+
+def test_up_and_down_together_are_refused():
+    with pytest.raises(ValueError, match="either up or down, got up 2 and down 2"):
+        resampled_conv(tf.ones((1, 4, 4, 1)), tf.ones((3, 3, 1, 1)), None, 2, 2)

@@ -12,14 +12,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow
 from gan_tf.errors import UsageError
 from tests.parity.report import read_arrays, show
 
-FAMILIES = (  # modules beside this one; each is imported when it is asked for
+FAMILIES = (  # modules of this package, imported when needed
     "fastgan",  # networks, losses, gradients and one training step
     "pggan",  # networks, losses, gradients, steps and schedule
     "stylegan2",  # operations, networks, penalties, gradients of every training phase
     "diffaugment",  # augmentation and its gradients
     "ada",  # adaptive augmentation: parameters, maps, images and their gradients
     "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
-    "inception",  # FID's network and the ways to resize in front of it
+    "inception",  # FID's network and the resizing before it
     "fid",  # Fréchet and kernel distance, precision and recall
     "lpips",  # perceptual distance, its gradient and VGG16's maps
 )

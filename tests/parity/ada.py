@@ -1,7 +1,7 @@
 """Adaptive augmentation against official outputs: every transform by percentile, and from recorded random draws.
 
-Each geometric output is computed twice: as training does, where maps that keep to the axes go their own way, and by the
-way that serves any map. Every array of the file is used; one that is not known counts as a failure.
+Each geometric output is computed as in training, where maps that keep axes parallel have a faster method, and by the
+general method. An array of the file that is not compared counts as a failure.
 """
 
 import dataclasses
@@ -9,15 +9,14 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.augment import ada_corruption, ada_geometry, ada_lowpass, ada_resample
-from gan_tf.augment.ada import POLICIES, apply
-from gan_tf.augment.ada_parameters import GROUPS, ROTATIONS, at_percentile, parameters
+from gan_tf.augment import ada_maps, ada_resample
+from gan_tf.augment.ada import GROUPS, POLICIES, ROTATIONS, TRANSFORMS, UNIFORM, apply, parameters
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from tests.parity.report import Quantity, forward, gradient
 
 FORWARD_BOUND = 1e-4
 GRADIENT_BOUND = 1e-3
-NAMES = {**POLICIES, "rotate": ROTATIONS, "imgfilter": GROUPS["filter"]}  # what the file calls them
+NAMES = {**POLICIES, "rotate": ROTATIONS, "imgfilter": GROUPS["filter"]}  # their names in the file
 FILTER_REACH = 6  # pixels that the official program adds to the margins for its filters
 COMPARED = ("out", "grad_images", "affine_theta", "reflect_pad_lrtb", "grid_size", "p")
 ROUNDING = 1e-4  # pixels, of the official float32 margins, before they are rounded up
@@ -25,7 +24,7 @@ ROUNDING = 1e-4  # pixels, of the official float32 margins, before they are roun
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One recorded call: its name, and what every transform was given."""
+    """One recorded call: its name and the parameters of its transforms."""
 
     name: str
     parameters: dict
@@ -38,8 +37,8 @@ def quantities(arrays):
         /reflect_pad_lrtb and /grid_size; of some cases /grad_images; of random ones /p and /draw/<transform>/...
     """
     unused = set(arrays) - {"meta_json", "in/images", "in/cotangent"}
-    yield forward("const/Hz_geom", ada_lowpass.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
-    yield forward("const/Hz_fbank", ada_corruption.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
+    yield forward("const/Hz_geom", ada_resample.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
+    yield forward("const/Hz_fbank", ada_maps.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
     unused -= {"const/Hz_geom", "const/Hz_fbank"}
     for case in _cases(arrays):
         yield from _outputs(arrays, case)
@@ -62,8 +61,32 @@ def _cases(arrays):
             yield Case(name, parameters(_drawn(arrays, name), arrays[f"{name}/p"]))
 
 
+def at_percentile(q, names, count):
+    """Values and gates of `ada.draw` if every value were at the percentile q of its range and every gate open.
+
+    Normal values are erfinv(2q - 1), without the factor sqrt(2) of the normal quantile, as in the official program. The
+    second rotation is none, the value of noise erfinv(q).
+
+    Args:
+        q: in (0, 1).
+        names: transforms.
+        count: images, all with the same values.
+    """
+    drawn = {}
+    for name in names:
+        transform = TRANSFORMS[name]
+        value = float(q) if transform.kind == UNIFORM else tf.math.erfinv(2.0 * q - 1.0)
+        if name == "rotate_post":
+            value = 0.5
+        elif name == "noise":
+            value = tf.math.erfinv(float(q))
+        shape = (count, transform.columns) if transform.columns > 1 else (count,)
+        drawn[name] = (tf.fill(shape, tf.cast(value, tf.float32)), tf.zeros([count]))
+    return drawn
+
+
 def _drawn(arrays, name):
-    """What was recorded of a random case: {transform: (value, gate)}."""
+    """The recorded draws of a random case: {transform: (value, gate)}."""
     draws = {key: tf.constant(arrays[f"{name}/{key}"]) for key in _draws(arrays, name)}
     return {key.split("/")[1]: (draws[key], draws[f"{key[:-5]}gate"]) for key in draws if key.endswith("/value")}
 
@@ -78,41 +101,41 @@ def _transforms(name):
 
 
 def _outputs(arrays, case):
-    """The images and their gradient, of an image's own way, of the way for any map, and of its plain form."""
+    """Images and gradients: as in training, by the general method, and by its plain form."""
     images, slopes = (_channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
     kept = arrays.group(f"{case.name}/")
-    for words, outcome, slope in _ways(images, slopes, case.parameters):
-        yield forward(f"{case.name}/out{words}", outcome, _channels_last(kept["out"]), FORWARD_BOUND)
+    for note, output, slope in _methods(images, slopes, case.parameters):
+        yield forward(f"{case.name}/out{note}", output, _channels_last(kept["out"]), FORWARD_BOUND)
         if "grad_images" in kept:
             want = _channels_last(kept["grad_images"])
-            yield gradient(f"{case.name}/grad_images{words}", slope, want, GRADIENT_BOUND)
+            yield gradient(f"{case.name}/grad_images{note}", slope, want, GRADIENT_BOUND)
 
 
-def _ways(images, slopes, known):
+def _methods(images, slopes, known):
     with tf.GradientTape() as tape:
         tape.watch(images)
-        outcome = apply(images, known)
-    yield "", outcome, tape.gradient(outcome, images, slopes)
-    if ada_geometry.FACTORS.keys().isdisjoint(known):
+        output = apply(images, known)
+    yield "", output, tape.gradient(output, images, slopes)
+    if ada_maps.GEOMETRIC.keys().isdisjoint(known):
         return
-    # Colours follow the geometric maps, and their own gradient was judged above.
+    # Colours are applied after the geometric maps; their gradient was compared above.
     colors = {name: value for name, value in known.items() if name in GROUPS["color"]}
-    maps = ada_geometry.geometric_map(known, images.shape[1])
-    for words, forms in ((" (any map)", FAST), (" (any map, plain)", PLAIN)):
+    maps = ada_maps.geometric_map(known, images.shape[1])
+    for note, forms in ((" (any map)", FAST), (" (any map, plain)", PLAIN)):
         with use_forms(forms):
-            turned = ada_resample.anywhere(images, maps)
+            resampled = ada_resample.general(images, maps)
             with tf.GradientTape() as tape:
-                tape.watch(turned)
-                outcome = apply(turned, colors)
-            slope = ada_resample.anywhere_transposed(tape.gradient(outcome, turned, slopes), maps)
-        yield words, outcome, slope
+                tape.watch(resampled)
+                output = apply(resampled, colors)
+            slope = ada_resample.general_transposed(tape.gradient(output, resampled, slopes), maps)
+        yield note, output, slope
 
 
 def _map(arrays, case):
-    """The official program's own form of the map: margins by reflection, and a map of places from -1 to 1."""
+    """The map in the official form: margins by reflection, and a map of positions from -1 to 1."""
     kept = arrays.group(f"{case.name}/")
     count, channels, side, _ = arrays["in/images"].shape
-    maps = np.float64(ada_geometry.geometric_map(case.parameters, side))
+    maps = np.float64(ada_maps.geometric_map(case.parameters, side))
     left, right, top, bottom = margins = np.float64(kept["reflect_pad_lrtb"])
     yield Quantity(f"{case.name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
     density = 2 * (side + FILTER_REACH)
@@ -126,9 +149,9 @@ def _map(arrays, case):
 
 
 def _margins(maps, side, stored):
-    """Pixels of reflection on each side that hold the mapped corners of every image, and the filters' reach.
+    """Pixels of reflection on each side that contain the mapped corners of every image and the filters' reach.
 
-    Exact quarter turns bring a corner to a whole pixel, which rounding may put on either side: there `stored` decides.
+    Quarter turns map a corner to a whole pixel, which rounding may move to either side: there `stored` decides.
     """
     half = (side - 1) / 2
     corners = np.array([(x, y, 1) for x in (-half, half) for y in (-half, half)])

@@ -2,9 +2,9 @@
 
 Width, latent size and resolution are read from the shapes in the file.
 
-The forward pass is judged in float32 with the fast forms that training uses, and everything in float64. Float64,
-because a first Adam step is about the sign of each gradient: rounding alone decides it for entries near zero, leaky
-ReLUs then flip, and what follows the step would measure luck (in float32, up to 3e-3 in the gradients after it).
+The forward pass is compared in float32 with the fast forms of training, and everything in float64: a first Adam step
+is about the sign of each gradient, which rounding decides for entries near zero; leaky ReLUs then flip (in float32,
+errors of up to 3e-3 in the gradients after the step).
 """
 
 import keras
@@ -14,7 +14,7 @@ import tensorflow as tf
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
-from gan_tf.models.fastgan import Discriminator, Generator, reconstruction_targets
+from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import nearest_resize
 from tests.parity.report import Quantity, forward, gradient, relative_l2
@@ -24,7 +24,7 @@ FORWARD = 1e-4
 GRADIENT = 1e-3
 UPDATE = 1e-2
 NOISE_SPREAD = 5e-2  # accepted distance of the recovered noise's standard deviation from 1
-QUADRANT = 2  # bottom left, the one of the reference
+QUADRANT = 2  # bottom left, as in the reference
 LEARNING_RATE, BETA_1, BETA_2 = 2e-4, 0.5, 0.999
 EPSILON = 1e-8 * (1 - BETA_2) ** 0.5  # PyTorch adds 1e-8 after the bias correction, Keras before: equal in step 1
 NOISE_STRENGTHS = (".2.weight", ".6.weight")  # of [1]: their gradient depends on noise that is not recorded
@@ -33,7 +33,7 @@ NOISE_STRENGTHS = (".2.weight", ".6.weight")  # of [1]: their gradient depends o
 def quantities(arrays):
     """Yields every comparison."""
     g, d = load(arrays, "float32")
-    _, outputs = judge(d, to_nhwc(arrays["real"]), g(tf.constant(arrays["z"]), training=True))
+    _, outputs = discriminate(d, to_nhwc(arrays["real"]), g(tf.constant(arrays["z"]), training=True))
     yield from compare("train/", outputs, arrays, "float32 ")
 
     g, d = load(arrays, "float64")
@@ -54,15 +54,15 @@ def load(arrays, dtype):
     g_arrays, d_arrays = arrays.group("g/"), arrays.group("d/")
     if not (g_arrays and d_arrays):
         raise UsageError(f"{arrays.path} holds no FastGAN state dicts (g/..., d/...): give a FastGAN reference file")
-    g = Generator(**generator_arguments(g_arrays), dtype=dtype)
-    d = Discriminator(**discriminator_arguments(d_arrays), dtype=dtype)
+    g = FastGanGenerator(**generator_arguments(g_arrays), dtype=dtype)
+    d = FastGanDiscriminator(**discriminator_arguments(d_arrays), dtype=dtype)
     for network, state in ((g, g_arrays), (d, d_arrays)):
         network.build()
         load_state_dict(network, state)
     return g, d
 
 
-def judge(d, real, fakes):
+def discriminate(d, real, fakes):
     """D on real images with reconstruction, then on fakes.
 
     Returns:
@@ -94,7 +94,7 @@ def step(g, d, z, real):
         fakes = g(z, training=True)
         with g_tape.stop_recording():
             with tf.GradientTape() as d_tape:
-                d_loss, outputs = judge(d, real, fakes)
+                d_loss, outputs = discriminate(d, real, fakes)
             d_gradients = descend(d, d_tape, d_loss)
         logits = d(fakes, training=True)
         g_loss = -tf.reduce_mean(logits)

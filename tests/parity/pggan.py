@@ -1,15 +1,14 @@
 """Progressive GAN against the official networks, losses, optimiser and schedule, at every lod of a reference file.
 
-Sizes and widths are read from the shapes in the file, lods and what was recorded for each from its keys.
+Sizes and widths are read from the shapes in the file, lods and the recorded quantities from its keys.
 
-The official program shows the discriminator every image at full size: smaller ones enlarged pixel by pixel, which its
-first operation undoes. Here each level works at its own size, so recorded images are averaged down to that first, and a
-gradient at an enlarged image is the gradient at the small one, spread over the pixels.
+The official program upsamples all images to full size for the discriminator, whose first operation reverses that. Here
+each level works at its own size, so recorded images are averaged down first, and a gradient at an upsampled image is
+the gradient at the small one, spread over the pixels.
 
-Outputs are judged in float32 with the fast forms that training uses, and everything that is differentiated in float64.
-In float32 rounding alone decides on which side of zero an input of a leaky ReLU lies that is all but zero. Such a flip
-moves a gradient by up to 2e-3 (float32 against float64, random weights), and a first Adam step, which is about the sign
-of every gradient, further.
+Outputs are compared in float32 with the fast forms of training, and gradients in float64: in float32, rounding flips
+leaky ReLUs with inputs near zero, which changes a gradient by up to 2e-3 (random weights), and a first Adam step, which
+is about the sign of every gradient, by more.
 """
 
 import json
@@ -22,7 +21,7 @@ from gan_tf.convert.pggan import arguments_of
 from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates
-from gan_tf.models.pggan import Discriminator, Generator
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import average_pool_to
 from gan_tf.training.optimizer import Adam
@@ -68,17 +67,17 @@ def load(arrays, dtype):
     for name, wanted in SUPPORTED.items():
         if recorded.get(name, wanted) != wanted:
             raise UsageError(f"{arrays.path} was made with {name} {recorded[name]}; give a file made with {wanted}")
-    made = []
-    for kind, prefix in ((Generator, "g/"), (Discriminator, "d/")):
+    networks = []
+    for kind, prefix in ((PgganGenerator, "g/"), (PgganDiscriminator, "d/")):
         weights = arrays.group(prefix)
         network = kind(**arguments_of(weights), dtype=dtype)
         network.build()
         load_state_dict(network, weights)
-        made.append(network)
-    return made
+        networks.append(network)
+    return networks
 
 
-def place_of(lod, levels):
+def growth_of(lod, levels):
     """{level, alpha} of an official lod: at whole numbers the level alone."""
     growth = levels - float(lod)
     level = int(np.ceil(growth - 1e-9))
@@ -94,7 +93,7 @@ def images_of(arrays, key, d, level):
 
 def compare_outputs(arrays, lod, g, d):
     """Images, logits, penalties and losses."""
-    place = place_of(lod, g.levels)
+    place = growth_of(lod, g.levels)
     repeats = 2 ** (g.levels - place["level"])
     key = f"lod{lod}"
     images = g(tf.constant(arrays["in/latents"]), **place)
@@ -117,7 +116,7 @@ def compare_outputs(arrays, lod, g, d):
 
 def compare_gradients(arrays, lod, g, d):
     """Gradients of the mean losses, of the penalty and at the images, as far as the file has them for this lod."""
-    place = place_of(lod, g.levels)
+    place = growth_of(lod, g.levels)
     key = f"lod{lod}"
     if f"{key}/gp/grad_images" in arrays:
         repeats = 2 ** (g.levels - place["level"])
@@ -143,11 +142,11 @@ def compare_gradients(arrays, lod, g, d):
 
 
 def compare_steps(arrays, lod, g, d):
-    """Steps of the discriminator on the same images, each judged by how far the weights have moved since the first.
+    """Steps of the discriminator on the same images, compared by the change of the weights since the first.
 
-    TensorFlow's old Adam adds epsilon in front of the bias correction: set anew at every step, ours does the same.
+    TensorFlow 1's Adam adds epsilon before the bias correction: ours is equal with an adjusted epsilon at every step.
     """
-    place = place_of(lod, g.levels)
+    place = growth_of(lod, g.levels)
     before = state_dict(d)
     optimizer = Adam({name: v for name, v in named_variables(d).items() if v.trainable}, BETA_1, BETA_2)
     steps = sorted({int(key.split("/")[0][4:]) for key in arrays.group(f"adam_lod{lod}/")})
@@ -163,9 +162,9 @@ def compare_steps(arrays, lod, g, d):
 
 
 def compare_reals(arrays, levels):
-    """Real images as the official program hands them to its networks."""
+    """Real images after the official pre-processing."""
     for lod in sorted({key.split("/")[0][3:] for key in arrays.group("process_reals/")}, key=float):
-        place = place_of(lod, levels)
+        place = growth_of(lod, levels)
         stored = np.moveaxis(arrays[f"process_reals/lod{lod}/in_uint8"], 1, 3)
         shown = fade_reals(tf.constant(stored / np.float32(127.5) - 1), place["alpha"])
         wanted = arrays[f"process_reals/lod{lod}/out"]

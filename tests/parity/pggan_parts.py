@@ -1,4 +1,4 @@
-"""What of Progressive GAN needs no network of a reference file: the schedule and single operations."""
+"""Schedule and single operations of Progressive GAN."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from gan_tf.config.presets import PRESETS
 from gan_tf.models.pggan_blocks import LATENT_GAIN
-from gan_tf.ops import equalised, resample
+from gan_tf.ops import equalised, normalisation, resample
+from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.ops.layers import leaky_relu
 from gan_tf.training.recipes import growth
 from gan_tf.training.step import stage_at
 from tests.parity.report import Quantity, forward
@@ -20,8 +20,8 @@ BOUND = 1e-4
 def schedule(arrays, generator):
     """Every row of the recorded schedule: thousands of images, lod, resolution, batch, learning rate.
 
-    Our phases are whole batches, so that each begins up to a batch later than the official one for every phase before
-    it: the lods are judged by that lag, and the rest must be equal.
+    Our phases are whole batches, so that each starts up to one batch per earlier phase later than officially: this lag
+    is the bound of the lods, and the rest must be equal.
     """
     preset = PRESETS["pggan"]["celebahq-1024" if generator.resolution == 1024 else "celebahq-256"]
     config = dataclasses.replace(preset, resolution=generator.resolution)
@@ -42,7 +42,7 @@ def _row(stages, levels, kimg):
 
 
 def operations(arrays):
-    """Layers alone, in both forms where there are two."""
+    """Single layers, in both forms where there are two."""
     x, even = _channels_last(arrays["op/x"]), _channels_last(arrays["op/x_even"])
 
     def compare(name, got):
@@ -50,8 +50,8 @@ def operations(arrays):
 
     up = arrays["op/upscale2d_conv2d/weight"][::-1, ::-1].swapaxes(2, 3)
     yield compare("upscale2d_conv2d", _applied(equalised.EqualisedUpConv(up.shape[3]), up, x))
-    taps = resample.transposed_taps(up * np.float32(equalised.GAIN / np.sqrt(9 * up.shape[2])))
-    yield compare("upscale2d_conv2d (transposed)", resample.transposed_up_convolution(x, taps))
+    taps = resample.transposed_taps(up * np.float32(equalised.HE_GAIN / np.sqrt(9 * up.shape[2])))
+    yield compare("upscale2d_conv2d (transposed)", resample.up_convolution(x, taps, tf.float32))
     kernel = arrays["op/conv2d/weight"]
     yield compare("conv2d", _applied(equalised.EqualisedConv(kernel.shape[3], 3), kernel, x))
     kernel = arrays["op/torgb_gain1/weight"]
@@ -69,8 +69,8 @@ def operations(arrays):
         )
     yield compare("downscale2d", resample.average_pool_to(even, even.shape[1] // 2))
     yield compare("upscale2d", resample.upsample_nearest(x))
-    yield compare("pixel_norm", equalised.pixel_norm(x))
-    yield compare("minibatch_stddev_g4", equalised.append_minibatch_stddev(_channels_last(arrays["op/mbstd_x"])))
+    yield compare("pixel_norm", normalisation.pixel_norm(x))
+    yield compare("minibatch_stddev_g4", normalisation.append_minibatch_stddev(_channels_last(arrays["op/mbstd_x"])))
     yield compare("apply_bias_lrelu", leaky_relu(x + arrays["op/apply_bias_lrelu/bias"]))
 
 

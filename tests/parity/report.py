@@ -1,4 +1,4 @@
-"""Reading reference files, judging quantities against their bounds, and printing the table."""
+"""Reference files, comparisons of quantities with their bounds, and the printed table."""
 
 import dataclasses
 import zipfile
@@ -24,7 +24,7 @@ class Quantity:
 
 
 class Arrays(dict):
-    """{key: array} of a reference file; asking for a key that it lacks is the user's mistake, and says so."""
+    """{key: array} of a reference file; a missing key raises UsageError."""
 
     def __init__(self, path: str, items: dict):
         super().__init__(items)
@@ -70,12 +70,12 @@ def relative_max(got, want) -> float:
 
 
 def forward(name: str, got, want, bound: float) -> Quantity:
-    """Judges an output by the worse of its relative L2 and relative maximum error."""
+    """Compares an output: the larger of relative L2 and relative maximum error."""
     return Quantity(name, max(relative_l2(got, want), relative_max(got, want)), bound)
 
 
 def gradient(name: str, got, want, bound: float) -> Quantity:
-    """Judges a gradient or an update by relative L2: one flipped leaky-ReLU may move a single entry far."""
+    """Compares a gradient or an update by relative L2: a flipped leaky ReLU may change a single entry much."""
     return Quantity(name, relative_l2(got, want), bound)
 
 

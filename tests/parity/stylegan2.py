@@ -1,10 +1,10 @@
 """StyleGAN2 against the official networks, losses and penalties, in both forms of the modulated convolution.
 
-Sizes and widths are read from the shapes in the file, the rest of the configuration from its notes. A key of the file
-that nothing was compared with is a failure of its own.
+Sizes and widths are read from the shapes in the file, the rest of the configuration from its metadata. A key of the
+file that is not compared counts as a failure.
 
-Outputs are judged in float32, and everything that is differentiated in float64: in float32 rounding alone decides on
-which side of zero an input of a leaky ReLU lies that is all but zero, and such a flip moves a gradient by up to 6e-3.
+Outputs are compared in float32, and gradients in float64: in float32, rounding flips leaky ReLUs with inputs near zero,
+which changes a gradient by up to 6e-3.
 """
 
 import json
@@ -15,20 +15,26 @@ import tensorflow as tf
 from gan_tf.convert.state_dicts import load_state_dict, to_official
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
-from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.losses import (
+    logistic_discriminator,
+    logistic_generator,
+    path_length_penalty,
+    path_lengths,
+    path_slopes,
+    r1_penalty,
+)
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
-from gan_tf.ops.equalised import append_minibatch_stddev
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
-from gan_tf.ops.path_length import path_length_penalty, path_lengths, path_slopes
+from gan_tf.ops.normalisation import append_minibatch_stddev
 from tests.parity import stylegan2_ops
 from tests.parity.report import Quantity, forward, gradient
 
 FORWARD = 1e-4
 GRADIENT = 1e-3
-CLAMP = 1.5  # of the networks behind clamp15/*
-G_INTERVAL, D_INTERVAL = 4, 16  # steps between lazy terms, by which the program multiplies them
+CLAMP = 1.5  # of the networks of clamp15/*
+G_INTERVAL, D_INTERVAL = 4, 16  # steps between lazy regularisers, and their weights
 MADE_WITH = {"pl_decay": 0.01, "style_mixing_prob": 0}
 
 
@@ -60,7 +66,7 @@ def _noted(found, note):
 
 
 def is_input(key):
-    """True for what a file gives, and does not ask for."""
+    """True for keys of inputs, which are not compared."""
     parts = key.split("/")
     if parts[0] == "op":
         return parts[-1] != "out" and len(parts) > 2
@@ -68,10 +74,10 @@ def is_input(key):
 
 
 def configuration(arrays):
-    """The notes on how a file was made.
+    """The configuration in the metadata of a file.
 
     Raises:
-        UsageError: it is of another family, or was made with what the comparison does not know.
+        UsageError: a file of another family, or made with settings that the comparison does not support.
     """
     if not (arrays.group("g/synthesis.") and arrays.group("d/b4.")):
         raise UsageError(f"{arrays.path} holds no weights (g/synthesis..., d/b4...): give a StyleGAN2 reference file")
@@ -86,7 +92,7 @@ def load(arrays, config, dtype, **more):
     """-> (generator, discriminator) with the weights of the file."""
     made = []
     own = ({}, {"mbstd_group": config["mbstd_group_size"]})
-    for kind, prefix, known in ((Generator, "g/", own[0]), (Discriminator, "d/", own[1])):
+    for kind, prefix, known in ((StyleGan2Generator, "g/", own[0]), (StyleGan2Discriminator, "d/", own[1])):
         weights = arrays.group(prefix)
         network = kind(**arguments_of(weights), **known, **more, dtype=dtype)
         network.build()
@@ -96,7 +102,7 @@ def load(arrays, config, dtype, **more):
 
 
 class Inputs:
-    """What a file gives, in the type that a network computes in, channels last."""
+    """Inputs in a file, in the type that a network computes in, channels last."""
 
     def __init__(self, arrays, network):
         self.dtype = network.variable_dtype
@@ -149,7 +155,7 @@ def compare_outputs(arrays, config):
 
 
 def compare_clamped(arrays, config):
-    """Networks that keep what convolutions give within a limit."""
+    """Networks with conv_clamp."""
     g, d = load(arrays, config, "float32", conv_clamp=CLAMP)
     given = Inputs(arrays, g)
     images = g(given.z, given.labels, noise=CONST)
@@ -218,7 +224,7 @@ def path_inputs(arrays, g):
 
 
 def compare_phases(arrays, config, g, d):
-    """Gradients of every phase of the official training loop, and what it keeps between steps."""
+    """Gradients of every phase of the official training loop, and its running means."""
     given = Inputs(arrays, g)
     directions, synthesis, ws_of, mean = path_inputs(arrays, g)
 

@@ -5,14 +5,12 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.models.stylegan2_blocks import FILTER
-from gan_tf.models.stylegan2_mapping import StyleDense
-from gan_tf.ops.bias_act import bias_act
-from gan_tf.ops.equalised import append_minibatch_stddev, pixel_norm
+from gan_tf.models.stylegan2_blocks import FILTER, StyleDense
+from gan_tf.ops.activations import bias_act
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.modulated import modulated_conv
-from gan_tf.ops.resampled import resampled_conv
-from gan_tf.ops.upfirdn import downsample2d, filter2d, fir_filter, upfirdn2d, upsample2d
+from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
+from gan_tf.ops.upfirdn import fir_filter, resampled_conv, upfirdn2d, upsample2d
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-4
@@ -60,6 +58,18 @@ def _resize(arrays, case, notes):
         # recorded numbers are reproduced to 1e-7, and with them only where the filter does not reach their edge.
         x = x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
     return function(x, _filter(arrays, notes["filter"]))
+
+
+def filter2d(x, f):
+    """The official `filter2d`: filters without a change of size."""
+    height, width = f.shape
+    return upfirdn2d(x, f, pad=(width // 2, (width - 1) // 2, height // 2, (height - 1) // 2))
+
+
+def downsample2d(x, f):
+    """The official `downsample2d`: filters and halves."""
+    height, width = f.shape
+    return upfirdn2d(x, f, down=2, pad=((width - 1) // 2, (width - 2) // 2, (height - 1) // 2, (height - 2) // 2))
 
 
 def _conv(arrays, case, notes):

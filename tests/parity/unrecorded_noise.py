@@ -1,9 +1,9 @@
-"""Finds the noise that a reference run drew and did not record.
+"""Reconstructs the noise that a reference run drew and did not record.
 
 The official generator draws noise in evaluation too. Its strengths are zero before the recorded step and one Adam step
 long (the learning rate, either sign) after it, so the recorded evaluation images depend on noise that the file lacks,
 by about 2e-3. The noise enters almost linearly: the maps that explain the images best are a least-squares problem with
-far fewer unknowns than pixels. If the networks agree, what is left is rounding, and the noise found has variance 1.
+far fewer unknowns than pixels. If the networks agree, the residual is rounding, and the noise has variance 1.
 """
 
 import tensorflow as tf
@@ -16,14 +16,14 @@ ITERATIONS = 90  # brings the error from 2e-3 to 1e-5 at 256 pixels
 
 
 def set_strengths(generator, value):
-    """Gives every noise injection the same strength; its sign is the noise's to choose."""
+    """Sets every noise injection to the same strength; the sign is part of the noise."""
     for name, variable in named_variables(generator).items():
         if name.endswith("/strength"):
             variable.assign([value])
 
 
 def fit_noise(generator, z, images):
-    """Returns the noise maps, a list of [N, h, w, 1] float32, that bring the generator's images nearest to `images`.
+    """Returns the noise maps, [N, h, w, 1] float32, that minimise the distance of the generator's images to `images`.
 
     Args:
         generator: built, with its noise strengths set; run in evaluation mode.

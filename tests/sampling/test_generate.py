@@ -12,7 +12,7 @@ from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
 
 @pytest.fixture(scope="module")
 def generators():
-    g = fastgan.Generator(64, ngf=8, latent_size=16)
+    g = fastgan.FastGanGenerator(64, ngf=8, latent_size=16)
     g.build()
     for i in range(5):  # power iterations, and moving statistics that differ from those of a batch
         g(tf.random.stateless_normal((8, 16), (0, i)), training=True)
@@ -25,7 +25,7 @@ def generators():
 class LargeImages:
     """FastGAN's generator without its second, smaller output."""
 
-    g: fastgan.Generator
+    g: fastgan.FastGanGenerator
 
     def __getattr__(self, name):
         return getattr(self.g, name)

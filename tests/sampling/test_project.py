@@ -15,7 +15,7 @@ SEED = 12345  # of the image to find
 
 def fastgan_of(strength, contrast):
     """FastGAN with changed batch statistics and noise of some strength; untrained, its images have little contrast."""
-    g = fastgan.Generator(64, ngf=8, latent_size=8)
+    g = fastgan.FastGanGenerator(64, ngf=8, latent_size=8)
     g.build()
     for i in range(5):
         g(tf.random.stateless_normal((8, 8), (0, i)), training=True)
@@ -36,7 +36,7 @@ def fast():
 @pytest.fixture(scope="module")
 def growing():
     """A Progressive GAN of 16 pixels, fully grown."""
-    g = pggan.Generator(16, fmap_base=64, fmap_max=16, latent_size=8)
+    g = pggan.PgganGenerator(16, fmap_base=64, fmap_max=16, latent_size=8)
     g.build()
     g.growth.assign(2.0)
     g.to_rgb[2].kernel.assign(0.3 * g.to_rgb[2].kernel)  # untrained, its images have too much contrast

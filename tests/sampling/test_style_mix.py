@@ -5,17 +5,16 @@ import pytest
 import tensorflow as tf
 
 from gan_tf import rng
-from gan_tf.models.fastgan_inference import fold
+from gan_tf.models.network import fold
 from gan_tf.models.variables import named_variables
 from gan_tf.sampling.style_mix import mixed_images, mixed_table, table_image
-
-from ..models.test_fastgan_inference import used_generator
+from tests.models.test_folding import trained
 
 
 @pytest.fixture(scope="module", params=[64, 256])
 def g(request):
     """A generator with visibly different excitations for each image."""
-    plain = used_generator(request.param)
+    plain = trained("fastgan", resolution=request.param)
     for name, variable in named_variables(plain).items():
         if name.startswith("excitations") and name.endswith("/u"):
             variable.assign(variable / 10)  # the kernel is divided by a norm that is taken along it
@@ -60,17 +59,18 @@ def test_mixing_equals_swapping_the_inputs_of_excitations(g, monkeypatch):
     content, style = inputs(g, [1, 2]), inputs(g, [3, 4])
     sources, calls = [], [type(excitation).call for excitation in g.excitations]
 
-    def watched(self, source, x, training=False):
+    def watched(self, source, training=False):
         sources.append(source)
-        return calls[0](self, source, x, training)
+        return calls[0](self, source, training)
 
     monkeypatch.setattr(type(g.excitations[0]), "call", watched)
     g(style[0], noise=style[1])
     swapped = iter(list(sources))
     monkeypatch.setattr(
-        type(g.excitations[0]), "call", lambda self, source, x, training=False: calls[0](self, next(swapped), x)
+        type(g.excitations[0]), "call", lambda self, source, training=False: calls[0](self, next(swapped))
     )
     wanted = g(content[0], noise=content[1])[0].numpy()
+    monkeypatch.undo()
     folded = fold(g)
     got = folded(content[0], noise=content[1], style=folded.style_of(style[0], noise=style[1])).numpy()
     assert np.abs(got - wanted).max() < 1e-4 * np.abs(wanted).max()
@@ -82,7 +82,7 @@ def test_colours_are_scaled_and_the_layout_stays():
 
     The factor is the weight from the style's excitation divided by that from the content's.
     """
-    folded = fold(used_generator(64))
+    folded = fold(trained("fastgan"))
     kernel = np.zeros((3, 3, folded.to_rgb.kernel.shape[2], 3), np.float32)
     kernel[1, 1, :3] = np.eye(3)
     folded.to_rgb.kernel.assign(kernel)
@@ -113,9 +113,9 @@ def test_the_table_has_unmixed_images_as_headers(g):
 def test_style_weights_need_no_large_feature_maps(g):
     folded = fold(g)
     made = []
-    for size, stages in zip(folded.sizes, folded.blocks, strict=True):
-        inner = stages[0].linear.call
-        stages[0].linear.call = lambda x, size=size, inner=inner: made.append(size) or inner(x)
+    for i, block in enumerate(folded.blocks):
+        inner, size = block.up.call, 2 ** (i + 3)
+        block.up.call = lambda *x, size=size, inner=inner, **options: made.append(size) or inner(*x, **options)
     z, noise = inputs(g, [1])
     weights = folded.style_of(z, noise=noise)
     assert max(made, default=4) <= folded.resolution // 16

@@ -11,7 +11,7 @@ from gan_tf.augment.choice import Augmentation
 from gan_tf.convert.state_dicts import load_state_dict, to_official
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.distributed import devices
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
 from gan_tf.training.recipes import stylegan2
@@ -250,7 +250,7 @@ class Given:
 def test_gradients_of_the_phases_are_the_official_ones(official, name, monkeypatch):
     arrays = read_arrays(reference("stylegan2"))
     networks = {}
-    for player, kind in (("g", Generator), ("d", Discriminator)):
+    for player, kind in (("g", StyleGan2Generator), ("d", StyleGan2Discriminator)):
         weights = arrays.group(f"{player}/")
         networks[player] = kind(**arguments_of(weights), dtype="float64")
         networks[player].build()

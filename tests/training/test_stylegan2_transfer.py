@@ -7,7 +7,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.cli.train import prepare_published_networks
 from gan_tf.errors import UsageError
 from gan_tf.io.files import sha256_of
-from gan_tf.models.stylegan2 import Discriminator, Generator
+from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.pretrained import downloads, published_networks
 from gan_tf.runs.folder import Run
 from tests.convert import official_stylegan2 as official
@@ -23,8 +23,8 @@ FLAGS = {"total_kimg": 0.008, "freeze_d": 1, "eval_every": 1000, "final_score": 
 def write_official(path, seed=0):
     """A pickle of the sizes of `styled`. Its weights are a fifth of random ones, so that a step is a tame one."""
     sizes = {name: styled.SIZES[name] for name in ("channel_base", "channel_max")} | {"resolution": 16}
-    g = built(Generator, styled.SIZES | {"resolution": 16})
-    d = built(Discriminator, sizes)
+    g = built(StyleGan2Generator, styled.SIZES | {"resolution": 16})
+    d = built(StyleGan2Discriminator, sizes)
     states = [random_state(network, seed) for network in (g, d)]
     states = [
         {name: value if "filter" in name else value * np.float32(0.2) for name, value in state.items()}

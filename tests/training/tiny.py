@@ -20,7 +20,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.models.variables import load_weights, named_variables
-from gan_tf.ops.normalisation import BatchNorm
+from gan_tf.ops.layers import BatchNorm
 from gan_tf.runs.folder import Run
 from gan_tf.sampling.sampler import SAMPLE_BATCH
 from gan_tf.training import recipes, samples
@@ -137,7 +137,7 @@ def _enlarged(images, size):
 
 
 class TinyFolded(TinyGenerator):
-    """The call of models.fastgan_inference.FoldedGenerator: the images alone."""
+    """Has the interface of a folded FastGAN generator, which gives images alone."""
 
     def call(self, z, labels=None, noise=None, training=False):
         return super().call(z, labels, noise, training)[0]
@@ -175,7 +175,7 @@ def family(train_step=fastgan.train_step, normalised=True):
         ),
         discriminator=lambda config, policy: built(TinyDiscriminator(config.seed, dtype=policy)),
         fold=fold,
-        judge=lambda discriminator, generator: lambda image, labels=None: discriminator(image, training=False),
+        image_logits=lambda discriminator, generator: lambda image, labels=None: discriminator(image, training=False),
     )
     return Tiny(networks, dataclasses.replace(fastgan.RECIPE, phases=phases))
 

@@ -14,8 +14,7 @@ import dataclasses
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation, augmentation_of
-from gan_tf.losses import logistic_discriminator, logistic_generator, r1_penalty
-from gan_tf.ops.path_length import path_length_penalty, path_lengths
+from gan_tf.losses import logistic_discriminator, logistic_generator, path_length_penalty, path_lengths, r1_penalty
 from gan_tf.training.step import (
     SIGNS,
     Phase,

@@ -1,0 +1,200 @@
+"""The transforms of adaptive augmentation: affine maps of positions and colours, band filters, noise, cutout.
+
+Positions are in pixels from the image's centre, x to the right and y down. A geometric map leads from the position of
+an output pixel to the position in the input whose colour it gets.
+
+Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
+"""
+
+import functools
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf.augment.ada_resample import along_both, reflected
+
+EYE = np.eye(3, dtype=np.float32)
+LUMA = np.full(3, 1 / math.sqrt(3), np.float32)  # unit vector of greys
+ONTO_LUMA = np.outer(LUMA, LUMA)  # projection of a colour on the greys
+ACROSS_LUMA = EYE - ONTO_LUMA
+# v -> LUMA x v, the cross product as a matrix
+AROUND_LUMA = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float32) / np.float32(math.sqrt(3))
+BANDS = 4
+# Share of the power of natural images, about 1/f^2, in each octave band; preserves the brightness of amplified images
+EXPECTED_POWER = np.array([10.0, 1.0, 1.0, 1.0], np.float32) / 13.0
+CUTOUT_SIZE = 0.5  # side of the box relative to the side of the image
+
+
+def geometric_map(parameters, resolution):
+    """Product of the geometric transforms among `parameters`.
+
+    Args:
+        parameters: {name: [N] or [N, 2]}, see `ada.parameters`; at least one geometric transform.
+        resolution: pixels per side.
+
+    Returns:
+        [N, 3, 3], for homogeneous positions (x, y, 1). Without rotations by arbitrary angles, either the diagonal or
+        the rest of the 2x2 part is exactly zero.
+    """
+    count = next(iter(parameters.values())).shape[0]
+    total = tf.eye(3, batch_shape=[count])
+    for name, factor in GEOMETRIC.items():
+        if name in parameters:
+            total = product(total, factor(parameters[name], resolution))
+    return total
+
+
+def product(one, other):
+    """one [N, 3, 3] @ other [N, 3, K], by multiplications that no accelerator rounds to fewer digits."""
+    return tf.reduce_sum(one[..., None] * other[:, None], axis=2)
+
+
+def _matrix(rows):
+    """3 x 3 entries, each [N] or a number -> [N, 3, 3]."""
+    like = next(entry for row in rows for entry in row if tf.is_tensor(entry))
+    entries = [tf.broadcast_to(tf.cast(entry, tf.float32), like.shape) for row in rows for entry in row]
+    return tf.reshape(tf.stack(entries, axis=1), (-1, 3, 3))
+
+
+def _scaling(x, y):
+    return _matrix([[x, 0, 0], [0, y, 0], [0, 0, 1]])
+
+
+def _rotation(cos, sin):
+    return _matrix([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+def _translation(shifts):
+    x, y = tf.unstack(shifts, axis=1)
+    return _matrix([[1, 0, x], [0, 1, y], [0, 0, 1]])
+
+
+def _quarter_turns(turns, resolution):
+    turns = tf.cast(turns, tf.int32)  # from a table, since cos(pi / 2) is not exactly 0
+    return _rotation(tf.gather([1.0, 0.0, -1.0, 0.0], turns), tf.gather([0.0, 1.0, 0.0, -1.0], turns))
+
+
+def _rotate(angle, resolution):
+    return _rotation(tf.cos(angle), tf.sin(angle))
+
+
+GEOMETRIC = {  # factors of the map, from the left; arguments: parameter, resolution
+    "xflip": lambda flips, resolution: _scaling(1.0 - 2.0 * flips, tf.ones_like(flips)),
+    "rotate90": _quarter_turns,
+    "xint": lambda shifts, resolution: _translation(-tf.round(shifts * resolution)),
+    "scale": lambda factor, resolution: _scaling(1.0 / factor, 1.0 / factor),
+    "rotate_pre": _rotate,
+    "aniso": lambda factor, resolution: _scaling(1.0 / factor, factor),
+    "rotate_post": _rotate,
+    "xfrac": lambda shifts, resolution: _translation(-shifts * resolution),
+}
+
+
+def color_map(parameters):
+    """Combined map of the colour transforms among `parameters`, for colours in [-1, 1].
+
+    Args:
+        parameters: {name: [N]}, see `ada.parameters`; at least one of "brightness", "contrast", "lumaflip", "hue"
+            (radians), "saturation".
+
+    Returns:
+        (matrix [N, 3, 3], offset [N, 3]): the new colour is matrix @ colour + offset.
+    """
+    count = next(iter(parameters.values())).shape[0]
+    matrix, offset = tf.eye(3, batch_shape=[count]), tf.zeros([count, 3])
+    if "brightness" in parameters:
+        offset += parameters["brightness"][:, None]
+    for name, factor in COLOR.items():
+        if name in parameters:
+            by = factor(parameters[name][:, None, None])  # [N, 3, 3]
+            matrix, offset = product(by, matrix), product(by, offset[..., None])[..., 0]
+    return matrix, offset
+
+
+def recolor(images, matrix, offset):
+    """Applies an affine map to every pixel: images [N, H, W, 3], matrix [N, 3, 3], offset [N, 3] -> [N, H, W, 3]."""
+    count, height, width, channels = images.shape
+    pixels = tf.reshape(images, (count, height * width, channels))
+    # The change is added, so that the identity leaves images unchanged however an accelerator rounds products.
+    change = tf.matmul(pixels, matrix - EYE, transpose_b=True) + offset[:, None]
+    return images + tf.reshape(change, images.shape)
+
+
+COLOR = {  # in the order of application; argument [N, 1, 1]. Hue rotates around the greys (Rodrigues' formula).
+    "contrast": lambda factor: EYE * factor,
+    "lumaflip": lambda flips: EYE - 2.0 * flips * ONTO_LUMA,
+    "hue": lambda angle: ONTO_LUMA + ACROSS_LUMA * tf.cos(angle) + AROUND_LUMA * tf.sin(angle),
+    "saturation": lambda factor: ONTO_LUMA + ACROSS_LUMA * factor,
+}
+
+
+def filter_bank():
+    """Symmetric filters of four octave bands, from the lowest up: float64 [4, 43], whose sum is the identity.
+
+    Each octave splits the band below it in halves: the lower half by the autocorrelation of Daubechies' wavelet of four
+    taps, the upper half by that of the mirror filter. Filters of lower octaves are dilated by 2 and 4.
+    """
+    root = math.sqrt(3)
+    wavelet = np.array([1 - root, 3 - root, 3 + root, 1 + root]) / (4 * math.sqrt(2))
+    mirror = wavelet * np.array([1, -1, 1, -1])
+    low, high = (np.convolve(w, w[::-1]) / 2 for w in (wavelet, mirror))  # of gain 1; their sum is a unit impulse
+    below = np.convolve(_dilated(low, 2), low)
+    filters = [np.convolve(_dilated(half, 4), below) for half in (low, high)]
+    filters += [np.convolve(_dilated(high, 2), low), high]
+    return np.stack([np.pad(f, (len(filters[0]) - len(f)) // 2) for f in filters])
+
+
+def band_gains(parameters):
+    """Gain of each band: the factors are applied in turn, each followed by scaling to the expected power.
+
+    parameters: {"imgfilter_0" ... "imgfilter_3": [N]} -> [N, 4].
+    """
+    total = 1.0
+    for band in range(BANDS):
+        factor = parameters[f"imgfilter_{band}"][:, None]
+        gains = tf.where(np.arange(BANDS) == band, factor, 1.0)  # [N, 4]
+        total *= gains * tf.math.rsqrt(tf.reduce_sum(EXPECTED_POWER * gains**2, axis=1, keepdims=True))
+    return total
+
+
+def amplify_bands(images, gains):
+    """Filters both axes with the bands weighted by `gains`, images continued by reflection.
+
+    images [N, R, R, C], gains [N, 4] -> [N, R, R, C].
+    """
+    matrices = tf.einsum("nb,bij->nij", gains, _band_matrices(images.shape[1]))
+    return tf.transpose(along_both(images, matrices, matrices), (0, 2, 1, 3))
+
+
+def add_noise(images, deviations, normals):
+    """Adds white noise. images and normals [N, H, W, C]; deviations [N] >= 0, in units of the images."""
+    return images + normals * deviations[:, None, None, None]
+
+
+def cut_out(images, centres):
+    """Sets a box of half the side to zero. centres [N, 2]: x and y relative to the side; outside, nothing changes."""
+    positions = (np.arange(images.shape[1], dtype=np.float32) + 0.5) / images.shape[1]
+    outside = tf.abs(positions - centres[..., None]) >= CUTOUT_SIZE / 2  # [N, 2, R]
+    kept = outside[:, 1, :, None] | outside[:, 0, None, :]
+    return images * tf.cast(kept, images.dtype)[..., None]
+
+
+def _dilated(taps, factor):
+    """Taps with factor - 1 zeros between them."""
+    dilated = np.zeros(factor * (len(taps) - 1) + 1)
+    dilated[::factor] = taps
+    return dilated
+
+
+@functools.cache
+def _band_matrices(side):
+    """Filtering of one axis with each band, as matrices: float32 [4, side, side]."""
+    filters = filter_bank()
+    reach = filters.shape[1] // 2
+    matrices = np.zeros((BANDS, side, side))
+    for tap in range(filters.shape[1]):
+        sources = reflected(np.arange(side) + tap - reach, side)
+        for band in range(BANDS):
+            np.add.at(matrices[band], (np.arange(side), sources), filters[band, tap])
+    return matrices.astype(np.float32)

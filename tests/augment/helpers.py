@@ -1,0 +1,34 @@
+"""Images and draws for the tests of augmentations."""
+
+import numpy as np
+import tensorflow as tf
+
+from gan_tf.rng import Draws
+
+SIDE = 16
+
+
+def random_images(count=6, side=SIDE, seed=0):
+    """float32 [count, side, side, 3] in [-1, 1]."""
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, side, side, 3)).astype(np.float32))
+
+
+def draws_for(count=6, images_seen=0, seed=1):
+    """Draws for `count` images."""
+    return Draws(seed, tf.constant(images_seen, tf.int64), count)
+
+
+def gradient_on_two_replicas(strategy, images, value):
+    """Gradient of sum(value(x, draws)) with respect to images that two replicas share, in the order of `images`."""
+
+    @tf.function
+    def gradient():
+        index = tf.distribute.get_replica_context().replica_id_in_sync_group
+        rows = tf.ensure_shape(images[index::2], (len(images) // 2, *images.shape[1:]))
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            total = tf.reduce_sum(value(rows, draws_for().shard(index, 2)))
+        return tape.gradient(total, rows)
+
+    parts = strategy.experimental_local_results(strategy.run(gradient))
+    return tf.reshape(tf.stack(parts, axis=1), images.shape)
