@@ -39,10 +39,6 @@ def kind(request):
     return request.param
 
 
-def test_draws_repeat(kind):
-    np.testing.assert_array_equal(kind(draws_at()), kind(draws_at()))
-
-
 @pytest.mark.parametrize("other", [{"seen": 48}, {"seed": 8}, {"seed": -7}, {"attempt": 1}])
 def test_draws_depend_on_seed_attempt_and_images_seen(kind, other):
     assert not np.array_equal(kind(draws_at()), kind(draws_at(**other)))
@@ -69,14 +65,6 @@ def test_shards_of_micro_batches_are_the_rows_of_their_replica(kind):
     replica = draws_at().shard(1, 2)
     parts = [kind(replica.shard(i, 2)) for i in (0, 1)]
     np.testing.assert_array_equal(interleave(parts), kind(replica))
-
-
-def test_a_shard_has_whole_groups_of_the_minibatch_standard_deviation():
-    groups = tf.range(BATCH) % (BATCH // 4)  # of four images each
-    for parts in (2, BATCH // 4):
-        for index in range(parts):
-            shard = groups[index::parts].numpy()
-            assert set(np.bincount(shard, minlength=BATCH // 4)) <= {0, 4}
 
 
 def test_rows_that_shards_do_not_divide_are_refused():

@@ -55,16 +55,10 @@ def test_class_embeddings_are_trained_in_every_family():
 
 
 @pytest.mark.slow
-def test_micro_batches_equal_the_whole_batch(monkeypatch):
+@pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"strategy": "mirrored"}])
+def test_micro_batches_and_two_devices_equal_the_whole_batch(changes, mirrored_is_two_cpus, monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    tiny.assert_same_step(step_at(FADING_8, micro_batch=4), step_at(FADING_8))
-
-
-@pytest.mark.slow
-def test_two_devices_equal_one(mirrored_is_two_cpus, monkeypatch):
-    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    one, two = (step_at(FADING_8, strategy=strategy) for strategy in ("default", "mirrored"))
-    tiny.assert_same_step(two, one)
+    tiny.assert_same_step(step_at(FADING_8, **changes), step_at(FADING_8))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from tests.training import growing, tiny
 
 FADING_8, STABLE_8, FADING_16 = 60, 100, 140  # images seen in the middle of a stage
 LR = 2e-6  # see test_replicas
+LOSSES = ["wgan_gp", "logistic", "hinge", *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("lsgan", "bce"))]
 
 
 def names_of_moved(trainer, before):
@@ -43,14 +44,25 @@ def test_a_step_trains_the_layers_of_its_level_only():
 
 
 @pytest.mark.slow
-def test_reals_have_the_size_of_the_stage(monkeypatch):
-    calls = []
-    monkeypatch.setattr(pggan, "fade_reals", lambda reals, alpha: calls.append((reals.shape[1:3], alpha)) or reals)
+def test_reals_have_the_size_of_the_stage_and_penalties_that_of_the_run(monkeypatch):
+    """A 4x4 image, enlarged to 16x16, has blocks of 4x4 pixels; the gradient for those is a quarter as long."""
+    reals_of_steps, repeats = [], []
+
+    def fade_reals(reals, alpha):
+        reals_of_steps.append((tuple(reals.shape[1:3]), alpha is not None))
+        return reals
+
+    def gradient_penalty(d, x, times):
+        repeats.append(times)
+        return losses.gradient_penalty(d, x, times)
+
+    monkeypatch.setattr(pggan, "fade_reals", fade_reals)
+    monkeypatch.setattr(pggan, "gradient_penalty", gradient_penalty)
     trainer = growing.make_trainer()
     for at in (0, FADING_8, FADING_16):
         tiny.take_steps(trainer, 1, at)
-    assert [tuple(shape) for shape, _ in calls] == [(4, 4), (8, 8), (16, 16)]
-    assert calls[0][1] is None and calls[1][1].dtype == tf.float32
+    assert reals_of_steps == [((4, 4), False), ((8, 8), True), ((16, 16), True)]
+    assert repeats == [4, 2, 1]
 
 
 def test_a_level_is_traced_once(monkeypatch):
@@ -80,7 +92,7 @@ def test_reals_fade_from_blocks_to_pixels():
     np.testing.assert_allclose(half, (blocks + reals[0, :, :, 0]) / 2)
 
 
-@pytest.mark.parametrize("loss", ["wgan_gp", "lsgan", "bce", "hinge", "logistic"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_takes_finite_steps(loss):
     statistics = tiny.take_steps(growing.make_trainer(loss=loss), 3, FADING_8)
     assert tiny.all_finite(statistics)
@@ -88,8 +100,8 @@ def test_every_loss_takes_finite_steps(loss):
     assert (penalty > 0).all() if loss in ("wgan_gp", "logistic") else (penalty == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{"batch_norm": True, "pixel_norm": False}, {"minibatch_stddev": False}])
-def test_networks_with_other_norms_are_trained(changes):
+def test_networks_with_other_norms_are_trained():
+    changes = {"batch_norm": True, "pixel_norm": False, "minibatch_stddev": False}
     assert tiny.all_finite(tiny.take_steps(growing.make_trainer(loss="lsgan", **changes), 2, FADING_8))
 
 
@@ -103,19 +115,6 @@ def test_augmentation_reaches_reals_and_fakes(monkeypatch):
     assert not np.allclose(plain["loss/d_real"], augmented["loss/d_real"])
 
 
-@pytest.mark.slow
-def test_penalty_is_for_the_enlarged_image(monkeypatch):
-    """A 4x4 image, enlarged to 16x16, has blocks of 4x4 pixels; the gradient for those is a quarter as long."""
-    repeats = []
-    monkeypatch.setattr(
-        pggan, "gradient_penalty", lambda d, x, times: repeats.append(times) or losses.gradient_penalty(d, x, times)
-    )
-    trainer = growing.make_trainer()
-    for at in (0, FADING_8, FADING_16):
-        tiny.take_steps(trainer, 1, at)
-    assert repeats == [4, 2, 1]
-
-
 def first_step(at, **changes):
     """(statistics, {player: gradient vector}) of one step at `at`, from fresh networks."""
     trainer = growing.make_trainer(lr=LR, beta1=0.5, **changes)
@@ -126,10 +125,9 @@ def first_step(at, **changes):
 def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
     """With minibatch standard deviation, whose groups of four are each on one device. In float64, see test_replicas."""
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    steps = [
-        first_step(FADING_8, loss=loss, phase_batch="8", strategy=strategy) for strategy in ("default", "mirrored")
-    ]
-    tiny.assert_same_step(steps[1], steps[0])
+    changes = {"loss": loss, "phase_batch": "8"}
+    one, two = (first_step(FADING_8, strategy=strategy, **changes) for strategy in ("default", "mirrored"))
+    tiny.assert_same_step(two, one)
 
 
 @pytest.mark.slow
@@ -139,15 +137,18 @@ def test_micro_batches_equal_the_whole_batch(monkeypatch):
     tiny.assert_same_step(parts, whole)
 
 
+@pytest.fixture(scope="module")
+def exact_statistics():
+    """Statistics of the first step in float32."""
+    return first_step(FADING_8)[0]
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_is_near_float32(precision):
-    exact, _ = first_step(FADING_8)
-    half, _ = first_step(FADING_8, precision=precision)
+def test_half_precision_is_near_float32(precision, exact_statistics):
+    """Weights and optimisers stay float32."""
+    trainer = growing.make_trainer(lr=LR, beta1=0.5, precision=precision)
+    half = tiny.take_steps(trainer, 1, FADING_8)
     for name in ("loss/d_real", "loss/penalty", "loss/g", "gradient/d"):
-        assert half[name] == pytest.approx(exact[name], rel=0.05, abs=0.02), name
-
-
-def test_weights_and_moments_stay_float32_in_bfloat16():
-    trainer = growing.make_trainer(precision="bfloat16")
+        assert half[name] == pytest.approx(exact_statistics[name], rel=0.05, abs=0.02), name
     assert {variable.dtype for variable in named_variables(trainer.state.d).values()} == {"float32"}
     assert {m.dtype for m in trainer.state.d_optimizer.m.values()} == {tf.float32}

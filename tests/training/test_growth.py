@@ -20,6 +20,7 @@ from gan_tf.training.schedule import (
     short_run_warning,
     stage_at,
 )
+from gan_tf.training.trainer import undecided_loss
 
 SMALL = TrainConfig(
     model="pggan",
@@ -78,13 +79,6 @@ def test_without_fading_the_next_size_begins_immediately():
     assert [growth_at(stages, stage, stage.first_image) for stage in stages] == [0.0, 1.0, 2.0]
 
 
-def test_fades():
-    stages = growing_stages(SMALL)
-    assert [fade_of(stages, level) for level in range(3)] == [(0, 0), (1000, 2000), (4000, 2010)]
-    with pytest.raises(ValueError, match="level 3"):
-        fade_of(stages, 3)
-
-
 @pytest.mark.parametrize(
     ("seen", "alpha", "grown"),
     [
@@ -112,6 +106,11 @@ def test_alpha_stays_in_range_outside_of_its_stage():
     """The number of images seen at the end of a stage is the first image of the next one."""
     stages = growing_stages(SMALL)
     assert (alpha_at(stages, stages[1], 0), alpha_at(stages, stages[1], 3000)) == (0.0, 1.0)
+
+
+def test_unbounded_losses_have_no_undecided_loss():
+    assert undecided_loss(with_changes(loss="wgan_gp")) is None
+    assert undecided_loss(with_changes(loss="logistic")) == pytest.approx(2 * np.log(2))
 
 
 def table(config):

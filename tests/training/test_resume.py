@@ -67,11 +67,12 @@ def kill_and_continue(options, dataset, folder, record_counts, **changes):
 
 @pytest.mark.slow
 def test_killed_run_equals_the_whole_run(dataset, tmp_path):
-    lengths = {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}  # 30 steps, 15 records and a score in an epoch
+    """The first kill is just after the record of a score: before or during the writing of images and checkpoint."""
+    lengths = {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}  # 15 records and a score per epoch
     arguments = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, **lengths)
     (tmp_path / "killed").mkdir()
     assert process.finish(arguments, tmp_path / "whole.txt") == 0
-    run = kill_and_continue([], dataset, tmp_path / "killed", (5, 24, 40), **lengths)
+    run = kill_and_continue([], dataset, tmp_path / "killed", (16, 24, 40), **lengths)
     tiny.assert_same_run(run, Run(tmp_path / "whole" / "tiny"), 480)
 
 
