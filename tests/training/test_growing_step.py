@@ -105,14 +105,12 @@ def test_networks_with_other_norms_are_trained():
     assert tiny.all_finite(tiny.take_steps(growing.make_trainer(loss="lsgan", **changes), 2, FADING_8))
 
 
-def test_augmentation_reaches_reals_and_fakes(monkeypatch):
-    plain = tiny.take_steps(growing.make_trainer(), 1, STABLE_8)
+def test_reals_and_fakes_are_augmented(monkeypatch):
     paths = []
     augment = choice.diffaugment
     monkeypatch.setattr(choice, "diffaugment", lambda *args: paths.append(args[1].path) or augment(*args))
-    augmented = tiny.take_steps(growing.make_trainer(augment="diffaugment"), 1, STABLE_8)
+    tiny.take_steps(growing.make_trainer(augment="diffaugment"), 1, STABLE_8)
     assert paths == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
-    assert not np.allclose(plain["loss/d_real"], augmented["loss/d_real"])
 
 
 def first_step(at, **changes):
