@@ -256,16 +256,6 @@ def test_a_grown_network_starts_at_full_size(grown, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_half_grown_network_is_refused(tmp_path, capsys):
-    data = tiny.images_file(tmp_path)
-    growing.train(data, tmp_path, total_kimg=0.1, run="half")
-    capsys.readouterr()
-    assert growing.train(data, tmp_path, init_from=tmp_path / "half", run="new")[0] == 2
-    error = capsys.readouterr().err
-    assert "--init-from" in error and "8x8 of 16x16" in error
-
-
-@pytest.mark.slow
 def test_a_converted_fastgan_is_fine_tuned(tmp_path):
     from tests.convert import file_writers, official_fastgan
     from tests.pretrained.torch_format import write_zip
@@ -288,6 +278,7 @@ def test_a_converted_fastgan_is_fine_tuned(tmp_path):
     assert len(kernels - unchanged) > 10 and not np.array_equal(first["g/stem/kernel"], end["g/stem/kernel"])
 
 
+@pytest.mark.slow
 def test_a_converted_pggan_is_trained(tmp_path):
     from tests.convert.file_writers import write_tensorflow
     from tests.convert.test_pggan import networks, states

@@ -40,17 +40,6 @@ def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
     assert tiny.records(run) == tiny.records(whole)
 
 
-@pytest.mark.slow
-def test_models_built_before_change_nothing(dataset, whole, tmp_path):
-    """Keras numbers variable paths and layer names through the whole process."""
-    for _ in range(3):
-        tiny.TinyGenerator(16).build()
-    assert tiny.train(dataset, tmp_path, total_kimg=0.04, **AUGMENTED)[0] == 0
-    tiny.TinyDiscriminator().build()
-    assert tiny.train(dataset, tmp_path, **AUGMENTED)[0] == 0
-    tiny.assert_same_state(Run(tmp_path / "tiny"), whole, 80)
-
-
 def kill_and_continue(options, dataset, folder, record_counts, **changes):
     """Trains a run that is killed at two numbers of records, stopped by SIGTERM at a third, and then finished."""
     run = Run(folder / "tiny")
