@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in time
 
-from gan_tf.metrics import networks
+from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
@@ -17,7 +17,7 @@ from gan_tf.training import selection, timing
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
 from gan_tf.training.timing import Timer
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training import tiny
 from tests.training.tiny import parsed_records
 
@@ -35,10 +35,10 @@ def small_inception():
     """Replaces Inception by a small network; metrics on its features use a few images only."""
 
     def build(*, weights, resize, precision, offline, log):
-        return stand_in.networks(resize=resize, custom=weights, precision=precision)
+        return stubs.networks(resize=resize, custom=weights, precision=precision)
 
-    with stand_in.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "Networks", build)
+    with stubs.narrow(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "Networks", build)
         for name in ("fid5k", "fid10k", "fid50k", "kid5k", "kid50k"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=tiny.FAKES))
         yield
@@ -72,7 +72,7 @@ def test_scores_are_recorded_with_protocol_and_copy_check(whole):
     for record in records:
         assert record["metric"] == "fid5k" and record["score"] > 0
         protocol = record["protocol"]
-        assert (protocol["network"], protocol["reals"], protocol["fakes"]) == (stand_in.OFFICIAL, 12, tiny.FAKES)
+        assert (protocol["network"], protocol["reals"], protocol["fakes"]) == (stubs.OFFICIAL, 12, tiny.FAKES)
         assert 0 <= record["copies"] <= 1 and record["copy_parts"]["median_ratio"] > 0
         assert record["copy_protocol"]["space"] == "pixels+inception" and record["copy_protocol"]["mirrored"]
     tags = tiny.events(whole)
