@@ -71,8 +71,6 @@ def main(argv) -> int:
         print(f"{stop}: saved; the same command continues the search", flush=True)
         return INTERRUPTED
     except OSError as error:
-        if isinstance(error, PermissionError):
-            raise UsageError(f"OUT {options.out} cannot be written ({error.strerror}); give another OUT") from error
         if not (remedy := disk_remedy(error)):
             raise
         raise UsageError(
