@@ -34,14 +34,7 @@ BRIGHT = (0xE63946, 0xFFB703, 0x2A9DF4, 0x2FBF71, 0xF15BB5)
 SCENES = (("flat", 0.34), ("sun", 0.2), ("hills", 0.22), ("bamboo", 0.14), ("dots", 0.1))
 EYES = (("open", 0.4), ("left", 0.13), ("right", 0.13), ("happy", 0.22), ("wink", 0.12))
 MOUTHS = (("smile", 0.4), ("laugh", 0.32), ("cat", 0.16), ("oh", 0.12))
-EXTRAS = (
-    ("none", 0.3),
-    ("scarf", 0.16),
-    ("hat", 0.14),
-    ("bow", 0.12),
-    ("glasses", 0.14),
-    ("leaf", 0.14),
-)
+EXTRAS = (("none", 0.3), ("scarf", 0.16), ("hat", 0.14), ("bow", 0.12), ("glasses", 0.14), ("leaf", 0.14))
 
 
 def draw_animal(rng, resolution, furs, paint_animal):
@@ -49,18 +42,13 @@ def draw_animal(rng, resolution, furs, paint_animal):
 
     Args:
         rng: numpy Generator, of which 16 doubles are drawn at any resolution.
-        resolution: side in pixels, 8 or more.
+        resolution: R, pixels.
         furs: table of (two colours, probability).
         paint_animal: paints body and head: (image, head, the two colours, colour of its scarf or None, u in [0, 1)).
 
     Returns:
         uint8 [R, R, 3].
-
-    Raises:
-        ValueError: resolution below 8.
     """
-    if resolution < 8:
-        raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
     u = rng.random(16)  # raw doubles only: NumPy has never changed this stream
     sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
     fur, dark = (rgb(c) for c in pick(furs, u[1]))
