@@ -38,40 +38,24 @@ def fact_of(index, header, pixels):
 
 @dataclasses.dataclass(frozen=True)
 class DatasetReport:
-    """Report on one dataset. `text()` formats it, `dataclasses.asdict` converts it for JSON.
-
-    Attributes:
-        name: name of the dataset.
-        count: readable images.
-        resolution, fit: how they are made square.
-        sizes: {"WxH": count}, most frequent first.
-        smallest, median, largest: "WxH" by area.
-        modes: {Pillow mode: count}.
-        classes: {class name: count} of readable images, {} without classes.
-        unreadable: {name: reason}.
-        exact: groups of names with equal content.
-        near: groups of names that are near duplicates, without exact duplicates.
-        upscaled: names of images smaller than the training resolution.
-        ignored: {suffix: count} of files that are not images.
-        left_out: images not used because of --limit.
-    """
+    """Report on one dataset. `text()` formats it, `dataclasses.asdict` converts it for JSON."""
 
     name: str
-    count: int
+    count: int  # readable images
     resolution: int
     fit: str
-    sizes: dict
-    smallest: str
+    sizes: dict  # {"WxH": count}, most frequent first
+    smallest: str  # "WxH" by area, as the next two
     median: str
     largest: str
-    modes: dict
-    classes: dict
-    unreadable: dict
-    exact: list
-    near: list
-    upscaled: list
-    ignored: dict
-    left_out: int = 0
+    modes: dict  # {Pillow mode: count}
+    classes: dict  # {class name: count} of readable images, {} without classes
+    unreadable: dict  # {name: reason}
+    exact: list  # groups of names with equal content
+    near: list  # groups of names that are near duplicates, without exact duplicates
+    upscaled: list  # names of images smaller than the training resolution
+    ignored: dict  # {suffix: count} of files that are not images
+    left_out: int = 0  # images not used because of --limit
 
     def text(self):
         """Returns the report as lines of text, without a final newline."""

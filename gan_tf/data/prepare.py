@@ -31,33 +31,19 @@ ROW = np.dtype(np.int32)  # record of a row at a smaller size: its index
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images ready for training.
-
-    Attributes:
-        name: the source's name.
-        images: uint8 [N, R, R, 3], in memory or a memory map.
-        labels: int32 [N], all 0 without classes.
-        class_names: tuple, () without classes.
-        names: N names of the images, for messages.
-        fingerprint: SHA-256 hex of the source's names and contents, independent of settings such as the resolution.
-        key: hex that changes whenever a pixel of `images` may have changed: fingerprint and settings.
-        report: DatasetReport.
-        memory_gb: smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes).
-        log: called with a line of text before long work.
-        full: the ImageSet that this one is a smaller size of, or None.
-    """
+    """Images ready for training."""
 
     name: str
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple
-    names: list
-    fingerprint: str
-    key: str
+    images: np.ndarray  # uint8 [N, R, R, 3], in memory or a memory map
+    labels: np.ndarray  # int32 [N], all 0 without classes
+    class_names: tuple  # () without classes
+    names: list  # of the N images, for messages
+    fingerprint: str  # SHA-256 hex of the source's names and contents, independent of settings such as the resolution
+    key: str  # hex that changes whenever a pixel of `images` may have changed: fingerprint and settings
     report: DatasetReport
-    memory_gb: float = 4.0
-    log: Callable = print
-    full: "ImageSet | None" = None
+    memory_gb: float = 4.0  # smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes)
+    log: Callable = print  # called with a line of text before long work
+    full: "ImageSet | None" = None  # the set that this one is a smaller size of
     _sizes: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self):

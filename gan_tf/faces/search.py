@@ -32,25 +32,15 @@ BACKGROUND = (255, 255, 255)  # under transparent parts of an image
 
 
 class CropSettings(NamedTuple):
-    """Settings that the faces depend on.
+    """Settings that the faces depend on."""
 
-    Attributes:
-        size: S, pixels of a crop.
-        faces: "all" or "largest" of each photograph.
-        align: "eyes" or "none".
-        margin: added on each side, as a share of the face.
-        confidence: least score, 0 to 1.
-        min_face: least length in the photograph, in pixels, of the longer side of a face's box.
-        at_edge: "skip" or "keep" faces so near to an edge that the mirrored crop would show part of them twice.
-    """
-
-    size: int = 256
-    faces: str = "all"
-    align: str = "eyes"
-    margin: float = 0.2
-    confidence: float = 0.8
-    min_face: int = 80
-    at_edge: str = "skip"
+    size: int = 256  # S, pixels of a crop
+    faces: str = "all"  # or "largest" of each photograph
+    align: str = "eyes"  # or "none"
+    margin: float = 0.2  # added on each side, as a share of the face
+    confidence: float = 0.8  # least score, 0 to 1
+    min_face: int = 80  # least length in the photograph, in pixels, of the longer side of a face's box
+    at_edge: str = "skip"  # or "keep" faces so near to an edge that the mirrored crop would show part of them twice
 
 
 def search_key(source, settings):

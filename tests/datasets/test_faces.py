@@ -140,13 +140,11 @@ def test_truncated_archives(manual, write, cut):
         open_dataset("ffhq").fingerprint  # noqa: B018
 
 
-def test_files_that_are_not_archives(manual):
-    for suffix in (".zip", ".tar"):
-        path = manual / f"ffhq{suffix}"
-        path.write_bytes(b"<html>quota exceeded</html>" * 100)
-        with pytest.raises(UsageError, match="is not a complete.*download"):
-            open_dataset("ffhq")
-        path.unlink()
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_files_that_are_not_archives(manual, suffix):
+    (manual / f"ffhq{suffix}").write_bytes(b"<html>quota exceeded</html>" * 100)
+    with pytest.raises(UsageError, match="is not a complete.*download"):
+        open_dataset("ffhq")
 
 
 def test_compressed_tar_is_refused(manual):
