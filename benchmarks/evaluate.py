@@ -2,9 +2,9 @@
 
     python benchmarks/evaluate.py --resolution 256 --precision float32 --json
 
-The network has random weights, which changes nothing about its speed, and the images are random too. On a machine with
-other work look at the figures of processor time: images per second is what one core alone would make, and its share of
-the peak compares with the same convolution, by the same clock. Rounds of both take turns; all figures are medians.
+The network has random weights, which do not change its speed, and the images are random. On a machine with other work,
+use the figures by processor time: images per second of one core, and its share of the peak of the same convolution by
+the same clock. Rounds of both alternate; all figures are medians.
 """
 
 import dataclasses
@@ -21,19 +21,19 @@ SCORED = 5000  # images of a fid5k
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Measures what evaluations spend their time with."""
+    """Measures the speed of Inception with preprocessing."""
 
     resolution: int = 256  # pixels of the images before they are resized
     resize: Literal["pytorch", "clean", "tf1"] = "pytorch"  # as in `gan-tf evaluate`
     precision: Literal["float32", "bfloat16"] = "float32"  # of the network
-    batch_size: int | None = None  # images at once; default as `gan-tf evaluate`
+    batch_size: int | None = None  # images per batch; default as `gan-tf evaluate`
     images: int = 128  # in a round
-    rounds: int = 5  # timed, after one batch that is not
+    rounds: int = 5  # timed, after a batch of warm-up
     json: bool = False  # print one JSON object
 
 
 def measure(options):
-    """Returns the figures as a dict."""
+    """Returns the results as a dict."""
     import tensorflow as tf
 
     from gan_tf.distributed import devices
@@ -72,12 +72,12 @@ def measure(options):
 
 
 def share(flops, seconds, peaks):
-    """Median over rounds of the share of the peak at which an image's operations were done."""
+    """Returns the median over rounds of the share of the peak."""
     return round(statistics.median(flops / s / p for s, p in zip(seconds, peaks, strict=True)), 3)
 
 
 def random_network():
-    """Inception with random kernels that keep activations at their size, and nothing else."""
+    """Returns Inception with random kernels that keep the scale of the activations."""
     import numpy as np
 
     from gan_tf.pretrained.inception import Inception
@@ -92,7 +92,7 @@ def random_network():
 
 
 def pass_through(extractor, count, resolution):
-    """Seconds of `count` random images, and the processor time spent on them by all threads."""
+    """Returns the seconds for `count` random images, and the processor time of all threads."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (count, resolution, resolution, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Runs of conditional networks, made without training: the class of an image shows in it."""
+"""Writes runs of conditional networks without training; images of different classes differ."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from gan_tf.training import state as states
 
 NAMES, COUNTS = ["cat", "dog", "7"], [1, 2, 9]
 SEEN = 12_000
-CONTRAST = 40.0  # of FastGAN's images, which are grey at first
+CONTRAST = 40.0  # of FastGAN's images, which are grey without training
 SIZES = {
     "fastgan": {"resolution": 64, "ngf": 8, "ndf": 8, "latent_size": 16},
     "pggan": {"resolution": 16, "fmap_base": 64, "fmap_max": 16, "latent_size": 8},
@@ -30,7 +30,7 @@ SIZES = {
 
 
 def settings(model, **changes):
-    """Settings of a small conditional run."""
+    """Returns the settings of a small conditional run."""
     preset = next(iter(PRESETS[model].values()))
     given = {"dataset": "none", "conditional": True, "classes": len(NAMES), **SIZES[model], **changes}
     return TrainConfig(**{**vars(preset), **given})
@@ -57,11 +57,11 @@ def make_run(folder, model="fastgan", **changes):
 
 
 def ready(g):
-    """Brings a fresh generator to images that spread over [-1, 1]."""
+    """Gives an untrained generator images with values across [-1, 1]."""
     if hasattr(g, "growth"):
         g.growth.assign(g.levels)
     draws = rng.Draws(0, tf.constant(0, tf.int64), 8)
-    if hasattr(g, "stem_norm"):  # FastGAN's batch norm learns its statistics from training calls
+    if hasattr(g, "stem_norm"):  # FastGAN's batch norm updates its statistics in training calls
         labels = None if not g.classes else draws.integers("classes", (), 0, g.classes)
         for i in range(10):
             latents = draws.normal(f"latents/{i}", (g.latent_size,))
@@ -76,13 +76,13 @@ def ready(g):
 
 
 def class_folders(folder, counts=(8, 6)):
-    """Smooth pictures in folders of their classes, one dark and one bright: the folder."""
+    """Writes smooth images in a folder for each class, one dark and one bright; returns the folder."""
     from PIL import Image
 
-    from tests.training.tiny import square_pictures
+    from tests.training.tiny import square_images
 
     for number, (name, count) in enumerate(zip(NAMES, counts, strict=False)):
         (folder / name).mkdir(parents=True)
-        for i, pixels in enumerate(square_pictures(count, seed=number)):
+        for i, pixels in enumerate(square_images(count, seed=number)):
             Image.fromarray((pixels // 2 + 120 * number).astype(np.uint8)).save(folder / name / f"{i}.png")
     return folder

@@ -1,4 +1,4 @@
-"""`gan-tf generate --best K`: the K of all samples that are nearest to the real data, labelled as chosen."""
+"""`gan-tf generate --best K`: keeps the K images with the best scores, and labels them as curated."""
 
 import dataclasses
 import functools
@@ -7,227 +7,181 @@ import math
 from gan_tf.errors import UsageError
 
 DISCRIMINATOR, FEATURES, PIXELS = "discriminator", "features", "pixels"
-WORDS = {
+DESCRIPTIONS = {
     DISCRIMINATOR: "the discriminator",
     FEATURES: "Inception features (realism)",
     PIXELS: "small versions of the pixels (realism)",
 }
-BY = f"{DISCRIMINATOR},{FEATURES}"
-LABEL_PIXELS = 512  # least width of a sheet, so that its label can be read
+DEFAULT_SCORERS = f"{DISCRIMINATOR},{FEATURES}"
+MIN_SHEET_WIDTH = 512  # pixels, so that the label of a sheet is readable
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
-    """What was chosen.
+class Selection:
+    """The selected images."""
 
-    seeds: best first. about: {seed: words for its file}. label: line for people. reals: metrics.reals.Reals where they
-    had a part in it, else None.
-    """
-
-    seeds: list
-    about: dict
-    label: str
-    reals: object
+    seeds: list  # best first
+    about: dict  # {seed: text for its file}
+    label: str  # describes the selection
+    reals: object  # metrics.image_sets.RealImages if they were used, else None
 
     def write_sheet(self, images, path):
-        """Writes the chosen images, uint8 [K, R, R, 3], as one picture with its label in it, and says where.
+        """Writes the selected images, uint8 [K, R, R, 3], as one labelled image, and prints its path.
 
-        What is nearest to the real images may be one of them, so the copy check looks at the chosen ones.
+        The image nearest to the real images may be one of them, so a copy check follows.
         """
-
         from gan_tf.io import image_files
-        from gan_tf.metrics import memorisation
-        from gan_tf.metrics.reals import measurable
+        from gan_tf.metrics.image_sets import measurable
+        from gan_tf.metrics.memorisation import copies_in_pixels
+        from gan_tf.metrics.neighbour_index import pixel_index
         from gan_tf.sampling.sheets import add_heading
 
         images = measurable(images)
-        columns, times = layout_of(len(images), images.shape[1])
-        picture = image_files.grid(image_files.enlarge(images, times * images.shape[1]), columns)
-        sheet = add_heading(picture, self.label)
-        print(f"sheet: {image_files.save_png(path, sheet, description=self.label)}")
+        columns, factor = sheet_layout(len(images), images.shape[1])
+        sheet = image_files.grid(image_files.enlarge(images, factor * images.shape[1]), columns)
+        print(f"sheet: {image_files.save_png(path, add_heading(sheet, self.label), description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
-            share = memorisation.measure(memorisation.prepare(self.reals.images, self.reals.mirror), [images]).share
-            print(f"copy check: {round(share * len(images))} of {len(images)} chosen images repeat a training image")
+            copies = copies_in_pixels(pixel_index(self.reals.images, self.reals.mirror), images)
+            count = round(copies.share * len(images))
+            print(f"copy check: {count} of {len(images)} selected images repeat a training image")
 
 
-def columns_of(count):
-    """Columns of a sheet: a divisor that makes it no more than three times as wide as high, else nearly a square."""
-    least = math.ceil(math.sqrt(count))
-    full = [columns for columns in range(least, math.isqrt(3 * count) + 1) if count % columns == 0]
-    return full[0] if full else least
+def sheet_layout(count, resolution):
+    """Returns (columns of the sheet of `count` images, factor by which images are enlarged).
+
+    The number of columns divides `count` if that gives a sheet at most three times as wide as high.
+    """
+    square = math.ceil(math.sqrt(count))
+    full_rows = [columns for columns in range(square, math.isqrt(3 * count) + 1) if count % columns == 0]
+    columns = full_rows[0] if full_rows else square
+    return columns, max(1, -(-MIN_SHEET_WIDTH // (columns * resolution)))
 
 
-def layout_of(count, resolution):
-    """(columns of a sheet of so many images, how often each pixel is repeated)."""
-    columns = columns_of(count)
-    return columns, max(1, -(-LABEL_PIXELS // (columns * resolution)))
-
-
-def refuse_huge_sheet(count, resolution):
-    """Raises UsageError if the sheet of so many chosen images is too large for other programs."""
+def check_sheet_size(count, resolution):
+    """Raises UsageError if the sheet of `count` images would be too large for other programs."""
     from gan_tf.io.image_files import check_image_size
 
-    columns, times = layout_of(count, resolution)
-    side = times * resolution
-    check_image_size(
-        columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer, whose sheet can be shown"
-    )
+    columns, factor = sheet_layout(count, resolution)
+    side = factor * resolution
+    check_image_size(columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer")
 
 
 def check_best(options):
-    """Refuses what `--best` cannot mean.
-
-    Raises:
-        UsageError: so it is.
-    """
+    """Raises UsageError if --best or --by is invalid."""
     count = len(options.all_seeds())
     if not 1 <= options.best < count:
         raise UsageError(f"--best is {options.best} of {count} images; give 1 to {count - 1}, or a larger --count")
-    ways_of(options.by or BY)
+    scorer_names(options)
 
 
-def ways_of(by):
-    """The judges that `--by` names, in order.
-
-    Raises:
-        UsageError: an unknown one, or none.
-    """
-    ways = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
-    unknown = [name for name in ways if name not in WORDS]
-    if unknown or not ways:
-        raise UsageError(f"--by is {by!r}; give {', '.join(WORDS)}, or several with commas between them")
-    return ways
+def scorer_names(options):
+    """Returns the names in --by. Raises UsageError for an unknown name, or if there is none."""
+    by = DEFAULT_SCORERS if options.by is None else options.by
+    names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
+    if not names or any(name not in DESCRIPTIONS for name in names):
+        raise UsageError(f"--by is {by!r}; give {', '.join(DESCRIPTIONS)}, or several with commas between them")
+    return names
 
 
-def curate(options, opened, seeds) -> Chosen:
-    """Generates the images of all seeds, scores them, and selects the best.
+def curate(options, loaded, seeds) -> Selection:
+    """Generates the images of all seeds, scores them, and selects the best by the mean of their ranks.
 
     Raises:
-        UsageError: no discriminator, no data, or no Inception weights.
+        UsageError: no discriminator, no training images, or no Inception weights.
     """
     import numpy as np
+    from scipy.stats import rankdata
 
-    from gan_tf.metrics.realism import mean_rank
-
-    ways = ways_of(options.by or BY)
-    find_reals = functools.cache(lambda: real_side(options, opened))
-    judges = {way: JUDGES[way](options, opened, find_reals) for way in ways}
-    scores = judged(options, opened, seeds, judges)
-    order = np.argsort(mean_rank(scores), kind="stable")[: options.best]
-    words = " and ".join(WORDS[way] for way in ways) + (" (mean rank)" if len(ways) > 1 else "")
-    label = f"curated: the best {options.best} of {len(seeds)} images by {words}"
-    print("; ".join([label, *(judge.remark for judge in judges.values() if judge.remark)]), flush=True)
-    best = [seeds[i] for i in order]
+    names = scorer_names(options)
+    load_reals = functools.cache(lambda: training_reals(options, loaded))
+    scorers, remarks = {}, []
+    for name in names:
+        if name == DISCRIMINATOR:
+            scorers[name], remark = discriminator_scorer(loaded)
+            remarks += [remark] if remark else []
+        else:
+            scorers[name] = realism_scorer(options, load_reals, name)
+    scores = score_images(options, loaded, seeds, scorers)
+    rank = np.mean([rankdata(-values, method="ordinal") for values in scores.values()], axis=0)
+    best = np.argsort(rank, kind="stable")[: options.best]
+    by = " and ".join(DESCRIPTIONS[name] for name in names) + (" (mean rank)" if len(names) > 1 else "")
+    label = f"curated: the best {options.best} of {len(seeds)} images by {by}"
+    print("; ".join([label, *remarks]), flush=True)
     about = {}
-    for rank, i in enumerate(order, 1):
-        values = ", ".join(f"{way} {float(scores[way][i]):.4g}" for way in ways)
-        about[seeds[i]] = f"{label}; seed {seeds[i]}, rank {rank}: {values}"
-    return Chosen(best, about, label, find_reals() if set(ways) != {DISCRIMINATOR} else None)
+    for position, i in enumerate(best, 1):
+        values = ", ".join(f"{name} {scores[name][i]:.4g}" for name in names)
+        about[seeds[i]] = f"{label}; seed {seeds[i]}, rank {position}: {values}"
+    return Selection(list(about), about, label, load_reals() if set(names) != {DISCRIMINATOR} else None)
 
 
-def judged(options, opened, seeds, judges):
-    """Returns {way: float64 [N]} for the images of all seeds, which are not kept."""
+def score_images(options, loaded, seeds, scorers):
+    """Generates the images of all seeds without keeping them. Returns {name of the scorer: float64 [N]}."""
     import numpy as np
 
     from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
-    labels, scores, done = opened.labels(seeds), {way: [] for way in judges}, 0
-    batch_size = min(opened.batch_size, len(seeds))
-    with Progress(len(seeds), "judged") as progress:
-        for some, images in images_of_seeds(opened.generator, seeds, batch_size, options.truncation, labels):
-            classes = None if labels is None else labels[done : done + len(some)]
-            done += len(some)
-            for way, judge in judges.items():
-                scores[way].append(np.asarray(judge.score(images, classes), np.float64))
-            progress.advance(len(some))
-    return {way: np.concatenate(batches) for way, batches in scores.items()}
+    labels, scores, done = loaded.labels(seeds), {name: [] for name in scorers}, 0
+    batch_size = min(loaded.batch_size, len(seeds))
+    with Progress(len(seeds), "scored") as progress:
+        for batch, images in images_of_seeds(loaded.generator, seeds, batch_size, options.truncation, labels):
+            batch_labels = None if labels is None else labels[done : done + len(batch)]
+            done += len(batch)
+            for name, scorer in scorers.items():
+                scores[name].append(np.asarray(scorer(images, batch_labels), np.float64))
+            progress.advance(len(batch))
+    return {name: np.concatenate(batches) for name, batches in scores.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Judge:
-    """score: uint8 [n, R, R, 3], their classes [n] or None -> [n], larger is better, of each image by itself. remark:
-    words for people.
-    """
-
-    score: object
-    remark: str | None = None
-
-
-def by_discriminator(options, opened, find_reals):
-    """The Judge that is the run's newest discriminator."""
+def discriminator_scorer(loaded):
+    """Returns (function (images uint8 [n, R, R, 3], labels) -> logits [n], remark or None)."""
     from gan_tf.sampling.discriminator import load_discriminator_scorer
 
     try:
-        score, seen = load_discriminator_scorer(opened.run, opened.trained.config, opened.trained.generator)
+        scorer, seen = load_discriminator_scorer(loaded.run, loaded.trained.config, loaded.trained.generator)
     except UsageError as error:
         raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
-    other = seen != opened.trained.images_seen
-    remark = f"the discriminator is that of {seen / 1000:.1f} kimg, only the newest is kept" if other else None
-    return Judge(score, remark)
+    if seen == loaded.trained.images_seen:
+        return scorer, None
+    return scorer, f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored"
 
 
-def by_features(options, opened, find_reals):
-    """The Judge of the distance between Inception features."""
+def realism_scorer(options, load_reals, name):
+    """Returns a function (images uint8 [n, R, R, 3], labels) -> realism [n], by Inception features or pixels."""
     import numpy as np
 
     from gan_tf.io.progress import StagedProgress
-    from gan_tf.metrics.networks import Networks
-    from gan_tf.metrics.realism import balls_of, realism_in
-    from gan_tf.metrics.reals import RealFeatures, measurable
+    from gan_tf.metrics.features import Networks, RealFeatures
+    from gan_tf.metrics.image_sets import measurable
+    from gan_tf.metrics.neighbour_index import pixel_vectors, training_vectors
+    from gan_tf.metrics.precision_recall import realism, smaller_balls
 
-    advice = "give --by discriminator,pixels, which needs no such file"
-    extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
-    reals = find_reals()
-    stages = StagedProgress()
-    features = RealFeatures(reals, extractor)
-    found = [features.compute(stages), *([features.compute(stages, mirrored=True)] if reals.mirror else [])]
-    found = np.concatenate(found)
-    stages.close()
-    balls = balls_of(found, neighbours(found))
-
-    def score(images, labels):
-        return realism_in(balls, np.concatenate([rows for rows, _ in extractor.stream([measurable(images)])]))
-
-    return Judge(score)
-
-
-def by_pixels(options, opened, find_reals):
-    """The Judge of the distance between images weighed down to 16x16."""
-    import numpy as np
-
-    from gan_tf.metrics.pixel_space import mirrored_vectors, pixel_vectors
-    from gan_tf.metrics.realism import balls_of, realism_in
-    from gan_tf.metrics.reals import measurable
-
-    reals = find_reals()
-    vectors = pixel_vectors(reals.images)
-    if reals.mirror:
-        vectors = np.concatenate([vectors, mirrored_vectors(vectors)])
-    balls = balls_of(vectors, neighbours(vectors))
+    if name == FEATURES:
+        advice = "give --by discriminator,pixels, which needs no such file"
+        extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
+        progress = StagedProgress()
+        vectors = RealFeatures(load_reals(), extractor).training_images(progress)
+        progress.close()
+    else:
+        vectors = training_vectors(load_reals().images, load_reals().mirror)
+    balls = smaller_balls(vectors, min(3, len(vectors) - 1))  # 3 neighbours in the paper
 
     def score(images, labels):
-        return realism_in(balls, pixel_vectors(measurable(images)))
+        images = measurable(images)
+        if name == PIXELS:
+            return realism(balls, pixel_vectors(images))
+        return realism(balls, np.concatenate([features for _, features, _ in extractor.stream([images])]))
 
-    return Judge(score)
-
-
-JUDGES = {DISCRIMINATOR: by_discriminator, FEATURES: by_features, PIXELS: by_pixels}
-
-
-def neighbours(vectors):
-    """The published 3 neighbours, fewer where there are no more real images."""
-    return min(3, len(vectors) - 1)
+    return score
 
 
-def real_side(options, opened):
-    """The run's real images at the generator's size: of the class that is asked for, if one is."""
+def training_reals(options, loaded):
+    """Returns the training images at the generator's resolution, of --class only if it is given."""
     from gan_tf.cli import training_images
-    from gan_tf.metrics.reals import reals_at
+    from gan_tf.metrics.image_sets import reals_at
 
-    given = {"offline": options.offline, "memory_gb": options.memory_gb}
-    images = training_images.of_run(opened.run, options.dataset, **given)
-    only = None if opened.class_number is None else opened.trained.classes.names[opened.class_number]
-    if only is not None and only not in images.class_names:
-        raise UsageError(f"--dataset {options.dataset}: it has no class {only!r}; give images of the run's classes")
-    return reals_at(images, opened.generator.resolution, opened.trained.config.mirror, only)
+    images = training_images.of_run(loaded.run, options.dataset, offline=options.offline, memory_gb=options.memory_gb)
+    name = None if loaded.class_number is None else loaded.trained.classes.names[loaded.class_number]
+    if name is not None and name not in images.class_names:
+        raise UsageError(f"--dataset {options.dataset} has no class {name!r}; give images of the run's classes")
+    return reals_at(images, loaded.generator.resolution, loaded.trained.config.mirror, name)

@@ -1,13 +1,14 @@
-"""`gan-tf evaluate RUN|FOLDER|ZIP`: scores of a trained generator, or of images that any program made."""
+"""`gan-tf evaluate RUN|FOLDER|ZIP`: scores a trained generator, or image files."""
 
 import dataclasses
+import functools
 import json
 import sys
 from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.cli import arguments, per_class, training_images
+from gan_tf.cli import arguments, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
@@ -15,43 +16,44 @@ from gan_tf.io.files import check_writable, user_path, write_atomically, writing
 from gan_tf.runs.folder import Run, read_json
 
 PERCENT = ("memorisation",)  # scores that are shares
+NOT_PER_CLASS = ("memorisation",)  # a copy of an image of another class is a copy as well
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
-    """Scores the generator of a run, or a folder or zip of images, against a data set."""
+    """Scores the generator of a run, or a folder or zip of images, against real images."""
 
-    # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a known name.
+    # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a data set name.
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER|ZIP")]
-    dataset: str | None = None  # the real images: a known name, a folder, a .zip or an .npz; default those of the run
-    metrics: str | None = None  # comma-separated; default FID, KID, precision and recall, and the copy check
+    dataset: str | None = None  # real images: a data set name, a folder, a .zip or an .npz; default: those of the run
+    metrics: str | None = None  # comma-separated; default: FID, KID, precision and recall, and the copy check
     per_class: bool = False  # also score each class of a conditional run against the real images of that class
     which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
-    resolution: int | None = None  # pixels; default the run's, or the size of the images
-    fit: Literal["crop", "pad", "stretch"] | None = None  # how real images become square; default the run's, or crop
-    resize: Literal["pytorch", "clean", "tf1"] = "pytorch"  # how images come to Inception's size
-    weights: str | None = None  # a file of Inception's weights in place of the official one
-    feature_precision: Literal["float32", "bfloat16"] = "float32"  # of Inception; bfloat16: scores of another name
+    resolution: int | None = None  # pixels; default: that of the run, or the size of the images
+    fit: Literal["crop", "pad", "stretch"] | None = None  # makes real images square; default: as the run, or crop
+    resize: Literal["pytorch", "clean", "tf1"] = "pytorch"  # method that resizes images for Inception
+    weights: str | None = None  # file of Inception's weights; default: the official one
+    feature_precision: Literal["float32", "bfloat16"] = "float32"  # of Inception; bfloat16 changes the scores' names
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the run's generator
     seed: int = 0  # of the generated images
-    memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
-    out: str | None = None  # folder for scores.json and copies.png; default in the run: evaluations/IMAGES-SEEN
+    memory_gb: float = 4.0  # larger image sets are kept in a file on disk, not in memory
+    out: str | None = None  # folder for scores.json and copies.png; default: evaluations/IMAGES-SEEN in the run
     json: bool = False  # print one JSON object
-    offline: bool = False  # never fetch anything
-    verbose: bool = False  # let TensorFlow speak
+    offline: bool = False  # do not download anything
+    verbose: bool = False  # show TensorFlow's messages
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
+    """Runs the command and returns its exit code.
 
     Raises:
-        UsageError: a wrong option, nothing to evaluate, or weights that cannot be had.
+        UsageError: wrong option, nothing to evaluate, or missing weights.
     """
     options = arguments.parse(EvaluateOptions, argv, prog="gan-tf evaluate")
     run = Run(user_path(options.target))
     if not run.exists() and options.dataset is None:
-        raise UsageError(f"--dataset is missing: {options.target} is no run, so name the real images to compare with")
-    names_of(options.metrics)
+        raise UsageError(f"--dataset is missing: {options.target} is not a run; give the real images to compare with")
+    requested_metrics(options)
     if options.out:
         check_writable(user_path(options.out), "--out", folder=True)
     start_tensorflow(options.verbose)
@@ -60,102 +62,109 @@ def main(argv) -> int:
     try:
         return evaluate(options, run)
     except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(f"out of memory: give --precision bfloat16, or fewer metrics at once ({error.op})") from error
+        raise UsageError(f"out of memory: give --precision bfloat16, or fewer --metrics ({error.op})") from error
 
 
 def evaluate(options, run) -> int:
-    """Measures, prints and writes. Returns the exit code."""
+    """Measures, prints and saves the scores; returns the exit code."""
     from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.evaluate import Evaluator
-    from gan_tf.metrics.networks import networks_of
+    from gan_tf.metrics.features import networks_of
 
-    reals, fakes, folder, parts = of_run(options, run) if run.exists() else (*of_images(options), ())
-    names = metric_names(options.metrics, len(reals.images), fakes.available)
-    stages = StagedProgress()
+    if run.exists():
+        reals, sampler, folder, classes = load_run(options, run)
+    else:
+        (reals, sampler), folder, classes = load_image_sets(options), options.out, []
+    names = requested_metrics(options) or default_metrics(len(reals.images), sampler.available)
+    progress = StagedProgress()
     networks = networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
-        evaluator.count(name, fakes)  # refuses what cannot be measured before anything long begins
+        evaluator.image_count(name, sampler)  # raises before anything slow starts
     evaluator.load_networks()
-    result = evaluator(fakes, progress=stages)
-    scores = [*result.scores.values(), *per_class.scores_of(parts, names, fakes, networks, stages, log)]
-    stages.close()
+    result = evaluator(sampler, progress=progress)
+    scores = [*result.scores.values(), *score_classes(classes, names, sampler, networks, progress)]
+    progress.close()
     report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
-    print(json.dumps(report, indent=2) if options.json else table(scores), flush=True)
-    if folder := write(report, result.panel, options.out or folder):
+    print(json.dumps(report, indent=2) if options.json else format_scores(scores), flush=True)
+    if folder:
+        folder = user_path(folder)
+        save(report, result.panel, folder)
         log(f"written to {folder}")
     return 0
 
 
-def of_run(options, run):
-    """(Reals, fakes, folder, parts) of a run's generator and the images that it was trained on, or others.
+def load_run(options, run):
+    """Loads the generator of a run and the images that it was trained on, or those of --dataset.
 
-    `parts` is what `per_class.parts_of` returns, () without --per-class.
+    Returns:
+        (RealImages, sampling.sampler.Sampler, output folder, classes). classes: for --per-class, a list of (number,
+        name, function that returns the RealImages of the class); else empty.
     """
     from gan_tf.distributed import devices
-    from gan_tf.metrics.reals import reals_at
+    from gan_tf.metrics.image_sets import reals_at
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.sampler import Sampler
 
     trained = load_generator(run, options.which, log)
-    if options.per_class:
-        per_class.refuse_unconditional(options, trained)
-    folder = None if options.out else run.evaluation_folder(trained.images_seen)
-    if folder:
-        check_writable(folder, "--out", folder=True)
     config = trained.config
+    if options.per_class and not trained.classes:
+        raise UsageError(f"--per-class: {options.target} is a run of unconditional networks; leave out --per-class")
+    folder = options.out or run.evaluation_folder(trained.images_seen)
+    check_writable(user_path(folder), "--out", folder=True)
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
-    given = {"offline": options.offline, "memory_gb": options.memory_gb, "log": log}
-    images = training_images.of_run(run, options.dataset, options.fit, **given)
-    precision, why = devices.choose_precision(options.precision)
-    if any(name.startswith("ppl") for name in names_of(options.metrics) or ()):
+    precision, reason = devices.choose_precision(options.precision)
+    if any(name.startswith("ppl") for name in requested_metrics(options) or ()):
         if options.precision == "bfloat16":
-            raise UsageError("--precision is bfloat16, in which the tiny steps of ppl drown; give float32")
-        precision, why = "float32", "ppl takes tiny steps"
-    log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; precision: {precision} ({why})")
+            raise UsageError("--precision is bfloat16, which is too coarse for the tiny steps of ppl; give float32")
+        precision, reason = "float32", "ppl takes tiny steps"
+    images = training_images.of_run(
+        run, options.dataset, options.fit, offline=options.offline, memory_gb=options.memory_gb, log=log
+    )
+    kimg = f"{trained.images_seen / 1000:.1f} kimg"
+    log(f"{run.folder}: {options.which} weights, {kimg}; precision: {precision} ({reason})")
     folded = trained.folded(devices.KERAS_POLICIES[precision])
     sampler = Sampler(folded, options.seed, classes=trained.classes)
-    parts = per_class.parts_of(options, trained, images, sampler.resolution) if options.per_class else ()
-    return reals_at(images, sampler.resolution, config.mirror), sampler, folder, parts
+    reals_of = functools.partial(reals_at, images, sampler.resolution, config.mirror)
+    class_names = trained.classes.names if options.per_class else ()
+    missing = [name for name in class_names if name not in images.class_names]
+    if missing:
+        raise UsageError(f"--per-class: --dataset {options.dataset} has no class {missing[0]!r}; leave out --per-class")
+    classes = [(number, name, functools.partial(reals_of, name)) for number, name in enumerate(class_names)]
+    return reals_of(), sampler, folder, classes
 
 
-def of_images(options):
-    """(Reals, fakes, None) of two sets of images."""
-    from gan_tf.metrics.fakes import StoredFakes
-    from gan_tf.metrics.reals import Reals
+def load_image_sets(options):
+    """Loads the images of the target and of --dataset at one size. Returns (RealImages, StoredImages)."""
+    from gan_tf.metrics.image_sets import RealImages, StoredImages
 
-    if options.per_class:
-        per_class.refuse(options, "is no run and has no generator to be asked for a class")
-    for name, default in (("which", "best"), ("precision", "auto"), ("seed", 0)):
+    for name, default in (("per_class", False), ("which", "best"), ("precision", "auto"), ("seed", 0)):
         if (value := getattr(options, name)) != default:
-            raise UsageError(f"--{name} is {value}, but {options.target} is no run and has no generator; leave it out")
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} is {value}, but {options.target} is not a run and has no generator; leave it out")
     try:
-        source = open_images(options, options.target, options.resolution)
-    except UsageError as error:  # which takes it for a data set
+        source = resolve(options.target, resolution=options.resolution or 256, offline=options.offline, log=log)
+    except UsageError as error:  # its message names --dataset
         raise UsageError(str(error).removeprefix("--dataset ")) from error
     resolution = options.resolution or size_of(source)
     fakes = prepared(options, source, resolution)
     if options.resolution is None and len(fakes.report.sizes) > 1:
-        most, other = list(fakes.report.sizes)[:2]
+        first, second = list(fakes.report.sizes)[:2]
         raise UsageError(
-            f"--resolution is missing: the images of {options.target} are of {len(fakes.report.sizes)} sizes, such as "
-            f"{most} and {other}; name the one to measure them at"
+            f"--resolution is missing: the images of {options.target} have {len(fakes.report.sizes)} sizes, such as "
+            f"{first} and {second}; give the size for the comparison"
         )
-    reals = prepared(options, open_images(options, options.dataset, resolution), resolution)
+    real_source = resolve(options.dataset, resolution=resolution, offline=options.offline, log=log)
+    reals = prepared(options, real_source, resolution)
     size = f"{resolution}x{resolution}"
     log(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
-    stored = StoredFakes(fakes.images, f"{len(fakes)} images of {fakes.name}")
-    return Reals(reals.images, reals.key, reals.name), stored, None
-
-
-def open_images(options, name, resolution):
-    """An image source by its name or path."""
-    return resolve(name, resolution=resolution or 256, offline=options.offline, log=log)
+    stored = StoredImages(fakes.images, f"{len(fakes)} images of {fakes.name}")
+    return RealImages(reals.images, reals.key, reals.name), stored
 
 
 def prepared(options, source, resolution):
-    """An ImageSet of a source."""
+    """Returns the ImageSet of a source."""
     from gan_tf.data.prepare import prepare
 
     fit = options.fit or "crop"
@@ -166,10 +175,10 @@ def prepared(options, source, resolution):
 
 
 def size_of(source):
-    """Side of the first readable image.
+    """Returns the width of the first readable image.
 
     Raises:
-        UsageError: it is not square, so that --resolution has to say what is meant.
+        UsageError: it is not square, or no image is readable.
     """
     from gan_tf.data.images import UnreadableImage, open_image
 
@@ -184,92 +193,111 @@ def size_of(source):
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 
 
-def names_of(given):
-    """The names that `--metrics` gives, each once; None where it is left out.
-
-    Raises:
-        UsageError: it names none.
-    """
-    if given is None:
+def requested_metrics(options):
+    """Returns the names in --metrics, each once, or None without that option. Raises UsageError if it is empty."""
+    if options.metrics is None:
         return None
-    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    names = list(dict.fromkeys(name.strip() for name in options.metrics.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"--metrics is {given!r}; give names such as fid5k,memorisation")
+        raise UsageError(f"--metrics is {options.metrics!r}; give names such as fid5k,memorisation")
     return names
 
 
-def metric_names(given, reals, available):
-    """Names of the metrics: those given, or the usual ones for so many reals and fakes (None: endless)."""
-    if given is not None:
-        return names_of(given)
+def default_metrics(reals, available):
+    """Returns the default metrics for a number of real and generated images (None: unlimited)."""
     from gan_tf.metrics.definitions import METRICS, default_metric
 
-    gate = default_metric(reals)
-    short = available is not None and available < METRICS[gate].fakes
-    return [*(("fid", "kid") if short else (gate, "kid5k")), "precision_recall", "memorisation"]
+    fid = default_metric(reals)
+    too_few = available is not None and available < METRICS[fid].fakes
+    return [*(("fid", "kid") if too_few else (fid, "kid5k")), "precision_recall", "memorisation"]
 
 
-def table(scores):
-    """The scores for people, with what they were measured with: first what is common to all of them."""
+def score_classes(classes, names, sampler, networks, progress):
+    """Scores each class against its own real images.
+
+    Metrics on latent paths and the copy check are not measured by class.
+
+    Args:
+        classes: of `load_run`.
+        names: of the metrics.
+
+    Returns:
+        list of Score, called METRIC/CLASS.
+    """
+    from gan_tf.metrics.definitions import PATHS
+    from gan_tf.metrics.evaluate import Evaluator, metric_of
+
+    names = [name for name in names if name not in NOT_PER_CLASS and metric_of(name).needs != PATHS]
+    scores = []
+    for number, class_name, reals_of_class in classes:
+        reals = reals_of_class()  # the images of one class in memory at a time
+        too_few = [name for name in names if len(reals.images) < metric_of(name).least]
+        if too_few:
+            log(f"class {class_name}: {len(reals.images)} real images are too few for {', '.join(too_few)}")
+        sampler.only = number
+        evaluator = Evaluator([name for name in names if name not in too_few], reals, networks)
+        for score in evaluator(sampler, progress=progress).scores.values():
+            protocol = {**score.protocol, "class": class_name}
+            scores.append(dataclasses.replace(score, name=f"{score.name}/{class_name}", protocol=protocol))
+    sampler.only = None
+    return scores
+
+
+def format_scores(scores):
+    """Returns the scores as a table, followed by their protocols: first the entries that all of them share."""
     rows = []
     for score in scores:
         value = f"{score.value:.1%}" if score.name in PERCENT else score.text().removeprefix(f"{score.name} ")
         parts = {name: part for name, part in score.parts.items() if name != "standard_error"}
-        rows.append((score.name, value, ", ".join(f"{words(name)} {part:.4g}" for name, part in parts.items())))
+        rows.append(
+            (score.name, value, ", ".join(f"{name.replace('_', ' ')} {part:.4g}" for name, part in parts.items()))
+        )
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
-    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {more}".rstrip() for name, value, more in rows]
+    lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {parts}".rstrip() for name, value, parts in rows]
     protocols = [score.protocol for score in scores]
     common = {key: v for key, v in protocols[0].items() if all(key in p and p[key] == v for p in protocols)}
-    lines += ["", "measured with " + facts({key: v for key, v in common.items() if key != "versions"})]
+    lines += ["", "measured with " + format_entries({key: v for key, v in common.items() if key != "versions"})]
     for score in scores:
-        if own := {key: value for key, value in score.protocol.items() if key not in common}:
-            lines.append(f"  {score.name}: {facts(own)}")
-    lines.append("measured by " + facts(common["versions"]))
+        if different := {key: value for key, value in score.protocol.items() if key not in common}:
+            lines.append(f"  {score.name}: {format_entries(different)}")
+    lines.append("measured by " + format_entries(common["versions"]))
     return "\n".join(lines)
 
 
-def facts(values):
-    """A dict as words, long digests cut."""
-    return ", ".join(f"{words(key)} {str(value)[:16] if key == 'network' else value}" for key, value in values.items())
+def format_entries(entries):
+    """Returns a dict as text, with long digests shortened."""
+    shown = {key: str(value)[:16] if key == "network" else value for key, value in entries.items()}
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
 
 
-def words(name):
-    """A key as words."""
-    return name.replace("_", " ")
+def save(report, panel, folder):
+    """Writes scores.json and the panel of closest pairs, copies.png, into a folder.
 
-
-def write(report, panel, folder):
-    """Writes scores.json, and the closest pairs as copies.png, into a folder; returns it.
-
-    Other scores that are there stay: those of another name, protocol or source of fakes.
+    Other scores in the file are kept: those with another name, protocol or source of fakes.
     """
-    if folder is None:
-        return None
     from gan_tf.io import image_files
 
-    folder = user_path(folder)
     report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
     with writing(folder, "--out"):
         write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
         if panel is not None:
             image_files.save_png(folder / "copies.png", panel)
-    return folder
 
 
 def other_scores(path, report):
-    """The scores in a scores.json of the same target that `report` does not measure anew."""
+    """Returns the scores in a scores.json of the same target that `report` does not contain."""
 
-    def measured(score):
+    def identity(score):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}
 
     try:
-        before = read_json(path)
-        anew = [measured(score) for score in report["scores"]]
-        return [s for s in before["scores"] if before["target"] == report["target"] and measured(s) not in anew]
-    except (OSError, ValueError, KeyError, TypeError):  # missing, or not written by this program
+        stored = read_json(path)
+        new = [identity(score) for score in report["scores"]]
+        return [s for s in stored["scores"] if stored["target"] == report["target"] and identity(s) not in new]
+    except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
         return []
 
 
 def log(line):
-    """Speaks on standard error: standard output is for the scores."""
+    """Prints a line on standard error: standard output is for the scores."""
     print(line, file=sys.stderr, flush=True)

@@ -86,9 +86,9 @@ def generate(options) -> int:
     if options.grid:
         check_grid_size(options.best or len(seeds), resolution)
     if options.best is not None:
-        from gan_tf.cli.curate import curate, refuse_huge_sheet
+        from gan_tf.cli.curate import check_sheet_size, curate
 
-        refuse_huge_sheet(options.best, resolution)
+        check_sheet_size(options.best, resolution)
         selection = curate(options, loaded, seeds)
         seeds = selection.seeds
     labels, about = loaded.labels(seeds), selection.about if selection else {}

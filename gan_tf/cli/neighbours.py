@@ -1,4 +1,4 @@
-"""`gan-tf neighbours RUN --seeds 0-7`: the training images that generated images are nearest to, as a picture."""
+"""`gan-tf neighbours RUN --seeds 0-7`: shows the training images that are nearest to generated images."""
 
 import dataclasses
 import sys
@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from gan_tf.cli import arguments
+from gan_tf.cli import arguments, training_images
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path, writing
 from gan_tf.sampling.seeds import parse_seeds
 
-MOST_SEEDS = 100  # more rows than a picture ever holds
+MAX_SEEDS = 100
 PIXELS, INCEPTION = "pixels", "inception"
 
 
@@ -23,20 +23,20 @@ class NeighboursOptions:
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    seeds: str = "0-7"  # numbers and ranges with commas between them, some dozens
-    nearest: int = 5  # training images shown beside each
-    out: str = "neighbours.png"  # file for the picture
-    dataset: str | None = None  # the training images, where they have moved; default those of the run's settings
-    # What is compared: pixels, coarse and blind to small moves; inception: features; auto: pixels, and Inception's
-    # features too where the run was scored by them.
+    seeds: str = "0-7"  # numbers and ranges with commas between them, at most 100
+    nearest: int = 5  # training images shown for each seed
+    out: str = "neighbours.png"  # file for the image
+    dataset: str | None = None  # the training images if they have moved; default: those of the run
+    # Space for the comparison. pixels: coarse, ignores small shifts; inception: features; auto: pixels, and Inception
+    # features too if the run was scored by them.
     space: Literal["auto", "pixels", "inception", "both"] = "auto"
-    # The class of all images, by its name or number: for runs with --conditional. Default: drawn for each by its seed.
+    # Name or number of the class of all images, for runs with --conditional. Default: drawn from each seed.
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
-    which: str = "best"  # best: the best score; last: the newest checkpoint; 12000: the snapshot at so many images
-    weights: str | None = None  # a file of Inception's weights in place of the official one
-    memory_gb: float = 4.0  # larger image sets are kept in a file on disk and not in memory
-    offline: bool = False  # never fetch anything
-    verbose: bool = False  # let TensorFlow speak
+    which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
+    weights: str | None = None  # file of Inception's weights; default: the official one
+    memory_gb: float = 4.0  # larger image sets are kept in a file on disk, not in memory
+    offline: bool = False  # do not download anything
+    verbose: bool = False  # show TensorFlow's messages
 
     def __post_init__(self):
         if self.nearest < 1:
@@ -46,15 +46,15 @@ class NeighboursOptions:
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
+    """Runs the command and returns its exit code.
 
     Raises:
-        UsageError: a wrong option, no trained generator, no training images, or a file that cannot be written.
+        UsageError: wrong option, no trained generator, no training images, or a file that cannot be written.
     """
     options = arguments.parse(NeighboursOptions, argv, prog="gan-tf neighbours")
     seeds = parse_seeds(options.seeds)
-    if len(seeds) > MOST_SEEDS:
-        raise UsageError(f"--seeds names {len(seeds)}; no picture holds more than {MOST_SEEDS}: give fewer")
+    if len(seeds) > MAX_SEEDS:
+        raise UsageError(f"--seeds has {len(seeds)} seeds; give at most {MAX_SEEDS}")
     check_writable(user_path(options.out), "--out")
     start_tensorflow(options.verbose)
     import tensorflow as tf
@@ -66,50 +66,39 @@ def main(argv) -> int:
 
 
 def neighbours(options, seeds) -> int:
-    """Writes the picture. Returns the exit code."""
+    """Writes the image and prints the nearest training images; returns the exit code."""
     import numpy as np
 
     from gan_tf.cli.generator_options import requested_class
     from gan_tf.io import image_files
+    from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
     from gan_tf.metrics.memorisation import THRESHOLD
-    from gan_tf.metrics.reals import LEAST_SIDE, measurable, reals_at
     from gan_tf.runs.folder import Run
+    from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
-    from gan_tf.sampling.sheets import NeighbourRow, neighbour_sheet, neighbour_sheet_size
+    from gan_tf.sampling.sheets import neighbour_sheet, neighbour_sheet_size
 
     run = Run(user_path(options.run))
-    trained, g = opened(options, run)
-    labels = trained.classes.of_seeds(seeds, requested_class(options, trained))
-    config, spaces = trained.config, spaces_of(options, run)
+    trained = load_generator(run, options.which, log)
+    g, labels = trained.folded(), trained.classes.of_seeds(seeds, requested_class(options, trained))
+    spaces = spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
-    size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, LEAST_SIDE))
-    what = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
-    image_files.check_image_size(*size, what, "give fewer")
-    image_set = training_images(options, run)
+    size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, MIN_SIDE))
+    setting = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
+    image_files.check_image_size(*size, setting, "give fewer")
+    image_set = training_images.of_run(
+        run, options.dataset, offline=options.offline, memory_gb=options.memory_gb, log=log
+    )
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
-    reals = reals_at(image_set, g.resolution, config.mirror)
+    reals = reals_at(image_set, g.resolution, trained.config.mirror)
     batch_size = min(len(seeds), suitable_batch_size(g.resolution, False))
     batches = images_of_seeds(g, seeds, batch_size, labels=labels)
-    images = np.concatenate([images for _, images in batches])
-    found = []
-    for space in spaces:
-        found.append((space, *search(options, space, reals, measurable(images))))
-    rows = []
-    for i, seed in enumerate(seeds):
-        for space, nearest, distances, ratios in found:
-            chosen = [int(row) for row in nearest[i]]
-            shown = NeighbourRow(
-                image=measurable(images[i : i + 1])[0],
-                seed=seed,
-                space=space,
-                nearest=pictures_of(chosen, reals),
-                names=tuple(image_set.names[row % len(image_set)] for row in chosen),
-                distances=tuple(distances[i]),
-                ratios=tuple(ratios[i]),
-            )
-            print(words_of(shown, THRESHOLD))
-            rows.append(shown)
+    images = measurable(np.concatenate([images for _, images in batches]))
+    by_space = [rows_of_space(options, space, seeds, images, reals, image_set.names) for space in spaces]
+    rows = [row for rows_of_seed in zip(*by_space, strict=True) for row in rows_of_seed]
+    for row in rows:
+        print(describe(row))
     out = user_path(options.out)
     with writing(options.out, "--out"):
         image_files.save_png(out, neighbour_sheet(rows, THRESHOLD))
@@ -118,86 +107,70 @@ def neighbours(options, seeds) -> int:
     return 0
 
 
-def opened(options, run):
-    """(weights.TrainedGenerator, its generator folded in float32)."""
-    from gan_tf.runs.weights import load_generator
-
-    trained = load_generator(run, options.which, log)
-    return trained, trained.folded()
-
-
-def training_images(options, run):
-    """The ImageSet of the run."""
-    from gan_tf.cli import training_images
-
-    return training_images.of_run(run, options.dataset, offline=options.offline, memory_gb=options.memory_gb, log=log)
-
-
 def spaces_of(options, run):
-    """Names of the spaces to compare in."""
+    """Returns the names of the spaces for the comparison."""
     if options.space == "both":
         return [PIXELS, INCEPTION]
     if options.space != "auto":
         return [options.space]
     from gan_tf.report.summary import read_summary
 
-    facts = read_summary(run)
-    checks = [scored.copy_protocol.get("space") for scored in (*facts.scores, facts.best) if scored]
-    looked = any(isinstance(space, str) and INCEPTION in space for space in checks)
-    return [PIXELS, INCEPTION] if looked else [PIXELS]
+    summary = read_summary(run)
+    spaces = [scored.copy_protocol.get("space") for scored in (*summary.scores, summary.best) if scored]
+    uses_inception = any(isinstance(space, str) and INCEPTION in space for space in spaces)
+    return [PIXELS, INCEPTION] if uses_inception else [PIXELS]
 
 
-def search(options, space, reals, images):
-    """(rows, distances, ratios), each [N, K], of the nearest training images in a space."""
+def rows_of_space(options, space, seeds, images, reals, names):
+    """Finds the nearest training images of each image in a space: a list of sampling.sheets.NeighbourRow.
+
+    Args:
+        images: uint8 [N, R, R, 3], of the seeds.
+        reals: RealImages of the training images.
+        names: of the training images.
+    """
     import numpy as np
 
     from gan_tf.io.progress import StagedProgress
-    from gan_tf.metrics import memorisation
-    from gan_tf.metrics.definitions import SEED
-    from gan_tf.metrics.gallery import Gallery, ratios
-    from gan_tf.metrics.networks import Networks
-    from gan_tf.metrics.pixel_space import pixel_vectors
-    from gan_tf.metrics.reals import RealFeatures
-
-    if space == PIXELS:
-        gallery, vectors = memorisation.prepare(reals.images, reals.mirror, SEED), pixel_vectors(images)
-    else:
-        instead = "give --space pixels, which needs no such file"
-        networks = Networks(weights=options.weights, offline=options.offline, log=log, alternative=instead)
-        extractor = networks.extractor
-        stages = StagedProgress()
-        features = RealFeatures(reals, extractor)
-        known = features.compute(stages)
-        if reals.mirror:
-            known = np.concatenate([known, features.compute(stages, mirrored=True)])
-        stages.close()
-        gallery = Gallery(known, len(reals.images), space, SEED)
-        vectors = np.concatenate([found for found, _ in extractor.stream([images])])
-    rows, distances = gallery.nearest_images(vectors, options.nearest)
-    divisors = np.stack([gallery.divisors(column) for column in rows.T], axis=1)
-    return rows, distances, ratios(distances, divisors)
-
-
-def pictures_of(rows, reals):
-    """uint8 [K, R, R, 3] of gallery rows."""
-    import numpy as np
+    from gan_tf.metrics.features import Networks, RealFeatures
+    from gan_tf.metrics.image_sets import SEED
+    from gan_tf.metrics.memorisation import training_image
+    from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
+    from gan_tf.sampling.sheets import NeighbourRow
 
     count = len(reals.images)
-    images = [np.asarray(reals.images[row % count]) for row in rows]
-    return np.stack([image[:, ::-1] if row >= count else image for row, image in zip(rows, images, strict=True)])
+    if space == PIXELS:
+        index, vectors = pixel_index(reals.images, reals.mirror, SEED), pixel_vectors(images)
+    else:
+        advice = "give --space pixels, which needs no such file"
+        extractor = Networks(weights=options.weights, offline=options.offline, log=log, alternative=advice).extractor
+        progress = StagedProgress()
+        index = NeighbourIndex(RealFeatures(reals, extractor).training_images(progress), count, space, SEED)
+        progress.close()
+        vectors = np.concatenate([features for _, features, _ in extractor.stream([images])])
+    rows = []
+    for seed, image, nearest, distances in zip(
+        seeds, images, *index.nearest_images(vectors, options.nearest), strict=True
+    ):
+        shown = [training_image(reals.images, row % count, row >= count) for row in nearest]
+        ratios = index.ratios(nearest, distances)
+        nearest_names = tuple(names[row % count] for row in nearest)
+        rows.append(NeighbourRow(image, seed, space, np.stack(shown), nearest_names, tuple(distances), tuple(ratios)))
+    return rows
 
 
-def words_of(row, threshold):
-    """A line about the nearest training image."""
+def describe(row):
+    """Returns a line about the nearest training image."""
     from gan_tf.io.files import printable
+    from gan_tf.metrics.memorisation import THRESHOLD
 
-    copied = ", counts as a copy" if row.ratios[0] < threshold else ""
+    copy = ", counts as a copy" if row.ratios[0] < THRESHOLD else ""
     return (
         f"seed {row.seed}, {row.space}: nearest is training image {printable(row.names[0])}, "
-        f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{copied}"
+        f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{copy}"
     )
 
 
 def log(line):
-    """Speaks on standard error: standard output is for what was found."""
+    """Prints a line on standard error: standard output is for the results."""
     print(line, file=sys.stderr, flush=True)

@@ -116,7 +116,7 @@ def project(options) -> int:
         print(f"class {printable(trained.classes.names[result.labels[0]])}")
     if reals:
         from gan_tf.metrics import memorisation
-        from gan_tf.metrics.reals import measurable
+        from gan_tf.metrics.image_sets import measurable
 
         images, names = reals
         queries = [measurable(one[None]) for one in (image, result.start, result.images[0])]
@@ -223,7 +223,7 @@ def print_errors(options, image, result, space):
 def training_reals(options, run, resolution):
     """Returns (Reals, names) of the training images, or None with a log line if they are not available."""
     from gan_tf.cli import training_images
-    from gan_tf.metrics.reals import reals_at
+    from gan_tf.metrics.image_sets import reals_at
 
     try:
         # Without --dataset nothing is downloaded only for this check.

@@ -1,38 +1,37 @@
-"""The images that a run was trained on, for commands that look at them again."""
+"""Opens the training images of a run, for commands that compare with them."""
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
 
 
 def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=print):
-    """Opens and prepares the training images as the run did.
+    """Opens and prepares the training images with the settings of the run.
 
     Args:
-        run: run.Run.
-        dataset: a name or path in place of the one in the run's settings, where the data has moved. Its images need not
-            be the same; where they are not, that is said.
-        fit: how they become square, in place of the run's own.
-        offline, say: as for `resolve`.
+        run: runs.folder.Run.
+        dataset: a name or path that replaces that of the run. A line is logged if its images are different.
+        fit: replaces the setting of the run.
+        offline, log: as for `resolve`.
         memory_gb: larger sets are kept in a file on disk.
 
     Returns:
         data.prepare.ImageSet.
 
     Raises:
-        UsageError: no such data, or, where no `dataset` is given, other images than the run was trained on.
+        UsageError: the data does not exist, or, without `dataset`, the images have changed since the training.
     """
     from gan_tf.data.prepare import prepare
 
     config, data = run.read_settings()
     name = dataset or config.dataset
     if not name:
-        raise UsageError(f"--dataset is missing: {run.folder} was converted, and has no images of its own; name them")
+        raise UsageError(f"--dataset is missing: {run.folder} was converted and has no training images; give them")
     try:
         source = resolve(name, resolution=config.resolution, offline=offline, log=log)
     except UsageError as error:
         if dataset is not None:
             raise
-        raise UsageError(f"{error} (the run's own data; give --dataset if it has moved)") from error
+        raise UsageError(f"{error} (the data of the run; give --dataset if it has moved)") from error
     images = prepare(
         source,
         resolution=config.resolution,
@@ -43,12 +42,12 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         log=log,
     )
     if images.fingerprint != data["fingerprint"]:
-        changed = f"the images in {name} are not those that the run was trained on"
+        changed = f"the images in {name} are not those of the training"
         if dataset is None:
             raise UsageError(
-                f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them as they are"
+                f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them anyway"
             )
-        log(f"{changed}: comparing with them as they are")
+        log(f"{changed}: comparing with them anyway")
     if images.report.unreadable:
         log(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images

@@ -1,1 +1,1 @@
-"""Scores of generated images: `table` names them, `evaluate` measures them, other files are one metric's maths each."""
+"""Scores of generated images: `definitions` lists the metrics, `evaluate` runs them, other files compute them."""

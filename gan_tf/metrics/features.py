@@ -1,47 +1,55 @@
-"""Inception features of a stream of images: sampling, resizing and the network side by side, in bounded memory.
+"""Features of Inception for streams of images, with the features of the real images cached on disk.
 
-    your images -> [thread] -> batches, resized -> [thread] -> network, in the caller's thread -> rows, in order
+    images -> [thread] -> resized batches -> [thread] -> network -> rows, in order
 
-A thread works ahead of what follows it by AHEAD items at most, so memory does not grow with the number of images. What
-goes wrong in a thread is raised in the caller; a stream that is closed early takes its threads with it.
+Sampling, resizing and the network run at the same time. Each thread works at most AHEAD items ahead of its consumer, so
+memory does not grow with the number of images.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import contextvars
+import dataclasses
+import functools
+import hashlib
 import os
-import queue
-import threading
-from collections.abc import Generator
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.inception import FEATURES, RESIZES, network_input
+from gan_tf.io.files import cache_root, locked
+from gan_tf.metrics.image_sets import CHUNK_IMAGES
+from gan_tf.metrics.inception_metrics import mean_and_covariance
+from gan_tf.pretrained.inception import FEATURES, INCEPTION, RESIZES, load_inception, network_input
+from gan_tf.pretrained.lpips import load_lpips
 
-AHEAD = 2  # items that wait between two threads
-BATCH_SIZES = {"CPU": 16, "GPU": 64}  # images at once; on a CPU 8 to 32 are equally fast
+AHEAD = 2
+BATCH_SIZES = {"CPU": 16, "GPU": 64}  # images; on a CPU 8 to 32 are equally fast
 PRECISIONS = ("float32", "bfloat16")
 OFFICIAL = "inception"
+CACHE_FORMAT = 1  # raised when the same images get other features
+SYNC_IMAGES = 1024  # cached features are synced to disk after this many
 END = object()
 
 
 class Extractor:
-    """FID's Inception behind its preprocessing.
+    """Inception with its preprocessing.
 
     Args:
         network: pretrained.inception.Inception in float32.
-        resize: how images come to 299 pixels: "pytorch", "clean" or "tf1".
-        precision: "float32", or "bfloat16": faster where the hardware multiplies it, but other features.
-        batch_size: images that the network sees at once; default by device. The last batch is filled up with zeros, so
-            the network is traced once, and an image's features do not depend on the images around it.
+        resize: method that resizes images to 299 pixels: "pytorch", "clean" or "tf1".
+        precision: "float32", or "bfloat16", which is faster on hardware that supports it but gives other features.
+        batch_size: images per call of the network; default by device. The last batch is padded with zeros, so the
+            network is traced once, and the features of an image do not depend on the other images.
 
     Attributes:
-        name: "inception" if the features are those of the papers, else the tag that the names of their scores carry:
-            "-custom:1a2b3c4d", "-bfloat16" or both.
-        protocol: what two sets of features must share to be compared, {name: string}.
-        compiled: from resized images [batch_size, 299, 299, 3] to features and logits.
+        name: "inception" for the published features, else a tag for the names of the scores: "-custom:1a2b3c4d",
+            "-bfloat16" or both.
+        protocol: settings that two comparable sets of features share, {name: string}.
+        compiled: maps resized images [batch_size, 299, 299, 3] to features and logits.
 
     Raises:
         UsageError: unknown `resize` or `precision`.
@@ -51,7 +59,7 @@ class Extractor:
         if resize not in RESIZES:
             raise UsageError(f"--resize {resize!r} is unknown; choose from {', '.join(RESIZES)}")
         if precision not in PRECISIONS:
-            raise UsageError(f"features of precision {precision!r} are unknown; choose from {', '.join(PRECISIONS)}")
+            raise UsageError(f"--feature-precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
         self.resize = resize
         self.batch_size = batch_size or BATCH_SIZES["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         custom = "" if network.genuine else f"-custom:{network.sha256[:8]}"
@@ -60,51 +68,70 @@ class Extractor:
         self._network = network.with_precision(precision)
         self.compiled = tf.function(self._outputs, autograph=False)
 
-    def stream(self, chunks, on_batch=None):
-        """Features and logits of images, in their order.
+    def stream(self, chunks):
+        """Computes features and logits of images in order.
 
         Args:
-            chunks: iterable of uint8 [n, H, W, 3], n as it likes, from call to call; gone through in another thread
-                with the caller's context variables. If it is a generator it is closed there.
-            on_batch: called with the number of images done after each batch, in the caller's thread; may raise.
+            chunks: iterable of uint8 [n, H, W, 3]. It runs in another thread with the caller's context variables; a
+                generator is closed in that thread.
 
         Yields:
-            (features [n, 2048] float32, logits [n, 1008] float32), n the batch size or, once, less. The logits are
-            without bias, as the Inception Score takes them.
+            (images uint8 [n, H, W, 3], features float32 [n, 2048], logits float32 [n, 1008]), n <= batch_size. The
+            logits are without bias, as for the Inception Score.
 
         Raises:
-            ValueError: images that are not uint8 [n, H, W, 3]. Also whatever `chunks` raises.
+            ValueError: images that are not uint8 [n, H, W, 3]. Exceptions of `chunks` are raised unchanged.
         """
-        done = 0
-        with contextlib.closing(ahead(self._inputs(ahead(chunks)))) as batches:
-            for inputs, count in batches:
-                with full_products():
-                    features, logits = (rows[:count].numpy() for rows in self.compiled(inputs))
-                done += count
-                yield features, logits
-                if on_batch is not None:
-                    on_batch(done)
+        with contextlib.closing(prefetch(self._batches(prefetch(chunks)))) as batches:
+            for images, inputs in batches:
+                with full_float32():
+                    features, logits = (rows[: len(images)].numpy() for rows in self.compiled(inputs))
+                yield images, features, logits
 
     def _outputs(self, inputs):
-        """What the network makes of [N, 299, 299, 3]."""
         outputs = self._network(inputs)
         return outputs[str(FEATURES)], outputs["logits_unbiased"]
 
-    def _inputs(self, chunks):
-        """Yields (float32 [batch_size, 299, 299, 3], images in it)."""
+    def _batches(self, chunks):
+        """Yields (images [n, H, W, 3], resized float32 [batch_size, 299, 299, 3])."""
         with contextlib.closing(chunks), contextlib.ExitStack() as stack:
             mapped = map
             if self.resize == "clean":  # by Pillow, one image at a time
                 mapped = stack.enter_context(concurrent.futures.ThreadPoolExecutor(os.cpu_count())).map
-            for images in batched(map(checked, chunks), self.batch_size):
-                inputs = network_input(images, self.resize, mapped)
-                lacking = self.batch_size - len(images)
-                yield tf.pad(inputs, [[0, lacking], [0, 0], [0, 0], [0, 0]]) if lacking else inputs, len(images)
+            for chunk in chunks:
+                if chunk.dtype != np.uint8 or chunk.ndim != 4 or chunk.shape[3] != 3:
+                    raise ValueError(f"images must be uint8 [n, H, W, 3], got {chunk.dtype} {list(chunk.shape)}")
+                for first in range(0, len(chunk), self.batch_size):
+                    images = chunk[first : first + self.batch_size]
+                    inputs = network_input(images, self.resize, mapped)
+                    yield images, tf.pad(inputs, [[0, self.batch_size - len(images)], [0, 0], [0, 0], [0, 0]])
+
+
+def prefetch(items, depth=AHEAD):
+    """Iterates in another thread, up to `depth` items ahead of the caller.
+
+    Exceptions of `items` are raised in the caller, after the items before them. If this generator is closed early, the
+    thread ends, and `items` is closed in it if it is a generator.
+    """
+    iterator, context = iter(items), contextvars.copy_context()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        waiting = collections.deque()
+        try:
+            for _ in range(depth):
+                waiting.append(thread.submit(context.run, next, iterator, END))
+            while (item := waiting.popleft().result()) is not END:
+                waiting.append(thread.submit(context.run, next, iterator, END))
+                yield item
+        finally:
+            for future in waiting:
+                future.cancel()
+            if hasattr(iterator, "close"):
+                thread.submit(context.run, iterator.close).result()
 
 
 @contextlib.contextmanager
-def full_products():
-    """Within, float32 is multiplied as float32: recent GPUs would round it to TensorFloat-32, and move every score."""
+def full_float32():
+    """Disables TensorFloat-32 in this block: recent GPUs round float32 products to it, which changes every score."""
     before = tf.config.experimental.tensor_float_32_execution_enabled()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     try:
@@ -113,62 +140,109 @@ def full_products():
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def checked(images):
-    """The images if they are uint8 [n, H, W, 3]. Raises ValueError otherwise."""
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
-        raise ValueError(f"images must be uint8 [n, H, W, 3], got {images.dtype} {list(images.shape)}")
-    return images
+class RealFeatures:
+    """Inception features of the real images, computed once and cached in a file.
 
+    The rows are appended as they are computed. A killed process leaves them, and the next one continues there: on a CPU
+    the features of a large set take an hour.
 
-def batched(chunks, size):
-    """Cuts and joins arrays [n, ...] of any n to arrays [size, ...], the last one smaller."""
-    parts, count = [], 0
-    for chunk in chunks:
-        while len(chunk):
-            part, chunk = chunk[: size - count], chunk[size - count :]
-            parts.append(part)
-            count += len(part)
-            if count == size:
-                yield np.concatenate(parts)
-                parts, count = [], 0
-    if parts:
-        yield np.concatenate(parts)
-
-
-def ahead(items, depth=AHEAD):
-    """Iterates in another thread, up to `depth` items ahead of the caller.
-
-    Exceptions of `items`, KeyboardInterrupt and its like too, are raised here, after the items in front of them.
-    Closing this generator stops the thread after the item that it is at, closes `items` there if it is a generator,
-    and waits for that.
+    Args:
+        reals: image_sets.RealImages.
+        extractor: Extractor.
     """
-    waiting = queue.Queue(depth)  # of (item, None), and at the end (None, an exception or END)
-    stopped = threading.Event()
 
-    def work():
+    def __init__(self, reals, extractor):
+        self.reals, self.extractor = reals, extractor
+        self._arrays = {}
+
+    def compute(self, progress=None, mirrored=False):
+        """Returns the features of the images or of the mirrored images, a memory map float32 [N, 2048].
+
+        Args:
+            progress: called as progress(done, total, verb); may raise to stop. Features computed so far are kept.
+        """
+        if mirrored not in self._arrays:
+            images = self.reals.images
+            name = repr((CACHE_FORMAT, self.reals.key, mirrored, sorted(self.extractor.protocol.items())))
+            path = cache_root() / "features" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.f32"
+            with locked(path.with_suffix(".lock")):  # a second process waits here and then finds the finished file
+                if not path.exists() or path.stat().st_size != len(images) * FEATURES * 4:
+                    partial = path.with_suffix(".partial")
+                    self._append(images[:, :, ::-1] if mirrored else images, partial, progress)
+                    os.replace(partial, path)
+            self._arrays[mirrored] = np.memmap(path, np.float32, "r", shape=(len(images), FEATURES))
+        return self._arrays[mirrored]
+
+    def training_images(self, progress=None):
+        """Returns the features of all images that the generator learns: [N, F], or [2 N, F] with mirrored images."""
+        features = self.compute(progress)
+        return np.concatenate([features, self.compute(progress, mirrored=True)]) if self.reals.mirror else features
+
+    @property
+    def features(self):
+        """Features of the images, [N, F]."""
+        return self.compute()
+
+    @functools.cached_property
+    def moments(self):
+        """Mean [F] and covariance [F, F] of the features."""
+        return mean_and_covariance(self.features)
+
+    def _append(self, images, partial, progress):
+        """Computes the rows that are missing in the file `partial`."""
+        row_bytes = FEATURES * 4
+        with open(partial, "r+b" if partial.exists() else "w+b") as file:
+            done = min(file.seek(0, os.SEEK_END) // row_bytes, len(images))
+            file.truncate(done * row_bytes)
+            file.seek(0, os.SEEK_END)
+            chunks = (images[i : i + CHUNK_IMAGES] for i in range(done, len(images), CHUNK_IMAGES))
+            for _, features, _ in self.extractor.stream(chunks):
+                file.write(np.ascontiguousarray(features, np.float32).data)
+                before, done = done, done + len(features)
+                if done // SYNC_IMAGES > before // SYNC_IMAGES or done == len(images):
+                    file.flush()
+                    os.fsync(file.fileno())
+                if progress:
+                    progress(done, len(images), "real images measured")
+
+
+@dataclasses.dataclass
+class Networks:
+    """The frozen networks of the metrics, each loaded on first use."""
+
+    weights: str | None = None  # file of Inception's weights; None: the official one. Else scores carry its hash.
+    resize: str = "pytorch"  # as for Extractor
+    precision: str = "float32"  # as for Extractor
+    offline: bool = False  # forbid every download
+    log: Callable = print  # prints a line before a download
+    alternative: str = INCEPTION.alternative  # advice if Inception's weights are missing
+
+    @functools.cached_property
+    def extractor(self):
+        """The Extractor. Raises UsageError if Inception's weights are missing."""
         try:
-            with contextlib.closing(items) if isinstance(items, Generator) else contextlib.nullcontext():
-                for item in items:
-                    waiting.put((item, None))
-                    if stopped.is_set():
-                        return
-        except BaseException as error:  # raised again where the items are wanted
-            waiting.put((None, error))
-        else:
-            waiting.put((None, END))
+            network = load_inception(self.weights, offline=self.offline, log=self.log, alternative=self.alternative)
+        except UsageError as error:
+            raise UsageError(f"--weights: {error}" if self.weights else str(error)) from error
+        return Extractor(network, self.resize, self.precision)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if error is END:
-                return
-            if error is not None:
-                raise error
-            yield item
-    finally:
-        stopped.set()
-        while not waiting.empty():  # a thread that waits for room finds it, sees that it shall stop, and ends
-            waiting.get()
-        thread.join()
+    @property
+    def has_lpips(self):
+        """True if LPIPS is loaded."""
+        return "lpips" in vars(self)
+
+    @functools.cached_property
+    def lpips(self):
+        """The perceptual distance. Raises UsageError if its weights are missing."""
+        return load_lpips(offline=self.offline, log=self.log, alternative="leave out ppl and lpips_diversity")
+
+
+def networks_of(config, log):
+    """Returns Networks for `weights`, `resize`, `feature_precision` and `offline` of a TrainConfig or of options."""
+    return Networks(
+        weights=config.weights,
+        resize=config.resize,
+        precision=config.feature_precision,
+        offline=config.offline,
+        log=log,
+    )

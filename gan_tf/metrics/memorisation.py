@@ -1,248 +1,197 @@
-"""Copy check: does the generator draw new images, or the training images over again?
+"""Copy check: the share of generated images that repeat a training image, and a panel of the closest pairs.
 
-For each generated image the nearest training image is looked up, and its distance is divided by how far that training
-image is from its own nearest neighbour among the training images. New images of the same kind lie about as far from the
-training images as those lie from each other: a ratio around 1. A copy has a ratio near 0. An image counts as a copy
-below THRESHOLD.
+For each generated image the nearest training image is found. Its distance is divided by the distance of that training
+image to its nearest neighbour among the other training images. New images of the same kind have a ratio around 1, and
+copies a ratio near 0. An image below THRESHOLD counts as a copy.
 
-The divisor of training image t is the distance from t to the nearest other training image, with three safeguards:
+The divisor of a training image is the distance to the nearest other training image, with three exceptions:
 
-* images nearer to t than SAME times the spread (the median distance of two random training images) are the same picture
-  twice, and are passed over: a copy of a picture that the set holds twice must not be compared with the tiny distance
-  between the two. Where the NEIGHBOURS nearest are all that near, the divisor is that bound itself;
-* it is at most the upper fence of its own distribution (third quartile + 1.5 interquartile ranges, Tukey 1977): beside
-  a training image that is like no other, an ordinary new image would look like a copy of it;
-* a mirrored training image is no neighbour of its own original.
+* images closer than DUPLICATE times the spread (the median distance of two random training images) are duplicates and
+  are skipped; otherwise a copy of a duplicated image would be compared with the tiny distance between the two. If all
+  NEIGHBOURS are duplicates, the divisor is that bound;
+* it is at most the upper fence of the divisors (third quartile + 1.5 interquartile ranges, Tukey 1977); otherwise new
+  images near an unusual training image would count as copies of it;
+* a mirrored training image is not a neighbour of its original.
 
-`expected` is the share that the training images themselves would show: each is taken out, and judged by the others.
-Where it is not about 0, the set holds near duplicates or is very uniform, and a share of that size accuses nobody.
+`expected` is the share among the training images, each compared with the others. If it is not about 0, the set has near
+duplicates or is very uniform, and a similar share for generated images is not suspicious.
 
-The spaces are `pixel_space`, which needs no weights, and Inception features beside it where they are computed anyway.
-
-Calibration, in percent of images below 0.45 in pixel space. Copies of half of each set, changed as said (pixels are of
-the set's own size); then the other half as new images; then 30 random splits into 100 against 100 (portraits 20 against
-20), mean and worst:
-
-    set                   same noise  JPEG moved moved paler tinted zoomed blurred mirrored | new: splits:
-                               sd 20  q 50  1, 1  2, 2   0.7    8 %    5 % sd 1/32 (mirror) | half mean max
-    819 drawings, 256 px   100   100   100   100   100   100    100    100     100      100 |  0.0 0.07   1
-    the same, 64 px        100   100   100   100   100   100    100    100     100      100 |  0.0 0.07   1
-    600 demo, 64 px        100   100   100    96    44   100     98     92      76      100 |  0.3 0.53   2
-    40 portraits, 256 px   100   100   100   100   100   100    100    100     100      100 |  0.0 1.2    5
-
-The new ones below 0.45 among portraits and drawings are three pairs, of one photo session and of one figure in two
-colours. Demo images are drawn from few numbers, of which some agree by chance; two pixels are there what tells one
-drawing from the next.
-
-Inception features alone would let a copier go. With random weights, of 60 copies of drawings 100 % are found after
-noise of sd 5, but none that is blurred or paler and 2 % after noise of sd 20; new images 0 %. So a check on features
-should look at pixels too: `CopyCheck` takes both galleries.
+Images are compared as pixel vectors, which need no weights, and by Inception features if those are computed anyway.
+Features alone are not enough, since they miss blurred and paler copies. docs/copy-check.md has the calibration of the
+threshold.
 
 Source: the ratio follows Meehan et al. 2020 (data-copying test) and Alaa et al. 2022 (authenticity), which compare the
-same two distances; the threshold is our own, from the experiments above.
+same two distances; the threshold is from our own experiments.
 """
 
 import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from gan_tf.metrics.gallery import BLOCK, QUERIES, Gallery, ratios
-from gan_tf.metrics.pixel_space import VECTOR, aligned_distance, mirrored_vectors, pixel_vectors
+from gan_tf.io.image_files import grid
+from gan_tf.metrics.neighbour_index import aligned_distance, pixel_index, pixel_vectors
 
-THRESHOLD = 0.45  # distance ratio below which an image counts as a copy
-CLOSEST = 16  # pairs kept for the panel
-WAITING_BYTES = 2**26  # of generated images
+THRESHOLD = 0.45  # ratio below which an image counts as a copy
+CLOSEST = 16  # pairs of the panel
+PENDING_BYTES = 2**26  # of generated images that are compared together
+
+COLUMNS = 8  # of the panel
+MAX_SIDE = 256  # pixels of an image in the panel
+CAPTION = 1 / 8  # height of the caption, as a share of the width of an image
+MIN_CAPTION = 14  # pixels
+COPY = (220, 40, 40)  # frame of a pair below the threshold
+NEW = (70, 70, 70)
 
 
 class Pair(NamedTuple):
-    """A generated image and the training image nearest to it.
+    """A generated image and its nearest training image."""
 
-    image: uint8 [R, R, 3]. index: number of the training image; `mirrored`: it is nearest when mirrored.
-    distance: in units of the space. ratio: distance / divisor of the training image. lpips: None until `with_lpips`.
-    """
-
-    image: np.ndarray
-    index: int
-    mirrored: bool
-    distance: float
-    ratio: float
+    image: np.ndarray  # uint8 [R, R, 3], the generated image
+    index: int  # number of the training image
+    mirrored: bool  # the training image is mirrored
+    distance: float  # in units of the space
+    ratio: float  # distance / divisor of the training image
     lpips: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Copies:
-    """Outcome of a copy check.
+    """Result of a copy check."""
 
-    share: of generated images below the threshold, 0..1. expected: the same for the training images among themselves;
-    None where there are fewer than three. median_ratio: about 1 where nothing is copied. count: generated images.
-    pairs: tuple of the (at most 16) Pairs of lowest ratio, lowest first. protocol: what the figures depend on.
-    """
-
-    share: float
-    expected: float | None
-    threshold: float
-    median_ratio: float
-    count: int
-    pairs: tuple
+    share: float  # of generated images below the threshold, in [0, 1]
+    expected: float | None  # the same share among the training images; None for fewer than three
+    median_ratio: float  # about 1 without copies
+    pairs: tuple  # the (at most 16) Pairs of lowest ratio, lowest first
     protocol: dict
 
 
 class CopyCheck:
-    """Judges generated images chunk by chunk; keeps a ratio for each image, and the closest pairs.
+    """Accumulates a copy check over chunks of generated images.
 
-    With galleries of several spaces an image has the lowest of its ratios: a copy in one of them is a copy.
+    With indexes of several spaces, an image has the lowest of its ratios: a copy in one of them is a copy.
 
     Args:
-        galleries: one or more Galleries of the same training images, made with the same seed.
-        threshold: ratio below which an image is a copy.
-
-    Raises:
-        ValueError: galleries that do not belong together.
+        indexes: one or more NeighbourIndex of the same training images and seed; the first one is in pixel space.
+        count: images to check; further ones are ignored.
     """
 
-    def __init__(self, *galleries, threshold=THRESHOLD):
-        if len({(gallery.count, gallery.sample.tobytes()) for gallery in galleries}) != 1:
-            raise ValueError("a copy check needs galleries of the same images and seed, at least one")
-        self.galleries = galleries
-        self.threshold = threshold
-        self.seen = 0  # images taken
-        self.ratios = []
-        self.pairs = []
-        self.waiting = []  # (images, vectors ...) not judged yet: a large gallery is worth some hundred at once
+    def __init__(self, indexes, count):
+        self.indexes = indexes
+        self.missing = count  # images that are still needed
+        self.ratios, self.pairs = [], []
+        self._pending = []  # (images, vectors ...), since a search is faster for many images together
 
-    def add(self, images, *vectors):
-        """Takes uint8 images [n, R, R, 3] and, for each gallery, their vectors [n, F] in its space.
+    def add(self, images, *features):
+        """Adds uint8 images [n, R, R, 3], with their features [n, F] for each further index."""
+        parts = [part[: self.missing] for part in (images, *features)]
+        images, *features = map(np.array, parts)  # copies, since the caller may reuse its arrays
+        if not len(images):
+            return
+        self.missing -= len(images)
+        self._pending.append((images, pixel_vectors(images), *features))
+        if sum(part[0].nbytes for part in self._pending) > PENDING_BYTES:
+            self._compare()
 
-        Raises:
-            ValueError: the shapes do not fit, or a vector is not finite.
-        """
-        for gallery, given in zip(self.galleries, vectors, strict=True):
-            wanted = (len(images), *gallery.vectors.shape[1:])
-            if given.shape != wanted:
-                raise ValueError(f"{len(images)} images need vectors {list(wanted)}, got {list(given.shape)}")
-            if not np.isfinite(given).all():
-                raise ValueError("vectors of generated images must be finite")
-        self.seen += len(images)
-        self.waiting.append(tuple(np.array(part) for part in (images, *vectors)))
-        if sum(len(part[0]) for part in self.waiting) >= QUERIES or self._waiting_bytes() > WAITING_BYTES:
-            self._judge()
-
-    def result(self):
-        """Copies. Raises ValueError before the first image."""
-        self._judge()
+    def result(self) -> Copies:
+        """Returns the Copies among the images so far. Raises ValueError before the first image."""
+        self._compare()
         if not self.ratios:
-            raise ValueError("no image was judged")
-        found = np.concatenate(self.ratios)
-        spaces = "+".join(gallery.protocol["space"] for gallery in self.galleries)
+            raise ValueError("the copy check has no images")
+        ratios = np.concatenate(self.ratios)
+        among_reals = [index.sample_ratios for index in self.indexes]
+        expected = None
+        if among_reals[0] is not None:
+            expected = float(np.mean(np.min(among_reals, axis=0) < THRESHOLD))
+        spaces = "+".join(index.protocol["space"] for index in self.indexes)
         return Copies(
-            share=float(np.mean(found < self.threshold)),
-            expected=self._expected(),
-            threshold=self.threshold,
-            median_ratio=float(np.median(found)),
-            count=len(found),
+            share=float(np.mean(ratios < THRESHOLD)),
+            expected=expected,
+            median_ratio=float(np.median(ratios)),
             pairs=tuple(self.pairs),
-            protocol={
-                **self.galleries[0].protocol,
-                "space": spaces,
-                "fakes": len(found),
-                "threshold": self.threshold,
-            },
+            protocol={**self.indexes[0].protocol, "space": spaces, "fakes": len(ratios), "threshold": THRESHOLD},
         )
 
-    def _judge(self):
-        if not self.waiting:
+    def _compare(self):
+        """Compares the pending images with the training images."""
+        if not self._pending:
             return
-        images, *vectors = map(np.concatenate, zip(*self.waiting, strict=True))
-        self.waiting = []
-        rows, distances, found = zip(*map(_judged, self.galleries, vectors), strict=True)  # for each space
-        best = np.argmin(found, axis=0)
-        lowest = np.min(found, axis=0)
+        images, *vectors = map(np.concatenate, zip(*self._pending, strict=True))
+        self._pending = []
+        nearest = [index.nearest(part) for index, part in zip(self.indexes, vectors, strict=True)]
+        ratios = np.stack([index.ratios(*pair) for index, pair in zip(self.indexes, nearest, strict=True)])
+        space, lowest = ratios.argmin(axis=0), ratios.min(axis=0)
         self.ratios.append(lowest)
         for i in np.argsort(lowest, kind="stable")[:CLOSEST]:
-            space = best[i]
-            mirrored, index = divmod(int(rows[space][i]), self.galleries[space].count)
-            distance = float(distances[space][i])
-            self.pairs.append(Pair(np.array(images[i]), index, bool(mirrored), distance, float(lowest[i])))
+            rows, distances = nearest[space[i]]
+            mirrored, index = divmod(int(rows[i]), self.indexes[0].count)
+            self.pairs.append(Pair(images[i].copy(), index, bool(mirrored), float(distances[i]), float(lowest[i])))
         self.pairs = sorted(self.pairs, key=lambda pair: pair.ratio)[:CLOSEST]
 
-    def _expected(self):
-        among_reals = [gallery.sample_ratios for gallery in self.galleries]
-        if among_reals[0] is None:
-            return None
-        return float(np.mean(np.min(among_reals, axis=0) < self.threshold))
 
-    def _waiting_bytes(self):
-        return sum(part[0].nbytes for part in self.waiting)
-
-
-def prepare(real_images, mirror=False, seed=0):
-    """Gallery of training images in pixel space.
-
-    Args:
-        real_images: uint8 [N, R, R, 3], an array or a memory map.
-        mirror: the set is trained with mirroring, so mirrored training images are training images too.
-        seed: fixes the random sample.
-    """
-    count = len(real_images)
-    vectors = np.empty((count * (1 + mirror), VECTOR), np.float32)
-    pixel_vectors(real_images, out=vectors[:count])
-    for first in range(count, len(vectors), BLOCK):
-        part = vectors[first : first + BLOCK]
-        part[:] = mirrored_vectors(vectors[first - count : first - count + len(part)])
-    return Gallery(vectors, count, "pixels", seed, aligned_distance)
-
-
-def measure(gallery, chunks):
-    """Copies among generated images, in pixel space: chunks of uint8 [n, R, R, 3] -> Copies."""
-    check = CopyCheck(gallery)
-    for images in chunks:
-        check.add(images, pixel_vectors(images))
+def copies_in_pixels(index, images) -> Copies:
+    """Returns the Copies among images uint8 [n, R, R, 3], by a `pixel_index` of the training images."""
+    check = CopyCheck([index], len(images))
+    check.add(images)
     return check.result()
 
 
 def ratios_to_nearest(real_images, mirror, query, images):
-    """How near images come to the training image that is nearest to another one, in pixel space.
-
-    Args:
-        real_images, mirror: as for `prepare`.
-        query: uint8 [1, R, R, 3], whose nearest training image is looked up.
-        images: list of uint8 [1, R, R, 3] that are compared with that one.
+    """Compares `query` and a list of images, each uint8 [1, R, R, 3], with the training image nearest to `query`.
 
     Returns:
         (number of the training image, list of ratios: of the query, then of each of the images).
     """
-    gallery = prepare(real_images, mirror)
-    rows, _ = gallery.nearest(pixel_vectors(query))
-    training = gallery.vectors[rows]
+    index = pixel_index(real_images, mirror)
+    rows, _ = index.nearest(pixel_vectors(query))
+    training = index.vectors[rows]
     distances = [aligned_distance(pixel_vectors(image), training)[0] for image in (query, *images)]
-    found = ratios(np.array(distances), np.repeat(gallery.divisors(rows), len(distances)))
-    return int(rows[0]) % gallery.count, found.tolist()
+    ratios = index.ratios(np.repeat(rows, len(distances)), np.array(distances))
+    return int(rows[0]) % index.count, ratios.tolist()
 
 
 def with_lpips(pairs, training_images, lpips):
-    """Adds to each pair how alike its two images look: a tuple of Pairs in the same order.
-
-    Args:
-        pairs: Pairs, as few as a result holds: this is a second opinion on the closest, no search.
-        training_images: uint8 [N, R, R, 3].
-        lpips: lpips(a, b) of float32 [n, R, R, 3] in [-1, 1] -> [n].
-    """
-    if not pairs:
-        return ()
+    """Returns the pairs with the distance of their images by `lpips`, as a second opinion."""
     fakes = np.stack([pair.image for pair in pairs])
-    reals = np.stack([nearest_image(pair, training_images) for pair in pairs])
-    seen = np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
-    return tuple(pair._replace(lpips=float(value)) for pair, value in zip(pairs, seen, strict=True))
+    reals = np.stack([training_image(training_images, pair.index, pair.mirrored) for pair in pairs])
+    distances = np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
+    return tuple(pair._replace(lpips=float(value)) for pair, value in zip(pairs, distances, strict=True))
 
 
-def nearest_image(pair, training_images):
-    """The training image of a pair as it is nearest, mirrored or not: uint8 [R, R, 3]."""
-    image = np.asarray(training_images[pair.index])
-    return image[:, ::-1] if pair.mirrored else image
+def training_image(training_images, index, mirrored):
+    """Returns a training image, mirrored or not: uint8 [R, R, 3]."""
+    image = np.asarray(training_images[index])
+    return image[:, ::-1] if mirrored else image
 
 
-def _judged(gallery, vectors):
-    """(rows of the nearest training images, distances to them, ratios): each [n]."""
-    rows, distances = gallery.nearest(vectors)
-    return rows, distances, ratios(distances, gallery.divisors(rows))
+def draw_panel(pairs, training_images):
+    """Draws pairs as uint8 [H, W, 3]: each generated image, its training image below it, and the ratio below both.
+
+    Copies have a red frame, other pairs a grey one.
+    """
+    cells = []
+    for pair in pairs:
+        real = training_image(training_images, pair.index, pair.mirrored)
+        cells.append(_draw_cell(_reduce(pair.image), _reduce(real), pair.ratio))
+    return grid(np.stack(cells), min(COLUMNS, len(cells)))
+
+
+def _draw_cell(fake, real, ratio):
+    height, width = fake.shape[:2]
+    frame = max(1, width // 32)
+    caption = max(MIN_CAPTION, round(CAPTION * width))
+    cell = np.empty((2 * height + 3 * frame + caption, width + 2 * frame, 3), np.uint8)
+    cell[:] = COPY if ratio < THRESHOLD else NEW
+    cell[frame : frame + height, frame:-frame] = fake
+    cell[2 * frame + height : 2 * (frame + height), frame:-frame] = real
+    image = Image.fromarray(cell)
+    font = ImageFont.load_default(0.8 * caption)
+    position = (frame, 2 * height + 3 * frame)
+    ImageDraw.Draw(image).text(position, f"{min(ratio, 99):.2f}", fill=(255, 255, 255), font=font)
+    return np.asarray(image)
+
+
+def _reduce(image):
+    side = min(MAX_SIDE, image.shape[0])
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))

@@ -1,22 +1,31 @@
-"""One measured value, with everything that must be known to compare it."""
+"""Scores with the protocols that make them comparable."""
 
 import dataclasses
 import math
+from typing import NamedTuple
 
-NOT_COMPARED = ("fakes_source", "reals_source", "versions")  # said for the record; other values are as comparable
+NOT_COMPARED = ("fakes_source", "reals_source", "versions")  # for the record: other values are still comparable
+
+
+class Measurement(NamedTuple):
+    """Result of a metric: the value that is ranked, further numbers by name, and the settings of the measurement."""
+
+    value: float
+    parts: dict
+    protocol: dict
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One measured value. `Score(**dataclasses.asdict(score))` is the same score again, by way of JSON too.
+    """One measured value. `Score(**dataclasses.asdict(score))` is an equal score, also after a round trip by JSON.
 
     Attributes:
-        name: name of the metric, with a tag such as "-custom:1a2b3c4d" where it is not quite the published one.
-        value: what is ranked.
-        lower_is_better: how it is ranked.
-        protocol: what the value was measured with. Two values are comparable only if all of it is equal but
-            NOT_COMPARED: where the images came from, and versions.
-        parts: further numbers of the same measurement, {name: float}: a standard error, levels, the reals' own value.
+        name: name of the metric, with a tag such as "-custom:1a2b3c4d" if it differs from the published metric.
+        value: the number that is ranked.
+        lower_is_better: the direction of the ranking.
+        protocol: the settings and data of the measurement. Two values are comparable only if their protocols are equal,
+            the keys in NOT_COMPARED aside.
+        parts: further numbers of the same measurement, {name: float}: a standard error, levels, the value of the reals.
     """
 
     name: str
@@ -26,7 +35,7 @@ class Score:
     parts: dict = dataclasses.field(default_factory=dict)
 
     def comparable_with(self, other) -> bool:
-        """True if the two were measured alike."""
+        """Returns True if both scores have the same name and protocol."""
         return (self.name, self.compared) == (other.name, other.compared)
 
     @property
@@ -35,10 +44,10 @@ class Score:
         return {key: value for key, value in self.protocol.items() if key not in NOT_COMPARED}
 
     def better_than(self, other) -> bool:
-        """True if this score beats `other`, or if there is no other (None). A NaN never wins, and always loses.
+        """Returns True if this score is better than `other` or `other` is None. NaN is worse than every number.
 
         Raises:
-            ValueError: the scores are of two metrics, or of two protocols.
+            ValueError: the scores have different names or protocols.
         """
         if math.isnan(self.value):
             return False
@@ -53,23 +62,23 @@ class Score:
         return self.value < other.value if self.lower_is_better else self.value > other.value
 
     def text(self) -> str:
-        """Name and value for people: four digits, with the standard error where there is one."""
-        spread = self.parts.get("standard_error")
-        return f"{self.name} {number(self.value)}" + (f" ± {number(spread)}" if spread is not None else "")
+        """Returns the name and the value with four digits, and the standard error if there is one."""
+        error = self.parts.get("standard_error")
+        return f"{self.name} {number(self.value)}" + (f" ± {number(error)}" if error is not None else "")
 
 
 def differences(one, other) -> list[str]:
-    """What two scores of one name differ in: "reals 100 and 160"."""
+    """Returns the differences between the protocols of two scores, such as "reals 100 and 160"."""
     left, right = one.compared, other.compared
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     return [f"{key} {left.get(key)} and {right.get(key)}" for key in keys]
 
 
 def number(value) -> str:
-    """Four significant digits, or all in front of the point: 41.05, 0.01234, 12841."""
+    """Formats a value with four significant digits, or all digits before the point: 41.05, 0.01234, 12841."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"
 
 
 def from_stored(stored) -> Score:
-    """A score from its stored dict."""
+    """Returns the score of a stored dict."""
     return Score(**stored)

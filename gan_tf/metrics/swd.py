@@ -1,111 +1,135 @@
-"""Sliced Wasserstein distance between small patches of two image sets, on each level of a Laplacian pyramid.
+"""Sliced Wasserstein distance (SWD) between patches of two image sets, on each level of a Laplacian pyramid.
 
-Needs no network, so it is the score that always works. Each set is described by random 7x7 patches of its pyramid
-levels (R, R/2 ... 16 pixels); the distance of two levels is the mean, over random directions, of the one-dimensional
-Wasserstein distance between the projected patches, times 1000. It sees texture and structure at each scale, but neither
-colour casts nor contrast: each set is normalised by its own mean and deviation per channel.
+SWD needs no network, so it works without downloads. Random 7x7 patches describe each pyramid level (R, R/2 ... 16
+pixels) of a set. The distance of two levels is the mean, over random directions, of the one-dimensional Wasserstein
+distance between the projected patches, times 1000. It measures texture and structure at each scale, but neither colour
+casts nor contrast: each set is normalised by its mean and deviation per channel.
 
-Functions of arrays: images NCHW float32 inside this file, draws as arguments. `prepare` and `measure` at the end make
-them a metric, which gives image i of both sides the same patch positions: a set that is measured against itself in the
-same order is at distance 0. Levels and distances agree with the official code.
-
-Memory: one level's projections (330 MB for 10,000 images). Patches of all levels are put aside as the images pass by;
-what is large goes to temporary files (see spool.py).
+Image i of both sets has the same patch positions, so that the distance of a set to itself is 0. Levels and distances
+agree with the official code. Images are NCHW float32 inside this file.
 
 Source: Karras et al. 2018 (Progressive GAN), section 5 and appendix; Burt and Adelson 1983 (Laplacian pyramid).
 """
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import correlate1d
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.choice import choice
-from gan_tf.metrics.spool import Spool
+from gan_tf.io.scratch import scratch_array
+from gan_tf.metrics.image_sets import random_chunks
+from gan_tf.metrics.score import Measurement
 
 LOWEST_LEVEL = 16  # pixels
+BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # filter of the pyramid
 PATCH = 7  # pixels
-MARGIN = PATCH // 2  # patch centres stay this clear of the border
+MARGIN = PATCH // 2  # distance of patch centres from the border
 PATCHES_PER_IMAGE = 64
 DIRECTIONS = 128
-FEATURES = PATCH * PATCH * 3  # of a descriptor
-BLOCK_ROWS = 2**14  # descriptors normalised and projected at a time
-CHUNK_PIXELS = 2**18  # images are taken apart about this many pixels at a time, so that the work stays in the cache
+CHANNELS = 3
+DESCRIPTOR = PATCH * PATCH * CHANNELS  # numbers of a patch
+BLOCK_ROWS = 2**14  # descriptors that are normalised and projected at a time
+CHUNK_PIXELS = 2**18  # of images that are decomposed at a time, so that they stay in the processor's cache
 
 
-@dataclasses.dataclass(frozen=True)
-class RealSide:
-    """What is known of the real images, computed once: sorted projections for each level, finest first.
+class SwdReals(NamedTuple):
+    """Projected real images: for each level, finest first, directions [147, D] and sorted projections [D, n]."""
 
-    directions[level] is [147, D] float32, projections[level] a Spool of D rows of n float32, each sorted.
-    """
-
-    fakes: int
-    seed: int
-    resolution: int
     directions: tuple
     projections: tuple
     protocol: dict
 
 
-def laplacian_pyramid(images):
-    """[N, C, S, S] float32, S a power of two >= 16 -> list of [N, C, s, s] for s = S, S/2 ... 16.
+def prepare(real_images, count, seed):
+    """Projects the real images.
 
-    Each level is what the next coarser one, enlarged, does not show; the last is the low-pass image itself.
+    Args:
+        real_images: uint8 [N, R, R, 3], an array or a memory map.
+        count: images of either side. From more reals a random subset is taken; fewer are repeated with other patch
+            positions.
+        seed: of the subset, the patch positions and the directions.
+
+    Returns:
+        SwdReals.
+
+    Raises:
+        UsageError: R is not a power of two >= 16, or the disk is full.
+    """
+    levels = level_sizes(real_images.shape[1])
+    random = np.random.default_rng([seed, 1])
+    directions = tuple(unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels)
+    projections = tuple(
+        map(_project, _describe(random_chunks(real_images, count, seed), count, levels, seed), directions)
+    )
+    protocol = {
+        "reals": len(real_images),
+        "fakes": count,
+        "levels": list(levels),
+        "patches_per_image": PATCHES_PER_IMAGE,
+        "directions": DIRECTIONS,
+        "seed": seed,
+    }
+    return SwdReals(directions, projections, protocol)
+
+
+def measure(reals, chunks) -> Measurement:
+    """Measures the distance of generated images: the mean over the levels, and each level in `parts`.
+
+    Two samples of one distribution differ as well: compare distances at equal numbers of images only.
+
+    Args:
+        reals: of `prepare`.
+        chunks: iterable of uint8 [n, R, R, 3], `count` images in all.
+    """
+    count, levels, seed = (reals.protocol[key] for key in ("fakes", "levels", "seed"))
+    parts = {}
+    descriptions = _describe(chunks, count, levels, seed)
+    for size, real, fake, directions in zip(levels, reals.projections, descriptions, reals.directions, strict=True):
+        rows = zip(real, _project(fake, directions), strict=True)
+        parts[f"level {size}"] = float(np.mean([wasserstein(*pair) for pair in rows]))
+    return Measurement(float(np.mean(list(parts.values()))), parts, reals.protocol)
+
+
+def level_sizes(resolution):
+    """Returns the pixels of each pyramid level, finest first. Raises UsageError for images without such levels."""
+    if resolution < LOWEST_LEVEL or resolution & (resolution - 1):
+        raise UsageError(f"swd needs a resolution that is a power of two >= {LOWEST_LEVEL}, got {resolution}")
+    return [resolution >> i for i in range((resolution // LOWEST_LEVEL).bit_length())]
+
+
+def laplacian_pyramid(images):
+    """Decomposes images: [N, C, S, S] float32, S a power of two >= 16 -> list of [N, C, s, s] for s = S, S/2 ... 16.
+
+    Each level is the difference between an image and its enlarged low-pass image; the last is the low-pass image.
     """
     levels = []
     while images.shape[-1] > LOWEST_LEVEL:
-        low = halve_columns(halve_rows(images))
-        levels.append(images - double_columns(double_rows(low)))
+        low = halve(images)
+        levels.append(images - double(low))
         images = low
     return [*levels, images]
 
 
-def halve_rows(x):
-    """[..., 2K, W] -> [..., K, W]: the binomial filter (1 4 6 4 1) / 16 at even rows, borders mirrored."""
-    even, odd = x[..., ::2, :], x[..., 1::2, :]
-    out = 6 * even
-    out += 4 * odd
-    out[..., 1:, :] += 4 * odd[..., :-1, :]
-    out[..., 0, :] += 4 * odd[..., 0, :]  # row -1 is row 1
-    out[..., 1:, :] += even[..., :-1, :]
-    out[..., 0, :] += even[..., 1, :]  # row -2 is row 2
-    out[..., :-1, :] += even[..., 1:, :]
-    out[..., -1, :] += even[..., -1, :]  # row 2K is row 2K - 2
-    out *= 1 / 16
-    return out
+def halve(x):
+    """Low-pass filters and subsamples: [..., 2K, 2K] -> [..., K, K]. Borders are mirrored."""
+    x = correlate1d(x, BINOMIAL, axis=-2, mode="mirror")[..., ::2, :]
+    return correlate1d(x, BINOMIAL, axis=-1, mode="mirror")[..., ::2]
 
 
-def double_rows(x):
-    """[..., K, W] -> [..., 2K, W]: zeros put between rows, then twice the same filter with the same borders."""
-    out = np.empty((*x.shape[:-2], 2 * x.shape[-2], x.shape[-1]), x.dtype)
-    even, odd = out[..., ::2, :], out[..., 1::2, :]
-    np.multiply(x, 6, out=even)
-    even[..., 1:, :] += x[..., :-1, :]
-    even[..., 0, :] += x[..., 1, :]
-    even[..., :-1, :] += x[..., 1:, :]
-    even[..., -1, :] += x[..., -1, :]
-    even *= 1 / 8
-    np.add(x[..., :-1, :], x[..., 1:, :], out=odd[..., :-1, :])
-    np.add(x[..., -1, :], x[..., -1, :], out=odd[..., -1, :])
-    odd *= 1 / 2
-    return out
-
-
-def halve_columns(x):
-    """[..., H, 2K] -> [..., H, K], as `halve_rows`."""
-    return halve_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
-
-
-def double_columns(x):
-    """[..., H, K] -> [..., H, 2K], as `double_rows`."""
-    return double_rows(x.swapaxes(-1, -2)).swapaxes(-1, -2)
+def double(x):
+    """Enlarges with the same filter: [..., K, K] -> [..., 2K, 2K]."""
+    size = x.shape[-1]
+    spread = np.zeros((*x.shape[:-2], 2 * size, 2 * size), x.dtype)
+    spread[..., ::2, ::2] = x
+    spread = correlate1d(spread, 2 * BINOMIAL, axis=-1, mode="mirror")
+    return correlate1d(spread, 2 * BINOMIAL, axis=-2, mode="mirror")
 
 
 def patches_at(images, rows, columns):
     """Cuts 7x7 patches: images [N, C, S, S], centres rows, columns [N, P] -> [N * P, C * 49].
 
-    A descriptor runs over channels, then columns, then rows, as the official one does.
+    A descriptor is ordered by channels, then columns, then rows, as in the official code.
     """
     _, channels, height, width = images.shape
     reach = np.arange(-MARGIN, MARGIN + 1)
@@ -114,33 +138,19 @@ def patches_at(images, rows, columns):
     return images.reshape(-1).take(centres.reshape(-1, 1) + offsets.reshape(-1))
 
 
-def normalise(descriptors, channels):
-    """Subtracts each channel's mean over all patches and divides by its deviation: [n, C * 49], in place.
-
-    A channel that is the same everywhere becomes 0.
-    """
-    return rescale(descriptors, *channel_statistics([descriptors], channels))
-
-
-def channel_statistics(blocks, channels):
-    """Mean and deviation of each channel over all patches: iterable of [n, C * 49] -> ([C], [C]) float64."""
-    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
-    for block in blocks:
-        values = block.reshape(len(block), channels, -1).astype(np.float64)
-        count += len(block) * values.shape[2]
-        total += values.sum(axis=(0, 2))
-        squares += np.square(values).sum(axis=(0, 2))
-    mean = total / count
-    # Pixels are below 256 in size, so float64 loses nothing that shows in the difference of the two.
-    return mean, np.sqrt((squares / count - mean**2).clip(0))
+def channel_statistics(descriptors):
+    """Returns the mean and the deviation of each channel over all patches [n, 147]: float64 [3], [3]."""
+    values = descriptors.reshape(len(descriptors), CHANNELS, -1)
+    mean = values.mean(axis=(0, 2), dtype=np.float64)
+    squares = np.einsum("ncp,ncp->c", values, values, dtype=np.float64) / (len(values) * values.shape[2])
+    return mean, np.sqrt((squares - mean**2).clip(0))
 
 
-def rescale(descriptors, mean, deviation):
-    """(descriptors - mean) / deviation per channel, [n, C * 49] float32 in place; deviation 0 counts as 1."""
-    values = descriptors.reshape(len(descriptors), len(mean), -1)
-    values -= mean[:, None].astype(np.float32)
+def normalise(descriptors, mean, deviation):
+    """Returns (descriptors - mean) / deviation per channel: float32 [n, 147]. A constant channel becomes 0."""
+    values = descriptors.reshape(len(descriptors), CHANNELS, -1) - mean[:, None].astype(np.float32)
     values /= np.where(deviation > 0, deviation, 1)[:, None].astype(np.float32)
-    return descriptors
+    return values.reshape(len(descriptors), -1)
 
 
 def unit_directions(normal):
@@ -148,130 +158,35 @@ def unit_directions(normal):
     return (normal / np.sqrt(np.sum(np.square(normal), axis=0, keepdims=True))).astype(np.float32)
 
 
-def sorted_projections(descriptors, directions):
-    """[n, F], [F, D] -> [D, n] float32, each direction's projections in rising order."""
-    projections = directions.T @ descriptors.T
-    projections.sort(axis=1)
-    return projections
-
-
-def distance(real, fake):
-    """Mean absolute difference of sorted projections [D, n] and [D, n], x1000."""
+def wasserstein(real, fake):
+    """Returns the mean absolute difference of sorted projections [..., n] and [..., n], x1000."""
     return float(np.mean(np.abs(real - fake), dtype=np.float64) * 1000)
 
 
-def prepare(real_images, fakes, seed):
-    """Projects as many real images as there will be fakes.
+def _describe(chunks, count, levels, seed):
+    """Cuts patches out of `count` images: for each level an array [count * PATCHES_PER_IMAGE, 147], not normalised.
 
-    Args:
-        real_images: uint8 [N, R, R, 3], an array or a memory map.
-        fakes: images a side. Of more reals a random choice is taken; fewer are gone through several times,
-            each time with other patch positions.
-        seed: fixes choice, patch positions and directions.
-
-    Returns:
-        RealSide.
-
-    Raises:
-        UsageError: images smaller than 16x16 or no power of two; no room for temporary files.
-    """
-    resolution = real_images.shape[1]
-    sides = level_sides(resolution)
-    chosen = choice(len(real_images), fakes, seed)
-    step = _chunk_images(resolution)
-    chunks = (real_images[chosen[i : i + step]] for i in range(0, fakes, step))
-    random = np.random.default_rng([seed, 1])
-    directions = tuple(unit_directions(random.standard_normal((FEATURES, DIRECTIONS))) for _ in sides)
-    projections = []
-    for descriptors, towards in zip(_describe(chunks, fakes, sides, seed), directions, strict=True):
-        projections.append(Spool(fakes * PATCHES_PER_IMAGE, 1))
-        projections[-1].append(_project(descriptors, towards))
-    protocol = {
-        "reals": len(real_images),
-        "fakes": fakes,
-        "levels": list(sides),
-        "patches_per_image": PATCHES_PER_IMAGE,
-        "directions": DIRECTIONS,
-        "seed": seed,
-    }
-    return RealSide(fakes, seed, resolution, directions, tuple(projections), protocol)
-
-
-def measure(real_side, chunks):
-    """Distance of generated images from the real side, averaged over levels.
-
-    Args:
-        real_side: of `prepare`.
-        chunks: iterable of uint8 [n, R, R, 3], `real_side.fakes` images in all.
-
-    Returns:
-        float >= 0. Even two samples of one distribution differ: compare scores at equal numbers of images only.
-    """
-    return scores(real_side, chunks)["mean"]
-
-
-def scores(real_side, chunks):
-    """Distances on each level and their mean: {"mean": float, "256": float, "128": float ...}, finest level first."""
-    sides = level_sides(real_side.resolution)
-    levels = {}
-    for side, real, descriptors, directions in zip(
-        sides,
-        real_side.projections,
-        _describe(chunks, real_side.fakes, sides, real_side.seed),
-        real_side.directions,
-        strict=True,
-    ):
-        fake = _project(descriptors, directions)
-        pairs = zip(real, fake, strict=True)
-        levels[str(side)] = float(np.mean([distance(real_row, fake_row[None]) for real_row, fake_row in pairs]))
-    return {"mean": float(np.mean(list(levels.values()))), **levels}
-
-
-def level_sides(resolution):
-    """Pixels of each pyramid level, finest first. Raises UsageError for images that have no such levels."""
-    if resolution < LOWEST_LEVEL or resolution & (resolution - 1):
-        raise UsageError(f"swd needs a resolution that is a power of two >= {LOWEST_LEVEL}, got {resolution}")
-    return [resolution >> i for i in range((resolution // LOWEST_LEVEL).bit_length())]
-
-
-def _describe(chunks, count, sides, seed):
-    """Descriptors of `count` images, not yet normalised: for each level a Spool of count * PATCHES_PER_IMAGE rows.
-
-    Positions are drawn for the whole set before the first image, so they do not depend on the size of the chunks.
+    The positions are drawn for the whole set before the first image, so they do not depend on the size of the chunks.
     """
     random = np.random.default_rng([seed, 2])
-    centres = [random.integers(MARGIN, side - MARGIN, (2, count, PATCHES_PER_IMAGE)) for side in sides]
-    descriptors = [Spool(FEATURES, BLOCK_ROWS) for _ in sides]
-    done = 0
-    for images in _pieces(chunks, _chunk_images(sides[0])):
-        images = np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32)
+    centres = [random.integers(MARGIN, size - MARGIN, (2, count, PATCHES_PER_IMAGE)) for size in levels]
+    descriptors = [scratch_array((count * PATCHES_PER_IMAGE, DESCRIPTOR)) for _ in levels]
+    step, done = max(1, CHUNK_PIXELS // levels[0] ** 2), 0
+    for images in (chunk[i : i + step] for chunk in chunks for i in range(0, len(chunk), step)):
         first, done = done, done + len(images)
-        if done > count:
-            break
+        images = np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32)
+        rows = slice(first * PATCHES_PER_IMAGE, done * PATCHES_PER_IMAGE)
         for level, (vertical, horizontal), out in zip(laplacian_pyramid(images), centres, descriptors, strict=True):
-            out.append(patches_at(level, vertical[first:done], horizontal[first:done]))
-    if done != count:
-        raise ValueError(f"the score is defined for {count} images, got {'more' if done > count else done}")
+            out[rows] = patches_at(level, vertical[first:done], horizontal[first:done])
     return descriptors
 
 
 def _project(descriptors, directions):
-    """Normalises a Spool of descriptors by the whole of it, and projects it: [D, n] float32, sorted along n."""
-    mean, deviation = channel_statistics(descriptors, channels=3)
-    projections = np.empty((directions.shape[1], descriptors.count), np.float32)
-    first = 0
-    for block in descriptors:
-        np.matmul(directions.T, rescale(block, mean, deviation).T, out=projections[:, first : first + len(block)])
-        first += len(block)
+    """Normalises descriptors [n, 147] and projects them: sorted projections [D, n] float32."""
+    mean, deviation = channel_statistics(descriptors)
+    projections = scratch_array((directions.shape[1], len(descriptors)))
+    for first in range(0, len(descriptors), BLOCK_ROWS):
+        rows = slice(first, first + BLOCK_ROWS)
+        np.matmul(directions.T, normalise(descriptors[rows], mean, deviation).T, out=projections[:, rows])
     projections.sort(axis=1)
     return projections
-
-
-def _pieces(chunks, step):
-    for chunk in chunks:
-        for i in range(0, len(chunk), step):
-            yield chunk[i : i + step]
-
-
-def _chunk_images(resolution):
-    return max(1, CHUNK_PIXELS // resolution**2)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io.image_files import to_uint8
-from gan_tf.metrics.reals import measurable
+from gan_tf.metrics.image_sets import measurable
 
 SAMPLE_BATCH = 16  # images per call; divides the number of images in every sample grid
 
@@ -15,7 +15,7 @@ class Sampler:
     """Images of a folded generator, as the metrics' evaluator takes them.
 
     Called with a number, it returns the next images of a fixed sequence, uint8 [count, R, R, 3]. `first` is the number
-    of the sequence's first image. Very small images are enlarged like the reals (`metrics.reals.measurable`).
+    of the sequence's first image. Very small images are enlarged like the reals (`metrics.image_sets.measurable`).
     Conditional generators get labels with the frequencies of the data set, or the class `only`.
 
     Args:

@@ -15,8 +15,8 @@ from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES
 from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.evaluate import Evaluator
-from gan_tf.metrics.networks import Networks, networks_of
-from gan_tf.metrics.reals import reals_at
+from gan_tf.metrics.features import Networks, networks_of
+from gan_tf.metrics.image_sets import reals_at
 from gan_tf.models import FAMILIES
 from gan_tf.ops.equalised import GROUP as STDDEV_GROUP
 from gan_tf.rng import Draws

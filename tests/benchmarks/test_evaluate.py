@@ -1,4 +1,4 @@
-"""benchmarks/evaluate.py runs and prints what it says."""
+"""benchmarks/evaluate.py prints its results as JSON."""
 
 import json
 import subprocess

@@ -25,7 +25,7 @@ from tests.convert import official_fastgan as official
 from tests.convert.test_pggan import IMPORTED, networks, states
 from tests.parity.report import relative_l2
 from tests.pretrained.torch_format import whole, write_zip
-from tests.training.tiny import pictures_file
+from tests.training.tiny import images_file
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
@@ -141,7 +141,7 @@ def test_generate_evaluate_and_runs_accept_it(grown, tmp_path, capsys):
     assert run_command("generate", [str(run.folder), "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
     assert (tmp_path / "out-grid.png").exists()
     assert run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path), "--which", "last"]) == 0
-    data = str(pictures_file(tmp_path))
+    data = str(images_file(tmp_path))
     assert run_command("evaluate", [str(run.folder), "--dataset", data, "--metrics", "swd2k"]) == 0
     assert "swd2k" in capsys.readouterr().out
     assert (run.folder / "evaluations" / "000000000" / "scores.json").exists()
@@ -153,7 +153,7 @@ def test_generate_evaluate_and_runs_accept_it(grown, tmp_path, capsys):
 
 def test_it_cannot_be_continued(grown, tmp_path, capsys):
     run, _ = grown
-    flags = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16"]
+    flags = ["--dataset", str(images_file(tmp_path)), "--model", "pggan", "--resolution", "16"]
     flags += ["--checkpoints", str(run.folder.parent), "--run", "run", "--metric", "swd2k"]
     assert run_command("train", flags) == 2
     assert "--init-from" in error_of(capsys)
@@ -222,7 +222,7 @@ def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "half grown: to 8x8 of 16x16" in output and "gan-tf train" not in output
     assert "minibatch_stddev" not in output.splitlines()[0]  # of the discriminator, which the file does not have
-    flags = ["--dataset", str(pictures_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
+    flags = ["--dataset", str(images_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
     flags += ["--fmap-base", "64", "--fmap-max", "16", "--latent-size", "6", "--checkpoints", str(tmp_path)]
     assert run_command("train", [*flags, "--run", "new", "--init-from", str(tmp_path / "my run")]) == 2
     error = error_of(capsys)

@@ -1,4 +1,4 @@
-"""`gan-tf generate --best`: the nearest to the real data are found, and everything says that they are chosen."""
+"""`gan-tf generate --best`: the best images by each score are selected and labelled as curated."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf.cli.curate import columns_of
+from gan_tf.cli.curate import sheet_layout
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
-from gan_tf.metrics import networks
-from gan_tf.metrics.pixel_space import pixel_vectors
-from gan_tf.metrics.realism import realism
+from gan_tf.metrics import features
+from gan_tf.metrics.neighbour_index import pixel_vectors
+from gan_tf.metrics.precision_recall import realism, smaller_balls
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
@@ -21,15 +21,15 @@ from gan_tf.runs.weights import newest_weights
 from gan_tf.sampling.discriminator import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
-from tests.metrics import stand_in
-from tests.training.tiny import square_pictures
+from tests.metrics import stubs
+from tests.training.tiny import square_images
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run whose generator's images differ, and whose images are images 4 and 17 of its own, among others."""
+    """A run whose training images include images 4 and 17 of its generator."""
     folder = tmp_path_factory.mktemp("runs")
     made = make_run(folder / "run")
     arguments = ["--count", "30", "--out", str(folder / "all.npz"), "--precision", "float32"]
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     with np.load(folder / "all.npz") as arrays:
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
-    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_pictures(12)])
+    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_images(12)])
     np.savez(folder / "pictures.npz", images=images)
     config = dataclasses.replace(CONFIG, dataset=str(folder / "pictures.npz"), mirror=False)
     fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint
@@ -62,9 +62,9 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, ca
     label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
     said = capsys.readouterr().out
     assert label in said and f"sheet: {tmp_path / 'out-best.png'}" in said
-    assert "copy check: " in said and "of 4 chosen images repeat a training image" in said
+    assert "copy check: " in said and "of 4 selected images repeat a training image" in said
     with np.load(run.folder.parent / "pictures.npz") as arrays:
-        scores = realism(pixel_vectors(arrays["images"]), pixel_vectors(images))
+        scores = realism(smaller_balls(pixel_vectors(arrays["images"])), pixel_vectors(images))
     order = np.argsort(-scores, kind="stable")[:4]
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {f"seed-{seed:06d}.png" for seed in order}
@@ -80,13 +80,13 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, ca
     np.testing.assert_array_equal(shown, image_files.read_png(tmp_path / "out" / f"seed-{order[0]:06d}.png"))
 
 
-@pytest.mark.parametrize("count, wanted", [(1, 1), (4, 2), (6, 3), (22, 5), (24, 6), (12, 4), (60, 10), (64, 8)])
-def test_a_sheet_has_no_holes_where_that_can_be(count, wanted):
-    assert columns_of(count) == wanted
+@pytest.mark.parametrize("count, columns", [(1, 1), (4, 2), (6, 3), (22, 5), (24, 6), (12, 4), (60, 10), (64, 8)])
+def test_a_sheet_has_no_holes_where_that_can_be(count, columns):
+    assert sheet_layout(count, 64)[0] == columns
 
 
 def test_the_discriminator_judges_as_in_training(run, images, capsys):
-    """Each image by itself, with the smaller version that it sees of real images."""
+    """Each image is scored alone, with the smaller version that the discriminator gets of real images."""
     judge, seen = load_discriminator_scorer(run, CONFIG, None)
     d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
     assert seen == SECOND
@@ -98,9 +98,9 @@ def test_the_discriminator_judges_as_in_training(run, images, capsys):
 
 
 def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gan_tf.cli.curate.real_side", lambda *arguments: pytest.fail("real images were opened"))
+    monkeypatch.setattr("gan_tf.cli.curate.training_reals", lambda *arguments: pytest.fail("real images were opened"))
     assert best(run, tmp_path / "out", "--best", "5", "--by", "discriminator") == 0
-    assert "; the discriminator is that of 2.0 kimg, only the newest is kept" in capsys.readouterr().out
+    assert "; the discriminator is that of 2.0 kimg, since only the newest one is stored" in capsys.readouterr().out
     order = np.argsort(-load_discriminator_scorer(run, CONFIG, None)[0](images), kind="stable")[:5]
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
@@ -115,8 +115,8 @@ def test_by_default_both_and_without_weights_one_line_says_what_works(run, tmp_p
 
 def test_by_features(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(networks, "Networks", lambda **settings: stand_in.networks())
-    with stand_in.narrow():
+    monkeypatch.setattr(features, "Networks", lambda **settings: stubs.networks())
+    with stubs.narrow():
         assert best(run, tmp_path / "out", "--best", "5") == 0
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
     assert label in capsys.readouterr().out
@@ -131,7 +131,7 @@ def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gan_tf.cli.curate.Chosen.write_sheet", interrupt)
+        patch.setattr("gan_tf.cli.curate.Selection.write_sheet", interrupt)
         assert best(run, tmp_path / "out", *arguments) == 42
     assert best(run, tmp_path / "out", "--best", "5", *arguments[2:]) == 2
     assert "--best" in capsys.readouterr().err
@@ -165,7 +165,7 @@ def test_changed_data_are_refused(run, tmp_path, capsys):
         assert best(run, tmp_path / "out", "--best", "3", "--by", "pixels") == 2
     finally:
         run.write_settings(config, data)
-    assert "are not those that the run was trained on; restore them" in capsys.readouterr().err
+    assert "--dataset: the images in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])

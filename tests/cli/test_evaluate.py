@@ -1,4 +1,4 @@
-"""`gan-tf evaluate` of runs, folders, zips and arrays: a table, a JSON object, files; and every mistake in one line."""
+"""`gan-tf evaluate` of runs, folders, zips and arrays: table, JSON, files, and errors."""
 
 import dataclasses
 import json
@@ -12,13 +12,13 @@ from PIL import Image
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
-from gan_tf.metrics import networks
+from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
-from tests.metrics import stand_in
+from tests.metrics import stubs
 from tests.training import tiny
-from tests.training.tiny import square_pictures
+from tests.training.tiny import square_images
 
 from ..sampling.trained import BEST_AT, CONFIG, SECOND, make_run
 
@@ -27,7 +27,7 @@ FEW = 24  # images in a score
 
 @pytest.fixture(scope="module")
 def images():
-    return square_pictures(24)
+    return square_images(24)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def run(trained, tmp_path):
 @pytest.fixture
 def folder(tmp_path, images):
     """The other half, as PNG files."""
-    path = tmp_path / "made by others"
+    path = tmp_path / "generated"
     path.mkdir()
     for i, image in enumerate(images[12:]):
         Image.fromarray(image).save(path / f"{i}.png")
@@ -65,13 +65,13 @@ def folder(tmp_path, images):
 
 
 @pytest.fixture(autouse=True)
-def stand_ins(monkeypatch, tmp_path):
-    def looking(*, weights, resize, precision, offline, log):
-        return stand_in.networks(resize=resize, custom=weights, precision=precision)
+def stub_networks(monkeypatch, tmp_path):
+    def networks(*, weights, resize, precision, offline, log):
+        return stubs.networks(resize=resize, custom=weights, precision=precision)
 
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(networks, "Networks", looking)
-    with stand_in.narrow():
+    monkeypatch.setattr(features, "Networks", networks)
+    with stubs.narrow():
         yield
 
 
@@ -81,327 +81,302 @@ def few_fakes(monkeypatch):
         monkeypatch.setitem(METRICS, name, metric._replace(fakes=FEW))
 
 
-def evaluate(*words):
-    return run_command("evaluate", [str(word) for word in words])
+def evaluate(*arguments):
+    return run_command("evaluate", [str(argument) for argument in arguments])
 
 
 def report(capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def refusal(capsys, *words):
-    """The one line that a command ends with."""
+def error_of(capsys, *arguments):
+    """The error of a command that fails: one line."""
     capsys.readouterr()
-    assert evaluate(*words) == 2
+    assert evaluate(*arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    *before, line = captured.err.splitlines()
-    assert line.startswith("gan-tf: error: ") and not any("Traceback" in text for text in before)
+    *log, line = captured.err.splitlines()
+    assert line.startswith("gan-tf: error: ") and not any("Traceback" in text for text in log)
     return line.removeprefix("gan-tf: error: ")
-
-
-# Runs
 
 
 def stored_names(folder):
     return [score["name"] for score in json.loads((folder / "scores.json").read_text())["scores"]]
 
 
-def test_a_run_is_measured_against_its_own_images(few_fakes, run, capsys):
+# Runs
+
+
+def test_a_run_is_scored_against_its_training_images(few_fakes, run, capsys):
     assert evaluate(run.folder) == 0
     captured = capsys.readouterr()
     rows = captured.out.splitlines()
     assert [row.split()[0] for row in rows[:4]] == ["fid5k", "kid5k", "precision_recall", "memorisation"]
     assert rows[3].split()[1].endswith("%")
-    [measured_with] = [row for row in rows if row.startswith("measured with")]
-    assert "reals 12" in measured_with and f"fakes {FEW}" in measured_with
+    [protocol] = [row for row in rows if row.startswith("measured with")]
+    assert "reals 12" in protocol and f"fakes {FEW}" in protocol
     assert any(row.startswith("measured by gan tf ") for row in rows)
-    assert max(map(len, rows[:4])) < 120
     assert "best weights, 0.5 kimg; precision: " in captured.err and f"written to {run.folder}" in captured.err
     folder = run.evaluations / f"{run.best_meta()['images_seen']:09d}"
     assert stored_names(folder) == ["fid5k", "kid5k", "precision_recall", "memorisation"]
     assert Image.open(folder / "copies.png").width > 64
-    assert evaluate(run.folder, "--metrics", "kid5k,is") == 0  # what was measured before stays
+    assert evaluate(run.folder, "--metrics", "kid5k,is") == 0  # other scores are kept
     assert stored_names(folder) == ["fid5k", "precision_recall", "memorisation", "kid5k", "is"]
     (folder / "scores.json").write_text("{")
     assert evaluate(run.folder, "--metrics", "is") == 0
     assert stored_names(folder) == ["is"]
 
 
-def test_json_is_one_object_and_alone(few_fakes, run, tmp_path, capsys):
-    words = [run.folder, "--metrics", "swd2k, ms_ssim,swd2k", "--json", "--out", tmp_path / "new" / "out"]
-    assert evaluate(*words) == 0
-    found = report(capsys)
-    assert found["target"] == str(run.folder)
-    scores = [from_stored(score) for score in found["scores"]]
+def test_json_is_one_object(few_fakes, run, tmp_path, capsys):
+    out = tmp_path / "new" / "out"
+    assert evaluate(run.folder, "--metrics", "swd2k, ms_ssim,swd2k", "--json", "--out", out) == 0
+    printed = report(capsys)
+    assert printed["target"] == str(run.folder)
+    scores = [from_stored(score) for score in printed["scores"]]
     assert [score.name for score in scores] == ["swd2k", "ms_ssim"]
-    assert scores[0].protocol["fakes_source"].startswith("averaged generator in ")
-    assert json.loads((tmp_path / "new" / "out" / "scores.json").read_text()) == found
-    assert not (tmp_path / "new" / "out" / "copies.png").exists()
-    assert not (run.folder / "evaluations").exists()
+    assert scores[0].protocol["fakes"] == FEW
+    assert json.loads((out / "scores.json").read_text()) == printed
+    assert not (out / "copies.png").exists() and not (run.folder / "evaluations").exists()
 
 
 @pytest.mark.parametrize("link", ["evaluations", "evaluations/{}"])
-def test_a_link_in_a_run_does_not_lead_what_is_written_elsewhere(few_fakes, run, tmp_path, capsys, link):
+def test_nothing_is_written_through_a_link_in_a_run(few_fakes, run, tmp_path, capsys, link):
     outside = tmp_path / "outside"
     outside.mkdir()
-    place = run.folder / link.format(f"{run.best_meta()['images_seen']:09d}")
-    place.parent.mkdir(exist_ok=True)
-    place.symlink_to(outside)
-    told = refusal(capsys, run.folder, "--metrics", "swd2k")
-    assert f"leads out of the run folder, to {outside}" in told and "; remove that link" in told
+    path = run.folder / link.format(f"{run.best_meta()['images_seen']:09d}")
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(outside)
+    assert str(outside) in error_of(capsys, run.folder, "--metrics", "swd2k")
     assert not list(outside.iterdir())
     assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 0
     assert stored_names(tmp_path / "out") == ["swd2k"] and not list(outside.iterdir())
 
 
 def test_which_weights_and_which_seed(few_fakes, run, capsys):
-    found = {}
-    for words in (["best"], ["last"], [BEST_AT], ["best", "--seed", 1]):
-        assert evaluate(run.folder, "--metrics", "swd2k", "--json", "--precision", "float32", "--which", *words) == 0
+    values = {}
+    for which, seed in (("best", 0), ("last", 0), (BEST_AT, 0), ("best", 1)):
+        options = ["--metrics", "swd2k", "--json", "--precision", "float32", "--which", which, "--seed", seed]
+        assert evaluate(run.folder, *options) == 0
         [score] = report(capsys)["scores"]
-        found[words[0], len(words)] = score["value"]
-        assert f"seed {1 if len(words) > 1 else 0}" in score["protocol"]["fakes_source"]
-    assert found["best", 1] == found[BEST_AT, 1]
-    assert len(set(found.values())) == 3
+        values[which, seed] = score["value"]
+        assert f"seed {seed}" in score["protocol"]["fakes_source"]
+    assert values["best", 0] == values[BEST_AT, 0]
+    assert len(set(values.values())) == 3
 
 
 def test_training_and_evaluate_agree(tmp_path, capsys):
-    """A score of the command is the score that training measured: same seed, images and protocol."""
-    code, run = tiny.train(tiny.pictures_file(tmp_path), tmp_path / "checkpoints")
+    """The command and training measure the same score: same seed, images and protocol."""
+    code, run = tiny.train(tiny.images_file(tmp_path), tmp_path / "checkpoints")
     assert code == 0
     capsys.readouterr()
     with tiny.in_place():
         assert evaluate(run.folder, "--metrics", "swd2k,memorisation", "--json", "--precision", "float32") == 0
     score, copies = (from_stored(score) for score in report(capsys)["scores"])
     meta = run.best_meta()
-    trained = from_stored(meta["score"])
+    trained, trained_copies = from_stored(meta["score"]), from_stored(meta["copies"])
     assert score.value == pytest.approx(trained.value, rel=1e-5) and score.parts.keys() == trained.parts.keys()
     assert score.protocol == trained.protocol
-    checked = from_stored(meta["copies"])
-    assert (copies.value, copies.protocol) == (checked.value, checked.protocol)
-    assert copies.parts == pytest.approx(checked.parts, rel=1e-5)
+    assert (copies.value, copies.protocol) == (trained_copies.value, trained_copies.protocol)
+    assert copies.parts == pytest.approx(trained_copies.parts, rel=1e-5)
 
 
-def test_the_protocols_of_a_run_tell_what_was_looked_at(few_fakes, run, capsys):
+def test_the_copy_check_of_a_run_uses_mirrored_images_and_features(few_fakes, run, capsys):
     assert evaluate(run.folder, "--metrics", "fid5k,memorisation", "--json") == 0
     fid, copies = (from_stored(score) for score in report(capsys)["scores"])
     assert copies.protocol["mirrored"] is True and copies.protocol["space"] == "pixels+inception"
-    assert fid.protocol["network"] == stand_in.OFFICIAL
+    assert fid.protocol["network"] == stubs.OFFICIAL
 
 
-@pytest.mark.parametrize("names", ["ppl", "swd2k, ppl"])
-def test_ppl_is_measured_in_float32(few_fakes, run, capsys, names):
-    assert evaluate(run.folder, "--metrics", names, "--json") == 0
+def test_ppl_is_measured_in_float32(few_fakes, run, capsys):
+    assert evaluate(run.folder, "--metrics", "swd2k, ppl", "--json") == 0
     captured = capsys.readouterr()
     *_, score = json.loads(captured.out)["scores"]
-    assert "precision: float32 (ppl takes tiny steps)" in captured.err
-    assert score["value"] > 0 and "averaged generator in float32" in score["protocol"]["fakes_source"]
+    assert "precision: float32 (ppl" in captured.err
+    assert score["value"] > 0 and "in float32" in score["protocol"]["fakes_source"]
 
 
 def test_another_dataset_for_a_run(few_fakes, run, folder, capsys):
     assert evaluate(run.folder, "--dataset", folder, "--metrics", "swd2k", "--json") == 0
     [score] = report(capsys)["scores"]
-    assert score["protocol"]["reals_source"] == "made by others"
+    assert score["protocol"]["reals_source"] == "generated"
 
 
-# Images of others
+# Image files
 
 
-def test_a_folder_against_a_zip(folder, images, tmp_path, capsys):
-    packed = tmp_path / "reals.zip"
-    with zipfile.ZipFile(packed, "w") as archive:
-        for i, image in enumerate(images[:12]):
-            Image.fromarray(image).save(tmp_path / "one.png")
-            archive.write(tmp_path / "one.png", f"{i}.png")
-    assert evaluate(folder, "--dataset", packed) == 0
+def write_zip(path, folder):
+    with zipfile.ZipFile(path, "w") as archive:
+        for image in folder.iterdir():
+            archive.write(image, image.name)
+    return path
+
+
+def test_a_folder_against_an_array(folder, dataset, capsys):
+    (folder / "00.png").write_bytes(b"not an image")
+    assert evaluate(folder, "--dataset", dataset) == 0
     captured = capsys.readouterr()
     rows = captured.out.splitlines()
     assert [row.split()[0] for row in rows[:4]] == ["fid12", "kid12", "precision_recall", "memorisation"]
     assert "12 images, against 12 of" in captured.err and "at 64x64" in captured.err
-    assert "written to" not in captured.err
+    assert "1 unreadable images left out" in captured.err and "written to" not in captured.err
 
 
 @pytest.mark.parametrize("form", ["npz", "zip", "folder"])
-def test_a_set_against_itself_is_at_no_distance(form, dataset, folder, tmp_path, capsys):
-    if form == "zip":
-        with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
-            for path in folder.iterdir():
-                archive.write(path, path.name)
-    target = {"npz": dataset, "zip": tmp_path / "set.zip", "folder": folder}[form]
-    words = [target, "--dataset", target, "--metrics", "swd,ms_ssim,fid,memorisation", "--json"]
-    assert evaluate(*words, "--out", tmp_path / "out") == 0
+def test_the_distance_of_a_set_to_itself_is_0(form, dataset, folder, tmp_path, capsys):
+    target = {"npz": dataset, "zip": write_zip(tmp_path / "set.zip", folder), "folder": folder}[form]
+    options = ["--dataset", target, "--metrics", "swd,ms_ssim,fid,memorisation", "--json", "--out", tmp_path / "out"]
+    assert evaluate(target, *options) == 0
     values = {score["name"]: score["value"] for score in report(capsys)["scores"]}
     assert values["swd12"] == values["ms_ssim"] == 0 and abs(values["fid12"]) < 1e-3
-    assert values["memorisation"] == 1  # nothing but copies
+    assert values["memorisation"] == 1
     assert (tmp_path / "out" / "copies.png").exists()
 
 
-def test_many_images_get_the_names_of_the_papers(few_fakes, folder, dataset, tmp_path, capsys):
-    np.savez(tmp_path / "many.npz", images=square_pictures(FEW, seed=3))
+def test_many_images_have_the_metrics_of_papers_by_default(few_fakes, dataset, tmp_path, capsys):
+    np.savez(tmp_path / "many.npz", images=square_images(FEW, seed=3))
     assert evaluate(tmp_path / "many.npz", "--dataset", dataset, "--json") == 0
     names = [score["name"] for score in report(capsys)["scores"]]
     assert names == ["fid5k", "kid5k", "precision_recall", "memorisation"]
 
 
 @pytest.mark.parametrize(
-    ("words", "name"),
+    ("options", "name"),
     [
         (["--weights", "0123456789abcdef"], "fid12-custom:01234567"),
         (["--feature-precision", "bfloat16"], "fid12-bfloat16"),
         (["--resize", "clean"], "fid12"),
     ],
 )
-def test_other_networks_are_other_names(words, name, folder, dataset, capsys):
-    assert evaluate(folder, "--dataset", dataset, "--metrics", "fid", "--json", *words) == 0
+def test_options_of_inception(options, name, folder, dataset, capsys):
+    assert evaluate(folder, "--dataset", dataset, "--metrics", "fid", "--json", *options) == 0
     [score] = report(capsys)["scores"]
     assert score["name"] == name
-    assert score["protocol"]["resize"] == ("clean" if "clean" in words else "pytorch")
+    assert score["protocol"]["resize"] == ("clean" if "clean" in options else "pytorch")
 
 
-def test_images_of_two_sizes_meet_at_the_targets(folder, tmp_path, capsys):
-    np.savez(tmp_path / "large.npz", images=square_pictures(12).repeat(2, axis=1).repeat(2, axis=2))
-    assert evaluate(folder, "--dataset", tmp_path / "large.npz", "--metrics", "swd", "--json") == 0
-    [score] = report(capsys)["scores"]
-    assert score["protocol"]["resolution"] == 64
-    words = [folder, "--dataset", tmp_path / "large.npz", "--metrics", "swd", "--json", "--resolution", 32]
-    assert evaluate(*words) == 0
-    assert report(capsys)["scores"][0]["protocol"]["resolution"] == 32
+def test_images_are_compared_at_the_size_of_the_target_or_at_resolution(folder, tmp_path, capsys):
+    np.savez(tmp_path / "large.npz", images=square_images(12).repeat(2, axis=1).repeat(2, axis=2))
+    for options, resolution in (([], 64), (["--resolution", 32], 32)):
+        arguments = [folder, "--dataset", tmp_path / "large.npz", "--metrics", "swd", "--json", *options]
+        assert evaluate(*arguments) == 0
+        assert report(capsys)["scores"][0]["protocol"]["resolution"] == resolution
 
 
-def test_unreadable_images_are_counted(folder, dataset, capsys):
-    (folder / "00.png").write_bytes(b"not a picture")
-    assert evaluate(folder, "--dataset", dataset, "--metrics", "swd") == 0
-    assert "1 unreadable images left out" in capsys.readouterr().err
-
-
-# Mistakes
+# Errors
 
 
 def test_images_need_reals(folder, tmp_path, capsys):
-    line = refusal(capsys, folder)
-    assert "--dataset is missing" in line and str(folder) in line
-    line = refusal(capsys, tmp_path / "nowhere")
-    assert "--dataset is missing" in line and "nowhere is no run" in line
+    for target in (folder, tmp_path / "nowhere"):
+        line = error_of(capsys, target)
+        assert "--dataset" in line and str(target) in line
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "expected"),
     [
-        (["--metrics", "fid3k"], ["metric 'fid3k' is unknown", "fid5k"]),
-        (["--metrics", ","], ["--metrics is ','", "fid5k,memorisation"]),
-        (["--metrics", "fid5k"], ["fid5k takes 5000 images", "has 12", "give metric fid"]),
-        (["--metrics", "swd2k,kid50k"], ["kid50k takes 50000 images", "give metric kid"]),
-        (["--metrics", "ppl"], ["'ppl' follows paths of a generator", "give a run"]),
+        (["--metrics", "fid3k"], ["fid3k", "fid5k"]),
+        (["--metrics", ","], ["--metrics"]),
+        (["--metrics", "fid5k"], ["fid5k", "5000", "12", "metric fid,"]),
+        (["--metrics", "swd2k,kid50k"], ["kid50k", "50000", "metric kid,"]),
+        (["--metrics", "ppl"], ["ppl"]),
         (["--resize", "nearest"], ["--resize", "nearest", "clean"]),
         (["--resolution", "48", "--metrics", "swd"], ["power of two", "48"]),
         (["--feature-precision", "float8"], ["--feature-precision", "float8"]),
+        (["--which", "last"], ["--which is last"]),
+        (["--precision", "bfloat16"], ["--precision is bfloat16"]),
+        (["--seed", "1"], ["--seed is 1"]),
     ],
     ids=lambda value: " ".join(value)[:24],
 )
-def test_mistakes_with_images(words, said, folder, dataset, capsys):
-    line = refusal(capsys, folder, "--dataset", dataset, *words)
-    assert all(word in line for word in said), line
+def test_wrong_options_for_images(options, expected, folder, dataset, capsys):
+    line = error_of(capsys, folder, "--dataset", dataset, *options)
+    assert all(text in line for text in expected), line
 
 
 def test_a_missing_data_set_is_named(folder, tmp_path, capsys):
     nowhere = tmp_path / "nowhere"
-    assert refusal(capsys, folder, "--dataset", nowhere).startswith(f"--dataset {nowhere}: no such file or folder")
-    assert refusal(capsys, nowhere, "--dataset", folder).startswith(f"{nowhere}: no such file or folder")
+    assert error_of(capsys, folder, "--dataset", nowhere).startswith(f"--dataset {nowhere}")
+    assert error_of(capsys, nowhere, "--dataset", folder).startswith(f"{nowhere}")
 
 
-def test_images_that_are_not_square_need_a_resolution(folder, dataset, images, capsys):
-    Image.fromarray(images[0][:48]).save(folder / "0.png")
-    line = refusal(capsys, folder, "--dataset", dataset, "--metrics", "swd")
-    assert "--resolution is missing" in line and "0.png is 64x48" in line
-    assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
+@pytest.mark.parametrize(("name", "size"), [("0.png", (64, 48)), ("7.png", (32, 32))])
+def test_images_that_are_not_square_or_have_several_sizes_need_a_resolution(folder, dataset, capsys, name, size):
+    Image.open(folder / name).resize(size).save(folder / name)
+    arguments = [folder, "--dataset", dataset, "--metrics", "swd"]
+    line = error_of(capsys, *arguments)
+    assert "--resolution" in line and f"{size[0]}x{size[1]}" in line
+    assert evaluate(*arguments, "--resolution", 64) == 0
 
 
-def test_images_of_several_sizes_need_a_resolution(folder, dataset, images, capsys):
-    Image.fromarray(images[0][:32, :32]).save(folder / "7.png")
-    line = refusal(capsys, folder, "--dataset", dataset, "--metrics", "swd")
-    assert "--resolution is missing" in line and "are of 2 sizes, such as 64x64 and 32x32" in line
-    assert evaluate(folder, "--dataset", dataset, "--metrics", "swd", "--resolution", 64) == 0
-
-
-def test_a_folder_without_one_readable_image(folder, dataset, capsys):
+def test_a_folder_without_a_readable_image(folder, dataset, capsys):
     for path in folder.iterdir():
-        path.write_bytes(b"not a picture")
-    assert "none of 12 images is readable" in refusal(capsys, folder, "--dataset", dataset)
+        path.write_bytes(b"not an image")
+    assert "none of 12 images is readable" in error_of(capsys, folder, "--dataset", dataset)
 
 
-def test_changed_images_of_a_run_are_refused(few_fakes, run, dataset, tmp_path, images, capsys):
+def test_changed_training_images_are_an_error_without_dataset(few_fakes, run, tmp_path, images, capsys):
     other = tmp_path / "pictures.npz"
     np.savez(other, images=images[:11])
     config, data = run.read_settings()
     run.write_settings(dataclasses.replace(config, dataset=str(other)), data)
-    line = refusal(capsys, run.folder)
-    assert "are not those that the run was trained on" in line and f"give --dataset {other}" in line
+    assert f"give --dataset {other}" in error_of(capsys, run.folder)
     assert evaluate(run.folder, "--dataset", other, "--metrics", "swd2k") == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "expected"),
     [
-        (["--resolution", "128"], ["--resolution is 128", "trained at 64"]),
-        (["--metrics", "fid"], ["takes all images of a folder", "give fid5k for a run"]),
+        (["--resolution", "128"], ["--resolution is 128", "64"]),
+        (["--metrics", "fid"], ["fid5k"]),
         (["--metrics", "ppl", "--precision", "bfloat16"], ["--precision is bfloat16", "ppl", "float32"]),
-        (["--which", "worst"], ["--which 'worst' is unknown"]),
-        (["--which", "777"], ["--which 777", "no snapshot", f"it has {BEST_AT}"]),
+        (["--which", "worst"], ["--which", "worst"]),
+        (["--which", "777"], ["--which 777", f"{BEST_AT}"]),
     ],
     ids=lambda value: " ".join(value)[:24],
 )
-def test_mistakes_with_runs(words, said, run, capsys):
-    line = refusal(capsys, run.folder, *words)
-    assert all(word in line for word in said), line
+def test_wrong_options_for_runs(options, expected, run, capsys):
+    line = error_of(capsys, run.folder, *options)
+    assert all(text in line for text in expected), line
 
 
-def test_weights_that_are_missing_or_damaged(run, capsys):
+def test_damaged_or_missing_weights(run, capsys):
     [snapshot] = run.snapshots.iterdir()
     for path, which in ((snapshot, BEST_AT), (run.best, "best")):
         path.write_bytes(path.read_bytes()[:3000])
-        line = refusal(capsys, run.folder, "--which", which)
-        assert f"{path} is damaged" in line and "--which last" in line
+        line = error_of(capsys, run.folder, "--which", which)
+        assert str(path) in line and "--which last" in line
         path.unlink()
-    assert "has no best weights yet" in refusal(capsys, run.folder)
-    assert "no snapshot of that many images; it has none" in refusal(capsys, run.folder, "--which", SECOND)
+    assert "best weights" in error_of(capsys, run.folder)
+    assert f"--which {SECOND}" in error_of(capsys, run.folder, "--which", SECOND)
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("gan_tf.metrics.evaluate.Evaluator", lambda *given: pytest.fail("the work has begun"))
-    (tmp_path / "file").write_text("in the way")
-    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "file")
-    assert told.startswith(f"--out {tmp_path / 'file'} cannot be written")
-    run.evaluations.write_text("in the way")
-    assert f"--out {run.evaluations}" in refusal(capsys, run.folder, "--metrics", "swd2k")
+def test_an_unwritable_folder_is_an_error_before_anything_is_measured(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("gan_tf.metrics.evaluate.Evaluator", lambda *given: pytest.fail("measured"))
+    (tmp_path / "file").write_text("")
+    assert error_of(capsys, run.folder, "--out", tmp_path / "file").startswith(f"--out {tmp_path / 'file'}")
+    run.evaluations.write_text("")
+    assert f"--out {run.evaluations}" in error_of(capsys, run.folder)
 
 
-def test_a_cache_that_cannot_be_written_is_named_and_not_out(run, tmp_path, monkeypatch, capsys):
-    (tmp_path / "file").write_text("in the way")
+def test_an_unwritable_cache_is_named(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "file" / "cache"))
-    told = refusal(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "out")
-    assert told.startswith(f"GAN_TF_CACHE: the cache in {tmp_path / 'file' / 'cache'} cannot be written")
-    assert "or set GAN_TF_CACHE to another folder" in told and "--out" not in told
+    line = error_of(capsys, run.folder, "--metrics", "swd2k", "--out", tmp_path / "out")
+    assert line.startswith("GAN_TF_CACHE") and "--out" not in line
 
 
-def test_scores_are_told_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
+def test_scores_are_printed_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
     def full(*given):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gan_tf.cli.evaluate.write_atomically", full)
     assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 2
     captured = capsys.readouterr()
-    assert captured.out.startswith("swd2k ") and "cannot be written: No space left" in captured.err
+    assert captured.out.startswith("swd2k ") and "No space left" in captured.err
 
 
-def test_missing_weights_of_inception_are_told(run, tmp_path, monkeypatch, capsys):
+def test_missing_weights_of_inception(run, tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    line = refusal(capsys, run.folder, "--metrics", "fid5k", "--offline")
+    line = error_of(capsys, run.folder, "--metrics", "fid5k", "--offline")
     assert "https://github.com/mseitzer/" in line and "swd2k" in line
-
-
-@pytest.mark.parametrize("option", [["--which", "last"], ["--precision", "bfloat16"], ["--seed", "1"]])
-def test_what_concerns_a_generator_is_refused_for_images(folder, dataset, capsys, option):
-    line = refusal(capsys, folder, "--dataset", dataset, *option)
-    assert f"{option[0]} is {option[1]}, but" in line and "leave it out" in line

@@ -73,7 +73,7 @@ def test_file_and_report(fastgan, tmp_path, capsys, form):
 
 @pytest.mark.slow
 def test_trained_run_in_the_middle_of_growth(tmp_path, capsys):
-    code, run = growing.train(tiny.pictures_file(tmp_path), tmp_path, total_kimg=0.14)  # 16x16 fades in from image 120
+    code, run = growing.train(tiny.images_file(tmp_path), tmp_path, total_kimg=0.14)  # 16x16 fades in from image 120
     assert code == 0
     for form, which in (("tflite", "last"), ("saved_model", "best")):
         report = tmp_path / f"{form}.json"

@@ -29,9 +29,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     run = trained.make_run(folder / "run")
     generated = gan_tf.load(run.folder).sample([3])
-    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_pictures(), generated]))
+    np.savez(folder / "set.npz", images=np.concatenate([tiny.square_images(), generated]))
     image_files.save_png(folder / "generated.png", generated[0])
-    image_files.save_png(folder / "drawn.png", tiny.square_pictures()[5])
+    image_files.save_png(folder / "drawn.png", tiny.square_images()[5])
     image_files.save_png(folder / "new.png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     config = TrainConfig(**{**vars(trained.CONFIG), "dataset": str(folder / "set.npz")})
     images = prepare(open_source(config.dataset), resolution=64)
@@ -105,7 +105,7 @@ class RepeatingGenerator:
 
 
 def test_a_memorised_image_is_detected(run, tmp_path, capsys, monkeypatch):
-    image = tiny.square_pictures()[5]
+    image = tiny.square_images()[5]
     family = dataclasses.replace(FAMILIES["fastgan"], fold=lambda g, policy: RepeatingGenerator(image))
     monkeypatch.setitem(FAMILIES, "fastgan", family)
     assert project(run, "drawn.png", *QUICK, "--out", tmp_path) == 0

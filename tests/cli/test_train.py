@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def folder_of_pngs(tmp_path):
     folder = tmp_path / "my photos"
     folder.mkdir()
-    for i, pixels in enumerate(tiny.square_pictures()):
+    for i, pixels in enumerate(tiny.square_images()):
         Image.fromarray(pixels[:, : 64 - 2 * i]).save(folder / f"{i}.png")  # no two of one shape
     (folder / "broken.png").write_bytes(b"not an image")
     return folder
@@ -49,7 +49,7 @@ def test_folder_of_images_becomes_a_run(folder_of_pngs, tmp_path):
 
 
 def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
-    dataset = tiny.pictures_file(tmp_path)
+    dataset = tiny.images_file(tmp_path)
     code, run = tiny.train(dataset, tmp_path / "runs", dry_run=True)
     printed = capsys.readouterr().out
     assert code == 0

@@ -13,7 +13,7 @@ from tests.training.workers import Group
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """A data set that anybody may read."""
-    return tiny.pictures_file(tmp_path_factory.mktemp("data"))
+    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_different_settings(scene, dataset):
 def test_different_images(scene, tmp_path):
     """The same name and number of pictures, other pixels."""
     other = tmp_path / "pictures.npz"
-    np.savez(other, images=tiny.square_pictures(seed=1))
+    np.savez(other, images=tiny.square_images(seed=1))
     scene.strike(functools.partial(scene.start, CHIEF))
     scene.workers.words = tiny.arguments(other, scene.checkpoints, **FLAGS)
     scene.workers.start(WORKER)

@@ -1,4 +1,4 @@
-"""Many metrics in one go: what each is given, what it says of itself, and what a copying generator cannot hide."""
+"""Evaluator: the protocols of all metrics, shared passes, image files, copies, and progress."""
 
 import dataclasses
 import json
@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics import evaluate
-from gan_tf.metrics.choice import choice
-from gan_tf.metrics.definitions import ALL_OF_A_SET, FEATURES, METRICS, default_metric, final_metric
+from gan_tf.metrics.definitions import FEATURES, FOLDER_METRICS, METRICS, default_metric, final_metric
 from gan_tf.metrics.evaluate import Evaluator
-from gan_tf.metrics.fakes import StoredFakes
-from gan_tf.metrics.reals import Reals
+from gan_tf.metrics.image_sets import RealImages, StoredImages
 from gan_tf.metrics.score import from_stored
 
-from .stand_in import OFFICIAL, Generator, narrow, networks
+from .stubs import OFFICIAL, Generator, narrow, networks
 
 HIGHER = {"precision_recall", "density_coverage", "is", "lpips_diversity"}
 
 
-def pictures(count, seed=0, side=32):
-    """Smooth pictures uint8 [count, side, side, 3], all different and none like its mirror image."""
+def waves(count, seed=0, side=32):
+    """Smooth images uint8 [count, side, side, 3], all different and none like its mirror image."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     waves = [
@@ -34,7 +31,7 @@ def pictures(count, seed=0, side=32):
     return scaled.astype(np.uint8).transpose(0, 2, 3, 1)
 
 
-REALS = pictures(40)
+REALS = waves(40)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +49,7 @@ def few_fakes(monkeypatch):
 
 
 def evaluator(names, images=REALS, mirror=False, **options):
-    return Evaluator(names, Reals(images, "a" * 32, "pictures", mirror), networks(**options))
+    return Evaluator(names, RealImages(images, "a" * 32, "waves", mirror), networks(**options))
 
 
 def survives_json(score):
@@ -62,23 +59,27 @@ def survives_json(score):
 # Every metric
 
 
-def test_every_metric_says_how_it_was_measured(few_fakes):
+def test_every_score_has_a_protocol(few_fakes):
     every = evaluator(METRICS)
-    found = every(Generator(pictures(60, seed=1)))
+    found = every(Generator(waves(60, seed=1)))
     assert set(found.scores) == set(METRICS)
     for name, score in found.scores.items():
-        metric, said = METRICS[name], score.protocol
+        metric, protocol = METRICS[name], score.protocol
         assert score.name == name
         assert score.lower_is_better == (name.rstrip("0123456789k") not in HIGHER)
         assert np.isfinite([score.value, *score.parts.values()]).all(), name
-        assert (said["reals"], said["fakes"], said["resolution"]) == (40, 48, 32)
-        assert (said["reals_source"], said["fakes_source"]) == ("pictures", Generator.source)
-        assert said["reals_key"] == "a" * 16
-        assert said["versions"].keys() == {"gan_tf", "tensorflow", "numpy", "scipy", "pillow"}
+        assert (protocol["reals"], protocol["fakes"], protocol["resolution"]) == (40, 48, 32)
+        assert (protocol["reals_source"], protocol["fakes_source"]) == ("waves", Generator.source)
+        assert protocol["reals_key"] == "a" * 16
+        assert protocol["versions"].keys() == {"gan_tf", "tensorflow", "numpy", "scipy", "pillow"}
         if metric.needs == FEATURES or name == "memorisation":
-            assert (said["network"], said["resize"], said["features"]) == (OFFICIAL, "pytorch", "float32"), name
-        if metric.perceptual:
-            assert said["network"] == "squares"
+            assert (protocol["network"], protocol["resize"], protocol["features"]) == (
+                OFFICIAL,
+                "pytorch",
+                "float32",
+            ), name
+        if metric.uses_lpips:
+            assert protocol["network"] == "squares"
         assert survives_json(score), name
     assert found.scores["swd2k"].protocol["seed"] == found.scores["kid5k"].protocol["seed"] == 0
     assert found.scores["memorisation"].protocol["space"] == "pixels+inception"
@@ -90,18 +91,18 @@ def test_names_fix_the_number_of_images():
     for name, count in counts.items():
         digits = name.removeprefix(name.rstrip("0123456789k")).removesuffix("k")
         assert not digits or count == 1000 * int(digits), name
-    assert all(METRICS[name].fakes > 0 for name in ALL_OF_A_SET.values())
+    assert all(METRICS[name].fakes > 0 for name in FOLDER_METRICS.values())
 
 
-def test_measured_twice_it_is_the_same(few_fakes):
+def test_scores_are_reproducible(few_fakes):
     names = ["fid5k", "kid5k", "precision_recall", "swd2k", "ms_ssim", "lpips_diversity", "memorisation", "ppl"]
-    generator = Generator(pictures(60, seed=1))
+    generator = Generator(waves(60, seed=1))
     again = evaluator(names)
     assert again(generator).scores == again(generator).scores == evaluator(names)(generator).scores
 
 
 def test_ppl_of_a_generator_with_a_mapping_is_in_w(few_fakes):
-    generator = Generator(pictures(60, seed=1))
+    generator = Generator(waves(60, seed=1))
     in_z = evaluator(["ppl"])(generator).scores["ppl"]
     assert in_z.protocol["latents"] == "z"
     generator.mapping = lambda latents, seeds: 0.0 * latents + 1.0  # all latents are one point: nothing ever changes
@@ -109,28 +110,20 @@ def test_ppl_of_a_generator_with_a_mapping_is_in_w(few_fakes):
     assert in_w.protocol["latents"] == "w" and in_w.value == 0 < in_z.value
 
 
-def test_metrics_alone_are_those_measured_together(few_fakes):
-    generator = Generator(pictures(60, seed=1))
-    names = ["fid5k", "kid5k", "is", "swd2k", "ms_ssim"]
-    together = evaluator(names)(generator).scores
-    for name in names:
-        assert evaluator([name])(generator).scores[name] == together[name]
-
-
-def test_one_pass_serves_all_metrics_on_features(few_fakes):
+def test_all_metrics_on_features_share_one_pass(few_fakes):
     looking = evaluator(["fid5k", "kid5k", "precision_recall", "density_coverage", "is", "memorisation"])
-    generator = Generator(pictures(60, seed=1))
+    generator = Generator(waves(60, seed=1))
     looking(generator)
     assert looking.networks.extractor.streams == [40, 48]  # the reals, the fakes
-    assert generator.asked == [None, 48]
+    assert generator.restarts == [None, 48]
     looking(generator)
     assert looking.networks.extractor.streams == [40, 48, 48]
 
 
-def test_the_longest_count_serves_the_shorter_ones(monkeypatch):
+def test_metrics_with_fewer_images_share_the_pass(monkeypatch):
     for name, count in (("fid5k", 24), ("kid5k", 48), ("memorisation", 32)):
         monkeypatch.setitem(METRICS, name, METRICS[name]._replace(fakes=count))
-    generator = Generator(pictures(60, seed=1))
+    generator = Generator(waves(60, seed=1))
     looking = evaluator(["fid5k", "kid5k", "memorisation"])
     scores = looking(generator).scores
     assert looking.networks.extractor.streams == [40, 48]
@@ -139,9 +132,9 @@ def test_the_longest_count_serves_the_shorter_ones(monkeypatch):
 
 
 def test_the_copy_check_shares_the_pass_of_a_metric_on_images(few_fakes):
-    generator = Generator(pictures(60, seed=1))
+    generator = Generator(waves(60, seed=1))
     beside = evaluator(["swd2k", "memorisation"])(generator).scores["memorisation"]
-    assert generator.asked == [None, 48]
+    assert generator.restarts == [None, 48]
     assert beside == evaluator(["memorisation"])(generator).scores["memorisation"]
     assert beside.protocol["space"] == "pixels" and "network" not in beside.protocol
 
@@ -154,8 +147,8 @@ def test_the_copy_check_shares_the_pass_of_a_metric_on_images(few_fakes):
         ({"custom": "0123456789abcdef", "precision": "bfloat16"}, "-custom:01234567-bfloat16"),
     ],
 )
-def test_other_weights_and_precisions_are_other_names(few_fakes, options, tag):
-    generator = Generator(pictures(60, seed=1))
+def test_other_weights_and_precisions_change_the_name(few_fakes, options, tag):
+    generator = Generator(waves(60, seed=1))
     names = ["fid5k", "swd2k", "memorisation"]
     own, official = evaluator(names, **options)(generator).scores, evaluator(names)(generator).scores
     assert own["fid5k"].name == "fid5k" + tag and own["fid5k"].value == official["fid5k"].value
@@ -166,18 +159,12 @@ def test_other_weights_and_precisions_are_other_names(few_fakes, options, tag):
         own["fid5k"].better_than(official["fid5k"])
 
 
-def test_another_resize_is_another_protocol(few_fakes):
-    generator = Generator(pictures(60, seed=1))
-    clean, usual = (evaluator(["fid5k"], resize=r)(generator).scores["fid5k"] for r in ("clean", "pytorch"))
-    assert clean.name == usual.name and not clean.comparable_with(usual)
-
-
-# Sets of files
+# Image files
 
 
 def test_a_set_against_itself():
-    scores = evaluator(["fid", "kid", "swd", "ms_ssim", "precision_recall"])(StoredFakes(REALS, "the same")).scores
-    assert {name: score.name for name, score in scores.items() if name in ALL_OF_A_SET} == {
+    scores = evaluator(["fid", "kid", "swd", "ms_ssim", "precision_recall"])(StoredImages(REALS, "the same")).scores
+    assert {name: score.name for name, score in scores.items() if name in FOLDER_METRICS} == {
         "fid": "fid40",
         "kid": "kid40",
         "swd": "swd40",
@@ -189,102 +176,74 @@ def test_a_set_against_itself():
     assert scores["swd"].protocol["fakes"] == scores["fid"].protocol["fakes"] == 40
 
 
-def test_two_halves_are_near_and_noise_is_far():
-    images = pictures(120)
+def test_the_other_half_scores_better_than_noise():
+    images = waves(120)
     names = ["fid", "kid", "swd", "ms_ssim"]
     measuring = evaluator(names, images[:60])
-    halves = measuring(StoredFakes(images[60:], "the other half")).scores
+    halves = measuring(StoredImages(images[60:], "the other half")).scores
     noise = np.random.default_rng(0).integers(0, 256, images[60:].shape, np.uint8)
-    far = measuring(StoredFakes(noise, "noise")).scores
+    far = measuring(StoredImages(noise, "noise")).scores
     for name in names:
         assert halves[name].better_than(far[name]) and far[name].value > 3 * abs(halves[name].value), name
-
-
-def test_stored_images_come_in_the_order_that_the_reals_are_chosen_in():
-    images = pictures(10)
-    fakes = StoredFakes(images, "files")
-    for wanted in (4, 10, 23):
-        fakes.restart(wanted)
-        got = np.concatenate([fakes(n) for n in (3, wanted - 3)])
-        np.testing.assert_array_equal(got, images[choice(10, wanted, evaluate.SEED)])
-        fakes.restart(wanted)
-        np.testing.assert_array_equal(fakes(wanted), got)
 
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("fid5k", "give metric fid, which takes them all"),
-        ("kid50k", "give metric kid, which takes them all"),
-        ("is50k", "give metric is, which takes them all"),
-        ("precision_recall50k", "give metric precision_recall, which takes them all"),
-        ("ppl50k", "follows paths of a generator; give a run"),
-        ("ppl", "follows paths of a generator; give a run"),
+        ("fid5k", "give metric fid, which takes all"),
+        ("kid50k", "give metric kid, which takes all"),
+        ("is50k", "give metric is, which takes all"),
+        ("precision_recall50k", "give metric precision_recall, which takes all"),
+        ("ppl50k", "needs a generator; give a run"),
+        ("ppl", "needs a generator; give a run"),
     ],
 )
-def test_too_few_files_are_refused_before_anything_is_measured(name, remedy):
+def test_too_few_files_are_an_error_before_anything_is_measured(name, remedy):
     refusing = evaluator([name])
     with pytest.raises(UsageError, match=remedy) as refused:
-        refusing(StoredFakes(REALS, "40 images of mine"))
+        refusing(StoredImages(REALS, "40 images of mine"))
     assert "\n" not in str(refused.value) and name in str(refused.value)
     assert refusing.networks.extractor.streams == []
 
 
 @pytest.mark.parametrize("name", ["precision_recall", "density_coverage", "is", "memorisation", "lpips_diversity"])
-def test_names_without_a_number_take_what_is_there(name):
-    score = evaluator([name])(StoredFakes(pictures(30, seed=1), "30 images")).scores[name]
+def test_names_without_a_number_take_all_files(name):
+    score = evaluator([name])(StoredImages(waves(30, seed=1), "30 images")).scores[name]
     assert score.name == name and score.protocol["fakes"] == 30
 
 
-def test_swd2k_goes_through_few_files_again():
-    score = evaluator(["swd2k"])(StoredFakes(pictures(30, seed=1), "30 images")).scores["swd2k"]
-    assert score.protocol["fakes"] == 2000
-
-
-@pytest.mark.parametrize("name", ALL_OF_A_SET)
-def test_all_of_a_generator_is_refused(name):
-    with pytest.raises(UsageError, match=f"takes all images of a folder; give {ALL_OF_A_SET[name]} for a run"):
+@pytest.mark.parametrize("name", FOLDER_METRICS)
+def test_folder_metrics_of_a_generator_are_an_error(name):
+    with pytest.raises(UsageError, match=f"takes all images of a folder; give {FOLDER_METRICS[name]} for a run"):
         evaluator([name])(Generator(REALS))
 
 
 @pytest.mark.parametrize(("name", "least"), [("fid", 2), ("precision_recall", 4), ("density_coverage", 6), ("is", 10)])
-def test_either_side_needs_some_images(name, least):
+def test_too_few_images_of_either_side_are_an_error(name, least):
     few = REALS[: least - 1]
     with pytest.raises(UsageError, match=f"needs at least {least} images, but few has {least - 1}"):
-        evaluator([name])(StoredFakes(few, "few"))
-    with pytest.raises(UsageError, match=f"needs at least {least} images, but pictures has {least - 1}"):
-        evaluator([name], few)(StoredFakes(REALS, "many"))
-
-
-def test_unknown_metric_names_the_known_ones():
-    with pytest.raises(UsageError, match="metric 'fid3k' is unknown; choose from fid5k, .*, swd$"):
-        evaluator(["fid3k"])
+        evaluator([name])(StoredImages(few, "few"))
+    with pytest.raises(UsageError, match=f"needs at least {least} images, but waves has {least - 1}"):
+        evaluator([name], few)(StoredImages(REALS, "many"))
 
 
 @pytest.mark.parametrize("wrong", [REALS.astype(np.float32), REALS[:, :16], REALS[..., :1]])
 @pytest.mark.parametrize("name", ["fid5k", "swd2k"])
-def test_images_of_another_kind_are_refused(few_fakes, wrong, name):
+def test_images_of_another_size_or_type_are_an_error(few_fakes, wrong, name):
     with pytest.raises(ValueError, match=r"fakes must be uint8 \(48, 32, 32, 3\), got"):
         evaluator([name])(Generator(wrong))
-
-
-def test_a_generator_that_gives_too_few_is_refused(few_fakes):
-    short = Generator(REALS)
-    short.take = lambda count: REALS[:3]
-    with pytest.raises(ValueError, match=r"fakes must be uint8 \(48, 32, 32, 3\), got uint8 \(3, 32, 32, 3\)"):
-        evaluator(["fid5k"])(short)
 
 
 # Copies
 
 
 @pytest.mark.parametrize("names", [["memorisation"], ["memorisation", "fid"]], ids=["pixels", "features"])
-def test_a_copying_generator_is_flagged_and_a_held_out_half_is_not(names):
-    images = pictures(200)
+def test_copies_are_detected_and_a_held_out_half_is_not(names):
+    images = waves(200)
     checking = evaluator(names, images[:100])
-    copied = checking(StoredFakes(images[:100], "copies"))
+    copied = checking(StoredImages(images[:100], "copies"))
     assert copied.scores["memorisation"].value == 1
-    new = checking(StoredFakes(images[100:], "held out"))
+    new = checking(StoredImages(images[100:], "held out"))
     assert new.scores["memorisation"].value == 0
     assert new.scores["memorisation"].parts["median_ratio"] == pytest.approx(1, abs=0.4)
     assert new.scores["memorisation"].parts["share_among_reals"] == 0
@@ -293,42 +252,42 @@ def test_a_copying_generator_is_flagged_and_a_held_out_half_is_not(names):
 
 @pytest.mark.parametrize("names", [["memorisation"], ["memorisation", "fid"]], ids=["pixels", "features"])
 def test_mirrored_copies_are_copies_if_the_set_is_mirrored(names):
-    images = pictures(60)
-    mirrored = StoredFakes(images[:, :, ::-1], "mirrored")
+    images = waves(60)
+    mirrored = StoredImages(images[:, :, ::-1], "mirrored")
     assert evaluator(names, images, mirror=True)(mirrored).scores["memorisation"].value == 1
     assert evaluator(names, images, mirror=False)(mirrored).scores["memorisation"].value < 0.2
 
 
-def test_lpips_looks_at_the_closest_pairs_where_it_is_there_anyway():
+def test_the_closest_pairs_are_measured_by_lpips_if_it_is_loaded():
     checking = evaluator(["memorisation"])
-    fakes = StoredFakes(REALS[:5], "copies")
+    fakes = StoredImages(REALS[:5], "copies")
     assert "lpips_of_the_closest" not in checking(fakes).scores["memorisation"].parts
     checking.networks.has_lpips = True
     assert checking(fakes).scores["memorisation"].parts["lpips_of_the_closest"] == 0
 
 
-def test_a_score_of_the_fakes_alone_leaves_the_reals_unmeasured():
+def test_the_inception_score_does_not_measure_the_reals():
     checking = evaluator(["is"])
-    checking(StoredFakes(REALS, "files"))
+    checking(StoredImages(REALS, "files"))
     assert checking.networks.extractor.streams == [len(REALS)]
 
 
-# While it goes on
+# Progress and defaults
 
 
 def test_progress_is_reported_for_each_pass(few_fakes):
     seen = []
-    sampler = Generator(pictures(60, seed=1))
+    sampler = Generator(waves(60, seed=1))
     evaluator(["fid5k", "swd2k", "ppl"])(sampler, progress=lambda *done: seen.append(done))
-    whats = list(dict.fromkeys(what for _, _, what in seen))
-    assert whats == ["real images measured", "fakes measured", "fakes measured for swd2k", "steps measured for ppl"]
-    for what in whats:
+    verbs = list(dict.fromkeys(what for _, _, what in seen))
+    assert verbs == ["real images measured", "fakes measured", "fakes measured for swd2k", "steps measured for ppl"]
+    for what in verbs:
         done = [(number, total) for number, total, this in seen if this == what]
         assert done == sorted(done) and done[-1][0] == done[-1][1]
 
 
 @pytest.mark.parametrize("name", ["fid5k", "swd2k", "ppl", "memorisation", "lpips_diversity"])
-def test_a_stop_comes_within_a_chunk_and_leaves_nothing(few_fakes, name, tmp_path, monkeypatch):
+def test_a_stop_comes_within_a_chunk_and_leaves_no_file(few_fakes, name, tmp_path, monkeypatch):
     monkeypatch.setitem(METRICS, name, METRICS[name]._replace(fakes=1000))
     stopped = []
 
@@ -345,14 +304,14 @@ def test_a_stop_comes_within_a_chunk_and_leaves_nothing(few_fakes, name, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["fid5k", "swd2k"])
-def test_how_long_it_takes_is_told_without_measuring_the_reals(name):
+def test_expected_seconds_does_not_measure_the_reals(name):
     trying = evaluator([name])
     seconds = trying.expected_seconds(Generator(REALS), name)
     assert seconds > 0
     assert sum(trying.networks.extractor.streams) in (0, 64)
 
 
-def test_gates_follow_the_number_of_images():
+def test_default_metrics_depend_on_the_number_of_images():
     assert [default_metric(n) for n in (999, 1000)] == ["fid5k", "fid10k"]
     assert final_metric("fid5k", 999) == "fid5k" and final_metric("fid10k", 1000) == "fid50k"
     assert final_metric("kid5k", 1000) == "kid50k" and final_metric("swd2k", 1000) is None
@@ -361,9 +320,9 @@ def test_gates_follow_the_number_of_images():
 MEASURE = """
 import sys
 import numpy as np
-from tests.metrics.stand_in import Generator, networks
+from tests.metrics.stubs import Generator, networks
 from gan_tf.metrics.evaluate import Evaluator
-from gan_tf.metrics.reals import Reals
+from gan_tf.metrics.image_sets import RealImages
 from gan_tf.metrics.definitions import METRICS
 
 count = int(sys.argv[1])
@@ -371,7 +330,7 @@ for name in ("fid5k", "kid5k", "swd2k", "memorisation"):
     METRICS[name] = METRICS[name]._replace(fakes=count)
 reals = np.random.default_rng(0).integers(0, 256, (300, 128, 128, 3), np.uint8)
 fakes = Generator(np.random.default_rng(1).integers(0, 256, (300, 128, 128, 3), np.uint8))
-Evaluator(["fid5k", "kid5k", "memorisation"], Reals(reals, "a" * 32, "noise"), networks())(fakes)
+Evaluator(["fid5k", "kid5k", "memorisation"], RealImages(reals, "a" * 32, "noise"), networks())(fakes)
 [peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(int(peak) / 1024)
 """

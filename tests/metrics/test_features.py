@@ -1,4 +1,4 @@
-"""The stream of features: in order whatever the chunks, traced once, and gone without a trace when it is closed."""
+"""Streams of features: order, threads and exceptions; and the cache of the features of real images."""
 
 import threading
 import time
@@ -9,13 +9,17 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.features import AHEAD, Extractor, ahead, batched, full_products
+from gan_tf.io.files import cache_root
+from gan_tf.metrics.features import AHEAD, Extractor, RealFeatures, full_float32, prefetch
+from gan_tf.metrics.image_sets import CHUNK_IMAGES, RealImages
 from gan_tf.pretrained.inception import Inception, network_input
 from tests.pretrained.made_weights import inception_arrays
 
+from . import stubs
+
 
 class Pixel(tf.Module):
-    """Stands in for Inception: its features are one pixel."""
+    """Replaces Inception: its features are one pixel."""
 
     sha256, genuine = "0123456789abcdef", True
 
@@ -36,8 +40,8 @@ def inception():
 def no_thread_is_left():
     before = threading.active_count()
     yield
-    wait = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < wait:
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
 
@@ -47,102 +51,58 @@ def images(count, side=8):
     return np.broadcast_to(5 * np.arange(count, dtype=np.uint8)[:, None, None, None], (count, side, side, 3))
 
 
-def values(rows):
-    """What `Pixel` has seen, back in 0..255."""
-    return (rows[:, 0] + 1) * 127.5
-
-
 def gathered(stream):
-    features, logits = zip(*stream, strict=True)
-    return np.concatenate(features), np.concatenate(logits)
+    return tuple(map(np.concatenate, zip(*stream, strict=True)))
 
 
 @pytest.mark.parametrize("sizes", [[11], [1] * 11, [4, 4, 3], [3, 0, 5, 1, 2], [8, 3]])
-def test_order_is_kept_whatever_the_chunks(sizes):
+def test_rows_are_in_the_order_of_the_images_for_any_chunks(sizes):
     extractor = Extractor(Pixel(), batch_size=4)
     chunks = np.split(images(11), np.cumsum(sizes)[:-1])
-    got = [(len(features), len(logits)) for features, logits in extractor.stream(chunks)]
-    assert got == [(4, 4), (4, 4), (3, 3)]
-    features, logits = gathered(extractor.stream(iter(chunks)))
+    streamed, features, logits = gathered(extractor.stream(iter(chunks)))
+    np.testing.assert_array_equal(streamed, images(11))
     assert (features.shape, logits.shape) == ((11, 2048), (11, 1008))
     assert features.dtype == logits.dtype == np.float32
-    np.testing.assert_allclose(values(features), 5 * np.arange(11), atol=1e-3)
+    np.testing.assert_allclose((features[:, 0] + 1) * 127.5, 5 * np.arange(11), atol=1e-3)
     assert extractor.compiled.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("resize", ["pytorch", "clean", "tf1"])
-def test_inceptions_features_are_those_of_the_network_on_each_image(inception, resize):
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    features, logits = gathered(Extractor(inception, resize, batch_size=2).stream([pictures[:1], pictures[1:]]))
-    outputs = inception(network_input(pictures, resize))
+def test_features_equal_those_of_the_network(inception, resize):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    _, features, logits = gathered(Extractor(inception, resize, batch_size=2).stream([noise[:1], noise[1:]]))
+    outputs = inception(network_input(noise, resize))
     np.testing.assert_allclose(features, outputs["2048"], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(logits, outputs["logits_unbiased"], rtol=1e-3, atol=1e-4)
 
 
-def test_features_do_not_depend_on_the_images_around(inception):
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+def test_features_do_not_depend_on_the_other_images(inception):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     extractor = Extractor(inception, batch_size=4)
-    whole, _ = gathered(extractor.stream([pictures]))
-    rest, _ = gathered(extractor.stream([pictures[3:]]))
+    _, whole, _ = gathered(extractor.stream([noise]))
+    _, rest, _ = gathered(extractor.stream([noise[3:]]))
     np.testing.assert_array_equal(rest, whole[3:])
 
 
-def test_nothing_gives_nothing():
+def test_an_empty_stream():
     assert list(Extractor(Pixel()).stream([])) == []
 
 
-def test_progress_is_told_in_the_callers_thread_and_may_stop():
-    told = []
-    extractor = Extractor(Pixel(), batch_size=4)
-    list(extractor.stream([images(11)], lambda done: told.append((done, threading.current_thread()))))
-    assert told == [(done, threading.main_thread()) for done in (4, 8, 11)]
+@pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
+def test_exceptions_of_the_source_are_raised_in_the_caller_after_the_rows_before_them(kind):
+    def source():
+        yield images(4)
+        yield images(4)
+        raise kind("no more")
 
-    def stop(done):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(extractor.stream([images(11)], stop))
-
-
-class Abort(BaseException):
-    """As KeyboardInterrupt, no Exception."""
-
-
-@pytest.mark.parametrize("kind", [OSError, Abort, KeyboardInterrupt, StopIteration])
-def test_what_goes_wrong_while_sampling_is_raised_in_the_caller(kind):
-    class Source:
-        def __iter__(self):
-            return self
-
-        def __next__(self, served=[]):  # noqa: B006  counts the calls
-            served.append(1)
-            if len(served) % 3 == 0:
-                raise kind("no more")
-            return images(4)
-
-    stream = Extractor(Pixel(), batch_size=4).stream(Source())
-    if kind is StopIteration:
-        assert len(list(stream)) == 2
-        return
     done = []
     with pytest.raises(kind, match="no more"):
-        for features, _ in stream:
+        for _, features, _ in Extractor(Pixel(), batch_size=4).stream(source()):
             done.append(len(features))
-    assert done == [4, 4]  # what came before is not lost
+    assert done == [4, 4]
 
 
-def test_a_generator_that_fails_to_clean_up_does_not_hang():
-    def source():
-        try:
-            yield images(4)
-        finally:
-            raise OSError("cannot clean up")
-
-    with pytest.raises(OSError, match="cannot clean up"):
-        list(Extractor(Pixel(), batch_size=4).stream(source()))
-
-
-def test_a_stream_closed_early_closes_the_source_and_draws_no_more():
+def test_a_stream_closed_early_closes_its_source():
     drawn, closed = [], []
 
     def source():
@@ -162,52 +122,47 @@ def test_a_stream_closed_early_closes_the_source_and_draws_no_more():
     assert len(drawn) == count
 
 
-def test_a_stream_never_begun_or_forgotten_leaves_nothing():
+def test_an_unused_or_deleted_stream_leaves_no_thread():
     extractor = Extractor(Pixel(), batch_size=4)
     extractor.stream(iter([images(4)])).close()
-    next(extractor.stream(images(4) for _ in range(100)))  # collected at once
+    next(extractor.stream(images(4) for _ in range(100)))  # deleted immediately
 
 
 def test_only_a_few_chunks_are_alive_at_a_time():
     class Chunk(np.ndarray):
-        """Can be watched, as a plain array cannot."""
+        """An array with weak references."""
 
-    gone, most = [], []
+    collected, alive = [], []
 
     def source():
         for i in range(60):
-            chunk = Chunk((4, 8, 8, 3), np.uint8)  # owns its pixels
+            chunk = Chunk((4, 8, 8, 3), np.uint8)
             chunk[:] = i
-            weakref.finalize(chunk, gone.append, i)
-            most.append(i + 1 - len(gone))
+            weakref.finalize(chunk, collected.append, i)
+            alive.append(i + 1 - len(collected))
             yield chunk
 
-    stream = Extractor(Pixel(), batch_size=4).stream(source(), lambda done: time.sleep(0.005))
-    assert len(list(stream)) == 60
-    assert max(most) <= 3 * AHEAD
+    for _ in Extractor(Pixel(), batch_size=4).stream(source()):
+        time.sleep(0.005)
+    assert len(alive) == 60 and max(alive) <= 4 * AHEAD
 
 
-def test_ahead_works_ahead_but_not_far():
-    begun = []
+def test_prefetch_is_a_few_items_ahead():
+    started = []
 
     def source():
         for i in range(20):
-            begun.append(i)
+            started.append(i)
             yield i
 
-    stream = ahead(source(), depth=3)
+    stream = prefetch(source(), depth=3)
     assert next(stream) == 0
-    wait = time.monotonic() + 5
-    while len(begun) < 5 and time.monotonic() < wait:
+    deadline = time.monotonic() + 5
+    while len(started) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    assert len(begun) == 5  # one taken, three waiting, one in hand
+    assert len(started) == 4
     assert list(stream) == list(range(1, 20))
-
-
-def test_batched_cuts_and_joins():
-    chunks = [np.arange(3), np.arange(0), np.arange(3, 10), np.arange(10, 11)]
-    assert [list(batch) for batch in batched(chunks, 4)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
 def test_names_and_protocol(inception):
@@ -219,19 +174,106 @@ def test_names_and_protocol(inception):
     assert Extractor(inception, precision="bfloat16", batch_size=2).name == "-custom:01234567-bfloat16"
 
 
-def test_what_is_unknown_or_no_image_is_refused():
-    with pytest.raises(UsageError, match="--resize 'nearest'.*pytorch, clean, tf1"):
+def test_wrong_settings_and_images_are_errors():
+    with pytest.raises(UsageError, match="--resize 'nearest'"):
         Extractor(Pixel(), "nearest")
-    with pytest.raises(UsageError, match="'float16'"):
+    with pytest.raises(UsageError, match="--feature-precision 'float16'"):
         Extractor(Pixel(), precision="float16")
     for wrong in (np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8)):
         with pytest.raises(ValueError, match="uint8"):
             list(Extractor(Pixel()).stream([wrong]))
 
 
-def test_float32_is_not_rounded_to_tensorfloat32():
+def test_tensorfloat32_is_disabled_in_a_block():
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     assert enabled()
-    with full_products():
+    with full_float32():
         assert not enabled()
     assert enabled()
+
+
+# Features of real images
+
+REALS = np.random.default_rng(0).integers(0, 256, (3 * CHUNK_IMAGES + 7, 16, 16, 3), np.uint8)
+EXPECTED = stubs.repeated(stubs.cell_means(REALS), 2048)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
+
+
+def real_features(extractor=None, key="a" * 32, mirror=False):
+    return RealFeatures(RealImages(REALS, key, "noise", mirror), extractor or stubs.Extractor())
+
+
+def stored():
+    return sorted((cache_root() / "features").glob("*.f32"))
+
+
+def stop_at(count):
+    def progress(done, total, verb):
+        assert (total, verb) == (len(REALS), "real images measured")
+        if done >= count:
+            raise Stopped
+
+    return progress
+
+
+def test_features_of_the_images_and_of_the_mirrored_images():
+    features = real_features(mirror=True)
+    np.testing.assert_array_equal(features.compute(), EXPECTED)
+    mirrored = stubs.repeated(stubs.cell_means(REALS[:, :, ::-1]), 2048)
+    np.testing.assert_array_equal(features.compute(mirrored=True), mirrored)
+    np.testing.assert_array_equal(features.training_images(), np.concatenate([EXPECTED, mirrored]))
+    np.testing.assert_allclose(features.moments[0], EXPECTED.mean(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+def test_features_are_computed_once_for_all_processes():
+    first, second = stubs.Extractor(), stubs.Extractor()
+    np.testing.assert_array_equal(real_features(first).compute(), real_features(second).compute())
+    assert (first.streams, second.streams) == ([len(REALS)], [])
+    assert not stored()[0].with_suffix(".partial").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"key": "b" * 32}, {"resize": "clean"}, {"custom": "0123456789abcdef"}, {"precision": "bfloat16"}, {"mirror": 1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_images_or_networks_have_other_features(change):
+    real_features().compute()
+    key, mirrored = change.pop("key", "a" * 32), bool(change.pop("mirror", 0))
+    extractor = stubs.Extractor(**change)
+    real_features(extractor, key).compute(mirrored=mirrored)
+    assert extractor.streams == [len(REALS)]
+    assert len(stored()) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 100])
+def test_features_before_a_stop_are_kept(cut):
+    with pytest.raises(Stopped):
+        real_features().compute(stop_at(48))
+    assert stored() == []
+    [partial] = (cache_root() / "features").glob("*.partial")
+    with open(partial, "r+b") as file:
+        file.truncate(partial.stat().st_size - cut)
+    extractor = stubs.Extractor()
+    np.testing.assert_array_equal(real_features(extractor).compute(), EXPECTED)
+    assert extractor.streams == [len(REALS) - (47 if cut else 48)]
+
+
+@pytest.mark.parametrize("size", [0, 100, 2048 * 4 * 5, 2048 * 4 * len(REALS) + 4])
+@pytest.mark.parametrize("name", [".f32", ".partial"])
+def test_a_file_of_another_size_is_repaired(name, size):
+    real_features().compute()
+    [path] = stored()
+    with open(path, "r+b") as file:
+        file.truncate(size)
+    path.rename(path.with_suffix(name))
+    np.testing.assert_array_equal(real_features().compute(), EXPECTED)
+    assert path.stat().st_size == EXPECTED.nbytes

@@ -1,16 +1,16 @@
+"""Copy check: changed copies are detected, new images are not, and the panel shows the closest pairs."""
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.errors import UsageError
-from gan_tf.metrics import gallery, memorisation
-from gan_tf.metrics.gallery import Gallery
-from gan_tf.metrics.memorisation import CopyCheck
-from gan_tf.metrics.pixel_space import aligned_distance, pixel_vectors
+from gan_tf.metrics import memorisation
+from gan_tf.metrics.memorisation import CopyCheck, Pair, copies_in_pixels, draw_panel
+from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
 
 
 def blobs(count, side=64, seed=0):
-    """uint8 images of six soft coloured spots each, on a grey ground: many degrees of freedom, as photographs have."""
+    """uint8 images of six soft coloured spots each on grey: many degrees of freedom, like photographs."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     images = np.full((count, side, side, 3), 128.0)
@@ -25,15 +25,15 @@ def rounded(values):
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def share(real, fake, **settings):
-    return memorisation.measure(memorisation.prepare(real, **settings), [fake]).share
+def check(real, fake, mirror=False):
+    return copies_in_pixels(pixel_index(real, mirror), fake)
 
 
 def noisy(images):
     return rounded(images + np.random.default_rng(1).normal(0, 20, images.shape))
 
 
-def moved(images):
+def shifted(images):
     return np.roll(images, (1, 1), (1, 2))
 
 
@@ -44,202 +44,159 @@ def zoomed(images, factor):
     return np.stack([Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC, box) for i in images])
 
 
-NEAR_COPIES = {
-    "the same": lambda images: images,
+CHANGES = {
+    "unchanged": lambda images: images,
     "noise": noisy,
     "brighter": lambda images: rounded(images + 12.0),
     "paler": lambda images: rounded((images - 128.0) * 0.7 + 128),
     "tinted": lambda images: rounded(images * [1.08, 1.0, 0.92]),
-    "moved by a pixel": moved,
-    "moved by four pixels": lambda images: np.roll(images, (4, -2), (1, 2)),
+    "shifted by a pixel": shifted,
+    "shifted by four pixels": lambda images: np.roll(images, (4, -2), (1, 2)),
     "zoomed": lambda images: zoomed(images, 0.94),
     "coarser": lambda images: images[:, ::2, ::2].repeat(2, 1).repeat(2, 2),
 }
 
 
-@pytest.mark.parametrize("name", NEAR_COPIES)
-def test_a_copying_generator_is_flagged_whatever_it_does_to_the_copies(name):
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_copies_are_detected(name):
     real = blobs(100)
-    assert share(real, NEAR_COPIES[name](real)) == 1
+    assert check(real, CHANGES[name](real)).share == 1
 
 
 @pytest.mark.parametrize("count", [100, 400])
-def test_new_images_of_the_same_kind_are_not_accused(count):
+def test_new_images_of_the_same_kind_are_not_copies(count):
     images = blobs(2 * count)
-    found = memorisation.measure(memorisation.prepare(images[:count]), [images[count:]])
-    assert found.share <= 0.01 and found.expected <= 0.01
-    assert 0.8 < found.median_ratio < 1.2
+    copies = check(images[:count], images[count:])
+    assert copies.share <= 0.01 and copies.expected <= 0.01
+    assert 0.8 < copies.median_ratio < 1.2
 
 
-def test_mirrored_copies_are_copies_where_the_set_is_mirrored():
+def test_mirrored_copies_are_copies_if_the_set_is_mirrored():
     real = blobs(60)
     mirrored = real[:, :, ::-1]
-    found = memorisation.measure(memorisation.prepare(real, mirror=True), [mirrored])
-    assert found.share == 1 and all(pair.mirrored for pair in found.pairs)
-    assert sorted(pair.index for pair in found.pairs) == sorted(set(pair.index for pair in found.pairs))
-    assert share(real, mirrored) < 0.1
-    assert share(real, real, mirror=True) == 1
+    copies = check(real, mirrored, mirror=True)
+    assert copies.share == 1 and all(pair.mirrored for pair in copies.pairs)
+    assert len({pair.index for pair in copies.pairs}) == len(copies.pairs)
+    assert check(real, mirrored).share < 0.1
+    assert check(real, real, mirror=True).share == 1
 
 
 def test_symmetric_training_images_are_not_their_own_neighbours():
     half = blobs(40)[:, :, :32]
     real = np.concatenate([half, half[:, :, ::-1]], axis=2)
-    plain, mirrored = (memorisation.prepare(real, mirror=mirror) for mirror in (False, True))
-    np.testing.assert_allclose(mirrored.divisors(np.arange(40)), plain.divisors(np.arange(40)), rtol=1e-4)
-    assert share(real, blobs(80)[40:], mirror=True) == 0
+    rows, distances = np.arange(40), np.ones(40)
+    plain, mirrored = (pixel_index(real, mirror).ratios(rows, distances) for mirror in (False, True))
+    np.testing.assert_allclose(mirrored, plain, rtol=1e-4)
+    assert check(real, blobs(80)[40:], mirror=True).share == 0
 
 
-def test_copies_cannot_hide_behind_duplicates_among_the_training_images():
+def test_copies_of_duplicated_training_images_are_detected():
     real = blobs(50)
-    fakes = moved(noisy(real))
-    twice = np.concatenate([real, rounded(real + 2.0)])  # every picture has a near twin
-    found = memorisation.measure(memorisation.prepare(twice), [fakes])
-    assert found.share == 1
-    assert found.expected == 1  # and it is said that the training images are copies of each other themselves
-    assert memorisation.measure(memorisation.prepare(twice), [blobs(100)[50:]]).share == 0
+    twice = np.concatenate([real, rounded(real + 2.0)])  # every image has a near duplicate
+    copies = check(twice, shifted(noisy(real)))
+    assert copies.share == 1
+    assert copies.expected == 1  # the training images are copies of each other
+    assert check(twice, blobs(100)[50:]).share == 0
 
 
-def test_five_times_the_same_picture_does_not_stop_the_check():
+def test_many_duplicates_of_one_image():
     real = blobs(20)
-    crowd = np.concatenate([real, np.repeat(real[:1], 6, axis=0)])
-    assert share(crowd, noisy(real)) == 1
-    assert share(np.repeat(real[:1], 6, axis=0), real[:1]) == 1
-    assert share(np.repeat(real[:1], 6, axis=0), real[1:]) == 0
+    duplicates = np.repeat(real[:1], 6, axis=0)
+    assert check(np.concatenate([real, duplicates]), noisy(real)).share == 1
+    assert check(duplicates, real[:1]).share == 1
+    assert check(duplicates, real[1:]).share == 0
 
 
-def test_beside_an_outlier_an_ordinary_distance_is_no_copy():
+def test_new_images_near_an_outlier_are_not_copies():
     random = np.random.default_rng(0)
     cloud = random.normal(size=(200, 64)).astype(np.float32)
     outlier = np.full((1, 64), 20, np.float32)
-    known = Gallery(np.concatenate([cloud, outlier]), 201, "test")
-    check = CopyCheck(known)
+    index = NeighbourIndex(np.concatenate([cloud, outlier]), 201, "test")
     step = random.normal(size=(50, 64))
-    step *= known.divisors(np.arange(200)).mean() / np.linalg.norm(step, axis=1, keepdims=True)
-    check.add(np.zeros((51, 8, 8, 3), np.uint8), np.concatenate([outlier, outlier + step]).astype(np.float32))
-    found = check.result()
-    assert found.share == pytest.approx(1 / 51)  # the copy of the outlier alone
-    assert {pair.index for pair in found.pairs} == {200}
+    step *= (1 / index.ratios(np.arange(200), np.ones(200))).mean() / np.linalg.norm(step, axis=1, keepdims=True)
+    rows, distances = index.nearest(np.concatenate([outlier, outlier + step]).astype(np.float32))
+    assert set(rows) == {200}
+    copied = index.ratios(rows, distances) < memorisation.THRESHOLD
+    assert copied[0] and not copied[1:].any()
 
 
-def test_two_images_are_a_set_and_one_is_none():
+def test_two_training_images_have_no_expected_share():
     real = blobs(2)
-    found = memorisation.measure(memorisation.prepare(real), [real, blobs(20, seed=1)])
-    assert found.expected is None
-    assert found.share == pytest.approx(2 / 22)
-    with pytest.raises(UsageError, match="at least 2 training images, got 1"):
-        memorisation.prepare(real[:1])
+    copies = check(real, np.concatenate([real, blobs(20, seed=1)]))
+    assert copies.expected is None and copies.share == pytest.approx(2 / 22)
 
 
-def test_ratio_is_the_distance_over_the_neighbours_distance():
-    vectors = np.array([[0], [4], [10], [18], [28]], np.float32)
-    known = Gallery(vectors, 5, "test")
-    check = CopyCheck(known)
-    check.add(np.zeros((3, 8, 8, 3), np.uint8), np.array([[1], [12], [17]], np.float32))
-    ratio = {pair.index: (pair.distance, pair.ratio) for pair in check.result().pairs}
-    assert ratio == {0: (1, 1 / 4), 2: (2, 2 / 6), 3: (1, 1 / 8)}
-    # Each training image in its turn: 4/6, 4/10, 6/4, 8/6 and 10/8 of what its neighbour is from a third.
-    assert sorted(known.sample_ratios) == [4 / 10, 4 / 6, 10 / 8, 8 / 6, 6 / 4]
-
-
-def test_blocks_and_chunks_do_not_change_the_outcome(monkeypatch, tmp_path):
+def test_chunks_do_not_change_the_result_and_further_images_are_ignored(monkeypatch):
     real, fakes = blobs(90), np.concatenate([blobs(40, seed=1), noisy(blobs(90)[:7])])
-    whole = memorisation.measure(memorisation.prepare(real, mirror=True), [fakes])
-    monkeypatch.setattr(gallery, "BLOCK", 7)
-    monkeypatch.setattr(gallery, "QUERIES", 5)
-    monkeypatch.setattr(memorisation, "QUERIES", 5)
-    mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=real.shape)
-    mapped[:] = real
-    parts = memorisation.measure(memorisation.prepare(mapped, mirror=True), [fakes[:1], fakes[1:30], fakes[30:]])
-    assert (parts.share, parts.expected, parts.count) == (whole.share, whole.expected, whole.count)
-    assert [pair[1:3] for pair in parts.pairs] == [pair[1:3] for pair in whole.pairs]
-    np.testing.assert_allclose([p.ratio for p in parts.pairs], [p.ratio for p in whole.pairs], rtol=1e-6)
+    index = pixel_index(real, mirror=True)
+    whole = copies_in_pixels(index, fakes)
+    monkeypatch.setattr(memorisation, "PENDING_BYTES", 20_000)
+    parts = CopyCheck([index], len(fakes))
+    for chunk in (fakes[:1], fakes[1:30], fakes[30:], blobs(5, seed=3)):
+        parts.add(chunk)
+    result = parts.result()
+    assert (result.share, result.expected, result.protocol) == (whole.share, whole.expected, whole.protocol)
+    assert [pair[1:] for pair in result.pairs] == [pair[1:] for pair in whole.pairs]
 
 
-def test_the_sixteen_closest_are_kept_in_order():
+def test_the_sixteen_closest_pairs_are_kept_in_order():
     real = blobs(40)
-    check = CopyCheck(memorisation.prepare(real))
-    for images in (blobs(30, seed=1), real[:5], blobs(30, seed=2)):
-        check.add(images, pixel_vectors(images))
-    pairs = check.result().pairs
-    assert len(pairs) == 16 and [pair.ratio for pair in pairs] == sorted(pair.ratio for pair in pairs)
-    assert {pair.index for pair in pairs[:5]} == set(range(5)) and pairs[4].distance == 0
-    for pair in pairs[:5]:
+    copies = check(real, np.concatenate([blobs(30, seed=1), real[:5], blobs(30, seed=2)]))
+    assert len(copies.pairs) == 16 and [p.ratio for p in copies.pairs] == sorted(p.ratio for p in copies.pairs)
+    assert {pair.index for pair in copies.pairs[:5]} == set(range(5)) and copies.pairs[4].distance == 0
+    for pair in copies.pairs[:5]:
         np.testing.assert_array_equal(pair.image, real[pair.index])
 
 
 def test_a_copy_in_one_space_is_a_copy():
+    real, new = blobs(30), blobs(30, seed=1)
+    features, others = np.random.default_rng(0).normal(size=(2, 30, 12)).astype(np.float32)
+    check = CopyCheck([pixel_index(real), NeighbourIndex(features, 30, "features")], 23)
+    check.add(real[:3], others[:3])  # copies in pixels only
+    check.add(new[:5], features[10:15])  # in features only
+    check.add(new[5:20], others[5:20])  # in neither
+    copies = check.result()
+    assert copies.share == pytest.approx(8 / 23) and copies.protocol["space"] == "pixels+features"
+    assert {pair.index for pair in copies.pairs[:8]} == {0, 1, 2, 10, 11, 12, 13, 14}
+    assert 0 <= copies.expected < 0.2
+
+
+def test_lpips_compares_the_images_of_the_panel():
     real = blobs(30)
-    random = np.random.default_rng(0)
-    features, others = random.normal(size=(2, 30, 12)).astype(np.float32)
-    check = CopyCheck(memorisation.prepare(real), Gallery(features, 30, "features"))
-    new = blobs(30, seed=1)
-    check.add(real[:3], pixel_vectors(real[:3]), others[:3])  # alike in pixels alone
-    check.add(new[:5], pixel_vectors(new[:5]), features[10:15])  # in features alone
-    check.add(new[5:20], pixel_vectors(new[5:20]), others[5:20])  # in neither
-    found = check.result()
-    assert found.share == pytest.approx(8 / 23) and found.protocol["space"] == "pixels+features"
-    assert {pair.index for pair in found.pairs[:8]} == {0, 1, 2, 10, 11, 12, 13, 14}
-    assert 0 <= found.expected < 0.2
-
-
-def test_galleries_of_other_images_do_not_go_together():
-    for other in (memorisation.prepare(blobs(11)), memorisation.prepare(blobs(10), seed=1)):
-        with pytest.raises(ValueError, match="same images and seed"):
-            CopyCheck(memorisation.prepare(blobs(10)), other)
-    with pytest.raises(ValueError, match="at least one"):
-        CopyCheck()
-
-
-def test_lpips_is_measured_between_what_the_panel_shows():
-    real = blobs(30)
-    found = memorisation.measure(memorisation.prepare(real, mirror=True), [real[:3, :, ::-1], blobs(5, seed=1)])
-    seen = []
+    pairs = check(real, np.concatenate([real[:3, :, ::-1], blobs(5, seed=1)]), mirror=True).pairs
+    calls = []
 
     def lpips(a, b):
-        seen.append((a, b))
+        calls.append((a, b))
         return np.abs(np.asarray(a) - b).mean((1, 2, 3))
 
-    pairs = memorisation.with_lpips(found.pairs, real, lpips)
-    a, b = seen[0]
+    measured = memorisation.with_lpips(pairs, real, lpips)
+    a, b = calls[0]
     assert a.dtype == b.dtype == np.float32 and a.shape == (8, 64, 64, 3) and -1 <= a.min() < a.max() <= 1
-    assert [pair.lpips for pair in pairs[:3]] == [0, 0, 0] and min(pair.lpips for pair in pairs[3:]) > 0.01
-    assert [pair._replace(lpips=None)[1:] for pair in pairs] == [pair[1:] for pair in found.pairs]
+    assert [pair.lpips for pair in measured[:3]] == [0, 0, 0] and min(pair.lpips for pair in measured[3:]) > 0.01
+    assert [pair._replace(lpips=None)[1:] for pair in measured] == [pair[1:] for pair in pairs]
 
 
-def test_callers_mistakes_are_named():
-    real = blobs(10)
-    check = CopyCheck(memorisation.prepare(real))
-    vectors = pixel_vectors(real)
-    with pytest.raises(ValueError, match=r"10 images need vectors \[10, 768\], got \[9, 768\]"):
-        check.add(real, vectors[:9])
-    with pytest.raises(ValueError, match="finite"):
-        check.add(real, vectors * np.nan)
-    with pytest.raises(ValueError, match="no image"):
-        check.result()
-    with pytest.raises(ValueError, match=r"\[7, F\] or \[14, F\]"):
-        Gallery(vectors, 7, "test")
+# Panel
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_the_nearest_images_are_those_of_all_pairs(mirror):
-    images = blobs(40)
-    reals, fakes = images[:30], moved(images[30:])
-    gallery = memorisation.prepare(reals, mirror)
-    queries = pixel_vectors(fakes)
-    rows, distances = gallery.nearest_images(queries, 30)
-    for query, row, distance in zip(queries, rows, distances, strict=True):
-        every = aligned_distance(np.broadcast_to(query, gallery.vectors.shape), gallery.vectors)
-        wanted = every.reshape(-1, 30).min(axis=0)
-        assert sorted(row % 30) == list(range(30))
-        np.testing.assert_allclose(distance, np.sort(wanted), rtol=1e-6)
-        np.testing.assert_allclose(every[row], distance, rtol=1e-6)
+def random_images(count, side=32):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
-def test_few_of_many_nearest_images_are_the_first_of_all():
-    images = blobs(300)
-    gallery = memorisation.prepare(images[:260], mirror=True)
-    queries = pixel_vectors(images[260:])
-    few, all_of_them = gallery.nearest_images(queries, 3)[0], gallery.nearest_images(queries, 260)[0]
-    assert np.mean(few == all_of_them[:, :3]) > 0.95  # which are nearest in a straight line is a first guess
-    with pytest.raises(ValueError, match="261 of 260"):
-        gallery.nearest_images(queries, 261)
+def test_the_panel_shows_generated_images_above_their_training_images():
+    fakes, reals = random_images(3), 255 - random_images(3)
+    panel = draw_panel([Pair(fakes[0], 2, False, 1.0, 0.1), Pair(fakes[1], 0, True, 2.0, 0.9)], reals)
+    assert panel.shape == (2 * 32 + 3 + memorisation.MIN_CAPTION, 2 * 34, 3) and panel.dtype == np.uint8
+    first, second = panel[:, :34], panel[:, 34:]
+    np.testing.assert_array_equal(first[1:33, 1:33], fakes[0])
+    np.testing.assert_array_equal(first[34:66, 1:33], reals[2])
+    np.testing.assert_array_equal(second[34:66, 1:33], reals[0, :, ::-1])
+    assert (first[:66, 0] == memorisation.COPY).all() and (second[:66, 0] == memorisation.NEW).all()
+    assert (first[67:] != memorisation.COPY).any() and (second[67:] != memorisation.NEW).any()  # the ratios
+
+
+def test_sixteen_pairs_have_two_rows_and_large_images_are_reduced():
+    pairs = [Pair(image, 0, False, 1.0, 1.0) for image in random_images(16, 512)]
+    height, width, _ = draw_panel(pairs, random_images(1, 512)).shape
+    assert (height, width) == (2 * (2 * 256 + 3 * 8 + 32), 8 * (256 + 16))

@@ -1,4 +1,4 @@
-"""A score is compared with what was measured alike, and with nothing else."""
+"""Scores are compared only with scores of the same name and protocol."""
 
 import dataclasses
 import json
@@ -15,44 +15,43 @@ def score(value=1.0, name="fid5k", lower=True, parts=None, **changes):
     return Score(name, value, lower, {**PROTOCOL, **changes}, parts or {})
 
 
-def test_better_is_lower_or_higher_as_the_metric_says():
+def test_better_is_lower_or_higher_by_metric():
     assert score(1.0).better_than(score(2.0))
     assert not score(2.0).better_than(score(1.0)) and not score(1.0).better_than(score(1.0))
     assert score(2.0, lower=False).better_than(score(1.0, lower=False))
     assert score(2.0).better_than(None)
 
 
-def test_nan_never_wins_and_always_loses():
+def test_nan_is_worse_than_every_number():
     nan = score(math.nan)
     assert score(1e9).better_than(nan)
     assert not nan.better_than(score(1.0)) and not nan.better_than(nan) and not nan.better_than(None)
 
 
-def test_scores_of_two_names_are_not_compared():
+def test_scores_of_different_names_are_not_comparable():
     with pytest.raises(ValueError, match="called fid5k cannot be compared with one called fid5k-custom:0a1b2c3d"):
         score().better_than(score(name="fid5k-custom:0a1b2c3d"))
     assert not score().comparable_with(score(name="fid10k"))
 
 
 @pytest.mark.parametrize("change", [{"reals": 160}, {"network": "other"}, {"levels": [16]}, {"resize": "clean"}])
-def test_scores_of_two_protocols_are_not_compared(change):
+def test_scores_of_different_protocols_are_not_comparable(change):
     [key] = change
     one, other = score(), score(**change)
     assert not one.comparable_with(other) and not other.comparable_with(one)
-    [difference] = differences(one, other)
-    assert difference == f"{key} {PROTOCOL.get(key)} and {change[key]}"
+    assert differences(one, other) == [f"{key} {PROTOCOL.get(key)} and {change[key]}"]
     with pytest.raises(ValueError, match=f"two scores called fid5k differ in {key} "):
         one.better_than(other)
 
 
 @pytest.mark.parametrize("key", NOT_COMPARED)
-def test_some_of_the_protocol_is_for_the_record_only(key):
+def test_some_protocol_entries_are_not_compared(key):
     other = score(2.0, **{key: "another"})
     assert score().comparable_with(other) and score().better_than(other)
     assert differences(score(), other) == []
 
 
-def test_a_score_comes_back_from_json():
+def test_json_round_trip():
     one = score(1.25, parts={"standard_error": 0.5})
     assert from_stored(json.loads(json.dumps(dataclasses.asdict(one)))) == one
 
@@ -65,6 +64,6 @@ def test_numbers_have_four_digits(value, text):
     assert number(value) == text
 
 
-def test_text_tells_the_standard_error():
+def test_text_contains_the_standard_error():
     assert score(3.14159).text() == "fid5k 3.142"
     assert score(0.00312, "kid5k", parts={"standard_error": 0.00004, "std": 1.0}).text() == "kid5k 0.00312 ± 4e-05"

@@ -1,22 +1,20 @@
-"""Fréchet and kernel distance, precision and recall against the numbers of four official programs.
+"""Fréchet and kernel distance, precision and recall against four official programs.
 
-Those are pytorch-fid, clean-fid, torch-fidelity and StyleGAN2-ADA's metrics. Random subsets are drawn with NumPy's
-legacy generator, from which the programs draw theirs. Every array of the file but the features themselves is judged:
-one that nothing here knows counts as over its bound.
+These are pytorch-fid, clean-fid, torch-fidelity and StyleGAN2-ADA's metrics. Random subsets are drawn with NumPy's
+legacy generator, like those of the programs. Every array of the file except the features is compared; an unknown array
+counts as over its bound.
 """
 
 import re
 
 import numpy as np
 
-from gan_tf.metrics import kid
-from gan_tf.metrics.fid import frechet_distance_of_features
+from gan_tf.metrics.inception_metrics import cubic_kernel, frechet_distance, mean_and_covariance, squared_mmd
 from gan_tf.metrics.precision_recall import precision_recall, squared_radii
-from gan_tf.metrics.statistics import Moments
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-6  # relative
-NEAR_ZERO = 1e-3  # a Fréchet distance below this is judged by its absolute error
+NEAR_ZERO = 1e-3  # below this, the absolute error of a Fréchet distance counts
 ABSOLUTE_BOUND = 1e-5
 STATISTICS_BOUND = 1e-12  # float64 on both sides
 TORCH_FIDELITY_SEED = 2020
@@ -43,29 +41,29 @@ def quantities(arrays):
     one = arrays["feat/one"]
     half = len(one) // 2
     sets |= {"first_half_of_one": one[:half], "second_half_of_one": one[half:], "one_from_100": one[100:]}
-    judged = set()
+    compared = set()
     for part in (_inputs, _statistics, _frechet, _kernel, _drawn_subsets, _stylegan2_ada, _manifolds):
         for quantity in part(arrays, sets):
-            judged.add(quantity.name)
+            compared.add(quantity.name)
             yield quantity
     for key in arrays:
-        if key not in judged and key != "meta_json" and not key.startswith("feat/"):
-            yield Quantity(f"{key} (unknown here)", np.inf, BOUND)
+        if key not in compared and key != "meta_json" and not key.startswith("feat/"):
+            yield Quantity(f"{key} (unknown)", np.inf, BOUND)
 
 
 def exact(name, got, want):
-    """Judges by the number of entries that differ; none may."""
+    """Returns the Quantity for arrays that must be equal."""
     got, want = np.asarray(got), np.asarray(want)
     return Quantity(name, np.inf if got.shape != want.shape else float((got != want).sum()), 0)
 
 
 def frechet(name, got, want):
-    """Relative error, or the absolute one where the distance is near 0 (official ones fall below it)."""
+    """Returns the relative error, or the absolute error of a distance near 0 (official ones may be negative)."""
     return Quantity(name, abs(got - want), ABSOLUTE_BOUND) if want < NEAR_ZERO else forward(name, got, want, BOUND)
 
 
 def _inputs(arrays, sets):
-    """The small sets are parts of the large ones."""
+    """Checks that the small sets are parts of the large ones."""
     for name in ("one", "two"):
         part = sets[f"rank_deficient_{name}"]
         yield exact(f"feat/rank_deficient_{name}", sets[name][: len(part)], part)
@@ -73,57 +71,57 @@ def _inputs(arrays, sets):
 
 def _statistics(arrays, sets):
     for name in ("one", "two"):
-        moments = _moments(sets[name])
-        yield forward(f"stat/mu_{name}", moments.mean, arrays[f"stat/mu_{name}"], STATISTICS_BOUND)
-        yield forward(f"stat/sigma_{name}", moments.covariance(), arrays[f"stat/sigma_{name}"], STATISTICS_BOUND)
+        mean, covariance = mean_and_covariance(sets[name])
+        yield forward(f"stat/mu_{name}", mean, arrays[f"stat/mu_{name}"], STATISTICS_BOUND)
+        yield forward(f"stat/sigma_{name}", covariance, arrays[f"stat/sigma_{name}"], STATISTICS_BOUND)
 
 
 def _frechet(arrays, sets):
     for case, (real, fake) in FRECHET_CASES.items():
-        got = frechet_distance_of_features(sets[real], sets[fake])
+        got = _fid(sets[real], sets[fake])
         for program, want in arrays.group(f"fid/{case}/").items():
             yield frechet(f"fid/{case}/{program}", got, want)
 
 
 def _kernel(arrays, sets):
-    """Whole sets: no draws."""
+    """Kernel distance of whole sets, without draws."""
     one, two = sets["one"].astype(np.float64), sets["two"].astype(np.float64)
     first = one[:300]
-    yield forward("kid/kernel_first4x4", kid.kernel(one[:4], two[:4]), arrays["kid/kernel_first4x4"], BOUND)
-    for kind in kid.KINDS:
+    yield forward("kid/kernel_first4x4", cubic_kernel(one[:4], two[:4]), arrays["kid/kernel_first4x4"], BOUND)
+    for kind, value in _estimates(first, two[:300]).items():
         key = f"kid/first300_vs_300/{kind}"
-        yield forward(key, kid.mmd2(first, two[:300], kind), arrays[key], BOUND)
+        yield forward(key, value, arrays[key], BOUND)
     key = "kid/full_400_vs_300_unbiased_derived"
-    yield forward(key, kid.mmd2(one, two), arrays[key], BOUND)
+    yield forward(key, squared_mmd(one, two), arrays[key], BOUND)
     key = "kid/identical_first300_unbiased"
-    yield forward(key, kid.mmd2(first, first), arrays[key], BOUND)
+    yield forward(key, squared_mmd(first, first), arrays[key], BOUND)
 
 
 def _drawn_subsets(arrays, sets):
-    """Torch-fidelity draws of the first set first, clean-fid of the second one."""
+    """Kernel distance over subsets. Torch-fidelity draws rows of the first set first, clean-fid of the second one."""
     one, two = sets["one"], sets["two"]
     rows = _torch_fidelity_rows(one, two, *arrays["kid/subset_idx_one"].shape, TORCH_FIDELITY_SEED)
     for side, drawn in zip(("one", "two"), rows, strict=True):
         yield exact(f"kid/subset_idx_{side}", drawn, arrays[f"kid/subset_idx_{side}"])
-    per_subset = [kid.mmd2(one[a], two[b]) for a, b in zip(*rows, strict=True)]
+    per_subset = [squared_mmd(one[a], two[b]) for a, b in zip(*rows, strict=True)]
     yield forward("kid/per_subset_unbiased_f64", per_subset, arrays["kid/per_subset_unbiased_f64"], BOUND)
     for key, want in arrays.items():
         if found := re.fullmatch(r"kid/torch_fidelity_f\d+/subsets(\d+)_size(\d+)(?:_seed(\d+))?_mean_std", key):
             subsets, size, seed = (int(text or TORCH_FIDELITY_SEED) for text in found.groups())
             rows = _torch_fidelity_rows(one, two, subsets, size, seed)
-            got = kid.summary([kid.mmd2(one[a], two[b]) for a, b in zip(*rows, strict=True)])
-            yield forward(key, [got.mean, got.std], want, BOUND)
+            values = [squared_mmd(one[a], two[b]) for a, b in zip(*rows, strict=True)]
+            yield forward(key, [np.mean(values), np.std(values)], want, BOUND)
         elif found := re.fullmatch(r"kid/clean_fid_npseed(\d+)_subsets(\d+)_maxsize(\d+)_f\d+", key):
             yield forward(key, _clean_fid(one, two, *map(int, found.groups())), want, BOUND)
 
 
 def _stylegan2_ada(arrays, sets):
-    """Covariances divided by N; kernel distance drawn as clean-fid draws; features and distances rounded to float16."""
+    """Covariances divided by N; draws as in clean-fid; features and distances rounded to float16."""
     one, two = sets["one"], sets["two"]
     key = "stylegan2ada/sigma_two"
-    yield forward(key, _moments(two).covariance(ddof=0), arrays[key], STATISTICS_BOUND)
+    yield forward(key, mean_and_covariance(two, ddof=0)[1], arrays[key], STATISTICS_BOUND)
     key = "stylegan2ada/fid_one_real_two_gen"
-    yield frechet(key, frechet_distance_of_features(one, two, ddof=0), arrays[key])
+    yield frechet(key, _fid(one, two, ddof=0), arrays[key])
     for key, want in arrays.group("stylegan2ada/kid_").items():
         seed, subsets, largest = map(int, re.fullmatch(r"npseed(\d+)_subsets(\d+)_max(\d+)", key).groups())
         yield forward(f"stylegan2ada/kid_{key}", _clean_fid(one, two, seed, subsets, largest), want, BOUND)
@@ -132,7 +130,7 @@ def _stylegan2_ada(arrays, sets):
 
 
 def _manifolds(arrays, sets):
-    """Precision and recall exactly, as float32 holds them; then their harmonic mean, which torch-fidelity adds."""
+    """Precision and recall exactly in float32, and their harmonic mean, which torch-fidelity adds."""
     for case, (real, fake) in MANIFOLD_CASES.items():
         for key, want in arrays.group(f"prc/{case}/").items():
             k = int(re.match(r"k(\d+)/precision_recall_fscore_f\d+", key).group(1))
@@ -145,10 +143,19 @@ def _manifolds(arrays, sets):
     yield forward(key, np.sqrt(squared_radii(sets["one"], 3)), arrays[key], BOUND)
 
 
-def _moments(features):
-    moments = Moments()
-    moments.add(features)
-    return moments
+def _fid(real, fake, ddof=1):
+    return frechet_distance(*mean_and_covariance(real, ddof), *mean_and_covariance(fake, ddof))
+
+
+def _estimates(x, y):
+    """The unbiased estimate of gan_tf, and two others from its kernel, for equal numbers of rows."""
+    xx, yy, xy, n = cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y), len(x)
+    off_diagonal = sum(kernel.sum() - kernel.trace() for kernel in (xx, yy)) - 2 * (xy.sum() - xy.trace())
+    return {
+        "unbiased": squared_mmd(x, y),
+        "biased": xx.mean() + yy.mean() - 2 * xy.mean(),
+        "u-statistic": off_diagonal / (n * (n - 1)),
+    }
 
 
 def _torch_fidelity_rows(one, two, subsets, size, seed):
@@ -163,12 +170,12 @@ def _clean_fid(one, two, seed, subsets, largest):
     values = []
     for _ in range(subsets):
         second, first = (side[random.choice(len(side), size, replace=False)] for side in (two, one))
-        values.append(kid.mmd2(first, second))
-    return kid.summary(values).mean
+        values.append(squared_mmd(first, second))
+    return np.mean(values)
 
 
 def _float16_precision_recall(real, fake, k=3):
-    """The definition by full matrices, with features, distances and radii in float16."""
+    """Precision and recall by full matrices, with features, distances and radii in float16."""
     real, fake = real.astype(np.float16).astype(np.float64), fake.astype(np.float16).astype(np.float64)
 
     def distances(x, y):

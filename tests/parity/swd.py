@@ -1,7 +1,7 @@
-"""Sliced Wasserstein distance and MS-SSIM against official numbers.
+"""Sliced Wasserstein distance and MS-SSIM against the official programs.
 
 Pyramids, descriptors and distances from the recorded draws, then the whole official procedure with its own generator.
-The official MS-SSIM filters with float32 transforms, so of unlike images it holds about five digits.
+The official MS-SSIM filters with float32 transforms, so it has about five digits for different images.
 """
 
 import json
@@ -42,19 +42,19 @@ def _from_recorded_draws(arrays):
             want = arrays[f"pyramid/{name}/{index}"]
             yield forward(f"pyramid/{name}/{index}", level[: len(want)], want, BOUND)
             rows, columns = (arrays[f"draw/{name}/{index}/{axis}"].reshape(len(level), -1) for axis in "yx")
-            descriptors[name] = swd.normalise(swd.patches_at(level, rows, columns), level.shape[1])
+            descriptors[name] = _normalised(swd.patches_at(level, rows, columns))
             want = arrays[f"descriptor/{name}/{index}"]
             yield forward(f"descriptor/{name}/{index}", descriptors[name][: len(want)], want, BOUND)
         directions = np.concatenate([swd.unit_directions(normal) for normal in arrays[f"dirs/{index}"]], axis=1)
-        got = swd.distance(*(swd.sorted_projections(descriptors[name], directions) for name in SETS))
+        got = _distance(*(descriptors[name] for name in SETS), directions)
         yield forward(f"swd/{index}", got, arrays[f"swd/{index}"], BOUND)
 
 
 def _from_official_generator(arrays, seed):
-    """As a script calls the official interface: the reals once, then the fakes, then the reals again as fakes."""
+    """Calls in the order of the official interface: the reals, then the fakes, then the reals again as fakes."""
     random = np.random.RandomState(seed + 1)
     reals = _describe(arrays["images_real"], random)
-    _distances(reals, reals, random)  # the official code measures the reals as well; that uses up draws
+    _distances(reals, reals, random)  # the official code measures the reals as well, which uses draws
     for key, name, generator in (
         ("official_api_x1e3", "fake", random),
         ("official_api_same_images_x1e3", "real", np.random.RandomState(seed + 2)),
@@ -69,7 +69,7 @@ def _describe(images, random):
         centres = len(level), OFFICIAL_PATCHES
         columns = random.randint(swd.MARGIN, level.shape[3] - swd.MARGIN, size=centres)
         rows = random.randint(swd.MARGIN, level.shape[2] - swd.MARGIN, size=centres)
-        descriptors.append(swd.normalise(swd.patches_at(level, rows, columns), level.shape[1]))
+        descriptors.append(_normalised(swd.patches_at(level, rows, columns)))
     return descriptors
 
 
@@ -79,5 +79,13 @@ def _distances(real, fake, random):
     for pair in zip(real, fake, strict=True):
         normal = [random.randn(pair[0].shape[1], count) for _ in range(repeats)]
         directions = swd.unit_directions(np.concatenate(normal, axis=1))
-        distances.append(swd.distance(*(swd.sorted_projections(side, directions) for side in pair)))
+        distances.append(_distance(*pair, directions))
     return distances
+
+
+def _normalised(descriptors):
+    return swd.normalise(descriptors, *swd.channel_statistics(descriptors))
+
+
+def _distance(real, fake, directions):
+    return swd.wasserstein(*(np.sort(directions.T @ side.T, axis=1) for side in (real, fake)))

@@ -58,7 +58,7 @@ def test_a_bound_of_0_takes_no_difference(capsys):
 def test_an_array_that_is_not_known_fails(capsys):
     stored = Arrays("stored.npz", dict(np.load(reference("fid"))))
     stored["fid/another/pytorch_fid"] = np.float64(1)
-    assert [q.name for q in fid_quantities(stored) if not q.passed] == ["fid/another/pytorch_fid (unknown here)"]
+    assert [q.name for q in fid_quantities(stored) if not q.passed] == ["fid/another/pytorch_fid (unknown)"]
 
 
 def test_a_stylegan2_array_that_was_left_out_fails(monkeypatch):

@@ -38,11 +38,11 @@ def variables_of(family):
 def run(request, tmp_path):
     """A run of version 0.1.0 at SEEN images, beside its images.npz."""
     family = request.param
-    np.savez(tmp_path / "images.npz", images=tiny.square_pictures())
+    np.savez(tmp_path / "images.npz", images=tiny.square_images())
     stored = json.loads((FORMS / f"{family}.json").read_text())
     stored["settings"]["dataset"] = str(tmp_path / "images.npz")
     config = from_stored_settings(stored["settings"], family)
-    images = prepare(ArraySource("images", tiny.square_pictures()), resolution=config.resolution)
+    images = prepare(ArraySource("images", tiny.square_images()), resolution=config.resolution)
     run = Run(tmp_path / family)
     state = build_trainer(config, images, run, log=lambda line: None).state
     state.images_seen.assign(SEEN)

@@ -1,6 +1,7 @@
-"""A Progressive GAN so small that every level is traced in a second or two, for tests of training that grows.
+"""A tiny Progressive GAN for training tests; every level is traced in a second or two.
 
-Phases of 40 images, four to a step: 4x4, 8x8 fading in from image 40, 8x8, 16x16 fading in from 120, 16x16 from 160.
+It has stages of 40 images in batches of 4: 4x4, 8x8 fading in from image 40, 8x8 from 80, 16x16 fading in from 120,
+16x16 from 160.
 """
 
 from gan_tf.cli.main import run_command
@@ -31,24 +32,21 @@ FLAGS = {
 
 
 def arguments(dataset, checkpoints, **changes):
-    """The command line of a growing run."""
-    own = {"preset": "celebahq-256", "dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes}
-    words = []
-    for name, value in own.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words
+    """Command-line arguments of a growing run."""
+    return tiny.as_arguments(
+        {"preset": "celebahq-256", "dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes}
+    )
 
 
 def train(dataset, checkpoints, **changes):
-    """Trains in this process as the command line does: (exit code, Run)."""
+    """Runs `gan-tf train` for a growing run in this process, and returns (exit code, Run)."""
     with tiny.in_place():  # for its short scores
         code = run_command("train", arguments(dataset, checkpoints, **changes))
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
 def make_trainer(log=lambda line: None, **changes):
-    """The trainer of a new run, which writes nothing until it is trained; its stage is the first."""
-    image_set = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
+    """Returns the Trainer of a new run, in its first stage. It writes nothing."""
+    image_set = prepare(ArraySource("images", tiny.square_images()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["pggan"]["celebahq-256"]), **FLAGS, **changes}
     return build_trainer(TrainConfig(**settings), image_set, Run("unused"), log=log)

@@ -1,4 +1,4 @@
-"""A StyleGAN2 so small that its step is traced in seconds: 16x16 pixels, 8 channels."""
+"""A tiny StyleGAN2 for training tests, 16x16 pixels and 8 channels; its step is traced in seconds."""
 
 from gan_tf.cli.main import run_command
 from gan_tf.config.presets import PRESETS
@@ -26,18 +26,15 @@ FLAGS = {
 
 
 def train(dataset, checkpoints, **changes):
-    """Trains in this process as the command line does: (exit code, Run)."""
-    words = ["--model", "stylegan2"]
-    for name, value in {"dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes}.items():
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    """Runs `gan-tf train` for a tiny StyleGAN2 in this process, and returns (exit code, Run)."""
+    flags = {"model": "stylegan2", "dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes}
     with tiny.in_place():  # for its short scores
-        code = run_command("train", words)
+        code = run_command("train", tiny.as_arguments(flags))
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
 def make_trainer(**changes):
-    """The trainer of a new run, which writes nothing until it is trained."""
-    images = prepare(ArraySource("pictures", tiny.square_pictures()), resolution=RESOLUTION)
+    """Returns the Trainer of a new run. It writes nothing."""
+    images = prepare(ArraySource("images", tiny.square_images()), resolution=RESOLUTION)
     settings = {**vars(PRESETS["stylegan2"]["auto"]), **FLAGS, **changes}
     return build_trainer(TrainConfig(**settings), images, Run("unused"), log=lambda line: None)

@@ -73,7 +73,7 @@ def test_every_family_trains_with_ada(family):
 
 
 def test_a_run_says_once_that_it_has_reached_the_cap(tmp_path, capsys):
-    data = tiny.pictures_file(tmp_path)
+    data = tiny.images_file(tmp_path)
     code, run = tiny.train(data, tmp_path, **ADA | {"ada_kimg": 0.02, "ada_max": 0.3})
     assert code == 0
     assert capsys.readouterr().out.count("warning: augmentation has reached --ada-max 0.3") == 1

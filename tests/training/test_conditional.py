@@ -26,7 +26,7 @@ def make_trainer(model="pggan", **changes):
     own = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
     config = conditional.settings(model, **own)
     labels = np.arange(12) % 3 == 0  # 4 of class 1
-    source = ArraySource("pictures", tiny.square_pictures(), labels, ("many", "few"))
+    source = ArraySource("images", tiny.square_images(), labels, ("many", "few"))
     image_set = prepare(source, resolution=config.resolution)
     return build_trainer(config, image_set, Run("unused"), log=lambda line: None)
 

@@ -16,29 +16,23 @@ from gan_tf.training.recipes import RECIPES
 from gan_tf.training.schedule import growing_stages
 from gan_tf.training.step import ema_decay
 from tests.training import growing, tiny
-from tests.training.tiny import assert_same_state, pictures_file, weights
+from tests.training.tiny import assert_same_state, images_file, weights
 
 SCORED = ("stale_epochs",)  # a run that ended before takes a score then
-VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A trained tiny run, and the file of its pictures."""
     folder = tmp_path_factory.mktemp("source")
-    code, run = tiny.train(pictures_file(folder), folder, total_kimg=0.04)
+    code, run = tiny.train(images_file(folder), folder, total_kimg=0.04)
     assert code == 0
-    return run, folder / "pictures.npz"
-
-
-def checkpoint(run, seen):
-    """{name: array} of everything in a checkpoint, named as TrainState.named_variables does."""
-    return {name.removesuffix(VALUE).replace(".S", "/"): value for name, value in weights(run, seen).items()}
+    return run, folder / "images.npz"
 
 
 def networks_of(run, seen):
     """{name: array} of the networks in a checkpoint."""
-    found = {name: value for name, value in checkpoint(run, seen).items() if name.split("/")[0] in ("g", "d", "g_ema")}
+    found = {name: value for name, value in weights(run, seen).items() if name.split("/")[0] in ("g", "d", "g_ema")}
     assert len(found) > 10
     return found
 
@@ -54,7 +48,7 @@ def test_the_first_checkpoint_has_the_networks_of_the_other_run_and_nothing_else
     code, new = tiny.train(data, tmp_path, init_from=run.folder, total_kimg=0.004, seed=7)
     assert code == 0
     assert_equal(networks_of(new, 0), networks_of(run, 40))
-    fresh = checkpoint(new, 0)
+    fresh = weights(new, 0)
     counted = {
         name: value for name, value in fresh.items() if "_optimizer/" in name or name in ("images_seen", "attempt")
     }
@@ -145,7 +139,7 @@ def test_the_average_follows_at_its_full_length_from_the_start():
 
 @pytest.mark.slow
 def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(tmp_path):
-    data = pictures_file(tmp_path)
+    data = images_file(tmp_path)
     flags = {
         "total_kimg": 0.008,
         "eval_every": 1000,
@@ -169,7 +163,7 @@ def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(t
     left = {path for path, variable in named_variables(d).items() if variable.trainable}
     frozen = every - left
     assert frozen and left
-    start, end = checkpoint(whole, 0), checkpoint(whole, 16)
+    start, end = weights(whole, 0), weights(whole, 16)
     for moment in ("m", "v"):
         prefix = f"d_optimizer/{moment}/"
         assert {name.removeprefix(prefix) for name in end if name.startswith(prefix)} == left
@@ -233,9 +227,9 @@ def test_freezing_needs_a_run_to_begin_with_and_a_discriminator(source, tmp_path
 def grown(tmp_path_factory):
     """A Progressive GAN that has grown to the end, and the file of its pictures."""
     folder = tmp_path_factory.mktemp("grown")
-    code, run = growing.train(pictures_file(folder), folder)
+    code, run = growing.train(images_file(folder), folder)
     assert code == 0
-    return run, folder / "pictures.npz"
+    return run, folder / "images.npz"
 
 
 @pytest.mark.slow
@@ -257,7 +251,7 @@ def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
 
 @pytest.mark.slow
 def test_a_half_grown_network_is_refused(tmp_path, capsys):
-    data = pictures_file(tmp_path)
+    data = images_file(tmp_path)
     growing.train(data, tmp_path, total_kimg=0.1, run="half")
     capsys.readouterr()
     error = refusal(capsys, growing.train(data, tmp_path, init_from=tmp_path / "half", run="new"))
@@ -276,7 +270,7 @@ def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
     flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
     flags |= {"reconstruction": "l1", "eval_every": 1000}
-    code, run = tiny.train(pictures_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
+    code, run = tiny.train(images_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
     assert code == 0
     begun, end = networks_of(run, 0), networks_of(run, 4)
     assert_equal(begun, networks_of(converted, 0))
@@ -312,7 +306,7 @@ def test_a_converted_run_is_one_to_begin_with(tmp_path):
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
     sizes = {"fmap_base": 64, "fmap_max": 16, "latent_size": 6}
     code, run = growing.train(
-        pictures_file(tmp_path), tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes
+        images_file(tmp_path), tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes
     )
     assert code == 0
     assert_equal(networks_of(run, 0), networks_of(Run(tmp_path / "converted"), 0))

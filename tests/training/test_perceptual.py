@@ -65,7 +65,7 @@ def test_decoders_are_trained_alike_on_one_device_and_two(weights, mirrored_is_t
 
 def test_missing_weights_are_told_before_the_first_step(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    dataset = tiny.pictures_file(tmp_path)
+    dataset = tiny.images_file(tmp_path)
     code, run = tiny.train(dataset, tmp_path / "runs", reconstruction="lpips", offline=True)
     line = capsys.readouterr().err.splitlines()[-1]
     assert code == 2 and not run.exists()

@@ -70,7 +70,7 @@ def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
 @pytest.mark.slow
 def test_run_moves_between_one_and_two_devices(tmp_path):
     """Checkpoints do not depend on the number of devices, and the data and draws go on where they were."""
-    dataset = tiny.pictures_file(tmp_path)
+    dataset = tiny.images_file(tmp_path)
     assert tiny.train(dataset, tmp_path / "moved", lr=LR, total_kimg=0.04, strategy="mirrored")[0] == 0
     _, moved = tiny.train(dataset, tmp_path / "moved", lr=LR, strategy="default")
     _, stayed = tiny.train(dataset, tmp_path / "stayed", lr=LR, strategy="default")

@@ -12,7 +12,7 @@ AUGMENTED = {"augment": "diffaugment"}
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return tiny.pictures_file(tmp_path_factory.mktemp("data"))
+    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

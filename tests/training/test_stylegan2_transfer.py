@@ -14,7 +14,7 @@ from tests.convert import official_stylegan2 as official
 from tests.convert.states import built, random_state
 from tests.training import styled
 from tests.training.test_init_from import assert_equal, networks_of
-from tests.training.tiny import pictures_file
+from tests.training.tiny import images_file
 
 OWN = {"resolution": 16, "base": 128, "most": 8}
 FLAGS = {"total_kimg": 0.008, "freeze_d": 1, "eval_every": 1000, "final_score": None}
@@ -39,7 +39,7 @@ def test_a_converted_run_is_one_to_fine_tune(tmp_path):
     path = write_official(tmp_path / "network.pkl")
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
-    code, run = styled.train(pictures_file(tmp_path), tmp_path, init_from=converted.folder, **FLAGS)
+    code, run = styled.train(images_file(tmp_path), tmp_path, init_from=converted.folder, **FLAGS)
     assert code == 0
     begun, end = networks_of(run, 0), networks_of(run, 8)
     assert_equal(begun, networks_of(converted, 0))
@@ -51,7 +51,7 @@ def test_a_converted_run_is_one_to_fine_tune(tmp_path):
 @pytest.mark.slow
 def test_a_known_name_is_fetched_by_hand_converted_once_and_recorded(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    data, flags = pictures_file(tmp_path), {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None}
+    data, flags = images_file(tmp_path), {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None}
     code, _ = styled.train(data, tmp_path, **flags, run="a")
     [line] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     source = published_networks.SOURCES["ffhq256"]

@@ -18,7 +18,7 @@ FLAGS = {"strategy": "multi_worker", "deterministic": True, "augment": "diffaugm
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return tiny.pictures_file(tmp_path_factory.mktemp("data"))
+    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""A family whose step is traced in a second, for every test of training that is not about FastGAN's networks.
+"""A tiny family for training tests that do not depend on FastGAN's networks; its step is traced in a second.
 
-It is trained by FastGAN's recipe; only the networks are others: a linear generator of 8x8 maps with batch norm and a
-noise map, and a linear discriminator with 50 logits and three linear decoders.
+It is trained by FastGAN's recipe. The generator is linear, with 8x8 maps, batch norm and a noise map; the
+discriminator is linear, with 50 logits and three linear decoders.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from gan_tf.training.trainer import build_trainer
 
 RESOLUTION = 64
 MAP = 8
-FAKES = 32  # images in a score, so that it takes no time
+FAKES = 32  # images per score, so that scores are fast
 FLAGS = {
     "resolution": RESOLUTION,
     "ngf": 8,
@@ -43,20 +43,17 @@ FLAGS = {
     "precision": "float32",
     "run": "tiny",
     "keep": 100,
-    "augment": "none",  # its tracing takes a third of a run; tests of resuming and replicas put it back
+    "augment": "none",  # tracing it takes a third of a run; tests of resuming and replicas use "diffaugment"
 }
 
 
-def square_pictures(count=12, seed=0):
-    """Smooth pictures uint8 [count, 64, 64, 3], all different."""
+def square_images(count=12, seed=0):
+    """Smooth images uint8 [count, 64, 64, 3], all different."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:RESOLUTION, :RESOLUTION] / RESOLUTION
     waves = [np.sin(6 * (rng.uniform(0, 3) * x + rng.uniform(0, 3) * y + rng.uniform())) for _ in range(3 * count)]
-    return (
-        (127.5 + 127.5 * np.stack(waves).reshape(count, 3, RESOLUTION, RESOLUTION))
-        .astype(np.uint8)
-        .transpose(0, 2, 3, 1)
-    )
+    channels = np.stack(waves).reshape(count, 3, RESOLUTION, RESOLUTION)
+    return (127.5 + 127.5 * channels).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 class Linear(keras.layers.Layer):
@@ -75,7 +72,7 @@ class Linear(keras.layers.Layer):
 
 
 class TinyGenerator(keras.Model):
-    """The call of models.fastgan.Generator. Its moments follow the batch only if `normalised`."""
+    """Has the interface of FastGAN's generator, with batch norm only if `normalised`."""
 
     noise_shapes = [(MAP, MAP, 1)]
     resolution, small_resolution = RESOLUTION, RESOLUTION // 2
@@ -83,7 +80,7 @@ class TinyGenerator(keras.Model):
     def __init__(self, latent_size, seed=0, normalised=True, **kwargs):
         super().__init__(**kwargs)
         self.latent_size = latent_size
-        self.layers_in_list = [Linear(MAP * MAP * 3, seed, dtype=self.dtype_policy)]  # a list: checkpoints lose those
+        self.layers_in_list = [Linear(MAP * MAP * 3, seed, dtype=self.dtype_policy)]  # tf.train.Checkpoint drops lists
         self.norm = BatchNorm(seed, dtype=self.dtype_policy) if normalised else None
 
     def build(self, shape=None):
@@ -100,23 +97,23 @@ class TinyGenerator(keras.Model):
 
 
 class TinyDiscriminator(keras.Model):
-    """The calls of models.fastgan.Discriminator."""
+    """Has the interface of FastGAN's discriminator."""
 
     small_resolution = RESOLUTION // 2
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.judges = [Linear(25, seed + i, dtype=self.dtype_policy) for i in range(2)]
+        self.critics = [Linear(25, seed + i, dtype=self.dtype_policy) for i in range(2)]
         self.decoders = {
             name: Linear(MAP * MAP * 3, seed, dtype=self.dtype_policy) for name in ("big", "small", "part")
         }
 
     def build(self, shape=None):
-        for layer in (*self.judges, *self.decoders.values()):
+        for layer in (*self.critics, *self.decoders.values()):
             layer.build((None, MAP * MAP * 3))
 
     def call(self, inputs, labels=None, training=False):
-        logits = [tf.cast(judge(_pooled(x)), tf.float32) for judge, x in zip(self.judges, inputs, strict=True)]
+        logits = [tf.cast(critic(_pooled(x)), tf.float32) for critic, x in zip(self.critics, inputs, strict=True)]
         return tf.concat(logits, axis=1)
 
     def logits_and_reconstructions(self, inputs, part, labels=None, training=False):
@@ -153,14 +150,14 @@ class TinyFolded(TinyGenerator):
 
 @dataclasses.dataclass(frozen=True)
 class Tiny:
-    """What takes FastGAN's place: networks and a recipe."""
+    """Networks and a recipe that replace FastGAN's."""
 
     family: models.Family
     recipe: Recipe
 
 
 def family(train_step=fastgan.train_step, normalised=True):
-    """Tiny networks under FastGAN's recipe, perhaps with another step around its own."""
+    """Tiny networks with FastGAN's recipe, whose step may be replaced by `train_step`."""
 
     def built(network):
         network.build()
@@ -183,12 +180,12 @@ def family(train_step=fastgan.train_step, normalised=True):
     return Tiny(networks, dataclasses.replace(fastgan.RECIPE, phases=phases))
 
 
-FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan.RECIPE)  # the real one, at the width and size of FLAGS
+FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan.RECIPE)  # the real networks, in the sizes of FLAGS
 
 
 @contextlib.contextmanager
 def in_place(tiny=None, fakes=FAKES):
-    """`--model fastgan` trains `tiny` (default: the tiny family); scores and grids take a few images only."""
+    """Makes `--model fastgan` train `tiny` (default: the tiny family); scores and grids use a few images only."""
     tiny = tiny or family()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.FAMILIES, "fastgan", tiny.family)
@@ -200,38 +197,46 @@ def in_place(tiny=None, fakes=FAKES):
 
 
 def arguments(dataset, checkpoints, **changes):
-    """The command line of a tiny run; True and None are flags without a value and flags left out."""
-    flags = {"dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes}
-    words = []
+    """Command-line arguments of a tiny run."""
+    return as_arguments({"dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes})
+
+
+def as_arguments(flags):
+    """{name: value} as command-line arguments: True is a flag without a value, None leaves the flag out."""
+    arguments = []
     for name, value in flags.items():
         if value is not None:
-            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    return words
+            arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return arguments
 
 
-def pictures_file(folder):
-    """A data set of 12 pictures: the path of an .npz in `folder`."""
-    path = folder / "pictures.npz"
-    np.savez(path, images=square_pictures())
+def images_file(folder):
+    """Writes a data set of 12 images to `folder` and returns its path."""
+    path = folder / "images.npz"
+    np.savez(path, images=square_images())
     return path
 
 
 def train(dataset, checkpoints, tiny=None, **changes):
-    """Trains a tiny run in this process as the command line does: (exit code, Run)."""
+    """Runs `gan-tf train` for a tiny run in this process, and returns (exit code, Run)."""
     with in_place(tiny):
         code = run_command("train", arguments(dataset, checkpoints, **changes))
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
 
 
 def make_trainer(tiny=None, folder="unused", **changes):
-    """The trainer of a new tiny run, which writes nothing until it is trained."""
-    image_set = prepare(ArraySource("pictures", square_pictures()), resolution=RESOLUTION)
+    """Returns the Trainer of a new tiny run. It writes nothing."""
+    image_set = prepare(ArraySource("images", square_images()), resolution=RESOLUTION)
     with in_place(tiny):
         return build_trainer(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), log=lambda line: None)
 
 
 def take_steps(trainer, count, seen=0):
-    """Takes steps one by one from image `seen` on: {statistic: float32 [count]}, 0 in steps that do not measure it."""
+    """Takes steps one by one from image `seen` on.
+
+    Returns:
+        {statistic: float32 [count]}, 0 in steps that do not measure it.
+    """
     trainer.enter(trainer.stage_at(seen))
     steps = []
     for _ in range(count):
@@ -242,23 +247,30 @@ def take_steps(trainer, count, seen=0):
 
 
 def all_finite(statistics):
-    """True if all values of `take_steps` are finite."""
+    """True if all statistics are finite."""
     return np.isfinite(list(statistics.values())).all()
 
 
 def assert_close(statistics, expected, rtol=1e-5, atol=1e-6):
-    """All values of two calls of `take_steps` agree."""
+    """Asserts that two results of `take_steps` agree."""
     assert statistics.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(statistics[name], values, rtol=rtol, atol=atol, err_msg=name)
 
 
 def first_gradients(trainer):
-    """Gradients of the one step that was taken, {player: vector}: Adam's first moment is (1 - beta1) of them."""
-    found = {}
+    """{player: gradient vector} of the only step so far, from Adam's first moment, which is (1 - beta1) times it."""
+    gradients = {}
     for player, optimizer in (("d", trainer.state.d_optimizer), ("g", trainer.state.g_optimizer)):
-        found[player] = np.concatenate([m.numpy().ravel() for m in optimizer.m.values()]) / (1 - optimizer.beta1)
-    return found
+        gradients[player] = np.concatenate([m.numpy().ravel() for m in optimizer.m.values()]) / (1 - optimizer.beta1)
+    return gradients
+
+
+def assert_same_step(step, expected):
+    """Asserts that two pairs (statistics, gradients) of a first step agree to 1e-5."""
+    assert_close(step[0], expected[0])
+    for player, gradient in expected[1].items():
+        assert relative_l2(step[1][player], gradient) < 1e-5, player
 
 
 def relative_l2(value, expected):
@@ -266,34 +278,74 @@ def relative_l2(value, expected):
 
 
 def weights(run, seen):
-    """{name: array} of everything in the checkpoint at `seen` images."""
+    """{name: array} of everything in the checkpoint at `seen` images, with the names of TrainState.named_variables."""
     reader = tf.train.load_checkpoint(str(run.checkpoint_prefix(seen)))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name}
+    keys = [key for key in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in key]
+    return {key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace(".S", "/"): reader.get_tensor(key) for key in keys}
 
 
-def assert_same_state(one, other, seen, but=()):
-    """Every variable of two runs' checkpoints is equal, bit for bit, but those of these names."""
-    ours, theirs = (
-        {name: value for name, value in weights(run, seen).items() if name.split("/")[0] not in but}
-        for run in (one, other)
+def networks(run, seen):
+    """{name: array} of the networks in a checkpoint."""
+    return {name: value for name, value in weights(run, seen).items() if name.split("/")[0] in ("g", "d", "g_ema")}
+
+
+def assert_equal(arrays, expected):
+    """Asserts that two dictionaries of arrays are equal, bit for bit."""
+    assert arrays.keys() == expected.keys()
+    different = [name for name in arrays if not np.array_equal(arrays[name], expected[name], equal_nan=False)]
+    assert not different, f"{len(different)} of {len(arrays)} arrays differ, such as {different[:3]}"
+
+
+def assert_same_state(run, expected, seen, but=()):
+    """Asserts that the checkpoints of two runs are equal, bit for bit, except for the names in `but`."""
+    arrays, expected_arrays = (
+        {name: value for name, value in weights(each, seen).items() if name.split("/")[0] not in but}
+        for each in (run, expected)
     )
-    assert ours.keys() == theirs.keys()
-    different = [name for name in ours if not np.array_equal(ours[name], theirs[name], equal_nan=False)]
-    assert not different, f"{len(different)} of {len(ours)} variables differ, such as {different[:3]}"
+    assert_equal(arrays, expected_arrays)
+
+
+def assert_same_run(run, expected, seen):
+    """Asserts that state, records, best score, sample grids and TensorBoard events of two runs are equal."""
+    assert_same_state(run, expected, seen)
+    assert records(run) == records(expected)
+    assert run.best_meta() == expected.best_meta()
+    assert_same_events(run, expected)
+    for path in expected.samples.glob("samples-*.png"):
+        assert path.read_bytes() == (run.samples / path.name).read_bytes()
+
+
+def assert_same_events(run, expected):
+    """Asserts that TensorBoard has all events of `expected`, and each event once.
+
+    A run that was stopped has additional grids, of the moment at which it continued.
+    """
+    tags = events(run)
+    assert len(tags) == len(set(tags))
+    assert set(events(expected)) <= set(tags)
 
 
 def records(run, *kinds):
-    """Lines of stats.jsonl as the file has them, of some kinds or all."""
+    """Lines of stats.jsonl, of some kinds or all."""
     lines = run.stats.read_text().splitlines()
     return [line for line in lines if not kinds or json.loads(line)["kind"] in kinds]
 
 
+def parsed_records(run, *kinds):
+    """Records of stats.jsonl as dictionaries, of some kinds or all."""
+    return [json.loads(line) for line in records(run, *kinds)]
+
+
 def events(run):
-    """(tag, step) of every value in the event files, in any order; speeds, which some steps lack, are left out."""
-    found = []
+    """(tag, step) of every value in the event files, except for speeds, which some steps lack."""
+    return [(tag, step) for tag, step, _ in event_values(run) if not tag.startswith("speed/")]
+
+
+def event_values(run):
+    """(tag, step, tensor protocol buffer) of every value in the event files."""
+    values = []
     for path in sorted(run.folder.glob("events.*")):
         for record in tf.data.TFRecordDataset(str(path)):
             event = tf.compat.v1.Event.FromString(record.numpy())
-            tags = [value.tag for value in event.summary.value]
-            found += [(tag, event.step) for tag in tags if not tag.startswith("speed/")]
-    return found
+            values += [(value.tag, event.step, value.tensor) for value in event.summary.value]
+    return values

@@ -1,0 +1,109 @@
+"""Real and generated images as the metrics take them, and the order in which images of a set are compared."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from gan_tf.io import image_files
+
+SEED = 0  # of the metrics' random choices; the same for all runs, so that their scores are comparable
+MIN_SIDE = 16  # pixels; smaller images are enlarged
+CHUNK_IMAGES = 64  # images that are processed at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RealImages:
+    """A set of real images.
+
+    Attributes:
+        images: uint8 [N, R, R, 3], an array or a memory map.
+        key: hex digest that changes with the pixels; it names the cached features of the images.
+        source: description of the set for people.
+        mirror: True if the generator is also trained on the mirrored images.
+        resolution: pixels before `measurable` enlarged the images; default their size.
+    """
+
+    images: np.ndarray
+    key: str
+    source: str
+    mirror: bool = False
+    resolution: int | None = None
+
+    @property
+    def protocol(self):
+        """The entries of a score's protocol that describe the real images."""
+        count, size = self.images.shape[:2]
+        resolution = self.resolution or size
+        return {"reals": count, "reals_key": self.key[:16], "reals_source": self.source, "resolution": resolution}
+
+
+def reals_at(image_set, resolution, mirror=False, class_name=None) -> RealImages:
+    """Returns the images of a data.prepare.ImageSet at the resolution of a generator.
+
+    Args:
+        class_name: name of a class, whose images are copied into memory; None for all images.
+    """
+    small = image_set.at(resolution)
+    if class_name is None:
+        return RealImages(measurable(small.images), small.key, small.name, mirror, resolution)
+    rows = np.flatnonzero(image_set.labels == image_set.class_names.index(class_name))
+    key = hashlib.sha256(f"{small.key}/class/{class_name}".encode()).hexdigest()[: len(small.key)]
+    images = measurable(np.asarray(small.images[rows]))
+    return RealImages(images, key, f"{small.name}, class {class_name}", mirror, resolution)
+
+
+def measurable(images):
+    """Enlarges images below 16 pixels to 16 by repeating pixels: the metrics need patches and pyramids of that size."""
+    return image_files.enlarge(images, MIN_SIDE) if images.shape[1] < MIN_SIDE else images
+
+
+class StoredImages:
+    """Generated images from files, with the interface of a sampler (see `evaluate.Evaluator`).
+
+    Args:
+        images: uint8 [N, R, R, 3], an array or a memory map.
+        source: description for people.
+    """
+
+    images_of_latents = mapping = None  # there is no generator, so no path length
+
+    def __init__(self, images, source):
+        self.images, self.source, self.available = images, source, len(images)
+
+    def restart(self, count):
+        """Starts a sequence of `count` images: a random choice if there are more, else all of them repeatedly."""
+        self._order, self._next = random_order(self.available, count, SEED), 0
+
+    def __call__(self, count):
+        """Returns the next `count` images."""
+        rows = self._order[self._next : self._next + count]
+        self._next += count
+        return np.asarray(self.images[rows])
+
+
+def random_chunks(images, count, seed):
+    """Yields `count` images of a set in the order of `random_order`, in chunks."""
+    order = random_order(len(images), count, seed)
+    for first in range(0, count, CHUNK_IMAGES):
+        yield images[order[first : first + CHUNK_IMAGES]]
+
+
+def random_order(available, count, seed):
+    """Returns the indices of `count` images of a set in random order: int64 [count].
+
+    A larger set gives a random subset; a smaller one is repeated, in a new order each time. Consecutive indices differ
+    unless `available` is 1, so neighbours form random pairs. Two sets with the same images and arguments give the same
+    sequence, so that the distance of a set to itself is 0.
+
+    Raises:
+        ValueError: an empty set.
+    """
+    if available < 1:
+        raise ValueError(f"cannot choose from {available} images")
+    random = np.random.default_rng([seed, 0])
+    passes = [random.permutation(available) for _ in range(max(1, -(-count // available)))]
+    for before, after in zip(passes, passes[1:], strict=False):
+        if before[-1] == after[0]:
+            after[[0, -1]] = after[[-1, 0]]
+    return np.concatenate(passes)[:count]

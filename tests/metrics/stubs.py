@@ -1,0 +1,101 @@
+"""Stub networks for tests of scores: simple functions of the pixels instead of Inception and LPIPS.
+
+The features are the means of 8x8 cells, so similar images have similar features. `narrow` reduces their number, for
+tests that do not need all columns.
+"""
+
+import contextlib
+import types
+
+import numpy as np
+import pytest
+
+from gan_tf.metrics import features
+from gan_tf.metrics.features import prefetch
+from gan_tf.pretrained.inception import LOGITS
+
+BATCH = 16
+CELLS = 8  # in each direction
+OFFICIAL = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+class Extractor:
+    """Replaces `gan_tf.metrics.features.Extractor`.
+
+    Attributes:
+        streams: number of images in each call of `stream`.
+    """
+
+    def __init__(self, resize="pytorch", custom=None, precision="float32"):
+        tag = (f"-custom:{custom[:8]}" if custom else "") + (f"-{precision}" if precision != "float32" else "")
+        self.name = tag or "inception"
+        self.protocol = {"network": custom or OFFICIAL, "resize": resize, "features": precision}
+        self.streams = []
+
+    def stream(self, chunks):
+        """Yields (images, features float32 [n, features.FEATURES], logits float32 [n, 1008])."""
+        self.streams.append(0)
+        with contextlib.closing(prefetch(chunks)) as prefetched:
+            for chunk in prefetched:
+                for images in (chunk[i : i + BATCH] for i in range(0, len(chunk), BATCH)):
+                    self.streams[-1] += len(images)
+                    cells = cell_means(images)
+                    yield images, repeated(cells, features.FEATURES), repeated(cells, LOGITS)
+
+
+def cell_means(images):
+    """uint8 [n, R, R, 3] -> float32 [n, 192] in -4..4: near 0 for noise."""
+    side = images.shape[1] // CELLS
+    cells = images.reshape(len(images), CELLS, side, CELLS, side, 3).astype(np.float32)
+    return cells.mean(axis=(2, 4)).reshape(len(images), -1) / 32 - 4
+
+
+def repeated(cells, width):
+    """Repeats columns: [n, F] -> [n, width]."""
+    return np.tile(cells, -(-width // cells.shape[1]))[:, :width]
+
+
+class Lpips:
+    """Replaces `gan_tf.pretrained.lpips.Lpips`: the mean squared difference."""
+
+    protocol = {"network": "squares"}
+
+    def __call__(self, a, b):
+        return np.mean((np.asarray(a) - np.asarray(b)) ** 2, axis=(1, 2, 3))
+
+
+def networks(**options):
+    """Replaces `gan_tf.metrics.features.Networks`; `options` are those of Extractor."""
+    return types.SimpleNamespace(extractor=Extractor(**options), lpips=Lpips(), has_lpips=False)
+
+
+@contextlib.contextmanager
+def narrow(width=192):
+    """Reduces the number of features: a Fréchet distance of 2,048 features takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "FEATURES", width)
+        yield
+
+
+class Generator:
+    """A sampler without end that repeats `images`, uint8 [N, R, R, 3]."""
+
+    available, latent_size, source = None, 4, "a generator that repeats its images"
+    mapping = None
+
+    def __init__(self, images):
+        self.images, self.restarts = images, []
+        self.restart()
+
+    def restart(self, count=None):
+        self.made = 0
+        self.restarts.append(count)
+
+    def __call__(self, count):
+        rows = np.arange(self.made, self.made + count)
+        self.made += count
+        return self.images.take(rows, axis=0, mode="wrap")
+
+    def images_of_latents(self, latents, seeds):
+        """float32 [N, 16, 16, 3]: the brightness is a function of the latents."""
+        return np.broadcast_to(np.tanh(np.asarray(latents)[:, :1, None, None]), (len(latents), 16, 16, 3))
