@@ -17,7 +17,6 @@ from gan_tf.training import selection, timing
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
 from gan_tf.training.timing import Timer
-from tests.distributed import process
 from tests.metrics import stubs
 from tests.training import tiny
 from tests.training.tiny import parsed_records
