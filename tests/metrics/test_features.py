@@ -84,10 +84,6 @@ def test_features_do_not_depend_on_the_other_images(inception):
     np.testing.assert_array_equal(rest, whole[3:])
 
 
-def test_an_empty_stream():
-    assert list(Extractor(Pixel()).stream([])) == []
-
-
 @pytest.mark.parametrize("kind", [OSError, KeyboardInterrupt])
 def test_exceptions_of_the_source_are_raised_in_the_caller_after_the_rows_before_them(kind):
     def source():
