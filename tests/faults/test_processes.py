@@ -106,7 +106,7 @@ def test_different_settings(scenario, dataset):
 
 def test_different_images(scenario, tmp_path):
     """The same name and number of images, but other pixels."""
-    other = tmp_path / "pictures.npz"
+    other = tmp_path / "images.npz"
     np.savez(other, images=tiny.square_images(seed=1))
     scenario.fault(functools.partial(scenario.start, CHIEF))
     start_different_worker(scenario, other, scenario.checkpoints)
