@@ -109,8 +109,7 @@ def preview_rows(images, augmentation, p, seed):
     """
     import tensorflow as tf
 
-    from gan_tf.augment.ada import transforms_of
-    from gan_tf.augment.ada_parameters import GROUPS
+    from gan_tf.augment.ada import GROUPS, transforms_of
     from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.io.image_files import to_uint8
     from gan_tf.rng import Draws
