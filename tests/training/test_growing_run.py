@@ -14,7 +14,8 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from gan_tf.training import trainer as trainers
 from gan_tf.training.trainer import Trainer
-from tests.training import growing, process, tiny
+from tests.distributed import process
+from tests.training import growing, tiny
 
 STARTS = {40: 8, 80: 8, 120: 16, 160: 16}  # {first image: size} of the stages after the first
 IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
