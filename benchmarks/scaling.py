@@ -52,7 +52,7 @@ class ScalingOptions:
     fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
     fmap_max: int = 512  # pggan: most channels
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
-    micro_batch: int | None = None  # images at once
+    micro_batch: int | None = None  # images that are computed together
     steps: int = 5  # timed calls, after two that are not timed
     steps_per_call: int = 1  # steps in a call of the graph; more reduce the share of Python
     limit_seconds: float = 1200.0  # for each number of workers

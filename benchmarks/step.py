@@ -1,18 +1,18 @@
-"""Seconds of one training step, and how much of the machine's convolution speed it uses.
+"""Seconds per training step, and the share of the machine's convolution speed that it reaches.
 
     python benchmarks/step.py --model fastgan --resolution 256 --batch-size 8 --precision bfloat16 --json
     python benchmarks/step.py --model pggan --resolution 256 --level 4 --precision bfloat16 --json
     python benchmarks/step.py --model stylegan2 --resolution 64 --channel-base 4096 --batch-size 16 --json
 
-Augmentation, averaging, reconstruction and penalties are in the step, as in training. FLOP are those of the
-convolutions and matrix products that the compiled step executes, two for a multiply and add. The peak is that of one
-large 3x3 convolution, measured in the same process and precision.
+The step includes augmentation, EMA, reconstruction and penalties, as in training. FLOP are those of the convolutions
+and matrix products of the compiled step, two for a multiply and add. The peak is the speed of one large 3x3
+convolution, measured in the same process and precision.
 
-A family that grows is measured at one level (0 is 4x4 pixels, 1 is 8x8) or, without --level, at all of them, in the
-middle of the level's fade: behind it a step costs the same.
+A growing family is measured at one level (0 is 4x4 pixels, 1 is 8x8) or, without --level, at each, in the middle of the
+level's fade; after the fade a step costs the same.
 
-A family whose step has phases (stylegan2) is measured phase by phase; the step is their sum, each phase counted as
-often as it comes: its regularisers, which are in some steps only, are then in the mean in their share.
+A step with lazy phases (stylegan2) is measured phase by phase. The figures of the step are the sums over phases,
+weighted by their frequency.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ from jobs import image_at_level, make_job, time_steps, widths
 
 @dataclasses.dataclass(frozen=True)
 class JobOptions:
-    """What is trained on random images."""
+    """Settings of a training job on random images."""
 
     model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
-    resolution: int = 256  # pixels; of a family that grows, at its last level
+    resolution: int = 256  # pixels; for a growing family that of its last level
     level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default all
-    batch_size: int | None = None  # images in a step; default 8, for the others the official numbers for one GPU
+    batch_size: int | None = None  # images per step; default 8, otherwise the official numbers for one GPU
     ngf: int = 64  # fastgan: width of the generator
     ndf: int = 64  # fastgan: width of the discriminator
     fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
@@ -40,9 +40,9 @@ class JobOptions:
     channel_base: int = 16384  # stylegan2: width, maps of R pixels have channel_base / R channels
     channel_max: int = 512  # stylegan2: most channels
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
-    augment: Literal["default", "none"] = "default"  # none: without what the family's default has
-    p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is touched, and that costs little
-    micro_batch: int | None = None  # images at once
+    augment: Literal["default", "none"] = "default"  # none: without the family's default augmentation
+    p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is changed, which costs little
+    micro_batch: int | None = None  # images that are computed together
     json: bool = False  # print one JSON object
 
 
@@ -74,18 +74,18 @@ def measure(options):
 
 
 def measure_levels(job, options, peak):
-    """The figures of one level, or of all: {"levels": [...]}."""
+    """Returns the figures of one level, or of all as {"levels": [...]}."""
     from gan_tf.models.pggan import level_of
 
-    found = []
+    levels = []
     for level in range(level_of(options.resolution) + 1) if options.level is None else [options.level]:
         figures = measure_stage(job, image_at_level(job, level), options, peak)
-        found.append({"level": level, "pixels": job.stage.resolution, **figures})
-    return found[0] if options.level is not None else {"levels": found}
+        levels.append({"level": level, "pixels": job.stage.resolution, **figures})
+    return levels[0] if options.level is not None else {"levels": levels}
 
 
 def measure_stage(job, seen, options, peak):
-    """The figures of the steps at image `seen`."""
+    """Returns the figures of the steps at image `seen`."""
     job.enter(job.stage_at(seen))
     if len(job.recipe.phases) > 1:
         return measure_phases(job, seen, options, peak)
@@ -102,23 +102,23 @@ def measure_stage(job, seen, options, peak):
 
 
 def measure_phases(job, seen, options, peak):
-    """The figures of a step whose phases come more or less often, and of each phase: {"phases": [...]}."""
-    found, mean, flops, batch = [], 0.0, 0.0, job.stage.batch_size
+    """Returns the figures of a step with lazy phases, and of each phase: {"phases": [...]}."""
+    phases, mean, flops, batch = [], 0.0, 0.0, job.stage.batch_size
     for phase in job.recipe.phases:
-        seconds = time_steps(alone(job, phase), seen, options)
-        own, middle = step_flops(job, seen, phase.update), statistics.median(seconds)
-        mean, flops = mean + middle / phase.every, flops + own / phase.every
-        found.append(
+        seconds = time_steps(only_phase(job, phase), seen, options)
+        phase_flops, middle = step_flops(job, seen, phase.update), statistics.median(seconds)
+        mean, flops = mean + middle / phase.every, flops + phase_flops / phase.every
+        phases.append(
             {
                 "phase": phase.update.__name__,
                 "every": phase.every,
                 "seconds": round(middle, 4),
                 "seconds_min_max": [round(min(seconds), 4), round(max(seconds), 4)],
-                "gflop_per_image": round(own / batch / 1e9, 3),
-                "fraction_of_peak": round(own / middle / peak, 3),
+                "gflop_per_image": round(phase_flops / batch / 1e9, 3),
+                "fraction_of_peak": round(phase_flops / middle / peak, 3),
             }
         )
-    for figures in found:
+    for figures in phases:
         figures["share_of_step"] = round(figures["seconds"] / figures["every"] / mean, 3)
     return {
         "batch_size": batch,
@@ -128,12 +128,12 @@ def measure_phases(job, seen, options, peak):
         "images_per_second": round(batch / mean, 2),
         "gflop_per_image": round(flops / batch / 1e9, 3),
         "fraction_of_peak": round(flops / mean / peak, 3),
-        "phases": found,
+        "phases": phases,
     }
 
 
-def alone(job, phase):
-    """The job, at the same stage, with one phase of its step and nothing else."""
+def only_phase(job, phase):
+    """Returns the job at the same stage, with one phase as its step."""
     recipe = dataclasses.replace(job.recipe, phases=(dataclasses.replace(phase, every=1),))
     statistics = {name: job.state.statistics[name] for name in recipe.statistics}
     return dataclasses.replace(
@@ -142,9 +142,9 @@ def alone(job, phase):
 
 
 def step_flops(job, seen, update=None):
-    """Floating-point operations of the convolutions and matrix products of one step, or of a phase of it.
+    """Returns the floating-point operations of the convolutions and matrix products of a step, or of one of its phases.
 
-    The step is traced once more without the loop around it.
+    The step is traced again, without the loop around it.
     """
     import tensorflow as tf
 
@@ -155,8 +155,8 @@ def step_flops(job, seen, update=None):
     update = update or job.recipe.phases[0].update
 
     @tf.function(autograph=False)
-    def step(reals, labels, clock):
-        draws = Draws(job.config.seed, clock, stage.batch_size)
+    def step(reals, labels, images_seen):
+        draws = Draws(job.config.seed, images_seen, stage.batch_size)
         return update(job.state, reals, labels, draws, variant)
 
     size = stage.resolution

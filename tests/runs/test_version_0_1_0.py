@@ -36,7 +36,7 @@ def variables_of(family):
 
 @pytest.fixture
 def run(request, tmp_path):
-    """A run of version 0.1.0 at SEEN images, beside its images.npz."""
+    """A run of version 0.1.0 at SEEN images, next to its images.npz."""
     family = request.param
     np.savez(tmp_path / "images.npz", images=tiny.square_images())
     stored = json.loads((FORMS / f"{family}.json").read_text())
