@@ -64,8 +64,7 @@ class FastGanGenerator(Network):
         check_classes(classes)
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
-        self.ngf = ngf
-        self.latent_size = latent_size
+        self.ngf, self.latent_size = ngf, latent_size
         self.tanh = resolution == 1024 if tanh is None else tanh
         self.classes = classes
         sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
@@ -188,9 +187,7 @@ class FastGanDiscriminator(Network):
         self.largest_map = min(resolution, LARGEST_MAP)
         self.small_sizes = _halvings(self.small_resolution)  # pixels of the outputs of `small_blocks`
         self.excited_sizes = [size for size in D_EXCITED if 8 * size <= self.largest_map]  # and of `excitations`
-        self.ndf = ndf
-        self.decoders = decoders
-        self.classes = classes
+        self.ndf, self.decoders, self.classes = ndf, decoders, classes
         self.reconstruction_names = self._names(decoders)
         self.stem = self._stem()
         self.blocks = [

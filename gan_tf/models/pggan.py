@@ -116,12 +116,8 @@ class PgganGenerator(Network):
         check_classes(classes)
         self.levels = level_of(resolution)
         self.default_level = 0 if self.folded else self.levels
-        self.fmap_base = fmap_base
-        self.fmap_max = fmap_max
-        self.latent_size = latent_size
-        self.batch_norm = batch_norm
-        self.pixel_norm = pixel_norm
-        self.classes = classes
+        self.fmap_base, self.fmap_max, self.latent_size = fmap_base, fmap_max, latent_size
+        self.batch_norm, self.pixel_norm, self.classes = batch_norm, pixel_norm, classes
         self.embed = ClassEmbedding(latent_size, classes, **self.part("g/embed")) if classes else None
         norms = {"batch_norm": batch_norm, "pixel_norm": pixel_norm}
         self.stem = StemBlock(self._channels(0), **norms, **self.part("g/stem"))
@@ -235,10 +231,12 @@ class PgganDiscriminator(Network):
         check_classes(classes)
         self.resolution = resolution
         self.levels = level_of(resolution)
-        self.fmap_base = fmap_base
-        self.fmap_max = fmap_max
-        self.minibatch_stddev = minibatch_stddev
-        self.classes = classes
+        self.fmap_base, self.fmap_max, self.minibatch_stddev, self.classes = (
+            fmap_base,
+            fmap_max,
+            minibatch_stddev,
+            classes,
+        )
         self.from_rgb = [
             EqualisedConv(self._channels(level), 1, **self.part(f"d/from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
