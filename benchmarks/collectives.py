@@ -1,15 +1,15 @@
-"""What the workers of a step tell each other: counted in the graph of the step, and timed without the step."""
+"""Collective operations of a training step: counted in its graph, and timed without the step."""
 
 import time
 from typing import NamedTuple
 
 
 class Collective(NamedTuple):
-    """A collective operation, of which every device takes part once in a step.
+    """A collective operation, in which every device takes part once in a step.
 
-    kind: of the operation, such as CollectiveReduceV2.
-    elements: that a device hands in.
-    dtype: their type's name.
+    kind: type of the operation, such as CollectiveReduceV2.
+    elements: number of values of each device.
+    dtype: name of their type.
     """
 
     kind: str
@@ -24,21 +24,21 @@ class Collective(NamedTuple):
 
 
 def collectives_of(graph, local_devices) -> list[Collective]:
-    """The collective operations in a graph and in all functions that it calls, the smallest first.
+    """Returns the collective operations of a graph and of all functions that it calls, the smallest first.
 
-    In the graph of `job.steps` the loop's body holds those of one step. TensorFlow hands in all gradients of a player
-    as one tensor. A worker of several devices has one operation for each of them, of one size.
+    The graph of several steps has one step in the body of its loop. TensorFlow sums all gradients of a network as one
+    tensor. A worker of several devices has one operation of the same size for each.
     """
-    found = []
+    collectives = []
     for op in operations(graph, set()):
         if op.type.startswith("Collective") and op.inputs:
             value = op.inputs[0]
-            found.append(Collective(op.type, value.shape.num_elements(), value.dtype.name))
-    return sorted(found, key=lambda one: (one.elements, one.kind))[::local_devices]
+            collectives.append(Collective(op.type, value.shape.num_elements(), value.dtype.name))
+    return sorted(collectives, key=lambda each: (each.elements, each.kind))[::local_devices]
 
 
 def operations(graph, visited):
-    """Yields the operations of a graph, and of each function that it calls once."""
+    """Yields the operations of a graph, and once those of each function that it calls."""
     for op in graph.get_operations():
         yield op
         for attribute in op.node_def.attr.values():
@@ -46,39 +46,38 @@ def operations(graph, visited):
                 if function.name and function.name not in visited:
                     visited.add(function.name)
                     inner = getattr(graph._get_function(function.name), "graph", None)
-                    if inner is not None:  # a function of the input's, which no device takes part in
+                    if inner is not None:  # functions of tf.data have none
                         yield from operations(inner, visited)
 
 
-def groups_of(collectives, statistics) -> dict[str, list[Collective]]:
-    """Sorts a step's collectives by what they carry.
+def group_by_content(collectives, statistics) -> dict[str, list[Collective]]:
+    """Returns the collectives of a step by content.
 
-    gradients: all weights of a player as one tensor. statistics: what the step returns. input: whether each worker has
-    a batch. batch_norm: the rest, the sums of each layer in each pass.
+    gradients: all weights of a network as one tensor. statistics: the values that a step returns. input: whether each
+    worker has a batch. batch_norm: all others, the sums of each layer in each pass.
 
     Args:
-        collectives: of `collectives_of`.
-        statistics: number of values that the recipe's step returns: its STATISTICS and the mean sign of the logits.
+        statistics: number of values that the step returns: the recipe's STATISTICS and the mean sign of the logits.
     """
-    inputs = [one for one in collectives if one.dtype == "int64"]
-    rest = [one for one in collectives if one.dtype != "int64"]
-    gradients = [rest.pop(), rest.pop()]  # the two largest
-    own = next(one for one in rest if one.elements == statistics)
-    rest.remove(own)
-    return {"gradients": gradients, "batch_norm": rest, "statistics": [own], "input": inputs}
+    inputs = [each for each in collectives if each.dtype == "int64"]
+    others = [each for each in collectives if each.dtype != "int64"]
+    gradients = [others.pop(), others.pop()]  # the two largest
+    step_values = next(each for each in others if each.elements == statistics)
+    others.remove(step_values)
+    return {"gradients": gradients, "batch_norm": others, "statistics": [step_values], "input": inputs}
 
 
 def time_all_reduces(strategy, collectives, rounds) -> list[float]:
-    """Seconds in which vectors of such sizes and types are summed over all devices, one after the other.
+    """Returns the seconds for summing vectors of these sizes and types over all devices, one after the other.
 
     Args:
-        strategy: tf.distribute.Strategy; all workers must call it together.
+        strategy: tf.distribute.Strategy; all workers must call this together.
         collectives: list of Collective.
-        rounds: timed, after one that is not.
+        rounds: number of timed rounds, after a first one that is not timed.
     """
     import tensorflow as tf
 
-    vectors = [tf.zeros([one.elements], one.dtype) for one in collectives]
+    vectors = [tf.zeros([each.elements], each.dtype) for each in collectives]
 
     def share():
         replica, last = tf.distribute.get_replica_context(), tf.zeros([1])
@@ -87,18 +86,18 @@ def time_all_reduces(strategy, collectives, rounds) -> list[float]:
                 last = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(vector))
         return tf.cast(last[0], tf.float32)
 
-    together = tf.function(lambda: strategy.run(share), autograph=False)
+    all_reduce = tf.function(lambda: strategy.run(share), autograph=False)
     seconds = []
     for _ in range(rounds + 1):
         started = time.perf_counter()
-        [value, *_] = strategy.experimental_local_results(together())
+        [value, *_] = strategy.experimental_local_results(all_reduce())
         value.numpy()  # waits for the device
         seconds.append(time.perf_counter() - started)
     return seconds[1:]
 
 
 def largest(strategy, value) -> float:
-    """The largest of the workers' values (floats); all must call it together."""
+    """Returns the largest of the workers' values (floats). All must call it together."""
     import tensorflow as tf
 
     if strategy.num_replicas_in_sync == 1:

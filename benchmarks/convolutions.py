@@ -1,4 +1,4 @@
-"""Work of convolutions and matrix products in a graph, and the most that this machine does of it in a second."""
+"""Floating-point operations of convolutions and matrix products in a graph, and the peak rate of this machine."""
 
 import time
 
@@ -7,27 +7,27 @@ PEAK_RUNS = 8
 
 
 def graph_flops(graph):
-    """Floating-point operations of the convolutions and matrix products that a graph's outputs and side effects need.
+    """Returns the floating-point operations of the convolutions and matrix products of a graph.
 
-    Operations that nothing needs are left out, as TensorFlow does before it runs a graph.
+    Operations without effect on its outputs are left out, as TensorFlow does before it runs a graph.
     """
-    return sum(map(operation_flops, needed(graph)))
+    return sum(map(operation_flops, reachable_operations(graph)))
 
 
-def needed(graph):
-    """The operations that a graph's outputs and side effects depend on."""
-    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
-    found = set()
-    while waiting:
-        op = waiting.pop()
-        if op not in found:
-            found.add(op)
-            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
-    return found
+def reachable_operations(graph):
+    """Returns the set of operations that the outputs and side effects of a graph depend on."""
+    pending = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    reached = set()
+    while pending:
+        op = pending.pop()
+        if op not in reached:
+            reached.add(op)
+            pending += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+    return reached
 
 
 def operation_flops(op):
-    """Floating-point operations of a convolution, its gradients, or a matrix product; 0 for all others."""
+    """Returns the floating-point operations of a convolution, its gradients, or a matrix product; 0 for all others."""
     if op.type == "Conv2D":
         kernel, output = op.inputs[1].shape, op.outputs[0].shape
         return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
@@ -37,7 +37,7 @@ def operation_flops(op):
     if op.type == "Conv2DBackpropFilter":
         kernel, output = op.outputs[0].shape, op.inputs[2].shape
         if not kernel.is_fully_defined():
-            raise ValueError(f"{op.name}: the kernel's shape is not known before it runs")
+            raise ValueError(f"{op.name}: the shape of the kernel is not known before the graph runs")
         return 2 * output.num_elements() * kernel[0] * kernel[1] * kernel[2]
     if op.type == "MatMul":
         left, right = op.inputs[0].shape, op.outputs[0].shape
@@ -47,9 +47,9 @@ def operation_flops(op):
 
 
 def convolution_peak(precision, clock=time.perf_counter):
-    """Most floating-point operations a second that a large 3x3 convolution reaches in `precision`.
+    """Returns the highest rate of a large 3x3 convolution in `precision`, in floating-point operations per second.
 
-    With time.process_time as `clock`: a second of processor time, which other work on the machine does not take away.
+    With time.process_time as `clock`, per second of processor time, which does not depend on other programs.
     """
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What every benchmark does around its measurement: options, a quiet start of TensorFlow, figures as lines or JSON."""
+"""Command line of the benchmarks: parses options, starts TensorFlow, prints figures as lines or JSON."""
 
 import json
 import sys
@@ -12,14 +12,14 @@ FAILED = 1  # exit code
 
 
 class MeasurementFailed(Exception):
-    """A measurement could not be made, and no traceback would tell more than its one line does."""
+    """A measurement failed for a reason that one line explains."""
 
 
 def run(options_class, measure, argv, prog, start=start_tensorflow) -> int:
-    """Parses `argv`, calls measure(options) -> {name of a figure: value}, and prints that; None prints nothing.
+    """Parses `argv`, calls measure(options) -> {name: value}, and prints the result unless it is None.
 
     Args:
-        options_class: dataclass of the options, `json` among them. A wrong option ends in one line and exit code 2.
+        options_class: dataclass of the options, with a field `json`. A wrong option prints one line; exit code 2.
         start: called before `measure`.
     """
     try:
@@ -38,7 +38,7 @@ def run(options_class, measure, argv, prog, start=start_tensorflow) -> int:
 
 
 def lines(figures, indent=""):
-    """A line for each figure; those of a list of several measurements indented, with an empty line before each."""
+    """Yields a line for each figure; a list of measurements is indented, with an empty line before each."""
     for name, value in figures.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             yield f"{indent}{name}"

@@ -1,4 +1,4 @@
-"""Worker processes of a benchmark on this machine, each under a TF_CONFIG of its own and on its share of the cores."""
+"""Worker processes of a benchmark on this machine, each on its share of the cores."""
 
 import contextlib
 import io
@@ -8,36 +8,27 @@ import time
 
 from frame import MeasurementFailed
 
-from gan_tf.distributed import launcher as supervisor
+from gan_tf.distributed import launcher
 from gan_tf.errors import UsageError
 
-CORES = "GAN_TF_BENCHMARK_CORES"  # environment: numbers of the cores that a worker keeps to
+CORES = "GAN_TF_BENCHMARK_CORES"  # environment variable: numbers of the cores of a worker
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
 def worker_counts(text) -> list[int]:
-    """The numbers in "1,2".
-
-    Raises:
-        UsageError: something else stands there.
-    """
-    words = text.split(",")
-    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+    """Returns the numbers in a text such as "1,2". Raises UsageError for other texts."""
+    counts = text.split(",")
+    if not all(count.strip().isdecimal() and int(count) > 0 for count in counts):
         raise UsageError(f"--workers is {text!r}; give numbers of workers such as 1,2")
-    return [int(word) for word in words]
+    return [int(count) for count in counts]
 
 
-def shares_of(workers, gpus) -> list[list[int]]:
-    """Equal shares of the cores that this process may use: a list of core numbers for each of so many workers.
-
-    Args:
-        gpus: how many GPUs there are; 0 on a machine without.
+def divide_cores(workers, gpus) -> list[list[int]]:
+    """Divides the cores of this process evenly. Returns a list of core numbers for each worker.
 
     Raises:
-        UsageError: there are too few cores or GPUs.
+        UsageError: too few cores, or too few GPUs on a machine with GPUs.
     """
-    if os.name != "posix":
-        raise UsageError("worker processes need Linux or macOS; use WSL2")
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     for count, name in ((len(cores), "cores"), *([(gpus, "GPUs")] if gpus else [])):
         if count < workers:
@@ -46,65 +37,59 @@ def shares_of(workers, gpus) -> list[list[int]]:
     return [cores[i * size : (i + 1) * size] for i in range(workers)]
 
 
-def environments(count, shares, gpus):
-    """The environments of so many workers; one alone is told of no cluster."""
-    found = supervisor.environments(count, 1 if gpus else None)
-    for environment, cores in zip(found, shares, strict=False):
-        environment[CORES] = ",".join(map(str, cores))
-        environment |= dict.fromkeys(THREADS, str(len(cores)))
+def environments(count, cores, gpus):
+    """Returns the environment of each worker; a single worker has no TF_CONFIG."""
+    result = launcher.environments(count, 1 if gpus else None)
+    for environment, numbers in zip(result, cores, strict=False):
+        environment[CORES] = ",".join(map(str, numbers))
+        environment |= dict.fromkeys(THREADS, str(len(numbers)))
         if count == 1:
             del environment["TF_CONFIG"]
-    return found
+    return result
 
 
 def without_cluster():
-    """This process's environment without its place in a cluster."""
+    """Returns the environment of this process without the variables of a cluster."""
     return {name: value for name, value in os.environ.items() if name not in ("TF_CONFIG", "SLURM_STEP_NUM_TASKS")}
 
 
-def keep_to_cores():
-    """Keeps this process to the cores that `environments` gave it; before TensorFlow starts, which counts them."""
+def set_affinity():
+    """Restricts this process to the cores of `environments`. Call it before TensorFlow starts, which counts cores."""
     if os.environ.get(CORES) and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, map(int, os.environ[CORES].split(",")))
 
 
 def run_workers(command, environments, limit_seconds) -> dict:
-    """Runs a benchmark once in each environment, all at the same time: the JSON object that the first one prints.
-
-    None of the processes lives on after this.
+    """Runs a benchmark in each environment, all at the same time. Returns the JSON object that worker 0 prints.
 
     Raises:
         UsageError: a worker ended with 2.
-        MeasurementFailed: one ended with another code, or not in time.
+        MeasurementFailed: a worker ended with another code, or did not end in time.
     """
-    said, told, end = io.StringIO(), io.StringIO(), time.monotonic() + limit_seconds
+    out, err, end = io.StringIO(), io.StringIO(), time.monotonic() + limit_seconds
     with (
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(told),
-        supervisor.Group(command, environments) as group,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        launcher.worker_processes(command, environments) as processes,
     ):
-        while group.alive and not any(group.ended.values()) and time.monotonic() < end:
-            group.relay(supervisor.TICK_SECONDS)
-            group.reap()
-        unfinished = group.alive
-    faults = {index: code for index, code in group.ended.items() if code}
-    if faults:
-        index, code = next(iter(faults.items()))
-        # What it said last, without the prefix of its lines.
-        words = [
-            line.partition("] ")[2] for line in told.getvalue().splitlines() if line.startswith(f"[worker {index}]")
-        ]
-        last = words[-1] if words else "it said nothing"
-        if code == supervisor.USAGE_ERROR:
-            raise UsageError(last.partition("error: ")[2] or last)
-        raise MeasurementFailed(f"worker {index} of {len(environments)} ended with {supervisor.in_words(code)}: {last}")
+        codes = [None] * len(processes)
+        while None in codes and not any(codes) and time.monotonic() < end:
+            time.sleep(launcher.TICK_SECONDS)
+            codes = [process.poll() for process in processes]
+    for index, code in enumerate(codes):
+        if code:
+            message = last_line(err.getvalue(), f"[worker {index}] ")
+            if code == launcher.USAGE_ERROR:
+                raise UsageError(message.partition("error: ")[2] or message)
+            code = launcher.shell_code(code)
+            raise MeasurementFailed(f"worker {index} of {len(environments)} ended with code {code}: {message}")
+    unfinished = ", ".join(f"worker {index}" for index, code in enumerate(codes) if code is None)
     if unfinished:
-        names = ", ".join(f"worker {index}" for index in unfinished)
-        raise MeasurementFailed(f"{names} of {len(environments)} had not ended after --limit-seconds {limit_seconds:g}")
-    return json.loads(last_line(said.getvalue(), "[worker 0] "))
+        raise MeasurementFailed(f"{unfinished} did not end within --limit-seconds {limit_seconds:g}")
+    return json.loads(last_line(out.getvalue(), "[worker 0] "))
 
 
 def last_line(text, prefix) -> str:
-    """The last line of a text that has some words behind this prefix; empty without one."""
-    words = [line.removeprefix(prefix) for line in text.splitlines() if line.startswith(prefix)]
-    return next((line for line in reversed(words) if line.strip()), "")
+    """Returns the last non-empty line with a prefix, without the prefix."""
+    lines = [line.removeprefix(prefix) for line in text.splitlines() if line.startswith(prefix)]
+    return next((line for line in reversed(lines) if line.strip()), "")

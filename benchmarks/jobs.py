@@ -1,4 +1,4 @@
-"""A job on random images, without a run folder, and the seconds of its training steps: for benchmarks of the step."""
+"""Training jobs on random images without a run folder, and the seconds of their steps."""
 
 import time
 
@@ -15,11 +15,11 @@ WIDTHS = {
 
 
 def make_job(options, cluster=None):
-    """A job on random images.
+    """Returns a job on random images.
 
     Args:
-        options: see `settings`; with `p`, ADA's probability is that.
-        cluster: gan_tf.distributed.workers.Workers; None for what training chooses.
+        options: see `settings`; a field `p` sets ADA's probability.
+        cluster: Workers; None: as training chooses.
     """
     import numpy as np
 
@@ -29,15 +29,15 @@ def make_job(options, cluster=None):
     from gan_tf.training.trainer import build_trainer
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=_nothing)
-    job = build_trainer(settings(options), images, None, cluster, _nothing)
+    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=_discard)
+    job = build_trainer(settings(options), images, None, cluster, _discard)
     if ADA_P in job.state.extra:
         job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
     return job
 
 
 def settings(options):
-    """The run that a benchmark's options speak of: TrainConfig.
+    """Returns the TrainConfig of a benchmark's options.
 
     Args:
         options: has model, resolution, level, precision, micro_batch, batch_size (of all devices together; None for the
@@ -56,13 +56,13 @@ def settings(options):
     defaults = next(iter(PRESETS[options.model].values()))
     if getattr(options, "augment", "default") != "default":
         given["augment"] = options.augment
-    # A score that needs no file.
+    # swd2k needs no downloaded network.
     changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
     return TrainConfig(**{**vars(defaults), **changes})
 
 
 def widths(options):
-    """The settings of the family that say how wide its networks are."""
+    """Returns the settings for the width of the networks."""
     return {name: getattr(options, name) for name in WIDTHS[options.model]}
 
 
@@ -78,7 +78,7 @@ def check_level(options):
 
 
 def image_at_level(job, level):
-    """Images seen in the middle of a level's fade."""
+    """Returns the images seen in the middle of a level's fade."""
     from gan_tf.training.schedule import fade_of
 
     first, images = fade_of(job.stages, level)
@@ -86,7 +86,7 @@ def image_at_level(job, level):
 
 
 def time_steps(job, seen, options, ready=lambda: None):
-    """Seconds of a step in each of several calls, after two that choose the kernels' plans.
+    """Returns the seconds of a step in each of several calls, after two untimed ones, which choose kernels.
 
     Args:
         job: Job that has entered the stage of image `seen`.
@@ -104,5 +104,5 @@ def time_steps(job, seen, options, ready=lambda: None):
     return seconds[2:]
 
 
-def _nothing(text):
+def _discard(text):
     pass

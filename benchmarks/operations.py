@@ -1,9 +1,9 @@
-"""Where the time of a training step goes: the share of each kind of operation, as TensorFlow's profiler counts it.
+"""Time of a training step by kind of operation, measured with TensorFlow's profiler.
 
     python benchmarks/operations.py --model stylegan2 --resolution 64 --channel-base 4096 --batch-size 16 --json
 
-On a CPU alone. Seconds are those of the threads that run operations, summed; a convolution is any of them, and a matrix
-product, forwards or backwards. What the profiler adds to each operation makes small ones look dearer than they are.
+For CPUs. Seconds are summed over the threads that run operations. Convolutions include their gradients and matrix
+products. The profiler's overhead makes small operations look more expensive than they are.
 """
 
 import collections
@@ -16,15 +16,15 @@ from frame import MeasurementFailed, run
 from jobs import image_at_level, make_job
 from step import JobOptions
 
-CALLS = {"While", "StatelessWhile", "If", "StatelessIf", "PartitionedCall", "StatefulPartitionedCall"}  # hold others
+CALLS = {"While", "StatelessWhile", "If", "StatelessIf", "PartitionedCall", "StatefulPartitionedCall"}  # contain others
 
 
 @dataclasses.dataclass(frozen=True)
 class OperationsOptions(JobOptions):
-    """Counts where a training step's time goes."""
+    """Measures the time of a training step by kind of operation."""
 
-    steps: int = 16  # in the profile; in 16, each phase of every recipe is as often as in any others
-    most: int = 15  # kinds shown
+    steps: int = 16  # steps in the profile; any 16 have each phase of every recipe equally often
+    most: int = 15  # kinds of operations shown
 
 
 def measure(options):
@@ -45,7 +45,7 @@ def measure(options):
         seconds = seconds_of_kinds(folder)
     total = sum(seconds.values())
     if not total:
-        raise MeasurementFailed("the profiler saw no operation")
+        raise MeasurementFailed("the profile has no operations")
     convolutions = sum(value for kind, value in seconds.items() if is_convolution(kind))
     shown = sorted(seconds.items(), key=lambda pair: -pair[1])[: options.most]
     return {
@@ -58,15 +58,15 @@ def measure(options):
 
 
 def is_convolution(kind):
-    """True of convolutions and matrix products, forwards and backwards."""
+    """Returns True for convolutions and matrix products, and their gradients."""
     return "Conv" in kind or "MatMul" in kind
 
 
 def seconds_of_kinds(folder):
-    """{kind of operation: seconds} of the profile in a folder."""
+    """Returns {kind of operation: seconds} of the profile in a folder."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-    found = collections.Counter()
+    seconds = collections.Counter()
     for path in Path(folder).rglob("*.xplane.pb"):
         space = xplane_pb2.XSpace()
         space.ParseFromString(path.read_bytes())
@@ -74,16 +74,17 @@ def seconds_of_kinds(folder):
             if plane.name.startswith("/host:CPU"):
                 for event in (event for line in plane.lines for event in line.events):
                     kind = kind_of(plane.event_metadata[event.metadata_id].name)
-                    found[kind] += event.duration_ps / 1e12
-    return {kind: seconds for kind, seconds in found.items() if kind}
+                    seconds[kind] += event.duration_ps / 1e12
+    seconds.pop(None, None)
+    return dict(seconds)
 
 
 def kind_of(event):
-    """The operation that an event such as "place/in/the/graph:Conv2D" is of; None where it only holds others."""
+    """Returns the kind of an event such as "name/in/the/graph:Conv2D"; None for one that contains others."""
     name, colon, kind = event.rpartition(":")
     kind = kind.strip()
-    known = colon and not name.endswith(":") and kind not in CALLS and not kind.startswith("__")  # a graph as a whole
-    return kind if known else None
+    is_operation = colon and not name.endswith(":") and kind not in CALLS and not kind.startswith("__")  # a whole graph
+    return kind if is_operation else None
 
 
 if __name__ == "__main__":

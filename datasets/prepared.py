@@ -33,21 +33,16 @@ class PreparedSource(ImageSource):
         splits = list(builder.info.splits)
         split = "train" if "train" in splits else splits[0]
         self._records = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
-        names, labels = self._index(split)
-        class_names = self._features["label"].names if "label" in self._features else ()
-        super().__init__(name, names, labels, class_names)
-
-    def read(self, i):
-        return self._record(i)["image"]
-
-    def _index(self, split):
-        """Reads the names and labels of all records."""
         names, labels = [], np.zeros(len(self._records), np.int32)
         for i in range(len(self._records)):
             record = self._record(i)
             names.append(record["name"].decode() if "name" in record else f"{split}-{i}")
             labels[i] = max(record.get("label", 0), 0)  # TFDS writes -1 for "no label"
-        return names, labels
+        class_names = self._features["label"].names if "label" in self._features else ()
+        super().__init__(name, names, labels, class_names)
+
+    def read(self, i):
+        return self._record(i)["image"]
 
     def _record(self, i):
         """Returns the kept features of one record, with the image still encoded."""

@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Starts one worker of a job: `entry.sh train --dataset ...` is `gan-tf train --dataset ...` with its place in the cluster.
+# Starts one worker of a job: `entry.sh train --dataset ...` is `gan-tf train --dataset ...` with TF_CONFIG and restarts.
 #
-# GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Becomes TF_CONFIG, unless that is set already.
-# GAN_TF_INDEX      which of them this is, from 0 (default: SLURM_PROCID)
-# GAN_TF_PORT       port of hosts that name none (default: 2222)
-# GAN_TF_RESTARTS   how many times to start again here after a fault (default: 0)
-# GAN_TF_PAUSE      seconds before that, for the other workers to notice and end (default: 60)
-# GAN_TF_RETRY_CODE exit code that this platform takes for "start me again", in place of 42 and 43 (default: none)
+# GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Sets TF_CONFIG, unless that is set already.
+# GAN_TF_INDEX      index of this worker, from 0 (default: SLURM_PROCID)
+# GAN_TF_PORT       port of hosts without one (default: 2222)
+# GAN_TF_RESTARTS   how many times this script starts the program again after a fault (default: 0)
+# GAN_TF_PAUSE      seconds before a restart, in which the other workers end (default: 60)
+# GAN_TF_RETRY_CODE exit code that makes the platform start the job again, in place of 42 and 43 (default: none)
 # GAN_TF_PROGRAM    the program (default: gan-tf)
 set -euo pipefail
 
-SAVED=42 # stopped and saved: start me again
-LOST=43  # another worker is gone: start all again
+SAVED=42 # exit code: stopped and saved, start again
+LOST=43  # exit code: another worker is lost, start all again
 
 refuse() {
     echo "entry.sh: error: $1" >&2
     exit 2
 }
 
-# check VARIABLE VALUE PATTERN WHAT: refuses a value that is not what the variable should be.
+# check VARIABLE VALUE PATTERN EXPECTED: exits with an error unless the value matches the pattern.
 check() {
     [[ $2 =~ ^($3)$ ]] || refuse "$1 is '$2'; give $4"
 }
 
-# Prints TF_CONFIG for GAN_TF_HOSTS; nothing for a single host, which needs no cluster.
+# Prints TF_CONFIG for GAN_TF_HOSTS; nothing for a single host.
 tf_config() {
     local host hosts workers=() index=${GAN_TF_INDEX:-${SLURM_PROCID:-}} port=${GAN_TF_PORT:-2222}
     check GAN_TF_PORT "$port" '[0-9]{1,5}' "a number such as 2222"
@@ -35,7 +35,7 @@ tf_config() {
     done
     ((${#workers[@]} > 1)) || return 0
     if [[ ! $index =~ ^[0-9]{1,6}$ ]] || ((10#$index >= ${#workers[@]})); then
-        refuse "GAN_TF_INDEX is '$index'; give 0 to $((${#workers[@]} - 1)), the place of this host in GAN_TF_HOSTS"
+        refuse "GAN_TF_INDEX is '$index'; give 0 to $((${#workers[@]} - 1)), the index of this host in GAN_TF_HOSTS"
     fi
     local IFS=,
     printf '{"cluster": {"worker": [%s]}, "task": {"type": "worker", "index": %d}}' "${workers[*]}" "$((10#$index))"
@@ -51,25 +51,25 @@ pause=${GAN_TF_PAUSE:-60}
 check GAN_TF_RESTARTS "${GAN_TF_RESTARTS:-0}" '[0-9]{1,6}' "a number such as 3"
 check GAN_TF_PAUSE "$pause" '[0-9]{1,6}([.][0-9]+)?' "seconds such as 60"
 check GAN_TF_RETRY_CODE "${GAN_TF_RETRY_CODE:-}" '|1?[0-9]{1,2}|2[0-4][0-9]|25[0-5]' "an exit code such as 138"
-restarts=$((10#${GAN_TF_RESTARTS:-0})) # 08 is no octal number
+restarts=$((10#${GAN_TF_RESTARTS:-0})) # 08 is decimal
 
-# Nothing to watch over: the program takes this process's place, and signals reach it directly.
+# Without restarts the program replaces this process, and receives signals directly.
 if ((restarts == 0)) && [[ -z ${GAN_TF_RETRY_CODE:-} ]]; then
     exec "${program[@]}" "$@"
 fi
 
-signals=0 passed_on=0 child=
-# Sends $child the signals that have not been passed on: those that came before it was started, too.
-pass_on() {
-    if [[ -n $child ]] && ((passed_on < signals)); then
-        passed_on=$signals
+signals=0 forwarded=0 child=
+# Forwards new signals to $child, also those from before its start.
+forward() {
+    if [[ -n $child ]] && ((forwarded < signals)); then
+        forwarded=$signals
         kill -TERM "$child" 2>/dev/null || true
     fi
 }
-trap 'signals=$((signals + 1)); pass_on' TERM INT
-set -m # the program gets a process group of its own: Ctrl-C must not reach it twice
+trap 'signals=$((signals + 1)); forward' TERM INT
+set -m # the program gets another process group, so that Ctrl-C does not reach it twice
 
-# Waits for $child to end; a signal that we pass on ends the wait, not the child.
+# Waits for $child to end. A signal ends `wait`, but not the child.
 await() {
     local before=-1 status
     while ((signals != before)); do
@@ -84,11 +84,11 @@ while :; do
     code=0
     "${program[@]}" "$@" </dev/null &
     child=$!
-    pass_on
+    forward
     await
     child=
     ((signals == 0 && code != 0 && code != 2)) || break
-    # To have been saved is no fault: another worker was told to stop, and the run waits to be continued.
+    # A saved run is not a fault: another worker received a signal, and the run can be continued.
     if ((code != SAVED)); then
         ((used < restarts)) || break
         used=$((used + 1))
@@ -97,7 +97,7 @@ while :; do
     echo "entry.sh: ended with code $code; starting again in $pause s ($used of $restarts restarts used)" >&2
     sleep "$pause" &
     child=$!
-    pass_on
+    forward
     wait "$child" || true
     child=
     ((signals == 0)) || break

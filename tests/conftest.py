@@ -1,6 +1,6 @@
-"""What every test runs under: the CPU, split into two logical devices; quiet; a cache folder of its own.
+"""Fixtures and environment of all tests: two logical CPU devices, no messages of TensorFlow, an empty cache folder.
 
-Set before TensorFlow is imported, and inherited by the processes that tests start.
+The environment is set before TensorFlow is imported, and inherited by the processes that tests start.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 3: only fatal errors of the C++ part
 
-# Test processes side by side share the cores; left alone, each would start a thread for every core.
+# Parallel test processes divide the cores. By default each would start a thread for every core.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     threads = str(max(1, (os.cpu_count() or 1) // WORKERS))
@@ -23,10 +23,10 @@ if WORKERS > 1:
 
 
 def pytest_collection_finish(session):
-    """Splits the CPU in two once the test modules are imported and before TensorFlow starts.
+    """Splits the CPU into two logical devices after the test modules are imported and before TensorFlow starts.
 
-    A mirrored strategy over `CPU:0` and `CPU:1` then runs in the test's own process. Left out where no test module
-    imports TensorFlow, since the import takes seconds.
+    Tests can then use a mirrored strategy over `CPU:0` and `CPU:1` in their process. Skipped if no test module imports
+    TensorFlow, since the import takes seconds.
     """
     if "tensorflow" in sys.modules:
         import tensorflow as tf
@@ -36,7 +36,7 @@ def pytest_collection_finish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints the fault matrix, if some of its tests ran."""
+    """Prints the fault matrix if any of its tests passed."""
     from tests.faults import table
 
     if rows := table.rows_of(terminalreporter.getreports("passed")):
@@ -46,11 +46,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session", autouse=True)
 def two_cpus():
-    """The mirrored strategy of two replicas on the two logical CPU devices: the only one of a test process.
+    """The mirrored strategy of two replicas on the two logical CPU devices, the only one of a test process.
 
-    Two strategies in one process number their collective operations alike, and those numbers then clash. A second one
-    is therefore refused, whichever test makes it. The test's module must import TensorFlow at its top, for the devices
-    to be split in time.
+    Two strategies in one process use the same numbers for their collective operations, which then fail. So creating a
+    second one raises an error. The test's module must import TensorFlow at its top, so that the CPU is split in time.
     """
     if "tensorflow" not in sys.modules:
         yield None
@@ -60,7 +59,7 @@ def two_cpus():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
     def refuse(*arguments, **options):
-        raise AssertionError("a test process has one mirrored strategy: take the fixture two_cpus")
+        raise AssertionError("a test process has one mirrored strategy: use the fixture two_cpus")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tf.distribute, "MirroredStrategy", refuse)
@@ -80,7 +79,7 @@ def mirrored_is_two_cpus(two_cpus, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory):
-    """GAN_TF_CACHE: an empty folder, so that no test reads or fills the cache of whoever runs it."""
+    """GAN_TF_CACHE: an empty folder, so that tests do not use the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_TF_CACHE", str(folder))
@@ -89,7 +88,7 @@ def cache_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def torch():
-    """PyTorch; where it is missing the tests are skipped, or fail under CI."""
+    """PyTorch. Without it the tests are skipped, or fail in CI."""
     if importlib.util.find_spec("torch") is None:
         reason = "PyTorch is not installed: pip install -r requirements/parity.txt"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)

@@ -34,14 +34,7 @@ BRIGHT = (0xE63946, 0xFFB703, 0x2A9DF4, 0x2FBF71, 0xF15BB5)
 SCENES = (("flat", 0.34), ("sun", 0.2), ("hills", 0.22), ("bamboo", 0.14), ("dots", 0.1))
 EYES = (("open", 0.4), ("left", 0.13), ("right", 0.13), ("happy", 0.22), ("wink", 0.12))
 MOUTHS = (("smile", 0.4), ("laugh", 0.32), ("cat", 0.16), ("oh", 0.12))
-EXTRAS = (
-    ("none", 0.3),
-    ("scarf", 0.16),
-    ("hat", 0.14),
-    ("bow", 0.12),
-    ("glasses", 0.14),
-    ("leaf", 0.14),
-)
+EXTRAS = (("none", 0.3), ("scarf", 0.16), ("hat", 0.14), ("bow", 0.12), ("glasses", 0.14), ("leaf", 0.14))
 
 
 def draw_animal(rng, resolution, furs, paint_animal):
@@ -49,18 +42,13 @@ def draw_animal(rng, resolution, furs, paint_animal):
 
     Args:
         rng: numpy Generator, of which 16 doubles are drawn at any resolution.
-        resolution: side in pixels, 8 or more.
+        resolution: R, pixels.
         furs: table of (two colours, probability).
         paint_animal: paints body and head: (image, head, the two colours, colour of its scarf or None, u in [0, 1)).
 
     Returns:
         uint8 [R, R, 3].
-
-    Raises:
-        ValueError: resolution below 8.
     """
-    if resolution < 8:
-        raise ValueError(f"resolution must be at least 8 pixels, got {resolution}")
     u = rng.random(16)  # raw doubles only: NumPy has never changed this stream
     sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
     fur, dark = (rgb(c) for c in pick(furs, u[1]))
@@ -107,12 +95,6 @@ def next_bright(u, sky):
     return far[int(u * len(far))]
 
 
-def paint_panda(image, head, light, dark, scarf, u):
-    """Paints body and head, with red cheeks if u < 0.6."""
-    paint_body(image, head, dark, scarf)
-    paint_head(image, head, light, dark, blush=u < 0.6)
-
-
 def paint_scene(image, scene, ground, u):
     """Paints the background; u in [0, 1) shifts it."""
     whole = Frame()
@@ -131,24 +113,20 @@ def paint_scene(image, scene, ground, u):
             paint(image, whole, ellipse(x, y, 0.06, 0.06), 0.4 + 0.6 * image[0, 0])
 
 
-def paint_body(image, head, dark, scarf):
-    """Paints the upright shoulders, and a scarf unless it is None (else its colour)."""
-    body = Frame(head.x, head.y, head.scale)
+def paint_panda(image, head, light, dark, scarf, u):
+    """Paints shoulders, head and scarf (its colour or None), with red cheeks if u < 0.6."""
+    body = Frame(head.x, head.y, head.scale)  # upright
     paint(image, body, ellipse(0.0, 1.55, 1.0, 0.85), dark)
     if scarf is not None:
         paint(image, body, ellipse(0.0, 0.85, 0.85, 0.34), scarf)
         paint(image, body, stroke([(0.45, 0.95), (0.55, 1.5)], 0.3), 0.85 * scarf)
-
-
-def paint_head(image, head, light, dark, blush):
-    """Paints ears, face, eye patches, nose and cheeks."""
     for side in (-1, 1):
         paint(image, head, ellipse(side * 0.76, -0.7, 0.36, 0.36), dark)
     paint(image, head, ellipse(0.0, 0.0, 1.06, 0.94), light * 0.86)
     paint(image, head, ellipse(0.0, -0.04, 1.0, 0.88), light, softness=0.12)
     for side in (-1, 1):
         paint(image, head, ellipse(side * 0.43, -0.05, 0.27, 0.34, side * 0.5), dark)
-        if blush:
+        if u < 0.6:
             paint(image, head, ellipse(side * 0.7, 0.38, 0.2, 0.15), rgb(0xFF8A9A), softness=0.12)
     paint(image, head, ellipse(0.0, 0.24, 0.15, 0.1), 0.6 * dark)
 

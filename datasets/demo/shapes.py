@@ -92,7 +92,7 @@ def without(a, b):
     return Shape(lambda x, y: np.maximum(a.distance(x, y), -b.distance(x, y)), a.box)
 
 
-def paint(image, frame, shape, colour, opacity=1.0, softness=0.0):
+def paint(image, frame, shape, colour, softness=0.0):
     """Paints `shape`, in the coordinates of `frame`, over `image` in place.
 
     Args:
@@ -109,7 +109,7 @@ def paint(image, frame, shape, colour, opacity=1.0, softness=0.0):
     cos, sin = math.cos(frame.tilt) / frame.scale, math.sin(frame.tilt) / frame.scale
     distance = shape.distance(dx * cos + dy * sin, dy * cos - dx * sin)
     edge = max(1.0 / (resolution * frame.scale), softness)
-    cover = np.clip(0.5 - distance / edge, 0.0, 1.0)[..., None] * opacity
+    cover = np.clip(0.5 - distance / edge, 0.0, 1.0)[..., None]
     patch = image[rows, columns]
     patch += (np.asarray(colour) - patch) * cover
 

@@ -20,21 +20,11 @@ def draw_indexed(index, resolution, seed=SEED):
 
 
 def paint_cat(image, head, fur, dark, scarf, u):
-    """Paints body and head, with stripes if u < 0.5."""
-    paint_body(image, head, fur, scarf)
-    paint_head(image, head, fur, dark, striped=u < 0.5)
-
-
-def paint_body(image, head, fur, scarf):
-    """Paints the shoulders in the colour of the fur, and a scarf unless it is None (else its colour)."""
-    body = Frame(head.x, head.y, head.scale)
+    """Paints shoulders, scarf (its colour or None), pointed ears, face and whiskers, with stripes if u < 0.5."""
+    body = Frame(head.x, head.y, head.scale)  # upright
     paint(image, body, ellipse(0.0, 1.55, 0.8, 0.85), 0.8 * fur)
     if scarf is not None:
         paint(image, body, ellipse(0.0, 0.85, 0.7, 0.3), scarf)
-
-
-def paint_head(image, head, fur, dark, striped):
-    """Paints pointed ears, a round face, muzzle, whiskers and, if `striped`, stripes on the forehead."""
     for side in (-1, 1):
         ear = [(side * 0.95, -1.2), (side * 0.98, -0.3), (side * 0.25, -0.75)]
         inner = [(side * 0.86, -0.98), (side * 0.84, -0.5), (side * 0.45, -0.72)]
@@ -42,7 +32,7 @@ def paint_head(image, head, fur, dark, striped):
         paint(image, head, polygon(inner if side > 0 else inner[::-1], 0.02), rgb(0xFF9EAE))
     paint(image, head, ellipse(0.0, 0.02, 1.0, 0.86), fur * 0.86)
     paint(image, head, ellipse(0.0, -0.02, 0.94, 0.8), fur, softness=0.12)
-    if striped:
+    if u < 0.5:
         for x, length in ((-0.24, 0.22), (0.0, 0.3), (0.24, 0.22)):
             paint(image, head, stroke([(x, -0.72), (0.8 * x, -0.72 + length)], 0.1), dark)
     paint(image, head, ellipse(0.0, 0.42, 0.42, 0.32), 0.35 * fur + 0.65)

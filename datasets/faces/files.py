@@ -28,20 +28,13 @@ from gan_tf_datasets.few_shot.archives import natural_key
 
 @dataclasses.dataclass(frozen=True)
 class FaceSet:
-    """One face dataset.
-
-    Attributes:
-        count: number of images.
-        stems: names of its published folder or archive, without .zip or .tar; ours first.
-        inner: folder of the images where the download holds other images too.
-        get: instructions for the download.
-    """
+    """One face dataset."""
 
     name: str
-    count: int
-    stems: tuple
-    inner: str
-    get: str
+    count: int  # images
+    stems: tuple  # names of its published folder or archive, without .zip or .tar; ours first
+    inner: str  # folder of the images where the download holds other images too
+    get: str  # instructions for the download
 
 
 FACES = {

@@ -36,19 +36,9 @@ class Archive:
         return cache_root() / "downloads" / self.file
 
 
+HUNDRED_SHOT = ("panda", "obama", "grumpy_cat", "bridge_of_sighs", "medici_fountain", "temple_of_heaven", "wuzhen")
 ARCHIVES = {
-    **{
-        name: Archive(name, f"100-shot-{name}.zip", 100)
-        for name in (
-            "panda",
-            "obama",
-            "grumpy_cat",
-            "bridge_of_sighs",
-            "medici_fountain",
-            "temple_of_heaven",
-            "wuzhen",
-        )
-    },
+    **{name: Archive(name, f"100-shot-{name}.zip", 100) for name in HUNDRED_SHOT},
     "animal_face_cat": Archive("animal_face_cat", "AnimalFace-cat.zip", 160),
     "animal_face_dog": Archive("animal_face_dog", "AnimalFace-dog.zip", 389),
 }

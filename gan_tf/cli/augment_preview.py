@@ -109,6 +109,7 @@ def preview_rows(images, augmentation, p, seed):
     """
     import tensorflow as tf
 
+    from gan_tf.augment.ada import GROUPS, transforms_of
     from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.io.image_files import to_uint8
     from gan_tf.rng import Draws
@@ -120,20 +121,14 @@ def preview_rows(images, augmentation, p, seed):
         return to_uint8(augment(scaled, draws, "reals", augmentation, p))
 
     if augmentation.kind == "ada":
-        single, probability = ada_groups(*augmentation.policies), p
+        transforms = set(transforms_of(*augmentation.policies))
+        single, probability = [name for name, group in GROUPS.items() if transforms.issuperset(group)], p
     else:
         single, probability = POLICIES, augmentation.probability
     suffix = "" if augmentation.kind == "diffaugment" and probability == 1 else f" at {probability:g}"
     rows = {"original": images}
     rows |= {name: apply(Augmentation(augmentation.kind, (name,))) for name in single}
     return {**rows, f"{'+'.join(augmentation.policies)}{suffix} (training)": apply(augmentation)}
-
-
-def ada_groups(policy):
-    """Returns the groups of transforms that are completely part of a policy of adaptive augmentation."""
-    from gan_tf.augment.ada import GROUPS, transforms_of
-
-    return [name for name, transforms in GROUPS.items() if set(transforms) <= set(transforms_of(policy))]
 
 
 def labelled_rows(rows):

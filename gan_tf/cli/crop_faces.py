@@ -63,7 +63,9 @@ def main(argv) -> int:
     options = arguments.parse(CropOptions, argv, prog="gan-tf crop-faces")
     out = user_path(options.out)
     check_paths(user_path(options.photos), out, options)
-    source = open_photos(options.photos)
+    from gan_tf.data.sources import open_source
+
+    source = open_source(options.photos)
     start_tensorflow(options.verbose)
     try:
         return crop(options, source, out)
@@ -71,8 +73,6 @@ def main(argv) -> int:
         print(f"{stop}: saved; the same command continues the search", flush=True)
         return INTERRUPTED
     except OSError as error:
-        if isinstance(error, PermissionError):
-            raise UsageError(f"OUT {options.out} cannot be written ({error.strerror}); give another OUT") from error
         if not (remedy := disk_remedy(error)):
             raise
         raise UsageError(
@@ -82,9 +82,13 @@ def main(argv) -> int:
 
 
 def check_paths(photos, out, options):
-    """Raises UsageError if OUT cannot be written, exists, or is inside of PHOTOS."""
+    """Raises UsageError if PHOTOS is no folder or zip, or OUT cannot be written, exists, or is inside of PHOTOS."""
     from gan_tf.faces.results import check_replaceable, is_npz
 
+    if not photos.exists():
+        raise UsageError(f"PHOTOS {options.photos}: no such file or folder")
+    if not photos.is_dir() and photos.suffix.lower() != ".zip":
+        raise UsageError(f"PHOTOS {options.photos} must be a folder or a .zip of photographs")
     if out.suffix.lower() in OTHER_FILES or (out.exists() and out.is_dir() == is_npz(out)):
         raise UsageError(f"OUT {options.out} must be an .npz file or a folder")
     if not out.absolute().parent.is_dir():
@@ -100,18 +104,6 @@ def check_paths(photos, out, options):
         raise UsageError(f"OUT {options.out} exists; give --overwrite to replace it, or another OUT")
     if out.is_dir():
         check_replaceable(out)
-
-
-def open_photos(where):
-    """Opens the photographs as an ImageSource."""
-    from gan_tf.data.sources import open_source
-
-    path = user_path(where)
-    if not path.exists():
-        raise UsageError(f"PHOTOS {where}: no such file or folder")
-    if not path.is_dir() and path.suffix.lower() != ".zip":
-        raise UsageError(f"PHOTOS {where} must be a folder or a .zip of photographs")
-    return open_source(where)
 
 
 def crop(options, source, out) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.quiet import start_tensorflow, stderr_kept
+from gan_tf.cli.quiet import start_tensorflow, stderr_buffered
 from gan_tf.errors import UsageError
 from gan_tf.io.files import disk_remedy, printable, unwritable_error, user_path, write_atomically, writing
 from gan_tf.io.progress import Progress
@@ -117,7 +117,7 @@ def export(options, out) -> int:
         licence=options.licence,
     )
     with output(out) as part:
-        with contextlib.nullcontext() if options.verbose else stderr_kept():
+        with contextlib.nullcontext() if options.verbose else stderr_buffered():
             file_format.write(trained, settings, metadata, part)
             run = file_format.open(part)
         with Progress(SEEDS, "compared with Keras") as progress:

@@ -1,4 +1,4 @@
-"""`gan-tf launch --workers N -- train ARGS`: one run on several worker processes of this machine."""
+"""`gan-tf launch`: trains with several worker processes on this machine."""
 
 import dataclasses
 import os
@@ -8,24 +8,26 @@ from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
 
 PROGRAM = [sys.executable, "-m", "gan_tf.cli.main"]
-FOR_SEVERAL = ("auto", "multi_worker")  # values of --strategy that make one training of several workers
+STRATEGIES = ("auto", "multi_worker")  # values of --strategy with which several workers train one model
 USAGE = "gan-tf launch --workers 2 -- train --dataset photos"
 
 
 @dataclasses.dataclass(frozen=True)
 class LaunchOptions:
-    """Runs `train` on several worker processes of this machine: gan-tf launch --workers 2 -- train ARGS. Their lines
-    come under a prefix, Ctrl-C and SIGTERM are passed on (a second one kills), and after a fault of one all are
-    started again, to continue from the newest checkpoint. One process uses all GPUs of a machine by itself: this is
-    for trying out what several machines will do, and for machines that do better with several processes.
+    """Runs `train` with several worker processes on this machine: gan-tf launch --workers 2 -- train ARGS.
+
+    The output of each worker is prefixed. Ctrl-C and SIGTERM are forwarded; a second one kills the workers. After a
+    fault all workers are started again and continue from the newest checkpoint. A single process uses all GPUs of a
+    machine too: launch is for testing a setup of several machines, and for machines that run faster with several
+    processes.
     """
 
-    workers: int  # processes to start
-    restarts: int = 3  # how many times all are started again after a fault of one (a user's mistake, code 2, is none)
-    # From the end of the first worker: how long the others may take to save before they are killed. After a signal to
-    # launch, all are killed at the latest when 1.5 times as long has passed, also where none ended.
+    workers: int  # number of processes
+    restarts: int = 3  # how many times all are started again after a fault (a usage error, code 2, is not one)
+    # How long the other workers may take to save before they are killed, after the first worker has ended. After a
+    # signal to launch, all workers are killed after 1.5 times as long at the latest.
     grace_seconds: float = 60.0
-    gpus_per_worker: int | None = None  # each worker's own GPUs; default: all that there are, shared out evenly
+    gpus_per_worker: int | None = None  # GPUs of each worker; default: all GPUs, divided evenly
 
     def __post_init__(self):
         for name, least in (("workers", 1), ("restarts", 0), ("grace_seconds", 0), ("gpus_per_worker", 1)):
@@ -38,19 +40,20 @@ def main(argv) -> int:
     """Runs the command. Returns the exit code.
 
     Raises:
-        UsageError: a wrong option, of `train` too, or a place that this cannot run in.
+        UsageError: a wrong option of `launch` or `train`, or an unsupported system.
     """
-    options, command = split(argv)
-    options = arguments.parse(LaunchOptions, options, prog="gan-tf launch")
+    end = argv.index("--") if "--" in argv else len(argv)
+    options = arguments.parse(LaunchOptions, argv[:end], prog="gan-tf launch")
+    command = argv[end + 1 :]
     if os.name != "posix":
         raise UsageError(f"launch needs Linux or macOS, and this is {sys.platform}; use WSL2")
     if os.environ.get("TF_CONFIG"):
-        raise UsageError("TF_CONFIG is set, so a cluster exists already; unset it, or start gan-tf train itself")
-    check(command, options.workers)
+        raise UsageError("TF_CONFIG is set, so a cluster exists already; unset it, or start gan-tf train directly")
+    check_command(command, options.workers)
     from gan_tf.distributed.launcher import log, supervise, visible_gpus
 
     gpus = visible_gpus()
-    gpus_per_worker = gpus_each(options, gpus)
+    gpus_per_worker = divide_gpus(options, gpus)
     if gpus and gpus_per_worker:
         log(f"{gpus_per_worker} of {len(gpus)} GPUs for each of {options.workers} workers")
     return supervise(
@@ -62,59 +65,51 @@ def main(argv) -> int:
     )
 
 
-def split(argv):
-    """Returns (options of launch, the command after `--`)."""
-    if "--" not in argv:
-        return argv, []
-    place = argv.index("--")
-    return argv[:place], argv[place + 1 :]
-
-
-def check(command, workers):
-    """Finds mistakes in the options of `train` once, before every worker finds them.
+def check_command(command, workers):
+    """Checks the options of `train` before any worker starts.
 
     Raises:
-        UsageError: no command, another one than train, wrong options, or some that do not fit several workers.
+        UsageError: no command, a command other than train, or options that are wrong or do not fit several workers.
         SystemExit: after --help.
     """
-    from gan_tf.cli.train_arguments import parse_arguments
+    from gan_tf.cli.train import parse_arguments
 
     if not command or command[0] != "train":
-        given = f"is {command[0]!r}" if command else "is missing"
-        raise UsageError(f"the command after -- {given}; give train and its options: {USAGE}")
+        name = repr(command[0]) if command else "missing"
+        raise UsageError(f"the command after -- is {name}; give train and its options: {USAGE}")
     config, _ = parse_arguments(command[1:])
-    if workers > 1 and config.strategy not in FOR_SEVERAL:  # each would train on its own, all into one folder
+    if workers > 1 and config.strategy not in STRATEGIES:
         raise UsageError(
-            f"--strategy is {config.strategy}, with which --workers {workers} would be {workers} trainings in one "
-            f"folder; give {' or '.join(FOR_SEVERAL)}, or start gan-tf train without launch"
+            f"--strategy is {config.strategy}, with which --workers {workers} would be {workers} separate trainings in "
+            f"one folder; give {' or '.join(STRATEGIES)}, or start gan-tf train without launch"
         )
 
 
-def gpus_each(options, gpus) -> int | None:
-    """How many GPUs each worker gets for itself; None: all see all that there are, since there is nothing to share out.
+def divide_gpus(options, gpus) -> int | None:
+    """Returns the number of GPUs of each worker; None: without GPUs, or all for a single worker.
 
-    Two workers on one GPU cannot talk to each other: NCCL refuses that.
+    NCCL does not support two workers on one GPU.
 
     Args:
-        gpus: their names, or None where it is not known.
+        gpus: their names; None if unknown.
 
     Raises:
-        UsageError: there are too few.
+        UsageError: too few GPUs.
     """
-    known = "CUDA_VISIBLE_DEVICES names" if "CUDA_VISIBLE_DEVICES" in os.environ else "nvidia-smi lists"
+    source = "CUDA_VISIBLE_DEVICES names" if "CUDA_VISIBLE_DEVICES" in os.environ else "nvidia-smi lists"
     if options.gpus_per_worker is not None:
-        wanted = options.workers * options.gpus_per_worker
-        if gpus is not None and wanted > len(gpus):
+        needed = options.workers * options.gpus_per_worker
+        if gpus is not None and needed > len(gpus):
             raise UsageError(
-                f"--gpus-per-worker {options.gpus_per_worker} needs {wanted} GPUs for --workers {options.workers}, and "
-                f"{known} {len(gpus)}; give smaller numbers"
+                f"--gpus-per-worker {options.gpus_per_worker} needs {needed} GPUs for --workers {options.workers}, and "
+                f"{source} {len(gpus)}; give smaller numbers"
             )
         return options.gpus_per_worker
     if not gpus or options.workers == 1:
         return None
     if options.workers > len(gpus):
         raise UsageError(
-            f"--workers is {options.workers}, and {known} {len(gpus)}, but each worker needs a GPU of its own; give "
+            f"--workers is {options.workers}, and {source} {len(gpus)} GPUs, but each worker needs one; give "
             f"--workers {len(gpus)}, or set CUDA_VISIBLE_DEVICES to -1 to train without GPUs"
         )
     return len(gpus) // options.workers

@@ -1,4 +1,4 @@
-"""Starts TensorFlow without its chatter."""
+"""Starts TensorFlow without its start-up messages."""
 
 import contextlib
 import os
@@ -7,46 +7,46 @@ import tempfile
 
 
 def start_tensorflow(verbose=False):
-    """Imports TensorFlow and sets up the devices: GPU memory grows as needed, and start-up noise is swallowed.
+    """Imports TensorFlow and initialises the devices, with GPU memory that grows as needed.
 
-    TensorFlow's C++ part writes to file descriptor 2 before any log level applies, so the descriptor itself is turned
-    away until the devices are up. If that fails, what was written is shown.
+    The C++ part of TensorFlow writes to file descriptor 2 before any log level applies, so the descriptor is
+    redirected to a file. An exception shows its content.
     """
     if verbose:
         _start()
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with stderr_kept():
+    with stderr_buffered():
         _start()
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # a network that grows is traced once for each size, which is no mistake
+    tf.get_logger().setLevel("ERROR")  # no retracing warnings: a growing network is traced once per resolution
 
 
 def _start():
     import tensorflow as tf
 
-    from gan_tf.distributed.cluster_spec import cluster_of_environment
+    from gan_tf.distributed.cluster_spec import cluster_source
     from gan_tf.distributed.devices import let_gpu_memory_grow
 
     let_gpu_memory_grow()
-    if not cluster_of_environment():  # whose devices are set up with the strategy
+    if not cluster_source():  # with several workers the strategy initialises the devices
         tf.config.list_logical_devices()
 
 
 @contextlib.contextmanager
-def stderr_kept():
-    """Within, what is written to file descriptor 2 is kept back; it is shown if an exception ends the block."""
+def stderr_buffered():
+    """Redirects file descriptor 2 to a temporary file within the block; an exception writes its content to stderr."""
     sys.stderr.flush()
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         except BaseException:
-            kept.seek(0)
-            os.write(before, kept.read())
+            buffer.seek(0)
+            os.write(stderr, buffer.read())
             raise
         finally:
-            os.dup2(before, 2)
-            os.close(before)
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -7,7 +7,7 @@ import sys
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.cli.train_arguments import parse_arguments
-from gan_tf.distributed.cluster_spec import cluster_of_environment
+from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 
@@ -30,15 +30,16 @@ def train(config, preset) -> int:
     """
     import tensorflow as tf
 
-    from gan_tf.distributed import workers as distributed
+    from gan_tf.distributed import liveness
     from gan_tf.distributed.stop_signals import StopSignals
+    from gan_tf.distributed.workers import start_workers
     from gan_tf.runs.folder import Run
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        workers = distributed.start_workers(config, run.workers_folder(), StopSignals())
+        workers = start_workers(config, run.workers_folder(), StopSignals())
         workers.log(f"run: {run.folder} (preset {preset})")
         train_on(workers, config, run)
         workers.end()
@@ -56,8 +57,8 @@ def train(config, preset) -> int:
             raise UsageError(disk_error(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
-        if cluster_of_environment() and distributed.is_lost_worker_error(error):
-            distributed.end_process(f"another worker ended or stopped responding ({distributed.first_line(error)})")
+        if cluster_source() and liveness.is_lost_worker_error(error):
+            liveness.end_process(f"another worker is lost ({liveness.first_line(error)})")
         raise
     finally:
         run.close()

@@ -93,10 +93,9 @@ class CacheEntry:
         """Yields a CacheWriter that continues after `progress()`. The entry is finished if the block does not raise."""
         state = self.progress()
         self.partial.mkdir(parents=True, exist_ok=True)
-        with (
-            _open_truncated(self.partial / "images.bin", state["kept"] * self.row_bytes) as images,
-            _open_truncated(self.partial / "facts.bin", state["kept"] * self.facts.itemsize) as facts,
-        ):
+        with open(self.partial / "images.bin", "ab") as images, open(self.partial / "facts.bin", "ab") as facts:
+            images.truncate(state["kept"] * self.row_bytes)  # drops rows written after the last record
+            facts.truncate(state["kept"] * self.facts.itemsize)
             writer = CacheWriter(self, state, images, facts)
             yield writer
             writer.record("entry.json")
@@ -130,14 +129,6 @@ class CacheWriter:
             file.flush()
             os.fsync(file.fileno())
         write_atomically(self.entry.partial / name, json.dumps(self.state).encode())
-
-
-def _open_truncated(path, size):
-    """Opens a file for appending after its first `size` bytes and drops the rest."""
-    file = open(path, "r+b" if path.exists() else "w+b")  # noqa: SIM115  closed by the caller
-    file.truncate(size)
-    file.seek(size)
-    return file
 
 
 def read_rows(images, index):

@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
-from gan_tf.data.images import is_upscaled
+from gan_tf.errors import UsageError
 
 THUMB = 8  # pixels; images are compared by their THUMB x THUMB means
 # One record per readable image: index in the source, size before fitting, mode, THUMB x THUMB means.
@@ -38,40 +38,24 @@ def fact_of(index, header, pixels):
 
 @dataclasses.dataclass(frozen=True)
 class DatasetReport:
-    """Report on one dataset. `text()` formats it, `dataclasses.asdict` converts it for JSON.
-
-    Attributes:
-        name: name of the dataset.
-        count: readable images.
-        resolution, fit: how they are made square.
-        sizes: {"WxH": count}, most frequent first.
-        smallest, median, largest: "WxH" by area.
-        modes: {Pillow mode: count}.
-        classes: {class name: count} of readable images, {} without classes.
-        unreadable: {name: reason}.
-        exact: groups of names with equal content.
-        near: groups of names that are near duplicates, without exact duplicates.
-        upscaled: names of images smaller than the training resolution.
-        ignored: {suffix: count} of files that are not images.
-        left_out: images not used because of --limit.
-    """
+    """Report on one dataset. `text()` formats it, `dataclasses.asdict` converts it for JSON."""
 
     name: str
-    count: int
+    count: int  # readable images
     resolution: int
     fit: str
-    sizes: dict
-    smallest: str
+    sizes: dict  # {"WxH": count}, most frequent first
+    smallest: str  # "WxH" by area, as the next two
     median: str
     largest: str
-    modes: dict
-    classes: dict
-    unreadable: dict
-    exact: list
-    near: list
-    upscaled: list
-    ignored: dict
-    left_out: int = 0
+    modes: dict  # {Pillow mode: count}
+    classes: dict  # {class name: count} of readable images, {} without classes
+    unreadable: dict  # {name: reason}
+    exact: list  # groups of names with equal content
+    near: list  # groups of names that are near duplicates, without exact duplicates
+    upscaled: list  # names of images smaller than the training resolution
+    ignored: dict  # {suffix: count} of files that are not images
+    left_out: int = 0  # images not used because of --limit
 
     def text(self):
         """Returns the report as lines of text, without a final newline."""
@@ -99,15 +83,22 @@ class DatasetReport:
         return "\n".join(lines)
 
 
-def build_report(source, facts, unreadable, *, resolution, fit, left_out=0):
+def build_report(source, facts, unreadable, resolution, fit):
     """Returns the DatasetReport of a decoded source.
 
     Args:
         source: ImageSource.
-        facts: records of dtype FACTS, one per readable image, at least one.
+        facts: records of dtype FACTS, one per readable image.
         unreadable: [(index in the source, reason)].
-        left_out: images of the source that were not decoded.
+
+    Raises:
+        UsageError: no image is readable.
     """
+    if not len(facts):
+        (i, reason), others = unreadable[0], len(unreadable) - 1
+        more = f" (and {others} more)" if others else ""
+        where = source.where or source.name
+        raise UsageError(f"{where}: none of {len(unreadable)} images is readable; {source.names[i]}: {reason}{more}")
     by_area = np.argsort(facts["width"].astype(np.int64) * facts["height"], kind="stable")
     sizes = [f"{w}x{h}" for w, h in zip(facts["width"], facts["height"], strict=True)]
     names = [source.names[i] for i in facts["index"]]
@@ -116,6 +107,7 @@ def build_report(source, facts, unreadable, *, resolution, fit, left_out=0):
     originals = np.array([i for i in range(len(facts)) if i not in copies])
     near = [[int(originals[i]) for i in group] for group in near_groups(facts["thumb"][originals])]
     labels = Counter(source.labels[facts["index"]].tolist())
+    sides = (np.maximum if fit == "pad" else np.minimum)(facts["width"], facts["height"])
     return DatasetReport(
         name=source.name,
         count=len(facts),
@@ -130,9 +122,9 @@ def build_report(source, facts, unreadable, *, resolution, fit, left_out=0):
         unreadable={source.names[i]: reason for i, reason in unreadable},
         exact=[[names[i] for i in group] for group in exact],
         near=[[names[i] for i in group] for group in near],
-        upscaled=[names[i] for i in np.flatnonzero(is_upscaled(facts["width"], facts["height"], resolution, fit))],
+        upscaled=[names[i] for i in np.flatnonzero(sides < resolution)],
         ignored=source.ignored,
-        left_out=left_out,
+        left_out=len(source) - len(facts) - len(unreadable),
     )
 
 

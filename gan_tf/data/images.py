@@ -160,12 +160,6 @@ def _resize(image, size):
     return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
 
-def is_upscaled(width, height, resolution, fit):
-    """True where an image (or arrays of sizes) has fewer pixels than the training resolution after `fit`."""
-    side = np.maximum(width, height) if fit == "pad" else np.minimum(width, height)
-    return side < resolution
-
-
 def load_square(data, resolution, fit, colour):
     """Decodes and fits an image: bytes or array -> (uint8 [R, R, 3], Header).
 

@@ -7,6 +7,7 @@ on the disk, all smaller sizes are made in one pass, as further cache entries.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import shutil
@@ -30,33 +31,19 @@ ROW = np.dtype(np.int32)  # record of a row at a smaller size: its index
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images ready for training.
-
-    Attributes:
-        name: the source's name.
-        images: uint8 [N, R, R, 3], in memory or a memory map.
-        labels: int32 [N], all 0 without classes.
-        class_names: tuple, () without classes.
-        names: N names of the images, for messages.
-        fingerprint: SHA-256 hex of the source's names and contents, independent of settings such as the resolution.
-        key: hex that changes whenever a pixel of `images` may have changed: fingerprint and settings.
-        report: DatasetReport.
-        memory_gb: smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes).
-        log: called with a line of text before long work.
-        full: the ImageSet that this one is a smaller size of, or None.
-    """
+    """Images ready for training."""
 
     name: str
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple
-    names: list
-    fingerprint: str
-    key: str
+    images: np.ndarray  # uint8 [N, R, R, 3], in memory or a memory map
+    labels: np.ndarray  # int32 [N], all 0 without classes
+    class_names: tuple  # () without classes
+    names: list  # of the N images, for messages
+    fingerprint: str  # SHA-256 hex of the source's names and contents, independent of settings such as the resolution
+    key: str  # hex that changes whenever a pixel of `images` may have changed: fingerprint and settings
     report: DatasetReport
-    memory_gb: float = 4.0
-    log: Callable = print
-    full: "ImageSet | None" = None
+    memory_gb: float = 4.0  # smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes)
+    log: Callable = print  # called with a line of text before long work
+    full: "ImageSet | None" = None  # the set that this one is a smaller size of
     _sizes: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self):
@@ -75,21 +62,21 @@ class ImageSet:
         """Returns the images at a smaller size, as an ImageSet with other `images` and `key`.
 
         Args:
-            resolution: pixels; divides the set's own.
+            resolution: pixels; the set's own, halved any number of times, at least SMALLEST.
 
         Returns:
             always the same object for one size, and this one for its own size.
 
         Raises:
-            ValueError: `resolution` does not divide the set's.
+            ValueError: there is no such size.
             UsageError: the disk is too small for the sizes of a mapped set.
         """
         if resolution == self.resolution:
             return self
-        if not 0 < resolution < self.resolution or self.resolution % resolution:
+        sizes = smaller_sizes(self.resolution)
+        if resolution not in sizes:
             raise ValueError(
-                f"a set of {self.resolution}x{self.resolution} pixels has no size of {resolution}; it must divide "
-                f"{self.resolution}"
+                f"a set of {self.resolution}x{self.resolution} pixels has no size of {resolution}; it has {sizes}"
             )
         if resolution not in self._sizes:
             self._sizes[resolution] = self.full.at(resolution) if self.full else self._reduced(resolution)
@@ -136,15 +123,11 @@ def prepare(
         if not entry.finished:
             _convert(source, rows, settings, entry, log)
         images, facts, unreadable = entry.load(in_memory)
-    if not len(images):
-        raise _nothing_readable(source, unreadable)
-
     report_path = entry.folder / "report.json"  # kept with the entry: comparing all pairs of a large set takes long
     if report_path.exists():
         report = DatasetReport(**json.loads(report_path.read_text()))
     else:
-        left_out = len(source) - len(rows)
-        report = build_report(source, facts, unreadable, resolution=resolution, fit=fit, left_out=left_out)
+        report = build_report(source, facts, unreadable, resolution, fit)
         if entry.finished:
             with writing_cache(report_path):
                 write_atomically(report_path, json.dumps(dataclasses.asdict(report)).encode())
@@ -165,17 +148,14 @@ def prepare(
 def survey(source, *, resolution, fit="crop", background="white", limit=None):
     """Returns the DatasetReport that `prepare` would make, without keeping any pixels."""
     check_fit(resolution, fit)
-    rows = select_rows(len(source), limit)
+    settings = (resolution, fit, parse_colour(background))
     facts, unreadable = [], []
-    for i, _, fact, reason in _squares(source, rows, (resolution, fit, parse_colour(background)), "inspected"):
+    for i, _, fact, reason in _squares(source, select_rows(len(source), limit), settings, "inspected"):
         if fact is None:
             unreadable.append((i, reason))
         else:
             facts.append(fact)
-    if not facts:
-        raise _nothing_readable(source, unreadable)
-    left_out = len(source) - len(rows)
-    return build_report(source, np.stack(facts), unreadable, resolution=resolution, fit=fit, left_out=left_out)
+    return build_report(source, np.array(facts, FACTS), unreadable, resolution, fit)
 
 
 def select_rows(count, limit):
@@ -231,25 +211,15 @@ def _convert(source, rows, settings, entry, log):
         note = f", {done} of {len(rows)} images are done already" if done else ""
         log(f"converting the dataset once: {size_text(need)} of disk needed in {entry.folder.parent}{note}")
         check_space(entry.folder.parent, need)
+        rows_per_record = max(1, FLUSH_BYTES // entry.row_bytes)
         with entry.writer() as writer:
-            unrecorded = 0
             for i, pixels, fact, reason in _squares(source, rows[done:], settings, "converted"):
                 if pixels is None:
                     writer.skip(i, reason)
                     continue
                 writer.add(pixels[None], [fact])
-                unrecorded += entry.row_bytes
-                if unrecorded >= FLUSH_BYTES:
+                if writer.state["kept"] % rows_per_record == 0:
                     writer.record()
-                    unrecorded = 0
-
-
-def _nothing_readable(source, unreadable):
-    """Returns the UsageError for a source without a readable image."""
-    (i, reason), others = unreadable[0], len(unreadable) - 1
-    more = f" (and {others} more)" if others else ""
-    where = source.where or source.name
-    return UsageError(f"{where}: none of {len(unreadable)} images is readable; {source.names[i]}: {reason}{more}")
 
 
 def box_means(images, sizes):
@@ -265,29 +235,13 @@ def box_means(images, sizes):
     sums, means = images, []
     for size in sizes:
         area = (images.shape[1] // size) ** 2
-        sums = _box_sums(sums, sums.shape[1] // size, np.uint16 if area * 255 < 1 << 16 else np.uint32)
+        add = functools.partial(np.add, dtype=np.uint16 if area * 255 < 1 << 16 else np.uint32)
+        factor = sums.shape[1] // size
+        # Four times as fast as `sum` over axes of length `factor`.
+        sums = functools.reduce(add, (sums[:, i::factor] for i in range(factor)))
+        sums = functools.reduce(add, (sums[:, :, i::factor] for i in range(factor)))
         means.append(np.rint(sums / area).astype(np.uint8))  # float64 represents ties exactly
     return means
-
-
-def _box_sums(x, factor, dtype):
-    """Sums of factor x factor blocks: integers [N, H, W, C] -> dtype [N, H / factor, W / factor, C].
-
-    Rows first, which are long and contiguous, then columns of one channel at a time, since NumPy is slow for runs of
-    three. Ten times as fast as one `sum` over both axes.
-    """
-    n, h, w, c = x.shape
-    bands = x.reshape(n, h // factor, factor, w * c)
-    rows = np.add(bands[:, :, 0], bands[:, :, 1], dtype=dtype)
-    for j in range(2, factor):
-        rows += bands[:, :, j]
-    rows = rows.reshape(-1, factor * c)
-    sums = np.empty((len(rows), c), dtype)
-    for channel in range(c):
-        np.add(rows[:, channel], rows[:, channel + c], out=sums[:, channel])
-        for j in range(2, factor):
-            sums[:, channel] += rows[:, channel + j * c]
-    return sums.reshape(n, h // factor, w // factor, c)
 
 
 def _reduce_chunks(images, sizes):
@@ -305,6 +259,15 @@ def _reduce_chunks(images, sizes):
             progress.advance(len(means[0]))
 
 
+def smaller_sizes(resolution):
+    """Returns the halves, quarters and so on of a number of pixels, down to SMALLEST."""
+    sizes = []
+    while resolution % 2 == 0 and resolution // 2 >= SMALLEST:
+        resolution //= 2
+        sizes.append(resolution)
+    return sizes
+
+
 def _smaller_key(image_set, resolution):
     return hashlib.sha256(repr((FORMAT, image_set.key, resolution)).encode()).hexdigest()[:32]
 
@@ -312,9 +275,7 @@ def _smaller_key(image_set, resolution):
 def _load_smaller(image_set, resolution):
     """Returns the images of a mapped set at one size from the cache, after making all missing smaller sizes."""
     folder = Path(image_set.images.filename).parent.parent
-    halves = [image_set.resolution >> i for i in range(1, 16) if not image_set.resolution % (1 << i)]
-    halves = [size for size in halves if size >= SMALLEST]
-    sizes = halves if resolution in halves else [resolution]
+    sizes = smaller_sizes(image_set.resolution)
     entries = {size: CacheEntry(folder / _smaller_key(image_set, size), (size, size, 3), ROW) for size in sizes}
     if not entries[resolution].finished:
         with locked(folder / f"{image_set.key}.smaller.lock"):  # a second process waits, then finds them finished

@@ -1,4 +1,4 @@
-"""Which workers a run has, and which of them this process is: read from TF_CONFIG, or from SLURM's variables."""
+"""Reads the addresses of all workers from TF_CONFIG or from the variables of a SLURM step."""
 
 import dataclasses
 import json
@@ -7,96 +7,95 @@ import os
 from gan_tf.errors import UsageError
 
 TF_CONFIG_FORM = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-FIRST_PORT, PORTS = 20000, 10000  # two jobs may share a node, so each has a port by its number
+FIRST_PORT, PORTS = 20000, 10000  # the port follows from the SLURM job's number, since two jobs may share a node
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """This process among the workers of a run.
+class ClusterSpec:
+    """The workers of a run.
 
-    index: its number; 0 is the chief.
-    addresses: HOST:PORT of each worker, by number.
+    index: number of this process; worker 0 is the chief.
+    addresses: HOST:PORT of each worker.
+    jobs: (job name, number of tasks) in TensorFlow's order, which is that of the addresses.
     """
 
     index: int
     addresses: tuple[str, ...]
+    jobs: tuple[tuple[str, int], ...]
+
+    @property
+    def task_names(self) -> list[str]:
+        """TensorFlow's name of each worker."""
+        return [f"/job:{job}/replica:0/task:{index}" for job, count in self.jobs for index in range(count)]
 
 
-def cluster_of_environment() -> str | None:
-    """Where this process is told which workers there are: "TF_CONFIG", "SLURM", or None where it works alone."""
+def cluster_source() -> str | None:
+    """Returns "TF_CONFIG" or "SLURM", whichever describes a cluster; None for a single process."""
     if os.environ.get("TF_CONFIG", "").strip() not in ("", "{}"):
         return "TF_CONFIG"
     return "SLURM" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 else None
 
 
-def place_of_environment() -> Place | None:
-    """This process's place; None where it works alone. SLURM's is put into TF_CONFIG too, for TensorFlow to read.
+def read_cluster_spec() -> ClusterSpec | None:
+    """Returns the ClusterSpec of the environment; None for a single worker.
+
+    A SLURM step is also written to TF_CONFIG, where TensorFlow reads it.
 
     Raises:
-        UsageError: what the environment says cannot be read.
+        UsageError: invalid TF_CONFIG or SLURM variables.
     """
-    cluster = cluster_of_environment()
-    if cluster is None:
+    source = cluster_source()
+    if source is None:
         return None
-    if cluster == "SLURM":
+    if source == "SLURM":
         os.environ["TF_CONFIG"] = json.dumps(tf_config_of_slurm())
-    check_tf_config(os.environ["TF_CONFIG"])
-    config = json.loads(os.environ["TF_CONFIG"])
-    chiefs, workers = (config["cluster"].get(job, []) for job in ("chief", "worker"))
-    index = 0 if config["task"]["type"] == "chief" else len(chiefs) + int(config["task"]["index"])
-    addresses = (*chiefs, *workers)
-    return Place(index, addresses) if len(addresses) > 1 else None
-
-
-def check_tf_config(text):
-    """Raises UsageError unless TF_CONFIG describes a cluster and this worker's place in it."""
+    text = os.environ["TF_CONFIG"]
     try:
         config = json.loads(text)
-        task = config["task"]
-        addresses = config["cluster"][task["type"]]
-        fits = (
-            task["type"] in ("chief", "worker")
-            and 0 <= int(task["index"]) < len(addresses)
-            and all(address.rpartition(":")[2].isdigit() for job in config["cluster"].values() for address in job)
-        )
+        job, index = config["task"]["type"], int(config["task"]["index"])
+        tasks = {name: tuple(config["cluster"].get(name, ())) for name in ("chief", "worker")}
+        addresses = tasks["chief"] + tasks["worker"]
+        valid = 0 <= index < len(tasks[job]) and all(a.rpartition(":")[2].isdigit() for a in addresses)
     except (KeyError, TypeError, ValueError, AttributeError):
-        fits = False
-    if not fits:
-        raise UsageError(f"TF_CONFIG is {text[:200]!r}; give {TF_CONFIG_FORM} with this worker's own index")
+        valid = False
+    if not valid:
+        raise UsageError(f"TF_CONFIG is {text[:200]!r}; give {TF_CONFIG_FORM} with the index of this worker")
+    if len(addresses) == 1:
+        return None
+    index += len(tasks["chief"]) if job == "worker" else 0
+    return ClusterSpec(index, addresses, tuple((name, len(hosts)) for name, hosts in tasks.items() if hosts))
 
 
 def tf_config_of_slurm() -> dict:
-    """What TF_CONFIG would say in this task of a SLURM step.
+    """Returns the TF_CONFIG of this task of a SLURM step.
 
-    TensorFlow's resolver reads the names of the nodes and the number of tasks on each. It sorts nodes by name, n10
-    before n9, while SLURM numbers its tasks in the order of its list: that order is restored here.
+    TensorFlow's SlurmClusterResolver sorts the nodes by name (n10 before n9), but SLURM numbers tasks in the order of
+    its node list, so only the resolver's parsers are used.
 
     Raises:
-        UsageError: a variable is missing or cannot be read, or tasks are not dealt out node by node.
+        UsageError: a variable is missing or invalid, or tasks are not distributed node by node.
     """
-    import tensorflow as tf
-    from tensorflow.python.distribute.cluster_resolver.slurm_cluster_resolver import expand_hostlist
+    from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
 
     try:
         rank, job = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_JOB_ID"])
-        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
-        # As many GPUs as tasks: the resolver deals both out together, and TensorFlow counts its GPUs by itself.
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=FIRST_PORT + job % PORTS, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-        )
-        found = resolver.cluster_spec().job_tasks("worker")
-        nodes = expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
-        addresses = sorted(found, key=lambda address: nodes.index(address.rpartition(":")[0]))
-        own = addresses[rank].rpartition(":")[0]
+        nodes = slurm.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
+        tasks = slurm.expand_tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
+        port = FIRST_PORT + job % PORTS
+        hosts = [(node, port + task) for node, count in zip(nodes, tasks, strict=True) for task in range(count)]
+        expected = hosts[rank][0]
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         raise UsageError(
-            f"this SLURM step cannot be read ({type(error).__name__}: {error}); set TF_CONFIG, or use "
+            f"invalid variables of a SLURM step ({type(error).__name__}: {error}); set TF_CONFIG, or use "
             "deploy/slurm/train.sbatch"
         ) from error
-    here = os.environ.get("SLURMD_NODENAME", own)
-    if here != own:
+    node = os.environ.get("SLURMD_NODENAME", expected)
+    if node != expected:
         raise UsageError(
-            f"task {rank} of this SLURM step runs on {here} and not on {own}; give srun --distribution=block, or use "
-            "deploy/slurm/train.sbatch"
+            f"task {rank} of this SLURM step runs on {node}, expected {expected}; give srun --distribution=block, or "
+            "use deploy/slurm/train.sbatch"
         )
-    return {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
+    return {
+        "cluster": {"worker": [f"{node}:{port}" for node, port in hosts]},
+        "task": {"type": "worker", "index": rank},
+    }

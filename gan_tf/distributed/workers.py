@@ -1,34 +1,37 @@
-"""The processes of a run on several machines: how they find each other, who decides, and what all agree on.
+"""Connects the worker processes of a run, and the values and decisions that they share.
 
-Every worker runs the same loop on its share of each batch; `tf.distribute` sums their gradients. What is decided by a
-clock, a file or a score is decided by the chief, worker 0, and told to the others by a collective operation, so that
-all take the same turn. Only the chief writes the run folder. When one is gone the others cannot go on alone; they end
-(`heartbeats.end_process`), and all are started again.
+Every worker runs the same loop on its share of each batch, and `tf.distribute` sums their gradients. Whatever depends
+on a clock, a file or a score is decided by the chief, worker 0, and broadcast, so that all workers take the same
+branch. Only the chief writes the run folder. Workers cannot continue without one of them: all end (`liveness.py`) and
+are started again.
 """
 
 import hashlib
+import json
+import re
 import secrets
+import shutil
+import signal
+import sys
+import time
 
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
 
 import gan_tf
-from gan_tf.config import settings as configuration
+from gan_tf.config.settings import stored_settings
+from gan_tf.config.validation import flag
 from gan_tf.distributed import devices
-from gan_tf.distributed import rendezvous as roll_call
-from gan_tf.distributed.cluster_spec import place_of_environment
-from gan_tf.distributed.heartbeats import LOST_WORKER, Heartbeats, end_process
+from gan_tf.distributed.cluster_spec import read_cluster_spec
+from gan_tf.distributed.liveness import WorkerMonitor, end_process, first_line, publish, read
 from gan_tf.distributed.stop_signals import StopSignals
-from gan_tf.distributed.watchdog import ends_process_after
 from gan_tf.errors import UsageError
 
-CONNECT_SECONDS = 40.0  # TensorFlow takes one or two to connect workers that are all there
+EXCHANGE_SECONDS = 120.0  # for a value of a worker that is connected
 FOLDER_SECONDS = 60.0  # after which any shared file system shows a new file
 OTHER_SIGNAL = "another worker's signal"
-SAME = "same"  # key of what must be the same on all workers
-# What may differ from worker to worker: where things lie.
-OF_ONE_WORKER = ("dataset", "weights", "memory_gb")
-GONE = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-OWN = (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError, tf.errors.UnimplementedError)
+LOCAL_SETTINGS = ("dataset", "weights", "memory_gb")  # may differ between workers
 
 
 class Workers:
@@ -39,12 +42,12 @@ class Workers:
         reason: why that strategy was chosen, for the log.
         signals: StopSignals of this process.
         index, count: number of this worker, and of all workers.
-        heartbeats: Heartbeats; None for a single process.
+        monitor: WorkerMonitor; None for a single process.
     """
 
-    def __init__(self, strategy, reason, signals=None, index=0, count=1, heartbeats=None):
+    def __init__(self, strategy, reason, signals=None, index=0, count=1, monitor=None):
         self.strategy, self.reason, self.signals = strategy, reason, signals or StopSignals()
-        self.index, self.count, self._heartbeats = index, count, heartbeats
+        self.index, self.count, self._monitor = index, count, monitor
         self._sum = tf.function(self._sum_over_workers, autograph=False)
 
     @property
@@ -90,19 +93,18 @@ class Workers:
         digest = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # 48 bits: exact in float64
         [chief] = self.broadcast(digest)
         if float(self._sum(tf.constant([float(digest != chief)], tf.float64))[0]):
-            here = "" if self.is_chief else f" on worker {self.index}"
-            raise UsageError(f"{name} is {shown or value}{here}, and differs between the workers; {fix}")
+            raise UsageError(f"{name} is {shown or value} on worker {self.index}, and differs between workers; {fix}")
 
     def stop_requested(self) -> str | None:
-        """Returns the signal that this worker received, or `OTHER_SIGNAL` if the heartbeat of another reports one."""
-        if self._heartbeats and self._heartbeats.others_stop:
+        """Returns the signal that this worker received, or `OTHER_SIGNAL` if another worker announced one."""
+        if self._monitor and self._monitor.stop_announced:
             return self.signals.received or OTHER_SIGNAL
         return self.signals.received
 
     def end(self):
-        """Stops the heartbeats after a run without a fault."""
-        if self._heartbeats:
-            self._heartbeats.end()
+        """Stops watching the other workers, when the run is done."""
+        if self._monitor:
+            self._monitor.end()
 
     def _sum_over_workers(self, values):
         """Sums float64 [K] over the workers."""
@@ -118,63 +120,124 @@ class Workers:
 def start_workers(config, folder, signals, log=print) -> Workers:
     """Connects to the other workers, if there are any, and creates the strategy for `--strategy`.
 
-    Ends the process with exit code `LOST_WORKER` if a worker does not start within `--wait-seconds`, or stops later.
+    Ends the process with exit code `LOST_WORKER` if a worker does not start within `--wait-seconds`, or is lost later.
 
     Args:
         config: TrainConfig.
-        folder: for the heartbeat files, shared by all workers.
-        signals: StopSignals; the other workers learn of its signal by the heartbeat.
+        folder: in the run folder, to check that all workers share it.
+        signals: StopSignals; a signal is announced to the other workers.
 
     Raises:
         UsageError: the workers' settings differ, the folder cannot be written, or see `devices.choose_strategy`.
     """
-    place = place_of_environment() if config.strategy in ("auto", "multi_worker") else None
-    if place is None:
+    spec = read_cluster_spec() if config.strategy in ("auto", "multi_worker") else None
+    if spec is None:
         return Workers(*devices.choose_strategy(config.strategy), signals)
     if config.micro_batch == "auto":
-        raise UsageError("--micro-batch is auto, which tries out one process alone; give a number with several workers")
-    count = len(place.addresses)
-    log(f"worker {place.index} of {count}: waiting for the others, at most {config.wait_seconds:g} s")
-    words = {"name": secrets.token_hex(4), SAME: settings_of_all(config)}
-    try:
-        met = roll_call.meet(place, words, config.wait_seconds)
-    except roll_call.Missing as missing:
-        end_process(str(missing))
-    roll_call.refuse_differences(met, SAME)
-    names = {index: words["name"] for index, words in met.items()}
-    beats = Heartbeats(folder, place.index, names, lambda: signals.received is not None)
-    beats.start()
-    if silent := beats.missing_after(min(config.wait_seconds, FOLDER_SECONDS)):
-        names = ", ".join(f"worker {index}" for index in silent)
-        end_process(f"{names} left no sign in {folder}; see that this is on a file system that all workers share")
-    return Workers(*connected(config.strategy), signals, place.index, count, beats)
+        raise UsageError("--micro-batch is auto, which needs a single process; give a number with several workers")
+    count = len(spec.addresses)
+    log(f"worker {spec.index} of {count}: waiting for the others, at most {config.wait_seconds:g} s")
+    strategy = connect(spec, config.wait_seconds)
+    require_equal_settings(spec, config)
+    require_shared_folder(spec, folder, min(config.wait_seconds, FOLDER_SECONDS))
+    monitor = WorkerMonitor(spec, signals)
+    return Workers(strategy, f"{count} workers", signals, spec.index, count, monitor)
 
 
-def connected(name):
-    """`devices.choose_strategy`, which connects this worker to the others; ends the process if one is not there."""
-    again = "start all workers again: the run continues from its newest checkpoint"
-    why = f"gan-tf: the workers were not connected within {CONNECT_SECONDS:g} s; {again}"
+def connect(spec, seconds):
+    """Returns a MultiWorkerMirroredStrategy of all workers, once they have started.
+
+    Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
+
+    By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
+    timeout and names them. In both cases TensorFlow waits with Python's global lock
+    held, so no thread and no Python signal handler runs, hence the default action for SIGINT. Afterwards TensorFlow has
+    its own handler for SIGTERM, which ignores the signal; the previous one is restored.
+
+    Args:
+        spec: ClusterSpec.
+    """
+    service = context.context()
+    service.configure_coordination_service(
+        "standalone",
+        service_leader=spec.task_names[0],
+        cluster_register_timeout_in_ms=int(1000 * seconds),
+        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name=name, num_tasks=n) for name, n in spec.jobs],
+    )
+    service.coordination_service.cluster_register_with_barrier = True
+    sys.stdout.flush()
+    handlers = {number: signal.getsignal(number) for number in StopSignals.HANDLED}
+    if handlers[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with ends_process_after(CONNECT_SECONDS, LOST_WORKER, why):
-            return devices.choose_strategy(name)
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
-        end_process(f"the workers did not find each other ({first_line(error)})")
+        end_process(connection_problem(error, spec, seconds))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def settings_of_all(config) -> dict:
-    """{flag or name: value} of what must be the same on all workers."""
-    settings = configuration.stored_settings(config)
-    named = {configuration.flag(name): value for name, value in settings.items() if name not in OF_ONE_WORKER}
-    versions = {"the version of gan_tf": gan_tf.__version__, "the version of TensorFlow": tf.__version__}
-    return {**named, "--run": config.run_name, "--dry-run": config.dry_run, **versions}
+def connection_problem(error, spec, seconds) -> str:
+    """Returns the reason why the workers did not connect, according to an error of TensorFlow."""
+    if isinstance(error, tf.errors.UnknownError):  # "Could not start gRPC server"
+        return f"this worker cannot listen on {spec.addresses[spec.index]}; stop the program that uses the port"
+    if not isinstance(error, (tf.errors.DeadlineExceededError, tf.errors.UnavailableError)):
+        return f"the workers did not connect ({first_line(error)})"
+    _, _, names = str(error).partition("timed out task names:")
+    missing = set(re.findall(r"/job:\w+/replica:\d+/task:\d+", names)) or {spec.task_names[0]}
+    workers = [index for index, name in enumerate(spec.task_names) if name in missing]
+    described = ", ".join(f"worker {index} at {spec.addresses[index]}" for index in workers)
+    return f"{described} did not start within {seconds:g} s; check its log, and that its port can be reached"
 
 
-def is_lost_worker_error(error) -> bool:
-    """True if an error of a collective operation says that another worker is gone."""
-    words = str(error).lower()
-    return isinstance(error, GONE) or (not isinstance(error, OWN) and ("collective" in words or "peer" in words))
+def exchange(spec, name, value) -> list:
+    """Returns the JSON value of every worker, in order. Ends the process if a worker sends none."""
+    publish(f"gan_tf/{name}/{spec.index}", json.dumps(value))
+    texts = [read(f"gan_tf/{name}/{index}", EXCHANGE_SECONDS) for index in range(len(spec.addresses))]
+    if None in texts:
+        end_process(f"worker {texts.index(None)} ended while the workers compared their settings")
+    return [json.loads(text) for text in texts]
 
 
-def first_line(error) -> str:
-    """What an error says, in short."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def require_equal_settings(spec, config):
+    """Raises UsageError, on every worker, if a setting differs from the chief's."""
+    values = {flag(name): value for name, value in stored_settings(config).items() if name not in LOCAL_SETTINGS}
+    values |= {"--run": config.run_name, "--dry-run": config.dry_run}
+    values |= {"the version of gan_tf": gan_tf.__version__, "the version of TensorFlow": tf.__version__}
+    workers = exchange(spec, "settings", values)
+    for index, values in enumerate(workers):
+        for name in sorted(workers[0].keys() | values.keys()):
+            chief, worker = workers[0].get(name, "missing"), values.get(name, "missing")
+            if chief != worker:
+                raise UsageError(
+                    f"{name} is {worker!r} on worker {index} and {chief!r} on worker 0; give all workers the same "
+                    "command and the same versions"
+                )
+
+
+def require_shared_folder(spec, folder, seconds):
+    """Checks that a file that the chief writes to `folder` appears on all workers within `seconds`.
+
+    Raises:
+        UsageError: on every worker: the chief cannot write the folder.
+    """
+    token, problem = secrets.token_hex(4), None
+    if spec.index == 0:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / token).touch()
+        except OSError as error:
+            problem = f"--checkpoints: cannot write the run folder {folder.parent} ({error.strerror}); choose another"
+    token, problem = exchange(spec, "folder", [token, problem])[0]
+    if problem:
+        raise UsageError(problem)
+    deadline = time.monotonic() + seconds
+    while not (folder / token).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    visible = exchange(spec, "file is visible", (folder / token).exists())
+    if spec.index == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not all(visible):
+        workers = ", ".join(f"worker {index}" for index, is_visible in enumerate(visible) if not is_visible)
+        end_process(f"{workers} cannot see a new file in {folder}; put it on a file system that all workers share")

@@ -126,8 +126,7 @@ def _region(photo, square, block):
     inside = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     part = photo.crop(tuple(map(int, inside)))
     if part.size != (count, count):
-        pixels = np.take(np.asarray(part), rows - inside[1], axis=0)
-        part = Image.fromarray(np.take(pixels, columns - inside[0], axis=1))
+        part = Image.fromarray(np.asarray(part)[np.ix_(rows - inside[1], columns - inside[0])])
     return part, left, top
 
 

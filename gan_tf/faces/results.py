@@ -1,6 +1,5 @@
 """Output of a face search: partial results, `.npz` or PNG files, contact sheet, report."""
 
-import concurrent.futures
 import csv
 import functools
 import io
@@ -18,7 +17,7 @@ from gan_tf.errors import UsageError
 from gan_tf.faces.align import FACE
 from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
-from gan_tf.io.progress import Progress
+from gan_tf.io.progress import Progress, map_in_order
 
 TABLE = "faces.csv"  # in a folder of faces
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -57,11 +56,10 @@ class PartialResult:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  held until `close`
         try:
-            take_lock(self._lock, wait=False)
-        except OSError:
-            self.close()
-            raise UsageError(f"another gan-tf crop-faces is writing {out}; wait for it, or stop it") from None
-        try:
+            try:
+                take_lock(self._lock, wait=False)
+            except OSError:
+                raise UsageError(f"another gan-tf crop-faces is writing {out}; wait for it, or stop it") from None
             self._check_key(key, overwrite)
         except BaseException:
             self.close()
@@ -182,28 +180,23 @@ def write_npz(out, folder, source, faces, images, check):
     labels, class_names = classes_of_faces(source, faces)
     if class_names:
         arrays |= {"labels": labels, "class_names": np.array(class_names)}
-    part = Path(folder) / "finished.npz"
-    with open(part, "wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            with _member(archive, "images") as member, Progress(len(images), "packed", "faces") as progress:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images[0].shape)}
-                np.lib.format.write_array_header_1_0(member, header)
-                for i in range(len(images)):
-                    member.write(images[i].tobytes())
-                    progress.advance()
-                    check()
-            for name, array in arrays.items():
-                with _member(archive, name) as member:
-                    np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, out)
-
-
-def _member(archive, name):
-    entry = zipfile.ZipInfo(f"{name}.npy")  # with a constant date, 1980
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    return archive.open(entry, "w", force_zip64=True)
+    new = Path(folder) / "finished.npz"
+    with part_file(new) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        # Members opened by name have a constant date, 1980. Not `np.savez`: it needs all images in memory.
+        with (
+            archive.open("images.npy", "w", force_zip64=True) as member,
+            Progress(len(images), "packed", "faces") as progress,
+        ):
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images[0].shape)}
+            np.lib.format.write_array_header_1_0(member, header)
+            for i in range(len(images)):
+                member.write(images[i].tobytes())
+                progress.advance()
+                check()
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+    os.replace(new, out)
 
 
 def write_folder(out, folder, source, faces, images, check):
@@ -216,11 +209,9 @@ def write_folder(out, folder, source, faces, images, check):
     shutil.rmtree(new, ignore_errors=True)
     for parent in {Path(new, file).parent for file in files} | {new}:
         parent.mkdir(parents=True, exist_ok=True)
-    with concurrent.futures.ThreadPoolExecutor() as pool, Progress(len(files), "written", "faces") as progress:
-        for start in range(0, len(files), SHEET_FACES):
-            chunk = range(start, min(start + SHEET_FACES, len(files)))
-            for _ in pool.map(lambda i: save_png(new / files[i], images[i], FAST_COMPRESSION), chunk):
-                progress.advance()
+    with Progress(len(files), "written", "faces") as progress:
+        for _ in map_in_order(lambda i: save_png(new / files[i], images[i], FAST_COMPRESSION), range(len(files))):
+            progress.advance()
             check()
     write_atomically(new / TABLE, _table(source, faces, files).encode())
     if Path(out).exists():
@@ -289,5 +280,4 @@ def write_report(path, summary, source, without, unreadable):
     lines = [summary, ""]
     lines += [f"Photographs without a face: {len(without)}", *(f"  {source.names[i]}" for i in without), ""]
     lines += [f"Unreadable: {len(unreadable)}", *(f"  {source.names[i]}: {reason}" for i, reason in unreadable), ""]
-    with part_file(path) as file:
-        file.write("\n".join(lines).encode())
+    write_atomically(path, "\n".join(lines).encode())

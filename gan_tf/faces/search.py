@@ -4,7 +4,6 @@ Source: Zhang et al. 2016 (Joint Face Detection and Alignment using Multi-task C
 Networks and weights come with the package `mtcnn`.
 """
 
-import concurrent.futures
 import hashlib
 from importlib.metadata import version
 from typing import NamedTuple
@@ -33,25 +32,15 @@ BACKGROUND = (255, 255, 255)  # under transparent parts of an image
 
 
 class CropSettings(NamedTuple):
-    """Settings that the faces depend on.
+    """Settings that the faces depend on."""
 
-    Attributes:
-        size: S, pixels of a crop.
-        faces: "all" or "largest" of each photograph.
-        align: "eyes" or "none".
-        margin: added on each side, as a share of the face.
-        confidence: least score, 0 to 1.
-        min_face: least length in the photograph, in pixels, of the longer side of a face's box.
-        at_edge: "skip" or "keep" faces so near to an edge that the mirrored crop would show part of them twice.
-    """
-
-    size: int = 256
-    faces: str = "all"
-    align: str = "eyes"
-    margin: float = 0.2
-    confidence: float = 0.8
-    min_face: int = 80
-    at_edge: str = "skip"
+    size: int = 256  # S, pixels of a crop
+    faces: str = "all"  # or "largest" of each photograph
+    align: str = "eyes"  # or "none"
+    margin: float = 0.2  # added on each side, as a share of the face
+    confidence: float = 0.8  # least score, 0 to 1
+    min_face: int = 80  # least length in the photograph, in pixels, of the longer side of a face's box
+    at_edge: str = "skip"  # or "keep" faces so near to an edge that the mirrored crop would show part of them twice
 
 
 def search_key(source, settings):
@@ -162,12 +151,9 @@ def search(source, settings, detector, partial, check):
         return Photo(i, image, np.asarray(image.resize(size, Image.Resampling.BOX)))
 
     done = partial.photos
-    with (
-        concurrent.futures.ThreadPoolExecutor() as pool,
-        Progress(len(source), "searched", "photographs", before=done) as progress,
-    ):
+    with Progress(len(source), "searched", "photographs", before=done) as progress:
         for window in _windows(map_in_order(decode, range(done, len(source)))):
-            faces, images, at_edge = _search_window(window, settings, detector, pool)
+            faces, images, at_edge = _search_window(window, settings, detector)
             unreadable = [(photo.index, photo.reason) for photo in window if photo.reason]
             partial.add(len(window), faces, images, unreadable, at_edge)
             progress.advance(len(window))
@@ -186,12 +172,12 @@ def _windows(photos):
         yield window
 
 
-def _search_window(window, settings, detector, pool):
+def _search_window(window, settings, detector):
     """Returns (FACE array of the faces kept, list of their crops uint8 [S, S, 3], number left out at an edge)."""
     images = {photo.index: photo.image for photo in window if photo.image}
     faces = _find_faces([photo for photo in window if photo.image], settings, detector)
     if settings.align == "eyes":
-        faces = _refine_landmarks(images, faces, detector, pool)
+        faces = _refine_landmarks(images, faces, detector)
     kept, cuts, at_edge, photos = [], [], 0, set()
     for k, face in enumerate(faces):
         image = images[face["photo"]]
@@ -202,7 +188,7 @@ def _search_window(window, settings, detector, pool):
             photos.add(face["photo"])
             kept.append(k)
             cuts.append((image, square))
-    crops = list(pool.map(lambda task: align.cut(*task, settings.size), cuts))
+    crops = list(map_in_order(lambda task: align.cut(*task, settings.size), cuts))
     return faces[kept], crops, at_edge
 
 
@@ -237,14 +223,15 @@ def select_faces(faces, confidence, min_face):
     return faces[order[selected[order]]]
 
 
-def _refine_landmarks(images, faces, detector, pool):
+def _refine_landmarks(images, faces, detector):
     """Returns the faces with landmarks detected in a small upright crop of each.
 
     In portraits rotated by up to 30 degrees this reduces the variation of the eyes' angle from 1.0 to 0.3 degrees. If a
     landmark moved far, the crop's landmarks belong to something else and the first ones are kept.
     """
     squares = [align.crop_square(face, "eyes", REFINE_MARGIN) for face in faces]
-    crops = list(pool.map(lambda k: align.cut(images[faces["photo"][k]], squares[k], REFINE_PIXELS), range(len(faces))))
+    cuts = zip((images[i] for i in faces["photo"]), squares, strict=True)
+    crops = list(map_in_order(lambda task: align.cut(*task, REFINE_PIXELS), cuts))
     faces = faces.copy()
     for face, square, refined in zip(faces, squares, detector.find(crops, REFINE_CONFIDENCE), strict=True):
         landmarks = align.to_photo(refined["landmarks"].astype(np.float64), square, REFINE_PIXELS)

@@ -115,17 +115,6 @@ def check_writable(path, flag, folder=False):
 
 
 @contextlib.contextmanager
-def naming_file(path):
-    """Adds the name of `path` to an OSError without a file name, such as that of a failed write."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = os.fspath(path)
-        raise
-
-
-@contextlib.contextmanager
 def writing_cache(path):
     """Converts an OSError in the block, which writes `path`, to a UsageError that names GAN_TF_CACHE.
 
@@ -160,12 +149,16 @@ def part_file(path, keep=True):
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with naming_file(part), open(part, "wb") as file:
+        with open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         if keep:
             os.replace(part, path)
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(part)
+        raise
     finally:
         part.unlink(missing_ok=True)
 

@@ -8,7 +8,7 @@
     state/            checkpoints: everything needed to continue
     best/             the EMA generator with the best score, that score and its protocol, in one file
     snapshots/        the EMA generators with the best scores so far, in the same format
-    workers/          heartbeats of the workers of a run on several machines, during training
+    workers/          a file at the start of a run on several machines, to check that the folder is shared
     evaluations/      results of `gan-tf evaluate`, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
 
@@ -95,7 +95,7 @@ class Run:
             self._lock = None
 
     def workers_folder(self) -> Path:
-        """Returns the folder for heartbeats. Raises UsageError if a link leads it out of the run folder."""
+        """Returns the folder for a check of the workers. Raises UsageError if a link leads it out of the run folder."""
         folder = self.folder / "workers"
         self._refuse_links_out(folder)
         return folder

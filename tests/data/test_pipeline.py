@@ -174,15 +174,3 @@ def test_two_replicas_load_the_batch_of_one(image_set, two_cpus):
 def test_large_sets_are_not_resident(image_set, monkeypatch):
     monkeypatch.setattr(pipeline, "RESIDENT_BYTES", image_set.images.nbytes - 1)
     assert not InputPipeline(image_set, 4, 1).resident
-
-
-def test_invalid_arguments_are_named(image_set):
-    with pytest.raises(ValueError, match="batch_size"):
-        InputPipeline(image_set, 0, 1)
-    loader = InputPipeline(image_set, 4, 1)
-    with pytest.raises(ValueError, match="multiple of the number of replicas, 3"):
-        loader.dataset(0, replicas=3)
-    with pytest.raises(ValueError, match="parts"):
-        loader.dataset(0, replicas=2, first=1, count=2)
-    with pytest.raises(ValueError, match="place"):
-        loader.load(next(iter(loader.dataset(0))))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_tf_datasets.catalogue import open_demo
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
-from gan_tf_datasets.demo.panda_art import EXTRAS, IMAGES, pick
+from gan_tf_datasets.demo.panda_art import IMAGES
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
@@ -51,20 +51,6 @@ def test_an_image_is_the_same_at_all_resolutions(draw, resolution):
     factor = resolution // 64
     means = draw(7, resolution).astype(float).reshape(64, factor, 64, factor, 3).mean((1, 3))
     assert np.abs(draw(7, 64) - means).mean() < 2
-
-
-def test_edges_are_antialiased():
-    assert len(np.unique(draw_panda(0, 64).reshape(-1, 3), axis=0)) > 200  # the flat colours are about twenty
-
-
-def test_small_resolutions_are_refused():
-    with pytest.raises(ValueError, match="at least 8 pixels, got 4"):
-        draw_panda(0, 4)
-
-
-def test_pick_follows_the_probabilities():
-    picks = [pick(EXTRAS, u) for u in (np.arange(1000) + 0.5) / 1000]
-    assert {name: picks.count(name) / 1000 for name, _ in EXTRAS} == pytest.approx(dict(EXTRAS), abs=0.002)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
-from gan_tf.cli.datasets import FACES as NAMES
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import main
 from gan_tf.data.prepare import prepare
@@ -129,12 +128,6 @@ def test_a_wrong_count_is_refused(manual, write, count):
         open_dataset("ffhq")
 
 
-def test_an_empty_folder(manual):
-    (manual / "ffhq").mkdir()
-    with pytest.raises(UsageError, match="ffhq holds no images"):
-        open_dataset("ffhq")
-
-
 @pytest.mark.parametrize("write", [write_zip, write_tar])
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.99])
 def test_truncated_archives(manual, write, cut):
@@ -147,13 +140,11 @@ def test_truncated_archives(manual, write, cut):
         open_dataset("ffhq").fingerprint  # noqa: B018
 
 
-def test_files_that_are_not_archives(manual):
-    for suffix in (".zip", ".tar"):
-        path = manual / f"ffhq{suffix}"
-        path.write_bytes(b"<html>quota exceeded</html>" * 100)
-        with pytest.raises(UsageError, match="is not a complete.*download"):
-            open_dataset("ffhq")
-        path.unlink()
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_files_that_are_not_archives(manual, suffix):
+    (manual / f"ffhq{suffix}").write_bytes(b"<html>quota exceeded</html>" * 100)
+    with pytest.raises(UsageError, match="is not a complete.*download"):
+        open_dataset("ffhq")
 
 
 def test_compressed_tar_is_refused(manual):
@@ -172,10 +163,8 @@ def test_a_damaged_entry_is_an_error(manual):
         prepare(open_dataset("ffhq"), resolution=8)
 
 
-@pytest.mark.parametrize("write", [write_zip, write_tar])
-@pytest.mark.parametrize("name", ["../escape.png", "/etc/escape.png", "C:\\escape.png"])
-def test_unsafe_entries(manual, write, name):
-    write(manual / "ffhq", thumbnails(count=COUNT - 1) | {name: png(0)})
+def test_entries_that_lead_out_of_a_tar_are_refused(manual):
+    write_tar(manual / "ffhq", thumbnails(count=COUNT - 1) | {"../escape.png": png(0)})
     with pytest.raises(UsageError, match="leads out of the archive"):
         open_dataset("ffhq")
 
@@ -187,19 +176,17 @@ def test_links_in_a_tar_are_not_followed(manual):
 
 
 @pytest.mark.parametrize(
-    "name, page",
+    ("name", "pages"),
     [
-        ("celeba_hq", "https://github.com/tkarras/progressive_growing_of_gans"),
-        ("celeba_hq", "https://github.com/switchablenorms/CelebAMask-HQ"),
-        ("celeba_hq", "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"),
-        ("ffhq", "https://github.com/NVlabs/ffhq-dataset"),
+        ("celeba_hq", ["https://github.com/switchablenorms/CelebAMask-HQ", "https://mmlab.ie.cuhk.edu.hk/projects/"]),
+        ("ffhq", ["https://github.com/NVlabs/ffhq-dataset"]),
     ],
 )
-def test_missing_files_give_instructions(manual, capsys, name, page):
+def test_missing_files_give_instructions(manual, capsys, name, pages):
     code = main(["train", "--dataset", name, "--checkpoints", str(manual / "runs")])
     message = capsys.readouterr().err.strip()
-    assert code == 2 and "\n" not in message and page in message and f"into {manual}, called {name}" in message
-    assert all(stem in message for stem in files.FACES[name].stems)
+    assert code == 2 and "\n" not in message and f"into {manual}, called {name}" in message
+    assert all(part in message for part in (*pages, *files.FACES[name].stems))
 
 
 def test_nothing_is_downloaded(manual, monkeypatch):
@@ -231,11 +218,8 @@ def test_a_builder_without_files_gives_instructions(manual, tmp_path):
         Builder(config="celeba_hq", data_dir=tmp_path / "tfds").download_and_prepare()
 
 
-def test_names_of_the_command_line_are_those_of_the_builder():
-    assert tuple(files.FACES) == NAMES == tuple(config.name for config in Builder.BUILDER_CONFIGS)
+def test_counts_are_the_published_ones():
     assert {name: face_set.count for name, face_set in files.FACES.items()} == {"celeba_hq": 30_000, "ffhq": 70_000}
-    for name, face_set in files.FACES.items():
-        assert face_set.name == name == face_set.stems[0] and "\n" not in files.instructions(face_set, "folder")
 
 
 class FacesTest(tfds.testing.DatasetBuilderTestCase):

@@ -1,6 +1,5 @@
 """`--dataset panda` and the other few-shot datasets: zips, downloads, recorded checksums, errors."""
 
-import dataclasses
 import functools
 import http.server
 import threading
@@ -10,7 +9,6 @@ import pytest
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
-from gan_tf_datasets import catalogue
 from gan_tf_datasets.few_shot import archives
 from tests.datasets.archives import png, write_zip
 
@@ -74,26 +72,12 @@ def test_a_wrong_count_is_refused(cache):
     assert not (cache / "checksums.tsv").exists()
 
 
-def test_corrupt_zip(cache):
-    path = write_zip(cache / "downloads" / PANDA, 100)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UsageError, match="not a complete zip archive"):
-        open_dataset("panda")
-
-
 def test_corrupt_entry(cache):
     path = write_zip(cache / "downloads" / PANDA, 100)
     data = bytearray(path.read_bytes())
     data[200] ^= 255  # in the first image, which is stored uncompressed
     path.write_bytes(data)
     with pytest.raises(UsageError, match="is damaged"):
-        open_dataset("panda")
-
-
-@pytest.mark.parametrize("name", ["../escape.png", "/etc/escape.png", "C:\\escape.png"])
-def test_unsafe_entry(cache, name):
-    write_zip(cache / "downloads" / PANDA, 99, extra=[(name, png(0))])
-    with pytest.raises(UsageError, match="leads out of the archive"):
         open_dataset("panda")
 
 
@@ -140,11 +124,6 @@ def test_an_unusable_download_is_neither_kept_nor_recorded(cache, site):
     assert list((cache / "downloads").iterdir()) == [] and not (cache / "checksums.tsv").exists()
 
 
-def test_missing_on_the_server(cache, site):
-    with pytest.raises(UsageError, match="404"):
-        open_dataset("panda")
-
-
 def test_a_missing_network_is_detected_within_ten_seconds(cache, monkeypatch):
     monkeypatch.setattr(archives, "SITE", "http://127.0.0.1:9/")  # refuses
     start = time.monotonic()
@@ -165,7 +144,5 @@ def test_offline_forbids_the_download(cache, site):
         open_dataset("panda", offline=True)
 
 
-def test_each_dataset_has_a_configuration():
-    assert set(archives.ARCHIVES) == {config.name for config in catalogue.FewShotBuilder.BUILDER_CONFIGS}
-    assert dataclasses.astuple(archives.ARCHIVES["wuzhen"]) == ("wuzhen", "100-shot-wuzhen.zip", 100)
+def test_urls():
     assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"

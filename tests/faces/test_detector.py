@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 
 from gan_tf.faces.align import FACE
-from gan_tf.faces.search import Detector, copy_scale, scale_faces, select_faces
+from gan_tf.faces.search import Detector, select_faces
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def test_rows_of_mtcnn_become_faces_of_their_images():
             self._mtcnn = self
 
         def detect_faces(self, images, **options):
-            calls.append([picture.shape for picture in images])
-            return np.array([[place, *row[1:]] for place in range(len(images)) if images[place].max() > 0])
+            calls.append([image.shape for image in images])
+            return np.array([[i, *row[1:]] for i in range(len(images))])
 
     wide, high = np.ones((4, 6, 3), np.uint8), np.ones((6, 4, 3), np.uint8)
     faces = Recorded().find([wide, high, wide, high], 0.8)
@@ -53,23 +53,9 @@ def test_rows_of_mtcnn_become_faces_of_their_images():
     np.testing.assert_array_equal(faces[3]["landmarks"][0], [(x + 0.5, x + 10.5) for x in range(10, 15)])
 
 
-def test_copies_are_never_enlarged():
-    assert copy_scale(48) == 0.5 and copy_scale(80) == 0.3
-    assert copy_scale(24) == copy_scale(20) == 1.0
-
-
 def test_selection():
     faces = faces_of((0, 0, 50, 70, 0.9), (5, 5, 95, 95, 0.85), (0, 0, 99, 20, 0.7), (9, 0, 59, 70, 0.9))
     assert select_faces(faces, 0.8, 0)["box"][:, 0].tolist() == [5, 0, 9]  # largest first, then from the left
     assert select_faces(faces, 0.0, 71)["box"][:, 0].tolist() == [0, 5]
     assert select_faces(faces, 0.86, 0)["box"][:, 0].tolist() == [0, 9]
     assert len(select_faces(faces, 0.95, 0)) == len(select_faces(faces[:0], 0, 0)) == 0
-
-
-def test_scaling():
-    faces = faces_of((1, 2, 3, 4, 0.5))
-    faces["landmarks"] = (1, 10)
-    got = scale_faces(faces, 2, 3)
-    np.testing.assert_array_equal(got["box"], [[2, 6, 6, 12]])
-    np.testing.assert_array_equal(got["landmarks"], [[(2, 30)] * 5])
-    assert faces["box"][0, 0] == 1

@@ -135,15 +135,6 @@ def test_names_are_unique_when_case_is_ignored():
     assert names == ["a.png", "a-2.png", "A-1-2.png", "sub-b.png", "sub-b-1-2.png", "a-2-1-2.png"]
 
 
-def test_folders_with_other_files_are_not_replaced(tmp_path):
-    results.check_replaceable(tmp_path)
-    (tmp_path / "holiday.jpg").write_bytes(b"")
-    for _ in range(2):
-        with pytest.raises(UsageError, match="OUT .*holiday.jpg"):
-            results.check_replaceable(tmp_path)
-        (tmp_path / "faces.csv").write_text("file,photograph\nface.png,a.jpg\n")
-
-
 def test_contact_sheet_shows_faces_at_even_distances(tmp_path):
     images = np.arange(250, dtype=np.uint8)[:, None, None, None] * np.ones((1, SIZE, SIZE, 3), np.uint8)
     results.write_sheet(tmp_path / "sheet.png", images)

@@ -99,26 +99,6 @@ def test_unreadable_photographs_and_those_without_a_face(tmp_path):
     assert [index for index, _ in partial.unreadable] == [1, 2]
 
 
-@pytest.mark.parametrize("windows_before", [1, 3])
-def test_an_interrupted_search_continues_to_the_same_faces(portraits, tmp_path, monkeypatch, windows_before):
-    monkeypatch.setattr(module, "WINDOW", 2)
-    whole = run_search(portraits, tmp_path / "whole")
-    calls = []
-
-    def stop():
-        calls.append(None)
-        if len(calls) == windows_before:
-            raise InterruptedError
-
-    with pytest.raises(InterruptedError):
-        run_search(portraits, tmp_path / "cut", check=stop)
-    detector = DotDetector()
-    cut = run_search(portraits, tmp_path / "cut", detector=detector)
-    assert len(detector.searched) == 2 * (7 - 2 * windows_before)  # photographs, and a crop of each
-    assert cut.photos == 7 and cut.faces.tobytes() == whole.faces.tobytes()
-    np.testing.assert_array_equal(np.stack(list(cut)), np.stack(list(whole)))
-
-
 def test_windows_are_bounded_by_pixels_and_equal_after_a_restart(monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 3)
     monkeypatch.setattr(module, "WINDOW_PIXELS", 100)

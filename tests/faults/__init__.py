@@ -1,6 +1,6 @@
-"""The fault matrix: runs of two workers that meet one fault each, and what becomes of them.
+"""The fault matrix: runs of two workers with one fault each.
 
-Every test here tells one row of a table, which the test run prints at its end and README shows (`table.py`). Each
-asks the same: those who survive end within a minute, with a line and a code of their own; no more work is lost than
-`--checkpoint-minutes`; and the run that is started again becomes the run that was never disturbed, bit for bit.
+Every test is a row of a table (`table.py`), which the test run prints at its end and the docs show. Each checks that
+the surviving workers end within a minute with a message and an exit code, that no more work is lost than
+`--checkpoint-minutes`, and that the run, started again, becomes equal to an undisturbed run bit for bit.
 """

@@ -1,18 +1,18 @@
-"""What the tests of the fault matrix share."""
+"""Fixtures of the fault matrix."""
 
 import contextlib
 
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.faults.scene import FLAGS, TRAINED, Scene
+from tests.distributed.worker_group import WorkerGroup
+from tests.faults.scenario import FLAGS, TRAINED, Scenario
 from tests.training import tiny
-from tests.training.workers import Group
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
-    """A data set that anybody may read."""
+    """A data set that every user can read."""
     return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
@@ -20,28 +20,28 @@ def dataset(tmp_path_factory):
 def undisturbed(dataset, tmp_path_factory):
     """The run of two workers without a fault."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    workers = Group(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
+    workers = WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
     try:
-        assert workers.wait() == [TRAINED, TRAINED], workers.said(0)[-1500:]
+        assert workers.wait() == [TRAINED, TRAINED], workers.output(0)[-1500:]
     finally:
         workers.end()
     return Run(folder / "tiny")
 
 
 @pytest.fixture
-def make_scene(dataset, undisturbed, record_property):
-    """Makes a scene in some folder, and leaves no process of it behind."""
+def make_scenario(dataset, undisturbed, record_property):
+    """Returns a function that creates a Scenario in a folder; its processes are killed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def make(folder, data=dataset, **group):
-            scene = Scene(folder, data, undisturbed, record_property, **group)
-            stack.callback(scene.end)
-            return scene
+        def make(folder, **group):
+            scenario = Scenario(folder, dataset, undisturbed, record_property, **group)
+            stack.callback(scenario.end)
+            return scenario
 
         yield make
 
 
 @pytest.fixture
-def scene(make_scene, tmp_path):
-    """Two workers in this test's folder."""
-    return make_scene(tmp_path)
+def scenario(make_scenario, tmp_path):
+    """Two workers in the folder of this test."""
+    return make_scenario(tmp_path)

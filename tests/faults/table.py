@@ -1,11 +1,11 @@
-"""The rows of the fault matrix, and the table that a test run prints of them."""
+"""Rows of the fault matrix, and the Markdown table that a test run prints."""
 
 from typing import NamedTuple
 
-PROPERTY = "fault"  # name under which a test's report carries its row
+PROPERTY = "fault"  # name of a row in the report of a test
 COLUMNS = ("Fault", "What happens", "Work lost", "Time to end", "Equal to undisturbed")
 
-# Every fault, in the table's order.
+# All faults, in the order of the table.
 FAULTS = (
     "a worker is killed",
     "the chief is killed",
@@ -37,22 +37,22 @@ FAULTS = (
 
 
 class Row(NamedTuple):
-    """What became of one fault, in words for the table."""
+    """A row of the table, as text."""
 
     fault: str
-    happened: str
+    outcome: str
     lost: str
     time_to_end: str
     equal: str
 
 
 def rows_of(reports) -> list[Row]:
-    """The rows that test reports carry, in the table's order."""
+    """Returns the rows in test reports, in the order of the table."""
     rows = [Row(*value) for report in reports for name, value in report.user_properties if name == PROPERTY]
     return sorted(rows, key=lambda row: FAULTS.index(row.fault))
 
 
 def markdown(rows) -> str:
-    """The table."""
+    """Returns the table."""
     lines = [f"| {' | '.join(cells)} |" for cells in (COLUMNS, *rows)]
     return "\n".join([lines[0], "|---" * len(COLUMNS) + "|", *lines[1:]])

@@ -1,4 +1,4 @@
-"""Kills within a write, disks that refuse, checkpoints that were damaged, and a clock that jumps."""
+"""Faults of files: kills during a write, full or read-only disks, damaged checkpoints, and a clock that jumps."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scene import CHIEF, LOST, REFUSED, SAVED, WORKER
-from tests.training.workers import END_SECONDS
+from tests.distributed.worker_group import END_SECONDS
+from tests.faults.scenario import CHIEF, LOST, REFUSED, SAVED, WORKER
 
 pytestmark = pytest.mark.slow
 
-NOBODY = 65534  # a uid without rights
+NOBODY = 65534  # user id without permissions
 
 
 @pytest.mark.parametrize(
@@ -25,30 +25,30 @@ NOBODY = 65534  # a uid without rights
         ("killed_while_writing_best", -signal.SIGXFSZ, "the chief is killed while it writes the best weights"),
     ],
 )
-def test_killed_within_a_write(fault, code, name, scene):
-    scene.start(CHIEF, options=["--fault", fault])
-    scene.workers.start(WORKER)
-    scene.struck_itself(CHIEF, code).ends({WORKER: LOST}, "start all workers again").goes_on()
-    left = [path.name for path in scene.run.folder.rglob("*") if "_temp" in path.name or path.suffix == ".part"]
-    assert not left, "what was half written is swept away"
-    scene.tell(name, "the other ends with 43")
+def test_killed_during_a_write(fault, code, name, scenario):
+    scenario.start(CHIEF, options=["--fault", fault])
+    scenario.workers.start(WORKER)
+    scenario.wait_for_injected_end(CHIEF, code).ends({WORKER: LOST}, "start all workers again").continues()
+    left = [path.name for path in scenario.run.folder.rglob("*") if "_temp" in path.name or path.suffix == ".part"]
+    assert not left, "incomplete files are removed"
+    scenario.add_row(name, "the other ends with 43")
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, of a few megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, text=True)
+    """A file system of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True, text=True)
     if mount.returncode:
         pytest.skip(f"mounting a small file system is not allowed here: {mount.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def fill(place):
-    """Writes until nothing more fits."""
-    with open(place / "fill", "wb") as file:
+def fill(folder):
+    """Writes a file until the disk is full."""
+    with open(folder / "fill", "wb") as file:
         try:
             while True:
                 file.write(bytes(1 << 16))
@@ -57,26 +57,26 @@ def fill(place):
             return
 
 
-def test_full_disk(make_scene, tmp_path, small_disk):
-    scene = make_scene(tmp_path)
-    scene.move_run_to(small_disk)
-    scene.start_trained().strike(fill, small_disk)
-    scene.ends({CHIEF: REFUSED, WORKER: LOST}, "free some disk space and start again")
+def test_full_disk(make_scenario, tmp_path, small_disk):
+    scenario = make_scenario(tmp_path)
+    scenario.set_checkpoints(small_disk)
+    scenario.start_trained().fault(fill, small_disk)
+    scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "free some disk space")
     (small_disk / "fill").unlink()
-    scene.goes_on().tell("the disk is full", "the chief ends with 2 and says so, the other with 43")
+    scenario.continues().add_row("the disk is full", "the chief ends with 2 and prints the reason, the other with 43")
 
 
 @pytest.fixture
 def another_user(dataset):
-    """(folder that only user NOBODY may write, arguments of a scene whose workers run as that user).
+    """Returns (folder that only user 65534 may write, arguments of a scenario whose workers run as that user).
 
-    Root is never refused. The user may read all, so that it finds Python and this project wherever they lie.
+    Root may write everywhere. The user may read all files, and so Python and this project.
     """
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="gan-tf-faults-"))
     as_nobody = {"prefix": []}
     if os.geteuid() == 0:
-        words = ["--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        as_nobody["prefix"] = ["setpriv", f"--reuid={NOBODY}", *words]
+        capabilities = ["--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+        as_nobody["prefix"] = ["setpriv", f"--reuid={NOBODY}", *capabilities]
         if subprocess.run([*as_nobody["prefix"], "true"], capture_output=True).returncode:
             shutil.rmtree(folder)
             pytest.skip("setpriv cannot start a process as another user that may read all")
@@ -86,50 +86,52 @@ def another_user(dataset):
     shutil.rmtree(folder)
 
 
-def test_folder_that_cannot_be_written(make_scene, tmp_path, another_user):
+def test_folder_that_cannot_be_written(make_scenario, tmp_path, another_user):
     folder, group = another_user
-    scene = make_scene(tmp_path, **group)
-    scene.move_run_to(folder / "locked")
-    scene.checkpoints.mkdir(mode=0o555)
-    scene.strike(scene.start)
-    scene.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--checkpoints: cannot write the run folder")
-    own(scene.checkpoints)
-    scene.start().trains_to_the_end()
-    scene.tell("the run folder cannot be written", "both end with 2 and say so")
+    scenario = make_scenario(tmp_path, **group)
+    scenario.set_checkpoints(folder / "locked")
+    scenario.checkpoints.mkdir(mode=0o555)
+    scenario.fault(scenario.start)
+    scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--checkpoints: cannot write the run folder")
+    make_writable(scenario.checkpoints)
+    scenario.start().trains_to_the_end()
+    scenario.add_row("the run folder cannot be written", "both end with 2 and print the reason")
 
 
-def test_folder_that_becomes_read_only(make_scene, tmp_path, another_user):
+def test_folder_that_becomes_read_only(make_scenario, tmp_path, another_user):
     folder, group = another_user
-    scene = make_scene(tmp_path, **group)
-    scene.move_run_to(folder / "runs")
-    scene.start_trained().strike(set_modes, scene.run.folder, 0o555)
-    scene.ends({CHIEF: REFUSED, WORKER: LOST}, "check that it can be read and written")
-    set_modes(scene.run.folder, 0o755)
-    scene.goes_on().tell("the run folder becomes read-only", "the chief ends with 2 and says so, the other with 43")
+    scenario = make_scenario(tmp_path, **group)
+    scenario.set_checkpoints(folder / "runs")
+    scenario.start_trained().fault(set_modes, scenario.run.folder, 0o555)
+    scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "check that it can be read and written")
+    set_modes(scenario.run.folder, 0o755)
+    scenario.continues().add_row(
+        "the run folder becomes read-only", "the chief ends with 2 and prints the reason, the other with 43"
+    )
 
 
-def own(folder):
+def make_writable(folder):
     folder.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, -1)
 
 
 def set_modes(folder, mode):
-    """Of a folder and those in it."""
+    """Sets the mode of a folder and of all folders in it."""
     for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
         path.chmod(mode)
 
 
 @pytest.fixture
-def stopped(scene):
-    """A scene whose workers have been stopped by SIGTERM in the middle."""
-    scene.start_trained().strike(scene.workers.send, CHIEF, signal.SIGTERM)
-    assert scene.workers.wait(END_SECONDS) == [SAVED, SAVED]
-    return scene
+def stopped(scenario):
+    """A scenario whose workers were stopped by SIGTERM in the middle of the training."""
+    scenario.start_trained().fault(scenario.workers.send, CHIEF, signal.SIGTERM)
+    assert scenario.workers.wait(END_SECONDS) == [SAVED, SAVED]
+    return scenario
 
 
 def newest(run):
-    """(index file, data file) of the newest checkpoint."""
+    """Returns (index file, data file) of the newest checkpoint."""
     _, prefix = run.checkpoints()[0]
     [data] = run.state.glob(f"{prefix.name}.data-*")
     return prefix.with_suffix(".index"), data
@@ -153,39 +155,39 @@ def delete(run):
 
 
 @pytest.mark.parametrize(
-    "damage, says, name",
+    "damage, text, name",
     [
         (cut_short, "is damaged", "the newest checkpoint is cut short"),
         (flip_bit, "is damaged", "one bit of the newest checkpoint is flipped"),
         (delete, "continuing", "the newest checkpoint is deleted"),
     ],
 )
-def test_newest_checkpoint_is_damaged(damage, says, name, stopped):
+def test_newest_checkpoint_is_damaged(damage, text, name, stopped):
     damage(stopped.run)
-    stopped.goes_on(says).tell(name, "the next start continues from the one before it")
+    stopped.continues(text).add_row(name, "the next start continues from the one before it")
 
 
 def test_all_checkpoints_are_damaged(stopped, tmp_path):
-    """Nothing is begun again: with its state back from a backup, the run goes on."""
+    """The run is not started from zero; it continues once its state is restored from a backup."""
     shutil.copytree(stopped.run.state, tmp_path / "backup")
     records = stopped.run.stats.read_bytes()
     for path in stopped.run.state.glob("ckpt-*"):
         os.truncate(path, 100)
-    stopped.strike(stopped.start)
+    stopped.fault(stopped.start)
     stopped.ends({CHIEF: REFUSED, WORKER: LOST}, "restore it from a backup, or give --run NAME")
     assert stopped.run.stats.read_bytes() == records
     shutil.copytree(tmp_path / "backup", stopped.run.state, dirs_exist_ok=True)
-    stopped.goes_on()
-    stopped.tell(
+    stopped.continues()
+    stopped.add_row(
         "all checkpoints are damaged, and then restored",
-        "the chief ends with 2 and says so, the other with 43; nothing is begun again",
+        "the chief ends with 2 and prints the reason, the other with 43; the run is not started from zero",
     )
 
 
-def test_clock_that_jumps_back(scene):
-    scene.start(CHIEF, options=["--fault", "clock_back"])
-    scene.workers.start(WORKER)
-    scene.trains_to_the_end()
-    assert "struck at" in scene.workers.said(CHIEF)
-    assert len(scene.run.checkpoints()) == 2
-    scene.tell("the chief's clock jumps back an hour", "nothing")
+def test_clock_that_jumps_back(scenario):
+    scenario.start(CHIEF, options=["--fault", "clock_back"])
+    scenario.workers.start(WORKER)
+    scenario.trains_to_the_end()
+    assert "fault at" in scenario.workers.output(CHIEF)
+    assert len(scenario.run.checkpoints()) == 2
+    scenario.add_row("the chief's clock jumps back an hour", "nothing")

@@ -1,4 +1,4 @@
-"""A worker that is killed, frozen, stopped, missing or late."""
+"""Faults of processes: killed, frozen, stopped, missing or late workers, and workers that differ."""
 
 import functools
 import signal
@@ -8,110 +8,117 @@ import time
 import numpy as np
 import pytest
 
-from tests.faults.scene import CHIEF, FLAGS, LOST, NAMES, REFUSED, SAVED, WORKER
+from tests.faults.scenario import CHIEF, FLAGS, LOST, NAMES, REFUSED, SAVED, WORKER
 from tests.training import tiny
 
 pytestmark = pytest.mark.slow
 
 START_AGAIN = "start all workers again"
-each = pytest.mark.parametrize("index", [0, 1], ids=NAMES)
-WHO = ("the chief", "a worker")  # as the table calls them
+both = pytest.mark.parametrize("index", [CHIEF, WORKER], ids=NAMES)
+ROW_NAMES = ("the chief", "a worker")
 
 
-@each
-def test_killed(index, scene):
-    scene.start_trained().strike(scene.workers.send, index, signal.SIGKILL)
-    scene.ends({1 - index: LOST}, START_AGAIN).goes_on()
-    scene.tell(f"{WHO[index]} is killed", "the other ends with 43")
+@both
+def test_killed(index, scenario):
+    scenario.start_trained().fault(scenario.workers.send, index, signal.SIGKILL)
+    scenario.ends({1 - index: LOST}, START_AGAIN).continues()
+    scenario.add_row(f"{ROW_NAMES[index]} is killed", "the other ends with 43")
 
 
-@each
-def test_frozen(index, scene):
-    scene.start_trained().strike(scene.workers.send, index, signal.SIGSTOP)
-    scene.ends({1 - index: LOST}, START_AGAIN).goes_on()
-    scene.tell(f"{WHO[index]} is frozen", "the other ends with 43")
+@both
+def test_frozen(index, scenario):
+    scenario.start_trained().fault(scenario.workers.send, index, signal.SIGSTOP)
+    scenario.ends({1 - index: LOST}, START_AGAIN).continues()
+    scenario.add_row(f"{ROW_NAMES[index]} is frozen", "the other ends with 43")
 
 
-@each
-def test_told_to_stop(index, scene):
-    scene.start_trained().strike(scene.workers.send, index, signal.SIGTERM)
-    scene.ends({0: SAVED, 1: SAVED}, "saved; the same command continues the run").goes_on()
-    scene.tell(f"{WHO[index]} gets SIGTERM", "both save and end with 42")
+@both
+def test_stopped(index, scenario):
+    scenario.start_trained().fault(scenario.workers.send, index, signal.SIGTERM)
+    scenario.ends({CHIEF: SAVED, WORKER: SAVED}, "saved; the same command continues the run").continues()
+    scenario.add_row(f"{ROW_NAMES[index]} gets SIGTERM", "both save and end with 42")
 
 
-@each
-def test_never_started(index, scene):
-    scene.strike(functools.partial(scene.start, 1 - index, wait_seconds=15))
-    scene.ends({1 - index: LOST}, START_AGAIN)
-    scene.start().trains_to_the_end()
-    scene.tell(f"{WHO[index]} never starts", "the other ends with 43, here after `--wait-seconds 15`")
+@both
+def test_never_started(index, scenario):
+    scenario.fault(functools.partial(scenario.start, 1 - index, wait_seconds=15))
+    scenario.ends({1 - index: LOST}, START_AGAIN)
+    scenario.start().trains_to_the_end()
+    scenario.add_row(f"{ROW_NAMES[index]} never starts", "the other ends with 43, here after `--wait-seconds 15`")
 
 
-def test_started_late(scene):
-    scene.start(0)
+def test_started_late(scenario):
+    scenario.start(CHIEF)
     time.sleep(10)
-    scene.workers.start(1)
-    scene.trains_to_the_end()
-    scene.tell("a worker starts late", "the other waits for it")
+    scenario.workers.start(WORKER)
+    scenario.trains_to_the_end()
+    scenario.add_row("a worker starts late", "the other waits")
 
 
-def test_told_to_stop_during_a_score(scene):
-    """The worker waits for the chief in TensorFlow, which listens to nobody."""
-    scene.start(CHIEF, options=["--fault", "long_score"])
-    scene.workers.start(WORKER)
-    scene.when_struck(CHIEF).strike(scene.workers.send, WORKER, signal.SIGTERM)
-    scene.ends({CHIEF: SAVED, WORKER: SAVED}, "saved; the same command continues the run").goes_on()
-    scene.tell("a worker gets SIGTERM during a score", "both save and end with 42; the next start scores first")
+def test_stopped_during_a_score(scenario):
+    """The worker waits for the chief in a collective operation of TensorFlow."""
+    scenario.start(CHIEF, options=["--fault", "long_score"])
+    scenario.workers.start(WORKER)
+    scenario.wait_for_injection(CHIEF).fault(scenario.workers.send, WORKER, signal.SIGTERM)
+    scenario.ends({CHIEF: SAVED, WORKER: SAVED}, "saved; the same command continues the run").continues()
+    scenario.add_row("a worker gets SIGTERM during a score", "both save and end with 42; the next start scores first")
 
 
-def test_dead_while_connecting(scene):
-    """TensorFlow would wait for it without end, and with Python's lock in its hand."""
-    scene.start(WORKER, options=["--fault", "killed_while_connecting"])
-    scene.workers.start(CHIEF)
-    scene.struck_itself(WORKER, -signal.SIGKILL).ends({CHIEF: LOST}, START_AGAIN)
-    scene.start().trains_to_the_end()
-    scene.tell("a worker dies while they connect", "the other ends with 43")
+def test_killed_during_a_score(scenario):
+    """The chief computes the score without a collective operation that could fail."""
+    scenario.start(CHIEF, options=["--fault", "long_score"])
+    scenario.workers.start(WORKER)
+    scenario.wait_for_injection(CHIEF).fault(scenario.workers.send, WORKER, signal.SIGKILL)
+    scenario.ends({CHIEF: LOST}, START_AGAIN)
 
 
-def test_port_of_another_program(scene):
-    scene.strike(functools.partial(scene.start, CHIEF, wait_seconds=10))
-    host, port = scene.workers.addresses[WORKER].split(":")
+def test_killed_while_connecting(scenario):
+    scenario.start(WORKER, options=["--fault", "killed_while_connecting"], wait_seconds=15)
+    scenario.workers.start(CHIEF)
+    scenario.wait_for_injected_end(WORKER, -signal.SIGKILL).ends({CHIEF: LOST}, START_AGAIN)
+    scenario.start().trains_to_the_end()
+    scenario.add_row("a worker dies while they connect", "the other ends with 43, here after `--wait-seconds 15`")
+
+
+def test_port_of_another_program(scenario):
+    scenario.fault(functools.partial(scenario.start, CHIEF, wait_seconds=15))
+    host, port = scenario.workers.addresses[WORKER].split(":")
     with socket.create_server((host, int(port))):
-        scene.workers.start(WORKER)
-        scene.ends({CHIEF: LOST, WORKER: LOST}, f"cannot listen on port {port} (Address already in use)")
-    scene.start().trains_to_the_end()
-    scene.tell("another program has a worker's port", "both end with 43, here after `--wait-seconds 10`")
+        scenario.workers.start(WORKER)
+        scenario.ends({CHIEF: LOST, WORKER: LOST}, f"cannot listen on {host}:{port}")
+    scenario.start().trains_to_the_end()
+    scenario.add_row("another program has a worker's port", "both end with 43, here after `--wait-seconds 15`")
 
 
-def test_different_settings(scene, dataset):
-    scene.strike(functools.partial(scene.start, CHIEF))
-    scene.workers.words = tiny.arguments(dataset, scene.checkpoints, **{**FLAGS, "seed": 3})
-    scene.workers.start(WORKER)
-    scene.ends(
-        {CHIEF: REFUSED, WORKER: REFUSED}, "--seed is 3 on worker 1 and 0 on worker 0; give all workers the same"
-    )
-    scene.start().trains_to_the_end()
-    scene.tell("workers are given different settings", "both end with 2 and say which")
+def start_different_worker(scenario, dataset, checkpoints, **flags):
+    """Starts a worker whose arguments differ from the chief's."""
+    scenario.workers.arguments = tiny.arguments(dataset, checkpoints, **{**FLAGS, **flags})
+    scenario.workers.start(WORKER)
 
 
-def test_different_images(scene, tmp_path):
-    """The same name and number of pictures, other pixels."""
+def test_different_settings(scenario, dataset):
+    scenario.fault(functools.partial(scenario.start, CHIEF))
+    start_different_worker(scenario, dataset, scenario.checkpoints, seed=3)
+    scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--seed is 3 on worker 1 and 0 on worker 0")
+    scenario.start().trains_to_the_end()
+    scenario.add_row("workers are given different settings", "both end with 2 and name the setting")
+
+
+def test_different_images(scenario, tmp_path):
+    """The same name and number of images, but other pixels."""
     other = tmp_path / "pictures.npz"
     np.savez(other, images=tiny.square_images(seed=1))
-    scene.strike(functools.partial(scene.start, CHIEF))
-    scene.workers.words = tiny.arguments(other, scene.checkpoints, **FLAGS)
-    scene.workers.start(WORKER)
-    scene.ends({CHIEF: REFUSED, WORKER: REFUSED}, "differs between the workers; give all of them the same images")
-    scene.start().trains_to_the_end()
-    scene.tell("workers have different images", "both end with 2 and say so")
+    scenario.fault(functools.partial(scenario.start, CHIEF))
+    start_different_worker(scenario, other, scenario.checkpoints)
+    scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--dataset")
+    scenario.start().trains_to_the_end()
+    scenario.add_row("workers have different images", "both end with 2 and print the reason")
 
 
-def test_folder_that_is_not_shared(scene, tmp_path, dataset):
-    """Each has a folder of its own, so that neither sees the other's sign of life."""
-    scene.strike(functools.partial(scene.start, 0, wait_seconds=10))
-    elsewhere = {**FLAGS, "wait_seconds": 10}
-    scene.workers.words = tiny.arguments(dataset, tmp_path / "elsewhere", **elsewhere)
-    scene.workers.start(1)
-    scene.ends({0: LOST, 1: LOST}, "on a file system that all workers share")
-    scene.start().trains_to_the_end()
-    scene.tell("the folder is not shared", "both end with 43, here after `--wait-seconds 10`")
+def test_folder_that_is_not_shared(scenario, tmp_path, dataset):
+    """Each worker has its own folder."""
+    scenario.fault(functools.partial(scenario.start, CHIEF, wait_seconds=10))
+    start_different_worker(scenario, dataset, tmp_path / "elsewhere", wait_seconds=10)
+    scenario.ends({CHIEF: LOST, WORKER: LOST}, "on a file system that all workers share")
+    scenario.start().trains_to_the_end()
+    scenario.add_row("the folder is not shared", "both end with 43, here after `--wait-seconds 10`")

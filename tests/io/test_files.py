@@ -40,10 +40,14 @@ def test_a_full_disk_is_detected(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_names_its_file(tmp_path):
-    with pytest.raises(OSError) as error, part_file(tmp_path / "a.png"):
+def test_a_failed_write_names_its_file_and_keeps_the_old_content(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"old")
+    with pytest.raises(OSError) as error, part_file(tmp_path / "a.png") as file:
+        file.write(b"half")
         full()
     assert str(error.value.filename).startswith(str(tmp_path / "a.png."))
+    [path] = tmp_path.iterdir()
+    assert path.read_bytes() == b"old"
 
 
 def test_home_folders(tmp_path, monkeypatch):

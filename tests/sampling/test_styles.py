@@ -153,8 +153,8 @@ def test_the_search_in_w_starts_at_the_mean_w(g):
     assert min(largest(result.path[0][1], image) for image in image_files.to_uint8(start)) <= 1
 
 
-def test_the_sampler_accepts_w(plain, g):
-    sampler = Sampler(plain, g, 0, 4)
+def test_the_sampler_accepts_w(g):
+    sampler = Sampler(g, 0, 4)
     z, seeds = z_of(g, SEEDS).numpy(), np.array(SEEDS)
     w = sampler.mapping(z, seeds).numpy()
     assert w.shape == (3, 1, 12)

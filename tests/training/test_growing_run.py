@@ -14,7 +14,8 @@ from gan_tf.metrics.score import from_stored
 from gan_tf.runs.folder import Run
 from gan_tf.training import trainer as trainers
 from gan_tf.training.trainer import Trainer
-from tests.training import growing, process, tiny
+from tests.distributed import process
+from tests.training import growing, tiny
 from tests.training.test_resume import assert_same_run
 from tests.training.test_scoring import scores_are
 

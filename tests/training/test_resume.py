@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.training import process, tiny
+from tests.distributed import process
+from tests.training import tiny
 
 AUGMENTED = {"augment": "diffaugment"}
 

@@ -20,8 +20,9 @@ from gan_tf.training import selection, timing
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
 from gan_tf.training.timing import Timer
+from tests.distributed import process
 from tests.metrics import stubs
-from tests.training import process, tiny
+from tests.training import tiny
 
 REFUSED, INTERRUPTED = 2, 42
 

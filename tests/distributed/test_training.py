@@ -1,4 +1,4 @@
-"""Two workers on this host train as one process does. What a fault of one does is shown in `tests/faults`."""
+"""Several workers or devices agree with one process. For faults see `tests/faults`."""
 
 import json
 import os
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.training import growing, process, tiny
-from tests.training.workers import Group
+from tests.distributed import process
+from tests.distributed.worker_group import WorkerGroup
+from tests.training import growing, tiny
 
 pytestmark = pytest.mark.slow
 
@@ -23,11 +24,11 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture
 def group(tmp_path, dataset):
-    """Makes groups of two workers in this test's folder, and leaves none behind."""
+    """Returns a function that creates groups of two workers; they are killed at the end."""
     groups = []
 
     def make(**changes):
-        groups.append(Group(tmp_path, tiny.arguments(dataset, tmp_path, **{**FLAGS, **changes})))
+        groups.append(WorkerGroup(tmp_path, tiny.arguments(dataset, tmp_path, **{**FLAGS, **changes})))
         return groups[-1]
 
     yield make
@@ -37,54 +38,54 @@ def group(tmp_path, dataset):
 
 @pytest.fixture(scope="module")
 def undisturbed(dataset, tmp_path_factory):
-    """Two workers without a fault."""
+    """The run of two workers."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    workers = Group(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
+    workers = WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
     try:
-        assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
     finally:
         workers.end()
     return Run(folder / "tiny")
 
 
 def test_two_workers_agree_with_one_process(dataset, tmp_path, group):
-    """At a rate so small that rounding does not grow: see test_replicas."""
+    """At a learning rate that is too small for rounding errors to grow, as in test_replicas."""
     lengths = {"total_kimg": 0.08, "epoch_images": 40, "lr": 2e-6}
-    words = tiny.arguments(dataset, tmp_path / "one", deterministic=True, augment="diffaugment", **lengths)
-    assert process.finish(words, tmp_path / "one.txt") == 0
+    arguments = tiny.arguments(dataset, tmp_path / "one", deterministic=True, augment="diffaugment", **lengths)
+    assert process.finish(arguments, tmp_path / "one.txt") == 0
     workers = group(**lengths).start()
-    assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+    assert workers.wait() == [0, 0], workers.output(0)[-1500:]
     assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 80)
 
 
 def test_four_devices_agree_with_one(dataset, tmp_path):
-    """One image to a device; losses, weights, moments and batch statistics alike."""
+    """One image for each device. Losses, weights, moments and batch statistics agree."""
     lengths = {"deterministic": True, "augment": "diffaugment", "total_kimg": 0.04, "lr": 2e-6}
-    words = tiny.arguments(dataset, tmp_path / "one", strategy="default", **lengths)
-    assert process.finish(words, tmp_path / "one.txt") == 0
-    words = tiny.arguments(dataset, tmp_path / "four", strategy="mirrored", **lengths)
-    assert process.finish(["--devices", "4", *words], tmp_path / "four.txt") == 0
+    arguments = tiny.arguments(dataset, tmp_path / "one", strategy="default", **lengths)
+    assert process.finish(arguments, tmp_path / "one.txt") == 0
+    arguments = tiny.arguments(dataset, tmp_path / "four", strategy="mirrored", **lengths)
+    assert process.finish(["--devices", "4", *arguments], tmp_path / "four.txt") == 0
     assert "4 in a step (4 devices)" in (tmp_path / "four.txt").read_text()
     assert_agree(*(Run(tmp_path / name / "tiny") for name in ("one", "four")), 40)
 
 
 def test_two_tasks_of_a_slurm_step_agree_with_one_process(dataset, tmp_path):
-    """The workers find each other by SLURM's variables alone."""
+    """The workers connect with the variables of SLURM alone."""
     lengths = {"total_kimg": 0.04, "lr": 2e-6, "deterministic": True, "augment": "diffaugment"}
     assert process.finish(tiny.arguments(dataset, tmp_path / "one", **lengths), tmp_path / "one.txt") == 0
     workers = SlurmStep(tmp_path, tiny.arguments(dataset, tmp_path, **lengths)).start()
     try:
-        assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
     finally:
         workers.end()
-    assert "2 in a step (TF_CONFIG names a cluster)" in workers.said(0)
+    assert "2 in a step (2 workers)" in workers.output(0)
     assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 40)
 
 
-class SlurmStep(Group):
-    """A group that is told its places as SLURM tells the tasks of a step."""
+class SlurmStep(WorkerGroup):
+    """A group with the environment variables of a SLURM step."""
 
-    def place(self, index):
+    def cluster_variables(self, index):
         variables = {
             "PROCID": index,
             "JOB_ID": os.getpid(),
@@ -96,7 +97,7 @@ class SlurmStep(Group):
 
 
 def assert_agree(one, other, seen):
-    """Losses of two runs agree to 1e-5, everything in their checkpoints to 1e-4."""
+    """The losses of two runs agree to 1e-5, all arrays of their checkpoints to 1e-4."""
     for ours, theirs in zip(tiny.records(one, "train"), tiny.records(other, "train"), strict=True):
         ours, theirs = json.loads(ours), json.loads(theirs)
         for name in [name for name in ours if name.startswith("loss/")]:
@@ -107,13 +108,13 @@ def assert_agree(one, other, seen):
 
 
 def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
-    """With batches of eight, so that the groups of the minibatch standard deviation lie whole on a worker."""
+    """With batches of eight, so that each group of the minibatch standard deviation is on one worker."""
     flags = {"deterministic": True, "phase_batch": "8", "lr": 2e-6}
-    words = growing.arguments(dataset, tmp_path / "one", **flags)
-    assert process.finish(words, tmp_path / "one.txt") == 0
-    workers = Group(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)).start()
+    arguments = growing.arguments(dataset, tmp_path / "one", **flags)
+    assert process.finish(arguments, tmp_path / "one.txt") == 0
+    workers = WorkerGroup(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)).start()
     try:
-        assert workers.wait() == [0, 0], workers.said(0)[-1500:]
+        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
     finally:
         workers.end()
     one, two = (tiny.weights(Run(folder / "growing"), 200) for folder in (tmp_path / "one", tmp_path))
@@ -121,9 +122,8 @@ def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
         np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def test_the_chief_alone_writes(undisturbed, tmp_path):
-    """One line for each record and one event for each value: the other worker wrote none."""
-    seen = [line for line in tiny.records(undisturbed, "train")]
-    assert len(seen) == len(set(seen)) == 100
-    found = tiny.events(undisturbed)
-    assert len(found) == len(set(found))
+def test_only_the_chief_writes(undisturbed, tmp_path):
+    """Each record and each event exists once."""
+    records, events = tiny.records(undisturbed, "train"), tiny.events(undisturbed)
+    assert len(records) == len(set(records)) == 100
+    assert len(events) == len(set(events))

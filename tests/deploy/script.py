@@ -1,4 +1,4 @@
-"""What the tests of deploy/ run in place of gan-tf: a program that notes how it was started and ends as it is told."""
+"""Runs a script of deploy/ with a small program in place of gan-tf."""
 
 import json
 import os
@@ -12,43 +12,43 @@ import psutil
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEPLOY = ROOT / "deploy"
-PATIENCE_SECONDS = 60  # for what takes a second on a quiet machine
+LIMIT_SECONDS = 60  # for an event that takes a second on an idle machine
 
 # Arguments: FOLDER ROLES, then those of gan-tf. ROLES: what each start does, `1,saves,0`; the last one repeats.
 PROGRAM = """
 import json, os, pathlib, signal, sys, time
 
 folder, roles = pathlib.Path(sys.argv[1]), sys.argv[2].split(",")
-place = json.loads(os.environ.get("TF_CONFIG", "null"))
-index = place["task"]["index"] if place else 0
+config = json.loads(os.environ.get("TF_CONFIG", "null"))
+index = config["task"]["index"] if config else 0
 starts = folder / f"starts-{index}"
 with starts.open("a") as file:
-    file.write(json.dumps({"place": place, "argv": sys.argv[3:], "environment": dict(os.environ)}) + "\\n")
+    file.write(json.dumps({"config": config, "argv": sys.argv[3:], "environment": dict(os.environ)}) + "\\n")
 role = roles[min(len(starts.read_text().splitlines()), len(roles)) - 1]
 if role.isdigit():
     sys.exit(int(role))
 
-def note(number, frame):
+def handle(number, frame):
     with (folder / f"signals-{index}").open("a") as file:
         file.write(signal.Signals(number).name + "\\n")
-    time.sleep(0.3)  # a second signal would be noted too
+    time.sleep(0.3)  # to record a second signal too
     sys.exit(42)
 
-signal.signal(signal.SIGTERM, note)
-signal.signal(signal.SIGINT, note)
+signal.signal(signal.SIGTERM, handle)
+signal.signal(signal.SIGINT, handle)
 (folder / f"ready-{index}").touch()
 time.sleep(600)
 """
 
 
-class Started:
-    """A script of deploy/ at work, with the stand-in for gan-tf.
+class Script:
+    """A running script of deploy/.
 
     Args:
-        folder: an empty folder, for what the stand-in notes.
-        command: list of words.
-        roles: what each start of the stand-in does.
-        variables: environment variables; others of ours that the scripts heed are taken out.
+        folder: an empty folder for the files of the program.
+        command: list of arguments.
+        roles: what each start of the program does.
+        variables: environment variables, in place of all that the scripts read.
     """
 
     def __init__(self, folder, command, roles, **variables):
@@ -65,34 +65,35 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A shell in the background ignores SIGINT, and so would what it starts, these tests among it.
+            # A shell in the background ignores SIGINT, and its child processes inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
 
     def wait_for(self, *names):
-        """Waits until the stand-ins have left all these files."""
-        end = time.monotonic() + PATIENCE_SECONDS
+        """Waits for files of the program."""
+        end = time.monotonic() + LIMIT_SECONDS
         while not all((self.folder / name).exists() for name in names):
             assert time.monotonic() < end and self.process.poll() is None, f"{names} did not come"
             time.sleep(0.02)
 
     def end(self):
-        """Waits for the end: (exit code, stdout, stderr)."""
-        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
+        """Waits for the end. Returns (exit code, stdout, stderr)."""
+        out, err = self.process.communicate(timeout=LIMIT_SECONDS)
         return self.process.returncode, out, err
 
     def stop(self):
-        """Kills what still lives: a script that hangs, and what it started in groups of their own."""
+        """Kills the script and its child processes."""
         if self.process.poll() is None:
             for each in [*psutil.Process(self.process.pid).children(recursive=True), self.process]:
                 each.kill()
             self.process.communicate()
 
     def starts(self, index=0):
-        """What each start of a worker saw."""
+        """Returns the records of all starts of a worker."""
         path = self.folder / f"starts-{index}"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def signals(self, index=0):
+        """Returns the signals that a worker received."""
         path = self.folder / f"signals-{index}"
         return path.read_text().split() if path.exists() else []

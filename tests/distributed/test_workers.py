@@ -1,0 +1,93 @@
+"""Workers, stop signals, and which errors mean that another worker is lost."""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+import tensorflow as tf
+
+from gan_tf.distributed.cluster_spec import ClusterSpec
+from gan_tf.distributed.liveness import is_lost_worker_error
+from gan_tf.distributed.stop_signals import StopSignals
+from gan_tf.distributed.workers import Workers, connection_problem
+
+THREE = ClusterSpec(0, ("a:1", "b:2", "c:3"), (("chief", 1), ("worker", 2)))
+
+
+def test_single_process_is_a_group_of_one():
+    workers = Workers(tf.distribute.get_strategy(), "one device")
+    assert workers.is_chief
+    assert workers.broadcast(3, True) == [3.0, 1.0]
+    assert workers.sync_flags(False) == (None, False)
+    assert workers.sync_flags(True) == (None, True)
+    assert workers.stop_requested() is None
+    workers.require_equal("--precision", "float32", "give another")
+    workers.end()
+
+
+@pytest.mark.parametrize(
+    "error, is_lost",
+    [
+        (tf.errors.UnavailableError(None, None, "Socket closed"), True),
+        (tf.errors.InternalError(None, None, "Collective ops is aborted by: peer ended"), True),
+        (tf.errors.InvalidArgumentError(None, None, "Shape mismatch in the collective"), False),
+        (tf.errors.InternalError(None, None, "cuDNN failed"), False),
+    ],
+)
+def test_errors_of_a_lost_worker(error, is_lost):
+    assert is_lost_worker_error(error) == is_lost
+
+
+@pytest.mark.parametrize(
+    "error, names",
+    [
+        (
+            tf.errors.DeadlineExceededError(
+                None,
+                None,
+                "Barrier timed out.\nThe first task at the barrier: /job:chief/replica:0/task:0. Some timed out task "
+                "names:\n/job:worker/replica:0/task:0\n/job:worker/replica:0/task:1\n",
+            ),
+            "worker 1 at b:2, worker 2 at c:3",
+        ),
+        (tf.errors.DeadlineExceededError(None, None, "Deadline Exceeded"), "worker 0 at a:1"),
+        (tf.errors.UnknownError(None, None, "Could not start gRPC server"), "cannot listen on a:1"),
+        (tf.errors.InternalError(None, None, "broken"), "broken"),
+    ],
+)
+def test_missing_workers_are_named(error, names):
+    assert names in connection_problem(error, THREE, 5)
+
+
+def test_stop_signals():
+    signals = StopSignals()
+    assert signals.received is None
+    handlers = [signal.getsignal(number) for number in StopSignals.HANDLED]
+    with signals:
+        assert signals.received is None
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.received == "SIGTERM"
+        assert signal.getsignal(signal.SIGTERM) == handlers[1], "a second signal has its usual effect"
+    assert signals.received == "SIGTERM"
+    assert [signal.getsignal(number) for number in StopSignals.HANDLED] == handlers
+
+
+def test_another_thread_reads_a_signal_while_the_main_thread_is_busy():
+    received_at = []
+
+    def send_and_read(signals):
+        os.kill(os.getpid(), signal.SIGTERM)
+        while signals.received != "SIGTERM":
+            time.sleep(0.01)
+        received_at.append(time.monotonic())
+
+    with StopSignals() as signals:
+        thread = threading.Thread(target=send_and_read, args=[signals])
+        thread.start()
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)  # in C without the global lock, like a call of TensorFlow
+        end = time.monotonic()
+        thread.join()
+    assert received_at[0] < end
