@@ -1,4 +1,4 @@
-"""Draws: pure functions of seed, attempt, purpose, images seen and place in the global batch."""
+"""Draws: pure functions of seed, attempt, purpose, images seen and row of the global batch."""
 
 import hashlib
 
@@ -29,8 +29,8 @@ def draws_at(seen=40, seed=7, attempt=0):
     return Draws(seed, seen, BATCH, attempt=attempt)
 
 
-def dealt_back(parts):
-    """The rows of a batch from the shares that hold every so many of them."""
+def interleave(parts):
+    """Joins shards, each of which has every n-th row, to the batch."""
     return np.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])
 
 
@@ -39,16 +39,12 @@ def kind(request):
     return request.param
 
 
-def test_draws_repeat(kind):
-    np.testing.assert_array_equal(kind(draws_at()), kind(draws_at()))
-
-
 @pytest.mark.parametrize("other", [{"seen": 48}, {"seed": 8}, {"seed": -7}, {"attempt": 1}])
-def test_draws_depend_on_seed_attempt_and_clock(kind, other):
+def test_draws_depend_on_seed_attempt_and_images_seen(kind, other):
     assert not np.array_equal(kind(draws_at()), kind(draws_at(**other)))
 
 
-def test_draws_depend_on_purpose_and_fork():
+def test_draws_depend_on_purpose_and_fold_in():
     draws = draws_at()
     streams = [
         draws.normal("x"),
@@ -60,42 +56,34 @@ def test_draws_depend_on_purpose_and_fork():
 
 
 @pytest.mark.parametrize("replicas", [2, 4, 8])
-def test_replicas_hold_the_rows_of_the_global_batch(kind, replicas):
+def test_shards_of_replicas_are_the_rows_of_the_global_batch(kind, replicas):
     parts = [kind(draws_at().shard(i, replicas)) for i in range(replicas)]
-    np.testing.assert_array_equal(dealt_back(parts), kind(draws_at()))
+    np.testing.assert_array_equal(interleave(parts), kind(draws_at()))
 
 
-def test_micro_batches_hold_the_rows_of_their_replica(kind):
+def test_shards_of_micro_batches_are_the_rows_of_their_replica(kind):
     replica = draws_at().shard(1, 2)
     parts = [kind(replica.shard(i, 2)) for i in (0, 1)]
-    np.testing.assert_array_equal(dealt_back(parts), kind(replica))
+    np.testing.assert_array_equal(interleave(parts), kind(replica))
 
 
-def test_groups_at_equal_distances_lie_whole_within_a_share():
-    groups = tf.range(BATCH) % (BATCH // 4)  # of four images each
-    for parts in (2, BATCH // 4):
-        for index in range(parts):
-            own = groups[index::parts].numpy()
-            assert set(np.bincount(own, minlength=BATCH // 4)) <= {0, 4}
-
-
-def test_rows_that_cannot_be_shared_are_refused():
-    with pytest.raises(ValueError, match=f"{BATCH} rows cannot be shared by 3"):
+def test_rows_that_shards_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match=f"{BATCH} rows.* 3"):
         draws_at().shard(0, 3)
 
 
-def test_shared_integer_is_shared():
+def test_shared_integer_is_equal_in_all_shards():
     values = {int(draws_at().shard(i, 4).shared_integer("part", 0, 4)) for i in range(4)}
     assert len(values) == 1
-    many = [int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)]
-    assert set(many) == {0, 1, 2, 3}
+    values = [int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)]
+    assert set(values) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_draws_are_the_same_inside_a_function_and_under_xla(kind, jit):
-    compiled = tf.function(lambda clock: kind(Draws(7, clock, BATCH)), jit_compile=jit)
+    compiled = tf.function(lambda seen: kind(Draws(7, seen, BATCH)), jit_compile=jit)
     eager, traced = kind(draws_at()).numpy(), compiled(tf.constant(40, tf.int64)).numpy()
-    if jit and eager.dtype == np.float32:  # the bits are equal; what is made of them is rounded once less
+    if jit and eager.dtype == np.float32:  # the random bits are equal; the arithmetic has one rounding less
         np.testing.assert_allclose(traced, eager, rtol=1e-5, atol=1e-6)
     else:
         np.testing.assert_array_equal(traced, eager)
@@ -122,7 +110,7 @@ def test_normal_is_normal():
     np.testing.assert_allclose(inside, [0.6827, 0.9545, 0.9973], atol=0.007)
 
 
-def test_bounds_hold():
+def test_draws_are_within_their_bounds():
     values = draws_at().uniform("x", (1000,), -2.0, 5.0).numpy()
     assert values.min() >= -2 and values.max() < 5
     integers = draws_at().integers("x", (1000,), -4, 9).numpy()
@@ -130,19 +118,19 @@ def test_bounds_hold():
     assert set(np.unique(integers)) == set(range(-4, 9))
 
 
-def test_noise_has_a_stream_for_each_map():
+def test_each_noise_map_has_different_draws():
     first, second = draws_at().noise("noise", [(4, 4, 1), (4, 4, 1)])
     assert first.shape == (BATCH, 4, 4, 1)
     assert not np.array_equal(first, second)
 
 
-def test_stream_key_is_the_digest_on_every_machine():
+def test_stream_key_is_part_of_a_sha256_digest():
     digest = hashlib.sha256(b"7/latents").digest()
     assert stream_key(7, "latents") == int.from_bytes(digest[:8], "little") // 2
     assert 0 <= stream_key(7, "latents") < 2**63
 
 
-def test_image_of_a_seed_does_not_depend_on_its_company():
+def test_draws_of_a_seed_do_not_depend_on_the_other_seeds():
     many = normals_of_seeds([3, 1, 4, 1, -5], "latents", (6,)).numpy()
     np.testing.assert_array_equal(many[1], many[3])
     for i, seed in enumerate((3, 1, 4, 1, -5)):

@@ -1,4 +1,4 @@
-"""Steps of conditional networks: finite in every family, the same in micro-batches and on two devices; the sampler."""
+"""Conditional networks: training steps in every family, micro-batches and replicas, and the classes of samples."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ FADING_8 = 40
 
 
 def make_trainer(model="pggan", **changes):
-    own = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
-    config = conditional.settings(model, **own)
+    settings = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
+    config = conditional.settings(model, **settings)
     labels = np.arange(12) % 3 == 0  # 4 of class 1
     source = ArraySource("images", tiny.square_images(), labels, ("many", "few"))
     image_set = prepare(source, resolution=config.resolution)
@@ -37,39 +37,28 @@ def step_at(seen, **changes):
 
 
 @pytest.mark.slow
-def test_every_family_takes_steps_that_change_the_vectors_of_its_classes():
+def test_class_embeddings_are_trained_in_every_family():
     for model in SIZES:
         trainer = make_trainer(model, **({"lr": 1e-3} if model == "pggan" else {}))
         players = {"g": trainer.state.g, "d": trainer.state.d}
-        own = {
+        embeddings = {
             (player, path): variable.numpy()
             for player, network in players.items()
             for path, variable in named_variables(network).items()
             if "embed/kernel" in path or "project/kernel" in path or "small_project/kernel" in path
         }
-        assert {player for player, _ in own} == {"g", "d"}, model
+        assert {player for player, _ in embeddings} == {"g", "d"}, model
         assert tiny.all_finite(tiny.take_steps(trainer, 2)), model
-        for (player, path), before in own.items():
+        for (player, path), before in embeddings.items():
             after = named_variables(players[player])[path].numpy()
             assert np.abs(after - before).max() > 0, (model, player, path)
 
 
 @pytest.mark.slow
-def test_micro_batches_equal_the_whole(monkeypatch):
+@pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"strategy": "mirrored"}])
+def test_micro_batches_and_two_devices_equal_the_whole_batch(changes, mirrored_is_two_cpus, monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    whole, parts = step_at(FADING_8), step_at(FADING_8, micro_batch=4)
-    tiny.assert_close(parts[0], whole[0])
-    for player, gradient in whole[1].items():
-        assert tiny.relative_l2(parts[1][player], gradient) < 1e-5, player
-
-
-@pytest.mark.slow
-def test_two_devices_equal_one(mirrored_is_two_cpus, monkeypatch):
-    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    one, two = (step_at(FADING_8, strategy=strategy) for strategy in ("default", "mirrored"))
-    tiny.assert_close(two[0], one[0])
-    for player, gradient in one[1].items():
-        assert tiny.relative_l2(two[1][player], gradient) < 1e-5, player
+    tiny.assert_same_step(step_at(FADING_8, **changes), step_at(FADING_8))
 
 
 @pytest.fixture(scope="module")
@@ -80,23 +69,23 @@ def trainer():
     return trainer
 
 
-def test_scored_images_have_classes_as_often_as_the_reals_and_only_one_where_asked(trainer):
+def test_scored_images_have_the_class_frequencies_of_the_reals_or_one_class(trainer):
     sampler = trainer.sampler
     assert sampler.classes.counts == (8, 4)
     sampler.restart()
     mixed = sampler(16)
-    made = {}
+    images = {}
     for number in (0, 1):
         sampler.only = number
         sampler.restart()
-        made[number] = sampler(16)
+        images[number] = sampler(16)
         assert f"class {sampler.classes.names[number]}" in sampler.source
     sampler.only = None
-    is_of = np.stack([[np.array_equal(a, b) for a, b in zip(mixed, made[k], strict=True)] for k in (0, 1)])
-    assert (is_of.sum(0) == 1).all() and 0 < is_of[1].sum() < is_of[0].sum()
+    has_class = np.stack([[np.array_equal(a, b) for a, b in zip(mixed, images[k], strict=True)] for k in (0, 1)])
+    assert (has_class.sum(0) == 1).all() and 0 < has_class[1].sum() < has_class[0].sum()
 
 
-def test_a_class_has_its_own_rows_of_the_sample_grid_with_the_same_latents(trainer, monkeypatch):
+def test_sample_grid_has_rows_of_each_class_with_the_same_latents(trainer, monkeypatch):
     monkeypatch.setitem(samples.GRID_SEEDS, 64, 16)
     seeds, labels = samples.grid_seeds(trainer.config, trainer.sampler.classes)
     assert labels == [0] * 8 + [1] * 8 and seeds == [*range(8), *range(8)]
@@ -110,18 +99,18 @@ def test_a_class_has_its_own_rows_of_the_sample_grid_with_the_same_latents(train
 def test_images_of_latents_have_the_class_of_their_seed(trainer):
     latents, seeds, sampler = np.zeros((16, 16), np.float32), np.arange(16), trainer.sampler
     images, labels = sampler.images_of_latents(latents, seeds), sampler.classes.of_seeds(seeds)
-    made = {}
+    images_of_class = {}
     for sampler.only in (0, 1):
-        made[sampler.only] = sampler.images_of_latents(latents, seeds)
+        images_of_class[sampler.only] = sampler.images_of_latents(latents, seeds)
     sampler.only = None
     assert set(np.asarray(labels)) == {0, 1}
     for i, label in enumerate(np.asarray(labels)):
-        np.testing.assert_array_equal(images[i], made[label][i])
-        assert np.abs(images[i] - made[1 - label][i]).max() > 1e-3
+        np.testing.assert_array_equal(images[i], images_of_class[label][i])
+        assert np.abs(images[i] - images_of_class[1 - label][i]).max() > 1e-3
 
 
 @pytest.mark.slow
-def test_paths_through_styles_keep_the_class_of_their_latents():
+def test_interpolated_styles_keep_the_class_of_their_latents():
     trainer = make_trainer("stylegan2")
     conditional.ready(trainer.state.g_ema)
     trainer.sampler.load(named_variables(trainer.state.g_ema))

@@ -1,4 +1,4 @@
-"""A growing run from the outside: continued in the middle of a fade, scored at each size, seen in TensorBoard."""
+"""Whole runs of a growing network: continued within a fade, scored at each size, sample grids and TensorBoard."""
 
 import json
 import signal
@@ -16,10 +16,8 @@ from gan_tf.training import trainer as trainers
 from gan_tf.training.trainer import Trainer
 from tests.distributed import process
 from tests.training import growing, tiny
-from tests.training.test_resume import assert_same_run
-from tests.training.test_scoring import scores_are
 
-STARTS = {40: 8, 80: 8, 120: 16, 160: 16}  # first images of the phases after the first, and their sizes
+STARTS = {40: 8, 80: 8, 120: 16, 160: 16}  # {first image: size} of the stages after the first
 IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
 
 
@@ -30,23 +28,24 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
-    """200 images without a stop."""
+    """A run of 200 images without a stop."""
     code, run = growing.train(dataset, tmp_path_factory.mktemp("whole"))
     assert code == 0
     return run
 
 
-def test_run_continued_in_a_fade_is_the_whole_run(dataset, whole, tmp_path):
+def test_run_continued_within_a_fade_equals_the_whole_run(dataset, whole, tmp_path):
     assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
-    code, run = growing.train(dataset, tmp_path)
+    code, run = growing.train(dataset, tmp_path, total_kimg=0.08)
     assert code == 0
-    tiny.assert_same_state(run, whole, 200)
-    assert tiny.records(run, "train") == tiny.records(whole, "train")
+    tiny.assert_same_state(run, whole, 80)
+    records = tiny.records(run, "train")
+    assert len(records) == 20 and records == tiny.records(whole, "train")[:20]
 
 
 @pytest.mark.slow
-def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path):
-    """The optimisers start anew at the first image of a phase, whether or not the run was stopped there."""
+def test_run_continued_between_stages_equals_the_whole_run(dataset, whole, tmp_path):
+    """The optimisers are reset at the first image of a stage, also if the run was stopped there."""
     assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0
     code, run = growing.train(dataset, tmp_path)
     assert code == 0
@@ -55,72 +54,62 @@ def test_run_continued_between_phases_is_the_whole_run(dataset, whole, tmp_path)
 
 @pytest.mark.slow
 def test_steps_per_call_change_nothing(dataset, whole, tmp_path, monkeypatch):
-    """A phase is ten steps: a call of seven and one of three, where `whole` ends each call at a train record."""
+    """A stage of ten steps takes calls of seven and three; `whole` ends each call at a train record."""
     monkeypatch.setattr(trainers, "RECORDS_PER_EPOCH", 1)
     limit, counts = Trainer.steps_to_boundary, []
-    monkeypatch.setattr(Trainer, "steps_to_boundary", lambda *given: counts.append(limit(*given)) or counts[-1])
+    monkeypatch.setattr(Trainer, "steps_to_boundary", lambda *args: counts.append(limit(*args)) or counts[-1])
     code, run = growing.train(dataset, tmp_path, steps_per_call=7)
     assert code == 0
     assert counts == [7, 3] * 5
     tiny.assert_same_state(run, whole, 200)
 
 
-def test_optimisers_start_anew_at_every_phase(whole):
-    """Each of them has taken the ten steps of a phase when the next one begins, and never more."""
+def test_optimisers_are_reset_at_every_stage(whole):
+    """At the end of every stage each of them has taken the ten steps of the stage."""
     for seen in (40, 80, 120, 160, 200):
         state = tiny.weights(whole, seen)
-        taken = [value for name, value in state.items() if "_optimizer/steps" in name]
-        assert [float(value) for value in taken] == [10.0, 10.0]
+        assert (state["g_optimizer/steps"], state["d_optimizer/steps"]) == (10.0, 10.0)
 
 
-def test_growth_is_noted_on_both_generators(whole):
+def test_growth_is_stored_in_both_generators(whole):
     for seen, growth in ((0, 0), (40, 0), (80, 1), (120, 1), (160, 2), (200, 2)):
         state = tiny.weights(whole, seen)
-        noted = [value for name, value in state.items() if "/growth/" in name]
-        np.testing.assert_allclose(noted, [growth, growth])
+        np.testing.assert_allclose([state["g/growth"], state["g_ema/growth"]], [growth, growth])
 
 
-def test_scores_are_of_the_size_that_was_reached(whole):
-    found = [json.loads(line) for line in tiny.records(whole, "epoch")]
-    sizes = {record["images_seen"]: record["protocol"]["resolution"] for record in found}
+def test_scores_are_measured_at_the_present_size(whole):
+    records = tiny.parsed_records(whole, "epoch")
+    sizes = {record["images_seen"]: record["protocol"]["resolution"] for record in records}
     assert sizes == {40: 4, 80: 8, 120: 8, 160: 16, 200: 16}
 
 
 @pytest.mark.slow
-def test_larger_images_win_whatever_their_score(dataset, tmp_path, monkeypatch):
-    """The scores get worse and worse; the best is still one of the last size, and the best of those."""
-    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
-    code, run = growing.train(dataset, tmp_path)
+def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_path, monkeypatch):
+    """The scores get worse and worse: the best is the first one of the last size, the next one counts as stale."""
+    tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
+    code, run = growing.train(dataset, tmp_path, patience=1, total_kimg=0.3)
     assert code == 0
+    assert run.checkpoints()[0][0] == 200
     assert run.best_meta()["images_seen"] == 160
     assert from_stored(run.best_meta()["score"]).protocol["resolution"] == 16
     assert {meta["score"]["protocol"]["resolution"] for meta in run.snapshot_metas()} == {16}
 
 
 @pytest.mark.slow
-def test_patience_begins_with_the_last_size(dataset, tmp_path, monkeypatch):
-    """The score at 120 images is worse than the one at 80, both of 8x8; the one at 200 is the first that counts."""
-    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
-    code, run = growing.train(dataset, tmp_path, patience=1, total_kimg=0.3)
-    assert code == 0
-    assert run.checkpoints()[0][0] == 200
-
-
-@pytest.mark.slow
-def test_a_run_that_went_back_keeps_the_best_of_a_larger_size(dataset, tmp_path, monkeypatch):
-    scores_are(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
+def test_best_weights_of_a_larger_size_stay_after_checkpoints_were_lost(dataset, tmp_path, monkeypatch):
+    tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
     assert growing.train(dataset, tmp_path, total_kimg=0.16)[0] == 0  # ends with a score of 16x16
     run = Run(tmp_path / "growing")
     for seen, prefix in run.checkpoints():
         if seen > 100:
             run.remove_checkpoint(prefix)
     best = run.best_meta()
-    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0  # scores 8x8 anew
+    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0  # scores 8x8 again
     assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [160]
 
 
-def test_every_phase_leaves_a_grid_of_the_same_size(whole):
+def test_every_stage_has_a_grid_of_the_same_size(whole):
     grids = {int(path.stem.split("-")[1]): path for path in whole.samples.glob("samples-*.png")}
     assert set(STARTS) | {0, 200} <= set(grids)
     shapes = {np.asarray(Image.open(path)).shape for path in grids.values()}
@@ -129,7 +118,7 @@ def test_every_phase_leaves_a_grid_of_the_same_size(whole):
     assert (blocks == blocks[:, :1, :, :1]).all()
 
 
-def test_phases_stand_one_below_the_other(whole):
+def test_strip_shows_the_sizes_one_below_the_other(whole):
     strip = np.asarray(Image.open(whole.newest_grid("phases")))
     assert strip.shape == (3 * 16, 8 * 16, 3)
     for row, seen in enumerate((40, 120, 200)):  # at the end of 4x4, 8x8 and 16x16
@@ -138,89 +127,78 @@ def test_phases_stand_one_below_the_other(whole):
 
 
 def test_tensorboard_shows_level_and_alpha(whole):
-    values = {}
-    for path in whole.folder.glob("events.*"):
-        for record in tf.data.TFRecordDataset(str(path)):
-            event = tf.compat.v1.Event.FromString(record.numpy())
-            for value in event.summary.value:
-                if value.tag.startswith("growth/"):
-                    values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    values = {
+        (tag, step): float(tf.make_ndarray(tensor))
+        for tag, step, tensor in tiny.event_values(whole)
+        if tag.startswith("growth/")
+    }
     assert [values["growth/level", seen] for seen in (40, 60, 100, 140, 200)] == [0, 1, 1, 2, 2]
     np.testing.assert_allclose([values["growth/alpha", seen] for seen in (60, 100, 140)], [0.5, 1, 0.5])
     assert values["growth/resolution", 140] == 16
 
 
-def test_unfinished_run_makes_images_of_its_size(dataset, tmp_path, capsys):
+def test_short_run_has_a_warning_and_generates_images_of_its_present_size(dataset, tmp_path, capsys):
     assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
-    run, out = tmp_path / "growing", tmp_path / "pictures"
+    output = capsys.readouterr().out
+    assert "4x4 stabilise" in output and "8x8 fade" in output and "16x16 fade" not in output  # the schedule
+    assert "warning: --total-kimg is 0.06" in output
+    run, out = tmp_path / "growing", tmp_path / "images"
     assert run_command("generate", [str(run), "--seeds", "0-1", "--out", str(out), "--precision", "float32"]) == 0
-    assert "pggan at 8x8, which grows to 16x16" in capsys.readouterr().out
+    assert "8x8" in capsys.readouterr().out
     assert Image.open(out / "seed-000000.png").size == (8, 8)
     with tiny.in_place():
-        words = [str(run), "--metrics", "swd2k", "--precision", "float32", "--json"]
-        assert run_command("evaluate", words) == 0
+        arguments = [str(run), "--metrics", "swd2k", "--precision", "float32", "--json"]
+        assert run_command("evaluate", arguments) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["scores"][0]["protocol"]["resolution"] == 8
-
-
-def test_schedule_is_shown_before_the_run_and_a_short_one_is_warned_of(dataset, tmp_path, capsys):
-    code, _ = growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)
-    shown = capsys.readouterr().out
-    assert code == 0
-    assert "4x4 stabilise" in shown and "8x8 fade" in shown and "16x16 fade" not in shown
-    assert "warning: --total-kimg is 0.06: the run ends at 8x8" in shown
 
 
 @pytest.mark.slow
 def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
     sizes = []
-    monkeypatch.setattr(Evaluator, "expected_seconds", lambda own, sampler, name: sizes.append(sampler.resolution) or 1)
+    monkeypatch.setattr(
+        Evaluator, "expected_seconds", lambda evaluator, sampler, name: sizes.append(sampler.resolution) or 1
+    )
     with tiny.in_place():
-        words = growing.arguments(dataset, tmp_path, dry_run=True)
-        assert run_command("train", words) == 0
-    shown = capsys.readouterr().out
-    assert all(f"speed at {size}x{size}" in shown for size in (4, 8, 16))
-    assert sizes == [16]  # a score costs most when all is grown
+        assert run_command("train", growing.arguments(dataset, tmp_path, dry_run=True)) == 0
+    output = capsys.readouterr().out
+    assert all(f"speed at {size}x{size}" in output for size in (4, 8, 16))
+    assert sizes == [16]  # a score takes longest at full size
     assert not (tmp_path / "growing").exists()
 
 
 @pytest.mark.slow
-def test_larger_micro_batches_are_tried_at_every_size(dataset, whole, tmp_path, capsys):
+def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, capsys):
     code, run = growing.train(dataset, tmp_path, micro_batch="auto")
     assert code == 0
     assert capsys.readouterr().out.count("micro-batch: 4 of the 4 images of each device (auto)") == 5
     tiny.assert_same_state(run, whole, 200)
 
 
-def test_batches_that_devices_cannot_share_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
+def test_batches_that_devices_do_not_divide_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
     assert growing.train(dataset, tmp_path, phase_batch="4:4,8:4,16:5", strategy="mirrored")[0] == 2
     assert "--phase-batch 4:4,8:4,16:5" in capsys.readouterr().err
 
 
-def test_a_discriminator_without_a_bound_never_wins():
-    assert growing.make_trainer().undecided_loss is None
-    assert growing.make_trainer(loss="logistic").undecided_loss == pytest.approx(2 * np.log(2))
-
-
 @pytest.mark.slow
-def test_killed_growing_run_is_the_whole_run(dataset, tmp_path):
-    """SIGKILL in both fades, SIGTERM in a third place."""
+def test_killed_growing_run_equals_the_whole_run(dataset, tmp_path):
+    """SIGKILL in both fades, then SIGTERM."""
     lengths = {"deterministic": True, "checkpoint_minutes": 0.0001}
     assert process.finish(growing.arguments(dataset, tmp_path / "whole", **lengths), tmp_path / "whole.txt") == 0
     (tmp_path / "killed").mkdir()
-    run, said = Run(tmp_path / "killed" / "growing"), tmp_path / "said.txt"
-    words = growing.arguments(dataset, tmp_path / "killed", **lengths)
-    assert process.stop(words, said, run, 17) == -signal.SIGKILL
-    assert process.stop(["--models-before", "2", *words], said, run, 37) == -signal.SIGKILL
-    assert process.stop(words, said, run, 47, signal.SIGTERM) == 42
-    assert process.finish(words, said) == 0
-    assert "continuing" in said.read_text()
-    assert_same_run(run, Run(tmp_path / "whole" / "growing"), 200)
+    run, output = Run(tmp_path / "killed" / "growing"), tmp_path / "output.txt"
+    arguments = growing.arguments(dataset, tmp_path / "killed", **lengths)
+    assert process.stop(arguments, output, run, 17) == -signal.SIGKILL
+    assert process.stop(["--models-before", "2", *arguments], output, run, 37) == -signal.SIGKILL
+    assert process.stop(arguments, output, run, 47, signal.SIGTERM) == 42
+    assert process.finish(arguments, output) == 0
+    assert "continuing" in output.read_text()
+    tiny.assert_same_run(run, Run(tmp_path / "whole" / "growing"), 200)
 
 
-def test_report_tells_the_sizes_in_one_sentence(whole):
+def test_report_names_the_sizes_of_the_scores(whole):
     page = whole.report.read_text()
-    assert "Scored at 4x4, then at 8x8 from 0.08 kimg, at 16x16 from 0.16 kimg: scores of two sizes" in page
+    assert "Scored at 4x4, then at 8x8 from 0.08 kimg, at 16x16 from 0.16 kimg" in page
     assert "measured otherwise" not in page
     assert 'alt="Growth"' in page
 

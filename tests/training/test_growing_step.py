@@ -1,4 +1,4 @@
-"""Progressive GAN's step: what it works on at each level, its losses, and that it is the same however it is shared."""
+"""Progressive GAN's training step: layers and reals of each level, losses, replicas, micro-batches, precision."""
 
 import numpy as np
 import pytest
@@ -11,17 +11,18 @@ from gan_tf.models.variables import named_variables
 from gan_tf.training.recipes import pggan
 from tests.training import growing, tiny
 
-FADING_8, STABLE_8, FADING_16 = 60, 100, 140  # images seen in the middle of a phase
+FADING_8, STABLE_8, FADING_16 = 60, 100, 140  # images seen in the middle of a stage
 LR = 2e-6  # see test_replicas
+LOSSES = ["wgan_gp", "logistic", "hinge", *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("lsgan", "bce"))]
 
 
 def names_of_moved(trainer, before):
-    """Names of G's and D's variables that are no longer what they were."""
-    now = snapshot(trainer)
-    return {name for name, value in now.items() if not np.array_equal(value, before[name])}
+    """Names of G's and D's variables that have changed since `before`."""
+    return {name for name, value in snapshot(trainer).items() if not np.array_equal(value, before[name])}
 
 
 def snapshot(trainer):
+    """{name: array} of the variables of G and D."""
     return {
         f"{player}/{path}": variable.numpy()
         for player in ("g", "d")
@@ -29,7 +30,7 @@ def snapshot(trainer):
     }
 
 
-def test_a_step_trains_the_layers_of_its_level_and_no_others():
+def test_a_step_trains_the_layers_of_its_level_only():
     trainer = growing.make_trainer()
     before = snapshot(trainer)
     tiny.take_steps(trainer, 1)
@@ -43,19 +44,30 @@ def test_a_step_trains_the_layers_of_its_level_and_no_others():
 
 
 @pytest.mark.slow
-def test_reals_are_of_the_size_of_the_phase(monkeypatch):
-    seen = []
-    monkeypatch.setattr(pggan, "fade_reals", lambda reals, alpha: seen.append((reals.shape[1:3], alpha)) or reals)
+def test_reals_have_the_size_of_the_stage_and_penalties_that_of_the_run(monkeypatch):
+    """A 4x4 image, enlarged to 16x16, has blocks of 4x4 pixels; the gradient for those is a quarter as long."""
+    reals_of_steps, repeats = [], []
+
+    def fade_reals(reals, alpha):
+        reals_of_steps.append((tuple(reals.shape[1:3]), alpha is not None))
+        return reals
+
+    def gradient_penalty(d, x, times):
+        repeats.append(times)
+        return losses.gradient_penalty(d, x, times)
+
+    monkeypatch.setattr(pggan, "fade_reals", fade_reals)
+    monkeypatch.setattr(pggan, "gradient_penalty", gradient_penalty)
     trainer = growing.make_trainer()
     for at in (0, FADING_8, FADING_16):
         tiny.take_steps(trainer, 1, at)
-    assert [tuple(shape) for shape, _ in seen] == [(4, 4), (8, 8), (16, 16)]
-    assert seen[0][1] is None and seen[1][1].dtype == tf.float32
+    assert reals_of_steps == [((4, 4), False), ((8, 8), True), ((16, 16), True)]
+    assert repeats == [4, 2, 1]
 
 
 def test_a_level_is_traced_once(monkeypatch):
     traced, fade_reals = [], pggan.fade_reals
-    monkeypatch.setattr(pggan, "fade_reals", lambda *given: traced.append(1) or fade_reals(*given))
+    monkeypatch.setattr(pggan, "fade_reals", lambda *args: traced.append(1) or fade_reals(*args))
     trainer = growing.make_trainer()
     for at in (FADING_8, FADING_8 + 8, STABLE_8):
         tiny.take_steps(trainer, 1, at)
@@ -80,7 +92,7 @@ def test_reals_fade_from_blocks_to_pixels():
     np.testing.assert_allclose(half, (blocks + reals[0, :, :, 0]) / 2)
 
 
-@pytest.mark.parametrize("loss", ["wgan_gp", "lsgan", "bce", "hinge", "logistic"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_takes_finite_steps(loss):
     statistics = tiny.take_steps(growing.make_trainer(loss=loss), 3, FADING_8)
     assert tiny.all_finite(statistics)
@@ -88,73 +100,53 @@ def test_every_loss_takes_finite_steps(loss):
     assert (penalty > 0).all() if loss in ("wgan_gp", "logistic") else (penalty == 0).all()
 
 
-@pytest.mark.parametrize("changes", [{"batch_norm": True, "pixel_norm": False}, {"minibatch_stddev": False}])
-def test_networks_of_the_options_are_trained(changes):
+def test_networks_with_other_norms_are_trained():
+    changes = {"batch_norm": True, "pixel_norm": False, "minibatch_stddev": False}
     assert tiny.all_finite(tiny.take_steps(growing.make_trainer(loss="lsgan", **changes), 2, FADING_8))
 
 
-def test_augmentation_reaches_reals_and_fakes(monkeypatch):
-    plain = tiny.take_steps(growing.make_trainer(), 1, STABLE_8)
-    seen = []
+def test_reals_and_fakes_are_augmented(monkeypatch):
+    paths = []
     augment = choice.diffaugment
-    monkeypatch.setattr(choice, "diffaugment", lambda *given: seen.append(given[1].path) or augment(*given))
-    augmented = tiny.take_steps(growing.make_trainer(augment="diffaugment"), 1, STABLE_8)
-    assert seen == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
-    assert not np.allclose(plain["loss/d_real"], augmented["loss/d_real"])
-
-
-@pytest.mark.slow
-def test_penalty_is_that_of_the_full_size_image(monkeypatch):
-    """At 4x4 of 16x16 an image stands for one of blocks of 4x4 pixels, whose gradient is a quarter as long."""
-    repeats = []
-    monkeypatch.setattr(
-        pggan, "gradient_penalty", lambda d, x, times: repeats.append(times) or losses.gradient_penalty(d, x, times)
-    )
-    trainer = growing.make_trainer()
-    for at in (0, FADING_8, FADING_16):
-        tiny.take_steps(trainer, 1, at)
-    assert repeats == [4, 2, 1]
+    monkeypatch.setattr(choice, "diffaugment", lambda *args: paths.append(args[1].path) or augment(*args))
+    tiny.take_steps(growing.make_trainer(augment="diffaugment"), 1, STABLE_8)
+    assert paths == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
 
 
 def first_step(at, **changes):
     """(statistics, {player: gradient vector}) of one step at `at`, from fresh networks."""
-    trainer = growing.make_trainer(
-        lr=LR, beta1=0.5, **changes
-    )  # of beta1 0, Adam's first moment is the gradient itself
+    trainer = growing.make_trainer(lr=LR, beta1=0.5, **changes)
     return tiny.take_steps(trainer, 1, at), tiny.first_gradients(trainer)
-
-
-def assert_same_step(one, other):
-    tiny.assert_close(other[0], one[0])
-    for player, gradient in one[1].items():
-        assert tiny.relative_l2(other[1][player], gradient) < 1e-5, player
 
 
 @pytest.mark.parametrize("loss", ["wgan_gp", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
-    """With minibatch standard deviation: its groups of four lie whole on one device. In float64, see test_replicas."""
+    """With minibatch standard deviation, whose groups of four are each on one device. In float64, see test_replicas."""
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    steps = [
-        first_step(FADING_8, loss=loss, phase_batch="8", strategy=strategy) for strategy in ("default", "mirrored")
-    ]
-    assert_same_step(*steps)
+    changes = {"loss": loss, "phase_batch": "8"}
+    one, two = (first_step(FADING_8, strategy=strategy, **changes) for strategy in ("default", "mirrored"))
+    tiny.assert_same_step(two, one)
 
 
 @pytest.mark.slow
-def test_micro_batches_equal_the_whole(monkeypatch):
+def test_micro_batches_equal_the_whole_batch(monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    assert_same_step(first_step(FADING_8, phase_batch="8"), first_step(FADING_8, phase_batch="8", micro_batch=4))
+    whole, parts = (first_step(FADING_8, phase_batch="8", micro_batch=size) for size in (None, 4))
+    tiny.assert_same_step(parts, whole)
+
+
+@pytest.fixture(scope="module")
+def exact_statistics():
+    """Statistics of the first step in float32."""
+    return first_step(FADING_8)[0]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_is_near_float32(precision):
-    exact, _ = first_step(FADING_8)
-    half, _ = first_step(FADING_8, precision=precision)
+def test_half_precision_is_near_float32(precision, exact_statistics):
+    """Weights and optimisers stay float32."""
+    trainer = growing.make_trainer(lr=LR, beta1=0.5, precision=precision)
+    half = tiny.take_steps(trainer, 1, FADING_8)
     for name in ("loss/d_real", "loss/penalty", "loss/g", "gradient/d"):
-        assert half[name] == pytest.approx(exact[name], rel=0.05, abs=0.02), name
-
-
-def test_weights_and_moments_stay_float32_in_bfloat16():
-    trainer = growing.make_trainer(precision="bfloat16")
+        assert half[name] == pytest.approx(exact_statistics[name], rel=0.05, abs=0.02), name
     assert {variable.dtype for variable in named_variables(trainer.state.d).values()} == {"float32"}
     assert {m.dtype for m in trainer.state.d_optimizer.m.values()} == {tf.float32}

@@ -1,4 +1,4 @@
-"""A run that begins with the networks of another, and layers of D that stay as they were."""
+"""Runs that begin with the networks of another run (`--init-from`), and frozen discriminator layers (`--freeze-d`)."""
 
 import shutil
 
@@ -10,125 +10,131 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.runs.folder import Run
+from gan_tf.runs.folder import Run, refuse_identity_change
 from gan_tf.training import transfer
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.schedule import growing_stages
 from gan_tf.training.step import ema_decay
 from tests.training import growing, tiny
-from tests.training.tiny import assert_same_state, images_file, weights
 
-SCORED = ("stale_epochs",)  # a run that ended before takes a score then
+SCORED = ("stale_epochs",)  # a run that ended earlier has one more score
+SEEN = 8  # images of the source run
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A trained tiny run, and the file of its pictures."""
+    """A trained tiny run, and the file of its images."""
     folder = tmp_path_factory.mktemp("source")
-    code, run = tiny.train(images_file(folder), folder, total_kimg=0.04)
+    data = tiny.images_file(folder)
+    code, run = tiny.train(data, folder, total_kimg=SEEN / 1000)
     assert code == 0
-    return run, folder / "images.npz"
+    return run, data
 
 
-def networks_of(run, seen):
-    """{name: array} of the networks in a checkpoint."""
-    found = {name: value for name, value in weights(run, seen).items() if name.split("/")[0] in ("g", "d", "g_ema")}
-    assert len(found) > 10
-    return found
-
-
-def assert_equal(got, want):
-    assert got.keys() == want.keys()
-    for name, value in want.items():
-        np.testing.assert_array_equal(got[name], value, err_msg=name)
-
-
-def test_the_first_checkpoint_has_the_networks_of_the_other_run_and_nothing_else(source, tmp_path):
+def test_first_checkpoint_has_the_networks_of_the_other_run_and_nothing_else(source, tmp_path):
     run, data = source
     code, new = tiny.train(data, tmp_path, init_from=run.folder, total_kimg=0.004, seed=7)
     assert code == 0
-    assert_equal(networks_of(new, 0), networks_of(run, 40))
-    fresh = weights(new, 0)
-    counted = {
-        name: value for name, value in fresh.items() if "_optimizer/" in name or name in ("images_seen", "attempt")
+    tiny.assert_equal(tiny.networks(new, 0), tiny.networks(run, SEEN))
+    counts = {
+        name: value
+        for name, value in tiny.weights(new, 0).items()
+        if "_optimizer/" in name or name in ("images_seen", "attempt")
     }
-    assert len(counted) > 10 and not any(np.any(value) for value in counted.values())
+    assert len(counts) > 10 and not any(np.any(value) for value in counts.values())
     assert new.read_settings()[0].init_from == str(run.folder)
 
 
-def test_it_continues_bit_for_bit_even_where_the_other_run_is_gone(source, tmp_path):
+def test_it_continues_bit_for_bit_without_the_other_run(source, tmp_path):
     run, data = source
-    flags = {"init_from": tmp_path / "copy", "deterministic": True, "total_kimg": 0.08}
+    flags = {"init_from": tmp_path / "copy", "deterministic": True, "total_kimg": 0.024, "epoch_images": 12}
     shutil.copytree(run.folder, tmp_path / "copy")
     _, whole = tiny.train(data, tmp_path, **flags, run="whole")
-    tiny.train(data, tmp_path, **{**flags, "total_kimg": 0.04}, run="parts")
+    tiny.train(data, tmp_path, **{**flags, "total_kimg": 0.012}, run="parts")
     shutil.rmtree(tmp_path / "copy")
     code, parts = tiny.train(data, tmp_path, **flags, run="parts")
     assert code == 0
-    assert_same_state(whole, parts, 80)
+    tiny.assert_same_state(whole, parts, 24)
 
 
-def test_a_damaged_first_checkpoint_does_not_make_it_begin_with_others(source, tmp_path):
+def test_after_damage_to_its_only_checkpoint_it_begins_with_the_other_run_again(source, tmp_path):
     run, data = source
     flags = {"init_from": run.folder, "total_kimg": 0.004, "deterministic": True}
     _, new = tiny.train(data, tmp_path, **flags)
-    want = networks_of(new, 4)
+    expected = tiny.networks(new, 4)
     for path in [*new.state.glob("ckpt-000000000004.*"), new.stats, new.best]:
         path.unlink()
     for path in new.state.glob("ckpt-000000000000.data-*"):
         path.write_bytes(b"damaged")
     code, new = tiny.train(data, tmp_path, **flags)
     assert code == 0
-    assert_equal(networks_of(new, 4), want)
+    tiny.assert_equal(tiny.networks(new, 4), expected)
 
 
-def test_a_run_with_best_weights_alone_gives_the_generator(source, tmp_path, capsys):
+def test_a_run_without_checkpoints_provides_its_best_generator(source, tmp_path):
     run, data = source
     shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
     code, new = tiny.train(data, tmp_path, init_from=tmp_path / "copy", total_kimg=0.004)
-    assert code == 0 and "the best generator, no discriminator" in capsys.readouterr().out
+    assert code == 0
     best, _ = run.best_weights()
-    begun = networks_of(new, 0)
+    first = tiny.networks(new, 0)
     for name, value in best.items():
         for player in ("g", "g_ema"):
-            np.testing.assert_array_equal(begun[f"{player}/{name}"], value)
+            np.testing.assert_array_equal(first[f"{player}/{name}"], value)
 
 
-def refusal(capsys, *outcome):
-    code, _ = outcome[0]
-    error = capsys.readouterr().err.strip()
-    assert code == 2 and "\n" not in error
-    return error
+def begin(init_from, **changes):
+    """Begins a run with refused networks: nothing is loaded."""
+    config = TrainConfig(**{**tiny.FLAGS, **changes, "init_from": str(init_from)})
+    with tiny.in_place():
+        transfer.begin_with_run(None, config, lambda line: None)
 
 
-def test_other_architectures_are_refused_with_both_values(source, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"latent_size": 8, "ngf": 16, "ndf": 16}, "give --latent-size 16 --ngf 8 --ndf 8"),
+        ({"resolution": 128}, "give --resolution 64"),
+    ],
+)
+def test_other_architectures_are_refused(changes, remedy, source):
+    with pytest.raises(UsageError, match=f"--init-from .*{remedy}"):
+        begin(source[0].folder, **changes)
+
+
+def test_a_refused_start_writes_nothing(source, tmp_path, capsys):
     run, data = source
-    outcome = tiny.train(data, tmp_path, init_from=run.folder, latent_size=8, ngf=16, ndf=16)
-    error = refusal(capsys, outcome)
-    assert f"--init-from {run.folder}: --latent-size is 8 and is 16 there, --ngf is 16 and is 8 there" in error
-    assert "give --latent-size 16 --ngf 8 --ndf 8" in error
-    assert "--resolution is 128 and is 64 there" in refusal(
-        capsys, tiny.train(data, tmp_path, init_from=run.folder, resolution=128, run="b")
-    )
-    words = growing.arguments(data, tmp_path, init_from=run.folder)
-    assert "--model is 'pggan' and is 'fastgan' there" in refusal(capsys, (run_command("train", words), None))
-    assert not (tmp_path / "tiny" / "config.json").exists()
+    assert tiny.train(data, tmp_path, init_from=tmp_path / "nothing")[0] == 2
+    assert f"--init-from {tmp_path / 'nothing'}" in capsys.readouterr().err
+    assert growing.train(data, tmp_path, init_from=run.folder)[0] == 2
+    assert "give --model fastgan" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*/config.json"))
 
 
-def test_a_folder_that_is_no_run(source, tmp_path, capsys):
-    outcome = tiny.train(source[1], tmp_path, init_from=tmp_path / "nothing")
-    assert "nothing is no run folder" in refusal(capsys, outcome)
+def test_init_from_cannot_be_changed_later():
+    before, after = (TrainConfig(**{**tiny.FLAGS, **changes}) for changes in ({"init_from": "x"}, {}))
+    with pytest.raises(UsageError, match="--init-from"):
+        refuse_identity_change(before, after, "folder")
 
 
-def test_it_is_an_identity_field(source, tmp_path, capsys):
-    run, data = source
-    tiny.train(data, tmp_path, init_from=run.folder, total_kimg=0.004)
-    capsys.readouterr()
-    error = refusal(capsys, tiny.train(data, tmp_path, total_kimg=0.008))
-    assert "--init-from is None and was" in error
+def test_a_damaged_run_is_refused(source, tmp_path):
+    """The messages do not name `--which`, which commands that read a run have, but train does not have."""
+    copy = Run(shutil.copytree(source[0].folder, tmp_path / "copy"))
+    for path in copy.state.glob("ckpt-*.data-*"):
+        path.write_bytes(b"damaged")
+    shutil.copytree(copy.folder, tmp_path / "best")
+    shutil.rmtree(tmp_path / "best" / copy.state.name)
+    damaged_best = Run(shutil.copytree(tmp_path / "best", tmp_path / "damaged best"))
+    damaged_best.best.write_bytes(b"damaged")
+    without_best = Run(shutil.copytree(tmp_path / "best", tmp_path / "without best"))
+    without_best.best.unlink()
+    for run in (copy, damaged_best, without_best):
+        with pytest.raises(UsageError, match="give another run") as caught:
+            begin(run.folder)
+        assert "--which" not in str(caught.value)
 
 
-def test_the_average_follows_at_its_full_length_from_the_start():
+def test_ema_half_life_is_not_ramped_up():
     early, late = (float(ema_decay(1.0, seen, 8)) for seen in (8, 10**6))
     assert early == late == pytest.approx(0.5 ** (8 / 1000))
     assert float(ema_decay(1.0, 8, 8, ramp=0.1)) < 0.01
@@ -138,8 +144,8 @@ def test_the_average_follows_at_its_full_length_from_the_start():
 
 
 @pytest.mark.slow
-def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(tmp_path):
-    data = images_file(tmp_path)
+def test_frozen_layers_have_no_optimiser_slot_and_no_update_also_in_a_continued_run(tmp_path):
+    data = tiny.images_file(tmp_path)
     flags = {
         "total_kimg": 0.008,
         "eval_every": 1000,
@@ -154,25 +160,25 @@ def test_frozen_layers_get_no_slot_and_no_update_and_a_resumed_run_is_the_same(t
     tiny.train(data, tmp_path, tiny.FASTGAN, **{**flags, "total_kimg": 0.008}, run="parts")
     code, parts = tiny.train(data, tmp_path, tiny.FASTGAN, **flags, run="parts")
     assert code == 0
-    assert_same_state(whole, parts, 16, SCORED)
+    tiny.assert_same_state(whole, parts, 16, SCORED)
 
     config, _ = whole.read_settings()
     d = FAMILIES["fastgan"].discriminator(config, "float32")
-    every = {path for path, variable in named_variables(d).items() if variable.trainable}
+    trainable = {path for path, variable in named_variables(d).items() if variable.trainable}
     transfer.freeze_discriminator(RECIPES["fastgan"], d, config)
     left = {path for path, variable in named_variables(d).items() if variable.trainable}
-    frozen = every - left
+    frozen = trainable - left
     assert frozen and left
-    start, end = weights(whole, 0), weights(whole, 16)
+    start, end = tiny.weights(whole, 0), tiny.weights(whole, 16)
     for moment in ("m", "v"):
         prefix = f"d_optimizer/{moment}/"
         assert {name.removeprefix(prefix) for name in end if name.startswith(prefix)} == left
-    moved = {path for path in every if not np.array_equal(start[f"d/{path}"], end[f"d/{path}"])}
-    assert moved == {path for path in left if not path.startswith("decoder_layers/")}  # which learn nothing here
+    moved = {path for path in trainable if not np.array_equal(start[f"d/{path}"], end[f"d/{path}"])}
+    assert moved == {path for path in left if not path.startswith("decoder_layers/")}  # which get no gradient here
 
 
 def frozen_of(model, count, **settings):
-    """Attribute paths of D's variables that are frozen, cut to layers."""
+    """Layers of D that are frozen, as the first two parts of the attribute paths."""
     config = TrainConfig(model=model, init_from="x", freeze_d=count, **settings)
     d = FAMILIES[model].discriminator(config, "float32")
     before = {path for path, variable in named_variables(d).items() if variable.trainable}
@@ -182,7 +188,7 @@ def frozen_of(model, count, **settings):
 
 
 @pytest.mark.slow
-def test_which_layers_of_fastgan_are_frozen():
+def test_frozen_layers_of_fastgan():
     sizes = {"resolution": 256, "ngf": 8, "ndf": 8}
     assert frozen_of("fastgan", 0, **sizes) == set()
     assert frozen_of("fastgan", 1, **sizes) == {"stem/0"}  # maps of 256
@@ -191,49 +197,49 @@ def test_which_layers_of_fastgan_are_frozen():
     assert frozen_of("fastgan", 3, **sizes) == third
     fourth = third | {"blocks/2", "small_blocks/1", "excitations/0"}  # 32
     assert frozen_of("fastgan", 4, **sizes) == fourth
-    whole = {
+    every_layer = {
         f"{kind}/{i}"
         for kind, n in (("stem", 1), ("blocks", 5), ("excitations", 3), ("small_blocks", 4))
         for i in range(n)
     }
-    assert frozen_of("fastgan", 6, **sizes) == whole
+    assert frozen_of("fastgan", 6, **sizes) == every_layer
     assert frozen_of("fastgan", 1, **sizes | {"resolution": 1024}) == {"stem/0", "stem/1"}
-    with pytest.raises(UsageError, match="--freeze-d is 7; .* has 6 layers that can be frozen"):
+    with pytest.raises(UsageError, match="--freeze-d is 7; .* 6 layers"):
         frozen_of("fastgan", 7, **sizes)
 
 
-def test_which_layers_of_pggan_are_frozen():
+def test_frozen_layers_of_pggan():
     sizes = {"resolution": 32, "fmap_base": 64, "fmap_max": 8, "loss": "wgan_gp"}
     assert frozen_of("pggan", 1, **sizes) == {"from_rgb/3"}
     assert frozen_of("pggan", 2, **sizes) == {"from_rgb/3", "blocks/2"}
     assert frozen_of("pggan", 4, **sizes) == {"from_rgb/3", "blocks/2", "blocks/1", "blocks/0"}
-    with pytest.raises(UsageError, match="has 4 layers that can be frozen"):
+    with pytest.raises(UsageError, match="--freeze-d is 5; .* 4 layers"):
         frozen_of("pggan", 5, **sizes)
 
 
-def test_freezing_needs_a_run_to_begin_with_and_a_discriminator(source, tmp_path, capsys):
-    run, data = source
-    assert "--freeze-d is 2; give --init-from RUN with it" in refusal(capsys, tiny.train(data, tmp_path, freeze_d=2))
+def test_freezing_needs_init_from_and_a_discriminator(source, tmp_path):
+    with pytest.raises(UsageError, match="--freeze-d is 2; give --init-from"):
+        TrainConfig(**{**tiny.FLAGS, "freeze_d": 2})
+    run, _ = source
     shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
-    config = TrainConfig(**{**tiny.FLAGS, "init_from": str(tmp_path / "copy"), "freeze_d": 1})
-    with tiny.in_place(), pytest.raises(UsageError, match="has no discriminator, only a generator"):
-        transfer.begin_with_run(None, config, print)
+    with pytest.raises(UsageError, match="--freeze-d"):
+        begin(tmp_path / "copy", freeze_d=1)
 
 
-# A family that grows
+# Growing and converted networks
 
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """A Progressive GAN that has grown to the end, and the file of its pictures."""
+    """A fully grown Progressive GAN, and the file of its images."""
     folder = tmp_path_factory.mktemp("grown")
-    code, run = growing.train(images_file(folder), folder)
+    code, run = growing.train(tiny.images_file(folder), folder)
     assert code == 0
     return run, folder / "images.npz"
 
 
 @pytest.mark.slow
-def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
+def test_a_grown_network_starts_at_full_size(grown, tmp_path):
     run, data = grown
     flags = {"init_from": run.folder, "freeze_d": 1, "total_kimg": 0.016, "deterministic": True}
     code, whole = growing.train(data, tmp_path, **flags, run="whole")
@@ -241,25 +247,16 @@ def test_a_grown_network_begins_at_its_full_size(grown, tmp_path):
     config, _ = whole.read_settings()
     [stage] = growing_stages(config)
     assert (stage.resolution, stage.first_image, stage.fade_images) == (16, 0, 0)
-    begun, before, end = networks_of(whole, 0), networks_of(run, 200), networks_of(whole, 16)
-    assert_equal(begun, before)
-    np.testing.assert_array_equal(end["d/from_rgb/2/kernel"], before["d/from_rgb/2/kernel"])
-    assert not np.array_equal(end["d/blocks/1/conv/kernel"], before["d/blocks/1/conv/kernel"])
+    first, source, end = tiny.networks(whole, 0), tiny.networks(run, 200), tiny.networks(whole, 16)
+    tiny.assert_equal(first, source)
+    np.testing.assert_array_equal(end["d/from_rgb/2/kernel"], source["d/from_rgb/2/kernel"])
+    assert not np.array_equal(end["d/blocks/1/conv/kernel"], source["d/blocks/1/conv/kernel"])
     growing.train(data, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
-    assert_same_state(whole, growing.train(data, tmp_path, **flags, run="parts")[1], 16, SCORED)
+    tiny.assert_same_state(whole, growing.train(data, tmp_path, **flags, run="parts")[1], 16, SCORED)
 
 
 @pytest.mark.slow
-def test_a_half_grown_network_is_refused(tmp_path, capsys):
-    data = images_file(tmp_path)
-    growing.train(data, tmp_path, total_kimg=0.1, run="half")
-    capsys.readouterr()
-    error = refusal(capsys, growing.train(data, tmp_path, init_from=tmp_path / "half", run="new"))
-    assert "have grown to 8x8 of 16x16" in error
-
-
-@pytest.mark.slow
-def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
+def test_a_converted_fastgan_is_fine_tuned(tmp_path):
     from tests.convert import file_writers, official_fastgan
     from tests.pretrained.torch_format import write_zip
 
@@ -270,35 +267,19 @@ def test_a_converted_fastgan_is_one_to_fine_tune(tmp_path):
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
     flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
     flags |= {"reconstruction": "l1", "eval_every": 1000}
-    code, run = tiny.train(images_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
+    code, run = tiny.train(tiny.images_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
     assert code == 0
-    begun, end = networks_of(run, 0), networks_of(run, 4)
-    assert_equal(begun, networks_of(converted, 0))
-    kernels = {name for name in begun if name.startswith("d/") and name.endswith("kernel")}
-    still = {name for name in kernels if np.array_equal(begun[name], end[name])}
-    layers = {"/".join(name.split("/")[1:3]) for name in still}
+    first, end = tiny.networks(run, 0), tiny.networks(run, 4)
+    tiny.assert_equal(first, tiny.networks(converted, 0))
+    kernels = {name for name in first if name.startswith("d/") and name.endswith("kernel")}
+    unchanged = {name for name in kernels if np.array_equal(first[name], end[name])}
+    layers = {"/".join(name.split("/")[1:3]) for name in unchanged}
     assert layers == frozen_of("fastgan", 3, resolution=256, ngf=8, ndf=8)
-    assert len(kernels - still) > 10 and not np.array_equal(begun["g/stem/kernel"], end["g/stem/kernel"])
+    assert len(kernels - unchanged) > 10 and not np.array_equal(first["g/stem/kernel"], end["g/stem/kernel"])
 
 
-def test_a_damaged_run_is_not_told_to_use_other_weights(source, tmp_path, capsys):
-    """`--which` belongs to commands that read a run, and train has none."""
-    run, data = source
-    copy = Run(shutil.copytree(run.folder, tmp_path / "copy"))
-    for path in copy.state.glob("ckpt-*.data-*"):
-        path.write_bytes(b"damaged")
-    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
-    assert "none of the" in error and "give another run" in error and "--which" not in error
-    shutil.rmtree(copy.state)
-    copy.best.write_bytes(b"damaged")
-    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
-    assert "generator.npz is damaged; give another run" in error and "--which" not in error
-    copy.best.unlink()
-    error = refusal(capsys, tiny.train(data, tmp_path, init_from=copy.folder, run="a"))
-    assert "has no best weights yet" in error and "--which" not in error
-
-
-def test_a_converted_run_is_one_to_begin_with(tmp_path):
+@pytest.mark.slow
+def test_a_converted_pggan_is_trained(tmp_path):
     from tests.convert.file_writers import write_tensorflow
     from tests.convert.test_pggan import networks, states
 
@@ -306,7 +287,7 @@ def test_a_converted_run_is_one_to_begin_with(tmp_path):
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
     sizes = {"fmap_base": 64, "fmap_max": 16, "latent_size": 6}
     code, run = growing.train(
-        images_file(tmp_path), tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes
+        tiny.images_file(tmp_path), tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes
     )
     assert code == 0
-    assert_equal(networks_of(run, 0), networks_of(Run(tmp_path / "converted"), 0))
+    tiny.assert_equal(tiny.networks(run, 0), tiny.networks(Run(tmp_path / "converted"), 0))

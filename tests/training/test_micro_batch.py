@@ -17,7 +17,7 @@ def whole():
 
 
 @pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.slow), 2])
-def test_without_batch_norm_the_step_is_that_of_the_whole_batch(micro_batch, whole):
+def test_without_batch_norm_micro_batches_equal_the_whole_batch(micro_batch, whole):
     trainer = tiny.make_trainer(tiny.family(normalised=False), micro_batch=micro_batch, augment="diffaugment")
     assert trainer.parts == 4 // micro_batch
     statistics, gradients = whole
@@ -32,7 +32,7 @@ def test_batch_norm_uses_the_statistics_of_each_micro_batch():
     kernel = tf.constant(trainer.state.g.layers_in_list[0].kernel.numpy())
     latents = Draws(0, 0, 4).normal("latents", (16,))
     maps = tf.reshape(latents @ kernel, (2, 2, 8, 8, 3))
-    means = tf.reduce_mean(maps, axis=(0, 2, 3))  # of each micro-batch, which holds every other row
+    means = tf.reduce_mean(maps, axis=(0, 2, 3))  # of each micro-batch, which has every second row
     expected = tf.zeros([3])
     for mean in (means[0], means[1], means[0], means[1]):
         expected = 0.9 * expected + 0.1 * mean

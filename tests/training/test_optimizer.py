@@ -1,4 +1,4 @@
-"""Adam against its definition and against Keras."""
+"""Adam, compared with its definition and with Keras."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ LR, BETA1, BETA2, STEPS = 0.01, 0.5, 0.999, 7
 
 
 def gradients_of(scale):
-    """{path: [STEPS, ...]}: a path `unused` gets none."""
+    """{path: gradients [STEPS, ...]}."""
     rng = np.random.default_rng(0)
     return {
         "a/kernel": scale * rng.normal(size=(STEPS, 3, 5)).astype(np.float32),
@@ -20,7 +20,7 @@ def gradients_of(scale):
 
 
 def optimised(gradients):
-    """Weights after STEPS steps of ours, from ones."""
+    """({path: weights after STEPS steps from ones}, the Adam); the weight `unused` gets no gradient."""
     variables = {path: keras.Variable(np.ones(g.shape[1:], np.float32)) for path, g in gradients.items()}
     variables["unused"] = keras.Variable(np.ones(2, np.float32))
     adam = Adam(variables, BETA1, BETA2)
@@ -30,8 +30,8 @@ def optimised(gradients):
     return {path: variable.numpy() for path, variable in variables.items()}, adam
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-7])  # with the smaller gradients epsilon counts
-def test_weights_follow_the_algorithm_of_the_paper(scale):
+@pytest.mark.parametrize("scale", [1.0, 1e-7])  # for the smaller gradients epsilon matters
+def test_weights_equal_the_algorithm_of_the_paper(scale):
     gradients = gradients_of(scale)
     weights, adam = optimised(gradients)
     for path, values in gradients.items():
@@ -55,13 +55,13 @@ def test_weights_equal_those_of_keras():
         np.testing.assert_allclose(weights[path], variable.numpy(), rtol=1e-5)
 
 
-def test_weights_without_a_gradient_stay():
+def test_weights_without_a_gradient_do_not_change():
     weights, adam = optimised(gradients_of(1.0))
     np.testing.assert_array_equal(weights["unused"], np.ones(2))
     assert not adam.m["unused"].numpy().any()
 
 
-def test_everything_that_must_be_saved_has_a_name():
+def test_named_variables_are_steps_and_moments():
     _, adam = optimised(gradients_of(1.0))
     names = {f"{moment}/{path}" for moment in "mv" for path in ("a/kernel", "b", "unused")}
     assert adam.named_variables().keys() == {"steps", *names}

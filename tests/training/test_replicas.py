@@ -1,4 +1,4 @@
-"""Two devices take the step that one takes with the same global batch, batch norm and contrastive loss included."""
+"""Training steps on two devices equal those on one with the same global batch, also batch norm and contrastive loss."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,9 @@ from gan_tf.models.variables import named_variables
 from tests.training import tiny
 
 STEPS = 5
-# At the default rate a rounding error grows a hundredfold with every step: Adam turns the sign of a gradient near zero
-# into a step of full size. One device, started with weights off by 1e-7, strays as far from itself as two do from one.
+# At the default rate a rounding error grows a hundredfold with every step, since Adam turns the sign of a gradient near
+# zero into a step of full size. Two runs on one device, with weights that differ by 1e-7, differ as much as one and two
+# devices do.
 LR = 2e-6
 
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("mirrored_is_two_cpus")
 
 
 def compare(networks, **changes):
-    """Gradients at the same state to 1e-5, losses of five steps to 1e-5, and replicas that stay equal."""
+    """Asserts equal first gradients (to 1e-5), losses of five steps (to 1e-5), and replicas that stay equal."""
     one, two = (
         tiny.make_trainer(networks, strategy=strategy, lr=LR, **changes) for strategy in ("default", "mirrored")
     )
@@ -38,7 +39,7 @@ def compare(networks, **changes):
 
 
 def assert_replicas_are_equal(trainer):
-    """Weights and moments are updated by each replica on its own copy."""
+    """Asserts that the replicas' copies of weights and moments are equal; each replica updates its copy."""
     optimizers = (trainer.state.g_optimizer, trainer.state.d_optimizer)
     variables = [v.value for player in (trainer.state.g, trainer.state.d) for v in named_variables(player).values()]
     variables += [v for optimizer in optimizers for v in optimizer.named_variables().values()]
@@ -60,8 +61,8 @@ def test_two_devices_with_micro_batches_equal_one():
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
 def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
-    """In float64, for the sake of the kinks: in float32 another order of summing turns some leaky ReLU or l1 error
-    over, and one of them moves the gradient by 1e-5 to 1e-4. Float32's fused batch norm is tested with `ops`.
+    """In float64: in float32 another order of summation changes the sign of some input of a leaky ReLU or of an l1
+    error, and each of them changes the gradient by 1e-5 to 1e-4. Float32's fused batch norm is tested with `ops`.
     """
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
     compare(tiny.FASTGAN, loss=loss, augment="diffaugment")
@@ -69,23 +70,23 @@ def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
 
 @pytest.mark.slow
 def test_run_moves_between_one_and_two_devices(tmp_path):
-    """Checkpoints do not depend on the number of devices, and the data and draws go on where they were."""
+    """Checkpoints do not depend on the number of devices; data and draws continue at the same image."""
     dataset = tiny.images_file(tmp_path)
     assert tiny.train(dataset, tmp_path / "moved", lr=LR, total_kimg=0.04, strategy="mirrored")[0] == 0
     _, moved = tiny.train(dataset, tmp_path / "moved", lr=LR, strategy="default")
     _, stayed = tiny.train(dataset, tmp_path / "stayed", lr=LR, strategy="default")
-    theirs = tiny.weights(moved, 80)
+    arrays = tiny.weights(moved, 80)
     for name, value in tiny.weights(stayed, 80).items():
-        np.testing.assert_allclose(theirs[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(arrays[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_batch_that_devices_cannot_share_is_refused():
+def test_batch_that_devices_do_not_divide_is_refused():
     assert len(tf.config.list_logical_devices("CPU")) == 2
     with pytest.raises(UsageError, match="--batch-size 5"):
         tiny.make_trainer(batch_size=5, strategy="mirrored")
 
 
-def test_cluster_without_its_description_is_refused(monkeypatch):
+def test_multi_worker_without_tf_config_is_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UsageError, match="--strategy"):
         tiny.make_trainer(strategy="multi_worker")

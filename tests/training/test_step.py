@@ -1,4 +1,4 @@
-"""Parts of the step that all families share: EMA, statistics, float16's loss scale, and half precision."""
+"""EMA, statistics, float16's loss scale and half precision in the training step."""
 
 import types
 
@@ -13,17 +13,17 @@ from gan_tf.training.step import adapt_loss_scale, apply_gradients, ema_decay
 from tests.training import styled, tiny
 
 
-def test_official_decay():
+def test_default_ema_decay_is_the_official_one():
     assert float(ema_decay(5.5, tf.constant(10**6, tf.int64), 8)) == pytest.approx(0.999, abs=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [4, 8, 64])
-def test_half_life_is_counted_in_images(batch_size):
+def test_ema_half_life_is_in_images(batch_size):
     decay = float(ema_decay(2.0, tf.constant(10**7, tf.int64), batch_size))
     assert decay ** (2000 / batch_size) == pytest.approx(0.5, rel=1e-3)
 
 
-def test_early_half_life_is_a_tenth_of_the_images_seen():
+def test_ema_ramp_limits_the_half_life_to_a_tenth_of_the_images_seen():
     seen = tf.constant(800, tf.int64)
     assert float(ema_decay(5.5, seen, 8, ramp=0.1)) ** (80 / 8) == pytest.approx(0.5, rel=1e-4)
     # The first step keeps a thousandth of the initial weights: ten half-lives.
@@ -54,9 +54,9 @@ def test_ema_starts_as_the_generator():
 
 
 @pytest.mark.slow
-def test_lazy_statistics_count_the_steps_that_measure_them():
+def test_statistics_of_lazy_phases_count_the_steps_that_measure_them():
     trainer = styled.make_trainer()
-    _, statistics, _ = trainer.take_steps(8, count=4)  # steps 1 to 4 from the second image batch on: path length in 4
+    _, statistics, _ = trainer.take_steps(8, count=4)  # steps 1 to 4; path length is measured in step 4
     counts = {name: count for name, (_, count) in statistics.items()}
     assert counts["loss/g"] == 4 and counts["path_length"] == 1 and counts["loss/r1"] == 0
 

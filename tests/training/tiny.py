@@ -19,6 +19,7 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.metrics.definitions import METRICS
+from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.layers import BatchNorm
 from gan_tf.runs.folder import Run
@@ -222,6 +223,17 @@ def train(dataset, checkpoints, tiny=None, **changes):
     with in_place(tiny):
         code = run_command("train", arguments(dataset, checkpoints, **changes))
     return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
+
+
+def set_scores(monkeypatch, values):
+    """Makes swd2k return these values, one after the other."""
+    metric, values = METRICS["swd2k"], iter(values)
+
+    def measure(side, chunks):
+        return metric.measure(side, chunks)._replace(value=next(values))
+
+    monkeypatch.setattr(Evaluator, "expected_seconds", lambda *arguments: 0.0)
+    monkeypatch.setitem(METRICS, "swd2k", metric._replace(measure=measure))
 
 
 def make_trainer(tiny=None, folder="unused", **changes):
