@@ -18,7 +18,7 @@ from gan_tf.models.fastgan_blocks import (
     fold_stage,
     stage,
 )
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem, sub_weights
 from gan_tf.ops.resample import nearest_resize
 
@@ -34,7 +34,7 @@ WHOLE = ("big", "small")
 PART = "part"
 
 
-class FastGanGenerator(Network):
+class FastGanGenerator(SeededNetwork):
     """Generates images and smaller versions of them.
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
@@ -156,7 +156,7 @@ class FastGanGenerator(Network):
         return (None, size, size, self._channels(size))
 
 
-class FastGanDiscriminator(Network):
+class FastGanDiscriminator(SeededNetwork):
     """Classifies images at two scales as real or fake; decoders reconstruct real images from its feature maps.
 
     Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (ignored without classes) -> logits

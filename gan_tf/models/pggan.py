@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.conditioning import ClassEmbedding, check_classes
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
@@ -68,7 +68,7 @@ def blend(new, old, alpha):
     return tf.cast(alpha * new + (1.0 - alpha) * old, kind)
 
 
-class PgganGenerator(Network):
+class PgganGenerator(SeededNetwork):
     """Generates images; their range of about [-1, 1] is learned.
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, r, r, 3] float32,
@@ -204,7 +204,7 @@ class PgganGenerator(Network):
         return (None, size, size, self._channels(level))
 
 
-class PgganDiscriminator(Network):
+class PgganDiscriminator(SeededNetwork):
     """Classifies images as real or fake.
 
     Call: images [N, r, r, 3], labels [N] integers (ignored without classes) -> logits [N, 1] float32,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.conditioning import check_classes
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.models.stylegan2_blocks import FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
 from gan_tf.ops.layers import ExactLayer, sub_weights
 from gan_tf.ops.upfirdn import upsample2d
@@ -117,7 +117,7 @@ class Synthesis(ExactLayer):
                 layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
 
 
-class StyleGan2Generator(Network):
+class StyleGan2Generator(SeededNetwork):
     """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
     Call: latents, labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are the two halves.
@@ -208,7 +208,7 @@ class StyleGan2Generator(Network):
         self.synthesis.fold_weights(sub_weights(weights, "synthesis"))
 
 
-class StyleGan2Discriminator(Network):
+class StyleGan2Discriminator(SeededNetwork):
     """Classifies images as real or fake.
 
     Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
