@@ -4,16 +4,8 @@ Each returns one value per example. The step sums the values of its replica, div
 optimiser adds the replicas' gradients.
 
 Logits are [N, L] float32: L logits for each image (50 for FastGAN, 1 for the other families). A loss defined per logit
-is averaged over the logits of an image. `LOSSES` maps a name to a `Loss`:
-
-    hinge             FastGAN: hinge whose margin is drawn from U(0.8, 1.0) for every logit
-    dual_contrastive  every image against the whole global batch of the other kind
-    logistic          softplus, non-saturating; equals binary cross-entropy on sigmoid outputs
-    lsgan             least squares towards 1 (real) and 0 (fake)
-    bce               as logistic, with the label of the reals smoothed to 0.9
-    wgan_gp           Progressive GAN: Wasserstein critic with a drift term; requires `gradient_penalty`
-
-The step adds `gradient_penalty` and `r1_penalty` to D's loss.
+is averaged over the logits of an image. `LOSSES` maps a name to a `Loss`; `wgan_gp` requires `gradient_penalty`.
+The step adds penalties to D's loss.
 """
 
 from collections.abc import Callable

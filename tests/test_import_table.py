@@ -14,10 +14,6 @@ LIGHT = {"config", "errors", "cli", None}  # imported by --help; None is gan_tf/
 # To be renamed; nothing may be added.
 DUPLICATE_CLASSES = {
     "RealSide",
-    "Generator",
-    "Discriminator",
-    "FoldedGenerator",
-    "FoldedConv",
     "ParameterMaker",
     "Variant",
 }

@@ -18,7 +18,7 @@ from gan_tf.models.fastgan_blocks import (
     fold_stage,
     stage,
 )
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem, sub_weights
 from gan_tf.ops.resample import nearest_resize
 
@@ -34,7 +34,7 @@ WHOLE = ("big", "small")
 PART = "part"
 
 
-class FastGanGenerator(Network):
+class FastGanGenerator(SeededNetwork):
     """Generates images and smaller versions of them.
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
@@ -64,8 +64,7 @@ class FastGanGenerator(Network):
         check_classes(classes)
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
-        self.ngf = ngf
-        self.latent_size = latent_size
+        self.ngf, self.latent_size = ngf, latent_size
         self.tanh = resolution == 1024 if tanh is None else tanh
         self.classes = classes
         sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
@@ -157,7 +156,7 @@ class FastGanGenerator(Network):
         return (None, size, size, self._channels(size))
 
 
-class FastGanDiscriminator(Network):
+class FastGanDiscriminator(SeededNetwork):
     """Classifies images at two scales as real or fake; decoders reconstruct real images from its feature maps.
 
     Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (ignored without classes) -> logits
@@ -188,9 +187,7 @@ class FastGanDiscriminator(Network):
         self.largest_map = min(resolution, LARGEST_MAP)
         self.small_sizes = _halvings(self.small_resolution)  # pixels of the outputs of `small_blocks`
         self.excited_sizes = [size for size in D_EXCITED if 8 * size <= self.largest_map]  # and of `excitations`
-        self.ndf = ndf
-        self.decoders = decoders
-        self.classes = classes
+        self.ndf, self.decoders, self.classes = ndf, decoders, classes
         self.reconstruction_names = self._names(decoders)
         self.stem = self._stem()
         self.blocks = [

@@ -7,7 +7,7 @@ from gan_tf.models.variables import named_variables
 from gan_tf.ops.layers import Seeded
 
 
-class Network(Seeded, keras.Model):
+class SeededNetwork(Seeded, keras.Model):
     """Keras model with reproducible initial values; architecture only, without loss, optimiser or file access.
 
     Sub-classes list their constructor arguments, which are also attributes: `SETTINGS` has those that are settings of a
@@ -48,7 +48,7 @@ def build(network_class, settings, policy, **changes):
     """Builds a network with initial values.
 
     Args:
-        network_class: sub-class of Network.
+        network_class: sub-class of SeededNetwork.
         settings: object with the attributes of TrainConfig that `network_class.SETTINGS` names.
         policy: Keras dtype policy.
         changes: arguments that replace settings.

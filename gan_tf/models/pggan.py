@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.conditioning import ClassEmbedding, check_classes
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
@@ -68,7 +68,7 @@ def blend(new, old, alpha):
     return tf.cast(alpha * new + (1.0 - alpha) * old, kind)
 
 
-class PgganGenerator(Network):
+class PgganGenerator(SeededNetwork):
     """Generates images; their range of about [-1, 1] is learned.
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, r, r, 3] float32,
@@ -116,12 +116,8 @@ class PgganGenerator(Network):
         check_classes(classes)
         self.levels = level_of(resolution)
         self.default_level = 0 if self.folded else self.levels
-        self.fmap_base = fmap_base
-        self.fmap_max = fmap_max
-        self.latent_size = latent_size
-        self.batch_norm = batch_norm
-        self.pixel_norm = pixel_norm
-        self.classes = classes
+        self.fmap_base, self.fmap_max, self.latent_size = fmap_base, fmap_max, latent_size
+        self.batch_norm, self.pixel_norm, self.classes = batch_norm, pixel_norm, classes
         self.embed = ClassEmbedding(latent_size, classes, **self.part("g/embed")) if classes else None
         norms = {"batch_norm": batch_norm, "pixel_norm": pixel_norm}
         self.stem = StemBlock(self._channels(0), **norms, **self.part("g/stem"))
@@ -208,7 +204,7 @@ class PgganGenerator(Network):
         return (None, size, size, self._channels(level))
 
 
-class PgganDiscriminator(Network):
+class PgganDiscriminator(SeededNetwork):
     """Classifies images as real or fake.
 
     Call: images [N, r, r, 3], labels [N] integers (ignored without classes) -> logits [N, 1] float32,
@@ -235,10 +231,12 @@ class PgganDiscriminator(Network):
         check_classes(classes)
         self.resolution = resolution
         self.levels = level_of(resolution)
-        self.fmap_base = fmap_base
-        self.fmap_max = fmap_max
-        self.minibatch_stddev = minibatch_stddev
-        self.classes = classes
+        self.fmap_base, self.fmap_max, self.minibatch_stddev, self.classes = (
+            fmap_base,
+            fmap_max,
+            minibatch_stddev,
+            classes,
+        )
         self.from_rgb = [
             EqualisedConv(self._channels(level), 1, **self.part(f"d/from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)

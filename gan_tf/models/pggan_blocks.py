@@ -29,8 +29,7 @@ class GeneratorBlock(ExactLayer):
 
     def __init__(self, filters, batch_norm=False, pixel_norm=True, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.pixel_norm = pixel_norm
+        self.filters, self.pixel_norm = filters, pixel_norm
         use_bias, batch_norm = self.folded or not batch_norm, batch_norm and not self.folded
         self.first = self.first_layer(filters, use_bias=use_bias, **self.part("first"))
         self.conv = EqualisedConv(filters, 3, use_bias=use_bias, **self.part("conv"))
@@ -114,8 +113,7 @@ class HeadBlock(ExactLayer):
 
     def __init__(self, filters, minibatch_stddev=True, classes=0, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.minibatch_stddev = minibatch_stddev
+        self.filters, self.minibatch_stddev = filters, minibatch_stddev
         self.project = ClassProjection(filters, classes, **self.part("project")) if classes else None
         self.dense = EqualisedDense(filters, **self.part("dense"))
         self.to_logits = EqualisedDense(1, gain=1.0, **self.part("to_logits"))

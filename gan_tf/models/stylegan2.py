@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.conditioning import check_classes
-from gan_tf.models.network import Network, build
+from gan_tf.models.network import SeededNetwork, build
 from gan_tf.models.stylegan2_blocks import FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
 from gan_tf.ops.layers import ExactLayer, sub_weights
 from gan_tf.ops.upfirdn import upsample2d
@@ -117,7 +117,7 @@ class Synthesis(ExactLayer):
                 layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
 
 
-class StyleGan2Generator(Network):
+class StyleGan2Generator(SeededNetwork):
     """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
     Call: latents, labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are the two halves.
@@ -172,15 +172,9 @@ class StyleGan2Generator(Network):
         check_classes(classes)
         if mapping_layers < 1:
             raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
-        self.resolution = resolution
-        self.latent_size = latent_size
-        self.w_size = w_size
-        self.mapping_layers = mapping_layers
-        self.channel_base = channel_base
-        self.channel_max = channel_max
-        self.classes = classes
-        self.conv_clamp = conv_clamp
-        self.half_resolutions = half_resolutions
+        self.resolution, self.latent_size, self.w_size = resolution, latent_size, w_size
+        self.mapping_layers, self.channel_base, self.channel_max = mapping_layers, channel_base, channel_max
+        self.classes, self.conv_clamp, self.half_resolutions = classes, conv_clamp, half_resolutions
         part = self.part("g/mapping")
         self.mapping = Mapping(mapping_layers, w_size, latent_size, classes, styles_of(resolution), **part)
         sizes = (resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions)
@@ -214,7 +208,7 @@ class StyleGan2Generator(Network):
         self.synthesis.fold_weights(sub_weights(weights, "synthesis"))
 
 
-class StyleGan2Discriminator(Network):
+class StyleGan2Discriminator(SeededNetwork):
     """Classifies images as real or fake.
 
     Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
@@ -263,16 +257,19 @@ class StyleGan2Discriminator(Network):
         check_classes(classes)
         if architecture not in ARCHITECTURES:
             raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
-        self.resolution = resolution
-        self.channel_base = channel_base
-        self.channel_max = channel_max
-        self.mbstd_group = mbstd_group
-        self.mbstd_channels = mbstd_channels
-        self.classes = classes
-        self.conv_clamp = conv_clamp
-        self.architecture = architecture
-        self.label_layers = label_layers
-        self.half_resolutions = half_resolutions
+        self.resolution, self.channel_base, self.channel_max, self.mbstd_group = (
+            resolution,
+            channel_base,
+            channel_max,
+            mbstd_group,
+        )
+        self.mbstd_channels, self.classes, self.conv_clamp, self.architecture = (
+            mbstd_channels,
+            classes,
+            conv_clamp,
+            architecture,
+        )
+        self.label_layers, self.half_resolutions = label_layers, half_resolutions
         self.half_from = _half_from(resolution, half_resolutions)
         self.sizes = sizes_of(resolution)[:0:-1]  # of the blocks' inputs, largest first
         self.from_rgb = FilteredConv(self._channels(resolution), 1, clamp=conv_clamp, **self.part("d/from_rgb"))

@@ -42,10 +42,7 @@ class StyleDense(ExactLayer):
 
     def __init__(self, units, activation="linear", lr_multiplier=1.0, first_bias=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.units = units
-        self.activation = activation
-        self.lr_multiplier = lr_multiplier
-        self.first_bias = first_bias
+        self.units, self.activation, self.lr_multiplier, self.first_bias = units, activation, lr_multiplier, first_bias
 
     def build(self, shape):
         self.gain = ACTIVATIONS[self.activation][1] * self.lr_multiplier
@@ -84,10 +81,7 @@ class Mapping(ExactLayer):
 
     def __init__(self, layers, w_size, latent_size, classes=0, copies=None, **kwargs):
         super().__init__(**kwargs)
-        self.w_size = w_size
-        self.latent_size = latent_size
-        self.classes = classes
-        self.copies = copies
+        self.w_size, self.latent_size, self.classes, self.copies = w_size, latent_size, classes, copies
         self.embed = None
         if classes:
             part = self.part("embed")
@@ -164,9 +158,7 @@ class StyledConv(ExactLayer):
 
     def __init__(self, filters, up=1, clamp=None, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.up = up
-        self.clamp = clamp
+        self.filters, self.up, self.clamp = filters, up, clamp
 
     def build(self, shape, w_size=None):
         _, height, width, channels = shape
@@ -262,8 +254,7 @@ class FilteredConv(EqualisedConv):
 
     def __init__(self, filters, kernel_size, down=1, activation="lrelu", gain=1.0, clamp=None, **kwargs):
         super().__init__(filters, kernel_size, gain, **kwargs)
-        self.down = down
-        self.activation = activation
+        self.down, self.activation = down, activation
         self.activation_gain = ACTIVATIONS[activation][1]
         self.clamp = clamp
 
@@ -313,9 +304,7 @@ class Head(ExactLayer):
 
     def __init__(self, filters, group=4, statistics=1, clamp=None, **kwargs):
         super().__init__(**kwargs)
-        self.group = group
-        self.statistics = statistics
-        self.clamp = clamp
+        self.group, self.statistics, self.clamp = group, statistics, clamp
         self.to_logits = StyleDense(filters, **self.part("to_logits"))
 
     def build(self, shape):

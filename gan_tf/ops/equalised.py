@@ -26,8 +26,7 @@ class EqualisedLayer(KernelLayer):
 
     def __init__(self, filters, gain=HE_GAIN, use_bias=True, **kwargs):
         super().__init__(filters, autocast=False, **kwargs)
-        self.gain = gain
-        self.use_bias = use_bias
+        self.gain, self.use_bias = gain, use_bias
 
     def add_kernel(self, *shape, fan_in):
         """Creates `kernel` [*shape], N(0, 1), and `bias` [filters], zero, or None; `fan_in`: inputs per output."""

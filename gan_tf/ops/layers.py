@@ -32,8 +32,7 @@ class Seeded:
 
     def __init__(self, seed=0, folded=False, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.folded = folded
+        self.seed, self.folded = seed, folded
 
     def part(self, name):
         """Constructor arguments of the sub-layer `name`."""
@@ -225,9 +224,7 @@ class SpectralConv(SpectralLayer):
 
     def __init__(self, filters, kernel_size, strides=1, padding="SAME", **kwargs):
         super().__init__(filters, **kwargs)
-        self.kernel_size = kernel_size
-        self.strides = strides
-        self.padding = padding
+        self.kernel_size, self.strides, self.padding = kernel_size, strides, padding
 
     def build(self, shape):
         self.add_kernel(self.kernel_size, self.kernel_size, shape[-1], self.filters)
