@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_tf.io.files import cache_root, writing_cache
 
-MEMORY_BYTES = 2**27  # larger arrays go to a file
+MEMORY_BYTES = 2**24  # larger arrays go to a file
 BLOCK_BYTES = 2**24
 
 

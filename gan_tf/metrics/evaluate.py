@@ -167,14 +167,16 @@ class Evaluator:
         if check or not all(metric_of(name).fakes_only for name in names):
             self.real_features.compute(progress)
         count = max(check.missing if check else 0, *(counts[name] for name in names))
+        logits_count = max(counts[name] if metric_of(name).fakes_only else 0 for name in names)  # Inception Score
         all_features = all_logits = None
         done = 0
         for images, features, logits in self.networks.extractor.stream(self._chunks(sampler, count)):
             if all_features is None:
                 all_features = scratch_array((count, features.shape[1]))
-                all_logits = scratch_array((count, logits.shape[1]))
+                all_logits = scratch_array((logits_count, logits.shape[1]))
             rows = slice(done, done + len(images))
-            all_features[rows], all_logits[rows] = features, logits
+            all_features[rows] = features
+            all_logits[rows] = logits[: max(0, logits_count - done)]
             if check:
                 check.add(images, *[features][: len(check.indexes) - 1])
             done = rows.stop

@@ -10,7 +10,7 @@ from scipy.linalg import svdvals
 from scipy.linalg.lapack import dpstrf
 from scipy.special import rel_entr, softmax
 
-BLOCK_ROWS = 4096  # of a memory map at a time
+BLOCK_ROWS = 1024  # of a memory map at a time
 
 
 def mean_and_covariance(features, ddof=1):
