@@ -1,8 +1,8 @@
 """Detects lost workers and shares stop requests between workers.
 
 MultiWorkerMirroredStrategy of TensorFlow 2.21 starts a coordination service in the process of worker 0. Measured with
-two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of worker 0
-within a second. A collective operation in progress then fails on the other workers. Two things are left to this module:
+two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of worker 0 within a
+second. A collective operation in progress then fails on the other workers. Two things are left to this module:
 
 * The error surfaces in the next collective operation only, and the chief may compute a score for many minutes before
   that. So a thread polls the states of all workers.

@@ -150,9 +150,9 @@ def connect(spec, seconds):
     Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
 
     By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
-    timeout and names them. In both cases TensorFlow waits with Python's global lock
-    held, so no thread and no Python signal handler runs, hence the default action for SIGINT. Afterwards TensorFlow has
-    its own handler for SIGTERM, which ignores the signal; the previous one is restored.
+    timeout and names them. In both cases TensorFlow waits with Python's global lock held, so no thread and no Python
+    signal handler runs: SIGINT gets its default action. Afterwards TensorFlow has a SIGTERM handler that ignores the
+    signal; the previous one is restored.
 
     Args:
         spec: ClusterSpec.
@@ -192,12 +192,19 @@ def connection_problem(error, spec, seconds) -> str:
 
 
 def exchange(spec, name, value) -> list:
-    """Returns the JSON value of every worker, in order. Ends the process if a worker sends none."""
+    """Returns the JSON value of every worker, in order. Ends the process if a worker sends none.
+
+    The chief, which may end the service by an error, returns last.
+    """
+    workers = range(len(spec.addresses))
     publish(f"gan_tf/{name}/{spec.index}", json.dumps(value))
-    texts = [read(f"gan_tf/{name}/{index}", EXCHANGE_SECONDS) for index in range(len(spec.addresses))]
+    texts = [read(f"gan_tf/{name}/{index}", EXCHANGE_SECONDS) for index in workers]
+    publish(f"gan_tf/{name} was read/{spec.index}", "yes")
+    if spec.index == 0:
+        texts += [read(f"gan_tf/{name} was read/{index}", EXCHANGE_SECONDS) for index in workers]
     if None in texts:
-        end_process(f"worker {texts.index(None)} ended while the workers compared their settings")
-    return [json.loads(text) for text in texts]
+        end_process("another worker ended while the workers compared their settings")
+    return [json.loads(text) for text in texts[: len(workers)]]
 
 
 def require_equal_settings(spec, config):
