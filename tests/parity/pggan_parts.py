@@ -10,8 +10,7 @@ from gan_tf.models.pggan_blocks import LATENT_GAIN
 from gan_tf.ops import equalised, normalisation, resample
 from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.forms import PLAIN, use_forms
-from gan_tf.training.recipes import growth
-from gan_tf.training.step import stage_at
+from gan_tf.training.schedule import growing_stages, growth_at, stage_at
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-4
@@ -25,7 +24,7 @@ def schedule(arrays, generator):
     """
     preset = PRESETS["pggan"]["celebahq-1024" if generator.resolution == 1024 else "celebahq-256"]
     config = dataclasses.replace(preset, resolution=generator.resolution)
-    stages = growth.phases(config)
+    stages = growing_stages(config)
     rows = arrays["schedule/kimg_lod_res_minibatch_lrate"]
     got = np.array([_row(stages, generator.levels, kimg) for kimg in rows[:, 0]])
     for column, name in enumerate(("resolution", "batch", "learning rate"), start=2):
@@ -37,7 +36,7 @@ def schedule(arrays, generator):
 def _row(stages, levels, kimg):
     seen = round(kimg * 1000)
     stage = stage_at(stages, seen)
-    lod = levels - growth.growth_at(stages, stage, seen)
+    lod = levels - growth_at(stages, stage, seen)
     return kimg, lod, stage.resolution, stage.batch_size, stage.lr
 
 
