@@ -102,9 +102,13 @@ class Workers:
         return self.signals.received
 
     def end(self):
-        """Stops watching the other workers, when the run is done."""
+        """Stops watching the other workers, when the run is done; the chief, which runs the service, waits for all."""
         if self._monitor:
             self._monitor.end()
+            publish(f"gan_tf/ended/{self.index}", "yes")
+            if self.is_chief:
+                for index in range(self.count):
+                    read(f"gan_tf/ended/{index}", EXCHANGE_SECONDS)
 
     def _sum_over_workers(self, values):
         """Sums float64 [K] over the workers."""
