@@ -8,6 +8,7 @@ from gan_tf.training.resume import save_checkpoint, start_run
 from gan_tf.training.samples import write_grids, write_size_strip
 from gan_tf.training.schedule import every
 from gan_tf.training.selection import finish_epoch, finish_run, is_out_of_patience, score_is_missing
+from gan_tf.training.timing import Timer
 
 
 def train(trainer) -> int:
@@ -27,7 +28,8 @@ def train(trainer) -> int:
         Diverged: rolling back did not help.
         UsageError: the run folder does not fit the settings, or the disk is full.
     """
-    config, workers, timer, log = trainer.config, trainer.workers, trainer.timer, trainer.log
+    config, workers, log = trainer.config, trainer.workers, trainer.log
+    timer = trainer.timer = Timer(config)
 
     with workers.signals, log:
         seen = start_run(trainer)  # creates the run folder, or restores the newest checkpoint

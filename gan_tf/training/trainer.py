@@ -53,11 +53,12 @@ class Trainer:
     networks: Networks  # of the metrics
     metric: str  # the score that selects the best weights
     log: RunLog
-    timer: Timer
     stages: list[Stage]
     epoch_images: int
     micro_batch: int | None  # images that a device computes together; None for all
     undecided_loss: float | None  # D's adversarial loss at zero logits; None if no loss value means that D has won
+
+    timer: Timer | None = None  # set by `train`
 
     # Of the present stage.
     stage: Stage | None = None
@@ -237,7 +238,6 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         networks=networks_of(config, log),
         metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
         log=RunLog(run, config.total_images, epoch_images, enabled=workers.is_chief),
-        timer=Timer(config),
         stages=recipe.schedule(config),
         epoch_images=epoch_images,
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
