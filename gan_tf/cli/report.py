@@ -1,14 +1,17 @@
 """`gan-tf report RUN`: writes the report of a run again, with an interpolation between images."""
 
 import dataclasses
+import functools
 import sys
 from typing import Annotated
 
 import tyro
 
 from gan_tf.cli import arguments
+from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.report import report_html
 from gan_tf.runs.folder import Run
 
 
@@ -25,14 +28,8 @@ class ReportOptions:
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
-
-    Raises:
-        UsageError: an option is invalid, there is no run, or the file cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(ReportOptions, argv, prog="gan-tf report")
-    from gan_tf.report import report_html
-
     run = Run(user_path(options.run))
     if not run.exists():
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
@@ -47,14 +44,13 @@ def main(argv) -> int:
 
 def interpolation(options, run):
     """Returns the image of interpolations, uint8 [H, W, 3]; None, with a log line, if there are no best weights yet."""
-    from gan_tf.cli.quiet import start_tensorflow
-
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.interpolate import interpolation_strip
 
+    log = functools.partial(print, file=sys.stderr, flush=True)
     try:
         trained = load_generator(run, options.which, log)
         return interpolation_strip(trained.folded(), classes=trained.classes)
@@ -65,8 +61,3 @@ def interpolation(options, run):
     except tf.errors.ResourceExhaustedError as error:
         log(f"the report has no interpolation: out of memory ({error.op})")
     return None
-
-
-def log(line):
-    """Prints a line on standard error."""
-    print(line, file=sys.stderr, flush=True)

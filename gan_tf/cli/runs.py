@@ -6,13 +6,22 @@ import math
 import shlex
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
+from gan_tf.report.summary import (
+    RunSummary,
+    ScoredWeights,
+    describe_protocol,
+    format_kimg,
+    format_share,
+    read_summary,
+)
+from gan_tf.runs.folder import Run
 
 WIDTH = 100  # columns of the output
 FINAL_NOTE = "* scored again at the end of the run, on images that were not used to choose these weights"
@@ -36,49 +45,48 @@ class RunsOptions:
             raise UsageError(f"--limit is {self.limit}; give an integer of at least 1")
 
 
-@dataclasses.dataclass(frozen=True)
-class RankedWeights:
+class RankedWeights(NamedTuple):
     """One row of a ranking."""
 
-    run: object  # report.summary.RunSummary
-    scored: object  # report.summary.ScoredWeights
+    run: RunSummary
+    scored: ScoredWeights
     kind: str  # "best", "final" (the best weights, scored again) or "snapshot"
-
-    @property
-    def which(self) -> str:
-        """The value of `--which` that selects these weights."""
-        return str(self.scored.images_seen) if self.kind == "snapshot" else "best"
+    which: str  # the value of `--which` that selects these weights
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
-
-    Raises:
-        UsageError: an option is invalid, or the folder contains no run.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(RunsOptions, argv, prog="gan-tf runs")
-    from gan_tf.report.summary import read_summary
-
     runs = [read_summary(run) for run in find_runs(options.folder)]
     readable = [run for run in runs if run.config is not None]
     rankings = rank([row for run in readable for row in ranked_weights(run)])
-    unscored = [run for run in readable if not ranked_weights(run)]
+    unscored = [(run, unscored_reason(run)) for run in readable if not ranked_weights(run)]
     damaged = [problem for run in runs for problem in run.problems]
     if options.json:
-        print(json.dumps(as_json(rankings, unscored, damaged, options.limit), indent=2, allow_nan=False))
-    else:
-        print("\n\n".join(text_blocks(options.folder, len(runs), rankings, unscored, damaged, options.limit)))
+        content = {
+            "rankings": [ranking_as_json(ranking, options.limit) for ranking in rankings],
+            "without_score": [{"run": run.name, "path": str(run.folder), "why": reason} for run, reason in unscored],
+            "damaged": damaged,
+        }
+        print(json.dumps(replace_nan(content), indent=2, allow_nan=False))
+        return 0
+    count = f"{len(runs)} run{'s' if len(runs) != 1 else ''} in {Path(options.folder)}"
+    blocks = [[f"{count}; images: gan-tf generate RUN --which WHICH"]]
+    blocks += [ranking_lines(ranking, options.limit) for ranking in rankings]
+    if unscored:
+        blocks.append(["Without a score:", *(f"{run.folder}: {reason}" for run, reason in unscored)])
+    if damaged:
+        blocks.append(["Damaged, and left out:", *damaged])
+    print("\n\n".join("\n".join(lines) for lines in blocks))
     return 0
 
 
-def find_runs(folder) -> list:
+def find_runs(folder) -> list[Run]:
     """Returns the Run in a folder, or the Runs in its subfolders, by name.
 
     Raises:
         UsageError: there is none.
     """
-    from gan_tf.runs.folder import Run
-
     path = user_path(folder)
     if Run(path).exists():
         return [Run(path)]
@@ -97,21 +105,21 @@ def find_runs(folder) -> list:
 def ranked_weights(run) -> list[RankedWeights]:
     """Returns the rows of one RunSummary. The snapshot with the best score is left out: it is the best weights."""
     best = run.best
-    rows = [RankedWeights(run, best, "best")] if best else []
-    rows += [RankedWeights(run, run.final, "final")] if run.final else []
+    rows = [RankedWeights(run, best, "best", "best")] if best else []
+    rows += [RankedWeights(run, run.final, "final", "best")] if run.final else []
     for snapshot in run.snapshots:
         if not (best and snapshot.images_seen == best.images_seen and snapshot.score.comparable_with(best.score)):
-            rows.append(RankedWeights(run, snapshot, "snapshot"))
+            rows.append(RankedWeights(run, snapshot, "snapshot", str(snapshot.images_seen)))
     return rows
 
 
 def rank(rows) -> list[list[RankedWeights]]:
     """Groups rows with comparable scores; the best first in each group, NaN last."""
-    from gan_tf.report.summary import comparison_key
-
     groups = {}
     for row in rows:
-        groups.setdefault(comparison_key(row.scored.score), []).append(row)
+        score = row.scored.score
+        key = json.dumps([score.name, score.lower_is_better, score.compared], sort_keys=True, default=str)
+        groups.setdefault(key, []).append(row)
 
     def sort_key(row):
         value = row.scored.score.value if row.scored.score.lower_is_better else -row.scored.score.value
@@ -129,8 +137,6 @@ def source_names(ranking) -> list[str]:
 
 def unscored_reason(run) -> str:
     """Returns why a run has no row."""
-    from gan_tf.report.formatting import format_kimg
-
     seen = f"{format_kimg(run.images_seen)} of {format_kimg(run.config.total_images)} kimg seen"
     if run.problems:
         return f"its scores cannot be read, see below ({seen})"
@@ -141,93 +147,70 @@ def unscored_reason(run) -> str:
     return f"no score yet ({seen}); the first one comes at the end of a scored epoch"
 
 
-def text_blocks(folder, count, rankings, unscored, damaged, limit):
-    """Yields the paragraphs of the output."""
-    from gan_tf.report.formatting import describe_protocol
+def ranking_lines(ranking, limit) -> list[str]:
+    """Returns the protocol and the first rows of a ranking as text.
 
-    yield f"{count} run{'s' if count != 1 else ''} in {Path(folder)}; images: gan-tf generate RUN --which WHICH"
-    for ranking in rankings:
-        shown = ranking[:limit]
-        protocol = textwrap.wrap(describe_protocol(shown[0].scored.score, source_names(ranking)), WIDTH)
-        lines = [*protocol, *table([cells(place, row) for place, row in enumerate(shown, 1)])]
-        lines += [f"and {len(ranking) - len(shown)} more"] if len(shown) < len(ranking) else []
-        lines += [FINAL_NOTE] if any(row.kind == "final" for row in shown) else []
-        yield "\n".join(lines)
-    if unscored:
-        yield "\n".join(["Without a score:", *(f"{run.folder}: {unscored_reason(run)}" for run in unscored)])
-    if damaged:
-        yield "\n".join(["Damaged, and left out:", *damaged])
-
-
-def cells(place, row) -> dict[str, str]:
-    """Returns {column: text} of one row."""
-    from gan_tf.report.formatting import format_kimg, format_share
-
-    return {
-        "": str(place),
-        "score": row.scored.score.text(),
-        "copies": format_share(row.scored.copies),
-        "kimg": f"{format_kimg(row.scored.images_seen)}/{format_kimg(row.run.images_seen)}",
-        "model": row.run.config.model,
-        "size": str(row.run.config.resolution),
-        "data": row.run.dataset,
-        "which": row.which + ("*" if row.kind == "final" else ""),
-        "run": shlex.quote(str(row.run.folder)),  # in the last column, so that a long path moves no other
-    }
-
-
-def table(rows) -> list[str]:
-    """Returns aligned lines with a header, of at most WIDTH columns if shorter names of data sets suffice for that."""
-    columns = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in columns}
-    excess = sum(widths.values()) + 2 * (len(columns) - 1) - WIDTH
+    Columns are aligned, and lines have at most WIDTH columns if shorter names of data sets suffice for that.
+    """
+    shown = ranking[:limit]
+    rows = [
+        {
+            "": str(place),
+            "score": row.scored.score.text(),
+            "copies": format_share(row.scored.copies),
+            "kimg": f"{format_kimg(row.scored.images_seen)}/{format_kimg(row.run.images_seen)}",
+            "model": row.run.config.model,
+            "size": str(row.run.config.resolution),
+            "data": row.run.dataset,
+            "which": row.which + ("*" if row.kind == "final" else ""),
+            "run": shlex.quote(str(row.run.folder)),  # in the last column, so that a long path moves no other
+        }
+        for place, row in enumerate(shown, 1)
+    ]
+    rows.insert(0, {name: name for name in rows[0]})
+    widths = {name: max(len(row[name]) for row in rows) for name in rows[0]}
+    excess = sum(widths.values()) + 2 * (len(widths) - 1) - WIDTH
     widths["data"] -= max(0, min(excess, widths["data"] - LEAST_DATA_WIDTH))
-    lines = []
-    for row in [dict(zip(columns, columns, strict=True)), *rows]:
+    lines = textwrap.wrap(describe_protocol(shown[0].scored.score, source_names(ranking)), WIDTH)
+    for row in rows:
         texts = []
         for name, text in row.items():
             text = text if len(text) <= widths[name] else text[: widths[name] - 1] + "…"
             texts.append(text.rjust(widths[name]) if name in RIGHT_ALIGNED else text.ljust(widths[name]))
         lines.append("  ".join(texts).rstrip())
-    return lines
+    lines += [f"and {len(ranking) - len(shown)} more"] if len(shown) < len(ranking) else []
+    return lines + ([FINAL_NOTE] if any(row.kind == "final" for row in shown) else [])
 
 
-def as_json(rankings, unscored, damaged, limit) -> dict:
-    """Returns the content of `--json`."""
-    return {
-        "rankings": [
+def ranking_as_json(ranking, limit) -> dict:
+    """Returns a ranking for `--json`."""
+    entries = []
+    for place, (run, scored, kind, which) in enumerate(ranking[:limit], 1):
+        entries.append(
             {
-                "metric": ranking[0].scored.score.name,
-                "lower_is_better": ranking[0].scored.score.lower_is_better,
-                "protocol": replace_nan(ranking[0].scored.score.compared),
-                "entries": [row_as_json(place, row) for place, row in enumerate(ranking[:limit], 1)],
-                "left_out": len(ranking) - len(ranking[:limit]),
+                "place": place,
+                "run": run.name,
+                "kind": kind,
+                "model": run.config.model,
+                "resolution": run.config.resolution,
+                "dataset": run.config.dataset,
+                "images_seen": scored.images_seen,
+                "run_images_seen": run.images_seen,
+                "text": scored.score.text(),
+                "score": dataclasses.asdict(scored.score),
+                "copies": scored.copies,
+                "copy_parts": scored.copy_parts,
+                "path": str(run.folder),
+                "which": which,
             }
-            for ranking in rankings
-        ],
-        "without_score": [{"run": run.name, "path": str(run.folder), "why": unscored_reason(run)} for run in unscored],
-        "damaged": damaged,
-    }
-
-
-def row_as_json(place, row) -> dict:
-    """Returns one row for `--json`."""
-    run, scored = row.run, row.scored
+        )
+    score = ranking[0].scored.score
     return {
-        "place": place,
-        "run": run.name,
-        "kind": row.kind,
-        "model": run.config.model,
-        "resolution": run.config.resolution,
-        "dataset": run.config.dataset,
-        "images_seen": scored.images_seen,
-        "run_images_seen": run.images_seen,
-        "text": scored.score.text(),
-        "score": replace_nan(dataclasses.asdict(scored.score)),
-        "copies": replace_nan(scored.copies),
-        "copy_parts": replace_nan(scored.copy_parts),
-        "path": str(run.folder),
-        "which": row.which,
+        "metric": score.name,
+        "lower_is_better": score.lower_is_better,
+        "protocol": score.compared,
+        "entries": entries,
+        "left_out": len(ranking) - len(entries),
     }
 
 

@@ -1,8 +1,8 @@
 """Line charts as inline SVG: scores, copies and losses over kimg. Readable on a phone, without scripts."""
 
+import itertools
 import math
 from html import escape
-from typing import NamedTuple
 
 from gan_tf.metrics.score import differences, number
 
@@ -12,31 +12,6 @@ MOST_DOTS = 60  # a line of more points has no dots
 COLOURS = ("s0", "s1", "s2", "s3", "s4")  # CSS classes
 LABEL_WIDTH = 60  # of the label of a mark: closer to the right edge, the label is to the left of the mark
 LARGEST = 1e100  # larger values are not drawn: differences of them could overflow
-
-
-class Mark(NamedTuple):
-    """A highlighted point. Its label is above the point, or below it."""
-
-    x: float
-    y: float
-    label: str
-    below: bool = False
-
-
-class Frame(NamedTuple):
-    """The ranges of the axes: 0 to `right` in kimg, `low` to `high`."""
-
-    right: float
-    low: float
-    high: float
-
-    def x(self, value) -> float:
-        """Horizontal position of a value in the drawing."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * value / self.right
-
-    def y(self, value) -> float:
-        """Vertical position of a value in the drawing."""
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - self.low) / (self.high - self.low)
 
 
 def score_charts(summary) -> str:
@@ -57,19 +32,12 @@ def score_charts(summary) -> str:
 def _score_chart(summary, segments) -> str:
     """The chart of one metric, with a line for each segment and a mark at the best score."""
     lines = [[(scored.kimg, scored.score.value) for scored in segment] for segment in segments]
-    name, best, marks = segments[0][0].score.name, summary.best, []
+    name, best, mark = segments[0][0].score.name, summary.best, None
     if best and any(best.score.comparable_with(segment[0].score) for segment in segments):
-        marks.append(Mark(best.kimg, best.score.value, f"best {number(best.score.value)}", best.score.lower_is_better))
+        mark = best.kimg, best.score.value, f"best {number(best.score.value)}", best.score.lower_is_better
     right = max(summary.images_seen, best.images_seen if best else 0) / 1000
-    chart = line_chart(lines, title=f"{name} over kimg", text=number, right=right, marks=marks)
-    notes = "".join(f'<p class="dim">{escape(text)}</p>' for text in _segment_notes(segments))
-    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}{notes}</div>'
-
-
-def _segment_notes(segments) -> list[str]:
-    """Returns the reasons why a metric has several lines; all changes of resolution are in one sentence."""
-    notes, sizes = [], []
-    for before, after in zip(segments, segments[1:], strict=False):
+    notes, sizes = [], []  # reasons for several lines; all changes of resolution are in one sentence
+    for before, after in itertools.pairwise(segments):
         old, new = (part.score.protocol.get("resolution") for part in (before[-1], after[0]))
         if old != new:
             sizes.append(f"at {new}x{new} from {after[0].kimg:g} kimg")
@@ -79,27 +47,28 @@ def _segment_notes(segments) -> list[str]:
     if sizes:
         first = segments[0][0].score.protocol.get("resolution")
         notes.insert(0, f"Scored at {first}x{first}, then {', '.join(sizes)}: scores of two sizes are not comparable.")
-    return notes
+    return _chart(name, lines, "".join(f'<p class="dim">{escape(text)}</p>' for text in notes), right, mark=mark)
 
 
 def _copies_chart(summary, segments) -> str:
     """The share of copies over kimg, with the same segments: another metric may compare images in another space."""
-    lines = [[(scored.kimg, scored.copies) for scored in part if scored.copies is not None] for part in segments]
-    checked = [scored for scored in summary.scores if scored.copies is not None]
+    checked = [[scored for scored in part if scored.copies is not None] for part in segments]
+    checked = [part for part in checked if part]
     if not checked:
         return ""
-    expected = checked[-1].share_among_reals
-    chart = line_chart(
-        [line for line in lines if line],
+    expected = checked[-1][-1].share_among_reals
+    note = "Dashed: the share among the training images themselves." if expected is not None else ""
+    return _chart(
+        "copies",
+        [[(scored.kimg, scored.copies) for scored in part] for part in checked],
+        f'<p class="dim">{note}</p>',
+        summary.images_seen / 1000,
         title="share of copies over kimg",
         text=lambda value: f"{100 * value:.3g} %",
         level=expected,
-        right=summary.images_seen / 1000,
         least_high=0.1,  # so that 0.1 % is drawn as small
         colours=("shares",),
     )
-    note = "Dashed: the share among the training images themselves." if expected is not None else ""
-    return f'<div class="chart"><h3>copies</h3>{chart}<p class="dim">{note}</p></div>'
 
 
 def loss_charts(summary) -> str:
@@ -107,15 +76,12 @@ def loss_charts(summary) -> str:
     groups = {}
     for name, line in summary.losses.items():
         group, _, label = name.partition("/")
-        groups.setdefault(group, []).append((label, line))
+        groups.setdefault(group, {})[label.replace("_", " ")] = line
     charts = {}
     for name, lines in groups.items():
-        lines = lines[: len(COLOURS)]
-        right = summary.images_seen / 1000
-        chart = line_chart([line for _, line in lines], title=f"{name} over kimg", text=number, right=right)
-        labels = [label.replace("_", " ") for label, _ in lines]
-        keys = [f'<span class="key {c}">{escape(label)}</span>' for label, c in zip(labels, COLOURS, strict=False)]
-        charts[name] = f'<div class="chart"><h3>{escape(name)}</h3>{chart}<p class="dim">{"".join(keys)}</p></div>'
+        keys = [f'<span class="key {c}">{escape(label)}</span>' for label, c in zip(lines, COLOURS, strict=False)]
+        note = f'<p class="dim">{"".join(keys)}</p>'
+        charts[name] = _chart(name, list(lines.values())[: len(COLOURS)], note, summary.images_seen / 1000)
     if not charts:
         return ""
     losses = charts.pop("loss", "")
@@ -124,7 +90,13 @@ def loss_charts(summary) -> str:
     return f"<section><h2>Losses</h2>{losses}{details}</section>"
 
 
-def line_chart(lines, *, title, text, right=0.0, marks=(), level=None, least_high=None, colours=COLOURS) -> str:
+def _chart(name, lines, note, right, *, title=None, text=number, **options) -> str:
+    """A chart with its name above and an HTML note below."""
+    chart = line_chart(lines, title=title or f"{name} over kimg", text=text, right=right, **options)
+    return f'<div class="chart"><h3>{escape(name)}</h3>{chart}{note}</div>'
+
+
+def line_chart(lines, *, title, text, right=0.0, mark=None, level=None, least_high=None, colours=COLOURS) -> str:
     """Draws lines over kimg.
 
     Args:
@@ -133,7 +105,7 @@ def line_chart(lines, *, title, text, right=0.0, marks=(), level=None, least_hig
         title: description for screen readers.
         text: function that formats a value.
         right: least end of the kimg axis.
-        marks: Marks.
+        mark: (kimg, value, label, True if the label is below the point) of a highlighted point, or None.
         level: value of a dashed horizontal line, or None.
         least_high: least end of the other axis, or None.
         colours: CSS classes of the lines.
@@ -147,22 +119,28 @@ def line_chart(lines, *, title, text, right=0.0, marks=(), level=None, least_hig
     right = max(right, *(kimg for line in lines for kimg, _ in line)) or 1.0
     values += [value for value in (level, least_high) if value is not None and is_drawable(value)]
     ticks = axis_ticks(min(values), max(values))
-    frame = Frame(right, ticks[0], ticks[-1])
+    low, high = ticks[0], ticks[-1]
+
+    def place(kimg, value):
+        x = LEFT + (WIDTH - LEFT - RIGHT) * kimg / right
+        return x, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
+
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     for value in ticks:
-        y = frame.y(value)
+        _, y = place(0, value)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text(value + 0.0))}</text>')
     for value in axis_ticks(0.0, right):
         if value <= right * (1 + 1e-9):
-            x = frame.x(value)
+            x, _ = place(value, low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">kimg</text>')
     if level is not None and is_drawable(level):
-        parts.append(f'<path class="level" d="M{LEFT} {frame.y(level):.1f}H{WIDTH - RIGHT}"/>')
-    for i, line in enumerate(lines):
-        parts += _draw_line(frame, line, colours[i % len(colours)], text)
-    parts += [_draw_mark(frame, mark) for mark in marks if is_drawable(mark.y)]
+        parts.append(f'<path class="level" d="M{LEFT} {place(0, level)[1]:.1f}H{WIDTH - RIGHT}"/>')
+    for line, colour in zip(lines, itertools.cycle(colours), strict=False):
+        parts += _draw_line(line, colour, text, place)
+    if mark and is_drawable(mark[1]):
+        parts.append(_draw_mark(*mark, place))
     return "".join(parts) + "</svg>"
 
 
@@ -188,37 +166,34 @@ def axis_ticks(low, high) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-def _draw_line(frame, line, colour, text):
-    """Yields the pieces of a line between values that are not finite, its dots if they are few, and its crosses."""
-    piece = []
-    for kimg, value in [*line, (0.0, math.nan)]:
-        if is_drawable(value):
-            piece.append(f"{frame.x(kimg):.1f},{frame.y(value):.1f}")
-            continue
-        if len(piece) > 1:
-            yield f'<polyline class="line {colour}" points="{" ".join(piece)}"/>'
-        elif piece:  # a line of one point would be invisible
-            x, y = piece[0].split(",")
-            yield f'<circle class="dot {colour}" cx="{x}" cy="{y}" r="3"/>'
-        piece = []
+def _draw_line(line, colour, text, place):
+    """Yields the pieces of a line between values that are not finite, its dots if they are few, and its crosses.
+
+    `place`: (kimg, value) -> (x, y) in the drawing.
+    """
+    for drawable, piece in itertools.groupby(line, lambda point: is_drawable(point[1])):
+        places = [place(*point) for point in piece]
+        if drawable and len(places) > 1:
+            yield f'<polyline class="line {colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
+        elif drawable:  # a line of one point would be invisible
+            yield f'<circle class="dot {colour}" cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3"/>'
     for kimg, value in line:
-        x = frame.x(kimg)
+        x, y = place(kimg, value)
         if not is_drawable(value):
             tip, y = f"<title>{kimg:g} kimg: {value}</title>", HEIGHT - BOTTOM - 6
             yield f'<path class="lost" d="M{x - 3:.1f} {y - 3}l6 6m0 -6l-6 6">{tip}</path>'
         elif len(line) <= MOST_DOTS:
             tip = f"<title>{kimg:g} kimg: {escape(text(value))}</title>"
-            yield f'<circle class="dot {colour}" cx="{x:.1f}" cy="{frame.y(value):.1f}" r="2.5">{tip}</circle>'
+            yield f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">{tip}</circle>'
 
 
-def _draw_mark(frame, mark) -> str:
+def _draw_mark(kimg, value, label, label_below, place) -> str:
     """A ring around a point, with its label where there is room."""
-    x, y = frame.x(mark.x), frame.y(mark.y)
+    x, y = place(kimg, value)
     anchor, shift = ("end", 4) if x > WIDTH - RIGHT - LABEL_WIDTH else ("middle", 0)
     above, below = y - 10, y + 18
-    below_fits = below < HEIGHT - BOTTOM + 2
-    label_y = below if below_fits and (mark.below or above <= TOP - 4) else above
+    label_y = below if below < HEIGHT - BOTTOM + 2 and (label_below or above <= TOP - 4) else above
     return (
         f'<circle class="mark" cx="{x:.1f}" cy="{y:.1f}" r="5"/>'
-        f'<text class="label" x="{x + shift:.1f}" y="{label_y:.1f}" text-anchor="{anchor}">{escape(mark.label)}</text>'
+        f'<text class="label" x="{x + shift:.1f}" y="{label_y:.1f}" text-anchor="{anchor}">{escape(label)}</text>'
     )

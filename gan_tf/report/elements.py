@@ -5,6 +5,10 @@ import functools
 import io
 from html import escape
 
+import numpy as np
+
+from gan_tf.errors import UsageError
+
 # Light or dark as the system is; one column on a phone.
 CSS = """
 :root { color-scheme: light dark;
@@ -80,60 +84,57 @@ svg .label { fill: var(--text); font-weight: 650; paint-order: stroke; stroke: v
 
 def document(title, sections) -> str:
     """Returns an HTML page. The sections are HTML; empty ones are left out."""
+    body = "\n".join(filter(None, sections))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main></body></html>\n"
+        f"<title>{escape(title)}</title><style>{CSS}</style></head>\n<body><main>\n{body}\n</main></body></html>\n"
     )
 
 
 def table(titles, rows, bold=()) -> str:
     """Returns a table that scrolls on a narrow screen. Cells are HTML; the rows of the `bold` indices are in bold."""
-    columns = range(max(map(len, [titles, *rows])))
-    numeric = [column < len(titles) and titles[column] in ("kimg", "median ratio") for column in columns]
-    kinds = [' class="number"' if right else "" for right in numeric]
-    head = "".join(f"<th{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=False))
+    kinds = [' class="number"' if title in ("kimg", "median ratio") else "" for title in titles]
+    head = "".join(f"<th{kind}>{title}</th>" for kind, title in zip(kinds, titles, strict=True))
     lines = [f"<tr>{head}</tr>"] if titles else []
     for index, row in enumerate(rows):
-        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
+        cells = "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds or [""] * len(row), row, strict=True))
         lines.append(f'<tr class="best">{cells}</tr>' if index in bold else f"<tr>{cells}</tr>")
     return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
 def figure(image, longest_side, description, caption) -> str:
-    """Returns an image, embedded as WebP, with a caption.
+    """Returns an image, embedded as WebP, with a caption; "" without an image, the error message for a damaged file.
 
     Args:
-        image: path of a PNG file of the run, or uint8 [H, W, 3].
+        image: path of a PNG file of the run, uint8 [H, W, 3], or None.
         longest_side: pixels; a larger image is shrunk.
         description: alternative text.
-
-    Raises:
-        UsageError: the file is damaged.
     """
-    if hasattr(image, "stat"):
-        # Training writes a report after every epoch, so files that did not change are kept encoded.
-        source, width, height = _embed_file(image, image.stat().st_mtime_ns, image.stat().st_size, longest_side)
-    else:
-        source, width, height = _embed(image, longest_side)
+    if image is None:
+        return ""
+    try:
+        if isinstance(image, np.ndarray):
+            source, width, height = _embed(image, longest_side)
+        else:
+            source, width, height = _embed_file(image, image.stat().st_mtime_ns, image.stat().st_size, longest_side)
+    except (UsageError, OSError) as error:
+        return f'<p class="warn">{escape(str(error))}</p>'
     return (
         f'<figure><img src="{source}" width="{width}" height="{height}" alt="{escape(description)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 
-@functools.lru_cache(64)
+@functools.lru_cache(64)  # training writes a report after every epoch, so files that did not change are kept encoded
 def _embed_file(path, modified, size, longest_side):
-    from gan_tf.io.image_files import read_png
+    from gan_tf.io.image_files import read_png  # imports Pillow, which `gan-tf runs` does not need
 
     return _embed(read_png(path), longest_side)
 
 
 def _embed(image, longest_side):
     """Returns (data URL, width, height) of uint8 [H, W, 3]."""
-    import numpy as np
     from PIL import Image
 
     from gan_tf.io.image_files import shrink

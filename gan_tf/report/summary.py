@@ -1,4 +1,4 @@
-"""Reads a run folder into a RunSummary: settings, scores with their copy checks, snapshots, losses, sample grids.
+"""Reads a run folder into a RunSummary, and formats its scores and counts as text.
 
 Records and files may be damaged, or written by an earlier version. Missing fields become None or empty, and damaged
 files are listed in `RunSummary.problems`: training must not stop because its report cannot be written.
@@ -7,6 +7,7 @@ files are listed in `RunSummary.problems`: training must not stop because its re
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,20 @@ from gan_tf.metrics.score import Score
 
 MOST_POINTS = 250  # of a line in a chart
 COPY_MARGIN = 0.05  # a share of copies is large if it exceeds that among the training images by more than this
+METRICS = {
+    "fid": "Fréchet distance of Inception features",
+    "kid": "kernel distance of Inception features",
+    "precision_recall": "harmonic mean of precision and recall in Inception features",
+    "density_coverage": "coverage in Inception features",
+    "is": "Inception Score",
+    "swd": "sliced Wasserstein distance of image patches",
+    "ms_ssim": "similarity of random pairs (MS-SSIM)",
+    "lpips_diversity": "perceptual distance of random pairs (LPIPS)",
+    "ppl": "perceptual path length",
+    "memorisation": "share of copies of training images",
+}
+# Entries of a protocol that are elsewhere in the sentence of `describe_protocol`.
+NOT_LISTED = ("reals", "reals_key", "fakes", "resolution")
 
 
 class ScoredWeights(NamedTuple):
@@ -40,57 +55,30 @@ class ScoredWeights(NamedTuple):
         return self.copies is not None and self.copies > (self.share_among_reals or 0.0) + COPY_MARGIN
 
     @property
-    def threshold(self) -> float | None:
-        """The distance ratio below which an image counts as a copy; None if unknown."""
-        return _number(self.copy_protocol.get("threshold"))
-
-    @property
     def kimg(self) -> float:
         """Thousands of images seen."""
         return self.images_seen / 1000
 
 
-class Event(NamedTuple):
-    """A change of settings or a rollback."""
-
-    images_seen: int
-    text: str
-
-
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
-    """Contents of a run folder."""
+    """Contents of a run folder. All lists start with the oldest entry."""
 
     folder: Path
+    name: str
     config: TrainConfig | None  # None if config.json is damaged
     data: dict  # about the training images, from config.json
+    dataset: str  # name of the training images, without folders
+    converted_from: str  # the file that the weights were converted from; "" for a run that was trained
     environment: dict  # versions and devices of the last start
     images_seen: int  # largest image count of all records and checkpoints
-    scores: tuple[ScoredWeights, ...]  # of every scored epoch, oldest first
+    scores: list[ScoredWeights]  # of every scored epoch
     best: ScoredWeights | None
     final: ScoredWeights | None  # the best weights, scored again on new images at the end of the run
-    snapshots: tuple[ScoredWeights, ...]  # oldest first
-    events: tuple[Event, ...]  # oldest first
+    snapshots: list[ScoredWeights]
+    events: list[tuple[int, str]]  # (image count, text) of changes of settings and rollbacks
     losses: dict[str, list]  # {name: [(kimg, value), ...]} of training statistics such as "loss/g"
-    grids: tuple[tuple[int, Path], ...]  # (image count, path) of every sample grid, oldest first
-    panel: tuple[int, Path] | None  # the newest image of the copy check
-    phases: tuple[int, Path] | None  # the newest grid with a row for each resolution of a growing network
-    problems: tuple[str, ...]  # a line for each damaged file
-
-    @property
-    def name(self) -> str:
-        """Name of the run."""
-        return self.folder.resolve().name
-
-    @property
-    def converted_from(self) -> str:
-        """The file that the weights were converted from; "" for a run that was trained."""
-        return printable(self.data["converted_from"]) if self.data.get("converted_from") else ""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the training images, without folders."""
-        return Path(self.config.dataset).name if self.config else ""
+    problems: list[str]  # a line for each damaged file
 
 
 def read_summary(run) -> RunSummary:
@@ -106,14 +94,13 @@ def read_summary(run) -> RunSummary:
 
     config, data = attempt(run.read_settings, (None, {}))
     records = attempt(run.records, [])
-    scores = [_scored_record(record) for record in records if record.get("kind") == "epoch"]
-    scores = tuple(scored for scored in scores if scored)
+    scores = _scored_records(records, "epoch")
     meta = attempt(run.best_meta, None)
     best = _scored_weights(meta, scores) if meta else None
     if meta and not best and not meta.get("converted_from"):
         problems.append(f"{run.best} has no score that this version can read")
     snapshots = [_scored_weights(meta, scores) for meta in attempt(run.snapshot_metas, [])]
-    snapshots = tuple(snapshot for snapshot in snapshots if snapshot)
+    snapshots = [snapshot for snapshot in snapshots if snapshot]
     readable = {f"{snapshot.images_seen:09d}" for snapshot in snapshots}
     for path in sorted(run.snapshots.glob("*.npz")):
         if path.stem.rpartition("-")[2] not in readable:
@@ -121,20 +108,20 @@ def read_summary(run) -> RunSummary:
     counts = [record["images_seen"] for record in records] + [seen for seen, _ in run.checkpoints()]
     return RunSummary(
         folder=run.folder,
+        name=run.folder.resolve().name,
         config=config,
         data=data,
+        dataset=Path(config.dataset).name if config else "",
+        converted_from=printable(data["converted_from"]) if data.get("converted_from") else "",
         environment=attempt(run.read_environment, {}),
         images_seen=max(counts, default=0),
         scores=scores,
         best=best,
-        final=_final_score(records, meta, best),
+        final=_final_score(_scored_records(records, "final"), meta, best),
         snapshots=snapshots,
-        events=tuple(event for record in records for event in _events(record)),
+        events=[event for record in records for event in _events(record)],
         losses=_losses(records),
-        grids=tuple(run.grids()),
-        panel=next(reversed(run.grids("copies")), None),
-        phases=next(reversed(run.grids("phases")), None),
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
@@ -148,19 +135,16 @@ def read_score(stored) -> Score | None:
     return Score(name, value, lower_is_better, _dict(stored.get("protocol")), _numbers(stored.get("parts")))
 
 
-def comparison_key(score) -> str:
-    """Returns a text that is equal for two scores exactly if they are comparable."""
-    return json.dumps([score.name, score.lower_is_better, score.compared], sort_keys=True, default=str)
-
-
-def _scored_record(record) -> ScoredWeights | None:
-    """Returns the score in a record of kind "epoch" or "final", or None."""
-    stored = {"lower_is_better": True, **record}  # records of earlier versions do not have it
-    score = read_score({**stored, "name": record.get("metric"), "value": record.get("score")})
-    if score is None:
-        return None
-    parts, protocol = _numbers(record.get("copy_parts")), _dict(record.get("copy_protocol"))
-    return ScoredWeights(record["images_seen"], score, _number(record.get("copies")), parts, protocol)
+def _scored_records(records, kind) -> list[ScoredWeights]:
+    """Returns the scores in the records of a kind, "epoch" or "final"."""
+    scored = []
+    for record in records:
+        # Records of earlier versions have no `lower_is_better`.
+        stored = {"lower_is_better": True, **record, "name": record.get("metric"), "value": record.get("score")}
+        if record.get("kind") == kind and (score := read_score(stored)):
+            parts, protocol = _numbers(record.get("copy_parts")), _dict(record.get("copy_protocol"))
+            scored.append(ScoredWeights(record["images_seen"], score, _number(record.get("copies")), parts, protocol))
+    return scored
 
 
 def _scored_weights(meta, scores) -> ScoredWeights | None:
@@ -177,31 +161,29 @@ def _scored_weights(meta, scores) -> ScoredWeights | None:
     return ScoredWeights(seen, score, *(checks[-1][2:] if checks else ()))
 
 
-def _final_score(records, meta, best) -> ScoredWeights | None:
-    """Returns the score of the best weights at the end of the run, or None."""
-    scored = [_scored_record(record) for record in records if record.get("kind") == "final"]
-    scored = [final for final in scored if final]
+def _final_score(finals, meta, best) -> ScoredWeights | None:
+    """Returns the score of the best weights at the end of the run, or None. `finals`: scores in final records."""
     if best is None:
-        return scored[-1] if scored else None
+        return finals[-1] if finals else None
     score = read_score(meta.get("final"))
     if score is None:
         return None
-    same = [final for final in scored if comparison_key(final.score) == comparison_key(score)]
+    same = [final for final in finals if final.score.comparable_with(score)]
     return ScoredWeights(best.images_seen, score, *(same[-1][2:] if same else ()))
 
 
 def _events(record):
-    """Yields the Events of a record of kind "change" or "rollback"."""
+    """Yields (image count, text) of a record of kind "change" or "rollback"."""
     seen, kind = record["images_seen"], record.get("kind")
     if kind == "change":
         changes = record.get("changes")
         for change in changes if isinstance(changes, list) else [changes]:
-            yield Event(seen, f"changed {change}")
+            yield seen, f"changed {change}"
     elif kind == "rollback":
         at, scale = _number(record.get("at")), _number(record.get("lr_scale"))
         scaled = f", learning rate times {scale:g}" if scale is not None else ""
         where = f" at {at / 1000:.1f} kimg" if at is not None else ""
-        yield Event(seen, f"rolled back to here{scaled}: {record.get('reason', 'unknown reason')}{where}")
+        yield seen, f"rolled back to here{scaled}: {record.get('reason', 'unknown reason')}{where}"
 
 
 def _losses(records) -> dict:
@@ -212,22 +194,17 @@ def _losses(records) -> dict:
             for name, value in record.items():
                 if "/" in name and (number := _number(value)) is not None:
                     lines.setdefault(name, []).append((record["images_seen"] / 1000, number))
-    thinned = {}
     for name, line in lines.items():
         size = -(-len(line) // MOST_POINTS)
         groups = [line[first : first + size] for first in range(0, len(line), size)]
-        thinned[name] = [tuple(sum(values) / len(group) for values in zip(*group, strict=True)) for group in groups]
-    return thinned
+        lines[name] = [tuple(sum(values) / len(group) for values in zip(*group, strict=True)) for group in groups]
+    return lines
 
 
 def _number(value) -> float | None:
     """Returns a JSON number as float, NaN and infinities included; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(str(value)) if is_number else None  # by way of text: float() of an int of 400 digits raises an error
 
 
 def _numbers(value) -> dict:
@@ -236,3 +213,53 @@ def _numbers(value) -> dict:
 
 def _dict(value) -> dict:
     return value if isinstance(value, dict) else {}
+
+
+# Text
+
+
+def describe_protocol(score, sources=None) -> str:
+    """Describes how a Score was measured, in one sentence.
+
+    Args:
+        sources: names of the real images, for several scores of one protocol; default that of the score.
+    """
+    protocol = score.protocol
+    metric = METRICS.get(re.match(r"[a-z_]*", score.name)[0], "score")
+    direction = "lower is better" if score.lower_is_better else "higher is better"
+    sources = sources or [str(protocol[name]) for name in ("reals_source",) if name in protocol]
+    images = [f"{format_count(protocol['fakes'])} fakes"] if "fakes" in protocol else []
+    if "reals" in protocol:
+        source = f" of {' or '.join(sources)}" if sources else ""
+        key = f" ({format_value(protocol['reals_key'])})" if protocol.get("reals_key") else ""
+        images.append(f"{format_count(protocol['reals'])} reals{source}{key}")
+    size = f" at {protocol['resolution']}x{protocol['resolution']}" if "resolution" in protocol else ""
+    details = [f"{name} {format_value(value)}" for name, value in score.compared.items() if name not in NOT_LISTED]
+    clauses = [f"{score.name}: {metric}, {direction}", " against ".join(images) + size, ", ".join(details)]
+    return "; ".join(clause for clause in clauses if clause) + "."
+
+
+def format_value(value) -> str:
+    """Formats a JSON value; hashes are cut to 8 digits."""
+    if isinstance(value, list):
+        return " ".join(map(format_value, value))
+    text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+    return text[:8] if re.fullmatch(r"[0-9a-f]{16,}", text) else text
+
+
+def format_count(value) -> str:
+    """Formats 5000 as "5,000"."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def format_share(share) -> str:
+    """Formats 0.02 as "2 %" and None as "?"."""
+    if share is None or not math.isfinite(share):
+        return "?" if share is None else str(share)
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
+
+
+def format_kimg(images) -> str:
+    """Formats 12000 images as "12.0" and 431000 as "431"."""
+    return f"{images / 1000:.{1 if images < 100_000 else 0}f}"

@@ -9,7 +9,7 @@ from gan_tf.metrics.definitions import final_metric
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
-from gan_tf.report.formatting import describe_protocol
+from gan_tf.report.summary import describe_protocol
 from gan_tf.training.log import COPY_CHECK
 from gan_tf.training.samples import write_grids
 from gan_tf.training.schedule import every

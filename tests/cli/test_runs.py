@@ -1,5 +1,6 @@
 """`gan-tf runs`: rankings of comparable scores, with copies; runs without scores and damaged files."""
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -72,20 +73,15 @@ def test_other_protocols_have_another_ranking(tmp_path, capsys, other):
     assert len(rankings) == 2
 
 
-def test_nan_is_last_and_null_in_json(tmp_path, capsys):
-    make_run(tmp_path / "a", [fid(math.nan)])
-    make_run(tmp_path / "b", [fid(50), fid(math.nan)])
-    [ranking] = json_of(capsys, tmp_path)["rankings"]
+def test_order_follows_the_direction_and_nan_is_last_and_null_in_json(tmp_path, capsys):
+    make_run(tmp_path / "low" / "a", [fid(math.nan)])
+    make_run(tmp_path / "low" / "b", [fid(50), fid(math.nan)])
+    [ranking] = json_of(capsys, tmp_path / "low")["rankings"]
     assert [entry["score"]["value"] for entry in ranking["entries"]] == [50, None, None]
-    assert "fid5k nan" in text_of(capsys, tmp_path)
-
-
-def test_higher_scores_are_first_if_higher_is_better(tmp_path, capsys):
+    assert "fid5k nan" in text_of(capsys, tmp_path / "low")
     for name, value in (("a", 0.2), ("b", 0.6)):
-        score = fid(value, "precision_recall")
-        object.__setattr__(score, "lower_is_better", False)
-        make_run(tmp_path / name, [score])
-    [ranking] = json_of(capsys, tmp_path)["rankings"]
+        make_run(tmp_path / "high" / name, [dataclasses.replace(fid(value), lower_is_better=False)])
+    [ranking] = json_of(capsys, tmp_path / "high")["rankings"]
     assert [entry["run"] for entry in ranking["entries"]] == ["b", "a"]
 
 
@@ -152,14 +148,11 @@ def test_scores_of_an_earlier_version_have_their_own_ranking(tmp_path, capsys):
 def test_mistakes_are_one_line(tmp_path, capsys):
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "file").write_text("")
-    for name in ("nowhere", "file", "empty"):
-        assert main(["runs", str(tmp_path / name)]) == 2
+    folders = [([str(tmp_path / name)], f"FOLDER {tmp_path / name}") for name in ("nowhere", "file", "empty")]
+    for arguments, text in (*folders, (["--limit", "0"], "--limit"), (["--limit", "few"], "--limit")):
+        assert main(["runs", *arguments]) == 2
         error = capsys.readouterr().err
-        assert f"FOLDER {tmp_path / name}" in error and error.count("\n") == 1
-    for limit in ("0", "few"):
-        assert main(["runs", str(tmp_path), "--limit", limit]) == 2
-        error = capsys.readouterr().err
-        assert "--limit" in error and error.count("\n") == 1
+        assert text in error and error.count("\n") == 1
 
 
 def test_tensorflow_and_pillow_are_not_imported(tmp_path):

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from gan_tf.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Mark, axis_ticks, line_chart
+from gan_tf.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axis_ticks, line_chart
 
 
 def shapes(*lines, **options):
@@ -52,12 +52,12 @@ def test_lines_have_colours_and_long_ones_no_dots():
 )
 def test_everything_is_inside_the_drawing(values):
     line = list(enumerate(values, 1))
-    marks = [Mark(x, y, "best", below) for x, y in line for below in (True, False)]
-    chart = shapes(line, marks=marks, level=values[0])
-    for circle in chart["circle"]:
-        assert LEFT <= float(circle["cx"]) <= WIDTH - RIGHT and TOP <= float(circle["cy"]) <= HEIGHT - BOTTOM
-    for text in chart["text"]:
-        assert 0 <= float(text["x"]) <= WIDTH + 4 and 8 <= float(text["y"]) <= HEIGHT
+    for mark in [(*point, "best", below) for point in line for below in (True, False)]:
+        chart = shapes(line, mark=mark, level=values[0])
+        for circle in chart["circle"]:
+            assert LEFT <= float(circle["cx"]) <= WIDTH - RIGHT and TOP <= float(circle["cy"]) <= HEIGHT - BOTTOM
+        for text in chart["text"]:
+            assert 0 <= float(text["x"]) <= WIDTH + 4 and 8 <= float(text["y"]) <= HEIGHT
 
 
 @pytest.mark.parametrize(
