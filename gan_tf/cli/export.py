@@ -2,19 +2,24 @@
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import json
 from typing import Annotated, Literal
 
 import tyro
 
 from gan_tf.cli import arguments
+from gan_tf.cli.generator_options import requested_class
 from gan_tf.cli.quiet import start_tensorflow, stderr_buffered
+from gan_tf.cli.runs import replace_nan
 from gan_tf.errors import UsageError
 from gan_tf.io.files import disk_remedy, printable, unwritable_error, user_path, write_atomically, writing
 from gan_tf.io.progress import Progress
+from gan_tf.report.summary import read_score
 
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
+MOST_BATCH = 64
 BYTE_STEP = 1 / 127.5  # a step of an 8-bit value, of values in [-1, 1]
 
 
@@ -42,16 +47,24 @@ class ExportOptions:
     report: str | None = None  # also write the report to this JSON file
     verbose: bool = False  # show messages of TensorFlow and the converters
 
+    def __post_init__(self):
+        if self.precision != "float32" and self.format != "tflite":
+            raise UsageError(
+                f"--precision {self.precision}: a {self.format} file is float32; leave it out, or --format tflite"
+            )
+        if self.noise_seed is not None and self.noise in ("input", "none"):
+            raise UsageError(f"--noise-seed {self.noise_seed} has no effect with --noise {self.noise}; leave one out")
+        if self.noise_seed is not None and not 0 <= self.noise_seed < 2**63:
+            raise UsageError(f"--noise-seed is {self.noise_seed}; give an integer from 0 to {2**63 - 1}")
+        if self.licence is not None and not 0 < len(self.licence) <= MOST_LICENCE:
+            raise UsageError(f"--licence has {len(self.licence)} characters; give 1 to {MOST_LICENCE}")
+        if self.batch not in (None, "dynamic", *map(str, range(1, MOST_BATCH + 1))):
+            raise UsageError(f"--batch {self.batch!r}: give an integer from 1 to {MOST_BATCH}, or dynamic")
+
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
-
-    Raises:
-        UsageError: an option is invalid, there is no trained generator, a package is missing, or a file cannot be
-            written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(ExportOptions, argv, prog="gan-tf export")
-    check_options(options)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -71,35 +84,19 @@ def main(argv) -> int:
         raise
 
 
-def check_options(options):
-    """Raises UsageError for options that contradict each other, before TensorFlow is imported."""
-    if options.precision != "float32" and options.format != "tflite":
-        raise UsageError(
-            f"--precision {options.precision}: a {options.format} file is float32; leave it out, or --format tflite"
-        )
-    if options.noise_seed is not None and options.noise in ("input", "none"):
-        raise UsageError(f"--noise-seed {options.noise_seed} has no effect with --noise {options.noise}; leave one out")
-    if options.noise_seed is not None and not 0 <= options.noise_seed < 2**63:
-        raise UsageError(f"--noise-seed is {options.noise_seed}; give an integer from 0 to {2**63 - 1}")
-    if options.licence is not None and not 0 < len(options.licence) <= MOST_LICENCE:
-        raise UsageError(f"--licence has {len(options.licence)} characters; give 1 to {MOST_LICENCE}")
-
-
 def export(options, out) -> int:
     """Writes the file `out`, compares it with Keras and prints the report. Returns the exit code."""
-    from gan_tf.cli.runs import replace_nan
-    from gan_tf.export import FORMATS, network, require_packages
+    from gan_tf.export import FORMATS, network
     from gan_tf.export.comparison import SEEDS, compare_with_keras
-    from gan_tf.export.output import check_output, output
-    from gan_tf.report.summary import read_score
+    from gan_tf.export.formats import check_output, output
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
 
     file_format = FORMATS[options.format]
-    require_packages(options.format)
-    batch = parse_batch(options.batch, file_format.batch)
+    if missing := file_format.missing_packages():
+        raise UsageError(f"--format {options.format} needs {', '.join(missing)}: pip install {' '.join(missing)}")
     trained = load_generator(Run(user_path(options.run)), options.which)
-    settings = export_settings(options, trained, batch)
+    settings = export_settings(options, trained, file_format.batch)
     check_output(out, options.overwrite, is_folder=options.format == "saved_model")
     if options.report is not None:
         check_report(user_path(options.report), out, options.overwrite)
@@ -130,30 +127,12 @@ def export(options, out) -> int:
     return 0
 
 
-def parse_batch(text, default):
-    """Returns the batch size of `--batch`, None for any.
-
-    Raises:
-        UsageError: it is neither a number in range nor "dynamic".
-    """
-    from gan_tf.export.comparison import LARGEST_BATCH
-
-    if text is None:
-        return default
-    if text == "dynamic":
-        return None
-    if text not in map(str, range(1, LARGEST_BATCH + 1)):
-        raise UsageError(f"--batch {text!r}: give an integer from 1 to {LARGEST_BATCH}, or dynamic")
-    return int(text)
-
-
-def export_settings(options, trained, batch):
+def export_settings(options, trained, default_batch):
     """Returns the ExportSettings of the options.
 
     Raises:
         UsageError: the family has no noise, or the class does not exist.
     """
-    from gan_tf.cli.generator_options import requested_class
     from gan_tf.export.network import ExportSettings
 
     has_noise = bool(trained.generator.noise_shapes)
@@ -161,6 +140,9 @@ def export_settings(options, trained, batch):
     if not has_noise and (noise != "none" or options.noise_seed is not None):
         flag = "--noise-seed" if options.noise is None else f"--noise {options.noise}"
         raise UsageError(f"{flag}: {trained.config.model} has no noise; leave it out")
+    batch = default_batch
+    if options.batch is not None:
+        batch = None if options.batch == "dynamic" else int(options.batch)
     return ExportSettings(options.precision, noise, options.noise_seed or 0, batch, requested_class(options, trained))
 
 
@@ -189,8 +171,13 @@ def first_line(options, trained, generator, score):
 def report_text(out, program, metadata, comparison):
     """Formats the report for people. `program`: pip package that ran the file."""
     noise = metadata["noise"] + (f" (seed {metadata['noise_seed']})" if metadata["noise"] == "constant" else "")
-    inputs = ", ".join(f"{spec['name']} {shape_text(spec['shape'])}" for spec in metadata["inputs"])
     [image] = metadata["outputs"]
+    values = "float32, standard normal numbers"
+    if metadata["class"] is not None:
+        values += f"; all images are of class {printable(metadata['class'])}"
+    elif names := metadata["classes"]:
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        values += f"; labels int32, classes {', '.join(f'{i} {printable(n)}' for i, n in enumerate(names[:10]))}{more}"
     largest, mean = comparison.largest, comparison.mean
     lines = [
         f"{out}: {metadata['file']}, {metadata['precision']}, batch {metadata['batch']}, noise {noise}",
@@ -199,8 +186,8 @@ def report_text(out, program, metadata, comparison):
         f"({largest / BYTE_STEP:.2g} and {mean / BYTE_STEP:.2g} steps of 8-bit values)",
         f"  time        {comparison.ms_per_image:.1f} ms an image, batch size {comparison.timed_batch}, "
         f"{comparison.threads} threads, {program_version(program)}",
-        f"  input       {inputs}; {input_text(metadata)}",
-        f"  output      {image['name']} {shape_text(image['shape'])}; float32 in [-1, 1], {image['meaning']}",
+        f"  input       {names_and_shapes(metadata['inputs'])}; {values}",
+        f"  output      {names_and_shapes([image])}; float32 in [-1, 1], {image['meaning']}",
     ]
     if origin := metadata["converted_from"]:
         lines.append(f"  note        converted from {printable(origin)}: the terms of its publisher apply")
@@ -213,27 +200,13 @@ def report_text(out, program, metadata, comparison):
     return "\n".join(lines)
 
 
-def input_text(metadata) -> str:
-    """Describes the values of the inputs, with the numbers of the classes."""
-    text = "float32, standard normal numbers"
-    if not metadata["classes"]:
-        return text
-    if metadata["class"] is not None:
-        return f"{text}; all images are of class {printable(metadata['class'])}"
-    names = ", ".join(f"{i} {printable(name)}" for i, name in enumerate(metadata["classes"][:10]))
-    more = f" and {len(metadata['classes']) - 10} more" if len(metadata["classes"]) > 10 else ""
-    return f"{text}; labels int32, classes {names}{more}"
-
-
-def shape_text(shape) -> str:
-    """Formats a shape as [N, 64, 64, 3]."""
-    return f"[{', '.join(map(str, shape))}]"
+def names_and_shapes(specs) -> str:
+    """Formats inputs or outputs in the metadata as "latents [N, 256], labels [N]"."""
+    return ", ".join(f"{spec['name']} [{', '.join(map(str, spec['shape']))}]" for spec in specs)
 
 
 def program_version(package) -> str:
     """Returns name and version of a package."""
-    import importlib.metadata
-
     for name in (package, f"{package}-cpu"):  # TensorFlow is also distributed as tensorflow-cpu
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return f"{name} {importlib.metadata.version(name)}"

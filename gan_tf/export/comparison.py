@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
+from gan_tf import rng
 from gan_tf.export import network
 
 SEEDS = 64
-LARGEST_BATCH = SEEDS
-SINGLE, BATCH = 32, 4  # a file of dynamic batch size runs 32 seeds one by one, the others in batches of 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,39 +38,56 @@ def compare_with_keras(trained, settings, path, run, advance=lambda count: None)
         advance: called with the number of images after each batch.
     """
     generator = network.folded(trained, network.FAST)
-    reference = network.keras_reference(generator, settings)
-    sizes = batch_sizes(settings.batch)
-    run(network.inputs_of_seeds(generator, settings, [0] * sizes[0]))  # warm-up
-    largest, total, values, times, first = 0.0, 0.0, 0, [], 0
+    reference = keras_reference(generator, settings)
+    # A file of dynamic batch size runs 32 seeds one by one, the others in batches of 4.
+    sizes = [1] * 32 + [4] * 8 if settings.batch is None else [settings.batch] * -(-SEEDS // settings.batch)
+    timed_batch, times, first = sizes[0], [], 0
+    largest, total, values = 0.0, 0.0, 0
+    run(inputs_of_seeds(generator, settings, [0] * timed_batch))  # warm-up
     for size in sizes:
         seeds = list(range(first, min(first + size, SEEDS)))
-        inputs = network.inputs_of_seeds(generator, settings, seeds + seeds[-1:] * (size - len(seeds)))
+        inputs = inputs_of_seeds(generator, settings, seeds + seeds[-1:] * (size - len(seeds)))
         started = time.perf_counter()
         images = run(inputs)
-        times.append(time.perf_counter() - started)
+        times += [time.perf_counter() - started] if size == timed_batch else []
         error = np.abs(images.astype(np.float64) - reference(inputs))[: len(seeds)]
         largest, total, values = np.maximum(largest, error.max()), total + error.sum(), values + error.size
         first += len(seeds)
         advance(len(seeds))
-    timed_batch = sizes[0]
-    seconds = statistics.median(time for time, size in zip(times, sizes, strict=True) if size == timed_batch)
     return Comparison(
         bytes=size_of(path),
         seeds=SEEDS,
         largest=float(largest),
         mean=float(total / values),
         finite=bool(np.isfinite(total)),
-        ms_per_image=1000 * seconds / timed_batch,
+        ms_per_image=1000 * statistics.median(times) / timed_batch,
         timed_batch=timed_batch,
         threads=network.usable_cores(),
     )
 
 
-def batch_sizes(batch) -> list[int]:
-    """Returns the batch sizes of the comparison: those of the file, or two sizes if it takes any."""
-    if batch is not None:
-        return [batch] * -(-SEEDS // batch)
-    return [1] * SINGLE + [BATCH] * ((SEEDS - SINGLE) // BATCH)
+def keras_reference(generator, settings):
+    """Returns a function from the inputs of a file to images, which runs the folded Keras generator."""
+    constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
+    generate = tf.function(generator, autograph=False)
+
+    def run(inputs):
+        latents, labels, noise = network.split_inputs(generator, settings, [tf.constant(array) for array in inputs])
+        if settings.noise == "constant":
+            noise = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
+        return tf.clip_by_value(generate(latents, labels, noise=noise or None, training=False), -1.0, 1.0).numpy()
+
+    return run
+
+
+def inputs_of_seeds(generator, settings, seeds):
+    """Returns the list of input arrays for the images of `seeds`; image i has the class `seeds[i]` modulo classes."""
+    inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
+    if generator.classes and settings.label is None:
+        inputs.append(tf.constant([seed % generator.classes for seed in seeds], tf.int32))
+    if settings.noise == "input":
+        inputs += rng.noise_of_seeds(seeds, generator.noise_shapes)
+    return [tensor.numpy() for tensor in inputs]
 
 
 def size_of(path) -> int:

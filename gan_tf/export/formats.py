@@ -7,27 +7,35 @@ the metadata table. `int8` stores kernels as 8-bit integers with a scale for eac
 ONNX: converted by tf2onnx; the metadata are the entry `gan_tf` of `metadata_props`.
 """
 
+import contextlib
+import dataclasses
+import functools
+import importlib.util
 import json
 import logging
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
 import gan_tf
+from gan_tf.errors import UsageError
 from gan_tf.export import network
-from gan_tf.export.output import part_folder
 
 SIGNATURE = "serving_default"
 NAME = "gan_tf"  # of the metadata in each format
 ASSET = f"{NAME}.json"
-ALIGNMENT = 16  # bytes; required of every buffer by the schema of TFLite
-TFLITE_IDENTIFIER = b"TFL3"
 OPSET = 17  # supported by onnxruntime since 1.12 (2022)
+
+
+# SavedModel
 
 
 def write_saved_model(trained, settings, metadata, path):
     """Writes a SavedModel, a folder."""
-    with part_folder(path) as folder:
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         asset = Path(folder) / ASSET
         asset.write_text(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
         _save(network.traced(trained, settings, network.UNCOMPILED), path, asset)
@@ -46,14 +54,12 @@ def _save(function, path, asset=None):
 def open_saved_model(path):
     """Returns a function from the list of input arrays to images float32 [N, R, R, 3]."""
     loaded = tf.saved_model.load(str(path))
-    serve = loaded.signatures[SIGNATURE]
-    names = sorted(serve.structured_input_signature[1], key=_input_order)
+    names = [entry["name"] for entry in read_saved_model_metadata(path)["inputs"]]
 
     def run(inputs):
         named = {name: tf.constant(array) for name, array in zip(names, inputs, strict=True)}
-        return serve(**named)[network.IMAGES].numpy()
+        return loaded.signatures[SIGNATURE](**named)[network.IMAGES].numpy()
 
-    run.owner = loaded  # a signature does not keep its variables alive
     return run
 
 
@@ -62,12 +68,15 @@ def read_saved_model_metadata(path):
     return json.loads((Path(path) / "assets" / ASSET).read_text())
 
 
+# TFLite
+
+
 def write_tflite(trained, settings, metadata, path):
     """Writes a TFLite file."""
     # Transposed convolutions on large maps are a fifth faster in float32, for a file a tenth larger (FastGAN at 256
     # pixels); with 8-bit kernels they are slower.
     forms = network.CONVERTIBLE if settings.precision == "int8" else network.TRANSPOSED
-    with part_folder(path) as folder:
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         _save(network.traced(trained, settings, forms), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -90,31 +99,28 @@ def _with_tflite_metadata(model, metadata) -> bytes:
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
-    tree.buffers = [_AlignedBuffer(schema, buffer.data) for buffer in tree.buffers]
+    for buffer in tree.buffers:
+        buffer.Pack = functools.partial(_pack_buffer, schema, buffer.data)
     builder = flatbuffers.Builder(len(model) + (1 << 20))  # large enough that it is not copied to grow
-    builder.Finish(tree.Pack(builder), file_identifier=TFLITE_IDENTIFIER)
+    builder.Finish(tree.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
 
-class _AlignedBuffer:
-    """A buffer that is packed at a multiple of ALIGNMENT; the schema's own Python class does not align it."""
+def _pack_buffer(schema, data, builder):
+    """Writes a buffer at a multiple of 16 bytes, which TFLite requires and the schema's own Python class does not do.
 
-    def __init__(self, schema, data):
-        self.schema = schema
-        self.data = data
-
-    def Pack(self, builder):  # noqa: N802 called by ModelT
-        """Writes the bytes and the table that points to them; returns the offset of the table."""
-        vector = None
-        if self.data is not None and len(self.data):
-            builder.StartVector(1, len(self.data), ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = bytes(self.data)
-            vector = builder.EndVector()
-        self.schema.BufferStart(builder)
-        if vector is not None:
-            self.schema.BufferAddData(builder, vector)
-        return self.schema.BufferEnd(builder)
+    Returns the offset of the table that points to it.
+    """
+    vector = None
+    if data is not None and len(data):
+        builder.StartVector(1, len(data), 16)
+        builder.head -= len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = bytes(data)
+        vector = builder.EndVector()
+    schema.BufferStart(builder)
+    if vector is not None:
+        schema.BufferAddData(builder, vector)
+    return schema.BufferEnd(builder)
 
 
 def open_tflite(path):
@@ -122,14 +128,14 @@ def open_tflite(path):
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=network.usable_cores())
-    names = sorted(interpreter.get_signature_list()[SIGNATURE]["inputs"], key=_input_order)
     interpreter.allocate_tensors()  # else the first call does so, with a message
+    names = [entry["name"] for entry in read_tflite_metadata(path)["inputs"]]
     runner = interpreter.get_signature_runner(SIGNATURE)
 
     def run(inputs):
         return runner(**dict(zip(names, inputs, strict=True)))[network.IMAGES]
 
-    run.owner = interpreter
+    run.interpreter = interpreter
     return run
 
 
@@ -141,6 +147,9 @@ def read_tflite_metadata(path):
     entries = [model.Metadata(i) for i in range(model.MetadataLength())]
     [entry] = [entry for entry in entries if entry.Name().decode() == NAME]
     return json.loads(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+
+
+# ONNX
 
 
 def write_onnx(trained, settings, metadata, path):
@@ -171,11 +180,7 @@ def open_onnx(path):
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
-
-    def run(inputs):
-        return session.run([network.IMAGES], dict(zip(names, inputs, strict=True)))[0]
-
-    return run
+    return lambda inputs: session.run([network.IMAGES], dict(zip(names, inputs, strict=True)))[0]
 
 
 def read_onnx_metadata(path):
@@ -186,7 +191,77 @@ def read_onnx_metadata(path):
     return json.loads({entry.key: entry.value for entry in model.metadata_props}[NAME])
 
 
-def _input_order(name):
-    """Sort key of input names: `latents`, `labels`, `noise_0`, `noise_1`, ... `noise_10`."""
-    first = {network.LATENTS: -2, network.LABELS: -1}
-    return first[name] if name in first else int(name.rpartition("_")[2])
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A file format."""
+
+    suffix: str  # end of the default file name
+    batch: int | None  # default batch size; None: any
+    needs: tuple[str, ...]  # pip packages that are not part of a plain installation
+    program: str  # pip package that runs the file
+    write: Callable  # (TrainedGenerator, ExportSettings, metadata dict, path) -> None
+    open: Callable  # path -> function from the list of input arrays to images
+    read_metadata: Callable  # path -> metadata dict
+
+    def missing_packages(self) -> list[str]:
+        """Returns the needed packages that are not installed."""
+        return [package for package in self.needs if not importlib.util.find_spec(package.replace("-", "_"))]
+
+
+FORMATS = {
+    "saved_model": Format(
+        "-saved_model", None, (), "tensorflow", write_saved_model, open_saved_model, read_saved_model_metadata
+    ),
+    "tflite": Format(
+        ".tflite", 1, ("ai-edge-litert",), "ai-edge-litert", write_tflite, open_tflite, read_tflite_metadata
+    ),
+    "onnx": Format(
+        ".onnx", None, ("onnx", "tf2onnx", "onnxruntime"), "onnxruntime", write_onnx, open_onnx, read_onnx_metadata
+    ),
+}
+
+
+# Output
+
+
+def check_output(path, overwrite, is_folder):
+    """Raises UsageError if `path` exists and may not be replaced.
+
+    That is so without `overwrite`, and for anything that is not an earlier export: links, folders in place of a file,
+    files and folders without a SavedModel in place of a folder.
+    """
+    path = Path(path)
+    if not path.exists() and not path.is_symlink():
+        return
+    if not overwrite:
+        raise UsageError(f"--out {path} exists; give --overwrite to replace it, or another --out")
+    if path.is_symlink() or not (path / "saved_model.pb" if is_folder else path).is_file():
+        kind = "a SavedModel folder" if is_folder else "a file"
+        raise UsageError(f"--out {path} exists and is not {kind}, so it is not replaced; give another --out")
+
+
+@contextlib.contextmanager
+def output(path):
+    """Yields a temporary path for a file or folder, and renames it to `path` at the end of the block.
+
+    After an exception or a kill `path` is unchanged. (A folder is missing for a moment while it is replaced.) A killed
+    process leaves a folder `NAME.*.part`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.", suffix=".part") as folder:
+        part, old = Path(folder) / "new", Path(folder) / "old"
+        yield part
+        for file in part.rglob("*") if part.is_dir() else [part]:
+            if file.is_file():
+                with open(file, "r+b") as opened:  # Windows requires it to be writable
+                    os.fsync(opened.fileno())
+        if not part.is_dir() or not path.exists():
+            os.replace(part, path)
+            return
+        os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError:
+            os.replace(old, path)
+            raise

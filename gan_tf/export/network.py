@@ -54,7 +54,7 @@ def folded(trained, forms: Forms):
 def input_specs(generator, settings: ExportSettings):
     """Returns the TensorSpecs of the inputs: latents, labels and noise maps, as far as they are inputs."""
     specs = [tf.TensorSpec([settings.batch, generator.latent_size], tf.float32, LATENTS)]
-    if has_label_input(generator, settings):
+    if generator.classes and settings.label is None:
         specs.append(tf.TensorSpec([settings.batch], tf.int32, LABELS))
     if settings.noise == "input":
         for i, shape in enumerate(generator.noise_shapes):
@@ -62,18 +62,14 @@ def input_specs(generator, settings: ExportSettings):
     return specs
 
 
-def has_label_input(generator, settings: ExportSettings) -> bool:
-    """Returns True if class labels are an input."""
-    return bool(generator.classes) and settings.label is None
-
-
 def split_inputs(generator, settings: ExportSettings, inputs):
     """Returns (latents, labels or None, noise maps) of a file's inputs; a fixed label is added."""
     latents, *others = inputs
-    if has_label_input(generator, settings):
+    if not generator.classes:
+        return latents, None, others
+    if settings.label is None:
         return latents, others[0], others[1:]
-    labels = tf.fill(tf.shape(latents)[:1], settings.label) if generator.classes else None
-    return latents, labels, others
+    return latents, tf.fill(tf.shape(latents)[:1], settings.label), others
 
 
 def traced(trained, settings: ExportSettings, forms: Forms):
@@ -89,46 +85,16 @@ def traced(trained, settings: ExportSettings, forms: Forms):
     def generate(*inputs):
         latents, labels, noise = split_inputs(generator, settings, inputs)
         if settings.noise == "constant":
-            noise = [constant + opaque_zero(latents) for constant in constants]
+            # Converters fold constants: they would multiply a map [1, h, w, 1] by its strengths [C] and store
+            # [1, h, w, C], 20 MB more in FastGAN's file at 256 pixels. They do not recognise this sum with 0.
+            zero = tf.nn.relu(-tf.reduce_mean(latents**2))
+            noise = [constant + zero for constant in constants]
         images = generator(latents, labels, noise=list(noise) or None, training=False)
         return {IMAGES: tf.clip_by_value(images, -1.0, 1.0)}
 
     with use_forms(forms):
         generate.get_concrete_function()
     return generate
-
-
-def opaque_zero(latents):
-    """Returns 0, float32 [], in a form that converters do not fold into a constant.
-
-    Else they multiply a constant map [1, h, w, 1] by its strengths [C] and store [1, h, w, C]: 20 MB more in FastGAN's
-    file at 256 pixels. (Multiplying by such a 1 does not help: converters reorder factors.)
-    """
-    return tf.nn.relu(-tf.reduce_mean(latents**2))
-
-
-def inputs_of_seeds(generator, settings: ExportSettings, seeds):
-    """Returns the list of input arrays for the images of `seeds`; image i has the class `seeds[i]` modulo classes."""
-    inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
-    if has_label_input(generator, settings):
-        inputs.append(tf.constant([seed % generator.classes for seed in seeds], tf.int32))
-    if settings.noise == "input":
-        inputs += rng.noise_of_seeds(seeds, generator.noise_shapes)
-    return [tensor.numpy() for tensor in inputs]
-
-
-def keras_reference(generator, settings: ExportSettings):
-    """Returns a function from the same inputs to images that runs the folded Keras generator."""
-    constants = rng.noise_of_seeds([settings.noise_seed], generator.noise_shapes)
-    generate = tf.function(generator, autograph=False)
-
-    def run(inputs):
-        latents, labels, noise = split_inputs(generator, settings, [tf.constant(array) for array in inputs])
-        if settings.noise == "constant":
-            noise = [tf.repeat(constant, len(latents), axis=0) for constant in constants]
-        return tf.clip_by_value(generate(latents, labels, noise=noise or None, training=False), -1.0, 1.0).numpy()
-
-    return run
 
 
 def describe(trained, generator, settings, *, format_name, which, scores, licence=None) -> dict:
@@ -143,7 +109,8 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         scores: {"score", "final", "copies", "final_copies"}: dicts of Scores, or None if not measured.
         licence: text of the user, default LICENCE. CONVERTED is added for converted weights.
     """
-    count, size = "N" if settings.batch is None else settings.batch, generator.resolution
+    batch = "dynamic" if settings.batch is None else settings.batch
+    count, size = "N" if settings.batch is None else batch, generator.resolution
     inputs = [
         {
             "name": spec.name,
@@ -164,7 +131,7 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         "grows_to": trained.config.resolution,
         "latent_size": generator.latent_size,
         "precision": settings.precision,
-        "batch": "dynamic" if settings.batch is None else settings.batch,
+        "batch": batch,
         "noise": settings.noise,
         "noise_seed": settings.noise_seed if settings.noise == "constant" else None,
         "classes": list(trained.classes.names),

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gan_tf import rng
 from gan_tf.cli.main import run_command
-from gan_tf.export import FORMATS, output
+from gan_tf.export import FORMATS
 from gan_tf.io import image_files
 
 from ..export import trained as networks
@@ -27,6 +27,8 @@ from ..training import growing, tiny
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+BAD_REPORTS = ("file", "./file", "new/../file", "file/report.json", "folder")
 
 for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
     pytest.importorskip(needed, reason=f"needs {needed}")
@@ -123,11 +125,14 @@ def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
         (["--format", "tflite", "--which", "7"], "--which 7"),
         (["--format", "tflite", "--licence", "x" * 5000], "--licence"),
         (["--format", "tflite", "--frmat", "1"], "frmat"),
+        *((["--format", "saved_model", "--report", report], "--report") for report in BAD_REPORTS),
     ],
 )
-def test_wrong_options_are_one_line(fastgan, tmp_path, capsys, arguments, text):
-    assert text in refused(capsys, fastgan, "--out", tmp_path / "none", *arguments)
-    assert list(tmp_path.iterdir()) == []
+def test_wrong_options_are_one_line(fastgan, tmp_path, monkeypatch, capsys, arguments, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert text in refused(capsys, fastgan, "--out", "file", *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize("arguments", [["--noise", "input"], ["--noise", "constant"], ["--noise-seed", "3"]])
@@ -135,22 +140,26 @@ def test_noise_of_a_family_without_noise_is_refused(pggan, tmp_path, capsys, arg
     assert arguments[0] in refused(capsys, pggan, "--format", "tflite", "--out", tmp_path / "none", *arguments)
 
 
-def test_existing_output_is_replaced_only_with_overwrite(fastgan, tmp_path, capsys):
-    out = tmp_path / "file"
+def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, capsys):
+    out, report = tmp_path / "file", tmp_path / "report.json"
     out.write_text("mine")
     assert "--overwrite" in refused(capsys, fastgan, "--format", "onnx", "--out", out)
     assert "--out" in refused(capsys, fastgan, "--format", "saved_model", "--out", out, "--overwrite")
     assert export(fastgan, "--format", "onnx", "--out", out / "below") == 2
     assert f"--out {out / 'below'}" in capsys.readouterr().err and out.read_text() == "mine"
-    assert export(fastgan, "--format", "onnx", "--out", out, "--overwrite") == 0
-    assert FORMATS["onnx"].read_metadata(out)["family"] == "fastgan"
+    report.write_text("mine")
+    arguments = ("--format", "onnx", "--batch", 1, "--report", report)
+    assert f"--report {report}" in refused(capsys, fastgan, *arguments, "--out", tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "report.json"] and report.read_text() == "mine"
+    assert export(fastgan, *arguments, "--out", out, "--overwrite") == 0
+    assert FORMATS["onnx"].read_metadata(out)["batch"] == json.loads(report.read_text())["batch"] == 1
 
 
 @pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.needs])
 def test_missing_package_is_named_with_the_pip_command(fastgan, tmp_path, capsys, monkeypatch, form):
-    package, module = list(FORMATS[form].needs.items())[-1]
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else find_spec(name))
+    package, find_spec = FORMATS[form].needs[-1], importlib.util.find_spec
+    missing = package.replace("-", "_")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     assert f"pip install {package}\n" in refused(capsys, fastgan, "--format", form, "--out", tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
@@ -162,43 +171,29 @@ def test_extras_contain_the_packages_of_the_formats():
         assert set(extras[form]) <= set(extras["test"])
 
 
-@pytest.mark.parametrize("report", ["file", "./file", "new/../file", "file/report.json", "folder"])
-def test_report_in_place_of_the_file_is_refused_before_the_work(fastgan, tmp_path, monkeypatch, capsys, report):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    assert "--report" in refused(capsys, fastgan, "--format", "saved_model", "--out", "file", "--report", report)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-
-
-def test_existing_report_is_replaced_only_with_overwrite(fastgan, tmp_path, capsys):
-    report = tmp_path / "report.json"
-    report.write_text("mine")
-    arguments = ("--format", "onnx", "--batch", 1, "--out", tmp_path / "file", "--report", report)
-    assert f"--report {report}" in refused(capsys, fastgan, *arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["report.json"] and report.read_text() == "mine"
-    assert export(fastgan, *arguments, "--overwrite") == 0
-    assert json.loads(report.read_text())["batch"] == 1
-
-
-def test_disk_errors_of_tensorflow_are_one_line(fastgan, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "form, function, error",
+    [
+        (
+            "saved_model",
+            "tensorflow.saved_model.save",
+            tf.errors.PermissionDeniedError(None, None, "Permission denied"),
+        ),
+        ("onnx", "os.fsync", OSError(errno.EINVAL, "Invalid argument")),
+    ],
+)
+def test_disk_errors_are_one_line_with_the_default_output(
+    fastgan, tmp_path, monkeypatch, capsys, form, function, error
+):
     def refuse(*arguments, **options):
-        raise tf.errors.PermissionDeniedError(None, None, f"{tmp_path}/x; Permission denied")
-
-    monkeypatch.setattr(tf.saved_model, "save", refuse)
-    assert export(fastgan, "--format", "saved_model", "--out", tmp_path / "file") == 2
-    error = capsys.readouterr().err
-    assert f"--out {tmp_path / 'file'} cannot be written" in error and error.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_disk_errors_name_the_default_output(fastgan, tmp_path, monkeypatch, capsys):
-    def refuse(part):
-        raise OSError(errno.EINVAL, "Invalid argument")
+        raise error
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(output, "sync", refuse)
-    assert export(fastgan, "--format", "onnx", "--batch", 1) == 2
-    assert "--out panda.onnx cannot be written: Invalid argument" in capsys.readouterr().err
+    monkeypatch.setattr(function, refuse)
+    assert export(fastgan, "--format", form, "--batch", 1) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"--out panda{FORMATS[form].suffix} cannot be written" in message
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_kill_during_the_export_leaves_no_file(fastgan, tmp_path):

@@ -41,6 +41,18 @@ def made():
     return functools.cache(lambda name: FAMILIES[name]())
 
 
+@pytest.fixture(scope="module")
+def written(made, tmp_path_factory):
+    """A function from (format, family, ExportSettings) to (path, run function, metadata) of a file, written once."""
+
+    @functools.cache
+    def make(form, family, settings):
+        path = tmp_path_factory.mktemp("export") / "file"
+        return path, *write(form, made(family), settings, path)
+
+    return make
+
+
 def write(form, trained, settings, path):
     """Writes a file. Returns (its run function, its metadata)."""
     described = network.describe(
@@ -49,7 +61,7 @@ def write(form, trained, settings, path):
         settings,
         format_name=form,
         which="best",
-        scores={"score": networks.score_dict(), "final": None},
+        scores={"score": dataclasses.asdict(networks.SCORE), "final": None},
     )
     FORMATS[form].write(trained, settings, described, path)
     return FORMATS[form].open(path), described
@@ -84,82 +96,73 @@ def assert_close(got, images, precision="float32"):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_images_are_those_of_the_generator(made, tmp_path, form, family):
+def test_images_are_those_of_the_generator(made, written, form, family):
     trained = made(family)
     settings = ExportSettings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
-    run, described = write(form, trained, settings, tmp_path / "file")
+    _, run, described = written(form, family, settings)
     inputs, images = expected(trained, settings)
     assert_close(run(inputs), images)
     assert described["resolution"] == images.shape[1]
     assert described["grows_to"] == trained.config.resolution
 
 
+CONSTANT, NONE = (ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS)) for noise in ("constant", "none"))
+
+
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("noise", ["constant", "none"])
-def test_noise_is_stored_or_left_out(made, tmp_path, form, noise):
-    trained = made("fastgan")
-    settings = ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS))
-    run, _ = write(form, trained, settings, tmp_path / "file")
-    inputs, images = expected(trained, settings)
-    assert len(inputs) == 1
-    assert_close(run(inputs), images)
-    other = expected(trained, ExportSettings(noise="constant", noise_seed=8))[1]
-    assert np.abs(images - other).max() > 0.05  # noise and its seed are visible
+def test_noise_is_stored_as_maps_or_left_out(made, written, form):
+    other = expected(made("fastgan"), dataclasses.replace(CONSTANT, noise_seed=8))[1]
+    for settings in (CONSTANT, NONE):
+        inputs, images = expected(made("fastgan"), settings)
+        assert len(inputs) == 1
+        assert_close(written(form, "fastgan", settings)[1](inputs), images)
+        assert np.abs(images - other).max() > 0.05  # noise and its seed are visible
+    # Maps are not multiplied by their strengths, which would store them once for each channel.
+    constant, none = (comparison.size_of(written(form, "fastgan", settings)[0]) for settings in (CONSTANT, NONE))
+    maps = 4 * sum(int(np.prod(shape)) for shape in made("fastgan").generator.noise_shapes)
+    assert 0 < constant - none < 2 * maps + 30_000
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family, noise", DYNAMIC)
-def test_dynamic_batch_takes_any_number(made, tmp_path, form, family, noise):
-    trained, settings = made(family), ExportSettings(noise=noise, batch=None)
-    run, _ = write(form, trained, settings, tmp_path / "file")
+def test_dynamic_batch_takes_any_number(made, written, form, family, noise):
+    settings = ExportSettings(noise=noise, batch=None)
+    _, run, _ = written(form, family, settings)
     for seeds in (SEEDS, SEEDS[:1], SEEDS + [1, 3]):
-        inputs, images = expected(trained, settings, seeds)
+        inputs, images = expected(made(family), settings, seeds)
         assert_close(run(inputs), images)
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_fixed_batch_takes_one_number(made, tmp_path, form):
+def test_fixed_batch_takes_one_number(made, written, form):
     trained, settings = made("pggan"), ExportSettings(batch=2)
-    run, _ = write(form, trained, settings, tmp_path / "file")
+    _, run, _ = written(form, "pggan", settings)
     if form == "tflite":  # LiteRT resizes the inputs of a file to those that it gets
-        [latents] = run.owner.get_input_details()
+        [latents] = run.interpreter.get_input_details()
         assert list(latents["shape"]) == list(latents["shape_signature"]) == [2, trained.generator.latent_size]
-        [images] = run.owner.get_output_details()
+        [images] = run.interpreter.get_output_details()
         assert list(images["shape"]) == [2, 32, 32, 3]
         return
     with pytest.raises(Exception, match="(?i)dimension|shape|incompatible"):
         run(expected(trained, settings)[0])
 
 
-@pytest.fixture(scope="module")
-def tflite_file(made, tmp_path_factory):
-    """A function from (family, precision, batch) to (settings, path, run function) of a file, written once."""
-
-    @functools.cache
-    def written(family, precision, batch):
-        noise = "constant" if made(family).generator.noise_shapes else "none"
-        settings = ExportSettings(precision, noise, 0, batch)
-        path = tmp_path_factory.mktemp("tflite") / "file"
-        return settings, path, write("tflite", made(family), settings, path)[0]
-
-    return written
-
-
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
 @pytest.mark.parametrize("batch", [1, None])
-def test_tflite_precisions(made, tflite_file, precision, family, batch):
+def test_tflite_precisions(made, written, precision, family, batch):
     """Images are close, files smaller, operators built in, and buffers aligned."""
     from ai_edge_litert import schema_py_generated as schema
 
     trained = made(family)
-    settings, path, run = tflite_file(family, precision, batch)
+    settings = ExportSettings(precision, "constant" if trained.generator.noise_shapes else "none", 0, batch)
+    path, run, _ = written("tflite", family, settings)
     images = np.concatenate([run([expected(trained, settings, [seed])[0][0]]) for seed in SEEDS])
     assert_close(images, expected(trained, settings)[1], precision)
     content = path.read_bytes()
     if precision != "float32":
         kernels = 4 * sum(int(np.prod(v.shape)) for v in network.folded(trained, network.TRANSPOSED).variables)  # bytes
-        full = tflite_file(family, "float32", batch)[1]
+        full, _, _ = written("tflite", family, dataclasses.replace(settings, precision="float32"))
         assert full.stat().st_size - len(content) > SAVED[precision] * kernels
     assert content[4:8] == b"TFL3"
     model = schema.Model.GetRootAs(content, 0)
@@ -172,21 +175,19 @@ def test_tflite_precisions(made, tflite_file, precision, family, batch):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_metadata_are_stored_without_private_paths(made, tmp_path, form):
-    path = tmp_path / "file"
-    settings = ExportSettings(noise="constant", noise_seed=7, batch=2)
-    _, described = write(form, made("fastgan"), settings, path)
+def test_metadata_are_stored_without_private_paths(written, form):
+    path, _, described = written(form, "fastgan", CONSTANT)
     read = FORMATS[form].read_metadata(path)
     assert read == json.loads(json.dumps(described))
     assert (read["family"], read["resolution"], read["latent_size"]) == ("fastgan", 64, 16)
-    assert (read["noise"], read["noise_seed"], read["batch"], read["images_seen"]) == ("constant", 7, 2, 12_000)
-    assert read["inputs"][0]["shape"] == [2, 16] and read["outputs"][0]["shape"] == [2, 64, 64, 3]
+    assert (read["noise"], read["noise_seed"], read["batch"], read["images_seen"]) == ("constant", 7, 3, 12_000)
+    assert read["inputs"][0]["shape"] == [3, 16] and read["outputs"][0]["shape"] == [3, 64, 64, 3]
     assert read["score"]["value"] == 28.5 and read["score"]["protocol"]["fakes"] == 2000
     assert "rights" in read["licence"]
     files = [part for part in path.rglob("*") if part.is_file()] if path.is_dir() else [path]
     content = b"".join(part.read_bytes() for part in files)
     assert b"photos of pandas" in content  # the name of the image folder, without those above it
-    for folder in (b"/home/anna", str(tmp_path).encode(), __file__.rpartition("tests")[0].encode()):
+    for folder in (b"/home/anna", str(path.parent).encode(), __file__.rpartition("tests")[0].encode()):
         assert folder not in content
 
 
@@ -198,26 +199,16 @@ def test_licence_of_the_user_keeps_the_origin_of_converted_weights(made):
     assert described["converted_from"] == "network.pkl (SHA-256 0)"
 
 
-def test_onnx_inputs_and_outputs_have_the_names_of_the_metadata(made, tmp_path):
+def test_onnx_inputs_and_outputs_have_the_names_of_the_metadata(written):
     import onnxruntime
 
-    write("onnx", made("fastgan"), ExportSettings(noise="input", batch=None), tmp_path / "file")
-    session = onnxruntime.InferenceSession(str(tmp_path / "file"), providers=["CPUExecutionProvider"])
+    path, _, _ = written("onnx", "fastgan", ExportSettings(noise="input", batch=None))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = ["latents", "noise_0", "noise_1", "noise_2", "noise_3"]
     assert [value.name for value in session.get_inputs()] == names
     assert session.get_inputs()[0].shape == ["N", 16]
     assert [(value.name, value.shape) for value in session.get_outputs()] == [("images", ["N", 64, 64, 3])]
     assert json.loads(session.get_modelmeta().custom_metadata_map["gan_tf"])["family"] == "fastgan"
-
-
-@pytest.mark.parametrize("form", FORMATS)
-def test_constant_noise_is_stored_as_maps(made, tmp_path, form):
-    """And not multiplied by its strengths, which would store it once for each channel."""
-    for noise in ("constant", "none"):
-        write(form, made("fastgan"), ExportSettings(noise=noise, batch=1), tmp_path / noise)
-    constant, none = (comparison.size_of(tmp_path / noise) for noise in ("constant", "none"))
-    maps = 4 * sum(int(np.prod(shape)) for shape in made("fastgan").generator.noise_shapes)
-    assert 0 < constant - none < 2 * maps + 30_000
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -231,10 +222,9 @@ def test_only_the_disk_of_the_file_is_written_to(made, tmp_path, monkeypatch, fo
 # The comparison with Keras
 
 
-def test_comparison_measures_differences(made, tmp_path):
-    trained, settings, path = made("pggan"), ExportSettings(batch=3), tmp_path / "file"
-    run, _ = write("onnx", trained, settings, path)
-    counts = []
+def test_comparison_measures_differences(made, written):
+    trained, settings, counts = made("pggan"), ExportSettings(batch=len(SEEDS)), []
+    path, run, _ = written("onnx", "pggan", settings)
     exact = comparison.compare_with_keras(trained, settings, path, run, counts.append)
     assert sum(counts) == exact.seeds == 64 and exact.finite
     assert exact.largest < 1e-4 and exact.ms_per_image > 0 and exact.timed_batch == 3
@@ -257,7 +247,7 @@ def test_comparison_measures_differences(made, tmp_path):
 @pytest.mark.parametrize("batch", [64, 16, 5, None])
 def test_comparison_has_a_warm_up_that_is_not_timed(made, tmp_path, batch):
     trained, settings = made("pggan at 4x4"), ExportSettings(batch=batch)
-    images_of, counts = network.keras_reference(network.folded(trained, network.FAST), settings), []
+    images_of, counts = comparison.keras_reference(network.folded(trained, network.FAST), settings), []
 
     def run(inputs):
         counts.append(len(inputs[0]))

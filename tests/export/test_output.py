@@ -5,41 +5,41 @@ import os
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.export.output import check_output, output
+from gan_tf.export.formats import check_output, output
+
+KINDS = pytest.mark.parametrize("is_folder", [False, True])
 
 
-def write(part, as_folder, content="new"):
-    if as_folder:
+def write(part, is_folder, content="new"):
+    if is_folder:
         (part / "variables").mkdir(parents=True)
-        (part / "saved_model.pb").write_text(content)
         (part / "variables" / "data").write_text(content)
-    else:
-        part.write_text(content)
+    (part / "saved_model.pb" if is_folder else part).write_text(content)
 
 
 def read(path):
     return (path / "saved_model.pb" if path.is_dir() else path).read_text()
 
 
-@pytest.mark.parametrize("as_folder", [False, True])
-def test_output_replaces_an_earlier_one_when_complete(tmp_path, as_folder):
+@KINDS
+def test_output_replaces_an_earlier_one_when_complete(tmp_path, is_folder):
     path = tmp_path / "new" / "file"
     for content in ("old", "new"):
         with output(path) as part:
-            write(part, as_folder, content)
+            write(part, is_folder, content)
             assert not path.exists() or read(path) == "old"
         assert read(path) == content
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("as_folder", [False, True])
+@KINDS
 @pytest.mark.parametrize("old", [False, True])
-def test_failure_changes_nothing(tmp_path, as_folder, old):
+def test_failure_changes_nothing(tmp_path, is_folder, old):
     path = tmp_path / "file"
     if old:
-        write(path, as_folder, "old")
+        write(path, is_folder, "old")
     with pytest.raises(KeyboardInterrupt), output(path) as part:
-        write(part, as_folder)
+        write(part, is_folder)
         raise KeyboardInterrupt
     assert [entry.name for entry in tmp_path.iterdir()] == (["file"] if old else [])
     assert not old or read(path) == "old"
@@ -62,7 +62,7 @@ def test_earlier_folder_is_restored_if_it_cannot_be_replaced(tmp_path, monkeypat
     assert read(path) == "old" and len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.parametrize("is_folder", [False, True])
+@KINDS
 def test_only_earlier_exports_may_be_replaced(tmp_path, is_folder):
     path = tmp_path / "file"
     check_output(path, False, is_folder)

@@ -75,8 +75,3 @@ def make_run(folder, trained, meta=None):
     run.replace_best(weights, {"score": score, "images_seen": SEEN} if meta is None else meta)
     run.close()
     return run
-
-
-def score_dict():
-    """Returns SCORE as it is stored."""
-    return dataclasses.asdict(SCORE)
