@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_tf.cli.datasets import known_names
+from gan_tf.cli.datasets import KNOWN_NAMES
 from gan_tf.cli.main import COMMANDS
 from gan_tf.config.settings import TrainConfig, flag
 from tests.faults.table import FAULTS
@@ -13,12 +13,7 @@ from tests.faults.table import FAULTS
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text()
-    for path in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        ROOT / "CHANGELOG.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-    ]
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
 REFERENCE = PAGES["docs/commands.md"]  # tests/cli/test_help.py compares it with the commands
 # Flags of tensorboard, pytest, the fuzzer and the benchmarks.
@@ -56,7 +51,7 @@ def test_defaults_in_tables_are_those_of_the_settings():
 
 def test_every_known_data_set_is_documented():
     text = "".join(PAGES.values())
-    assert {name for name in known_names() if f"`{name}`" not in text} == set()
+    assert {name for name in KNOWN_NAMES if f"`{name}`" not in text} == set()
 
 
 def test_table_of_faults_has_every_tested_fault():

@@ -29,12 +29,8 @@ def parse(options, argv, *, prog, description=None):
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UsageError(_one_line(errors.getvalue())) from None
-
-
-def _one_line(message):
-    """Returns the text of tyro's boxed error message in one line."""
-    lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in message.splitlines()]
-    lines = [line for line in lines if line and not line.startswith("For full helptext")]
-    text = " ".join(lines[1:] if len(lines) > 1 else lines)  # the first line is the title of the box
-    return re.sub(r"^Error parsing \w+: ", "", re.sub(r"\s+", " ", text))
+        # In the boxed message of tyro, the first line is a title, and the last one refers to --help.
+        lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in errors.getvalue().splitlines()]
+        lines = [line for line in lines if line and not line.startswith("For full helptext")]
+        text = re.sub(r"\s+", " ", " ".join(lines[1:] or lines))
+        raise UsageError(re.sub(r"^Error parsing \w+: ", "", text)) from None

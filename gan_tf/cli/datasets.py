@@ -6,30 +6,17 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
 DEMO, DEMO_KINDS = "demo", "demo-kinds"
-FEW_SHOT = (
-    "panda",
-    "obama",
-    "grumpy_cat",
-    "bridge_of_sighs",
-    "medici_fountain",
-    "temple_of_heaven",
-    "wuzhen",
-    "animal_face_cat",
-    "animal_face_dog",
-)
+FEW_SHOT = ("panda", "obama", "grumpy_cat", "bridge_of_sighs", "medici_fountain", "temple_of_heaven", "wuzhen")
+FEW_SHOT += ("animal_face_cat", "animal_face_dog")
 FACES = ("celeba_hq", "ffhq")
-
-
-def known_names() -> tuple[str, ...]:
-    """Returns the built-in names that `--dataset` takes."""
-    return (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
+KNOWN_NAMES = (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
 
 
 def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, log=print):
     """Opens a dataset as an image source, see gan_tf.data.sources.
 
     Args:
-        dataset: one of `known_names()`, `tfds:<name>[/config]`, or the path of a folder, .zip or .npz.
+        dataset: one of KNOWN_NAMES, `tfds:<name>[/config]`, or the path of a folder, .zip or .npz.
         resolution: training resolution in pixels; the demo datasets are drawn at the next larger size.
         offline: never download.
         data_dir: folder of datasets prepared by TFDS; default `GAN_TF_CACHE`/tfds.
@@ -42,7 +29,7 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
         from gan_tf_datasets.published import open_tfds
 
         return open_tfds(dataset.removeprefix("tfds:"), data_dir, offline=offline, log=log)
-    if dataset in known_names():
+    if dataset in KNOWN_NAMES:
         from gan_tf_datasets import catalogue
 
         if dataset in FEW_SHOT:
@@ -50,11 +37,11 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
         if dataset in FACES:
             return catalogue.open_faces(dataset, data_dir)
         return catalogue.open_demo(resolution, data_dir, kinds=dataset == DEMO_KINDS, log=log)
-    choices = f"built-in datasets: {', '.join(known_names())}, tfds:<name>, or the path of a folder, .zip or .npz"
+    choices = f"built-in datasets: {', '.join(KNOWN_NAMES)}, tfds:<name>, or the path of a folder, .zip or .npz"
     if not dataset:
         raise UsageError(f"--dataset is missing; {choices}")
     if not user_path(dataset).exists():
-        names = {name.replace("-", "_"): name for name in known_names()}
+        names = {name.replace("-", "_"): name for name in KNOWN_NAMES}
         similar = difflib.get_close_matches(dataset.lower().replace("-", "_"), names, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(names[name] for name in similar)}?" if similar else choices
         raise UsageError(f"--dataset {dataset}: no such file or folder, and no dataset of that name; {advice}")

@@ -5,11 +5,11 @@ import os
 import sys
 
 from gan_tf.cli import arguments
+from gan_tf.cli.train import parse_arguments
 from gan_tf.errors import UsageError
 
 PROGRAM = [sys.executable, "-m", "gan_tf.cli.main"]
 STRATEGIES = ("auto", "multi_worker")  # values of --strategy with which several workers train one model
-USAGE = "gan-tf launch --workers 2 -- train --dataset photos"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +37,7 @@ class LaunchOptions:
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
-
-    Raises:
-        UsageError: a wrong option of `launch` or `train`, or an unsupported system.
-    """
+    """Runs the command and returns its exit code."""
     end = argv.index("--") if "--" in argv else len(argv)
     options = arguments.parse(LaunchOptions, argv[:end], prog="gan-tf launch")
     command = argv[end + 1 :]
@@ -49,7 +45,16 @@ def main(argv) -> int:
         raise UsageError(f"launch needs Linux or macOS, and this is {sys.platform}; use WSL2")
     if os.environ.get("TF_CONFIG"):
         raise UsageError("TF_CONFIG is set, so a cluster exists already; unset it, or start gan-tf train directly")
-    check_command(command, options.workers)
+    if not command or command[0] != "train":
+        name = repr(command[0]) if command else "missing"
+        usage = "gan-tf launch --workers 2 -- train --dataset photos"
+        raise UsageError(f"the command after -- is {name}; give train and its options: {usage}")
+    config, _ = parse_arguments(command[1:])
+    if options.workers > 1 and config.strategy not in STRATEGIES:
+        raise UsageError(
+            f"--strategy is {config.strategy}, with which --workers {options.workers} would be {options.workers} "
+            f"separate trainings in one folder; give {' or '.join(STRATEGIES)}, or start gan-tf train without launch"
+        )
     from gan_tf.distributed.launcher import log, supervise, visible_gpus
 
     gpus = visible_gpus()
@@ -65,36 +70,10 @@ def main(argv) -> int:
     )
 
 
-def check_command(command, workers):
-    """Checks the options of `train` before any worker starts.
-
-    Raises:
-        UsageError: no command, a command other than train, or options that are wrong or do not fit several workers.
-        SystemExit: after --help.
-    """
-    from gan_tf.cli.train import parse_arguments
-
-    if not command or command[0] != "train":
-        name = repr(command[0]) if command else "missing"
-        raise UsageError(f"the command after -- is {name}; give train and its options: {USAGE}")
-    config, _ = parse_arguments(command[1:])
-    if workers > 1 and config.strategy not in STRATEGIES:
-        raise UsageError(
-            f"--strategy is {config.strategy}, with which --workers {workers} would be {workers} separate trainings in "
-            f"one folder; give {' or '.join(STRATEGIES)}, or start gan-tf train without launch"
-        )
-
-
 def divide_gpus(options, gpus) -> int | None:
     """Returns the number of GPUs of each worker; None: without GPUs, or all for a single worker.
 
-    NCCL does not support two workers on one GPU.
-
-    Args:
-        gpus: their names; None if unknown.
-
-    Raises:
-        UsageError: too few GPUs.
+    NCCL does not support two workers on one GPU. `gpus`: their names; None if unknown.
     """
     source = "CUDA_VISIBLE_DEVICES names" if "CUDA_VISIBLE_DEVICES" in os.environ else "nvidia-smi lists"
     if options.gpus_per_worker is not None:

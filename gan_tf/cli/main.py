@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+import gan_tf
 from gan_tf.errors import UsageError
 
 COMMANDS = {
@@ -31,11 +32,10 @@ def main(argv=None) -> int:
     """Runs one command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
-        print(usage())
+        commands = "\n".join(f"  {name:<16} {purpose}" for name, purpose in COMMANDS.items())
+        print(f"usage: gan-tf COMMAND [OPTIONS]\n\n{commands}\n\ngan-tf COMMAND --help shows the options of a command.")
         return 0 if argv else USAGE_ERROR
     if argv[0] == "--version":
-        import gan_tf
-
         print(f"gan-tf {gan_tf.__version__}")
         return 0
     return run_command(argv[0], argv[1:])
@@ -53,14 +53,6 @@ def run_command(name, argv) -> int:
     except KeyboardInterrupt:
         print("\ngan-tf: interrupted", file=sys.stderr)
         return INTERRUPTED
-
-
-def usage() -> str:
-    """Returns the list of commands for --help."""
-    lines = [f"  {name:<16} {purpose}" for name, purpose in COMMANDS.items()]
-    return "\n".join(
-        ["usage: gan-tf COMMAND [OPTIONS]", "", *lines, "", "gan-tf COMMAND --help shows the options of a command."]
-    )
 
 
 if __name__ == "__main__":

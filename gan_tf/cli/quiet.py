@@ -12,26 +12,19 @@ def start_tensorflow(verbose=False):
     The C++ part of TensorFlow writes to file descriptor 2 before any log level applies, so the descriptor is
     redirected to a file. An exception shows its content.
     """
-    if verbose:
-        _start()
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with stderr_buffered():
-        _start()
-    import tensorflow as tf
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.nullcontext() if verbose else stderr_buffered():
+        import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # no retracing warnings: a growing network is traced once per resolution
+        from gan_tf.distributed.cluster_spec import cluster_source
+        from gan_tf.distributed.devices import let_gpu_memory_grow
 
-
-def _start():
-    import tensorflow as tf
-
-    from gan_tf.distributed.cluster_spec import cluster_source
-    from gan_tf.distributed.devices import let_gpu_memory_grow
-
-    let_gpu_memory_grow()
-    if not cluster_source():  # with several workers the strategy initialises the devices
-        tf.config.list_logical_devices()
+        let_gpu_memory_grow()
+        if not cluster_source():  # with several workers the strategy initialises the devices
+            tf.config.list_logical_devices()
+    if not verbose:
+        tf.get_logger().setLevel("ERROR")  # no retracing warnings: a growing network is traced once per resolution
 
 
 @contextlib.contextmanager

@@ -1,33 +1,43 @@
 """`gan-tf train`, which is also `python train.py`: trains a generator, or continues a run."""
 
+import argparse
 import dataclasses
 import os
 import sys
+import typing
 
-from gan_tf.cli.datasets import resolve
+import tyro
+
+from gan_tf.cli import arguments
+from gan_tf.cli.datasets import KNOWN_NAMES, resolve
+from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.cli.train_arguments import parse_arguments
+from gan_tf.config.presets import PRESETS, choose
+from gan_tf.config.settings import TrainConfig, reject_other_families
+from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 
 FAULT = 1  # exit code of an error that another start may not meet
-INTERRUPTED = 42  # exit code after SIGINT or SIGTERM: the run is saved and can be started again
+GROUPS = {  # {first field of each group in TrainConfig: title in --help}
+    "dataset": "model and data",
+    "loss": "optimisation",
+    "augment": "augmentation",
+    "total_kimg": "length and scoring",
+    "precision": "computation",
+    "run": "session",
+    "ngf": "{} networks",
+    "batch_size": "{} batches and losses",
+}
+CHOICES = {"resolution": RESOLUTIONS, "loss": LOSSES}  # {setting: {family: choices}}
+FAMILY_NAMES = {"fastgan": "FastGAN", "pggan": "Progressive GAN", "stylegan2": "StyleGAN2"}
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code."""
+    """Runs the command and returns its exit code."""
     config, preset = parse_arguments(argv)
     start_tensorflow(config.verbose)
-    return train(config, preset)
-
-
-def train(config, preset) -> int:
-    """Trains with these settings, and turns errors into a line and an exit code.
-
-    Raises:
-        UsageError: exit code 2.
-    """
     import tensorflow as tf
 
     from gan_tf.distributed import liveness
@@ -63,6 +73,60 @@ def train(config, preset) -> int:
     finally:
         run.close()
     return 0
+
+
+def parse_arguments(argv):
+    """Returns (TrainConfig, name of the preset). `--preset` and `--model` are read first: they set the defaults.
+
+    Raises:
+        UsageError: an unknown flag, preset or value, a flag of another family, or no data set.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--preset")
+    parser.add_argument("--model")
+    try:
+        given, rest = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:  # without a value
+        raise UsageError(str(error)) from error
+    preset, defaults = choose(given.preset, given.model)
+    names = {word[2:].partition("=")[0].replace("-", "_") for word in rest if word.startswith("--")}
+    reject_other_families({*names, *(name.removeprefix("no_") for name in names)}, defaults.model)
+    presets = "; ".join(f"{family}: {', '.join(table)}" for family, table in PRESETS.items())
+    description = (
+        "Trains a generator, or continues a run.\n\n"
+        f"Shown are the settings of --model {defaults.model} and the defaults of --preset {preset}; another --model "
+        f"or --preset with --help shows those.\n\nPresets of {presets}."
+    )
+    options = arguments.parse(grouped_options(defaults, preset), rest, prog="gan-tf train", description=description)
+    changes = {name: value for group in vars(options).values() for name, value in vars(group).items()}
+    changes.pop("preset")
+    config = dataclasses.replace(defaults, **changes)
+    if not config.dataset:
+        raise UsageError(f"--dataset is missing; give a folder, a .zip, an .npz, or one of {', '.join(KNOWN_NAMES)}")
+    return config, preset
+
+
+def grouped_options(defaults, preset):
+    """Returns a dataclass with a dataclass of flags for each group: the fields of one family, and `--preset`."""
+    annotations = typing.get_type_hints(TrainConfig)
+    groups = {}
+    for field in dataclasses.fields(TrainConfig):
+        if field.name in GROUPS:
+            members = groups.setdefault(GROUPS[field.name].format(FAMILY_NAMES[defaults.model]), [])
+        if defaults.model in field.metadata["models"] and field.metadata["help"]:
+            annotation = annotations[field.name]
+            if field.name in CHOICES:
+                annotation = typing.Literal[CHOICES[field.name][defaults.model]]
+            annotation = typing.Annotated[annotation, tyro.conf.arg(help=field.metadata["help"])]
+            members.append((field.name, annotation, getattr(defaults, field.name)))
+        if field.name == "model":
+            help = "named settings, which set the defaults of the other flags"
+            members.append(("preset", typing.Annotated[str, tyro.conf.arg(help=help)], preset))
+    classes = {title: dataclasses.make_dataclass("Group", members) for title, members in groups.items()}
+    return dataclasses.make_dataclass(
+        "TrainOptions",
+        [(f"group{n}", typing.Annotated[classes[title], tyro.conf.arg(name=title)]) for n, title in enumerate(classes)],
+    )
 
 
 def train_on(workers, config, run):
@@ -102,11 +166,7 @@ def train_on(workers, config, run):
 
 
 def with_classes(config, dataset):
-    """The settings with the number of classes of the data set, if the run is conditional.
-
-    Raises:
-        UsageError: there are fewer than two classes.
-    """
+    """Returns the settings with the number of classes of the data set, at least two, if the run is conditional."""
     if not config.conditional:
         return config
     present = len(set(dataset.labels.tolist())) if dataset.class_names else 0
@@ -120,11 +180,7 @@ def with_classes(config, dataset):
 
 
 def prepare_published_networks(name, offline, log):
-    """Converts NVIDIA's networks of a known name into a run folder in the cache, unless it exists.
-
-    Raises:
-        UsageError: the file cannot be obtained, or has no such networks and must be deleted.
-    """
+    """Converts NVIDIA's networks of a known name into a run folder in the cache, unless it exists."""
     from gan_tf.cli.convert import convert
     from gan_tf.pretrained.published_networks import folder_of, obtain_source, record_source
     from gan_tf.runs.folder import Run
@@ -171,16 +227,11 @@ def next_steps(run):
 
     lines = []
     if best := run.best_meta():
-        score, seen = from_stored(best["score"]), best["images_seen"]
-        lines.append(f"best {score.text()} at {seen / 1000:.1f} kimg ({run.best})")
+        lines.append(f"best {from_stored(best['score']).text()} at {best['images_seen'] / 1000:.1f} kimg ({run.best})")
     if run.report.exists():
         lines.append(f"report: {run.report}")
     if grid := run.newest_grid():
         lines.append(f"samples: {grid}")
     folder = os.path.relpath(run.folder)
-    lines += [
-        "next:",
-        f"  gan-tf generate {folder} --seeds 0-63 --out images --grid",
-        f"  tensorboard --logdir {os.path.dirname(folder) or '.'}",
-    ]
-    return "\n".join(lines)
+    lines += ["next:", f"  gan-tf generate {folder} --seeds 0-63 --out images --grid"]
+    return "\n".join([*lines, f"  tensorboard --logdir {os.path.dirname(folder) or '.'}"])

@@ -88,6 +88,9 @@ def test_train_is_started_with_its_options(supervised):
     [(command, options)] = supervised
     assert command == [*launch.PROGRAM, *TRAIN[1:]]
     assert options == {"workers": 2, "restarts": 1, "grace_seconds": 60.0, "gpus_per_worker": None}
+    for options in ("2 -- train --strategy multi_worker", "1 -- train --strategy mirrored"):
+        assert main(["launch", "--workers", *options.split(), "--dataset", "demo"]) == 0
+    assert len(supervised) == 3
 
 
 @pytest.mark.parametrize(
@@ -111,12 +114,6 @@ def test_usage_errors_come_before_any_worker(supervised, monkeypatch, capsys, ar
     assert main(["launch", *arguments.split()]) == 2
     error = capsys.readouterr().err
     assert flag in error and len(error.splitlines()) == 1 and not supervised
-
-
-@pytest.mark.parametrize("options", ["2 -- train --strategy multi_worker", "1 -- train --strategy mirrored"])
-def test_strategies_that_train_one_model(supervised, options):
-    assert main(["launch", "--workers", *options.split(), "--dataset", "demo"]) == 0
-    assert supervised
 
 
 def test_an_existing_cluster(supervised, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gan_tf.cli.main import run_command
-from gan_tf.cli.train_arguments import parse_arguments
+from gan_tf.cli.train import parse_arguments
 from gan_tf.config.presets import PRESETS
 from tests.training import tiny
 
@@ -91,18 +91,8 @@ def test_preset_and_model_set_the_defaults_of_other_flags():
     config, preset = parse_arguments(["--dataset", "faces.npz", "--model=pggan", "--resolution", "128"])
     assert (preset, config.loss, config.run_name) == ("celebahq-256", "wgan_gp", "faces-pggan-128")
     assert parse_arguments(["--preset=demo", "--model", "pggan"]) == (PRESETS["pggan"]["demo"], "demo")
-    arguments = [
-        "--dataset",
-        "x",
-        "--preset",
-        "faces-64",
-        "--phase-batch",
-        "8",
-        "--no-pixel-norm",
-        "--ema-kimg",
-        "None",
-    ]
-    config, _ = parse_arguments(arguments)
+    arguments = "--dataset x --preset faces-64 --phase-batch 8 --no-pixel-norm --ema-kimg None"
+    config, _ = parse_arguments(arguments.split())
     assert config.model == "pggan" and set(config.phase_batches.values()) == {8}
     assert not config.pixel_norm and config.ema_kimg is None
 

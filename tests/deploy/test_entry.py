@@ -7,7 +7,7 @@ import signal
 import pytest
 import yaml
 
-from gan_tf.cli.train_arguments import parse_arguments
+from gan_tf.cli.train import parse_arguments
 from gan_tf.distributed.cluster_spec import read_cluster_spec
 from tests.deploy.script import DEPLOY, Script
 

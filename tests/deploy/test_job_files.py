@@ -12,7 +12,7 @@ import sys
 import pytest
 import yaml
 
-from gan_tf.cli.train_arguments import parse_arguments
+from gan_tf.cli.train import parse_arguments
 from tests.deploy.script import DEPLOY, ROOT
 
 AZURE = {name: yaml.safe_load((DEPLOY / "azureml" / name).read_text()) for name in ("job.yml", "several_nodes.yml")}
