@@ -4,7 +4,17 @@ import dataclasses
 import functools
 import math
 
+import numpy as np
+
+from gan_tf.cli import training_images
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
+from gan_tf.io.progress import Progress, StagedProgress
+from gan_tf.metrics.feature_metrics import realism, smaller_balls
+from gan_tf.metrics.image_sets import measurable, reals_at
+from gan_tf.metrics.memorisation import CopyCheck
+from gan_tf.metrics.neighbour_index import pixel_index, pixel_vectors, training_vectors
+from gan_tf.sampling.sheets import add_heading
 
 DISCRIMINATOR, FEATURES, PIXELS = "discriminator", "features", "pixels"
 DESCRIPTIONS = {
@@ -30,20 +40,15 @@ class Selection:
 
         The image nearest to the real images may be one of them, so a copy check follows.
         """
-        from gan_tf.io import image_files
-        from gan_tf.metrics.image_sets import measurable
-        from gan_tf.metrics.memorisation import copies_in_pixels
-        from gan_tf.metrics.neighbour_index import pixel_index
-        from gan_tf.sampling.sheets import add_heading
-
         images = measurable(images)
         columns, factor = sheet_layout(len(images), images.shape[1])
         sheet = image_files.grid(image_files.enlarge(images, factor * images.shape[1]), columns)
         print(f"sheet: {image_files.save_png(path, add_heading(sheet, self.label), description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
-            copies = copies_in_pixels(pixel_index(self.reals.images, self.reals.mirror), images)
-            count = round(copies.share * len(images))
-            print(f"copy check: {count} of {len(images)} selected images repeat a training image")
+            check = CopyCheck([pixel_index(self.reals.images, self.reals.mirror)], len(images))
+            check.add(images)
+            copies = round(check.result().value * len(images))
+            print(f"copy check: {copies} of {len(images)} selected images repeat a training image")
 
 
 def sheet_layout(count, resolution):
@@ -52,18 +57,16 @@ def sheet_layout(count, resolution):
     The number of columns divides `count` if that gives a sheet at most three times as wide as high.
     """
     square = math.ceil(math.sqrt(count))
-    full_rows = [columns for columns in range(square, math.isqrt(3 * count) + 1) if count % columns == 0]
-    columns = full_rows[0] if full_rows else square
-    return columns, max(1, -(-MIN_SHEET_WIDTH // (columns * resolution)))
+    full_rows = (columns for columns in range(square, math.isqrt(3 * count) + 1) if count % columns == 0)
+    columns = next(full_rows, square)
+    return columns, math.ceil(MIN_SHEET_WIDTH / (columns * resolution))
 
 
 def check_sheet_size(count, resolution):
     """Raises UsageError if the sheet of `count` images would be too large for other programs."""
-    from gan_tf.io.image_files import check_image_size
-
     columns, factor = sheet_layout(count, resolution)
     side = factor * resolution
-    check_image_size(columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer")
+    image_files.check_image_size(columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer")
 
 
 def check_best(options):
@@ -84,23 +87,25 @@ def scorer_names(options):
 
 
 def curate(options, loaded, seeds) -> Selection:
-    """Generates the images of all seeds, scores them, and selects the best by the mean of their ranks.
-
-    Raises:
-        UsageError: no discriminator, no training images, or no Inception weights.
-    """
-    import numpy as np
+    """Generates the images of all seeds, scores them, and selects the best by the mean of their ranks."""
     from scipy.stats import rankdata
 
-    names = scorer_names(options)
+    from gan_tf.sampling.discriminator import load_discriminator_scorer
+
+    names, trained = scorer_names(options), loaded.trained
     load_reals = functools.cache(lambda: training_reals(options, loaded))
     scorers, remarks = {}, []
     for name in names:
-        if name == DISCRIMINATOR:
-            scorers[name], remark = discriminator_scorer(loaded)
-            remarks += [remark] if remark else []
-        else:
+        if name != DISCRIMINATOR:
             scorers[name] = realism_scorer(options, load_reals, name)
+            continue
+        try:
+            scorers[name], seen = load_discriminator_scorer(loaded.run, trained.config, trained.generator)
+        except UsageError as error:
+            raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
+        if seen != trained.images_seen:
+            remark = f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored"
+            remarks.append(remark)
     scores = score_images(options, loaded, seeds, scorers)
     rank = np.mean([rankdata(-values, method="ordinal") for values in scores.values()], axis=0)
     best = np.argsort(rank, kind="stable")[: options.best]
@@ -116,70 +121,41 @@ def curate(options, loaded, seeds) -> Selection:
 
 def score_images(options, loaded, seeds, scorers):
     """Generates the images of all seeds without keeping them. Returns {name of the scorer: float64 [N]}."""
-    import numpy as np
-
-    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
 
-    labels, scores, done = loaded.labels(seeds), {name: [] for name in scorers}, 0
+    labels, scores = loaded.labels(seeds), {name: [] for name in scorers}
     batch_size = min(loaded.batch_size, len(seeds))
     with Progress(len(seeds), "scored") as progress:
         for batch, images in images_of_seeds(loaded.generator, seeds, batch_size, options.truncation, labels):
-            batch_labels = None if labels is None else labels[done : done + len(batch)]
-            done += len(batch)
+            batch_labels = None if labels is None else labels[progress.done : progress.done + len(batch)]
             for name, scorer in scorers.items():
                 scores[name].append(np.asarray(scorer(images, batch_labels), np.float64))
             progress.advance(len(batch))
     return {name: np.concatenate(batches) for name, batches in scores.items()}
 
 
-def discriminator_scorer(loaded):
-    """Returns (function (images uint8 [n, R, R, 3], labels) -> logits [n], remark or None)."""
-    from gan_tf.sampling.discriminator import load_discriminator_scorer
-
-    try:
-        scorer, seen = load_discriminator_scorer(loaded.run, loaded.trained.config, loaded.trained.generator)
-    except UsageError as error:
-        raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
-    if seen == loaded.trained.images_seen:
-        return scorer, None
-    return scorer, f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored"
-
-
 def realism_scorer(options, load_reals, name):
     """Returns a function (images uint8 [n, R, R, 3], labels) -> realism [n], by Inception features or pixels."""
-    import numpy as np
-
-    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.features import Networks, RealFeatures
-    from gan_tf.metrics.image_sets import measurable
-    from gan_tf.metrics.neighbour_index import pixel_vectors, training_vectors
-    from gan_tf.metrics.precision_recall import realism, smaller_balls
 
-    if name == FEATURES:
+    if name == PIXELS:
+        reals, vectors_of = training_vectors(load_reals().images, load_reals().mirror), pixel_vectors
+    else:
         advice = "give --by discriminator,pixels, which needs no such file"
         extractor = Networks(weights=options.weights, offline=options.offline, alternative=advice).extractor
         progress = StagedProgress()
-        vectors = RealFeatures(load_reals(), extractor).training_images(progress)
+        reals = RealFeatures(load_reals(), extractor).training_images(progress)
         progress.close()
-    else:
-        vectors = training_vectors(load_reals().images, load_reals().mirror)
-    balls = smaller_balls(vectors, min(3, len(vectors) - 1))  # 3 neighbours in the paper
 
-    def score(images, labels):
-        images = measurable(images)
-        if name == PIXELS:
-            return realism(balls, pixel_vectors(images))
-        return realism(balls, np.concatenate([features for _, features, _ in extractor.stream([images])]))
+        def vectors_of(images):
+            return np.concatenate([features for _, features, _ in extractor.stream([images])])
 
-    return score
+    balls = smaller_balls(reals, min(3, len(reals) - 1))  # 3 neighbours in the paper
+    return lambda images, labels: realism(balls, vectors_of(measurable(images)))
 
 
 def training_reals(options, loaded):
     """Returns the training images at the generator's resolution, of --class only if it is given."""
-    from gan_tf.cli import training_images
-    from gan_tf.metrics.image_sets import reals_at
-
     images = training_images.of_run(loaded.run, options.dataset, offline=options.offline, memory_gb=options.memory_gb)
     name = None if loaded.class_number is None else loaded.trained.classes.names[loaded.class_number]
     if name is not None and name not in images.class_names:

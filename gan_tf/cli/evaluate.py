@@ -11,12 +11,16 @@ import tyro
 from gan_tf.cli import arguments, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.data.images import UnreadableImage, open_image
+from gan_tf.data.prepare import prepare
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.io.progress import StagedProgress
+from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
 from gan_tf.runs.folder import Run, read_json
 
-PERCENT = ("memorisation",)  # scores that are shares
-NOT_PER_CLASS = ("memorisation",)  # a copy of an image of another class is a copy as well
+COPY_CHECK = "memorisation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +48,7 @@ class EvaluateOptions:
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: wrong option, nothing to evaluate, or missing weights.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(EvaluateOptions, argv, prog="gan-tf evaluate")
     run = Run(user_path(options.target))
     if not run.exists() and options.dataset is None:
@@ -67,7 +67,6 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and saves the scores; returns the exit code."""
-    from gan_tf.io.progress import StagedProgress
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.features import networks_of
 
@@ -89,7 +88,11 @@ def evaluate(options, run) -> int:
     print(json.dumps(report, indent=2) if options.json else format_scores(scores), flush=True)
     if folder:
         folder = user_path(folder)
-        save(report, result.panel, folder)
+        with writing(folder, "--out"):
+            report["scores"] = [*other_scores(folder / "scores.json", report), *report["scores"]]
+            write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
+            if result.panel is not None:
+                image_files.save_png(folder / "copies.png", result.panel)
         log(f"written to {folder}")
     return 0
 
@@ -98,11 +101,10 @@ def load_run(options, run):
     """Loads the generator of a run and the images that it was trained on, or those of --dataset.
 
     Returns:
-        (RealImages, sampling.sampler.Sampler, output folder, classes). classes: for --per-class, a list of (number,
-        name, function that returns the RealImages of the class); else empty.
+        (RealImages, Sampler, output folder, classes). classes: for --per-class, a list of (number, name, function that
+        returns the RealImages of the class); else empty.
     """
     from gan_tf.distributed import devices
-    from gan_tf.metrics.image_sets import reals_at
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.sampler import Sampler
 
@@ -128,8 +130,7 @@ def load_run(options, run):
     sampler = Sampler(folded, options.seed, classes=trained.classes)
     reals_of = functools.partial(reals_at, images, sampler.resolution, config.mirror)
     class_names = trained.classes.names if options.per_class else ()
-    missing = [name for name in class_names if name not in images.class_names]
-    if missing:
+    if missing := [name for name in class_names if name not in images.class_names]:
         raise UsageError(f"--per-class: --dataset {options.dataset} has no class {missing[0]!r}; leave out --per-class")
     classes = [(number, name, functools.partial(reals_of, name)) for number, name in enumerate(class_names)]
     return reals_of(), sampler, folder, classes
@@ -137,10 +138,8 @@ def load_run(options, run):
 
 def load_image_sets(options):
     """Loads the images of the target and of --dataset at one size. Returns (RealImages, StoredImages)."""
-    from gan_tf.metrics.image_sets import RealImages, StoredImages
-
-    for name, default in (("per_class", False), ("which", "best"), ("precision", "auto"), ("seed", 0)):
-        if (value := getattr(options, name)) != default:
+    for name in ("per_class", "which", "precision", "seed"):
+        if (value := getattr(options, name)) != getattr(EvaluateOptions, name):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} is {value}, but {options.target} is not a run and has no generator; leave it out")
     try:
@@ -157,16 +156,14 @@ def load_image_sets(options):
         )
     real_source = resolve(options.dataset, resolution=resolution, offline=options.offline, log=log)
     reals = prepared(options, real_source, resolution)
-    size = f"{resolution}x{resolution}"
-    log(f"{options.target}: {len(fakes)} images, against {len(reals)} of {options.dataset}, at {size}")
+    compared = f"{len(fakes)} images, against {len(reals)} of {options.dataset}"
+    log(f"{options.target}: {compared}, at {resolution}x{resolution}")
     stored = StoredImages(fakes.images, f"{len(fakes)} images of {fakes.name}")
     return RealImages(reals.images, reals.key, reals.name), stored
 
 
 def prepared(options, source, resolution):
     """Returns the ImageSet of a source."""
-    from gan_tf.data.prepare import prepare
-
     fit = options.fit or "crop"
     images = prepare(source, resolution=resolution, fit=fit, memory_gb=options.memory_gb, log=log)
     if images.report.unreadable:
@@ -175,13 +172,7 @@ def prepared(options, source, resolution):
 
 
 def size_of(source):
-    """Returns the width of the first readable image.
-
-    Raises:
-        UsageError: it is not square, or no image is readable.
-    """
-    from gan_tf.data.images import UnreadableImage, open_image
-
+    """Returns the width of the first readable image. Raises UsageError if there is none, or if it is not square."""
     for i in range(len(source)):
         try:
             image = open_image(source.read(i))
@@ -213,21 +204,14 @@ def default_metrics(reals, available):
 
 
 def score_classes(classes, names, sampler, networks, progress):
-    """Scores each class against its own real images.
+    """Scores each class of `load_run` against its own real images: a list of Score, called METRIC/CLASS.
 
-    Metrics on latent paths and the copy check are not measured by class.
-
-    Args:
-        classes: of `load_run`.
-        names: of the metrics.
-
-    Returns:
-        list of Score, called METRIC/CLASS.
+    Path lengths are not measured by class, nor is the copy check: a copy of an image of another class is a copy too.
     """
     from gan_tf.metrics.definitions import PATHS
     from gan_tf.metrics.evaluate import Evaluator, metric_of
 
-    names = [name for name in names if name not in NOT_PER_CLASS and metric_of(name).needs != PATHS]
+    names = [name for name in names if metric_of(name).needs not in (COPY_CHECK, PATHS)]
     scores = []
     for number, class_name, reals_of_class in classes:
         reals = reals_of_class()  # the images of one class in memory at a time
@@ -247,11 +231,9 @@ def format_scores(scores):
     """Returns the scores as a table, followed by their protocols: first the entries that all of them share."""
     rows = []
     for score in scores:
-        value = f"{score.value:.1%}" if score.name in PERCENT else score.text().removeprefix(f"{score.name} ")
-        parts = {name: part for name, part in score.parts.items() if name != "standard_error"}
-        rows.append(
-            (score.name, value, ", ".join(f"{name.replace('_', ' ')} {part:.4g}" for name, part in parts.items()))
-        )
+        value = f"{score.value:.1%}" if score.name == COPY_CHECK else score.text().removeprefix(f"{score.name} ")
+        parts = [f"{key.replace('_', ' ')} {part:.4g}" for key, part in score.parts.items() if key != "standard_error"]
+        rows.append((score.name, value, ", ".join(parts)))
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {parts}".rstrip() for name, value, parts in rows]
     protocols = [score.protocol for score in scores]
@@ -270,22 +252,8 @@ def format_entries(entries):
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
 
 
-def save(report, panel, folder):
-    """Writes scores.json and the panel of closest pairs, copies.png, into a folder.
-
-    Other scores in the file are kept: those with another name, protocol or source of fakes.
-    """
-    from gan_tf.io import image_files
-
-    report = {**report, "scores": [*other_scores(folder / "scores.json", report), *report["scores"]]}
-    with writing(folder, "--out"):
-        write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
-        if panel is not None:
-            image_files.save_png(folder / "copies.png", panel)
-
-
 def other_scores(path, report):
-    """Returns the scores in a scores.json of the same target that `report` does not contain."""
+    """Returns the scores of the same target in a scores.json with another name or protocol than those in `report`."""
 
     def identity(score):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}

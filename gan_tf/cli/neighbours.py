@@ -5,13 +5,23 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
 from gan_tf.cli import arguments, training_images
+from gan_tf.cli.generator_options import requested_class
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import check_writable, user_path, writing
+from gan_tf.io import image_files
+from gan_tf.io.files import check_writable, printable, user_path, writing
+from gan_tf.io.progress import StagedProgress
+from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
+from gan_tf.metrics.memorisation import THRESHOLD, training_image
+from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
+from gan_tf.report.summary import read_summary
+from gan_tf.runs.folder import Run
 from gan_tf.sampling.seeds import parse_seeds
+from gan_tf.sampling.sheets import NeighbourRow, neighbour_sheet, neighbour_sheet_size
 
 MAX_SEEDS = 100
 PIXELS, INCEPTION = "pixels", "inception"
@@ -46,11 +56,7 @@ class NeighboursOptions:
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code.
-
-    Raises:
-        UsageError: wrong option, no trained generator, no training images, or a file that cannot be written.
-    """
+    """Runs the command and returns its exit code."""
     options = arguments.parse(NeighboursOptions, argv, prog="gan-tf neighbours")
     seeds = parse_seeds(options.seeds)
     if len(seeds) > MAX_SEEDS:
@@ -67,16 +73,8 @@ def main(argv) -> int:
 
 def neighbours(options, seeds) -> int:
     """Writes the image and prints the nearest training images; returns the exit code."""
-    import numpy as np
-
-    from gan_tf.cli.generator_options import requested_class
-    from gan_tf.io import image_files
-    from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
-    from gan_tf.metrics.memorisation import THRESHOLD
-    from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
-    from gan_tf.sampling.sheets import neighbour_sheet, neighbour_sheet_size
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
@@ -97,78 +95,51 @@ def neighbours(options, seeds) -> int:
     images = measurable(np.concatenate([images for _, images in batches]))
     by_space = [rows_of_space(options, space, seeds, images, reals, image_set.names) for space in spaces]
     rows = [row for rows_of_seed in zip(*by_space, strict=True) for row in rows_of_seed]
+    copies = {row.seed for row in rows if row.ratios[0] < THRESHOLD}
     for row in rows:
-        print(describe(row))
+        counted = ", counts as a copy" if row.ratios[0] < THRESHOLD else ""
+        print(
+            f"seed {row.seed}, {row.space}: nearest is training image {printable(row.names[0])}, "
+            f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{counted}"
+        )
     out = user_path(options.out)
     with writing(options.out, "--out"):
         image_files.save_png(out, neighbour_sheet(rows, THRESHOLD))
-    copies = len({row.seed for row in rows if row.ratios[0] < THRESHOLD})
-    print(f"{out}: {copies} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
+    print(f"{out}: {len(copies)} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
     return 0
 
 
 def spaces_of(options, run):
     """Returns the names of the spaces for the comparison."""
-    if options.space == "both":
-        return [PIXELS, INCEPTION]
-    if options.space != "auto":
+    if options.space in (PIXELS, INCEPTION):
         return [options.space]
-    from gan_tf.report.summary import read_summary
-
     summary = read_summary(run)
-    spaces = [scored.copy_protocol.get("space") for scored in (*summary.scores, summary.best) if scored]
-    uses_inception = any(isinstance(space, str) and INCEPTION in space for space in spaces)
-    return [PIXELS, INCEPTION] if uses_inception else [PIXELS]
+    spaces = [str(scored.copy_protocol.get("space")) for scored in (*summary.scores, summary.best) if scored]
+    if options.space == "both" or any(INCEPTION in space for space in spaces):
+        return [PIXELS, INCEPTION]
+    return [PIXELS]
 
 
 def rows_of_space(options, space, seeds, images, reals, names):
-    """Finds the nearest training images of each image in a space: a list of sampling.sheets.NeighbourRow.
-
-    Args:
-        images: uint8 [N, R, R, 3], of the seeds.
-        reals: RealImages of the training images.
-        names: of the training images.
-    """
-    import numpy as np
-
-    from gan_tf.io.progress import StagedProgress
+    """Returns a NeighbourRow for each image, uint8 [N, R, R, 3]: the nearest of the training images `reals`."""
     from gan_tf.metrics.features import Networks, RealFeatures
-    from gan_tf.metrics.image_sets import SEED
-    from gan_tf.metrics.memorisation import training_image
-    from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
-    from gan_tf.sampling.sheets import NeighbourRow
 
     count = len(reals.images)
     if space == PIXELS:
-        index, vectors = pixel_index(reals.images, reals.mirror, SEED), pixel_vectors(images)
+        index, vectors = pixel_index(reals.images, reals.mirror), pixel_vectors(images)
     else:
         advice = "give --space pixels, which needs no such file"
         extractor = Networks(weights=options.weights, offline=options.offline, log=log, alternative=advice).extractor
         progress = StagedProgress()
-        index = NeighbourIndex(RealFeatures(reals, extractor).training_images(progress), count, space, SEED)
+        index = NeighbourIndex(RealFeatures(reals, extractor).training_images(progress), count, space)
         progress.close()
         vectors = np.concatenate([features for _, features, _ in extractor.stream([images])])
-    rows = []
-    for seed, image, nearest, distances in zip(
-        seeds, images, *index.nearest_images(vectors, options.nearest), strict=True
-    ):
-        shown = [training_image(reals.images, row % count, row >= count) for row in nearest]
-        ratios = index.ratios(nearest, distances)
-        nearest_names = tuple(names[row % count] for row in nearest)
-        rows.append(NeighbourRow(image, seed, space, np.stack(shown), nearest_names, tuple(distances), tuple(ratios)))
+    rows, all_nearest = [], index.nearest_images(vectors, options.nearest)
+    for seed, image, nearest, distances in zip(seeds, images, *all_nearest, strict=True):
+        shown = np.stack([training_image(reals.images, row % count, row >= count) for row in nearest])
+        nearest_names, ratios = [names[row % count] for row in nearest], index.ratios(nearest, distances)
+        rows.append(NeighbourRow(image, seed, space, shown, nearest_names, distances, ratios))
     return rows
-
-
-def describe(row):
-    """Returns a line about the nearest training image."""
-    from gan_tf.io.files import printable
-    from gan_tf.metrics.memorisation import THRESHOLD
-
-    copy = ", counts as a copy" if row.ratios[0] < THRESHOLD else ""
-    return (
-        f"seed {row.seed}, {row.space}: nearest is training image {printable(row.names[0])}, "
-        f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{copy}"
-    )
 
 
 def log(line):

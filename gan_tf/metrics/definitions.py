@@ -6,15 +6,15 @@ To add a metric, write a file with its maths and an entry here; `evaluate.Evalua
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gan_tf.metrics import inception_metrics, lpips_diversity, msssim, precision_recall, swd
+from gan_tf.metrics import diversity, feature_metrics, swd
 from gan_tf.metrics.image_sets import SEED
 from gan_tf.metrics.score import Measurement
 
 # The input of a metric, which decides how it is called:
-FEATURES = "features"  # measure(features.RealFeatures, evaluate.FakeFeatures) -> Measurement
-IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count, seed) -> reals; measure(reals, chunks) -> Measurement
+FEATURES = "features"  # measure(features.RealFeatures, features of the fakes [N, F]) -> Measurement
+IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count) -> reals; measure(reals, chunks) -> Measurement
 PATHS = "paths"  # perceptual path length, which needs a generator
-COPIES = "copies"  # copy check
+COPY_CHECK = "memorisation"  # also the name of this metric
 
 KID_SUBSETS = 100
 KID_SUBSET_ROWS = 1000  # fewer if a set is smaller
@@ -22,56 +22,52 @@ IS_SPLITS = 10
 
 
 class Metric(NamedTuple):
-    """A metric and the settings that its name fixes.
+    """A metric and the settings that its name fixes."""
 
-    fakes: number of generated images. needs: one of the four inputs above. least: images that either side needs.
-    repeats: image files are repeated if there are fewer. uses_lpips: needs LPIPS, an additional argument of `prepare`.
-    fakes_only: ignores the real images.
-    """
-
-    fakes: int
+    fakes: int  # generated images
     lower_is_better: bool
-    needs: str
+    needs: str  # one of the four inputs above
     measure: Callable | None = None
     prepare: Callable | None = None
-    least: int = 2
-    repeats: bool = False
-    uses_lpips: bool = False
-    fakes_only: bool = False
+    least: int = 2  # images that either side needs
+    repeats: bool = False  # image files are repeated if there are fewer
+    uses_lpips: bool = False  # `prepare` has LPIPS as a third argument
+    on_logits: bool = False  # of the fakes alone, instead of features
 
 
-def fid(real, fake):
+def fid(reals, fakes):
     """Fréchet distance between all reals and the fakes."""
-    distance = inception_metrics.frechet_distance(*real.moments, *inception_metrics.mean_and_covariance(fake.features))
+    distance = feature_metrics.frechet_distance(*reals.moments, *feature_metrics.mean_and_covariance(fakes))
     return Measurement(distance, {}, {"covariance": "over N - 1"})
 
 
-def kid(real, fake):
+def kid(reals, fakes):
     """Kernel distance, the mean over subsets."""
-    rows = min(len(real.features), len(fake.features), KID_SUBSET_ROWS)
-    mean, std, error = inception_metrics.kernel_distance(real.features, fake.features, KID_SUBSETS, rows, SEED)
+    features = reals.compute()
+    rows = min(len(features), len(fakes), KID_SUBSET_ROWS)
+    mean, std, error = feature_metrics.kernel_distance(features, fakes, KID_SUBSETS, rows, SEED)
     parts = {"standard_error": error, "std": std}
-    if rows == len(real.features) == len(fake.features):
+    if rows == len(features) == len(fakes):
         parts = {}  # every subset is the whole set, so the deviation is 0
     return Measurement(mean, parts, {"subsets": KID_SUBSETS, "subset_size": rows, "seed": SEED})
 
 
-def precision_and_recall(real, fake):
+def precision_and_recall(reals, fakes):
     """The harmonic mean of precision and recall, since each alone is easy to maximise."""
-    precision, recall = precision_recall.precision_recall(real.features, fake.features, k=3)
+    precision, recall = feature_metrics.precision_recall(reals.compute(), fakes, k=3)
     mean = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return Measurement(mean, {"precision": precision, "recall": recall}, {"k": 3})
 
 
-def density_and_coverage(real, fake):
+def density_and_coverage(reals, fakes):
     """Coverage is the ranked value, since density has no upper bound."""
-    density, coverage = precision_recall.density_coverage(real.features, fake.features, k=5)
+    density, coverage = feature_metrics.density_coverage(reals.compute(), fakes, k=5)
     return Measurement(coverage, {"density": density}, {"k": 5})
 
 
-def inception_score(real, fake):
+def inception_score(reals, logits):
     """Inception Score of the fakes."""
-    mean, std = inception_metrics.inception_score(fake.logits, IS_SPLITS)
+    mean, std = feature_metrics.inception_score(logits, IS_SPLITS)
     return Measurement(mean, {"std": std}, {"splits": IS_SPLITS, "logits": "without bias"})
 
 
@@ -85,15 +81,15 @@ METRICS = {
     "precision_recall50k": Metric(50_000, False, FEATURES, precision_and_recall, least=4),
     "density_coverage": Metric(5_000, False, FEATURES, density_and_coverage, least=6),
     "density_coverage50k": Metric(50_000, False, FEATURES, density_and_coverage, least=6),
-    "is": Metric(5_000, False, FEATURES, inception_score, least=IS_SPLITS, fakes_only=True),
-    "is50k": Metric(50_000, False, FEATURES, inception_score, least=IS_SPLITS, fakes_only=True),
+    "is": Metric(5_000, False, FEATURES, inception_score, least=IS_SPLITS, on_logits=True),
+    "is50k": Metric(50_000, False, FEATURES, inception_score, least=IS_SPLITS, on_logits=True),
     "swd2k": Metric(2_000, True, IMAGES, swd.measure, swd.prepare, repeats=True),
     "swd10k": Metric(10_000, True, IMAGES, swd.measure, swd.prepare, repeats=True),
-    "ms_ssim": Metric(5_000, True, IMAGES, msssim.measure, msssim.prepare, repeats=True),
-    "lpips_diversity": Metric(2_000, False, IMAGES, lpips_diversity.measure, lpips_diversity.prepare, uses_lpips=True),
+    "ms_ssim": Metric(5_000, True, IMAGES, diversity.measure_ms_ssim, diversity.prepare_ms_ssim, repeats=True),
+    "lpips_diversity": Metric(2_000, False, IMAGES, diversity.measure_lpips, diversity.prepare_lpips, uses_lpips=True),
     "ppl": Metric(5_000, True, PATHS, uses_lpips=True),
     "ppl50k": Metric(50_000, True, PATHS, uses_lpips=True),
-    "memorisation": Metric(1_000, True, COPIES),
+    COPY_CHECK: Metric(1_000, True, COPY_CHECK),
 }
 FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # names without a number: all images of a folder
 

@@ -4,9 +4,7 @@ All metrics on Inception features share one pass over the images; each metric on
 images. Images are not kept: they become features, or the metric reduces them, as they are generated.
 """
 
-import dataclasses
 import functools
-import importlib.metadata
 import time
 from typing import NamedTuple
 
@@ -15,16 +13,19 @@ import PIL
 import scipy
 import tensorflow as tf
 
+import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.io.scratch import scratch_array
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.definitions import COPIES, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS
+from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS
 from gan_tf.metrics.features import RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
 from gan_tf.metrics.score import Measurement, Score
 
 TRIAL_IMAGES = 32  # for an estimate of the duration
+VERSIONS = {"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "numpy": np.__version__}
+VERSIONS |= {"scipy": scipy.__version__, "pillow": PIL.__version__}  # of the packages that a score depends on
 
 
 class Evaluation(NamedTuple):
@@ -32,13 +33,6 @@ class Evaluation(NamedTuple):
 
     scores: dict
     panel: np.ndarray | None
-
-
-class FakeFeatures(NamedTuple):
-    """Outputs of Inception for generated images."""
-
-    features: np.ndarray  # [N, F]
-    logits: np.ndarray  # [N, 1008]
 
 
 class Evaluator:
@@ -79,8 +73,8 @@ class Evaluator:
         Args:
             sampler: sampler.restart(count) starts a sequence of `count` images; sampler(n) returns the next n, uint8
                 [n, R, R, 3]; `source` describes them; `available` is their number, None if unlimited;
-                `images_of_latents`, `mapping` and `latent_size` are the arguments of ppl, in w if there is a mapping;
-                `images_of_latents` is None if there is no generator.
+                `images_of_latents`, `mapping` and `latent_size` are those of `ppl`, `images_of_latents` is None if
+                there is no generator.
             metrics: names of the metrics to run; default all.
             progress: called as progress(done, total, verb) during the evaluation; may raise to stop it.
 
@@ -91,25 +85,20 @@ class Evaluator:
         progress = progress or (lambda done, total, verb: None)
         names = self.names if metrics is None else tuple(metrics)
         counts = {name: self.image_count(name, sampler) for name in names}
-        inputs = (FEATURES, IMAGES, PATHS, COPIES)
-        by_input = {needs: [name for name in names if metric_of(name).needs == needs] for needs in inputs}
-        check = None
-        if by_input[COPIES]:
-            count = max(counts[name] for name in by_input[COPIES])
-            check = memorisation.CopyCheck(self._training_indexes(bool(by_input[FEATURES]), progress), count)
-        measured = {}
-        if by_input[FEATURES]:
-            measured |= self._measure_features(sampler, by_input[FEATURES], counts, check, progress)
-        for name in by_input[IMAGES]:
-            measured[name] = self._measure_images(sampler, name, counts[name], check, progress)
-        for name in by_input[PATHS]:
-            measured[name] = self._measure_paths(sampler, counts[name], progress)
-        panel = None
+        needs = {name: metric_of(name).needs for name in names}
+        on_features = [name for name in names if needs[name] == FEATURES]
+        measured, check, panel = {}, None, None
+        if COPY_CHECK in names:
+            check = memorisation.CopyCheck(self._training_indexes(bool(on_features), progress), counts[COPY_CHECK])
+        if on_features:
+            measured |= self._measure_features(sampler, on_features, counts, check, progress)
+        for name in names:
+            if needs[name] == IMAGES:
+                measured[name] = self._measure_images(sampler, name, counts[name], check, progress)
+            elif needs[name] == PATHS:
+                measured[name] = self._measure_paths(sampler, counts[name], progress)
         if check:
-            copies = self._finish(check, sampler, progress)
-            panel = memorisation.draw_panel(copies.pairs, self.reals.images)
-            protocol = self.networks.extractor.protocol if by_input[FEATURES] else {}
-            measured |= {name: measurement_of_copies(copies, protocol) for name in by_input[COPIES]}
+            measured[COPY_CHECK], panel = self._finish_copy_check(check, sampler, progress)
         return Evaluation({name: self._score(name, measured[name], counts[name], sampler) for name in names}, panel)
 
     def image_count(self, name, sampler):
@@ -126,11 +115,10 @@ class Evaluator:
             raise UsageError(f"metric {name!r} needs a generator; give a run, not image files")
         if available is None or available >= metric.fakes or metric.needs == IMAGES and metric.repeats:
             return metric.fakes
-        family = name.rstrip("0123456789k")
-        if family != name:
-            remedy = f"metric {family}, which takes all of them"
+        if (family := name.rstrip("0123456789k")) != name:
             raise UsageError(
-                f"metric {name} takes {metric.fakes} images, but {sampler.source} has {available}; give {remedy}"
+                f"metric {name} takes {metric.fakes} images, but {sampler.source} has {available}; give metric "
+                f"{family}, which takes all of them"
             )
         return available
 
@@ -139,37 +127,32 @@ class Evaluator:
         metric = metric_of(name)
         if metric.needs != FEATURES:
             reals = self._prepare(metric, self.reals.images[:TRIAL_IMAGES], TRIAL_IMAGES)
-
-        def trial():
+        for _round in range(2):  # the first one traces the networks
+            started = time.monotonic()
             chunks = self._chunks(sampler, TRIAL_IMAGES)
             if metric.needs == FEATURES:
                 for _ in self.networks.extractor.stream(chunks):
                     pass
             else:
                 metric.measure(reals, chunks)
-
-        trial()  # traces the networks
-        started = time.monotonic()
-        trial()
         return (time.monotonic() - started) * metric.fakes / TRIAL_IMAGES
 
     def _training_indexes(self, with_features, progress):
         """Returns the indexes of the copy check: of pixels, and of Inception features if those are computed anyway."""
         if not self._indexes:
-            self._indexes.append(pixel_index(self.reals.images, self.reals.mirror, SEED))
+            self._indexes.append(pixel_index(self.reals.images, self.reals.mirror))
         if with_features and len(self._indexes) == 1:
             vectors = self.real_features.training_images(progress)
-            self._indexes.append(NeighbourIndex(vectors, len(self.reals.images), "inception", SEED))
+            self._indexes.append(NeighbourIndex(vectors, len(self.reals.images), "inception"))
         return self._indexes[: 1 + with_features]
 
     def _measure_features(self, sampler, names, counts, check, progress):
         """Computes the features of the fakes, and all metrics on them: {name: Measurement}."""
-        if check or not all(metric_of(name).fakes_only for name in names):
+        if check or not all(metric_of(name).on_logits for name in names):
             self.real_features.compute(progress)
         count = max(check.missing if check else 0, *(counts[name] for name in names))
-        logits_count = max(counts[name] if metric_of(name).fakes_only else 0 for name in names)  # Inception Score
-        all_features = all_logits = None
-        done = 0
+        logits_count = max(counts[name] if metric_of(name).on_logits else 0 for name in names)
+        all_features, done = None, 0
         for images, features, logits in self.networks.extractor.stream(self._chunks(sampler, count)):
             if all_features is None:
                 all_features = scratch_array((count, features.shape[1]))
@@ -183,8 +166,9 @@ class Evaluator:
             progress(done, count, "fakes measured")
         measured = {}
         for name in names:
-            fake = FakeFeatures(all_features[: counts[name]], all_logits[: counts[name]])
-            measured[name] = metric_of(name).measure(self.real_features, fake)
+            metric = metric_of(name)
+            rows = all_logits if metric.on_logits else all_features
+            measured[name] = metric.measure(self.real_features, rows[: counts[name]])
         return measured
 
     def _measure_images(self, sampler, name, count, check, progress):
@@ -192,55 +176,47 @@ class Evaluator:
         metric = metric_of(name)
         if (name, count) not in self._prepared:
             self._prepared[name, count] = self._prepare(metric, self.reals.images, count)
-        shared = check and count >= check.missing
-
-        def chunks():
-            for images in self._chunks(sampler, count, progress, f"fakes measured for {name}"):
-                if shared:
-                    check.add(images)
-                yield images
-
+        shared_check = check if check and count >= check.missing else None
         with full_float32():
-            return metric.measure(self._prepared[name, count], chunks())
+            chunks = self._chunks(sampler, count, progress, f"fakes measured for {name}", shared_check)
+            return metric.measure(self._prepared[name, count], chunks)
 
     def _prepare(self, metric, images, count):
-        return metric.prepare(images, count, SEED, *([self.networks.lpips] if metric.uses_lpips else []))
+        return metric.prepare(images, count, *([self.networks.lpips] if metric.uses_lpips else []))
 
     def _measure_paths(self, sampler, count, progress):
         """Measures the perceptual path length."""
         lpips = self.networks.lpips
         with full_float32():
             mean, error = ppl.perceptual_path_length(
-                sampler.images_of_latents,
-                lpips,
-                sampler.latent_size,
-                count,
-                mapping=sampler.mapping,
-                seed=SEED,
-                on_batch=lambda done: progress(done, count, "steps measured for ppl"),
+                sampler, lpips, count, lambda done: progress(done, count, "steps measured for ppl")
             )
         protocol = {"epsilon": ppl.EPSILON, "latents": "w" if sampler.mapping else "z", "seed": SEED, **lpips.protocol}
         return Measurement(mean, {"standard_error": error}, protocol)
 
-    def _finish(self, check, sampler, progress):
-        """Returns the result of the copy check; generates the images that no other pass gave to it."""
+    def _finish_copy_check(self, check, sampler, progress):
+        """Generates the images that no other pass gave to the check. Returns its Measurement and its panel."""
         if check.missing:
-            for images in self._chunks(sampler, check.missing, progress, "fakes compared with the reals"):
-                check.add(images)
-        copies = check.result()
+            for _ in self._chunks(sampler, check.missing, progress, "fakes compared with the reals", check):
+                pass
+        copies, reals = check.result(), self.reals.images
         if self.networks.has_lpips:
-            pairs = memorisation.with_lpips(copies.pairs, self.reals.images, self.networks.lpips)
-            copies = dataclasses.replace(copies, pairs=pairs)
-        return copies
+            distances = memorisation.lpips_of_pairs(check.pairs, reals, self.networks.lpips)
+            copies.parts["lpips_of_the_closest"] = float(distances.min())
+        if len(check.indexes) > 1:
+            copies.protocol.update(self.networks.extractor.protocol)
+        return copies, memorisation.draw_panel(check.pairs, reals)
 
-    def _chunks(self, sampler, count, progress=None, verb=None):
-        """Yields `count` generated images in chunks."""
+    def _chunks(self, sampler, count, progress=None, verb=None, check=None):
+        """Yields `count` generated images in chunks, and adds them to a copy check."""
         sampler.restart(count)
         for first in range(0, count, CHUNK_IMAGES):
             images = sampler(min(CHUNK_IMAGES, count - first))
             shape = (min(CHUNK_IMAGES, count - first), *self.reals.images.shape[1:])
             if (images.dtype, images.shape) != (np.uint8, shape):
                 raise ValueError(f"fakes must be uint8 {shape}, got {images.dtype} {images.shape}")
+            if check:
+                check.add(images)
             yield images
             if progress:
                 progress(first + len(images), count, verb)
@@ -253,27 +229,10 @@ class Evaluator:
             tag = self.networks.extractor.name
             full_name += tag if tag.startswith("-") else ""
             protocol |= self.networks.extractor.protocol
-        protocol["versions"] = package_versions()
+        protocol["versions"] = VERSIONS
         return Score(full_name, measured.value, metric.lower_is_better, protocol, measured.parts)
 
 
 def metric_of(name):
     """Returns the Metric of a name in METRICS or FOLDER_METRICS."""
     return METRICS[FOLDER_METRICS.get(name, name)]
-
-
-def measurement_of_copies(copies, protocol):
-    """Returns the Measurement of a copy check; `protocol` is that of the features it used."""
-    parts = {"median_ratio": copies.median_ratio}
-    if copies.expected is not None:
-        parts["share_among_reals"] = copies.expected
-    if copies.pairs[0].lpips is not None:
-        parts["lpips_of_the_closest"] = min(pair.lpips for pair in copies.pairs)
-    return Measurement(copies.share, parts, {**copies.protocol, **protocol})
-
-
-@functools.cache
-def package_versions():
-    """Returns {package: version} for the packages that a score depends on."""
-    versions = {"gan_tf": importlib.metadata.version("gan_tf"), "tensorflow": tf.__version__}
-    return versions | {"numpy": np.__version__, "scipy": scipy.__version__, "pillow": PIL.__version__}

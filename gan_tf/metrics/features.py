@@ -2,8 +2,7 @@
 
     images -> [thread] -> resized batches -> [thread] -> network -> rows, in order
 
-Sampling, resizing and the network run at the same time. Each thread works at most AHEAD items ahead of its consumer, so
-memory does not grow with the number of images.
+Each thread works at most AHEAD items ahead of its consumer, so memory does not grow with the number of images.
 """
 
 import collections
@@ -13,6 +12,7 @@ import contextvars
 import dataclasses
 import functools
 import hashlib
+import operator
 import os
 from collections.abc import Callable
 
@@ -21,15 +21,13 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked
+from gan_tf.metrics.feature_metrics import mean_and_covariance
 from gan_tf.metrics.image_sets import CHUNK_IMAGES
-from gan_tf.metrics.inception_metrics import mean_and_covariance
-from gan_tf.pretrained.inception import FEATURES, INCEPTION, RESIZES, load_inception, network_input
+from gan_tf.pretrained.inception import FEATURES, INCEPTION, load_inception, network_input
 from gan_tf.pretrained.lpips import load_lpips
 
 AHEAD = 2
 BATCH_SIZES = {"CPU": 16, "GPU": 64}  # images; on a CPU 8 to 32 are equally fast
-PRECISIONS = ("float32", "bfloat16")
-OFFICIAL = "inception"
 CACHE_FORMAT = 1  # raised when the same images get other features
 SYNC_IMAGES = 1024  # cached features are synced to disk after this many
 END = object()
@@ -42,55 +40,39 @@ class Extractor:
         network: pretrained.inception.Inception in float32.
         resize: method that resizes images to 299 pixels: "pytorch", "clean" or "tf1".
         precision: "float32", or "bfloat16", which is faster on hardware that supports it but gives other features.
-        batch_size: images per call of the network; default by device. The last batch is padded with zeros, so the
-            network is traced once, and the features of an image do not depend on the other images.
+        batch_size: images per call of the network; default by device. The last batch is padded, so the network is
+            traced once, and the features of an image do not depend on the other images.
 
     Attributes:
-        name: "inception" for the published features, else a tag for the names of the scores: "-custom:1a2b3c4d",
-            "-bfloat16" or both.
+        name: "inception", or a tag for the names of scores that differ: "-custom:1a2b3c4d", "-bfloat16" or both.
         protocol: settings that two comparable sets of features share, {name: string}.
         compiled: maps resized images [batch_size, 299, 299, 3] to features and logits.
-
-    Raises:
-        UsageError: unknown `resize` or `precision`.
     """
 
     def __init__(self, network, resize="pytorch", precision="float32", batch_size=None):
-        if resize not in RESIZES:
-            raise UsageError(f"--resize {resize!r} is unknown; choose from {', '.join(RESIZES)}")
-        if precision not in PRECISIONS:
-            raise UsageError(f"--feature-precision {precision!r} is unknown; choose from {', '.join(PRECISIONS)}")
         self.resize = resize
         self.batch_size = batch_size or BATCH_SIZES["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         custom = "" if network.genuine else f"-custom:{network.sha256[:8]}"
-        self.name = custom + ("" if precision == "float32" else f"-{precision}") or OFFICIAL
+        self.name = custom + ("" if precision == "float32" else f"-{precision}") or "inception"
         self.protocol = {"network": network.sha256, "resize": resize, "features": precision}
-        self._network = network.with_precision(precision)
-        self.compiled = tf.function(self._outputs, autograph=False)
+        outputs, network = operator.itemgetter(str(FEATURES), "logits_unbiased"), network.with_precision(precision)
+        self.compiled = tf.function(lambda inputs: outputs(network(inputs)), autograph=False)
 
     def stream(self, chunks):
         """Computes features and logits of images in order.
 
         Args:
-            chunks: iterable of uint8 [n, H, W, 3]. It runs in another thread with the caller's context variables; a
-                generator is closed in that thread.
+            chunks: iterable of uint8 [n, H, W, 3]; see `prefetch`.
 
         Yields:
             (images uint8 [n, H, W, 3], features float32 [n, 2048], logits float32 [n, 1008]), n <= batch_size. The
-            logits are without bias, as for the Inception Score.
-
-        Raises:
-            ValueError: images that are not uint8 [n, H, W, 3]. Exceptions of `chunks` are raised unchanged.
+            logits are without bias, as for the Inception Score. Exceptions of `chunks` are raised unchanged.
         """
         with contextlib.closing(prefetch(self._batches(prefetch(chunks)))) as batches:
             for images, inputs in batches:
                 with full_float32():
                     features, logits = (rows[: len(images)].numpy() for rows in self.compiled(inputs))
                 yield images, features, logits
-
-    def _outputs(self, inputs):
-        outputs = self._network(inputs)
-        return outputs[str(FEATURES)], outputs["logits_unbiased"]
 
     def _batches(self, chunks):
         """Yields (images [n, H, W, 3], resized float32 [batch_size, 299, 299, 3])."""
@@ -99,16 +81,14 @@ class Extractor:
             if self.resize == "clean":  # by Pillow, one image at a time
                 mapped = stack.enter_context(concurrent.futures.ThreadPoolExecutor(os.cpu_count())).map
             for chunk in chunks:
-                if chunk.dtype != np.uint8 or chunk.ndim != 4 or chunk.shape[3] != 3:
-                    raise ValueError(f"images must be uint8 [n, H, W, 3], got {chunk.dtype} {list(chunk.shape)}")
                 for first in range(0, len(chunk), self.batch_size):
                     images = chunk[first : first + self.batch_size]
                     inputs = network_input(images, self.resize, mapped)
                     yield images, tf.pad(inputs, [[0, self.batch_size - len(images)], [0, 0], [0, 0], [0, 0]])
 
 
-def prefetch(items, depth=AHEAD):
-    """Iterates in another thread, up to `depth` items ahead of the caller.
+def prefetch(items):
+    """Iterates in another thread with the caller's context variables, up to AHEAD items ahead of the caller.
 
     Exceptions of `items` are raised in the caller, after the items before them. If this generator is closed early, the
     thread ends, and `items` is closed in it if it is a generator.
@@ -117,7 +97,7 @@ def prefetch(items, depth=AHEAD):
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         waiting = collections.deque()
         try:
-            for _ in range(depth):
+            for _ in range(AHEAD):
                 waiting.append(thread.submit(context.run, next, iterator, END))
             while (item := waiting.popleft().result()) is not END:
                 waiting.append(thread.submit(context.run, next, iterator, END))
@@ -145,21 +125,16 @@ class RealFeatures:
 
     The rows are appended as they are computed. A killed process leaves them, and the next one continues there: on a CPU
     the features of a large set take an hour.
-
-    Args:
-        reals: image_sets.RealImages.
-        extractor: Extractor.
     """
 
     def __init__(self, reals, extractor):
-        self.reals, self.extractor = reals, extractor
+        self.reals, self.extractor = reals, extractor  # image_sets.RealImages, Extractor
         self._arrays = {}
 
     def compute(self, progress=None, mirrored=False):
         """Returns the features of the images or of the mirrored images, a memory map float32 [N, 2048].
 
-        Args:
-            progress: called as progress(done, total, verb); may raise to stop. Features computed so far are kept.
+        progress(done, total, verb) may raise to stop. Features computed so far are kept.
         """
         if mirrored not in self._arrays:
             images = self.reals.images
@@ -178,23 +153,17 @@ class RealFeatures:
         features = self.compute(progress)
         return np.concatenate([features, self.compute(progress, mirrored=True)]) if self.reals.mirror else features
 
-    @property
-    def features(self):
-        """Features of the images, [N, F]."""
-        return self.compute()
-
     @functools.cached_property
     def moments(self):
         """Mean [F] and covariance [F, F] of the features."""
-        return mean_and_covariance(self.features)
+        return mean_and_covariance(self.compute())
 
     def _append(self, images, partial, progress):
         """Computes the rows that are missing in the file `partial`."""
         row_bytes = FEATURES * 4
-        with open(partial, "r+b" if partial.exists() else "w+b") as file:
-            done = min(file.seek(0, os.SEEK_END) // row_bytes, len(images))
+        with open(partial, "ab") as file:
+            done = min(file.tell() // row_bytes, len(images))
             file.truncate(done * row_bytes)
-            file.seek(0, os.SEEK_END)
             chunks = (images[i : i + CHUNK_IMAGES] for i in range(done, len(images), CHUNK_IMAGES))
             for _, features, _ in self.extractor.stream(chunks):
                 file.write(np.ascontiguousarray(features, np.float32).data)
@@ -211,8 +180,8 @@ class Networks:
     """The frozen networks of the metrics, each loaded on first use."""
 
     weights: str | None = None  # file of Inception's weights; None: the official one. Else scores carry its hash.
-    resize: str = "pytorch"  # as for Extractor
-    precision: str = "float32"  # as for Extractor
+    resize: str = "pytorch"  # as for Extractor, like `precision`
+    precision: str = "float32"
     offline: bool = False  # forbid every download
     log: Callable = print  # prints a line before a download
     alternative: str = INCEPTION.alternative  # advice if Inception's weights are missing

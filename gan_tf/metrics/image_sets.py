@@ -14,21 +14,13 @@ CHUNK_IMAGES = 64  # images that are processed at a time
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RealImages:
-    """A set of real images.
+    """A set of real images."""
 
-    Attributes:
-        images: uint8 [N, R, R, 3], an array or a memory map.
-        key: hex digest that changes with the pixels; it names the cached features of the images.
-        source: description of the set for people.
-        mirror: True if the generator is also trained on the mirrored images.
-        resolution: pixels before `measurable` enlarged the images; default their size.
-    """
-
-    images: np.ndarray
-    key: str
-    source: str
-    mirror: bool = False
-    resolution: int | None = None
+    images: np.ndarray  # uint8 [N, R, R, 3], an array or a memory map
+    key: str  # hex digest that changes with the pixels; it names the cached features of the images
+    source: str  # description of the set for people
+    mirror: bool = False  # the generator is also trained on the mirrored images
+    resolution: int | None = None  # pixels before `measurable` enlarged the images; default their size
 
     @property
     def protocol(self):
@@ -59,12 +51,7 @@ def measurable(images):
 
 
 class StoredImages:
-    """Generated images from files, with the interface of a sampler (see `evaluate.Evaluator`).
-
-    Args:
-        images: uint8 [N, R, R, 3], an array or a memory map.
-        source: description for people.
-    """
+    """Generated images uint8 [N, R, R, 3] from files, with the interface of a sampler (see `evaluate.Evaluator`)."""
 
     images_of_latents = mapping = None  # there is no generator, so no path length
 
@@ -73,7 +60,7 @@ class StoredImages:
 
     def restart(self, count):
         """Starts a sequence of `count` images: a random choice if there are more, else all of them repeatedly."""
-        self._order, self._next = random_order(self.available, count, SEED), 0
+        self._order, self._next = random_order(self.available, count), 0
 
     def __call__(self, count):
         """Returns the next `count` images."""
@@ -82,25 +69,20 @@ class StoredImages:
         return np.asarray(self.images[rows])
 
 
-def random_chunks(images, count, seed):
+def random_chunks(images, count):
     """Yields `count` images of a set in the order of `random_order`, in chunks."""
-    order = random_order(len(images), count, seed)
+    order = random_order(len(images), count)
     for first in range(0, count, CHUNK_IMAGES):
         yield images[order[first : first + CHUNK_IMAGES]]
 
 
-def random_order(available, count, seed):
+def random_order(available, count, seed=SEED):
     """Returns the indices of `count` images of a set in random order: int64 [count].
 
     A larger set gives a random subset; a smaller one is repeated, in a new order each time. Consecutive indices differ
-    unless `available` is 1, so neighbours form random pairs. Two sets with the same images and arguments give the same
-    sequence, so that the distance of a set to itself is 0.
-
-    Raises:
-        ValueError: an empty set.
+    unless `available` is 1, so neighbours form random pairs. Equal arguments give equal sequences, so that the distance
+    of a set to itself is 0.
     """
-    if available < 1:
-        raise ValueError(f"cannot choose from {available} images")
     random = np.random.default_rng([seed, 0])
     passes = [random.permutation(available) for _ in range(max(1, -(-count // available)))]
     for before, after in zip(passes, passes[1:], strict=False):

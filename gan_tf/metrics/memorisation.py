@@ -13,25 +13,24 @@ The divisor of a training image is the distance to the nearest other training im
   images near an unusual training image would count as copies of it;
 * a mirrored training image is not a neighbour of its original.
 
-`expected` is the share among the training images, each compared with the others. If it is not about 0, the set has near
-duplicates or is very uniform, and a similar share for generated images is not suspicious.
+`share_among_reals` is the share among the training images, each compared with the others. If it is not about 0, the set
+has near duplicates or is very uniform, and a similar share for generated images is not suspicious.
 
-Images are compared as pixel vectors, which need no weights, and by Inception features if those are computed anyway.
-Features alone are not enough, since they miss blurred and paler copies. docs/copy-check.md has the calibration of the
-threshold.
+Images are compared as pixel vectors, and by Inception features if those are computed anyway. Features alone are not
+enough, since they miss blurred and paler copies. docs/copy-check.md has the calibration of the threshold.
 
 Source: the ratio follows Meehan et al. 2020 (data-copying test) and Alaa et al. 2022 (authenticity), which compare the
 same two distances; the threshold is from our own experiments.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_tf.io.image_files import grid
+from gan_tf.io.image_files import grid, resize
 from gan_tf.metrics.neighbour_index import aligned_distance, pixel_index, pixel_vectors
+from gan_tf.metrics.score import Measurement
 
 THRESHOLD = 0.45  # ratio below which an image counts as a copy
 CLOSEST = 16  # pairs of the panel
@@ -39,7 +38,6 @@ PENDING_BYTES = 2**26  # of generated images that are compared together
 
 COLUMNS = 8  # of the panel
 MAX_SIDE = 256  # pixels of an image in the panel
-CAPTION = 1 / 8  # height of the caption, as a share of the width of an image
 MIN_CAPTION = 14  # pixels
 COPY = (220, 40, 40)  # frame of a pair below the threshold
 NEW = (70, 70, 70)
@@ -53,18 +51,6 @@ class Pair(NamedTuple):
     mirrored: bool  # the training image is mirrored
     distance: float  # in units of the space
     ratio: float  # distance / divisor of the training image
-    lpips: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Copies:
-    """Result of a copy check."""
-
-    share: float  # of generated images below the threshold, in [0, 1]
-    expected: float | None  # the same share among the training images; None for fewer than three
-    median_ratio: float  # about 1 without copies
-    pairs: tuple  # the (at most 16) Pairs of lowest ratio, lowest first
-    protocol: dict
 
 
 class CopyCheck:
@@ -73,20 +59,23 @@ class CopyCheck:
     With indexes of several spaces, an image has the lowest of its ratios: a copy in one of them is a copy.
 
     Args:
-        indexes: one or more NeighbourIndex of the same training images and seed; the first one is in pixel space.
+        indexes: one or more NeighbourIndex of the same training images; the first one is in pixel space.
         count: images to check; further ones are ignored.
+
+    Attributes:
+        missing: number of images that are still needed.
+        pairs: after `result`, the (at most 16) Pairs of lowest ratio, lowest first.
     """
 
     def __init__(self, indexes, count):
-        self.indexes = indexes
-        self.missing = count  # images that are still needed
-        self.ratios, self.pairs = [], []
+        self.indexes, self.missing, self.pairs = indexes, count, []
+        self._ratios = []
         self._pending = []  # (images, vectors ...), since a search is faster for many images together
 
     def add(self, images, *features):
         """Adds uint8 images [n, R, R, 3], with their features [n, F] for each further index."""
-        parts = [part[: self.missing] for part in (images, *features)]
-        images, *features = map(np.array, parts)  # copies, since the caller may reuse its arrays
+        # Copies, since the caller may reuse its arrays.
+        images, *features = (np.array(part[: self.missing]) for part in (images, *features))
         if not len(images):
             return
         self.missing -= len(images)
@@ -94,24 +83,19 @@ class CopyCheck:
         if sum(part[0].nbytes for part in self._pending) > PENDING_BYTES:
             self._compare()
 
-    def result(self) -> Copies:
-        """Returns the Copies among the images so far. Raises ValueError before the first image."""
+    def result(self) -> Measurement:
+        """Returns the share of copies among the images so far, in [0, 1].
+
+        Its parts are the median ratio, about 1 without copies, and from three training images on the share among them.
+        """
         self._compare()
-        if not self.ratios:
-            raise ValueError("the copy check has no images")
-        ratios = np.concatenate(self.ratios)
-        among_reals = [index.sample_ratios for index in self.indexes]
-        expected = None
+        ratios, among_reals = np.concatenate(self._ratios), [index.sample_ratios for index in self.indexes]
+        parts = {"median_ratio": float(np.median(ratios))}
         if among_reals[0] is not None:
-            expected = float(np.mean(np.min(among_reals, axis=0) < THRESHOLD))
+            parts["share_among_reals"] = float(np.mean(np.min(among_reals, axis=0) < THRESHOLD))
         spaces = "+".join(index.protocol["space"] for index in self.indexes)
-        return Copies(
-            share=float(np.mean(ratios < THRESHOLD)),
-            expected=expected,
-            median_ratio=float(np.median(ratios)),
-            pairs=tuple(self.pairs),
-            protocol={**self.indexes[0].protocol, "space": spaces, "fakes": len(ratios), "threshold": THRESHOLD},
-        )
+        protocol = {**self.indexes[0].protocol, "space": spaces, "fakes": len(ratios), "threshold": THRESHOLD}
+        return Measurement(float(np.mean(ratios < THRESHOLD)), parts, protocol)
 
     def _compare(self):
         """Compares the pending images with the training images."""
@@ -122,19 +106,12 @@ class CopyCheck:
         nearest = [index.nearest(part) for index, part in zip(self.indexes, vectors, strict=True)]
         ratios = np.stack([index.ratios(*pair) for index, pair in zip(self.indexes, nearest, strict=True)])
         space, lowest = ratios.argmin(axis=0), ratios.min(axis=0)
-        self.ratios.append(lowest)
+        self._ratios.append(lowest)
         for i in np.argsort(lowest, kind="stable")[:CLOSEST]:
             rows, distances = nearest[space[i]]
             mirrored, index = divmod(int(rows[i]), self.indexes[0].count)
             self.pairs.append(Pair(images[i].copy(), index, bool(mirrored), float(distances[i]), float(lowest[i])))
         self.pairs = sorted(self.pairs, key=lambda pair: pair.ratio)[:CLOSEST]
-
-
-def copies_in_pixels(index, images) -> Copies:
-    """Returns the Copies among images uint8 [n, R, R, 3], by a `pixel_index` of the training images."""
-    check = CopyCheck([index], len(images))
-    check.add(images)
-    return check.result()
 
 
 def ratios_to_nearest(real_images, mirror, query, images):
@@ -151,12 +128,11 @@ def ratios_to_nearest(real_images, mirror, query, images):
     return int(rows[0]) % index.count, ratios.tolist()
 
 
-def with_lpips(pairs, training_images, lpips):
-    """Returns the pairs with the distance of their images by `lpips`, as a second opinion."""
+def lpips_of_pairs(pairs, training_images, lpips):
+    """Returns the LPIPS distance of the images of each pair, as a second opinion: [n]."""
     fakes = np.stack([pair.image for pair in pairs])
     reals = np.stack([training_image(training_images, pair.index, pair.mirrored) for pair in pairs])
-    distances = np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
-    return tuple(pair._replace(lpips=float(value)) for pair, value in zip(pairs, distances, strict=True))
+    return np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
 
 
 def training_image(training_images, index, mirrored):
@@ -170,28 +146,18 @@ def draw_panel(pairs, training_images):
 
     Copies have a red frame, other pairs a grey one.
     """
+    side = min(MAX_SIDE, len(pairs[0].image))
+    frame, caption = max(1, side // 32), max(MIN_CAPTION, round(side / 8))
+    font = ImageFont.load_default(0.8 * caption)
     cells = []
     for pair in pairs:
         real = training_image(training_images, pair.index, pair.mirrored)
-        cells.append(_draw_cell(_reduce(pair.image), _reduce(real), pair.ratio))
+        cell = np.empty((2 * side + 3 * frame + caption, side + 2 * frame, 3), np.uint8)
+        cell[:] = COPY if pair.ratio < THRESHOLD else NEW
+        cell[frame : frame + side, frame:-frame] = resize(pair.image, (side, side))
+        cell[2 * frame + side : 2 * (frame + side), frame:-frame] = resize(real, (side, side))
+        cell = Image.fromarray(cell)
+        text = f"{min(pair.ratio, 99):.2f}"
+        ImageDraw.Draw(cell).text((frame, 2 * side + 3 * frame), text, fill=(255, 255, 255), font=font)
+        cells.append(np.asarray(cell))
     return grid(np.stack(cells), min(COLUMNS, len(cells)))
-
-
-def _draw_cell(fake, real, ratio):
-    height, width = fake.shape[:2]
-    frame = max(1, width // 32)
-    caption = max(MIN_CAPTION, round(CAPTION * width))
-    cell = np.empty((2 * height + 3 * frame + caption, width + 2 * frame, 3), np.uint8)
-    cell[:] = COPY if ratio < THRESHOLD else NEW
-    cell[frame : frame + height, frame:-frame] = fake
-    cell[2 * frame + height : 2 * (frame + height), frame:-frame] = real
-    image = Image.fromarray(cell)
-    font = ImageFont.load_default(0.8 * caption)
-    position = (frame, 2 * height + 3 * frame)
-    ImageDraw.Draw(image).text(position, f"{min(ratio, 99):.2f}", fill=(255, 255, 255), font=font)
-    return np.asarray(image)
-
-
-def _reduce(image):
-    side = min(MAX_SIDE, image.shape[0])
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BOX))

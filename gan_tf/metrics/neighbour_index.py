@@ -13,6 +13,7 @@ import functools
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.metrics.image_sets import SEED
 
 DUPLICATE = 0.1  # training images closer than this share of the spread are the same image
 NEIGHBOURS = 8  # nearest training images that are compared
@@ -31,48 +32,37 @@ CHUNK_PIXELS = 2**22  # of images that are averaged down at a time
 class NeighbourIndex:
     """Vectors of training images, with the distances among them.
 
-    `memorisation` describes the meaning of the divisors. The neighbours of a training image are computed when they are
-    first needed, and kept.
+    `memorisation` describes the meaning of the divisors, which are computed when they are first needed, and kept.
 
     Args:
-        vectors: float32 [N, F], or [2 N, F] with the rows of the mirrored images after the others. An array or a memory
-            map; it is not copied.
+        vectors: float32 [N, F], or [2 N, F] with the mirrored images after the others; an array or a memory map.
         count: N.
         space: name of the space for the protocol.
-        seed: of the random sample.
         compare: compare(a, b) of float32 [n, F] and [n, F] -> distances [n], for the NEIGHBOURS that are nearest by
-            Euclidean distance. Default: Euclidean distance.
+            Euclidean distance, the default.
 
     Raises:
         UsageError: fewer than two images.
-        ValueError: the rows are neither N nor 2 N.
     """
 
-    def __init__(self, vectors, count, space, seed=0, compare=None):
+    def __init__(self, vectors, count, space, compare=None):
         if count < 2:
             raise UsageError(f"the copy check needs at least 2 training images, got {count}; leave it out")
-        if vectors.ndim != 2 or len(vectors) not in (count, 2 * count):
-            raise ValueError(f"need [{count}, F] or [{2 * count}, F] vectors, got {list(vectors.shape)}")
-        self.vectors = vectors
-        self.count = count
+        self.vectors, self.count = vectors, count
         self.compare = compare or euclidean_distance
         self.candidates = NEIGHBOURS if compare else 1
-        self.sample = np.random.default_rng(seed).permutation(count)[:SAMPLE]
+        self.sample = np.random.default_rng(SEED).permutation(count)[:SAMPLE]
         self.centre = self._rows(np.sort(self.sample)).mean(axis=0)
         self.squares = np.concatenate([np.einsum("nf,nf->n", block, block) for _, block in self._blocks()])
-        self.spread = self._spread()
+        sample = self._rows(self.sample)
+        distances = self.compare(sample, np.roll(sample, 1, axis=0))
+        # Median distance of two random images that are not identical; 0 if all are.
+        self.spread = float(np.median(distances[distances > 0])) if distances.any() else 0.0
         self.fence, self._divisors = np.inf, np.full(len(vectors), np.nan)
         low, high = np.quantile(self._compute_divisors(self.sample), [0.25, 0.75])
         self.fence = float(high + 1.5 * (high - low))
-        self.protocol = {
-            "space": space,
-            "reals": count,
-            "mirrored": len(vectors) == 2 * count,
-            "neighbours": NEIGHBOURS,
-            "same": DUPLICATE,
-            "sample": len(self.sample),
-            "seed": seed,
-        }
+        self.protocol = {"space": space, "reals": count, "mirrored": len(vectors) == 2 * count}
+        self.protocol |= {"neighbours": NEIGHBOURS, "same": DUPLICATE, "sample": len(self.sample), "seed": SEED}
 
     def nearest(self, vectors):
         """Finds the nearest training image of each vector: float32 [n, F] -> rows int [n], distances float64 [n]."""
@@ -122,41 +112,29 @@ class NeighbourIndex:
         all_duplicates = valid.any(axis=1) & ~distinct.any(axis=1)
         return np.minimum(np.where(all_duplicates, DUPLICATE * self.spread, nearest), self.fence)
 
-    def _spread(self):
-        """Median distance of two random images that are not identical; 0 if all are."""
-        vectors = self._rows(self.sample)
-        distances = self.compare(vectors, np.roll(vectors, 1, axis=0))
-        distances = distances[distances > 0]
-        return float(np.median(distances)) if len(distances) else 0.0
-
     def _search(self, vectors, k, exclude=None):
         """Finds the k nearest rows of each vector, nearest first: rows [n, k], distances [n, k] (inf: no more rows).
 
         exclude: [n] an image for each vector whose rows are left out.
         """
-        step = max(1, min(1024, BLOCK_VALUES // len(self.vectors)))
+        step, k = max(1, min(1024, BLOCK_VALUES // len(self.vectors))), min(k, len(self.vectors))
         parts = []
-        for first in range(0, len(vectors), step):
-            part = slice(first, first + step)
-            parts.append(self._search_part(vectors[part], k, None if exclude is None else exclude[part]))
+        for start in range(0, len(vectors), step):
+            queries = np.asarray(vectors[start : start + step], np.float32)
+            squared = np.empty((len(queries), len(self.vectors)), np.float32)  # less |query|^2
+            for first, block in self._blocks():
+                columns = slice(first, first + len(block))
+                squared[:, columns] = self.squares[columns] - 2 * ((queries - self.centre) @ block.T)
+            if exclude is not None:
+                for copy in range(0, len(self.vectors), self.count):
+                    squared[np.arange(len(queries)), exclude[start : start + step] + copy] = np.inf
+            rows = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)
+            # Measured again: the product above is inaccurate for small distances.
+            distances = np.stack([self.compare(queries, self._rows(column)) for column in rows.T], axis=1)
+            distances[np.isinf(np.take_along_axis(squared, rows, axis=1))] = np.inf
+            order = np.argsort(distances, axis=1, kind="stable")
+            parts.append([np.take_along_axis(array, order, axis=1) for array in (rows, distances)])
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
-
-    def _search_part(self, vectors, k, exclude):
-        vectors = np.asarray(vectors, np.float32)
-        squared = np.empty((len(vectors), len(self.vectors)), np.float32)  # less |query|^2
-        for first, block in self._blocks():
-            columns = slice(first, first + len(block))
-            squared[:, columns] = self.squares[columns] - 2 * ((vectors - self.centre) @ block.T)
-        if exclude is not None:
-            for copy in range(0, len(self.vectors), self.count):
-                squared[np.arange(len(vectors)), exclude + copy] = np.inf
-        k = min(k, squared.shape[1])
-        rows = np.sort(np.argpartition(squared, k - 1, axis=1)[:, :k], axis=1)
-        # Measured again: the product above is inaccurate for small distances.
-        distances = np.stack([self.compare(vectors, self._rows(column)) for column in rows.T], axis=1)
-        distances[np.isinf(np.take_along_axis(squared, rows, axis=1))] = np.inf
-        order = np.argsort(distances, axis=1, kind="stable")
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(distances, order, axis=1)
 
     def _rows(self, rows):
         """Reads rows in ascending order, which is faster on a memory map: float32 [n, F]."""
@@ -168,15 +146,18 @@ class NeighbourIndex:
             yield first, np.asarray(self.vectors[first : first + BLOCK_ROWS], np.float32) - self.centre
 
 
-def pixel_index(images, mirror=False, seed=0):
+def pixel_index(images, mirror=False):
     """Returns the NeighbourIndex of training images, uint8 [N, R, R, 3], in pixel space. See `training_vectors`."""
-    return NeighbourIndex(training_vectors(images, mirror), len(images), "pixels", seed, aligned_distance)
+    return NeighbourIndex(training_vectors(images, mirror), len(images), "pixels", aligned_distance)
 
 
 def training_vectors(images, mirror):
     """Returns the pixel vectors of training images, followed by those of the mirrored images if `mirror`."""
     vectors = pixel_vectors(images)
-    return np.concatenate([vectors, mirrored_vectors(vectors)]) if mirror else vectors
+    if not mirror:
+        return vectors
+    mirrored = vectors.reshape(len(vectors), -1, SIDE)[:, :, ::-1]
+    return np.concatenate([vectors, mirrored.reshape(vectors.shape)])
 
 
 def pixel_vectors(images):
@@ -194,11 +175,6 @@ def pixel_vectors(images):
         small /= np.sqrt(power + FAINT**2)
         vectors[first : first + len(chunk)] = np.moveaxis(small, 3, 1).reshape(len(chunk), -1)
     return vectors
-
-
-def mirrored_vectors(vectors):
-    """Returns the pixel vectors of the mirrored images: [N, 768] -> [N, 768]."""
-    return vectors.reshape(len(vectors), -1, SIDE)[:, :, ::-1].reshape(len(vectors), -1)
 
 
 def euclidean_distance(a, b):

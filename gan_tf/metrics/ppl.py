@@ -12,51 +12,63 @@ Source: Karras et al. 2019 (StyleGAN), section 4.1 and equations 2 and 3; endpoi
 
 import numpy as np
 
+from gan_tf.metrics.image_sets import SEED
+
 EPSILON = 1e-4  # step, as a share of the path
 TRIM = 1.0  # percent left out at each end
 MAX_SIDE = 256  # pixels; larger images are averaged down
+BATCH_SIZE = 16  # steps at a time
 
 
-def perceptual_path_length(images_of, lpips, latent_size, steps, *, mapping=None, seed=0, batch_size=16, on_batch=None):
+def perceptual_path_length(sampler, lpips, steps, on_batch):
     """Measures a generator.
 
     Args:
-        images_of: images_of(latents, seeds) -> float32 [n, R, R, 3] in [-1, 1]. latents is float32 [n, Z] or the output
-            of `mapping`; seeds is int64 [n], equal for both ends of a step, and fixes noise and class.
+        sampler: has the attributes `latent_size`, Z; `images_of_latents`, a function (latents, seeds) -> float32 [n, R,
+            R, 3] in [-1, 1]; and `mapping`, None or a function (z float32 [n, Z], seeds) -> w [n, ...] that gives the
+            latents. seeds is int64 [n], equal for both ends of a step, and fixes noise and class.
         lpips: lpips(a, b) -> [n].
-        latent_size: Z.
         steps: number of steps; 50,000 in the papers (`ppl50k`).
-        mapping: mapping(z float32 [n, Z], seeds) -> w [n, ...], for the path length in w; None for z.
-        seed: of latents, points and noise.
-        batch_size: steps at a time; the score does not depend on it.
         on_batch: called with the number of steps done.
 
     Returns:
         (mean, standard error of the mean).
 
     Raises:
-        ValueError: no step, or a distance that is not finite.
+        ValueError: a distance that is not finite.
     """
     distances = []
-    for first in range(0, steps, batch_size):
-        count = min(batch_size, steps - first)
-        seeds = np.arange(first, first + count, dtype=np.int64)
-        start, end = _step_ends(latent_size, seed, seeds, mapping)
-        a, b = (_averaged_down(images_of(latents, seeds)) for latents in (start, end))
+    for first in range(0, steps, BATCH_SIZE):
+        seeds = np.arange(first, min(first + BATCH_SIZE, steps), dtype=np.int64)
+        ends = _step_ends(sampler.latent_size, seeds, sampler.mapping)
+        a, b = (_averaged_down(sampler.images_of_latents(latents, seeds)) for latents in ends)
         distances.append(np.asarray(lpips(a, b), np.float64) / EPSILON**2)
-        if on_batch:
-            on_batch(first + count)
-    return trimmed_mean(np.concatenate(distances) if distances else np.empty(0))
+        on_batch(first + len(seeds))
+    return trimmed_mean(np.concatenate(distances))
 
 
 def trimmed_mean(distances):
     """Returns the mean of distances [n] between the 1st and the 99th percentile, and its standard error."""
-    if not len(distances) or not np.isfinite(distances).all():
-        raise ValueError(f"path lengths must be finite and at least one, got {len(distances)}")
+    if not np.isfinite(distances).all():
+        raise ValueError("path lengths must be finite, got NaN or infinity")
     low = np.percentile(distances, TRIM, method="lower")
     high = np.percentile(distances, 100 - TRIM, method="higher")
     kept = distances[(distances >= low) & (distances <= high)]
     return float(kept.mean()), float(kept.std() / np.sqrt(len(kept)))
+
+
+def _step_ends(latent_size, seeds, mapping):
+    """Returns the float32 latents at both ends of some steps [n]."""
+    # A generator for each step, so that no step depends on the size of the batches.
+    generators = [np.random.default_rng([SEED, step]) for step in seeds]
+    a, b = np.stack([random.standard_normal((2, latent_size)) for random in generators], axis=1)
+    t = np.array([random.random() for random in generators])
+    interpolate = slerp
+    if mapping is not None:
+        a, b = (np.asarray(mapping(z.astype(np.float32), seeds), np.float64) for z in (a, b))
+        interpolate = lerp
+    # In float64 until here: in float32, t + 1e-4 would be off by a thousandth of the step.
+    return [interpolate(a, b, share).astype(np.float32) for share in (t, t + EPSILON)]
 
 
 def slerp(a, b, t):
@@ -81,26 +93,11 @@ def lerp(a, b, t):
     return a + (b - a) * t
 
 
-def _step_ends(latent_size, seed, steps, mapping):
-    """Returns the float32 latents at both ends of some steps [n]."""
-    # A generator for each step, so that no step depends on the size of the batches.
-    generators = [np.random.default_rng([seed, step]) for step in steps]
-    latents = np.stack([random.standard_normal((2, latent_size)) for random in generators])
-    t = np.array([random.random() for random in generators])
-    a, b = latents[:, 0], latents[:, 1]
-    interpolate = slerp
-    if mapping is not None:
-        a, b = (np.asarray(mapping(z.astype(np.float32), steps), np.float64) for z in (a, b))
-        interpolate = lerp
-    # In float64 until here: in float32, t + 1e-4 would be off by a thousandth of the step.
-    return [interpolate(a, b, share).astype(np.float32) for share in (t, t + EPSILON)]
-
-
 def _averaged_down(images):
     """Averages boxes of pixels of images larger than 256 pixels: float32 [n, R, R, 3] -> [n, r, r, 3]."""
     images = np.asarray(images, np.float32)
-    count, height, width, channels = images.shape
-    factor = height // MAX_SIDE
+    count, side, _, channels = images.shape
+    factor = side // MAX_SIDE
     if factor < 2:
         return images
-    return images.reshape(count, height // factor, factor, width // factor, factor, channels).mean(axis=(2, 4))
+    return images.reshape(count, side // factor, factor, side // factor, factor, channels).mean(axis=(2, 4))

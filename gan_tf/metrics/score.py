@@ -19,20 +19,16 @@ class Measurement(NamedTuple):
 class Score:
     """One measured value. `Score(**dataclasses.asdict(score))` is an equal score, also after a round trip by JSON.
 
-    Attributes:
-        name: name of the metric, with a tag such as "-custom:1a2b3c4d" if it differs from the published metric.
-        value: the number that is ranked.
-        lower_is_better: the direction of the ranking.
-        protocol: the settings and data of the measurement. Two values are comparable only if their protocols are equal,
-            the keys in NOT_COMPARED aside.
-        parts: further numbers of the same measurement, {name: float}: a standard error, levels, the value of the reals.
+    Two values are comparable only if their names and protocols are equal, the keys in NOT_COMPARED aside.
     """
 
-    name: str
-    value: float
+    name: str  # of the metric, with a tag such as "-custom:1a2b3c4d" if it differs from the published metric
+    value: float  # the number that is ranked
     lower_is_better: bool
-    protocol: dict
-    parts: dict = dataclasses.field(default_factory=dict)
+    protocol: dict  # settings and data of the measurement
+    parts: dict = dataclasses.field(
+        default_factory=dict
+    )  # further numbers: a standard error, levels, that of the reals
 
     def comparable_with(self, other) -> bool:
         """Returns True if both scores have the same name and protocol."""

@@ -11,14 +11,12 @@ agree with the official code. Images are NCHW float32 inside this file.
 Source: Karras et al. 2018 (Progressive GAN), section 5 and appendix; Burt and Adelson 1983 (Laplacian pyramid).
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.ndimage import correlate1d
 
 from gan_tf.errors import UsageError
 from gan_tf.io.scratch import scratch_array
-from gan_tf.metrics.image_sets import random_chunks
+from gan_tf.metrics.image_sets import SEED, random_chunks
 from gan_tf.metrics.score import Measurement
 
 LOWEST_LEVEL = 16  # pixels
@@ -33,62 +31,45 @@ BLOCK_ROWS = 2**14  # descriptors that are normalised and projected at a time
 CHUNK_PIXELS = 2**18  # of images that are decomposed at a time, so that they stay in the processor's cache
 
 
-class SwdReals(NamedTuple):
-    """Projected real images: for each level, finest first, directions [147, D] and sorted projections [D, n]."""
+def prepare(real_images, count):
+    """Projects `count` real images, uint8 [N, R, R, 3], an array or a memory map.
 
-    directions: tuple
-    projections: tuple
-    protocol: dict
-
-
-def prepare(real_images, count, seed):
-    """Projects the real images.
-
-    Args:
-        real_images: uint8 [N, R, R, 3], an array or a memory map.
-        count: images of either side. From more reals a random subset is taken; fewer are repeated with other patch
-            positions.
-        seed: of the subset, the patch positions and the directions.
+    From more reals a random subset is taken; fewer are repeated with other patch positions.
 
     Returns:
-        SwdReals.
+        (sorted projections [D, n] for each level, finest first, directions [147, D] for each level, protocol).
 
     Raises:
         UsageError: R is not a power of two >= 16, or the disk is full.
     """
     levels = level_sizes(real_images.shape[1])
-    random = np.random.default_rng([seed, 1])
-    directions = tuple(unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels)
-    projections = tuple(
-        map(_project, _describe(random_chunks(real_images, count, seed), count, levels, seed), directions)
-    )
+    random = np.random.default_rng([SEED, 1])
+    directions = [unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels]
+    descriptions = _describe(random_chunks(real_images, count), count, levels)
     protocol = {
         "reals": len(real_images),
         "fakes": count,
-        "levels": list(levels),
+        "levels": levels,
         "patches_per_image": PATCHES_PER_IMAGE,
         "directions": DIRECTIONS,
-        "seed": seed,
+        "seed": SEED,
     }
-    return SwdReals(directions, projections, protocol)
+    return list(map(_project, descriptions, directions)), directions, protocol
 
 
 def measure(reals, chunks) -> Measurement:
     """Measures the distance of generated images: the mean over the levels, and each level in `parts`.
 
-    Two samples of one distribution differ as well: compare distances at equal numbers of images only.
-
-    Args:
-        reals: of `prepare`.
-        chunks: iterable of uint8 [n, R, R, 3], `count` images in all.
+    Two samples of one distribution differ as well: compare distances at equal numbers of images only. `reals` is of
+    `prepare`, chunks an iterable of uint8 [n, R, R, 3], `count` images in all.
     """
-    count, levels, seed = (reals.protocol[key] for key in ("fakes", "levels", "seed"))
-    parts = {}
-    descriptions = _describe(chunks, count, levels, seed)
-    for size, real, fake, directions in zip(levels, reals.projections, descriptions, reals.directions, strict=True):
-        rows = zip(real, _project(fake, directions), strict=True)
-        parts[f"level {size}"] = float(np.mean([wasserstein(*pair) for pair in rows]))
-    return Measurement(float(np.mean(list(parts.values()))), parts, reals.protocol)
+    real_projections, directions, protocol = reals
+    descriptions = _describe(chunks, protocol["fakes"], protocol["levels"])
+    distances = []
+    for real, fake in zip(real_projections, map(_project, descriptions, directions), strict=True):
+        distances.append(float(np.mean([wasserstein(*rows) for rows in zip(real, fake, strict=True)])))
+    parts = {f"level {size}": distance for size, distance in zip(protocol["levels"], distances, strict=True)}
+    return Measurement(float(np.mean(distances)), parts, protocol)
 
 
 def level_sizes(resolution):
@@ -155,7 +136,7 @@ def normalise(descriptors, mean, deviation):
 
 def unit_directions(normal):
     """Scales standard normal draws [F, D] to directions of unit length."""
-    return (normal / np.sqrt(np.sum(np.square(normal), axis=0, keepdims=True))).astype(np.float32)
+    return (normal / np.linalg.norm(normal, axis=0)).astype(np.float32)
 
 
 def wasserstein(real, fake):
@@ -163,12 +144,12 @@ def wasserstein(real, fake):
     return float(np.mean(np.abs(real - fake), dtype=np.float64) * 1000)
 
 
-def _describe(chunks, count, levels, seed):
+def _describe(chunks, count, levels):
     """Cuts patches out of `count` images: for each level an array [count * PATCHES_PER_IMAGE, 147], not normalised.
 
     The positions are drawn for the whole set before the first image, so they do not depend on the size of the chunks.
     """
-    random = np.random.default_rng([seed, 2])
+    random = np.random.default_rng([SEED, 2])
     centres = [random.integers(MARGIN, size - MARGIN, (2, count, PATCHES_PER_IMAGE)) for size in levels]
     descriptors = [scratch_array((count * PATCHES_PER_IMAGE, DESCRIPTOR)) for _ in levels]
     step, done = max(1, CHUNK_PIXELS // levels[0] ** 2), 0

@@ -12,8 +12,8 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
 from gan_tf.metrics import features
+from gan_tf.metrics.feature_metrics import realism, smaller_balls
 from gan_tf.metrics.neighbour_index import pixel_vectors
-from gan_tf.metrics.precision_recall import realism, smaller_balls
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
 from gan_tf.ops.resample import nearest_resize
@@ -22,24 +22,33 @@ from gan_tf.sampling.discriminator import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from tests.metrics import stubs
-from tests.training.tiny import square_images
+from tests.training import tiny
 
 from ..sampling.trained import CONFIG, SECOND, make_growing, make_run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks():
+    """Tiny networks, whose discriminator gets an image and its every second pixel."""
+    networks = tiny.family()
+    logits = lambda d, g: lambda image, labels=None: d((image, image[:, ::2, ::2]))  # noqa: E731
+    family = dataclasses.replace(networks.family, image_logits=logits)
+    with tiny.in_place(dataclasses.replace(networks, family=family)):
+        yield
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run whose training images include images 4 and 17 of its generator."""
     folder = tmp_path_factory.mktemp("runs")
-    made = make_run(folder / "run")
-    arguments = ["--count", "30", "--out", str(folder / "all.npz"), "--precision", "float32"]
-    assert run_command("generate", [str(made.folder), *arguments]) == 0
+    code, made = tiny.train(tiny.images_file(folder), folder)
+    assert code == 0 and best(made, folder / "all.npz") == 0
     with np.load(folder / "all.npz") as arrays:
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
-    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, square_images(12)])
+    images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, tiny.square_images(12)])
     np.savez(folder / "pictures.npz", images=images)
-    config = dataclasses.replace(CONFIG, dataset=str(folder / "pictures.npz"), mirror=False)
+    config = dataclasses.replace(made.read_settings()[0], dataset=str(folder / "pictures.npz"), mirror=False)
     fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint
     made.write_settings(config, {"fingerprint": fingerprint, "images": len(images), "class_names": []})
     return made
@@ -52,9 +61,8 @@ def images(run):
 
 
 def best(run, out, *arguments):
-    return run_command(
-        "generate", [str(run.folder), "--count", "30", "--out", str(out), "--precision", "float32", *arguments]
-    )
+    options = ["--count", "30", "--out", str(out), "--precision", "float32"]
+    return run_command("generate", [str(run.folder), *options, *arguments])
 
 
 def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, capsys):
@@ -85,10 +93,12 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, columns):
     assert sheet_layout(count, 64)[0] == columns
 
 
-def test_the_discriminator_judges_as_in_training(run, images, capsys):
+def test_the_discriminator_of_fastgan_judges_as_in_training(images, tmp_path):
     """Each image is scored alone, with the smaller version that the discriminator gets of real images."""
-    judge, seen = load_discriminator_scorer(run, CONFIG, None)
-    d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
+    with tiny.in_place(tiny.FASTGAN):
+        run = make_run(tmp_path / "run")
+        judge, seen = load_discriminator_scorer(run, CONFIG, None)
+        d = FAMILIES["fastgan"].discriminator(CONFIG, "float32")
     assert seen == SECOND
     load_weights(d, newest_weights(run, "d")[0], "checkpoint")
     floats = tf.constant(images[:3], tf.float32) / 127.5 - 1
@@ -100,8 +110,9 @@ def test_the_discriminator_judges_as_in_training(run, images, capsys):
 def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gan_tf.cli.curate.training_reals", lambda *arguments: pytest.fail("real images were opened"))
     assert best(run, tmp_path / "out", "--best", "5", "--by", "discriminator") == 0
-    assert "; the discriminator is that of 2.0 kimg, since only the newest one is stored" in capsys.readouterr().out
-    order = np.argsort(-load_discriminator_scorer(run, CONFIG, None)[0](images), kind="stable")[:5]
+    assert "; the discriminator is that of 0.1 kimg, since only the newest one is stored" in capsys.readouterr().out
+    judge, _ = load_discriminator_scorer(run, run.read_settings()[0], None)
+    order = np.argsort(-judge(images), kind="stable")[:5]
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 

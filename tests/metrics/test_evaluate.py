@@ -13,22 +13,19 @@ from gan_tf.errors import UsageError
 from gan_tf.metrics.definitions import FEATURES, FOLDER_METRICS, METRICS, default_metric, final_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.image_sets import RealImages, StoredImages
-from gan_tf.metrics.score import from_stored
+from gan_tf.metrics.score import Score
 
 from .stubs import OFFICIAL, Generator, narrow, networks
 
 HIGHER = {"precision_recall", "density_coverage", "is", "lpips_diversity"}
 
 
-def waves(count, seed=0, side=32):
-    """Smooth images uint8 [count, side, side, 3], all different and none like its mirror image."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] / side
-    waves = [
-        np.sin(random.uniform(2, 9) * x + random.uniform(2, 9) * y + random.uniform(0, 6)) for _ in range(3 * count)
-    ]
-    scaled = 127.5 + 120 * np.stack(waves).reshape(count, 3, side, side)
-    return scaled.astype(np.uint8).transpose(0, 2, 3, 1)
+def waves(count, seed=0):
+    """Smooth images uint8 [count, 32, 32, 3], all different and none like its mirror image."""
+    draws = np.random.default_rng(seed).uniform([2, 2, 0], [9, 9, 6], (count, 3, 3))[..., None, None]
+    y, x = np.mgrid[:32, :32] / 32
+    values = np.sin(draws[:, :, 0] * x + draws[:, :, 1] * y + draws[:, :, 2])
+    return (127.5 + 120 * values).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 REALS = waves(40)
@@ -52,13 +49,6 @@ def evaluator(names, images=REALS, mirror=False, **options):
     return Evaluator(names, RealImages(images, "a" * 32, "waves", mirror), networks(**options))
 
 
-def survives_json(score):
-    return from_stored(json.loads(json.dumps(dataclasses.asdict(score)))) == score
-
-
-# Every metric
-
-
 def test_every_score_has_a_protocol(few_fakes):
     every = evaluator(METRICS)
     found = every(Generator(waves(60, seed=1)))
@@ -73,14 +63,11 @@ def test_every_score_has_a_protocol(few_fakes):
         assert protocol["reals_key"] == "a" * 16
         assert protocol["versions"].keys() == {"gan_tf", "tensorflow", "numpy", "scipy", "pillow"}
         if metric.needs == FEATURES or name == "memorisation":
-            assert (protocol["network"], protocol["resize"], protocol["features"]) == (
-                OFFICIAL,
-                "pytorch",
-                "float32",
-            ), name
+            inception = {"network": OFFICIAL, "resize": "pytorch", "features": "float32"}
+            assert inception.items() <= protocol.items(), name
         if metric.uses_lpips:
             assert protocol["network"] == "squares"
-        assert survives_json(score), name
+        assert Score(**json.loads(json.dumps(dataclasses.asdict(score)))) == score, name
     assert found.scores["swd2k"].protocol["seed"] == found.scores["kid5k"].protocol["seed"] == 0
     assert found.scores["memorisation"].protocol["space"] == "pixels+inception"
     assert found.panel.dtype == np.uint8 and found.panel.ndim == 3
@@ -110,24 +97,16 @@ def test_ppl_of_a_generator_with_a_mapping_is_in_w(few_fakes):
     assert in_w.protocol["latents"] == "w" and in_w.value == 0 < in_z.value
 
 
-def test_all_metrics_on_features_share_one_pass(few_fakes):
-    looking = evaluator(["fid5k", "kid5k", "precision_recall", "density_coverage", "is", "memorisation"])
-    generator = Generator(waves(60, seed=1))
-    looking(generator)
-    assert looking.networks.extractor.streams == [40, 48]  # the reals, the fakes
-    assert generator.restarts == [None, 48]
-    looking(generator)
-    assert looking.networks.extractor.streams == [40, 48, 48]
-
-
-def test_metrics_with_fewer_images_share_the_pass(monkeypatch):
-    for name, count in (("fid5k", 24), ("kid5k", 48), ("memorisation", 32)):
+def test_all_metrics_on_features_share_one_pass(monkeypatch):
+    counts = {"fid5k": 24, "kid5k": 48, "precision_recall": 40, "density_coverage": 40, "is": 30, "memorisation": 32}
+    for name, count in counts.items():
         monkeypatch.setitem(METRICS, name, METRICS[name]._replace(fakes=count))
-    generator = Generator(waves(60, seed=1))
-    looking = evaluator(["fid5k", "kid5k", "memorisation"])
-    scores = looking(generator).scores
-    assert looking.networks.extractor.streams == [40, 48]
-    assert [scores[name].protocol["fakes"] for name in ("fid5k", "kid5k", "memorisation")] == [24, 48, 32]
+    generator, measuring = Generator(waves(60, seed=1)), evaluator(counts)
+    scores = measuring(generator).scores
+    assert measuring.networks.extractor.streams == [40, 48]  # the reals, the fakes
+    assert generator.restarts == [None, 48]
+    assert {name: score.protocol["fakes"] for name, score in scores.items()} == counts
+    assert measuring(generator).scores == scores and measuring.networks.extractor.streams == [40, 48, 48]
     assert scores["fid5k"] == evaluator(["fid5k"])(generator).scores["fid5k"]
 
 
@@ -139,24 +118,15 @@ def test_the_copy_check_shares_the_pass_of_a_metric_on_images(few_fakes):
     assert beside.protocol["space"] == "pixels" and "network" not in beside.protocol
 
 
-@pytest.mark.parametrize(
-    ("options", "tag"),
-    [
-        ({"custom": "0123456789abcdef"}, "-custom:01234567"),
-        ({"precision": "bfloat16"}, "-bfloat16"),
-        ({"custom": "0123456789abcdef", "precision": "bfloat16"}, "-custom:01234567-bfloat16"),
-    ],
-)
-def test_other_weights_and_precisions_change_the_name(few_fakes, options, tag):
+def test_other_weights_and_precisions_change_the_name(few_fakes):
     generator = Generator(waves(60, seed=1))
     names = ["fid5k", "swd2k", "memorisation"]
-    own, official = evaluator(names, **options)(generator).scores, evaluator(names)(generator).scores
-    assert own["fid5k"].name == "fid5k" + tag and own["fid5k"].value == official["fid5k"].value
+    changed = evaluator(names, custom="0123456789abcdef", precision="bfloat16")
+    own, official = changed(generator).scores, evaluator(names)(generator).scores
+    assert own["fid5k"].name == "fid5k-custom:01234567-bfloat16" and own["fid5k"].value == official["fid5k"].value
     assert not own["fid5k"].comparable_with(official["fid5k"])
     assert own["swd2k"].comparable_with(official["swd2k"])
     assert not own["memorisation"].comparable_with(official["memorisation"])
-    with pytest.raises(ValueError, match="cannot be compared"):
-        own["fid5k"].better_than(official["fid5k"])
 
 
 # Image files
@@ -164,11 +134,7 @@ def test_other_weights_and_precisions_change_the_name(few_fakes, options, tag):
 
 def test_a_set_against_itself():
     scores = evaluator(["fid", "kid", "swd", "ms_ssim", "precision_recall"])(StoredImages(REALS, "the same")).scores
-    assert {name: score.name for name, score in scores.items() if name in FOLDER_METRICS} == {
-        "fid": "fid40",
-        "kid": "kid40",
-        "swd": "swd40",
-    }
+    assert [score.name for score in scores.values()] == ["fid40", "kid40", "swd40", "ms_ssim", "precision_recall"]
     assert scores["swd"].value == 0 and scores["ms_ssim"].value == 0
     assert scores["fid"].value == pytest.approx(0, abs=1e-6)
     assert scores["kid"].value <= 1e-3
@@ -190,19 +156,16 @@ def test_the_other_half_scores_better_than_noise():
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("fid5k", "give metric fid, which takes all"),
-        ("kid50k", "give metric kid, which takes all"),
-        ("is50k", "give metric is, which takes all"),
-        ("precision_recall50k", "give metric precision_recall, which takes all"),
-        ("ppl50k", "needs a generator; give a run"),
-        ("ppl", "needs a generator; give a run"),
+        ("fid5k", "give metric fid,"),
+        ("is50k", "give metric is,"),
+        ("precision_recall50k", "give metric precision_recall,"),
+        ("ppl", "give a run"),
     ],
 )
 def test_too_few_files_are_an_error_before_anything_is_measured(name, remedy):
     refusing = evaluator([name])
-    with pytest.raises(UsageError, match=remedy) as refused:
+    with pytest.raises(UsageError, match=f"{name}.* {remedy}"):
         refusing(StoredImages(REALS, "40 images of mine"))
-    assert "\n" not in str(refused.value) and name in str(refused.value)
     assert refusing.networks.extractor.streams == []
 
 
@@ -214,7 +177,7 @@ def test_names_without_a_number_take_all_files(name):
 
 @pytest.mark.parametrize("name", FOLDER_METRICS)
 def test_folder_metrics_of_a_generator_are_an_error(name):
-    with pytest.raises(UsageError, match=f"takes all images of a folder; give {FOLDER_METRICS[name]} for a run"):
+    with pytest.raises(UsageError, match=f"give {FOLDER_METRICS[name]} for a run"):
         evaluator([name])(Generator(REALS))
 
 
@@ -270,9 +233,6 @@ def test_the_inception_score_does_not_measure_the_reals():
     checking = evaluator(["is"])
     checking(StoredImages(REALS, "files"))
     assert checking.networks.extractor.streams == [len(REALS)]
-
-
-# Progress and defaults
 
 
 def test_progress_is_reported_for_each_pass(few_fakes):

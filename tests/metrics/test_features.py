@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root
-from gan_tf.metrics.features import AHEAD, Extractor, RealFeatures, full_float32, prefetch
+from gan_tf.metrics.features import AHEAD, Extractor, RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, RealImages
 from gan_tf.pretrained.inception import Inception, network_input
 from tests.pretrained.made_weights import inception_arrays
@@ -143,24 +142,6 @@ def test_only_a_few_chunks_are_alive_at_a_time():
     assert len(alive) == 60 and max(alive) <= 4 * AHEAD
 
 
-def test_prefetch_is_a_few_items_ahead():
-    started = []
-
-    def source():
-        for i in range(20):
-            started.append(i)
-            yield i
-
-    stream = prefetch(source(), depth=3)
-    assert next(stream) == 0
-    deadline = time.monotonic() + 5
-    while len(started) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    assert len(started) == 4
-    assert list(stream) == list(range(1, 20))
-
-
 def test_names_and_protocol(inception):
     assert Extractor(Pixel()).name == "inception"
     assert Extractor(Pixel(), precision="bfloat16").name == "-bfloat16"
@@ -168,16 +149,6 @@ def test_names_and_protocol(inception):
     assert custom.name == "-custom:01234567"
     assert custom.protocol == {"network": "0123456789abcdef", "resize": "clean", "features": "float32"}
     assert Extractor(inception, precision="bfloat16", batch_size=2).name == "-custom:01234567-bfloat16"
-
-
-def test_wrong_settings_and_images_are_errors():
-    with pytest.raises(UsageError, match="--resize 'nearest'"):
-        Extractor(Pixel(), "nearest")
-    with pytest.raises(UsageError, match="--feature-precision 'float16'"):
-        Extractor(Pixel(), precision="float16")
-    for wrong in (np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), np.zeros((2, 8, 8, 1), np.uint8)):
-        with pytest.raises(ValueError, match="uint8"):
-            list(Extractor(Pixel()).stream([wrong]))
 
 
 def test_tensorfloat32_is_disabled_in_a_block():

@@ -1,12 +1,10 @@
 """Scores are compared only with scores of the same name and protocol."""
 
-import dataclasses
-import json
 import math
 
 import pytest
 
-from gan_tf.metrics.score import NOT_COMPARED, Score, differences, from_stored, number
+from gan_tf.metrics.score import NOT_COMPARED, Score, differences, number
 
 PROTOCOL = {"reals": 100, "network": "6726825d", "levels": [32, 16], "versions": {"numpy": "2.4"}, "fakes_source": "g"}
 
@@ -49,11 +47,6 @@ def test_some_protocol_entries_are_not_compared(key):
     other = score(2.0, **{key: "another"})
     assert score().comparable_with(other) and score().better_than(other)
     assert differences(score(), other) == []
-
-
-def test_json_round_trip():
-    one = score(1.25, parts={"standard_error": 0.5})
-    assert from_stored(json.loads(json.dumps(dataclasses.asdict(one)))) == one
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,14 @@ import re
 
 import numpy as np
 
-from gan_tf.metrics.inception_metrics import cubic_kernel, frechet_distance, mean_and_covariance, squared_mmd
-from gan_tf.metrics.precision_recall import precision_recall, squared_radii
+from gan_tf.metrics.feature_metrics import (
+    cubic_kernel,
+    frechet_distance,
+    mean_and_covariance,
+    precision_recall,
+    squared_mmd,
+    squared_radii,
+)
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-6  # relative

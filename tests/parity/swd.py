@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from gan_tf.metrics import msssim, swd
+from gan_tf.metrics import diversity, swd
 from tests.parity.report import forward
 
 BOUND = 1e-5
@@ -30,7 +30,7 @@ def _similarities(images, arrays):
         ("msssim/noisy", images, arrays["msssim/noisy_images"]),
         ("msssim/self", images, images),
     ):
-        yield forward(key, msssim.ms_ssim(a, b).mean(), arrays[key], BOUND)
+        yield forward(key, diversity.ms_ssim(a, b).mean(), arrays[key], BOUND)
 
 
 def _from_recorded_draws(arrays):

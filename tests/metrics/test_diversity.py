@@ -1,9 +1,13 @@
+"""MS-SSIM against its definition, LPIPS diversity, and properties of both scores."""
+
 import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics import msssim
+from gan_tf.metrics import diversity
 from gan_tf.metrics.image_sets import random_order
+
+from .stubs import Lpips
 
 
 def blobs(count, side=64, seed=0, grain=8):
@@ -46,55 +50,73 @@ def by_definition(a, b):
 def test_pairs_agree_with_the_definition(side):
     a = blobs(2, side, grain=16)
     b = (0.7 * a + 0.3 * blobs(2, side, seed=1, grain=16)).astype(np.uint8)
-    values = msssim.ms_ssim(a, b)
+    values = diversity.ms_ssim(a, b)
     np.testing.assert_allclose(values, [by_definition(*pair) for pair in zip(a, b, strict=True)], rtol=1e-9)
     assert (values > 0.1).all() and (values < 1).all()
 
 
 def test_equal_images_score_1_and_noise_less():
     images = blobs(3)
-    np.testing.assert_array_equal(msssim.ms_ssim(images, images), 1)
+    np.testing.assert_array_equal(diversity.ms_ssim(images, images), 1)
     random = np.random.default_rng(0)
     noise = [np.clip(images + random.normal(0, s, images.shape), 0, 255).astype(np.uint8) for s in (5, 50)]
-    little, much = (msssim.ms_ssim(images, noisy) for noisy in noise)
+    little, much = (diversity.ms_ssim(images, noisy) for noisy in noise)
     assert (much < little).all() and (little < 1).all()
 
 
 def test_order_within_a_pair_and_chunk_size_change_nothing(monkeypatch):
     a, b = blobs(9), blobs(9, grain=16)
-    values = msssim.ms_ssim(a, b)
-    np.testing.assert_allclose(msssim.ms_ssim(b, a), values, rtol=1e-12)
-    monkeypatch.setattr(msssim, "CHUNK_PIXELS", 1)
-    np.testing.assert_allclose(msssim.ms_ssim(a, b), values, rtol=1e-12)
+    values = diversity.ms_ssim(a, b)
+    np.testing.assert_allclose(diversity.ms_ssim(b, a), values, rtol=1e-12)
+    monkeypatch.setattr(diversity, "CHUNK_PIXELS", 1)
+    np.testing.assert_allclose(diversity.ms_ssim(a, b), values, rtol=1e-12)
 
 
 def test_windows_shrink_with_the_scales():
-    assert msssim.window_sizes(256) == [11] * 5
-    assert msssim.window_sizes(128) == [11, 11, 11, 11, 8]
-    assert msssim.window_sizes(64) == [11, 11, 11, 8, 4]
+    assert diversity.window_sizes(256) == [11] * 5
+    assert diversity.window_sizes(128) == [11, 11, 11, 11, 8]
+    assert diversity.window_sizes(64) == [11, 11, 11, 8, 4]
     for side in (16, 40, 100):
         with pytest.raises(UsageError, match=f"multiple of 16 and >= 32, got {side}"):
-            msssim.window_sizes(side)
+            diversity.window_sizes(side)
 
 
 def test_a_set_in_the_order_of_the_reals_scores_0():
     images = blobs(10)
-    result = msssim.measure(msssim.prepare(images, 16, 3), [images[random_order(10, 16, 3)]])
+    result = diversity.measure_ms_ssim(diversity.prepare_ms_ssim(images, 16), [images[random_order(10, 16)]])
     assert result.value == 0
     assert result.protocol["pairs"] == 8 and result.protocol["windows"] == [11, 11, 11, 8, 4]
-    with pytest.raises(UsageError, match="at least 2, got 1"):
-        msssim.prepare(images[:1], 10, 0)
 
 
 def test_less_variety_has_a_positive_difference():
-    reals = msssim.prepare(blobs(40), 40, 0)
-    copies = msssim.measure(reals, [np.repeat(blobs(1, seed=5), 40, axis=0)])
+    reals = diversity.prepare_ms_ssim(blobs(40), 40)
+    copies = diversity.measure_ms_ssim(reals, [np.repeat(blobs(1, seed=5), 40, axis=0)])
     assert copies.parts == {"difference": 1 - reals[0], "fakes": 1.0, "reals": reals[0]}
-    assert msssim.measure(reals, [blobs(40, seed=1)]).value < 0.1 < copies.value
+    assert diversity.measure_ms_ssim(reals, [blobs(40, seed=1)]).value < 0.1 < copies.value
 
 
-def test_chunks_change_nothing_and_an_odd_last_image_is_not_used():
+@pytest.mark.parametrize("cuts", [[], [1, 4, 5], [3], range(1, 11)])
+def test_chunks_change_nothing_and_an_odd_last_image_is_not_used(cuts):
     images = blobs(11)
-    expected = np.mean([msssim.ms_ssim(images[[i]], images[[i + 1]])[0] for i in range(0, 10, 2)])
-    for cuts in ([11], [1, 4, 5, 11], [3, 11]):
-        assert msssim.mean_similarity(np.split(images, cuts[:-1])) == pytest.approx(expected, rel=1e-12)
+    pairs = images[0:10:2], images[1:10:2]
+    chunks = np.split(images, list(cuts))
+    assert diversity.mean_similarity(chunks) == pytest.approx(diversity.ms_ssim(*pairs).mean(), rel=1e-12)
+    expected = Lpips()(*(np.float32(side) / 127.5 - 1 for side in pairs))
+    np.testing.assert_allclose(diversity.lpips_distances(chunks, Lpips()), expected, rtol=1e-6)
+
+
+def grey(values):
+    """uint8 images of one grey each."""
+    return np.broadcast_to(np.array(values, np.uint8)[:, None, None, None], (len(values), 4, 4, 3))
+
+
+def test_lpips_diversity_is_the_mean_over_disjoint_pairs():
+    real = grey([0] * 50 + [255] * 50)  # in order, all pairs would be equal
+    reals = diversity.prepare_lpips(real, 100, Lpips())
+    result = diversity.measure_lpips(reals, [grey([0, 255, 10, 10, 0, 51])])
+    distances = np.array([4, 0, 0.16])
+    assert result.value == pytest.approx(distances.mean(), rel=1e-6)
+    assert result.parts["standard_error"] == pytest.approx(distances.std(ddof=1) / np.sqrt(3), rel=1e-6)
+    assert 1 < result.parts["reals"] < 3 and result.protocol == {"pairs": 3, "network": "squares"}
+    assert diversity.measure_lpips(reals, [grey([7] * 40)]).value == 0
+    assert diversity.measure_lpips(reals, [grey([0, 255])])[:2] == (4, {"standard_error": 0, "reals": reals[0]})
