@@ -11,7 +11,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.progress import Progress, StagedProgress
 from gan_tf.metrics.feature_metrics import realism, smaller_balls
-from gan_tf.metrics.image_sets import measurable, reals_at
+from gan_tf.metrics.image_sets import RealImages, measurable, reals_at
 from gan_tf.metrics.memorisation import CopyCheck
 from gan_tf.metrics.neighbour_index import pixel_index, pixel_vectors, training_vectors
 from gan_tf.sampling.sheets import add_heading
@@ -22,7 +22,6 @@ DESCRIPTIONS = {
     FEATURES: "Inception features (realism)",
     PIXELS: "small versions of the pixels (realism)",
 }
-DEFAULT_SCORERS = f"{DISCRIMINATOR},{FEATURES}"
 MIN_SHEET_WIDTH = 512  # pixels, so that the label of a sheet is readable
 
 
@@ -33,7 +32,7 @@ class Selection:
     seeds: list  # best first
     about: dict  # {seed: text for its file}
     label: str  # describes the selection
-    reals: object  # metrics.image_sets.RealImages if they were used, else None
+    reals: RealImages | None  # if they were used
 
     def write_sheet(self, images, path):
         """Writes the selected images, uint8 [K, R, R, 3], as one labelled image, and prints its path.
@@ -57,8 +56,7 @@ def sheet_layout(count, resolution):
     The number of columns divides `count` if that gives a sheet at most three times as wide as high.
     """
     square = math.ceil(math.sqrt(count))
-    full_rows = (columns for columns in range(square, math.isqrt(3 * count) + 1) if count % columns == 0)
-    columns = next(full_rows, square)
+    columns = next((n for n in range(square, math.isqrt(3 * count) + 1) if count % n == 0), square)
     return columns, math.ceil(MIN_SHEET_WIDTH / (columns * resolution))
 
 
@@ -66,7 +64,7 @@ def check_sheet_size(count, resolution):
     """Raises UsageError if the sheet of `count` images would be too large for other programs."""
     columns, factor = sheet_layout(count, resolution)
     side = factor * resolution
-    image_files.check_image_size(columns * side, -(-count // columns) * side, f"--best is {count}", "give fewer")
+    image_files.check_image_size(columns * side, math.ceil(count / columns) * side, f"--best is {count}", "give fewer")
 
 
 def check_best(options):
@@ -79,7 +77,7 @@ def check_best(options):
 
 def scorer_names(options):
     """Returns the names in --by. Raises UsageError for an unknown name, or if there is none."""
-    by = DEFAULT_SCORERS if options.by is None else options.by
+    by = "discriminator,features" if options.by is None else options.by
     names = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
     if not names or any(name not in DESCRIPTIONS for name in names):
         raise UsageError(f"--by is {by!r}; give {', '.join(DESCRIPTIONS)}, or several with commas between them")
@@ -104,8 +102,7 @@ def curate(options, loaded, seeds) -> Selection:
         except UsageError as error:
             raise UsageError(f"--by discriminator: {error} (--by features and --by pixels need none)") from error
         if seen != trained.images_seen:
-            remark = f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored"
-            remarks.append(remark)
+            remarks.append(f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored")
     scores = score_images(options, loaded, seeds, scorers)
     rank = np.mean([rankdata(-values, method="ordinal") for values in scores.values()], axis=0)
     best = np.argsort(rank, kind="stable")[: options.best]

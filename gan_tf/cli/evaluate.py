@@ -75,8 +75,7 @@ def evaluate(options, run) -> int:
     else:
         (reals, sampler), folder, classes = load_image_sets(options), options.out, []
     names = requested_metrics(options) or default_metrics(len(reals.images), sampler.available)
-    progress = StagedProgress()
-    networks = networks_of(options, log)
+    progress, networks = StagedProgress(), networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
         evaluator.image_count(name, sampler)  # raises before anything slow starts
@@ -124,10 +123,9 @@ def load_run(options, run):
     images = training_images.of_run(
         run, options.dataset, options.fit, offline=options.offline, memory_gb=options.memory_gb, log=log
     )
-    kimg = f"{trained.images_seen / 1000:.1f} kimg"
-    log(f"{run.folder}: {options.which} weights, {kimg}; precision: {precision} ({reason})")
-    folded = trained.folded(devices.KERAS_POLICIES[precision])
-    sampler = Sampler(folded, options.seed, classes=trained.classes)
+    weights = f"{options.which} weights, {trained.images_seen / 1000:.1f} kimg"
+    log(f"{run.folder}: {weights}; precision: {precision} ({reason})")
+    sampler = Sampler(trained.folded(devices.KERAS_POLICIES[precision]), options.seed, classes=trained.classes)
     reals_of = functools.partial(reals_at, images, sampler.resolution, config.mirror)
     class_names = trained.classes.names if options.per_class else ()
     if missing := [name for name in class_names if name not in images.class_names]:
@@ -164,8 +162,7 @@ def load_image_sets(options):
 
 def prepared(options, source, resolution):
     """Returns the ImageSet of a source."""
-    fit = options.fit or "crop"
-    images = prepare(source, resolution=resolution, fit=fit, memory_gb=options.memory_gb, log=log)
+    images = prepare(source, resolution=resolution, fit=options.fit or "crop", memory_gb=options.memory_gb, log=log)
     if images.report.unreadable:
         log(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
     return images
@@ -215,8 +212,7 @@ def score_classes(classes, names, sampler, networks, progress):
     scores = []
     for number, class_name, reals_of_class in classes:
         reals = reals_of_class()  # the images of one class in memory at a time
-        too_few = [name for name in names if len(reals.images) < metric_of(name).least]
-        if too_few:
+        if too_few := [name for name in names if len(reals.images) < metric_of(name).least]:
             log(f"class {class_name}: {len(reals.images)} real images are too few for {', '.join(too_few)}")
         sampler.only = number
         evaluator = Evaluator([name for name in names if name not in too_few], reals, networks)

@@ -90,8 +90,7 @@ def neighbours(options, seeds) -> int:
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
     reals = reals_at(image_set, g.resolution, trained.config.mirror)
-    batch_size = min(len(seeds), suitable_batch_size(g.resolution, False))
-    batches = images_of_seeds(g, seeds, batch_size, labels=labels)
+    batches = images_of_seeds(g, seeds, min(len(seeds), suitable_batch_size(g.resolution, False)), labels=labels)
     images = measurable(np.concatenate([images for _, images in batches]))
     by_space = [rows_of_space(options, space, seeds, images, reals, image_set.names) for space in spaces]
     rows = [row for rows_of_seed in zip(*by_space, strict=True) for row in rows_of_seed]

@@ -81,10 +81,9 @@ def kernel_distance(real, fake, subsets, rows, seed=0):
 def squared_mmd(x, y):
     """Returns the unbiased squared maximum mean discrepancy of two samples [m > 1, F], [n > 1, F]; cubic kernel."""
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    value = -2 * cubic_kernel(x, y).mean()
-    for side in (x, y):
-        kernel = cubic_kernel(side, side)
-        value += (kernel.sum() - kernel.trace()) / (len(side) * (len(side) - 1))
+    kernels = cubic_kernel(x, x), cubic_kernel(y, y)
+    within = sum((kernel.sum() - kernel.trace()) / (len(kernel) * (len(kernel) - 1)) for kernel in kernels)
+    value = within - 2 * cubic_kernel(x, y).sum() / (len(x) * len(y))
     if not np.isfinite(value):
         raise ValueError("features must be finite, and small enough to be cubed")
     return float(value)

@@ -52,7 +52,7 @@ def test_copies_are_reported(run, tmp_path, capsys):
     assert first == "seed 3, pixels: nearest is training image 12, distance 0, ratio 0.00, counts as a copy"
     assert second.startswith("seed 1, pixels: nearest is training image 13, distance 0, ratio 0.00")
     assert last == f"{out}: 2 of 2 images count as copies (a ratio below 0.45)"
-    assert "best weights, 0.0 kimg" in logged
+    assert "best weights, 0.1 kimg" in logged
     shown = image_files.read_png(out)
     assert shown.shape[1] > 3 * 128 and ((shown == (220, 40, 40)).all(axis=2)).any()
 

@@ -45,6 +45,11 @@ def few_fakes(monkeypatch):
         monkeypatch.setitem(METRICS, name, metric._replace(fakes=48))
 
 
+@pytest.fixture
+def few_pairs(monkeypatch):
+    monkeypatch.setitem(METRICS, "ms_ssim", METRICS["ms_ssim"]._replace(fakes=500))
+
+
 def evaluator(names, images=REALS, mirror=False, **options):
     return Evaluator(names, RealImages(images, "a" * 32, "waves", mirror), networks(**options))
 
@@ -132,7 +137,7 @@ def test_other_weights_and_precisions_change_the_name(few_fakes):
 # Image files
 
 
-def test_a_set_against_itself():
+def test_a_set_against_itself(few_pairs):
     scores = evaluator(["fid", "kid", "swd", "ms_ssim", "precision_recall"])(StoredImages(REALS, "the same")).scores
     assert [score.name for score in scores.values()] == ["fid40", "kid40", "swd40", "ms_ssim", "precision_recall"]
     assert scores["swd"].value == 0 and scores["ms_ssim"].value == 0
@@ -142,7 +147,7 @@ def test_a_set_against_itself():
     assert scores["swd"].protocol["fakes"] == scores["fid"].protocol["fakes"] == 40
 
 
-def test_the_other_half_scores_better_than_noise():
+def test_the_other_half_scores_better_than_noise(few_pairs):
     images = waves(120)
     names = ["fid", "kid", "swd", "ms_ssim"]
     measuring = evaluator(names, images[:60])

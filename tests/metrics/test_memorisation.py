@@ -45,11 +45,9 @@ def shifted(images):
     return np.roll(images, (1, 1), (1, 2))
 
 
-def zoomed(images, factor):
-    side = images.shape[1]
-    margin = side * (1 - factor) / 2
-    box = (margin, margin, side - margin, side - margin)
-    return np.stack([Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC, box) for i in images])
+def zoomed(images):
+    side, box = images.shape[1], np.array([0.03, 0.03, 0.97, 0.97]) * images.shape[1]
+    return np.stack([Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC, tuple(box)) for i in images])
 
 
 CHANGES = {
@@ -60,7 +58,7 @@ CHANGES = {
     "tinted": lambda images: rounded(images * [1.08, 1.0, 0.92]),
     "shifted by a pixel": shifted,
     "shifted by four pixels": lambda images: np.roll(images, (4, -2), (1, 2)),
-    "zoomed": lambda images: zoomed(images, 0.94),
+    "zoomed": zoomed,
     "coarser": lambda images: images[:, ::2, ::2].repeat(2, 1).repeat(2, 2),
 }
 
