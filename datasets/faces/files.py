@@ -18,11 +18,10 @@ from gan_tf.data.sources import (
     classes_of,
     safe_name,
     select_images,
-    stamps_of_file,
 )
 from gan_tf.errors import UsageError
+from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.files import printable
-from gan_tf.io.npz import DAMAGED
 from gan_tf_datasets.few_shot.archives import natural_key
 
 
@@ -149,9 +148,6 @@ class TarSource(ImageSource):
                 return file.read(member.size)
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from None
-
-    def stamps(self):
-        return stamps_of_file(self.where, len(self))
 
 
 def _entries(archive):

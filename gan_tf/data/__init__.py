@@ -1,6 +1,4 @@
-"""Image data: sources, decoding, cache, dataset report, batches.
+"""Image data: sources, decoding, cache, dataset report, batches. Start with `prepare.py`.
 
-Reading order: `sources` opens files and folders, `images` decodes one file to a square, `prepare` decodes a whole
-source into memory or into the cache (`cache`), `dataset_report` describes it, `pipeline` makes batches. Only `pipeline`
-and `class_labels` import TensorFlow.
+Only `pipeline` and `class_labels` import TensorFlow.
 """

@@ -22,9 +22,7 @@ FLUSH_BYTES = 64 << 20  # converted between two records of progress; a kill lose
 
 def check_space(folder, need_bytes):
     """Raises UsageError if the disk of `folder` has fewer than `need_bytes` free bytes."""
-    folder = Path(folder)
-    while not folder.exists():
-        folder = folder.parent
+    folder = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
         raise UsageError(
@@ -50,27 +48,22 @@ class CacheEntry:
     def __init__(self, folder, shape, facts):
         self.folder = Path(folder)
         self.partial = self.folder.with_name(f"{self.folder.name}.partial")
-        self.lock = self.folder.with_name(f"{self.folder.name}.lock")
-        self.shape = tuple(shape)
-        self.row_bytes = int(np.prod(self.shape))
-        self.facts = np.dtype(facts)
+        self.shape, self.facts = tuple(shape), np.dtype(facts)
+        self.row_bytes = math.prod(shape)
 
     @property
     def finished(self):
         return (self.folder / "entry.json").exists()
 
     def load(self, in_memory):
-        """Loads a finished entry.
-
-        Args:
-            in_memory: read the images into an array; otherwise map the file.
+        """Loads a finished entry, with the images in an array if `in_memory`, otherwise as a memory map.
 
         Returns:
             images uint8 [N, R, R, 3], facts [N], unreadable [(i, reason)].
         """
         entry = json.loads((self.folder / "entry.json").read_text())
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
-        if path.stat().st_size != entry["kept"] * self.row_bytes:
+        if path.stat().st_size != math.prod(shape):
             raise UsageError(f"{self.folder} is damaged; delete this folder and start again")
         if in_memory or not entry["kept"]:  # an empty file cannot be mapped
             images = np.fromfile(path, np.uint8).reshape(shape)
@@ -80,41 +73,28 @@ class CacheEntry:
         return images, facts, [tuple(item) for item in entry["unreadable"]]
 
     def progress(self):
-        """Returns {"done": source images, "kept": rows, "unreadable": [[i, reason]]} of a partial entry, or zeros."""
+        """Returns the recorded {"done": source images, "kept": rows, "unreadable": [[i, reason]]}, or zeros."""
         with contextlib.suppress(OSError, ValueError):
-            state = json.loads((self.partial / "progress.json").read_text())
-            sizes = [(self.partial / name).stat().st_size for name in ("images.bin", "facts.bin")]
-            if sizes[0] >= state["kept"] * self.row_bytes and sizes[1] >= state["kept"] * self.facts.itemsize:
-                return state
+            return json.loads((self.partial / "progress.json").read_text())
         return {"done": 0, "kept": 0, "unreadable": []}
 
     @contextlib.contextmanager
-    def writer(self):
-        """Yields a CacheWriter that continues after `progress()`. The entry is finished if the block does not raise."""
-        state = self.progress()
+    def writing(self):
+        """Opens a partial entry, to continue after `progress()`. It is finished if the block does not raise."""
+        self.state = self.progress()
         self.partial.mkdir(parents=True, exist_ok=True)
         with open(self.partial / "images.bin", "ab") as images, open(self.partial / "facts.bin", "ab") as facts:
-            images.truncate(state["kept"] * self.row_bytes)  # drops rows written after the last record
-            facts.truncate(state["kept"] * self.facts.itemsize)
-            writer = CacheWriter(self, state, images, facts)
-            yield writer
-            writer.record("entry.json")
+            images.truncate(self.state["kept"] * self.row_bytes)  # drops rows written after the last record
+            facts.truncate(self.state["kept"] * self.facts.itemsize)
+            self._files = images, facts
+            yield
+            self.record("entry.json")
         os.replace(self.partial, self.folder)
-
-
-class CacheWriter:
-    """Appends rows to a partial entry; see `CacheEntry.writer`."""
-
-    def __init__(self, entry, state, images, facts):
-        self.entry = entry
-        self.state = state
-        self.images = images
-        self.facts = facts
 
     def add(self, pixels, facts):
         """Appends uint8 [n, R, R, 3] and n records, made from n source images."""
-        self.images.write(np.ascontiguousarray(pixels).data)
-        self.facts.write(np.array(facts, self.entry.facts).tobytes())
+        self._files[0].write(np.ascontiguousarray(pixels).data)
+        self._files[1].write(np.array(facts, self.facts).tobytes())
         self.state["done"] += len(pixels)
         self.state["kept"] += len(pixels)
 
@@ -125,10 +105,10 @@ class CacheWriter:
 
     def record(self, name="progress.json"):
         """Flushes the rows to the disk, then records the state."""
-        for file in (self.images, self.facts):
+        for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        write_atomically(self.entry.partial / name, json.dumps(self.state).encode())
+        write_atomically(self.partial / name, json.dumps(self.state).encode())
 
 
 def read_rows(images, index):
@@ -136,10 +116,6 @@ def read_rows(images, index):
 
     Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, and the pages
     count as the system's cache, not as memory of this process.
-
-    Args:
-        images: uint8 [N, R, R, 3], array or memory map in C order.
-        index: int [n].
     """
     if not isinstance(images, np.memmap):
         return images[index]

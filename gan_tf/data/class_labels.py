@@ -43,10 +43,8 @@ class ClassLabels:
     def of_seeds(self, seeds, label=None):
         """Returns the labels of the images of some seeds: int32 [N], or None without classes.
 
-        Args:
-            seeds: integers [N].
-            label: label of all images. None: drawn from each seed alone, with the class frequencies of the training
-                images.
+        They are all `label` or, if it is None, drawn from each seed alone with the class frequencies of the training
+        images.
         """
         if not self:
             return None
@@ -76,11 +74,11 @@ class ClassLabels:
 
     def describe_rows(self, rows):
         """Returns the classes of a grid's rows as text: "1-2 cat, 3 dog"."""
-        spans = []
-        for label, group in itertools.groupby(enumerate(self.of_rows(rows), 1), key=lambda pair: pair[1]):
-            numbers = [number for number, _ in group]
-            span = f"{numbers[0]}-{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
-            spans.append(f"{span} {self.names[label]}")
+        spans, first = [], 1
+        for label, group in itertools.groupby(self.of_rows(rows)):
+            last = first + len(list(group)) - 1
+            spans.append(f"{first if first == last else f'{first}-{last}'} {self.names[label]}")
+            first = last + 1
         return ", ".join(spans)
 
 
@@ -106,13 +104,10 @@ def of_run(config, data: dict, where) -> ClassLabels:
 
 def of_images(config, image_set) -> ClassLabels:
     """Returns the classes of an ImageSet for a run with these settings."""
-    if not config.classes:
-        return UNCONDITIONAL
-    return ClassLabels(tuple(image_set.class_names), tuple(counts_of(image_set)))
+    return ClassLabels(image_set.class_names, tuple(counts_of(image_set))) if config.classes else UNCONDITIONAL
 
 
 def counts_of(image_set) -> list[int]:
     """Returns the number of images of each class."""
-    if not image_set.class_names:
-        return []
-    return np.bincount(image_set.labels, minlength=len(image_set.class_names)).tolist()
+    count = len(image_set.class_names)
+    return np.bincount(image_set.labels, minlength=count).tolist() if count else []

@@ -24,16 +24,10 @@ BLOCK = 512  # images compared with all others at a time; 70,000 need 143 MB
 LISTED = 10  # items shown of a long list
 
 
-def fact_of(index, header, pixels):
-    """Returns the record (dtype FACTS) of one image.
-
-    Args:
-        index: number in the source.
-        header: images.Header.
-        pixels: uint8 [R, R, 3] after fitting.
-    """
+def fact_of(index, image, pixels):
+    """Returns the record (dtype FACTS) of the source's image `index`, from images.load_square's results."""
     thumb = Image.fromarray(pixels).resize((THUMB, THUMB), Image.Resampling.BOX)
-    return np.array((index, header.width, header.height, header.mode.encode(), np.asarray(thumb)), FACTS)
+    return np.array((index, image.width, image.height, image.mode.encode(), np.asarray(thumb)), FACTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,19 +57,18 @@ class DatasetReport:
             sizes = f"all {next(iter(self.sizes))}"
         else:
             sizes = f"{self.smallest} to {self.largest}, median {self.median}; most frequent: {_counts(self.sizes)}"
-        lines = [f"{self.name}: {self.count} images, to be trained at {self.resolution}x{self.resolution} ({self.fit})"]
-        lines += _line("sizes", sizes)
-        lines += _line("modes", _counts(self.modes))
-        lines += _line("classes", f"{len(self.classes)}: {_counts(self.classes)}" if self.classes else "none")
         reasons = [f"{name}: {reason}" for name, reason in self.unreadable.items()]
-        lines += _line("unreadable", f"{len(self.unreadable)} skipped", reasons)
-        for title, kind, sign, groups in (
-            ("duplicates", "exact", "=", self.exact),
-            ("alike", "near duplicates", "~", self.near),
-        ):
-            copies = sum(len(group) - 1 for group in groups)
-            lines += _line(title, f"{copies} {kind}", [f" {sign} ".join(_shorten(group, 4)) for group in groups])
-        lines += _line("small", f"{len(self.upscaled)} enlarged to {self.resolution} pixels", self.upscaled)
+        exact, near = (sum(len(group) - 1 for group in groups) for groups in (self.exact, self.near))
+        lines = [
+            f"{self.name}: {self.count} images, to be trained at {self.resolution}x{self.resolution} ({self.fit})",
+            *_line("sizes", sizes),
+            *_line("modes", _counts(self.modes)),
+            *_line("classes", f"{len(self.classes)}: {_counts(self.classes)}" if self.classes else "none"),
+            *_line("unreadable", f"{len(self.unreadable)} skipped", reasons),
+            *_line("duplicates", f"{exact} exact", [" = ".join(_shorten(group, 4)) for group in self.exact]),
+            *_line("alike", f"{near} near duplicates", [" ~ ".join(_shorten(group, 4)) for group in self.near]),
+            *_line("small", f"{len(self.upscaled)} enlarged to {self.resolution} pixels", self.upscaled),
+        ]
         if self.ignored:
             lines += _line("ignored", f"{sum(self.ignored.values())} other files: {_counts(self.ignored)}")
         if self.left_out:
@@ -84,19 +77,15 @@ class DatasetReport:
 
 
 def build_report(source, facts, unreadable, resolution, fit):
-    """Returns the DatasetReport of a decoded source.
+    """Returns the DatasetReport of an ImageSource; UsageError if no image is readable.
 
     Args:
-        source: ImageSource.
         facts: records of dtype FACTS, one per readable image.
         unreadable: [(index in the source, reason)].
-
-    Raises:
-        UsageError: no image is readable.
     """
     if not len(facts):
-        (i, reason), others = unreadable[0], len(unreadable) - 1
-        more = f" (and {others} more)" if others else ""
+        i, reason = unreadable[0]
+        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
         where = source.where or source.name
         raise UsageError(f"{where}: none of {len(unreadable)} images is readable; {source.names[i]}: {reason}{more}")
     by_area = np.argsort(facts["width"].astype(np.int64) * facts["height"], kind="stable")
@@ -105,7 +94,6 @@ def build_report(source, facts, unreadable, resolution, fit):
     exact = _groups([source.digests[i] for i in facts["index"]])
     copies = {i for group in exact for i in group[1:]}
     originals = np.array([i for i in range(len(facts)) if i not in copies])
-    near = [[int(originals[i]) for i in group] for group in near_groups(facts["thumb"][originals])]
     labels = Counter(source.labels[facts["index"]].tolist())
     sides = (np.maximum if fit == "pad" else np.minimum)(facts["width"], facts["height"])
     return DatasetReport(
@@ -121,7 +109,7 @@ def build_report(source, facts, unreadable, resolution, fit):
         classes={name: labels[label] for label, name in enumerate(source.class_names)},
         unreadable={source.names[i]: reason for i, reason in unreadable},
         exact=[[names[i] for i in group] for group in exact],
-        near=[[names[i] for i in group] for group in near],
+        near=[[names[originals[i]] for i in group] for group in near_groups(facts["thumb"][originals])],
         upscaled=[names[i] for i in np.flatnonzero(sides < resolution)],
         ignored=source.ignored,
         left_out=len(source) - len(facts) - len(unreadable),
@@ -129,13 +117,10 @@ def build_report(source, facts, unreadable, resolution, fit):
 
 
 def near_groups(thumbs):
-    """Groups near duplicates: lists of indices of images that look alike.
+    """Groups near duplicates: uint8 [N, 8, 8, 3] -> lists of indices of images that look alike.
 
     An image joins the group of the most similar image before it, if that is near enough. All pairs are compared by
     matrix products: 70,000 images take about half a minute on two cores.
-
-    Args:
-        thumbs: uint8 [N, 8, 8, 3].
     """
     points = descriptors(thumbs)
     halves = (points**2).sum(1) / 2
@@ -155,12 +140,8 @@ def near_groups(thumbs):
 def descriptors(thumbs):
     """Returns points whose distance measures how different images look, independent of contrast.
 
-    Args:
-        thumbs: uint8 [N, H, W, 3].
-
-    Returns:
-        float32 [N, H * W * 3 + 1]: means of zero mean and (nearly) unit variance, divided by the root of their number,
-        so that a distance d is a correlation of 1 - d^2 / 2; then the overall mean, in units of 128 levels.
+    uint8 [N, H, W, 3] -> float32 [N, H * W * 3 + 1]: values of zero mean and (nearly) unit variance, divided by the
+    root of their number, so that a distance d is a correlation of 1 - d^2 / 2; then the mean, in units of 128 levels.
     """
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     mean = flat.mean(1, keepdims=True)

@@ -8,7 +8,6 @@ would bleed into the edges.
 
 import io
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
@@ -16,7 +15,6 @@ from PIL import Image, ImageColor, ImageOps
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
 
-FITS = ("crop", "pad", "stretch")
 MAX_PIXELS = 100_000_000  # of one image; a small file can declare more pixels than fit into memory
 MAX_FILE_BYTES = 1 << 30  # of one encoded file
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones save as .jpg
@@ -30,42 +28,19 @@ class UnreadableImage(Exception):
     """An image that cannot be used. The message is the reason, without the name of the file."""
 
 
-class Header(NamedTuple):
-    """Properties of an image before fitting: pixels wide and high after EXIF rotation, and Pillow's mode."""
-
-    width: int
-    height: int
-    mode: str
-
-
 def parse_colour(background):
-    """Returns (r, g, b), each 0..255, of a colour name such as "white" or of "#rrggbb".
-
-    Raises:
-        UsageError: unknown colour.
-    """
+    """Returns (r, g, b), each 0..255, of a colour name such as "white" or of "#rrggbb"; UsageError if unknown."""
     try:
         return ImageColor.getrgb(background)[:3]
     except ValueError:
         raise UsageError(f'--background must be a colour such as "white" or "#rrggbb", got "{background}"') from None
 
 
-def check_fit(resolution, fit):
-    """Raises UsageError for arguments that `fit_square` does not support."""
-    if fit not in FITS:
-        raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit}")
-    if resolution < 1:
-        raise UsageError(f"--resolution must be positive, got {resolution}")
-
-
 def open_image(data):
-    """Decodes an image.
+    """Decodes an image to a loaded Pillow image, upright; the first frame of an animation.
 
     Args:
         data: bytes of an encoded file, or a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
-
-    Returns:
-        a loaded Pillow image, upright; the first frame of an animation.
 
     Raises:
         UnreadableImage: unknown format, damaged, or more than MAX_PIXELS.
@@ -89,6 +64,7 @@ def open_image(data):
 
 
 def _image_of_array(array):
+    """Checks a uint8 array of any supported shape and returns it as a Pillow image."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
@@ -108,64 +84,53 @@ def to_rgb(image, colour):
     """
     try:
         if image.mode in WIDE_MODES:
-            return _to_8_bits(image).convert("RGB")
+            values = np.asarray(image)
+            if values.min() < 0 or values.max() > 65535:
+                raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
+            # Pillow's own conversion clips at 255, which makes most images white. 65535 = 257 * 255.
+            return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
         if image.mode == "F":
             raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
         if not image.has_transparency_data:
             return image.convert("RGB")
         if image.mode == "La":  # Pillow converts premultiplied grey to LA only
             image = image.convert("LA")
-        layer = image.convert("RGBA")
-        background = Image.new("RGBA", layer.size, (*colour, 255))
-        return Image.alpha_composite(background, layer).convert("RGB")
+        background = Image.new("RGBA", image.size, (*colour, 255))
+        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
     except UnreadableImage:
         raise
     except Exception as error:  # noqa: BLE001  such as a damaged palette, which Pillow decodes only now
         raise UnreadableImage(printable(error)) from None
 
 
-def _to_8_bits(image):
-    """Scales 16-bit grey to 8 bits; Pillow's conversion clips at 255, which makes most images white."""
-    values = np.asarray(image)
-    if values.size and (values.min() < 0 or values.max() > 65535):
-        raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))  # 65535 = 257 * 255
-
-
 def fit_square(image, resolution, fit, colour):
     """Makes an RGB Pillow image square and resizes it once, antialiased, to R x R.
 
     Args:
-        image: Pillow image, mode RGB.
         resolution: R, pixels.
         fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect ratio.
         colour: (r, g, b) of the borders.
     """
     size = (resolution, resolution)
-    if fit == "stretch":
-        return _resize(image, size)
     if fit == "pad":
         scale = resolution / max(image.size)
-        inner = _resize(image, tuple(max(1, round(side * scale)) for side in image.size))
+        inner = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
         square = Image.new("RGB", size, tuple(colour))
         square.paste(inner, ((resolution - inner.width) // 2, (resolution - inner.height) // 2))
         return square
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
-    return _resize(image.crop((left, top, left + side, top + side)), size)
-
-
-def _resize(image, size):
-    return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
+    if fit == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
+        image = image.crop((left, top, left + side, top + side))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def load_square(data, resolution, fit, colour):
-    """Decodes and fits an image: bytes or array -> (uint8 [R, R, 3], Header).
+    """Decodes and fits an image: bytes or array -> (uint8 [R, R, 3], Pillow image as of `open_image`).
 
     Raises:
         UnreadableImage: see `open_image` and `to_rgb`.
     """
     image = open_image(data)
-    header = Header(image.width, image.height, image.mode)
-    return np.asarray(fit_square(to_rgb(image, colour), resolution, fit, colour)), header
+    return np.asarray(fit_square(to_rgb(image, colour), resolution, fit, colour)), image

@@ -42,17 +42,11 @@ class InputPipeline:
             )
 
     def dataset(self, images_seen, replicas=1, first=0, count=None):
-        """Returns the endless tf.data.Dataset of one worker.
+        """Returns the endless tf.data.Dataset of one worker, from position `images_seen` of the stream on.
 
         Each global batch is split into `replicas` equal parts: part r holds its images r, r + replicas, ... (see
-        rng.Draws.shard for the reason). The elements are parts first .. first + count - 1 of the first global batch,
-        then those of the second, and so on.
-
-        Args:
-            images_seen: global position of the first image of the first batch.
-            replicas: parts of a global batch; divides the batch size.
-            first: index of this worker's first part.
-            count: number of this worker's parts; default all from `first` on.
+        rng.Draws.shard for the reason). The elements are the worker's parts first .. first + count - 1 of the first
+        global batch (default: all from `first` on), then those of the second, and so on.
 
         Returns:
             dataset of dicts: position int64 [n], index int64 [n] of the image in the set, flip bool [n], labels
@@ -92,8 +86,7 @@ class InputPipeline:
             return permutation(key, number, size)[tf.where(number == first_pass, offset, 0) :]
 
         passes = tf.data.Dataset.counter(first_pass).map(rest_of_pass).prefetch(1)
-        batches = passes.rebatch(self.batch_size)
-        return batches.map(lambda index: tf.ensure_shape(index, [self.batch_size]))
+        return passes.rebatch(self.batch_size).map(lambda index: tf.ensure_shape(index, [self.batch_size]))
 
     def _with_images(self, element):
         images = tf.numpy_function(
@@ -103,10 +96,9 @@ class InputPipeline:
         return {**element, "images": tf.ensure_shape(images, shape)}
 
     def load(self, element):
-        """Converts an element to training input. Call it in the training step, on the replica's device.
+        """Converts an element to images float32 [n, R, R, 3] in [-1, 1] and labels int32 [n].
 
-        Returns:
-            images float32 [n, R, R, 3] in [-1, 1] and labels int32 [n].
+        Call it in the training step, on the replica's device.
         """
         images = tf.gather(self.pixels, element["index"]) if self.resident else element["images"]
         # Floats first: not every op takes uint8 on a GPU. The difference is exact, which leaves one rounding, so that
@@ -116,17 +108,10 @@ class InputPipeline:
 
 
 def permutation(key, number, size):
-    """Returns the order of one pass over the data, by sorting random numbers.
+    """Returns the order of pass `number` (int64 scalar) over the data: int64 [size], each index once.
 
-    (tf.random.experimental.index_shuffle needs no sorting, but gives only 256 orders of a small set.)
-
-    Args:
-        key: 63-bit integer, see rng.stream_key.
-        number: int64 scalar, the pass.
-        size: images in the set.
-
-    Returns:
-        int64 [size], each index once.
+    Sorts random numbers of a key, see rng.stream_key. (tf.random.experimental.index_shuffle needs no sorting, but gives
+    only 256 orders of a small set.)
     """
     seed = tf.stack([tf.constant(key, tf.int64), number])
     draws = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox")
@@ -134,18 +119,10 @@ def permutation(key, number, size):
 
 
 def random_flips(start, count, key):
-    """Draws fair booleans for positions start .. start + count - 1; each depends only on the key and its position.
+    """Draws fair booleans [count] for positions from `start` (int64 scalar) on; each depends on key and position only.
 
     Philox gives four words per counter value. Starting the counter at start // 4 reads its output from the middle, so
     that a position has the same value in every batch that contains it.
-
-    Args:
-        start: int64 scalar.
-        count: Python integer.
-        key: 63-bit integer, see rng.stream_key.
-
-    Returns:
-        bool [count].
     """
     counter = tf.cast(tf.stack([start // 4, tf.zeros_like(start)]), tf.uint64)
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(

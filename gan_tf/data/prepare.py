@@ -18,11 +18,12 @@ import numpy as np
 
 from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, size_text
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
-from gan_tf.data.images import UnreadableImage, check_fit, load_square, parse_colour
+from gan_tf.data.images import UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
 from gan_tf.io.progress import Progress, map_in_order
 
+FITS = ("crop", "pad", "stretch")
 FORMAT = 1  # of cache entries; raise it when the same image would get other pixels
 SMALLEST = 4  # pixels, where growing networks start
 CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; few enough for a processor's cache
@@ -61,35 +62,29 @@ class ImageSet:
     def at(self, resolution):
         """Returns the images at a smaller size, as an ImageSet with other `images` and `key`.
 
-        Args:
-            resolution: pixels; the set's own, halved any number of times, at least SMALLEST.
-
-        Returns:
-            always the same object for one size, and this one for its own size.
+        Always the same object for one size, and this one for its own. `resolution` is the set's, halved any number of
+        times, at least SMALLEST.
 
         Raises:
-            ValueError: there is no such size.
             UsageError: the disk is too small for the sizes of a mapped set.
         """
         if resolution == self.resolution:
             return self
         sizes = smaller_sizes(self.resolution)
         if resolution not in sizes:
-            raise ValueError(
-                f"a set of {self.resolution}x{self.resolution} pixels has no size of {resolution}; it has {sizes}"
-            )
+            raise ValueError(f"a set of {self.resolution} pixels has no size of {resolution}; it has {sizes}")
+        if self.full:
+            return self.full.at(resolution)
         if resolution not in self._sizes:
-            self._sizes[resolution] = self.full.at(resolution) if self.full else self._reduced(resolution)
+            if self.mapped:
+                images = _load_smaller(self, resolution)
+            else:
+                images = np.empty((len(self), resolution, resolution, 3), np.uint8)
+                for first, (means,) in _reduce_chunks(self.images, [resolution]):
+                    images[first : first + len(means)] = means
+            smaller = dataclasses.replace(self, images=images, key=_key(self.key, resolution), full=self)
+            self._sizes[resolution] = smaller
         return self._sizes[resolution]
-
-    def _reduced(self, resolution):
-        if self.mapped:
-            images = _load_smaller(self, resolution)
-        else:
-            images = np.empty((len(self), resolution, resolution, 3), np.uint8)
-            for first, (means,) in _reduce_chunks(self.images, [resolution]):
-                images[first : first + len(means)] = means
-        return dataclasses.replace(self, images=images, key=_smaller_key(self, resolution), full=self)
 
 
 def prepare(
@@ -110,15 +105,14 @@ def prepare(
     Raises:
         UsageError: no readable image, a full disk, or an invalid argument.
     """
-    check_fit(resolution, fit)
-    rows = select_rows(len(source), limit)
-    settings = (resolution, fit, parse_colour(background))
-    key = hashlib.sha256(repr((FORMAT, source.fingerprint, settings, limit)).encode()).hexdigest()[:32]
-    root = Path(cache_dir) if cache_dir else cache_root()
-    entry = CacheEntry(root / "data" / key, (resolution, resolution, 3), FACTS)
+    settings, rows = _square_settings(resolution, fit, background), select_rows(len(source), limit)
+    key = _key(source.fingerprint, settings, limit)
+    entry = CacheEntry(Path(cache_dir or cache_root()) / "data" / key, (resolution, resolution, 3), FACTS)
     in_memory = len(rows) * entry.row_bytes <= memory_gb * 1e9
-    if not entry.finished and in_memory:
-        images, facts, unreadable = _decode(source, rows, settings)
+    if in_memory and not entry.finished:
+        images = np.empty((len(rows), *entry.shape), np.uint8)
+        facts, unreadable = _decode(source, rows, settings, "decoded", images)
+        images = images[: len(facts)]
     else:
         if not entry.finished:
             _convert(source, rows, settings, entry, log)
@@ -147,15 +141,9 @@ def prepare(
 
 def survey(source, *, resolution, fit="crop", background="white", limit=None):
     """Returns the DatasetReport that `prepare` would make, without keeping any pixels."""
-    check_fit(resolution, fit)
-    settings = (resolution, fit, parse_colour(background))
-    facts, unreadable = [], []
-    for i, _, fact, reason in _squares(source, select_rows(len(source), limit), settings, "inspected"):
-        if fact is None:
-            unreadable.append((i, reason))
-        else:
-            facts.append(fact)
-    return build_report(source, np.array(facts, FACTS), unreadable, resolution, fit)
+    settings = _square_settings(resolution, fit, background)
+    facts, unreadable = _decode(source, select_rows(len(source), limit), settings, "inspected")
+    return build_report(source, facts, unreadable, resolution, fit)
 
 
 def select_rows(count, limit):
@@ -167,19 +155,29 @@ def select_rows(count, limit):
     return (2 * np.arange(limit) + 1) * count // (2 * limit)
 
 
-def _squares(source, rows, settings, verb):
-    """Decodes images in threads, with a progress line.
+def _square_settings(resolution, fit, background):
+    """Returns the arguments of `load_square` after the data."""
+    if fit not in FITS:
+        raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit}")
+    if resolution < 1:
+        raise UsageError(f"--resolution must be positive, got {resolution}")
+    return resolution, fit, parse_colour(background)
 
-    Yields:
-        (i, pixels uint8 [R, R, 3], fact, None), or (i, None, None, reason) for an unreadable image; in order.
-    """
+
+def _key(*parts):
+    """Returns the name of the cache entry that depends on these values only."""
+    return hashlib.sha256(repr((FORMAT, *parts)).encode()).hexdigest()[:32]
+
+
+def _squares(source, rows, settings, verb):
+    """Decodes images in threads. Yields (i, uint8 [R, R, 3], fact), or (i, None, reason) if unreadable, in order."""
 
     def decode(i):
         try:
-            pixels, header = load_square(source.read(i), *settings)
+            pixels, image = load_square(source.read(i), *settings)
         except UnreadableImage as error:
-            return i, None, None, str(error)
-        return i, pixels, fact_of(i, header, pixels), None
+            return i, None, str(error)
+        return i, pixels, fact_of(i, image, pixels)
 
     with Progress(len(rows), verb) as progress:
         for result in map_in_order(decode, map(int, rows)):
@@ -187,50 +185,45 @@ def _squares(source, rows, settings, verb):
             progress.advance()
 
 
-def _decode(source, rows, settings):
-    """Decodes into memory: (images, facts, unreadable)."""
-    images = np.empty((len(rows), settings[0], settings[0], 3), np.uint8)
-    facts, unreadable = np.empty(len(rows), FACTS), []
-    kept = 0
-    for i, pixels, fact, reason in _squares(source, rows, settings, "decoded"):
+def _decode(source, rows, settings, verb, images=None):
+    """Decodes images, into `images` unless it is None. Returns facts and unreadable [(i, reason)]."""
+    facts, unreadable = [], []
+    for i, pixels, fact in _squares(source, rows, settings, verb):
         if pixels is None:
-            unreadable.append((i, reason))
+            unreadable.append((i, fact))
             continue
-        images[kept], facts[kept] = pixels, fact
-        kept += 1
-    return images[:kept], facts[:kept], unreadable
+        if images is not None:
+            images[len(facts)] = pixels
+        facts.append(fact)
+    return np.array(facts, FACTS), unreadable
 
 
 def _convert(source, rows, settings, entry, log):
     """Decodes into the cache, or continues the work of a killed process."""
-    with locked(entry.lock):  # a second process waits, then finds the entry finished
+    with locked(entry.folder.with_name(f"{entry.folder.name}.lock")):  # a second process waits, then finds it finished
         if entry.finished:
             return
-        done = entry.progress()["done"]
-        need = (len(rows) - entry.progress()["kept"]) * entry.row_bytes
+        done, kept = (entry.progress()[key] for key in ("done", "kept"))
+        need = (len(rows) - kept) * entry.row_bytes
         note = f", {done} of {len(rows)} images are done already" if done else ""
         log(f"converting the dataset once: {size_text(need)} of disk needed in {entry.folder.parent}{note}")
         check_space(entry.folder.parent, need)
         rows_per_record = max(1, FLUSH_BYTES // entry.row_bytes)
-        with entry.writer() as writer:
-            for i, pixels, fact, reason in _squares(source, rows[done:], settings, "converted"):
+        with entry.writing():
+            for i, pixels, fact in _squares(source, rows[done:], settings, "converted"):
                 if pixels is None:
-                    writer.skip(i, reason)
+                    entry.skip(i, fact)
                     continue
-                writer.add(pixels[None], [fact])
-                if writer.state["kept"] % rows_per_record == 0:
-                    writer.record()
+                entry.add(pixels[None], [fact])
+                if entry.state["kept"] % rows_per_record == 0:
+                    entry.record()
 
 
 def box_means(images, sizes):
     """Means of square blocks of pixels, rounded to the nearest integer with ties to even.
 
-    Args:
-        images: uint8 [N, R, R, 3].
-        sizes: pixels, decreasing; the first divides R, each divides the one before.
-
-    Returns:
-        list of uint8 [N, r, r, 3], one for each r in `sizes`. Exact while (R / r)^2 * 255 < 2^32.
+    uint8 [N, R, R, 3] -> [uint8 [N, r, r, 3] for each r in `sizes`], where the first size divides R, and each divides
+    the one before. Exact while (R / r)^2 * 255 < 2^32.
     """
     sums, means = images, []
     for size in sizes:
@@ -246,15 +239,13 @@ def box_means(images, sizes):
 
 def _reduce_chunks(images, sizes):
     """Yields (index of a chunk's first image, `box_means` of the chunk) in order, computed in threads."""
-    count = len(images)
     step = max(1, CHUNK_BYTES // images[0].nbytes)
 
     def reduce(first):
-        chunk = read_rows(images, np.arange(first, min(first + step, count)))
-        return first, box_means(chunk, sizes)
+        return first, box_means(read_rows(images, np.arange(first, min(first + step, len(images)))), sizes)
 
-    with Progress(count, "reduced") as progress:
-        for first, means in map_in_order(reduce, range(0, count, step)):
+    with Progress(len(images), "reduced") as progress:
+        for first, means in map_in_order(reduce, range(0, len(images), step)):
             yield first, means
             progress.advance(len(means[0]))
 
@@ -268,15 +259,11 @@ def smaller_sizes(resolution):
     return sizes
 
 
-def _smaller_key(image_set, resolution):
-    return hashlib.sha256(repr((FORMAT, image_set.key, resolution)).encode()).hexdigest()[:32]
-
-
 def _load_smaller(image_set, resolution):
     """Returns the images of a mapped set at one size from the cache, after making all missing smaller sizes."""
     folder = Path(image_set.images.filename).parent.parent
     sizes = smaller_sizes(image_set.resolution)
-    entries = {size: CacheEntry(folder / _smaller_key(image_set, size), (size, size, 3), ROW) for size in sizes}
+    entries = {size: CacheEntry(folder / _key(image_set.key, size), (size, size, 3), ROW) for size in sizes}
     if not entries[resolution].finished:
         with locked(folder / f"{image_set.key}.smaller.lock"):  # a second process waits, then finds them finished
             missing = {size: entry for size, entry in entries.items() if not entry.finished}
@@ -290,15 +277,14 @@ def _load_smaller(image_set, resolution):
 def _make_smaller(image_set, entries, folder):
     """Fills the entries {size: CacheEntry} in one pass over the full-size images."""
     need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
-    image_set.log(
-        f"making the dataset's smaller sizes once ({', '.join(map(str, entries))} pixels): {size_text(need)} of disk "
-        f"needed in {folder}"
-    )
+    sizes = ", ".join(map(str, entries))
+    disk = f"{size_text(need)} of disk needed in {folder}"
+    image_set.log(f"making the dataset's smaller sizes once ({sizes} pixels): {disk}")
     check_space(folder, need)
     with contextlib.ExitStack() as stack:
         for entry in entries.values():
             shutil.rmtree(entry.partial, ignore_errors=True)  # of a killed process
-        writers = [stack.enter_context(entry.writer()) for entry in entries.values()]
+            stack.enter_context(entry.writing())
         for first, means in _reduce_chunks(image_set.images, list(entries)):
-            for writer, pixels in zip(writers, means, strict=True):
-                writer.add(pixels, np.arange(first, first + len(pixels)))
+            for entry, pixels in zip(entries.values(), means, strict=True):
+                entry.add(pixels, np.arange(first, first + len(pixels)))

@@ -1,4 +1,4 @@
-"""Image sources: folders, zip archives and arrays.
+"""Image sources: folders, zip archives, .npz files and arrays.
 
 A source lists images in a fixed order and reads one by index, without decoding. Its fingerprint depends on names,
 classes and contents only: a copied folder has the same fingerprint, an edited one has another.
@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import zipfile
 from collections import Counter
@@ -16,25 +17,37 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from gan_tf.data.cache import check_space
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.errors import UsageError
-from gan_tf.io.files import UNPRINTABLE, cache_root, printable, user_path, write_atomically, writing_cache
-from gan_tf.io.npz import COMPRESSION, DAMAGED
+from gan_tf.io.arrays import COMPRESSION, DAMAGED, read_array, read_header
+from gan_tf.io.files import (
+    UNPRINTABLE,
+    cache_root,
+    file_stamp,
+    part_file,
+    printable,
+    user_path,
+    write_atomically,
+    writing_cache,
+)
 from gan_tf.io.progress import Progress, map_in_order
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
+IN_MEMORY_BYTES = 512 << 20  # larger compressed arrays of an .npz are unpacked into the cache, once
 
 
 class ImageSource:
-    """Images in a fixed order. Subclasses hold the file handle and implement `read`.
+    """Images in a fixed order. Subclasses implement `read`.
 
     Attributes:
         name: short name, such as the folder's; the default name of a run.
-        where: the path given by the user; "" for arrays in memory.
         names: N strings that identify images in messages, such as paths below the folder.
         labels: int32 [N], all 0 without classes.
         class_names: tuple of names, () without classes.
+        where: the path given by the user; "" for arrays in memory.
         ignored: {suffix: count} of files that are not images.
     """
 
@@ -52,14 +65,16 @@ class ImageSource:
     def read(self, i):
         """Returns image i as the bytes of an encoded file or as a uint8 array [H, W, C]. Thread-safe.
 
-        Raises:
-            UnreadableImage: this image cannot be read.
+        Raises UnreadableImage if this image cannot be read.
         """
         raise NotImplementedError
 
     def stamps(self):
-        """Returns N strings that change whenever an image may have changed, or None to hash at every start."""
-        return None
+        """Returns N strings that change whenever an image may have changed; None, to hash them, without a file."""
+        if not self.where:
+            return None
+        stamp = file_stamp(user_path(self.where))
+        return [f"{stamp}#{i}" for i in range(len(self))]
 
     @functools.cached_property
     def digests(self):
@@ -70,7 +85,7 @@ class ImageSource:
         stamps = self.stamps()
         if stamps is None:
             return self._hash(range(len(self)))
-        path_digest = hashlib.sha256(os.path.realpath(os.path.expanduser(self.where)).encode()).hexdigest()
+        path_digest = hashlib.sha256(os.fsencode(os.path.realpath(user_path(self.where)))).hexdigest()
         path = cache_root() / "digests" / f"{path_digest[:32]}.json"
         try:
             cached = json.loads(path.read_text())
@@ -104,37 +119,27 @@ class ImageSource:
             data = self.read(i)
         except UnreadableImage:
             return ""
-        if isinstance(data, bytes):
-            return hashlib.sha256(data).hexdigest()
-        array = np.ascontiguousarray(data)
-        return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
+        if not isinstance(data, bytes):
+            array = np.asarray(data)
+            data = f"{array.shape}".encode() + array.tobytes()
+        return hashlib.sha256(data).hexdigest()
 
 
 class ArraySource(ImageSource):
-    """Images in memory: an array, or a sequence of uint8 arrays or encoded bytes.
+    """Images in an array uint8 [N, H, W, C], or in any object with `len` and `[i]` of uint8 arrays or encoded bytes.
 
-    Args:
-        name: short name of the dataset.
-        images: uint8 [N, H, W, C], or any object with `len` and `[i]`, which is read lazily from several threads.
-        labels: int [N] in 0..len(class_names) - 1, or None.
-        class_names: one name per class, () without labels.
-        names: N names for messages; default "0", "1", ...
+    The object is read lazily, from several threads. The names default to "0", "1", ...
     """
 
     def __init__(self, name, images, labels=None, class_names=(), names=None, where=""):
         names = [str(i) for i in range(len(images))] if names is None else list(names)
         super().__init__(name, names, labels, class_names, where)
-        if not len(images) == len(names) == len(self.labels):
-            raise ValueError(f"{len(images)} images, {len(names)} names and {len(self.labels)} labels differ in number")
         if not names:
             raise UsageError(f"{where or name} holds no images")
         self.images = images
 
     def read(self, i):
         return self.images[i]
-
-    def stamps(self):
-        return stamps_of_file(self.where, len(self)) if self.where else None
 
 
 class FolderSource(ImageSource):
@@ -164,18 +169,16 @@ class ZipSource(ImageSource):
     """Images in a zip archive, read without unpacking it."""
 
     def __init__(self, path):
-        self.path = user_path(path)
         try:
-            self.archive = zipfile.ZipFile(self.path)
+            self.archive = zipfile.ZipFile(user_path(path))
         except DAMAGED as error:
-            raise UsageError(
-                f"{path} is not a complete zip archive ({printable(error)}); download or pack it again"
-            ) from None
+            reason = printable(error)
+            raise UsageError(f"{path} is not a complete zip archive ({reason}); download or pack it again") from None
         files = [info for info in self.archive.infolist() if info.filename and not info.is_dir()]
         entries = {safe_name(info.filename, path): info for info in files}
         names, ignored = select_images(entries, path)
         self.entries = [entries[name] for name in names]
-        super().__init__(self.path.stem, names, *classes_of(names), path, ignored)
+        super().__init__(user_path(path).stem, names, *classes_of(names), path, ignored)
 
     def read(self, i):
         entry = self.entries[i]
@@ -188,8 +191,100 @@ class ZipSource(ImageSource):
         except Exception as error:  # noqa: BLE001  damaged or encrypted entries: BadZipFile, zlib.error, ...
             raise UnreadableImage(f"damaged entry: {printable(error)}") from None
 
-    def stamps(self):
-        return stamps_of_file(self.path, len(self))
+
+def open_npz(where):
+    """Opens an .npz file of images as an ArraySource, which reads rows from the file on demand.
+
+    The array "images", or the only array of a fitting shape, is uint8 [N, H, W, 3], [N, H, W, 1] or [N, H, W].
+    Optional: an integer array "labels" [N], a string array "class_names" [K] and a string array "names" [N].
+
+    Raises:
+        UsageError: damaged file, object arrays, no array of images or several, or labels that do not fit.
+    """
+    path = user_path(where)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            headers = {key: read_header(archive, info) for key, info in entries.items()}
+            key = _find_images(headers, where)
+            images = _open_array(path, archive, entries[key], headers[key])
+            label_key = next((key for key in LABEL_KEYS if key in entries), None)
+            labels, class_names, names = (
+                read_array(archive, entries[key], IN_MEMORY_BYTES) if key in entries else None
+                for key in (label_key, "class_names", "names")
+            )
+        classes = _check_labels(labels, class_names, len(images), where)
+        is_named = names is not None and names.dtype.kind == "U" and names.shape == (len(images),)
+        if is_named and not any(map(UNPRINTABLE.search, names.tolist())):
+            return ArraySource(path.stem, images, *classes, names.tolist(), where)
+        return ArraySource(path.stem, images, *classes, where=where)
+    except UsageError:
+        raise
+    except DAMAGED as error:
+        reason = printable(error)
+        raise UsageError(f"{where} is not a complete .npz file ({reason}); save it again with numpy.savez") from None
+
+
+def _find_images(headers, where):
+    """Returns the key of the array of images."""
+    for key, (_, _, dtype, _) in headers.items():
+        if dtype.hasobject:
+            raise UsageError(
+                f'{where}: array "{printable(key)}" holds Python objects, which are not safe to load; save as uint8'
+            )
+    shapes = {key: header[0] for key, header in headers.items()}
+    candidates = [key for key, shape in shapes.items() if len(shape) == 3 or shape[3:] in ((1,), (3,), (4,))]
+    if "images" not in candidates and len(candidates) != 1:
+        contents = ", ".join(f'"{printable(key)}" {headers[key][2]} {list(shape)}' for key, shape in shapes.items())
+        raise UsageError(
+            f'{where} must hold one uint8 [N, H, W, 3] array, named "images"; it has {contents[:500] or "none"}'
+        )
+    key = "images" if "images" in candidates else candidates[0]
+    shape, fortran, dtype, _ = headers[key]
+    if dtype != np.uint8 or fortran:
+        raise UsageError(
+            f'{where}: array "{printable(key)}" must be uint8 in C order, got {dtype}; convert it to 0..255 and save'
+        )
+    if shape[0] == 0:
+        raise UsageError(f"{where} holds no images")
+    return key
+
+
+def _open_array(path, archive, info, header):
+    """Returns the array of one member: a memory map unless it is compressed and small."""
+    shape, _, dtype, header_length = header
+    if info.compress_type == zipfile.ZIP_STORED:  # as numpy.savez writes it
+        with open(path, "rb") as file:
+            file.seek(info.header_offset + 26)  # two lengths in the member's local header of 30 bytes
+            name_length, extra_length = map(int, np.frombuffer(file.read(4), "<u2"))
+        start = info.header_offset + 30 + name_length + extra_length + header_length
+        return np.memmap(path, dtype, "r", start, shape)
+    if info.file_size <= IN_MEMORY_BYTES:
+        return read_array(archive, info, IN_MEMORY_BYTES)
+    # Named by the member's offset: its name may be a path.
+    unpacked = cache_root() / "npz" / f"{file_stamp(path).replace(':', '-')}-{info.header_offset}.npy"
+    if not unpacked.exists():
+        check_space(unpacked.parent, info.file_size)
+        with writing_cache(unpacked), part_file(unpacked) as target, archive.open(info) as packed:
+            shutil.copyfileobj(packed, target, 1 << 20)
+    return np.load(unpacked, mmap_mode="r", allow_pickle=False)
+
+
+def _check_labels(labels, class_names, count, where):
+    """Returns (labels int32 [N] or None, class names). Without class names, classes are numbered in order of value."""
+    if labels is None:
+        return None, ()
+    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
+        raise UsageError(f"{where}: labels must be integers [{count}], got {labels.dtype} {list(labels.shape)}")
+    labels = labels.reshape(-1)
+    values, numbers = np.unique(labels, return_inverse=True)
+    if class_names is None:
+        return numbers, tuple(map(str, values))
+    if class_names.ndim != 1 or any(UNPRINTABLE.search(str(name)) for name in class_names):
+        raise UsageError(f"{where}: class_names must be a list of strings without control characters")
+    if values[0] < 0 or values[-1] >= len(class_names):
+        raise UsageError(f"{where}: labels {values[0]}..{values[-1]} do not fit {len(class_names)} class_names")
+    return labels, tuple(map(str, class_names))
 
 
 def open_source(where):
@@ -198,18 +293,15 @@ def open_source(where):
     Raises:
         UsageError: the path does not exist, holds no images, or has another type.
     """
-    from gan_tf.data.npz_source import open_npz  # imports ArraySource from here
-
     path = user_path(where)
     if path.is_dir():
         return FolderSource(where)
     if not path.exists():
         raise UsageError(f"--dataset {where}: no such file or folder")
-    if path.suffix.lower() == ".zip":
-        return ZipSource(where)
-    if path.suffix.lower() == ".npz":
-        return open_npz(where)
-    raise UsageError(f"--dataset {where} must be a folder, a .zip or an .npz")
+    openers = {".zip": ZipSource, ".npz": open_npz}
+    if path.suffix.lower() not in openers:
+        raise UsageError(f"--dataset {where} must be a folder, a .zip or an .npz")
+    return openers[path.suffix.lower()](where)
 
 
 def check_file_size(size):
@@ -218,26 +310,10 @@ def check_file_size(size):
         raise UnreadableImage(f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
 
 
-def file_stamp(path):
-    """Returns size and times of a file. The time of the last status change cannot be set back by a program."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return "missing"
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
-
-
-def stamps_of_file(path, count):
-    """Returns the stamps of `count` images in one file."""
-    stamp = file_stamp(path)
-    return [f"{stamp}#{i}" for i in range(count)]
-
-
 def select_images(paths, where):
     """Splits relative paths into (sorted list of image names, {suffix: count} of other files).
 
-    Raises:
-        UsageError: no image among them, or a name with unprintable characters.
+    Raises UsageError if there is no image, or for a name with unprintable characters.
     """
     names, ignored = [], Counter()
     for path in map(PurePosixPath, paths):
@@ -258,13 +334,10 @@ def select_images(paths, where):
 
 
 def classes_of(names):
-    """Derives class labels from first-level folders; deeper folders have no effect.
+    """Derives classes from the first-level folders of N relative paths with "/"; deeper folders have no effect.
 
     A single folder around everything is skipped (many archives have one), and so is a level that has only "train",
     "test" and the like. Images both inside and outside of folders, or one folder only, mean no classes.
-
-    Args:
-        names: N relative paths with "/".
 
     Returns:
         labels int32 [N] and a tuple of class names in alphabetical order; zeros and () without classes.
@@ -296,8 +369,7 @@ def _walk(folder):
 def safe_name(name, archive):
     """Returns an archive entry's path with "/".
 
-    Raises:
-        UsageError: the path leads out of the archive. Nothing is unpacked, but such an archive is not trustworthy.
+    Raises UsageError if it leads out of the archive: nothing is unpacked, but such an archive is not trustworthy.
     """
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):

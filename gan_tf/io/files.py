@@ -19,31 +19,40 @@ else:
 # Control characters, which terminals interpret, and lone surrogates, which cannot be encoded.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-DISK_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS)
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file exists where a folder is needed
-DISK_FAILS = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)  # often a network drive; a restart may succeed
+CHECK_ACCESS = "check that it can be read and written"
+REMEDIES = {  # for a full and for a read-only disk
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some disk space"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), CHECK_ACCESS),
+}
 
 
 def disk_remedy(error) -> str | None:
     """Returns advice if an OSError or TensorFlow error means a full or read-only disk, else None."""
-    full, refuses = "free some disk space", "check that it can be read and written"
-    remedies = {**dict.fromkeys(DISK_IS_FULL, full), **dict.fromkeys(DISK_REFUSES, refuses)}
     if isinstance(error, OSError):
-        return remedies.get(error.errno)
+        return REMEDIES.get(error.errno)
     # TensorFlow's message ends with the system's text; its error code ("resource exhausted") is less precise.
-    return next((remedy for number, remedy in remedies.items() if os.strerror(number) in str(error)), None)
+    return next((remedy for number, remedy in REMEDIES.items() if os.strerror(number) in str(error)), None)
 
 
 def is_temporary(error) -> bool:
-    """True for an I/O error of the disk or network drive that may not happen again after a restart."""
-    return isinstance(error, OSError) and error.errno in DISK_FAILS
+    """True for an I/O error, often of a network drive, that may not happen again after a restart."""
+    return isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
 def printable(text):
     """Returns untrusted text (or an exception's message) as one line of at most 200 characters."""
     return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
+
+
+def file_stamp(path):
+    """Returns size and times of a file. The time of the last status change cannot be set back by a program."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "missing"
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def sha256_of(path):
@@ -58,11 +67,7 @@ def cache_root():
 
 
 def user_path(text):
-    """Returns the pathlib.Path of a user's input, with ~ and ~name expanded.
-
-    Raises:
-        UsageError: there is no such user.
-    """
+    """Returns the pathlib.Path of a user's input, with ~ and ~name expanded; UsageError if there is no such user."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -84,14 +89,9 @@ def writing(path, flag):
 
 
 def check_writable(path, flag, folder=False):
-    """Checks that `path` can be written, by writing and removing a temporary file. Leaves nothing on the disk.
+    """Raises UsageError if a file at `path` (with `folder`: in the folder `path`) cannot be written.
 
-    Args:
-        path: pathlib.Path of a file; with `folder`, of a folder for files.
-        flag: the option that set it, such as "--out".
-
-    Raises:
-        UsageError: it cannot be written, or is a folder instead of a file or the other way round.
+    It writes a temporary file, and leaves nothing on the disk. `flag` is the option that set the path.
     """
     parent = path if folder else path.parent
     created = []
@@ -118,23 +118,19 @@ def check_writable(path, flag, folder=False):
 def writing_cache(path):
     """Converts an OSError in the block, which writes `path`, to a UsageError that names GAN_TF_CACHE.
 
-    Errors of files outside of `cache_root` are raised as they are.
-
-    Raises:
-        UsageError: the cache is full or cannot be written.
+    Errors other than a full or unwritable disk, and errors of files outside of `cache_root`, are raised as they are.
     """
     root = cache_root().absolute()
     try:
         yield
     except OSError as error:
-        failed = Path(os.fsdecode(error.filename)).absolute() if error.filename is not None else Path(path).absolute()
+        failed = Path(path if error.filename is None else os.fsdecode(error.filename)).absolute()
         in_cache = failed.is_relative_to(root) or (error.errno in NO_FOLDER and root.is_relative_to(failed))
-        if not in_cache or error.errno not in (*DISK_IS_FULL, *DISK_REFUSES, *NO_FOLDER):
+        if not in_cache or error.errno not in (*REMEDIES, *NO_FOLDER):
             raise
-        remedy = disk_remedy(error) or "check that it can be read and written"
         raise UsageError(
-            f"GAN_TF_CACHE: the cache in {root} cannot be written ({printable(error.strerror)}); {remedy}, or set "
-            "GAN_TF_CACHE to another folder"
+            f"GAN_TF_CACHE: the cache in {root} cannot be written ({printable(error.strerror)}); "
+            f"{REMEDIES.get(error.errno, CHECK_ACCESS)}, or set GAN_TF_CACHE to another folder"
         ) from error
 
 
@@ -177,10 +173,9 @@ def write_atomically(path, content):
 
 @contextlib.contextmanager
 def locked(path):
-    """Waits for a file lock and holds it in the block. The system releases it if the process dies.
+    """Waits for a file lock and holds it in the block, which is in `writing_cache`.
 
-    Raises:
-        UsageError: the lock is in the cache, and the cache is full or cannot be written, now or in the block.
+    The system releases the lock if the process dies.
     """
     with writing_cache(path):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -193,8 +188,7 @@ def take_lock(file, wait):
     """Locks an open file for this process until it is closed.
 
     Raises:
-        OSError: another process holds it and `wait` is False (`errno` is in LOCK_IS_HELD), or the file system does not
-            support locks.
+        OSError: `errno` is in LOCK_IS_HELD if another process holds it and `wait` is False.
     """
     if os.name == "nt":
         msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)

@@ -19,27 +19,20 @@ MAX_SIDE = 16384  # pixels of an image that most programs can open
 
 def to_uint8(images):
     """Rounds float images in [-1, 1] to uint8 of the same shape. Values outside are clipped."""
-    scaled = (np.asarray(images, np.float32) + 1.0) * 127.5
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 def grid(images, columns=None):
-    """Arranges images row by row without gaps.
+    """Arranges images row by row without gaps; unused cells are black.
 
-    Args:
-        images: uint8 [N, H, W, 3], N >= 1.
-        columns: images in a row; default those of the smallest square that holds N.
-
-    Returns:
-        uint8 [rows * H, columns * W, 3]; unused cells are black.
+    uint8 [N, H, W, 3] -> [rows * H, columns * W, 3]; `columns` defaults to those of the smallest square that holds N.
     """
-    count, height, width, channels = images.shape
+    count, height, width, _ = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
+    cells = np.zeros((rows * columns, height, width, 3), np.uint8)
     cells[:count] = images
-    cells = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return cells.reshape(rows * height, columns * width, channels)
+    return cells.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
 
 
 def enlarge(images, size):
@@ -79,17 +72,13 @@ def evenly_spaced(items, most) -> list:
 
 
 def read_png(path):
-    """Returns a PNG file, which may be untrusted, as uint8 [H, W, 3].
-
-    Raises:
-        UsageError: not a PNG file, damaged, or more than MAX_PIXELS.
-    """
+    """Returns a PNG file, which may be untrusted, as uint8 [H, W, 3]; UsageError if damaged or above MAX_PIXELS."""
     with _open_png(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def png_size(path):
-    """Returns (width, height) from a PNG file's header; raises as `read_png`."""
+    """Returns (width, height) from a PNG file's header; errors as of `read_png`."""
     with _open_png(path) as image:
         return image.size
 
@@ -117,11 +106,9 @@ def save_png(path, image, compress_level=6, description=None):
 
 
 def png_bytes(image, compress_level=6, description=None):
-    """Encodes uint8 [H, W, 3] as PNG.
+    """Encodes uint8 [H, W, 3] as PNG, with a text stored as "Description".
 
-    Args:
-        compress_level: of zlib, 0 to 9; 1 is three times as fast as 6 and gives files a seventh larger.
-        description: text stored in the file as "Description".
+    Level 1 of zlib's compression is three times as fast as 6 and gives files a seventh larger.
     """
     info, buffer = PngInfo(), io.BytesIO()
     if description is not None:

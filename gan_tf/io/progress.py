@@ -24,16 +24,13 @@ class Progress:
     """
 
     def __init__(self, total, verb, noun="images", scale=1, before=0):
-        self.total = total
-        self.verb = verb
-        self.noun = noun
-        self.scale = scale
+        self.total, self.verb, self.noun, self.scale = total, verb, noun, scale
         self.done = self.before = before
         self.terminal = sys.stderr.isatty()
         self.shown = False
+        self.start = self.last = time.monotonic()
 
     def __enter__(self):
-        self.start = self.last = time.monotonic()
         return self
 
     def __exit__(self, *error):
@@ -48,31 +45,26 @@ class Progress:
         if now - self.start < QUIET_SECONDS or now - self.last < wait_seconds:
             return
         self.last, self.shown = now, True
-        line = self.line(now - self.start)
+        rate = (self.done - self.before) / (now - self.start)
+        total = f"/{self.total // self.scale}" if self.total else ""
+        text = f"{self.done // self.scale}{total} {self.noun} {self.verb}"
+        text += f", {rate / self.scale:.{0 if rate >= 10 * self.scale else 1}f} {self.noun}/s"
+        if self.total and rate:
+            text += f", {max(0, self.total - self.done) / rate:.0f} s left"
+        if self.total and self.terminal:
+            full = min(BAR, BAR * self.done // self.total)
+            text = f"[{'#' * full}{'.' * (BAR - full)}] {text}"
         if self.terminal:
-            print(f"\r{line:<{LINE}}", end="", file=sys.stderr, flush=True)
+            print(f"\r{text:<{LINE}}", end="", file=sys.stderr, flush=True)
         else:
-            print(line, file=sys.stderr, flush=True)
-
-    def line(self, seconds):
-        """Returns the text after `seconds` of work."""
-        rate = (self.done - self.before) / seconds
-        speed = f"{self.verb}, {rate / self.scale:.{0 if rate >= 10 * self.scale else 1}f} {self.noun}/s"
-        if not self.total:
-            return f"{self.done // self.scale} {self.noun} {speed}"
-        text = f"{self.done // self.scale}/{self.total // self.scale} {self.noun} {speed}"
-        text += f", {max(0, self.total - self.done) / rate:.0f} s left" if rate else ""
-        full = min(BAR, BAR * self.done // self.total)
-        return f"[{'#' * full}{'.' * (BAR - full)}] {text}" if self.terminal else text
+            print(text, file=sys.stderr, flush=True)
 
 
 class StagedProgress:
     """Progress of work in several stages. Call it with (done, total, verb).
 
-    A new stage starts when the verb changes or `done` decreases.
-
-    Args:
-        nouns: {verb: unit of its work}, where that is not images.
+    A new stage starts when the verb changes or `done` decreases. `nouns` has the units of work that are not images, by
+    verb.
     """
 
     def __init__(self, nouns=None):
@@ -83,7 +75,6 @@ class StagedProgress:
         if self._progress is None or self._progress.verb != verb or done < self._progress.done:
             self.close()
             self._progress = Progress(total, verb, self._nouns.get(verb, "images"), before=done)
-            self._progress.__enter__()
         else:
             self._progress.advance(done - self._progress.done)
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import gan_tf
 from gan_tf.errors import UsageError
-from gan_tf.io.scratch import scratch_array
+from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS
 from gan_tf.metrics.features import RealFeatures, full_float32

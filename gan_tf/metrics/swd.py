@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from gan_tf.errors import UsageError
-from gan_tf.io.scratch import scratch_array
+from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics.image_sets import SEED, random_chunks
 from gan_tf.metrics.score import Measurement
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from gan_tf.config import settings as configuration
 from gan_tf.errors import UsageError
-from gan_tf.io import npz
+from gan_tf.io.arrays import DAMAGED, read_array
 from gan_tf.io.files import LOCK_IS_HELD, part_file, printable, take_lock, write_atomically
 
 FORMAT = 1
@@ -372,13 +372,13 @@ def _read_weights(path, remedy=USE_LAST, with_arrays=True):
             compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
             if compressed or sum(entry.file_size for entry in entries.values()) > size:
                 raise ValueError("compressed or overlapping entries")
-            meta = json.loads(str(npz.read(archive, entries.pop(META_KEY), size)))
+            meta = json.loads(str(read_array(archive, entries.pop(META_KEY), size)))
             names = entries if with_arrays else ()
-            weights = {name: npz.read(archive, entries[name], size) for name in names}
+            weights = {name: read_array(archive, entries[name], size) for name in names}
         if not _has_image_count(meta) or any(array.dtype.kind not in "fiub" for array in weights.values()):
             raise ValueError("no image count, or arrays that are not numbers")
         return weights, meta
-    except (*npz.DAMAGED, RecursionError) as error:
+    except (*DAMAGED, RecursionError) as error:
         raise UsageError(f"{path} is damaged; {remedy}, or train until the next better score") from error
 
 

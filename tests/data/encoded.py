@@ -1,6 +1,7 @@
-"""Small encoded images for tests."""
+"""Small encoded images for tests, in folders and zip archives."""
 
 import io
+import zipfile
 
 import numpy as np
 from PIL import Image
@@ -26,3 +27,12 @@ def write(folder, files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return folder
+
+
+def write_zip(path, files):
+    """Writes {name: bytes} as a zip archive and returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path

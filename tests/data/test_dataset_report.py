@@ -15,7 +15,7 @@ def thumbs(count, seed=0):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def source(tmp_path):
     files = {
         "cat/a.png": encoded(1, (40, 30)),
         "cat/same.png": encoded(1, (40, 30)),
@@ -26,11 +26,11 @@ def folder(tmp_path):
         "dog/empty.webp": b"",
         "readme.txt": b"",
     }
-    return write(tmp_path / "pets", files)
+    return FolderSource(write(tmp_path / "pets", files))
 
 
-def test_report_of_a_folder(folder):
-    report = survey(FolderSource(folder), resolution=16)
+def test_report_of_a_folder(source):
+    report = survey(source, resolution=16)
     assert report.count == 5
     assert report.sizes == {"40x30": 3, "12x20": 1, "30x30": 1}
     assert (report.smallest, report.median, report.largest) == ("12x20", "40x30", "40x30")
@@ -54,17 +54,13 @@ def test_long_lists_are_shortened(tmp_path):
     assert len(text.splitlines()) < 30
 
 
-def test_upscaled_images_of_fit_pad_are_smaller_on_both_sides(folder):
-    assert survey(FolderSource(folder), resolution=16, fit="pad").upscaled == []
-    assert survey(FolderSource(folder), resolution=32, fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
-
-
-def test_random_images_are_not_near_duplicates():
-    assert near_groups(thumbs(300)) == []
-    assert near_groups(thumbs(1)) == []
+def test_upscaled_images_of_fit_pad_are_smaller_on_both_sides(source):
+    assert survey(source, resolution=16, fit="pad").upscaled == []
+    assert survey(source, resolution=32, fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
 
 
 def test_small_changes_are_near_duplicates_and_chains_make_one_group():
+    assert near_groups(thumbs(300)) == near_groups(thumbs(1)) == []
     base = thumbs(3)
     brighter = np.clip(base[0].astype(int) + 4, 0, 255).astype(np.uint8)
     noisy = np.clip(brighter.astype(int) + np.random.default_rng(1).integers(-3, 4, brighter.shape), 0, 255)
@@ -74,9 +70,7 @@ def test_small_changes_are_near_duplicates_and_chains_make_one_group():
 
 def test_flat_images_differ_by_their_colour():
     flat = np.zeros((4, 8, 8, 3), np.uint8)
-    flat[1] = 255
-    flat[2] = (255, 0, 0)
-    flat[3] = 1
+    flat[1], flat[2], flat[3] = 255, (255, 0, 0), 1
     assert near_groups(flat) == [[0, 3]]
 
 
@@ -88,6 +82,6 @@ def test_groups_do_not_depend_on_the_block_size(monkeypatch):
     assert near_groups(images) == whole
 
 
-def test_exact_duplicates_in_arrays():
+def test_exact_duplicates_in_arrays_are_no_near_duplicates():
     report = survey(ArraySource("set", np.concatenate([thumbs(3), thumbs(1)])), resolution=8)
     assert report.exact == [["0", "3"]] and report.near == []

@@ -1,4 +1,4 @@
-"""Prepared image sets: memory and cache, resumption after kills, several processes, errors."""
+"""Prepared image sets and their smaller sizes: memory and cache, resumption after kills, several processes, errors."""
 
 import json
 import os
@@ -6,20 +6,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from gan_tf.data.cache import read_rows
-from gan_tf.data.prepare import prepare, select_rows
+from gan_tf.data.cache import CacheEntry, read_rows
+from gan_tf.data.prepare import box_means, prepare, select_rows
 from gan_tf.data.sources import FolderSource
 from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write
 
-SIDE = 8
+SIDE, SIZES = 32, (16, 8, 4)
 
 
 def files(count):
@@ -31,6 +31,11 @@ def source(tmp_path):
     return FolderSource(write(tmp_path / "set", files(7) | {"a/03bad.png": b"?"}))
 
 
+@pytest.fixture
+def memory(source):
+    return prepare(source, resolution=SIDE)
+
+
 def prepare_in(tmp_path, source, **options):
     """Prepares a set in the cache: (ImageSet, logged lines)."""
     lines = []
@@ -38,8 +43,24 @@ def prepare_in(tmp_path, source, **options):
     return prepare(source, **options), lines
 
 
-def test_memory_and_disk_hold_the_same(source, tmp_path):
-    memory = prepare(source, resolution=SIDE)
+def noise(count, side):
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def exact(images, size):
+    """Box means by exact division, rounded as Fraction does: ties to even."""
+    k = images.shape[1] // size
+    sums = images.reshape(len(images), size, k, size, k, 3).astype(np.int64).sum((2, 4))
+    return np.vectorize(lambda value: round(Fraction(int(value), k * k)))(sums).astype(np.uint8)
+
+
+def assert_sizes(image_set, full):
+    """Asserts that the set has the smaller sizes of the full-size pixels, whichever is asked for first."""
+    for size in (4, 16, 8):
+        np.testing.assert_array_equal(image_set.at(size).images, exact(full, size))
+
+
+def test_memory_and_disk_hold_the_same(source, memory, tmp_path):
     disk, lines = prepare_in(tmp_path, source)
     assert disk.mapped and not memory.mapped and len(lines) == 1
     assert len(memory) == 7 and memory.resolution == SIDE and memory.images.dtype == np.uint8
@@ -48,17 +69,24 @@ def test_memory_and_disk_hold_the_same(source, tmp_path):
     assert disk.names == memory.names and disk.fingerprint == memory.fingerprint == source.fingerprint
     assert disk.report == memory.report and list(memory.report.unreadable) == ["a/03bad.png"]
     np.testing.assert_array_equal(memory.labels, [name[0] == "b" for name in memory.names])
+    for image_set in (memory, disk):
+        assert_sizes(image_set, memory.images)
+    for size in SIZES:
+        assert disk.at(size).mapped and not memory.at(size).mapped and disk.at(size).key == memory.at(size).key
+    assert len(lines) == 2 and "(16, 8, 4 pixels)" in lines[1]
 
 
-def test_a_finished_entry_is_used_again(source, tmp_path, monkeypatch):
-    first, _ = prepare_in(tmp_path, source)
-    monkeypatch.setattr("gan_tf.data.prepare.load_square", None)  # decoding again would fail
+def test_finished_entries_are_used_again(source, memory, tmp_path, monkeypatch):
+    prepare_in(tmp_path, source)[0].at(4)
+    for function in ("load_square", "box_means"):
+        monkeypatch.setattr(f"gan_tf.data.prepare.{function}", None)  # decoding or reducing again would fail
     again, lines = prepare_in(tmp_path, FolderSource(source.folder))
-    in_memory, _ = prepare_in(tmp_path, FolderSource(source.folder), memory_gb=1)
-    assert again.mapped and not in_memory.mapped and lines == []
-    for other in (again, in_memory):
-        np.testing.assert_array_equal(other.images, first.images)
-        assert other.report == first.report
+    loaded, _ = prepare_in(tmp_path, FolderSource(source.folder), memory_gb=1)
+    assert again.mapped and not loaded.mapped and again.report == loaded.report == memory.report
+    for image_set in (again, loaded):
+        np.testing.assert_array_equal(image_set.images, memory.images)
+    assert_sizes(again, memory.images)
+    assert lines == []
 
 
 @pytest.mark.parametrize("other", [{"resolution": 16}, {"fit": "pad"}, {"background": "black"}, {"limit": 3}])
@@ -68,12 +96,13 @@ def test_other_settings_make_another_entry(source, tmp_path, other):
     assert len(lines) == 1
 
 
-def test_changed_data_make_another_entry(source, tmp_path):
+def test_changed_data_make_other_entries(source, tmp_path):
     before, _ = prepare_in(tmp_path, source)
+    small = before.at(4)
     (source.folder / "a/00.png").write_bytes(encoded(99))
     after, lines = prepare_in(tmp_path, FolderSource(source.folder))
-    assert len(lines) == 1 and after.fingerprint != before.fingerprint
-    assert (after.images[0] != before.images[0]).any()
+    assert len(lines) == 1 and after.fingerprint != before.fingerprint and after.at(4).key != small.key
+    assert (after.images[0] != before.images[0]).any() and (after.at(4).images[0] != small.images[0]).any()
 
 
 def test_limit_selects_at_even_distances(source):
@@ -88,11 +117,14 @@ def test_limit_selects_at_even_distances(source):
 
 
 def test_a_small_disk_is_detected_before_anything_is_written(source, tmp_path, monkeypatch):
+    full, _ = prepare_in(tmp_path, source)
+    before = sorted((tmp_path / "cache").rglob("*.bin"))
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 0, 100))
-    with pytest.raises(UsageError, match="GAN_TF_CACHE.*--limit"):
-        prepare_in(tmp_path, source)
-    assert not list((tmp_path / "cache").rglob("*.bin"))
+    for convert in (lambda: full.at(4), lambda: prepare_in(tmp_path, source, resolution=16)):
+        with pytest.raises(UsageError, match="GAN_TF_CACHE.*--limit"):
+            convert()
+    assert sorted((tmp_path / "cache").rglob("*.bin")) == before
 
 
 @pytest.mark.parametrize("memory_gb", [0, 1])
@@ -108,10 +140,14 @@ def test_invalid_settings_are_refused(source, name, value):
         prepare(source, **{"resolution": SIDE, name: value})
 
 
-def test_a_damaged_entry_is_refused(source, tmp_path):
-    prepare_in(tmp_path, source)
-    [path] = (tmp_path / "cache").rglob("images.bin")
-    os.truncate(path, 10)
+def test_rows_are_read_from_the_file_and_a_damaged_entry_is_refused(source, tmp_path):
+    images = prepare_in(tmp_path, source)[0].images
+    index = np.array([3, 0, 3, 6])
+    for stored in (images, np.asarray(images)):
+        np.testing.assert_array_equal(read_rows(stored, index), images[index])
+    os.truncate(images.filename, 3 * SIDE * SIDE * 3)
+    with pytest.raises(OSError, match="ends before image 6"):
+        read_rows(images, [6])
     with pytest.raises(UsageError, match="damaged"):
         prepare_in(tmp_path, source)
 
@@ -122,7 +158,7 @@ from gan_tf.data import prepare
 from gan_tf.data.sources import FolderSource
 
 folder, root, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
-prepare.FLUSH_BYTES = 3 * 8 * 8 * 3
+prepare.FLUSH_BYTES = 3 * 32 * 32 * 3
 source = FolderSource(folder)
 source.digests
 read = source.read
@@ -131,7 +167,7 @@ def read_or_die(i):
         os.kill(os.getpid(), signal.SIGKILL)
     return read(i)
 source.read = read_or_die
-prepare.prepare(source, resolution=8, memory_gb=0, cache_dir=root)
+prepare.prepare(source, resolution=32, memory_gb=0, cache_dir=root)
 """
 
 
@@ -140,7 +176,7 @@ def test_a_killed_conversion_is_continued(tmp_path):
     folder = write(tmp_path / "set", files(30) | {"a/03bad.png": b"?"})
     progress = []
     for last in (14, 28, -1):
-        command = [sys.executable, "-c", textwrap.dedent(KILLED), str(folder), str(tmp_path / "cache"), str(last)]
+        command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cache"), str(last)]
         code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
         assert code == (0 if last < 0 else -signal.SIGKILL)
         [record] = (tmp_path / "cache").rglob("progress.json")
@@ -155,19 +191,80 @@ def test_a_killed_conversion_is_continued(tmp_path):
     np.testing.assert_array_equal(result.images, expected.images)
 
 
-def test_rows_read_from_the_file_are_those_of_the_map(source, tmp_path):
-    images = prepare_in(tmp_path, source)[0].images
-    index = np.array([3, 0, 3, 6])
-    np.testing.assert_array_equal(read_rows(images, index), images[index])
-    np.testing.assert_array_equal(read_rows(np.asarray(images), index), images[index])
-    os.truncate(images.filename, 3 * SIDE * SIDE * 3)
-    with pytest.raises(OSError, match="ends before image 6"):
-        read_rows(images, [6])
+def test_an_interrupted_reduction_is_repeated(source, memory, tmp_path, monkeypatch):
+    full, _ = prepare_in(tmp_path, source)
+    record = CacheEntry.record
+
+    def failing(entry, name):
+        if entry.shape[0] == 4:  # the sizes 16 and 8 are not finished either
+            raise KeyboardInterrupt
+        record(entry, name)
+
+    monkeypatch.setattr(CacheEntry, "record", failing)
+    with pytest.raises(KeyboardInterrupt):
+        full.at(8)
+    monkeypatch.setattr(CacheEntry, "record", record)
+    assert_sizes(full, memory.images)
+    shutil.rmtree(tmp_path / "cache" / "data" / full.at(8).key)
+    again, lines = prepare_in(tmp_path, source)
+    assert_sizes(again, memory.images)
+    assert "(8 pixels)" in lines[0]
 
 
 def test_of_two_processes_one_converts_and_one_waits(source, tmp_path):
     source.digests  # noqa: B018
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: prepare_in(tmp_path, source), range(2)))
-    assert sorted(len(lines) for _, lines in results) == [0, 1]
+        assert sorted(len(lines) for _, lines in results) == [0, 1]
+        small = list(pool.map(lambda result: result[0].at(8), results))
+    assert sum(len(lines) for _, lines in results) == 2
     np.testing.assert_array_equal(results[0][0].images, results[1][0].images)
+    np.testing.assert_array_equal(small[0].images, small[1].images)
+
+
+def test_attributes_of_a_smaller_set(memory):
+    small = memory.at(8)
+    assert small.resolution == 8 and len(small) == len(memory) and memory.resolution == SIDE
+    for name in ("labels", "names", "fingerprint", "class_names", "report", "name"):
+        assert getattr(small, name) is getattr(memory, name)
+    assert len({memory.at(size).key for size in (SIDE, *SIZES)}) == 4
+    assert memory.at(8) is small and memory.at(SIDE) is memory and small.at(8) is small
+    assert memory.at(16).at(4) is memory.at(4)  # reduced from the full size
+    for image_set, size in ((memory.at(16), 32), (memory, 64), (memory, 5), (memory, 2), (memory, 0)):
+        with pytest.raises(ValueError, match=f"no size of {size}"):
+            image_set.at(size)
+
+
+def test_sizes_within_the_memory_limit_are_loaded(source, memory, tmp_path):
+    """A size counts together with all smaller ones."""
+    full, _ = prepare_in(tmp_path, source, memory_gb=len(memory) * 3 * (8 * 8 + 4 * 4) / 1e9)
+    assert full.mapped and full.at(16).mapped
+    assert not full.at(8).mapped and not full.at(4).mapped
+    assert_sizes(full, memory.images)
+
+
+@pytest.mark.parametrize(("side", "size"), [(32, 16), (32, 8), (32, 4), (32, 1), (36, 12)])
+def test_means_are_exact(side, size):
+    images = noise(3, side)
+    np.testing.assert_array_equal(box_means(images, [size])[0], exact(images, size))
+
+
+def test_ties_are_rounded_to_even():
+    block = np.zeros((6, 2, 2, 3), np.uint8)
+    block[:, 0, 0] = np.arange(6)[:, None] * 2  # means 0, 0.5, 1, 1.5, 2, 2.5
+    np.testing.assert_array_equal(box_means(block, [1])[0][:, 0, 0, 0], [0, 0, 1, 2, 2, 2])
+
+
+def test_a_size_does_not_depend_on_the_sizes_between():
+    """The mean of rounded means would differ in places."""
+    images = noise(8, 64)
+    means = box_means(images, (32, *SIZES))
+    for size, reduced in zip(SIZES, means[1:], strict=True):
+        np.testing.assert_array_equal(reduced, box_means(images, [size])[0])
+    assert (box_means(means[0], [16])[0] != means[1]).any()
+
+
+@pytest.mark.parametrize("side", [256, 1024])
+def test_the_largest_sums_do_not_overflow(side):
+    for means in box_means(np.full((1, side, side, 3), 255, np.uint8), [side // 2, side // 16, 4, 1]):
+        assert (means == 255).all()

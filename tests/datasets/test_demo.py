@@ -1,4 +1,4 @@
-"""The drawn pandas and cats: constant pixels, variety, equality across resolutions, two classes."""
+"""The drawn pandas and cats: constant pixels, equality across resolutions, two classes."""
 
 import hashlib
 import io
@@ -11,13 +11,9 @@ from gan_tf_datasets.catalogue import open_demo
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
 from gan_tf_datasets.demo.panda_art import IMAGES
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
-from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import EACH
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
-from tests.datasets.nearest_class import accuracy, nearest_class
-
-ANIMALS = pytest.mark.parametrize("draw", [draw_panda, draw_cat])
 
 
 def decode(data):
@@ -38,33 +34,12 @@ def test_pixels_are_those_of_the_version(draw, builder, digest):
     assert hashlib.sha256(b"".join(draw(i, 64).tobytes() for i in range(20))).hexdigest().startswith(digest)
 
 
-@ANIMALS
-def test_images_differ(draw):
-    images = np.stack([draw(i, 32) for i in range(60)]).astype(float)
-    distances = np.abs(images[:, None] - images[None]).mean((2, 3, 4))
-    assert distances[~np.eye(60, dtype=bool)].min() > 4  # levels per channel, of 255
-
-
-@ANIMALS
+@pytest.mark.parametrize("draw", [draw_panda, draw_cat])
 @pytest.mark.parametrize("resolution", [128, 256])
 def test_an_image_is_the_same_at_all_resolutions(draw, resolution):
     factor = resolution // 64
     means = draw(7, resolution).astype(float).reshape(64, factor, 64, factor, 3).mean((1, 3))
     assert np.abs(draw(7, 64) - means).mean() < 2
-
-
-@pytest.mark.parametrize(
-    ("shape", "frame", "area"),
-    [
-        (ellipse(0.0, 0.0, 0.4, 0.2, 0.7), Frame(0.5, 0.5), np.pi * 0.4 * 0.2),
-        (polygon([(-1, -1), (1, -1), (1, 1), (-1, 1)]), Frame(0.5, 0.5, 0.25, 0.3), 0.25),
-        (ellipse(3.0, 3.0, 0.5, 0.5), Frame(), 0),  # outside of the image
-    ],
-)
-def test_area_of_painted_shapes(shape, frame, area):
-    image = np.zeros((128, 128, 3))
-    paint(image, frame, shape, (1.0, 1.0, 1.0))
-    assert image.mean() == pytest.approx(area, rel=0.01)
 
 
 def test_demo_source(tmp_path):
@@ -84,11 +59,3 @@ def test_demo_kinds_source_alternates_its_classes(tmp_path):
     assert source.labels.tolist() == [0, 1] * EACH and source.names[:3] == ["panda-000", "cat-000", "panda-001"]
     for number, image in ((4, draw_panda(2, 64)), (5, draw_cat(2, 64))):
         np.testing.assert_array_equal(decode(source.read(number)), image)
-
-
-def test_mean_images_separate_the_classes():
-    draw = {0: draw_panda, 1: draw_cat}
-    training, test = (
-        {k: np.stack([draw[k](i, 32) for i in some]) for k in draw} for some in (range(60), range(60, 120))
-    )
-    assert accuracy(nearest_class(training), test) >= 0.99

@@ -16,9 +16,10 @@ PANDA = "100-shot-panda.zip"
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
+def downloads(tmp_path, monkeypatch):
+    """The folder of the zips, in an empty cache."""
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
-    return tmp_path
+    return tmp_path / "downloads"
 
 
 @pytest.fixture
@@ -40,109 +41,78 @@ def open_dataset(name, **options):
     return resolve(name, resolution=64, log=lines.append, **options), lines
 
 
+def refusal(message, **options):
+    with pytest.raises(UsageError, match=message) as caught:
+        open_dataset("panda", **options)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("folder", ["", "100-shot-panda/", "a/b/"])
-def test_zip_put_there_by_hand_is_used(cache, folder):
-    write_zip(cache / "downloads" / PANDA, 100, folder, extra=[("README.txt", b"hello"), ("__MACOSX/._0.png", b"x")])
+def test_zip_put_there_by_hand_is_used(downloads, folder):
+    path = write_zip(downloads / PANDA, 100, folder, extra={"README.txt": b"hello", "__MACOSX/._0.png": b"x"})
     source, lines = open_dataset("panda")
     assert len(source) == 100
     assert source.names[:3] == [f"{folder}{i}.png" for i in range(3)] and source.names[99] == f"{folder}99.png"
     assert source.read(10) == png(10)  # image 10 by number, not in alphabetical order
     assert len(lines) == 1 and "recorded its SHA-256" in lines[0]
     assert open_dataset("panda")[1] == []
+    path.unlink()  # a prepared dataset needs no zip and no network
+    assert open_dataset("panda", offline=True)[0].fingerprint == source.fingerprint
 
 
-def test_a_prepared_dataset_needs_no_zip_and_no_network(cache):
-    path = write_zip(cache / "downloads" / PANDA, 100)
-    fingerprint = open_dataset("panda")[0].fingerprint
-    path.unlink()
-    assert open_dataset("panda", offline=True)[0].fingerprint == fingerprint
+@pytest.mark.parametrize(("kind", "count"), [("cat", 160), ("dog", 389)])
+def test_other_counts(downloads, kind, count):
+    write_zip(downloads / f"AnimalFace-{kind}.zip", count)
+    assert len(open_dataset(f"animal_face_{kind}")[0]) == count
 
 
-def test_other_counts(cache):
-    write_zip(cache / "downloads" / "AnimalFace-cat.zip", 160)
-    write_zip(cache / "downloads" / "AnimalFace-dog.zip", 389)
-    assert len(open_dataset("animal_face_cat")[0]) == 160
-    assert len(open_dataset("animal_face_dog")[0]) == 389
-
-
-def test_a_wrong_count_is_refused(cache):
-    write_zip(cache / "downloads" / PANDA, 99)
-    with pytest.raises(UsageError, match="holds 99 images but the dataset panda has 100"):
-        open_dataset("panda")
-    assert not (cache / "checksums.tsv").exists()
-
-
-def test_corrupt_entry(cache):
-    path = write_zip(cache / "downloads" / PANDA, 100)
+def test_wrong_counts_and_damaged_entries_are_refused(downloads):
+    write_zip(downloads / PANDA, 99)
+    refusal("holds 99 images but the dataset panda has 100")
+    path = write_zip(downloads / PANDA, 100)
     data = bytearray(path.read_bytes())
     data[200] ^= 255  # in the first image, which is stored uncompressed
     path.write_bytes(data)
-    with pytest.raises(UsageError, match="is damaged"):
-        open_dataset("panda")
+    refusal("is damaged")
+    assert not downloads.with_name("checksums.tsv").exists()
 
 
-def test_later_zips_must_have_the_recorded_checksum(cache):
-    path = cache / "downloads" / PANDA
-    write_zip(path, 100)
+def test_later_zips_must_have_the_recorded_checksum(downloads, monkeypatch):
+    write_zip(downloads / PANDA, 100)
     open_dataset("panda")
-    write_zip(path, 100, seed=1)
-    with pytest.raises(UsageError, match="has SHA-256 .* is recorded: delete the file .* or remove its line"):
-        open_dataset("panda")
+    write_zip(downloads / PANDA, 100, seed=1)
+    refusal("has SHA-256 .* is recorded: delete the file .* or remove its line")
     # The advice works: without the line, the new zip is accepted and prepared.
-    (cache / "checksums.tsv").unlink()
+    record = downloads.with_name("checksums.tsv")
+    record.unlink()
     source, lines = open_dataset("panda")
     assert source.read(0) == png(1)
     assert "preparing panda again" in lines[1]
+    record.write_text("nonsense\n")
+    refusal("checksums.tsv is damaged")
+    monkeypatch.setattr(archives, "_shipped_checksums", lambda: {PANDA: "0" * 64})  # comes first
+    refusal(f"{'0' * 64} is recorded")
 
 
-def test_a_shipped_checksum_comes_first(cache, monkeypatch):
-    write_zip(cache / "downloads" / PANDA, 100)
-    monkeypatch.setattr(archives, "_shipped_checksums", lambda: {PANDA: "0" * 64})
-    with pytest.raises(UsageError, match=f"{'0' * 64} is recorded"):
-        open_dataset("panda")
-
-
-def test_a_damaged_record_is_an_error(cache):
-    write_zip(cache / "downloads" / PANDA, 100)
-    (cache / "checksums.tsv").write_text("nonsense\n")
-    with pytest.raises(UsageError, match="checksums.tsv is damaged"):
-        open_dataset("panda")
-
-
-def test_a_download_is_logged_first(cache, site):
+def test_a_download_is_logged_first(downloads, site):
     size = write_zip(site / PANDA, 100).stat().st_size
+    refusal(f"--offline forbids fetching {PANDA}: download http.* put it into .*downloads", offline=True)
     source, lines = open_dataset("panda")
     assert len(source) == 100
-    assert lines[0] == f"fetching {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {cache / 'downloads' / PANDA}"
-    assert sorted(path.name for path in (cache / "downloads").iterdir()) == [PANDA]
+    assert lines[0] == f"fetching {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {downloads / PANDA}"
+    assert sorted(path.name for path in downloads.iterdir()) == [PANDA]
 
 
-def test_an_unusable_download_is_neither_kept_nor_recorded(cache, site):
+def test_an_unusable_download_is_neither_kept_nor_recorded(downloads, site):
     (site / PANDA).write_text("<html>Please log in to the hotel's network</html>")
-    with pytest.raises(UsageError, match=f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a complete"):
-        open_dataset("panda")
-    assert list((cache / "downloads").iterdir()) == [] and not (cache / "checksums.tsv").exists()
+    refusal(f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a complete")
+    assert list(downloads.iterdir()) == [] and not downloads.with_name("checksums.tsv").exists()
 
 
-def test_a_missing_network_is_detected_within_ten_seconds(cache, monkeypatch):
+def test_a_missing_network_is_detected_within_ten_seconds(downloads, monkeypatch):
+    assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"
     monkeypatch.setattr(archives, "SITE", "http://127.0.0.1:9/")  # refuses
     start = time.monotonic()
-    with pytest.raises(UsageError) as caught:
-        open_dataset("panda")
+    message = refusal(f"http://127.0.0.1:9/{PANDA}")
     assert time.monotonic() - start < 10
-    message = str(caught.value)
-    assert "\n" not in message
-    for part in (f"http://127.0.0.1:9/{PANDA}", f"as {PANDA}", f"put it into {cache / 'downloads'}"):
-        assert part in message
-
-
-def test_offline_forbids_the_download(cache, site):
-    write_zip(site / PANDA, 100)
-    with pytest.raises(
-        UsageError, match=f"--offline forbids fetching {PANDA}: download http.* put it into .*downloads"
-    ):
-        open_dataset("panda", offline=True)
-
-
-def test_urls():
-    assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"
+    assert "\n" not in message and f"as {PANDA}" in message and f"put it into {downloads}" in message

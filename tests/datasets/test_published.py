@@ -1,7 +1,6 @@
 """`--dataset tfds:...`, tested with small builders instead of published datasets."""
 
 import concurrent.futures
-import time
 
 import numpy as np
 import pytest
@@ -26,9 +25,8 @@ class TinyLabels(tfds.core.GeneratorBasedBuilder):
             "label": tfds.features.ClassLabel(names=["cat", "dog"]),
             "boxes": tfds.features.Tensor(shape=(2,), dtype=np.float32),
         }
-        return tfds.core.DatasetInfo(
-            builder=self, features=tfds.features.FeaturesDict(features), disable_shuffling=True
-        )
+        features = tfds.features.FeaturesDict(features)
+        return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
 
     def _split_generators(self, dl_manager):
         return {"test": self._generate_examples(1), "train": self._generate_examples(COUNT)}
@@ -44,31 +42,27 @@ class TinyFloats(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-        features = {"image": tfds.features.Tensor(shape=(8, 8), dtype=np.float32)}
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+        features = tfds.features.FeaturesDict({"image": tfds.features.Tensor(shape=(8, 8), dtype=np.float32)})
+        return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(self, dl_manager):
         raise AssertionError("must be refused before it is prepared")
 
     def _generate_examples(self):
-        raise AssertionError("must be refused before it is prepared")
+        return ()
 
 
 def open_dataset(name, folder, **options):
     return resolve(name, resolution=64, data_dir=folder, log=options.pop("log", lambda line: None), **options)
 
 
-def test_train_split_with_labels(tmp_path):
+def test_train_split_with_labels_is_read_from_several_threads(tmp_path):
     source = open_dataset("tfds:tiny_labels", tmp_path)
     assert len(source) == COUNT and source.names[3] == "train-3"
     assert source.class_names == ("cat", "dog")
     np.testing.assert_array_equal(source.labels, np.arange(COUNT) % 2)
     assert source.labels.dtype == np.int32
     assert open_dataset("tfds:tiny_labels", tmp_path, offline=True).fingerprint == source.fingerprint
-
-
-def test_read_from_several_threads(tmp_path):
-    source = open_dataset("tfds:tiny_labels", tmp_path)
     expected = [source.read(i) for i in range(COUNT)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(source.read, list(range(COUNT)) * 20)) == expected * 20
@@ -79,11 +73,6 @@ def test_other_file_format_is_refused(tmp_path):
         TinyLabels(data_dir=tmp_path).download_and_prepare(file_format="tfrecord")
     with pytest.raises(UsageError, match="tiny_labels/1.0.0 is prepared as tfrecord instead of array_record: delete"):
         open_dataset("tfds:tiny_labels", tmp_path)
-
-
-def test_a_dataset_without_images_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="tiny_floats: no feature 'image' with 8- or 16-bit images, only image"):
-        open_dataset("tfds:tiny_floats", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,32 +87,28 @@ def test_a_dataset_without_images_is_refused(tmp_path):
         ("tfds:huggingface:mnist", "write tfds:<name>"),
         ("tfds:../mnist", "write tfds:<name>"),
         ("tfds:", "write tfds:<name>"),
+        ("tfds:tiny_floats", "tiny_floats: no feature 'image' with 8- or 16-bit images, only image"),
     ],
 )
-def test_invalid_names_are_refused(tmp_path, name, expected):
+def test_invalid_names_and_datasets_without_images_are_refused(tmp_path, name, expected):
     with pytest.raises(UsageError, match=expected) as caught:
         open_dataset(name, tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_offline_names_the_missing_files(tmp_path):
-    with pytest.raises(
-        UsageError, match="--offline forbids downloading tfds:cifar10: download .*manual: https://.*tar.gz as cifar"
-    ):
+    message = "--offline forbids downloading tfds:cifar10: download .*manual: https://.*tar.gz as cifar"
+    with pytest.raises(UsageError, match=message):
         open_dataset("tfds:cifar10", tmp_path, offline=True)
 
 
-def test_a_missing_network_is_detected_within_ten_seconds(tmp_path, monkeypatch):
+def test_a_missing_network_is_detected_before_tfds_starts(tmp_path, monkeypatch):
     def refuse(url, remedy):
         raise UsageError(f"cannot download {url}: {remedy}")
 
     monkeypatch.setattr(published, "open_url", refuse)
     lines = []
-    start = time.monotonic()
-    with pytest.raises(
-        UsageError,
-        match="cannot download https://.*mnist.*gz: download elsewhere and put into .*manual: .* as train-images",
-    ):
+    message = "cannot download https://.*mnist.*gz: download elsewhere and put into .*manual: .* as train-images"
+    with pytest.raises(UsageError, match=message):
         open_dataset("tfds:mnist", tmp_path, log=lines.append)
-    assert time.monotonic() - start < 10
     assert "downloading tfds:mnist" in lines[0] and "11.6 MB" in lines[0] and str(tmp_path) in lines[0]

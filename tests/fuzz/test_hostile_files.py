@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gan_tf.cli.evaluate import other_scores
-from gan_tf.data import npz_source
+from gan_tf.data import sources
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
@@ -154,7 +154,7 @@ def test_weights_larger_than_their_file(tmp_path):
 def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypatch):
     cache = tmp_path / "a" / "b" / "cache"
     monkeypatch.setenv("GAN_TF_CACHE", str(cache))
-    monkeypatch.setattr(npz_source, "IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 10)
     (tmp_path / "set.npz").write_bytes(packed([("x/../../../../out.npy", npy(PIXELS))], zipfile.ZIP_DEFLATED))
     np.testing.assert_array_equal(open_source(tmp_path / "set.npz").read(2), PIXELS[2])
     [made] = [path for path in tmp_path.rglob("*.npy") if path.is_file()]

@@ -41,12 +41,12 @@ def test_a_full_disk_is_detected(tmp_path, monkeypatch):
 
 
 def test_a_failed_write_names_its_file_and_keeps_the_old_content(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"old")
-    with pytest.raises(OSError) as error, part_file(tmp_path / "a.png") as file:
+    write_atomically(tmp_path / "new" / "a.png", b"old")
+    with pytest.raises(OSError) as error, part_file(tmp_path / "new" / "a.png") as file:
         file.write(b"half")
         full()
-    assert str(error.value.filename).startswith(str(tmp_path / "a.png."))
-    [path] = tmp_path.iterdir()
+    assert str(error.value.filename).startswith(str(tmp_path / "new" / "a.png."))
+    [path] = (tmp_path / "new").iterdir()
     assert path.read_bytes() == b"old"
 
 
@@ -57,23 +57,24 @@ def test_home_folders(tmp_path, monkeypatch):
         user_path("~nobody-of-that-name/a")
 
 
-def test_errors_of_the_cache_name_it_and_others_are_unchanged(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("lock", "error", "expected", "message"),
+    [
+        ("cache/a.lock", (errno.ENOSPC, "full"), UsageError, "GAN_TF_CACHE.*full.*free some disk space"),
+        ("cache/a.lock", (errno.EACCES, "denied", "/elsewhere/file"), OSError, "elsewhere"),
+        ("cache/a.lock", (errno.EIO, "cannot read", "{tmp}/cache/b"), OSError, "read"),
+        ("other.lock", (errno.ENOSPC, "full"), OSError, "full"),
+    ],
+)
+def test_errors_of_the_cache_name_it_and_others_are_unchanged(tmp_path, monkeypatch, lock, error, expected, message):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    lock = tmp_path / "cache" / "a.lock"
-    with pytest.raises(UsageError, match="GAN_TF_CACHE.*No space left.*free some disk space"), locked(lock):
-        full()
-    with pytest.raises(OSError, match="elsewhere"), locked(lock):
-        raise OSError(errno.EACCES, "Permission denied", "/elsewhere/file")
-    with pytest.raises(OSError, match="read"), locked(lock):
-        raise OSError(errno.EIO, "cannot read", str(tmp_path / "cache" / "b"))
-    with pytest.raises(OSError, match="No space"), locked(tmp_path / "other.lock"):
-        full()
+    number, text, *paths = error
+    with pytest.raises(expected, match=message), locked(tmp_path / lock):
+        raise OSError(number, text, *(path.format(tmp=tmp_path) for path in paths))
+
+
+def test_a_cache_below_a_file_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UsageError, match="GAN_TF_CACHE.*file/cache"), locked(tmp_path / "file" / "cache" / "a"):
         pass
-
-
-def test_an_atomic_write_makes_the_folder_and_leaves_one_file(tmp_path):
-    write_atomically(tmp_path / "new" / "a", b"1")
-    assert (tmp_path / "new" / "a").read_bytes() == b"1" and len(list((tmp_path / "new").iterdir())) == 1

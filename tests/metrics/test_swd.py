@@ -94,7 +94,7 @@ def test_chunks_files_and_memory_maps_change_nothing(monkeypatch, tmp_path):
     mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=real.shape)
     mapped[:] = real
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
-    monkeypatch.setattr("gan_tf.io.scratch.MEMORY_BYTES", 1000)
+    monkeypatch.setattr("gan_tf.io.arrays.SCRATCH_IN_MEMORY", 1000)
     assert score(mapped, fake) == pytest.approx(whole.value, rel=1e-9)
     monkeypatch.setattr(swd, "BLOCK_ROWS", 100)
     assert score(real, fake) == pytest.approx(whole.value, rel=1e-5)
