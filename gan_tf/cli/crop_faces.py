@@ -11,15 +11,11 @@ from gan_tf.cli import arguments
 from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import RESOLUTIONS
-from gan_tf.errors import UsageError
+from gan_tf.errors import Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, user_path
 
 LISTED = 3  # names printed of each list; the report has all
 OTHER_FILES = (".zip", ".npy", ".tar", ".gz", ".csv", ".json", ".jpg", ".jpeg", ".png", ".webp", ".h5", ".tfrecord")
-
-
-class SearchStopped(Exception):
-    """A signal stopped the search; the message is its name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +64,10 @@ def main(argv) -> int:
     source = open_source(options.photos)
     start_tensorflow(options.verbose)
     try:
-        return crop(options, source, out)
-    except SearchStopped as stop:
-        print(f"{stop}: saved; the same command continues the search", flush=True)
+        crop(options, source, out)
+        return 0
+    except Interrupted as signal_name:
+        print(f"{signal_name}: saved; the same command continues the search", flush=True)
         return INTERRUPTED
     except OSError as error:
         if not (remedy := disk_remedy(error)):
@@ -106,64 +103,50 @@ def check_paths(photos, out, options):
         check_replaceable(out)
 
 
-def crop(options, source, out) -> int:
-    """Searches the photographs and writes the faces. Returns the exit code."""
-    from gan_tf.distributed.stop_signals import StopSignals
-    from gan_tf.faces.results import PartialResult
-    from gan_tf.faces.search import CropSettings, search_key
+def crop(options, source, out):
+    """Searches the photographs that have no partial result yet, and writes all faces; Interrupted after a signal."""
+    import tensorflow as tf
 
-    settings = CropSettings(*(getattr(options, name) for name in CropSettings._fields))
-    partial = PartialResult(out, search_key(source, settings), options.overwrite)
+    from gan_tf.distributed.stop_signals import StopSignals
+    from gan_tf.faces import results, search
+
+    settings = search.CropSettings(*(getattr(options, name) for name in search.CropSettings._fields))
+    partial = results.PartialResult(out, search.search_key(source, settings), options.overwrite)
+    done, left = partial.photos, len(source) - partial.photos
+    if done:
+        print(f"{options.out}: {done} of {done + left} photographs are done already, {len(partial)} faces", flush=True)
+    if left:
+        scale = search.copy_scale(settings.min_face)
+        faces = f"faces of {settings.min_face} pixels or more (--min-face)"
+        print(f"searching {left} photographs for {faces} at {100 * scale:.0f} % of their size", flush=True)
     try:
         with StopSignals() as signals:
 
             def check():
                 if signals.received:
-                    raise SearchStopped(signals.received)
+                    raise Interrupted(signals.received)
 
-            start, done = time.monotonic(), partial.photos
-            find_faces(options, source, settings, partial, check)
-            rate = (len(source) - done) / max(time.monotonic() - start, 1e-9)
+            start = time.monotonic()
+            try:
+                if left:
+                    search.search(source, settings, search.Detector(), partial, check)
+            except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+                raise UsageError(
+                    f"out of memory: give a --min-face larger than {settings.min_face}, "
+                    "so that the photographs are searched in smaller copies"
+                ) from error
+            rate = left / max(time.monotonic() - start, 1e-9)
             write_result(options, source, out, partial, check, rate)
     finally:
         partial.close()
-    return 0
-
-
-def find_faces(options, source, settings, partial, check):
-    """Searches the photographs that `partial` does not have yet."""
-    import tensorflow as tf
-
-    from gan_tf.faces import search
-
-    done, total = partial.photos, len(source)
-    if done:
-        print(f"{options.out}: {done} of {total} photographs are done already, {len(partial)} faces", flush=True)
-    if done == total:
-        return
-    print(
-        f"searching {total - done} photographs for faces of {settings.min_face} pixels or more (--min-face) at "
-        f"{100 * search.copy_scale(settings.min_face):.0f} % of their size",
-        flush=True,
-    )
-    try:
-        search.search(source, settings, search.Detector(), partial, check)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise UsageError(
-            f"out of memory: give a --min-face larger than {settings.min_face}, "
-            "so that the photographs are searched in smaller copies"
-        ) from error
 
 
 def write_result(options, source, out, partial, check, rate):
     """Writes the faces, the contact sheet and the report, and prints a summary."""
-    import numpy as np
-
     from gan_tf.faces import results
 
-    unreadable = {i for i, _ in partial.unreadable}
-    without = np.setdiff1d(np.arange(len(source)), partial.faces["photo"]).tolist()
-    without = [i for i in without if i not in unreadable]
+    seen = {*partial.faces["photo"].tolist(), *(i for i, _ in partial.unreadable)}
+    without = [i for i in range(len(source)) if i not in seen]
     lines = summary(source, partial, without, rate)
     report = results.companion_path(out, "-report.txt")
     results.write_report(report, "\n".join(lines), source, without, partial.unreadable)
@@ -183,38 +166,36 @@ def write_result(options, source, out, partial, check, rate):
 
 def summary(source, partial, without, rate):
     """Returns lines with the numbers of faces, of photographs without a face, and of unreadable files."""
+
+    def shortened(names):
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return ", ".join(names[:LISTED]) + more
+
     unreadable = partial.unreadable
-    speed = f"; {rate:.1f} photographs/s" if rate else ""
     lines = [
         f"{source.name}: {len(source)} photographs, {len(partial)} faces; photographs without a face: {len(without)}, "
-        f"unreadable: {len(unreadable)}{speed}"
+        f"unreadable: {len(unreadable)}" + (f"; {rate:.1f} photographs/s" if rate else "")
     ]
     if partial.at_edge:
         lines.append(
             f"  left out at an edge: {partial.at_edge} faces (--at-edge keep, or a smaller --margin, takes them)"
         )
     if without:
-        lines.append(f"  without a face: {shorten([source.names[i] for i in without])}")
+        lines.append(f"  without a face: {shortened([source.names[i] for i in without])}")
     lines += [f"  unreadable: {source.names[i]}: {reason}" for i, reason in unreadable[:LISTED]]
     if len(unreadable) > LISTED:
         lines.append(f"  and {len(unreadable) - LISTED} more")
     if source.ignored:
-        lines.append(f"  ignored: {shorten([f'{count} {suffix}' for suffix, count in source.ignored.items()])}")
+        lines.append(f"  ignored: {shortened([f'{count} {suffix}' for suffix, count in source.ignored.items()])}")
     return lines
-
-
-def shorten(names):
-    """Returns the names in one line, or the first ones and a count of the rest."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def nothing_found(options, source, partial):
     """Returns the error message for a search without a face."""
     unreadable = partial.unreadable
     if len(unreadable) == len(source):
-        (i, reason), others = unreadable[0], len(unreadable) - 1
-        more = f" (and {others} more)" if others else ""
+        i, reason = unreadable[0]
+        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
         return f"PHOTOS {options.photos}: no photograph is readable; {source.names[i]}: {reason}{more}"
     if partial.at_edge:
         return (

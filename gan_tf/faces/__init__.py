@@ -1,1 +1,1 @@
-"""Training sets of faces from photographs: detection, alignment by the eyes, output files. Start with `search.py`."""
+"""Training sets of faces from photographs: detection, alignment by the eyes, output files."""

@@ -14,16 +14,17 @@ from PIL import Image
 
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
-from gan_tf.faces.align import FACE
 from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.progress import Progress, map_in_order
 
+# One face: index of the photograph; x1, y1, x2, y2 of its box; MTCNN's score, 0 to 1; (x, y) of left eye, right eye,
+# nose, left and right corner of the mouth, where left means left in the image. Pixels from the left and upper edge: the
+# centre of the first pixel is (0.5, 0.5). A box may reach over an edge.
+FACE = np.dtype([("photo", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("landmarks", "<f4", (5, 2))])
 TABLE = "faces.csv"  # in a folder of faces
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-SHEET_FACES = 100  # at most, on the contact sheet
-SHEET_PIXELS = 128  # at most, of a face there
-FAST_COMPRESSION = 1  # of PNG files
+SHEET_FACES, SHEET_PIXELS = 100, 128  # at most, on the contact sheet: faces, and pixels of a face
 
 
 class PartialResult:
@@ -51,7 +52,8 @@ class PartialResult:
         self.folder = Path(out).with_name(f"{Path(out).name}.partial")
         self.photos, self.at_edge, self.unreadable = 0, 0, []
         self.faces = np.empty(0, FACE)
-        self._ends = []  # number of faces up to the end of each window
+        self._windows = 0
+        self._rows = []  # of each face: its window, and its index there
         self._window_images = functools.lru_cache(maxsize=8)(self._load_images)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  held until `close`
@@ -64,11 +66,12 @@ class PartialResult:
         except BaseException:
             self.close()
             raise
-        while self._window_path(len(self._ends)).exists():
-            with np.load(self._window_path(len(self._ends)), allow_pickle=False) as window:
+        while self._window_path(self._windows).exists():
+            with np.load(self._window_path(self._windows), allow_pickle=False) as window:
                 self._append(window["faces"], **json.loads(str(window["facts"])))
 
     def _check_key(self, key, overwrite):
+        """Records the key of a new search; raises UsageError, or deletes the windows, if there is another key."""
         path = self.folder / "settings.json"
         try:
             earlier = json.loads(path.read_text())
@@ -92,37 +95,27 @@ class PartialResult:
         return self.folder / f"window-{number:06d}.npz"
 
     def _append(self, faces, photos, unreadable, at_edge):
+        self._rows += [(self._windows, row) for row in range(len(faces))]
+        self._windows += 1
         self.faces = np.concatenate([self.faces, faces])
         self.photos += photos
         self.unreadable += [tuple(item) for item in unreadable]
         self.at_edge += at_edge
-        self._ends.append(len(self.faces))
 
     def add(self, photos, faces, images, unreadable=(), at_edge=0):
-        """Saves the result of the next photographs.
-
-        Args:
-            photos: number of photographs.
-            faces: FACE array; `photo` is the index in the source.
-            images: list of uint8 [S, S, 3], one per face.
-            unreadable: list of (index of the photograph, reason).
-            at_edge: faces left out because they are too near to an edge.
-        """
+        """Saves the result of the next `photos` photographs: FACE array, list of crops, and the other attributes."""
         facts = {"photos": photos, "unreadable": list(unreadable), "at_edge": at_edge}
         content = io.BytesIO()
         np.savez(content, faces=faces, images=np.array(images, np.uint8), facts=json.dumps(facts))
-        write_atomically(self._window_path(len(self._ends)), content.getvalue())
+        write_atomically(self._window_path(self._windows), content.getvalue())
         self._append(faces, **facts)
 
     def __len__(self):
         return len(self.faces)
 
     def __getitem__(self, i):
-        if not 0 <= i < len(self):
-            raise IndexError(i)
-        window = int(np.searchsorted(self._ends, i, side="right"))
-        images = self._window_images(window)
-        return images[i - (self._ends[window] - len(images))]
+        window, row = self._rows[i]
+        return self._window_images(window)[row]
 
     def _load_images(self, window):
         with np.load(self._window_path(window), allow_pickle=False) as arrays:
@@ -161,7 +154,7 @@ def write_npz(out, folder, source, faces, images, check):
     """Writes the faces as one compressed `.npz`. The same faces always give the same bytes.
 
     Arrays: images uint8 [N, S, S, 3]; names [N], of the photographs; boxes float32 [N, 4] and landmarks float32
-    [N, 5, 2] in pixels of the photographs, see align.FACE; scores float32 [N]; with classes also labels int32 [N] and
+    [N, 5, 2] in pixels of the photographs, see FACE; scores float32 [N]; with classes also labels int32 [N] and
     class_names [K].
 
     Args:
@@ -171,22 +164,16 @@ def write_npz(out, folder, source, faces, images, check):
         images: sequence of uint8 [S, S, 3].
         check: called after each face; an exception from it ends the writing.
     """
-    arrays = {
-        "names": np.array([source.names[i] for i in faces["photo"]]),
-        "boxes": faces["box"],
-        "scores": faces["score"],
-        "landmarks": faces["landmarks"],
-    }
+    names = np.array([source.names[i] for i in faces["photo"]])
+    arrays = {"names": names, "boxes": faces["box"], "scores": faces["score"], "landmarks": faces["landmarks"]}
     labels, class_names = classes_of_faces(source, faces)
     if class_names:
         arrays |= {"labels": labels, "class_names": np.array(class_names)}
     new = Path(folder) / "finished.npz"
     with part_file(new) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         # Members opened by name have a constant date, 1980. Not `np.savez`: it needs all images in memory.
-        with (
-            archive.open("images.npy", "w", force_zip64=True) as member,
-            Progress(len(images), "packed", "faces") as progress,
-        ):
+        progress = Progress(len(images), "packed", "faces")
+        with archive.open("images.npy", "w", force_zip64=True) as member, progress:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images[0].shape)}
             np.lib.format.write_array_header_1_0(member, header)
             for i in range(len(images)):
@@ -210,10 +197,17 @@ def write_folder(out, folder, source, faces, images, check):
     for parent in {Path(new, file).parent for file in files} | {new}:
         parent.mkdir(parents=True, exist_ok=True)
     with Progress(len(files), "written", "faces") as progress:
-        for _ in map_in_order(lambda i: save_png(new / files[i], images[i], FAST_COMPRESSION), range(len(files))):
+        for _ in map_in_order(lambda i: save_png(new / files[i], images[i], compress_level=1), range(len(files))):
             progress.advance()
             check()
-    write_atomically(new / TABLE, _table(source, faces, files).encode())
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    landmarks = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
+    rows.writerow(["file", "photograph", "score", "x1", "y1", "x2", "y2", *landmarks])
+    for file, face in zip(files, faces, strict=True):
+        numbers = [f"{value:.2f}" for value in (*face["box"], *face["landmarks"].reshape(-1))]
+        rows.writerow([file, source.names[face["photo"]], f"{face['score']:.4f}", *numbers])
+    write_atomically(new / TABLE, text.getvalue().encode())
     if Path(out).exists():
         os.replace(out, Path(folder) / "replaced")
     os.replace(new, out)
@@ -225,9 +219,8 @@ def file_names(source, faces):
     taken, count, names = set(), {}, []
     for k, i in enumerate(faces["photo"]):
         parts = list(PurePosixPath(source.names[i]).with_suffix("").parts)
-        folder = ""
+        folder = class_names[labels[k]] if class_names else ""
         if class_names:
-            folder = class_names[labels[k]]
             parts.remove(folder)
         stem = str(PurePosixPath(folder, "-".join(parts)))
         count[i] = count.get(i, 0) + 1
@@ -240,18 +233,6 @@ def file_names(source, faces):
     return names
 
 
-def _table(source, faces, files):
-    """Returns faces.csv: one line per face with its photograph, score, box and landmarks in pixels."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    landmarks = [f"{name}_{axis}" for name in LANDMARKS for axis in "xy"]
-    rows.writerow(["file", "photograph", "score", "x1", "y1", "x2", "y2", *landmarks])
-    for file, face in zip(files, faces, strict=True):
-        numbers = [f"{value:.2f}" for value in (*face["box"], *face["landmarks"].reshape(-1))]
-        rows.writerow([file, source.names[face["photo"]], f"{face['score']:.4f}", *numbers])
-    return text.getvalue()
-
-
 def check_replaceable(out):
     """Raises UsageError if a folder holds files other than the faces written by an earlier search."""
     out = Path(out)
@@ -261,10 +242,8 @@ def check_replaceable(out):
         with open(out / TABLE, newline="") as file:
             written = {TABLE} | {row[0] for row in csv.reader(file)}
     if others := sorted(present - written):
-        raise UsageError(
-            f"OUT {out} holds files that are not faces of an earlier search ({others[0]}); move them, or give another "
-            "OUT"
-        )
+        foreign = f"files that are not faces of an earlier search ({others[0]})"
+        raise UsageError(f"OUT {out} holds {foreign}; move them, or give another OUT")
 
 
 def write_sheet(path, images):

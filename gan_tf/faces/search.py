@@ -1,10 +1,21 @@
-"""Search for faces: decodes photographs, finds faces with MTCNN, cuts them out.
+"""Finds faces in photographs with MTCNN, aligns them by the eyes, and cuts them out.
 
-Source: Zhang et al. 2016 (Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks).
-Networks and weights come with the package `mtcnn`.
+Geometry of `--align eyes`: let E be the middle between the eyes, M the middle of the mouth's corners, and u the larger
+of the distance of the eyes and |EM|, so that the crop of a face seen from the side is not narrower. A face is 2.75 u
+high, as MTCNN's boxes in portraits; the margin adds its share of that on each of four sides:
+
+    side = 2.75 u (1 + 2 margin),   centre = E + 0.2 (M - E),   rotated so that the eyes are level.
+
+With a margin of 0.2 the eyes of a frontal face are at about 45 % of the height and a quarter of the width apart, the
+mouth is at 70 %, and head and hair are inside, as in the published face datasets. `--align none` takes the square
+around the box, with the longer side as its side, the same margin and no rotation.
+
+Source of the detector: Zhang et al. 2016 (Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Networks). Its networks and weights come with the package `mtcnn`.
 """
 
 import hashlib
+import math
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -13,8 +24,7 @@ from mtcnn import MTCNN
 from PIL import Image
 
 from gan_tf.data.images import UnreadableImage, open_image, to_rgb
-from gan_tf.faces import align
-from gan_tf.faces.align import FACE
+from gan_tf.faces.results import FACE
 from gan_tf.io.progress import Progress, map_in_order
 
 FORMAT = 2  # of partial results; raise it when the same photographs would give other faces
@@ -24,11 +34,20 @@ FINDABLE_PIXELS = 24
 BATCH_PIXELS = 3 << 20  # of copies searched together; MTCNN needs about 150 bytes per pixel
 WINDOW = 16  # photographs searched together
 WINDOW_PIXELS = 48 << 20  # and their pixels, three bytes each, which are held in memory
+BACKGROUND = (255, 255, 255)  # under transparent parts of an image
+
+FACE_UNITS = 2.75  # u from the top of a face to its chin
+CENTRE = 0.2  # position of the crop's centre between eyes (0) and mouth (1)
+PROFILE = 0.25  # eyes nearer to each other than this share of |EM| do not determine the angle
+SUPPORT = 4  # pixels around a crop that bicubic interpolation may read
+
 REFINE_PIXELS, REFINE_MARGIN = 64, 0.2  # size and margin of the crops for refining landmarks
 REFINE_CONFIDENCE = 0.5  # least score in a crop
 REFINE_MOVED = 0.05  # largest distance that refining may move a landmark, as a share of the crop's side
+
+FEATURES_UNITS, FEATURES_CENTRE = 1.5, 0.5  # the square around eyes, nose and mouth: side in u, and centre
+GRID = 64  # points along a side of a crop, for `shown_twice`
 SHOWN_TWICE = 0.01  # largest share of a crop that may show eyes, nose or mouth again; more looks like two faces
-BACKGROUND = (255, 255, 255)  # under transparent parts of an image
 
 
 class CropSettings(NamedTuple):
@@ -43,15 +62,22 @@ class CropSettings(NamedTuple):
     at_edge: str = "skip"  # or "keep" faces so near to an edge that the mirrored crop would show part of them twice
 
 
-def search_key(source, settings):
-    """Returns {name: value} of all that the result depends on; names of options as the user writes them.
+class Photo(NamedTuple):
+    """A photograph: index, Pillow image in mode RGB and copy to search uint8 [H, W, 3]; or why it is unreadable."""
 
-    Photographs are compared by name, size and date: hashing them would double the reading.
-    """
-    stamps = source.stamps() or source.digests
-    photos = hashlib.sha256("\n".join([*source.names, *stamps]).encode()).hexdigest()
-    options = {f"--{name.replace('_', '-')}": value for name, value in settings._asdict().items()}
-    return {**options, "photographs": photos, "version": f"{FORMAT}, mtcnn {version('mtcnn')}"}
+    index: int
+    image: Image.Image | None
+    copy: np.ndarray | None
+    reason: str | None = None
+
+
+class Square(NamedTuple):
+    """A square part of a photograph: centre (x, y) and side in pixels, and clockwise rotation in radians."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
 
 
 class Detector:
@@ -61,19 +87,15 @@ class Detector:
         self._mtcnn = MTCNN(device="CPU:0")
 
     def find(self, images, confidence):
-        """Finds faces in images.
+        """Finds faces in uint8 [H, W, 3] images of any sizes, with at least this score.
 
         Only images of equal size are searched together: MTCNN would pad others, and the faces of an image would
         depend on the rest of its batch.
 
-        Args:
-            images: list of uint8 [H, W, 3] of any sizes.
-            confidence: least score.
-
         Returns:
             list of FACE arrays, one per image, in no particular order; `photo` is the index in the list.
         """
-        faces = [np.empty(0, FACE)] * len(images)
+        found = [np.empty(0, FACE)] * len(images)
         for batch in _batches([image.shape for image in images]):
             rows = self._mtcnn.detect_faces(
                 # min_face_size stays at MTCNN's 20: with 30 or more its pyramid ends in levels too small for its
@@ -85,8 +107,12 @@ class Detector:
                 threshold_onet=confidence,
             )
             for position, i in enumerate(batch):
-                faces[i] = _faces_of(rows[rows[:, 0] == position], i)
-        return faces
+                # Index, box, score, five x, five y; the centre of the first pixel is at 0.
+                of_image = rows[rows[:, 0] == position]
+                faces = found[i] = np.empty(len(of_image), FACE)
+                faces["photo"], faces["box"], faces["score"] = i, of_image[:, 1:5] + 0.5, of_image[:, 5]
+                faces["landmarks"] = of_image[:, 6:16].reshape(-1, 2, 5).swapaxes(1, 2) + 0.5
+        return found
 
 
 def _batches(shapes):
@@ -99,33 +125,21 @@ def _batches(shapes):
         yield from (indices[start : start + count] for start in range(0, len(indices), count))
 
 
-def _faces_of(rows, photo):
-    """Converts MTCNN's rows (index, box, score, five x, five y; first pixel's centre at 0) to a FACE array."""
-    faces = np.empty(len(rows), FACE)
-    faces["photo"] = photo
-    faces["box"] = rows[:, 1:5] + 0.5
-    faces["score"] = rows[:, 5]
-    faces["landmarks"] = rows[:, 6:16].reshape(-1, 2, 5).swapaxes(1, 2) + 0.5
-    return faces
+def search_key(source, settings):
+    """Returns {name: value} of all that the result depends on; names of options as the user writes them.
 
-
-class Photo(NamedTuple):
-    """A photograph: index, Pillow image in mode RGB and copy to search uint8 [H, W, 3]; or why it is unreadable."""
-
-    index: int
-    image: Image.Image | None
-    copy: np.ndarray | None
-    reason: str | None = None
-
-    @property
-    def pixels(self):
-        return self.image.width * self.image.height if self.image else 0
+    Photographs are compared by name, size and date: hashing them would double the reading.
+    """
+    stamps = source.stamps() or source.digests
+    photos = hashlib.sha256("\n".join([*source.names, *stamps]).encode()).hexdigest()
+    options = {f"--{name.replace('_', '-')}": value for name, value in settings._asdict().items()}
+    return {**options, "photographs": photos, "version": f"{FORMAT}, mtcnn {version('mtcnn')}"}
 
 
 def copy_scale(min_face):
-    """Returns the scale of the copies to search: a face of `min_face` pixels has FINDABLE_PIXELS in it.
+    """Returns the scale, at most 1, of the copies to search: a face of `min_face` pixels has FINDABLE_PIXELS in it.
 
-    MTCNN's time grows with the pixels searched, and it finds large faces in small copies too. At most 1.
+    MTCNN's time grows with the pixels searched, and it finds large faces in small copies too.
     """
     return min(1.0, FINDABLE_PIXELS / min_face)
 
@@ -162,12 +176,13 @@ def search(source, settings, detector, partial, check):
 
 def _windows(photos):
     """Groups photographs. A search that continues after a window gets the same windows as one without interruption."""
-    window = []
+    window, pixels = [], 0
     for photo in photos:
         window.append(photo)
-        if len(window) == WINDOW or sum(photo.pixels for photo in window) >= WINDOW_PIXELS:
+        pixels += photo.image.width * photo.image.height if photo.image else 0
+        if len(window) == WINDOW or pixels >= WINDOW_PIXELS:
             yield window
-            window = []
+            window, pixels = [], 0
     if window:
         yield window
 
@@ -181,37 +196,31 @@ def _search_window(window, settings, detector):
     kept, cuts, at_edge, photos = [], [], 0, set()
     for k, face in enumerate(faces):
         image = images[face["photo"]]
-        square = align.crop_square(face, settings.align, settings.margin)
-        if settings.at_edge == "skip" and align.shown_twice(face, square, *image.size) > SHOWN_TWICE:
+        square = crop_square(face, settings.align, settings.margin)
+        if settings.at_edge == "skip" and shown_twice(face, square, *image.size) > SHOWN_TWICE:
             at_edge += 1
         elif settings.faces == "all" or face["photo"] not in photos:  # largest first
             photos.add(face["photo"])
             kept.append(k)
             cuts.append((image, square))
-    crops = list(map_in_order(lambda task: align.cut(*task, settings.size), cuts))
+    crops = list(map_in_order(lambda task: cut(*task, settings.size), cuts))
     return faces[kept], crops, at_edge
 
 
 def _find_faces(photos, settings, detector):
-    """Returns a FACE array of the faces in the copies, in pixels of the photographs; by photograph, largest first."""
+    """Returns a FACE array of the faces in the copies, in pixels of the photographs; by photograph, largest first.
+
+    Coordinates are rounded to a hundredth of a pixel, so that crops do not depend on the last bits of the networks'
+    arithmetic, which differ between machines.
+    """
     selected = [np.empty(0, FACE)]
     for photo, faces in zip(photos, detector.find([photo.copy for photo in photos], settings.confidence), strict=True):
-        height, width, _ = photo.copy.shape
-        faces = scale_faces(faces, photo.image.width / width, photo.image.height / height)
+        scale = np.array(photo.image.size) / photo.copy.shape[1::-1]
         faces["photo"] = photo.index
+        faces["box"] = np.round(faces["box"] * np.tile(scale, 2), 2)
+        faces["landmarks"] = np.round(faces["landmarks"] * scale, 2)
         selected.append(select_faces(faces, settings.confidence, settings.min_face))
     return np.concatenate(selected)
-
-
-def scale_faces(faces, scale_x, scale_y):
-    """Scales the coordinates of a FACE array, rounded to a hundredth of a pixel.
-
-    Rounding makes crops independent of the last bits of the networks' arithmetic, which differ between machines.
-    """
-    faces = faces.copy()
-    faces["box"] = np.round(faces["box"] * [scale_x, scale_y, scale_x, scale_y], 2)
-    faces["landmarks"] = np.round(faces["landmarks"] * [scale_x, scale_y], 2)
-    return faces
 
 
 def select_faces(faces, confidence, min_face):
@@ -229,13 +238,97 @@ def _refine_landmarks(images, faces, detector):
     In portraits rotated by up to 30 degrees this reduces the variation of the eyes' angle from 1.0 to 0.3 degrees. If a
     landmark moved far, the crop's landmarks belong to something else and the first ones are kept.
     """
-    squares = [align.crop_square(face, "eyes", REFINE_MARGIN) for face in faces]
+    squares = [crop_square(face, "eyes", REFINE_MARGIN) for face in faces]
     cuts = zip((images[i] for i in faces["photo"]), squares, strict=True)
-    crops = list(map_in_order(lambda task: align.cut(*task, REFINE_PIXELS), cuts))
+    crops = list(map_in_order(lambda task: cut(*task, REFINE_PIXELS), cuts))
     faces = faces.copy()
     for face, square, refined in zip(faces, squares, detector.find(crops, REFINE_CONFIDENCE), strict=True):
-        landmarks = align.to_photo(refined["landmarks"].astype(np.float64), square, REFINE_PIXELS)
+        points = (refined["landmarks"].astype(np.float64) - REFINE_PIXELS / 2) * (square.side / REFINE_PIXELS)
+        x, y = _rotate(*np.moveaxis(points, -1, 0), square.angle)
+        landmarks = np.stack([x + square.x, y + square.y], axis=-1)
         moved = np.hypot(*np.moveaxis(landmarks - face["landmarks"], -1, 0)).max(axis=1) / square.side
         if len(moved) and moved.min() <= REFINE_MOVED:
             face["landmarks"] = landmarks[moved.argmin()].round(2)
     return faces
+
+
+def crop_square(face, align, margin):
+    """Returns the Square to cut out for one FACE record; `align` is "eyes" or "none"."""
+    if align == "none":
+        x1, y1, x2, y2 = map(float, face["box"])
+        return Square((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1) * (1 + 2 * margin), 0.0)
+    return _eye_square(face, CENTRE, FACE_UNITS * (1 + 2 * margin))
+
+
+def shown_twice(face, square, width, height):
+    """Returns the share of a crop that shows eyes, nose or mouth again, mirrored at an edge of the photograph.
+
+    face: FACE record. square: the crop. width, height: pixels of the photograph.
+    """
+    steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
+    x, y = _rotate(*np.meshgrid(steps, steps), square.angle)
+    x, y = x + square.x, y + square.y
+    is_outside = (x < 0) | (x > width) | (y < 0) | (y > height)
+    features = _eye_square(face, FEATURES_CENTRE, FEATURES_UNITS)
+    x, y = width - abs(width - x % (2 * width)), height - abs(height - y % (2 * height))
+    x, y = _rotate(x - features.x, y - features.y, -features.angle)
+    return float((is_outside & (abs(x) < features.side / 2) & (abs(y) < features.side / 2)).mean())
+
+
+def _eye_square(face, centre, units):
+    """Returns a Square parallel to the eyes, with its centre at E + centre (M - E) and a side of `units` u."""
+    left, right, _, mouth_left, mouth_right = face["landmarks"].astype(np.float64)
+    eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
+    across, down = right - left, mouth - eyes
+    width, height = math.hypot(*across), math.hypot(*down)
+    if width < PROFILE * height:
+        across = np.array([down[1], -down[0]])  # perpendicular to the line from the eyes to the mouth
+    x, y = eyes + centre * down
+    return Square(float(x), float(y), units * max(width, height), math.atan2(across[1], across[0]))
+
+
+def _rotate(x, y, angle):
+    """Rotates points clockwise about (0, 0)."""
+    return x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
+
+
+def cut(photo, square, size):
+    """Cuts a Square out of an RGB Pillow image and resizes it, antialiased; parts outside of the image are mirrored.
+
+    Large reductions first average whole blocks; then the square is rotated by bicubic interpolation at the density of
+    the blocks or higher, and reduced by a Lanczos filter. Rotating and reducing in one step would alias, since Pillow's
+    transform reads only a few pixels.
+
+    Returns:
+        uint8 [size, size, 3].
+    """
+    step = square.side / size  # pixels of the photograph per pixel of the result
+    block = max(1, round(step / 2))
+    region, left, top = _region(photo, square, block)
+    fine = max(size, math.ceil(square.side / block))
+    pace = square.side / fine / block
+    along, down = pace * math.cos(square.angle), pace * math.sin(square.angle)
+    x, y = (square.x - left) / block, (square.y - top) / block
+    corner = x - (along - down) * fine / 2, y - (down + along) * fine / 2
+    matrix = (along, -down, corner[0], down, along, corner[1])
+    rotated = region.reduce(block).transform((fine, fine), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(rotated if fine == size else rotated.resize((size, size), Image.Resampling.LANCZOS))
+
+
+def _region(photo, square, block):
+    """Returns the upright part of the photograph around the square, its left and its top."""
+    reach = square.side / 2 * (abs(math.cos(square.angle)) + abs(math.sin(square.angle))) + SUPPORT * block
+    left, top = math.floor(square.x - reach), math.floor(square.y - reach)
+    count = math.ceil((2 * reach + 1) / block) * block
+    columns, rows = _mirror(left, count, photo.width), _mirror(top, count, photo.height)
+    inside = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    part = photo.crop(tuple(map(int, inside)))
+    if part.size != (count, count):
+        part = Image.fromarray(np.asarray(part)[np.ix_(rows - inside[1], columns - inside[0])])
+    return part, left, top
+
+
+def _mirror(start, count, length):
+    """Returns the pixel indices (of `length` pixels) at positions start .. start + count - 1, mirrored at both ends."""
+    positions = np.arange(start, start + count) % (2 * length)
+    return np.minimum(positions, 2 * length - 1 - positions)

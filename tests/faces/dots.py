@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from gan_tf.faces.align import FACE
+from gan_tf.faces.results import FACE
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)], np.uint8)
 # Landmarks of a frontal face relative to the middle between the eyes, in units of the distance of the eyes.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.faces.align import FACE, Square, crop_square, cut, shown_twice
+from gan_tf.faces.results import FACE
+from gan_tf.faces.search import Square, crop_square, cut, shown_twice
 from tests.faces.dots import find_dots, landmarks_of, photo
 
 
@@ -15,7 +16,7 @@ def face_of(landmarks, box=(0, 0, 0, 0)):
 
 
 def expected(size, margin):
-    """Returns the positions [5, 2] of the dots in a crop by the docstring of gan_tf.faces.align (|EM| is u)."""
+    """Returns the positions [5, 2] of the dots in a crop by the docstring of gan_tf.faces.search (|EM| is u)."""
     side = 2.75 * (1 + 2 * margin)
     return (landmarks_of(0, 0, 1.0) - (0, 0.2)) / side * size + size / 2
 
@@ -28,11 +29,6 @@ def test_landmarks_are_at_the_documented_positions(eyes, size, degrees):
     image = photo((round(2 * around),) * 2, [face])
     square = crop_square(face_of(landmarks_of(*face)), "eyes", 0.1)
     np.testing.assert_allclose(find_dots(cut(image, square, size)), expected(size, 0.1), atol=0.1)
-
-
-def test_geometry_of_a_level_face():
-    square = crop_square(face_of(landmarks_of(100, 50, 40)), "eyes", 0.25)
-    np.testing.assert_allclose(square, (100, 50 + 0.2 * 40, 2.75 * 40 * 1.5, 0), atol=1e-4)
 
 
 def test_the_crop_of_a_face_seen_from_the_side_is_not_narrower():
@@ -54,12 +50,7 @@ def test_without_alignment_the_square_is_around_the_box():
     assert crop_square(face, "none", 0.25) == (35, 60, 80 * 1.5, 0)
 
 
-def test_a_crop_without_scaling_is_the_photograph():
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    np.testing.assert_array_equal(cut(Image.fromarray(pixels), Square(25, 20, 16, 0), 16), pixels[12:28, 17:33])
-
-
-def test_the_photograph_is_mirrored_beyond_its_edge():
+def test_a_crop_without_scaling_is_the_photograph_mirrored_beyond_its_edge():
     pixels = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
     crop = cut(Image.fromarray(pixels), Square(0, 12, 20, 0), 20)
     wide = np.pad(pixels, ((20, 20), (20, 20), (0, 0)), mode="symmetric")
@@ -76,13 +67,12 @@ def test_large_reductions_do_not_alias(degrees):
 
 def test_share_that_shows_the_face_twice():
     """u = 40: features are from x - 30 to x + 30 and from y - 10 to y + 50, mirrored at x = 0 from 30 - x on."""
-    square = Square(20, 100, 160, 0)  # from -60 on; features in 0..50, so that -50..0 shows them again
-    assert shown_twice(face_of(landmarks_of(20, 100, 40)), square, 300, 300) == pytest.approx(
-        50 * 60 / 160**2, abs=0.01
-    )
-    near = Square(28, 100, 160, 0)  # features in 0..58, of which -52..0 shows 0..52
-    assert shown_twice(face_of(landmarks_of(28, 100, 40)), near, 300, 300) == pytest.approx(52 * 60 / 160**2, abs=0.01)
-    assert shown_twice(face_of(landmarks_of(60, 100, 40)), Square(60, 100, 160, 0), 300, 300) == 0
-    assert shown_twice(face_of(landmarks_of(100, 100, 40)), Square(100, 100, 160, 1), 300, 300) == 0
-    turned = shown_twice(face_of(landmarks_of(100, 20, 40, 90)), Square(100, 20, 160, np.pi / 2), 300, 300)
-    assert turned == pytest.approx(50 * 60 / 160**2, abs=0.01)
+
+    def share(x, y, degrees=0, angle=0.0):
+        return shown_twice(face_of(landmarks_of(x, y, 40, degrees)), Square(x, y, 160, angle), 300, 300)
+
+    # From -60 on; features in 0..50, so that -50..0 shows them again.
+    assert share(20, 100) == pytest.approx(50 * 60 / 160**2, abs=0.01)
+    assert share(28, 100) == pytest.approx(52 * 60 / 160**2, abs=0.01)  # features in 0..58; -52..0 shows 0..52
+    assert share(60, 100) == share(100, 100, angle=1) == 0
+    assert share(100, 20, 90, np.pi / 2) == pytest.approx(50 * 60 / 160**2, abs=0.01)

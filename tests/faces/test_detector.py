@@ -1,27 +1,14 @@
 """MTCNN: images without faces, batches, conversion of its results, selection."""
 
 import numpy as np
-import pytest
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 
-from gan_tf.faces.align import FACE
+from gan_tf.faces.results import FACE
 from gan_tf.faces.search import Detector, select_faces
 
 
-@pytest.fixture(scope="module")
-def detector():
-    return Detector()
-
-
-def faces_of(*rows):
-    """Makes a FACE array of rows (x1, y1, x2, y2, score)."""
-    faces = np.zeros(len(rows), FACE)
-    for face, row in zip(faces, rows, strict=True):
-        face["box"], face["score"] = row[:4], row[4]
-    return faces
-
-
-def test_images_without_faces_of_all_sizes(detector):
+def test_images_without_faces_of_all_sizes():
+    detector = Detector()
     draw = np.random.default_rng(0)
     noise = draw.integers(0, 256, (120, 90, 3), np.uint8)
     slope = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (150, 200, 3))
@@ -54,7 +41,9 @@ def test_rows_of_mtcnn_become_faces_of_their_images():
 
 
 def test_selection():
-    faces = faces_of((0, 0, 50, 70, 0.9), (5, 5, 95, 95, 0.85), (0, 0, 99, 20, 0.7), (9, 0, 59, 70, 0.9))
+    faces = np.zeros(4, FACE)
+    faces["box"] = [(0, 0, 50, 70), (5, 5, 95, 95), (0, 0, 99, 20), (9, 0, 59, 70)]
+    faces["score"] = [0.9, 0.85, 0.7, 0.9]
     assert select_faces(faces, 0.8, 0)["box"][:, 0].tolist() == [5, 0, 9]  # largest first, then from the left
     assert select_faces(faces, 0.0, 71)["box"][:, 0].tolist() == [0, 5]
     assert select_faces(faces, 0.86, 0)["box"][:, 0].tolist() == [0, 9]

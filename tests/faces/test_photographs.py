@@ -18,14 +18,6 @@ NEARLY_ALL = 0.95
 SIZE = 128
 
 
-@pytest.fixture(scope="module", autouse=True)
-def portraits():
-    """Skips, or fails if CI is set, without the folder."""
-    if not Path(PHOTOS or "?").is_dir():
-        reason = "GAN_TF_PHOTOS is not a folder of portraits"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def detector():
     return Detector()
@@ -33,6 +25,10 @@ def detector():
 
 @pytest.fixture(scope="module")
 def photos():
+    """The portraits. Without the folder the tests are skipped, or fail if CI is set."""
+    if not Path(PHOTOS or "?").is_dir():
+        reason = "GAN_TF_PHOTOS is not a folder of portraits"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     return FolderSource(PHOTOS)
 
 
@@ -45,18 +41,12 @@ def crops_of(source, out, detector, **options):
     return partial.faces, np.stack(list(partial))
 
 
-def eyes_and_mouth(images, detector):
-    """Returns MTCNN's landmarks in crops, [N, 5, 2], as shares of the side; NaN without a face."""
-    landmarks = np.full((len(images), 5, 2), np.nan)
+def check_level_and_centred(images, detector):
+    """Checks that the eyes of nearly all crops are level. MTCNN's landmarks vary by 2 % of the eyes' distance."""
+    landmarks = np.full((len(images), 5, 2), np.nan)  # as shares of the side; NaN without a face
     for k, faces in enumerate(detector.find(list(images), 0.5)):
         if len(faces):
             landmarks[k] = faces[faces["score"].argmax()]["landmarks"] / SIZE
-    return landmarks
-
-
-def check_level_and_centred(images, detector):
-    """Checks that the eyes of nearly all crops are level. MTCNN's landmarks vary by 2 % of the eyes' distance."""
-    landmarks = eyes_and_mouth(images, detector)
     across = landmarks[:, 1] - landmarks[:, 0]
     degrees = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
     assert np.nanmean(np.abs(degrees)) < 2

@@ -10,8 +10,7 @@ from PIL import Image
 from gan_tf.data.sources import ArraySource, FolderSource, open_source
 from gan_tf.errors import UsageError
 from gan_tf.faces import results
-from gan_tf.faces.align import FACE
-from gan_tf.faces.results import PartialResult
+from gan_tf.faces.results import FACE, PartialResult
 
 SIZE = 16
 KEY = {"--size": SIZE, "--align": "eyes", "photographs": "aa"}
@@ -35,24 +34,10 @@ def write_npz(folder, source, faces, images, name="faces.npz"):
     return folder / name
 
 
-def test_partial_results_are_continued(tmp_path):
+def test_partial_results_are_continued_or_with_other_settings_replaced(tmp_path):
     faces, images = make_faces(0, 0, 2, 3)
-    partial = PartialResult(tmp_path / "out.npz", KEY)
-    partial.add(3, faces[:3], images[:3], [(1, "broken")], at_edge=2)
-    partial.close()
-    again = PartialResult(tmp_path / "out.npz", KEY)
-    assert (again.photos, len(again), again.unreadable, again.at_edge) == (3, 3, [(1, "broken")], 2)
-    again.add(1, faces[3:], images[3:])
-    again.add(1, faces[:0], [])
-    np.testing.assert_array_equal(again.faces, faces)
-    np.testing.assert_array_equal(np.stack([again[i] for i in range(4)]), images)
-    again.remove()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_partial_results_with_other_settings_are_refused_or_replaced(tmp_path):
     partial = PartialResult(tmp_path / "out", KEY)
-    partial.add(1, *make_faces(0))
+    partial.add(3, faces[:3], images[:3], [(1, "broken")], at_edge=2)
     with pytest.raises(UsageError, match="another gan-tf crop-faces"):
         PartialResult(tmp_path / "out", KEY)
     partial.close()
@@ -60,10 +45,17 @@ def test_partial_results_with_other_settings_are_refused_or_replaced(tmp_path):
     with pytest.raises(UsageError, match="--align was eyes, now none; other photographs.*--overwrite") as caught:
         PartialResult(tmp_path / "out", other)
     assert "\n" not in str(caught.value)
-    for key, count in ((KEY, 1), (other, 0)):  # the same settings are continued
-        partial = PartialResult(tmp_path / "out", key, overwrite=True)
-        assert len(partial) == partial.photos == count
-        partial.close()
+    again = PartialResult(tmp_path / "out", KEY, overwrite=True)
+    assert (again.photos, len(again), again.unreadable, again.at_edge) == (3, 3, [(1, "broken")], 2)
+    again.add(1, faces[3:], images[3:])
+    again.add(1, faces[:0], [])
+    np.testing.assert_array_equal(again.faces, faces)
+    np.testing.assert_array_equal(np.stack(list(again)), images)
+    again.close()
+    replaced = PartialResult(tmp_path / "out", other, overwrite=True)
+    assert len(replaced) == replaced.photos == 0
+    replaced.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_npz_is_a_dataset(tmp_path):
@@ -81,18 +73,12 @@ def test_npz_is_a_dataset(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_npz_with_faces_of_one_class_has_no_labels(tmp_path):
+def test_npz_with_faces_of_one_class_has_no_labels_and_no_date(tmp_path, monkeypatch):
     source = make_source("x/1.jpg", "y/2.jpg", labels=[0, 1], class_names="xy")
-    loaded = open_source(write_npz(tmp_path, source, *make_faces(1)))
-    assert loaded.class_names == () and len(loaded) == 1
-
-
-def test_npz_does_not_depend_on_the_date(tmp_path, monkeypatch):
-    faces, images = make_faces(*range(5))
-    source = make_source(*"abcde")
-    first = write_npz(tmp_path, source, faces, images).read_bytes()
+    path = write_npz(tmp_path, source, *make_faces(1))
+    assert open_source(path).class_names == () and len(open_source(path)) == 1
     monkeypatch.setattr(results.zipfile.time, "localtime", lambda *_: (2030, 1, 1, 0, 0, 0, 0, 1, 0))
-    assert write_npz(tmp_path, source, faces, images, "again.npz").read_bytes() == first
+    assert write_npz(tmp_path, source, *make_faces(1), "again.npz").read_bytes() == path.read_bytes()
 
 
 def test_an_older_result_is_kept_until_the_new_one_is_complete(tmp_path):
