@@ -213,23 +213,18 @@ def _find_faces(photos, settings, detector):
     Coordinates are rounded to a hundredth of a pixel, so that crops do not depend on the last bits of the networks'
     arithmetic, which differ between machines.
     """
-    selected = [np.empty(0, FACE)]
+    found = [np.empty(0, FACE)]
     for photo, faces in zip(photos, detector.find([photo.copy for photo in photos], settings.confidence), strict=True):
         scale = np.array(photo.image.size) / photo.copy.shape[1::-1]
         faces["photo"] = photo.index
         faces["box"] = np.round(faces["box"] * np.tile(scale, 2), 2)
         faces["landmarks"] = np.round(faces["landmarks"] * scale, 2)
-        selected.append(select_faces(faces, settings.confidence, settings.min_face))
-    return np.concatenate(selected)
-
-
-def select_faces(faces, confidence, min_face):
-    """Returns the faces of one photograph with at least this score and longer side (pixels), largest first."""
-    box = faces["box"]
-    sides = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
-    selected = (faces["score"] >= confidence) & (sides >= min_face)
-    order = np.lexsort((box[:, 1], box[:, 0], -sides))  # equal sizes from left to right, then from top to bottom
-    return faces[order[selected[order]]]
+        box = faces["box"]
+        sides = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+        kept = (faces["score"] >= settings.confidence) & (sides >= settings.min_face)
+        order = np.lexsort((box[:, 1], box[:, 0], -sides))  # equal sizes from left to right, then from top to bottom
+        found.append(faces[order[kept[order]]])
+    return np.concatenate(found)
 
 
 def _refine_landmarks(images, faces, detector):

@@ -143,8 +143,8 @@ def test_resizing_is_antialiased():
     [
         (b"", "empty"),
         (b"not an image", "not an image"),
-        (encode(solid("red", (64, 64)), "JPEG")[:300], "truncated"),
-        (encode(solid("red", (64, 64)))[:100], "truncated"),
+        (encode(solid("red", (64, 64)), "JPEG")[:300], "(?i)truncated"),
+        (encode(solid("red", (64, 64)))[:100], "(?i)truncated"),
         (encode(solid(100_000, mode="F"), "TIFF"), "range"),
         (encode(solid(100_000, mode="I"), "TIFF"), "range"),
         (png(10_001, 10_001, 8, 2, b""), "100 megapixels"),

@@ -101,14 +101,13 @@ def test_seed_changes_the_order_and_mirror_the_flips_only(image_set):
 def test_parts_make_up_the_global_batch(image_set):
     loader = InputPipeline(image_set, 8, seed=1)
     whole = take(loader.dataset(3), 3)
+    parts = take(loader.dataset(3, replicas=4), 12)
+    left = take(loader.dataset(3, replicas=4, first=0, count=1), 3)
+    right = take(loader.dataset(3, replicas=4, first=1, count=3), 9)
+    merged = [part for k in range(3) for part in (left[k], *right[3 * k : 3 * k + 3])]
     for key in ("position", "index", "flip", "labels"):
-        parts = take(loader.dataset(3, replicas=4), 12)
-        for k, batch in enumerate(whole):
-            for r in range(4):
-                np.testing.assert_array_equal(parts[4 * k + r][key], batch[key][r::4])
-        left = take(loader.dataset(3, replicas=4, first=0, count=1), 3)
-        right = take(loader.dataset(3, replicas=4, first=1, count=3), 9)
-        merged = [part for k in range(3) for part in (left[k], *right[3 * k : 3 * k + 3])]
+        for i, part in enumerate(parts):
+            np.testing.assert_array_equal(part[key], whole[i // 4][key][i % 4 :: 4])
         np.testing.assert_array_equal(joined(merged, key), joined(parts, key))
 
 

@@ -3,11 +3,8 @@
 import dataclasses
 import io
 import tarfile
-import tempfile
-from pathlib import Path
 
 import pytest
-import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
 from gan_tf.cli.datasets import resolve
@@ -30,6 +27,7 @@ PAGES = {
 @pytest.fixture
 def manual(tmp_path, monkeypatch):
     """The folder of manual downloads, for face sets of COUNT images."""
+    assert {name: face_set.count for name, face_set in files.FACES.items()} == {"celeba_hq": 30_000, "ffhq": 70_000}
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
     for name, face_set in files.FACES.items():
         monkeypatch.setitem(files.FACES, name, dataclasses.replace(face_set, count=COUNT))
@@ -175,21 +173,3 @@ def test_prepared_by_tfds_it_is_the_same_set(manual, tmp_path, monkeypatch):
     assert source.fingerprint == fingerprint and source.names[10] == "10.png" and source.read(10) == png(10)
     with quiet(), pytest.raises(UsageError, match="thumbnails128x128 from https.*; put the folder"):
         Builder(config="ffhq", data_dir=tmp_path / "tfds").download_and_prepare()
-
-
-class FacesTest(tfds.testing.DatasetBuilderTestCase):
-    """TFDS's test case: metadata files, features, splits, reading back."""
-
-    DATASET_CLASS = Builder
-    BUILDER_CONFIG_NAMES_TO_TEST = ["celeba_hq", "ffhq"]
-    SPLITS = {"train": COUNT}
-
-    @classmethod
-    def setUpClass(cls):
-        assert {name: face_set.count for name, face_set in files.FACES.items()} == {"celeba_hq": 30_000, "ffhq": 70_000}
-        cls.EXAMPLE_DIR = cls.enterClassContext(tempfile.TemporaryDirectory())
-        for name, face_set in list(files.FACES.items()):
-            encoded.write(Path(cls.EXAMPLE_DIR) / name, thumbnails())
-            files.FACES[name] = dataclasses.replace(face_set, count=COUNT)
-            cls.addClassCleanup(files.FACES.__setitem__, name, face_set)
-        super().setUpClass()

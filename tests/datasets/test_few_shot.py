@@ -60,12 +60,6 @@ def test_zip_put_there_by_hand_is_used(downloads, folder):
     assert open_dataset("panda", offline=True)[0].fingerprint == source.fingerprint
 
 
-@pytest.mark.parametrize(("kind", "count"), [("cat", 160), ("dog", 389)])
-def test_other_counts(downloads, kind, count):
-    write_zip(downloads / f"AnimalFace-{kind}.zip", count)
-    assert len(open_dataset(f"animal_face_{kind}")[0]) == count
-
-
 def test_wrong_counts_and_damaged_entries_are_refused(downloads):
     write_zip(downloads / PANDA, 99)
     refusal("holds 99 images but the dataset panda has 100")

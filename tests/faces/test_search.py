@@ -1,4 +1,4 @@
-"""Face search on photographs of dots: geometry, filters, unreadable files, continuation."""
+"""Face search on photographs of dots: geometry, filters, continuation; MTCNN on images without faces."""
 
 import numpy as np
 import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
@@ -6,8 +6,8 @@ from PIL import Image
 
 from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.faces import search as module
-from gan_tf.faces.results import PartialResult
-from gan_tf.faces.search import CropSettings, Photo, search, search_key
+from gan_tf.faces.results import FACE, PartialResult
+from gan_tf.faces.search import CropSettings, Detector, Photo, search, search_key
 from tests.data.encoded import encode, write
 from tests.faces.dots import DotDetector, find_dots, landmarks_of, photo
 from tests.faces.test_align import expected
@@ -84,13 +84,6 @@ def test_largest_is_the_largest_that_can_be_used(tmp_path):
         assert partial.faces["landmarks"][:, 2, 0].round().tolist() == noses
 
 
-def test_unreadable_photographs_and_those_without_a_face(tmp_path):
-    files = {"a.png": encode(portrait(0)), "b.jpg": b"", "c.png": b"no image", "d.png": encode(photo((90, 80), []))}
-    partial = run_search(FolderSource(write(tmp_path / "photos", files)), tmp_path / "out")
-    assert partial.faces["photo"].tolist() == [0] and partial.photos == 4
-    assert [index for index, _ in partial.unreadable] == [1, 2]
-
-
 def test_windows_are_bounded_by_pixels_and_equal_after_a_restart(monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 3)
     monkeypatch.setattr(module, "WINDOW_PIXELS", 100)
@@ -108,3 +101,36 @@ def test_key_depends_on_photographs_and_settings(tmp_path):
     assert key != search_key(source, SMALL._replace(margin=0.3))
     (tmp_path / "a.png").write_bytes(b"3")
     assert key["photographs"] != search_key(FolderSource(tmp_path), SMALL)["photographs"]
+
+
+def test_images_without_faces_of_all_sizes():
+    detector = Detector()
+    draw = np.random.default_rng(0)
+    noise = draw.integers(0, 256, (120, 90, 3), np.uint8)
+    slope = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (150, 200, 3))
+    images = [noise, np.zeros((1, 300, 3), np.uint8), slope, noise[::-1], noise[:11, :11]]
+    faces = detector.find(images, 0.8)
+    assert [f.shape for f in faces] == [(0,)] * 5
+    assert all(f.dtype == FACE for f in faces)
+    assert detector.find([], 0.8) == []
+
+
+def test_rows_of_mtcnn_become_faces_of_their_images():
+    # Index, box, score, five x, five y; the centre of MTCNN's first pixel is at 0.
+    row = [0, 1, 2, 3, 4, 0.9, *range(10, 15), *range(20, 25)]
+    calls = []
+
+    class Recorded(Detector):
+        def __init__(self):
+            self._mtcnn = self
+
+        def detect_faces(self, images, **options):
+            calls.append([image.shape for image in images])
+            return np.array([[i, *row[1:]] for i in range(len(images))])
+
+    wide, high = np.ones((4, 6, 3), np.uint8), np.ones((6, 4, 3), np.uint8)
+    faces = Recorded().find([wide, high, wide, high], 0.8)
+    assert calls == [[(4, 6, 3)] * 2, [(6, 4, 3)] * 2]  # of equal size only: padding would change the faces
+    assert [f["photo"].tolist() for f in faces] == [[0], [1], [2], [3]]
+    np.testing.assert_array_equal(faces[3]["box"], [[1.5, 2.5, 3.5, 4.5]])
+    np.testing.assert_array_equal(faces[3]["landmarks"][0], [(x + 0.5, x + 10.5) for x in range(10, 15)])
