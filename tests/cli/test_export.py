@@ -5,10 +5,8 @@ import importlib.util
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -23,7 +21,6 @@ from gan_tf.export import FORMATS
 from gan_tf.io import image_files
 
 from ..export import trained as networks
-from ..training import growing, tiny
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,21 +68,6 @@ def test_file_and_report(fastgan, tmp_path, capsys, form):
     assert values["batch"] == (1 if form == "tflite" else "dynamic")
     assert FORMATS[form].read_metadata(out).items() <= values.items()
     assert [entry.name for entry in out.parent.iterdir()] == ["file"]
-
-
-@pytest.mark.slow
-def test_trained_run_in_the_middle_of_growth(tmp_path, capsys):
-    code, run = growing.train(tiny.images_file(tmp_path), tmp_path, total_kimg=0.14)  # 16x16 fades in from image 120
-    assert code == 0
-    for form, which in (("tflite", "last"), ("saved_model", "best")):
-        report = tmp_path / f"{form}.json"
-        assert export(run, "--format", form, "--which", which, "--out", tmp_path / form, "--report", report) == 0
-        values = json.loads(report.read_text())
-        assert values["largest"] < 1e-4 and values["weights"] == which
-        if which == "last":
-            assert (values["resolution"], values["grows_to"], values["score"]) == (16, 16, None)
-        else:
-            assert values["score"]["protocol"]["resolution"] == values["resolution"]
 
 
 def test_int8_reports_its_difference(fastgan, tmp_path, capsys):
@@ -194,23 +176,6 @@ def test_disk_errors_are_one_line_with_the_default_output(
     message = capsys.readouterr().err.splitlines()[-1]
     assert f"--out panda{FORMATS[form].suffix} cannot be written" in message
     assert list(tmp_path.iterdir()) == []
-
-
-def test_kill_during_the_export_leaves_no_file(fastgan, tmp_path):
-    out, form = tmp_path / "file", "saved_model"
-    process = subprocess.Popen([*COMMAND, "export", str(fastgan.folder), "--format", form, "--out", str(out)])
-    try:
-        deadline = time.monotonic() + 120
-        while not (parts := list(tmp_path.glob("file.*.part"))):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-    assert parts[0] in (left := list(tmp_path.iterdir()))
-    assert all(path.name.startswith("file.") and path.name.endswith(".part") for path in left)
-    assert export(fastgan, "--format", form, "--out", out) == 0
 
 
 SLOW = [pytest.param(form, marks=pytest.mark.slow) for form in FORMATS if form != "tflite"]

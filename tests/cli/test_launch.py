@@ -107,19 +107,16 @@ def test_train_is_started_with_its_options(supervised):
         ("--workers 2 -- train --dataset demo", "CUDA_VISIBLE_DEVICES"),
         ("--workers 2 -- train --dataset demo --strategy mirrored", "--strategy"),
         ("-- train --dataset demo", "--workers"),
+        ("--workers 2 -- train --dataset demo", "TF_CONFIG"),
     ],
 )
 def test_usage_errors_come_before_any_worker(supervised, monkeypatch, capsys, arguments, flag):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    if flag == "TF_CONFIG":
+        monkeypatch.setenv("TF_CONFIG", "{}")
     assert main(["launch", *arguments.split()]) == 2
     error = capsys.readouterr().err
     assert flag in error and len(error.splitlines()) == 1 and not supervised
-
-
-def test_an_existing_cluster(supervised, monkeypatch, capsys):
-    monkeypatch.setenv("TF_CONFIG", "{}")
-    assert main(["launch", "--workers", "2", *TRAIN]) == 2
-    assert "TF_CONFIG" in capsys.readouterr().err
 
 
 def test_the_program_is_gan_tf():

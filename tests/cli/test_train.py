@@ -11,35 +11,30 @@ from PIL import Image
 from gan_tf.cli.main import run_command
 from gan_tf.cli.train import parse_arguments
 from gan_tf.config.presets import PRESETS
-from tests.training import tiny
+from tests.training import growing, tiny
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def folder_of_pngs(tmp_path):
+def test_folder_of_images_becomes_a_run(tmp_path):
     folder = tmp_path / "my photos"
     folder.mkdir()
     for i, pixels in enumerate(tiny.square_images()):
         Image.fromarray(pixels[:, : 64 - 2 * i]).save(folder / f"{i}.png")  # no two of one shape
     (folder / "broken.png").write_bytes(b"not an image")
-    return folder
-
-
-def test_folder_of_images_becomes_a_run(folder_of_pngs, tmp_path):
-    flags = {"dataset": folder_of_pngs, "checkpoints": tmp_path / "runs", **tiny.FLAGS, "run": None}
-    flags |= {"total_kimg": 0.016, "epoch_images": 16, "augment": None}
-    arguments = tiny.arguments(flags.pop("dataset"), flags.pop("checkpoints"), **flags)
+    # 4x4 up to image 8, then 8x8.
+    lengths = {"stabilise_kimg": 0.008, "fade_kimg": 0.004, "total_kimg": 0.016, "epoch_images": 16}
+    arguments = growing.arguments(folder, tmp_path / "runs", **lengths, run=None)
     command = [sys.executable, "train.py", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all("kimg" in line for line in done.stderr.splitlines())  # only progress: TensorFlow is quiet
-    run = tmp_path / "runs" / "my-photos-64"
+    run = tmp_path / "runs" / "my-photos-pggan-16"
     for part in ("12 images", "broken.png", "float32", "swd2k", "(best)", "gan-tf generate", "samples-000000016.png"):
         assert part in done.stdout
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert {"config", "environment", "stats", "events", "samples", "state", "best"} <= names
-    assert Image.open(run / "samples" / "samples-000000016.png").size == (512, 512)
+    assert Image.open(run / "samples" / "samples-000000016.png").size == (128, 128)
     records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert [record["images_seen"] for record in records if record["kind"] == "train"] == [4, 8, 12, 16]
     [score] = [record for record in records if record["kind"] == "epoch"]

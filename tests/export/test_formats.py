@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 import tempfile
 import time
 
@@ -260,8 +259,3 @@ def test_comparison_has_a_warm_up_that_is_not_timed(made, tmp_path, batch):
     sizes = {64: [64], 16: [16] * 4, 5: [5] * 13, None: [1] * 32 + [4] * 8}[batch]
     assert counts == [sizes[0], *sizes]
     assert found.ms_per_image * found.timed_batch < 1000 and found.timed_batch == sizes[0]
-
-
-def test_threads_are_those_of_the_process(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 7, 8}, raising=False)
-    assert network.usable_cores() == 3

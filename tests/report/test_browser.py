@@ -54,25 +54,6 @@ def page_file(tmp_path_factory):
     return path
 
 
-def open_page(browser, path, size, scheme="light"):
-    """Returns (page, problems): console messages, script errors, requests for anything but the file."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
-    page, problems = context.new_page(), []
-    page.on("console", lambda message: problems.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-    page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:100]}"))
-
-    def check_request(request):
-        if request.url != path.as_uri() and not request.url.startswith("data:"):
-            problems.append(f"request for {request.url[:100]}")
-
-    page.on("request", check_request)
-    page.goto(path.as_uri(), wait_until="load")
-    for summary in page.query_selector_all("details:not([open]) > summary"):
-        summary.click()
-    return page, problems
-
-
 BROKEN_IMAGES = "[...document.images].filter(image => !image.complete || !image.naturalWidth).map(image => image.alt)"
 TOO_WIDE = """[...document.querySelectorAll('main, section, .stat, svg, img, h1, p, td')].filter(element => {
     for (let above = element.parentElement; above; above = above.parentElement)
@@ -87,12 +68,20 @@ SMALLEST_TEXT = """Math.min(...[...document.querySelectorAll('p, td, th, h1, h2,
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_report_opens_without_problems(browser, page_file, size, scheme):
-    page, problems = open_page(browser, page_file, size, scheme)
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
+    page, problems, requests = context.new_page(), [], []
+    page.on("console", lambda message: problems.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: problems.append(f"failed: {request.url[:100]}"))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(page_file.as_uri(), wait_until="load")
+    for summary in page.query_selector_all("details:not([open]) > summary"):
+        summary.click()
     assert page.evaluate("document.images.length") >= 1 + 1 + 3 + 1 + 1
     assert page.evaluate(BROKEN_IMAGES) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     assert page.evaluate(TOO_WIDE) == []
     assert page.evaluate(SMALLEST_TEXT) >= 12
     assert page.evaluate("document.querySelectorAll('details[open]').length") >= 4
-    assert problems == []
-    page.context.close()
+    assert problems == [] and {url for url in requests if not url.startswith("data:")} == {page_file.as_uri()}
+    context.close()
