@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import glob
 import os
-import re
 import secrets
 import shlex
 import shutil
@@ -19,7 +18,6 @@ from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architectu
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, sha256_of, user_path
 
-PART = re.compile(r"\.[0-9a-f]{8}\.part")  # suffix of an incomplete run folder
 ROLES = {"g_ema": "EMA generator", "g": "generator", "d": "discriminator"}
 
 
@@ -37,11 +35,7 @@ class ConvertOptions:
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code.
-
-    Raises:
-        UsageError: the file cannot be converted, or the folder exists or cannot be written.
-    """
+    """Runs the command and returns 0. Raises UsageError if the file cannot be converted or the folder not written."""
     options = arguments.parse(ConvertOptions, argv, prog="gan-tf convert")
     path, folder = user_path(options.file), user_path(options.run)
     if folder.name in ("", ".."):
@@ -62,63 +56,25 @@ def convert(path, folder) -> str:
     """Converts a weight file into a run folder. Returns a summary.
 
     The folder gets its name when it is complete. It contains
-        config.json          the settings of the networks, defaults for all others. The data is "converted_from" the
-                             file, without images: such a run cannot be continued
+        config.json          the settings of the networks, defaults for all others; no images, so it cannot be continued
         environment.json     versions of the programs
         best/generator.npz   the EMA generator, without a score, at image count 0
         state/               if the file has a discriminator: a checkpoint of both players and the EMA generator, with
                              fresh optimisers, for `--init-from` and `--which last`
     """
-    from gan_tf.convert.reading import read_weight_file
-    from gan_tf.pretrained.unpickling import reading
-
-    remove_parts(folder)
-    weights = read_weight_file(path)
-    with reading(path, "checkpoint or pickle"):
-        digest = sha256_of(path)
-    config = settings_of(weights, path)
-    networks = build(config, weights, path)
-    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
-    try:
-        write(part, config, networks, f"{printable(path.name)} (SHA-256 {digest})")
-        if folder.exists():
-            folder.rmdir()  # it is empty
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return summary(weights, config, networks, folder)
-
-
-def remove_parts(folder):
-    """Removes the incomplete folders of killed conversions to `folder`. A running conversion holds the run's lock."""
-    from gan_tf.runs.folder import Run
-
-    for part in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
-        if PART.fullmatch(part.name.removeprefix(folder.name)) and part.is_dir() and not part.is_symlink():
-            run = Run(part)
-            with contextlib.suppress(UsageError):
-                run.create()
-                run.close()
-                shutil.rmtree(part)
-
-
-def settings_of(weights, path):
-    """Returns the TrainConfig of the converted run. Raises UsageError for settings that no run of the family has."""
-    default = next(iter(PRESETS[weights.model].values()))
-    try:
-        return dataclasses.replace(default, **weights.settings)
-    except UsageError as error:
-        raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
-
-
-def build(config: TrainConfig, weights, path):
-    """Returns {"g_ema", and with a discriminator "g" and "d": network} with the file's weights."""
     import tensorflow as tf
 
-    from gan_tf.convert.state_dicts import load_state_dict
+    from gan_tf.convert import load_state_dict, read_weight_file
     from gan_tf.models import FAMILIES
-    from gan_tf.pretrained.unpickling import reading
+    from gan_tf.pretrained.torch_files import reading
 
+    remove_parts(folder)
+    with reading(path, "checkpoint or pickle"):
+        weights, digest = read_weight_file(path), sha256_of(path)
+    try:
+        config = dataclasses.replace(default_config(weights.model), **weights.settings)
+    except UsageError as error:
+        raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
     family = FAMILIES[config.model]
     builders = {"g_ema": family.generator}
     if "d" in weights.states:
@@ -130,7 +86,33 @@ def build(config: TrainConfig, weights, path):
     with reading(path, "checkpoint or pickle"):
         for name, network in networks.items():
             load_state_dict(network, weights.states.get(name, weights.states["g_ema"]))
-    return networks
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
+    try:
+        write(part, config, networks, f"{printable(path.name)} (SHA-256 {digest})")
+        if folder.exists():
+            folder.rmdir()  # it is empty
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return summary(weights, config, networks, folder)
+
+
+def default_config(model):
+    """Returns the TrainConfig of a family's first preset."""
+    return next(iter(PRESETS[model].values()))
+
+
+def remove_parts(folder):
+    """Removes the incomplete folders of killed conversions to `folder`. A running conversion holds the run's lock."""
+    from gan_tf.runs.folder import Run
+
+    for part in folder.parent.glob(f"{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.part"):
+        if part.is_dir() and not part.is_symlink():
+            run = Run(part)
+            with contextlib.suppress(UsageError):
+                run.create()
+                run.close()
+                shutil.rmtree(part)
 
 
 def write(folder, config, networks, origin):
@@ -143,28 +125,26 @@ def write(folder, config, networks, origin):
     from gan_tf.training.recipes import RECIPES
     from gan_tf.training.state import create_state, save_state
 
-    run = Run(folder)
-    run.create("RUN")
-    try:
+    with contextlib.closing(Run(folder)) as run:
+        run.create("RUN")
         weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
-            recipe = RECIPES[config.model]
-            state = create_state(networks["g"], networks["d"], networks["g_ema"], config, recipe)
+            state = create_state(networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model])
             load_weights(state.g_ema, weights, folder)  # a fresh state starts with a copy of "g"
             save_state(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
         names = [str(number) for number in range(config.classes)]  # the file has no class names or counts
         data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}
         run.write_settings(config, {**data, "converted_from": origin})
-    finally:
-        run.close()
 
 
 def summary(weights, config, networks, folder):
     """Returns the lines to print: converted networks, other content of the file, and the next commands."""
+    from gan_tf.models.pggan import GROWTH, resolution_of
     from gan_tf.models.variables import named_variables
 
+    g_ema = networks["g_ema"]
     sizes = ", ".join(f"{name} {getattr(config, name)}" for name in architecture_names(config, "d" in networks))
     parts = ", ".join(f"{ROLES[name]} ({len(named_variables(net))} variables)" for name, net in networks.items())
     lines = [f"{folder}: {config.model} of {weights.program}: {sizes}", f"converted: {parts}"]
@@ -176,27 +156,14 @@ def summary(weights, config, networks, folder):
     if "g" in weights.states and "g" not in networks and weights.states["g"] is not weights.states["g_ema"]:
         lines.append("left out: g, the trained generator: without its discriminator, the EMA generator is better")
     run = shlex.quote(os.path.relpath(folder))
-    commands = [
-        "next:",
-        f"  gan-tf generate {run} --seeds 0-63 --out images --grid",
-        f"  gan-tf evaluate {run} --dataset DATASET",
-    ]
-    if half_grown := half_grown_size(networks["g_ema"], config):
-        lines.append(f"half grown: to {half_grown}; --init-from needs fully grown networks")
+    commands = ["next:", f"  gan-tf generate {run} --seeds 0-63 --out images --grid"]
+    commands.append(f"  gan-tf evaluate {run} --dataset DATASET")
+    if hasattr(g_ema, GROWTH) and (growth := float(g_ema.growth.numpy())) < g_ema.levels:
+        size = f"{resolution_of(int(growth))}x{resolution_of(int(growth))} of {config.resolution}x{config.resolution}"
+        lines.append(f"half grown: to {size}; --init-from needs fully grown networks")
     else:
-        flags = architecture_flags(config)
-        commands.append(f"  gan-tf train --dataset DATASET --init-from {run} --run NAME{flags}")
+        commands.append(f"  gan-tf train --dataset DATASET --init-from {run} --run NAME{architecture_flags(config)}")
     return "\n".join(lines + commands)
-
-
-def half_grown_size(g, config):
-    """Returns the growth of a generator, such as "8x8 of 16x16", None if it is fully grown."""
-    from gan_tf.models.pggan import GROWTH, resolution_of
-
-    if not hasattr(g, GROWTH) or float(g.growth.numpy()) == g.levels:
-        return None
-    size = resolution_of(int(g.growth.numpy()))
-    return f"{size}x{size} of {config.resolution}x{config.resolution}"
 
 
 def architecture_names(config, with_discriminator):
@@ -207,7 +174,7 @@ def architecture_names(config, with_discriminator):
 
 def architecture_flags(config):
     """Returns the flags of `gan-tf train` for the same networks, where they differ from the family's defaults."""
-    default = next(iter(PRESETS[config.model].values()))
+    default = default_config(config.model)
     flags = [f" --model {config.model}"] if config.model != TrainConfig().model else []
     for name in architecture_names(config, with_discriminator=True):
         value = getattr(config, name)

@@ -19,18 +19,16 @@ import numpy as np
 from gan_tf.convert.weight_file import WeightFile, check_shape, shape_of
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
-from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
+from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.variables import named_variables
 
-IGNORED = "num_batches_tracked"  # counters without effect
-BUFFERS = (IGNORED, "running_mean", "running_var", "weight_u", "weight_v")
-GROUPS = ("g", "d", "g_ema")
+COUNTER = "num_batches_tracked"  # of batch norms, without effect
+BUFFERS = (COUNTER, "running_mean", "running_var", "weight_u", "weight_v")
 PREFIX = "module."
 FIRST_OF_G, FIRST_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # identify a single state dict
 LISTED = 20  # descriptions of other content
-OFFICIAL_SIZES = (256, 512, 1024)
-NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-SPECTRAL = {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
+LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v", "strength": "weight"}
 EXCITATION = {"squeeze": "main.1", "gate": "main.3"}
 
 
@@ -43,11 +41,9 @@ def describe(content) -> WeightFile:
         present = ", ".join([*groups, *left_out[:3]]) or "nothing"
         raise UsageError(f"it has no generator g of FastGAN, but {present}")
     for name, arrays in groups.items():
-        if counters := sum(str(key).endswith(IGNORED) for key in arrays):
-            left_out.append(f"{name}: {counters} counters {IGNORED}, which have no effect")
-    g, g_ema = groups.get("g"), groups.get("g_ema")
-    states = {"g_ema": _ema_state(g, g_ema) if g_ema else g}
-    states |= {name: groups[name] for name in ("g", "d") if name in groups}
+        if counters := sum(str(key).endswith(COUNTER) for key in arrays):
+            left_out.append(f"{name}: {counters} counters {COUNTER}, which have no effect")
+    states = groups | {"g_ema": _ema_state(groups)}
     settings = generator_arguments(states["g_ema"])
     if "d" in states:
         of_d = discriminator_arguments(states["d"])
@@ -67,11 +63,9 @@ def _groups(content):
         content = {"d": content}
     groups, rest = {}, []
     for key, value in content.items():
-        if key in GROUPS and isinstance(value, dict | list):
-            items = dict(value.items() if isinstance(value, dict) else enumerate(value))
+        if key in ("g", "d", "g_ema") and isinstance(value, dict | list):
+            items = value if isinstance(value, dict) else dict(enumerate(value))
             arrays = {name: item for name, item in items.items() if isinstance(item, np.ndarray)}
-            if isinstance(value, dict) and (unnamed := [name for name in arrays if type(name) is not str]):
-                raise UsageError(f"{key} has a tensor with the number {unnamed[0]} in place of a name")
             if arrays:
                 groups[key] = _without_prefix(arrays)
             rest += [(f"{key}/{name}", item) for name, item in items.items() if name not in arrays]
@@ -103,8 +97,9 @@ def _without_prefix(arrays):
     return {name.removeprefix(PREFIX): array for name, array in arrays.items()} if any(prefixed) else arrays
 
 
-def _ema_state(g, g_ema):
+def _ema_state(groups):
     """Returns the EMA generator's state dict: averaged parameters, and the buffers of the trained generator."""
+    g, g_ema = groups.get("g"), groups.get("g_ema") or groups["g"]
     if all(isinstance(name, str) for name in g_ema):
         return g_ema  # some variants of the program store a complete state dict
     if g is None:
@@ -121,11 +116,10 @@ def _ema_state(g, g_ema):
 def generator_arguments(arrays: dict) -> dict:
     """Reads `resolution`, `ngf` and `latent_size` from the shapes of an official generator's state dict.
 
-    Raises:
-        UsageError: the arrays are those of another network.
+    Raises UsageError for the arrays of another network.
     """
     sizes = [int(match[1]) for name in arrays if (match := re.match(r"feat_(\d{1,6})\.", name))]
-    if max(sizes, default=0) not in OFFICIAL_SIZES:
+    if max(sizes, default=0) not in (256, 512, 1024):
         present = f"has {max(sizes)}" if sizes else "has no feat_256"
         raise UsageError(f"generators of FastGAN have 256, 512 or 1024 pixels, this one {present}")
     ngf = shape_of(arrays, "to_128.weight_orig", 4)[1]  # maps of 128 pixels have ngf channels
@@ -138,8 +132,7 @@ def generator_arguments(arrays: dict) -> dict:
 def discriminator_arguments(arrays: dict) -> dict:
     """Reads `resolution` and `ndf` from the shapes of an official discriminator's state dict.
 
-    Raises:
-        UsageError: the arrays are those of another network.
+    Raises UsageError for the arrays of another network.
     """
     if "down_from_big.2.weight_orig" in arrays:
         resolution = 1024
@@ -154,39 +147,27 @@ def discriminator_arguments(arrays: dict) -> dict:
 
 
 def official_names(network, arrays=()) -> dict:
-    """Returns {our variable name: official name} of a built network of an official size (256, 512, 1024).
-
-    Raises:
-        UsageError: the network has no official counterpart.
-    """
-    if network.resolution < 256:
-        raise UsageError(f"the official networks have 256, 512 or 1024 pixels, this one has {network.resolution}")
-    if isinstance(network, FastGanDiscriminator) and network.decoders != 3:
-        raise UsageError(f"the official discriminator has 3 decoders, this one has {network.decoders}")
-    prefix_of = _generator_prefix if isinstance(network, FastGanGenerator) else _discriminator_prefix
+    """Returns {our variable name: official name} of a built network of an official size (256, 512, 1024)."""
     names = {}
     for name in named_variables(network):
         *path, leaf = name.split("/")
-        names[name] = f"{prefix_of(path)}.{'weight' if leaf == 'strength' else (SPECTRAL | NORM)[leaf]}"
+        names[name] = f"{_official_layer(path, isinstance(network, FastGanGenerator))}.{LEAVES[leaf]}"
     return names
 
 
 def to_official_layout(ours, theirs, value, shapes):
     """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    stem = ours.startswith("stem/") and ours.count("/") == 1  # of the generator; the discriminator's is a list
     if value.ndim == 4:  # [I, h, w, O] -> [I, O, h, w] for the stem, [h, w, I, O] -> [O, I, h, w] for others
-        return value.transpose((0, 3, 1, 2) if _is_stem(ours) else (3, 2, 0, 1))
-    if ours.endswith("/v") and not _is_stem(ours):  # the stem's official matrix has rows of [I, h, w] as ours
+        return value.transpose((0, 3, 1, 2) if stem else (3, 2, 0, 1))
+    if ours.endswith("/v") and not stem:  # the stem's official matrix has rows of [I, h, w] as ours
         height, width, inputs, _ = shapes[ours.removesuffix("v") + "kernel"]
         return value.reshape(height, width, inputs).transpose(2, 0, 1).reshape(-1)
     return value
 
 
-def _is_stem(ours):
-    return ours.startswith("stem/") and ours.count("/") == 1  # of the generator; the discriminator's is a list
-
-
-def _generator_prefix(path):
-    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "up"] -> "feat_8.1"."""
+def _official_layer(path, generator):
+    """Returns the official name of the layer at `path`, such as ["blocks", "0", "up"] -> "feat_8.1"."""
     match path:
         case ["stem"]:
             return "init.init.0"
@@ -195,19 +176,13 @@ def _generator_prefix(path):
         case ["blocks", index, layer]:
             indices = {"up": 1, "up_noise": 2, "up_norm": 3, "conv": 5, "conv_noise": 6, "conv_norm": 7, "norm": 2}
             return f"feat_{2 ** (int(index) + 3)}.{indices[layer]}"
-        case ["excitations", index, layer]:
+        case ["excitations", index, layer] if generator:
             return f"se_{2 ** (int(index) + 6)}.{EXCITATION[layer]}"
         case ["to_small"]:
             return "to_128"
         case ["to_rgb"]:
             return "to_big"
-    raise KeyError(path)
-
-
-def _discriminator_prefix(path):
-    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "main", "1", "norm"] ->
-    "down_4.main.4"."""
-    match path:
+        # The discriminator's.
         case ["stem", index, layer]:
             return f"down_from_big.{2 * int(index) + (layer == 'norm')}"  # conv, (norm,) activation
         case ["blocks", index, "main", part, layer]:

@@ -16,14 +16,13 @@ from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, resolution_of
 from gan_tf.models.variables import named_variables
-from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW
 
 LOD = "lod"  # official measure of growth: last level - growth; may be absent
 UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two: the same maths
 UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; every discriminator has this name too
 UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, instead of 8x8/Conv1_down/weight
+FIRST_OF_G = "4x4/Dense/weight"  # identifies a generator
 STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # next to a 4x4 map
-LEAVES = {"kernel": "weight", "bias": "bias"}
 # Construction arguments for which gan_tf supports these values only.
 FIXED = {
     "label_size": (0, None),
@@ -39,12 +38,6 @@ FIXED = {
 # Arguments that the shapes or names of the arrays determine, that are read below, or that change no result.
 KNOWN = {"resolution", "fmap_base", "fmap_max", "latent_size", "use_pixelnorm", "fused_scale", "mbstd_group_size"}
 KNOWN |= {"dtype", "structure"}
-GROUPS = (0, 1, 4)  # images in a group of the minibatch standard deviation: none, or 4 as in gan_tf
-
-
-def is_generator(network) -> bool:
-    """Returns True for a generator that `describe` reads."""
-    return network.form == FORM_TENSORFLOW and "4x4/Dense/weight" in network.arrays
 
 
 def describe(networks, left_out) -> WeightFile:
@@ -56,8 +49,6 @@ def describe(networks, left_out) -> WeightFile:
     if "D" in networks and LOD in networks["D"].arrays:
         left_out.append(f"D: {LOD}, its growth; that of the generator is used")
     for role, network in networks.items():
-        if network.form != FORM_TENSORFLOW:
-            raise UsageError(f"{role} has the form of {network.form}, and G_ema that of {FORM_TENSORFLOW}")
         check_arguments(role, network.arguments, FIXED, KNOWN)
         own = arguments_of(network.arrays)
         if role != "D":
@@ -75,7 +66,7 @@ def unsupported_discriminator(network) -> str | None:
     if UNFUSED_DOWN in network.arrays:
         return "it downsamples after the activation (fused_scale False), gan_tf before it"
     groups = network.arguments.get("mbstd_group_size", 4)
-    if groups not in GROUPS:
+    if groups not in (0, 1, 4):  # 0 and 1: without the minibatch standard deviation
         return f"its minibatch standard deviation has groups of {shown(groups)} (mbstd_group_size), gan_tf of 4"
     return None
 
@@ -99,8 +90,8 @@ def arguments_of(arrays: dict) -> dict:
     if "ToRGB_lod0/weight" in arrays:
         for level in range(len(lods)):
             widths[level] = _width(arrays, f"{_size(level)}/{'Conv1' if level else 'Conv'}/weight")
-        own = {"latent_size": shape_of(arrays, "4x4/Dense/weight", 2)[0]}
-        check_shape(arrays, "4x4/Dense/weight", (own["latent_size"], 16 * widths[0]))
+        own = {"latent_size": shape_of(arrays, FIRST_OF_G, 2)[0]}
+        check_shape(arrays, FIRST_OF_G, (own["latent_size"], 16 * widths[0]))
     else:
         inputs, widths[0] = shape_of(arrays, "4x4/Conv/weight", 4)[2:]
         check_shape(arrays, "4x4/Conv/weight", (3, 3, inputs, widths[0]))
@@ -125,22 +116,24 @@ def _width(arrays, name):
 def official_names(network, arrays=()) -> dict:
     """Returns {our variable name: official name} of a built network, without the generator's growth.
 
-    Args:
-        arrays: official arrays, or their names. An unfused generator has `Conv0` in place of `Conv0_up`.
-
-    Raises:
-        UsageError: the network has no official counterpart.
+    `arrays`: official arrays, or their names. An unfused generator has `Conv0` in place of `Conv0_up`.
     """
-    if isinstance(network, PgganGenerator) and network.batch_norm:
-        raise UsageError("the official networks have no batch norm, this generator has")
-    names = {}
+    generator, names = isinstance(network, PgganGenerator), {}
+    up = UP_UNFUSED if UNFUSED_UP in arrays else UP
+    layers = {"first": up, "conv": "Conv1"} if generator else {"conv": "Conv0", "down": "Conv1_down"}
     for name in named_variables(network):
-        *path, leaf = name.split("/")
-        if name != GROWTH and isinstance(network, PgganGenerator):
-            prefix = _generator_prefix(path, network.levels, UP_UNFUSED if UNFUSED_UP in arrays else UP)
-            names[name] = f"{prefix}/{LEAVES[leaf]}"
-        elif name != GROWTH:
-            names[name] = f"{_discriminator_prefix(path, network.levels)}/{LEAVES[leaf]}"
+        match name.split("/"):  # such as ["blocks", "0", "first", "kernel"]
+            case ["stem", layer, leaf]:
+                official = {"first": "4x4/Dense", "conv": "4x4/Conv"}[layer]
+            case ["head", layer, leaf]:
+                official = {"conv": "4x4/Conv", "dense": "4x4/Dense0", "to_logits": "4x4/Dense1"}[layer]
+            case ["blocks", index, layer, leaf]:
+                official = f"{_size(int(index) + 1)}/{layers[layer]}"
+            case ["to_rgb" | "from_rgb", level, leaf]:
+                official = f"{'ToRGB' if generator else 'FromRGB'}_lod{network.levels - int(level)}"
+            case _:  # growth
+                continue
+        names[name] = f"{official}/{'weight' if leaf == 'kernel' else 'bias'}"
     return names
 
 
@@ -165,30 +158,6 @@ def to_official_layout(ours, theirs, value, shapes):
     if theirs.endswith(f"/{UP}/weight"):
         return value.transpose(0, 1, 3, 2)[::-1, ::-1]
     return value
-
-
-def _generator_prefix(path, levels, up):
-    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "first"] -> "8x8/Conv0_up"."""
-    match path:
-        case ["stem", layer]:
-            return {"first": "4x4/Dense", "conv": "4x4/Conv"}[layer]
-        case ["blocks", index, layer]:
-            return f"{_size(int(index) + 1)}/{ {'first': up, 'conv': 'Conv1'}[layer] }"
-        case ["to_rgb", level]:
-            return f"ToRGB_lod{levels - int(level)}"
-    raise KeyError(path)
-
-
-def _discriminator_prefix(path, levels):
-    """Returns the official prefix of the layer at `path`, such as ["blocks", "0", "down"] -> "8x8/Conv1_down"."""
-    match path:
-        case ["from_rgb", level]:
-            return f"FromRGB_lod{levels - int(level)}"
-        case ["blocks", index, layer]:
-            return _size(int(index) + 1) + {"conv": "/Conv0", "down": "/Conv1_down"}[layer]
-        case ["head", layer]:
-            return {"conv": "4x4/Conv", "dense": "4x4/Dense0", "to_logits": "4x4/Dense1"}[layer]
-    raise KeyError(path)
 
 
 def _size(level):

@@ -16,12 +16,11 @@ from gan_tf.errors import UsageError
 from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, StyleGan2Generator, channels_of, sizes_of
 from gan_tf.models.stylegan2_blocks import FILTER
 from gan_tf.models.variables import named_variables
-from gan_tf.pretrained.network_pickles import FORM_PYTORCH
 
 DENSE = "head/dense/kernel"  # next to a 4x4 map
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
-FILTER_NAME = "resample_filter"
-CONST, EMBEDDING = "synthesis.b4.const", "mapping.embed.weight"
+FILTER_NAME, EMBEDDING = "resample_filter", "mapping.embed.weight"
+FIRST_OF_G = "synthesis.b4.const"  # identifies a generator
 NESTED = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")  # dicts of arguments in arguments
 # Construction arguments for which gan_tf supports these values only.
 FIXED = {
@@ -39,25 +38,13 @@ KNOWN = {"img_resolution", "z_dim", "w_dim", "c_dim", "embed_features", "layer_f
 KNOWN |= {"architecture", "channel_base", "channel_max", "conv_clamp", "mbstd_group_size", "num_fp16_res", "use_fp16"}
 KNOWN |= {"fp16_channels_last", "fused_modconv_default", "freeze_layers"}
 DEFAULTS = {"channel_base": 32768, "channel_max": 512, "mbstd_group_size": 4}
-LATER_CLAMP = 256  # default of StyleGAN3's program
-
-
-def is_generator(network) -> bool:
-    """Returns True for a generator that `describe` reads."""
-    return network.form == FORM_PYTORCH and CONST in network.arrays
 
 
 def describe(networks, left_out) -> WeightFile:
-    """Describes the networks {role: Network} of a pickle.
-
-    Raises:
-        UsageError: a construction argument is not supported, or arrays, arguments and networks do not agree.
-    """
-    default_clamp = None if "synthesis_kwargs" in networks["G_ema"].arguments else LATER_CLAMP
+    """Describes the networks {role: Network} of a pickle. Raises UsageError if they cannot be converted."""
+    default_clamp = None if "synthesis_kwargs" in networks["G_ema"].arguments else 256  # StyleGAN3's program: 256
     settings = {}
     for role, network in networks.items():
-        if network.form != FORM_PYTORCH:
-            raise UsageError(f"{role} has the form of {network.form}, and G_ema that of {FORM_PYTORCH}")
         arguments = {"conv_clamp": default_clamp} | _flattened(role, network.arguments)
         check_arguments(role, arguments, FIXED | {"architecture": ARCHITECTURES[role]}, KNOWN)
         merge_settings(settings, role, _settings(role, arguments, arguments_of(network.arrays)))
@@ -88,8 +75,7 @@ def _settings(role, arguments, shapes) -> dict:
                 f"{role} was built with channel_base {shown(base)} and channel_max {shown(most)}, and its arrays have "
                 f"{channels} channels at {size}x{size}"
             )
-    clamp = arguments["conv_clamp"]
-    settings["conv_clamp"] = None if clamp is None else float(clamp)
+    settings["conv_clamp"] = None if arguments["conv_clamp"] is None else float(arguments["conv_clamp"])
     if role == "D":
         if settings.pop("label_layers", LABEL_LAYERS) != LABEL_LAYERS:
             raise UsageError(
@@ -120,7 +106,7 @@ def arguments_of(arrays: dict) -> dict:
         raise UsageError(f"StyleGAN2 has convolutions at every size from 4x4, this network at {sizes[:12]}")
     layers = sum(re.fullmatch(r"mapping\.fc\d{1,2}\.weight", name) is not None for name in arrays)
     classes = shape_of(arrays, EMBEDDING, 2)[1] if EMBEDDING in arrays else 0
-    if CONST in arrays:
+    if FIRST_OF_G in arrays:
         widths = {size: _width(arrays, f"synthesis.b{size}.conv1.weight") for size in sizes}
         w_size, inputs = shape_of(arrays, "mapping.fc0.weight", 2)
         check_shape(arrays, "synthesis.b4.conv1.affine.weight", (widths[4], w_size))
@@ -133,7 +119,7 @@ def arguments_of(arrays: dict) -> dict:
         w_size = widths[4]
         own = {"mbstd_channels": inputs - widths[4]} | ({"label_layers": layers} if layers else {})
         own["architecture"] = "resnet" if f"b{sizes[-1]}.skip.weight" in arrays else "orig"
-    for layer in range(1 if CONST in arrays else 0, layers):
+    for layer in range(1 if FIRST_OF_G in arrays else 0, layers):
         check_shape(arrays, f"mapping.fc{layer}.weight", (w_size, w_size))
     if classes:
         check_shape(arrays, EMBEDDING, (w_size, classes))
@@ -152,8 +138,35 @@ def _width(arrays, name):
 
 def official_names(network, arrays=()) -> dict:
     """Returns {our variable name: official name} of a built Generator or Discriminator."""
-    name_of = _generator_name if isinstance(network, StyleGan2Generator) else _discriminator_name
-    return {name: name_of(name.split("/"), network) for name in named_variables(network)}
+    return {name: _official_name(name, network) for name in named_variables(network)}
+
+
+def _official_name(name, network):
+    """Returns the official name of a variable, such as "synthesis/convs/0/affine/kernel"."""
+    sizes = network.synthesis.sizes if isinstance(network, StyleGan2Generator) else network.sizes
+    match name.split("/"):
+        case ["mapping", "average"]:
+            return "mapping.w_avg"
+        case ["synthesis", "const"]:
+            return FIRST_OF_G
+        case ["mapping", "embed", *rest]:
+            layer = "mapping.embed"
+        case ["mapping", "layers", index, *rest]:
+            layer = f"mapping.fc{index}"
+        case ["synthesis", "first_convs", index, *rest]:
+            layer = f"synthesis.b{sizes[int(index) + 1]}.conv0"
+        case ["synthesis", "convs", index, *rest]:
+            layer = f"synthesis.b{sizes[int(index)]}.conv1"
+        case ["synthesis", "to_rgb", index, *rest]:
+            layer = f"synthesis.b{sizes[int(index)]}.torgb"
+        case ["from_rgb", *rest]:
+            layer = f"b{network.resolution}.fromrgb"
+        case ["blocks", index, part, *rest]:
+            layer = f"b{sizes[int(index)]}.{ {'conv': 'conv0', 'down': 'conv1', 'skip': 'skip'}[part] }"
+        case ["head", part, *rest]:
+            layer = f"b4.{ {'conv': 'conv', 'dense': 'fc', 'to_logits': 'out'}[part] }"
+    *inner, leaf = rest  # such as ["affine", "kernel"]
+    return ".".join([layer, *inner, LEAVES[leaf]])
 
 
 def constants(network) -> dict:
@@ -178,52 +191,3 @@ def to_official_layout(ours, theirs, value, shapes):
     if value.ndim == 3:
         return value.transpose(2, 0, 1)
     return value.T if ours.endswith("kernel") else value
-
-
-def _generator_name(path, network):
-    """Returns the official name of the variable at `path`, such as ["synthesis", "convs", "0", "affine", "kernel"]."""
-    sizes = network.synthesis.sizes
-    match path:
-        case ["mapping", "average"]:
-            return "mapping.w_avg"
-        case ["mapping", *rest]:
-            return _mapping_name(rest)
-        case ["synthesis", "const"]:
-            return "synthesis.b4.const"
-        case ["synthesis", "first_convs", index, *rest]:
-            return f"synthesis.b{sizes[int(index) + 1]}.conv0.{_leaf(rest)}"
-        case ["synthesis", "convs", index, *rest]:
-            return f"synthesis.b{sizes[int(index)]}.conv1.{_leaf(rest)}"
-        case ["synthesis", "to_rgb", index, *rest]:
-            return f"synthesis.b{sizes[int(index)]}.torgb.{_leaf(rest)}"
-    raise KeyError(path)
-
-
-def _discriminator_name(path, network):
-    """Returns the official name of the variable at `path`, such as ["blocks", "0", "down", "bias"]."""
-    match path:
-        case ["mapping", *rest]:
-            return _mapping_name(rest)
-        case ["from_rgb", *rest]:
-            return f"b{network.resolution}.fromrgb.{_leaf(rest)}"
-        case ["blocks", index, layer, *rest]:
-            official = {"conv": "conv0", "down": "conv1", "skip": "skip"}[layer]
-            return f"b{network.sizes[int(index)]}.{official}.{_leaf(rest)}"
-        case ["head", layer, *rest]:
-            return f"b4.{ {'conv': 'conv', 'dense': 'fc', 'to_logits': 'out'}[layer] }.{_leaf(rest)}"
-    raise KeyError(path)
-
-
-def _mapping_name(path):
-    match path:
-        case ["embed", leaf]:
-            return f"mapping.embed.{LEAVES[leaf]}"
-        case ["layers", index, leaf]:
-            return f"mapping.fc{index}.{LEAVES[leaf]}"
-    raise KeyError(path)
-
-
-def _leaf(path):
-    """["affine", "kernel"] -> "affine.weight"."""
-    *layer, leaf = path
-    return ".".join([*layer, LEAVES[leaf]])

@@ -2,58 +2,26 @@
 
 import dataclasses
 
-import numpy as np
-
 from gan_tf.errors import UsageError
 
 NAMES = {"G": "g", "D": "d", "G_ema": "g_ema"}  # roles in NVIDIA's pickles -> keys of `WeightFile.states`
-SHOWN = 40  # characters of a value in a message
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """Networks in a file.
+    """Networks in a file."""
 
-    model: key of FAMILIES.
-    program: the official program.
-    settings: {field of TrainConfig: value}, from the shapes and the networks' construction arguments.
-    states: {"g_ema", and if the file has them "g" and "d": {official name: array}}.
-    left_out: descriptions of the other content.
-    """
-
-    model: str
-    program: str
-    settings: dict
-    states: dict
-    left_out: list
-
-
-def check_weights(states: dict, size: int):
-    """Raises UsageError for arrays {network: {name: array}} that cannot be weights of a file of `size` bytes.
-
-    Weights are floating-point numbers, finite in float32, and together no more numbers than the file has bytes.
-    """
-    distinct = {id(array): array for arrays in states.values() for array in arrays.values()}
-    if sum(array.size for array in distinct.values()) > size:
-        raise UsageError("its tensors have more numbers than the file has bytes")
-    for network, arrays in states.items():
-        for name, array in arrays.items():
-            if array.dtype.kind != "f" and array.ndim:
-                raise UsageError(f"{network}: {name} has type {array.dtype}, and should have floating-point numbers")
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(array.astype(np.float32, copy=False)).all()
-            if not finite:
-                raise UsageError(f"{network}: {name} has numbers that are not finite")
+    model: str  # key of gan_tf.models.FAMILIES
+    program: str  # the official one
+    settings: dict  # {field of TrainConfig: value}, from the shapes and the networks' construction arguments
+    states: dict  # {"g_ema", and if the file has them "g" and "d": {official name: array}}
+    left_out: list  # descriptions of the other content
 
 
 def check_arguments(role, arguments, fixed, known):
     """Raises UsageError if a network was built with an argument that networks of gan_tf cannot have.
 
-    Args:
-        role: of the network, for the message.
-        arguments: {name: value}.
-        fixed: {name: the values that are supported}.
-        known: names of other arguments.
+    `arguments` is {name: value}, `fixed` {name: the values that are supported}, `known` the names of other arguments.
     """
     for name, value in arguments.items():
         if name in fixed and value not in fixed[name]:
@@ -78,7 +46,7 @@ def merge_settings(settings, role, new, largest=()):
 
 def shown(value):
     """Returns a value of a file for a message."""
-    return str(value)[:SHOWN]
+    return str(value)[:40]
 
 
 def shape_of(arrays, name, axes):

@@ -2,16 +2,16 @@
 
 import contextlib
 import http.client
-import os
-import tempfile
 import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked, sha256_of, write_atomically
+from gan_tf.io.files import cache_root, locked, part_file, remove_parts, sha256_of, write_atomically
 from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # time limit of a connection, and of each read
@@ -20,19 +20,13 @@ CHUNK = 1 << 18  # bytes
 
 
 class Download(NamedTuple):
-    """A published file.
+    """A published file."""
 
-    name: its file name in the cache.
-    sha256: its hex digest, or the first digits if the publisher states no more.
-    megabytes: its size, for messages.
-    alternative: a way to work without the file, for messages, such as "give --metric swd2k".
-    """
-
-    name: str
+    name: str  # file name in the cache
     url: str
-    sha256: str
-    megabytes: float
-    alternative: str = ""
+    sha256: str  # hex digest, or its first digits if the publisher states no more
+    megabytes: float  # for messages
+    alternative: str = ""  # a way to work without the file, for messages, such as "give --metric swd2k"
 
 
 class Obtained(NamedTuple):
@@ -49,43 +43,31 @@ def pretrained_folder():
 
 
 def obtain(download, *, file=None, offline=False, log=print):
-    """Returns a published file, from the cache or the network. Its content is hashed at every call.
+    """Returns a published file as Obtained, from the cache or the network. Its content is hashed at every call.
 
     Args:
         download: Download.
         file: path of a local file to use instead; its SHA-256 may differ, see `Obtained.genuine`.
-        offline: forbids the download.
-        log: called with the URL, the size and the destination before a download.
-
-    Returns:
-        Obtained.
+        offline, log: as for `fetch`.
 
     Raises:
-        UsageError: no such file; not in the cache, and `offline` or no network (the message has the URL, the
-            destination and the alternative); or the SHA-256 differs.
+        UsageError: no such file; not in the cache, and `offline` or no network; or the SHA-256 differs.
     """
-    if file is not None:
-        return _hashed(Path(file).expanduser(), download)
-    path = pretrained_folder() / download.name
-    if not path.exists():
+    path = pretrained_folder() / download.name if file is None else Path(file).expanduser()
+    if file is None and not path.exists():
         _download(download, path, offline, log)
-    obtained = _hashed(path, download)
-    if not obtained.genuine:
-        raise UsageError(
-            f"{path} is damaged or another file (its SHA-256 begins with {obtained.sha256[:8]}, not "
-            f"{download.sha256[:8]}): delete it, and it is downloaded again"
-        )
-    return obtained
-
-
-def _hashed(path, download):
     try:
         digest = sha256_of(path)
     except OSError as error:
+        reason = f"cannot read {path} ({error.strerror or error})"
+        raise UsageError(f"{reason}: give the file published as {download.url}") from error
+    genuine = digest.startswith(download.sha256)
+    if file is None and not genuine:
         raise UsageError(
-            f"cannot read {path} ({error.strerror or error}): give the file published as {download.url}"
-        ) from error
-    return Obtained(path, digest, digest.startswith(download.sha256))
+            f"{path} is damaged or another file (its SHA-256 begins with {digest[:8]}, not {download.sha256[:8]}): "
+            "delete it, and it is downloaded again"
+        )
+    return Obtained(path, digest, genuine)
 
 
 def _download(download, path, offline, log):
@@ -101,14 +83,12 @@ def _download(download, path, offline, log):
             raise UsageError(f"{part} has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}: {remedy}")
 
     with locked(path.with_name(path.name + ".lock")):
-        if path.exists():
-            return
-        for part in path.parent.glob(f".{path.name}.*"):  # left by a killed process
-            part.unlink()
-        fetch(download.url, path, log=log, check=check, remedy=remedy)
+        if not path.exists():
+            remove_parts(path)
+            fetch(download.url, path, log=log, check=check, remedy=remedy)
 
 
-def fetch(url, path, *, offline=False, log=print, check=None, remedy=None):
+def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remedy=None):
     """Downloads `url` to `path`, in a temporary file that is renamed when it is complete.
 
     Args:
@@ -119,50 +99,36 @@ def fetch(url, path, *, offline=False, log=print, check=None, remedy=None):
         remedy: end of the error messages; default: put the file there by hand.
 
     Raises:
-        UsageError: `offline`, no response within ten seconds, an HTTP error, a broken connection or a full disk. The
-            message has the URL, the file name and the folder.
+        UsageError: `offline`, no response within ten seconds, an HTTP error, a broken connection or a full disk.
     """
     path = Path(path)
     remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
     if offline:
         raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
     try:
-        _fetch(path, url, log, check, remedy)
+        with part_file(path) as file, contextlib.closing(open_url(url, remedy)) as response:
+            size = int(response.headers.get("Content-Length") or 0)
+            log(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
+            _copy(response, file, size, remedy)
+            file.flush()
+            try:
+                check(file.name)
+            except UsageError as error:
+                reason = str(error).replace(file.name, path.name)
+                raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
     except OSError as error:
         raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
 
 
-def _fetch(path, url, log, check, remedy):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, contextlib.closing(open_url(url, remedy)) as response:
-            size = int(response.headers.get("Content-Length") or 0)
-            log(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
-            _copy(response, file, size, remedy)
-        if check is not None:
-            try:
-                check(part)
-            except UsageError as error:
-                reason = str(error).replace(part, path.name)
-                raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
-
-
 def open_url(url, remedy):
     """Returns the HTTP response; the caller closes it.
-
-    The request runs in a thread: the time limits of sockets do not cover the DNS look-up.
 
     Raises:
         UsageError: no response within ANSWER_SECONDS, or an HTTP error; the message ends with `remedy`.
     """
     outcome = {}
 
-    def request():
+    def request():  # in a thread: the time limits of sockets do not cover the DNS look-up
         try:
             outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:  # urllib.error.URLError is an OSError
@@ -199,12 +165,30 @@ def _copy(response, file, size, remedy):
         raise UsageError(f"the connection broke after {received} of {size} bytes: {remedy}")
 
 
-# Some publishers state no checksums: the SHA-256 of the first usable file is recorded, later files must have the same.
-# Records are lines of URL, bytes, SHA-256 and file name, separated by tabs, as in TensorFlow Datasets.
+def check_arrays(arrays, shapes, download):
+    """Raises UsageError unless `arrays` has the names and shapes of `shapes`, {name: shape}, and finite numbers.
+
+    `download` is the published file with such arrays, for the message.
+    """
+    for name in sorted(arrays.keys() | shapes.keys()):
+        if name not in arrays or name not in shapes:
+            reason = f"{name[:80]} is {'unknown' if name in arrays else 'missing'}"
+        elif arrays[name].shape != shapes[name]:
+            reason = f"{name} has shape {arrays[name].shape}, not {shapes[name]}"
+        elif not np.isfinite(arrays[name]).all():
+            reason = f"{name} has numbers that are not finite"
+        else:
+            continue
+        remedy = f"give the file published as {download.url}"
+        raise UsageError(f"the weights for {download.name} are of another network ({reason}): {remedy}")
 
 
 def checksums_path():
-    """Returns the path of this machine's records."""
+    """Returns the path of this machine's records of files whose publisher states no checksum.
+
+    The SHA-256 of the first usable file is recorded, later files must have the same. Records are lines of URL, bytes,
+    SHA-256 and file name, separated by tabs, as in TensorFlow Datasets.
+    """
     return cache_root() / "checksums.tsv"
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf.pretrained.downloads import Download, obtain
-from gan_tf.pretrained.inception_blocks import InceptionConv, stages
-from gan_tf.pretrained.torch_files import check_arrays, read_state_dict
+from gan_tf.pretrained.downloads import Download, check_arrays, obtain
+from gan_tf.pretrained.inception_blocks import InceptionConv, run, stages
+from gan_tf.pretrained.torch_files import read_state_dict
 
 INCEPTION = Download(
     name="pt_inception-2015-12-05-6726825d.pth",
@@ -31,9 +31,7 @@ INCEPTION = Download(
     megabytes=91,
     alternative="choose the metric swd2k, which needs no such file",
 )
-FEATURES = 2048
-LOGITS = 1008
-COUNTER = "bn.num_batches_tracked"  # in PyTorch's batch norms, without effect
+FEATURES, LOGITS = 2048, 1008
 SIDE = 299  # pixels
 RESIZES = ("pytorch", "clean", "tf1")
 
@@ -42,9 +40,7 @@ def network_input(images, resize, map_images=map):
     """Resizes images and scales them to the network's range.
 
     Args:
-        images: uint8 [N, H, W, 3].
-        resize: one of RESIZES.
-        map_images: as for `resized`.
+        images, resize, map_images: as for `resized`.
 
     Returns:
         float32 [N, 299, 299, 3] in [-1, 1].
@@ -64,12 +60,7 @@ def resized(images, resize, map_images=map):
 
     Returns:
         float32 tensor [N, 299, 299, 3] in [0, 255].
-
-    Raises:
-        ValueError: unknown `resize`.
     """
-    if resize not in RESIZES:
-        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize!r}")
     if resize == "clean":
         return tf.constant(np.stack(list(map_images(clean_resized, images))))
     return tf.raw_ops.ResizeBilinear(
@@ -88,16 +79,14 @@ def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION
     """Loads FID's Inception with its published weights, downloaded at the first call.
 
     Args:
-        file: path of another weight file of the same network.
-        offline: forbids the download.
-        log: called with a line before a download.
+        file, offline, log: as for `downloads.obtain`.
         alternative: a way to work without the weights, for the message.
 
     Raises:
         UsageError: the file cannot be downloaded or read, or has weights of another network.
     """
     obtained = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, log=log)
-    return Inception.from_arrays(read_state_dict(obtained.path), obtained.sha256, obtained.genuine)
+    return Inception(read_state_dict(obtained.path), obtained.sha256, obtained.genuine)
 
 
 class Inception:
@@ -107,24 +96,26 @@ class Inception:
     maps; "logits", "logits_unbiased": [N, 1008]}, all float32. A traced function computes only the outputs it uses.
 
     Args:
+        arrays: weights, see `fold`; None: zeros.
         sha256: hex digest of the weight file.
         genuine: True if that is the published file.
         dtype: type of kernels and maps, "float32" or "bfloat16"; averages and logits are float32 in both.
     """
 
-    def __init__(self, sha256="", genuine=False, dtype="float32"):
+    def __init__(self, arrays=None, sha256="", genuine=False, dtype="float32"):
         self.sha256, self.genuine, self.dtype = sha256, genuine, dtype
         self.convolutions = {}  # by official name
-        self.stages = stages(self._conv)
+
+        def conv(name, inputs, filters, kernel_size=(1, 1), stride=1, padding=None, average=False):
+            padding = padding or ("VALID" if stride > 1 else "SAME")  # one that shrinks the map does not pad
+            self.convolutions[name] = InceptionConv(inputs, filters, kernel_size, stride, padding, dtype, average)
+            return self.convolutions[name]
+
+        self.stages = stages(conv)
         self.kernel = tf.Variable(tf.zeros((FEATURES, LOGITS)), trainable=False)
         self.bias = tf.Variable(tf.zeros(LOGITS), trainable=False)
-
-    @classmethod
-    def from_arrays(cls, arrays, sha256="", genuine=False, dtype="float32"):
-        """Returns a network with the weights {official name: array}. Raises UsageError as `fold`."""
-        network = cls(sha256, genuine, dtype)
-        network.fold(arrays)
-        return network
+        if arrays is not None:
+            self.fold(arrays)
 
     def __call__(self, x):
         return self.outputs(self.maps(x))
@@ -137,12 +128,10 @@ class Inception:
 
     def maps(self, x):
         """[N, 299, 299, 3] -> the maps [N, 73, 73, 64], [N, 35, 35, 192], [N, 17, 17, 768], [N, 8, 8, 2048]."""
-        x = tf.cast(x, self.dtype)
-        maps = []
+        maps = [tf.cast(x, self.dtype)]
         for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
+            maps.append(run(stage, maps[-1]))
+        return maps[1:]
 
     def fold(self, arrays):
         """Sets the weights; each array is used once.
@@ -153,7 +142,7 @@ class Inception:
         Raises:
             UsageError: a name is missing, unknown or has another shape, or a number is not finite.
         """
-        arrays = {name: value for name, value in arrays.items() if not name.endswith(COUNTER)}
+        arrays = {name: value for name, value in arrays.items() if not name.endswith("num_batches_tracked")}
         check_arrays(arrays, self.official_shapes, INCEPTION)
         for name, layer in self.convolutions.items():
             layer.fold({part: arrays[f"{name}.{part}"] for part in layer.official_shapes})
@@ -163,12 +152,10 @@ class Inception:
     @property
     def official_shapes(self):
         """{name in the official file: shape} of all weights."""
-        shapes = {
-            f"{name}.{part}": shape
-            for name, layer in self.convolutions.items()
-            for part, shape in layer.official_shapes.items()
-        }
-        return {**shapes, "fc.weight": (LOGITS, FEATURES), "fc.bias": (LOGITS,)}
+        shapes = {"fc.weight": (LOGITS, FEATURES), "fc.bias": (LOGITS,)}
+        for name, layer in self.convolutions.items():
+            shapes |= {f"{name}.{part}": shape for part, shape in layer.official_shapes.items()}
+        return shapes
 
     @property
     def variables(self):
@@ -180,13 +167,7 @@ class Inception:
         """Returns this network, or a copy with kernels and maps of another type."""
         if dtype == self.dtype:
             return self
-        copy = Inception(self.sha256, self.genuine, dtype)
+        copy = Inception(None, self.sha256, self.genuine, dtype)
         for new, old in zip(copy.variables, self.variables, strict=True):
             new.assign(tf.cast(old, new.dtype))
         return copy
-
-    def _conv(self, name, inputs, filters, kernel_size=(1, 1), stride=1, padding=None, kind=InceptionConv):
-        """Makes the convolution with the official name `name`; one that shrinks the map does not pad."""
-        padding = padding or ("VALID" if stride > 1 else "SAME")
-        self.convolutions[name] = kind(inputs, filters, kernel_size, stride, padding, self.dtype)
-        return self.convolutions[name]

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import locked, part_file
-from gan_tf.pretrained.downloads import Download, obtain, pretrained_folder
-from gan_tf.pretrained.torch_files import check_arrays, read_state_dict
+from gan_tf.pretrained.downloads import Download, check_arrays, obtain, pretrained_folder
+from gan_tf.pretrained.torch_files import read_state_dict
 
 VGG16 = Download(
     name="vgg16-397923af.pth",
@@ -73,20 +73,25 @@ class Lpips:
         vgg: {name of `vgg_shapes`: array}.
         heads: {name of `head_shapes`: array}.
         sha256: {"vgg16": hex digest of VGG16's official file, "heads": of the file of the heads}.
-        genuine: True if both are the published files.
         dtype: tf.float64 separates rounding from errors in tests; otherwise tf.float32.
     """
 
-    def __init__(self, vgg, heads, sha256, genuine, dtype=tf.float32):
+    def __init__(self, vgg, heads, sha256, dtype=tf.float32):
         check_arrays(vgg, vgg_shapes(), VGG16)
         check_arrays(heads, head_shapes(), HEADS)
-        self.genuine = genuine
         self.protocol = {"network": "lpips 0.1, vgg16", **{f"{name}_sha256": value for name, value in sha256.items()}}
         self.dtype = dtype
-        self.stages = [[_convolution(vgg, index, dtype) for index, _ in stage] for stage in STAGES]
-        self.heads = [_variable(heads[name].reshape(-1), dtype) for name in head_shapes()]  # [C] each
-        self.mean = tf.constant(MEAN, dtype)
-        self.deviation = tf.constant(DEVIATION, dtype)
+
+        def variable(array):
+            return tf.Variable(np.ascontiguousarray(array, dtype.as_numpy_dtype), trainable=False)
+
+        def convolution(index):  # -> (kernel [3, 3, I, O], bias [O])
+            kernel = vgg[f"features.{index}.weight"].transpose(2, 3, 1, 0)
+            return variable(kernel), variable(vgg[f"features.{index}.bias"])
+
+        self.stages = [[convolution(index) for index, _ in stage] for stage in STAGES]
+        self.heads = [variable(heads[name].reshape(-1)) for name in head_shapes()]  # [C] each
+        self.mean, self.deviation = tf.constant(MEAN, dtype), tf.constant(DEVIATION, dtype)
 
     def __call__(self, a, b):
         return self.distance_of_features(self.features(a), self.features(b))
@@ -127,37 +132,20 @@ def unit_length(x):
     return x / (tf.sqrt(tf.maximum(squares, TINY)) + LENGTH_EPSILON)
 
 
-def load_lpips(vgg_file=None, heads_file=None, *, offline=False, log=print, alternative=""):
-    """Loads LPIPS with the published weights, downloaded at the first call.
+def load_lpips(*, offline=False, log=print, alternative=""):
+    """Loads Lpips with the published weights, downloaded at the first call.
 
     Of VGG16's 528 MB the convolutions are kept in the cache as KEPT; the downloaded file is deleted.
 
     Args:
-        vgg_file, heads_file: other files of the same networks.
         offline, log: as for `downloads.obtain`.
         alternative: a way to work without the weights, for the message.
-
-    Returns:
-        Lpips.
 
     Raises:
         UsageError: weights cannot be downloaded, or are damaged.
     """
-    heads = obtain(HEADS._replace(alternative=alternative), file=heads_file, offline=offline, log=log)
-    vgg = VGG16._replace(alternative=alternative)
-    if vgg_file is None:
-        arrays, digest = _kept_convolutions(vgg, offline, log)
-        genuine = True
-    else:
-        obtained = obtain(vgg, file=vgg_file)
-        arrays, digest, genuine = _convolutions_of(obtained.path), obtained.sha256, obtained.genuine
-    digests = {"vgg16": digest, "heads": heads.sha256}
-    return Lpips(arrays, read_state_dict(heads.path), digests, genuine and heads.genuine)
-
-
-def _kept_convolutions(vgg, offline, log):
-    """Returns ({name: array}, SHA-256 of their source) from the cache; makes the file there if needed."""
-    path = pretrained_folder() / KEPT
+    heads = obtain(HEADS._replace(alternative=alternative), offline=offline, log=log)
+    vgg, path = VGG16._replace(alternative=alternative), pretrained_folder() / KEPT
     if not path.exists():
         with locked(path.with_name(KEPT + ".lock")):
             if not path.exists():
@@ -170,29 +158,15 @@ def _kept_convolutions(vgg, offline, log):
         raise UsageError(f"{path} is damaged ({error}): delete it, and it is made again") from error
     if not digest.startswith(vgg.sha256):
         raise UsageError(f"{path} is from another file (SHA-256 {digest[:8]}): delete it, and it is made again")
-    return arrays, digest
+    return Lpips(arrays, read_state_dict(heads.path), {"vgg16": digest, "heads": heads.sha256})
 
 
 def _keep_convolutions(vgg, path, offline, log):
-    obtained = obtain(vgg, offline=offline, log=log)
-    arrays = _convolutions_of(obtained.path)
-    check_arrays(arrays, vgg_shapes(), vgg)
+    """Writes the convolutions of VGG16's file to `path`, and deletes the file."""
+    obtained, shapes = obtain(vgg, offline=offline, log=log), vgg_shapes()
+    arrays = {name: array for name, array in read_state_dict(obtained.path).items() if name in shapes}
+    check_arrays(arrays, shapes, vgg)
     with part_file(path) as file:
         np.savez(file, **arrays, source_sha256=obtained.sha256)
     obtained.path.unlink()
     log(f"kept the convolutions of {vgg.name} as {path}, and deleted the rest")
-
-
-def _convolutions_of(path):
-    names = vgg_shapes()
-    return {name: array for name, array in read_state_dict(path).items() if name in names}
-
-
-def _convolution(vgg, index, dtype):
-    """-> (kernel [3, 3, I, O], bias [O])."""
-    kernel = vgg[f"features.{index}.weight"].transpose(2, 3, 1, 0)
-    return _variable(kernel, dtype), _variable(vgg[f"features.{index}.bias"], dtype)
-
-
-def _variable(array, dtype):
-    return tf.Variable(np.ascontiguousarray(array, dtype.as_numpy_dtype), trainable=False)

@@ -1,7 +1,7 @@
 """NVIDIA's published StyleGAN2-ADA networks, by the names that `train --init-from` accepts (`ffhq256`).
 
-Each is a pickle of the PyTorch program, converted once into a run folder in the cache. The publisher states no
-checksums: the SHA-256 of the first file that was converted is recorded, and later files must have the same.
+Each is a pickle of the PyTorch program, converted once into a run folder in the cache. The SHA-256 of the first file
+that was converted is recorded, see `downloads.checksums_path`.
 
 Source: the official program's list of transfer learning networks; Karras et al. 2020 (Training Generative Adversarial
 Networks with Limited Data), section 4.2.
@@ -14,16 +14,15 @@ from gan_tf.pretrained.downloads import Download, Obtained, pretrained_folder
 SITE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/"
 LICENCE = "NVIDIA Source Code License, which allows non-commercial use only"
 # Megabytes: the weights of two generators and a discriminator, four bytes each.
-FILES = {
-    "ffhq256": ("ffhq-res256-mirror-paper256-noaug.pkl", 296),
-    "ffhq512": ("ffhq-res512-mirror-stylegan2-noaug.pkl", 364),
-    "ffhq1024": ("ffhq-res1024-mirror-stylegan2-noaug.pkl", 381),
-    "celebahq256": ("celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl", 296),
-    "lsundog256": ("lsundog-res256-paper256-kimg100000-noaug.pkl", 296),
-}
 SOURCES = {
     name: Download(file, SITE + file, "", megabytes, "give --init-from the folder of a run")
-    for name, (file, megabytes) in FILES.items()
+    for name, file, megabytes in (
+        ("ffhq256", "ffhq-res256-mirror-paper256-noaug.pkl", 296),
+        ("ffhq512", "ffhq-res512-mirror-stylegan2-noaug.pkl", 364),
+        ("ffhq1024", "ffhq-res1024-mirror-stylegan2-noaug.pkl", 381),
+        ("celebahq256", "celebahq-res256-mirror-paper256-kimg100000-ada-target0.5.pkl", 296),
+        ("lsundog256", "lsundog-res256-paper256-kimg100000-noaug.pkl", 296),
+    )
 }
 
 

@@ -1,6 +1,6 @@
 """Pickles of StyleGAN2-ADA's PyTorch program, made of flat state dicts."""
 
-from tests.convert.file_writers import EasyDict, Module, Parameter, Tensor, write_pytorch
+from tests.convert.file_writers import EasyDict, Module, buffer, parameter, write_pytorch
 
 BUFFERS = ("w_avg", "noise_const", "resample_filter")
 
@@ -13,9 +13,9 @@ def module_of(class_name, state, **init_kwargs):
         if rest:
             inner.setdefault(first, {})[rest] = value
         elif first in BUFFERS:
-            buffers[first] = Tensor(value)
+            buffers[first] = buffer(value)
         else:
-            parameters[first] = Parameter(value)
+            parameters[first] = parameter(value)
     parts = {name: module_of("Layer", own) for name, own in inner.items()}
     return Module(class_name, parameters, buffers, parts, **init_kwargs)
 

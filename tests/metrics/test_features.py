@@ -32,7 +32,7 @@ class Pixel(tf.Module):
 
 @pytest.fixture(scope="module")
 def inception():
-    return Inception.from_arrays(inception_arrays(), sha256="0123456789abcdef", genuine=False)
+    return Inception(inception_arrays(), sha256="0123456789abcdef")
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.convert import load_state_dict
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
-from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import nearest_resize
 from tests.parity.report import Quantity, forward, gradient, relative_l2
+from tests.parity.state_dicts import state_dict, to_official
 from tests.parity.unrecorded_noise import fit_noise, set_strengths
 
 FORWARD = 1e-4

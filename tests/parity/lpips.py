@@ -41,7 +41,7 @@ def quantities(arrays):
 def _lpips(arrays, dtype):
     heads = {name: arrays[f"lin{i}"].reshape(shape) for i, (name, shape) in enumerate(head_shapes().items())}
     weights = made_weights(json.loads(str(arrays["meta_json"]))["salt"])
-    return Lpips(weights, heads, {}, genuine=False, dtype=dtype)
+    return Lpips(weights, heads, {}, dtype=dtype)
 
 
 def _gradient(lpips, a, b):

@@ -17,8 +17,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.convert import load_state_dict
 from gan_tf.convert.pggan import arguments_of
-from gan_tf.convert.state_dicts import load_state_dict, state_dict, to_official
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates
 from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
@@ -28,6 +28,7 @@ from gan_tf.training.optimizer import Adam
 from gan_tf.training.recipes.pggan import GRADIENT_PENALTY, fade_reals
 from tests.parity import pggan_parts
 from tests.parity.report import forward, gradient
+from tests.parity.state_dicts import state_dict, to_official
 
 FORWARD = 1e-4
 GRADIENT = 1e-3

@@ -12,7 +12,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.convert.state_dicts import load_state_dict, to_official
+from gan_tf.convert import load_state_dict
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
 from gan_tf.losses import (
@@ -30,6 +30,7 @@ from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev
 from tests.parity import stylegan2_ops
 from tests.parity.report import Quantity, forward, gradient
+from tests.parity.state_dicts import to_official
 
 FORWARD = 1e-4
 GRADIENT = 1e-3

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.inception import INCEPTION, RESIZES, Inception, load_inception, network_input, resized
-from gan_tf.pretrained.inception_blocks import InceptionConv, PooledConv, average_pool, mixed_7
+from gan_tf.pretrained.inception_blocks import InceptionConv, average_pool
 from tests.pretrained.made_weights import inception_arrays
 from tests.pretrained.torch_format import whole, write_legacy
 
@@ -20,7 +20,7 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def network(arrays):
-    return Inception.from_arrays(arrays, sha256="0123456789abcdef", genuine=False)
+    return Inception(arrays, sha256="0123456789abcdef")
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +52,18 @@ def unfolded(x, tensors, padding="SAME", stride=1):
     return tf.nn.relu(x * tensors["bn.weight"] + tensors["bn.bias"])
 
 
-@pytest.mark.parametrize(("kernel", "stride", "padding"), [((1, 7), 1, "SAME"), ((3, 3), 2, "VALID")])
-def test_folded_convolution_is_convolution_batch_norm_and_relu(kernel, stride, padding):
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "average"),
+    [((1, 7), 1, "SAME", False), ((3, 3), 2, "VALID", False), ((1, 1), 1, "SAME", True)],
+)
+def test_folded_convolution_is_pool_convolution_batch_norm_and_relu(kernel, stride, padding, average):
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 9, 9, 4))
-    layer = InceptionConv(4, 5, kernel, stride, padding, "float32")
+    layer = InceptionConv(4, 5, kernel, stride, padding, "float32", average)
     tensors = normal_tensors(layer, random)
     layer.fold(tensors)
-    np.testing.assert_allclose(layer(np.float32(x)), unfolded(x, tensors, padding, stride), rtol=1e-4, atol=1e-5)
-
-
-def test_pooled_convolution_is_average_convolution_batch_norm_and_relu():
-    random = np.random.default_rng(0)
-    x = random.standard_normal((2, 6, 6, 4))
-    layer = PooledConv(4, 3, (1, 1), 1, "SAME", "float32")
-    tensors = normal_tensors(layer, random)
-    layer.fold(tensors)
-    np.testing.assert_allclose(layer(np.float32(x)), unfolded(average_pool(x), tensors), rtol=1e-4, atol=1e-5)
+    want = unfolded(average_pool(x) if average else x, tensors, padding, stride)
+    np.testing.assert_allclose(layer(np.float32(x)), want, rtol=1e-4, atol=1e-5)
 
 
 def test_averages_at_the_border_count_only_pixels_of_the_image():
@@ -77,26 +72,6 @@ def test_averages_at_the_border_count_only_pixels_of_the_image():
     got = average_pool(spike)[0, :, :, 0]
     np.testing.assert_allclose(got, [[9, 6, 0, 0], [6, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], rtol=1e-6)
     np.testing.assert_allclose(average_pool(np.ones((1, 8, 8, 2), np.float32)), 1, rtol=1e-6)
-
-
-@pytest.mark.parametrize(("pool", "around"), [(InceptionConv, 9), (PooledConv, 1)])
-def test_the_pool_branch_of_the_last_blocks_takes_the_maximum_or_the_average(pool, around):
-    layers = {}
-
-    def conv(name, inputs, filters, kernel_size=(1, 1), kind=InceptionConv):
-        layers[name] = kind(inputs, filters, kernel_size, 1, "SAME", "float32")
-        return layers[name]
-
-    block = mixed_7(conv, "block", 2, pool)
-    spike = np.zeros((1, 8, 8, 2), np.float32)
-    spike[0, 4, 4, 0] = 9
-    kernel = np.zeros((1, 1, 2, 192), np.float32)
-    kernel[0, 0, 0, 0] = 1  # the only weight that is not zero
-    layers["block.branch_pool"].kernel.assign(kernel)
-    got = block(spike)[0, :, :, -192].numpy()
-    assert block(spike).shape == (1, 8, 8, 2048)
-    np.testing.assert_allclose(got[3:6, 3:6], around, rtol=1e-6)
-    assert got.sum() == pytest.approx(9 * around)
 
 
 def test_outputs(network, inputs, arrays):
@@ -134,7 +109,7 @@ def test_weights_of_another_network_are_refused(arrays):
     ):
         changed = {key: value for key, value in (arrays | change).items() if value is not None}
         with pytest.raises(UsageError, match=f"6726825d.*{name}"):
-            Inception.from_arrays(changed)
+            Inception(changed)
 
 
 @pytest.mark.parametrize("resize", RESIZES)
@@ -180,11 +155,6 @@ def test_range_of_the_networks_input():
         assert got.dtype == tf.float32
         np.testing.assert_allclose(got[0], -1, atol=1e-6)
         np.testing.assert_allclose(got[1], highest, atol=1e-6)
-
-
-def test_an_unknown_resize_is_named():
-    with pytest.raises(ValueError, match="'nearest'"):
-        resized(noise(1, 8), "nearest")
 
 
 def test_a_given_file_is_identified_by_its_checksum(arrays, network, tmp_path):

@@ -1,8 +1,9 @@
-"""Writes valid and invalid state dicts in both formats of torch.save, without PyTorch."""
+"""Writes valid and invalid state dicts in both formats of torch.save, and other pickles, without PyTorch."""
 
 import io
 import pickle
 import struct
+import types
 import zipfile
 from collections import OrderedDict
 
@@ -13,14 +14,15 @@ SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"s
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage"}
 
 
-class Name:
-    """A global that is written without an import."""
+def refuse(*arguments):
+    raise AssertionError("only the name is written")
 
-    def __init__(self, module, name):
-        self.module, self.name = module, name
 
-    def __call__(self):
-        raise AssertionError("only the name is written")
+def named(module, name, thing=None):
+    """Renames a function or class, by default a new function, so that `Pickler` writes `module.name`."""
+    thing = thing or (lambda *arguments: refuse())
+    thing.__module__, thing.__qualname__, thing.__name__ = module, name, name
+    return thing
 
 
 class Storage:
@@ -28,7 +30,7 @@ class Storage:
 
     def __init__(self, numbers, kind=None, count=None):
         self.numbers = np.asarray(numbers)
-        self.kind = Name("torch", kind or STORAGES[self.numbers.dtype.str[1:]])
+        self.kind = named("torch", kind or STORAGES[self.numbers.dtype.str[1:]])
         self.count = self.numbers.size if count is None else count  # as stated in the pickle
 
 
@@ -42,8 +44,8 @@ class Call:
         return self.function, self.arguments
 
 
-REBUILD = Name("torch._utils", "_rebuild_tensor_v2")
-PARAMETER = Name("torch._utils", "_rebuild_parameter")
+REBUILD = named("torch._utils", "_rebuild_tensor_v2")
+PARAMETER = named("torch._utils", "_rebuild_parameter")
 
 
 def tensor(storage, offset, shape, strides, **metadata):
@@ -52,16 +54,17 @@ def tensor(storage, offset, shape, strides, **metadata):
     return Call(REBUILD, storage, offset, shape, strides, False, OrderedDict(), *extra)
 
 
-def whole(array):
+def whole(array, storage=Storage):
     """A tensor that is the only view of its storage."""
-    array = np.ascontiguousarray(array)
-    return tensor(Storage(array.ravel()), 0, array.shape, tuple(step // array.itemsize for step in array.strides))
+    array = np.ascontiguousarray(array).reshape(np.shape(array))
+    return tensor(storage(array.ravel()), 0, array.shape, tuple(step // array.itemsize for step in array.strides))
 
 
 class Pickler(pickle._Pickler):
-    """The pickler in Python, whose table of types can be extended."""
+    """The pickler in Python; it writes names without importing them, and storages as references."""
 
-    dispatch = pickle._Pickler.dispatch.copy()
+    # Without the functions that the package dill adds to it.
+    dispatch = {kind: save for kind, save in pickle._Pickler.dispatch.items() if save.__module__ == "pickle"}
 
     def __init__(self, file, legacy, protocol=2):
         super().__init__(file, protocol)
@@ -74,11 +77,19 @@ class Pickler(pickle._Pickler):
         key, _ = self.storages.setdefault(id(value), (str(len(self.storages)), value))
         return ("storage", value.kind, key, "cpu", value.count, *([None] if self.legacy else []))
 
-    def save_name(self, value):
-        self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())
+    def save_global(self, value, name=None):
+        name = name or value.__qualname__
+        module = pickle.whichmodule(value, name)
+        if self.proto >= 4:
+            self.save(module)
+            self.save(name)
+            self.write(pickle.STACK_GLOBAL)
+        else:
+            self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
         self.memoize(value)
 
-    dispatch[Name] = save_name
+    dispatch[types.FunctionType] = dispatch[type] = save_global
+    dispatch[dict] = pickle._Pickler.save_dict
 
 
 def pickled(state, legacy=False, protocol=2):
@@ -103,11 +114,16 @@ def write_zip(path, state, protocol=2, compression=zipfile.ZIP_STORED, byteorder
 
 def write_legacy(path, state, order=None):
     """As `write_zip`, in the older format. `order`: keys of the storages in the order of the file."""
+    path.write_bytes(legacy_bytes(state, order))
+    return path
+
+
+def legacy_bytes(state, order=None):
+    """The content of the file of `write_legacy`."""
     program, storages = (state, []) if isinstance(state, bytes) else pickled(state, legacy=True)
     keys = order or [str(i) for i in range(len(storages))]
     parts = [pickle.dumps(value, 2) for value in (MAGIC, PROTOCOL, SYSTEM)] + [program, pickle.dumps(keys, 2)]
     for key in keys:
         numbers = storages[int(key)].numbers
         parts += [struct.pack("<q", numbers.size), numbers.tobytes()]
-    path.write_bytes(b"".join(parts))
-    return path
+    return b"".join(parts)

@@ -257,12 +257,12 @@ def test_a_grown_network_starts_at_full_size(grown, tmp_path):
 
 @pytest.mark.slow
 def test_a_converted_fastgan_is_fine_tuned(tmp_path):
-    from tests.convert import file_writers, official_fastgan
+    from tests.convert.file_writers import tensors
+    from tests.convert.states import fastgan_states
     from tests.pretrained.torch_format import write_zip
 
-    g = official_fastgan.random_state(official_fastgan.shapes_of_generator(256, ngf=8, latent_size=16))
-    d = official_fastgan.random_state(official_fastgan.shapes_of_discriminator(256, ndf=8), seed=1)
-    path = write_zip(tmp_path / "10.pth", {"g": file_writers.tensors(g), "d": file_writers.tensors(d)})
+    g, d = fastgan_states(latent_size=16)
+    path = write_zip(tmp_path / "10.pth", {"g": tensors(g), "d": tensors(d)})
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
     flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
@@ -281,9 +281,9 @@ def test_a_converted_fastgan_is_fine_tuned(tmp_path):
 @pytest.mark.slow
 def test_a_converted_pggan_is_trained(tmp_path):
     from tests.convert.file_writers import write_tensorflow
-    from tests.convert.test_pggan import networks, states
+    from tests.convert.states import pggan_networks, pggan_states
 
-    path = write_tensorflow(tmp_path / "network.pkl", networks(states()))
+    path = write_tensorflow(tmp_path / "network.pkl", pggan_networks(pggan_states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
     sizes = {"fmap_base": 64, "fmap_max": 16, "latent_size": 6}
     code, run = growing.train(

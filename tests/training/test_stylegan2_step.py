@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.augment.choice import Augmentation
-from gan_tf.convert.state_dicts import load_state_dict, to_official
+from gan_tf.convert import load_state_dict
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.distributed import devices
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
@@ -17,6 +17,7 @@ from gan_tf.rng import Draws
 from gan_tf.training.recipes import stylegan2
 from gan_tf.training.state import trainable
 from tests.parity.report import read_arrays
+from tests.parity.state_dicts import to_official
 from tests.parity.test_parity import reference
 from tests.training import styled, tiny
 
