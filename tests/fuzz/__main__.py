@@ -1,15 +1,26 @@
-"""`python -m tests.fuzz`: see the package's docstring."""
+"""`python -m tests.fuzz`: runs readers on generated inputs, each reader in a child process."""
 
 import argparse
-import dataclasses
+import faulthandler
 import json
+import os
+import random
+import resource
+import shutil
+import subprocess
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 
-from tests.fuzz.fuzzing import fuzz, fuzz_in_child
-from tests.fuzz.readers import READERS
+from gan_tf.data.images import UnreadableImage
+from gan_tf.errors import UsageError
+from tests.fuzz.readers import READERS, check_refusal
 
-ROW = "{:<10} {:>7} {:>7} {:>8} {:>9}"
+HANGS_SECONDS = 120
+MEMORY = 8 << 30  # bytes of address space of a child process
+# Audit events of Python that no reader may raise: a started process, an import by a pickle.
+FORBIDDEN = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class")
 
 
 def main():
@@ -18,23 +29,61 @@ def main():
     parser.add_argument("readers", nargs="*", metavar="READER", help=f"of {', '.join(READERS)}; default all")
     parser.add_argument("--count", type=int, default=2000, help="inputs for each reader")
     parser.add_argument("--start", type=int, default=0, help="number of the first input")
-    parser.add_argument("--marker", help=argparse.SUPPRESS)  # in a child process: file for the current number
     options = parser.parse_args()
     if unknown := set(options.readers) - set(READERS):
         parser.error(f"no reader {', '.join(sorted(unknown))}; choose from {', '.join(READERS)}")
-    if options.marker:
-        numbers = range(options.start, options.start + options.count)
-        print(json.dumps(dataclasses.asdict(fuzz(options.readers[0], numbers, Path(options.marker)))))
-        return 0
-    print(ROW.format("reader", "inputs", "valid", "refused", "findings"))
-    findings = []
+    total = 0
     for name in options.readers or READERS:
-        result = fuzz_in_child(name, options.count, options.start)
-        print(ROW.format(name, options.count, result.valid, result.refused, len(result.findings)), flush=True)
-        findings += [(name, number, what) for number, what in result.findings]
-    for name, number, what in findings:
-        print(f"\n{name} #{number}: {what}")
-    return 1 if findings else 0
+        outcomes, findings = fuzz_in_child(name, options.count, options.start)
+        valid, refused = outcomes.count("valid"), outcomes.count("refused")
+        print(f"{name:<10} {valid:>7} valid {refused:>7} refused {len(findings):>4} findings", flush=True)
+        for number, text in findings:
+            print(f"{name} #{number}: {text}")
+        total += len(findings)
+    return min(total, 1)
 
 
-sys.exit(main())
+def fuzz(name, numbers):
+    """Reads the inputs of these numbers and prints the outcome of each as JSON: "valid", "refused" or a traceback."""
+    reader, forbidden = READERS[name], []
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+    with tempfile.TemporaryDirectory() as root:
+        os.environ["GAN_TF_CACHE"] = str(Path(root, "cache"))
+        sys.addaudithook(lambda event, arguments: forbidden.append(event) if event in FORBIDDEN else None)
+        for number in numbers:
+            folder = Path(root, "input")
+            folder.mkdir()
+            path = reader.make(random.Random(f"{name} {number}"), folder)
+            faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True)
+            outcome = _outcome(reader, path)
+            faulthandler.cancel_dump_traceback_later()
+            shutil.rmtree(folder)
+            print(json.dumps(f"the file raised {forbidden.pop()}" if forbidden else outcome), flush=True)
+
+
+def _outcome(reader, path):
+    try:
+        try:
+            reader.read(path)
+            return "valid"
+        except (UsageError, UnreadableImage) as error:
+            check_refusal(error, path)
+            return "refused"
+    except Exception:  # noqa: BLE001
+        return traceback.format_exc()
+
+
+def fuzz_in_child(name, count, start=0):
+    """Runs `fuzz` in a child process, whose death is a finding. Returns (outcomes, findings [(number, text)])."""
+    program = f"from tests.fuzz.__main__ import fuzz; fuzz({name!r}, range({start}, {start + count}))"
+    command = [sys.executable, "-c", program]
+    child = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    outcomes = [json.loads(line) for line in child.stdout.splitlines()]
+    findings = [(start + i, text) for i, text in enumerate(outcomes) if text not in ("valid", "refused")]
+    if child.returncode != 0:
+        findings.append((start + len(outcomes), f"the process ended with {child.returncode}:\n{child.stderr[-3000:]}"))
+    return outcomes, findings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

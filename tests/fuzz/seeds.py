@@ -2,18 +2,19 @@
 
 import functools
 import io
-import pickletools
+import tarfile
 import zipfile
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from gan_tf.config.settings import TrainConfig, stored_settings
-from gan_tf.convert.state_dicts import state_dict
-from gan_tf.models import pggan
+from gan_tf.models import fastgan, pggan
 from gan_tf.runs.folder import FORMAT, META_KEY
-from tests.convert import file_writers, official_fastgan
+from tests.convert import file_writers
+from tests.convert.states import PGGAN, built, pggan_networks
+from tests.parity.state_dicts import state_dict
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
@@ -36,11 +37,16 @@ def records():
     return [{"images_seen": 8, "kind": "train", "loss/g": 1.0}, epoch, change]
 
 
+def members_of(file):
+    """[(name, content)] of a zip archive."""
+    with zipfile.ZipFile(file) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
 def _npz(**arrays):
     file = io.BytesIO()
     np.savez(file, **arrays)
-    with zipfile.ZipFile(file) as archive:
-        return [(name, archive.read(name)) for name in archive.namelist()]
+    return members_of(file)
 
 
 @functools.cache
@@ -58,7 +64,7 @@ def image_sets():
 
 @functools.cache
 def torch_files(folder):
-    """Members of a zip of torch.save; a file in the legacy format in three parts: before, in and after its dict."""
+    """(members of a zip of torch.save, a file in the legacy format) of a state dict and of a checkpoint of FastGAN."""
     shared = Storage(np.arange(12, dtype=np.float32))
     bits = Storage(np.arange(4, dtype=np.uint16), "BFloat16Storage")
     state = OrderedDict(
@@ -67,95 +73,65 @@ def torch_files(folder):
         c=whole(np.arange(3)),
         d=tensor(bits, 0, (2, 2), (2, 1)),
     )
-    with zipfile.ZipFile(write_zip(folder / "seed.pth", state)) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
-    return members, _in_three(write_legacy(folder / "seed-old.pth", state).read_bytes())
-
-
-@functools.cache
-def checkpoints(folder):
-    """As `torch_files`, for a checkpoint of FastGAN: a small generator, its averages, and an optimiser."""
-    g = official_fastgan.shapes_of_generator(256, ngf=2, latent_size=2)
-    state = {name: np.full(shape, 0.5, np.float32) for name, shape in g.items()}
-    averages = [whole(value) for name, value in state.items() if name.endswith(("weight_orig", ".weight", ".bias"))]
+    g = state_dict(built(fastgan.FastGanGenerator, {"resolution": 256, "ngf": 4, "latent_size": 2}))
     moments = {"state": {0: {"step": 1.0, "exp_avg": whole(PIXELS[0, 0])}}, "param_groups": [{"betas": (0.5, 0.9)}]}
-    content = {"g": file_writers.tensors(state), "g_ema": averages, "opt_g": moments}
-    with zipfile.ZipFile(write_zip(folder / "seed-all.pth", content)) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
-    return members, _in_three(write_legacy(folder / "seed-all-old.pth", content).read_bytes())
+    checkpoint = {"g": file_writers.tensors(g), "opt_g": moments}
+    path = folder / "seed.pth"
+    return [
+        (members_of(write_zip(path, content)), write_legacy(path, content).read_bytes())
+        for content in (state, checkpoint)
+    ]
 
 
 @functools.cache
 def networks(folder):
-    """Pickles of networks: (G, D, Gs) of Progressive GAN, nested networks, modules of PyTorch."""
-    sizes = {"resolution": 8, "fmap_base": 16, "fmap_max": 4}
-    states = {"G_paper": pggan.PgganGenerator(**sizes, latent_size=3), "D_paper": pggan.PgganDiscriminator(**sizes)}
-    for name, network in states.items():
-        network.build()
-        states[name] = {**state_dict(network), "lod": np.float32(0)}
-    arguments = {"num_channels": 3, **sizes}
-    parts = [file_writers.TfNetwork(name, states[name], arguments) for name in ("G_paper", "D_paper")]
-    parts.append(
-        file_writers.TfNetwork("G_paper", {name: v.copy() for name, v in states["G_paper"].items()}, arguments)
-    )
-    arguments = {**arguments, "resample": [1, 3.0, None]}
-    inner = file_writers.TfNetwork("G_mapping", {"Dense0/weight": np.ones((2, 3), ">f4")}, arguments, {})
-    outer = file_writers.TfNetwork("G_main", {"lod": np.float32(1)}, arguments, {"mapping": inner})
-    layer = file_writers.Module(
-        "Layer", {"weight": file_writers.Parameter(PIXELS[0, 0])}, {"up": file_writers.Tensor(PIXELS[1])}
-    )
-    module = file_writers.Module(
-        "Generator", {"bias": None}, {}, {"b4": layer}, z_dim=np.int64(3), s=file_writers.EasyDict(a=1)
-    )
+    """Pickles of networks: (G, D, Gs) of Progressive GAN, and modules of PyTorch."""
+    g = state_dict(built(pggan.PgganGenerator, PGGAN | {"latent_size": 6}))
+    d = state_dict(built(pggan.PgganDiscriminator, PGGAN))
+    parts = pggan_networks((g, d, {name: value.copy() for name, value in g.items()}))
+    weight, up = file_writers.parameter(PIXELS[0, 0]), file_writers.buffer(PIXELS[1])
+    layer = file_writers.Module("Layer", {"weight": weight}, {"up": up})
+    arguments = {"z_dim": np.int64(3), "s": file_writers.EasyDict(a=1)}
+    module = file_writers.Module("Generator", {"bias": None}, {}, {"b4": layer}, **arguments)
     path = folder / "seed.pkl"
     return [
-        file_writers.write_tensorflow(path, tuple(parts)).read_bytes(),
-        file_writers.write_tensorflow(path, tuple(parts), protocol=3).read_bytes(),
-        file_writers.write_tensorflow(path, outer, "dnnlib.tflib.network").read_bytes(),
+        file_writers.write_tensorflow(path, parts).read_bytes(),
         file_writers.write_pytorch(path, {"G_ema": module, "D": module, "augment_pipe": None}).read_bytes(),
     ]
 
 
-def _in_three(content):
-    """Splits a file in the legacy format into the parts before, in and after its dict."""
-    stream = io.BytesIO(content)
-    ends = [deque(pickletools.genops(stream), 1) and stream.tell() for _ in range(4)]  # magic, protocol, system, dict
-    return content[: ends[2]], content[ends[2] : ends[3]], content[ends[3] :]
-
-
 @functools.cache
 def images():
-    """Encoded images of every format and of most modes: [(format, bytes)]."""
+    """Encoded images of every format and of several modes."""
     image = Image.new("RGB", (24, 17), "orange")
     ImageDraw.Draw(image).ellipse((3, 2, 20, 14), "navy")
     exif = Image.Exif()
     exif[0x0112] = 6
-    forms = [
-        *(("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "LA", "P", "1", "I;16")),
-        *(("JPEG", mode, {"exif": exif}) for mode in ("RGB", "L", "CMYK")),
-        ("JPEG", "RGB", {"progressive": True}),
-        *(("WEBP", mode, {"exif": exif}) for mode in ("RGB", "RGBA")),
-        *(("BMP", mode, {}) for mode in ("RGB", "P", "1")),
-        *(("GIF", mode, {}) for mode in ("P", "L")),
-        *(("TIFF", mode, {"compression": packing}) for mode, packing in (("RGB", None), ("RGBA", "tiff_lzw"))),
-        *(("TIFF", mode, {"compression": packing}) for mode, packing in (("F", None), ("CMYK", "tiff_adobe_deflate"))),
-        ("TIFF", "1", {"compression": "group4"}),
-    ]
-    return [
-        (form, _encoded(image.convert("L") if mode == "I;16" else image, mode, form, more))
-        for form, mode, more in forms
-    ]
-
-
-def _encoded(image, mode, form, more):
-    file = io.BytesIO()
-    animated = {"save_all": True, "append_images": [image.rotate(90)]} if form in ("GIF", "WEBP") else {}
-    image.convert(mode).save(file, form, **more, **animated)
-    return file.getvalue()
+    forms = [("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "P", "1")]
+    forms += [("JPEG", mode, {"exif": exif}) for mode in ("RGB", "CMYK")] + [("WEBP", "RGBA", {"exif": exif})]
+    forms += [("BMP", "P", {}), ("GIF", "P", {}), ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "F", {})]
+    encoded = []
+    for form, mode, more in forms:
+        file = io.BytesIO()
+        image.convert(mode).save(file, form, **more)
+        encoded.append(file.getvalue())
+    return encoded
 
 
 @functools.cache
 def files():
     """Members of a zip or tar of images."""
-    encoded = [content for _, content in images()[:2]]
-    return [("x/a.png", encoded[0]), ("x/b.png", encoded[1]), ("y/c.png", encoded[0]), ("y/readme.txt", b"hello")]
+    a, b = images()[:2]
+    return [("x/a.png", a), ("x/b.png", b), ("y/c.png", a), ("y/readme.txt", b"hello")]
+
+
+@functools.cache
+def tar():
+    """A tar of `files`."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in files():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return file.getvalue()

@@ -1,25 +1,32 @@
 """Hostile and damaged files that readers once failed on, each as small as possible."""
 
+import html
 import io
 import json
 import os
 import pickle
+import re
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf  # noqa: F401  split into two devices before anything else uses it
+from tensorboard.plugin_util import markdown_to_safe_html
 
 from gan_tf.cli.evaluate import other_scores
+from gan_tf.config.settings import TrainConfig
 from gan_tf.data import sources
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.runs.folder import Run
+from gan_tf.training.resume import settings_table
 from gan_tf_datasets.faces.files import TarSource
 from tests.fuzz import seeds
-from tests.fuzz.archives import packed
+from tests.fuzz.mutate import packed
+from tests.pretrained.torch_format import Call
 
 PIXELS = seeds.PIXELS
 
@@ -36,35 +43,22 @@ def stored(**changes):
     return {**whole, "settings": {**whole["settings"], **changes}}
 
 
-def settings_of(folder, text):
-    (folder / "config.json").write_text(text if isinstance(text, str) else json.dumps(text))
+def settings_refusal(folder, content):
+    (folder / "config.json").write_text(json.dumps(content))
     return refusal(Run(folder).read_settings)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("batch_size", "8"),
-        ("batch_size", 2**64),
-        ("lr", float("nan")),
-        ("total_kimg", 10**400),
-        ("loss", "x\n"),
-        ("limit", [[1]]),
-        ("dataset", "a\x1b[2J"),
-        ("dataset", "\ud800"),
-        ("x" * 10**6, 1),
+        *[("batch_size", "8"), ("batch_size", 2**64), ("lr", float("nan")), ("total_kimg", 10**400), ("loss", "x\n")],
+        *[("limit", [[1]]), ("dataset", "a\x1b[2J"), ("dataset", "\ud800"), ("x" * 10**6, 1)],
     ],
     ids=lambda value: repr(value)[:20],
 )
 def test_a_setting_of_another_type_is_named(tmp_path, name, value):
-    text = settings_of(tmp_path, stored(**{name: value}))
+    text = settings_refusal(tmp_path, stored(**{name: value}))
     assert f"{tmp_path}/config.json" in text and name[:80] in text and len(text) < 400
-
-
-def test_integers_are_valid_numbers(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(stored(total_kimg=5, ema_kimg=None)))
-    config, data = Run(tmp_path).read_settings()
-    assert config.total_kimg == 5 and config.ema_kimg is None and data == seeds.settings()[0]["data"]
 
 
 @pytest.mark.parametrize(
@@ -82,28 +76,21 @@ def test_integers_are_valid_numbers(tmp_path):
     ids=lambda text: text[:12].encode("unicode_escape").decode(),
 )
 def test_files_that_are_no_settings(tmp_path, text):
-    (tmp_path / "config.json").write_text(text, errors="surrogateescape")
+    content = text.encode(errors="surrogateescape")
+    (tmp_path / "config.json").write_bytes(content)
     assert "config.json is damaged" in refusal(Run(tmp_path).read_settings)
-    (tmp_path / "environment.json").write_text(text, errors="surrogateescape")
-    (tmp_path / "stats.jsonl").write_text(
-        f'{text}\n{{"images_seen": "8"}}\n{{"images_seen": 8}}', errors="surrogateescape"
-    )
+    (tmp_path / "environment.json").write_bytes(content)
+    (tmp_path / "stats.jsonl").write_bytes(content + b'\n{"images_seen": "8"}\n{"images_seen": 8}')
     run = Run(tmp_path)
     assert run.trained_images() == 8
     if not text.startswith(("{", "[]")):
         assert "environment.json is damaged" in refusal(run.read_environment)
 
 
-@pytest.mark.parametrize(
-    "change", [{"fingerprint": 3}, {"images": "many"}, {"class_names": "ab"}, {"class_names": [1]}]
-)
-def test_data_in_the_settings_of_another_type(tmp_path, change):
-    whole = stored()
-    assert f"data.{next(iter(change))}" in settings_of(tmp_path, {**whole, "data": {**whole["data"], **change}})
-
-
-def test_settings_of_another_format(tmp_path):
-    assert "format 2" in settings_of(tmp_path, {**stored(), "format": 2})
+def test_data_in_the_settings_of_another_type_and_another_format(tmp_path):
+    for name, value in (("fingerprint", 3), ("images", "many"), ("class_names", "ab"), ("class_names", [1])):
+        assert f"data.{name}" in settings_refusal(tmp_path, stored() | {"data": stored()["data"] | {name: value}})
+    assert "format 2" in settings_refusal(tmp_path, {**stored(), "format": 2})
 
 
 def test_pipes_and_devices_are_refused(tmp_path):
@@ -134,7 +121,7 @@ def npy(array, old="", new=""):
     return content.replace(b" " * len(new) + b"\n", b" " * len(old) + b"\n", 1)
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, "{", "[]", None])
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", None])
 def test_damaged_scores_of_another_evaluation_are_ignored(tmp_path, content):
     path = tmp_path / "scores.json"
     os.mkfifo(path) if content is None else path.write_text(content)
@@ -165,7 +152,7 @@ def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypat
 def test_compression_without_bounds_is_refused(tmp_path, packing):
     (tmp_path / "set.npz").write_bytes(packed([("images.npy", npy(PIXELS))], packing))
     assert "deflate" in refusal(open_source, tmp_path / "set.npz")
-    (tmp_path / "set.zip").write_bytes(packed([("a.png", seeds.images()[0][1])], packing))
+    (tmp_path / "set.zip").write_bytes(packed([("a.png", seeds.images()[0])], packing))
     with pytest.raises(UnreadableImage, match="deflate"):
         ZipSource(tmp_path / "set.zip").read(0)
 
@@ -173,20 +160,17 @@ def test_compression_without_bounds_is_refused(tmp_path, packing):
 @pytest.mark.parametrize(
     "members",
     [
-        [("images.npy", npy(PIXELS, "(3, 5, 4, 3)", "(-3, -5, 4, 3)"))],
-        [("images.npy", npy(PIXELS, "(3, 5, 4, 3)", "((((((((((("))],
-        [
-            ("images.npy", npy(PIXELS)),
-            ("labels.npy", npy(np.array([0, 1, 0]))),
-            ("class_names.npy", npy(np.array("x"))),
-        ],
-        [("images.npy", npy(PIXELS)), ("y.npy", npy(np.zeros(3, int))), ("class_names.npy", npy(np.array(["a\n"])))],
-        [("images.npy", npy(PIXELS)), ("labels.npy", npy(np.zeros(3), "(3,)", "(10000000000,)"))],
-        [("a\n\x1b.npy", npy(np.array([{}]))), ("images.npy", npy(PIXELS))],
-        [("images.npy", npy(PIXELS)), ("names.npy", npy(np.full(3, 0x7FFFFFFF, np.uint32).view("<U1")))],
+        {"images": npy(PIXELS, "(3, 5, 4, 3)", "(-3, -5, 4, 3)")},
+        {"images": npy(PIXELS, "(3, 5, 4, 3)", "((((((((((((")},
+        {"images": npy(PIXELS), "labels": npy(np.array([0, 1, 0])), "class_names": npy(np.array("x"))},
+        {"images": npy(PIXELS), "y": npy(np.zeros(3, int)), "class_names": npy(np.array(["a\n"]))},
+        {"images": npy(PIXELS), "labels": npy(np.zeros(3), "(3,)", "(10000000000,)")},
+        {"a\n\x1b": npy(np.array([{}])), "images": npy(PIXELS)},
+        {"images": npy(PIXELS), "names": npy(np.full(3, 0x7FFFFFFF, np.uint32).view("<U1"))},
     ],
 )
 def test_impossible_sets_of_images(tmp_path, members):
+    members = [(f"{name}.npy", content) for name, content in members.items()]
     (tmp_path / "set.npz").write_bytes(packed(members, zipfile.ZIP_DEFLATED))
     assert "set.npz" in refusal(open_source, tmp_path / "set.npz")
 
@@ -199,6 +183,8 @@ def test_images_without_pixels_are_unreadable():
 def test_names_with_control_characters_are_refused(tmp_path):
     (tmp_path / "set.zip").write_bytes(packed([("a\x1b[2J.png", b"1")]))
     assert r"a\x1b[2J.png" in refusal(ZipSource, tmp_path / "set.zip")
+    (tmp_path / "set.zip").write_bytes(packed([("", b"1"), ("a.png", b"1")]))
+    assert ZipSource(tmp_path / "set.zip").names == ["a.png"]
     (tmp_path / "Icon\r").write_text("a file of macOS, not an image")
     (tmp_path / "a.png").write_text("1")
     assert FolderSource(tmp_path).names == ["a.png"]
@@ -207,43 +193,29 @@ def test_names_with_control_characters_are_refused(tmp_path):
     assert r"m\udcfcnchen.png" in refusal(FolderSource, tmp_path)
 
 
-def test_an_entry_without_a_name(tmp_path):
-    (tmp_path / "set.zip").write_bytes(packed([("", b"1"), ("a.png", b"1")]))
-    assert ZipSource(tmp_path / "set.zip").names == ["a.png"]
-
-
-def tar(path, change=lambda header: None, layout=tarfile.GNU_FORMAT, **pax):
-    info = tarfile.TarInfo("a.png")
-    info.size, info.pax_headers = 3, pax
-    with tarfile.open(path, "w", format=layout) as archive:
-        archive.addfile(info, io.BytesIO(b"abc"))
-    content = bytearray(path.read_bytes())
-    change(content)
-    content[148:156] = b" " * 8
-    content[148:156] = b"%06o\0 " % sum(content[:512])
-    path.write_bytes(content)
-    return path
-
-
-def backwards(content):
-    content[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512
-
-
 def test_a_tar_with_negative_sizes_does_not_loop(tmp_path):
-    refusal(TarSource, tar(tmp_path / "a.tar", backwards))
-    refusal(TarSource, tar(tmp_path / "b.tar", layout=tarfile.PAX_FORMAT, size="-1536"))
+    for name, size, layout, pax in (
+        ("a", b"\xff" * 10 + b"\xfe\x00", tarfile.GNU_FORMAT, {}),  # -512
+        ("b", None, tarfile.PAX_FORMAT, {"size": "-1536"}),
+    ):
+        info = tarfile.TarInfo("a.png")
+        info.size, info.pax_headers = 3, pax
+        with tarfile.open(tmp_path / name, "w", format=layout) as archive:
+            archive.addfile(info, io.BytesIO(b"abc"))
+        content = bytearray((tmp_path / name).read_bytes())
+        content[124:136] = size or content[124:136]
+        content[148:156] = b" " * 8
+        content[148:156] = b"%06o\0 " % sum(content[:512])
+        (tmp_path / name).write_bytes(content)
+        refusal(TarSource, tmp_path / name)
 
 
 def test_no_pickle_in_place_of_another_file_runs(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "ran"),)
-
-    program = pickle.dumps(Evil())
+    evil = Call(os.mkdir, str(tmp_path / "ran"))
     for name in ("config.json", "environment.json", "best/generator.npz", "set.npz", "set.zip", "set.tar", "a.pth"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(program)
+        path.write_bytes(pickle.dumps(evil))
     run = Run(tmp_path)
     for read in (run.read_settings, run.read_environment, run.best_weights):
         refusal(read)
@@ -254,8 +226,17 @@ def test_no_pickle_in_place_of_another_file_runs(tmp_path):
         (read_torch_file, "a.pth"),
     ):
         refusal(read, tmp_path / name)
-    np.savez(tmp_path / "set.npz", images=np.array([Evil()], object))
-    np.savez(run.best, w=np.array([Evil()], object))
+    np.savez(tmp_path / "set.npz", images=np.array([evil], object))
+    np.savez(run.best, w=np.array([evil], object))
     refusal(open_source, tmp_path / "set.npz")
     refusal(run.best_weights)
     assert not (tmp_path / "ran").exists()
+
+
+def test_tensorboard_shows_settings_as_text():
+    texts = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "a | b", "[text](javascript:alert(1))"]
+    for text in (*texts, "**bold** _it_ `code`", "a\nb\n\n# title", "\"&amp;'", "~/bilder/münchen"):
+        page = markdown_to_safe_html(settings_table(TrainConfig(dataset=text, background=text)))
+        assert set(re.findall(r"<(\w+)", page)) <= {"table", "thead", "tbody", "tr", "th", "td"}
+        assert re.findall(r"<\w+ ", page) == []  # no attributes
+        assert html.unescape(page).count(text) == 2
