@@ -2,6 +2,7 @@
 
 import argparse
 import faulthandler
+import itertools
 import json
 import os
 import random
@@ -32,33 +33,36 @@ def main():
     options = parser.parse_args()
     if unknown := set(options.readers) - set(READERS):
         parser.error(f"no reader {', '.join(sorted(unknown))}; choose from {', '.join(READERS)}")
-    total = 0
+    failed = 0
     for name in options.readers or READERS:
-        outcomes, findings = fuzz_in_child(name, options.count, options.start)
-        valid, refused = outcomes.count("valid"), outcomes.count("refused")
+        valid, refused, findings = fuzz_in_child([name], options.count, options.start)
         print(f"{name:<10} {valid:>7} valid {refused:>7} refused {len(findings):>4} findings", flush=True)
-        for number, text in findings:
-            print(f"{name} #{number}: {text}")
-        total += len(findings)
-    return min(total, 1)
+        for finding in findings:
+            print(finding)
+        failed = failed or bool(findings)
+    return int(failed)
 
 
-def fuzz(name, numbers):
-    """Reads the inputs of these numbers and prints the outcome of each as JSON: "valid", "refused" or a traceback."""
-    reader, forbidden = READERS[name], []
+def fuzz(names, numbers):
+    """Reads the inputs of these readers and numbers, and prints (reader, number, outcome) of each as JSON.
+
+    An outcome is "valid", "refused" or a traceback.
+    """
+    forbidden = []
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
     with tempfile.TemporaryDirectory() as root:
         os.environ["GAN_TF_CACHE"] = str(Path(root, "cache"))
         sys.addaudithook(lambda event, arguments: forbidden.append(event) if event in FORBIDDEN else None)
-        for number in numbers:
+        for name, number in itertools.product(names, numbers):
             folder = Path(root, "input")
             folder.mkdir()
-            path = reader.make(random.Random(f"{name} {number}"), folder)
+            path = READERS[name].make(random.Random(f"{name} {number}"), folder)
             faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True)
-            outcome = _outcome(reader, path)
+            outcome = _outcome(READERS[name], path)
             faulthandler.cancel_dump_traceback_later()
             shutil.rmtree(folder)
-            print(json.dumps(f"the file raised {forbidden.pop()}" if forbidden else outcome), flush=True)
+            outcome = f"the file raised {forbidden.pop()}" if forbidden else outcome
+            print(json.dumps([name, number, outcome]), flush=True)
 
 
 def _outcome(reader, path):
@@ -73,16 +77,20 @@ def _outcome(reader, path):
         return traceback.format_exc()
 
 
-def fuzz_in_child(name, count, start=0):
-    """Runs `fuzz` in a child process, whose death is a finding. Returns (outcomes, findings [(number, text)])."""
-    program = f"from tests.fuzz.__main__ import fuzz; fuzz({name!r}, range({start}, {start + count}))"
+def fuzz_in_child(names, count, start=0):
+    """Runs `fuzz` in a child process. Returns the numbers of valid and refused inputs, and the findings as text."""
+    program = f"from tests.fuzz.__main__ import fuzz; fuzz({list(names)}, range({start}, {start + count}))"
     command = [sys.executable, "-c", program]
     child = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    outcomes = [json.loads(line) for line in child.stdout.splitlines()]
-    findings = [(start + i, text) for i, text in enumerate(outcomes) if text not in ("valid", "refused")]
+    results = [json.loads(line) for line in child.stdout.splitlines()]
     if child.returncode != 0:
-        findings.append((start + len(outcomes), f"the process ended with {child.returncode}:\n{child.stderr[-3000:]}"))
-    return outcomes, findings
+        name, number = list(itertools.product(names, range(start, start + count)))[len(results)]
+        results.append([name, number, f"the process ended with {child.returncode}:\n{child.stderr[-3000:]}"])
+    outcomes = [outcome for *_, outcome in results]
+    findings = [
+        f"{name} --start {n} --count 1: {text}" for name, n, text in results if text not in ("valid", "refused")
+    ]
+    return outcomes.count("valid"), outcomes.count("refused"), findings
 
 
 if __name__ == "__main__":

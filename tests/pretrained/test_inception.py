@@ -147,16 +147,6 @@ def test_clean_is_clipped_but_not_rounded():
     assert np.any(values != np.rint(values))
 
 
-def test_range_of_the_networks_input():
-    ends = np.zeros((2, 4, 4, 3), np.uint8)
-    ends[1] = 255
-    for resize, highest in (("pytorch", 1), ("clean", 1), ("tf1", 127 / 128)):
-        got = network_input(ends, resize)
-        assert got.dtype == tf.float32
-        np.testing.assert_allclose(got[0], -1, atol=1e-6)
-        np.testing.assert_allclose(got[1], highest, atol=1e-6)
-
-
 def test_a_given_file_is_identified_by_its_checksum(arrays, network, tmp_path):
     counters = {"Conv2d_1a_3x3.bn.num_batches_tracked": np.int64(0)}
     path = write_legacy(tmp_path / "mine.pth", {name: whole(array) for name, array in {**arrays, **counters}.items()})
