@@ -42,34 +42,34 @@ class PreviewOptions:
     offline: bool = False  # never download
     verbose: bool = False  # show TensorFlow's messages
 
-    @property
-    def policies(self) -> tuple[str, ...]:
-        """Names of the augmentations applied in training, in order; for ada the one name of its policy."""
-        return policies_of(self.augment, self.augment_policy)
+    def __post_init__(self):
+        if not 0 <= self.augment_probability <= 1:
+            raise UsageError(f"--augment-probability must be from 0 to 1, got {self.augment_probability}")
+        if not 0 <= self.p <= 1:
+            raise UsageError(f"--p must be from 0 to 1, got {self.p}")
+        if self.augment == "ada" and self.augment_probability != 1:
+            raise UsageError("--augment-probability belongs to --augment diffaugment: use --p with ada")
+        if self.augment == "diffaugment" and self.p != PreviewOptions.p:
+            raise UsageError("--p belongs to --augment ada: use --augment-probability with diffaugment")
+        if self.images < 1:
+            raise UsageError(f"--images must be at least 1, got {self.images}")
 
 
 def main(argv) -> int:
-    """Writes the preview and returns the exit code.
-
-    Raises:
-        UsageError: an invalid option, no readable image, or a file that cannot be written.
-    """
+    """Writes the preview and returns the exit code."""
     options = arguments.parse(PreviewOptions, argv, prog="gan-tf augment-preview")
-    check(options)
+    policies = policies_of(options.augment, options.augment_policy)
+    if not user_path(options.out).absolute().parent.is_dir():
+        raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
     from gan_tf.data.prepare import prepare
     from gan_tf.io.image_files import save_png
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
-    images = prepare(
-        source,
-        resolution=options.resolution,
-        fit=options.fit,
-        background=options.background,
-        limit=options.images,
-    ).images
-    augmentation = Augmentation(options.augment, options.policies, options.augment_probability)
+    settings = {"resolution": options.resolution, "fit": options.fit, "background": options.background}
+    images = prepare(source, **settings, limit=options.images).images
+    augmentation = Augmentation(options.augment, policies, options.augment_probability)
     rows = preview_rows(images, augmentation, options.p, options.seed)
     with writing(options.out, "--out"):
         save_png(user_path(options.out), labelled_rows(rows))
@@ -77,35 +77,11 @@ def main(argv) -> int:
     return 0
 
 
-def check(options):
-    """Raises UsageError for invalid or contradictory options, before any data is read."""
-    _ = options.policies  # raises if there is no such policy
-    if not 0 <= options.augment_probability <= 1:
-        raise UsageError(f"--augment-probability must be from 0 to 1, got {options.augment_probability}")
-    if not 0 <= options.p <= 1:
-        raise UsageError(f"--p must be from 0 to 1, got {options.p}")
-    if options.augment == "ada" and options.augment_probability != 1:
-        raise UsageError("--augment-probability belongs to --augment diffaugment: use --p with ada")
-    if options.augment == "diffaugment" and options.p != PreviewOptions.p:
-        raise UsageError("--p belongs to --augment ada: use --augment-probability with diffaugment")
-    if options.images < 1:
-        raise UsageError(f"--images must be at least 1, got {options.images}")
-    if not user_path(options.out).absolute().parent.is_dir():
-        raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
-
-
 def preview_rows(images, augmentation, p, seed):
-    """Augments images as in training.
+    """Augments images uint8 [N, R, R, 3] as in training. Returns {name of the row: uint8 [N, R, R, 3]} from the top.
 
-    Args:
-        images: uint8 [N, R, R, 3].
-        augmentation: gan_tf.augment.choice.Augmentation of the last row.
-        p: probability of each transform of ada, 0 to 1.
-        seed: of the draws; all rows use the same.
-
-    Returns:
-        {name of the row: uint8 [N, R, R, 3]} from the top. Shown alone: all augmentations of diffaugment, or the groups
-        of ada's policy.
+    `augmentation` is that of the last row. Shown alone: all augmentations of diffaugment, or the groups of ada's
+    policy, whose transforms have the probability `p`. All rows have the same draws, those of `seed`.
     """
     import tensorflow as tf
 
@@ -122,10 +98,9 @@ def preview_rows(images, augmentation, p, seed):
 
     if augmentation.kind == "ada":
         transforms = set(transforms_of(*augmentation.policies))
-        single, probability = [name for name, group in GROUPS.items() if transforms.issuperset(group)], p
+        single, suffix = [name for name, group in GROUPS.items() if transforms.issuperset(group)], f" at {p:g}"
     else:
-        single, probability = POLICIES, augmentation.probability
-    suffix = "" if augmentation.kind == "diffaugment" and probability == 1 else f" at {probability:g}"
+        single, suffix = POLICIES, f" at {augmentation.probability:g}" if augmentation.probability != 1 else ""
     rows = {"original": images}
     rows |= {name: apply(Augmentation(augmentation.kind, (name,))) for name in single}
     return {**rows, f"{'+'.join(augmentation.policies)}{suffix} (training)": apply(augmentation)}

@@ -88,7 +88,7 @@ def curate(options, loaded, seeds) -> Selection:
     """Generates the images of all seeds, scores them, and selects the best by the mean of their ranks."""
     from scipy.stats import rankdata
 
-    from gan_tf.sampling.discriminator import load_discriminator_scorer
+    from gan_tf.sampling.sampler import load_discriminator_scorer
 
     names, trained = scorer_names(options), loaded.trained
     load_reals = functools.cache(lambda: training_reals(options, loaded))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generator_options import requested_class
+from gan_tf.cli.generate import requested_class
 from gan_tf.cli.quiet import start_tensorflow, stderr_buffered
 from gan_tf.cli.runs import replace_nan
 from gan_tf.errors import UsageError

@@ -1,13 +1,41 @@
-"""`gan-tf generate RUN --seeds 0-63 --out DIR`: generates one image for each seed."""
+"""`gan-tf generate RUN --seeds 0-63 --out DIR`: generates one image for each seed.
+
+The options and functions for loading a generator are shared by the other commands that generate images.
+"""
 
 import dataclasses
+import hashlib
 import math
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generator_options import GeneratorOptions, image_settings, load_from_options, run_on_device
+from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
-from gan_tf.io.files import check_writable, remove_parts, user_path
+from gan_tf.io.files import check_writable, remove_parts, unwritable_error, user_path
 from gan_tf.sampling.seeds import MAX_SEEDS, parse_seeds
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorOptions:
+    """Options that select a trained generator and its settings."""
+
+    # Folder of the run, such as checkpoints/panda.
+    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
+    # Name or number of the class to generate, for runs trained with --conditional. Default: drawn from each seed.
+    class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
+    truncation: float = 1.0  # 0 to 2: truncation psi, for w (StyleGAN2) or the latent (FastGAN); below 1: less variety
+    batch_size: int | None = None  # images per batch; default: chosen by resolution and device
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware supports it
+    verbose: bool = False  # show TensorFlow's log messages
+
+    def __post_init__(self):
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"--batch-size is {self.batch_size}; give an integer of at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +77,31 @@ class GenerateOptions(GeneratorOptions):
         return parse_seeds("0-63" if self.seeds is None else self.seeds)
 
 
+@dataclasses.dataclass(frozen=True)
+class LoadedGenerator:
+    """The generator of a run, ready for inference."""
+
+    run: object  # runs.folder.Run
+    trained: object  # runs.weights.TrainedGenerator
+    generator: object  # folded
+    precision: str  # "float32" or "bfloat16"
+    batch_size: int
+    class_number: int | None = None  # class of all images; None: each seed draws its class
+
+    def labels(self, seeds):
+        """Returns the classes of the images of `seeds`, int32 [N], or None for unconditional networks."""
+        return self.trained.classes.of_seeds(seeds, self.class_number)
+
+    def describe_classes(self, seeds, prefix):
+        """Returns text such as "; classes: panda, cat", or "" for unconditional networks."""
+        names = self.trained.classes.describe(self.labels(seeds))
+        return f"{prefix}: {names}" if names else ""
+
+
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(GenerateOptions, argv, prog="gan-tf generate")
-    options.all_seeds()
+    options.all_seeds()  # raises for invalid seeds
     if options.best is not None:
         from gan_tf.cli.curate import check_best
 
@@ -67,63 +116,129 @@ def main(argv) -> int:
     return run_on_device(generate, options)
 
 
+def run_on_device(command, options, remedy="a smaller --batch-size, or --precision bfloat16") -> int:
+    """Starts TensorFlow and returns `command(options)`; too little memory or a full disk become UsageErrors."""
+    start_tensorflow(options.verbose)
+    import tensorflow as tf
+
+    try:
+        return command(options)
+    except tf.errors.ResourceExhaustedError as error:
+        raise UsageError(f"out of memory: give {remedy} ({error.op})") from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        failed, out = Path(os.fsdecode(error.filename)).absolute(), user_path(options.out).absolute()
+        if not str(failed).startswith(str(out.with_suffix(""))) and not out.is_relative_to(failed):
+            raise  # neither the output, nor a file beside it, nor a folder above it
+        raise unwritable_error(options.out, "--out", error) from error
+
+
+def load_from_options(options) -> LoadedGenerator:
+    """Loads and folds the generator selected by `options`, checks --truncation, and prints a line about it."""
+    from gan_tf.distributed import devices
+    from gan_tf.ops.forms import has_gpu
+    from gan_tf.runs.folder import Run
+    from gan_tf.runs.weights import load_generator
+    from gan_tf.sampling.generate import check_truncation, suitable_batch_size
+
+    run = Run(user_path(options.run))
+    trained = load_generator(run, options.which)
+    class_number = requested_class(options, trained)
+    check_truncation(options.truncation, trained.config.model)
+    precision, reason = devices.choose_precision(options.precision)
+    generator = trained.folded(devices.KERAS_POLICIES[precision])
+    resolution, full = generator.resolution, trained.config.resolution
+    growing = f" (growing to {full}x{full})" if resolution < full else ""
+    print(
+        f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
+        f"{trained.images_seen / 1000:.1f} kimg; precision: {precision} ({reason})",
+        flush=True,
+    )
+    batch_size = options.batch_size or suitable_batch_size(resolution, has_gpu())
+    return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
+
+
+def requested_class(options, trained):
+    """Returns the number of the class given by `--class`, or None without that option."""
+    if options.class_name is None:
+        return None
+    if not trained.classes:
+        raise UsageError(
+            f"--class {options.class_name}: {options.run} is a run of unconditional networks; leave out --class, or "
+            "train with --conditional"
+        )
+    return trained.classes.number(options.class_name)
+
+
 def generate(options) -> int:
     """Generates and writes the images; returns the exit code."""
     from gan_tf.io import image_files
-    from gan_tf.sampling.generate import check_truncation
-    from gan_tf.sampling.image_writer import (
-        archive_suffix,
-        image_writer,
-        images_of_other_seeds,
-        missing_seeds,
-        png_name,
-    )
+    from gan_tf.sampling import image_writer
 
-    seeds, out, selection = options.all_seeds(), user_path(options.out), None
+    seeds, out, selection, about = options.all_seeds(), user_path(options.out), None, {}
     loaded = load_from_options(options)
     resolution = loaded.generator.resolution
-    check_truncation(options.truncation, loaded.trained.config.model)
     if options.grid:
-        check_grid_size(options.best or len(seeds), resolution)
+        count, most = options.best or len(seeds), (image_files.MAX_SIDE // resolution) ** 2
+        side = math.ceil(math.sqrt(count)) * resolution
+        grid = f"--grid of {count} images at {resolution}x{resolution}"
+        image_files.check_image_size(side, side, grid, f"give at most {most}")
     if options.best is not None:
         from gan_tf.cli.curate import check_sheet_size, curate
 
         check_sheet_size(options.best, resolution)
         selection = curate(options, loaded, seeds)
-        seeds = selection.seeds
-    labels, about = loaded.labels(seeds), selection.about if selection else {}
-    batch_size, is_folder = min(loaded.batch_size, len(seeds)), not archive_suffix(out)
+        seeds, about = selection.seeds, selection.about
     settings = {**image_settings(options, loaded), "--best or --by": list(about.values())}
+    labels = loaded.labels(seeds)
     if labels is not None:
-        classes = [f"class {loaded.trained.classes.names[label]}" for label in labels]
-        about = {
-            seed: "; ".join(filter(None, [text, about.get(seed)])) for seed, text in zip(seeds, classes, strict=True)
-        }
-    missing = missing_seeds(out, seeds, batch_size, settings) if is_folder else seeds
+        names = [f"class {loaded.trained.classes.names[label]}" for label in labels]
+        about = {seed: f"{name}; {about[seed]}" if about else name for seed, name in zip(seeds, names, strict=True)}
+    batch_size, is_folder = min(loaded.batch_size, len(seeds)), not image_writer.archive_suffix(out)
+    missing = image_writer.missing_seeds(out, seeds, batch_size, settings) if is_folder else seeds
     grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
-    with image_writer(out, seeds, resolution, about) as write:
-        keep = options.grid or selection is not None
-        images = write_images(options, loaded, seeds, missing, labels, batch_size, write, keep)
+    with image_writer.image_writer(out, seeds, resolution, about) as write:
+        images = write_images(options, loaded, seeds, missing, batch_size, write, keep=options.grid or selection)
         if selection:
             remove_parts(sheet_path)
             selection.write_sheet(images, sheet_path)
         if options.grid:
             remove_parts(grid_path)
             image_files.save_png(grid_path, image_files.grid(images))
-    last = f" to {png_name(seeds[-1])}" if len(seeds) > 1 else ""
-    print(f"{len(seeds)} images: {out / png_name(seeds[0])}{last}" if is_folder else f"{len(seeds)} images: {out}")
-    if is_folder and (others := images_of_other_seeds(out, seeds)):
+    last = f" to {image_writer.png_name(seeds[-1])}" if len(seeds) > 1 else ""
+    where = f"{out / image_writer.png_name(seeds[0])}{last}" if is_folder else out
+    print(f"{len(seeds)} images: {where}")
+    if is_folder and (others := image_writer.images_of_other_seeds(out, seeds)):
         print(f"{out} also holds {len(others)} images of other seeds, such as {others[0]}")
     if options.grid:
         print(f"grid: {grid_path}")
     return 0
 
 
-def write_images(options, loaded, seeds, missing, labels, batch_size, write, keep):
+def image_settings(options, loaded):
+    """Returns the settings, apart from the seeds, that determine the generated images, as a dict for JSON."""
+    import tensorflow as tf
+
+    import gan_tf
+    from gan_tf.models.variables import named_variables
+
+    weights = hashlib.sha256()
+    for name, variable in named_variables(loaded.trained.generator).items():
+        weights.update(name.encode() + variable.numpy().tobytes())
+    return {
+        "weights": weights.hexdigest(),
+        "truncation": options.truncation,
+        "class": loaded.class_number,
+        "precision": loaded.precision,
+        "versions": [gan_tf.__version__, tf.__version__],
+    }
+
+
+def write_images(options, loaded, seeds, missing, batch_size, write, keep):
     """Generates the images of the seeds `missing` and writes them.
 
-    Returns:
-        The images of all seeds, uint8 [N, R, R, 3], if `keep`; existing ones are read from the folder.
+    With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder.
     """
     import numpy as np
 
@@ -135,9 +250,7 @@ def write_images(options, loaded, seeds, missing, labels, batch_size, write, kee
     existing, kept = len(seeds) - len(missing), {}
     if existing:
         print(f"{existing} of {len(seeds)} images exist; continuing", flush=True)
-    if labels is not None:
-        label_of = dict(zip(seeds, labels, strict=True))
-        labels = [label_of[seed] for seed in missing]
+    labels = loaded.labels(missing)
     with Progress(len(seeds), "written", before=existing) as progress:
         for batch, images in images_of_seeds(loaded.generator, missing, batch_size, options.truncation, labels):
             write(batch, images)
@@ -154,11 +267,3 @@ def path_beside(out, name):
     """Returns the path of an image next to the output, so that a folder of images remains usable as a data set."""
     out = out if out.name not in ("", "..") else out.resolve()
     return out.with_name(f"{out.name}-{name}.png") if out.name else out / f"{name}.png"
-
-
-def check_grid_size(count, resolution):
-    """Raises UsageError if a grid of `count` images is too large for other programs."""
-    from gan_tf.io.image_files import MAX_SIDE, check_image_size
-
-    side, most = math.ceil(math.sqrt(count)) * resolution, (MAX_SIDE // resolution) ** 2
-    check_image_size(side, side, f"--grid of {count} images at {resolution}x{resolution}", f"give at most {most}")

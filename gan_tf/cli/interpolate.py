@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
+from gan_tf.cli.generate import GeneratorOptions, load_from_options, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path
 from gan_tf.sampling.seeds import parse_seeds
@@ -36,36 +36,50 @@ class InterpolateOptions(GeneratorOptions):
     fps: float = 30.0  # images per second
     space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: straight lines in the w of StyleGAN2
 
-    def __post_init__(self):
-        super().__post_init__()
+    def with_defaults(self):
+        """Returns the options with values for --out, --steps, --walks and --keys (seeds in a walk).
+
+        Raises:
+            UsageError: a number is out of range, or the seeds cannot be divided among the walks.
+        """
         for name, least, most in (("keys", 2, MAX_KEYS), ("walks", 1, MAX_KEYS), ("steps", 1, MAX_IMAGES)):
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 raise UsageError(f"--{name} is {value}; give an integer from {least} to {most}")
         if self.keys is not None and self.seeds is not None:
             raise UsageError(f"--keys is {self.keys}, but --seeds names the images to pass through; give one of them")
+        out, steps = self.out or f"interpolation.{'png' if self.rows else 'webp'}", ROW_STEPS if self.rows else STEPS
+        walks, keys = self.walks or (PAIRS if self.rows else 1), self.keys or (2 if self.rows else KEYS)
+        if self.seeds is not None:
+            count = len(parse_seeds(self.seeds, repeated=True))
+            walks = self.walks or (max(1, count // 2) if self.rows else 1)
+            if count % walks or count < 2 * walks:
+                raise UsageError(
+                    f"{count} seeds cannot be divided among {walks} walks; give each the same number, 2 or more "
+                    "(--seeds, --walks)"
+                )
+            keys = count // walks
+        return dataclasses.replace(self, out=out, steps=self.steps or steps, walks=walks, keys=keys)
+
+    def frames(self):
+        """Returns the number of images of a walk."""
+        return self.keys * self.steps if self.loop else (self.keys - 1) * self.steps + 1
 
 
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
-    options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate")
-    options = dataclasses.replace(
-        options,
-        out=options.out or f"interpolation.{'png' if options.rows else 'webp'}",
-        steps=options.steps or (ROW_STEPS if options.rows else STEPS),
-    )
+    options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate").with_defaults()
     if options.rows and Path(options.out).suffix.lower() != ".png":
         raise UsageError(f"--out {options.out}: --rows writes an image; give a .png, or leave out --rows")
     from gan_tf.sampling import animation
 
     out = user_path(options.out)
     animation.check_fps(Path("rows") if options.rows else out, options.fps)
-    walks, keys = walk_shape(options)
-    images = walks * frame_count(options, keys)
+    images = options.walks * options.frames()
     if images > MAX_IMAGES:
         raise UsageError(
-            f"{walks} walks through {keys} seeds at --steps {options.steps}: {images} images, and the most is "
-            f"{MAX_IMAGES}; give fewer --steps, --keys or --walks"
+            f"{options.walks} walks through {options.keys} seeds at --steps {options.steps}: {images} images, and the "
+            f"most is {MAX_IMAGES}; give fewer --steps, --keys or --walks"
         )
     check_writable(out, "--out", folder=not options.rows and not animation.format_of(out))
     return run_on_device(interpolate, options)
@@ -73,101 +87,52 @@ def main(argv) -> int:
 
 def interpolate(options) -> int:
     """Generates and writes the images; returns the exit code."""
-    from gan_tf.sampling.generate import check_truncation
+    import numpy as np
 
-    walks = seeds_of_walks(options)
-    loaded = load_from_options(options)
-    model = loaded.trained.config.model
-    if options.space == "w":
-        check_supported(options, model, "w", "--space w")
-    check_truncation(options.truncation, model)
+    from gan_tf.io import image_files
+    from gan_tf.io.progress import Progress
+    from gan_tf.sampling import animation
+    from gan_tf.sampling.generate import check_supported
+    from gan_tf.sampling.interpolate import interpolated_images, random_seeds
+
     if options.seeds is None:
-        print("seeds: " + ",".join(str(seed) for walk in walks for seed in walk), flush=True)
-    (write_rows if options.rows else write_animation)(options, loaded, walks, user_path(options.out))
-    return 0
-
-
-def walk_shape(options):
-    """Returns (number of walks, seeds in each), without drawing random seeds.
-
-    Raises:
-        UsageError: the seeds cannot be divided among the walks.
-    """
-    if options.seeds is None:
-        return options.walks or (PAIRS if options.rows else 1), options.keys or (2 if options.rows else KEYS)
-    count = len(parse_seeds(options.seeds, repeated=True))
-    walks = options.walks or (max(1, count // 2) if options.rows else 1)
-    if count % walks or count < 2 * walks:
-        raise UsageError(
-            f"{count} seeds cannot be divided among {walks} walks; give each the same number, 2 or more (--seeds, "
-            "--walks)"
-        )
-    return walks, count // walks
-
-
-def seeds_of_walks(options):
-    """Returns the seeds of each walk, lists of one length."""
-    from gan_tf.sampling.interpolate import random_seeds
-
-    walks, keys = walk_shape(options)
-    if options.seeds is None:
-        seeds = random_seeds(walks * keys, options.seed)
+        seeds = random_seeds(options.walks * options.keys, options.seed)
     else:
         seeds = parse_seeds(options.seeds, repeated=True)
-    return [seeds[i : i + keys] for i in range(0, len(seeds), keys)]
+    walks = [seeds[i : i + options.keys] for i in range(0, len(seeds), options.keys)]
+    loaded, out = load_from_options(options), user_path(options.out)
+    g = loaded.generator
+    if options.space == "w":
+        check_supported(loaded.trained.config.model, "w", "--space w")
+    if options.seeds is None:
+        print("seeds: " + ",".join(map(str, seeds)), flush=True)
+    first_seeds, frames = [walk[0] for walk in walks], options.frames()
 
+    def generated(progress):
+        labels = loaded.labels(first_seeds)
+        for images in interpolated_images(
+            g, walks, options.steps, options.loop, loaded.batch_size, options.truncation, labels, options.space
+        ):
+            yield images  # uint8 [walks, R, R, 3]
+            progress.advance(len(images))
 
-def frame_count(options, keys):
-    """Returns the number of frames of a walk through `keys` seeds."""
-    return keys * options.steps if options.loop else (keys - 1) * options.steps + 1
-
-
-def write_rows(options, loaded, walks, out):
-    """Writes an image with a walk in each row."""
-    from gan_tf.io import image_files
-    from gan_tf.sampling.interpolate import rows_image
-
-    resolution, frames = loaded.generator.resolution, frame_count(options, len(walks[0]))
-    table = f"--rows: {len(walks)} rows of {frames} images at {resolution}x{resolution}"
-    image_files.check_image_size(frames * resolution, len(walks) * resolution, table, "give fewer --steps or --walks")
-    image = rows_image(generated_frames(options, loaded, walks))
-    about = f"interpolations of {options.run} between seeds " + "; ".join(" ".join(map(str, walk)) for walk in walks)
-    about += loaded.describe_classes([walk[0] for walk in walks], "; classes of the rows")
-    image_files.save_png(out, image, description=about)
-    print(f"{len(walks)} rows of {frames} images: {out}")
-
-
-def write_animation(options, loaded, walks, out):
-    """Writes an animation that shows the walks in a grid."""
-    from gan_tf.io import image_files
-    from gan_tf.sampling import animation
-
-    columns, frames = math.ceil(math.sqrt(len(walks))), frame_count(options, len(walks[0]))
-    resolution = loaded.generator.resolution
-    animation.check(out, options.fps, frames, -(-len(walks) // columns) * resolution, columns * resolution)
-    grids = (image_files.grid(images, columns) for images in generated_frames(options, loaded, walks))
-    animation.save(out, grids, options.fps)
-    several = f" of {len(walks)} walks" if len(walks) > 1 else ""
-    print(f"{frames} frames{several}, {frames / options.fps:.1f} s: {out}")
-
-
-def generated_frames(options, loaded, walks):
-    """Yields the images of all walks, frame by frame, and shows progress."""
-    from gan_tf.io.progress import Progress
-    from gan_tf.sampling.interpolate import interpolated_images
-
-    labels = loaded.labels([walk[0] for walk in walks])
-    images = interpolated_images(
-        loaded.generator,
-        walks,
-        options.steps,
-        options.loop,
-        loaded.batch_size,
-        options.truncation,
-        labels,
-        options.space,
-    )
-    with Progress(frame_count(options, len(walks[0])) * len(walks), "generated") as progress:
-        for frame in images:
-            yield frame
-            progress.advance(len(frame))
+    with Progress(frames * len(walks), "generated") as progress:
+        if options.rows:
+            table = f"--rows: {len(walks)} rows of {frames} images at {g.resolution}x{g.resolution}"
+            width, height = frames * g.resolution, len(walks) * g.resolution
+            image_files.check_image_size(width, height, table, "give fewer --steps or --walks")
+            rows = np.concatenate([image_files.grid(images, 1) for images in generated(progress)], axis=1)
+            seeds = "; ".join(" ".join(map(str, walk)) for walk in walks)
+            about = f"interpolations of {options.run} between seeds {seeds}"
+            about += loaded.describe_classes(first_seeds, "; classes of the rows")
+            image_files.save_png(out, rows, description=about)
+            print(f"{len(walks)} rows of {frames} images: {out}")
+        else:
+            columns = math.ceil(math.sqrt(len(walks)))
+            height, width = -(-len(walks) // columns) * g.resolution, columns * g.resolution
+            animation.check(out, options.fps, frames, height, width)
+            grids = (image_files.grid(images, columns) for images in generated(progress))
+            animation.save(out, grids, options.fps)
+            several = f" of {len(walks)} walks" if len(walks) > 1 else ""
+            print(f"{frames} frames{several}, {frames / options.fps:.1f} s: {out}")
+    return 0

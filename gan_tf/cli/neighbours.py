@@ -9,7 +9,7 @@ import numpy as np
 import tyro
 
 from gan_tf.cli import arguments, training_images
-from gan_tf.cli.generator_options import requested_class
+from gan_tf.cli.generate import requested_class
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files

@@ -55,14 +55,14 @@ def main(argv) -> int:
     first = next(frames)
     animation.check(out, options.fps, len(shown) + held, *first.shape[:2], "--frames", "a smaller --size")
 
-    def played():
-        with Progress(len(shown), "drawn", "frames") as progress:
-            for frame in itertools.chain([first], frames):
-                progress.advance()
-                yield frame
+    def played(progress):
+        for frame in itertools.chain([first], frames):
+            progress.advance()
+            yield frame
         yield from itertools.repeat(frame, held)
 
-    animation.save(out, played(), options.fps)
+    with Progress(len(shown), "drawn", "frames") as progress:
+        animation.save(out, played(progress), options.fps)
     print(
         f"{out}: {len(shown)} of {len(grids)} sample grids, {shown[0][0]:,} to {shown[-1][0]:,} images, "
         f"{(len(shown) / options.fps + options.hold):.1f} s, {out.stat().st_size / 1e6:.1f} MB"

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generator_options import check_supported, requested_class
-from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.cli.generate import requested_class, run_on_device
 from gan_tf.errors import UsageError
-from gan_tf.io.files import check_writable, part_file, printable, user_path, writing
+from gan_tf.io.files import check_writable, part_file, printable, user_path
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held
@@ -63,13 +62,7 @@ def main(argv) -> int:
 
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
     check_writable(user_path(options.out), "--out", folder=True)
-    start_tensorflow(options.verbose)
-    import tensorflow as tf
-
-    try:
-        return project(options)
-    except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(f"out of memory: give fewer --restarts, or --distance l2 ({error.op})") from error
+    return run_on_device(project, options, "fewer --restarts, or --distance l2")
 
 
 def project(options) -> int:
@@ -82,16 +75,17 @@ def project(options) -> int:
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling import project as projection
+    from gan_tf.sampling.generate import check_supported
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
     model, class_number = trained.config.model, requested_class(options, trained)
     if options.space in ("w", "w+"):
-        check_supported(options, model, "w", f"--space {options.space}")
+        check_supported(model, "w", f"--space {options.space}")
     space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
     g = trained.folded()
     image = read_image(options.image, g.resolution, trained.config)
-    lpips = load_lpips(options, g.resolution)
+    lpips = load_lpips(options, g.resolution) if options.distance == "lpips" else None
     compared = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {compared}")
     reals = training_reals(options, run, g.resolution)
@@ -111,7 +105,18 @@ def project(options) -> int:
     )
     stages.close()
     write_files(options, image, result, g)
-    print_errors(options, image, result, space)
+    error, *others = [f"{rms_error(image, one):.1f}" for one in result.images]
+    others = f"; other restarts {', '.join(others)}" if others else ""
+    print(
+        f"error {error} of 255 grey levels (root mean square over pixels and channels{others}); the best of "
+        f"{options.samples} random latents had {rms_error(image, result.start):.1f}"
+    )
+    measure = "LPIPS and mean squares of pixels" if lpips else "mean squares of pixels"
+    length = "length of the latent" if space == "z" else f"distance of {space} from the mean w"
+    print(
+        f"distance {result.distances[0]:.4g} ({measure} in [-1, 1]); {length} {result.length:.2f} relative to random "
+        "latents"
+    )
     if result.labels is not None:
         print(f"class {printable(trained.classes.names[result.labels[0]])}")
     if reals:
@@ -133,21 +138,16 @@ def read_image(path, resolution, config):
 
     file = user_path(path)
     try:
-        if not file.is_file():
-            raise UsageError(f"IMAGE {path}: no such file")
         if file.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
         return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background))[0]
-    except OSError as error:
-        raise UsageError(f"IMAGE {path} cannot be read: {error.strerror}") from error
-    except UnreadableImage as error:
-        raise UsageError(f"IMAGE {path} cannot be read: {error}; give another image") from error
+    except (OSError, UnreadableImage) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"IMAGE {path} cannot be read: {reason}; give another image") from error
 
 
 def load_lpips(options, resolution):
-    """Returns LPIPS, or None for `--distance l2`."""
-    if options.distance == "l2":
-        return None
+    """Returns LPIPS for `--distance lpips`."""
     from gan_tf.pretrained import lpips
 
     if resolution < lpips.SMALLEST:
@@ -159,67 +159,6 @@ def load_lpips(options, resolution):
     return lpips.load_lpips(offline=options.offline, log=log, alternative=alternative)
 
 
-def write_files(options, image, result, g):
-    """Writes the image found, the comparison, the latent with its noise maps, and the animation."""
-    import numpy as np
-
-    from gan_tf.io import image_files
-    from gan_tf.sampling import animation
-
-    arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(result.noise)}
-    if result.labels is not None:
-        arrays["class"] = result.labels[0]
-    best = result.latents[0]
-    arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
-    out = user_path(options.out)
-    with writing(options.out, "--out"):
-        out.mkdir(parents=True, exist_ok=True)
-        image_files.save_png(out / "projected.png", result.images[0])
-        image_files.save_png(out / "side-by-side.png", np.concatenate([image, result.images[0]], axis=1))
-        with part_file(out / "latent.npz") as file:
-            np.savez(file, **arrays)
-    frames = list(search_frames(image, result))
-    frames += frames[-1:] * round(HOLD_SECONDS * FPS)
-    animation.save(out / f"search.{options.animation}", frames, FPS)
-
-
-def search_frames(image, result):
-    """Yields the images of the search next to the given image, with the step and the error as a caption."""
-    import numpy as np
-
-    from gan_tf.io import image_files
-    from gan_tf.sampling.sheets import add_caption
-
-    side = max(1, min(FRAME_PIXELS, len(image)))
-    side *= FRAME_PIXELS // side  # small images are enlarged by repeating pixels
-    for step, shown in result.path:
-        pair = image_files.resize(np.concatenate([image, shown], axis=1), (2 * side, side))
-        yield add_caption(pair, f"step {step}, error {rms_error(image, shown):.1f}")
-
-
-def rms_error(image, other):
-    """Returns the root mean square difference of two uint8 images, in grey levels."""
-    import numpy as np
-
-    return float(np.sqrt(np.mean((image.astype(np.float64) - other) ** 2)))
-
-
-def print_errors(options, image, result, space):
-    """Prints the errors of the result and of the random latents."""
-    error, *others = [f"{rms_error(image, one):.1f}" for one in result.images]
-    others = f"; other restarts {', '.join(others)}" if others else ""
-    print(
-        f"error {error} of 255 grey levels (root mean square over pixels and channels{others}); the best of "
-        f"{options.samples} random latents had {rms_error(image, result.start):.1f}"
-    )
-    measure = "LPIPS and mean squares of pixels" if options.distance == "lpips" else "mean squares of pixels"
-    length = "length of the latent" if space == "z" else f"distance of {space} from the mean w"
-    print(
-        f"distance {result.distances[0]:.4g} ({measure} in [-1, 1]); {length} {result.length:.2f} relative to random "
-        "latents"
-    )
-
-
 def training_reals(options, run, resolution):
     """Returns (Reals, names) of the training images, or None with a log line if they are not available."""
     from gan_tf.cli import training_images
@@ -229,15 +168,50 @@ def training_reals(options, run, resolution):
         # Without --dataset nothing is downloaded only for this check.
         offline = options.offline or options.dataset is None
         image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, log=log)
+        if len(image_set) > 1:
+            return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
+        reason = "there is only one training image"
     except UsageError as error:
         if options.dataset is not None:
             raise
-        log(f"did not check whether IMAGE is a training image: {error}")
-        return None
-    if len(image_set) < 2:
-        log("did not check whether IMAGE is a training image: there is only one training image")
-        return None
-    return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
+        reason = error
+    log(f"did not check whether IMAGE is a training image: {reason}")
+    return None
+
+
+def write_files(options, image, result, g):
+    """Writes the image found, a comparison, the latent with its noise maps, and an animation of the search."""
+    import numpy as np
+
+    from gan_tf.io import image_files
+    from gan_tf.sampling import animation
+    from gan_tf.sampling.sheets import add_caption
+
+    arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(result.noise)}
+    if result.labels is not None:
+        arrays["class"] = result.labels[0]
+    best = result.latents[0]
+    arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
+    out = user_path(options.out)
+    image_files.save_png(out / "projected.png", result.images[0])
+    image_files.save_png(out / "side-by-side.png", np.concatenate([image, result.images[0]], axis=1))
+    with part_file(out / "latent.npz") as file:
+        np.savez(file, **arrays)
+    side = min(FRAME_PIXELS, len(image))
+    side *= FRAME_PIXELS // side  # small images are enlarged by repeating pixels
+    frames = []
+    for step, shown in result.path:
+        pair = image_files.resize(np.concatenate([image, shown], axis=1), (2 * side, side))
+        frames.append(add_caption(pair, f"step {step}, error {rms_error(image, shown):.1f}"))
+    frames += frames[-1:] * round(HOLD_SECONDS * FPS)
+    animation.save(out / f"search.{options.animation}", frames, FPS)
+
+
+def rms_error(image, other):
+    """Returns the root mean square difference of two uint8 images, in grey levels."""
+    import numpy as np
+
+    return float(np.sqrt(np.mean((image.astype(np.float64) - other) ** 2)))
 
 
 def describe_copy(name, ratios, threshold, samples):
@@ -252,15 +226,13 @@ def describe_copy(name, ratios, threshold, samples):
         return f"IMAGE is not a training image: the nearest is {name}, at ratio {given:.2f} ({rule})"
     line = f"IMAGE is the training image {name}, or a copy of it (ratio {given:.2f}; {rule}). The generator "
     if start < threshold:
-        return (
-            f"{line}has memorised it: the best of {samples} random latents has ratio {start:.2f}, the result {end:.2f}"
-        )
-    if end < threshold:
-        return (
-            f"{line}can make it, but rarely does: the result has ratio {end:.2f}, which counts as a copy, the best of "
-            f"{samples} random latents {start:.2f}"
-        )
-    return f"{line}has not memorised it: the result has ratio {end:.2f}, not a copy"
+        line += f"has memorised it: the best of {samples} random latents has ratio {start:.2f}, the result {end:.2f}"
+    elif end < threshold:
+        line += f"can make it, but rarely does: the result has ratio {end:.2f}, which counts as a copy, the best of "
+        line += f"{samples} random latents {start:.2f}"
+    else:
+        line += f"has not memorised it: the result has ratio {end:.2f}, not a copy"
+    return line
 
 
 def log(line):

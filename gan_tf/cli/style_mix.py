@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generator_options import GeneratorOptions, check_supported, load_from_options, run_on_device
+from gan_tf.cli.generate import GeneratorOptions, load_from_options, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path
 from gan_tf.sampling.seeds import parse_seeds
@@ -40,33 +40,24 @@ def style_mix(options) -> int:
     """Generates and writes the table; returns the exit code."""
     from gan_tf.io import image_files
     from gan_tf.io.progress import Progress
-    from gan_tf.sampling.generate import check_truncation
-    from gan_tf.sampling.style_mix import mixed_table, style_layers, table_image
+    from gan_tf.sampling.generate import check_supported, mixed_table, style_layers
 
     rows, columns = (parse_seeds(getattr(options, name), f"--{name}") for name in ("rows", "columns"))
     loaded = load_from_options(options)
-    g, model = loaded.generator, loaded.trained.config.model
-    check_supported(options, model, "style_mix", "style-mix")
-    check_truncation(options.truncation, model)
+    g = loaded.generator
+    check_supported(loaded.trained.config.model, "style_mix", "style-mix")
     layers = style_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers and a gap
     table = f"--rows names {len(rows)} seeds and --columns {len(columns)}"
     image_files.check_image_size(width, height, table, "give fewer")
-    labels_of = loaded.labels if loaded.trained.classes else None
-
-    def cells(progress):
-        for cell in mixed_table(g, rows, columns, loaded.batch_size, options.truncation, labels_of, layers):
-            yield cell
-            progress.advance()
-
     with Progress((len(rows) + 1) * (len(columns) + 1) - 1, "mixed") as progress:
-        image = table_image(g, rows, columns, cells(progress))
+        image = mixed_table(
+            g, rows, columns, loaded.batch_size, options.truncation, loaded.labels, layers, progress.advance
+        )
     out = user_path(options.out)
     in_layers = f" in the layers {','.join(map(str, sorted(layers)))}" if layers else ""
-    about = (
-        f"style mixing of {options.run}: content of seeds {options.rows} (rows), style of {options.columns} (columns)"
-        f"{in_layers}"
-    )
+    about = f"style mixing of {options.run}: content of seeds {options.rows} (rows), "
+    about += f"style of {options.columns} (columns){in_layers}"
     about += loaded.describe_classes(rows, "; classes of the rows")
     about += loaded.describe_classes(columns, "; classes of the columns")
     image_files.save_png(out, image, description=about)

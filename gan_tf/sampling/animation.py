@@ -27,11 +27,7 @@ FRAME_PATTERN = re.compile(r"frame-(\d{6,})\.png")
 
 
 def format_of(path):
-    """Returns ".webp", ".gif" or ".mp4" by the suffix of a path, "" for a folder.
-
-    Raises:
-        UsageError: another suffix.
-    """
+    """Returns ".webp", ".gif" or ".mp4" by the suffix of a path, "" for a folder; raises UsageError for another."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return suffix
@@ -48,17 +44,9 @@ def check_fps(path, fps):
 
 
 def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --walks"):
-    """Checks that an animation can be written, before its first frame is generated.
+    """Raises UsageError, before the first frame is generated, if an animation cannot be written.
 
-    Args:
-        path: pathlib.Path.
-        frames: number of frames.
-        height, width: pixels of a frame.
-        fewer: option that reduces `frames`, for messages.
-        smaller: how to make frames smaller, for messages.
-
-    Raises:
-        UsageError: it cannot be written.
+    frames: their number. fewer, smaller: option that reduces it, and how to make frames smaller, for messages.
     """
     kind = format_of(path)
     check_fps(path, fps)
@@ -87,21 +75,20 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
 def save(path, frames, fps):
     """Writes frames in the format of the path's suffix, and returns the path.
 
-    Args:
-        path: pathlib.Path.
-        frames: iterable of uint8 [H, W, 3], at least one, all of one size. For mp4 an odd side is made even by
-            repeating its last row or column.
-        fps: frames per second.
-
-    Raises:
-        UsageError: it cannot be written.
+    frames: iterable of uint8 [H, W, 3], at least one, all of one size. In an mp4 an odd side is made even by repeating
+    its last row or column.
     """
+    kind = format_of(path)
     with writing(path, "--out"):
-        kind = format_of(path)
         if kind == ".mp4":
             _save_mp4(path, frames, fps)
         elif kind:
-            _save_with_pillow(path, frames, fps, kind)
+            gif = kind == ".gif"
+            images = [Image.fromarray(frame).quantize(256) if gif else Image.fromarray(frame) for frame in frames]
+            options = {"duration": frame_durations(len(images), fps, GIF_TICK if gif else 1), "loop": 0}
+            options |= {} if gif else WEBP_OPTIONS
+            with part_file(path) as file:
+                images[0].save(file, format=kind[1:], save_all=True, append_images=images[1:], **options)
         else:
             for i, frame in enumerate(frames):
                 image_files.save_png(path / FRAME_NAME.format(i), frame)
@@ -114,22 +101,11 @@ def frame_durations(count, fps, tick):
     return np.diff(ends).tolist()
 
 
-def _save_with_pillow(path, frames, fps, kind):
-    first, *others = [
-        Image.fromarray(frame).quantize(256) if kind == ".gif" else Image.fromarray(frame) for frame in frames
-    ]
-    options = {} if kind == ".gif" else WEBP_OPTIONS
-    durations = frame_durations(1 + len(others), fps, GIF_TICK if kind == ".gif" else 1)
-    with part_file(path) as file:
-        first.save(file, format=kind[1:], save_all=True, append_images=others, duration=durations, loop=0, **options)
-
-
 def _save_mp4(path, frames, fps):
     import av
 
     def even(frame):  # H.264 needs even sides
-        height, width, _ = frame.shape
-        return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        return np.pad(frame, ((0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)), mode="edge")
 
     frames = map(even, frames)
     first = next(frames)
@@ -155,25 +131,17 @@ def training_frames(grids, resolution, images=None, longest_side=768):
 
     Yields:
         uint8 [H, W, 3], all of one size.
-
-    Raises:
-        UsageError: a grid is damaged, or does not consist of images of `resolution`.
     """
     size = max((image_files.png_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
+    (width, height), r = size, resolution
+    rows, columns = height // r, width // r
     for seen, path in grids:
         grid = image_files.resize(image_files.read_png(path), size)
         if images is not None:
-            grid = _first_images(grid, images, resolution, path)
+            if height % r or width % r:
+                raise UsageError(f"{path} is {width}x{height}, not a grid of {r}x{r} images; remove it")
+            if images > rows * columns:
+                raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
+            cells = grid.reshape(rows, r, columns, r, 3).swapaxes(1, 2).reshape(-1, r, r, 3)
+            grid = image_files.grid(cells[:images])
         yield add_caption(image_files.shrink(grid, longest_side), f"{seen:,} images")
-
-
-def _first_images(grid, images, r, path):
-    """Returns a new grid of the first `images` images of a grid; they have r x r pixels."""
-    height, width, _ = grid.shape
-    if height % r or width % r:
-        raise UsageError(f"{path} is {width}x{height}, not a grid of {r}x{r} images; remove it")
-    rows, columns = height // r, width // r
-    if images > rows * columns:
-        raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
-    cells = grid.reshape(rows, r, columns, r, 3).swapaxes(1, 2).reshape(-1, r, r, 3)
-    return image_files.grid(cells[:images])

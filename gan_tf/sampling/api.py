@@ -1,25 +1,17 @@
 """Python interface: `gan_tf.load(run).sample(seeds)`. See docs/api.md."""
 
 import numpy as np
-import tensorflow as tf
 
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
-from gan_tf.models import FAMILIES
+from gan_tf.ops.forms import has_gpu
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator
-from gan_tf.sampling.generate import (
-    check_truncation,
-    has_mapping,
-    images_of_latents,
-    images_of_seeds,
-    latents_of_seeds,
-    suitable_batch_size,
-)
+from gan_tf.sampling import generate
+from gan_tf.sampling.generate import check_supported, check_truncation
 from gan_tf.sampling.interpolate import interpolated_images
 from gan_tf.sampling.seeds import LARGEST_SEED
-from gan_tf.sampling.style_mix import mixed_images, style_layers
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -40,8 +32,7 @@ def load(run, which="best", precision="float32"):
     if precision not in POLICIES:
         raise UsageError(f"precision is {precision!r}; give {' or '.join(POLICIES)}")
     trained = load_generator(Run(user_path(run)), str(which))
-    generator = trained.folded(POLICIES[precision])
-    return Trained(generator, trained.config, trained.images_seen, trained.classes)
+    return Trained(trained.folded(POLICIES[precision]), trained.config, trained.images_seen, trained.classes)
 
 
 class Trained:
@@ -63,6 +54,7 @@ class Trained:
     def __init__(self, generator, config, images_seen, classes=UNCONDITIONAL):
         self.generator, self.config, self.images_seen, self.classes = generator, config, images_seen, classes
         self.resolution, self.latent_size = generator.resolution, generator.latent_size
+        self._batch_size = generate.suitable_batch_size(self.resolution, has_gpu())
 
     def sample(self, seeds, truncation=1.0, batch_size=None, classes=None):
         """Generates one image for each seed. Returns uint8 [N, R, R, 3].
@@ -75,22 +67,23 @@ class Trained:
         check_truncation(truncation, self.config.model)
         seeds = _checked_seeds(seeds)
         batch_size = min(batch_size or self._batch_size, len(seeds))
-        batches = images_of_seeds(self.generator, seeds, batch_size, truncation, self._labels(seeds, classes))
+        labels = self._labels(seeds, classes)
+        batches = generate.images_of_seeds(self.generator, seeds, batch_size, truncation, labels)
         return np.concatenate([images for _, images in batches])
 
     def latents(self, seeds, truncation=1.0):
         """Returns the latents that `sample` uses: float32 [N, Z]. Families with a mapping network truncate `ws`."""
         check_truncation(truncation, self.config.model)
-        if truncation != 1 and has_mapping(self.generator):
+        if truncation != 1 and generate.has_mapping(self.generator):
             raise UsageError(f"truncation of {self.config.model} applies to w, not to latents; see `ws`")
-        return latents_of_seeds(self.generator, tf.constant(_checked_seeds(seeds), tf.int64), truncation).numpy()
+        return generate.latents_of_seeds(self.generator, _checked_seeds(seeds), truncation).numpy()
 
     def ws(self, seeds, truncation=1.0, classes=None):
         """Returns the styles of all layers for seeds: float32 [N, S, W], for families with a mapping network."""
-        self._check_mapping("ws")
+        check_supported(self.config.model, "w", "ws")
         check_truncation(truncation, self.config.model)
         seeds = _checked_seeds(seeds)
-        latents = latents_of_seeds(self.generator, tf.constant(seeds, tf.int64))
+        latents = generate.latents_of_seeds(self.generator, seeds)
         return self.generator.ws_of(latents, self._labels(seeds, classes), truncation=truncation).numpy()
 
     def images_of(self, latents=None, noise_seeds=0, batch_size=None, noise=None, classes=None, ws=None):
@@ -107,9 +100,12 @@ class Trained:
         """
         if (latents is None) == (ws is None):
             raise UsageError("give either latents or ws")
-        if ws is not None and classes is not None:
-            raise UsageError(f"classes are {str(classes)[:60]}, but ws include their class; leave classes out")
-        points = self._checked_latents(latents) if ws is None else self._checked_ws(ws)
+        if ws is None:
+            points = np.asarray(latents, np.float32)
+            if points.ndim != 2 or points.shape[1] != self.latent_size or not len(points):
+                raise UsageError(f"latents have the shape {list(points.shape)}; give [N, {self.latent_size}]")
+        else:
+            points = self._checked_ws(ws, classes)
         seeds = _checked_seeds(noise_seeds)
         seeds = seeds * len(points) if len(seeds) == 1 else seeds
         if len(seeds) != len(points):
@@ -119,7 +115,8 @@ class Trained:
         maps = None if noise is None else self._checked_noise(noise, len(points))
         labels = self._labels(seeds, classes) if ws is None else None
         batch_size = batch_size or self._batch_size
-        return np.concatenate(list(images_of_latents(self.generator, points, seeds, batch_size, maps, labels)))
+        batches = generate.images_of_latents(self.generator, points, seeds, batch_size, maps, labels)
+        return np.concatenate(list(batches))
 
     def interpolate(self, seeds, steps=60, loop=False, truncation=1.0, classes=None, space="z"):
         """Interpolates smoothly between N seeds, as `gan-tf interpolate` does.
@@ -141,7 +138,7 @@ class Trained:
                 f"cannot interpolate {len(seeds)} seeds in {steps} steps; give 2 seeds or more, and a step"
             )
         if space == "w":
-            self._check_mapping("space w")
+            check_supported(self.config.model, "w", "space w")
         elif space != "z":
             raise UsageError(f"space is {space!r}; give z or w")
         labels = self._labels(seeds[:1], classes)
@@ -158,20 +155,15 @@ class Trained:
             layers: StyleGAN2's layers that take the style, such as "7-".
         """
         model = self.config.model
-        if reason := FAMILIES[model].unsupported.get("style_mix"):
-            raise UsageError(f"styles of {model} cannot be mixed: it {reason}")
+        check_supported(model, "style_mix", "mix")
         check_truncation(truncation, model)
         content, style = _checked_seeds(content), _checked_seeds(style)
         if len(content) != len(style):
             raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give the same number of both")
-        labels = tuple(self._labels(seeds, classes) for seeds in (content, style)) if self.classes else None
-        layers = style_layers(self.generator, layers)
-        batches = mixed_images(self.generator, content, style, self._batch_size, truncation, labels, layers)
+        labels = self._labels(content, classes), self._labels(style, classes)
+        layers = generate.style_layers(self.generator, layers)
+        batches = generate.mixed_images(self.generator, content, style, self._batch_size, truncation, labels, layers)
         return np.concatenate(list(batches))
-
-    @property
-    def _batch_size(self):
-        return suitable_batch_size(self.resolution, bool(tf.config.list_logical_devices("GPU")))
 
     def _labels(self, seeds, classes):
         """Returns the classes int32 [N] of images of seeds, None for unconditional networks."""
@@ -185,18 +177,10 @@ class Trained:
             raise UsageError(f"classes are {len(classes)} for {len(seeds)} images; give one for each, or one for all")
         return np.array([self.classes.number(one, "classes") for one in classes], np.int32)
 
-    def _check_mapping(self, argument):
-        if not has_mapping(self.generator):
-            raise UsageError(f"{argument}: {self.config.model} {FAMILIES[self.config.model].unsupported['w']}")
-
-    def _checked_latents(self, latents):
-        latents = np.asarray(latents, np.float32)
-        if latents.ndim != 2 or latents.shape[1] != self.latent_size or not len(latents):
-            raise UsageError(f"latents have the shape {list(latents.shape)}; give [N, {self.latent_size}]")
-        return latents
-
-    def _checked_ws(self, ws):
-        self._check_mapping("ws")
+    def _checked_ws(self, ws, classes):
+        if classes is not None:
+            raise UsageError(f"classes are {str(classes)[:60]}, but ws include their class; leave classes out")
+        check_supported(self.config.model, "w", "ws")
         ws, copies, size = np.asarray(ws, np.float32), self.generator.mapping.copies, self.generator.w_size
         if ws.ndim != 3 or ws.shape[1] not in (1, copies) or ws.shape[2] != size or not len(ws):
             raise UsageError(f"ws have the shape {list(ws.shape)}; give [N, {copies}, {size}] or [N, 1, {size}]")

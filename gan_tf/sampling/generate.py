@@ -1,7 +1,18 @@
-"""Generates images from seeds or latents, in batches.
+"""Generates images from seeds, latents, or the mixed styles of two seeds, in batches.
 
 The image of a seed depends on that seed alone, not on the batch size or on the other seeds. Batches have a fixed size:
-the last one is padded with its last row, because another size would be traced and compiled again.
+the last one is padded with its last row, because another size would be traced and compiled again. In all functions `g`
+is a folded generator, `truncation` is explained in `check_truncation`, and `labels` are classes, an int32 array [N], or
+None for unconditional networks.
+
+Style mixing combines the layout of one image with the colours and textures of another. FastGAN's skip-layer excitation
+computes the channel weights of large feature maps from small ones; the weights are taken from another image, and
+nothing else changes. In StyleGAN2 each layer has a style w, and some layers take it from another image: coarse layers
+(4 and 8 pixels: 0 to 2) set pose and shape, middle ones (16 and 32: 3 to 6) smaller features, fine ones colours and
+texture.
+
+Source: Liu et al. 2021 (FastGAN), section 3.1 and figure 7; Karras et al. 2019 (StyleGAN), section 3.1 and figure 3,
+with layers numbered as in the official StyleGAN2.
 """
 
 import numpy as np
@@ -11,11 +22,14 @@ from gan_tf import rng
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
+from gan_tf.sampling.seeds import parse_ranges
 
 BATCH_PIXELS = 16 * 256**2  # larger batches are not faster on a CPU
 MAX_BATCH_SIZE = 64
 GPU_FACTOR = 4
 MAX_TRUNCATION = 2.0
+FIRST_FINE = 7  # layer
+GAP = 1 / 16  # of an image's width, between the headers and the mixed images of a table
 
 
 def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
@@ -44,6 +58,12 @@ def check_truncation(truncation: float, model: str):
         )
 
 
+def check_supported(model, feature, subject):
+    """Raises UsageError, which starts with `subject`, if the family `model` has no `feature`; see models.Family."""
+    if reason := FAMILIES[model].unsupported.get(feature):
+        raise UsageError(f"{subject}: {model} {reason}")
+
+
 def has_mapping(g):
     """Returns True if a folded generator has a mapping network, and so accepts w [N, 1, W] and ws [N, S, W] too."""
     return hasattr(g, "mapping")
@@ -66,7 +86,7 @@ def latents_of_seeds(g, seeds, truncation=1.0, labels=None):
 
 
 def compiled(g, truncation=1.0):
-    """Returns a tf.function (seeds int64 [N], labels int32 [N] or None) -> images float32 [N, R, R, 3]."""
+    """Returns a tf.function (seeds int64 [N], labels) -> images float32 [N, R, R, 3]."""
 
     @tf.function(autograph=False)
     def images(seeds, labels=None):
@@ -76,62 +96,122 @@ def compiled(g, truncation=1.0):
     return images
 
 
-def images_of_seeds(g, seeds, batch_size, truncation=1.0, labels=None):
-    """Generates one image for each seed.
+def compiled_for_latents(g, truncation=1.0):
+    """Returns a tf.function (latents, w or ws, seeds of the noise, labels, noise or None) -> images [N, R, R, 3]."""
+
+    @tf.function(autograph=False)
+    def images(latents, seeds, labels=None, noise=None):
+        noise = rng.noise_of_seeds(seeds, g.noise_shapes) if noise is None else noise
+        return g(truncate(g, latents, truncation, labels), labels, noise=noise, training=False)
+
+    return images
+
+
+def images_in_batches(function, inputs, batch_size):
+    """Calls `function` on batches of the rows of its inputs, and yields uint8 [n, R, R, 3] with n <= batch_size.
 
     Args:
-        g: folded generator.
-        seeds: list of integers.
-        batch_size: images per batch; fewer seeds are padded to one batch.
-        truncation: see `check_truncation`.
-        labels: classes [N], None for unconditional networks.
-
-    Yields:
-        (list of seeds, uint8 [n, R, R, 3]) with n <= batch_size.
+        function: takes tensors of `batch_size` rows; returns float images in [-1, 1].
+        inputs: list of its arguments: the first an array [N, ...], the others arrays, lists of arrays, or None.
     """
-    columns = [np.asarray(seeds, np.int64)] + ([] if labels is None else [np.asarray(labels, np.int32)])
-    for i, images in enumerate(images_in_batches(compiled(g, truncation), columns, batch_size)):
+    count = len(inputs[0])
+    for first in range(0, count, batch_size):
+        rows = np.minimum(np.arange(first, first + batch_size), count - 1)
+        batch = tf.nest.map_structure(
+            lambda array, rows=rows: None if array is None else tf.constant(array[rows]), inputs
+        )
+        yield image_files.to_uint8(function(*batch)[: count - first])
+
+
+def images_of_seeds(g, seeds, batch_size, truncation=1.0, labels=None):
+    """Generates one image for each seed. Yields (list of seeds, uint8 [n, R, R, 3]) with n <= batch_size.
+
+    seeds: list of integers; fewer than `batch_size` are padded to one batch.
+    """
+    batches = images_in_batches(compiled(g, truncation), [np.asarray(seeds, np.int64), labels], batch_size)
+    for i, images in enumerate(batches):
         yield seeds[i * batch_size : (i + 1) * batch_size], images
 
 
 def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=None, truncation=1.0):
-    """Generates one image for each latent.
+    """Generates one image for each latent. Yields uint8 [n, R, R, 3] with n <= batch_size.
 
     Args:
-        g: folded generator.
-        latents: float32 [N, Z]; with a mapping network also w [N, 1, W] or ws [N, S, W].
+        latents: float32 [N, Z]; with a mapping network also w [N, 1, W] or ws [N, S, W], which ignore `labels`.
         noise_seeds: N integers; image i uses the noise maps of seed `noise_seeds[i]`.
-        batch_size: images per batch, at most.
         noise: list of noise maps float32 [N, h, w, 1], instead of `noise_seeds`.
-        labels: classes [N], None for unconditional networks; ignored for w and ws.
-        truncation: see `check_truncation`.
-
-    Yields:
-        uint8 [n, R, R, 3] with n <= batch_size.
     """
-    columns = [np.asarray(latents, np.float32)] + ([] if labels is None else [np.asarray(labels, np.int32)])
-    columns += [np.asarray(noise_seeds, np.int64)] if noise is None else [np.asarray(one, np.float32) for one in noise]
+    inputs = [latents, np.asarray(noise_seeds, np.int64), labels, noise]
+    return images_in_batches(compiled_for_latents(g, truncation), inputs, min(batch_size, len(latents)))
+
+
+def style_layers(g, text=None):
+    """Returns the layers that take the other image's style, as a set of integers; None for FastGAN.
+
+    text: integers and ranges such as `0-3` or `7-`. None: the fine layers, below 64 pixels the upper half of all.
+
+    Raises:
+        UsageError: invalid text, or layers that the generator does not have.
+    """
+    if not has_mapping(g):
+        if text is not None:
+            raise UsageError(f"--layers is {text}, but the layers of this generator have no styles; leave it out")
+        return None
+    last = g.mapping.copies - 1
+    if text is None:
+        return set(range(FIRST_FINE if last > FIRST_FINE else (last + 1) // 2, last + 1))
+    ranges = parse_ranges(text, "--layers", last, "0-3 or 7-", open_ended=True)
+    return {layer for first, end in ranges for layer in range(first, end + 1)}
+
+
+def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labels=(None, None), layers=None):
+    """Generates images with the content of one seed and the style of another. Yields uint8 [n, R, R, 3].
+
+    Args:
+        g: a generator with `style_of`, or with a mapping network.
+        content_seeds, style_seeds: N integers each, N >= 1.
+        labels: of the contents and of the styles.
+        layers: of `style_layers`; None for its default.
+    """
+    if has_mapping(g):
+        layers = layers or style_layers(g)
+        replaced = np.array([[layer in layers] for layer in range(g.mapping.copies)])  # [S, 1]
 
     @tf.function(autograph=False)
-    def images(latents, *rest):
-        batch_labels, rest = (None, rest) if labels is None else (rest[0], rest[1:])
-        maps = rng.noise_of_seeds(rest[0], g.noise_shapes) if noise is None else list(rest)
-        return g(truncate(g, latents, truncation, batch_labels), batch_labels, noise=maps, training=False)
+    def mix(content, style, content_labels, style_labels):
+        noise = rng.noise_of_seeds(content, g.noise_shapes)
+        if has_mapping(g):
+            ws = g.ws_of(latents_of_seeds(g, content), content_labels)
+            style_ws = g.ws_of(latents_of_seeds(g, style), style_labels)
+            return g(truncate(g, tf.where(replaced, style_ws, ws), truncation), noise=noise, training=False)
+        style_noise = rng.noise_of_seeds(style, g.noise_shapes)
+        weights = g.style_of(latents_of_seeds(g, style, truncation), style_labels, noise=style_noise)
+        latents = latents_of_seeds(g, content, truncation)
+        return g(latents, content_labels, noise=noise, training=False, style=weights)
 
-    yield from images_in_batches(images, columns, min(batch_size, len(latents)))
+    inputs = [np.asarray(content_seeds, np.int64), np.asarray(style_seeds, np.int64), *labels]
+    return images_in_batches(mix, inputs, min(batch_size, len(content_seeds)))
 
 
-def images_in_batches(function, columns, batch_size):
-    """Calls `function` on batches of rows of `columns`, a list of arrays [N, ...].
+def mixed_table(g, rows, columns, batch_size, truncation, labels_of, layers, progress):
+    """Returns a table of all mixtures of two lists of seeds, with the unmixed images as headers: uint8 [H, W, 3].
+
+    The images of the content seeds `rows` are on the left, those of the style seeds `columns` on top.
 
     Args:
-        function: takes a tensor [batch_size, ...] for each column; returns float images in [-1, 1].
-
-    Yields:
-        uint8 [n, R, R, 3], without the padding of the last batch.
+        labels_of: function from seeds to their labels.
+        progress: called with the number of images of each batch.
     """
-    count = len(columns[0])
-    for first in range(0, count, batch_size):
-        rows = np.minimum(np.arange(first, first + batch_size), count - 1)
-        images = function(*(tf.constant(column[rows]) for column in columns))
-        yield image_files.to_uint8(images[: count - first])
+    content = [*columns, *rows, *(row for row in rows for _ in columns)]
+    style = [*columns, *rows, *columns * len(rows)]
+    labels, batches = (labels_of(content), labels_of(style)), []
+    for images in mixed_images(g, content, style, batch_size, truncation, labels, layers):
+        batches.append(images)
+        progress(len(images))
+    top, left, mixed = np.split(np.concatenate(batches), [len(columns), len(columns) + len(rows)])
+    size, gap = g.resolution, max(2, round(GAP * g.resolution))
+    table = np.full(((len(rows) + 1) * size + gap, (len(columns) + 1) * size + gap, 3), 255, np.uint8)
+    table[:size, size + gap :] = image_files.grid(top, len(columns))
+    table[size + gap :, :size] = image_files.grid(left, 1)
+    table[size + gap :, size + gap :] = image_files.grid(mixed, len(columns))
+    return table

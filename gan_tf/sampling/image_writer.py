@@ -32,11 +32,7 @@ def png_name(seed):
 
 
 def archive_suffix(out):
-    """Returns ".zip" or ".npz" by the suffix of a path, "" for a folder.
-
-    Raises:
-        UsageError: the suffix is that of another kind of file.
-    """
+    """Returns ".zip" or ".npz" by the suffix of a path, "" for a folder; raises UsageError for another kind of file."""
     suffix = out.suffix.lower()
     if out.is_dir() or suffix not in (*ARCHIVES, *OTHER_FILES):
         return ""
@@ -51,14 +47,8 @@ def missing_seeds(out, seeds, batch_size, settings):
     Images of the same unfinished command are kept. Whole batches are generated again, because the rounding of an image
     can depend on its batch. Images that an earlier, finished command wrote for these seeds are deleted.
 
-    Args:
-        out: pathlib.Path of the folder.
-        seeds: of all images, in order.
-        batch_size: images per batch.
-        settings: dict for JSON: everything else that determines the images.
-
-    Raises:
-        UsageError: the folder holds unfinished images made with other settings.
+    `settings` is a dict for JSON with all else that determines the images. Raises UsageError if the folder holds
+    unfinished images made with other settings.
     """
     out.mkdir(parents=True, exist_ok=True)
     for part in out.glob("seed-*.part"):  # from a killed process
@@ -66,7 +56,16 @@ def missing_seeds(out, seeds, batch_size, settings):
     settings = json.loads(json.dumps({"--seeds or --count": seeds, "--batch-size": batch_size, **settings}))
     record = out / UNFINISHED
     if record.exists():
-        _check_same_settings(record, settings)
+        try:
+            earlier = dict(json.loads(record.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{record} is damaged; delete it to generate all images again") from error
+        changed = [name for name in {**earlier, **settings} if earlier.get(name) != settings.get(name)]
+        if changed:
+            raise UsageError(
+                f"--out {out} holds unfinished images made with other settings ({', '.join(changed)}); finish them "
+                f"with the earlier command, give another --out, or delete {record}"
+            )
     else:
         for seed in seeds:
             (out / png_name(seed)).unlink(missing_ok=True)
@@ -74,19 +73,6 @@ def missing_seeds(out, seeds, batch_size, settings):
     names = set(os.listdir(out))
     batches = [seeds[first : first + batch_size] for first in range(0, len(seeds), batch_size)]
     return [seed for batch in batches if not names.issuperset(map(png_name, batch)) for seed in batch]
-
-
-def _check_same_settings(record, settings):
-    try:
-        earlier = dict(json.loads(record.read_bytes()))
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{record} is damaged; delete it to generate all images again") from error
-    changed = [name for name in {**earlier, **settings} if earlier.get(name) != settings.get(name)]
-    if changed:
-        raise UsageError(
-            f"--out {record.parent} holds unfinished images made with other settings ({', '.join(changed)}); finish "
-            f"them with the earlier command, give another --out, or delete {record}"
-        )
 
 
 def images_of_other_seeds(out, seeds):

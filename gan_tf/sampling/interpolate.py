@@ -10,6 +10,8 @@ between two keys a straight line.
 Source: Shoemake 1985 (slerp); White 2016 (Sampling generative networks), section 2.1, on straight lines in z.
 """
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 from scipy.interpolate import CubicSpline, PchipInterpolator
@@ -40,13 +42,10 @@ def interpolated_images(g, walks, steps, loop, batch_size, truncation=1.0, label
     Each walk keeps the noise and the class of its first seed, so that details do not flicker.
 
     Args:
-        g: folded generator.
         walks: lists of seeds, all of one length.
-        steps: frames from a seed to the next.
-        loop: return to the first seed.
-        batch_size: images per batch.
+        steps, loop: of `sphere_path`.
         truncation: applied after interpolation: at 0 the keys would be equal, and have no path between them.
-        labels: classes of the walks [W], None for unconditional networks.
+        labels: classes of the walks, int32 [W], None for unconditional networks.
         space: "z", or "w" for families with a mapping network.
 
     Yields:
@@ -60,30 +59,21 @@ def interpolated_images(g, walks, steps, loop, batch_size, truncation=1.0, label
             paths.append(straight_path(g.mapping(keys, key_labels)[:, 0].numpy(), steps, loop)[:, None])
         else:
             paths.append(sphere_path(keys.numpy(), steps, loop))
+    frames = len(paths[0])
     latents = np.stack(paths, axis=1)  # [F, W, Z], or [F, W, 1, size of w]
-    frames = len(latents)
     latents = latents.reshape(frames * len(walks), *latents.shape[2:])
-    image_labels = None if labels is None else np.tile(labels, frames)
+    labels = None if labels is None else np.tile(labels, frames)
     noise_seeds = [seeds[0] for seeds in walks] * frames
-    waiting = np.zeros((0, g.resolution, g.resolution, 3), np.uint8)
-    for images in images_of_latents(g, latents, noise_seeds, batch_size, labels=image_labels, truncation=truncation):
-        waiting = np.concatenate([waiting, images])
-        while len(waiting) >= len(walks):
-            yield waiting[: len(walks)]
-            waiting = waiting[len(walks) :]
-
-
-def rows_image(frames):
-    """Lays out walks as rows: the output of `interpolated_images` -> uint8 [H, W, 3]."""
-    images = np.stack(list(frames), axis=1)  # [W, F, R, R, 3]
-    return image_files.grid(images.reshape(-1, *images.shape[2:]), images.shape[1])
+    batches = images_of_latents(g, latents, noise_seeds, batch_size, labels=labels, truncation=truncation)
+    images = itertools.chain.from_iterable(batches)
+    for _ in range(frames):
+        yield np.stack(list(itertools.islice(images, len(walks))))
 
 
 def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNCONDITIONAL):
     """Draws interpolations between pairs of seeds, each a row below a caption: uint8 [H, W, 3].
 
     Args:
-        g: folded generator.
         pairs: (seed, seed) of each row. Noise and class of a row are those of its first seed.
         columns: images in a row, including both ends; at least 2.
         classes: ClassLabels of the networks.
@@ -104,7 +94,7 @@ def sphere_path(keys, steps, loop=False):
 
     Args:
         keys: [K, Z], K >= 2.
-        steps: frames from a key to the next: key i is frame i * steps.
+        steps: frames from a key to the next, at least 1: key i is frame i * steps.
         loop: return to the first key. With three keys or more the path is smooth there too; with two it goes back and
             forth, and slows down at both.
 
@@ -113,17 +103,23 @@ def sphere_path(keys, steps, loop=False):
 
     Raises:
         UsageError: consecutive keys are equal or opposite.
-        ValueError: fewer than two keys, or no steps.
     """
-    keys, segments, positions, loop = _frame_positions(keys, steps, loop)
+    keys = np.asarray(keys, np.float64)
     lengths = np.linalg.norm(keys, axis=1)
     direction, length = _spline(keys / lengths[:, None], loop), _spline(lengths, loop)
+
+    def on_sphere(times):
+        points = direction(times)
+        radii = np.linalg.norm(points, axis=1, keepdims=True)
+        if radii.min() < MIN_RADIUS:
+            raise UsageError("--seeds: the latents of two consecutive seeds are opposite; change one of them")
+        return points / radii
 
     def angles(differences):
         return 2 * np.arcsin(np.linalg.norm(differences, axis=1).clip(0, 2) / 2)
 
-    times = _even_times(lambda times: _on_sphere(direction, times), angles, segments, positions, loop)
-    return (_on_sphere(direction, times) * length(positions)[:, None]).astype(np.float32)
+    positions, times = _frame_times(on_sphere, angles, len(keys), steps, loop)
+    return (on_sphere(times) * length(positions)[:, None]).astype(np.float32)
 
 
 def straight_path(keys, steps, loop=False):
@@ -131,51 +127,37 @@ def straight_path(keys, steps, loop=False):
 
     keys [K, W] -> float32 [F, W]; arguments, number of frames and errors as in `sphere_path`.
     """
-    keys, segments, positions, loop = _frame_positions(keys, steps, loop)
+    keys = np.asarray(keys, np.float64)
     curve = _spline(keys, loop)
     unit = np.linalg.norm(np.diff(keys, axis=0), axis=1).mean() or 1.0
 
     def lengths(differences):
         return np.linalg.norm(differences, axis=1) / unit
 
-    return curve(_even_times(curve, lengths, segments, positions, loop)).astype(np.float32)
-
-
-def _frame_positions(keys, steps, loop):
-    """Returns (keys float64, number of segments, positions of the frames in keys [F], True if the curve is closed)."""
-    keys = np.asarray(keys, np.float64)
-    if len(keys) < 2 or steps < 1:
-        raise ValueError(f"need at least two keys and one step, got {len(keys)} and {steps}")
-    segments = len(keys) if loop else len(keys) - 1
-    positions = np.arange(segments * steps + (0 if loop else 1)) / steps
-    if loop and len(keys) == 2:
-        return keys, 1, (1 - np.cos(np.pi * positions)) / 2, False  # 0 to 1 and back
-    return keys, segments, positions, loop
+    return curve(_frame_times(curve, lengths, len(keys), steps, loop)[1]).astype(np.float32)
 
 
 def _spline(keys, loop):
-    closed = np.concatenate([keys, keys[:1]]) if loop else keys
-    return CubicSpline(np.arange(len(closed)), closed, bc_type="periodic" if loop else "natural")
+    """Returns the cubic spline through keys at 0, 1, ...; a loop of three or more is closed."""
+    closed = loop and len(keys) > 2
+    points = np.concatenate([keys, keys[:1]]) if closed else keys
+    return CubicSpline(np.arange(len(points)), points, bc_type="periodic" if closed else "natural")
 
 
-def _on_sphere(direction, times):
-    points = direction(times)
-    radii = np.linalg.norm(points, axis=1, keepdims=True)
-    if radii.min() < MIN_RADIUS:
-        raise UsageError("--seeds: the latents of two consecutive seeds are opposite; change one of them")
-    return points / radii
-
-
-def _even_times(curve, lengths, segments, positions, loop):
-    """Returns the curve parameters [F] at which frames have an even speed.
+def _frame_times(curve, lengths, count, steps, loop):
+    """Returns (positions of the frames in keys [F], curve parameters [F] at which they have an even speed).
 
     Within a segment the speed is nearly constant; it changes gradually from a long segment to a short one.
 
     Args:
-        curve: function of parameters [n] -> points [n, Z].
+        curve: function of parameters [n], from 0 at the first key to 1 at the second, -> points [n, Z].
         lengths: function of differences of points [n, Z] -> distances [n].
-        segments, positions, loop: of `_frame_positions`.
+        count: number of keys; `steps`, `loop`: of `sphere_path`.
     """
+    segments = count if loop else count - 1
+    positions = np.arange(segments * steps + (0 if loop else 1)) / steps
+    if loop and count == 2:
+        segments, positions = 1, (1 - np.cos(np.pi * positions)) / 2  # 0 to 1 and back
     covered, times = [0.0], [0.0]
     for i in range(segments):
         fine = i + np.linspace(0, 1, FINE + 1)
@@ -189,5 +171,5 @@ def _even_times(curve, lengths, segments, positions, loop):
     if loop:  # repeated before and after, so that the speed is continuous where the ends meet
         knots = np.arange(-segments, 2 * segments + 1)
         at_keys = np.concatenate([at_keys[:-1] - covered[-1], at_keys, at_keys[1:] + covered[-1]])
-    target = PchipInterpolator(knots, at_keys)(positions) if segments > 1 else positions * covered[-1]
-    return PchipInterpolator(covered, times)(target)
+    target = positions * covered[-1] if count == 2 else PchipInterpolator(knots, at_keys)(positions)
+    return positions, PchipInterpolator(covered, times)(target)

@@ -25,19 +25,20 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io import image_files
+from gan_tf.ops.forms import has_gpu
 from gan_tf.sampling.generate import suitable_batch_size
 
 WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises and falls
 BETA1, BETA2, EPSILON = 0.9, 0.99, 1e-8  # of Adam
 Z_STEP, W_STEP = 0.05, 0.1  # largest step sizes
-NOISE_WEIGHT = 1.0  # of the squared autocorrelations
-LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2
+LENGTH_WEIGHT = 0.1  # of (|z|^2 / Z - 1)^2, for networks that do not normalise latents
 MIN_NOISE_MAP = 8  # pixels of a noise map's smallest scale
 MIN_LEVEL = 4  # pixels of the pyramid's smallest level
 LPIPS_PIXELS = 256  # larger images are reduced for LPIPS
 DRAW_COUNT = 32  # random latents drawn together
 W_SAMPLES, W_BATCH = 8192, 1024  # random latents for the mean and deviation of w
 W_NOISE, W_NOISE_END = 0.05, 0.75  # initial noise in deviations of w; share of the search at which it reaches 0
+FRAMES = 60  # images of the search that are kept, at most
 
 
 class SearchPoint(NamedTuple):
@@ -66,14 +67,14 @@ def distance_to(target, lpips=None):
     lpips: pretrained.lpips.Lpips, or None for pixels only.
     """
     levels = pyramid(target[None])
-    features = lpips.features(_lpips_input(target[None])) if lpips else None
+    features = lpips.features(pyramid(target[None], LPIPS_PIXELS)[-1]) if lpips else None
 
     def distance(images):
         images = clip_like_target(images, target)
         parts = [tf.reduce_mean((a - b) ** 2, axis=[1, 2, 3]) for a, b in zip(pyramid(images), levels, strict=True)]
         total = tf.add_n(parts) / len(parts)
         if lpips:
-            total += lpips.distance_of_features(lpips.features(_lpips_input(images)), features)
+            total += lpips.distance_of_features(lpips.features(pyramid(images, LPIPS_PIXELS)[-1]), features)
         return total
 
     return distance
@@ -88,34 +89,16 @@ def clip_like_target(images, target):
     return tf.where(beyond, target, images)
 
 
-def pyramid(images):
-    """Returns [N, R, R, 3] at R, R / 2, ... 4 pixels, by average pooling."""
+def pyramid(images, smallest=MIN_LEVEL):
+    """Returns a list of [N, R, R, 3] at R, R / 2, ... pixels down to `smallest`, by average pooling."""
     levels = [images]
-    while levels[-1].shape[1] > MIN_LEVEL:
+    while levels[-1].shape[1] > smallest:
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "VALID"))
     return levels
 
 
-def _lpips_input(images):
-    while images.shape[1] > LPIPS_PIXELS:
-        images = tf.nn.avg_pool2d(images, 2, 2, "VALID")
-    return images
-
-
 def project(
-    g,
-    distance,
-    *,
-    seed=0,
-    restarts=4,
-    steps=500,
-    samples=1000,
-    space="z",
-    on_sphere=False,
-    frames=60,
-    progress=lambda done, total, verb: None,
-    classes=UNCONDITIONAL,
-    class_number=None,
+    g, distance, *, seed, restarts, steps, samples, space, on_sphere, progress, classes=UNCONDITIONAL, class_number=None
 ):
     """Searches for the latent whose image is nearest to a target. Returns a ProjectionResult.
 
@@ -128,28 +111,26 @@ def project(
         samples: random latents evaluated first, at least `restarts`.
         space: "z"; with a mapping network also "w" or "w+".
         on_sphere: the network normalises latents.
-        frames: most images of the search to keep.
         progress: called with (done, total, verb).
         classes: ClassLabels of the networks, drawn for random latents as frequently as in training. A restart keeps
             its class in z; in w the class only sets the start.
         class_number: class of all restarts instead.
     """
-    best, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
+    point, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
     if in_w := space != "z":
         mean_w, deviation = w_statistics(g, classes, class_number)
-        ws = g.mapping(best.latents, labels if classes else None)
-        best = best._replace(latents=ws if space == "w+" else ws[:, :1])
+        ws = g.mapping(point.latents, labels if classes else None)
+        point = point._replace(latents=ws if space == "w+" else ws[:, :1])
     labels = labels if classes and not in_w else None
     generate = tf.function(lambda latents, noise: g(latents, labels, noise=noise, training=False), autograph=False)
-    start = image_files.to_uint8(generate(*best))[0]
-    point = best
+    start = image_files.to_uint8(generate(*point))[0]
     if in_w and steps:
-        mean = tf.broadcast_to(tf.constant(mean_w, tf.float32), (1, *best.latents.shape[1:]))
-        point = best._replace(latents=tf.concat([mean, best.latents[:-1]], axis=0))
+        mean = tf.broadcast_to(tf.constant(mean_w, tf.float32), (1, *point.latents.shape[1:]))
+        point = point._replace(latents=tf.concat([mean, point.latents[:-1]], axis=0))
     path = [(0, image_files.to_uint8(generate(*point)))]
     step = _compiled_step(g, distance, seed, labels, on_sphere)
     moments = [tf.nest.map_structure(tf.zeros_like, point) for _ in range(2)]
-    every = max(1, math.ceil(steps / max(1, frames - 1)))
+    every = max(1, math.ceil(steps / (FRAMES - 1)))
     for i in range(steps):
         w_noise = W_NOISE * deviation * max(0.0, 1.0 - i / steps / W_NOISE_END) ** 2 if in_w else 0.0
         sizes = [(W_STEP if in_w else Z_STEP) * step_size(i / steps), w_noise]
@@ -161,6 +142,10 @@ def project(
     distances = distance(images).numpy().astype(np.float64)
     order = np.argsort(distances, kind="stable")
     nearest = point.latents.numpy()[order[0]]
+    if in_w:  # RMS over layers
+        length = np.sqrt(np.sum((nearest - mean_w) ** 2, axis=-1).mean()) / deviation
+    else:
+        length = np.sqrt(np.mean(nearest**2))
     return ProjectionResult(
         latents=point.latents.numpy()[order],
         noise=[maps.numpy()[order] for maps in point.noise],
@@ -168,34 +153,32 @@ def project(
         distances=distances[order],
         start=start,
         path=[(number, shown[order[0]]) for number, shown in path],
-        length=relative_length(nearest, mean_w, deviation) if in_w else float(np.sqrt(np.mean(nearest**2))),
+        length=float(length),
         labels=None if labels is None else labels.numpy()[order],
     )
 
 
 def best_random(g, distance, seed, restarts, samples, progress, classes=UNCONDITIONAL, class_number=None):
     """Returns the `restarts` best of `samples` random latents with their noise as a SearchPoint, and their classes."""
-    suitable = suitable_batch_size(g.resolution, bool(tf.config.list_logical_devices("GPU")))
-    batch_size = min(math.gcd(DRAW_COUNT, suitable), samples)
+    batch_size = min(math.gcd(DRAW_COUNT, suitable_batch_size(g.resolution, has_gpu())), samples)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(autograph=False)
     def measure(point, labels):
         return distance(g(point.latents, labels if classes else None, noise=point.noise, training=False))
 
-    kept, scores = None, np.zeros(0)
-    for first in range(0, samples, batch_size):
-        count = min(batch_size, samples - first)
-        if first % DRAW_COUNT == 0:
-            drawn = random_points(g, seed, first, classes, class_number)
-        rows = [first % DRAW_COUNT + min(i, count - 1) for i in range(batch_size)]  # padded to one shape
-        batch = tf.nest.map_structure(lambda values, rows=rows: tf.gather(values, rows), drawn)
-        scores = np.concatenate([scores, measure(*batch).numpy()[:count]])
-        batch = tf.nest.map_structure(lambda values, count=count: values.numpy()[:count], batch)
-        kept = batch if kept is None else tf.nest.map_structure(lambda *two: np.concatenate(two), kept, batch)
-        order = np.argsort(scores, kind="stable")[:restarts]
-        scores, kept = scores[order], tf.nest.map_structure(lambda rows, order=order: rows[order], kept)
-        progress(first + count, samples, "evaluated")
-    return tf.nest.map_structure(tf.constant, kept)
+    distances = []
+    for first in range(0, samples, DRAW_COUNT):
+        drawn = random_points(g, seed, first, classes, class_number)
+        for i in range(0, min(DRAW_COUNT, samples - first), batch_size):
+            batch = tf.nest.map_structure(lambda values, i=i: values[i : i + batch_size], drawn)
+            distances.append(measure(*batch).numpy())
+            progress(min(first + i + batch_size, samples), samples, "evaluated")
+    best = []
+    for number in np.argsort(np.concatenate(distances)[:samples], kind="stable")[:restarts].tolist():
+        row = number % DRAW_COUNT
+        drawn = random_points(g, seed, number - row, classes, class_number)
+        best.append(tf.nest.map_structure(lambda values, row=row: values[row], drawn))
+    return tf.nest.map_structure(lambda *rows: tf.stack(rows), *best)
 
 
 def random_points(g, seed, first, classes=UNCONDITIONAL, class_number=None):
@@ -242,9 +225,9 @@ def _compiled_step(g, distance, seed, labels, on_sphere):
                 latents += w_noise * draws.normal("w", (1, latents.shape[2]))
             loss = distance(g(latents, labels, noise=point.noise, training=False))
             if not in_w and not on_sphere:
-                loss += LENGTH_WEIGHT * length_penalty(latents)
+                loss += LENGTH_WEIGHT * (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
             for maps in point.noise:
-                loss += NOISE_WEIGHT * noise_autocorrelation(maps)
+                loss += noise_autocorrelation(maps)
             total = tf.reduce_sum(loss)  # restarts do not share variables, so each gets its own gradient
         gradients = tape.gradient(total, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         m, v = (tf.nest.flatten(moment) for moment in moments)
@@ -258,20 +241,13 @@ def _compiled_step(g, distance, seed, labels, on_sphere):
         latents, noise = tf.nest.pack_sequence_as(point, moved)
         if not in_w and on_sphere:
             latents *= tf.math.rsqrt(tf.reduce_mean(latents**2, axis=1, keepdims=True) + EPSILON)
-        point = SearchPoint(latents, [_standardise(maps) for maps in noise])
-        return point, [tf.nest.pack_sequence_as(point, m), tf.nest.pack_sequence_as(point, v)]
+        noise = [maps - tf.reduce_mean(maps, axis=[1, 2, 3], keepdims=True) for maps in noise]
+        noise = [
+            maps * tf.math.rsqrt(tf.reduce_mean(maps**2, axis=[1, 2, 3], keepdims=True) + EPSILON) for maps in noise
+        ]
+        return SearchPoint(latents, noise), [tf.nest.pack_sequence_as(point, moment) for moment in (m, v)]
 
     return step
-
-
-def _standardise(maps):
-    maps -= tf.reduce_mean(maps, axis=[1, 2, 3], keepdims=True)
-    return maps * tf.math.rsqrt(tf.reduce_mean(maps**2, axis=[1, 2, 3], keepdims=True) + EPSILON)
-
-
-def length_penalty(latents):
-    """Returns the squared deviation [N] of |z|^2 / Z from 1 for latents [N, Z]."""
-    return (tf.reduce_mean(latents**2, axis=1) - 1.0) ** 2
 
 
 def w_statistics(g, classes=UNCONDITIONAL, class_number=None):
@@ -280,15 +256,9 @@ def w_statistics(g, classes=UNCONDITIONAL, class_number=None):
     They are those of class `class_number`, by default of all classes, as frequent as in training.
     """
     draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
-    latents = draws.normal("spread", (g.latent_size,))
-    labels = classes.sample(draws, class_number)
+    latents, labels = draws.normal("spread", (g.latent_size,)), classes.sample(draws, class_number)
     mapping = tf.function(lambda *inputs: g.mapping(*inputs)[:, 0], autograph=False)
     batches = (tf.split(values, W_SAMPLES // W_BATCH) for values in (latents, labels) if values is not None)
     w = np.concatenate([mapping(*batch).numpy() for batch in zip(*batches, strict=True)])
     mean = w.mean(axis=0)
     return mean, float(np.sqrt(np.sum(np.square(w - mean, dtype=np.float64)) / len(w)))
-
-
-def relative_length(point, mean, deviation):
-    """Returns the distance of ws [S or 1, W] from the mean w relative to random ones, as the RMS over layers."""
-    return float(np.sqrt(np.sum((point - mean) ** 2, axis=-1).mean()) / deviation)

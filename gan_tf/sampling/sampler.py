@@ -1,4 +1,6 @@
-"""Sampler: the fixed sequence of images of a generator that metrics score, and images by seed."""
+"""Images of a generator in a fixed sequence, which metrics score, and logits of a discriminator, which rank images."""
+
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -7,6 +9,10 @@ from gan_tf import rng
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io.image_files import to_uint8
 from gan_tf.metrics.image_sets import measurable
+from gan_tf.models import FAMILIES
+from gan_tf.models.variables import load_weights
+from gan_tf.runs.weights import newest_weights
+from gan_tf.sampling.generate import compiled, compiled_for_latents, has_mapping, images_in_batches
 
 SAMPLE_BATCH = 16  # images per call; divides the number of images in every sample grid
 
@@ -23,15 +29,19 @@ class Sampler:
         seed: seed of the run.
         batch_size: images per call of the generator.
         classes: data.class_labels.ClassLabels of a conditional generator.
-    """
 
-    available = None  # the sequence has no end
+    Attributes:
+        available: None, since the sequence has no end.
+        mapping: function of latents [N, Z] and seeds int64 [N] (for their classes) that returns w [N, 1, W], which
+            `images_of_latents` also takes; None without a mapping network.
+    """
 
     def __init__(self, generator, seed, batch_size=SAMPLE_BATCH, classes=UNCONDITIONAL):
         self.generator, self.seed, self.batch_size = generator, seed, batch_size
         self.classes, self.only = classes, None
-        self.first = 0
-        self.resolution = None
+        self.available, self.latent_size = None, generator.latent_size
+        self.mapping = self._w_of_latents if has_mapping(generator) else None
+        self.first, self.resolution = 0, None
         self._trace()
 
     def load(self, weights, first=0):
@@ -41,29 +51,34 @@ class Sampler:
         self._trace()
 
     def _trace(self):
-        if self.generator.resolution != self.resolution:  # the networks have grown: functions are traced again
-            self.resolution = self.generator.resolution
+        g = self.generator
+        if g.resolution != self.resolution:  # the networks have grown: functions are traced again
+            self.resolution = g.resolution
             self._of_sequence = tf.function(self._next_images, autograph=False)
-            self._of_seeds = tf.function(self._seeded_images, autograph=False)
-            self._of_latents = tf.function(self._images_of_latents, autograph=False)
-            self._of_mapping = tf.function(self._mapped, autograph=False)
+            self._of_seeds = compiled(g)
+            self._of_latents = compiled_for_latents(g)
+            self._of_mapping = tf.function(lambda latents, labels: g.mapping(latents, labels)[:, :1], autograph=False)
         self.restart()
 
     def restart(self, count=None):
         """Restarts the sequence; it does not depend on the number of images that are taken."""
-        self._made = self.first
-        self._left = measurable(np.zeros((0, self.resolution, self.resolution, 3), np.uint8))
+        self._images = self._sequence()
 
     def __call__(self, count):
-        parts = [self._left]
-        while sum(map(len, parts)) < count:
+        return np.stack(list(itertools.islice(self._images, count)))
+
+    def _sequence(self):
+        """Yields the images one by one."""
+        for first in itertools.count(self.first, self.batch_size):
             only = -1 if self.only is None else self.only
-            images = self._of_sequence(tf.constant(self._made, tf.int64), tf.constant(only))
-            parts.append(measurable(to_uint8(images)))
-            self._made += self.batch_size
-        images = np.concatenate(parts)
-        self._left = images[count:]
-        return images[:count]
+            yield from measurable(to_uint8(self._of_sequence(tf.constant(first, tf.int64), tf.constant(only))))
+
+    def _next_images(self, first, only):
+        draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
+        latents, labels = draws.normal("latents", (self.latent_size,)), self.classes.sample(draws)
+        if labels is not None:  # a tensor, so that all classes share one trace; -1: all classes
+            labels = tf.where(only < 0, labels, only)
+        return self.generator(latents, labels, noise=draws.noise("noise", self.generator.noise_shapes))
 
     @property
     def source(self):
@@ -72,17 +87,8 @@ class Sampler:
         only = f", class {self.classes.names[self.only]}" if self.only is not None else ""
         return f"averaged generator in {policy}, seed {self.seed}{only}, images from number {self.first}"
 
-    @property
-    def latent_size(self):
-        """Length of a latent vector."""
-        return self.generator.latent_size
-
-    @property
-    def mapping(self):
-        """Function of latents [N, Z] and seeds int64 [N] (for their classes) that returns w [N, 1, W], which
-        `images_of_latents` also takes; None without a mapping network.
-        """
-        return self._styles_of if hasattr(self.generator, "mapping") else None
+    def _w_of_latents(self, latents, seeds):
+        return self._of_mapping(tf.constant(latents), self.classes.of_seeds(seeds, self.only))
 
     def images_of_latents(self, latents, seeds):
         """Images float32 [N, R, R, 3] of latents [N, Z] or of w [N, 1, W], with the noise of `seeds` int64 [N].
@@ -92,36 +98,40 @@ class Sampler:
         return self._of_latents(tf.constant(latents), tf.constant(seeds), self.classes.of_seeds(seeds, self.only))
 
     def of_seeds(self, seeds, labels=None):
-        """The images of `gan-tf generate --seeds`, uint8 [N, R, R, 3]; N is a multiple of the batch size.
+        """The images of `gan-tf generate --seeds`, uint8 [N, R, R, 3]. labels: classes [N], default: of the seeds."""
+        labels = self.classes.of_seeds(seeds) if labels is None else np.asarray(labels, np.int32)
+        inputs = [np.asarray(seeds, np.int64), labels]
+        return np.concatenate(list(images_in_batches(self._of_seeds, inputs, self.batch_size)))
 
-        Args:
-            labels: class labels [N]; default those of the seeds.
-        """
-        labels = self.classes.of_seeds(seeds) if labels is None else labels
-        images = []
-        for i in range(0, len(seeds), self.batch_size):
-            rows = slice(i, i + self.batch_size)
-            batch_labels = None if labels is None else tf.constant(labels[rows], tf.int32)
-            batch_seeds = tf.constant(np.asarray(seeds[rows], np.int64))
-            images.append(to_uint8(self._of_seeds(batch_seeds, batch_labels)))
-        return np.concatenate(images)
 
-    def _styles_of(self, latents, seeds):
-        return self._of_mapping(tf.constant(latents), self.classes.of_seeds(seeds, self.only))
+def load_discriminator_scorer(run, config, generator, log=print):
+    """Loads the discriminator of a run's newest checkpoint; one that grows is used at the size of `generator`.
 
-    def _next_images(self, first, only):
-        draws = rng.Draws(self.seed, first, self.batch_size, path="evaluation/")
-        latents, labels = draws.normal("latents", (self.latent_size,)), self.classes.sample(draws)
-        if labels is not None:  # a tensor, so that all classes share one trace; -1: all classes
-            labels = tf.where(only < 0, labels, only)
-        return self.generator(latents, labels, noise=draws.noise("noise", self.generator.noise_shapes))
+    Each image is scored alone, with the statistics of training, so its score does not depend on a batch.
 
-    def _seeded_images(self, seeds, labels):
-        latents = rng.latents_of_seeds(seeds, self.latent_size)
-        return self.generator(latents, labels, noise=rng.noise_of_seeds(seeds, self.generator.noise_shapes))
+    Returns:
+        (function (images uint8 [N, R, R, 3], classes [N] or None) -> logits float32 [N], larger is more real;
+        real images that the discriminator was trained on).
 
-    def _mapped(self, latents, labels):
-        return self.generator.mapping(latents, labels)[:, :1]
+    Raises:
+        UsageError: the run has no checkpoint, or none can be read.
+    """
+    weights, images_seen, where = newest_weights(run, "d", log)
+    network = FAMILIES[config.model].discriminator(config, "float32")
+    load_weights(network, weights, where)
+    logits = FAMILIES[config.model].image_logits(network, generator)
 
-    def _images_of_latents(self, latents, seeds, labels):
-        return self.generator(latents, labels, noise=rng.noise_of_seeds(seeds, self.generator.noise_shapes))
+    @tf.function(reduce_retracing=True, autograph=False)
+    def logits_of(images, *labels):
+        images = tf.cast(images, tf.float32) / 127.5 - 1.0
+        return tf.map_fn(
+            lambda one: tf.reduce_mean(logits(*(value[None] for value in one))),
+            (images, *labels),
+            fn_output_signature=tf.float32,
+        )
+
+    def score(images, labels=None):
+        labels = [] if labels is None else [tf.constant(labels, tf.int32)]
+        return logits_of(tf.constant(images), *labels).numpy()
+
+    return score, images_seen

@@ -9,16 +9,12 @@ LARGEST_SEED = 2**63 - 1  # int64
 
 
 def parse_ranges(text, flag, largest, example, open_ended=False):
-    """Parses comma-separated integers and ranges, which include both ends.
+    """Parses comma-separated integers and ranges, which include both ends. Returns a list of (first, last).
 
     Args:
-        flag: option that was given, for messages.
+        flag, example: option that was given, and a valid value, for messages.
         largest: largest integer allowed.
-        example: valid value, for messages.
         open_ended: allow `7-` for a range up to `largest`.
-
-    Returns:
-        List of (first, last).
 
     Raises:
         UsageError: the text has another form, or a range is reversed or exceeds `largest`.
@@ -38,7 +34,7 @@ def parse_ranges(text, flag, largest, example, open_ended=False):
     return ranges
 
 
-def parse_seeds(text: str, flag: str = "--seeds", repeated: bool = False) -> list[int]:
+def parse_seeds(text, flag="--seeds", repeated=False):
     """Returns the seeds in `text` in order, without duplicates unless `repeated`.
 
     Raises:

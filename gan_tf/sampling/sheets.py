@@ -1,4 +1,4 @@
-"""Lays out images with text: captions, headings, header tables, and generated images with their nearest neighbours."""
+"""Lays out images with text: captions, headings, and generated images with their nearest neighbours."""
 
 import functools
 from typing import NamedTuple
@@ -15,6 +15,8 @@ TEXT_HEIGHT, TEXT_INDENT = 0.72, 0.25  # shares of a caption's height
 MIN_HEADING, MAX_HEADING = 11, 28  # pixels of the text of a heading
 MIN_SIDE, MAX_SIDE = 128, 256  # pixels of an image in a neighbour row
 GAP = 1 / 16  # of an image's width, between a generated image and its neighbours
+
+_font = functools.cache(ImageFont.load_default)
 
 
 def caption_height(width):
@@ -63,31 +65,6 @@ def add_heading(image, text):
     return np.concatenate([np.asarray(band), image])
 
 
-@functools.cache
-def _font(size):
-    return ImageFont.load_default(size)
-
-
-def header_table(header, side, cells, gap):
-    """Lays out images as a table with a header row and a header column.
-
-    Args:
-        header: uint8 [C, H, W, 3], above the columns.
-        side: uint8 [R, H, W, 3], left of the rows.
-        cells: uint8 [R, C, H, W, 3].
-        gap: pixels between the headers and the cells.
-
-    Returns:
-        uint8 [(R + 1) * H + gap, (C + 1) * W + gap, 3]; the corner and the gap are white.
-    """
-    rows, columns, height, width, _ = cells.shape
-    image = np.full(((rows + 1) * height + gap, (columns + 1) * width + gap, 3), 255, np.uint8)
-    image[:height, width + gap :] = np.concatenate(list(header), axis=1)
-    image[height + gap :, :width] = np.concatenate(list(side), axis=0)
-    image[height + gap :, width + gap :] = cells.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-    return image
-
-
 class NeighbourRow(NamedTuple):
     """A generated image and its nearest training images in one feature space, nearest first."""
 
@@ -105,7 +82,18 @@ def neighbour_sheet(rows, threshold):
 
     Captions show distances and ratios; pairs with a ratio below the copy check's `threshold` have a red frame.
     """
-    return np.concatenate([_neighbour_row(row, threshold) for row in rows])
+    bands = []
+    for row in rows:
+        copied = [ratio < threshold for ratio in row.ratios]
+        cells = [_framed(row.image, f"seed {row.seed}", copied[0])]
+        height, width, _ = cells[0].shape
+        cells.append(np.full((height, round(GAP * width), 3), 255, np.uint8))
+        for image, distance, ratio, is_copy in zip(row.nearest, row.distances, row.ratios, copied, strict=True):
+            cells.append(_framed(image, f"{distance:.3g}  ratio {min(ratio, 99):.2f}", is_copy))
+        joined = np.concatenate(cells, axis=1)
+        title_height = caption_height(_shown_side(len(row.image)))
+        bands += [text_line(f"{row.space}: nearest training images", joined.shape[1], title_height), joined]
+    return np.concatenate(bands)
 
 
 def neighbour_sheet_size(rows, nearest, resolution):
@@ -113,18 +101,6 @@ def neighbour_sheet_size(rows, nearest, resolution):
     height, width, _ = _framed(np.zeros((resolution, resolution, 3), np.uint8), "", False).shape
     title = caption_height(_shown_side(resolution))
     return (nearest + 1) * width + round(GAP * width), rows * (height + title)
-
-
-def _neighbour_row(row, threshold):
-    copied = [ratio < threshold for ratio in row.ratios]
-    cells = [_framed(row.image, f"seed {row.seed}", copied[0])]
-    height, width, _ = cells[0].shape
-    cells.append(np.full((height, round(GAP * width), 3), 255, np.uint8))
-    for image, distance, ratio, is_copy in zip(row.nearest, row.distances, row.ratios, copied, strict=True):
-        cells.append(_framed(image, f"{distance:.3g}  ratio {min(ratio, 99):.2f}", is_copy))
-    joined = np.concatenate(cells, axis=1)
-    title_height = caption_height(_shown_side(len(row.image)))
-    return np.concatenate([text_line(f"{row.space}: nearest training images", joined.shape[1], title_height), joined])
 
 
 def _framed(image, text, is_copy):

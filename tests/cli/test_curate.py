@@ -16,7 +16,7 @@ from gan_tf.metrics.feature_metrics import realism, smaller_balls
 from gan_tf.metrics.neighbour_index import pixel_vectors
 from gan_tf.models import FAMILIES
 from gan_tf.ops.resample import nearest_resize
-from gan_tf.sampling.discriminator import load_discriminator_scorer
+from gan_tf.sampling.sampler import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from tests.metrics import stubs

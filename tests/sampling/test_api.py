@@ -16,9 +16,10 @@ from gan_tf.cli.main import run_command
 from gan_tf.errors import UsageError
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling.api import Trained
+from gan_tf.sampling.generate import suitable_batch_size
 
 from .test_project import fastgan_of
-from .trained import BEST_AT, CONFIG, SECOND, make_growing, make_run
+from .trained import BEST_AT, CONFIG, SECOND, difference, make_growing, make_run
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.M | re.S)
@@ -32,10 +33,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder):
     return gan_tf.load(folder)
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
 
 
 def test_import_is_light():
@@ -103,8 +100,23 @@ def test_interpolate_passes_through_its_seeds(trained):
     assert frames.shape == (4, 64, 64, 3)
     assert difference(frames[:1], trained.sample([2])) <= 1
     assert difference(frames[3:], trained.images_of(trained.latents([6]), noise_seeds=2)) <= 1
-    frames = trained.interpolate([2, 6], steps=2, truncation=0)
-    assert difference(frames[1:], frames[:-1]) == 0
+
+
+def test_batch_size_and_other_seeds_do_not_change_an_image():
+    trained, seeds = Trained(fastgan_of(0.5, contrast=10), CONFIG, 0), [5, 0, 2**40, 7, 1]
+    expected = trained.sample(seeds)
+    assert min(image.std() for image in expected) > 1
+    for batch_size in (1, 2, 5):
+        assert difference(trained.sample(seeds, batch_size=batch_size), expected) <= 1
+    other = trained.sample([5, 4])
+    assert difference(other[0], expected[0]) <= 1 < difference(other[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    "resolution, on_gpu, size", [(64, False, 64), (256, False, 16), (1024, False, 1), (1024, True, 4)]
+)
+def test_batches_shrink_as_images_grow(resolution, on_gpu, size):
+    assert suitable_batch_size(resolution, on_gpu) == size
 
 
 def noise_for(g, count):
@@ -145,5 +157,5 @@ def test_features_that_a_family_lacks_raise_usage_errors(tmp_path):
     assert growing.sample([1, 2]).shape == (2, 16, 16, 3)
     with pytest.raises(UsageError, match="--truncation is 0.7, but pggan"):
         growing.sample([1], truncation=0.7)
-    with pytest.raises(UsageError, match="styles of pggan"):
+    with pytest.raises(UsageError, match="mix: pggan"):
         growing.mix([1], [2])

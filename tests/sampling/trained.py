@@ -1,5 +1,6 @@
 """Run folders for tests, made without training: two checkpoints and best weights that differ."""
 
+import numpy as np
 import tensorflow as tf
 
 from gan_tf import rng
@@ -17,31 +18,38 @@ BEST_AT, FIRST, SECOND = 500, 1000, 2000  # images seen
 
 def make_run(folder):
     """Writes a run of FastGAN and returns it."""
-    run = Run(folder)
-    run.create()
-    run.write_settings(CONFIG, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
     family = FAMILIES[CONFIG.model]
     builders = (family.generator, family.discriminator, family.generator)
     g, d, g_ema = (build(CONFIG, "float32") for build in builders)
     state = states.create_state(g, d, g_ema, CONFIG, fastgan.RECIPE)
     mark(state.g_ema, BEST_AT)
-    weights = {path: variable.numpy() for path, variable in named_variables(state.g_ema).items()}
-    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
+    run = write_run(folder, CONFIG, state.g_ema)
     for seen in (FIRST, SECOND):
         state.images_seen.assign(seen)
         mark(state.g_ema, seen)
         states.save_state(state, run, keep=5)
-    run.close()
     return run
 
 
 def make_styled(folder):
     """Writes a run of StyleGAN2 with 16 pixels and 6 styles of size 12, with best weights only."""
-    config = styled_config()
+    return write_run(folder, styled_config(), styled(styled_config()))
+
+
+def make_growing(folder, growth=2.0):
+    """Writes a run of Progressive GAN that has grown to 4 * 2**growth of 16 pixels, with best weights only."""
+    config = TrainConfig(dataset="none", model="pggan", resolution=16, fmap_base=32, fmap_max=8, latent_size=8)
+    g = FAMILIES["pggan"].generator(config, "float32")
+    g.growth.assign(growth)
+    return write_run(folder, config, g)
+
+
+def write_run(folder, config, g):
+    """Writes a run whose best weights are those of `g`, and returns it."""
     run = Run(folder)
     run.create()
     run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
-    weights = {path: variable.numpy() for path, variable in named_variables(styled(config)).items()}
+    weights = {path: variable.numpy() for path, variable in named_variables(g).items()}
     run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
     run.close()
     return run
@@ -69,6 +77,11 @@ def styled(config, noise=0.05):
     return g
 
 
+def difference(a, b):
+    """Returns the largest difference of two uint8 arrays."""
+    return np.abs(np.asarray(a, int) - np.asarray(b, int)).max()
+
+
 def mark(g, number):
     """Writes a number to a weight that `marked` reads, and changes the brightness of the images."""
     g.stem_norm.beta.assign([float(number)] + [0.5] * (g.stem_norm.beta.shape[0] - 1))
@@ -77,17 +90,3 @@ def mark(g, number):
 def marked(g):
     """Returns the number that `mark` wrote."""
     return float(g.stem_norm.beta.numpy()[0])
-
-
-def make_growing(folder, growth=2.0):
-    """Writes a run of Progressive GAN that has grown to 4 * 2**growth of 16 pixels, with best weights only."""
-    config = TrainConfig(dataset="none", model="pggan", resolution=16, fmap_base=32, fmap_max=8, latent_size=8)
-    run = Run(folder)
-    run.create()
-    run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
-    g = FAMILIES["pggan"].generator(config, "float32")
-    g.growth.assign(growth)
-    weights = {path: variable.numpy() for path, variable in named_variables(g).items()}
-    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
-    run.close()
-    return run

@@ -1,0 +1,115 @@
+"""Usage errors of the commands that write images: exit code 2, and one line that names the option and its value."""
+
+import numpy as np
+import pytest
+
+from gan_tf.cli.main import run_command
+from gan_tf.io import image_files
+
+from ..sampling.trained import make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run with a sample grid of 4x4 images, and an image that can be projected."""
+    run = make_run(tmp_path_factory.mktemp("runs") / "run")
+    image_files.save_png(run.grid_path(0), np.zeros((256, 256, 3), np.uint8))
+    image_files.save_png(run.folder / "image.png", np.zeros((64, 64, 3), np.uint8))
+    return run.folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working directory, with a file and with folders that have the names of images."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for name in ("taken.png", "out-grid.png", "a.zip-best.png"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def check_error(run, folder, capsys, command, arguments, message):
+    before = sorted(folder.rglob("*"))
+    arguments = arguments.replace("IMAGE", str(run / "image.png")).split()
+    assert run_command(command, [str(run), *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "command, arguments, message",
+    [
+        ("generate", "--seeds 5-2", "--seeds '5-2'"),
+        ("generate", "--seeds=", "--seeds ''"),
+        ("generate", "--which worst", "--which 'worst'"),
+        ("generate", "--batch-size 0", "--batch-size is 0"),
+        ("generate", "--precision float64", "float64"),
+        ("generate", "--sedes 1", "--sedes"),
+        ("generate", "--grid --seeds 0-99999", "--grid of 100000 images"),
+        ("generate", "--count 5 --seeds 1-3", "--count is 5 and --seeds 1-3"),
+        ("generate", "--truncation 2.5", "--truncation is 2.5"),
+        ("generate", "--truncation nan", "--truncation is nan"),
+        ("generate", "--out images.tar", "--out images.tar"),
+        ("generate", "--class panda", "--class panda"),
+        ("generate", "--best 64", "--best is 64"),
+        ("generate", "--by taste --best 3", "--by is 'taste'"),
+        ("generate", "--best 70000 --count 80000", "--best is 70000"),
+        ("generate", "--grid --count 80000 --best 65600 --by pixels", "--grid of 65600 images"),
+        ("generate", "--by pixels", "--by is pixels"),
+        ("interpolate", "--space w", "--space w"),
+        ("interpolate", "--seeds 5", "1 seeds cannot be divided among 1 walks"),
+        ("interpolate", "--seeds 0-4 --rows", "5 seeds cannot be divided among 2 walks"),
+        ("interpolate", "--seeds 1-a", "'1-a'"),
+        ("interpolate", "--seeds 1,2 --keys 3", "--keys is 3"),
+        ("interpolate", "--out a.avi", "--out a.avi"),
+        ("interpolate", "--out a.gif --fps 60", "--fps is 60"),
+        ("interpolate", "--rows --out a.webp", "--out a.webp"),
+        ("interpolate", "--rows --steps 500", "fewer --steps"),
+        ("interpolate", "--steps 0", "--steps is 0"),
+        ("interpolate", "--steps 100000", "--steps 100000"),
+        ("interpolate", "--fps inf", "--fps is inf"),
+        ("interpolate", "--fps nan --rows", "--fps is nan"),
+        ("interpolate", "--truncation=-1", "--truncation is -1"),
+        ("style-mix", "--rows 5-2", "--rows '5-2'"),
+        ("style-mix", "--columns x", "--columns 'x'"),
+        ("style-mix", "--columns 0-999", "64128x512"),
+        ("style-mix", "--layers 3-", "--layers is 3-"),
+        ("style-mix", "--out mix.jpg", "--out mix.jpg"),
+        ("project", "missing.png", "missing.png"),
+        ("project", "file", "IMAGE file"),
+        ("project", "IMAGE --space w", "--space w"),
+        ("project", "IMAGE --steps=-1", "--steps is -1"),
+        ("project", "IMAGE --restarts 0", "--restarts is 0"),
+        ("project", "IMAGE --samples 1", "--samples is 1"),
+        ("progress", "--out a.avi", "--out a.avi"),
+        ("progress", "--fps 0", "--fps is 0"),
+        ("progress", "--out file/a.gif", "--out file/a.gif"),
+        ("progress", "--images 17", "--images is 17"),
+        ("progress", "--images 0", "--images is 0"),
+        ("progress", "--hold=-1", "--hold is -1"),
+    ],
+)
+def test_usage_errors(run, folder, capsys, command, arguments, message):
+    check_error(run, folder, capsys, command, arguments, message)
+
+
+@pytest.mark.parametrize(
+    "command, arguments, message",
+    [
+        ("generate", "--out file", "--out file"),
+        ("generate", "--out file/a.zip", "--out file/a.zip"),
+        ("generate", "--out out --grid", "--grid"),
+        ("generate", "--out a.zip --best 2 --by discriminator", "--best"),
+        ("interpolate", "--out file/a.webp", "--out file/a.webp"),
+        ("interpolate", "--out file", "--out file"),
+        ("interpolate", "--out taken.png --rows", "--out taken.png"),
+        ("interpolate", "--keys 10000 --walks 10000 --steps 1", "100000000 images"),
+        ("style-mix", "--out file/mix.png", "--out file/mix.png"),
+        ("project", "IMAGE --out file", "--out file"),
+    ],
+)
+def test_unwritable_outputs_are_found_before_the_work(run, folder, capsys, monkeypatch, command, arguments, message):
+    module = f"gan_tf.cli.{command.replace('-', '_')}"
+    monkeypatch.setattr(f"{module}.run_on_device", lambda *_: pytest.fail("the work has begun"))
+    check_error(run, folder, capsys, command, arguments, message)
