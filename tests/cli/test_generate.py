@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,9 @@ from PIL import Image
 
 from gan_tf.cli.generate import path_beside
 from gan_tf.cli.main import run_command
-from gan_tf.data.sources import open_source
 from gan_tf.sampling import image_writer
 
-from ..sampling.trained import make_growing, make_run
+from ..sampling.trained import make_run
 
 
 @pytest.fixture(scope="module")
@@ -91,30 +89,6 @@ def test_out_of_memory_advises_a_smaller_batch(run, tmp_path, capsys, monkeypatc
     monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
     assert generate(run, "--seeds", "0", "--out", tmp_path) == 2
     assert "--batch-size" in capsys.readouterr().err
-
-
-def test_progressive_gan_supports_no_truncation_but_1(tmp_path, capsys):
-    growing = make_growing(tmp_path / "run")
-    assert generate(growing, "--truncation", "0.7", "--out", tmp_path / "none") == 2
-    error = capsys.readouterr().err
-    assert "--truncation is 0.7" in error and "pggan" in error
-    assert generate(growing, "--truncation", "1", "--count", 3, "--out", tmp_path / "all") == 0
-    assert len(list((tmp_path / "all").iterdir())) == 3
-
-
-def test_zip_and_npz_contain_the_images_of_the_folder(run, tmp_path, capsys):
-    for name in ("folder", "a.zip", "a.npz"):
-        assert generate(run, "--count", 5, "--batch-size", 2, "--grid", "--out", tmp_path / name) == 0
-    assert f"5 images: {tmp_path / 'a.npz'}" in capsys.readouterr().out
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive, np.load(tmp_path / "a.npz") as arrays:
-        assert len(archive.namelist()) == 5
-        for seed in range(5):
-            png = tmp_path / "folder" / f"seed-{seed:06d}.png"
-            assert archive.read(png.name) == png.read_bytes()
-            np.testing.assert_array_equal(arrays["images"][seed], read(png))
-    grids = {(tmp_path / f"{name}-grid.png").read_bytes() for name in ("folder", "a.zip", "a.npz")}
-    assert len(grids) == 1
-    assert len(open_source(str(tmp_path / "folder"))) == 5  # images only
 
 
 @pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])

@@ -139,8 +139,3 @@ def test_lpips_is_the_default_and_is_not_replaced_silently(run, tmp_path, capsys
     assert project(run, "generated.png", "--steps", 1, *QUICK[4:], "--offline", "--out", tmp_path / "out") == 0
     output, log = capsys.readouterr()
     assert "LPIPS" in log and "(LPIPS and mean squares of pixels" in output
-
-
-def test_missing_runs(tmp_path, capsys):
-    assert run_command("project", [str(tmp_path), "a.png"]) == 2
-    assert str(tmp_path) in capsys.readouterr().err

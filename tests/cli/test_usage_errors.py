@@ -94,6 +94,11 @@ def test_usage_errors(run, folder, capsys, command, arguments, message):
     check_error(run, folder, capsys, command, arguments, message)
 
 
+@pytest.mark.parametrize("command", ["generate", "interpolate", "style-mix", "project", "progress"])
+def test_missing_runs(folder, capsys, command):
+    check_error(folder / "missing", folder, capsys, command, "IMAGE" if command == "project" else "", "missing")
+
+
 @pytest.mark.parametrize(
     "command, arguments, message",
     [

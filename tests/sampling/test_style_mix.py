@@ -66,25 +66,6 @@ def test_mixing_equals_swapping_the_inputs_of_excitations(g, folded, monkeypatch
     assert np.abs(images - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(expected).max()
 
 
-def test_colours_are_scaled_and_the_layout_stays():
-    """If the channels of the last feature map are the colours, mixing multiplies each colour by one factor.
-
-    The factor is the weight from the style's excitation divided by that from the content's.
-    """
-    folded = fold(trained("fastgan"))
-    kernel = np.zeros((3, 3, folded.to_rgb.kernel.shape[2], 3), np.float32)
-    kernel[1, 1, :3] = np.eye(3)
-    folded.to_rgb.kernel.assign(kernel)
-    content, style = inputs(folded, [1]), inputs(folded, [2])
-    own, other = folded.style_of(*content)[-1][0, 0, 0, :3], folded.style_of(*style)[-1][0, 0, 0, :3]
-    image = folded(content[0], noise=content[1]).numpy()
-    mixed = folded(content[0], noise=content[1], style=folded.style_of(*style)).numpy()
-    np.testing.assert_allclose(mixed, image * np.asarray(other / own), rtol=1e-4, atol=1e-5)
-    assert np.abs(np.asarray(other / own) - 1).max() > 0.01
-    layout = [(part - part.mean((1, 2))) / part.std((1, 2)) for part in (image, mixed)]
-    np.testing.assert_allclose(layout[0], layout[1], atol=1e-3)
-
-
 def test_the_table_has_unmixed_images_as_headers(folded):
     size, gap, done = folded.resolution, folded.resolution // 16, []
     table = mixed_table(folded, [1, 2], [3, 4, 5], 4, 1.0, lambda seeds: None, None, done.append)

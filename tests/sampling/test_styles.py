@@ -21,9 +21,7 @@ from gan_tf.sampling.generate import (
     style_layers,
     truncate,
 )
-from gan_tf.sampling.interpolate import interpolation_strip
 from gan_tf.sampling.project import w_statistics
-from gan_tf.sampling.sampler import Sampler
 
 from .test_project import error, search
 from .trained import difference, make_styled, styled, styled_config
@@ -151,21 +149,6 @@ def test_the_search_in_w_starts_at_the_mean_w(g):
     noise = [tf.constant(maps) for maps in projection.random_points(g, 0, 0)[0].noise]
     start = g(tf.tile(mean[None, None], (4, 6, 1)), noise=[maps[:4] for maps in noise])
     assert min(difference(result.path[0][1], image) for image in image_files.to_uint8(start)) <= 1
-
-
-def test_the_sampler_accepts_w(g):
-    sampler = Sampler(g, 0, 4)
-    z, seeds = z_of(g, SEEDS).numpy(), np.array(SEEDS)
-    w, expected = sampler.mapping(z, seeds).numpy(), sampler.images_of_latents(z, seeds)
-    assert w.shape == (3, 1, 12)
-    np.testing.assert_allclose(sampler.images_of_latents(w, seeds), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_the_strip_of_the_report(g):
-    strip = interpolation_strip(g, pairs=((0, 1), (2, 3)), columns=3)
-    assert strip.shape[1] == 48
-    [(_, image)] = images_of_seeds(g, [2], 1)
-    assert difference(strip[-16:, :16], image[0]) <= 1
 
 
 def test_ws_in_python(trained, plain):
