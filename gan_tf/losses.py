@@ -25,14 +25,12 @@ class Loss(NamedTuple):
     discriminator(real_logits [N, L], fake_logits [N, L], draws: gan_tf.rng.Draws) -> (real part [N], fake part [N]);
         D minimises their sum.
     generator(fake_logits [N, L], real_logits [N, L] or None) -> [N]; real logits get no gradient.
-    needs_reals: the generator's loss reads real_logits (of the updated D), which the step must then compute.
-    bounded: D's loss has a lower bound; a loss near it means that the discriminator has won.
     """
 
     discriminator: Callable
     generator: Callable
-    needs_reals: bool = False
-    bounded: bool = True
+    needs_reals: bool = False  # the generator's loss reads real_logits of the updated D, which the step must compute
+    bounded: bool = True  # D's loss has a lower bound; a loss near it means that the discriminator has won
 
 
 def hinge_discriminator(real_logits, fake_logits, draws):
@@ -140,9 +138,8 @@ def gradient_penalty(discriminator, images, repeats=1):
 
 
 def r1_penalty(discriminator, reals):
-    """Squared length of D's gradient at real images, without gamma / 2.
+    """Squared length of D's gradient at real images, without gamma / 2; arguments as for `gradient_penalty`.
 
-    discriminator as for `gradient_penalty`, reals [N, H, W, C] float32 -> [N].
     Source: Mescheder et al. 2018 (Which Training Methods for GANs do actually Converge?), section 4.1.
     """
     return tf.reduce_sum(_slopes(discriminator, reals) ** 2, axis=[1, 2, 3])
@@ -179,9 +176,8 @@ def path_slopes(synthesis, ws, directions):
 def path_length_penalty(lengths, mean):
     """Squared distance of each length from the running mean, which is updated with these lengths first.
 
-    The mean is taken over the global batch and is part of the differentiated expression. The gradient of all-reduce
-    adds the contributions of all replicas, so that the replicas' gradients, summed by the optimiser, equal those of one
-    replica with the whole batch.
+    The mean is taken over the global batch and is part of the differentiated expression: the gradient of all-reduce
+    adds the contributions of all replicas, as that of all-gather in `dual_contrastive_discriminator`.
 
     Args:
         lengths: [N] of this replica, from `path_lengths`.
@@ -198,21 +194,6 @@ def path_length_penalty(lengths, mean):
     return (lengths - mean) ** 2, tf.stop_gradient(mean)
 
 
-def l1(outputs, targets):
-    """Mean absolute error of each image: [N, H, W, C], [N, H, W, C] -> [N]."""
-    return tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3])
-
-
-def l2(outputs, targets):
-    """Mean squared error of each image: [N, H, W, C], [N, H, W, C] -> [N]."""
-    return tf.reduce_mean((outputs - targets) ** 2, axis=[1, 2, 3])
-
-
-def no_reconstruction(outputs, targets):
-    """Zeros [N]: decoders are not trained (their gradient is None, so a step should leave them out)."""
-    return tf.zeros_like(outputs[:, 0, 0, 0])
-
-
 LOSSES = {
     "hinge": Loss(hinge_discriminator, hinge_generator),
     "dual_contrastive": Loss(dual_contrastive_discriminator, dual_contrastive_generator, needs_reals=True),
@@ -222,7 +203,12 @@ LOSSES = {
     "wgan_gp": Loss(wgan_discriminator, wgan_generator, bounded=False),
 }
 
-RECONSTRUCTIONS = {"l1": l1, "l2": l2, "none": no_reconstruction}
+# Outputs and targets of decoders, [N, H, W, C] -> error of each image [N]
+RECONSTRUCTIONS = {
+    "l1": lambda outputs, targets: tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3]),
+    "l2": lambda outputs, targets: tf.reduce_mean((outputs - targets) ** 2, axis=[1, 2, 3]),
+    "none": lambda outputs, targets: tf.zeros_like(outputs[:, 0, 0, 0]),  # without gradient: decoders are not trained
+}
 
 
 def _slopes(discriminator, images):
@@ -234,7 +220,6 @@ def _slopes(discriminator, images):
 
 
 def _mean(logits):
-    """[N, L] -> [N]."""
     return tf.reduce_mean(logits, axis=1)
 
 

@@ -6,11 +6,12 @@ draw the same numbers. The generator is always Philox, read as raw bits: those a
 TensorFlow's own float draws are not, and bfloat16 draws are not rounded float32 draws.
 """
 
+import dataclasses
 import functools
 import hashlib
-import itertools
 import math
 
+import numpy as np
 import tensorflow as tf
 
 ATTEMPT_STRIDE = 2**48  # images_seen is always below this, so that (attempt, images_seen) fits into one int64
@@ -34,32 +35,26 @@ def unit_normal(shape, seed):
     return tf.sqrt(-2.0 * tf.math.log1p(-radius)) * tf.cos(2.0 * math.pi * angle)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-    """Random tensors for the rows of a global batch, or for every `stride`-th of them.
+    """Random tensors for the rows of a global batch, or for every `stride`-th of them."""
 
-    Args:
-        seed: seed of the run, a Python integer.
-        images_seen: int64 scalar, images seen before this step.
-        batch: rows of the global batch, all replicas together.
-        path: prefix of every purpose.
-        first, stride: this object draws for the rows first, first + stride, ...; see `shard`. `first` may be a tensor.
-        attempt: int64 scalar, the number of rollbacks so far; another attempt draws other numbers.
-    """
+    seed: int  # of the run
+    images_seen: tf.Tensor | int  # scalar, images seen before this step
+    batch: int  # rows of the global batch, all replicas together
+    path: str = ""  # prefix of every purpose
+    first: tf.Tensor | int = 0  # this object draws for the rows first, first + stride, ...; see `shard`
+    stride: int = 1
+    attempt: tf.Tensor | int = 0  # number of rollbacks so far; another attempt draws other numbers
 
-    def __init__(self, seed, images_seen, batch, path="", first=0, stride=1, attempt=0):
-        self.seed = seed
-        self.images_seen = tf.cast(images_seen, tf.int64)
-        self.batch = batch
-        self.path = path
-        self.first = first
-        self.stride = stride
-        self.attempt = attempt
-        self.count = batch // stride
+    @property
+    def count(self):
+        """Rows that this object draws for."""
+        return self.batch // self.stride
 
     def fold_in(self, purpose):
         """Returns draws for the same rows from streams that are independent of this object's."""
-        path = f"{self.path}{purpose}/"
-        return Draws(self.seed, self.images_seen, self.batch, path, self.first, self.stride, self.attempt)
+        return dataclasses.replace(self, path=f"{self.path}{purpose}/")
 
     def shard(self, index, parts):
         """Returns the draws of a replica or a micro-batch: of the rows index, index + parts, ... of this object's.
@@ -67,17 +62,9 @@ class Draws:
         The rows are not consecutive, so that groups of images at equal distances in the batch (those of the minibatch
         standard deviation) are entirely within a shard, however the batch is divided.
 
-        Args:
-            index: number of the shard, may be a tensor.
-            parts: number of shards; divides `count`.
-
-        Raises:
-            ValueError: `parts` does not divide `count`.
+        `index`, which may be a tensor, is the number of the shard; `parts`, the number of shards, divides `count`.
         """
-        if self.count % parts:
-            raise ValueError(f"{self.count} rows cannot be divided into {parts} shards")
-        first = self.first + self.stride * index
-        return Draws(self.seed, self.images_seen, self.batch, self.path, first, self.stride * parts, self.attempt)
+        return dataclasses.replace(self, first=self.first + self.stride * index, stride=self.stride * parts)
 
     def normal(self, purpose, shape=()):
         """Standard normal float32 [count, *shape]."""
@@ -110,7 +97,7 @@ class Draws:
         )
 
     def _seed_of(self, purpose):
-        position = self.images_seen + ATTEMPT_STRIDE * tf.cast(self.attempt, tf.int64)
+        position = tf.cast(self.images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(self.attempt, tf.int64)
         return tf.stack([tf.constant(stream_key(self.seed, self.path + purpose), tf.int64), position])
 
     def _select_rows(self, values):
@@ -123,15 +110,9 @@ class Draws:
 def normals_of_seeds(seeds, purpose, shape):
     """Standard normal draws whose row i depends on `seeds[i]` only: a seed gives the same image in any batch.
 
-    Args:
-        seeds: int64 [N], the integers of `--seeds`.
-        purpose: name of the stream, such as "latents".
-        shape: shape of one row.
-
-    Returns:
-        float32 [N, *shape].
+    seeds int64 [N], the integers of `--seeds`; purpose: name of the stream, such as "latents" -> float32 [N, *shape].
     """
-    return _rows_of_seeds(seeds, purpose, functools.partial(unit_normal, tuple(shape)), tuple(shape), tf.float32)
+    return _rows_of_seeds(seeds, purpose, functools.partial(unit_normal, shape), shape, tf.float32)
 
 
 def categories_of_seeds(seeds, counts):
@@ -171,5 +152,4 @@ def noise_of_seeds(seeds, shapes):
 
 def _category(number, counts):
     """Index of the category that a number in 0 .. sum(counts) - 1 is in: the first `counts[0]` are category 0, etc."""
-    ends = tf.constant(list(itertools.accumulate(counts)), tf.int32)
-    return tf.searchsorted(ends, number, side="right", out_type=tf.int32)
+    return tf.searchsorted(tf.constant(np.cumsum(counts), tf.int32), number, side="right", out_type=tf.int32)
