@@ -1,8 +1,6 @@
 """Adaptive discriminator augmentation: 18 transforms, each applied with the same probability p, and its control.
 
-Random draws become parameters, these become one affine map of positions and one of colours for each image
-(`ada_maps`), and the maps are applied (`ada_resample`, `ada_maps`).
-
+Random draws become parameters, and these one affine map of positions and one of colours for each image.
 A transform has a *value*, uniform in [0, 1) or standard normal, and a *gate*, uniform in [0, 1): it is applied to the
 images whose gate is below its probability. Its parameter is a function of the value.
 
@@ -10,36 +8,27 @@ Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limite
 B; constants and order as in the official program.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from gan_tf.augment import ada_maps
 from gan_tf.augment.ada_resample import resample
-from gan_tf.errors import UsageError
 
 UNIFORM, NORMAL = "uniform", "normal"
 INTERVAL = 4  # steps between two updates of p
 ADA_KIMG = 500.0  # thousands of real images in which p can rise from 0 to 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Transform:
-    """How one transform is drawn.
+class Transform(NamedTuple):
+    """How one transform is drawn."""
 
-    Fields:
-        kind: distribution of its value.
-        parameter: function of the value, element by element.
-        neutral: parameter of an image that is not transformed.
-        columns: values per image; a single one has no axis.
-    """
-
-    kind: str
-    parameter: Callable
-    neutral: float
-    columns: int = 1
+    kind: str  # distribution of its value
+    parameter: Callable  # function of the value, element by element
+    neutral: float  # parameter of an image that is not transformed
+    columns: int = 1  # values per image; a single one has no axis
 
 
 def _steps(count):
@@ -92,14 +81,10 @@ GROUPS = {
     "cutout": ("cutout",),
 }
 ROTATIONS = ("rotate_pre", "rotate_post")
-# Transforms of each policy; the names are those of the official program.
+# Transforms of each policy; the names are those of the official program: "bg" has the first two groups, and so on.
 POLICIES = {
     **GROUPS,
-    "bg": GROUPS["blit"] + GROUPS["geom"],
-    "bgc": GROUPS["blit"] + GROUPS["geom"] + GROUPS["color"],
-    "bgcf": GROUPS["blit"] + GROUPS["geom"] + GROUPS["color"] + GROUPS["filter"],
-    "bgcfn": GROUPS["blit"] + GROUPS["geom"] + GROUPS["color"] + GROUPS["filter"] + GROUPS["noise"],
-    "bgcfnc": sum(GROUPS.values(), ()),
+    **{"bgcfnc"[:count]: sum(list(GROUPS.values())[:count], ()) for count in range(2, 7)},
 }
 
 
@@ -115,25 +100,11 @@ def ada(images, draws, p, policy):
 
     Returns:
         [N, R, R, 3] float32; colours may leave the range. Gradients to the images exist to every order.
-
-    Raises:
-        UsageError: unknown policy.
     """
     images = tf.ensure_shape(tf.cast(images, tf.float32), (draws.count, *images.shape[1:]))
-    names = transforms_of(policy)
+    names = POLICIES[policy]
     normals = draws.normal("noise", images.shape[1:]) if "noise" in names else None
     return apply(images, parameters(draw(draws, names), p), normals)
-
-
-def transforms_of(policy):
-    """Names of a policy's transforms, in the order of application.
-
-    Raises:
-        UsageError: unknown policy.
-    """
-    if policy not in POLICIES:
-        raise UsageError(f"augment policy {policy!r} is unknown; choose from {', '.join(POLICIES)}")
-    return POLICIES[policy]
 
 
 def draw(draws, names):
@@ -141,31 +112,23 @@ def draw(draws, names):
 
     All transforms are drawn in three calls, so that a transform has the same values in every policy.
     """
-    gates = draws.uniform("gates", (len(TRANSFORMS),))
-    values = {
-        UNIFORM: draws.uniform("values", (_columns(UNIFORM),)),
-        NORMAL: draws.normal("values", (_columns(NORMAL),)),
-    }
-    drawn, used = {}, {UNIFORM: 0, NORMAL: 0}
-    for i, (name, transform) in enumerate(TRANSFORMS.items()):
-        first = used[transform.kind]
-        used[transform.kind] = first + transform.columns
-        if name in names:
-            value = values[transform.kind][:, first : first + transform.columns]
-            drawn[name] = (value if transform.columns > 1 else value[:, 0], gates[:, i])
+    gates = tf.unstack(draws.uniform("gates", (len(TRANSFORMS),)), axis=1)
+    gates, drawn = dict(zip(TRANSFORMS, gates, strict=True)), {}
+    for kind, draw_values in ((UNIFORM, draws.uniform), (NORMAL, draws.normal)):
+        transforms = {name: transform for name, transform in TRANSFORMS.items() if transform.kind == kind}
+        columns = [transform.columns for transform in transforms.values()]
+        values = tf.split(draw_values("values", (sum(columns),)), columns, axis=1)
+        for (name, transform), value in zip(transforms.items(), values, strict=True):
+            if name in names:
+                drawn[name] = (value if transform.columns > 1 else value[:, 0], gates[name])
     return drawn
 
 
 def parameters(drawn, p):
-    """Parameters of each transform, the neutral one where its gate is not below its probability.
+    """Parameters of each transform, the neutral one where its gate is not below its probability, the scalar p.
 
-    Args:
-        drawn: {name: (value, gate)}, see `draw`.
-        p: probability of each transform, scalar. The two rotations share it: each has 1 - sqrt(1 - p), so that an
-            image is rotated by an arbitrary angle with probability p.
-
-    Returns:
-        {name: float32 [N] or [N, columns]}.
+    The two rotations share p: each has 1 - sqrt(1 - p), so that an image is rotated by an arbitrary angle with
+    probability p. drawn {name: (value, gate)}, see `draw` -> {name: float32 [N] or [N, columns]}.
     """
     p = tf.cast(p, tf.float32)
     p_rotation = 1.0 - tf.sqrt(1.0 - tf.clip_by_value(p, 0.0, 1.0))
@@ -179,25 +142,20 @@ def parameters(drawn, p):
 
 
 def apply(images, parameters, normals=None):
-    """Applies transforms with given parameters.
+    """Applies transforms with given parameters: images [N, R, R, 3] float32 in [-1, 1] -> [N, R, R, 3] float32.
 
     Args:
-        images: [N, R, R, 3] float32 in [-1, 1].
         parameters: {name of a transform: [N] or [N, 2]}, see `parameters`.
         normals: standard normal [N, R, R, 3]; needed with "noise".
-
-    Returns:
-        [N, R, R, 3] float32.
     """
     if not ada_maps.GEOMETRIC.keys().isdisjoint(parameters):
         images = resample(images, ada_maps.geometric_map(parameters, images.shape[1]))
-    colors = {name: parameters[name] for name in GROUPS["color"] if name in parameters}
-    if colors:
-        images = ada_maps.recolor(images, *ada_maps.color_map(colors))
+    if not set(GROUPS["color"]).isdisjoint(parameters):
+        images = ada_maps.recolor(images, *ada_maps.color_map(parameters))
     if GROUPS["filter"][0] in parameters:
         images = ada_maps.amplify_bands(images, ada_maps.band_gains(parameters))
     if "noise" in parameters:
-        images = ada_maps.add_noise(images, parameters["noise"], normals)
+        images += normals * parameters["noise"][:, None, None, None]  # standard deviations, in units of the images
     if "cutout" in parameters:
         images = ada_maps.cut_out(images, parameters["cutout"])
     return images
@@ -210,7 +168,7 @@ def adapted(p, signs, count, images, target, ada_kimg, ada_max):
     as it memorises the training images: above the target there is too little augmentation.
 
     Args:
-        p: the present probability, float32 scalar.
+        p: the present probability, float32 scalar in [0, ada_max], as the result.
         signs: sum over the interval's steps of the mean sign over the global batch of augmented reals.
         count: number of these steps; 0 leaves p unchanged.
         images: real images in the interval: INTERVAL times the global batch.
@@ -218,13 +176,6 @@ def adapted(p, signs, count, images, target, ada_kimg, ada_max):
         ada_kimg: thousands of images for a change from 0 to 1.
         ada_max: largest p. The official program has no upper limit; from about 0.8 on, augmentations are so frequent
             that the generator starts to generate augmented images (section 2.2 of the paper).
-
-    Returns:
-        float32 scalar in [0, ada_max].
     """
     step = tf.sign(tf.math.divide_no_nan(signs, count) - target) * (images / (1000.0 * ada_kimg))
     return tf.where(count > 0, tf.clip_by_value(p + step, 0.0, ada_max), p)
-
-
-def _columns(kind):
-    return sum(transform.columns for transform in TRANSFORMS.values() if transform.kind == kind)

@@ -23,15 +23,10 @@ AROUND_LUMA = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float32) / np.fl
 BANDS = 4
 # Share of the power of natural images, about 1/f^2, in each octave band; preserves the brightness of amplified images
 EXPECTED_POWER = np.array([10.0, 1.0, 1.0, 1.0], np.float32) / 13.0
-CUTOUT_SIZE = 0.5  # side of the box relative to the side of the image
 
 
 def geometric_map(parameters, resolution):
-    """Product of the geometric transforms among `parameters`.
-
-    Args:
-        parameters: {name: [N] or [N, 2]}, see `ada.parameters`; at least one geometric transform.
-        resolution: pixels per side.
+    """Product of the geometric transforms among `parameters` {name: [N] or [N, 2]}, see `ada.parameters`.
 
     Returns:
         [N, 3, 3], for homogeneous positions (x, y, 1). Without rotations by arbitrary angles, either the diagonal or
@@ -41,7 +36,9 @@ def geometric_map(parameters, resolution):
     total = tf.eye(3, batch_shape=[count])
     for name, factor in GEOMETRIC.items():
         if name in parameters:
-            total = product(total, factor(parameters[name], resolution))
+            first, second = factor(parameters[name], resolution)
+            entries = [tf.broadcast_to(entry, [count]) for entry in (*first, *second, 0.0, 0.0, 1.0)]
+            total = product(total, tf.reshape(tf.stack(entries, axis=1), (-1, 3, 3)))
     return total
 
 
@@ -50,24 +47,12 @@ def product(one, other):
     return tf.reduce_sum(one[..., None] * other[:, None], axis=2)
 
 
-def _matrix(rows):
-    """3 x 3 entries, each [N] or a number -> [N, 3, 3]."""
-    like = next(entry for row in rows for entry in row if tf.is_tensor(entry))
-    entries = [tf.broadcast_to(tf.cast(entry, tf.float32), like.shape) for row in rows for entry in row]
-    return tf.reshape(tf.stack(entries, axis=1), (-1, 3, 3))
-
-
-def _scaling(x, y):
-    return _matrix([[x, 0, 0], [0, y, 0], [0, 0, 1]])
-
-
 def _rotation(cos, sin):
-    return _matrix([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    return (cos, -sin, 0.0), (sin, cos, 0.0)
 
 
 def _translation(shifts):
-    x, y = tf.unstack(shifts, axis=1)
-    return _matrix([[1, 0, x], [0, 1, y], [0, 0, 1]])
+    return (1.0, 0.0, shifts[:, 0]), (0.0, 1.0, shifts[:, 1])
 
 
 def _quarter_turns(turns, resolution):
@@ -79,13 +64,14 @@ def _rotate(angle, resolution):
     return _rotation(tf.cos(angle), tf.sin(angle))
 
 
-GEOMETRIC = {  # factors of the map, from the left; arguments: parameter, resolution
-    "xflip": lambda flips, resolution: _scaling(1.0 - 2.0 * flips, tf.ones_like(flips)),
+# Factors of the map, from the left: (parameter, resolution) -> the first two rows, entries [N] or numbers
+GEOMETRIC = {
+    "xflip": lambda flips, resolution: ((1.0 - 2.0 * flips, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "rotate90": _quarter_turns,
     "xint": lambda shifts, resolution: _translation(-tf.round(shifts * resolution)),
-    "scale": lambda factor, resolution: _scaling(1.0 / factor, 1.0 / factor),
+    "scale": lambda factor, resolution: ((1.0 / factor, 0.0, 0.0), (0.0, 1.0 / factor, 0.0)),
     "rotate_pre": _rotate,
-    "aniso": lambda factor, resolution: _scaling(1.0 / factor, factor),
+    "aniso": lambda factor, resolution: ((1.0 / factor, 0.0, 0.0), (0.0, factor, 0.0)),
     "rotate_post": _rotate,
     "xfrac": lambda shifts, resolution: _translation(-shifts * resolution),
 }
@@ -94,12 +80,8 @@ GEOMETRIC = {  # factors of the map, from the left; arguments: parameter, resolu
 def color_map(parameters):
     """Combined map of the colour transforms among `parameters`, for colours in [-1, 1].
 
-    Args:
-        parameters: {name: [N]}, see `ada.parameters`; at least one of "brightness", "contrast", "lumaflip", "hue"
-            (radians), "saturation".
-
-    Returns:
-        (matrix [N, 3, 3], offset [N, 3]): the new colour is matrix @ colour + offset.
+    parameters {name: [N]}, see `ada.parameters` -> (matrix [N, 3, 3], offset [N, 3]): the new colour is
+    matrix @ colour + offset.
     """
     count = next(iter(parameters.values())).shape[0]
     matrix, offset = tf.eye(3, batch_shape=[count]), tf.zeros([count, 3])
@@ -159,32 +141,22 @@ def band_gains(parameters):
 
 
 def amplify_bands(images, gains):
-    """Filters both axes with the bands weighted by `gains`, images continued by reflection.
-
-    images [N, R, R, C], gains [N, 4] -> [N, R, R, C].
-    """
+    """Filters both axes of images [N, R, R, C], continued by reflection, with the bands weighted by `gains` [N, 4]."""
     matrices = tf.einsum("nb,bij->nij", gains, _band_matrices(images.shape[1]))
     return tf.transpose(along_both(images, matrices, matrices), (0, 2, 1, 3))
-
-
-def add_noise(images, deviations, normals):
-    """Adds white noise. images and normals [N, H, W, C]; deviations [N] >= 0, in units of the images."""
-    return images + normals * deviations[:, None, None, None]
 
 
 def cut_out(images, centres):
     """Sets a box of half the side to zero. centres [N, 2]: x and y relative to the side; outside, nothing changes."""
     positions = (np.arange(images.shape[1], dtype=np.float32) + 0.5) / images.shape[1]
-    outside = tf.abs(positions - centres[..., None]) >= CUTOUT_SIZE / 2  # [N, 2, R]
+    outside = tf.abs(positions - centres[..., None]) >= 1 / 4  # [N, 2, R]
     kept = outside[:, 1, :, None] | outside[:, 0, None, :]
     return images * tf.cast(kept, images.dtype)[..., None]
 
 
 def _dilated(taps, factor):
     """Taps with factor - 1 zeros between them."""
-    dilated = np.zeros(factor * (len(taps) - 1) + 1)
-    dilated[::factor] = taps
-    return dilated
+    return np.kron(taps, np.eye(factor)[0])[: 1 - factor]
 
 
 @functools.cache
@@ -194,7 +166,6 @@ def _band_matrices(side):
     reach = filters.shape[1] // 2
     matrices = np.zeros((BANDS, side, side))
     for tap in range(filters.shape[1]):
-        sources = reflected(np.arange(side) + tap - reach, side)
-        for band in range(BANDS):
-            np.add.at(matrices[band], (np.arange(side), sources), filters[band, tap])
+        shifted = np.eye(side)[reflected(np.arange(side) + tap - reach, side)]
+        matrices += filters[:, tap, None, None] * shifted
     return matrices.astype(np.float32)

@@ -4,36 +4,30 @@ An image continues by reflection. It is upsampled by two (the result is called t
 at the positions that the map gives for an output grid of double density, and downsampled by two. Gradients are
 explicit: the transposed map, which visits the same texels.
 
-Changes of resolution and maps that keep axes parallel are matrices of one axis. Textures and grids have x before y:
-[N, X, Y, C]. Positions are in pixels from the image's centre.
+Changes of resolution and maps that keep axes parallel are matrices of one axis. Textures and grids are [N, X, Y, C], x
+before y. Positions are in pixels from the image's centre.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
 """
 
-import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from gan_tf.ops.forms import forms, has_gpu
+from gan_tf.ops.forms import compiles_chains, has_gpu
 
-# Low-pass filter of the wavelet "symlet 6" (Daubechies 1992, least asymmetric of length 12), to be scaled to sum 1.
-SYMLET_6 = (
-    0.015404109327027373,
-    0.0034907120842174702,
-    -0.11799011114819057,
-    -0.048311742585633,
-    0.4910559419267466,
-    0.787641141030194,
-    0.3379294217276218,
-    -0.07263752278646252,
-    -0.021060292512300564,
-    0.04472490177066578,
-    0.0017677118642428036,
-    -0.007800708325034148,
+# Low-pass filter of the wavelet "symlet 6" (Daubechies 1992, least asymmetric of length 12)
+SYMLET_6 = np.ravel(
+    [
+        [0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633],
+        [0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252],
+        [-0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148],
+    ]
 )
+LOWPASS = SYMLET_6 / np.sum(SYMLET_6)
 CENTRE = 5  # tap that falls on the sample itself
 BORDER = 6  # samples of double density that downsampling needs beyond the image, on each side
 # Texels per part of the batch. On a CPU one image at a time is fastest: its texture stays in the cache, and each image
@@ -45,40 +39,35 @@ BLOCK = 32  # matrix rows per block; 8 to 64 are equally fast, and up to six tim
 def resample(images, maps):
     """Resamples each image under its map.
 
-    Flips and half turns shift by 0.1 pixel, as in the official program: the filter is not quite symmetric. Images stay
-    unchanged to the bit where all maps are the identity. Maps without rotations by arbitrary angles act on each axis
-    separately and take a fraction of the time.
+    Flips and half turns shift by 0.1 pixel, as in the official program: the filter is not quite symmetric. Images with
+    identity maps stay unchanged to the bit. Maps without rotations by arbitrary angles act on each axis separately and
+    take a fraction of the time.
 
-    Args:
-        images: [N, R, R, C] float32, R >= 2.
-        maps: [N, 3, 3], from output positions to input positions, see `ada_maps.geometric_map`.
-
-    Returns:
-        [N, R, R, C]. Beyond one reflection, R - 1 pixels from the border, an image is zero.
+    images [N, R, R, C] float32, R >= 2; maps [N, 3, 3], from output positions to input positions, see
+    `ada_maps.geometric_map` -> [N, R, R, C]. Beyond one reflection, R - 1 pixels from the border, an image is zero.
     """
-    if images.shape[1] != images.shape[2]:
-        raise ValueError(f"images must be square, got {images.shape}")
 
     # Linear in the images: the gradient is the transposed map, and the gradient of that is the map again.
     @tf.custom_gradient
     def forward(x):
-        return _in_parts((unchanged, by_axis, general), x, maps), transposed
+        return _in_parts((by_axis, general), x, maps), transposed
 
     @tf.custom_gradient
     def transposed(slopes):
-        return _in_parts((unchanged, by_axis_transposed, general_transposed), slopes, maps), forward
+        return _in_parts((by_axis_transposed, general_transposed), slopes, maps), forward
 
     return forward(images)
 
 
 def _in_parts(methods, images, maps):
-    """Processes the images in equal parts, each by the first of `methods` that is suitable for all its images."""
+    """Processes the images in equal parts, each by the first method, from "unchanged" on, that suits all its images."""
     count, side = images.shape[:2]
     part = math.gcd(count, max(1, (GPU_TEXELS if has_gpu() else CPU_TEXELS) // len(upsampling(side)[0]) ** 2))
 
     def one_part(inputs):
         x, m = inputs
-        return tf.switch_case(tf.reduce_max(_method(m)), [lambda method=method: method(x, m) for method in methods])
+        branches = [lambda: x, *(functools.partial(method, x, m) for method in methods)]
+        return tf.switch_case(tf.reduce_max(_method(m)), branches)
 
     if part == count:
         return one_part((images, maps))
@@ -99,11 +88,6 @@ def _is_swapped(maps):
     return (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
 
 
-def unchanged(images, maps):
-    """The method for identity maps."""
-    return images
-
-
 def by_axis(images, maps):
     """The method for maps of each axis to one axis, by one matrix per axis: [N, R, R, C], [N, 3, 3] -> [N, R, R, C]."""
     rows, columns, swapped = _axis_matrices(maps, images.shape[1])
@@ -120,16 +104,15 @@ def by_axis_transposed(slopes, maps):
 
 def _axis_matrices(maps, side):
     """Matrices of rows and of columns [N, R, R], and whether the image is transposed first [N, 1, 1, 1]."""
-    y_of_rows, x_of_columns = (_axis_matrix(maps[:, i, i], maps[:, i, 2], side) for i in (1, 0))
-    x_of_rows, y_of_columns = (_axis_matrix(maps[:, i, 1 - i], maps[:, i, 2], side) for i in (0, 1))
-    swapped = _is_swapped(maps)[:, None, None]
-    rows, columns = tf.where(swapped, x_of_rows, y_of_rows), tf.where(swapped, y_of_columns, x_of_columns)
-    return rows, columns, swapped[..., None]
+    swapped = _is_swapped(maps)[:, None]
+    rows = _axis_matrix(tf.where(swapped, maps[:, 0, 1:], maps[:, 1, 1:]), side)
+    columns = _axis_matrix(tf.where(swapped, maps[:, 1, ::2], maps[:, 0, ::2]), side)
+    return rows, columns, swapped[:, :, None, None]
 
 
-def _axis_matrix(factor, shift, side):
-    """Resampling of one axis at factor * position + shift: [N], [N] -> [N, R, R]."""
-    positions = factor[:, None] * _grid(side) + shift[:, None]
+def _axis_matrix(line, side):
+    """Resampling of one axis at factor * position + shift, which are `line` [N, 2]: -> [N, R, R]."""
+    positions = line[:, :1] * _grid(side) + line[:, 1:]
     dense = 0.0
     for texel, weight in _two_neighbours(positions, side):
         dense += tf.gather(upsampling(side)[0], texel) * weight[..., None]  # [N, 2R + 12, R]
@@ -139,17 +122,17 @@ def _axis_matrix(factor, shift, side):
 def general(images, maps):
     """The method for all maps: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
     side = images.shape[1]
-    up, _, down, _ = _banded_matrices(side)
+    up, down = _banded_matrices(side, transposed=False)
     texture = along_both(images, up, up)
-    return along_both(_compiled(_read, side)(texture, maps), down, down)
+    return along_both(_for_side(_read, side, compiles_chains())(texture, maps), down, down)
 
 
 def general_transposed(slopes, maps):
     """The transpose of `general`."""
     side = slopes.shape[1]
-    _, up_transposed, _, down_transposed = _banded_matrices(side)
-    grid = along_both(slopes, down_transposed, down_transposed)
-    return along_both(_compiled(_write, side)(grid, maps), up_transposed, up_transposed)
+    up, down = _banded_matrices(side, transposed=True)
+    grid = along_both(slopes, down, down)
+    return along_both(_for_side(_write, side, compiles_chains())(grid, maps), up, up)
 
 
 def _read(side, texture, maps):
@@ -202,21 +185,11 @@ def _grid(side):
     return ((np.arange(2 * (side + BORDER)) - BORDER) / 2 - (side - 1) / 2).astype(np.float32)
 
 
-def _compiled(function, side):
-    """`function` for images of `side` pixels, compiled to one loop by XLA on a CPU: three times as fast there."""
-    if forms().compiled_resampling and not has_gpu():
-        return _by_xla(function, side)
-    return functools.partial(function, side)
-
-
 @functools.cache
-def _by_xla(function, side):
-    return tf.function(functools.partial(function, side), jit_compile=True, autograph=False)
-
-
-def lowpass():
-    """The low-pass filter, float64 [12], of sum 1."""
-    return np.array(SYMLET_6) / np.sum(SYMLET_6)
+def _for_side(function, side, compiled):
+    """`function` for images of `side` pixels; compiled to one loop by XLA it is three times as fast on a CPU."""
+    function = functools.partial(function, side)
+    return tf.function(function, jit_compile=True, autograph=False) if compiled else function
 
 
 def reflected(positions, side):
@@ -229,14 +202,13 @@ def reflected(positions, side):
 def upsampling(side):
     """Upsampling by two of a row that continues for one reflection on each side and is zero beyond.
 
-    Returns:
-        (matrix float32 [T, side], texels int32 [6 side - 1]): row texels[n + 2 side - 1] of the matrix gives sample n
-        of double density; n = 2i is pixel i. The first and the last two entries represent all samples that are zero.
-        Many rows serve two samples, since the reflected row has the period 2 (side - 1).
+    -> (matrix float32 [T, side], texels int32 [6 side - 1]): row texels[n + 2 side - 1] of the matrix gives sample n of
+    double density; n = 2i is pixel i. The first and the last two entries represent all samples that are zero. Many rows
+    serve two samples, since the reflected row has the period 2 (side - 1).
     """
     samples = np.arange(1 - 2 * side, 4 * side)
     exists = (samples >= 2 - 2 * side) & (samples < 4 * side - 2)
-    taps = 2.0 * lowpass()
+    taps = 2.0 * LOWPASS
     matrix = np.zeros((len(samples), side))
     for pixel in range(1 - side, 2 * side - 1):
         tap = samples + CENTRE - 2 * pixel
@@ -258,30 +230,23 @@ def downsampling(side):
     matrix = np.zeros((side, 2 * (side + BORDER)))
     for pixel in range(side):
         first = 2 * pixel + BORDER - CENTRE
-        matrix[pixel, first : first + len(SYMLET_6)] = lowpass()
+        matrix[pixel, first : first + len(LOWPASS)] = LOWPASS
     return matrix.astype(np.float32)
 
 
 @functools.cache
-def _banded_matrices(side):
-    """Upsampling, its transpose, downsampling, its transpose."""
+def _banded_matrices(side, transposed):
+    """Upsampling and downsampling, or their transposes."""
     up, down = upsampling(side)[0], downsampling(side)
-    return banded(up), banded(up.T), banded(down), banded(down.T)
+    return (banded(up.T), banded(down.T)) if transposed else (banded(up), banded(down))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Banded:
-    """A [J, I] matrix in blocks of rows, each of which uses few columns.
+class Banded(NamedTuple):
+    """A [J, I] matrix in blocks of rows, each of which uses few columns."""
 
-    Fields:
-        sources: int32 [B, K], the columns that a block uses, padded with column 0.
-        weights: float32 [B, rows, K], the matrix there, zero where padded.
-        rows: J.
-    """
-
-    sources: np.ndarray
-    weights: np.ndarray
-    rows: int
+    sources: np.ndarray  # int32 [B, K], the columns that a block uses, padded with column 0
+    weights: np.ndarray  # float32 [B, rows, K], the matrix there, zero where padded
+    rows: int  # J
 
 
 def banded(matrix, block=BLOCK):
@@ -301,10 +266,7 @@ def banded(matrix, block=BLOCK):
 
 
 def along_rows(x, matrix):
-    """Multiplies the columns of images by a matrix: out[j] = sum over i of matrix[j, i] x[i], for rows i and j.
-
-    x [N, I, W, C] float32; matrix: Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C].
-    """
+    """Multiplies the columns of x [N, I, W, C] float32 by a Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C]."""
     count, rows, width, channels = x.shape
     x = tf.reshape(x, (count, rows, width * channels))
     if isinstance(matrix, Banded):

@@ -10,45 +10,30 @@ ADA_P = "ada_p"  # name of ADA's probability among the numbers of a run
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Augmentation of the discriminator's input; hashable, since it is static in a step.
+    """Augmentation of the discriminator's input; hashable, since it is static in a step."""
 
-    Fields:
-        kind: "none", "diffaugment" or "ada".
-        policies: for diffaugment, its groups in their order; for ada, the one name of its policy.
-        probability: for diffaugment, share of the images that are augmented.
-    """
-
-    kind: str = "none"
-    policies: tuple[str, ...] = ()
-    probability: float = 1.0
+    kind: str = "none"  # or "diffaugment", "ada"
+    policies: tuple[str, ...] = ()  # for diffaugment, its groups in their order; for ada, the one name of its policy
+    probability: float = 1.0  # for diffaugment, share of the images that are augmented
 
 
 def augmentation_of(config) -> Augmentation:
     """The augmentation that `--augment` selects; `config` has the attributes of TrainConfig."""
-    if config.augment == "diffaugment":
-        return Augmentation("diffaugment", config.policies, config.augment_probability)
-    return Augmentation("ada", config.policies) if config.augment == "ada" else Augmentation()
+    return Augmentation(config.augment, config.policies, config.augment_probability)
 
 
 def augment(images, draws, purpose, chosen, p=None):
-    """Augments the input of the discriminator.
+    """Augments the input of the discriminator: images [N, R, R, 3] in [-1, 1] -> [N, R, R, 3].
 
     Args:
-        images: [N, R, R, 3] in [-1, 1].
         draws: gan_tf.rng.Draws of N rows, of the step.
         purpose: name of the batch, such as "reals"; each name has different draws.
         chosen: Augmentation.
         p: for ada, probability of each transform, scalar.
-
-    Returns:
-        [N, R, R, 3].
     """
-    if chosen.kind == "none" or not chosen.policies:
+    if not chosen.policies:
         return images
     draws = draws.fold_in(f"augment {purpose}")
     if chosen.kind == "diffaugment":
         return diffaugment(images, draws, chosen.policies, chosen.probability)
-    if chosen.kind == "ada":
-        (policy,) = chosen.policies
-        return ada(images, draws, p, policy)
-    raise ValueError(f"augmentation must be none, diffaugment or ada, got {chosen.kind!r}")
+    return ada(images, draws, p, chosen.policies[0])

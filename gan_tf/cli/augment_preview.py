@@ -85,7 +85,8 @@ def preview_rows(images, augmentation, p, seed):
     """
     import tensorflow as tf
 
-    from gan_tf.augment.ada import GROUPS, transforms_of
+    from gan_tf.augment.ada import GROUPS
+    from gan_tf.augment.ada import POLICIES as ADA_POLICIES
     from gan_tf.augment.choice import Augmentation, augment
     from gan_tf.io.image_files import to_uint8
     from gan_tf.rng import Draws
@@ -97,7 +98,7 @@ def preview_rows(images, augmentation, p, seed):
         return to_uint8(augment(scaled, draws, "reals", augmentation, p))
 
     if augmentation.kind == "ada":
-        transforms = set(transforms_of(*augmentation.policies))
+        transforms = set(ADA_POLICIES[augmentation.policies[0]])
         single, suffix = [name for name, group in GROUPS.items() if transforms.issuperset(group)], f" at {p:g}"
     else:
         single, suffix = POLICIES, f" at {augmentation.probability:g}" if augmentation.probability != 1 else ""

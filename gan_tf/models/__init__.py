@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from gan_tf.models import fastgan, pggan, stylegan2
-from gan_tf.models.network import fold
+from gan_tf.models.network import build, fold
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,14 +34,14 @@ _NO_MAPPING = "has no mapping network, hence no w"
 
 FAMILIES = {
     "fastgan": Family(
-        generator=fastgan.build_generator,
-        discriminator=fastgan.build_discriminator,
+        generator=partial(build, fastgan.FastGanGenerator),
+        discriminator=partial(build, fastgan.FastGanDiscriminator),
         image_logits=fastgan.image_logits,
         unsupported={"w": _NO_MAPPING},
     ),
     "pggan": Family(
-        generator=pggan.build_generator,
-        discriminator=pggan.build_discriminator,
+        generator=partial(build, pggan.PgganGenerator),
+        discriminator=partial(build, pggan.PgganDiscriminator),
         image_logits=pggan.image_logits,
         on_sphere=True,
         unsupported={
@@ -50,8 +51,8 @@ FAMILIES = {
         },
     ),
     "stylegan2": Family(
-        generator=stylegan2.build_generator,
-        discriminator=stylegan2.build_discriminator,
+        generator=partial(build, stylegan2.StyleGan2Generator),
+        discriminator=partial(build, stylegan2.StyleGan2Discriminator),
         image_logits=stylegan2.image_logits,
         on_sphere=True,
     ),

@@ -7,19 +7,19 @@ Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fid
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.conditioning import ClassEmbedding, SpectralProjection, check_classes
 from gan_tf.models.fastgan_blocks import (
     ConvBlock,
     Decoder,
     DownBlock,
     Excitation,
     NoisyUpBlock,
+    SpectralProjection,
     UpBlock,
     fold_stage,
     stage,
 )
-from gan_tf.models.network import SeededNetwork, build
-from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem, sub_weights
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_classes
+from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
 from gan_tf.ops.resample import nearest_resize
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
@@ -30,8 +30,8 @@ LARGEST_MAP = 256  # D's stem reduces larger images to this size
 LOGIT_MAP = 8  # pixels of the map that a 4x4 convolution turns into 5x5 logits
 CLASS_STDDEV = 0.25  # of the class embeddings; batch norm leaves latents with 1
 D_EXCITED = (32, 16, 8)  # maps of D's big path that a map 8 times larger excites
-WHOLE = ("big", "small")
-PART = "part"
+PART = "part"  # decoder of a quadrant
+DECODERS = ("big", "small", PART)  # of the official network
 
 
 class FastGanGenerator(SeededNetwork):
@@ -39,34 +39,29 @@ class FastGanGenerator(SeededNetwork):
 
     Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
     each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded, the
-    images alone. At 1024, or with `tanh=True`, they are in [-1, 1]; at other sizes this is
-    learned, as in the official code.
+    images alone. With `tanh` they are in [-1, 1]; else this is learned, as in the official code.
         style: None, or excitation weights of other latents from `style_of`, which replace the images' own.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
         ngf: width; maps of 64 pixels have 2 * ngf channels.
         latent_size: Z.
-        tanh: tanh on the output; None: at 1024 only.
-        seed: of the initial values.
-        classes: number of classes, 0 for an unconditional network; see models/conditioning.py.
-        folded: for inference alone, see models/network.py.
+        tanh: tanh on the output; always at 1024.
+        classes: number of classes, 0 for an unconditional network; see models/fastgan_blocks.py.
+        seed, folded: see ops/layers.py.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
     """
 
-    SETTINGS = ("resolution", "ngf", "latent_size", "tanh", "seed", "classes")
-
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=None, classes=0, **kwargs):
+    def __init__(self, resolution, ngf=64, latent_size=256, tanh=False, classes=0, **kwargs):
         super().__init__(**kwargs)
         _check_sizes(resolution, "ngf", ngf)
         check_classes(classes)
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
-        self.ngf, self.latent_size = ngf, latent_size
-        self.tanh = resolution == 1024 if tanh is None else tanh
-        self.classes = classes
+        self.ngf, self.latent_size, self.classes = ngf, latent_size, classes
+        self.tanh = tanh or resolution == 1024
         sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
         width, embedding = 2 * self._channels(4), {"normalised": False, "stddev": CLASS_STDDEV}
         self.embed = ClassEmbedding(width, classes, **embedding, **self.part("g/embed")) if classes else None
@@ -86,8 +81,8 @@ class FastGanGenerator(SeededNetwork):
 
     @property
     def noise_shapes(self):
-        """Shape (h, w, 1) of every noise map, in the order in which `call` takes them."""
-        return noise_shapes_of(self.resolution)
+        """Shape (h, w, 1) of every noise map: two for every other block, from the first (8 pixels) on."""
+        return [(size, size, 1) for size in (8, 32, 128, 512) if size <= self.resolution for _ in range(2)]
 
     def build(self, shape=None):
         if self.embed is not None:
@@ -119,13 +114,8 @@ class FastGanGenerator(SeededNetwork):
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
-        if self.embed is not None:
-            self.embed.fold_weights(sub_weights(weights, "embed"))
-        fold_stage(weights, ("stem", self.stem), ("stem_norm", self.stem_norm))
-        for name in ("blocks", "excitations"):
-            for i, layer in enumerate(getattr(self, name)):
-                layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
-        self.to_rgb.fold_weights(sub_weights(weights, "to_rgb"))
+        fold_stage(self, weights, "stem", "stem_norm")
+        self.fold_parts(weights, "embed", "blocks", "excitations", "to_rgb")
 
     def _maps(self, z, labels, noise, largest, style=None, training=False):
         """{size: [N, size, size, C]} from 4 to `largest` pixels."""
@@ -141,7 +131,7 @@ class FastGanGenerator(SeededNetwork):
             if size in G_EXCITED:
                 excite = self.excitations[i - 3]
                 weights = excite(maps[size // 16], training=training) if style is None else style[i - 3]
-            extra = {"noise": _pair(noise)} if isinstance(block, NoisyUpBlock) else {}
+            extra = {"noise": (next(noise), next(noise))} if isinstance(block, NoisyUpBlock) else {}
             x = maps[size] = block(x, weights, **extra, training=training)
         return maps
 
@@ -167,16 +157,13 @@ class FastGanDiscriminator(SeededNetwork):
         resolution: R, one of 64, 128, 256, 512, 1024.
         ndf: width; maps of 64 pixels have ndf channels.
         decoders: number of decoders, in the order of `reconstruction_names`: the official three ("big", "small",
-            "part"), then one on each larger map of the big path ("map_32", "map_64", ...); at most 5, 6, 7, 7 and 7
-            at the five resolutions.
-        seed: of the initial values.
+            "part"), then one on each larger map of the big path ("map_32", "map_64", ...).
         classes: number of classes, 0 for an unconditional network; both paths have a projection on the class.
+        seed: see ops/layers.py.
 
     Raises:
         UsageError: a resolution, width or number of decoders that the network cannot have.
     """
-
-    SETTINGS = ("resolution", "ndf", "decoders", "seed", "classes")
 
     def __init__(self, resolution, ndf=64, decoders=3, classes=0, **kwargs):
         super().__init__(**kwargs)
@@ -188,8 +175,16 @@ class FastGanDiscriminator(SeededNetwork):
         self.small_sizes = _halvings(self.small_resolution)  # pixels of the outputs of `small_blocks`
         self.excited_sizes = [size for size in D_EXCITED if 8 * size <= self.largest_map]  # and of `excitations`
         self.ndf, self.decoders, self.classes = ndf, decoders, classes
-        self.reconstruction_names = self._names(decoders)
-        self.stem = self._stem()
+        decoded = [*DECODERS, *(f"map_{size}" for size in (32, 64, 128, 256) if size <= self.largest_map)]
+        if not 0 <= decoders <= len(decoded):
+            raise UsageError(f"decoders must be 0 to {len(decoded)} at resolution {resolution}, got {decoders}")
+        self.reconstruction_names = tuple(decoded[:decoders])
+        kernel_size, strides = (4, 2) if resolution > LARGEST_MAP else (3, 1)
+        reduced = {512: [256], 1024: [512, 256]}.get(resolution, [resolution])
+        self.stem = [
+            ConvBlock(self._big(size), kernel_size, strides, normalised=i > 0, **self.part(f"d/stem/{i}"))
+            for i, size in enumerate(reduced)
+        ]
         self.blocks = [
             DownBlock(self._big(size), **self.part(f"d/blocks/{size}")) for size in _halvings(self.largest_map)
         ]
@@ -199,7 +194,7 @@ class FastGanDiscriminator(SeededNetwork):
         self.head = ConvBlock(2 * self._big(LOGIT_MAP), 1, **self.part("d/head"))
         self.to_logits = SpectralConv(1, 4, padding="VALID", **self.part("d/to_logits"))
         self.small_blocks = [
-            ConvBlock(self.ndf * SMALL_WIDTH // size, 4, 2, normalised=i > 0, **self.part(f"d/small_blocks/{size}"))
+            ConvBlock(ndf * SMALL_WIDTH // size, 4, 2, normalised=i > 0, **self.part(f"d/small_blocks/{size}"))
             for i, size in enumerate(self.small_sizes)
         ]
         self.small_to_logits = SpectralConv(1, 4, padding="VALID", **self.part("d/small_to_logits"))
@@ -223,8 +218,9 @@ class FastGanDiscriminator(SeededNetwork):
         for size, excitation in zip(self.excited_sizes, self.excitations, strict=True):
             excitation.build((None, None, None, self._big(8 * size)))
         inputs = {"big": self._big(LOGIT_MAP), "small": small_channels, PART: self._big(16)}
+        inputs |= {f"map_{size}": self._big(size) for size in (32, 64, 128, 256)}
         for name, decoder in self.decoder_layers.items():
-            decoder.build((None, None, None, inputs[name] if name in inputs else self._big(_map_of(name))))
+            decoder.build((None, None, None, inputs[name]))
 
     def call(self, inputs, labels=None, training=False):
         maps, small = self._features(inputs, training)
@@ -240,16 +236,12 @@ class FastGanDiscriminator(SeededNetwork):
         Returns:
             (logits [N, 50], {name: [N, S, S, 3] in [-1, 1]}), float32.
         """
-        if not self.built:
-            self.build()
         maps, small = self._features(inputs, training)
         logits = self._logits(maps[LOGIT_MAP], small, labels, training)
         sources = {"big": maps[LOGIT_MAP], "small": small, PART: quadrant(maps[16], part)}
-        sources.update({name: maps[_map_of(name)] for name in self.reconstruction_names if name not in sources})
-        reconstructions = {
-            name: self.decoder_layers[name](sources[name], training=training) for name in self.reconstruction_names
-        }
-        return logits, reconstructions
+        sources |= {f"map_{size}": features for size, features in maps.items()}
+        decoders = self.decoder_layers.items()
+        return logits, {name: decoder(sources[name], training=training) for name, decoder in decoders}
 
     def _features(self, inputs, training):
         """-> ({map size: [N, size, size, C]} of the big path, [N, 8, 8, C] of the small path)."""
@@ -278,40 +270,19 @@ class FastGanDiscriminator(SeededNetwork):
             outputs.append(tf.reshape(logits, (-1, 25)))
         return tf.concat(outputs, axis=1)
 
-    def _stem(self):
-        """Layers that reduce an image to the largest map; two of them at 1024."""
-        sizes = {512: [256], 1024: [512, 256]}.get(self.resolution, [self.resolution])
-        kernel_size, strides = (4, 2) if self.resolution > LARGEST_MAP else (3, 1)
-        return [
-            ConvBlock(self._big(size), kernel_size, strides, normalised=i > 0, **self.part(f"d/stem/{i}"))
-            for i, size in enumerate(sizes)
-        ]
-
-    def _names(self, decoders):
-        larger = [f"map_{size}" for size in (32, 64, 128, 256) if size <= self.largest_map]
-        names = [*WHOLE, PART, *larger]
-        if not 0 <= decoders <= len(names):
-            raise UsageError(f"decoders must be 0 to {len(names)} at resolution {self.resolution}, got {decoders}")
-        return tuple(names[:decoders])
-
     def _big(self, size):
         return self.ndf * BIG_WIDTH // size
-
-
-def build_generator(settings, policy):
-    """Builds a generator from settings; a `tanh` of False is the official rule."""
-    return build(FastGanGenerator, settings, policy, tanh=True if settings.tanh else None)
-
-
-def build_discriminator(settings, policy):
-    """Builds a discriminator from settings."""
-    return build(FastGanDiscriminator, settings, policy)
 
 
 def image_logits(discriminator, generator):
     """Returns a function: image [1, R, R, 3], labels [1] or None -> logits, with a smaller version as for reals."""
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
-    return lambda image, labels=None: discriminator(at_both_scales(tf.ensure_shape(image, shape)), labels)
+
+    def logits(image, labels=None):
+        image = tf.ensure_shape(image, shape)
+        return discriminator((image, nearest_resize(image, discriminator.small_resolution)), labels)
+
+    return logits
 
 
 def small_resolution_of(resolution: int) -> int:
@@ -319,13 +290,8 @@ def small_resolution_of(resolution: int) -> int:
     return min(128, resolution // 2)
 
 
-def noise_shapes_of(resolution: int) -> list[tuple[int, int, int]]:
-    """Shapes (h, w, 1) of G's noise: two maps for every other block, from the first (8 pixels) on."""
-    return [(size, size, 1) for size in (8, 32, 128, 512) if size <= resolution for _ in range(2)]
-
-
-def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
-    """Targets of the decoders.
+def reconstruction_targets(images, part, size, names=DECODERS):
+    """Targets of the decoders: the quadrant for "part", the whole image for the others, resized to the nearest pixel.
 
     Args:
         images: [N, R, R, 3], the input of D.
@@ -334,16 +300,10 @@ def reconstruction_targets(images, part, size, names=(*WHOLE, PART)):
         names: `Discriminator.reconstruction_names`.
 
     Returns:
-        {name: [N, size, size, 3]}: the quadrant for "part", the whole image for the others, resized to the nearest
-        pixel.
+        {name: [N, size, size, 3]}.
     """
     whole = nearest_resize(images, size)
     return {name: nearest_resize(quadrant(images, part), size) if name == PART else whole for name in names}
-
-
-def at_both_scales(images):
-    """The discriminator's input for images [N, R, R, 3], real ones for instance: (images, smaller images)."""
-    return images, nearest_resize(images, small_resolution_of(images.shape[1]))
 
 
 def quadrant(x, part):
@@ -363,11 +323,6 @@ def _build_chain(blocks):
     return channels
 
 
-def _pair(noise):
-    first, second = next(noise), next(noise)
-    return None if first is None else (first, second)
-
-
 def _halvings(size):
     """Map sizes after each halving of `size`, down to that of the logits."""
     sizes = []
@@ -375,10 +330,6 @@ def _halvings(size):
         size //= 2
         sizes.append(size)
     return sizes
-
-
-def _map_of(name):
-    return int(name.removeprefix("map_"))
 
 
 def _check_sizes(resolution, name, width):

@@ -4,6 +4,12 @@ A stage of the generator is a convolution, noise, batch norm, GLU and excitation
 a ready kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so the
 folded strength of the noise differs per channel.
 
+A class is a vector that is added to the generator's first map after its batch norm: conditional batch norm without a
+factor. All pixels of that map get the same vector, so its effect is larger than its size. Measured on drawings of two
+kinds at 3,000 images, the background colours of a kind deviated by 38 grey levels without classes, by 40 with vectors
+of a quarter of the latent's standard deviation, by 12 with a half, and with as large vectors by 4 at 5,000 images.
+Before batch norm, concatenated to the latent, the class took three quarters of the variance.
+
 Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis).
 """
 
@@ -11,9 +17,9 @@ import functools
 
 import tensorflow as tf
 
-from gan_tf.models.conditioning import add_vectors
+from gan_tf.models.network import class_weights
 from gan_tf.ops.activations import glu, leaky_relu, plain_glu, swish
-from gan_tf.ops.forms import forms, has_gpu
+from gan_tf.ops.forms import compiles_chains
 from gan_tf.ops.layers import BatchNorm, NoiseInjection, SeededLayer, SpectralConv, SpectralUpConv, sub_weights
 from gan_tf.ops.resample import average_pool_to
 
@@ -22,40 +28,33 @@ DECODER_INPUT = 8  # pixels
 
 
 def stage(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
-    """One stage of the generator.
+    """One stage of the generator: input of `conv` -> [N, H, W, C], C half of the filters of `conv`.
 
     Args:
-        x: input of `conv`.
         conv, norm, injection: its layers; injection may be None.
         noise: [N, H, W, 1] or None.
         weights: excitation [N, 1, 1, C] or None.
         vectors: class embeddings [N, 2C] or None, added after batch norm.
-        training: as for networks.
-
-    Returns:
-        [N, H, W, C], C half of the filters of `conv`.
     """
     x = conv(x, training=training)
+    if not norm.folded:
+        if injection is not None:
+            x = injection(x, noise)
+        x = norm(x, training=training)
+    if vectors is not None:
+        x += tf.cast(vectors, x.dtype)[:, None, None]
     if norm.folded:
         noise = None if noise is None else (noise, injection.strength.value)
-        return biased_glu(add_vectors(x, vectors), norm.shift.value, noise, weights)
-    if injection is not None:
-        x = injection(x, noise)
-    x = glu(add_vectors(norm(x, training=training), vectors))
-    return x if weights is None else x * weights
+        return biased_glu(x, norm.shift.value, noise, weights)
+    return glu(x) if weights is None else glu(x) * weights
 
 
-def fold_stage(weights, conv, norm, injection=None):
-    """Stores trained weights in the folded layers of a stage.
-
-    Args:
-        weights: {attribute path: tensor} of the layer that owns the stage.
-        conv, norm, injection: pairs (attribute name, folded layer).
-    """
-    scale = norm[1].fold_weights(sub_weights(weights, norm[0]))
-    conv[1].fold_weights(sub_weights(weights, conv[0]), scale)
-    if injection is not None:
-        injection[1].fold_weights(sub_weights(weights, injection[0]), scale)
+def fold_stage(owner, weights, conv, norm, injection=None):
+    """Stores weights {attribute path: tensor} of a trained `owner` in the folded layers of a stage, given by name."""
+    scale = getattr(owner, norm).fold_weights(sub_weights(weights, norm))
+    for name in (conv, injection):
+        if name is not None:
+            getattr(owner, name).fold_weights(sub_weights(weights, name), scale)
 
 
 def biased_glu(x, bias, noise=None, weights=None):
@@ -70,14 +69,13 @@ def biased_glu(x, bias, noise=None, weights=None):
     Returns:
         [N, H, W, C] of x's type.
     """
-    arguments = {"noise": noise, "weights": weights}
-    arguments = {name: value for name, value in arguments.items() if value is not None}
-    if not forms().compiled_chains or has_gpu():
-        return _biased_glu(x, bias, **arguments)
-    return _compiled_glu(tuple(x.shape), x.dtype, tuple(arguments))(x, bias, **arguments)
+    function = _biased_glu
+    if compiles_chains():
+        function = _compiled_glu(tuple(x.shape), x.dtype, noise is None, weights is None)
+    return function(x, bias, noise, weights)
 
 
-def _biased_glu(x, bias, noise=None, weights=None):
+def _biased_glu(x, bias, noise, weights):
     y = tf.cast(x, tf.float32) + bias
     if noise is not None:
         y += noise[1] * tf.cast(noise[0], tf.float32)
@@ -88,12 +86,11 @@ def _biased_glu(x, bias, noise=None, weights=None):
 
 
 @functools.cache
-def _compiled_glu(shape, dtype, names):
-    """A compiled function per kind of map, since TensorFlow warns about a function that is traced for many shapes.
+def _compiled_glu(*kind):
+    """A compiled function per kind of map: three times as fast as the separate operations, after 0.2 s of compilation.
 
-    It is three times as fast as the separate operations, after 0.2 s of compilation.
+    A single function, traced for many shapes, would make TensorFlow warn. A partial, since it counts by code object.
     """
-    # A partial, since TensorFlow counts traces by code object.
     return tf.function(functools.partial(_biased_glu), jit_compile=True, autograph=False)
 
 
@@ -118,13 +115,13 @@ class UpBlock(SeededLayer):
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
-        fold_stage(weights, ("up", self.up), ("norm", self.norm))
+        fold_stage(self, weights, "up", "norm")
 
 
 class NoisyUpBlock(SeededLayer):
     """An up-block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
 
-    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, noise: a pair of [N, 2H, 2W, 1] or None
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, noise: two of [N, 2H, 2W, 1] or None
     -> [N, 2H, 2W, filters].
     """
 
@@ -144,15 +141,14 @@ class NoisyUpBlock(SeededLayer):
         for layer in (self.up_noise, self.up_norm, self.conv_noise, self.conv_norm):
             layer.build((None, None, None, 2 * self.filters))
 
-    def call(self, x, weights=None, noise=None, training=False):
-        first, second = noise or (None, None)
-        x = stage(x, self.up, self.up_norm, self.up_noise, first, training=training)
-        return stage(x, self.conv, self.conv_norm, self.conv_noise, second, weights, training=training)
+    def call(self, x, weights=None, noise=(None, None), training=False):
+        x = stage(x, self.up, self.up_norm, self.up_noise, noise[0], training=training)
+        return stage(x, self.conv, self.conv_norm, self.conv_noise, noise[1], weights, training=training)
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
-        fold_stage(weights, ("up", self.up), ("up_norm", self.up_norm), ("up_noise", self.up_noise))
-        fold_stage(weights, ("conv", self.conv), ("conv_norm", self.conv_norm), ("conv_noise", self.conv_noise))
+        fold_stage(self, weights, "up", "up_norm", "up_noise")
+        fold_stage(self, weights, "conv", "conv_norm", "conv_noise")
 
 
 class Excitation(SeededLayer):
@@ -177,8 +173,7 @@ class Excitation(SeededLayer):
 
     def fold_weights(self, weights):
         """Stores the weights of a trained excitation."""
-        self.squeeze.fold_weights(sub_weights(weights, "squeeze"))
-        self.gate.fold_weights(sub_weights(weights, "gate"))
+        self.fold_parts(weights, "squeeze", "gate")
 
 
 class ConvBlock(SeededLayer):
@@ -251,3 +246,21 @@ class Decoder(SeededLayer):
         for block in self.blocks:
             x = block(x, training=training)
         return tf.tanh(tf.cast(self.to_rgb(x, training=training), tf.float32))
+
+
+class SpectralProjection(SpectralConv):
+    """Class term of the logits: for each 4x4 window the scalar product of its features with the vector of the class.
+
+    With the mean of the window instead, a class depended on texture alone, and the generator filled its images with
+    dots. The vectors of all classes are one kernel under spectral norm, as all kernels of the discriminator.
+
+    Call: features [N, H, W, C], labels -> [N, H - 3, W - 3, 1].
+    """
+
+    def __init__(self, classes, **kwargs):
+        super().__init__(classes, 4, padding="VALID", **kwargs)
+
+    def call(self, features, labels, training=False):
+        logits = super().call(features, training=training)  # [N, h, w, classes]
+        weights = class_weights(labels, self.filters, logits.dtype)
+        return tf.reduce_sum(logits * weights[:, None, None], axis=3, keepdims=True)

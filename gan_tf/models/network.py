@@ -1,27 +1,44 @@
-"""Base class of all networks: configuration, construction from settings, and folding for inference."""
+"""Base class of all networks: construction from settings, class labels, and folding for inference.
+
+In the generators of Progressive GAN and StyleGAN2-ADA a class is a learned vector with a mean square of 1, concatenated
+to the latent. In a discriminator a class is a learned direction, and the last features are projected on it:
+
+    logit(x, y) = logit(x) + e(y) . features(x)
+
+Source: Miyato and Koyama 2018 (cGANs with Projection Discriminator), equation 5; the normalised embedding as in the
+official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
+"""
+
+import inspect
 
 import keras
 import tensorflow as tf
 
+from gan_tf.errors import UsageError
 from gan_tf.models.variables import named_variables
-from gan_tf.ops.layers import Seeded
+from gan_tf.ops.layers import Seeded, SeededLayer
+from gan_tf.ops.normalisation import pixel_norm
 
 
 class SeededNetwork(Seeded, keras.Model):
     """Keras model with reproducible initial values; architecture only, without loss, optimiser or file access.
 
-    Sub-classes list their constructor arguments, which are also attributes: `SETTINGS` has those that are settings of a
-    run, `OPTIONS` the others. Generators can be folded, see `fold`.
+    Each parameter of a sub-class's `__init__` is also an attribute. Generators can be folded, see `fold`.
     """
-
-    SETTINGS, OPTIONS = (), ()
 
     def __init__(self, seed=0, folded=False, **kwargs):
         super().__init__(seed, folded, trainable=not folded, **kwargs)
 
+    @classmethod
+    def parameters(cls):
+        """Names of the constructor's arguments."""
+        return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")] + [
+            "seed"
+        ]
+
     def arguments(self):
         """{name: value} of the constructor's arguments."""
-        return {name: getattr(self, name) for name in (*self.SETTINGS, *self.OPTIONS)}
+        return {name: getattr(self, name) for name in self.parameters()}
 
     def get_config(self):
         config = super().get_config()
@@ -44,16 +61,12 @@ class SeededNetwork(Seeded, keras.Model):
         self.fold_weights({path: tf.convert_to_tensor(value) for path, value in weights.items()})
 
 
-def build(network_class, settings, policy, **changes):
-    """Builds a network with initial values.
+def build(network_class, settings, policy):
+    """Builds a network with initial values: of a SeededNetwork class, for a Keras dtype policy.
 
-    Args:
-        network_class: sub-class of SeededNetwork.
-        settings: object with the attributes of TrainConfig that `network_class.SETTINGS` names.
-        policy: Keras dtype policy.
-        changes: arguments that replace settings.
+    settings: object with attributes of TrainConfig; those that the network has parameters for are used.
     """
-    arguments = {name: getattr(settings, name) for name in network_class.SETTINGS} | changes
+    arguments = {name: getattr(settings, name) for name in network_class.parameters() if hasattr(settings, name)}
     network = network_class(**arguments, dtype=policy)
     network.build()
     return network
@@ -73,3 +86,49 @@ def fold(generator, policy=None):
     folded.build()
     folded.refresh(generator)
     return folded
+
+
+def check_classes(classes):
+    """Raises UsageError for a number of classes that networks cannot have; 0 is unconditional."""
+    if classes < 0 or classes == 1:
+        raise UsageError(f"classes must be 0 or at least 2, got {classes}")
+
+
+def class_weights(labels, classes, dtype="float32"):
+    """Labels as class weights: [N] integers (one-hot) or [N, classes] weights -> [N, classes] of `dtype`."""
+    labels = _required(labels, classes)
+    return tf.one_hot(labels, classes, dtype=dtype) if labels.dtype.is_integer else tf.cast(labels, dtype)
+
+
+class ClassEmbedding(SeededLayer):
+    """A learned vector for each class.
+
+    Call: labels, [N] integers or [N, classes] weights -> [N, units] float32. With `normalised`, every vector is scaled
+    to a mean square of 1, that of a random latent. Folded, it holds the vectors as they are applied, and labels are
+    integers.
+    """
+
+    def __init__(self, units, classes, normalised=True, stddev=1.0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.units, self.classes, self.normalised, self.stddev = units, classes, normalised, stddev
+
+    def build(self, shape=None):
+        shape = (self.classes, self.units)
+        self.kernel = self.weight("kernel", shape) if self.folded else self.normal("kernel", shape, stddev=self.stddev)
+
+    def call(self, labels):
+        if self.folded:
+            return tf.gather(self.kernel.value, _required(labels, self.classes))
+        vectors = class_weights(labels, self.classes, self.variable_dtype) @ self.kernel.value
+        return pixel_norm(vectors) if self.normalised else vectors
+
+    def fold_weights(self, weights):
+        """Stores the vectors of a trained embedding, normalised where `call` does so."""
+        self.kernel.assign(pixel_norm(weights["kernel"]) if self.normalised else weights["kernel"])
+
+
+def _required(labels, classes):
+    """Labels as a tensor. Raises ValueError for None."""
+    if labels is None:
+        raise ValueError(f"a network of {classes} classes needs labels")
+    return tf.convert_to_tensor(labels)

@@ -13,8 +13,7 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.conditioning import ClassEmbedding, check_classes
-from gan_tf.models.network import SeededNetwork, build
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_classes
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
@@ -44,11 +43,8 @@ def channels_of(level: int, fmap_base: int, fmap_max: int) -> int:
 def growth_of(weights: dict, levels: int, where) -> float:
     """Growth of a generator, 0 to `levels`, from its weights {attribute path: array}; `levels` if they do not hold it.
 
-    Args:
-        where: the weights' source, for the message.
-
     Raises:
-        UsageError: a growth that no generator with `levels` levels can have.
+        UsageError: a growth that no generator with `levels` levels can have; `where` is the weights' source.
     """
     growth = weights.get(GROWTH)
     if growth is None:
@@ -81,7 +77,7 @@ class PgganGenerator(SeededNetwork):
         growth: float32 scalar variable for the trainer, level - 1 + alpha: 0 for 4x4 pixels alone, the initial value;
             `levels` when fully grown. A call does not read it.
         resolution: pixels of the images of a call without `level`. Folded, those of the growth at the last `refresh`;
-            functions that were traced before stay valid as long as it does not change.
+            functions that were traced before stay valid until it changes.
 
     Args:
         resolution: R, a power of two from 8 to 1024.
@@ -89,16 +85,13 @@ class PgganGenerator(SeededNetwork):
         latent_size: Z.
         batch_norm: batch norm after every 3x3 convolution.
         pixel_norm: pixel norm after every leaky ReLU. Latents are always normalised.
-        seed: of the initial values.
         classes: number of classes, 0 for an unconditional network: an embedding of length Z is concatenated to the
             normalised latent.
-        folded: for inference alone, see models/network.py.
+        seed, folded: see ops/layers.py.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
     """
-
-    SETTINGS = ("resolution", "fmap_base", "fmap_max", "latent_size", "batch_norm", "pixel_norm", "seed", "classes")
 
     def __init__(
         self,
@@ -159,7 +152,6 @@ class PgganGenerator(SeededNetwork):
     def call(self, z, labels=None, noise=None, training=False, level=None, alpha=None):
         self.check_training(training)
         level = self.default_level if level is None else level
-        _check_level(level, self.levels)
         z = pixel_norm(z)
         if self.embed is not None:
             z = tf.concat([z, tf.cast(self.embed(labels), z.dtype)], axis=1)
@@ -181,11 +173,7 @@ class PgganGenerator(SeededNetwork):
         """
         growth = float(weights[GROWTH])
         self.default_level = level = math.ceil(growth)
-        if self.embed is not None:
-            self.embed.fold_weights(sub_weights(weights, "embed"))
-        self.stem.fold_weights(sub_weights(weights, "stem"))
-        for i, block in enumerate(self.blocks):
-            block.fold_weights(sub_weights(weights, f"blocks/{i}"))
+        self.fold_parts(weights, "embed", "stem", "blocks")
         alpha = growth - (level - 1) if level else 1.0
         newest = sub_weights(weights, f"to_rgb/{level}")
         bias = alpha * newest["bias"]
@@ -200,8 +188,7 @@ class PgganGenerator(SeededNetwork):
         return channels_of(level, self.fmap_base, self.fmap_max)
 
     def _map(self, level):
-        size = resolution_of(level)
-        return (None, size, size, self._channels(level))
+        return (None, resolution_of(level), resolution_of(level), self._channels(level))
 
 
 class PgganDiscriminator(SeededNetwork):
@@ -223,20 +210,13 @@ class PgganDiscriminator(SeededNetwork):
         ValueError: images of another size than the level's.
     """
 
-    SETTINGS = ("resolution", "fmap_base", "fmap_max", "minibatch_stddev", "seed", "classes")
-
     def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, classes=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
         _check_sizes(resolution, fmap_base, fmap_max)
         check_classes(classes)
-        self.resolution = resolution
-        self.levels = level_of(resolution)
-        self.fmap_base, self.fmap_max, self.minibatch_stddev, self.classes = (
-            fmap_base,
-            fmap_max,
-            minibatch_stddev,
-            classes,
-        )
+        self.resolution, self.levels = resolution, level_of(resolution)
+        self.fmap_base, self.fmap_max = fmap_base, fmap_max
+        self.minibatch_stddev, self.classes = minibatch_stddev, classes
         self.from_rgb = [
             EqualisedConv(self._channels(level), 1, **self.part(f"d/from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
@@ -257,7 +237,6 @@ class PgganDiscriminator(SeededNetwork):
 
     def call(self, images, labels=None, training=False, level=None, alpha=None, dtype=None):
         level = self.levels if level is None else level
-        _check_level(level, self.levels)
         if images.shape[1] != resolution_of(level):
             raise ValueError(f"level {level} takes images of {resolution_of(level)} pixels, got {images.shape[1]}")
         dtype = dtype or self.compute_dtype
@@ -274,16 +253,6 @@ class PgganDiscriminator(SeededNetwork):
 
     def _channels(self, level):
         return channels_of(level, self.fmap_base, self.fmap_max)
-
-
-def build_generator(settings, policy):
-    """Builds a generator from settings."""
-    return build(PgganGenerator, settings, policy)
-
-
-def build_discriminator(settings, policy):
-    """Builds a discriminator from settings."""
-    return build(PgganDiscriminator, settings, policy)
 
 
 def image_logits(discriminator, generator):
@@ -306,8 +275,3 @@ def _check_sizes(resolution, fmap_base, fmap_max):
         raise UsageError(f"fmap_base must be at least {least} at resolution {resolution}, got {fmap_base}")
     if fmap_max < 1:
         raise UsageError(f"fmap_max must be at least 1, got {fmap_max}")
-
-
-def _check_level(level, levels):
-    if not 0 <= level <= levels:
-        raise ValueError(f"level must be 0 to {levels}, got {level}")

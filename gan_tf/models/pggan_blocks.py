@@ -3,17 +3,13 @@
 Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, Stability, and Variation), appendix A.
 """
 
+import math
+
 import tensorflow as tf
 
-from gan_tf.models.conditioning import ClassProjection
+from gan_tf.models.network import ClassEmbedding
 from gan_tf.ops.activations import leaky_relu
-from gan_tf.ops.equalised import (
-    EqualisedConv,
-    EqualisedDense,
-    EqualisedDownConv,
-    EqualisedStem,
-    EqualisedUpConv,
-)
+from gan_tf.ops.equalised import EqualisedConv, EqualisedDense, EqualisedDownConv, EqualisedStem, EqualisedUpConv
 from gan_tf.ops.layers import BatchNorm, ExactLayer, sub_weights
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm, scale_and_shift
 
@@ -23,8 +19,8 @@ LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer
 class GeneratorBlock(ExactLayer):
     """Two layers, each followed by batch norm (optional), leaky ReLU and pixel norm (optional).
 
-    Sub-classes define the first layer; the second is a 3x3 convolution. Batch norm replaces the bias; folded, it is
-    part of kernel and bias.
+    `first_layer` of a sub-class returns the first; the second is a 3x3 convolution. Batch norm replaces the bias;
+    folded, it is part of kernel and bias.
     """
 
     def __init__(self, filters, batch_norm=False, pixel_norm=True, **kwargs):
@@ -35,10 +31,6 @@ class GeneratorBlock(ExactLayer):
         self.conv = EqualisedConv(filters, 3, use_bias=use_bias, **self.part("conv"))
         self.first_norm = BatchNorm(**self.part("first_norm")) if batch_norm else None
         self.conv_norm = BatchNorm(**self.part("conv_norm")) if batch_norm else None
-
-    def first_layer(self, filters, **arguments):
-        """Returns the first layer."""
-        raise NotImplementedError
 
     def build(self, shape):
         wide = (None, None, None, self.filters)
@@ -67,20 +59,14 @@ class GeneratorBlock(ExactLayer):
 
 
 class StemBlock(GeneratorBlock):
-    """Maps latents to 4x4 pixels.
-
-    Call: z [N, Z] -> [N, 4, 4, filters].
-    """
+    """Maps latents to 4x4 pixels: z [N, Z] -> [N, 4, 4, filters]."""
 
     def first_layer(self, filters, **arguments):
         return EqualisedStem(filters, LATENT_GAIN, **arguments)
 
 
 class GrowBlock(GeneratorBlock):
-    """Doubles the size.
-
-    Call: x [N, H, W, I] -> [N, 2H, 2W, filters].
-    """
+    """Doubles the size: x [N, H, W, I] -> [N, 2H, 2W, filters]."""
 
     def first_layer(self, filters, **arguments):
         return EqualisedUpConv(filters, **arguments)
@@ -103,6 +89,20 @@ class ShrinkBlock(ExactLayer):
 
     def call(self, x):
         return leaky_relu(self.down(leaky_relu(self.conv(x))))
+
+
+class ClassProjection(ClassEmbedding):
+    """Class term of the logits: the scalar product of the features with the vector of the class.
+
+    Call: features [N, C], labels -> [N, 1] in the features' type, divided by sqrt(C): the variance of one feature.
+    """
+
+    def __init__(self, units, classes, **kwargs):
+        super().__init__(units, classes, normalised=False, **kwargs)
+
+    def call(self, features, labels):
+        vectors = tf.cast(super().call(labels) / math.sqrt(self.units), features.dtype)
+        return tf.reduce_sum(features * vectors, axis=1, keepdims=True)
 
 
 class HeadBlock(ExactLayer):

@@ -10,11 +10,10 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.conditioning import check_classes
-from gan_tf.models.network import SeededNetwork, build
-from gan_tf.models.stylegan2_blocks import FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
-from gan_tf.ops.layers import ExactLayer, sub_weights
-from gan_tf.ops.upfirdn import upsample2d
+from gan_tf.models.network import SeededNetwork, check_classes
+from gan_tf.models.stylegan2_blocks import CONST, FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
+from gan_tf.ops.filtered import upsample2d
+from gan_tf.ops.layers import ExactLayer
 
 RESOLUTIONS = tuple(2**power for power in range(4, 11))  # 16 to 1024
 ARCHITECTURES = ("resnet", "orig")
@@ -51,16 +50,7 @@ class Synthesis(ExactLayer):
     The colours of a size use the style of the next size's first convolution; the last have their own.
     """
 
-    def __init__(
-        self,
-        resolution,
-        w_size,
-        channel_base,
-        channel_max,
-        conv_clamp,
-        half_resolutions,
-        **kwargs,
-    ):
+    def __init__(self, resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **kwargs):
         super().__init__(**kwargs)
         self.sizes = sizes_of(resolution)
         self.w_size = w_size
@@ -95,7 +85,11 @@ class Synthesis(ExactLayer):
         """Outputs of every size: a list of (features [N, h, w, C], images so far [N, h, w, 3])."""
         exact, half = self.variable_dtype, dtype or self.compute_dtype
         ws = tf.unstack(tf.cast(ws, exact), num=styles_of(self.sizes[-1]), axis=1)
-        noise = iter(_per_layer(noise, len(self.noise_shapes)))
+        layers = len(self.noise_shapes)
+        noise = [noise] * layers if noise is None or noise == CONST else noise
+        if len(noise) != layers:
+            raise ValueError(f"noise is None, {CONST!r} or a list of {layers} maps, got {len(noise)}")
+        noise = iter(noise)
         x, images, outputs = None, None, []
         for index, size in enumerate(self.sizes):
             kind = half if size >= self.half_from else exact
@@ -112,9 +106,7 @@ class Synthesis(ExactLayer):
     def fold_weights(self, weights):
         """Stores the weights of a trained synthesis network."""
         self.const.assign(weights["const"])
-        for name in ("first_convs", "convs", "to_rgb"):
-            for i, layer in enumerate(getattr(self, name)):
-                layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
+        self.fold_parts(weights, "first_convs", "convs", "to_rgb")
 
 
 class StyleGan2Generator(SeededNetwork):
@@ -130,29 +122,16 @@ class StyleGan2Generator(SeededNetwork):
         resolution: R, a power of two from 16 to 1024.
         latent_size, w_size: Z and W.
         mapping_layers: 8 in the paper, 2 for small data sets.
-        channel_base, channel_max: maps of r pixels have min(channel_base / r, channel_max) channels.
+        channel_base, channel_max: maps of r pixels have min(channel_base / r, channel_max) channels; a base of None is
+            `published_channel_base`.
         classes: number of classes, 0 for an unconditional network.
         conv_clamp: limit of the outputs of convolutions, None for none; use 256 in float16.
         half_resolutions: number of the largest sizes (from 8 pixels on) that use the policy's half precision.
-        seed: of the initial values.
-        folded: for inference alone, see models/network.py.
+        seed, folded: see ops/layers.py.
 
     Raises:
         UsageError: a resolution, width or number of classes that the network cannot have.
     """
-
-    SETTINGS = (
-        "resolution",
-        "latent_size",
-        "w_size",
-        "mapping_layers",
-        "channel_base",
-        "channel_max",
-        "classes",
-        "conv_clamp",
-        "seed",
-    )
-    OPTIONS = ("half_resolutions",)
 
     def __init__(
         self,
@@ -160,7 +139,7 @@ class StyleGan2Generator(SeededNetwork):
         latent_size=512,
         w_size=512,
         mapping_layers=8,
-        channel_base=32768,
+        channel_base=None,
         channel_max=512,
         classes=0,
         conv_clamp=None,
@@ -168,7 +147,7 @@ class StyleGan2Generator(SeededNetwork):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        _check_sizes(resolution, channel_base, channel_max)
+        channel_base = _checked_base(resolution, channel_base, channel_max)
         check_classes(classes)
         if mapping_layers < 1:
             raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
@@ -204,8 +183,7 @@ class StyleGan2Generator(SeededNetwork):
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
-        self.mapping.fold_weights(sub_weights(weights, "mapping"))
-        self.synthesis.fold_weights(sub_weights(weights, "synthesis"))
+        self.fold_parts(weights, "mapping", "synthesis")
 
 
 class StyleGan2Discriminator(SeededNetwork):
@@ -226,22 +204,10 @@ class StyleGan2Discriminator(SeededNetwork):
         UsageError: a resolution, width, number of classes or architecture that the network cannot have.
     """
 
-    SETTINGS = (
-        "resolution",
-        "channel_base",
-        "channel_max",
-        "mbstd_group",
-        "classes",
-        "conv_clamp",
-        "architecture",
-        "seed",
-    )
-    OPTIONS = ("mbstd_channels", "label_layers", "half_resolutions")
-
     def __init__(
         self,
         resolution,
-        channel_base=32768,
+        channel_base=None,
         channel_max=512,
         mbstd_group=4,
         mbstd_channels=1,
@@ -253,22 +219,13 @@ class StyleGan2Discriminator(SeededNetwork):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        _check_sizes(resolution, channel_base, channel_max)
+        channel_base = _checked_base(resolution, channel_base, channel_max)
         check_classes(classes)
         if architecture not in ARCHITECTURES:
             raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
-        self.resolution, self.channel_base, self.channel_max, self.mbstd_group = (
-            resolution,
-            channel_base,
-            channel_max,
-            mbstd_group,
-        )
-        self.mbstd_channels, self.classes, self.conv_clamp, self.architecture = (
-            mbstd_channels,
-            classes,
-            conv_clamp,
-            architecture,
-        )
+        self.resolution, self.channel_base, self.channel_max = resolution, channel_base, channel_max
+        self.mbstd_group, self.mbstd_channels, self.classes = mbstd_group, mbstd_channels, classes
+        self.conv_clamp, self.architecture = conv_clamp, architecture
         self.label_layers, self.half_resolutions = label_layers, half_resolutions
         self.half_from = _half_from(resolution, half_resolutions)
         self.sizes = sizes_of(resolution)[:0:-1]  # of the blocks' inputs, largest first
@@ -313,48 +270,25 @@ class StyleGan2Discriminator(SeededNetwork):
         return channels_of(size, self.channel_base, self.channel_max)
 
 
-def build_generator(settings, policy):
-    """Builds a generator from settings; a `channel_base` of None is the published one for the resolution."""
-    return build(StyleGan2Generator, settings, policy, **_channel_base(settings))
-
-
-def build_discriminator(settings, policy):
-    """Builds a discriminator from settings, as `build_generator` does."""
-    return build(StyleGan2Discriminator, settings, policy, **_channel_base(settings))
-
-
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits.
-
-    In a batch of one image the minibatch standard deviation is the same for all images.
-    """
+    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits."""
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels)
 
 
-def _channel_base(settings):
-    return {"channel_base": settings.channel_base or published_channel_base(settings.resolution)}
-
-
-def _check_sizes(resolution, channel_base, channel_max):
+def _checked_base(resolution, channel_base, channel_max):
+    """Returns the `channel_base` of a network. Raises UsageError for sizes that it cannot have."""
     if resolution not in RESOLUTIONS:
         allowed = ", ".join(map(str, RESOLUTIONS))
         raise UsageError(f"resolution must be one of {allowed} for stylegan2, got {resolution}")
+    channel_base = channel_base or published_channel_base(resolution)
     if channel_base < resolution:
         raise UsageError(f"channel_base must be at least {resolution} at resolution {resolution}, got {channel_base}")
     if channel_max < 1:
         raise UsageError(f"channel_max must be at least 1, got {channel_max}")
+    return channel_base
 
 
 def _half_from(resolution, half_resolutions):
     """Smallest size computed in half precision; maps of 4x4 pixels never are."""
     return max(2 * resolution >> half_resolutions, 8)
-
-
-def _per_layer(noise, layers):
-    """Noise for each layer."""
-    if noise is None or isinstance(noise, str):
-        return [noise] * layers
-    if len(noise) != layers:
-        raise ValueError(f"{layers} layers take noise, got {len(noise)} maps")
-    return noise

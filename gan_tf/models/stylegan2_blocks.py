@@ -13,15 +13,22 @@ import math
 import keras
 import tensorflow as tf
 
-from gan_tf.models.conditioning import ClassEmbedding, class_weights
+from gan_tf.models.network import ClassEmbedding, class_weights
 from gan_tf.ops.activations import ACTIVATIONS, at_least_float32, bias_act, biased, clamped, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
-from gan_tf.ops.layers import ExactLayer, sub_weights
-from gan_tf.ops.modulated import demodulated_conv, modulated_conv, small_kernel, small_styles
+from gan_tf.ops.filtered import (
+    demodulated_conv,
+    filtered_up_conv,
+    fir_filter,
+    modulated_conv,
+    resampled_conv,
+    small_kernel,
+    small_styles,
+)
+from gan_tf.ops.layers import ExactLayer
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
-from gan_tf.ops.upfirdn import filtered_up_conv, fir_filter, resampled_conv
 
-FILTER = fir_filter((1, 3, 3, 1))
+FILTER = fir_filter()
 GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; applied before it, which gives the same result
 CONST = "const"  # the noise maps that a generator owns, the same for every image
 MAPPING_LR = 0.01  # learning rate of the mapping network relative to the others
@@ -29,12 +36,9 @@ AVERAGE_DECAY = 0.995  # of the average w, per batch
 
 
 class StyleDense(ExactLayer):
-    """Matrix product with equalised learning rate, bias and activation.
-
-    Call: x [N, I] -> [N, units].
+    """Matrix product with equalised learning rate, bias and activation: x [N, I] -> [N, units].
 
     Args:
-        units: of the output.
         activation: "linear" or "lrelu".
         lr_multiplier: factor on the effective learning rate; weights are stored divided by it.
         first_bias: initial value of the bias.
@@ -73,8 +77,7 @@ class Mapping(ExactLayer):
 
     Args:
         layers: number of layers.
-        w_size: W.
-        latent_size: Z, 0 for labels alone.
+        w_size, latent_size: W and Z; Z is 0 for labels alone.
         classes: number of classes, 0 for latents alone.
         copies: how often w is repeated.
     """
@@ -101,13 +104,19 @@ class Mapping(ExactLayer):
 
     def call(self, z, labels=None, truncation=1.0, cutoff=None, update_average=None, training=False):
         inputs = [pixel_norm(tf.cast(z, self.variable_dtype))] if self.latent_size else []
-        if self.classes:
-            inputs.append(self._embedded(labels))
+        if self.classes and self.folded:
+            inputs.append(self.embed(labels))
+        elif self.classes:
+            inputs.append(pixel_norm(self.embed(class_weights(labels, self.classes, self.variable_dtype))))
         w = tf.concat(inputs, axis=1)
         for layer in self.layers:
             w = layer(w)
         if self.average is not None and (training if update_average is None else update_average):
-            self._update_average(w)
+            mean = tf.stop_gradient(tf.reduce_mean(w, axis=0))
+            replica = tf.distribute.get_replica_context()
+            if replica.num_replicas_in_sync > 1:
+                mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
+            self.average.assign(mean + AVERAGE_DECAY * (self.average.value - mean))
         if self.copies is None:
             return w
         ws = tf.tile(w[:, None], (1, self.copies, 1))
@@ -121,27 +130,11 @@ class Mapping(ExactLayer):
 
     def fold_weights(self, weights):
         """Stores the weights and the average of a trained mapping network, with its normalised class embeddings."""
-        for i, layer in enumerate(self.layers):
-            layer.fold_weights(sub_weights(weights, f"layers/{i}"))
+        self.fold_parts(weights, "layers")
         if self.classes:
             scale = 1 / math.sqrt(self.classes)  # of the trainable StyleDense on one-hot labels
             self.embed.fold_weights({"kernel": weights["embed/kernel"] * scale + weights["embed/bias"]})
         self.average.assign(weights["average"])
-
-    def _embedded(self, labels):
-        """Class embeddings with a mean square of 1: labels as for `call` -> [N, W]."""
-        if self.folded:
-            return self.embed(labels)
-        return pixel_norm(self.embed(class_weights(labels, self.classes, self.variable_dtype)))
-
-    def _update_average(self, w):
-        mean = tf.stop_gradient(tf.reduce_mean(w, axis=0))
-        replica = tf.distribute.get_replica_context()
-        if replica is None:
-            raise RuntimeError("the average w is updated in replica context: call the network in strategy.run")
-        if replica.num_replicas_in_sync > 1:
-            mean = replica.all_reduce(tf.distribute.ReduceOp.MEAN, mean)
-        self.average.assign(mean + AVERAGE_DECAY * (self.average.value - mean))
 
 
 class StyledConv(ExactLayer):
@@ -151,7 +144,6 @@ class StyledConv(ExactLayer):
         noise: [N, up * H, up * W, 1], "const" for the layer's own map, None for none.
 
     Args:
-        filters: output channels.
         up: 1, or 2 to double the size.
         clamp: limit of the output, None for none.
     """
@@ -175,7 +167,10 @@ class StyledConv(ExactLayer):
         self.noise = self.normal("noise", (self.up * height, self.up * width), trainable=False)
 
     def call(self, x, w, noise=None):
-        styles, noise = self.affine(w), self._scaled_noise(noise)
+        styles = self.affine(w)
+        if noise is not None:
+            noise = self.noise.value[None, :, :, None] if isinstance(noise, str) else noise
+            noise = tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
         if self.folded:
             styles = small_styles(styles) if self.compute_dtype == "float16" else styles
             x = demodulated_conv(x, self._folded_convolution, self.squares.value, styles, GAIN)
@@ -187,7 +182,7 @@ class StyledConv(ExactLayer):
 
     def fold_weights(self, weights):
         """Stores the weights of a trained layer."""
-        self.affine.fold_weights(sub_weights(weights, "affine"))
+        self.fold_parts(weights, "affine")
         kernel = weights["kernel"]
         if self.compute_dtype == "float16":
             kernel = small_kernel(kernel)
@@ -199,16 +194,6 @@ class StyledConv(ExactLayer):
     def _folded_convolution(self, x):
         kernel = tf.cast(self.kernel.value, x.dtype)
         return tf.nn.conv2d(x, kernel, 1, "SAME") if self.up == 1 else filtered_up_conv(x, kernel, FILTER, self.up)
-
-    def _scaled_noise(self, noise):
-        """Noise times its strength and the gain, [N or 1, H, W, 1], or None."""
-        if noise is None:
-            return None
-        if isinstance(noise, str):
-            if noise != CONST:
-                raise ValueError(f"noise is a list of maps, {CONST!r} or None, got {noise!r}")
-            noise = self.noise.value[None, :, :, None]
-        return tf.cast(noise, self.variable_dtype) * (self.noise_strength.value * GAIN)
 
 
 class ToRgb(ExactLayer):
@@ -234,7 +219,7 @@ class ToRgb(ExactLayer):
 
     def fold_weights(self, weights):
         """Stores the weights of a trained layer."""
-        self.affine.fold_weights(sub_weights(weights, "affine"))
+        self.fold_parts(weights, "affine")
         self.kernel.assign(weights["kernel"] / math.sqrt(self.kernel.shape[2]))
         self.bias.assign(weights["bias"])
 
@@ -245,7 +230,6 @@ class FilteredConv(EqualisedConv):
     Call: x [N, H, W, I] -> [N, H / down, W / down, filters].
 
     Args:
-        filters, kernel_size: of the kernel.
         down: 1, or 2 to halve the size after the filter.
         activation: "linear" or "lrelu".
         gain: factor on the output in addition to the activation's.

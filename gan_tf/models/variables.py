@@ -18,9 +18,25 @@ def named_variables(layer):
     Raises:
         ValueError: a variable that Keras tracks cannot be reached through attributes, and would be lost.
     """
-    found = {}
-    seen = set()
-    _walk(layer, "", found, seen)
+    found, seen = {}, set()
+
+    def walk(node, path):
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        children = ()
+        if isinstance(node, keras.Variable):
+            found["/".join(path)] = node
+        elif isinstance(node, keras.Layer):
+            children = sorted((name, child) for name, child in vars(node).items() if not name.startswith("_"))
+        elif isinstance(node, dict):
+            children = sorted(node.items())
+        elif isinstance(node, list | tuple):
+            children = enumerate(node)
+        for name, child in children:
+            walk(child, [*path, str(name)])
+
+    walk(layer, [])
     lost = [v.path for v in layer.variables if id(v) not in seen]
     if lost:
         raise ValueError(f"{type(layer).__name__} holds variables that no attribute leads to: {lost}")
@@ -28,14 +44,11 @@ def named_variables(layer):
 
 
 def load_weights(network, weights: dict, where):
-    """Sets every variable of a built network; each name and shape must match exactly once.
-
-    Args:
-        weights: {attribute path: array}.
-        where: the weights' source, for the message.
+    """Sets every variable of a built network from {attribute path: array}.
 
     Raises:
-        UsageError: a name is missing or left over, or a shape differs. Nothing is changed then.
+        UsageError: a name is missing or left over, or a shape differs; `where` is the weights' source. Nothing is
+            changed then.
     """
     variables = named_variables(network)
     missing, extra = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())
@@ -49,26 +62,3 @@ def load_weights(network, weights: dict, where):
             )
     for name, variable in variables.items():
         variable.assign(weights[name])
-
-
-def _walk(node, path, found, seen):
-    if id(node) in seen:
-        return
-    if isinstance(node, keras.Variable):
-        seen.add(id(node))
-        found[path] = node
-    elif isinstance(node, keras.Layer):
-        seen.add(id(node))
-        for name in sorted(vars(node)):
-            if not name.startswith("_"):
-                _walk(vars(node)[name], _join(path, name), found, seen)
-    elif isinstance(node, dict):
-        for key in sorted(node):
-            _walk(node[key], _join(path, key), found, seen)
-    elif isinstance(node, list | tuple):
-        for index, item in enumerate(node):
-            _walk(item, _join(path, index), found, seen)
-
-
-def _join(path, name):
-    return f"{path}/{name}" if path else str(name)

@@ -38,7 +38,7 @@ def plain_glu(x):
 def _lean_glu(x):
     """`glu` with a float32 sigmoid, since a bfloat16 sigmoid is slow on CPUs, kept for the gradient.
 
-    As fast as the same chain compiled by XLA, without 10 s of compilation before the first step.
+    As fast as when compiled by XLA, without 10 s of compilation before the first step.
     """
     values, gates = tf.split(x, 2, axis=-1)
     opening = tf.cast(tf.sigmoid(tf.cast(gates, tf.float32)), x.dtype) if is_half(x) else tf.sigmoid(gates)
@@ -77,18 +77,9 @@ ACTIVATIONS = {
 
 
 def bias_act(x, bias=None, activation="linear", gain=None, clamp=None, leak=LEAK):
-    """activation(x + bias) * gain, limited to [-clamp, clamp].
+    """activation(x + bias) * gain, limited to [-clamp, clamp]: x [N, ..., C], bias [C] or None -> tensor like x.
 
-    Args:
-        x: [N, ..., C].
-        bias: [C] or None.
-        activation: key of ACTIVATIONS.
-        gain: None for the activation's default gain.
-        clamp: limit after the gain, None for no limit.
-        leak: slope of "lrelu" below zero.
-
-    Returns:
-        Tensor like x.
+    `activation` is a key of ACTIVATIONS, whose gain is the default; `leak` the slope of "lrelu" below zero.
     """
     function, default_gain = ACTIVATIONS[activation]
     if activation == "lrelu" and leak != LEAK:

@@ -1,7 +1,4 @@
-"""Layers with equalised learning rate, as Progressive GAN and StyleGAN2 have them.
-
-They compute in the type of their input, whatever their policy says: a discriminator can thus compute its penalties in
-float32 in a bfloat16 run.
+"""Layers with equalised learning rate, as Progressive GAN and StyleGAN2 have them; they compute in their input's type.
 
 Source: Karras et al. 2018 (Progressive Growing of GANs), section 4.1.
 """
@@ -21,7 +18,6 @@ class EqualisedLayer(KernelLayer):
     """Layer whose kernel has unit variance and is scaled on use by gain / sqrt(fan in).
 
     Adam, whose steps do not depend on the size of a gradient, thus trains all layers equally fast.
-    Sub-classes call `add_kernel` in `build`, `scaled_kernel` and `add_bias` in `call`.
     """
 
     def __init__(self, filters, gain=HE_GAIN, use_bias=True, **kwargs):
@@ -30,15 +26,12 @@ class EqualisedLayer(KernelLayer):
 
     def add_kernel(self, *shape, fan_in):
         """Creates `kernel` [*shape], N(0, 1), and `bias` [filters], zero, or None; `fan_in`: inputs per output."""
+        super().add_kernel(*shape)
         self.scale = self.gain / math.sqrt(fan_in)
-        if self.folded:
-            self.add_folded_kernel(shape)
-        else:
-            self.kernel = self.normal("kernel", shape)
         self.bias = self.weight("bias", (self.filters,)) if self.use_bias else None
 
     def scaled_kernel(self):
-        """kernel * gain / sqrt(fan in)."""
+        """kernel * gain / sqrt(fan in), as `call` uses it."""
         return self.kernel.value if self.folded else self.kernel.value * self.scale
 
     def add_bias(self, x):
@@ -53,10 +46,7 @@ class EqualisedLayer(KernelLayer):
 
 
 class EqualisedConv(EqualisedLayer):
-    """Convolution with zero padding and equalised learning rate.
-
-    Call: x [N, H, W, I] -> [N, H, W, filters].
-    """
+    """Convolution with zero padding: x [N, H, W, I] -> [N, H, W, filters]."""
 
     def __init__(self, filters, kernel_size, gain=HE_GAIN, use_bias=True, **kwargs):
         super().__init__(filters, gain, use_bias, **kwargs)
@@ -71,36 +61,27 @@ class EqualisedConv(EqualisedLayer):
 
 
 class EqualisedUpConv(EqualisedLayer):
-    """Nearest upsampling by 2, then a 3x3 convolution with zero padding and equalised learning rate.
-
-    Call: x [N, H, W, I] -> [N, 2H, 2W, filters].
-    """
+    """Nearest upsampling by 2, then a 3x3 convolution with zero padding: x [N, H, W, I] -> [N, 2H, 2W, filters]."""
 
     def build(self, shape):
         self.add_kernel(*self.up_shape(shape), fan_in=9 * shape[-1])
 
     def call(self, x):
-        return self.add_bias(up_convolution(x, self.scaled_kernel(), x.dtype))
+        return self.add_bias(up_convolution(x, self.scaled_kernel()))
 
 
 class EqualisedDownConv(EqualisedLayer):
-    """3x3 convolution with zero padding and equalised learning rate, then 2x2 average pooling.
-
-    Call: x [N, H, W, I], H and W even -> [N, H / 2, W / 2, filters].
-    """
+    """3x3 convolution with zero padding, then 2x2 average pooling: x [N, H, W, I] -> [N, H / 2, W / 2, filters]."""
 
     def build(self, shape):
         self.add_kernel(3, 3, shape[-1], self.filters, fan_in=9 * shape[-1])
 
     def call(self, x):
-        return self.add_bias(down_convolution(x, self.scaled_kernel(), x.dtype))
+        return self.add_bias(down_convolution(x, self.scaled_kernel()))
 
 
 class EqualisedStem(EqualisedLayer):
-    """Maps latents to 4x4 pixels by a matrix product with equalised learning rate.
-
-    Call: z [N, Z] -> [N, 4, 4, filters].
-    """
+    """Maps latents to 4x4 pixels by a matrix product: z [N, Z] -> [N, 4, 4, filters]."""
 
     def build(self, shape):
         self.add_kernel(shape[-1], 4, 4, self.filters, fan_in=shape[-1])
@@ -111,10 +92,7 @@ class EqualisedStem(EqualisedLayer):
 
 
 class EqualisedDense(EqualisedLayer):
-    """Matrix product with equalised learning rate.
-
-    Call: x [N, I] -> [N, filters].
-    """
+    """Matrix product: x [N, I] -> [N, filters]."""
 
     def build(self, shape):
         self.add_kernel(shape[-1], self.filters, fan_in=shape[-1])

@@ -1,7 +1,6 @@
-"""Switches between the fast and the plain implementation of each operation.
+"""Switches between the fast and the plain form of each operation, which give the same numbers within rounding.
 
-A fast form gives the numbers of its plain form within rounding. The choice is made while a function is traced, so a
-compiled step keeps the forms that it was traced with.
+The choice is made while a function is traced, so a compiled step keeps the forms that it was traced with.
 """
 
 import contextlib
@@ -14,41 +13,20 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class Forms:
-    """The fast forms in use.
+    """The forms in use: True selects the fast one."""
 
-    transposed_up_conv: upsampling and the convolution after it as one transposed convolution, on large maps.
-    strided_down_conv: a convolution and the average pooling after it as one convolution of stride 2.
-    lean_glu: GLU with a custom gradient and a float32 sigmoid.
-    fused_batch_norm: batch norm as one kernel; False computes the moments separately, as several replicas do.
-    shared_modulation: modulated convolution as one convolution for the whole batch, with scaled inputs and outputs;
-        False uses one kernel per image.
-    compiled_chains: the element-wise operations after a folded convolution compiled by XLA, on the CPU.
-    compiled_resampling: ADA's bilinear interpolation compiled by XLA, on the CPU.
-
-    One switch is not faster, but needed by converters to other formats:
-    resize_operation: nearest upsampling as a single operation, whose shape inference all formats support.
-    """
-
-    transposed_up_conv: bool = True
-    strided_down_conv: bool = True
-    lean_glu: bool = True
-    fused_batch_norm: bool = True
-    shared_modulation: bool = True
-    compiled_chains: bool = True
-    compiled_resampling: bool = True
+    transposed_up_conv: bool = True  # upsampling, then a convolution: one transposed convolution, on large maps
+    strided_down_conv: bool = True  # a convolution, then average pooling: one convolution of stride 2
+    lean_glu: bool = True  # GLU with a custom gradient and a float32 sigmoid
+    fused_batch_norm: bool = True  # one kernel; False computes the moments separately, as several replicas do
+    shared_modulation: bool = True  # modulated convolution as one convolution; False uses one kernel per image
+    compiled_chains: bool = True  # XLA compiles folded GLUs and ADA's bilinear interpolation, on the CPU
+    # Nearest upsampling as a single operation: not faster, but converters to other formats infer its shape
     resize_operation: bool = False
 
 
 FAST = Forms()
-PLAIN = Forms(
-    transposed_up_conv=False,
-    strided_down_conv=False,
-    lean_glu=False,
-    fused_batch_norm=False,
-    shared_modulation=False,
-    compiled_chains=False,
-    compiled_resampling=False,
-)
+PLAIN = Forms(**{field.name: False for field in dataclasses.fields(Forms)})
 
 _current = contextvars.ContextVar("gan_tf_forms", default=FAST)
 
@@ -68,7 +46,12 @@ def use_forms(chosen: Forms):
         _current.reset(token)
 
 
+def compiles_chains() -> bool:
+    """True if XLA compiles single functions: not on a GPU, where it needs a complete CUDA toolkit."""
+    return forms().compiled_chains and not has_gpu()
+
+
 @functools.cache
 def has_gpu() -> bool:
-    """True if TensorFlow uses a GPU. XLA is then not used for single functions: it needs a complete CUDA toolkit."""
+    """True if TensorFlow uses a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))

@@ -6,18 +6,11 @@ import keras
 import tensorflow as tf
 
 from gan_tf.ops.forms import forms
-from gan_tf.ops.normalisation import (
-    fused_batch_norm,
-    running_batch_norm,
-    scale_and_shift,
-    spectral_normalise,
-    synchronised_batch_norm,
-)
+from gan_tf.ops.normalisation import BATCH_NORM_EPSILON, scale_and_shift, spectral_normalise, synchronised_batch_norm
 from gan_tf.ops.resample import transposed_taps, up_convolution, uses_transposed_form
 from gan_tf.rng import stream_key, unit_normal
 
 MOMENTUM = 0.1  # weight of the new batch in batch norm's running statistics
-SPECTRAL_STDDEV = 0.02  # spectral norm divides it out, but it determines how fast Adam changes the kernel
 
 
 class Seeded:
@@ -27,7 +20,7 @@ class Seeded:
         seed: of the initial values, which do not depend on other layers or on networks that were built before.
         folded: build for inference alone. A folded layer holds its weights as `call` multiplies by them (normalised,
             scaled, arranged, cast to the compute type), with the batch norm after it contained in kernel and bias.
-            `fold_weights(weights)` computes them from the weights {attribute path: tensor} of the trainable layer.
+            `fold_weights` computes them from the weights {attribute path: tensor} of the trainable layer.
     """
 
     def __init__(self, seed=0, folded=False, **kwargs):
@@ -44,7 +37,25 @@ class Seeded:
 
     def normal(self, name, shape, mean=0.0, stddev=1.0, **options):
         """Creates a variable with normally distributed initial values."""
-        return self.weight(name, shape, normal_initializer(self.seed, name, mean, stddev), **options)
+
+        def initialise(shape, dtype):
+            return tf.cast(mean + stddev * self.random(name, shape), dtype)
+
+        return self.weight(name, shape, initialise, **options)
+
+    def random(self, name, shape):
+        """Standard normal float32 numbers from the stream `name`."""
+        return unit_normal(shape, tf.constant([stream_key(self.seed, name), 0], tf.int64))
+
+    def fold_parts(self, weights, *names):
+        """Stores weights of the trainable layer in the folded attributes `names`: layers, lists of layers, or None."""
+        for name in names:
+            part = getattr(self, name)
+            if isinstance(part, list):
+                for i, layer in enumerate(part):
+                    layer.fold_weights(sub_weights(weights, f"{name}/{i}"))
+            elif part is not None:
+                part.fold_weights(sub_weights(weights, name))
 
 
 class SeededLayer(Seeded, keras.layers.Layer):
@@ -52,33 +63,10 @@ class SeededLayer(Seeded, keras.layers.Layer):
 
 
 class ExactLayer(SeededLayer):
-    """Layer that computes in the type of its input, whatever its policy says.
-
-    A discriminator can thus compute its penalties in float32 in a bfloat16 run.
-    """
+    """Layer that computes in the type of its input: so a discriminator computes penalties in float32 in any run."""
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
-
-
-def normal_initializer(seed: int, name: str, mean=0.0, stddev=1.0):
-    """Returns a Keras initializer that draws N(mean, stddev^2) from the stream `name` of `seed`."""
-
-    def initialise(shape, dtype=None):
-        key = tf.constant([stream_key(seed, name), 0], tf.int64)
-        return tf.cast(mean + stddev * unit_normal(shape, key), dtype or tf.float32)
-
-    return initialise
-
-
-def unit_initializer(seed: int, name: str):
-    """Returns a Keras initializer that draws a uniformly distributed vector of length 1."""
-
-    def initialise(shape, dtype=None):
-        draw = normal_initializer(seed, name)(shape, tf.float32)
-        return tf.cast(draw / tf.norm(draw), dtype or tf.float32)
-
-    return initialise
 
 
 def sub_weights(weights, name):
@@ -89,10 +77,9 @@ def sub_weights(weights, name):
 class BatchNorm(SeededLayer):
     """Batch norm over N, H, W with running statistics for evaluation.
 
-    Call: x [N, H, W, C] -> the same shape and type. Statistics are computed in float32, over the global batch if there
-    are several replicas. The running variance is the unbiased estimate.
-    Folded, it holds `shift` [C] alone; the convolution before it contains the factor.
-    Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
+    Call: x [N, H, W, C] -> the same shape and type. Statistics are computed in float32, over the global batch; the
+    running variance is the unbiased estimate. Folded, it holds `shift` [C] alone; the convolution before it contains
+    the factor. Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
     """
 
     def build(self, shape):
@@ -110,9 +97,13 @@ class BatchNorm(SeededLayer):
     def call(self, x, training=False):
         gamma, beta = self.gamma.value, self.beta.value
         if not training:
-            return running_batch_norm(x, gamma, beta, self.moving_mean.value, self.moving_variance.value)
-        if forms().fused_batch_norm and _replicas() == 1 and x.dtype != tf.float64:  # the kernel has no float64
-            y, mean, variance = fused_batch_norm(x, gamma, beta)
+            scale, shift = scale_and_shift(gamma, beta, self.moving_mean.value, self.moving_variance.value)
+            return tf.cast(tf.cast(x, scale.dtype) * scale + shift, x.dtype)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        if forms().fused_batch_norm and replicas == 1 and x.dtype != tf.float64:  # the kernel has no float64
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=BATCH_NORM_EPSILON, is_training=True
+            )
         else:
             y, mean, variance = synchronised_batch_norm(x, gamma, beta, tf.identity(self.moving_mean.value))
         for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -126,25 +117,16 @@ class BatchNorm(SeededLayer):
         return scale
 
 
-def _replicas() -> int:
-    replica = tf.distribute.get_replica_context()
-    if replica is None:
-        raise RuntimeError("batch norm in training mode needs a replica context: call the network in strategy.run")
-    return replica.num_replicas_in_sync
-
-
 class NoiseInjection(SeededLayer):
     """Adds noise of learned strength, zero at first.
 
-    Call: x [N, H, W, C], noise [N, H, W, 1] or None (nothing is added) -> tensor like x.
-    Folded, it holds one strength per channel, since the factor of the batch norm after it differs per channel.
-    Source: Karras et al. 2019 (StyleGAN), with one strength for all channels.
+    Call: x [N, H, W, C], noise [N, H, W, 1] or None -> tensor like x. Folded, it holds one strength per channel, since
+    the factor of the batch norm after it differs. Source: Karras et al. 2019 (StyleGAN), one strength for all channels.
     """
 
     def build(self, shape):
-        self.strength = self.add_weight(
-            name="strength", shape=(shape[-1],) if self.folded else (1,), initializer="zeros", autocast=not self.folded
-        )
+        strengths = (shape[-1],) if self.folded else (1,)
+        self.strength = self.add_weight(name="strength", shape=strengths, initializer="zeros", autocast=not self.folded)
 
     def call(self, x, noise=None):
         return x if noise is None else x + self.strength * noise
@@ -155,21 +137,26 @@ class NoiseInjection(SeededLayer):
 
 
 class KernelLayer(SeededLayer):
-    """Layer with a variable `kernel`."""
+    """Layer with a variable `kernel`, which sub-classes create by `add_kernel` in `build`."""
+
+    STDDEV = 1.0  # of the initial kernel
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
+
+    def add_kernel(self, *shape):
+        """Creates `kernel` [*shape], normally distributed; in a folded layer zero, in the compute type."""
+        if self.folded:
+            self.kernel = self.weight("kernel", shape, dtype=self.compute_dtype)
+        else:
+            self.kernel = self.normal("kernel", shape, stddev=self.STDDEV)
 
     def up_shape(self, shape):
         """Shape of the kernel of a 3x3 up-convolution of maps [N, H, W, I]."""
         if self.folded and uses_transposed_form(shape[1]):
             return 4, 4, self.filters, shape[-1]
         return 3, 3, shape[-1], self.filters
-
-    def add_folded_kernel(self, shape):
-        """Creates the kernel of a folded layer, in the compute type."""
-        self.kernel = self.weight("kernel", shape, dtype=self.compute_dtype)
 
     def assign_folded_kernel(self, kernel):
         """Stores a float32 kernel in the arrangement of the trainable layer as `call` uses it."""
@@ -179,20 +166,16 @@ class KernelLayer(SeededLayer):
 
 
 class SpectralLayer(KernelLayer):
-    """Layer without bias whose kernel is divided by an estimate of its largest singular value.
+    """Layer without bias whose kernel is divided by an estimate of its largest singular value: Miyato et al. 2018."""
 
-    Sub-classes call `add_kernel` in `build` and `normalised_kernel` in `call`.
-    Source: Miyato et al. 2018.
-    """
+    STDDEV = 0.02  # spectral norm divides it out, but it determines how fast Adam changes the kernel
 
     def add_kernel(self, *shape):
         """Creates `kernel` [*shape] (output channels last) and the spectral vectors `u` [O] and `v` [other entries]."""
-        if self.folded:
-            self.add_folded_kernel(shape)
-            return
-        self.kernel = self.normal("kernel", shape, stddev=SPECTRAL_STDDEV)
-        self.u = self._spectral_vector("u", shape[-1])
-        self.v = self._spectral_vector("v", math.prod(shape[:-1]))
+        super().add_kernel(*shape)
+        if not self.folded:
+            self.u = self._spectral_vector("u", shape[-1])
+            self.v = self._spectral_vector("v", math.prod(shape[:-1]))
 
     def normalised_kernel(self, training=False):
         """kernel / sigma in float32; a training call updates u and v by one power iteration."""
@@ -205,21 +188,25 @@ class SpectralLayer(KernelLayer):
         return kernel
 
     def fold_weights(self, weights, scale=1.0):
-        """Stores a trained layer's kernel, multiplied by `scale`: a number or [filters], of the batch norm after it."""
+        """Stores a trained layer's kernel times `scale`, a number or [filters], of the batch norm after it."""
         kernel, _, _ = spectral_normalise(weights["kernel"], weights["u"], weights["v"], training=False)
         self.assign_folded_kernel(kernel * scale)
 
     def _spectral_vector(self, name, size):
-        initial = unit_initializer(self.seed, name)
-        # Every replica computes the same value.
-        return self.weight(name, (size,), initial, trainable=False, aggregation="only_first_replica")
+        """A variable [size], at first a random vector of length 1; every replica computes the same updates."""
+
+        def initialise(shape, dtype):
+            vector = self.random(name, shape)
+            return tf.cast(vector / tf.norm(vector), dtype)
+
+        return self.weight(name, (size,), initialise, trainable=False, aggregation="only_first_replica")
 
 
 class SpectralConv(SpectralLayer):
     """Convolution with spectral norm.
 
-    Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (with stride 2 for even H and W:
-    PyTorch's padding of 1), [N, H - kernel_size + 1, ...] for "VALID".
+    Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (with stride 2 and even sizes PyTorch's
+    padding of 1), [N, H - kernel_size + 1, ...] for "VALID".
     """
 
     def __init__(self, filters, kernel_size, strides=1, padding="SAME", **kwargs):
@@ -235,23 +222,17 @@ class SpectralConv(SpectralLayer):
 
 
 class SpectralUpConv(SpectralLayer):
-    """Nearest upsampling by 2, then a 3x3 convolution with spectral norm.
-
-    Call: x [N, H, W, I] -> [N, 2H, 2W, filters].
-    """
+    """Nearest upsampling by 2, then a 3x3 convolution with spectral norm: x [N, H, W, I] -> [N, 2H, 2W, filters]."""
 
     def build(self, shape):
         self.add_kernel(*self.up_shape(shape))
 
     def call(self, x, training=False):
-        return up_convolution(x, self.normalised_kernel(training), self.compute_dtype)
+        return up_convolution(x, self.normalised_kernel(training))
 
 
 class SpectralStem(SpectralLayer):
-    """Maps latents to 4x4 pixels: a 4x4 transposed convolution of a single pixel, computed as a matrix product.
-
-    Call: z [N, Z] -> [N, 4, 4, filters].
-    """
+    """Maps latents to 4x4 pixels by a matrix product with spectral norm: z [N, Z] -> [N, 4, 4, filters]."""
 
     def build(self, shape):
         self.add_kernel(shape[-1], 4, 4, self.filters)

@@ -5,29 +5,15 @@ import tensorflow as tf
 from gan_tf.ops.activations import at_least_float32
 
 BATCH_NORM_EPSILON = 1e-5
-UNIT_EPSILON = 1e-12  # smallest length by which a spectral vector is divided
 EPSILON = 1e-8  # of pixel norm and minibatch stddev
 STDDEV_GROUP = 4  # images per group of the minibatch standard deviation
 
 
-def fused_batch_norm(x, gamma, beta):
-    """Normalises with the statistics of the batch in one kernel.
-
-    x [N, H, W, C] in any float type, gamma and beta [C] float32 -> (y like x, mean [C], unbiased variance [C]), the
-    statistics in float32.
-    """
-    outputs = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=BATCH_NORM_EPSILON, is_training=True
-    )
-    return outputs.y, outputs.batch_mean, outputs.batch_variance
-
-
 def synchronised_batch_norm(x, gamma, beta, shift):
-    """Normalises with the statistics of the global batch: the same numbers as `fused_batch_norm` on one replica.
+    """Normalises with the statistics of the global batch: -> (y like x, mean [C], unbiased variance [C]).
 
-    Sums are taken of x - shift, in float32, and added over the replicas in one differentiable all-reduce. The result
-    is the same for any `shift` ([C], equal on all replicas); near the mean it avoids the cancellation of
-    E[x^2] - E[x]^2.
+    Float32 sums of x - shift are added over the replicas in one differentiable all-reduce. The result is the same for
+    any `shift` ([C], equal on all replicas); near the mean it avoids the cancellation of E[x^2] - E[x]^2.
     """
     replica = tf.distribute.get_replica_context()
     centred = tf.cast(x, shift.dtype) - shift
@@ -43,12 +29,6 @@ def synchronised_batch_norm(x, gamma, beta, shift):
     return tf.cast(y, x.dtype), shift + offset, variance * count / tf.maximum(count - 1.0, 1.0)
 
 
-def running_batch_norm(x, gamma, beta, mean, variance):
-    """Normalises with given statistics: x [N, H, W, C] -> the same shape and type."""
-    scale, shift = scale_and_shift(gamma, beta, mean, variance)
-    return tf.cast(tf.cast(x, scale.dtype) * scale + shift, x.dtype)
-
-
 def scale_and_shift(gamma, beta, moving_mean, moving_variance):
     """Batch norm with given statistics as x * scale + shift; all [C] float32."""
     scale = gamma * tf.math.rsqrt(moving_variance + BATCH_NORM_EPSILON)
@@ -56,17 +36,10 @@ def scale_and_shift(gamma, beta, moving_mean, moving_variance):
 
 
 def spectral_normalise(kernel, u, v, training):
-    """Divides a kernel by an estimate of its largest singular value.
+    """Divides a kernel by an estimate of its largest singular value: -> (kernel / sigma, u, v), float32.
 
-    Args:
-        kernel: [..., O] float32; the matrix has O columns and one row for every other entry.
-        u: [O], v: [rows]: unit vectors of earlier calls. No gradient flows through them.
-        training: True first improves u and v by one power iteration.
-
-    Returns:
-        (kernel / sigma, u, v), float32.
-
-    Source: Miyato et al. 2018, algorithm 1; epsilon 1e-12.
+    The matrix of a kernel [..., O] has O columns. u [O] and v [rows] are unit vectors of earlier calls, without
+    gradient; `training` first improves them by one power iteration. Source: Miyato et al. 2018, algorithm 1.
     """
     matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))  # [rows, O]
     if training:
@@ -80,13 +53,13 @@ def spectral_normalise(kernel, u, v, training):
 
 def unit(x):
     """x [F] scaled to length 1."""
-    return x / tf.maximum(tf.norm(x), UNIT_EPSILON)
+    return x / tf.maximum(tf.norm(x), 1e-12)
 
 
 def pixel_norm(x):
-    """Divides the channels of every pixel by their root mean square, computed in float32.
+    """x [..., C] divided by its root mean square over the channels, computed in float32.
 
-    x [..., C] -> the same shape and type. Source: Karras et al. 2018, section 4.2.
+    Source: Karras et al. 2018, section 4.2.
     """
     exact = at_least_float32(x)
     mean = tf.reduce_mean(exact**2, axis=-1, keepdims=True)
@@ -97,8 +70,7 @@ def append_minibatch_stddev(x, group=STDDEV_GROUP, statistics=1):
     """Appends channels that measure how much the images of a group differ.
 
     A group consists of images at equal distances in the batch: for 4 images, image i with i + N/4, i + 2N/4 and
-    i + 3N/4. Replicas and micro-batches, which hold rows i, i + k, ... of a batch, thus form the same groups as the
-    whole batch.
+    i + 3N/4. Replicas and micro-batches, which hold rows i, i + k, ... of a batch, thus form the groups of the whole.
 
     Args:
         x: [N, H, W, C], N known, C a multiple of `statistics`.
@@ -112,8 +84,6 @@ def append_minibatch_stddev(x, group=STDDEV_GROUP, statistics=1):
     Source: Karras et al. 2018, section 3; groups as in the official code.
     """
     count, height, width, channels = x.shape
-    if count is None:
-        raise ValueError("minibatch standard deviation needs a known batch size")
     size = max(divisor for divisor in range(1, (group or count) + 1) if count % divisor == 0)
     groups = tf.reshape(at_least_float32(x), (size, count // size, height, width, statistics, channels // statistics))
     variance = tf.math.reduce_variance(groups, axis=0)  # [N / size, H, W, statistics, C / statistics]

@@ -13,16 +13,15 @@ STRIDED_SUMS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])  # see `do
 def nearest_resize(images, size):
     """Reduces square images to `size` pixels by taking every k-th pixel, starting with the first.
 
-    images [N, R, R, C], R a multiple of `size` -> [N, size, size, C]. Equals nearest-neighbour resizing with source
-    index floor(i * R / size), as in PyTorch's `interpolate(mode="nearest")`.
+    images [N, R, R, C], R a multiple of `size` -> [N, size, size, C], as PyTorch's `interpolate(mode="nearest")`.
     """
-    step = _whole_ratio(images.shape[1], size)
+    step = images.shape[1] // size
     return images[:, ::step, ::step, :]
 
 
 def average_pool_to(x, size):
     """Average pooling to `size` pixels: x [N, H, H, C], H a multiple of `size` -> [N, size, size, C]."""
-    step = _whole_ratio(x.shape[1], size)
+    step = x.shape[1] // size
     return x if step == 1 else tf.nn.avg_pool2d(x, step, step, "VALID")
 
 
@@ -34,26 +33,18 @@ def upsample_nearest(x):
     return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
 
 
-def up_convolution(x, kernel, dtype):
-    """Nearest upsampling by 2, then a 3x3 convolution with zero padding.
+def up_convolution(x, kernel):
+    """Nearest upsampling by 2, then a 3x3 convolution with zero padding; on large maps one transposed convolution.
 
-    On large maps both are one transposed convolution with a 4x4 kernel.
-
-    Args:
-        x: [N, H, W, I] in `dtype`.
-        kernel: [3, 3, I, O] float32, or the output of `transposed_taps`.
-        dtype: type of the products; the kernel is cast to it after its taps have been summed.
-
-    Returns:
-        [N, 2H, 2W, O].
+    x [N, H, W, I]; kernel [3, 3, I, O] float32, or the output of `transposed_taps` -> [N, 2H, 2W, O] of x's type.
     """
     if kernel.shape[0] == 3 and uses_transposed_form(x.shape[1]):
         kernel = transposed_taps(kernel)
-    kernel = tf.cast(kernel, dtype)
+    kernel = tf.cast(kernel, x.dtype)  # after its taps have been summed
     if kernel.shape[0] == 3:
         return tf.nn.conv2d(upsample_nearest(x), kernel, 1, "SAME")
-    height, width, filters = 2 * x.shape[1], 2 * x.shape[2], kernel.shape[2]
-    return tf.nn.conv2d_transpose(x, kernel, (tf.shape(x)[0], height, width, filters), 2, "SAME")
+    shape = (tf.shape(x)[0], 2 * x.shape[1], 2 * x.shape[2], kernel.shape[2])
+    return tf.nn.conv2d_transpose(x, kernel, shape, 2, "SAME")
 
 
 def uses_transposed_form(size: int) -> bool:
@@ -71,35 +62,22 @@ def transposed_taps(kernel):
     return tf.transpose(_sums_of_taps(kernel, TRANSPOSED_SUMS), (0, 1, 3, 2))
 
 
-def down_convolution(x, kernel, dtype):
+def down_convolution(x, kernel):
     """3x3 convolution with zero padding, then 2x2 average pooling.
 
-    Args:
-        x: [N, H, W, I] in `dtype`, H and W even.
-        kernel: [3, 3, I, O] float32.
-        dtype: type of the products; the kernel is cast to it after its taps have been summed.
-
-    Returns:
-        [N, H / 2, W / 2, O].
+    x [N, H, W, I], H and W even; kernel [3, 3, I, O] float32 -> [N, H / 2, W / 2, O] of x's type.
     """
     if not forms().strided_down_conv:
-        return average_pool_to(tf.nn.conv2d(x, tf.cast(kernel, dtype), 1, "SAME"), x.shape[1] // 2)
+        return average_pool_to(tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "SAME"), x.shape[1] // 2)
     # The mean of pixels 2i and 2i + 1 is half of w0 x[2i-1] + (w0 + w1) x[2i] + (w1 + w2) x[2i+1] + w2 x[2i+2] along
     # each axis: one 4x4 convolution of stride 2.
-    return tf.nn.conv2d(x, tf.cast(_sums_of_taps(kernel, 0.5 * STRIDED_SUMS), dtype), 2, "SAME")
+    return tf.nn.conv2d(x, tf.cast(_sums_of_taps(kernel, 0.5 * STRIDED_SUMS), x.dtype), 2, "SAME")
 
 
 def _sums_of_taps(kernel, sums):
-    """Replaces the taps of a kernel by sums of them, along both axes.
+    """Replaces the taps of a kernel by sums of them along both axes: [3, 3, I, O], sums [4, 3] -> [4, 4, I, O].
 
-    kernel [3, 3, I, O], sums [4, 3] -> [4, 4, I, O]. One matrix product takes a third of the time of adding slices,
-    which matters for small maps with large kernels.
+    One matrix product takes a third of the time of adding slices, which matters for small maps with large kernels.
     """
     both = tf.constant(np.kron(sums, sums), kernel.dtype)  # [16, 9]
     return tf.reshape(both @ tf.reshape(kernel, (9, -1)), (4, 4, *kernel.shape[2:]))
-
-
-def _whole_ratio(large, small):
-    if large % small:
-        raise ValueError(f"a map of {large} pixels cannot be divided into {small} equal parts")
-    return large // small

@@ -7,39 +7,21 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.augment import ada_maps
-from gan_tf.augment.ada import (
-    ADA_KIMG,
-    GROUPS,
-    INTERVAL,
-    POLICIES,
-    TRANSFORMS,
-    ada,
-    adapted,
-    apply,
-    draw,
-    parameters,
-    transforms_of,
-)
+from gan_tf.augment.ada import ADA_KIMG, GROUPS, INTERVAL, POLICIES, TRANSFORMS, ada, adapted, apply, draw, parameters
 from gan_tf.augment.choice import Augmentation, augment
 from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.config.validation import ADA_POLICIES
-from gan_tf.errors import UsageError
-from tests.augment.helpers import SIDE, draws_for, gradient_on_two_replicas, random_images
+from tests.augment.helpers import (
+    SIDE,
+    check_penalty,
+    draws_for,
+    gradient_of,
+    gradient_on_two_replicas,
+    random_images,
+)
 from tests.parity.report import relative_l2
 
 ALL = "bgcfnc"
-
-
-def gradient_of(images, draws, p=0.7):
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        value = tf.reduce_sum(ada(images, draws, p, ALL) ** 2)
-    return tape.gradient(value, images)
-
-
-def recolored(colour, **values):
-    values = {name: tf.constant([value], tf.float32) for name, value in values.items()}
-    return apply(tf.constant([[[colour]]], tf.float32), values)[0, 0, 0].numpy()
 
 
 def test_there_are_18_transforms_of_which_12_are_the_default():
@@ -85,25 +67,32 @@ def test_p_outside_its_range_is_clipped():
 
 
 def test_a_transform_has_the_same_draws_in_every_policy():
-    alone, all_transforms = draw(draws_for(), ("xfrac", "hue")), draw(draws_for(), TRANSFORMS)
-    for name, pair in alone.items():
-        np.testing.assert_array_equal(pair[0], all_transforms[name][0])
-        np.testing.assert_array_equal(pair[1], all_transforms[name][1])
+    all_transforms = draw(draws_for(), TRANSFORMS)
+    for name, pair in draw(draws_for(), ("xfrac", "hue")).items():
+        for got, want in zip(pair, all_transforms[name], strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_at_p_0_images_stay_unchanged_to_the_bit():
     np.testing.assert_array_equal(ada(random_images(), draws_for(), 0.0, ALL), random_images())
 
 
-def test_colours():
-    np.testing.assert_allclose(recolored([0.1, 0.2, 0.3], brightness=0.5), [0.6, 0.7, 0.8], rtol=1e-6)
-    np.testing.assert_allclose(recolored([0.1, 0.2, 0.3], brightness=0.5, contrast=2), [1.2, 1.4, 1.6], rtol=1e-6)
-    np.testing.assert_allclose(recolored([0.4] * 3, lumaflip=1), [-0.4] * 3, rtol=1e-6)
-    np.testing.assert_allclose(recolored([0.3, -0.1, -0.2], lumaflip=1), [0.3, -0.1, -0.2], rtol=1e-5)  # no luma
-    third = recolored([0.1, 0.2, 0.6], hue=2 * math.pi / 3)  # rotates the channels
-    np.testing.assert_allclose(third, [0.6, 0.1, 0.2], rtol=1e-5)
-    np.testing.assert_allclose(recolored([0.1, 0.2, 0.6], saturation=0), [0.3] * 3, rtol=1e-5)
-    np.testing.assert_allclose(recolored([0.1, 0.2, 0.6], saturation=2), [-0.1, 0.1, 0.9], rtol=1e-5)
+@pytest.mark.parametrize(
+    ("colour", "values", "want"),
+    [
+        ([0.1, 0.2, 0.3], {"brightness": 0.5}, [0.6, 0.7, 0.8]),
+        ([0.1, 0.2, 0.3], {"brightness": 0.5, "contrast": 2}, [1.2, 1.4, 1.6]),
+        ([0.4, 0.4, 0.4], {"lumaflip": 1}, [-0.4, -0.4, -0.4]),
+        ([0.3, -0.1, -0.2], {"lumaflip": 1}, [0.3, -0.1, -0.2]),  # no luma
+        ([0.1, 0.2, 0.6], {"hue": 2 * math.pi / 3}, [0.6, 0.1, 0.2]),  # rotates the channels
+        ([0.1, 0.2, 0.6], {"saturation": 0}, [0.3, 0.3, 0.3]),
+        ([0.1, 0.2, 0.6], {"saturation": 2}, [-0.1, 0.1, 0.9]),
+    ],
+)
+def test_colours(colour, values, want):
+    values = {name: tf.constant([value], tf.float32) for name, value in values.items()}
+    got = apply(tf.constant([[[colour]]], tf.float32), values)[0, 0, 0]
+    np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_the_colour_map_is_the_product_in_order():
@@ -173,37 +162,25 @@ def test_each_image_keeps_its_draws_in_any_part_of_the_batch(side):
 @pytest.mark.slow
 def test_traced_and_compiled_agree_with_eager():
     images = random_images()
-    eager, slopes = ada(images, draws_for(), 0.7, ALL), gradient_of(images, draws_for())
+
+    def run(x, p):
+        return ada(x, draws_for(), p, ALL), gradient_of(x, lambda x: ada(x, draws_for(), p, ALL) ** 2)
+
     for compiled in (False, True):
-        traced = tf.function(lambda x, p: ada(x, draws_for(), p, ALL), jit_compile=compiled)
-        assert relative_l2(traced(images, tf.constant(0.7)), eager) < 1e-5
-        traced = tf.function(lambda x: gradient_of(x, draws_for()), jit_compile=compiled)
-        assert relative_l2(traced(images), slopes) < 1e-5
+        traced = tf.function(run, jit_compile=compiled)
+        for got, want in zip(traced(images, tf.constant(0.7)), run(images, 0.7), strict=True):
+            assert relative_l2(got, want) < 1e-5
 
 
 def test_a_gradient_penalty_through_the_augmentation_differentiates():
     """As R1 does, with the gradient at real images."""
-    images = random_images(2)
-
-    def penalty(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = tf.reduce_sum(tf.sin(ada(x, draws_for(2), 1.0, ALL)))
-        return tf.reduce_sum(tape.gradient(value, x) ** 2)
-
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        value = penalty(images)
-    slopes = tape.gradient(value, images)
-    direction = 0.02 * slopes / tf.norm(slopes)
-    measured = (penalty(images + direction) - penalty(images - direction)) / 0.04
-    np.testing.assert_allclose(tf.norm(slopes), measured, rtol=5e-3)
+    check_penalty(random_images(2), lambda x: ada(x, draws_for(2), 1.0, ALL), step=0.02, rtol=5e-3)
 
 
 def test_two_replicas_augment_and_pass_gradients_as_one(two_cpus):
     images = random_images()
     got = gradient_on_two_replicas(two_cpus, images, lambda x, draws: ada(x, draws, 0.7, ALL) ** 2)
-    assert relative_l2(got, gradient_of(images, draws_for())) < 1e-5
+    assert relative_l2(got, gradient_of(images, lambda x: ada(x, draws_for(), 0.7, ALL) ** 2)) < 1e-5
 
 
 def test_half_precision_images_are_augmented_in_float32():
@@ -211,11 +188,6 @@ def test_half_precision_images_are_augmented_in_float32():
     got = ada(images, draws_for(), 0.7, "bgc")
     assert got.dtype == tf.float32
     np.testing.assert_array_equal(got, ada(tf.cast(images, tf.float32), draws_for(), 0.7, "bgc"))
-
-
-def test_an_unknown_policy_is_refused():
-    with pytest.raises(UsageError, match="'bcg'"):
-        transforms_of("bcg")
 
 
 def test_augment_applies_the_chosen_augmentation():
@@ -227,8 +199,6 @@ def test_augment_applies_the_chosen_augmentation():
     np.testing.assert_array_equal(augment(images, draws, "reals", chosen), want)
     chosen = Augmentation("ada", ("bgc",))
     np.testing.assert_array_equal(augment(images, draws, "reals", chosen, 0.4), ada(images, folded, 0.4, "bgc"))
-    with pytest.raises(ValueError, match="got 'mixup'"):
-        augment(images, draws, "reals", Augmentation("mixup", ("bgc",)))
 
 
 def next_p(p, r_t, images=100.0, count=4.0, target=0.6, ada_kimg=ADA_KIMG, ada_max=0.8):

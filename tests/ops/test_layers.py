@@ -13,10 +13,7 @@ from gan_tf.ops.equalised import (
     EqualisedUpConv,
 )
 from gan_tf.ops.layers import NoiseInjection, SpectralConv, SpectralStem, SpectralUpConv
-
-
-def random(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+from tests.ops import random
 
 
 def sigma(layer):

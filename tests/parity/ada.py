@@ -37,7 +37,7 @@ def quantities(arrays):
         /reflect_pad_lrtb and /grid_size; of some cases /grad_images; of random ones /p and /draw/<transform>/...
     """
     unused = set(arrays) - {"meta_json", "in/images", "in/cotangent"}
-    yield forward("const/Hz_geom", ada_resample.lowpass(), arrays["const/Hz_geom"], FORWARD_BOUND)
+    yield forward("const/Hz_geom", ada_resample.LOWPASS, arrays["const/Hz_geom"], FORWARD_BOUND)
     yield forward("const/Hz_fbank", ada_maps.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
     unused -= {"const/Hz_geom", "const/Hz_fbank"}
     for case in _cases(arrays):

@@ -50,7 +50,7 @@ def operations(arrays):
     up = arrays["op/upscale2d_conv2d/weight"][::-1, ::-1].swapaxes(2, 3)
     yield compare("upscale2d_conv2d", _applied(equalised.EqualisedUpConv(up.shape[3]), up, x))
     taps = resample.transposed_taps(up * np.float32(equalised.HE_GAIN / np.sqrt(9 * up.shape[2])))
-    yield compare("upscale2d_conv2d (transposed)", resample.up_convolution(x, taps, tf.float32))
+    yield compare("upscale2d_conv2d (transposed)", resample.up_convolution(x, taps))
     kernel = arrays["op/conv2d/weight"]
     yield compare("conv2d", _applied(equalised.EqualisedConv(kernel.shape[3], 3), kernel, x))
     kernel = arrays["op/torgb_gain1/weight"]

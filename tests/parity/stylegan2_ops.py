@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from gan_tf.models.stylegan2_blocks import FILTER, StyleDense
 from gan_tf.ops.activations import bias_act
+from gan_tf.ops.filtered import fir_filter, modulated_conv, resampled_conv, upfirdn2d, upsample2d
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
-from gan_tf.ops.modulated import modulated_conv
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
-from gan_tf.ops.upfirdn import fir_filter, resampled_conv, upfirdn2d, upsample2d
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-4

@@ -1,18 +1,20 @@
-"""Changes of resolution with an anti-aliasing filter, alone (upfirdn) and combined with a convolution.
+"""Changes of resolution with an anti-aliasing filter: alone (upfirdn), with a convolution, and modulated by a style.
 
 A filter is a constant that is known when a function is traced: a NumPy array [h, w], [taps] for one that is applied
 along each axis, or None. Paddings are in pixels; negative ones crop.
 
-Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix B, and Zhang 2019 (Making
-Convolutional Networks Shift-Invariant Again); conventions of the official StyleGAN2-ADA program.
+Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), section 2.2 and appendix B, and
+Zhang 2019 (Making Convolutional Networks Shift-Invariant Again); conventions of the official StyleGAN2-ADA program.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.ops.activations import is_half
+from gan_tf.ops.forms import forms
 
 DENSE_UP_TO = 4  # channels up to which a convolution with a diagonal kernel is as fast as a depthwise one
+EPSILON = 1e-8  # of demodulation
 
 
 def fir_filter(taps=(1, 3, 3, 1)):
@@ -34,9 +36,6 @@ def upfirdn2d(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
 
     Returns:
         [N, H', W', C] of x's type, H' = floor((H * up + top + bottom - h) / down) + 1 for a filter of h rows.
-
-    Raises:
-        ValueError: the output would be empty.
     """
     f = np.ones((1, 1)) if f is None else np.asarray(f, np.float64)
     f = np.outer(f, f) if f.ndim == 1 else f
@@ -45,13 +44,10 @@ def upfirdn2d(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
     left, right, top, bottom = pad if np.size(pad) == 4 else np.repeat(np.broadcast_to(pad, 2), 2)
     pads = ((top, bottom), (left, right))
     outputs = [side * u + sum(p) - k + 1 for side, u, p, k in zip(x.shape[1:3], up, pads, f.shape, strict=True)]
-    if min(outputs) < 1:
-        raise ValueError(f"a padded map of {x.shape[1]} x {x.shape[2]} pixels is smaller than the filter {f.shape}")
     if max(up) == 1:
         x = padded(x, *pads)
         return x if f.size == 1 and f[0, 0] == 1 and max(down) == 1 else _correlate(x, f, down)
-    # A transposed convolution gives the filtered map without the inserted zeros, with k - 1 pixels of padding. Crop
-    # or pad the rest.
+    # A transposed convolution gives the filtered map with k - 1 pixels of padding. Crop or pad the rest.
     x = _transposed_filter(x, f, up)
     ends = [
         (p[0] - k + 1, output + k - 1 - p[0] - side)
@@ -86,24 +82,23 @@ def resampled_conv(x, kernel, f=None, up=1, down=1, convolve=False):
 
     Args:
         x: [N, H, W, I], H and W known.
-        kernel: [k, k, I, O], k odd; cast to x's type.
+        kernel: [k, k, I, O], k odd.
         f: filter [h, h] or None; not used where `up` and `down` are 1.
         up, down: integers, at least one of them 1.
         convolve: flip the kernel, as a convolution in the mathematical sense; False correlates.
 
     Returns:
         [N, H * up / down, W * up / down, O] of x's type.
-
-    Raises:
-        ValueError: `up` and `down` are both above 1.
     """
     kernel, size = tf.cast(kernel, x.dtype), kernel.shape[0]
     pad = paddings(size, f, up, down) * 2
     if up > 1 and size == 1:
         return upfirdn2d(tf.nn.conv2d(x, kernel, 1, "VALID"), f, up, pad=pad, gain=up**2)
+    # TensorFlow correlates, and convolves where it transposes.
+    if convolve == (up == 1) and size > 1:
+        kernel = tf.reverse(kernel, (0, 1))
     if up > 1:
-        return filtered_up_conv(x, tf.transpose(kernel if convolve else _flipped(kernel), (0, 1, 3, 2)), f, up)
-    kernel = _flipped(kernel) if convolve else kernel
+        return filtered_up_conv(x, tf.transpose(kernel, (0, 1, 3, 2)), f, up)
     if down == 1:
         return tf.nn.conv2d(x, kernel, 1, "SAME")
     if size == 1:  # subsample first, since the kernel does not mix pixels
@@ -113,14 +108,12 @@ def resampled_conv(x, kernel, f=None, up=1, down=1, convolve=False):
 
 def paddings(size, f, up, down):
     """(before, after): padding of a map with inserted zeros for a filter and a kernel of `size` pixels."""
-    if up > 1 and down > 1:
-        raise ValueError(f"a convolution resamples either up or down, got up {up} and down {down}")
-    if up == down == 1:
-        return size // 2, size // 2
-    width = 1 if f is None else len(f)
+    around, width = size // 2, 1 if f is None else len(f)
     if up > 1:
-        return size // 2 + (width + up - 1) // 2, size // 2 + (width - up) // 2
-    return size // 2 + (width - down + 1) // 2, size // 2 + (width - down) // 2
+        return around + (width + up - 1) // 2, around + (width - up) // 2
+    if down > 1:
+        return around + (width - down + 1) // 2, around + (width - down) // 2
+    return around, around
 
 
 def filtered_up_conv(x, kernel, f, up):
@@ -135,23 +128,98 @@ def filtered_up_conv(x, kernel, f, up):
     # The output has k - 1 pixels of padding, and no zeros after the last pixel.
     before, after = paddings(size, f, up, 1)
     pad = (before - size + 1, after - size + up)
-    if f is None:
-        return padded(large, pad, pad) * tf.cast(up**2, large.dtype)
     return upfirdn2d(large, f, pad=pad * 2, gain=up**2)
 
 
-def _flipped(kernel):
-    """A kernel [k, k, ...] rotated by 180 degrees."""
-    return kernel if kernel.shape[0] == 1 else tf.reverse(kernel, (0, 1))
+def modulated_conv(x, kernel, styles, f=None, up=1, down=1, demodulate=True, noise=None, convolve=False, gain=1.0):
+    """Convolution whose kernel is multiplied by the image's style and scaled to unit length for each output channel.
+
+    The fast form uses one kernel for the whole batch: styles scale the input maps, and demodulation the output maps.
+    The plain form uses one kernel per image; for 1x1 kernels it is faster (half the time on CPUs) and always used.
+
+    Args:
+        x: [N, H, W, I], computed in its type; H and W known.
+        kernel: [k, k, I, O].
+        styles: [N, I]. Kernel, styles and the factors of demodulation are at least float32.
+        f, up, down, convolve: as for `resampled_conv`.
+        demodulate: divide by the length of the modulated kernel, which preserves unit variance whatever the scale of
+            kernel and styles. In float16 both are first made small enough that no sum overflows.
+        noise: added to the output, [N or 1, H', W', 1], or None.
+        gain: factor on the output of the convolution, before noise is added.
+
+    Returns:
+        [N, H', W', O] of x's type.
+    """
+    if demodulate and x.dtype == tf.float16:
+        kernel, styles = small_kernel(kernel), small_styles(styles)
+
+    def convolution(x):
+        return resampled_conv(x, kernel, f, up, down, convolve)
+
+    if kernel.shape[0] == up == down == 1 or not forms().shared_modulation:
+        y = _own_kernels(x, kernel, styles, f, up, down, demodulate, convolve, gain)
+    elif demodulate:
+        y = demodulated_conv(x, convolution, tf.reduce_sum(kernel**2, (0, 1)), styles, gain)
+    else:
+        y = convolution(x * _per_channel(styles, x)) * tf.cast(gain, x.dtype)
+    return y if noise is None else y + tf.cast(noise, y.dtype)
+
+
+def demodulated_conv(x, convolution, squares, styles, gain=1.0):
+    """The fast form of `modulated_conv` with demodulation: x [N, H, W, I], styles [N, I].
+
+    `convolution` is a function of a map like x, with the kernel that all images share; `squares` [I, O] are the sums
+    of that kernel's squares over its pixels.
+    """
+    inverse_lengths = tf.math.rsqrt(styles**2 @ squares + EPSILON)  # [N, O], of the modulated kernel
+    return convolution(x * _per_channel(styles, x)) * _per_channel(inverse_lengths * gain, x)
+
+
+def small_kernel(kernel):
+    """A kernel [k, k, I, O] divided by a number per output channel so that float16 sums do not overflow.
+
+    Demodulation removes such factors again, hence they need no gradient.
+    """
+    fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
+    return kernel / tf.stop_gradient(tf.reduce_max(tf.abs(kernel), (0, 1, 2)) * fan_in**0.5)
+
+
+def small_styles(styles):
+    """Styles [N, I] divided by the largest absolute value of each image."""
+    return styles / tf.stop_gradient(tf.reduce_max(tf.abs(styles), 1, keepdims=True))
+
+
+def _own_kernels(x, kernel, styles, f, up, down, demodulate, convolve, gain):
+    """The plain form: filter, then multiply the neighbourhood of every pixel by the image's own kernel."""
+    size = kernel.shape[0]
+    own = kernel * styles[:, None, None, :, None]  # [N, k, k, I, O]
+    if demodulate:
+        own *= tf.math.rsqrt(tf.reduce_sum(own**2, (1, 2, 3), keepdims=True) + EPSILON)
+    own = tf.cast(own * gain, x.dtype)
+    own = tf.reverse(own, (1, 2)) if convolve else own
+    x = upfirdn2d(x, None if up == down == 1 else f, up, pad=paddings(size, f, up, down) * 2, gain=up**2)
+    if not size == down == 1:  # the pixels under the kernel at every `down`-th position, as channels
+        height, width = (side - size + 1 - (side - size) % down for side in x.shape[1:3])
+        taps = [x[:, i : height + i : down, j : width + j : down] for i in range(size) for j in range(size)]
+        x = tf.concat(taps, axis=3)
+    count, height, width, inputs = x.shape
+    y = tf.reshape(x, (-1, height * width, inputs)) @ tf.reshape(own, (-1, inputs, kernel.shape[3]))
+    return tf.ensure_shape(tf.reshape(y, (-1, height, width, y.shape[2])), (count, height, width, y.shape[2]))
+
+
+def _per_channel(factors, x):
+    """[N, C] -> [N, 1, 1, C] of x's type."""
+    return tf.cast(factors[:, None, None, :], x.dtype)
 
 
 def _correlate(x, f, strides):
     """Correlation of each channel with f [h, w], without padding."""
     if _is_dense(x, strides):
-        return tf.nn.conv2d(x, _diagonal(f, x), strides, "VALID")
+        return tf.nn.conv2d(x, _kernel(f, x, np.eye(x.shape[3])), strides, "VALID")
+    kernel = _kernel(f, x, np.ones((x.shape[3], 1)))
     if max(strides) > 1 and is_half(x):  # the gradient of the strided form takes seven times as long in bfloat16
-        return _subsample(tf.nn.depthwise_conv2d(x, _depthwise(f, x), (1, 1, 1, 1), "VALID"), strides)
-    return tf.nn.depthwise_conv2d(x, _depthwise(f, x), (1, *strides, 1), "VALID")
+        return _subsample(tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID"), strides)
+    return tf.nn.depthwise_conv2d(x, kernel, (1, *strides, 1), "VALID")
 
 
 def _transposed_filter(x, f, strides):
@@ -160,9 +228,10 @@ def _transposed_filter(x, f, strides):
     sizes = [(size - 1) * stride + k for size, stride, k in zip(x.shape[1:3], strides, f.shape, strict=True)]
     shape = (tf.shape(x)[0], *sizes, x.shape[3])
     if _is_dense(x, strides) or is_half(x):  # the transposed depthwise form takes three times as long in bfloat16
-        y = tf.nn.conv2d_transpose(x, _diagonal(f, x), shape, strides, "VALID")
+        y = tf.nn.conv2d_transpose(x, _kernel(f, x, np.eye(x.shape[3])), shape, strides, "VALID")
     else:
-        y = tf.nn.depthwise_conv2d_backprop_input(shape, _depthwise(f, x), x, (1, *strides, 1), "VALID")
+        kernel = _kernel(f, x, np.ones((x.shape[3], 1)))
+        y = tf.nn.depthwise_conv2d_backprop_input(shape, kernel, x, (1, *strides, 1), "VALID")
     return tf.ensure_shape(y, (x.shape[0], *shape[1:]))
 
 
@@ -176,11 +245,6 @@ def _is_dense(x, strides):
     return x.shape[3] <= DENSE_UP_TO or strides[0] != strides[1]
 
 
-def _diagonal(f, x):
-    """f as the kernel of a convolution that keeps channels separate, [h, w, C, C] of x's type."""
-    return tf.constant(f[:, :, None, None] * np.eye(x.shape[3]), x.dtype)
-
-
-def _depthwise(f, x):
-    """f as a depthwise kernel, [h, w, C, 1] of x's type."""
-    return tf.tile(tf.constant(f[:, :, None, None], x.dtype), (1, 1, x.shape[3], 1))
+def _kernel(f, x, channels):
+    """f [h, w] as a kernel of x's type: [h, w, C, C] with `channels` the identity, depthwise [h, w, C, 1] with ones."""
+    return tf.constant(f[:, :, None, None] * channels, x.dtype)

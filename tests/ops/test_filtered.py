@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.ops.upfirdn import fir_filter, resampled_conv, upfirdn2d, upsample2d
+from gan_tf.ops.filtered import fir_filter, resampled_conv, upfirdn2d, upsample2d
 
 ASYMMETRIC = np.arange(1.0, 13.0).reshape(3, 4) / 30
 LONG = np.array([0.1, -0.2, 0.5, 1.0, 0.7, 0.3, -0.1, 0.05])
@@ -39,18 +39,16 @@ def by_loops(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
     down_x, down_y = np.broadcast_to(down, 2)
     left, right, top, bottom = np.repeat(pad, 4 // np.size(pad)) if np.size(pad) < 4 else pad
     n, height, width, c = x.shape
-
-    def pixel(i, row, column):
-        row, column = row - top, column - left
-        inside = 0 <= row < height * up_y and 0 <= column < width * up_x
-        return x[i, row // up_y, column // up_x] if inside and row % up_y == column % up_x == 0 else np.zeros(c)
-
-    rows = (height * up_y + top + bottom - f.shape[0]) // down_y + 1
-    columns = (width * up_x + left + right - f.shape[1]) // down_x + 1
+    margin = 20  # zeros around the map, of which the paddings are a part
+    large = np.zeros((n, height * up_y + 2 * margin, width * up_x + 2 * margin, c))
+    large[:, margin:-margin:up_y, margin:-margin:up_x] = x
+    large = large[:, margin - top : bottom - margin, margin - left : right - margin]
+    rows = (large.shape[1] - f.shape[0]) // down_y + 1
+    columns = (large.shape[2] - f.shape[1]) // down_x + 1
     out = np.zeros((n, rows, columns, c))
-    for i, row, column in itertools.product(range(n), range(rows), range(columns)):
-        for a, b in itertools.product(*map(range, f.shape)):
-            out[i, row, column] += gain * f[a, b] * pixel(i, row * down_y + a, column * down_x + b)
+    for row, column in itertools.product(range(rows), range(columns)):
+        under = large[:, row * down_y :, column * down_x :][:, : f.shape[0], : f.shape[1]]
+        out[:, row, column] = gain * np.einsum("nijc,ij->nc", under, f)
     return out
 
 
@@ -123,11 +121,6 @@ def test_filters_sum_to_one():
     assert fir_filter(range(1, 9)).shape == (8, 8) and abs(fir_filter(range(1, 9)).sum() - 1) < 1e-12
 
 
-def test_a_map_smaller_than_the_filter_is_refused():
-    with pytest.raises(ValueError, match="smaller than the filter"):
-        upfirdn2d(tf.ones((1, 2, 2, 3)), fir_filter())
-
-
 SQUARE = np.pad(ASYMMETRIC, ((0, 1), (0, 0)))  # 4 x 4, of different taps and a last row of zeros
 
 
@@ -165,13 +158,6 @@ def test_resampled_conv_equals_its_definition(size, up, down, f, convolve):
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9)
 
 
-def test_upsampling_preserves_a_constant_map():
-    kernel = np.zeros((3, 3, 1, 1))
-    kernel[1, 1] = 1
-    got = resampled_conv(tf.ones((1, 8, 8, 1), tf.float64), tf.constant(kernel), fir_filter(), up=2, convolve=True)
-    np.testing.assert_allclose(got[0, 2:-2, 2:-2], np.ones((12, 12, 1)))
-
-
 @pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
 def test_resampled_conv_computes_in_the_type_of_the_map(up, down):
     x, kernel = random(1, 8, 8, 6), random(3, 3, 6, 6, seed=1)
@@ -180,8 +166,3 @@ def test_resampled_conv_computes_in_the_type_of_the_map(up, down):
         got = resampled_conv(tf.cast(x, dtype), tf.constant(kernel, tf.float32), fir_filter(), up, down)
         assert got.dtype == dtype
         assert np.linalg.norm(tf.cast(got, tf.float64) - want) < error * np.linalg.norm(want)
-
-
-def test_up_and_down_together_are_refused():
-    with pytest.raises(ValueError, match="either up or down, got up 2 and down 2"):
-        resampled_conv(tf.ones((1, 4, 4, 1)), tf.ones((3, 3, 1, 1)), None, 2, 2)
