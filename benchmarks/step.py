@@ -151,7 +151,7 @@ def step_flops(job, seen, update=None):
     from gan_tf.rng import Draws
 
     stage = job.stage
-    variant = job.recipe.variant(job.config, stage, job.parts)
+    variant = job.variant
     update = update or job.recipe.phases[0].update
 
     @tf.function(autograph=False)

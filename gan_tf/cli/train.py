@@ -133,11 +133,11 @@ def train_on(workers, config, run):
     """Opens the data set, builds the trainer, and trains (or measures, with `--dry-run`)."""
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
-    from gan_tf.runs.folder import refuse_converted
-    from gan_tf.training.dry_run import dry_run
+    from gan_tf.training.resume import refuse_converted
     from gan_tf.training.schedule import schedule_text
     from gan_tf.training.train import train
     from gan_tf.training.trainer import build_trainer
+    from gan_tf.training.trial import dry_run
 
     if run.exists():
         refuse_converted(run.read_settings()[1], run.folder)

@@ -146,17 +146,14 @@ def choose(preset: str | None, model: str | None) -> tuple[str, TrainConfig]:
     Raises:
         UsageError: an unknown name, or a preset of another model.
     """
-    if model is not None and model not in PRESETS:
-        hint = did_you_mean(model, PRESETS)
-        raise UsageError(f"--model {model!r} is unknown; choose from {', '.join(PRESETS)}{hint}")
+    presets = list(dict.fromkeys(name for table in PRESETS.values() for name in table))
+    for setting, name, names in (("--model", model, PRESETS), ("--preset", preset, presets)):
+        if name is not None and name not in names:
+            hint = did_you_mean(name, names)
+            raise UsageError(f"{setting} {name!r} is unknown; choose from {', '.join(names)}{hint}")
     if preset is None:
-        model = model or next(iter(PRESETS))
-        preset = next(iter(PRESETS[model]))
+        preset = next(iter(PRESETS[model or "fastgan"]))
     owners = [name for name, table in PRESETS.items() if preset in table]
-    if not owners:
-        names = list(dict.fromkeys(name for table in PRESETS.values() for name in table))
-        hint = did_you_mean(preset, names)
-        raise UsageError(f"--preset {preset!r} is unknown; choose from {', '.join(names)}{hint}")
     model = model or owners[0]
     if model not in owners:
         names = ", ".join(PRESETS[model])

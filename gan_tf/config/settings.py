@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan_tf.config import validation
-from gan_tf.config.validation import FAMILIES, did_you_mean, flag, from_json
+from gan_tf.config.validation import FAMILIES, did_you_mean, flag, require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
@@ -169,10 +169,8 @@ class TrainConfig:
         if self.augment_policy == validation.DEFAULT_POLICY.get(self.augment, validation.DEFAULT_POLICY["diffaugment"]):
             # The default may be given by name; runs of earlier versions store it by name, also with --augment none.
             object.__setattr__(self, "augment_policy", None)
-        fields = dataclasses.fields(self)
-        reject_other_families(
-            [field.name for field in fields if getattr(self, field.name) != field.default], self.model
-        )
+        given = [field.name for field in dataclasses.fields(self) if getattr(self, field.name) != field.default]
+        reject_other_families(given, self.model)
         validation.check(self)
 
     @property
@@ -187,10 +185,7 @@ class TrainConfig:
 
     @property
     def resolutions(self) -> tuple[int, ...]:
-        """Resolutions in training order: from 4 on if the family grows, else the run's only.
-
-        With `init_from` the networks are already at full resolution.
-        """
+        """Resolutions in training order: from 4 on if the family grows and begins with new networks, else one."""
         if not self.grows or self.init_from:
             return (self.resolution,)
         return tuple(size for size in validation.SIZES if size <= self.resolution)
@@ -239,10 +234,7 @@ class TrainConfig:
         return round_up(int(self.total_kimg * 1000), self.batch)
 
     def epoch_length(self, image_count: int) -> int:
-        """Images in an epoch: one pass over the data, or the minimum length if the set is smaller.
-
-        Whole batches if the batch size is constant.
-        """
+        """Images in an epoch: one pass over the data or the minimum length; whole batches if their size is constant."""
         minimum = self.epoch_images or min(10_000, self.total_images // 10)
         return round_up(max(image_count, minimum, 1), 1 if self.grows else self.batch)
 
@@ -254,10 +246,9 @@ class TrainConfig:
         path = user_path(self.dataset.removeprefix("tfds:"))
         name = path.stem if path.suffix.lower() in (".zip", ".npz") else path.name
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-        parts = [name or "run"]
-        parts += [self.model] if self.model != TrainConfig.model else []
-        parts += [str(self.resolution)] if self.resolution != TrainConfig.resolution else []
-        return "-".join(parts)
+        model = f"-{self.model}" if self.model != TrainConfig.model else ""
+        resolution = f"-{self.resolution}" if self.resolution != TrainConfig.resolution else ""
+        return f"{name or 'run'}{model}{resolution}"
 
     @property
     def run_folder(self) -> Path:
@@ -272,11 +263,8 @@ def round_up(value: int, multiple: int) -> int:
 
 def field_names(group: str, model: str | None = None) -> list[str]:
     """Returns the names of the fields in a group (identity, run or session); with `model`, those of that family."""
-    return [
-        field.name
-        for field in dataclasses.fields(TrainConfig)
-        if field.metadata["group"] == group and (model is None or model in field.metadata["models"])
-    ]
+    fields = [field for field in dataclasses.fields(TrainConfig) if field.metadata["group"] == group]
+    return [field.name for field in fields if model is None or model in field.metadata["models"]]
 
 
 def architecture_fields(model: str) -> list[str]:
@@ -287,7 +275,7 @@ def architecture_fields(model: str) -> list[str]:
 def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tuple]:
     """Returns the fields of `group` that differ, {name: (old, new)}, among the fields of the family of `before`."""
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group, before.model)}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
 
 
 def stored_settings(config: TrainConfig) -> dict:
@@ -302,25 +290,25 @@ def from_stored_settings(settings: dict, where: str) -> TrainConfig:
     Raises:
         UsageError: an unknown setting, a value of a wrong type, or values that TrainConfig rejects.
     """
-    known = field_names("identity") + field_names("run")
-    annotations = typing.get_type_hints(TrainConfig)
-    for name in settings:
+    known, annotations = field_names("identity") + field_names("run"), typing.get_type_hints(TrainConfig)
+    for name, value in settings.items():
         if name not in known:
             hint = did_you_mean(name, known)
             raise UsageError(f"{where}: the setting {name[:80]!r} is of another version of gan_tf{hint}")
+        require_type(value, annotations[name], name, where)
     try:
-        return TrainConfig(**{name: from_json(settings[name], annotations[name], name, where) for name in settings})
+        return TrainConfig(**settings)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
 def check_data(data: dict, where: str):
     """Raises UsageError if the stored description of a run's images has a value of a wrong type."""
-    optional = {"class_names": list[str], "class_counts": list[int], "converted_from": str}
-    for name, annotation in {"fingerprint": str, "images": int, **optional}.items():
-        if name in data or name not in optional:
-            from_json(data.get(name), annotation, f"data.{name}", where)
-    if min(data.get("class_counts", []), default=0) < 0:
+    data = {"class_names": [], "class_counts": [], "converted_from": "", **data}  # these may be missing
+    kinds = {"fingerprint": str, "images": int, "class_names": list[str], "class_counts": list[int]}
+    for name, annotation in {**kinds, "converted_from": str}.items():
+        require_type(data.get(name), annotation, f"data.{name}", where)
+    if min(data["class_counts"], default=0) < 0:
         raise UsageError(f"{where}: data.class_counts are not counts of images; restore the file")
 
 

@@ -60,16 +60,14 @@ def require(condition, config, name, fix):
         raise UsageError(f"{flag(name)} is {getattr(config, name)!r}; give {fix}")
 
 
-def from_json(value, annotation, name, where):
-    """Returns a value that was read from JSON if it has the type of an annotation, else raises UsageError.
+def require_type(value, annotation, name, where):
+    """Raises UsageError, with the value's name and file, unless a value that was read from JSON has a type.
 
     `annotation` is str, int, float (integers are accepted), bool, None, list[...], Literal[...] or a union of these.
-    The message contains the name of the value and of the file, `where`.
     """
     if not _matches(value, annotation):
         expected = inspect.formatannotation(annotation)
         raise UsageError(f"{where}: {name} is {reprlib.repr(value)}, but must be {expected}; restore the file")
-    return value
 
 
 def _matches(value, annotation):
@@ -98,11 +96,19 @@ def check(config):
             value = getattr(config, name)
             require(value is None or condition(value), config, name, fix)
     _check_choices(config)
-    if config.model == "stylegan2":
-        valid = config.channel_base is None or config.channel_base >= config.resolution
-        require(valid, config, "channel_base", f"{config.resolution} or more, for one channel at full resolution")
+    narrowest = {"pggan": ("fmap_base", config.resolution // 2), "stylegan2": ("channel_base", config.resolution)}
+    if config.model in narrowest:
+        name, least = narrowest[config.model]
+        valid = getattr(config, name) is None or getattr(config, name) >= least
+        require(valid, config, name, f"{least} or more, for one channel at full resolution")
     if config.grows:
-        _check_growth(config)
+        batches = config.phase_batches
+        missing = [size for size, batch in batches.items() if batch is None]
+        example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
+        require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
+        _ = config.phase_lrs  # raises UsageError if --phase-lr is invalid
+        valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
+        require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
     _check_micro_batch(config)
 
 
@@ -121,18 +127,6 @@ def _check_choices(config):
     require(config.init_from or not config.freeze_d, config, "freeze_d", "--init-from RUN with it, or leave it out")
     valid = config.run is None or re.fullmatch(r"(?!\.+$)[\w.-]+", config.run)
     require(valid, config, "run", "letters, digits, . _ and -")
-
-
-def _check_growth(config):
-    minimum = config.resolution // 2
-    require(config.fmap_base >= minimum, config, "fmap_base", f"{minimum} or more, for one channel at full resolution")
-    batches = config.phase_batches
-    missing = [size for size, batch in batches.items() if batch is None]
-    example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
-    require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
-    _ = config.phase_lrs  # raises UsageError if --phase-lr is invalid
-    valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
-    require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
 
 
 def _check_micro_batch(config):

@@ -10,8 +10,7 @@ import re
 import tensorflow as tf
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
-# Errors of a damaged checkpoint.
-DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)
+DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # errors of a damaged checkpoint
 
 
 def write_variables(prefix, variables):
@@ -36,12 +35,10 @@ def read_arrays(prefix, group=None):
         DAMAGED: the files are not complete.
     """
     reader = tf.train.load_checkpoint(str(prefix))
-    keys = {unescaped(key.removesuffix(VALUE)): key for key in reader.get_variable_to_shape_map() if VALUE in key}
-    if group is not None:
-        keys = {name.removeprefix(f"{group}/"): key for name, key in keys.items() if name.startswith(f"{group}/")}
-    return {name: reader.get_tensor(key) for name, key in keys.items()}
-
-
-def unescaped(key):
-    """Undoes the escapes of tf.train.Checkpoint in names: "." is written as "..", "/" as ".S"."""
-    return re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key)
+    below, arrays = f"{group}/" if group else "", {}
+    for key in reader.get_variable_to_shape_map():
+        # tf.train.Checkpoint writes "." in names as "..", and "/" as ".S".
+        name = re.sub(r"\.([.S])", lambda match: "/" if match[1] == "S" else ".", key.removesuffix(VALUE))
+        if VALUE in key and name.startswith(below):
+            arrays[name.removeprefix(below)] = reader.get_tensor(key)
+    return arrays

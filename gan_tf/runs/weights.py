@@ -17,23 +17,14 @@ from gan_tf.runs.folder import IMAGE_COUNT, Run
 
 @dataclasses.dataclass(frozen=True)
 class TrainedGenerator:
-    """An EMA generator with its trained weights and their origin.
+    """An EMA generator with its trained weights and their origin."""
 
-    Attributes:
-        generator: keras.Model, float32.
-        config: TrainConfig of the run.
-        images_seen: real images that it was trained on.
-        meta: stored with the weights, such as the score; {} for weights of a checkpoint.
-        converted_from: name and SHA-256 of the file of another program that the run was converted from, or None.
-        classes: class labels of a conditional generator.
-    """
-
-    generator: keras.Model
-    config: TrainConfig
-    images_seen: int
-    meta: dict = dataclasses.field(default_factory=dict)
-    converted_from: str | None = None
-    classes: ClassLabels = ClassLabels()
+    generator: keras.Model  # float32
+    config: TrainConfig  # of the run
+    images_seen: int  # real images that it was trained on
+    meta: dict = dataclasses.field(default_factory=dict)  # such as the score; {} for weights of a checkpoint
+    converted_from: str | None = None  # name and SHA-256 of the other program's file that the run was converted from
+    classes: ClassLabels = ClassLabels()  # of a conditional generator
 
     def folded(self, policy="float32"):
         """Returns the generator for inference, norms folded into its weights. `policy`: a Keras dtype policy."""
@@ -69,23 +60,19 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
 
 
 def newest_weights(run: Run, network: str, log=print):
-    """Reads one network from the newest undamaged checkpoint: as `newest_networks`, without the outer dict."""
+    """Reads one network from the newest undamaged checkpoint: `newest_networks` without the outer dict."""
     networks, seen, prefix = newest_networks(run, (network,), log)
     return networks[network], seen, prefix
 
 
 def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
-    """Reads several networks from the newest undamaged checkpoint.
-
-    Args:
-        networks: names such as "g_ema" or "d".
-        remedy: a way out for error messages.
+    """Reads several networks, such as "g_ema" and "d", from the newest undamaged checkpoint.
 
     Returns:
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
 
     Raises:
-        UsageError: there is no checkpoint, or none can be read.
+        UsageError: there is no checkpoint, or none can be read. The message offers `remedy`.
     """
     checkpoints = run.checkpoints()
     if not checkpoints:

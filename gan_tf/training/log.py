@@ -9,29 +9,27 @@ import tensorflow as tf
 
 from gan_tf.distributed.devices import peak_memory_gb
 from gan_tf.training.adaptation import ada_scalars
-from gan_tf.training.timing import duration
 
 TERMINAL_SECONDS = 1.0  # between two updates of the progress line on a terminal
 FILE_SECONDS = 30.0  # between two progress lines in a file
 SPEED_MEMORY = 0.9  # weight of the old value in the moving average of the speed
+TIMED_SECONDS = 3  # of training, before the share of the time for scores is reported
+EVALUATION_SHARE = 0.1  # of the time; if scores take more, a larger --eval-every is suggested
 COPY_CHECK = "copies"  # TensorBoard tag of the copy check's image
 
 
 class RunLog:
-    """Writes records, TensorBoard events and the progress line of a run; does nothing on workers other than the chief.
+    """Writes records, TensorBoard events and the progress line of a run; with `enabled` False (no chief) nothing.
 
     As a context manager it closes the event file.
-
-    Args:
-        run: runs.folder.Run.
-        total_images, epoch_images: length of the run and of an epoch.
-        enabled: False on workers other than the chief.
     """
 
-    def __init__(self, run, total_images, epoch_images, enabled=True):
-        self.run, self.total_images, self.epoch_images, self.enabled = run, total_images, epoch_images, enabled
+    def __init__(self, run, config, epoch_images, enabled=True):
+        self.run, self.config, self.epoch_images, self.enabled = run, config, epoch_images, enabled
         self.images_per_second = None
         self.score = ""  # text of the last score, for the progress line
+        self.score_seconds = None  # expected duration of a score, until its share of the time was reported
+        self._trained_images, self._trained_seconds = 0, 0.0
         self._losses, self._stage_text = {}, ""
         self._warned_of_ada_limit = False
         self._writer = None
@@ -58,23 +56,17 @@ class RunLog:
     # Records
 
     def record_losses(self, trainer, seen):
-        """Writes the means of the statistics since the last record, and resets them."""
+        """Writes the means of the statistics since the last record, and resets them; warns once of `--ada-max`."""
         statistics = trainer.state.read_statistics()
         trainer.state.reset_statistics()
         if not self.enabled:
             return
-        means = {name: float(total / count) for name, (total, count) in statistics.items() if count}
-        self._losses = means
-        means = means | ada_scalars(trainer.state)
+        self._losses = {name: float(total / count) for name, (total, count) in statistics.items() if count}
+        means = self._losses | ada_scalars(trainer.state)
         self.record(seen, "train", means)
-        self.scalars(seen, {**means, **trainer.recipe.scalars(trainer.stages, seen)})
-        if self.images_per_second:
-            self.scalars(seen, {"speed/images_per_second": self.images_per_second})
-        self._warn_of_ada_limit(trainer)
-
-    def _warn_of_ada_limit(self, trainer):
-        """Prints a warning, once per start, when ADA's probability has reached `--ada-max`."""
-        p, highest = ada_scalars(trainer.state).get("augment/p", 0.0), trainer.config.ada_max
+        speed = {"speed/images_per_second": self.images_per_second} if self.images_per_second else {}
+        self.scalars(seen, {**means, **trainer.recipe.scalars(trainer.stages, seen), **speed})
+        p, highest = means.get("augment/p", 0.0), self.config.ada_max
         if not self._warned_of_ada_limit and p > 0 and math.isclose(p, highest, rel_tol=1e-6):
             self._warned_of_ada_limit = True
             self.print(
@@ -92,22 +84,24 @@ class RunLog:
 
     def scalars(self, step, values):
         """Writes {name: number} to TensorBoard."""
-        if self.enabled:
-            with self._open().as_default():
-                for name, value in values.items():
-                    tf.summary.scalar(name, value, step)
+        for name, value in values.items():
+            self._summarise(tf.summary.scalar, name, value, step)
 
     def image(self, step, name, image):
         """Writes an image uint8 [H, W, 3] to TensorBoard."""
-        if self.enabled:
-            with self._open().as_default():
-                tf.summary.image(name, image[None], step)
+        self._summarise(tf.summary.image, name, image[None], step)
 
     def text(self, step, name, text):
         """Writes Markdown to TensorBoard."""
-        if self.enabled:
-            with self._open().as_default():
-                tf.summary.text(name, text, step)
+        self._summarise(tf.summary.text, name, text, step)
+
+    def _summarise(self, summary, *arguments):
+        if not self.enabled:
+            return
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.run.folder))
+        with self._writer.as_default():
+            summary(*arguments)
 
     def flush(self):
         """Writes all events to the disk."""
@@ -134,26 +128,27 @@ class RunLog:
         if not old:
             return
         # The new name sorts after the old ones at any clock. TensorBoard ignores the file until it is renamed.
-        second = max(int(time.time()), *(_second_of(path) + 1 for path in old))
+        creation_times = [path.name.split(".")[3] for path in old]  # seconds since 1970
+        newest = max((int(digits) for digits in creation_times if digits.isdigit()), default=0)
+        second = max(int(time.time()), newest + 1)
         complete = self.run.folder / f"events.out.tfevents.{second:010d}.{time.time_ns()}.kept.v2"
         partial = self.run.folder / "events.partial"
         written = set()
         with tf.io.TFRecordWriter(str(partial)) as writer:
             for path in old:
                 for event in _read_events(path):
-                    key = (event.step, tuple(value.tag for value in event.summary.value))
-                    stays = event.step < images_seen or (event.step == images_seen and not _is_repeated(event))
-                    if stays and key not in written:
+                    values = event.summary.value
+                    key = (event.step, tuple(value.tag for value in values))
+                    is_repeated = event.step == images_seen and any(
+                        value.metadata.plugin_data.plugin_name == "images" and value.tag != COPY_CHECK
+                        for value in values
+                    )
+                    if event.step <= images_seen and not is_repeated and key not in written:
                         written.add(key)
                         writer.write(event.SerializeToString())
         partial.replace(complete)
         for path in old:
             path.unlink()
-
-    def _open(self):
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.run.folder))
-        return self._writer
 
     # Progress line
 
@@ -163,39 +158,34 @@ class RunLog:
             self.images_per_second = None
         self._stage_text = text
 
-    def report_speed(self, trainer, seen, timing):
+    def report_speed(self, seen, timing, end):
         """Updates the progress line after a call of the steps, and prints once the share of the time for scores.
 
         Args:
-            seen: images seen after the call.
             timing: (images, seconds) of the call; None if it was traced, which takes longer.
+            end: time at which the run ends at the latest, of time.monotonic.
         """
         if not timing or not self.enabled:
             return
         images, seconds = timing
-        self._set_progress(seen, images, seconds, trainer.timer.seconds_left())
-        line = trainer.timer.share_of_scores(images, seconds, self.epoch_images)
-        if line:
-            self.print(line)
-
-    def _set_progress(self, images_seen, images, seconds, seconds_left):
         speed = images / seconds
         old = speed if self.images_per_second is None else self.images_per_second
         self.images_per_second = SPEED_MEMORY * old + (1 - SPEED_MEMORY) * speed
         now = time.monotonic()
-        if now - self._last_line < (TERMINAL_SECONDS if self._is_terminal else FILE_SECONDS):
-            return
-        self._last_line = now
-        line = self.progress_line(images_seen, seconds_left)
-        print(f"\r{line}\033[K" if self._is_terminal else line, end="" if self._is_terminal else "\n", file=sys.stderr)
-        sys.stderr.flush()
-        self._line_is_open = self._is_terminal
+        if now - self._last_line >= (TERMINAL_SECONDS if self._is_terminal else FILE_SECONDS):
+            self._last_line = now
+            line = self.progress_line(seen, end - now)
+            start, ending = ("\r", "\033[K") if self._is_terminal else ("", "\n")
+            print(f"{start}{line}", end=ending, file=sys.stderr, flush=True)
+            self._line_is_open = self._is_terminal
+        if line := self.share_of_scores(images, seconds):
+            self.print(line)
 
-    def progress_line(self, images_seen, seconds_left=math.inf):
+    def progress_line(self, images_seen, seconds_left):
         """kimg, epoch, stage, losses, score, speed, time left at this speed, and memory."""
-        left = min(seconds_left, (self.total_images - images_seen) / self.images_per_second)
-        kimg = f"{images_seen / 1000:.1f}/{self.total_images / 1000:g} kimg"
-        parts = [kimg, f"epoch {images_seen // self.epoch_images}"]
+        total = self.config.total_images
+        left = min(seconds_left, (total - images_seen) / self.images_per_second)
+        parts = [f"{images_seen / 1000:.1f}/{total / 1000:g} kimg", f"epoch {images_seen // self.epoch_images}"]
         if self._stage_text:
             parts.append(self._stage_text)
         if self._losses:
@@ -206,22 +196,38 @@ class RunLog:
         parts += [f"{self.images_per_second:.1f} images/s", f"{duration(max(0.0, left))} left"]
         return "  ".join([*parts, f"{peak_memory_gb():.1f} GB"])
 
+    def share_of_scores(self, images, seconds) -> str | None:
+        """A line, once, with the share of the time that scores will take and the `--eval-every` that lowers it.
 
-def _second_of(path):
-    """The creation time in an event file's name, in seconds since 1970."""
-    digits = path.name.split(".")[3]
-    return int(digits) if digits.isdigit() else 0
-
-
-def _is_repeated(event):
-    """True if resuming at the event's step writes it again."""
-    values = event.summary.value
-    return any(value.metadata.plugin_data.plugin_name == "images" and value.tag != COPY_CHECK for value in values)
+        `images` were trained since the last call, in `seconds`. None until TIMED_SECONDS of training were measured.
+        """
+        if self.score_seconds is None:
+            return None
+        self._trained_images += images
+        self._trained_seconds += seconds
+        if self._trained_seconds < TIMED_SECONDS:
+            return None
+        score_seconds, self.score_seconds = self.score_seconds, None
+        epoch_seconds = self._trained_seconds * self.epoch_images / self._trained_images
+        share = score_seconds / (score_seconds + self.config.eval_every * epoch_seconds)
+        line = f"scores take about {duration(score_seconds)} each, {share:.0%} of the time"
+        if share > EVALUATION_SHARE:
+            every = math.ceil(score_seconds * (1 / EVALUATION_SHARE - 1) / epoch_seconds)
+            line += f"; --eval-every {every} brings it to {EVALUATION_SHARE:.0%}"
+        return line
 
 
 def _read_events(path):
-    try:
+    with contextlib.suppress(tf.errors.DataLossError):
         for record in tf.data.TFRecordDataset(str(path)):
             yield tf.compat.v1.Event.FromString(record.numpy())
-    except tf.errors.DataLossError:
-        return
+
+
+def duration(seconds) -> str:
+    """Readable duration: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    if hours < 1:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

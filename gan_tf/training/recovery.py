@@ -2,7 +2,11 @@
 
 import math
 
+import tensorflow as tf
+
 from gan_tf.errors import Diverged
+from gan_tf.losses import LOSSES
+from gan_tf.rng import Draws
 from gan_tf.training.resume import restore, save_checkpoint
 
 MOST_ROLLBACKS = 2
@@ -27,15 +31,26 @@ def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
     state = trainer.state
     if state.scales_loss and float(state.loss_scale.numpy()) < LOWEST_LOSS_SCALE:
         return "float16 gradients overflow at any loss scale; --precision float32 has no such limit"
-    if not epoch_ends or trainer.undecided_loss is None:
+    undecided = undecided_loss(trainer.config) if epoch_ends else None
+    if undecided is None:
         return None
-    won = trainer.workers.is_chief and mean_d_loss(trainer, seen) < WON_SHARE * trainer.undecided_loss
+    won = trainer.workers.is_chief and mean_d_loss(trainer, seen) < WON_SHARE * undecided
     [won] = trainer.workers.broadcast(won)
     won_epochs = int(state.won_epochs.numpy()) + 1 if won else 0
     state.won_epochs.assign(won_epochs)
     if won_epochs < WON_EPOCHS:
         return None
     return f"the discriminator has won: its loss was below {WON_SHARE:.0%} for {WON_EPOCHS} epochs"
+
+
+def undecided_loss(config):
+    """D's adversarial loss at zero logits; None for losses without a lower bound."""
+    loss = LOSSES[config.loss]
+    if not loss.bounded:
+        return None
+    logits = tf.zeros([config.batch, 50])
+    real_loss, fake_loss = loss.discriminator(logits, logits, Draws(config.seed, 0, config.batch))
+    return float(tf.reduce_mean(real_loss + fake_loss))
 
 
 def mean_d_loss(trainer, seen):
@@ -68,8 +83,7 @@ def roll_back(trainer, reason) -> int:
     state.lr_scale.assign(0.5**attempt)
     state.won_epochs.assign(0)
     log.cut(seen)
-    values = {"reason": reason, "at": failed_at, "attempt": attempt, "lr_scale": 0.5**attempt}
-    log.record(seen, "rollback", values)
+    log.record(seen, "rollback", {"reason": reason, "at": failed_at, "attempt": attempt, "lr_scale": 0.5**attempt})
     save_checkpoint(trainer)
     log.print(
         f"{reason} at {failed_at} images: back to {seen} with half the learning rate and other random numbers "

@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shlex
 import sys
 
 import keras
@@ -9,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 import gan_tf
-from gan_tf.config.settings import stored_settings
+from gan_tf.config.settings import as_argument, changed, flag, stored_settings
 from gan_tf.data import class_labels
 from gan_tf.distributed import devices
-from gan_tf.runs.folder import describe_change, refuse_converted, refuse_data_change, refuse_identity_change
-from gan_tf.training.selection import expected_score_seconds, set_damaged_best_aside
+from gan_tf.errors import UsageError
+from gan_tf.training.selection import expected_score_seconds
 from gan_tf.training.state import restore_checkpoint, restore_newest, save_state
 from gan_tf.training.transfer import begin_with_run
 
@@ -30,29 +31,37 @@ def start_run(trainer) -> int:
     """
     if not trainer.workers.is_chief:
         return restore_or_transfer(trainer) or 0
-    seen = open_run_folder(trainer)
-    set_damaged_best_aside(trainer)
+    seen, best = open_run_folder(trainer), trainer.run.best
+    try:
+        if best.exists():
+            trainer.run.best_weights()
+    except UsageError as error:
+        aside = best.replace(best.with_suffix(".damaged"))
+        trainer.log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")
     if not seen:
         save_checkpoint(trainer)  # for a rollback in the first epoch
     if seen < trainer.config.total_images:
-        trainer.timer.score_seconds = expected_score_seconds(trainer)
+        trainer.log.score_seconds = expected_score_seconds(trainer)
     return seen
 
 
 def open_run_folder(trainer) -> int:
-    """Creates or continues the run folder: checks settings and data, and removes records after the checkpoint.
-
-    Returns and raises as `start_run`; called on the chief.
-    """
-    run, config, log = trainer.run, trainer.config, trainer.log
-    changes, data = [], data_identity(trainer.dataset)
-    existed = run.exists()
+    """Creates or continues the run folder: checks settings and data, and removes records after the checkpoint."""
+    run, config, log, dataset = trainer.run, trainer.config, trainer.log, trainer.dataset
+    data = {
+        "fingerprint": dataset.fingerprint,
+        "images": len(dataset),
+        "class_names": list(dataset.class_names),
+        "class_counts": class_labels.counts_of(dataset),
+    }
+    changes, existed = [], run.exists()
     if existed:
         before, stored = run.read_settings()
         refuse_converted(stored, run.folder)
         refuse_identity_change(before, config, run.folder)
         refuse_data_change(stored, data, run.folder)
-        changes = describe_change(before, config)
+        pairs = changed(before, config, "run")
+        changes = [f"{flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
     run.create()
     seen = restore_or_transfer(trainer)
     run.write_settings(config, data)
@@ -70,6 +79,43 @@ def open_run_folder(trainer) -> int:
             log.record(seen, "change", {"changes": changes})
     log.close()
     return seen or 0
+
+
+def refuse_converted(data: dict, folder):
+    """Raises UsageError if a run was converted from another program's file: it has no images to train on."""
+    if origin := data.get("converted_from"):
+        raise UsageError(
+            f"--run: {folder} was converted from {origin} and has no training images, so it cannot be continued; start "
+            f"a run from it: --init-from {shlex.quote(str(folder))} --run NAME"
+        )
+
+
+def refuse_identity_change(before, after, folder):
+    """Raises UsageError if `after` changes a setting that must stay the same for the whole run in `folder`."""
+    pairs = changed(before, after, "identity")
+    if "classes" in pairs:  # not a flag: it follows from --conditional and the images
+        old, new = pairs.pop("classes")
+        if "conditional" not in pairs:
+            raise UsageError(
+                f"--dataset has {new} classes, and had {old} when the run {folder} was started; restore them, or give "
+                "--run NAME to start another run"
+            )
+    if pairs:
+        changes = [f"{flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()]
+        flags = " ".join(as_argument(name, old) for name, (old, _) in pairs.items())
+        raise UsageError(
+            f"{', '.join(changes)}: give {flags} to continue the run {folder}, or --run NAME to start another"
+        )
+
+
+def refuse_data_change(before: dict, after: dict, folder):
+    """Raises UsageError if the images are not those that the run was started with."""
+    if before["fingerprint"] != after["fingerprint"]:
+        raise UsageError(
+            f"--dataset: its images changed since the run {folder} was started ({before['images']} images, fingerprint "
+            f"{before['fingerprint'][:12]}, now {after['images']}, {after['fingerprint'][:12]}); "
+            "restore them, or give --run NAME to start another run"
+        )
 
 
 def restore_or_transfer(trainer) -> int | None:
@@ -105,16 +151,6 @@ def save_checkpoint(trainer):
         trainer.log.flush()
         save_state(trainer.state, trainer.run, trainer.config.keep)
         trainer.timer.saved()
-
-
-def data_identity(dataset) -> dict:
-    """Description of the images in config.json, by which a changed data set is detected."""
-    return {
-        "fingerprint": dataset.fingerprint,
-        "images": len(dataset),
-        "class_names": list(dataset.class_names),
-        "class_counts": class_labels.counts_of(dataset),
-    }
 
 
 def environment(trainer) -> dict:

@@ -1,7 +1,5 @@
 """Image grids of a run: samples of the EMA generator, reconstructions, augmented reals, and the strip of sizes."""
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
@@ -11,16 +9,13 @@ from gan_tf.io import image_files
 from gan_tf.models.variables import named_variables
 from gan_tf.training.schedule import ends_of_sizes
 
-GRID_SEEDS = {512: 16, 1024: 16}  # images in the sample grid, by resolution
-DEFAULT_GRID_SEEDS = 64
+GRID_SIDES = {512: 4, 1024: 4}  # images in a row of the sample grid, by resolution
+DEFAULT_GRID_SIDE = 8
 SHOWN_REALS = 8
 
 
 def write_grids(trainer, seen):
-    """Writes the sample grid to samples/ and TensorBoard; to TensorBoard also D's reconstructions and augmented reals.
-
-    Only the chief writes.
-    """
+    """Writes the sample grid to samples/ and TensorBoard, and there also D's reconstructions and augmented reals."""
     if not trainer.workers.is_chief:
         return
     grids = {"samples": sample_grid(trainer)}
@@ -43,7 +38,7 @@ def sample_grid(trainer):
 
 def grid_side(config):
     """Images in a row of the sample grid."""
-    return math.isqrt(GRID_SEEDS.get(config.resolution, DEFAULT_GRID_SEEDS))
+    return GRID_SIDES.get(config.resolution, DEFAULT_GRID_SIDE)
 
 
 def grid_seeds(config, classes):
@@ -52,24 +47,18 @@ def grid_seeds(config, classes):
     A conditional run has a class per row, or several rows per class. The seeds of each class begin at 0, so that images
     in a column that have the same seed differ in their class only.
     """
-    count = GRID_SEEDS.get(config.resolution, DEFAULT_GRID_SEEDS)
+    side = grid_side(config)
     if not classes:
-        return list(range(count)), None
-    side = math.isqrt(count)
+        return list(range(side**2)), None
     labels = [number for number in classes.of_rows(side) for _ in range(side)]
     seeds = [i - labels.index(number) for i, number in enumerate(labels)]
     return seeds, labels
 
 
 def write_size_strip(trainer, seen, ended):
-    """At the end of a size, writes the first images of the sample grid at every size so far, one row per size.
-
-    Args:
-        ended: True at the end of the run.
-    """
-    if not (trainer.workers.is_chief and trainer.config.grows):
-        return
-    if not (ended or trainer.stage_at(seen) != trainer.stage_before(seen)):
+    """At the end of a size or of the run, writes the first samples of every size so far, one row per size."""
+    is_end = ended or trainer.stage_at(seen) != trainer.stage_before(seen)
+    if not (is_end and trainer.workers.is_chief and trainer.config.grows):
         return
     ends = [end for end in ends_of_sizes(trainer.stages) if end < seen]
     paths = [path for end in (*ends, seen) if (path := trainer.run.grid_path(end)).exists()]

@@ -1,4 +1,4 @@
-"""Stages of a run: resolution, batch size and learning rate by images seen, for fixed and for growing networks.
+"""Schedule of a run: stages with their resolution, batch size and learning rate by images seen, and time limits.
 
 Growing networks (Progressive GAN) train at each size for `stabilise_kimg`, then the next size fades in over
 `fade_kimg`. The level counts sizes: 0 is 4x4, 1 is 8x8. Both optimisers are reset at the beginning of every stage.
@@ -11,36 +11,25 @@ to whole batches.
 import dataclasses
 import itertools
 import math
+import time
 
 from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 
+FIRST_GRID_SECONDS = 40  # the second sample grid and a checkpoint are written this early, however long an epoch is
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stretch of training with fixed sizes. It lasts until the next one's first image; the last one has no end.
+    """A stretch of training with fixed sizes. It lasts until the next one's first image; the last one has no end."""
 
-    first_image: images seen before it.
-    resolution: size of the images in pixels.
-    batch_size: images per step, all devices together.
-    lr: learning rate of both optimisers.
-    ema_kimg: half-life of the EMA generator, thousands of images.
-    fade_images: images over which the newest resolution fades in, from the first one on; 0: it does not fade.
-    resets_optimizers: both optimisers are reset at its first image.
-    """
-
-    first_image: int
-    resolution: int
-    batch_size: int
-    lr: float
-    ema_kimg: float
-    fade_images: int = 0
-    resets_optimizers: bool = False
-
-    @property
-    def name(self):
-        """Resolution and kind, such as "8x8 fade"."""
-        return f"{self.resolution}x{self.resolution} {'fade' if self.fade_images else 'stabilise'}"
+    first_image: int  # images seen before it
+    resolution: int  # size of the images in pixels
+    batch_size: int  # images per step, all devices together
+    lr: float  # learning rate of both optimisers
+    ema_kimg: float  # half-life of the EMA generator, thousands of images
+    fade_images: int = 0  # images over which the newest resolution fades in, from the first one on; 0: it does not fade
+    resets_optimizers: bool = False  # both optimisers are reset at its first image
 
 
 def stage_at(stages, images_seen) -> Stage:
@@ -76,31 +65,16 @@ def growing_stages(config) -> list[Stage]:
                 continue  # without a fade the next size begins immediately; 4x4 never fades in
             batch = config.phase_batches[resolution]
             images = round_up(math.ceil(round(kimg * 1000, 3)), batch)
-            stages.append(
-                Stage(
-                    first_image=first_image,
-                    resolution=resolution,
-                    batch_size=batch,
-                    lr=config.phase_lrs[resolution],
-                    ema_kimg=config.average_kimg(batch),
-                    fade_images=images if fades else 0,
-                    resets_optimizers=bool(stages),
-                )
-            )
+            sizes = first_image, resolution, batch, config.phase_lrs[resolution], config.average_kimg(batch)
+            stages.append(Stage(*sizes, fade_images=images if fades else 0, resets_optimizers=bool(stages)))
             first_image += images
     return stages
 
 
 def fade_of(stages, level) -> tuple[int, int]:
-    """(first image, number of images) of the fade of a level; (first image of the level, 0) if it does not fade.
-
-    Raises:
-        ValueError: the stages do not reach that level.
-    """
-    for stage in stages:
-        if level_of(stage.resolution) == level:
-            return stage.first_image, stage.fade_images
-    raise ValueError(f"no stage has level {level}; the last has level {level_of(stages[-1].resolution)}")
+    """(first image, number of images) of the fade of a level; (first image of the level, 0) if it does not fade."""
+    first = next(stage for stage in stages if level_of(stage.resolution) == level)
+    return first.first_image, first.fade_images
 
 
 def alpha_at(stages, stage, images_seen) -> float:
@@ -120,12 +94,6 @@ def ends_of(stages, total_images) -> list[int]:
     return [*(min(total_images, later.first_image) for later in stages[1:]), total_images]
 
 
-def images_to_next(seen, ends, intervals) -> int:
-    """Images from `seen` to the next of some fixed ends or of the multiples of some intervals."""
-    following = [end for end in ends if end > seen] + [(seen // interval + 1) * interval for interval in intervals]
-    return min(following) - seen
-
-
 def schedule_text(config, stages, epoch_images, metric) -> str:
     """The schedule in a few lines; for a growing run a table of its stages."""
     kimg = f"{config.total_images / 1000:g} kimg"
@@ -136,8 +104,9 @@ def schedule_text(config, stages, epoch_images, metric) -> str:
     lines = [f"schedule: {kimg} in {length}; {scores}", f"  {'phase':<19} batch      kimg    until"]
     for stage, end in zip(stages, ends_of(stages, config.total_images), strict=True):
         if stage.first_image < end:
+            name = f"{stage.resolution}x{stage.resolution} {'fade' if stage.fade_images else 'stabilise'}"
             images = end - stage.first_image
-            lines.append(f"  {stage.name:<19} {stage.batch_size:>5} {images / 1000:>9g} {end / 1000:>8g}")
+            lines.append(f"  {name:<19} {stage.batch_size:>5} {images / 1000:>9g} {end / 1000:>8g}")
     lines.append("  --dry-run measures the time of each size")
     warning = short_run_warning(config, stages)
     return "\n".join([*lines, *([f"warning: {warning}"] if warning else [])])
@@ -161,3 +130,33 @@ def short_run_warning(config, stages) -> str | None:
 def ends_of_sizes(stages) -> list[int]:
     """Images seen at the end of every size but the last: where a grid of each size is kept."""
     return [later.first_image for stage, later in itertools.pairwise(stages) if not stage.fade_images]
+
+
+class Timer:
+    """Wall-clock limits and intervals of one start of the program. Nothing that is learnt depends on them."""
+
+    def __init__(self, config):
+        self.started = self.last_save = time.monotonic()
+        self.checkpoint_seconds = 60 * config.checkpoint_minutes
+        self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
+        self._had_first_grid = False
+
+    def is_up(self) -> bool:
+        """True once `--max-minutes` are over."""
+        return time.monotonic() >= self.end
+
+    def checkpoint_is_due(self) -> bool:
+        """True if the last checkpoint is `--checkpoint-minutes` old."""
+        return time.monotonic() - self.last_save >= self.checkpoint_seconds
+
+    def saved(self):
+        """Call after each checkpoint."""
+        self.last_save = time.monotonic()
+
+    def first_grid_is_due(self) -> bool:
+        """True once, shortly after the start, when a grid and a checkpoint are due before the end of the epoch."""
+        if self._had_first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
+            return False
+        self._had_first_grid = True
+        self.last_save = -math.inf
+        return True

@@ -1,8 +1,9 @@
 """Scores the EMA generator during training, and keeps the weights with the best scores."""
 
+import contextlib
 import dataclasses
 
-from gan_tf.errors import Interrupted, UsageError
+from gan_tf.errors import Interrupted
 from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
 from gan_tf.metrics.definitions import final_metric
@@ -80,38 +81,27 @@ def score_epoch(trainer, seen):
 
 
 def evaluate(trainer, weights, metrics, first=0):
-    """Measures metrics for some generator weights.
-
-    Args:
-        weights: {attribute path: array or variable}.
-        metrics: names.
-        first: number of the first image in the sampler's sequence.
+    """Measures metrics for generator weights {attribute path: array or variable}, from image `first` of the sampler on.
 
     Raises:
         Interrupted: a signal arrived.
     """
     trainer.sampler.load(weights, first)
-    progress = EvaluationProgress(trainer.workers)
-    try:
+    with contextlib.closing(EvaluationProgress(trainer.workers)) as progress:
         return trainer.evaluator()(trainer.sampler, metrics, progress)
-    finally:
-        progress.close()
 
 
-class EvaluationProgress:
+class EvaluationProgress(StagedProgress):
     """Shows the progress of an evaluation, and stops it when a worker received a signal."""
 
     def __init__(self, workers):
-        self._workers, self._line = workers, StagedProgress()
+        super().__init__()
+        self._workers = workers
 
     def __call__(self, done, total, verb):
         if signal_name := self._workers.stop_requested():
             raise Interrupted(signal_name)
-        self._line(done, total, verb)
-
-    def close(self):
-        """Ends the line."""
-        self._line.close()
+        super().__call__(done, total, verb)
 
 
 def score_record(score, copies):
@@ -128,11 +118,7 @@ def score_record(score, copies):
 
 
 def keep_if_best(trainer, seen, score, copies) -> str:
-    """Replaces best/ if no score was better, keeps snapshots of the best scores, and counts stale epochs.
-
-    Returns:
-        the score with a comparison, for the log.
-    """
+    """Replaces best/ if no score was better, keeps snapshots, counts stale epochs; returns the score as text."""
     run, state = trainer.run, trainer.state
     stored = run.best_meta()
     if stored is not None and size_of(stored) > score.protocol["resolution"]:
@@ -158,19 +144,17 @@ def keep_snapshots(trainer, score, weights, meta):
     """Keeps the `--keep-best` snapshots with the best scores; snapshots of other protocols are removed."""
     others = [other for other in trainer.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
     comparable = [other for other in others if from_stored(other["score"]).comparable_with(score)]
-    ranked = sorted([*comparable, meta], key=lambda m: rank(from_stored(m["score"])))
-    kept = ranked[: trainer.config.keep_best]
+
+    def rank(meta):  # best first, NaN last
+        value = meta["score"]["value"] * (1 if score.lower_is_better else -1)
+        return (value != value, value)
+
+    kept = sorted([*comparable, meta], key=rank)[: trainer.config.keep_best]
     if meta in kept:
         trainer.run.keep_snapshot(weights, meta)
     for other in others:
         if other not in kept:
             trainer.run.remove_snapshot(other["images_seen"])
-
-
-def rank(score):
-    """Sort key of scores of one protocol: best first, NaN last."""
-    value = score.value if score.lower_is_better else -score.value
-    return (value != value, value)
 
 
 def comparable_best(trainer, score):
@@ -212,9 +196,7 @@ def finish_run(trainer, seen):
     """
     name = final_metric(trainer.metric, len(trainer.dataset)) if trainer.config.final_score else None
     if name is not None and trainer.run.best_meta() is not None:
-        weights, best = trainer.run.best_weights()
-        if not has_final_score(trainer, best, name):
-            best = measure_final_score(trainer, weights, best, name)
+        best = measure_final_score(trainer, name)
         score, copies = from_stored(best["final"]), from_stored(best["final_copies"])
         recorded = [(r["of"], r["metric"]) for r in trainer.run.records() if r["kind"] == "final"]
         if (best["images_seen"], score.name) not in recorded:
@@ -228,18 +210,14 @@ def finish_run(trainer, seen):
         trainer.log.print(f"finished: {patience} scores without a better one; a larger --patience continues")
 
 
-def has_final_score(trainer, best, name) -> bool:
-    """True if the best weights have a final score of the present protocol."""
-    if "final" not in best:
-        return False
-    score, extractor = from_stored(best["final"]), trainer.networks.extractor
-    tag = extractor.name if extractor.name.startswith("-") else ""
-    return score.name == name + tag and extractor.protocol.items() <= score.protocol.items()
-
-
-def measure_final_score(trainer, weights, best, name):
-    """Measures the final score and its copy check, stores them with the best weights, and returns their meta."""
-    log = trainer.log
+def measure_final_score(trainer, name):
+    """Measures the final score and copy check unless the best weights have them, and returns the stored meta."""
+    log, extractor = trainer.log, trainer.networks.extractor
+    weights, best = trainer.run.best_weights()
+    if "final" in best:
+        stored, tag = from_stored(best["final"]), extractor.name if extractor.name.startswith("-") else ""
+        if stored.name == name + tag and extractor.protocol.items() <= stored.protocol.items():
+            return best
     log.print(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, again: {name} on new images")
     scores = evaluate(trainer, weights, [name, COPIES], first=FINAL_FIRST).scores
     score, copies = scores[name], scores[COPIES]
@@ -253,16 +231,3 @@ def is_out_of_patience(trainer) -> bool:
     """True after `--patience` scored epochs of the full resolution without a better score."""
     patience = trainer.config.patience
     return patience is not None and int(trainer.state.stale_epochs.numpy()) >= patience
-
-
-def set_damaged_best_aside(trainer):
-    """Renames best weights that cannot be read, so that the next score replaces them."""
-    run = trainer.run
-    if not run.best.exists():
-        return
-    try:
-        run.best_weights()
-    except UsageError as error:
-        aside = run.best.with_suffix(".damaged")
-        run.best.replace(aside)
-        trainer.log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")

@@ -10,32 +10,86 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import disk_remedy
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.checkpoints import DAMAGED, read_arrays, write_variables
-from gan_tf.training.optimizer import Adam
 
 FORMAT = 2  # of checkpoints
 TALLY_FORMAT = 1  # of version 0.1.0: the sums since the last record are a vector `tally`, which is not restored
 FIRST_LOSS_SCALE = 2.0**15
+EPSILON = 1e-8  # of Adam, added to the root of the bias-corrected second moment as in the paper and in PyTorch
 # Variables that the EMA generator copies: an average of spectral vectors is not a unit vector, growth is not a weight,
 # StyleGAN2's mean w is an average already, and its constant noise does not change.
 COPIED = ("u", "v", "growth", "average", "noise")
 COUNTERS = ("lr_scale", "loss_scale", "good_steps", "attempt", "images_seen", "stale_epochs", "won_epochs")
 
 
+def replicated(value):
+    """Creates a variable that every replica assigns to its copy; the replicas compute equal values."""
+    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
+
+
+class Adam:
+    """Adam for one network's trainable variables, with one fused operation for each weight.
+
+    The fused kernel (`ResourceApplyAdam`) updates a weight and its two moments in one pass over memory; written with
+    plain operations the same update takes seven. It writes to the replica's own copy, so that no cross-replica call is
+    needed: replicas that pass equal gradients stay equal.
+
+    Args:
+        variables: {attribute path: keras.Variable}, float32 (float64 in tests).
+        beta1, beta2: decays of the first and second moment.
+
+    Source: Kingma and Ba 2015, algorithm 1.
+    """
+
+    def __init__(self, variables, beta1, beta2):
+        self.variables, self.beta1, self.beta2 = variables, beta1, beta2
+        self.steps = replicated(tf.constant(0.0))  # float: 2**24 steps are more than any run has
+        self.m = {path: replicated(tf.zeros_like(v.value)) for path, v in variables.items()}
+        self.v = {path: replicated(tf.zeros_like(v.value)) for path, v in variables.items()}
+
+    def named_variables(self):
+        """{name: tf.Variable} of everything that must be saved."""
+        moments = {f"m/{path}": v for path, v in self.m.items()} | {f"v/{path}": v for path, v in self.v.items()}
+        return {"steps": self.steps, **moments}
+
+    def reset(self):
+        """Forgets all steps so far, as at a fresh start; outside of replicas."""
+        for variable in self.named_variables().values():
+            variable.assign(tf.zeros_like(variable))
+
+    def apply(self, gradients, lr):
+        """Takes one step, inside a replica, with gradients {attribute path: tensor} of the whole global batch.
+
+        A weight whose path is left out stays as it is.
+        """
+        steps = tf.convert_to_tensor(self.steps) + 1.0
+        beta1_power, beta2_power = self.beta1**steps, self.beta2**steps
+        epsilon = EPSILON * tf.sqrt(1.0 - beta2_power)  # the kernel adds it before the bias correction
+        for path, gradient in gradients.items():
+            tf.raw_ops.ResourceApplyAdam(
+                var=self.variables[path].value.handle,
+                m=self.m[path].handle,
+                v=self.v[path].handle,
+                beta1_power=tf.cast(beta1_power, gradient.dtype),
+                beta2_power=tf.cast(beta2_power, gradient.dtype),
+                lr=tf.cast(lr, gradient.dtype),
+                beta1=self.beta1,
+                beta2=self.beta2,
+                epsilon=tf.cast(epsilon, gradient.dtype),
+                grad=gradient,
+            )
+        tf.raw_ops.AssignVariableOp(resource=self.steps.handle, value=steps)
+
+
 @dataclasses.dataclass
 class TrainState:
-    """Networks, optimisers and counters of a run.
-
-    statistics: {name: float32 [2]}, sum and count of the recipe's statistics since the last record.
-    extra: {name: variable} that the recipe or ADA adds.
-    frozen: {name: network}, pretrained networks that the losses use; they are in no checkpoint.
-    """
+    """Networks, optimisers and counters of a run."""
 
     g: keras.Model
     d: keras.Model
     g_ema: keras.Model
     g_optimizer: Adam
     d_optimizer: Adam
-    statistics: dict
+    statistics: dict  # {name: float32 [2]}, sum and count of the recipe's statistics since the last record
     lr_scale: tf.Variable  # halved at each rollback
     loss_scale: tf.Variable  # of float16
     good_steps: tf.Variable  # steps since the loss scale changed
@@ -44,8 +98,8 @@ class TrainState:
     stale_epochs: tf.Variable  # scored epochs since the best score
     won_epochs: tf.Variable  # consecutive epochs in which the discriminator's loss was near zero
     scales_loss: bool  # in float16
-    extra: dict
-    frozen: dict
+    extra: dict  # {name: variable} that the recipe or ADA adds
+    frozen: dict  # {name: network}, pretrained networks that the losses use; they are in no checkpoint
 
     def named_variables(self):
         """{name: tf.Variable} of all that is in a checkpoint."""
@@ -71,24 +125,20 @@ class TrainState:
 
 
 def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), frozen=None):
-    """Creates the state of a new run around built networks, inside the strategy's scope.
+    """Creates the state of a new run around built networks, inside the strategy's scope; g_ema is set equal to g.
 
     Args:
-        g, d, g_ema: built networks; g_ema is set equal to g.
-        config: TrainConfig.
-        recipe: step.Recipe.
         scales_loss: True in float16, whose small gradients would vanish.
         extra: names of scalars, in addition to `recipe.extra`.
         frozen: of `recipe.frozen_networks`.
     """
-    copy_weights(g, g_ema)
+    newest = named_variables(g)
+    for path, variable in named_variables(g_ema).items():
+        variable.assign(newest[path])
     decays = recipe.adam_decays(config)
 
-    def variable(value, dtype):
+    def counter(value=0, dtype=tf.int64):
         return tf.Variable(value, dtype=dtype, trainable=False)
-
-    def scalar():  # replicas that assign it compute the same value
-        return tf.Variable(0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
     return TrainState(
         g=g,
@@ -96,16 +146,16 @@ def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), fr
         g_ema=g_ema,
         g_optimizer=Adam(trainable(g), *decays["g"]),
         d_optimizer=Adam(trainable(d), *decays["d"]),
-        statistics={name: variable([0.0, 0.0], tf.float32) for name in recipe.statistics},
-        lr_scale=variable(1.0, tf.float32),
-        loss_scale=variable(FIRST_LOSS_SCALE if scales_loss else 1.0, tf.float32),
-        good_steps=variable(0.0, tf.float32),
-        attempt=variable(0, tf.int64),
-        images_seen=variable(0, tf.int64),
-        stale_epochs=variable(0, tf.int64),
-        won_epochs=variable(0, tf.int64),
+        statistics={name: counter([0.0, 0.0], tf.float32) for name in recipe.statistics},
+        lr_scale=counter(1.0, tf.float32),
+        loss_scale=counter(FIRST_LOSS_SCALE if scales_loss else 1.0, tf.float32),
+        good_steps=counter(0.0, tf.float32),
+        attempt=counter(),
+        images_seen=counter(),
+        stale_epochs=counter(),
+        won_epochs=counter(),
         scales_loss=scales_loss,
-        extra={name: scalar() for name in (*recipe.extra, *extra)},
+        extra={name: replicated(0.0) for name in (*recipe.extra, *extra)},
         frozen=frozen or {},
     )
 
@@ -115,41 +165,25 @@ def trainable(network):
     return {path: variable for path, variable in named_variables(network).items() if variable.trainable}
 
 
-def copy_weights(source, target):
-    """Sets every variable of `target` to that of `source`."""
-    values = named_variables(source)
-    for path, variable in named_variables(target).items():
-        variable.assign(values[path])
-
-
 def weights_of(network):
     """{attribute path: array} of all variables of a network."""
     return {path: variable.numpy() for path, variable in named_variables(network).items()}
 
 
 def update_ema(state, decay):
-    """Moves the EMA generator towards the generator: weights and batch statistics.
-
-    Args:
-        decay: scalar tensor, share of the old average that is kept.
-    """
+    """Moves the EMA generator towards the generator; `decay` (scalar) is the share of its weights that is kept."""
     newest = named_variables(state.g)
     for path, variable in named_variables(state.g_ema).items():
         value = tf.convert_to_tensor(newest[path].value)
         if path.rsplit("/", 1)[-1] in COPIED:
             variable.value.assign(value)
         else:
-            variable.value.assign_sub(
-                tf.cast(1.0 - decay, value.dtype) * (tf.convert_to_tensor(variable.value) - value)
-            )
+            difference = tf.convert_to_tensor(variable.value) - value
+            variable.value.assign_sub(tf.cast(1.0 - decay, value.dtype) * difference)
 
 
 def save_state(state, run, keep):
-    """Writes a checkpoint, then removes all but the newest `keep`.
-
-    Raises:
-        UsageError: the disk is full or not writable; older checkpoints stay.
-    """
+    """Writes a checkpoint, then removes all but the newest `keep`. Raises UsageError if the disk cannot be written."""
     seen = int(state.images_seen.numpy())
     prefix = run.checkpoint_prefix(seen)
     is_new = seen not in dict(run.checkpoints())
@@ -162,10 +196,8 @@ def save_state(state, run, keep):
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "there is no older checkpoint"
         reason = re.sub(r"{{[^}]*}} *| *\[Op:.*?\]", "", str(error).splitlines()[0])  # without TensorFlow's node names
-        remedy = disk_remedy(error) or "fix that"
-        raise UsageError(
-            f"cannot write the checkpoint {prefix} ({reason}); {remedy} and start again: {kept}"
-        ) from error
+        remedy = f"{disk_remedy(error) or 'fix that'} and start again: {kept}"
+        raise UsageError(f"cannot write the checkpoint {prefix} ({reason}); {remedy}") from error
     run.tidy_checkpoints(seen, keep)
 
 

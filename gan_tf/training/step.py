@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from gan_tf.augment.choice import ADA_P, augment
+from gan_tf.augment.choice import ADA_P, augment, augmentation_of
+from gan_tf.config.settings import TrainConfig
 from gan_tf.rng import Draws
-from gan_tf.training import adaptation
+from gan_tf.training.adaptation import update_probability
 from gan_tf.training.schedule import single_stage
 from gan_tf.training.state import trainable, update_ema
 
@@ -18,11 +19,25 @@ SIGNS = "signs/real"  # the mean sign of D's logits on reals: it steers ADA and 
 
 
 @dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is static in a step, which is traced once per variant. A growing network has one per size."""
+
+    config: TrainConfig
+    resolution: int
+    batch_size: int  # images per step, all devices together
+    parts: int  # micro-batches per replica
+    lr: float
+    ema_kimg: float  # half-life of the EMA generator
+
+
+@dataclasses.dataclass(frozen=True)
 class Phase:
     """A part of a step that updates one player or both.
 
-    update: function (state, reals [N, r, r, 3], labels [N], draws, variant) -> {statistic: float32 scalar}, called on
-        each replica. A value is the replica's share: the sum over replicas is the value for the global batch.
+    update: function (state, reals, labels, draws, variant) -> {statistic: float32 scalar}, called on each replica. A
+        value is the replica's share: the sum over replicas is the value for the global batch. state: TrainState. reals:
+        [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch, at the resolution of the stage.
+        labels: [N] int32. draws: Draws of the N rows. variant: Variant.
     statistics: the names that `update` returns.
     every: the phase is part of every `every`-th step, the first step of a run included.
     """
@@ -32,18 +47,11 @@ class Phase:
     every: int = 1
 
 
-def adam_decays(config):
-    """{player: (beta1, beta2)} of the optimisers."""
-    return dict.fromkeys(("g", "d"), (config.beta1, config.beta2))
-
-
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a family is trained.
 
     phases: Phases of a step, in their order.
-    variant: (config, stage, parts) -> hashable description of everything that is static in a step; a step is traced
-        once per variant.
     discriminator_layers: D -> its layers in groups from the image on, which `--freeze-d` counts.
     schedule: config -> list of schedule.Stage.
     frozen_networks: (config, log) -> {name: pretrained network} that the losses use, built in the strategy's scope.
@@ -56,12 +64,11 @@ class Recipe:
     """
 
     phases: tuple[Phase, ...]
-    variant: Callable
     discriminator_layers: Callable
     schedule: Callable = single_stage
     frozen_networks: Callable = lambda config, log: {}
     extra: tuple[str, ...] = ()
-    adam_decays: Callable = adam_decays
+    adam_decays: Callable = lambda config: dict.fromkeys(("g", "d"), (config.beta1, config.beta2))
     reconstructions: Callable | None = None
     set_progress: Callable = lambda state, stages, images_seen: None
     scalars: Callable = lambda stages, images_seen: {}
@@ -73,22 +80,20 @@ class Recipe:
         return tuple(name for phase in self.phases for name in phase.statistics if name != SIGNS)
 
 
-def compile_steps(recipe, state, pipeline, strategy, seed, stage, variant, ema_ramp=None, ada=None):
-    """Returns a tf.function (iterator, count, images_seen) that takes `count` training steps.
+def compile_steps(trainer, variant):
+    """Returns a tf.function (iterator, count, images_seen) that takes `count` steps of a Variant.
 
     Each step trains on the iterator's next batch, updates the EMA generator and adds the statistics to
     `state.statistics` as (sum, count) pairs. The caller counts images: `images_seen` is the number before the first of
     these steps.
-
-    Args:
-        ema_ramp: see `ema_decay`.
-        ada: adaptation.AdaSettings, or None without ADA.
     """
-    replicas = strategy.num_replicas_in_sync
+    recipe, state, pipeline, strategy = trainer.recipe, trainer.state, trainer.pipeline, trainer.strategy
+    config, batch_size, replicas = variant.config, variant.batch_size, strategy.num_replicas_in_sync
+    # The EMA generator of another run is as good as its generator from the first image on.
+    ema_ramp = None if config.init_from else config.ema_ramp
 
-    @tf.autograph.experimental.do_not_convert
     def update_on_replica(phase, element, images_seen, attempt):
-        draws = Draws(seed, images_seen, stage.batch_size, attempt=attempt)
+        draws = Draws(config.seed, images_seen, batch_size, attempt=attempt)
         if replicas > 1:
             draws = draws.shard(tf.distribute.get_replica_context().replica_id_in_sync_group, replicas)
         reals, labels = pipeline.load(element)
@@ -98,14 +103,12 @@ def compile_steps(recipe, state, pipeline, strategy, seed, stage, variant, ema_r
         statistics = phase.update(state, reals, labels, draws, variant)
         return tf.stack([tf.cast(statistics[name], tf.float32) for name in phase.statistics])  # one all-reduce for all
 
-    @tf.autograph.experimental.do_not_convert
     def take_phase(phase, element, images_seen):
         attempt = tf.convert_to_tensor(state.attempt)
         values = strategy.run(update_on_replica, args=(phase, element, images_seen, attempt))
         sums = tf.unstack(strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None))
         return {name: (value, tf.constant(1.0)) for name, value in zip(phase.statistics, sums, strict=True)}
 
-    @tf.autograph.experimental.do_not_convert
     def skip_phase(phase):
         return {name: (tf.constant(0.0), tf.constant(0.0)) for name in phase.statistics}
 
@@ -117,21 +120,21 @@ def compile_steps(recipe, state, pipeline, strategy, seed, stage, variant, ema_r
             if phase.every == 1:
                 statistics |= take()
             else:  # the condition is outside of strategy.run: replicas cannot all-reduce inside a condition
-                is_due = (images_seen // stage.batch_size) % phase.every == 0
+                is_due = (images_seen // batch_size) % phase.every == 0
                 statistics |= tf.cond(is_due, take, functools.partial(skip_phase, phase))
         if state.scales_loss:
             statistics = adapt_loss_scale(state, statistics)
         for name, variable in state.statistics.items():
             variable.assign_add(tf.stack(statistics[name]))
-        if ada is not None and SIGNS in statistics:  # a benchmark may take single phases
-            adaptation.update_probability(state, ada, statistics[SIGNS][0], stage.batch_size)
-        update_ema(state, ema_decay(stage.ema_kimg, images_seen + stage.batch_size, stage.batch_size, ema_ramp))
+        if config.augment == "ada" and SIGNS in statistics:  # a benchmark may take single phases
+            update_probability(state, config, statistics[SIGNS][0], batch_size)
+        update_ema(state, ema_decay(variant.ema_kimg, images_seen + batch_size, batch_size, ema_ramp))
 
     @tf.function
     def steps(iterator, count, images_seen):
         for _ in tf.range(count):
             take_step(next(iterator), images_seen)
-            images_seen += stage.batch_size
+            images_seen += batch_size
 
     return steps
 
@@ -155,20 +158,33 @@ def ema_decay(half_life_kimg, images_seen, batch_size, ramp=None):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MicroBatch:
-    """Rows of a replica's share of the batch that are computed together.
+    """Rows of a replica's share of the batch that are computed together."""
 
-    rows: slice of the replica's tensors. draws: rng.Draws of these rows.
-    """
-
-    rows: slice
-    draws: Draws
+    rows: slice  # of the replica's tensors
+    draws: Draws  # of these rows
 
 
 def micro_batches(draws, parts) -> list[MicroBatch]:
-    """Divides a replica's share of the batch into `parts` micro-batches."""
+    """Divides a replica's share of the batch, with its draws, into `parts` micro-batches."""
     if parts == 1:
         return [MicroBatch(slice(None), draws)]
     return [MicroBatch(slice(i, None, parts), draws.shard(i, parts)) for i in range(parts)]
+
+
+def update_player(state, player, batches, loss, lr, after=(), norm=None):
+    """Takes a step of a player's optimiser on the gradients of a loss, summed over micro-batches and replicas.
+
+    Args:
+        player: "g" or "d".
+        batches, loss, after: of `accumulate_gradients`.
+        norm: name of the gradient norm; default "gradient/" and the player.
+
+    Returns:
+        {statistic: scalar} of the loss, and the gradient norm; this replica's share of each.
+    """
+    gradients, statistics = accumulate_gradients(state, getattr(state, player), batches, loss, after)
+    total_norm = apply_gradients(state, getattr(state, f"{player}_optimizer"), gradients, lr)
+    return {**statistics, norm or f"gradient/{player}": share_of_replica(total_norm)}
 
 
 def accumulate_gradients(state, network, batches, loss, after=()):
@@ -215,15 +231,10 @@ def apply_gradients(state, optimizer, gradients, lr):
     squares = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients.values()])
     norm = tf.cast(tf.sqrt(squares), tf.float32)
     rate = lr * state.lr_scale
-
-    def apply():
-        optimizer.apply(gradients, rate)
-        return True
-
     if state.scales_loss:
-        tf.cond(tf.math.is_finite(norm), apply, lambda: False)
+        tf.cond(tf.math.is_finite(norm), lambda: optimizer.apply(gradients, rate), lambda: None)
     else:
-        apply()
+        optimizer.apply(gradients, rate)
     return norm
 
 
@@ -242,9 +253,8 @@ def adapt_loss_scale(state, statistics):
     factor = tf.where(is_finite, tf.where(grows, 2.0, 1.0), 0.5)
     state.loss_scale.assign(state.loss_scale * factor)
     state.good_steps.assign(tf.where(grows, 0.0, good_steps))
-    return {
-        name: (tf.where(tf.math.is_finite(total), total, 0.0), count) for name, (total, count) in statistics.items()
-    }
+    finite = {name: tf.where(tf.math.is_finite(total), total, 0.0) for name, (total, _) in statistics.items()}
+    return {name: (finite[name], count) for name, (_, count) in statistics.items()}
 
 
 @contextlib.contextmanager
@@ -266,14 +276,8 @@ def share_of_replica(value):
 
 
 def augmented(images, draws, purpose, variant, state):
-    """Augments images before the discriminator.
-
-    Args:
-        purpose: kind of images, such as "reals"; each kind has its own draws.
-        variant: with an `augmentation`.
-        state: TrainState, which holds ADA's probability.
-    """
-    return augment(images, draws, purpose, variant.augmentation, state.extra.get(ADA_P))
+    """Augments images before the discriminator; each `purpose`, such as "reals", has its own draws."""
+    return augment(images, draws, purpose, augmentation_of(variant.config), state.extra.get(ADA_P))
 
 
 def second_order_arguments(state):

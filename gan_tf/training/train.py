@@ -2,13 +2,12 @@
 
 from gan_tf.distributed.workers import OTHER_SIGNAL
 from gan_tf.errors import Interrupted
-from gan_tf.training.micro_batch import begin_stage
 from gan_tf.training.recovery import find_divergence, roll_back
 from gan_tf.training.resume import save_checkpoint, start_run
 from gan_tf.training.samples import write_grids, write_size_strip
-from gan_tf.training.schedule import every
+from gan_tf.training.schedule import Timer, every
 from gan_tf.training.selection import finish_epoch, finish_run, is_out_of_patience, score_is_missing
-from gan_tf.training.timing import Timer
+from gan_tf.training.trial import find_micro_batch
 
 
 def train(trainer) -> int:
@@ -51,9 +50,11 @@ def train(trainer) -> int:
             # Train: one call of the graph, up to the next record, or the end of an epoch, a stage or the run.
             stage = trainer.stage_at(seen)
             if stage != trainer.stage or trainer.iterator is None:
-                begin_stage(trainer, stage, seen)  # images and batch size; optimisers and micro-batch if needed
+                trainer.enter(stage, seen)  # its images and batch size; optimisers are reset if the stage asks for it
+                if config.micro_batch == "auto":
+                    find_micro_batch(trainer)
             seen, statistics, timing = trainer.take_steps(seen)
-            log.report_speed(trainer, seen, timing)
+            log.report_speed(seen, timing, timer.end)
 
             stop_signal, out_of_time = workers.sync_flags(timer.is_up())
             ended = seen >= config.total_images or out_of_time

@@ -1,6 +1,7 @@
 """Trainer: networks, input pipeline, evaluator and everything else that the training loop works with."""
 
 import dataclasses
+import math
 import time
 
 import tensorflow as tf
@@ -12,25 +13,22 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
-from gan_tf.losses import LOSSES
 from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
 from gan_tf.models import FAMILIES
 from gan_tf.ops.normalisation import STDDEV_GROUP
-from gan_tf.rng import Draws
 from gan_tf.runs.folder import Run
 from gan_tf.sampling.sampler import Sampler
-from gan_tf.training import adaptation
+from gan_tf.training.adaptation import extra_names
 from gan_tf.training.log import RunLog
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.samples import grid_side
-from gan_tf.training.schedule import Stage, images_to_next, stage_at, stage_before
+from gan_tf.training.schedule import Stage, Timer, stage_at, stage_before
 from gan_tf.training.selection import COPIES
 from gan_tf.training.state import TrainState, create_state
-from gan_tf.training.step import Recipe, compile_steps
-from gan_tf.training.timing import Timer
+from gan_tf.training.step import Recipe, Variant, compile_steps
 from gan_tf.training.transfer import begin_with_run, freeze_discriminator
 
 RECORDS_PER_EPOCH = 20  # train records
@@ -46,6 +44,7 @@ class Trainer:
     config: TrainConfig
     run: Run
     workers: Workers
+    strategy: tf.distribute.Strategy
     dataset: ImageSet  # at the run's full resolution
     recipe: Recipe
     state: TrainState
@@ -55,8 +54,8 @@ class Trainer:
     log: RunLog
     stages: list[Stage]
     epoch_images: int
+    record_images: int  # images between two train records
     micro_batch: int | None  # images that a device computes together; None for all
-    undecided_loss: float | None  # D's adversarial loss at zero logits; None if no loss value means that D has won
 
     timer: Timer | None = None  # set by `train`
 
@@ -67,11 +66,6 @@ class Trainer:
     compiled: dict = dataclasses.field(default_factory=dict)  # {variant: tf.function}
     latest_evaluator: tuple | None = None  # (resolution, Evaluator)
 
-    @property
-    def strategy(self) -> tf.distribute.Strategy:
-        """The distribution strategy."""
-        return self.workers.strategy
-
     def stage_at(self, seen) -> Stage:
         """The stage of the image after `seen`."""
         return stage_at(self.stages, seen)
@@ -80,13 +74,11 @@ class Trainer:
         """The stage of image number `seen`."""
         return stage_before(self.stages, seen)
 
-    @property
-    def record_images(self) -> int:
-        """Images between two train records."""
-        return -(-self.epoch_images // RECORDS_PER_EPOCH)
+    def enter(self, stage, seen=None):
+        """Prepares the images of a stage in its batch size; the memory of the previous stage is freed.
 
-    def enter(self, stage):
-        """Prepares the images of a stage in its batch size; the memory of the previous stage is freed."""
+        Both optimisers are reset if `seen` is the first image of a stage that asks for it.
+        """
         sizes = (stage.resolution, stage.batch_size)
         self.iterator = None
         if self.stage is None or sizes != (self.stage.resolution, self.stage.batch_size):
@@ -97,6 +89,9 @@ class Trainer:
             self.pipeline = InputPipeline(images, stage.batch_size, config.seed, config.mirror, resident)
             with self.strategy.scope():
                 self.pipeline.place()
+        if stage.resets_optimizers and seen == stage.first_image:
+            self.state.g_optimizer.reset()
+            self.state.d_optimizer.reset()
         self.stage = stage
         self.log.enter_stage(self.recipe.describe_stage(stage))
 
@@ -124,56 +119,44 @@ class Trainer:
         return seen, statistics, (images, time.monotonic() - started) if is_traced else None
 
     def steps_to_boundary(self, seen) -> int:
-        """Steps of the next call: at most `--steps-per-call`, up to the next record, end of an epoch, stage or run."""
-        ends = [self.config.total_images, *(stage.first_image for stage in self.stages)]
-        images = images_to_next(seen, ends, (self.record_images, self.epoch_images))
-        return min(self.steps_per_call, -(-images // self.stage.batch_size))
+        """Steps of the next call: at most `--steps-per-call`, up to the next record, end of an epoch, stage or run.
 
-    @property
-    def steps_per_call(self) -> int:
-        """Most steps per call of the graph: several if steps are so short that the call takes a noticeable time."""
-        if self.config.steps_per_call:
-            return self.config.steps_per_call
-        if tf.config.list_logical_devices("GPU"):
-            return GPU_STEPS_PER_CALL
-        return SHORT_STEPS_PER_CALL if self.stage.resolution <= SHORT_STEP_PIXELS else 1
+        By default there are several if steps are so short that the call takes a noticeable time.
+        """
+        limit = self.config.steps_per_call
+        if not limit and tf.config.list_logical_devices("GPU"):
+            limit = GPU_STEPS_PER_CALL
+        elif not limit:
+            limit = SHORT_STEPS_PER_CALL if self.stage.resolution <= SHORT_STEP_PIXELS else 1
+        ends = [self.config.total_images, *(stage.first_image for stage in self.stages)]
+        ends += [(seen // interval + 1) * interval for interval in (self.record_images, self.epoch_images)]
+        return min(limit, *(-(-(end - seen) // self.stage.batch_size) for end in ends if end > seen))
 
     def compile(self):
         """(tf.function of the present stage's steps, whether it was traced before)."""
-        config, stage = self.config, self.stage
-        variant = self.recipe.variant(config, stage, self.parts)
-        key = (variant, stage.ema_kimg)
-        is_traced = key in self.compiled
+        variant = self.variant
+        is_traced = variant in self.compiled
         if not is_traced:
-            self.compiled[key] = compile_steps(
-                self.recipe,
-                self.state,
-                self.pipeline,
-                self.strategy,
-                config.seed,
-                stage,
-                variant,
-                # The EMA generator of another run is as good as its generator from the first image on.
-                ema_ramp=None if config.init_from else config.ema_ramp,
-                ada=adaptation.ada_settings(config),
-            )
-        return self.compiled[key], is_traced
+            self.compiled[variant] = compile_steps(self, variant)
+        return self.compiled[variant], is_traced
 
     @property
-    def parts(self) -> int:
-        """Micro-batches per replica in the present stage."""
-        return parts_of(self.micro_batch, self.stage.batch_size, self.strategy.num_replicas_in_sync)
+    def variant(self) -> Variant:
+        """What is static in the steps of the present stage."""
+        stage = self.stage
+        parts = parts_of(self.micro_batch, stage.batch_size, self.strategy.num_replicas_in_sync)
+        return Variant(self.config, stage.resolution, stage.batch_size, parts, stage.lr, stage.ema_kimg)
 
     def batches(self, seen):
         """Iterator over this stage's batches from image `seen` on, divided over the replicas."""
         replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return iter(self.pipeline.dataset(seen))
 
         def worker_dataset(context):
             local = replicas // context.num_input_pipelines
             return self.pipeline.dataset(seen, replicas, context.input_pipeline_id * local, local)
 
-        if replicas == 1:
-            return iter(self.pipeline.dataset(seen))
         return iter(self.strategy.distribute_datasets_from_function(worker_dataset))
 
     def evaluator(self, resolution=None) -> Evaluator:
@@ -218,12 +201,8 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         frozen = recipe.frozen_networks(config, log)
         g, d, g_ema = (build(config, policy) for build in (family.generator, family.discriminator, family.generator))
         freeze_discriminator(recipe, d, config)
-        state = create_state(
-            *(g, d, g_ema, config, recipe),
-            scales_loss=precision == "float16",
-            extra=adaptation.extra_names(config),
-            frozen=frozen,
-        )
+        options = {"scales_loss": precision == "float16", "extra": extra_names(config), "frozen": frozen}
+        state = create_state(g, d, g_ema, config, recipe, **options)
         if config.init_from and not run.checkpoints():
             begin_with_run(state, config, log)
     epoch_images = config.epoch_length(len(dataset))
@@ -231,17 +210,18 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         config=config,
         run=run,
         workers=workers,
+        strategy=strategy,
         dataset=dataset,
         recipe=recipe,
         state=state,
         sampler=Sampler(family.fold(g_ema), config.seed, classes=classes),
         networks=networks_of(config, log),
         metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
-        log=RunLog(run, config.total_images, epoch_images, enabled=workers.is_chief),
+        log=RunLog(run, config, epoch_images, enabled=workers.is_chief),
         stages=recipe.schedule(config),
         epoch_images=epoch_images,
+        record_images=math.ceil(epoch_images / RECORDS_PER_EPOCH),
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
-        undecided_loss=undecided_loss(config),
     )
     if workers.is_chief:
         trainer.evaluator(config.resolution).load_networks()
@@ -251,13 +231,11 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
 
 
 def check_batches(trainer, log):
-    """Checks that devices and micro-batches divide the batch of every stage, and logs small groups of images.
-
-    Raises:
-        UsageError: they do not.
-    """
-    config, replicas = trainer.config, trainer.strategy.num_replicas_in_sync
-    group, small = stddev_group(config), {}
+    """Logs small groups of images. Raises UsageError unless devices and micro-batches divide all batches."""
+    config, replicas, small = trainer.config, trainer.strategy.num_replicas_in_sync, {}
+    group = config.mbstd_group if config.model == "stylegan2" else 1  # of the minibatch standard deviation
+    if config.grows and config.minibatch_stddev:
+        group = STDDEV_GROUP
     for stage in trainer.stages:
         if stage.batch_size % replicas:
             name, value = ("--phase-batch", config.phase_batch) if config.grows else ("--batch-size", config.batch)
@@ -275,30 +253,9 @@ def check_batches(trainer, log):
 
 
 def parts_of(micro_batch, batch_size, replicas) -> int:
-    """Micro-batches in a replica's share of a batch.
-
-    Raises:
-        UsageError: the share cannot be divided into micro-batches of that size.
-    """
+    """Micro-batches in a replica's share of a batch. Raises UsageError if their size does not divide it."""
     share = batch_size // replicas
     size = min(micro_batch or share, share)
     if share % size:
         raise UsageError(f"--micro-batch {size} does not divide the {share} images of each device; give a divisor")
     return share // size
-
-
-def stddev_group(config):
-    """Images in a group of the minibatch standard deviation; 1 without it."""
-    if config.grows and config.minibatch_stddev:
-        return STDDEV_GROUP
-    return config.mbstd_group if config.model == "stylegan2" else 1
-
-
-def undecided_loss(config):
-    """D's adversarial loss at zero logits; None for losses without a lower bound."""
-    loss = LOSSES[config.loss]
-    if not loss.bounded:
-        return None
-    logits = tf.zeros([config.batch, 50])
-    real_loss, fake_loss = loss.discriminator(logits, logits, Draws(config.seed, 0, config.batch))
-    return float(tf.reduce_mean(real_loss + fake_loss))

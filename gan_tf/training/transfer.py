@@ -9,7 +9,6 @@ from gan_tf.pretrained.published_networks import folder_of
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import newest_networks
 
-PLAYERS = ("g", "d", "g_ema")
 REMEDY = "give another run"  # for a run whose weights cannot be read
 
 
@@ -29,7 +28,7 @@ def begin_with_run(state, config, log):
         has_discriminator = bool(run.checkpoints())
         check_architecture(before, config, has_discriminator)
         if has_discriminator:
-            networks, seen, source = newest_networks(run, PLAYERS, log, REMEDY)
+            networks, seen, source = newest_networks(run, ("g", "d", "g_ema"), log, REMEDY)
         else:
             best, meta = run.best_weights(REMEDY)
             networks, seen, source = {"g": best, "g_ema": best}, meta["images_seen"], run.best
@@ -51,7 +50,11 @@ def check_architecture(before, config, has_discriminator):
     names = ["model"] if before.model != config.model else architecture_fields(config.model)
     if not has_discriminator:
         names = [name for name in names if name not in DISCRIMINATOR_FIELDS]
-    pairs = {name: (_resolved(before, name), _resolved(config, name)) for name in names}
+    pairs = {name: (getattr(before, name), getattr(config, name)) for name in names}
+    if "channel_base" in pairs:  # None means a width that depends on the resolution
+        pairs["channel_base"] = [
+            each.channel_base or published_channel_base(each.resolution) for each in (before, config)
+        ]
     differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if classes := differing.pop("classes", None):  # not a flag: it follows from --conditional and the images
         old, new = classes
@@ -64,26 +67,18 @@ def check_architecture(before, config, has_discriminator):
         raise UsageError(f"{changes}: give {remedies}, or a run with networks of these settings")
 
 
-def _resolved(config, name):
-    """The value of a setting; for StyleGAN2's width the number that None means."""
-    value = getattr(config, name)
-    return published_channel_base(config.resolution) if name == "channel_base" and value is None else value
-
-
 def check_fully_grown(networks, config, data, source):
     """Raises UsageError if a growing generator has not reached its full size, at which the new run begins."""
     levels = level_of(config.resolution)
-    for player in ("g", "g_ema"):
-        growth = growth_of(networks[player], levels, source)
-        if growth < levels:
-            size = resolution_of(int(growth))
-            remedy = "continue its training first"
-            if origin := data.get("converted_from"):
-                remedy = f"it was converted from {origin}: convert a later file, with fully grown networks"
-            raise UsageError(
-                f"its networks have grown to {size}x{size} of {config.resolution}x{config.resolution}, and a run "
-                f"begins with fully grown ones; {remedy}"
-            )
+    growth = min(growth_of(networks[player], levels, source) for player in ("g", "g_ema"))
+    if growth < levels:
+        size, remedy = resolution_of(int(growth)), "continue its training first"
+        if origin := data.get("converted_from"):
+            remedy = f"it was converted from {origin}: convert a later file, with fully grown networks"
+        raise UsageError(
+            f"its networks have grown to {size}x{size} of {config.resolution}x{config.resolution}, and a run begins "
+            f"with fully grown ones; {remedy}"
+        )
 
 
 def freeze_discriminator(recipe, d, config):

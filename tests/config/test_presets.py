@@ -77,26 +77,19 @@ def test_named_settings_of_stylegan2_are_the_official_ones():
 
 
 @pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
-def test_preset_is_long_enough_to_reach_full_resolution(preset):
+def test_preset_reaches_full_resolution_and_has_batches_of_whole_groups(preset):
     assert short_run_warning(preset, growing_stages(preset)) is None
-
-
-@pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
-def test_micro_batch_of_four_is_valid_in_every_phase(preset):
-    # Four is the group size of the minibatch standard deviation.
-    assert dataclasses.replace(preset, micro_batch=4).micro_batch == 4
+    dataclasses.replace(preset, micro_batch=4)  # a group of the minibatch standard deviation
 
 
 @pytest.mark.parametrize(
     ("preset", "model", "chosen"),
     [
         (None, None, ("fastgan", "fastgan-256")),
-        (None, "fastgan", ("fastgan", "fastgan-256")),
         (None, "pggan", ("pggan", "celebahq-256")),
         ("demo", None, ("fastgan", "demo")),
         ("demo", "pggan", ("pggan", "demo")),
         ("faces-64", None, ("pggan", "faces-64")),
-        ("celebahq-1024", "pggan", ("pggan", "celebahq-1024")),
     ],
 )
 def test_choice(preset, model, chosen):

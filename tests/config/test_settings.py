@@ -103,14 +103,10 @@ def test_unknown_family_is_rejected():
         TrainConfig(model="gan")
 
 
-def test_micro_batch_may_be_the_whole_batch_with_every_loss():
-    assert TrainConfig(loss="dual_contrastive", micro_batch=8).micro_batch == 8
-
-
-@pytest.mark.parametrize(("micro_batch", "phase_batch"), [(128, "24"), (8, "24"), ("auto", "7"), (16, "4:64,8:8,16:1")])
-def test_micro_batch_may_be_larger_than_a_phase_batch(micro_batch, phase_batch):
-    config = pggan(resolution=16, micro_batch=micro_batch, phase_batch=phase_batch)
-    assert config.micro_batch == micro_batch
+def test_micro_batch_may_be_the_whole_batch_or_larger_than_a_phase_batch():
+    TrainConfig(loss="dual_contrastive", micro_batch=8)
+    for micro_batch, phase_batch in ((128, "24"), (8, "24"), ("auto", "7"), (16, "4:64,8:8,16:1")):
+        pggan(resolution=16, micro_batch=micro_batch, phase_batch=phase_batch)
 
 
 def test_batch_and_learning_rate_at_each_resolution():
@@ -127,43 +123,20 @@ def test_resolutions_of_a_fixed_and_a_growing_family():
     assert pggan(resolution=32, init_from="run").resolutions == (32,)
 
 
-def test_half_life_of_the_ema_generator():
-    assert TrainConfig().average_kimg(8) == 5.5
-    assert pggan(ema_kimg=2.0).average_kimg(128) == 2.0
-    kimg = pggan(ema_kimg=None).average_kimg(16)
-    assert 0.5 ** (16 / (1000 * kimg)) == pytest.approx(0.999, rel=1e-12)
+def test_policies_and_their_default():
+    assert TrainConfig(augment_policy="cutout, color").policies == ("cutout", "color")
+    assert TrainConfig(augment="none").policies == ()
+    for augment, default in (("diffaugment", ("color", "translation")), ("ada", ("bgc",))):
+        config = TrainConfig(augment=augment)
+        assert config.policies == default
+        assert TrainConfig(augment=augment, augment_policy=",".join(default)) == config  # the same run
 
 
-@pytest.mark.parametrize(
-    ("settings", "policies"),
-    [
-        ({"augment_policy": "cutout, color"}, ("cutout", "color")),
-        ({"augment": "none"}, ()),
-        ({"augment": "ada"}, ("bgc",)),
-        ({"augment": "diffaugment"}, ("color", "translation")),
-    ],
-)
-def test_policies(settings, policies):
-    assert TrainConfig(**settings).policies == policies
-
-
-@pytest.mark.parametrize(("augment", "default"), [("diffaugment", "color,translation"), ("ada", "bgc")])
-def test_default_policy_given_by_name_is_the_same_run(augment, default):
-    assert TrainConfig(augment=augment, augment_policy=default) == TrainConfig(augment=augment)
-
-
-@pytest.mark.parametrize(
-    ("kimg", "batch_size", "images"), [(1.0, 8, 1000), (1.0, 7, 1001), (0.001, 8, 8), (400.0, 8, 400_000)]
-)
-def test_run_length_is_a_multiple_of_the_batch(kimg, batch_size, images):
-    assert TrainConfig(total_kimg=kimg, batch_size=batch_size).total_images == images
-
-
-def test_run_length_of_a_growing_family_is_exact():
+def test_run_length_is_a_multiple_of_a_constant_batch_and_exact_for_a_growing_family():
+    for kimg, batch_size, images in ((1.0, 8, 1000), (1.0, 7, 1001), (0.001, 8, 8), (400.0, 8, 400_000)):
+        assert TrainConfig(total_kimg=kimg, batch_size=batch_size).total_images == images
     config = pggan(total_kimg=1.001, phase_batch="7")
-    assert config.total_images == 1001
-    assert config.epoch_length(100) == 100
-    assert config.epoch_length(1234) == 1234
+    assert (config.total_images, config.epoch_length(100), config.epoch_length(1234)) == (1001, 100, 1234)
     assert pggan(total_kimg=0.0001).total_images == 1
 
 
@@ -229,13 +202,10 @@ def test_settings_of_other_families_and_session_settings_are_not_stored():
     assert stored_settings(TrainConfig(run="mine", verbose=True)) == stored_settings(TrainConfig())
 
 
-def test_changes_by_group():
+def test_changes_by_group_among_the_settings_of_the_first_family():
     before, after = TrainConfig(), TrainConfig(loss="bce", patience=3, verbose=True)
     assert changed(before, after, "identity") == {"loss": ("hinge", "bce")}
     assert changed(before, after, "run") == {"patience": (None, 3)}
-
-
-def test_change_of_family_lists_settings_of_the_first_family():
     pairs = changed(TrainConfig(ngf=32), pggan(fmap_base=1024, loss="wgan_gp"), "identity")
     assert pairs == {"model": ("fastgan", "pggan"), "ngf": (32, 64), "loss": ("hinge", "wgan_gp")}
 

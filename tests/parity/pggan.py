@@ -24,8 +24,8 @@ from gan_tf.losses import LOSSES, gradient_penalty, interpolates
 from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import average_pool_to
-from gan_tf.training.optimizer import Adam
 from gan_tf.training.recipes.pggan import GRADIENT_PENALTY, fade_reals
+from gan_tf.training.state import Adam
 from tests.parity import pggan_parts
 from tests.parity.report import forward, gradient
 from tests.parity.state_dicts import state_dict, to_official

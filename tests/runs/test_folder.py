@@ -11,7 +11,8 @@ import pytest
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.runs import folder as run_module
-from gan_tf.runs.folder import Run, describe_change, read_json, refuse_data_change, refuse_identity_change
+from gan_tf.runs.folder import Run
+from gan_tf.training.resume import refuse_data_change, refuse_identity_change
 
 DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": []}
 
@@ -40,17 +41,15 @@ def test_settings_are_json_and_read_back(run):
     assert run.read_environment() == {"tensorflow": "2.21"}
 
 
-def test_missing_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="config.json"):
+DAMAGED = [b"", b"{", b"\xff\xfe\x00", b"[]", b"[" * 100_000, b'{"settings": {}}', b'{"settings": 3, "data": {}}']
+
+
+@pytest.mark.parametrize("content", [None, *DAMAGED], ids=lambda content: str(content)[:20])
+def test_missing_and_damaged_settings_are_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(UsageError, match="config.json" if content is None else "config.json is damaged.*--run NAME"):
         Run(tmp_path).read_settings()
-
-
-@pytest.mark.parametrize("content", ["", "[]", "null", "{", "[" * 100_000, '{"a": 1}', '{"a": "x", "b": 2}'])
-def test_json_without_the_fields_is_refused(tmp_path, content):
-    path = tmp_path / "file.json"
-    path.write_text(content)
-    with pytest.raises(ValueError):
-        read_json(path, {"a": str, "b": list})
 
 
 def test_records_leave_out_damaged_lines(run):
@@ -109,11 +108,6 @@ def test_tidying_keeps_the_newest_checkpoints_and_foreign_files(run):
 # Best weights and snapshots
 
 
-def keep(run, *counts):
-    for seen in counts:
-        run.keep_snapshot({"w": np.full(3, seen, np.float32)}, {"score": {"value": seen / 2}, "images_seen": seen})
-
-
 def test_best_file_holds_weights_and_score(run):
     with pytest.raises(UsageError, match="no best weights"):
         run.best_weights()
@@ -126,8 +120,9 @@ def test_best_file_holds_weights_and_score(run):
     assert [path.name for path in run.best.parent.iterdir()] == ["generator.npz"]
 
 
-def test_snapshots_are_kept_and_removed(run):
-    keep(run, 1_000_000, 40, 80)
+def test_snapshots_are_kept_removed_and_left_out_if_they_are_damaged(run):
+    for seen in (1_000_000, 40, 80):
+        run.keep_snapshot({"w": np.full(3, seen, np.float32)}, {"score": {"value": seen / 2}, "images_seen": seen})
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [40, 80, 1_000_000]
     weights, meta = run.snapshot_weights(80)
     assert meta == {"score": {"value": 40.0}, "images_seen": 80} and list(weights) == ["w"]
@@ -137,25 +132,14 @@ def test_snapshots_are_kept_and_removed(run):
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [40, 1_000_000]
     with pytest.raises(UsageError, match="--which 80: .* 40, 1000000"):
         run.snapshot_weights(80)
-
-
-def test_damaged_snapshot_is_left_out_and_refused(run):
-    keep(run, 40, 80)
     path = sorted(run.snapshots.iterdir())[0]
     path.write_bytes(path.read_bytes()[:200])
-    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [80]
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [1_000_000]
     with pytest.raises(UsageError, match=f"{path} is damaged"):
         run.snapshot_weights(40)
 
 
 # Lock, links and permissions
-
-
-def failing(number):
-    def fail(*arguments, **options):
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 def test_run_is_locked_until_it_is_closed(run):
@@ -171,7 +155,10 @@ def test_run_is_locked_until_it_is_closed(run):
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 def test_only_a_held_lock_is_reported_as_another_process(tmp_path, monkeypatch, number):
-    monkeypatch.setattr(run_module, "take_lock", failing(number))
+    def fail(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(run_module, "take_lock", fail)
     held = number in (errno.EWOULDBLOCK, errno.EACCES)
     with pytest.raises(UsageError, match="--run mine" if held else f"--checkpoints: .*{os.strerror(number)}"):
         Run(tmp_path / "mine").create()
@@ -202,13 +189,6 @@ def test_links_within_a_run_and_to_a_whole_run_are_followed(tmp_path):
 # Changes between two starts of a run
 
 
-def test_changes_are_described():
-    before = TrainConfig(dataset="panda")
-    after = TrainConfig(dataset="panda", total_kimg=800.0, micro_batch="auto", loss="bce")
-    assert describe_change(before, after) == ["--total-kimg: 400.0 -> 800.0", "--micro-batch: None -> auto"]
-    refuse_identity_change(before, TrainConfig(dataset="/elsewhere/panda", patience=3), "folder")
-
-
 @pytest.mark.parametrize(
     ("setting", "other", "remedy"),
     [
@@ -220,6 +200,7 @@ def test_changes_are_described():
         ({"model": "pggan", "phase_batch": "8"}, {"phase_batch": "16"}, "--phase-batch 8"),
         ({"model": "pggan", "ema_kimg": None}, {"ema_kimg": 1.0}, "--ema-kimg None"),
         ({"ngf": 32}, {"model": "pggan", "ngf": 64}, "--model fastgan --ngf 32"),
+        ({"init_from": "x"}, {"init_from": None}, "--init-from x"),
     ],
     ids=lambda value: str(value)[:40],
 )

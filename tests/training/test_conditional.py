@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
@@ -25,40 +24,34 @@ FADING_8 = 40
 def make_trainer(model="pggan", **changes):
     settings = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
     config = conditional.settings(model, **settings)
-    labels = np.arange(12) % 3 == 0  # 4 of class 1
-    source = ArraySource("images", tiny.square_images(), labels, ("many", "few"))
+    source = ArraySource("images", tiny.square_images(), np.arange(12) % 3 == 0, ("many", "few"))  # 4 of class 1
     image_set = prepare(source, resolution=config.resolution)
     return build_trainer(config, image_set, Run("unused"), log=lambda line: None)
-
-
-def step_at(seen, **changes):
-    trainer = make_trainer(**changes)
-    return tiny.take_steps(trainer, 1, seen), tiny.first_gradients(trainer)
 
 
 @pytest.mark.slow
 def test_class_embeddings_are_trained_in_every_family():
     for model in SIZES:
         trainer = make_trainer(model, **({"lr": 1e-3} if model == "pggan" else {}))
-        players = {"g": trainer.state.g, "d": trainer.state.d}
         embeddings = {
-            (player, path): variable.numpy()
-            for player, network in players.items()
-            for path, variable in named_variables(network).items()
-            if "embed/kernel" in path or "project/kernel" in path or "small_project/kernel" in path
+            (player, path): variable
+            for player in ("g", "d")
+            for path, variable in named_variables(getattr(trainer.state, player)).items()
+            if "embed/kernel" in path or "project/kernel" in path
         }
+        before = {key: variable.numpy() for key, variable in embeddings.items()}
         assert {player for player, _ in embeddings} == {"g", "d"}, model
         assert tiny.all_finite(tiny.take_steps(trainer, 2)), model
-        for (player, path), before in embeddings.items():
-            after = named_variables(players[player])[path].numpy()
-            assert np.abs(after - before).max() > 0, (model, player, path)
+        for key, variable in embeddings.items():
+            assert np.abs(variable.numpy() - before[key]).max() > 0, (model, *key)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"strategy": "mirrored"}])
 def test_micro_batches_and_two_devices_equal_the_whole_batch(changes, mirrored_is_two_cpus, monkeypatch):
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    tiny.assert_same_step(step_at(FADING_8, **changes), step_at(FADING_8))
+    trainers = make_trainer(**changes), make_trainer()
+    tiny.assert_same_step(*((tiny.take_steps(each, 1, FADING_8), tiny.first_gradients(each)) for each in trainers))
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +62,25 @@ def trainer():
     return trainer
 
 
-def test_scored_images_have_the_class_frequencies_of_the_reals_or_one_class(trainer):
-    sampler = trainer.sampler
+@pytest.fixture
+def sampler(trainer):
+    yield trainer.sampler
+    trainer.sampler.only = None
+
+
+def test_scored_images_have_the_class_frequencies_of_the_reals_or_one_class(sampler):
     assert sampler.classes.counts == (8, 4)
-    sampler.restart()
-    mixed = sampler(16)
     images = {}
-    for number in (0, 1):
-        sampler.only = number
+    for sampler.only in (None, 0, 1):
         sampler.restart()
-        images[number] = sampler(16)
-        assert f"class {sampler.classes.names[number]}" in sampler.source
-    sampler.only = None
-    has_class = np.stack([[np.array_equal(a, b) for a, b in zip(mixed, images[k], strict=True)] for k in (0, 1)])
+        images[sampler.only] = sampler(16)
+        assert sampler.only is None or f"class {sampler.classes.names[sampler.only]}" in sampler.source
+    has_class = np.stack([(images[None] == images[number]).all(axis=(1, 2, 3)) for number in (0, 1)])
     assert (has_class.sum(0) == 1).all() and 0 < has_class[1].sum() < has_class[0].sum()
 
 
 def test_sample_grid_has_rows_of_each_class_with_the_same_latents(trainer, monkeypatch):
-    monkeypatch.setitem(samples.GRID_SEEDS, 64, 16)
+    monkeypatch.setitem(samples.GRID_SIDES, 64, 4)
     seeds, labels = samples.grid_seeds(trainer.config, trainer.sampler.classes)
     assert labels == [0] * 8 + [1] * 8 and seeds == [*range(8), *range(8)]
     grid = samples.sample_grid(trainer)
@@ -96,17 +90,16 @@ def test_sample_grid_has_rows_of_each_class_with_the_same_latents(trainer, monke
     assert np.abs(images[0].astype(int) - images[8]).max() > 1
 
 
-def test_images_of_latents_have_the_class_of_their_seed(trainer):
-    latents, seeds, sampler = np.zeros((16, 16), np.float32), np.arange(16), trainer.sampler
-    images, labels = sampler.images_of_latents(latents, seeds), sampler.classes.of_seeds(seeds)
-    images_of_class = {}
-    for sampler.only in (0, 1):
-        images_of_class[sampler.only] = sampler.images_of_latents(latents, seeds)
-    sampler.only = None
-    assert set(np.asarray(labels)) == {0, 1}
-    for i, label in enumerate(np.asarray(labels)):
-        np.testing.assert_array_equal(images[i], images_of_class[label][i])
-        assert np.abs(images[i] - images_of_class[1 - label][i]).max() > 1e-3
+def test_images_of_latents_have_the_class_of_their_seed(sampler):
+    latents, seeds = np.zeros((16, 16), np.float32), np.arange(16)
+    labels = np.asarray(sampler.classes.of_seeds(seeds))
+    images = {}
+    for sampler.only in (None, 0, 1):
+        images[sampler.only] = sampler.images_of_latents(latents, seeds)
+    assert set(labels) == {0, 1}
+    for i, label in enumerate(labels):
+        np.testing.assert_array_equal(images[None][i], images[label][i])
+        assert np.abs(images[None][i] - images[1 - label][i]).max() > 1e-3
 
 
 @pytest.mark.slow

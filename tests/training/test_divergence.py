@@ -7,13 +7,9 @@ import tensorflow as tf
 from gan_tf.cli.train import out_of_memory
 from gan_tf.config.settings import TrainConfig
 from gan_tf.training import recovery
+from gan_tf.training.recovery import undecided_loss
 from tests.training import tiny
 from tests.training.tiny import parsed_records
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 def diverging(at, attempts):
@@ -27,8 +23,7 @@ def diverging(at, attempts):
 
 
 def test_rollback_halves_the_learning_rate(dataset, tmp_path, capsys):
-    code, run = tiny.train(dataset, tmp_path, diverging(at=52, attempts=1))
-    assert code == 0
+    run = tiny.trained(dataset, tmp_path, diverging(at=52, attempts=1))
     assert "at 56 images: back to 40" in capsys.readouterr().out
     [rollback] = parsed_records(run, "rollback")
     assert (rollback["images_seen"], rollback["at"], rollback["attempt"], rollback["lr_scale"]) == (40, 56, 1, 0.5)
@@ -42,14 +37,14 @@ def test_rollback_halves_the_learning_rate(dataset, tmp_path, capsys):
 
 def test_the_attempt_is_part_of_the_random_seed_and_is_saved_at_the_rollback(dataset, tmp_path):
     """Two rollbacks at the same image end in other weights than one, although the images are the same."""
-    records = []
-    for attempts in (1, 2):
-        code, run = tiny.train(dataset, tmp_path / str(attempts), diverging(at=0, attempts=attempts), total_kimg=0.004)
-        assert code == 0
-        records.append(parsed_records(run, "train"))
+    once, twice = (
+        tiny.trained(dataset, tmp_path / str(attempts), diverging(at=0, attempts=attempts), total_kimg=0.004)
+        for attempts in (1, 2)
+    )
     # The first losses do not depend on the learning rate: only the draws differ.
-    assert records[0][0]["loss/d_fake"] != records[1][0]["loss/d_fake"]
-    start = tiny.weights(run, 0)  # written at the second rollback
+    losses = [parsed_records(run, "train")[0]["loss/d_fake"] for run in (once, twice)]
+    assert losses[0] != losses[1]
+    start = tiny.weights(twice, 0)  # written at the second rollback
     assert (start["attempt"], start["lr_scale"]) == (2, 0.25)
 
 
@@ -75,17 +70,15 @@ def test_a_discriminator_loss_near_zero_is_divergence(dataset, tmp_path, capsys,
 
 
 def test_losses_near_zero_must_be_consecutive(dataset, tmp_path, monkeypatch):
-    shares = iter([1000.0, 1000.0, 0.0, 1000.0, 1000.0])
-    mean_d_loss = recovery.mean_d_loss
-
-    def with_other_bound(trainer, seen):
-        monkeypatch.setattr(recovery, "WON_SHARE", next(shares))
-        return mean_d_loss(trainer, seen)
-
-    monkeypatch.setattr(recovery, "mean_d_loss", with_other_bound)
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.072, epoch_images=12)
-    assert code == 0
+    losses = iter([0.0, 0.0, 1.0, 0.0, 0.0])
+    monkeypatch.setattr(recovery, "mean_d_loss", lambda trainer, seen: next(losses))
+    run = tiny.trained(dataset, tmp_path, total_kimg=0.072, epoch_images=12)
     assert not tiny.records(run, "rollback")
+
+
+def test_unbounded_losses_have_no_undecided_loss():
+    assert undecided_loss(TrainConfig(model="pggan", loss="wgan_gp")) is None
+    assert undecided_loss(TrainConfig(model="pggan", loss="logistic")) == pytest.approx(2 * np.log(2))
 
 
 def test_out_of_memory_ends_the_run(dataset, tmp_path, capsys):

@@ -1,6 +1,9 @@
 """Whole runs of a growing network: continued within a fade, scored at each size, sample grids and TensorBoard."""
 
+import contextlib
+import io
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -17,64 +20,54 @@ from gan_tf.training.trainer import Trainer
 from tests.distributed import process
 from tests.training import growing, tiny
 
-STARTS = {40: 8, 80: 8, 120: 16, 160: 16}  # {first image: size} of the stages after the first
 IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """A run of 200 images without a stop."""
-    code, run = growing.train(dataset, tmp_path_factory.mktemp("whole"))
-    assert code == 0
-    return run
+    return growing.trained(dataset, tmp_path_factory.mktemp("whole"))
 
 
-def test_run_continued_within_a_fade_equals_the_whole_run(dataset, whole, tmp_path):
-    assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
-    code, run = growing.train(dataset, tmp_path, total_kimg=0.08)
-    assert code == 0
+@pytest.fixture(scope="module")
+def short(dataset, tmp_path_factory):
+    """(run that ended within a fade, output)."""
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        run = growing.trained(dataset, tmp_path_factory.mktemp("short"), total_kimg=IN_A_FADE)
+    return run, output.getvalue()
+
+
+def test_run_continued_within_a_fade_equals_the_whole_run(dataset, whole, short, tmp_path):
+    shutil.copytree(short[0].folder, tmp_path / "growing")
+    run = growing.trained(dataset, tmp_path, total_kimg=0.08)
     tiny.assert_same_state(run, whole, 80)
     records = tiny.records(run, "train")
     assert len(records) == 20 and records == tiny.records(whole, "train")[:20]
 
 
 @pytest.mark.slow
-def test_run_continued_between_stages_equals_the_whole_run(dataset, whole, tmp_path):
-    """The optimisers are reset at the first image of a stage, also if the run was stopped there."""
-    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0
-    code, run = growing.train(dataset, tmp_path)
-    assert code == 0
-    tiny.assert_same_state(run, whole, 200)
+def test_run_continued_between_stages_with_other_steps_per_call_equals_the_whole_run(
+    dataset, whole, tmp_path, monkeypatch
+):
+    """The optimisers are reset at the first image of a stage, also if the run was stopped there.
 
-
-@pytest.mark.slow
-def test_steps_per_call_change_nothing(dataset, whole, tmp_path, monkeypatch):
-    """A stage of ten steps takes calls of seven and three; `whole` ends each call at a train record."""
+    A stage of ten steps takes calls of seven and three; `whole` ends each call at a train record.
+    """
     monkeypatch.setattr(trainers, "RECORDS_PER_EPOCH", 1)
     limit, counts = Trainer.steps_to_boundary, []
     monkeypatch.setattr(Trainer, "steps_to_boundary", lambda *args: counts.append(limit(*args)) or counts[-1])
-    code, run = growing.train(dataset, tmp_path, steps_per_call=7)
-    assert code == 0
+    for kimg in (0.12, 0.2):
+        run = growing.trained(dataset, tmp_path, steps_per_call=7, total_kimg=kimg)
     assert counts == [7, 3] * 5
     tiny.assert_same_state(run, whole, 200)
 
 
-def test_optimisers_are_reset_at_every_stage(whole):
-    """At the end of every stage each of them has taken the ten steps of the stage."""
-    for seen in (40, 80, 120, 160, 200):
+def test_growth_is_stored_and_optimisers_are_reset_at_every_stage(whole):
+    """At the end of every stage each optimiser has taken the ten steps of the stage."""
+    for seen, growth, steps in ((0, 0, 0), (40, 0, 10), (80, 1, 10), (120, 1, 10), (160, 2, 10), (200, 2, 10)):
         state = tiny.weights(whole, seen)
-        assert (state["g_optimizer/steps"], state["d_optimizer/steps"]) == (10.0, 10.0)
-
-
-def test_growth_is_stored_in_both_generators(whole):
-    for seen, growth in ((0, 0), (40, 0), (80, 1), (120, 1), (160, 2), (200, 2)):
-        state = tiny.weights(whole, seen)
-        np.testing.assert_allclose([state["g/growth"], state["g_ema/growth"]], [growth, growth])
+        assert (state["g/growth"], state["g_ema/growth"]) == (growth, growth)
+        assert (state["g_optimizer/steps"], state["d_optimizer/steps"]) == (steps, steps)
 
 
 def test_scores_are_measured_at_the_present_size(whole):
@@ -87,8 +80,7 @@ def test_scores_are_measured_at_the_present_size(whole):
 def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_path, monkeypatch):
     """The scores get worse and worse: the best is the first one of the last size, the next one counts as stale."""
     tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
-    code, run = growing.train(dataset, tmp_path, patience=1, total_kimg=0.3)
-    assert code == 0
+    run = growing.trained(dataset, tmp_path, patience=1, total_kimg=0.3)
     assert run.checkpoints()[0][0] == 200
     assert run.best_meta()["images_seen"] == 160
     assert from_stored(run.best_meta()["score"]).protocol["resolution"] == 16
@@ -98,57 +90,45 @@ def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_p
 @pytest.mark.slow
 def test_best_weights_of_a_larger_size_stay_after_checkpoints_were_lost(dataset, tmp_path, monkeypatch):
     tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
-    assert growing.train(dataset, tmp_path, total_kimg=0.16)[0] == 0  # ends with a score of 16x16
-    run = Run(tmp_path / "growing")
+    run = growing.trained(dataset, tmp_path, total_kimg=0.16)  # ends with a score of 16x16
     for seen, prefix in run.checkpoints():
         if seen > 100:
             run.remove_checkpoint(prefix)
     best = run.best_meta()
-    assert growing.train(dataset, tmp_path, total_kimg=0.12)[0] == 0  # scores 8x8 again
+    growing.trained(dataset, tmp_path, total_kimg=0.12)  # scores 8x8 again
     assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [160]
 
 
-def test_every_stage_has_a_grid_of_the_same_size(whole):
-    grids = {int(path.stem.split("-")[1]): path for path in whole.samples.glob("samples-*.png")}
-    assert set(STARTS) | {0, 200} <= set(grids)
-    shapes = {np.asarray(Image.open(path)).shape for path in grids.values()}
-    assert shapes == {(8 * 16, 8 * 16, 3)}
-    blocks = np.asarray(Image.open(grids[40])).reshape(32, 4, 32, 4, 3)  # 4x4 images, enlarged
+def test_every_stage_has_a_grid_of_the_same_size_and_a_strip_shows_the_sizes_one_below_the_other(whole):
+    grids = {seen: np.asarray(Image.open(path)) for seen, path in whole.grids()}
+    assert {0, 40, 80, 120, 160, 200} <= set(grids)
+    assert {grid.shape for grid in grids.values()} == {(8 * 16, 8 * 16, 3)}
+    blocks = grids[40].reshape(32, 4, 32, 4, 3)  # 4x4 images, enlarged
     assert (blocks == blocks[:, :1, :, :1]).all()
-
-
-def test_strip_shows_the_sizes_one_below_the_other(whole):
     strip = np.asarray(Image.open(whole.newest_grid("phases")))
-    assert strip.shape == (3 * 16, 8 * 16, 3)
-    for row, seen in enumerate((40, 120, 200)):  # at the end of 4x4, 8x8 and 16x16
-        grid = np.asarray(Image.open(whole.grid_path(seen)))
-        np.testing.assert_array_equal(strip[16 * row : 16 * row + 16], grid[:16])
+    ends = (40, 120, 200)  # of 4x4, 8x8 and 16x16
+    np.testing.assert_array_equal(strip, np.concatenate([grids[seen][:16] for seen in ends]))
 
 
 def test_tensorboard_shows_level_and_alpha(whole):
-    values = {
-        (tag, step): float(tf.make_ndarray(tensor))
-        for tag, step, tensor in tiny.event_values(whole)
-        if tag.startswith("growth/")
-    }
+    growth = [value for value in tiny.event_values(whole) if value[0].startswith("growth/")]
+    values = {(tag, step): float(tf.make_ndarray(tensor)) for tag, step, tensor in growth}
     assert [values["growth/level", seen] for seen in (40, 60, 100, 140, 200)] == [0, 1, 1, 2, 2]
     np.testing.assert_allclose([values["growth/alpha", seen] for seen in (60, 100, 140)], [0.5, 1, 0.5])
     assert values["growth/resolution", 140] == 16
 
 
-def test_short_run_has_a_warning_and_generates_images_of_its_present_size(dataset, tmp_path, capsys):
-    assert growing.train(dataset, tmp_path, total_kimg=IN_A_FADE)[0] == 0
-    output = capsys.readouterr().out
+def test_short_run_has_a_warning_and_generates_images_of_its_present_size(short, tmp_path, capsys):
+    run, output = short
     assert "4x4 stabilise" in output and "8x8 fade" in output and "16x16 fade" not in output  # the schedule
     assert "warning: --total-kimg is 0.06" in output
-    run, out = tmp_path / "growing", tmp_path / "images"
-    assert run_command("generate", [str(run), "--seeds", "0-1", "--out", str(out), "--precision", "float32"]) == 0
+    arguments = [str(run.folder), "--precision", "float32"]
+    assert run_command("generate", [*arguments, "--seeds", "0-1", "--out", str(tmp_path)]) == 0
     assert "8x8" in capsys.readouterr().out
-    assert Image.open(out / "seed-000000.png").size == (8, 8)
+    assert Image.open(tmp_path / "seed-000000.png").size == (8, 8)
     with tiny.in_place():
-        arguments = [str(run), "--metrics", "swd2k", "--precision", "float32", "--json"]
-        assert run_command("evaluate", arguments) == 0
+        assert run_command("evaluate", [*arguments, "--metrics", "swd2k", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["scores"][0]["protocol"]["resolution"] == 8
 
@@ -169,8 +149,7 @@ def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, capsys):
-    code, run = growing.train(dataset, tmp_path, micro_batch="auto")
-    assert code == 0
+    run = growing.trained(dataset, tmp_path, micro_batch="auto")
     assert capsys.readouterr().out.count("micro-batch: 4 of the 4 images of each device (auto)") == 5
     tiny.assert_same_state(run, whole, 200)
 

@@ -10,7 +10,7 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.runs.folder import Run, refuse_identity_change
+from gan_tf.runs.folder import Run
 from gan_tf.training import transfer
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.schedule import growing_stages
@@ -22,65 +22,49 @@ SEEN = 8  # images of the source run
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A trained tiny run, and the file of its images."""
-    folder = tmp_path_factory.mktemp("source")
-    data = tiny.images_file(folder)
-    code, run = tiny.train(data, folder, total_kimg=SEEN / 1000)
-    assert code == 0
-    return run, data
+def source(dataset, tmp_path_factory):
+    """A trained tiny run."""
+    return tiny.trained(dataset, tmp_path_factory.mktemp("source"), total_kimg=SEEN / 1000)
 
 
-def test_first_checkpoint_has_the_networks_of_the_other_run_and_nothing_else(source, tmp_path):
-    run, data = source
-    code, new = tiny.train(data, tmp_path, init_from=run.folder, total_kimg=0.004, seed=7)
-    assert code == 0
-    tiny.assert_equal(tiny.networks(new, 0), tiny.networks(run, SEEN))
-    counts = {
-        name: value
-        for name, value in tiny.weights(new, 0).items()
-        if "_optimizer/" in name or name in ("images_seen", "attempt")
-    }
-    assert len(counts) > 10 and not any(np.any(value) for value in counts.values())
-    assert new.read_settings()[0].init_from == str(run.folder)
-
-
-def test_it_continues_bit_for_bit_without_the_other_run(source, tmp_path):
-    run, data = source
-    flags = {"init_from": tmp_path / "copy", "deterministic": True, "total_kimg": 0.024, "epoch_images": 12}
-    shutil.copytree(run.folder, tmp_path / "copy")
-    _, whole = tiny.train(data, tmp_path, **flags, run="whole")
-    tiny.train(data, tmp_path, **{**flags, "total_kimg": 0.012}, run="parts")
-    shutil.rmtree(tmp_path / "copy")
-    code, parts = tiny.train(data, tmp_path, **flags, run="parts")
-    assert code == 0
+def test_it_begins_with_the_networks_of_the_other_run_and_continues_bit_for_bit_without_it(source, dataset, tmp_path):
+    copy = shutil.copytree(source.folder, tmp_path / "copy")
+    flags = {"init_from": copy, "deterministic": True, "total_kimg": 0.024, "epoch_images": 12, "seed": 7}
+    whole = tiny.trained(dataset, tmp_path, **flags, run="whole")
+    tiny.assert_equal(tiny.networks(whole, 0), tiny.networks(source, SEEN))
+    start = tiny.weights(whole, 0)
+    counts = [name for name in start if "_optimizer/" in name or name in ("images_seen", "attempt")]
+    assert len(counts) > 10 and not any(np.any(start[name]) for name in counts)
+    assert whole.read_settings()[0].init_from == str(copy)
+    tiny.trained(dataset, tmp_path, **{**flags, "total_kimg": 0.012}, run="parts")
+    shutil.rmtree(copy)
+    parts = tiny.trained(dataset, tmp_path, **flags, run="parts")
     tiny.assert_same_state(whole, parts, 24)
 
 
-def test_after_damage_to_its_only_checkpoint_it_begins_with_the_other_run_again(source, tmp_path):
-    run, data = source
-    flags = {"init_from": run.folder, "total_kimg": 0.004, "deterministic": True}
-    _, new = tiny.train(data, tmp_path, **flags)
+def test_after_damage_to_its_only_checkpoint_it_begins_with_the_other_run_again(source, dataset, tmp_path):
+    flags = {"init_from": source.folder, "total_kimg": 0.004, "deterministic": True}
+    new = tiny.trained(dataset, tmp_path, **flags)
     expected = tiny.networks(new, 4)
     for path in [*new.state.glob("ckpt-000000000004.*"), new.stats, new.best]:
         path.unlink()
     for path in new.state.glob("ckpt-000000000000.data-*"):
         path.write_bytes(b"damaged")
-    code, new = tiny.train(data, tmp_path, **flags)
-    assert code == 0
+    new = tiny.trained(dataset, tmp_path, **flags)
     tiny.assert_equal(tiny.networks(new, 4), expected)
 
 
-def test_a_run_without_checkpoints_provides_its_best_generator(source, tmp_path):
-    run, data = source
-    shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
-    code, new = tiny.train(data, tmp_path, init_from=tmp_path / "copy", total_kimg=0.004)
-    assert code == 0
-    best, _ = run.best_weights()
-    first = tiny.networks(new, 0)
-    for name, value in best.items():
-        for player in ("g", "g_ema"):
-            np.testing.assert_array_equal(first[f"{player}/{name}"], value)
+@pytest.fixture
+def best_only(source, tmp_path):
+    """A copy of `source` without checkpoints."""
+    return shutil.copytree(source.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
+
+
+def test_a_run_without_checkpoints_provides_its_best_generator(source, best_only, dataset, tmp_path):
+    new = tiny.trained(dataset, tmp_path, init_from=best_only, total_kimg=0.004)
+    best, first = source.best_weights()[0], tiny.networks(new, 0)
+    for player in ("g", "g_ema"):
+        tiny.assert_equal({name: first[f"{player}/{name}"] for name in best}, best)
 
 
 def begin(init_from, **changes):
@@ -99,36 +83,27 @@ def begin(init_from, **changes):
 )
 def test_other_architectures_are_refused(changes, remedy, source):
     with pytest.raises(UsageError, match=f"--init-from .*{remedy}"):
-        begin(source[0].folder, **changes)
+        begin(source.folder, **changes)
 
 
-def test_a_refused_start_writes_nothing(source, tmp_path, capsys):
-    run, data = source
-    assert tiny.train(data, tmp_path, init_from=tmp_path / "nothing")[0] == 2
+def test_a_refused_start_writes_nothing(source, dataset, tmp_path, capsys):
+    assert tiny.train(dataset, tmp_path, init_from=tmp_path / "nothing")[0] == 2
     assert f"--init-from {tmp_path / 'nothing'}" in capsys.readouterr().err
-    assert growing.train(data, tmp_path, init_from=run.folder)[0] == 2
+    assert growing.train(dataset, tmp_path, init_from=source.folder)[0] == 2
     assert "give --model fastgan" in capsys.readouterr().err
     assert not list(tmp_path.glob("*/config.json"))
 
 
-def test_init_from_cannot_be_changed_later():
-    before, after = (TrainConfig(**{**tiny.FLAGS, **changes}) for changes in ({"init_from": "x"}, {}))
-    with pytest.raises(UsageError, match="--init-from"):
-        refuse_identity_change(before, after, "folder")
-
-
-def test_a_damaged_run_is_refused(source, tmp_path):
+def test_a_damaged_run_is_refused(source, best_only, tmp_path):
     """The messages do not name `--which`, which commands that read a run have, but train does not have."""
-    copy = Run(shutil.copytree(source[0].folder, tmp_path / "copy"))
-    for path in copy.state.glob("ckpt-*.data-*"):
+    damaged = Run(shutil.copytree(source.folder, tmp_path / "damaged"))
+    for path in damaged.state.glob("ckpt-*.data-*"):
         path.write_bytes(b"damaged")
-    shutil.copytree(copy.folder, tmp_path / "best")
-    shutil.rmtree(tmp_path / "best" / copy.state.name)
-    damaged_best = Run(shutil.copytree(tmp_path / "best", tmp_path / "damaged best"))
+    damaged_best = Run(shutil.copytree(best_only, tmp_path / "damaged best"))
     damaged_best.best.write_bytes(b"damaged")
-    without_best = Run(shutil.copytree(tmp_path / "best", tmp_path / "without best"))
+    without_best = Run(shutil.copytree(best_only, tmp_path / "without best"))
     without_best.best.unlink()
-    for run in (copy, damaged_best, without_best):
+    for run in (damaged, damaged_best, without_best):
         with pytest.raises(UsageError, match="give another run") as caught:
             begin(run.folder)
         assert "--which" not in str(caught.value)
@@ -144,22 +119,13 @@ def test_ema_half_life_is_not_ramped_up():
 
 
 @pytest.mark.slow
-def test_frozen_layers_have_no_optimiser_slot_and_no_update_also_in_a_continued_run(tmp_path):
-    data = tiny.images_file(tmp_path)
-    flags = {
-        "total_kimg": 0.008,
-        "eval_every": 1000,
-        "final_score": None,
-        "deterministic": True,
-        "reconstruction": "none",
-    }
-    _, first = tiny.train(data, tmp_path, tiny.FASTGAN, **flags, run="first")
+def test_frozen_layers_have_no_optimiser_slot_and_no_update_also_in_a_continued_run(dataset, tmp_path):
+    flags = {"total_kimg": 0.008, "eval_every": 1000, "deterministic": True, "reconstruction": "none"}
+    first = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags, run="first")
     flags |= {"init_from": first.folder, "freeze_d": 2, "total_kimg": 0.016}
-    code, whole = tiny.train(data, tmp_path, tiny.FASTGAN, **flags, run="whole")
-    assert code == 0
-    tiny.train(data, tmp_path, tiny.FASTGAN, **{**flags, "total_kimg": 0.008}, run="parts")
-    code, parts = tiny.train(data, tmp_path, tiny.FASTGAN, **flags, run="parts")
-    assert code == 0
+    whole = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags, run="whole")
+    tiny.trained(dataset, tmp_path, tiny.FASTGAN, **{**flags, "total_kimg": 0.008}, run="parts")
+    parts = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags, run="parts")
     tiny.assert_same_state(whole, parts, 16, SCORED)
 
     config, _ = whole.read_settings()
@@ -217,33 +183,19 @@ def test_frozen_layers_of_pggan():
         frozen_of("pggan", 5, **sizes)
 
 
-def test_freezing_needs_init_from_and_a_discriminator(source, tmp_path):
-    with pytest.raises(UsageError, match="--freeze-d is 2; give --init-from"):
-        TrainConfig(**{**tiny.FLAGS, "freeze_d": 2})
-    run, _ = source
-    shutil.copytree(run.folder, tmp_path / "copy", ignore=shutil.ignore_patterns("ckpt-*", "stats.jsonl"))
+def test_freezing_needs_a_discriminator(best_only):
     with pytest.raises(UsageError, match="--freeze-d"):
-        begin(tmp_path / "copy", freeze_d=1)
+        begin(best_only, freeze_d=1)
 
 
 # Growing and converted networks
 
 
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory):
-    """A fully grown Progressive GAN, and the file of its images."""
-    folder = tmp_path_factory.mktemp("grown")
-    code, run = growing.train(tiny.images_file(folder), folder)
-    assert code == 0
-    return run, folder / "images.npz"
-
-
 @pytest.mark.slow
-def test_a_grown_network_starts_at_full_size(grown, tmp_path):
-    run, data = grown
+def test_a_grown_network_starts_at_full_size(dataset, tmp_path):
+    run = growing.trained(dataset, tmp_path)
     flags = {"init_from": run.folder, "freeze_d": 1, "total_kimg": 0.016, "deterministic": True}
-    code, whole = growing.train(data, tmp_path, **flags, run="whole")
-    assert code == 0
+    whole = growing.trained(dataset, tmp_path, **flags, run="whole")
     config, _ = whole.read_settings()
     [stage] = growing_stages(config)
     assert (stage.resolution, stage.first_image, stage.fade_images) == (16, 0, 0)
@@ -251,12 +203,12 @@ def test_a_grown_network_starts_at_full_size(grown, tmp_path):
     tiny.assert_equal(first, source)
     np.testing.assert_array_equal(end["d/from_rgb/2/kernel"], source["d/from_rgb/2/kernel"])
     assert not np.array_equal(end["d/blocks/1/conv/kernel"], source["d/blocks/1/conv/kernel"])
-    growing.train(data, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
-    tiny.assert_same_state(whole, growing.train(data, tmp_path, **flags, run="parts")[1], 16, SCORED)
+    growing.trained(dataset, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
+    tiny.assert_same_state(whole, growing.trained(dataset, tmp_path, **flags, run="parts"), 16, SCORED)
 
 
 @pytest.mark.slow
-def test_a_converted_fastgan_is_fine_tuned(tmp_path):
+def test_a_converted_fastgan_is_fine_tuned(dataset, tmp_path):
     from tests.convert.file_writers import tensors
     from tests.convert.states import fastgan_states
     from tests.pretrained.torch_format import write_zip
@@ -265,10 +217,8 @@ def test_a_converted_fastgan_is_fine_tuned(tmp_path):
     path = write_zip(tmp_path / "10.pth", {"g": tensors(g), "d": tensors(d)})
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
-    flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "final_score": None}
-    flags |= {"reconstruction": "l1", "eval_every": 1000}
-    code, run = tiny.train(tiny.images_file(tmp_path), tmp_path, tiny.FASTGAN, **flags)
-    assert code == 0
+    flags = {"resolution": 256, "init_from": converted.folder, "freeze_d": 3, "total_kimg": 0.004, "eval_every": 1000}
+    run = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags)
     first, end = tiny.networks(run, 0), tiny.networks(run, 4)
     tiny.assert_equal(first, tiny.networks(converted, 0))
     kernels = {name for name in first if name.startswith("d/") and name.endswith("kernel")}
@@ -279,15 +229,12 @@ def test_a_converted_fastgan_is_fine_tuned(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_converted_pggan_is_trained(tmp_path):
+def test_a_converted_pggan_is_trained(dataset, tmp_path):
     from tests.convert.file_writers import write_tensorflow
     from tests.convert.states import pggan_networks, pggan_states
 
     path = write_tensorflow(tmp_path / "network.pkl", pggan_networks(pggan_states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
     sizes = {"fmap_base": 64, "fmap_max": 16, "latent_size": 6}
-    code, run = growing.train(
-        tiny.images_file(tmp_path), tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes
-    )
-    assert code == 0
+    run = growing.trained(dataset, tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes)
     tiny.assert_equal(tiny.networks(run, 0), tiny.networks(Run(tmp_path / "converted"), 0))

@@ -63,9 +63,8 @@ def test_decoder_gradients_on_two_devices_equal_those_on_one(weights, mirrored_i
     assert np.mean(later[-3:]) < 0.97 * loss
 
 
-def test_missing_weights_are_reported_before_the_first_step(tmp_path, monkeypatch, capsys):
+def test_missing_weights_are_reported_before_the_first_step(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    dataset = tiny.images_file(tmp_path)
     code, run = tiny.train(dataset, tmp_path / "runs", reconstruction="lpips", offline=True)
     line = capsys.readouterr().err.splitlines()[-1]
     assert code == 2 and not run.exists()

@@ -1,4 +1,4 @@
-"""Training steps on two devices equal those on one with the same global batch, also batch norm and contrastive loss."""
+"""Training steps on two devices, or in micro-batches without batch norm, equal those of the whole batch."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import tensorflow as tf
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.models.variables import named_variables
+from gan_tf.rng import Draws
 from tests.training import tiny
 
 STEPS = 5
@@ -21,9 +22,8 @@ pytestmark = pytest.mark.usefixtures("mirrored_is_two_cpus")
 
 def compare(networks, **changes):
     """Asserts equal first gradients (to 1e-5), losses of five steps (to 1e-5), and replicas that stay equal."""
-    one, two = (
-        tiny.make_trainer(networks, strategy=strategy, lr=LR, **changes) for strategy in ("default", "mirrored")
-    )
+    changes["lr"] = LR
+    one, two = (tiny.make_trainer(networks, strategy=strategy, **changes) for strategy in ("default", "mirrored"))
     assert (one.strategy.num_replicas_in_sync, two.strategy.num_replicas_in_sync) == (1, 2)
     first, gradients, later = [], [], []
     for trainer in (one, two):
@@ -35,17 +35,13 @@ def compare(networks, **changes):
     for of_one, of_two in (first, later):
         losses = [name for name in of_one if name.startswith("loss/")]
         tiny.assert_close({name: of_two[name] for name in losses}, {name: of_one[name] for name in losses}, atol=1e-5)
-    assert_replicas_are_equal(two)
-
-
-def assert_replicas_are_equal(trainer):
-    """Asserts that the replicas' copies of weights and moments are equal; each replica updates its copy."""
-    optimizers = (trainer.state.g_optimizer, trainer.state.d_optimizer)
-    variables = [v.value for player in (trainer.state.g, trainer.state.d) for v in named_variables(player).values()]
-    variables += [v for optimizer in optimizers for v in optimizer.named_variables().values()]
+    # Each replica updates its own copy of weights and moments.
+    variables = [v.value for player in (two.state.g, two.state.d) for v in named_variables(player).values()]
+    for optimizer in (two.state.g_optimizer, two.state.d_optimizer):
+        variables += optimizer.named_variables().values()
     for variable in variables:
-        first, second = trainer.strategy.experimental_local_results(variable)
-        np.testing.assert_array_equal(first.numpy(), second.numpy(), variable.name)
+        copies = two.strategy.experimental_local_results(variable)
+        np.testing.assert_array_equal(copies[0].numpy(), copies[1].numpy(), variable.name)
 
 
 @pytest.mark.parametrize("loss", ["hinge", pytest.param("dual_contrastive", marks=pytest.mark.slow)])
@@ -69,24 +65,56 @@ def test_fastgan_on_two_devices_equals_one(loss, monkeypatch):
 
 
 @pytest.mark.slow
-def test_run_moves_between_one_and_two_devices(tmp_path):
+def test_run_moves_between_one_and_two_devices(dataset, tmp_path):
     """Checkpoints do not depend on the number of devices; data and draws continue at the same image."""
-    dataset = tiny.images_file(tmp_path)
-    assert tiny.train(dataset, tmp_path / "moved", lr=LR, total_kimg=0.04, strategy="mirrored")[0] == 0
-    _, moved = tiny.train(dataset, tmp_path / "moved", lr=LR, strategy="default")
-    _, stayed = tiny.train(dataset, tmp_path / "stayed", lr=LR, strategy="default")
+    tiny.trained(dataset, tmp_path / "moved", lr=LR, total_kimg=0.04, strategy="mirrored")
+    moved = tiny.trained(dataset, tmp_path / "moved", lr=LR, strategy="default")
+    stayed = tiny.trained(dataset, tmp_path / "stayed", lr=LR, strategy="default")
     arrays = tiny.weights(moved, 80)
     for name, value in tiny.weights(stayed, 80).items():
         np.testing.assert_allclose(arrays[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-def test_batch_that_devices_do_not_divide_is_refused():
-    assert len(tf.config.list_logical_devices("CPU")) == 2
-    with pytest.raises(UsageError, match="--batch-size 5"):
-        tiny.make_trainer(batch_size=5, strategy="mirrored")
+@pytest.mark.parametrize("micro_batch", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_without_batch_norm_micro_batches_equal_the_whole_batch(micro_batch):
+    steps = []
+    for size in (micro_batch, None):
+        trainer = tiny.make_trainer(tiny.family(normalised=False), micro_batch=size, augment="diffaugment")
+        assert trainer.variant.parts == (4 // size if size else 1)
+        steps.append((tiny.take_steps(trainer, 1), tiny.first_gradients(trainer)))
+    tiny.assert_close(steps[0][0], steps[1][0], atol=1e-7)
+    tiny.assert_same_step(*steps)
 
 
-def test_multi_worker_without_tf_config_is_refused(monkeypatch):
+def test_batch_norm_uses_the_statistics_of_each_micro_batch():
+    """The generator runs for D and then for G on each micro-batch: each run updates the running mean."""
+    trainer = tiny.make_trainer(micro_batch=2)
+    kernel = tf.constant(trainer.state.g.layers_in_list[0].kernel.numpy())
+    latents = Draws(0, 0, 4).normal("latents", (16,))
+    maps = tf.reshape(latents @ kernel, (2, 2, 8, 8, 3))
+    means = tf.reduce_mean(maps, axis=(0, 2, 3))  # of each micro-batch, which has every second row
+    expected = tf.zeros([3])
+    for mean in (means[0], means[1], means[0], means[1]):
+        expected = 0.9 * expected + 0.1 * mean
+    tiny.take_steps(trainer, 1)
+    np.testing.assert_allclose(trainer.state.g.norm.moving_mean.numpy(), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_fastgan_takes_steps_in_micro_batches():
+    trainer = tiny.make_trainer(tiny.FASTGAN, micro_batch=2, precision="bfloat16")
+    assert tiny.all_finite(tiny.take_steps(trainer, 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"batch_size": 5, "strategy": "mirrored"}, "--batch-size 5"),
+        ({"batch_size": 12, "micro_batch": 4, "strategy": "mirrored"}, "--micro-batch 4"),
+        ({"strategy": "multi_worker"}, "--strategy"),  # without TF_CONFIG
+    ],
+)
+def test_batches_and_strategies_that_devices_do_not_fit_are_refused(changes, flag, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(UsageError, match="--strategy"):
-        tiny.make_trainer(strategy="multi_worker")
+    with pytest.raises(UsageError, match=flag):
+        tiny.make_trainer(**changes)

@@ -12,22 +12,14 @@ AUGMENTED = {"augment": "diffaugment"}
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """A run of 80 images without a stop."""
-    code, run = tiny.train(dataset, tmp_path_factory.mktemp("whole"), **AUGMENTED)
-    assert code == 0
-    return run
+    return tiny.trained(dataset, tmp_path_factory.mktemp("whole"), **AUGMENTED)
 
 
 def test_a_continued_run_equals_the_whole_run(dataset, whole, tmp_path):
-    assert tiny.train(dataset, tmp_path, total_kimg=0.04, **AUGMENTED)[0] == 0
-    code, run = tiny.train(dataset, tmp_path, **AUGMENTED)
-    assert code == 0
+    tiny.trained(dataset, tmp_path, total_kimg=0.04, **AUGMENTED)
+    run = tiny.trained(dataset, tmp_path, **AUGMENTED)
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run, "train", "epoch") == tiny.records(whole)
     assert run.best_meta() == whole.best_meta()
@@ -35,8 +27,7 @@ def test_a_continued_run_equals_the_whole_run(dataset, whole, tmp_path):
 
 @pytest.mark.slow
 def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
-    code, run = tiny.train(dataset, tmp_path, steps_per_call=4, **AUGMENTED)
-    assert code == 0
+    run = tiny.trained(dataset, tmp_path, steps_per_call=4, **AUGMENTED)
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run) == tiny.records(whole)
 

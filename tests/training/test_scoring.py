@@ -11,23 +11,18 @@ import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in 
 from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
+from gan_tf.runs.checkpoints import read_arrays
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator
-from gan_tf.training import selection, timing
+from gan_tf.training import log, selection
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
-from gan_tf.training.timing import Timer
 from tests.metrics import stubs
 from tests.training import tiny
 from tests.training.tiny import parsed_records
 
 REFUSED, INTERRUPTED = 2, 42
 SHORT = {"epoch_images": 12}  # a score after every third step
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @contextlib.contextmanager
@@ -49,12 +44,15 @@ def train(dataset, folder, **changes):
         return tiny.train(dataset, folder, **changes)
 
 
+def trained(dataset, folder, **changes):
+    with small_inception():
+        return tiny.trained(dataset, folder, **changes)
+
+
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """A run of 80 images with fid5k after 40 and 80."""
-    code, run = train(dataset, tmp_path_factory.mktemp("whole"), metric="fid5k")
-    assert code == 0
-    return run
+    return trained(dataset, tmp_path_factory.mktemp("whole"), metric="fid5k")
 
 
 @pytest.fixture
@@ -86,47 +84,24 @@ def test_best_weights_are_those_of_the_best_score(whole):
     best = min(parsed_records(whole, "epoch"), key=lambda record: record["score"])
     assert (meta["images_seen"], meta["score"]["value"]) == (best["images_seen"], best["score"])
     weights, _ = whole.best_weights()
-    snapshot, _ = whole.snapshot_weights(meta["images_seen"])
-    checkpoint = tiny.weights(whole, meta["images_seen"])
-    for name, value in weights.items():
-        np.testing.assert_array_equal(value, snapshot[name])
-        np.testing.assert_array_equal(value, checkpoint[f"g_ema/{name}"])
+    tiny.assert_equal(weights, whole.snapshot_weights(meta["images_seen"])[0])
+    tiny.assert_equal(weights, read_arrays(whole.checkpoint_prefix(meta["images_seen"]), "g_ema"))
 
 
-def test_best_snapshots_are_kept(dataset, tmp_path):
-    def scores(run):
-        return {record["images_seen"]: record["score"] for record in parsed_records(run, "epoch")}
-
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.072, keep_best=2, **SHORT)
-    score_at = scores(run)
-    assert code == 0 and len(score_at) == 6
-    best = sorted(sorted(score_at, key=score_at.get)[:2])
-    assert [meta["images_seen"] for meta in run.snapshot_metas()] == best
-    assert run.best_meta()["images_seen"] == min(score_at, key=score_at.get)
-    for meta in run.snapshot_metas():
-        assert meta["score"]["value"] == score_at[meta["images_seen"]]
-    with tiny.in_place():
-        for seen in best:
-            assert load_generator(run, str(seen)).images_seen == seen
-    assert "final" not in run.best_meta() and not parsed_records(run, "final")  # swd has no final score
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.084, keep_best=1, **SHORT)
-    score_at = scores(run)
-    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [min(score_at, key=score_at.get)]
-
-
-def test_only_a_better_score_replaces_the_best_weights(dataset, tmp_path, monkeypatch):
-    tiny.set_scores(monkeypatch, [5.0, 3.0, 4.0, float("nan"), 2.0, 9.0])
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.072, keep_best=3, **SHORT)
-    assert code == 0
+def test_only_a_better_score_replaces_the_best_weights_and_the_best_snapshots_are_kept(dataset, tmp_path, monkeypatch):
+    """Then scores are every two epochs and at the end, and only one snapshot is kept."""
+    tiny.set_scores(monkeypatch, [5.0, 3.0, 4.0, float("nan"), 2.0, 9.0, 6.0, 1.0])
+    run = tiny.trained(dataset, tmp_path, total_kimg=0.072, keep_best=3, **SHORT)
     assert [record["stale_epochs"] for record in parsed_records(run, "epoch")] == [0, 0, 1, 2, 0, 1]
     assert (run.best_meta()["images_seen"], run.best_meta()["score"]["value"]) == (60, 2.0)
-    assert [meta["score"]["value"] for meta in run.snapshot_metas()] == [3.0, 4.0, 2.0]
-
-
-def test_scores_every_few_epochs_and_at_the_end(dataset, tmp_path):
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.06, eval_every=2, **SHORT)
-    assert code == 0
-    assert [record["images_seen"] for record in parsed_records(run, "epoch")] == [24, 48, 60]
+    snapshots = {meta["images_seen"]: meta["score"]["value"] for meta in run.snapshot_metas()}
+    assert snapshots == {24: 3.0, 36: 4.0, 60: 2.0}
+    with tiny.in_place():
+        assert [load_generator(run, str(seen)).images_seen for seen in snapshots] == list(snapshots)
+    assert "final" not in run.best_meta() and not parsed_records(run, "final")  # swd has no final score
+    run = tiny.trained(dataset, tmp_path, total_kimg=0.108, keep_best=1, eval_every=2, **SHORT)
+    assert [record["images_seen"] for record in parsed_records(run, "epoch")][6:] == [96, 108]
+    assert [meta["images_seen"] for meta in run.snapshot_metas()] == [108]
 
 
 # The final score
@@ -143,22 +118,20 @@ def test_final_score_is_measured_once_and_on_other_images(whole, dataset, copied
     assert final.value != meta["score"]["value"]
     assert ("final/fid5k", 80) in tiny.events(whole)
     before = copied.stats.read_bytes(), copied.best.read_bytes()
-    assert train(dataset, copied.folder.parent, metric="fid5k")[0] == 0
+    trained(dataset, copied.folder.parent, metric="fid5k")
     assert (copied.stats.read_bytes(), copied.best.read_bytes()) == before
 
 
 def test_final_record_is_written_again_after_a_damaged_checkpoint(dataset, whole, copied):
     [path] = copied.state.glob(f"{copied.checkpoint_prefix(80).name}.data*")
     path.write_bytes(path.read_bytes()[:100])
-    code, run = train(dataset, copied.folder.parent, metric="fid5k")
-    assert code == 0
+    run = trained(dataset, copied.folder.parent, metric="fid5k")
     tiny.assert_same_run(run, whole, 80)
     assert set(tiny.events(run)) == set(tiny.events(whole))
 
 
 def test_final_score_can_be_switched_off(dataset, tmp_path):
-    code, run = train(dataset, tmp_path, metric="fid5k", no_final_score=True, total_kimg=0.004)
-    assert code == 0
+    run = trained(dataset, tmp_path, metric="fid5k", no_final_score=True, total_kimg=0.004)
     assert "final" not in run.best_meta() and not parsed_records(run, "final")
 
 
@@ -168,11 +141,10 @@ def test_final_score_can_be_switched_off(dataset, tmp_path):
 @pytest.mark.slow
 def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, capsys):
     folder = tmp_path / "changed"
-    assert train(dataset, folder, total_kimg=0.04)[0] == 0
+    trained(dataset, folder, total_kimg=0.04)
     capsys.readouterr()
-    code, run = train(dataset, folder, total_kimg=0.08, metric="kid5k", no_final_score=True)
+    run = trained(dataset, folder, total_kimg=0.08, metric="kid5k", no_final_score=True)
     output = capsys.readouterr().out
-    assert code == 0
     assert "--metric: swd2k -> kid5k" in output and "another protocol (by swd2k)" in output
     assert [record["metric"] for record in parsed_records(run, "epoch")] == ["swd2k", "kid5k"]
     meta = run.best_meta()
@@ -181,9 +153,9 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     assert [(m["images_seen"], m["score"]["name"]) for m in snapshots] == [(40, "kid5k"), (80, "kid5k")]
     assert meta["score"]["value"] == min(m["score"]["value"] for m in snapshots)
     # Scores have no effect on training.
-    code, whole = train(dataset, tmp_path / "whole")
+    whole = trained(dataset, tmp_path / "whole")
     tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])
-    assert train(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)[0] == 0
+    trained(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)
     assert "another protocol" not in capsys.readouterr().out
 
 
@@ -192,8 +164,7 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     [({"resize": "clean"}, "fid5k", "clean"), ({"weights": "0123456789abcdef"}, "fid5k-custom:01234567", "pytorch")],
 )
 def test_all_stored_scores_are_measured_again_by_another_protocol(changes, name, resize, dataset, copied, capsys):
-    code, run = train(dataset, copied.folder.parent, total_kimg=0.084, metric="fid5k", **changes)
-    assert code == 0
+    run = trained(dataset, copied.folder.parent, total_kimg=0.084, metric="fid5k", **changes)
     assert "another protocol (" in capsys.readouterr().out
     scores = [run.best_meta()["score"], run.best_meta()["final"], *(meta["score"] for meta in run.snapshot_metas())]
     assert {(score["name"], score["protocol"]["resize"]) for score in scores} == {(name, resize)}
@@ -204,12 +175,12 @@ def test_all_stored_scores_are_measured_again_by_another_protocol(changes, name,
 
 
 def interrupt(monkeypatch, work, at_call):
-    """Sends SIGTERM at the n-th progress report of a kind of work; returns the list of (done, total) of its reports."""
+    """Sends SIGTERM at the n-th progress report of a kind of work; returns the list of its reports."""
     reports, call = [], EvaluationProgress.__call__
 
     def report(self, done, total, verb):
         if verb == work:
-            reports.append((done, total))
+            reports.append(done)
             if len(reports) == at_call:
                 signal.raise_signal(signal.SIGTERM)
         call(self, done, total, verb)
@@ -240,23 +211,21 @@ def test_a_signal_interrupts_a_score_which_is_then_repeated(
     scored = [record["images_seen"] for record in parsed_records(run, "epoch")]
     assert scored == [seen for seen in (40, 80) if seen < stopped_at or at_call == 5]
     assert not parsed_records(run, "final")
-    code, run = train(dataset, tmp_path, metric="fid5k")
-    assert code == 0
+    run = trained(dataset, tmp_path, metric="fid5k")
     tiny.assert_same_run(run, whole, 80)
 
 
 @pytest.mark.slow
 def test_a_signal_while_the_best_weights_are_scored_again_changes_nothing(dataset, tmp_path, monkeypatch):
-    assert train(dataset, tmp_path, total_kimg=0.04)[0] == 0
-    run = Run(tmp_path / "tiny")
+    run = trained(dataset, tmp_path, total_kimg=0.04)
     before = run.best.read_bytes()
     with monkeypatch.context() as patch:
         interrupt(patch, "fakes measured", 3)  # two batches of the new epoch's score, and the first of the second
         code, _ = train(dataset, tmp_path, metric="fid5k", no_final_score=True)
     assert code == INTERRUPTED
     assert run.best.read_bytes() == before
-    assert train(dataset, tmp_path, metric="fid5k", no_final_score=True)[0] == 0
-    code, other = train(dataset, tmp_path / "other")
+    trained(dataset, tmp_path, metric="fid5k", no_final_score=True)
+    other = trained(dataset, tmp_path / "other")
     tiny.assert_same_state(run, other, 80, but=["stale_epochs"])
 
 
@@ -278,8 +247,7 @@ def test_stale_epochs_survive_a_kill_between_record_and_checkpoint(dataset, tmp_
         patch.setattr(RunLog, "scalars", die_at_second_score)
         with pytest.raises(Killed):
             tiny.train(dataset, tmp_path, total_kimg=0.036, **SHORT)
-    code, run = tiny.train(dataset, tmp_path, total_kimg=0.036, **SHORT)
-    assert code == 0
+    run = tiny.trained(dataset, tmp_path, total_kimg=0.036, **SHORT)
     assert [record["score"] for record in parsed_records(run, "epoch")] == [1.0, 2.0, 3.0]
     assert [record["stale_epochs"] for record in parsed_records(run, "epoch")] == [0, 1, 2]
     assert tiny.weights(run, 36)["stale_epochs"] == 2
@@ -293,25 +261,21 @@ def test_missing_weights_are_reported_before_training(dataset, tmp_path, monkeyp
     code, run = tiny.train(dataset, tmp_path / "runs", metric="auto", offline=True)
     assert code == REFUSED
     [line] = capsys.readouterr().err.splitlines()
-    for part in ("https://github.com/mseitzer/", "pt_inception-2015-12-05-6726825d.pth", str(tmp_path), "swd2k"):
-        assert part in line, line
-    assert not run.folder.exists()
+    parts = ("https://github.com/mseitzer/", "pt_inception-2015-12-05-6726825d.pth", str(tmp_path), "swd2k")
+    assert all(part in line for part in parts) and not run.folder.exists()
 
 
 def test_metric_auto_depends_on_the_number_of_images(tmp_path):
     file = tmp_path / "many.npz"
     np.savez(file, images=np.random.default_rng(0).integers(0, 256, (1000, 64, 64, 3), np.uint8))
-    code, run = train(file, tmp_path, metric="auto", total_kimg=0.004, epoch_images=4)
-    assert code == 0
+    run = trained(file, tmp_path, metric="auto", total_kimg=0.004, epoch_images=4)
     assert run.best_meta()["score"]["name"] == "fid10k" and run.best_meta()["final"]["name"] == "fid50k"
 
 
 def test_one_image_is_refused(tmp_path, capsys):
-    file = tmp_path / "one.npz"
-    np.savez(file, images=tiny.square_images(1))
-    assert tiny.train(file, tmp_path)[0] == REFUSED
-    [line] = capsys.readouterr().err.splitlines()
-    assert "--dataset" in line
+    np.savez(tmp_path / "one.npz", images=tiny.square_images(1))
+    assert tiny.train(tmp_path / "one.npz", tmp_path)[0] == REFUSED
+    assert "--dataset" in capsys.readouterr().err
 
 
 # Duration
@@ -321,17 +285,16 @@ def test_one_image_is_refused(tmp_path, capsys):
     ("score_seconds", "share", "eval_every"), [(1.0, "9%", None), (10.0, "50%", 9), (90.0, "90%", 81)]
 )
 def test_share_of_the_time_for_scores_is_reported_once(score_seconds, share, eval_every):
-    timer = Timer(tiny.TrainConfig(dataset="x"))
-    assert timer.share_of_scores(100, 5.0, 200) is None  # the duration of a score is not known yet
-    timer.score_seconds = score_seconds
-    assert timer.share_of_scores(20, 1.0, 200) is None  # too early
-    lines = [timer.share_of_scores(40, 2.0, 200) for _ in range(5)]  # an epoch of 200 images takes 10 s
+    log = RunLog(None, tiny.TrainConfig(), epoch_images=200)
+    assert log.share_of_scores(100, 5.0) is None  # the duration of a score is not known yet
+    log.score_seconds = score_seconds
+    assert log.share_of_scores(20, 1.0) is None  # too early
+    lines = [log.share_of_scores(40, 2.0) for _ in range(5)]  # an epoch of 200 images takes 10 s
     [line] = [line for line in lines if line]
     assert share in line and (f"--eval-every {eval_every} " in line if eval_every else "--eval-every" not in line)
 
 
 def test_share_of_the_time_for_scores_is_logged_in_training(dataset, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
-    code, _ = tiny.train(dataset, tmp_path, total_kimg=0.012)
-    assert code == 0
+    monkeypatch.setattr(log, "TIMED_SECONDS", 0)
+    tiny.trained(dataset, tmp_path, total_kimg=0.012)
     assert capsys.readouterr().out.count("of the time") == 1

@@ -1,26 +1,21 @@
-"""EMA, statistics, float16's loss scale and half precision in the training step."""
+"""EMA, statistics, float16's loss scale and half precision in the training step; Adam, compared with Keras."""
 
-import types
-
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.models.variables import named_variables
 from gan_tf.training import step
-from gan_tf.training.state import update_ema
+from gan_tf.training.state import Adam, update_ema, weights_of
 from gan_tf.training.step import adapt_loss_scale, apply_gradients, ema_decay
 from tests.training import styled, tiny
 
 
-def test_default_ema_decay_is_the_official_one():
-    assert float(ema_decay(5.5, tf.constant(10**6, tf.int64), 8)) == pytest.approx(0.999, abs=1e-5)
-
-
-@pytest.mark.parametrize("batch_size", [4, 8, 64])
-def test_ema_half_life_is_in_images(batch_size):
-    decay = float(ema_decay(2.0, tf.constant(10**7, tf.int64), batch_size))
-    assert decay ** (2000 / batch_size) == pytest.approx(0.5, rel=1e-3)
+def test_ema_half_life_is_in_images():
+    assert float(ema_decay(5.5, 10**6, 8)) == pytest.approx(0.999, abs=1e-5)  # the official decay
+    for batch_size in (4, 8, 64):
+        assert float(ema_decay(2.0, 10**7, batch_size)) ** (2000 / batch_size) == pytest.approx(0.5, rel=1e-3)
 
 
 def test_ema_ramp_limits_the_half_life_to_a_tenth_of_the_images_seen():
@@ -33,24 +28,17 @@ def test_ema_ramp_limits_the_half_life_to_a_tenth_of_the_images_seen():
 def test_ema_averages_weights_and_batch_statistics_and_copies_spectral_vectors():
     trainer = tiny.make_trainer(tiny.FASTGAN)
     g, g_ema = trainer.state.g, trainer.state.g_ema
+    tiny.assert_equal(weights_of(g), weights_of(g_ema))  # it starts as the generator
     for variable in named_variables(g).values():
         variable.assign_add(tf.ones_like(variable))
-    before = {path: variable.numpy() for path, variable in named_variables(g_ema).items()}
-    update_ema(types.SimpleNamespace(g=g, g_ema=g_ema), tf.constant(0.75))
-    newest = {path: variable.numpy() for path, variable in named_variables(g).items()}
+    before, newest = weights_of(g_ema), weights_of(g)
+    update_ema(trainer.state, tf.constant(0.75))
     kinds = {path.rsplit("/", 1)[-1] for path in newest}
     assert {"u", "v", "kernel", "moving_mean", "moving_variance", "gamma", "beta"} <= kinds
-    for path, variable in named_variables(g_ema).items():
+    for path, value in weights_of(g_ema).items():
         is_copied = path.rsplit("/", 1)[-1] in ("u", "v")
         expected = newest[path] if is_copied else 0.75 * before[path] + 0.25 * newest[path]
-        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-5, atol=1e-6, err_msg=path)
-
-
-def test_ema_starts_as_the_generator():
-    trainer = tiny.make_trainer()
-    newest = named_variables(trainer.state.g)
-    for path, variable in named_variables(trainer.state.g_ema).items():
-        np.testing.assert_array_equal(variable.numpy(), newest[path].numpy())
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6, err_msg=path)
 
 
 @pytest.mark.slow
@@ -59,10 +47,6 @@ def test_statistics_of_lazy_phases_count_the_steps_that_measure_them():
     _, statistics, _ = trainer.take_steps(8, count=4)  # steps 1 to 4; path length is measured in step 4
     counts = {name: count for name, (_, count) in statistics.items()}
     assert counts["loss/g"] == 4 and counts["path_length"] == 1 and counts["loss/r1"] == 0
-
-
-def weights_of(optimizer):
-    return [variable.numpy() for variable in optimizer.variables.values()]
 
 
 def test_float16_gradients_are_unscaled():
@@ -79,13 +63,12 @@ def test_float16_gradients_are_unscaled():
 
 def test_float16_overflow_skips_the_step_and_halves_the_scale():
     state = tiny.make_trainer(precision="float16").state
-    before = weights_of(state.d_optimizer)
+    before = weights_of(state.d)
     gradients = {path: tf.ones_like(v.value) for path, v in state.d_optimizer.variables.items()}
     first = next(iter(gradients))
     gradients[first] = tf.fill(gradients[first].shape, np.inf)
     assert not np.isfinite(apply_gradients(state, state.d_optimizer, gradients, lr=0.1))
-    for old, new in zip(before, weights_of(state.d_optimizer), strict=True):
-        np.testing.assert_array_equal(old, new)
+    tiny.assert_equal(weights_of(state.d), before)
     assert state.d_optimizer.steps.numpy() == 0
     scale = float(state.loss_scale.numpy())
     sums = adapt_loss_scale(state, {"a": (tf.constant(1.0), 1.0), "b": (tf.constant(np.inf), 1.0)})
@@ -115,7 +98,7 @@ def test_float16_run_recovers_from_an_overflow():
     assert tiny.all_finite(tiny.take_steps(trainer, 4))
     assert trainer.state.d_optimizer.steps.numpy() == 3
     assert trainer.state.loss_scale.numpy() == 2.0**14
-    assert all(np.isfinite(weight).all() for weight in weights_of(trainer.state.d_optimizer))
+    assert tiny.all_finite(tiny.player_weights(trainer))
 
 
 def losses_of_five_steps(networks, precision):
@@ -141,3 +124,58 @@ def test_half_precision_is_near_float32(fastgan, precision, distance):
     exact, half = (losses_of_five_steps(networks, name) for name in ("float32", precision))
     np.testing.assert_allclose(half, exact, atol=distance)
     assert not np.array_equal(half, exact)
+
+
+# Adam
+
+LR, BETA1, BETA2, STEPS = 0.01, 0.5, 0.999, 7
+
+
+def gradients_of(scale):
+    """{path: gradients [STEPS, ...]}."""
+    rng = np.random.default_rng(0)
+    return {
+        "a/kernel": scale * rng.normal(size=(STEPS, 3, 5)).astype(np.float32),
+        "b": scale * rng.normal(size=(STEPS, 4)).astype(np.float32),
+    }
+
+
+def optimised(gradients):
+    """({path: weights after STEPS steps from ones}, the Adam); the weight `unused` gets no gradient."""
+    variables = {path: keras.Variable(np.ones(g.shape[1:], np.float32)) for path, g in gradients.items()}
+    variables["unused"] = keras.Variable(np.ones(2, np.float32))
+    adam = Adam(variables, BETA1, BETA2)
+    step = tf.function(lambda grads, lr: adam.apply(grads, lr))
+    for i in range(STEPS):
+        step({path: tf.constant(g[i]) for path, g in gradients.items()}, tf.constant(LR))
+    return {path: variable.numpy() for path, variable in variables.items()}, adam
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7])  # for the smaller gradients epsilon matters
+def test_weights_equal_the_algorithm_of_the_paper(scale):
+    gradients = gradients_of(scale)
+    weights, adam = optimised(gradients)
+    for path, values in gradients.items():
+        w, m, v = np.ones(values.shape[1:]), 0.0, 0.0
+        for t, g in enumerate(values.astype(np.float64), 1):
+            m, v = BETA1 * m + (1 - BETA1) * g, BETA2 * v + (1 - BETA2) * g**2
+            w -= LR * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + 1e-8)
+        np.testing.assert_allclose(weights[path] - 1, w - 1, rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(adam.m[path].numpy(), m, rtol=1e-5)
+        np.testing.assert_allclose(adam.v[path].numpy(), v, rtol=2e-5)  # 1 - 0.999 in float32 is off by 1.3e-5
+
+
+def test_weights_equal_those_of_keras():
+    """And a weight without a gradient does not change."""
+    gradients = gradients_of(1.0)
+    weights, ours = optimised(gradients)
+    variables = {path: keras.Variable(np.ones(g.shape[1:], np.float32)) for path, g in gradients.items()}
+    adam = keras.optimizers.Adam(LR, BETA1, BETA2, epsilon=1e-8)
+    for i in range(STEPS):
+        adam.apply([tf.constant(g[i]) for g in gradients.values()], list(variables.values()))
+    for path, variable in variables.items():
+        np.testing.assert_allclose(weights[path], variable.numpy(), rtol=1e-5)
+    np.testing.assert_array_equal(weights["unused"], np.ones(2))
+    saved = ours.named_variables()
+    assert saved.keys() == {"steps", *(f"{moment}/{path}" for moment in "mv" for path in weights)}
+    assert saved["steps"].numpy() == STEPS and not saved["m/unused"].numpy().any()

@@ -1,21 +1,21 @@
 """StyleGAN2's training step: phases, style mixing, replicas, micro-batches, and gradients of the official program."""
 
-import dataclasses
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.augment.choice import Augmentation
+from gan_tf.config.presets import PRESETS
+from gan_tf.config.settings import TrainConfig
 from gan_tf.convert import load_state_dict
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.distributed import devices
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
+from gan_tf.training import step
 from gan_tf.training.recipes import stylegan2
-from gan_tf.training.state import trainable
 from tests.parity.report import read_arrays
 from tests.parity.state_dicts import to_official
 from tests.parity.test_parity import reference
@@ -26,12 +26,7 @@ pytestmark = pytest.mark.slow
 LR = 2e-6  # see test_replicas
 PHASES = {phase.update.__name__: phase for phase in stylegan2.RECIPE.phases}
 # The player whose weights a phase updates.
-PLAYER = {
-    "update_generator": "g",
-    "regularise_path_length": "g",
-    "update_discriminator": "d",
-    "regularise_r1": "d",
-}
+PLAYER = dict(zip(PHASES, "ggdd", strict=True))
 SCORED = ("stale_epochs",)  # a run that ended earlier has one more score
 
 
@@ -42,28 +37,18 @@ def trainer():
 
 def take_phase(trainer, name):
     """Takes one phase on random reals, and returns {statistic: value}."""
-    variant = stylegan2.variant(trainer.config, trainer.stage, 1)
     reals = tf.random.stateless_uniform((8, 16, 16, 3), (0, 0), -1, 1)
-    labels = tf.zeros([8], tf.int32)
-    compiled = tf.function(lambda: PHASES[name].update(trainer.state, reals, labels, Draws(0, 0, 8), variant))
+    arguments = trainer.state, reals, tf.zeros([8], tf.int32), Draws(0, 0, 8), trainer.variant
+    compiled = tf.function(lambda: PHASES[name].update(*arguments))
     return {statistic: float(value) for statistic, value in compiled().items()}
-
-
-def weights_of(trainer):
-    return {
-        f"{player}/{path}": variable.numpy()
-        for player in ("g", "d")
-        for path, variable in trainable(getattr(trainer.state, player)).items()
-    }
 
 
 @pytest.mark.parametrize("name", PLAYER)
 def test_a_phase_changes_the_weights_of_its_player_only(trainer, name):
-    before = weights_of(trainer)
+    before = tiny.player_weights(trainer)
     statistics = take_phase(trainer, name)
-    changed = {path for path, value in weights_of(trainer).items() if not np.array_equal(value, before[path])}
-    players = {path.split("/")[0] for path in changed}
-    assert players == {PLAYER[name]}
+    changed = tiny.changed(before, tiny.player_weights(trainer))
+    assert {path.split("/")[0] for path in changed} == {PLAYER[name]}
     # Some biases, such as D's last one, have no second derivative in the regularisers.
     unchanged = {path for path in before if path.startswith(PLAYER[name]) and path not in changed}
     assert all(path.endswith("bias") for path in unchanged) and len(unchanged) < len(changed) / 2
@@ -79,9 +64,9 @@ def test_learning_rates_follow_lazy_regularisation(name, lazy):
     Weights of the mapping network are stored a hundred times as large, so that float32 rounds their changes.
     """
     trainer = styled.make_trainer(lr=0.001)
-    before = weights_of(trainer)
+    before = tiny.player_weights(trainer)
     take_phase(trainer, name)
-    after = {path: value for path, value in weights_of(trainer).items() if "mapping" not in path}
+    after = {path: value for path, value in tiny.player_weights(trainer).items() if "mapping" not in path}
     changes = [np.abs(value - before[path]).max() for path, value in after.items()]
     assert max(changes) == pytest.approx(0.001 * lazy, rel=1e-3)
 
@@ -103,20 +88,18 @@ def test_regularisers_are_lazy():
 
 def test_regularisers_with_weight_zero_change_nothing():
     trainer = styled.make_trainer(path_weight=0.0, r1_gamma=0.0)
-    before = weights_of(trainer)
+    before = tiny.player_weights(trainer)
     for name in ("regularise_path_length", "regularise_r1"):
         assert not any(take_phase(trainer, name).values())
-    for path, value in weights_of(trainer).items():
-        np.testing.assert_array_equal(value, before[path])
+    assert not tiny.changed(before, tiny.player_weights(trainer))
 
 
-def cutoffs(trainer, mixing, steps):
+def cutoffs(trainer, steps):
     """For each step the first layer with other styles; None for steps without mixing."""
-    variant = dataclasses.replace(stylegan2.variant(trainer.config, trainer.stage, 1), mixing=mixing)
 
     @tf.function
     def styles(seen):
-        return stylegan2.styles(trainer.state.g, None, Draws(0, seen, 8), variant)
+        return stylegan2.styles(trainer.state.g, None, Draws(0, seen, 8), trainer.variant)
 
     layers = []
     for seen in range(steps):
@@ -131,18 +114,16 @@ def cutoffs(trainer, mixing, steps):
 
 
 def test_styles_are_mixed_from_a_random_layer_on_in_nine_of_ten_steps(trainer):
-    layers = cutoffs(trainer, 0.9, 100)
+    layers = cutoffs(trainer, 100)
     assert 82 <= sum(first is not None for first in layers) <= 97
     assert {first for first in layers if first is not None} == set(range(1, 6))  # of six layers
-    assert cutoffs(trainer, 0.0, 3) == [None] * 3
+    assert cutoffs(styled.make_trainer(style_mixing=0.0), 3) == [None] * 3
 
 
 def test_the_first_latents_update_the_mean_w(trainer):
-    g = trainer.state.g
-    variant = stylegan2.variant(trainer.config, trainer.stage, 1)
+    g, draws = trainer.state.g, Draws(0, 3, 8)
     before = g.mapping.average.numpy()
-    draws = Draws(0, 3, 8)
-    stylegan2.styles(g, None, draws, variant)
+    stylegan2.styles(g, None, draws, trainer.variant)
     ws = g.mapping(draws.normal("latents", (8,)), None)[:, 0]
     expected = before + (1 - 0.995) * (np.mean(ws, axis=0) - before)
     np.testing.assert_allclose(g.mapping.average.numpy(), expected, rtol=1e-4, atol=1e-7)
@@ -189,16 +170,13 @@ def test_architecture_orig_has_no_skips():
     assert not any("skip" in path for path in named_variables(d))
 
 
-def test_a_stopped_run_continues_bit_for_bit(tmp_path):
+def test_a_stopped_run_continues_bit_for_bit(dataset, tmp_path):
     """With ADA's p, the mean of the path lengths and the mean w, which change in every step."""
-    data = tiny.images_file(tmp_path)
     flags = {"augment": "ada", "ada_kimg": 0.5, "ada_target": -0.9, "deterministic": True, "eval_every": 1000}
     flags |= {"final_score": None, "augment_policy": "blit"}
-    code, whole = styled.train(data, tmp_path, **flags, run="whole")
-    assert code == 0
+    whole = styled.trained(dataset, tmp_path, **flags, run="whole")
     for kimg in (0.08, 0.16):
-        code, parts = styled.train(data, tmp_path, **{**flags, "total_kimg": kimg}, run="parts")
-        assert code == 0
+        parts = styled.trained(dataset, tmp_path, **{**flags, "total_kimg": kimg}, run="parts")
     tiny.assert_same_state(whole, parts, 160, SCORED)
     end = tiny.weights(whole, 160)
     for name in ("extra/ada_p", "extra/path_length_mean", "g/mapping/average"):
@@ -225,15 +203,7 @@ class ReferenceDraws:
         return self._maps
 
 
-@pytest.mark.parametrize(
-    ("official", "name"),
-    [
-        ("Gmain", "update_generator"),
-        ("Greg", "regularise_path_length"),
-        ("Dmain", "update_discriminator"),
-        ("Dreg", "regularise_r1"),
-    ],
-)
+@pytest.mark.parametrize(("official", "name"), zip(("Gmain", "Greg", "Dmain", "Dreg"), PHASES, strict=True))
 def test_gradients_of_the_phases_equal_the_official_ones(official, name, monkeypatch):
     arrays = read_arrays(reference("stylegan2"))
     networks = {}
@@ -243,11 +213,13 @@ def test_gradients_of_the_phases_equal_the_official_ones(official, name, monkeyp
         networks[player].build()
         load_state_dict(networks[player], weights)
     gradients = {}
-    monkeypatch.setattr(stylegan2, "apply_gradients", lambda state, optimizer, new, lr: gradients.update(new) or 0.0)
+    monkeypatch.setattr(step, "apply_gradients", lambda state, optimizer, new, lr: gradients.update(new) or 0.0)
     mean = tf.Variable(arrays["pl/pl_mean_before"], dtype=tf.float32)
     state = types.SimpleNamespace(**networks, g_optimizer=None, d_optimizer=None, loss_scale=1.0, scales_loss=False)
     state.extra = {stylegan2.PATH_MEAN: mean}
-    variant = stylegan2.StyleGan2Variant(3.7, 2.0, 0.0, Augmentation(), 1, 1.0, 1.0)
+    changes = {"augment": "none", "r1_gamma": 3.7, "path_weight": 2.0, "style_mixing": 0.0}
+    config = TrainConfig(**{**vars(PRESETS["stylegan2"]["auto"]), **changes})
+    variant = step.Variant(config, config.resolution, len(arrays["in/z"]), parts=1, lr=1.0, ema_kimg=1.0)
     z, reals, directions = (
         tf.constant(np.moveaxis(arrays[key], 1, -1), tf.float64) for key in ("in/z", "in/real", "pl/y_raw")
     )

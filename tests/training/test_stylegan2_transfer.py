@@ -24,24 +24,18 @@ def write_official(path, seed=0):
     g = built(StyleGan2Generator, styled.SIZES | {"resolution": 16})
     d = built(StyleGan2Discriminator, sizes)
     states = [random_state(network, seed) for network in (g, d)]
-    states = [
-        {name: value if "filter" in name else value * np.float32(0.2) for name, value in state.items()}
-        for state in states
-    ]
-    g_arguments, d_arguments = (
-        official.generator_arguments(**OFFICIAL_SIZES, size=8),
-        official.discriminator_arguments(**OFFICIAL_SIZES),
-    )
-    return official.write(path, *states, None, g_arguments, d_arguments)
+    for state in states:
+        state.update({name: value * np.float32(0.2) for name, value in state.items() if "filter" not in name})
+    g_arguments = official.generator_arguments(**OFFICIAL_SIZES, size=8)
+    return official.write(path, *states, None, g_arguments, official.discriminator_arguments(**OFFICIAL_SIZES))
 
 
 @pytest.mark.slow
-def test_a_converted_run_is_fine_tuned(tmp_path):
+def test_a_converted_run_is_fine_tuned(dataset, tmp_path):
     path = write_official(tmp_path / "network.pkl")
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
-    code, run = styled.train(tiny.images_file(tmp_path), tmp_path, init_from=converted.folder, **FLAGS)
-    assert code == 0
+    run = styled.trained(dataset, tmp_path, init_from=converted.folder, **FLAGS)
     first, end = tiny.networks(run, 0), tiny.networks(run, 8)
     tiny.assert_equal(first, tiny.networks(converted, 0))
     unchanged = {name for name in first if name.startswith("d/") and np.array_equal(first[name], end[name])}
@@ -50,19 +44,18 @@ def test_a_converted_run_is_fine_tuned(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_published_network_is_placed_by_hand_and_converted_once(tmp_path, capsys, monkeypatch):
+def test_a_published_network_is_placed_by_hand_and_converted_once(dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    data, flags = tiny.images_file(tmp_path), {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None}
-    code, _ = styled.train(data, tmp_path, **flags, run="a")
+    flags = {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None, "run": "a"}
+    code, _ = styled.train(dataset, tmp_path, **flags)
     [error] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     source = published_networks.SOURCES["ffhq256"]
     assert code == 2 and "--offline" in error and source.url in error and "296 MB" in error
     path = tmp_path / "cache" / "pretrained" / source.name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_official(path)
-    code, run = styled.train(data, tmp_path, **flags, run="a")
+    run = styled.trained(dataset, tmp_path, **flags)
     output = capsys.readouterr().out
-    assert code == 0
     assert "NVIDIA Source Code License" in output and "SHA-256" in output
     assert downloads.read_checksums(downloads.checksums_path()) == {source.name: sha256_of(path)}
     assert run.read_settings()[0].init_from == "ffhq256"

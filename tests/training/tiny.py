@@ -1,7 +1,7 @@
-"""A tiny family for training tests that do not depend on FastGAN's networks; its step is traced in a second.
+"""A tiny family for training tests that do not depend on FastGAN's networks, and helpers for tiny runs of all families.
 
-It is trained by FastGAN's recipe. The generator is linear, with 8x8 maps, batch norm and a noise map; the
-discriminator is linear, with 50 logits and three linear decoders.
+It is trained by FastGAN's recipe, whose step is traced in a second. The generator is linear, with 8x8 maps, batch norm
+and a noise map; the discriminator is linear, with 50 logits and three linear decoders.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gan_tf import models
 from gan_tf.cli.main import run_command
+from gan_tf.config.presets import choose
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
@@ -22,11 +23,12 @@ from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.layers import BatchNorm
+from gan_tf.runs.checkpoints import read_arrays
 from gan_tf.runs.folder import Run
-from gan_tf.sampling.sampler import SAMPLE_BATCH
 from gan_tf.training import recipes, samples
 from gan_tf.training.recipes import fastgan
-from gan_tf.training.step import Phase, Recipe
+from gan_tf.training.state import trainable
+from gan_tf.training.step import Phase
 from gan_tf.training.trainer import build_trainer
 
 RESOLUTION = 64
@@ -149,16 +151,8 @@ class TinyFolded(TinyGenerator):
         load_weights(self, {path: np.asarray(value) for path, value in weights.items()}, "generator")
 
 
-@dataclasses.dataclass(frozen=True)
-class Tiny:
-    """Networks and a recipe that replace FastGAN's."""
-
-    family: models.Family
-    recipe: Recipe
-
-
 def family(train_step=fastgan.train_step, normalised=True):
-    """Tiny networks with FastGAN's recipe, whose step may be replaced by `train_step`."""
+    """(tiny networks, FastGAN's recipe), whose step may be replaced by `train_step`."""
 
     def built(network):
         network.build()
@@ -178,34 +172,29 @@ def family(train_step=fastgan.train_step, normalised=True):
         fold=fold,
         image_logits=lambda discriminator, generator: lambda image, labels=None: discriminator(image, training=False),
     )
-    return Tiny(networks, dataclasses.replace(fastgan.RECIPE, phases=phases))
+    return networks, dataclasses.replace(fastgan.RECIPE, phases=phases)
 
 
-FASTGAN = Tiny(models.FAMILIES["fastgan"], fastgan.RECIPE)  # the real networks, in the sizes of FLAGS
+FASTGAN = models.FAMILIES["fastgan"], fastgan.RECIPE  # the real networks, in the sizes of FLAGS
 
 
 @contextlib.contextmanager
 def in_place(tiny=None, fakes=FAKES):
-    """Makes `--model fastgan` train `tiny` (default: the tiny family); scores and grids use a few images only."""
-    tiny = tiny or family()
+    """Makes `--model fastgan` train `tiny` (default: `family()`); scores and grids use a few images only."""
+    networks, recipe = tiny or family()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.FAMILIES, "fastgan", tiny.family)
-        patch.setitem(recipes.RECIPES, "fastgan", tiny.recipe)
+        patch.setitem(models.FAMILIES, "fastgan", networks)
+        patch.setitem(recipes.RECIPES, "fastgan", recipe)
         for name in ("swd2k", "memorisation"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=fakes))
-        patch.setitem(samples.GRID_SEEDS, RESOLUTION, SAMPLE_BATCH)
+        patch.setitem(samples.GRID_SIDES, RESOLUTION, 4)
         yield
 
 
-def arguments(dataset, checkpoints, **changes):
-    """Command-line arguments of a tiny run."""
-    return as_arguments({"dataset": dataset, "checkpoints": checkpoints, **FLAGS, **changes})
-
-
-def as_arguments(flags):
-    """{name: value} as command-line arguments: True is a flag without a value, None leaves the flag out."""
+def arguments(dataset, checkpoints, flags=FLAGS, **changes):
+    """Command-line arguments of a tiny run: True is a flag without a value, None leaves the flag out."""
     arguments = []
-    for name, value in flags.items():
+    for name, value in {"dataset": dataset, "checkpoints": checkpoints, **flags, **changes}.items():
         if value is not None:
             arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return arguments
@@ -218,11 +207,18 @@ def images_file(folder):
     return path
 
 
-def train(dataset, checkpoints, tiny=None, **changes):
+def train(dataset, checkpoints, tiny=None, flags=FLAGS, **changes):
     """Runs `gan-tf train` for a tiny run in this process, and returns (exit code, Run)."""
     with in_place(tiny):
-        code = run_command("train", arguments(dataset, checkpoints, **changes))
-    return code, Run(checkpoints / changes.get("run", FLAGS["run"]))
+        code = run_command("train", arguments(dataset, checkpoints, flags, **changes))
+    return code, Run(checkpoints / changes.get("run", flags["run"]))
+
+
+def trained(dataset, checkpoints, tiny=None, flags=FLAGS, **changes):
+    """Trains a tiny run to its end, and returns the Run."""
+    code, run = train(dataset, checkpoints, tiny, flags, **changes)
+    assert code == 0
+    return run
 
 
 def set_scores(monkeypatch, values):
@@ -236,11 +232,12 @@ def set_scores(monkeypatch, values):
     monkeypatch.setitem(METRICS, "swd2k", metric._replace(measure=measure))
 
 
-def make_trainer(tiny=None, folder="unused", **changes):
-    """Returns the Trainer of a new tiny run. It writes nothing."""
-    image_set = prepare(ArraySource("images", square_images()), resolution=RESOLUTION)
+def make_trainer(tiny=None, flags=FLAGS, log=lambda line: None, **changes):
+    """Returns the Trainer of a new tiny run, in its first stage. It writes nothing."""
+    _, preset = choose(None, flags.get("model"))
+    images = prepare(ArraySource("images", square_images()), resolution=flags["resolution"])
     with in_place(tiny):
-        return build_trainer(TrainConfig(**{**FLAGS, **changes}), image_set, Run(folder), log=lambda line: None)
+        return build_trainer(TrainConfig(**{**vars(preset), **flags, **changes}), images, Run("unused"), log=log)
 
 
 def take_steps(trainer, count, seen=0):
@@ -260,7 +257,7 @@ def take_steps(trainer, count, seen=0):
 
 def all_finite(statistics):
     """True if all statistics are finite."""
-    return np.isfinite(list(statistics.values())).all()
+    return all(np.isfinite(values).all() for values in statistics.values())
 
 
 def assert_close(statistics, expected, rtol=1e-5, atol=1e-6):
@@ -289,11 +286,20 @@ def relative_l2(value, expected):
     return np.linalg.norm(value - expected) / np.linalg.norm(expected)
 
 
+def player_weights(trainer):
+    """{name: array} of the trainable weights of G and D."""
+    players = {player: trainable(getattr(trainer.state, player)) for player in ("g", "d")}
+    return {f"{player}/{path}": v.numpy() for player, variables in players.items() for path, v in variables.items()}
+
+
+def changed(before, after):
+    """Names of the arrays that differ."""
+    return {name for name, value in after.items() if not np.array_equal(value, before[name])}
+
+
 def weights(run, seen):
     """{name: array} of everything in the checkpoint at `seen` images, with the names of TrainState.named_variables."""
-    reader = tf.train.load_checkpoint(str(run.checkpoint_prefix(seen)))
-    keys = [key for key in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in key]
-    return {key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace(".S", "/"): reader.get_tensor(key) for key in keys}
+    return read_arrays(run.checkpoint_prefix(seen))
 
 
 def networks(run, seen):
@@ -310,31 +316,22 @@ def assert_equal(arrays, expected):
 
 def assert_same_state(run, expected, seen, but=()):
     """Asserts that the checkpoints of two runs are equal, bit for bit, except for the names in `but`."""
-    arrays, expected_arrays = (
-        {name: value for name, value in weights(each, seen).items() if name.split("/")[0] not in but}
-        for each in (run, expected)
-    )
-    assert_equal(arrays, expected_arrays)
+    kept = [{name: value for name, value in weights(each, seen).items() if name not in but} for each in (run, expected)]
+    assert_equal(*kept)
 
 
 def assert_same_run(run, expected, seen):
-    """Asserts that state, records, best score, sample grids and TensorBoard events of two runs are equal."""
+    """Asserts that state, records, best score, sample grids and TensorBoard events of two runs are equal.
+
+    A run that was stopped has additional grids, of the moment at which it continued; it has each event once.
+    """
     assert_same_state(run, expected, seen)
     assert records(run) == records(expected)
     assert run.best_meta() == expected.best_meta()
-    assert_same_events(run, expected)
+    tags = events(run)
+    assert len(tags) == len(set(tags)) and set(events(expected)) <= set(tags)
     for path in expected.samples.glob("samples-*.png"):
         assert path.read_bytes() == (run.samples / path.name).read_bytes()
-
-
-def assert_same_events(run, expected):
-    """Asserts that TensorBoard has all events of `expected`, and each event once.
-
-    A run that was stopped has additional grids, of the moment at which it continued.
-    """
-    tags = events(run)
-    assert len(tags) == len(set(tags))
-    assert set(events(expected)) <= set(tags)
 
 
 def records(run, *kinds):

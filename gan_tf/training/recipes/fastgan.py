@@ -4,71 +4,25 @@ Source: Liu et al. 2021, section 3; numbers and order as in the official trainin
 the adversarial loss (`--loss`) and the reconstruction loss (`--reconstruction`; the official one is "lpips").
 """
 
-import dataclasses
 import functools
 
 import tensorflow as tf
 
-from gan_tf.augment.choice import Augmentation, augmentation_of
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
-from gan_tf.training.step import (
-    SIGNS,
-    Phase,
-    Recipe,
-    accumulate_gradients,
-    apply_gradients,
-    augmented,
-    micro_batches,
-    share_of_mean,
-    share_of_replica,
-    tape_of,
-)
+from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
 
-STATISTICS = (
-    "loss/d_real",
-    "loss/d_fake",
-    "loss/reconstruction",
-    "loss/g",
-    "logits/real",
-    "logits/fake",
-    "gradient/d",
-    "gradient/g",
-    SIGNS,
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class FastGanVariant:
-    """Settings that are static in a step."""
-
-    loss: str
-    reconstruction: str
-    augmentation: Augmentation
-    parts: int  # micro-batches per replica
-    lr: float
-
-
-def variant(config, stage, parts):
-    """The FastGanVariant of a stage's steps."""
-    return FastGanVariant(config.loss, config.reconstruction, augmentation_of(config), parts, stage.lr)
+STATISTICS = ("loss/d_real", "loss/d_fake", "loss/reconstruction", "loss/g", "logits/real", "logits/fake")
+STATISTICS += ("gradient/d", "gradient/g", SIGNS)
 
 
 def train_step(state, reals, labels, draws, variant):
-    """Updates both players once on one replica.
+    """Updates both players once on one replica; see `step.Phase`.
 
-    Args:
-        state: TrainState.
-        reals: [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch.
-        labels: [N] int32, the class labels of the reals. The fakes have the same labels, so that their class
-            frequencies are those of the data set for any number of replicas and micro-batches.
-        draws: Draws of the N rows.
-        variant: FastGanVariant.
-
-    Returns:
-        {name: float32 scalar} for STATISTICS, this replica's share of each.
+    The fakes have the labels of the reals, so that their class frequencies are those of the data set for any number of
+    replicas and micro-batches.
     """
     real_images = augmented(reals, draws, "reals", variant, state)
     real_pair = (real_images, nearest_resize(real_images, state.g.small_resolution))
@@ -85,28 +39,25 @@ def train_step(state, reals, labels, draws, variant):
         _, fakes = fakes_on_tape(batch)
         return discriminator_loss(state, *select(batch), fakes, batch.draws, variant)
 
-    def g_loss(batch):
+    def g_loss(batch):  # against the updated D
+        loss, (reals, batch_labels) = LOSSES[variant.config.loss], select(batch)
         tape, fakes = fakes_on_tape(batch)
         with tape:
-            loss = generator_loss(state, *select(batch), fakes, batch.draws, variant)
-        return tape, loss, {"loss/g": loss}
+            real_logits = tf.stop_gradient(state.d(reals, batch_labels, training=True)) if loss.needs_reals else None
+            fake_logits = state.d(fakes, batch_labels, training=True)  # [N, 50]
+            value = share_of_mean(loss.generator(fake_logits, real_logits), batch.draws)
+        return tape, value, {"loss/g": value}
 
-    gradients, d_statistics = accumulate_gradients(state, state.d, batches, d_loss)
-    d_norm = apply_gradients(state, state.d_optimizer, gradients, variant.lr)
-    gradients, g_statistics = accumulate_gradients(state, state.g, batches, g_loss, after=[d_norm])
-    g_norm = apply_gradients(state, state.g_optimizer, gradients, variant.lr)
-    norms = {"gradient/d": share_of_replica(d_norm), "gradient/g": share_of_replica(g_norm)}
-    return {**d_statistics, **g_statistics, **norms}
+    d_statistics = update_player(state, "d", batches, d_loss, variant.lr)
+    g_statistics = update_player(state, "g", batches, g_loss, variant.lr, after=[d_statistics["gradient/d"]])
+    return {**d_statistics, **g_statistics}
 
 
 def generate(state, labels, variant, batch):
-    """Generates and augments the fakes of a micro-batch.
+    """Generates and augments the fakes of a micro-batch: (tape that recorded G, (images, small images)).
 
     With several micro-batches G runs once for each player, so its batch statistics are those of a micro-batch, and its
     running statistics are updated twice per micro-batch.
-
-    Returns:
-        (tape that recorded G, (images, small images)).
     """
     g, draws = state.g, batch.draws
     with tape_of(g) as tape:
@@ -121,47 +72,38 @@ def generate(state, labels, variant, batch):
 
 def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
     """D's loss as `accumulate_gradients` needs it: (tape, loss, statistics)."""
-    loss = LOSSES[variant.loss]
+    loss = LOSSES[variant.config.loss]
     fakes = tuple(tf.stop_gradient(images) for images in fakes)
     with tape_of(state.d) as tape:
         real_logits, reconstruction = logits_and_reconstruction_loss(state, real_pair, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
         real_loss, fake_loss = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # [N] each
-        statistics = {
-            name: share_of_mean(values if len(values.shape) == 1 else tf.reduce_mean(values, axis=1), draws)
-            for name, values in (
-                ("loss/d_real", real_loss),
-                ("loss/d_fake", fake_loss),
-                ("loss/reconstruction", reconstruction),
-                ("logits/real", real_logits),
-                ("logits/fake", fake_logits),
-                (SIGNS, tf.sign(real_logits)),
-            )
+        values = {
+            "loss/d_real": real_loss,
+            "loss/d_fake": fake_loss,
+            "loss/reconstruction": reconstruction,
+            "logits/real": tf.reduce_mean(real_logits, axis=1),
+            "logits/fake": tf.reduce_mean(fake_logits, axis=1),
+            SIGNS: tf.reduce_mean(tf.sign(real_logits), axis=1),
         }
+        statistics = {name: share_of_mean(value, draws) for name, value in values.items()}
         value = statistics["loss/d_real"] + statistics["loss/d_fake"] + statistics["loss/reconstruction"]
     return tape, value, statistics
-
-
-def generator_loss(state, real_pair, labels, fakes, draws, variant):
-    """G's loss against the updated D: this micro-batch's share of the mean, scalar."""
-    loss = LOSSES[variant.loss]
-    real_logits = tf.stop_gradient(state.d(real_pair, labels, training=True)) if loss.needs_reals else None
-    fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
-    return share_of_mean(loss.generator(fake_logits, real_logits), draws)
 
 
 def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
     """D's logits on reals [N, 50], and the reconstruction loss [N] summed over its decoders."""
     d = state.d
-    if variant.reconstruction == "none":
+    reconstruction = variant.config.reconstruction
+    if reconstruction == "none":
         logits = d(real_pair, labels, training=True)
         return logits, tf.zeros_like(logits[:, 0])
     quadrant = draws.shared_integer("quadrant", 0, 4)
     logits, rebuilt = d.logits_and_reconstructions(real_pair, quadrant, labels, training=True)
     targets = reconstruction_targets(real_pair[0], quadrant, d.small_resolution, tuple(rebuilt))
-    if variant.reconstruction == "lpips":
+    if reconstruction == "lpips":
         return logits, perceptual_reconstruction(state.frozen["lpips"], rebuilt, targets, draws.batch)
-    distance = RECONSTRUCTIONS[variant.reconstruction]
+    distance = RECONSTRUCTIONS[reconstruction]
     return logits, tf.add_n([distance(rebuilt[name], targets[name]) for name in rebuilt])
 
 
@@ -172,13 +114,7 @@ def perceptual_reconstruction(lpips, rebuilt, targets, batch):
     the batch. A step divides each image's value by the batch size; multiplied by it here, the total is the official
     sum. Images are compared at the decoders' size: 128x128 as published, or half the resolution below 256 pixels.
 
-    Args:
-        lpips: pretrained.lpips.Lpips.
-        rebuilt, targets: {decoder: [N, S, S, 3]}; targets get no gradient.
-        batch: images per step, all replicas together.
-
-    Returns:
-        [N].
+    rebuilt, targets {decoder: [N, S, S, 3]} -> [N]. `batch`: images per step, all replicas together.
     """
     features = {}  # all decoders but one have the same target
     distances = []
@@ -197,11 +133,7 @@ def reconstructions(state, reals, labels):
 
 
 def frozen_networks(config, log):
-    """{"lpips": network} if the reconstruction loss is LPIPS.
-
-    Raises:
-        UsageError: its weights cannot be obtained.
-    """
+    """{"lpips": network} if the reconstruction loss is LPIPS. Raises UsageError if its weights cannot be obtained."""
     if config.reconstruction != "lpips":
         return {}
     return {"lpips": load_lpips(offline=config.offline, log=log, alternative="give --reconstruction l1")}
@@ -225,7 +157,6 @@ def discriminator_layers(d):
 
 RECIPE = Recipe(
     phases=(Phase(train_step, STATISTICS),),
-    variant=variant,
     discriminator_layers=discriminator_layers,
     frozen_networks=frozen_networks,
     reconstructions=reconstructions,

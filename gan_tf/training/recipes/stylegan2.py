@@ -9,56 +9,25 @@ program. Departures: the mean path length is that of the whole batch over all de
 rollback instead of being replaced by numbers.
 """
 
-import dataclasses
-
 import tensorflow as tf
 
-from gan_tf.augment.choice import Augmentation, augmentation_of
 from gan_tf.losses import logistic_discriminator, logistic_generator, path_length_penalty, path_lengths, r1_penalty
 from gan_tf.training.step import (
     SIGNS,
     Phase,
     Recipe,
-    accumulate_gradients,
-    apply_gradients,
     augmented,
     micro_batches,
     second_order_arguments,
     share_of_mean,
     share_of_replica,
     tape_of,
+    update_player,
 )
 
 R1_EVERY, PATH_EVERY = 16, 4
 PATH_SHRINK = 2  # path lengths are computed for this fraction of a batch: one half
 PATH_MEAN = "path_length_mean"  # key of the running mean of path lengths in TrainState.extra
-
-
-@dataclasses.dataclass(frozen=True)
-class StyleGan2Variant:
-    """Settings that are static in a step."""
-
-    r1_gamma: float
-    path_weight: float
-    mixing: float  # probability of mixing two styles
-    augmentation: Augmentation
-    parts: int  # micro-batches per replica
-    g_lr: float
-    d_lr: float
-
-
-def variant(config, stage, parts):
-    """The StyleGan2Variant of all steps."""
-    factors = lazy_factors(config)
-    return StyleGan2Variant(
-        r1_gamma=config.r1_weight(stage.batch_size),
-        path_weight=config.path_weight,
-        mixing=config.style_mixing,
-        augmentation=augmentation_of(config),
-        parts=parts,
-        g_lr=stage.lr * factors["g"],
-        d_lr=stage.lr * factors["d"],
-    )
 
 
 def lazy_factors(config):
@@ -78,19 +47,13 @@ def adam_decays(config):
     return {player: (config.beta1**factor, config.beta2**factor) for player, factor in lazy_factors(config).items()}
 
 
+def lr_of(player, variant):
+    """Learning rate of a player's optimiser."""
+    return variant.lr * lazy_factors(variant.config)[player]
+
+
 def update_generator(state, reals, labels, draws, variant):
-    """Updates the generator with the adversarial loss, on one replica.
-
-    Args:
-        state: TrainState.
-        reals: [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch.
-        labels: [N] int32, the class labels of the reals and of the fakes.
-        draws: Draws of the N rows.
-        variant: StyleGan2Variant.
-
-    Returns:
-        {name: float32 scalar}, this replica's share of each statistic.
-    """
+    """Updates the generator with the adversarial loss on one replica; see `step.Phase`."""
 
     def loss(batch):
         batch_labels = labels[batch.rows]
@@ -100,15 +63,13 @@ def update_generator(state, reals, labels, draws, variant):
             value = share_of_mean(logistic_generator(state.d(fakes, batch_labels, training=True)), batch.draws)
         return tape, value, {"loss/g": value}
 
-    batches = micro_batches(draws.fold_in("g"), variant.parts)
-    gradients, statistics = accumulate_gradients(state, state.g, batches, loss)
-    norm = apply_gradients(state, state.g_optimizer, gradients, variant.g_lr)
-    return {**statistics, "gradient/g": share_of_replica(norm)}
+    return update_player(state, "g", micro_batches(draws.fold_in("g"), variant.parts), loss, lr_of("g", variant))
 
 
 def regularise_path_length(state, reals, labels, draws, variant):
-    """Updates the generator with path length regularisation, on one replica; arguments as `update_generator`."""
-    if not variant.path_weight:
+    """Updates the generator with path length regularisation on one replica."""
+    weight = variant.config.path_weight
+    if not weight:
         return {"loss/path_length": 0.0, "path_length": 0.0, "gradient/path_length": 0.0}
     mean = state.extra[PATH_MEAN]
     mean_before = tf.convert_to_tensor(mean)
@@ -118,20 +79,15 @@ def regularise_path_length(state, reals, labels, draws, variant):
             lengths = path_lengths_of_half(state, labels[batch.rows], batch.draws, variant)
             penalty, mean_after = path_length_penalty(lengths, mean_before)
             value = tf.reduce_mean(penalty) / variant.parts
-            value = variant.path_weight * PATH_EVERY * share_of_replica(value)
+            value = weight * PATH_EVERY * share_of_replica(value)
         change = (mean_after - mean_before) / variant.parts
         return tape, value, {"loss/path_length": value / PATH_EVERY, "change": change}
 
     batches = micro_batches(draws.fold_in("path length"), variant.parts)
-    gradients, statistics = accumulate_gradients(state, state.g, batches, loss)
-    mean_after = mean_before + statistics["change"]
+    statistics = update_player(state, "g", batches, loss, lr_of("g", variant), norm="gradient/path_length")
+    mean_after = mean_before + statistics.pop("change")
     mean.assign(mean_after)
-    norm = apply_gradients(state, state.g_optimizer, gradients, variant.g_lr)
-    return {
-        "loss/path_length": statistics["loss/path_length"],
-        "path_length": share_of_replica(mean_after),
-        "gradient/path_length": share_of_replica(norm),
-    }
+    return {**statistics, "path_length": share_of_replica(mean_after)}
 
 
 def path_lengths_of_half(state, labels, draws, variant):
@@ -147,7 +103,7 @@ def path_lengths_of_half(state, labels, draws, variant):
 
 
 def update_discriminator(state, reals, labels, draws, variant):
-    """Updates the discriminator with the adversarial loss, on one replica; arguments as `update_generator`."""
+    """Updates the discriminator with the adversarial loss on one replica."""
 
     def loss(batch):
         batch_labels, batch_draws = labels[batch.rows], batch.draws
@@ -168,18 +124,16 @@ def update_discriminator(state, reals, labels, draws, variant):
         }
         return tape, value, {name: share_of_mean(values, batch_draws) for name, values in statistics.items()}
 
-    batches = micro_batches(draws.fold_in("d"), variant.parts)
-    gradients, statistics = accumulate_gradients(state, state.d, batches, loss)
-    norm = apply_gradients(state, state.d_optimizer, gradients, variant.d_lr)
-    return {**statistics, "gradient/d": share_of_replica(norm)}
+    return update_player(state, "d", micro_batches(draws.fold_in("d"), variant.parts), loss, lr_of("d", variant))
 
 
 def regularise_r1(state, reals, labels, draws, variant):
-    """Updates the discriminator with the R1 penalty, on one replica; arguments as `update_generator`.
+    """Updates the discriminator with the R1 penalty on one replica.
 
     The gradient is taken with respect to the images before augmentation.
     """
-    if not variant.r1_gamma:
+    gamma = variant.config.r1_weight(variant.batch_size)
+    if not gamma:
         return {"loss/r1": 0.0, "gradient/r1": 0.0}
 
     def loss(batch):
@@ -188,14 +142,12 @@ def regularise_r1(state, reals, labels, draws, variant):
             return state.d(real_images, labels[batch.rows], training=True, **second_order_arguments(state))
 
         with tape_of(state.d) as tape:
-            penalty = variant.r1_gamma / 2 * share_of_mean(r1_penalty(d, reals[batch.rows]), batch.draws)
+            penalty = gamma / 2 * share_of_mean(r1_penalty(d, reals[batch.rows]), batch.draws)
             value = R1_EVERY * penalty
         return tape, value, {"loss/r1": penalty}
 
     batches = micro_batches(draws.fold_in("r1"), variant.parts)
-    gradients, statistics = accumulate_gradients(state, state.d, batches, loss)
-    norm = apply_gradients(state, state.d_optimizer, gradients, variant.d_lr)
-    return {**statistics, "gradient/r1": share_of_replica(norm)}
+    return update_player(state, "d", batches, loss, lr_of("d", variant), norm="gradient/r1")
 
 
 def styles(g, labels, draws, variant):
@@ -205,12 +157,13 @@ def styles(g, labels, draws, variant):
     Karras et al. 2019 (StyleGAN), section 3.1.
     """
     ws = g.mapping(draws.normal("latents", (g.latent_size,)), labels, training=True)
-    if not variant.mixing:
+    mixing = variant.config.style_mixing
+    if not mixing:
         return ws
     others = g.mapping(draws.normal("other latents", (g.latent_size,)), labels, training=True, update_average=False)
     layers = ws.shape[1]
     first = draws.shared_integer("mixes from", 1, layers)
-    mixes = draws.shared_integer("mixes", 0, 2**24) < round(variant.mixing * 2**24)
+    mixes = draws.shared_integer("mixes", 0, 2**24) < round(mixing * 2**24)
     later = (tf.range(layers) >= first) & mixes
     return tf.where(later[None, :, None], others, ws)
 
@@ -237,7 +190,6 @@ RECIPE = Recipe(
         Phase(update_discriminator, ("loss/d_real", "loss/d_fake", "logits/real", "logits/fake", SIGNS, "gradient/d")),
         Phase(regularise_r1, ("loss/r1", "gradient/r1"), R1_EVERY),
     ),
-    variant=variant,
     discriminator_layers=discriminator_layers,
     extra=(PATH_MEAN,),
     adam_decays=adam_decays,

@@ -1,20 +1,74 @@
-"""`train --dry-run`: measures memory, time and disk of a run with real steps, and writes nothing."""
+"""Steps taken on trial: `--micro-batch auto` measures memory with them, `--dry-run` memory and time."""
 
 import numpy as np
+import tensorflow as tf
 
-from gan_tf.config.settings import stored_settings
+from gan_tf.config.settings import WIDTH_FLAGS, stored_settings
 from gan_tf.distributed import devices
-from gan_tf.errors import Diverged
+from gan_tf.errors import Diverged, UsageError
+from gan_tf.training.log import duration
 from gan_tf.training.recovery import find_divergence
+from gan_tf.training.resume import restore, save_checkpoint
 from gan_tf.training.schedule import ends_of
 from gan_tf.training.selection import expected_score_seconds
-from gan_tf.training.timing import duration
 
 DRY_STEPS = 3
 
 
+def find_micro_batch(trainer):
+    """Sets `trainer.micro_batch` to the largest one with which a step of this stage fits into memory.
+
+    Takes real steps with smaller and smaller micro-batches, and restores the state. On a GPU the allocator decides. On
+    a CPU the system would kill the process instead, so the two smallest micro-batches are measured, and the memory of
+    the others is extrapolated.
+
+    Raises:
+        UsageError: not even one image at a time fits.
+    """
+    share = trainer.stage.batch_size // trainer.strategy.num_replicas_in_sync
+    sizes = [size for size in range(share, 0, -1) if share % size == 0]
+    save_checkpoint(trainer)
+    for size in sizes if tf.config.list_logical_devices("GPU") else sizes_that_fit(trainer, sizes):
+        try:
+            take_trial_step(trainer, size)
+        except tf.errors.ResourceExhaustedError:
+            trainer.log.print(f"a micro-batch of {size} does not fit")
+            continue
+        restore(trainer)
+        trainer.iterator = None
+        trainer.log.print(f"micro-batch: {size} of the {share} images of each device (auto)")
+        return
+    widths = WIDTH_FLAGS[trainer.config.model]
+    raise UsageError(
+        f"--resolution {trainer.config.resolution}: not even one image at a time fits into memory; give a smaller "
+        f"--resolution, {widths}, or --precision bfloat16"
+    )
+
+
+def sizes_that_fit(trainer, sizes):
+    """Those of the micro-batch `sizes` (descending) that should fit into free memory, from two small trials."""
+    if len(sizes) < 3:
+        return sizes
+    peaks = []
+    larger, small = sizes[-2:]
+    for size in (small, larger):
+        take_trial_step(trainer, size)
+        peaks.append(devices.peak_memory_gb())
+    per_image = (peaks[1] - peaks[0]) / (larger - small)
+    if per_image <= 0:  # the process needed more before: then at most the whole peak is due to these images
+        per_image = peaks[1] / larger
+    free = devices.free_memory_gb()
+    return [size for size in sizes if peaks[1] + per_image * (size - larger) <= free] or sizes[-1:]
+
+
+def take_trial_step(trainer, micro_batch):
+    """Takes the step at the stage's first image, which includes all phases."""
+    trainer.micro_batch, trainer.iterator = micro_batch, None
+    trainer.take_steps(trainer.stage.first_image, count=1)
+
+
 def dry_run(trainer):
-    """Takes a few real steps at every size and logs the memory, disk space and time of the run.
+    """Takes a few real steps at every size and logs the memory, disk space and time of the run; writes nothing.
 
     Raises:
         Diverged: a step is not finite.

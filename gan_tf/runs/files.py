@@ -1,0 +1,72 @@
+"""File formats of the run folder: JSON, and npz files with the weights of a generator.
+
+Files may come from an untrusted source: nothing is unpickled, and an array is never larger than its file.
+"""
+
+import json
+import zipfile
+
+import numpy as np
+
+from gan_tf.errors import UsageError
+from gan_tf.io.arrays import DAMAGED, read_array
+from gan_tf.io.files import part_file
+
+META_KEY = "meta_json"  # entry of a weight file that holds the score, not an array of weights
+
+
+def read_json(path) -> dict:
+    """Reads a JSON object from the file at a pathlib.Path.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not a regular file with a JSON object.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError("not a regular file")  # a read of a pipe blocks, that of a device never ends
+    try:
+        content = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError("not a JSON object")
+    return content
+
+
+def write_weights(path, weights, meta):
+    """Replaces an npz file by {name: array} and a meta dict, in one step."""
+    with part_file(path) as file:
+        np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+
+
+def read_weights(path, remedy="use --which last", with_arrays=True):
+    """Reads a file of `write_weights`: ({name: array}, meta dict). Without `with_arrays` the first is empty.
+
+    Entries are not compressed, so all arrays together are not larger than the file.
+
+    Raises:
+        UsageError: the file is damaged; the message offers `remedy`.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("not a regular file")
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
+            if compressed or sum(entry.file_size for entry in entries.values()) > size:
+                raise ValueError("compressed or overlapping entries")
+            meta = json.loads(str(read_array(archive, entries.pop(META_KEY), size)))
+            names = entries if with_arrays else ()
+            weights = {name: read_array(archive, entries[name], size) for name in names}
+        if not has_image_count(meta) or any(array.dtype.kind not in "fiub" for array in weights.values()):
+            raise ValueError("no image count, or arrays that are not numbers")
+        return weights, meta
+    except (*DAMAGED, RecursionError) as error:
+        raise UsageError(f"{path} is damaged; {remedy}, or train until the next better score") from error
+
+
+def has_image_count(record) -> bool:
+    """True if a record or meta dict that was read from a file has an image count."""
+    count = record.get("images_seen") if isinstance(record, dict) else None
+    return type(count) is int and 0 <= count < 10**15
