@@ -1,6 +1,7 @@
 """Whole runs of a growing network: continued within a fade, scored at each size, sample grids and TensorBoard."""
 
 import contextlib
+import functools
 import io
 import json
 import shutil
@@ -21,25 +22,26 @@ from tests.distributed import process
 from tests.training import growing, tiny
 
 IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
+trained = functools.partial(growing.trained, loss="hinge")  # it is traced in half of the time of the default
 
 
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """A run of 200 images without a stop."""
-    return growing.trained(dataset, tmp_path_factory.mktemp("whole"))
+    return trained(dataset, tmp_path_factory.mktemp("whole"))
 
 
 @pytest.fixture(scope="module")
 def short(dataset, tmp_path_factory):
     """(run that ended within a fade, output)."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        run = growing.trained(dataset, tmp_path_factory.mktemp("short"), total_kimg=IN_A_FADE)
+        run = trained(dataset, tmp_path_factory.mktemp("short"), total_kimg=IN_A_FADE)
     return run, output.getvalue()
 
 
 def test_run_continued_within_a_fade_equals_the_whole_run(dataset, whole, short, tmp_path):
     shutil.copytree(short[0].folder, tmp_path / "growing")
-    run = growing.trained(dataset, tmp_path, total_kimg=0.08)
+    run = trained(dataset, tmp_path, total_kimg=0.08)
     tiny.assert_same_state(run, whole, 80)
     records = tiny.records(run, "train")
     assert len(records) == 20 and records == tiny.records(whole, "train")[:20]
@@ -57,7 +59,7 @@ def test_run_continued_between_stages_with_other_steps_per_call_equals_the_whole
     limit, counts = Trainer.steps_to_boundary, []
     monkeypatch.setattr(Trainer, "steps_to_boundary", lambda *args: counts.append(limit(*args)) or counts[-1])
     for kimg in (0.12, 0.2):
-        run = growing.trained(dataset, tmp_path, steps_per_call=7, total_kimg=kimg)
+        run = trained(dataset, tmp_path, steps_per_call=7, total_kimg=kimg)
     assert counts == [7, 3] * 5
     tiny.assert_same_state(run, whole, 200)
 
@@ -80,7 +82,7 @@ def test_scores_are_measured_at_the_present_size(whole):
 def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_path, monkeypatch):
     """The scores get worse and worse: the best is the first one of the last size, the next one counts as stale."""
     tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 5.0])
-    run = growing.trained(dataset, tmp_path, patience=1, total_kimg=0.3)
+    run = trained(dataset, tmp_path, patience=1, total_kimg=0.3)
     assert run.checkpoints()[0][0] == 200
     assert run.best_meta()["images_seen"] == 160
     assert from_stored(run.best_meta()["score"]).protocol["resolution"] == 16
@@ -90,12 +92,12 @@ def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_p
 @pytest.mark.slow
 def test_best_weights_of_a_larger_size_stay_after_checkpoints_were_lost(dataset, tmp_path, monkeypatch):
     tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
-    run = growing.trained(dataset, tmp_path, total_kimg=0.16)  # ends with a score of 16x16
+    run = trained(dataset, tmp_path, total_kimg=0.16)  # ends with a score of 16x16
     for seen, prefix in run.checkpoints():
         if seen > 100:
             run.remove_checkpoint(prefix)
     best = run.best_meta()
-    growing.trained(dataset, tmp_path, total_kimg=0.12)  # scores 8x8 again
+    trained(dataset, tmp_path, total_kimg=0.12)  # scores 8x8 again
     assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [160]
 
@@ -149,7 +151,7 @@ def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, capsys):
-    run = growing.trained(dataset, tmp_path, micro_batch="auto")
+    run = trained(dataset, tmp_path, micro_batch="auto")
     assert capsys.readouterr().out.count("micro-batch: 4 of the 4 images of each device (auto)") == 5
     tiny.assert_same_state(run, whole, 200)
 
