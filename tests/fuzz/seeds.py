@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 
 from gan_tf.config.settings import TrainConfig, stored_settings
 from gan_tf.models import fastgan, pggan
-from gan_tf.runs.folder import FORMAT, META_KEY
+from gan_tf.runs.files import META_KEY
+from gan_tf.runs.folder import FORMAT
 from tests.convert import file_writers
 from tests.convert.states import PGGAN, built, pggan_networks
 from tests.parity.state_dicts import state_dict
