@@ -4,14 +4,13 @@ Each geometric output is computed as in training, where maps that keep axes para
 general method. An array of the file that is not compared counts as a failure.
 """
 
-import dataclasses
-
 import numpy as np
 import tensorflow as tf
 
 from gan_tf.augment import ada_maps, ada_resample
 from gan_tf.augment.ada import GROUPS, POLICIES, ROTATIONS, TRANSFORMS, UNIFORM, apply, parameters
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
+from tests.parity import channels_last
 from tests.parity.report import Quantity, forward, gradient
 
 FORWARD_BOUND = 1e-4
@@ -20,14 +19,6 @@ NAMES = {**POLICIES, "rotate": ROTATIONS, "imgfilter": GROUPS["filter"]}  # thei
 FILTER_REACH = 6  # pixels that the official program adds to the margins for its filters
 COMPARED = ("out", "grad_images", "affine_theta", "reflect_pad_lrtb", "grid_size", "p")
 ROUNDING = 1e-4  # pixels, of the official float32 margins, before they are rounded up
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One recorded call: its name and the parameters of its transforms."""
-
-    name: str
-    parameters: dict
 
 
 def quantities(arrays):
@@ -40,25 +31,27 @@ def quantities(arrays):
     yield forward("const/Hz_geom", ada_resample.LOWPASS, arrays["const/Hz_geom"], FORWARD_BOUND)
     yield forward("const/Hz_fbank", ada_maps.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
     unused -= {"const/Hz_geom", "const/Hz_fbank"}
-    for case in _cases(arrays):
-        yield from _outputs(arrays, case)
-        if "affine_theta" in arrays.group(f"{case.name}/"):
-            yield from _map(arrays, case)
-        unused -= {f"{case.name}/{key}" for key in (*COMPARED, *_draws(arrays, case.name))}
+    for name, known in _cases(arrays):
+        kept = arrays.group(f"{name}/")
+        yield from _outputs(arrays, name, known)
+        if "affine_theta" in kept:
+            yield from _map(arrays, name, known)
+        drawn = {key for key in kept if key.startswith("draw/") and key.endswith(("/value", "/gate"))}
+        unused -= {f"{name}/{key}" for key in (*COMPARED, *drawn)}
     yield Quantity(f"arrays left uncompared{''.join(f' {key}' for key in sorted(unused)[:3])}", len(unused), 0)
 
 
 def _cases(arrays):
+    """Yields the name of every recorded call and the parameters of its transforms."""
     count = len(arrays["in/images"])
     for name in (key.removesuffix("/out") for key in arrays if key.endswith("/out")):
         group, *more = name.split("/")
         if group == "debug" and len(more) == 2:
-            q, transform = more
-            yield Case(name, parameters(at_percentile(float(q), _transforms(transform), count), 1.0))
+            yield name, parameters(at_percentile(float(more[0]), NAMES.get(more[1], more[1:]), count), 1.0)
         elif group == "p0":
-            yield Case(name, parameters(at_percentile(0.25, _transforms(more[0]), count), 0.0))
+            yield name, parameters(at_percentile(0.25, NAMES.get(more[0], more), count), 0.0)
         elif group == "rnd":
-            yield Case(name, parameters(_drawn(arrays, name), arrays[f"{name}/p"]))
+            yield name, parameters(_drawn(arrays.group(f"{name}/draw/")), arrays[f"{name}/p"])
 
 
 def at_percentile(q, names, count):
@@ -85,30 +78,21 @@ def at_percentile(q, names, count):
     return drawn
 
 
-def _drawn(arrays, name):
+def _drawn(draws):
     """The recorded draws of a random case: {transform: (value, gate)}."""
-    draws = {key: tf.constant(arrays[f"{name}/{key}"]) for key in _draws(arrays, name)}
-    return {key.split("/")[1]: (draws[key], draws[f"{key[:-5]}gate"]) for key in draws if key.endswith("/value")}
+    names = {key.split("/")[0] for key in draws}
+    return {name: (tf.constant(draws[f"{name}/value"]), tf.constant(draws[f"{name}/gate"])) for name in names}
 
 
-def _draws(arrays, name):
-    keys = (key[len(name) + 1 :] for key in arrays if key.startswith(f"{name}/draw/"))
-    return [key for key in keys if key.endswith(("/value", "/gate"))]
-
-
-def _transforms(name):
-    return NAMES.get(name, (name,))
-
-
-def _outputs(arrays, case):
+def _outputs(arrays, name, known):
     """Images and gradients: as in training, by the general method, and by its plain form."""
-    images, slopes = (_channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
-    kept = arrays.group(f"{case.name}/")
-    for note, output, slope in _methods(images, slopes, case.parameters):
-        yield forward(f"{case.name}/out{note}", output, _channels_last(kept["out"]), FORWARD_BOUND)
+    images, slopes = (channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
+    kept = arrays.group(f"{name}/")
+    for note, output, slope in _methods(images, slopes, known):
+        yield forward(f"{name}/out{note}", output, channels_last(kept["out"]), FORWARD_BOUND)
         if "grad_images" in kept:
-            want = _channels_last(kept["grad_images"])
-            yield gradient(f"{case.name}/grad_images{note}", slope, want, GRADIENT_BOUND)
+            want = channels_last(kept["grad_images"])
+            yield gradient(f"{name}/grad_images{note}", slope, want, GRADIENT_BOUND)
 
 
 def _methods(images, slopes, known):
@@ -131,21 +115,21 @@ def _methods(images, slopes, known):
         yield note, output, slope
 
 
-def _map(arrays, case):
+def _map(arrays, name, known):
     """The map in the official form: margins by reflection, and a map of positions from -1 to 1."""
-    kept = arrays.group(f"{case.name}/")
+    kept = arrays.group(f"{name}/")
     count, channels, side, _ = arrays["in/images"].shape
-    maps = np.float64(ada_maps.geometric_map(case.parameters, side))
+    maps = np.float64(ada_maps.geometric_map(known, side))
     left, right, top, bottom = margins = np.float64(kept["reflect_pad_lrtb"])
-    yield Quantity(f"{case.name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
+    yield Quantity(f"{name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
     density = 2 * (side + FILTER_REACH)
     want = [count, channels, density, density]
-    yield Quantity(f"{case.name}/grid_size", np.max(np.abs(kept["grid_size"] - want)), 0)
+    yield Quantity(f"{name}/grid_size", np.max(np.abs(kept["grid_size"] - want)), 0)
     # Of two samples to a pixel, the first is the pixel itself: a quarter of a pixel before the middle of both.
     theta = maps @ _translation(1 / 4, 1 / 4) @ np.diag([density / 4, density / 4, 1])
     theta = _translation((left - right) / 2 - 1 / 4, (top - bottom) / 2 - 1 / 4) @ theta
     theta = np.diag([2 / (side + left + right), 2 / (side + top + bottom), 1]) @ theta
-    yield forward(f"{case.name}/affine_theta", theta[:, :2], kept["affine_theta"], FORWARD_BOUND)
+    yield forward(f"{name}/affine_theta", theta[:, :2], kept["affine_theta"], FORWARD_BOUND)
 
 
 def _margins(maps, side, stored):
@@ -163,7 +147,3 @@ def _margins(maps, side, stored):
 
 def _translation(x, y):
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
-
-
-def _channels_last(images):
-    return tf.constant(np.moveaxis(images, 1, 3))

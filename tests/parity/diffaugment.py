@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.augment import diffaugment
+from tests.parity import channels_last
 from tests.parity.report import forward, gradient
 
 TRANSFORMATIONS = {
@@ -26,9 +27,9 @@ def quantities(arrays):
 
     arrays: those of a diffaugment reference file (NCHW): x, <name>/draw0, <name>/draw1, <name>/out.
     """
-    images = _channels_last(arrays["x"])
+    images = channels_last(arrays["x"])
     for name, transform in TRANSFORMATIONS.items():
-        want = _channels_last(arrays[f"{name}/out"])
+        want = channels_last(arrays[f"{name}/out"])
         draws = _draws(arrays, name, len(images))
         yield forward(f"{name}/out", transform(images, *draws), want, FORWARD_BOUND)
         yield gradient(f"{name}/gradient", *_both_sides_of_adjoint(transform, images, draws), GRADIENT_BOUND)
@@ -51,7 +52,3 @@ def _draws(arrays, name, count):
     if np.issubdtype(draws[0].dtype, np.floating):
         return [tf.constant(draw.reshape(count, 1, 1, 1)) for draw in draws]
     return [tf.constant(draw.reshape(count), tf.int32) for draw in draws]
-
-
-def _channels_last(images):
-    return tf.constant(np.moveaxis(images, 1, 3))

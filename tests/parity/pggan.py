@@ -11,23 +11,30 @@ leaky ReLUs with inputs near zero, which changes a gradient by up to 2e-3 (rando
 is about the sign of every gradient, by more.
 """
 
+import dataclasses
 import json
 import re
 
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.config.presets import PRESETS
 from gan_tf.convert import load_state_dict
 from gan_tf.convert.pggan import arguments_of
 from gan_tf.errors import UsageError
 from gan_tf.losses import LOSSES, gradient_penalty, interpolates
 from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator
+from gan_tf.models.pggan_blocks import LATENT_GAIN
 from gan_tf.models.variables import named_variables
+from gan_tf.ops import equalised, normalisation, resample
+from gan_tf.ops.activations import leaky_relu
+from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to
 from gan_tf.training.recipes.pggan import GRADIENT_PENALTY, fade_reals
+from gan_tf.training.schedule import growing_stages, growth_at, stage_at
 from gan_tf.training.state import Adam
-from tests.parity import pggan_parts
-from tests.parity.report import forward, gradient
+from tests.parity import channels_first, channels_last
+from tests.parity.report import Quantity, forward, gradient
 from tests.parity.state_dicts import state_dict, to_official
 
 FORWARD = 1e-4
@@ -52,8 +59,8 @@ def quantities(arrays):
     for lod in sorted(set(re.findall(r"^adam_lod([\d.]+)/", "\n".join(arrays), re.MULTILINE))):
         yield from compare_steps(arrays, lod, *precise)
     yield from compare_reals(arrays, networks[0].levels)
-    yield from pggan_parts.schedule(arrays, networks[0])
-    yield from pggan_parts.operations(arrays)
+    yield from compare_schedule(arrays, networks[0])
+    yield from compare_operations(arrays)
 
 
 def load(arrays, dtype):
@@ -88,8 +95,7 @@ def growth_of(lod, levels):
 
 def images_of(arrays, key, d, level):
     """Recorded images [N, r, r, 3] at a level's size, in the type that D computes in."""
-    images = tf.constant(np.moveaxis(arrays[key], 1, 3), d.compute_dtype)
-    return average_pool_to(images, 4 * 2**level)
+    return average_pool_to(tf.cast(channels_last(arrays[key]), d.compute_dtype), 4 * 2**level)
 
 
 def compare_outputs(arrays, lod, g, d):
@@ -166,8 +172,8 @@ def compare_reals(arrays, levels):
     """Real images after the official pre-processing."""
     for lod in sorted({key.split("/")[0][3:] for key in arrays.group("process_reals/")}, key=float):
         place = growth_of(lod, levels)
-        stored = np.moveaxis(arrays[f"process_reals/lod{lod}/in_uint8"], 1, 3)
-        shown = fade_reals(tf.constant(stored / np.float32(127.5) - 1), place["alpha"])
+        stored = channels_last(arrays[f"process_reals/lod{lod}/in_uint8"] / np.float32(127.5) - 1)
+        shown = fade_reals(stored, place["alpha"])
         wanted = arrays[f"process_reals/lod{lod}/out"]
         yield forward(f"process_reals/lod{lod}", enlarged(shown, wanted.shape[2] // shown.shape[1]), wanted, FORWARD)
 
@@ -206,4 +212,58 @@ def gradients_of(loss, network):
 
 def enlarged(images, repeats):
     """[N, r, r, 3] -> [N, 3, R, R], every pixel `repeats` by `repeats` times."""
-    return np.moveaxis(np.asarray(images).repeat(repeats, axis=1).repeat(repeats, axis=2), 3, 1)
+    return channels_first(images).repeat(repeats, axis=2).repeat(repeats, axis=3)
+
+
+def compare_schedule(arrays, generator):
+    """Every row of the recorded schedule: thousands of images, lod, resolution, batch, learning rate.
+
+    Our phases are whole batches, so that each starts up to one batch per earlier phase later than officially: this lag
+    is the bound of the lods, and the rest must be equal.
+    """
+    preset = PRESETS["pggan"]["celebahq-1024" if generator.resolution == 1024 else "celebahq-256"]
+    config = dataclasses.replace(preset, resolution=generator.resolution)
+    stages, got = growing_stages(config), []
+    rows = arrays["schedule/kimg_lod_res_minibatch_lrate"]
+    for seen in (round(kimg * 1000) for kimg in rows[:, 0]):
+        stage = stage_at(stages, seen)
+        lod = generator.levels - growth_at(stages, stage, seen)
+        got.append((lod, stage.resolution, stage.batch_size, stage.lr))
+    errors = np.max(np.abs(np.array(got) - rows[:, 1:]), axis=0)
+    lag = sum(stage.batch_size for stage in stages[:-1]) / (1000 * config.fade_kimg)
+    names = ("lod (phases of whole batches)", "resolution", "batch", "learning rate")
+    for name, error, bound in zip(names, errors, (lag, 0, 0, 0), strict=True):
+        yield Quantity(f"schedule/{name}", error, bound)
+
+
+def compare_operations(arrays):
+    """Single layers, in both forms where there are two."""
+    x, even = channels_last(arrays["op/x"]), channels_last(arrays["op/x_even"])
+
+    def compare(name, got):
+        return forward(f"op/{name}", np.moveaxis(np.asarray(got), -1, 1), arrays[f"op/{name.split()[0]}/out"], FORWARD)
+
+    def applied(layer, kernel, x):
+        layer.build(x.shape)
+        layer.kernel.assign(kernel)
+        return layer(x)
+
+    up = arrays["op/upscale2d_conv2d/weight"][::-1, ::-1].swapaxes(2, 3)
+    yield compare("upscale2d_conv2d", applied(equalised.EqualisedUpConv(up.shape[3]), up, x))
+    taps = resample.transposed_taps(up * np.float32(equalised.HE_GAIN / np.sqrt(9 * up.shape[2])))
+    yield compare("upscale2d_conv2d (transposed)", resample.up_convolution(x, taps))
+    for name, options in (("conv2d", {"kernel_size": 3}), ("torgb_gain1", {"kernel_size": 1, "gain": 1.0})):
+        kernel = arrays[f"op/{name}/weight"]
+        yield compare(name, applied(equalised.EqualisedConv(kernel.shape[3], **options), kernel, x))
+    kernel, rows = arrays["op/dense/weight"], arrays["op/x"].reshape(len(x), -1)
+    yield compare("dense", applied(equalised.EqualisedDense(kernel.shape[1], LATENT_GAIN), kernel, rows))
+    kernel = arrays["op/conv2d_downscale2d/weight"]
+    for forms, note in ((FAST, ""), (PLAIN, " (plain)")):
+        with use_forms(forms):
+            down = applied(equalised.EqualisedDownConv(kernel.shape[3]), kernel, even)
+        yield compare(f"conv2d_downscale2d{note}", down)
+    yield compare("downscale2d", average_pool_to(even, even.shape[1] // 2))
+    yield compare("upscale2d", resample.upsample_nearest(x))
+    yield compare("pixel_norm", normalisation.pixel_norm(x))
+    yield compare("minibatch_stddev_g4", normalisation.append_minibatch_stddev(channels_last(arrays["op/mbstd_x"])))
+    yield compare("apply_bias_lrelu", leaky_relu(x + arrays["op/apply_bias_lrelu/bias"]))

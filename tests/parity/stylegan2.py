@@ -7,6 +7,7 @@ Outputs are compared in float32, and gradients in float64: in float32, rounding 
 which changes a gradient by up to 6e-3.
 """
 
+import functools
 import json
 
 import numpy as np
@@ -28,7 +29,7 @@ from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev
-from tests.parity import stylegan2_ops
+from tests.parity import channels_first, stylegan2_ops
 from tests.parity.report import Quantity, forward, gradient
 from tests.parity.state_dicts import to_official
 
@@ -55,15 +56,11 @@ def _all(arrays, config):
     yield from stylegan2_ops.operations(arrays)
     for forms, note in ((FAST, ""), (PLAIN, " (own kernels)")):
         with use_forms(forms):
-            for part in (compare_outputs, compare_clamped):
-                yield from _noted(part(arrays, config), note)
+            found = [*compare_outputs(arrays, config), *compare_clamped(arrays, config)]
             networks = load(arrays, config, "float64")
             for part in (compare_gradients, compare_r1, compare_path_length, compare_phases):
-                yield from _noted(part(arrays, config, *networks), note)
-
-
-def _noted(found, note):
-    return (Quantity(q.name + note, q.error, q.bound) for q in found)
+                found += part(arrays, config, *networks)
+        yield from (Quantity(q.name + note, q.error, q.bound) for q in found)
 
 
 def is_input(key):
@@ -92,8 +89,8 @@ def configuration(arrays):
 def load(arrays, config, dtype, **more):
     """-> (generator, discriminator) with the weights of the file."""
     made = []
-    own = ({}, {"mbstd_group": config["mbstd_group_size"]})
-    for kind, prefix, known in ((StyleGan2Generator, "g/", own[0]), (StyleGan2Discriminator, "d/", own[1])):
+    own = {"mbstd_group": config["mbstd_group_size"]}
+    for kind, prefix, known in ((StyleGan2Generator, "g/", {}), (StyleGan2Discriminator, "d/", own)):
         weights = arrays.group(prefix)
         network = kind(**arguments_of(weights), **known, **more, dtype=dtype)
         network.build()
@@ -133,14 +130,14 @@ def compare_outputs(arrays, config):
     yield compare("out/ws_psi07", g.mapping(given.z, given.labels, truncation=0.7))
     yield compare("out/ws_psi07_cutoff3", g.mapping(given.z, given.labels, truncation=0.7, cutoff=3))
     images = g(given.z, given.labels, noise=CONST)
-    yield compare("out/img_const", _first(images))
-    yield compare("out/img_none", _first(g.synthesis(ws)))
-    yield compare("out/img_psi07_const", _first(g(given.z, given.labels, noise=CONST, truncation=0.7)))
+    yield compare("out/img_const", channels_first(images))
+    yield compare("out/img_none", channels_first(g.synthesis(ws)))
+    yield compare("out/img_psi07_const", channels_first(g(given.z, given.labels, noise=CONST, truncation=0.7)))
     mixed = tf.constant(arrays["in/ws_mixed"])
-    yield compare("out/img_ws_mixed_const", _first(g.synthesis(mixed, noise=CONST)))
+    yield compare("out/img_ws_mixed_const", channels_first(g.synthesis(mixed, noise=CONST)))
     for size, (features, so_far) in zip(g.synthesis.sizes, g.synthesis.maps(ws, CONST), strict=True):
-        yield compare(f"mid/g_b{size}_x0", _first(features[:2]))
-        yield compare(f"mid/g_b{size}_img0", _first(so_far[:2]))
+        yield compare(f"mid/g_b{size}_x0", channels_first(features[:2]))
+        yield compare(f"mid/g_b{size}_img0", channels_first(so_far[:2]))
 
     yield compare("out/d_logits_fake", d(given.images(arrays["out/img_const"]), given.labels))
     yield compare("out/d_logits_real", d(given.reals, given.labels))
@@ -148,7 +145,7 @@ def compare_outputs(arrays, config):
         yield compare(f"out/d_logits_real_first{count}", d(given.reals[:count], given.rows(count)))
     blocks = d.features(given.reals)
     for size, features in zip(d.sizes, blocks, strict=True):
-        yield compare(f"mid/d_b{size}_x0", _first(features[:2]))
+        yield compare(f"mid/d_b{size}_x0", channels_first(features[:2]))
     spread = append_minibatch_stddev(blocks[-1], d.mbstd_group, d.mbstd_channels)[:, 0, 0, -1]
     yield compare("mid/d_mbstd", spread)
     if d.classes:
@@ -160,7 +157,7 @@ def compare_clamped(arrays, config):
     g, d = load(arrays, config, "float32", conv_clamp=CLAMP)
     given = Inputs(arrays, g)
     images = g(given.z, given.labels, noise=CONST)
-    yield forward("clamp15/img_const", _first(images), arrays["clamp15/img_const"], FORWARD)
+    yield forward("clamp15/img_const", channels_first(images), arrays["clamp15/img_const"], FORWARD)
     yield forward("clamp15/d_logits_real", d(given.reals, given.labels), arrays["clamp15/d_logits_real"], FORWARD)
 
 
@@ -185,7 +182,9 @@ def compare_r1(arrays, config, g, d):
     with tf.GradientTape() as tape:
         tape.watch(given.reals)
         logits = d(given.reals, given.labels)
-    yield gradient("r1/grad_image", _first(tape.gradient(logits, given.reals)), arrays["r1/grad_image"], GRADIENT)
+    yield gradient(
+        "r1/grad_image", channels_first(tape.gradient(logits, given.reals)), arrays["r1/grad_image"], GRADIENT
+    )
     penalty = r1_penalty(lambda x: d(x, given.labels), given.reals)
     yield forward("r1/penalty", penalty, arrays["r1/penalty"], FORWARD)
     _, slopes = differentiate(lambda: tf.reduce_mean(r1_penalty(lambda x: d(x, given.labels), given.reals)), {"d": d})
@@ -216,12 +215,8 @@ def path_inputs(arrays, g):
     directions = given.images(arrays["pl/y_raw"])
     count = len(directions)
     mean = tf.constant(arrays["pl/pl_mean_before"], g.variable_dtype)
-    return (
-        directions,
-        lambda ws: g.synthesis(ws, noise=CONST),
-        lambda: g.mapping(given.z[:count], given.rows(count)),
-        mean,
-    )
+    synthesis = functools.partial(g.synthesis, noise=CONST)
+    return directions, synthesis, lambda: g.mapping(given.z[:count], given.rows(count)), mean
 
 
 def compare_phases(arrays, config, g, d):
@@ -259,20 +254,16 @@ def compare_phases(arrays, config, g, d):
 
 def differentiate(loss, networks, z=None):
     """-> (loss, {name: {official name: gradient}, zeros where a variable is not reached, and "z" if z is given})."""
-    variables = {
-        name: {path: v.value for path, v in named_variables(network).items() if v.trainable}
-        for name, network in networks.items()
-    }
-    with tf.GradientTape() as tape:
-        if z is not None:
-            tape.watch(z)
+    inputs = {} if z is None else {"z": z}
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
         value = loss()
-    found = tape.gradient(value, [variables, z] if z is not None else [variables], unconnected_gradients="zero")
-    slopes = {
-        name: to_official(network, {path: slope.numpy() for path, slope in found[0][name].items()})
-        for name, network in networks.items()
-    }
-    return value, slopes if z is None else slopes | {"z": found[1]}
+    slopes = tape.gradient(value, inputs)
+    for name, network in networks.items():
+        variables = {path: v.value for path, v in named_variables(network).items() if v.trainable}
+        found = tape.gradient(value, variables, unconnected_gradients="zero")
+        slopes[name] = to_official(network, {path: slope.numpy() for path, slope in found.items()})
+    return value, slopes
 
 
 def compare_all(arrays, prefix, slopes, complete=False):
@@ -283,8 +274,3 @@ def compare_all(arrays, prefix, slopes, complete=False):
             yield gradient(f"{prefix}{name}", slopes[name], wanted[name], GRADIENT)
         else:
             yield Quantity(f"{prefix}{name} (not in the file)", np.inf, 0)
-
-
-def _first(images):
-    """[N, H, W, C] -> [N, C, H, W]."""
-    return np.moveaxis(np.asarray(images), 3, 1)

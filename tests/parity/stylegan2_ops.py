@@ -10,6 +10,7 @@ from gan_tf.ops.activations import bias_act
 from gan_tf.ops.filtered import fir_filter, modulated_conv, resampled_conv, upfirdn2d, upsample2d
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
+from tests.parity import channels_last
 from tests.parity.report import Quantity, forward
 
 BOUND = 1e-4
@@ -19,7 +20,7 @@ def operations(arrays):
     """Every case that the file has an output of."""
     notes = json.loads(str(arrays["meta_json"]))["ops"]
     yield forward("op/filter_1331", FILTER, arrays["op/filter_1331"], BOUND)
-    for case in [key.split("/")[1] for key in arrays if _is_output(key)]:
+    for case in [key.split("/")[1] for key in arrays if key.startswith("op/") and key.endswith("/out")]:
         kind = next((kind for kind in CASES if case.startswith(kind)), None)
         if kind is None:
             yield Quantity(f"op/{case}/out (unknown here)", np.inf, 0)
@@ -28,18 +29,14 @@ def operations(arrays):
         if got.ndim == 4:
             got = np.moveaxis(got, 3, 1)
         yield forward(f"op/{case}/out", got, arrays[f"op/{case}/out"], BOUND)
-    whole = downsample2d(_last(arrays["op/upfirdn/x"]), FILTER)  # of odd sizes; recorded under another name
+    whole = downsample2d(channels_last(arrays["op/upfirdn/x"]), FILTER)  # of odd sizes; recorded under another name
     key = "op/upfirdn_down2_pad1/out"
     yield forward(f"{key} (downsample2d)", np.moveaxis(whole, 3, 1), arrays[key], BOUND)
 
 
-def _is_output(key):
-    return key.startswith("op/") and key.endswith("/out")
-
-
 def _upfirdn(arrays, case, notes):
     return upfirdn2d(
-        _last(arrays["op/upfirdn/x"]),
+        channels_last(arrays["op/upfirdn/x"]),
         _filter(arrays, notes["filter"]),
         notes.get("up", 1),
         notes.get("down", 1),
@@ -51,7 +48,7 @@ def _upfirdn(arrays, case, notes):
 
 def _resize(arrays, case, notes):
     function = {"upsample2d": upsample2d, "downsample2d": downsample2d, "filter2d": filter2d}[case]
-    x = _last(arrays["op/upfirdn/x"])
+    x = channels_last(arrays["op/upfirdn/x"])
     if case == "downsample2d":
         # Recorded without the last row and column of a map of odd sizes, which the file's notes do not say: so the
         # recorded numbers are reproduced to 1e-7, and with them only where the filter does not reach their edge.
@@ -61,19 +58,17 @@ def _resize(arrays, case, notes):
 
 def filter2d(x, f):
     """The official `filter2d`: filters without a change of size."""
-    height, width = f.shape
-    return upfirdn2d(x, f, pad=(width // 2, (width - 1) // 2, height // 2, (height - 1) // 2))
+    return upfirdn2d(x, f, pad=[pad for side in f.shape[::-1] for pad in (side // 2, (side - 1) // 2)])
 
 
 def downsample2d(x, f):
     """The official `downsample2d`: filters and halves."""
-    height, width = f.shape
-    return upfirdn2d(x, f, down=2, pad=((width - 1) // 2, (width - 2) // 2, (height - 1) // 2, (height - 2) // 2))
+    return upfirdn2d(x, f, down=2, pad=[pad for side in f.shape[::-1] for pad in ((side - 1) // 2, (side - 2) // 2)])
 
 
 def _conv(arrays, case, notes):
     return resampled_conv(
-        _last(arrays["op/conv/x"]),
+        channels_last(arrays["op/conv/x"]),
         _kernel(arrays[f"op/conv/{notes['weight']}"]),
         _filter(arrays, notes["filter"]),
         notes.get("up", 1),
@@ -83,10 +78,10 @@ def _conv(arrays, case, notes):
 
 
 def _modulated(arrays, case, notes):
-    noise = notes["noise"] and _last(arrays[f"op/modconv/{notes['noise']}"])
+    noise = notes["noise"] and channels_last(arrays[f"op/modconv/{notes['noise']}"])
     with use_forms(PLAIN if notes["fused_modconv"] else FAST):
         return modulated_conv(
-            _last(arrays["op/conv/x"]),
+            channels_last(arrays["op/conv/x"]),
             _kernel(arrays[f"op/conv/{notes['weight']}"]),
             tf.constant(arrays["op/modconv/styles"]),
             FILTER,
@@ -100,21 +95,21 @@ def _modulated(arrays, case, notes):
 
 def _bias_act(arrays, case, notes):
     more = {"leak": notes["alpha"]} if "alpha" in notes else {}
-    x, bias = _last(arrays["op/conv/x"]), tf.constant(arrays["op/bias_act/b"])
+    x, bias = channels_last(arrays["op/conv/x"]), tf.constant(arrays["op/bias_act/b"])
     return bias_act(x, bias, notes["act"], notes.get("gain"), notes.get("clamp"), **more)
 
 
 def _dense(arrays, case, notes):
-    weight = arrays[f"op/{case}/weight"]
-    layer = StyleDense(len(weight), notes["activation"], notes["lr_multiplier"])
-    layer.build((None, weight.shape[1]))
-    layer.kernel.assign(weight.T)
-    layer.bias.assign(arrays[f"op/{case}/bias"])
-    return layer(arrays[f"op/{case}/x"])
+    kept = arrays.group(f"op/{case}/")
+    layer = StyleDense(len(kept["weight"]), notes["activation"], notes["lr_multiplier"])
+    layer.build((None, kept["weight"].shape[1]))
+    layer.kernel.assign(kept["weight"].T)
+    layer.bias.assign(kept["bias"])
+    return layer(kept["x"])
 
 
 def _stddev(arrays, case, notes):
-    return append_minibatch_stddev(_last(arrays[f"op/{case}/x"]), notes["group_size"], notes["num_channels"])
+    return append_minibatch_stddev(channels_last(arrays[f"op/{case}/x"]), notes["group_size"], notes["num_channels"])
 
 
 CASES = {  # by how the name of a case begins
@@ -132,15 +127,8 @@ CASES = {  # by how the name of a case begins
 
 
 def _filter(arrays, name):
-    if name in (None, "None"):
-        return None
-    if name == "1331":
-        return fir_filter((1, 3, 3, 1))
-    return arrays[f"op/upfirdn/{name}"]
-
-
-def _last(maps):
-    return tf.constant(np.moveaxis(maps, 1, 3))
+    known = {None: None, "None": None, "1331": fir_filter()}
+    return known[name] if name in known else arrays[f"op/upfirdn/{name}"]
 
 
 def _kernel(weight):
