@@ -95,15 +95,14 @@ def check_writable(path, flag, folder=False):
     """
     parent, missing = path if folder else path.parent, []
     try:
-        if not folder and path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder; give the path of a file")
-        if parent.exists() and not parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, f"{parent} is not a folder")
-        missing += [ancestor for ancestor in (parent, *parent.parents) if not ancestor.exists()]
-        with part_file(path / "trial" if folder else path, keep=False) as file:
-            file.write(b"0")
-    except OSError as error:
-        raise unwritable_error(path, flag, error) from error
+        with writing(path, flag):
+            if not folder and path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder; give the path of a file")
+            if parent.exists() and not parent.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{parent} is not a folder")
+            missing += [ancestor for ancestor in (parent, *parent.parents) if not ancestor.exists()]
+            with part_file(path / "trial" if folder else path, keep=False) as file:
+                file.write(b"0")
     finally:
         for ancestor in missing:  # the deepest first
             with contextlib.suppress(OSError):  # not empty: another process has written to it
