@@ -29,8 +29,8 @@ def make_job(options, cluster=None):
     from gan_tf.training.trainer import build_trainer
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=_discard)
-    job = build_trainer(settings(options), images, None, cluster, _discard)
+    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=lambda text: None)
+    job = build_trainer(settings(options), images, None, cluster, log=lambda text: None)
     if ADA_P in job.state.extra:
         job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
     return job
@@ -102,7 +102,3 @@ def time_steps(job, seen, options, ready=lambda: None):
         seen, _, _ = job.take_steps(seen, options.steps_per_call)
         seconds.append((time.perf_counter() - started) / options.steps_per_call)
     return seconds[2:]
-
-
-def _discard(text):
-    pass

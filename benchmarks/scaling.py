@@ -119,13 +119,10 @@ def measure_in_cluster(options, spec):
     """
     alone = hosts.run_workers(command_of(options), [hosts.without_cluster()], options.limit_seconds)
     start_tensorflow()
-    from gan_tf.distributed.liveness import WorkerMonitor
-    from gan_tf.distributed.stop_signals import StopSignals
     from gan_tf.distributed.workers import Workers, connect
 
     strategy = connect(spec, options.limit_seconds)  # before any other operation
-    monitor = WorkerMonitor(spec, StopSignals())
-    workers = Workers(strategy, "cluster", index=spec.index, count=len(spec.addresses), monitor=monitor)
+    workers = Workers(strategy, "cluster", spec=spec)
     devices = strategy.num_replicas_in_sync
     together = measure_together(options, workers)
     seconds_alone, seconds_apart = (largest(strategy, alone[name]) for name in ("seconds_alone", "seconds_apart"))

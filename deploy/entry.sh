@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Starts one worker of a job: `entry.sh train --dataset ...` is `gan-tf train --dataset ...` with TF_CONFIG and restarts.
 #
-# GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Sets TF_CONFIG, unless that is set already.
+# GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Sets TF_CONFIG, unless it is already set.
 # GAN_TF_INDEX      index of this worker, from 0 (default: SLURM_PROCID)
 # GAN_TF_PORT       port of hosts without one (default: 2222)
 # GAN_TF_RESTARTS   how many times this script starts the program again after a fault (default: 0)
-# GAN_TF_PAUSE      seconds before a restart, in which the other workers end (default: 60)
+# GAN_TF_PAUSE      seconds before a restart, so that the other workers can end (default: 60)
 # GAN_TF_RETRY_CODE exit code that makes the platform start the job again, in place of 42 and 43 (default: none)
 # GAN_TF_PROGRAM    the program (default: gan-tf)
 set -euo pipefail
@@ -59,7 +59,7 @@ if ((restarts == 0)) && [[ -z ${GAN_TF_RETRY_CODE:-} ]]; then
 fi
 
 signals=0 forwarded=0 child=
-# Forwards new signals to $child, also those from before its start.
+# Forwards new signals to $child, including those that arrived before it started.
 forward() {
     if [[ -n $child ]] && ((forwarded < signals)); then
         forwarded=$signals
@@ -67,15 +67,15 @@ forward() {
     fi
 }
 trap 'signals=$((signals + 1)); forward' TERM INT
-set -m # the program gets another process group, so that Ctrl-C does not reach it twice
+set -m # the program gets its own process group, so that Ctrl-C does not reach it twice
 
-# Waits for $child to end. A signal ends `wait`, but not the child.
+# Waits for $child to end. A signal interrupts `wait`, but not the child.
 await() {
     local before=-1 status
     while ((signals != before)); do
         before=$signals status=0
         wait "$child" || status=$?
-        ((status == 127)) || code=$status # 127: it had ended just before the signal
+        ((status == 127)) || code=$status # 127: the program had ended just before the signal
     done
 }
 

@@ -36,12 +36,14 @@ def pytest_collection_finish(session):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints the fault matrix if any of its tests passed."""
-    from tests.faults import table
-
-    if rows := table.rows_of(terminalreporter.getreports("passed")):
+    """Prints the table of docs/distributed.md if tests of faults passed."""
+    reports = sorted(terminalreporter.getreports("passed"), key=lambda report: report.location[:2])
+    rows = [row for report in reports for name, row in report.user_properties if name == "fault"]
+    if rows:
         terminalreporter.section("faults of two workers")
-        terminalreporter.write_line(table.markdown(rows))
+        heads = ("Fault", "What happens", "Work lost", "Time to end", "Equal to undisturbed")
+        for cells in (heads, ["---"] * len(heads), *rows):
+            terminalreporter.write_line(f"| {' | '.join(cells)} |")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -95,3 +97,22 @@ def torch():
     import torch
 
     return torch
+
+
+@pytest.fixture
+def start_command(tmp_path):
+    """Returns a function that starts a command with a small program in place of gan-tf, as `tests.programs.Command`.
+
+    At the end of the test the program must have ended.
+    """
+    from tests.programs import Command
+
+    started = []
+
+    def start(command, roles, **variables):
+        started.append(Command(tmp_path, command, roles, **variables))
+        return started[-1]
+
+    yield start
+    left = [pid for command in started for pid in command.stop()]
+    assert not left, "workers were not ended"

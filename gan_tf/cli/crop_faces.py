@@ -107,7 +107,7 @@ def crop(options, source, out):
     """Searches the photographs that have no partial result yet, and writes all faces; Interrupted after a signal."""
     import tensorflow as tf
 
-    from gan_tf.distributed.stop_signals import StopSignals
+    from gan_tf.distributed.liveness import StopSignals
     from gan_tf.faces import results, search
 
     settings = search.CropSettings(*(getattr(options, name) for name in search.CropSettings._fields))

@@ -41,7 +41,6 @@ def main(argv) -> int:
     import tensorflow as tf
 
     from gan_tf.distributed import liveness
-    from gan_tf.distributed.stop_signals import StopSignals
     from gan_tf.distributed.workers import start_workers
     from gan_tf.runs.folder import Run
 
@@ -49,7 +48,7 @@ def main(argv) -> int:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        workers = start_workers(config, run.workers_folder(), StopSignals())
+        workers = start_workers(config, run.workers_folder(), liveness.StopSignals())
         workers.log(f"run: {run.folder} (preset {preset})")
         train_on(workers, config, run)
         workers.end()

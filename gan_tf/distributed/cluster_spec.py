@@ -7,7 +7,6 @@ import os
 from gan_tf.errors import UsageError
 
 TF_CONFIG_FORM = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
-FIRST_PORT, PORTS = 20000, 10000  # the port follows from the SLURM job's number, since two jobs may share a node
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,17 +70,14 @@ def tf_config_of_slurm() -> dict:
 
     TensorFlow's SlurmClusterResolver sorts the nodes by name (n10 before n9), but SLURM numbers tasks in the order of
     its node list, so only the resolver's parsers are used.
-
-    Raises:
-        UsageError: a variable is missing or invalid, or tasks are not distributed node by node.
     """
     from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
 
     try:
-        rank, job = int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_JOB_ID"])
+        rank = int(os.environ["SLURM_PROCID"])
+        port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 10000  # two jobs may share a node
         nodes = slurm.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
         tasks = slurm.expand_tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
-        port = FIRST_PORT + job % PORTS
         hosts = [(node, port + task) for node, count in zip(nodes, tasks, strict=True) for task in range(count)]
         expected = hosts[rank][0]
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
@@ -90,12 +86,10 @@ def tf_config_of_slurm() -> dict:
             "deploy/slurm/train.sbatch"
         ) from error
     node = os.environ.get("SLURMD_NODENAME", expected)
-    if node != expected:
+    if node != expected:  # the tasks are not distributed node by node
         raise UsageError(
             f"task {rank} of this SLURM step runs on {node}, expected {expected}; give srun --distribution=block, or "
             "use deploy/slurm/train.sbatch"
         )
-    return {
-        "cluster": {"worker": [f"{node}:{port}" for node, port in hosts]},
-        "task": {"type": "worker", "index": rank},
-    }
+    addresses = [f"{node}:{port}" for node, port in hosts]
+    return {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}

@@ -44,23 +44,16 @@ def choose_precision(name):
         return name, "as given"
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        has_bfloat16 = capability >= (8, 0)
-        reason = (
-            f"compute capability {capability[0]}.{capability[1]} has {'' if has_bfloat16 else 'no '}native bfloat16"
-        )
+        major, minor = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        has_bfloat16 = major >= 8
+        reason = f"compute capability {major}.{minor} has {'' if has_bfloat16 else 'no '}native bfloat16"
     else:
-        flags = [flag for flag in NATIVE_BFLOAT16 if flag in cpu_flags()]
+        cpu = Path("/proc/cpuinfo")  # only Linux has it
+        words = cpu.read_text().split() if cpu.exists() else []
+        flags = [flag for flag in NATIVE_BFLOAT16 if flag in words]
         has_bfloat16 = bool(flags)
         reason = f"this CPU has native bfloat16 ({flags[0]})" if flags else "this CPU has no native bfloat16"
     return ("bfloat16" if has_bfloat16 else "float32"), reason
-
-
-def cpu_flags() -> set[str]:
-    """Returns the instruction sets of the CPU; empty on systems without /proc/cpuinfo."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())
 
 
 def peak_memory_gb() -> float:
@@ -78,7 +71,5 @@ def free_memory_gb() -> float:
 
 def describe() -> str:
     """Returns the names of the GPUs, or "CPU"."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return "CPU"
-    return ", ".join(tf.config.experimental.get_device_details(gpu).get("device_name", "GPU") for gpu in gpus)
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return ", ".join(each.get("device_name", "GPU") for each in details) or "CPU"

@@ -3,13 +3,13 @@
 start all --> one fails --> SIGTERM to the others --> grace --> SIGKILL --> start all again
           `-> all end with 0
           `-> launcher receives a signal --> forwarded to all --> grace, or a second signal --> SIGKILL
-
 """
 
 import contextlib
 import ctypes
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -25,11 +25,7 @@ TICK_SECONDS = 0.1  # between two checks of the workers
 # After a signal all workers are killed once this many graces have passed, even if none has ended. With the default
 # grace of 60 s that is less than the two minutes that batch systems allow.
 SIGNAL_GRACES = 1.5
-NVIDIA_SMI_SECONDS = 60  # nvidia-smi may have to wake the GPUs
 OUTPUT_SECONDS = 2.0  # for the last lines of a worker that has ended
-LINE_BYTES = 1 << 16  # longer lines are split
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if os.name == "posix" else ()
-PR_SET_PDEATHSIG = 1  # of Linux
 
 
 def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None) -> int:
@@ -45,22 +41,19 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
         gpus_per_worker: worker i gets GPUs i * K to (i + 1) * K - 1 of `visible_gpus`; None: all workers see all.
     """
     received = []
-    numbers = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
-    previous = {n: signal.signal(n, lambda n, frame: received.append(signal.Signals(n))) for n in numbers}
-    try:
-        for attempt in range(restarts + 1):
-            with worker_processes(command, environments(workers, gpus_per_worker)) as processes:
-                ended = wait_for_end(processes, received, grace_seconds)
-            code = exit_code(ended, received)
-            if code in (0, USAGE_ERROR):
-                return code
-            if received:
-                break
-            if attempt < restarts:
-                log(f"restart {attempt + 1} of {restarts}")
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, frame: received.append(signal.Signals(number)))
+    for attempt in range(restarts + 1):
+        if attempt:
+            log(f"restart {attempt} of {restarts}")
+        with worker_processes(command, environments(workers, gpus_per_worker)) as processes:
+            ended = wait_for_end(processes, received, grace_seconds)
+        code = exit_code(ended, received)
+        if code in (0, USAGE_ERROR):
+            return code
+        if received:
+            break
     reason = "" if received else f", and --restarts {restarts} allows no more"
     log(f"ended with code {code}{reason}; the same command continues the run")
     return code
@@ -75,7 +68,7 @@ def wait_for_end(processes, received, grace_seconds) -> dict[int, int]:
     Returns:
         {worker: return code}, in the order in which they ended.
     """
-    ended, forwarded, killed, deadlines = {}, False, False, {}  # deadlines: {reason: time of SIGKILL}
+    ended, stopping, killed, deadline = {}, False, False, (math.inf, "")  # (time of SIGKILL, reason)
     while True:
         time.sleep(TICK_SECONDS)
         for index, process in enumerate(processes):
@@ -87,32 +80,28 @@ def wait_for_end(processes, received, grace_seconds) -> dict[int, int]:
         alive = {index: process for index, process in enumerate(processes) if index not in ended}
         if not alive:
             return ended
-        if (received or any(ended.values())) and not forwarded:
+        now = time.monotonic()
+        if not stopping and (received or any(ended.values())):
+            stopping = True
             log(f"{received[0].name} forwarded to the workers" if received else "stopping the other workers")
             for process in alive.values():
                 process.send_signal(signal.SIGINT if received[:1] == [signal.SIGINT] else signal.SIGTERM)
-            forwarded = True
-        if received:
-            seconds = SIGNAL_GRACES * grace_seconds
-            deadlines.setdefault(f"{seconds:g} s since {received[0].name} are over", time.monotonic() + seconds)
-        if forwarded and ended:
-            deadlines.setdefault(f"{grace_seconds:g} s are over", time.monotonic() + grace_seconds)
-        reasons = ["a second signal came"] if len(received) > 1 else []
-        reasons += [reason for reason, end in deadlines.items() if time.monotonic() >= end]
-        if reasons and not killed:
-            log(f"{reasons[0]}: killing {', '.join(f'worker {index}' for index in alive)}")
+            if received:
+                seconds = SIGNAL_GRACES * grace_seconds
+                deadline = (now + seconds, f"{seconds:g} s since {received[0].name} are over")
+        if stopping and ended:
+            deadline = min(deadline, (now + grace_seconds, f"{grace_seconds:g} s are over"))
+        if len(received) > 1:
+            deadline = (now, "a second signal came")
+        if now >= deadline[0] and not killed:
+            log(f"{deadline[1]}: killing {', '.join(f'worker {index}' for index in alive)}")
             for process in alive.values():
                 kill_group(process)
             killed = True
 
 
 def exit_code(ended, received) -> int:
-    """Returns the exit code of the launcher.
-
-    Args:
-        ended: {worker: return code}, in the order in which the workers ended.
-        received: the signals that the launcher received.
-    """
+    """Returns the exit code of the launcher from the result of `wait_for_end` and the signals that it received."""
     codes = [shell_code(code) for code in ended.values()]
     if USAGE_ERROR in codes:
         return USAGE_ERROR
@@ -130,17 +119,15 @@ def shell_code(code) -> int:
 def environments(workers, gpus_per_worker=None) -> list[dict[str, str]]:
     """Returns the environment of each worker: this process's, TF_CONFIG with free ports, and its GPUs."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(workers)]
-    gpus = []
-    if gpus_per_worker is not None:
-        gpus = visible_gpus() or [str(number) for number in range(workers * gpus_per_worker)]
     result = []
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        variables = {"TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"}
-        if gpus_per_worker is not None:
+        result.append({**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"})
+    if gpus_per_worker is not None:
+        gpus = visible_gpus() or [str(number) for number in range(workers * gpus_per_worker)]
+        for index, variables in enumerate(result):
             share = gpus[index * gpus_per_worker : (index + 1) * gpus_per_worker]
             variables["CUDA_VISIBLE_DEVICES"] = ",".join(share)
-        result.append({**os.environ, **variables})
     return result
 
 
@@ -152,8 +139,8 @@ def visible_gpus() -> list[str] | None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:  # like CUDA, read it up to the first invalid name
         return list(itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(","))))
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_SECONDS)
+    try:  # nvidia-smi may have to wake the GPUs
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listing.stdout, re.M)))]
@@ -180,11 +167,18 @@ def write(stream, text):
 
 @contextlib.contextmanager
 def worker_processes(command, environments):
-    """Starts a process in each environment and copies its output. At the end they and their children are killed."""
+    """Starts a process in each environment and copies its output. At the end they and their children are killed.
+
+    Each has its own session, so that Ctrl-C reaches the launcher only, which forwards it once. On Linux a worker
+    receives SIGTERM, and so saves, when the launcher is killed.
+    """
     processes, threads = [], []
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options["preexec_fn"] = (lambda: libc.prctl(1, signal.SIGTERM)) if libc else None  # 1: PR_SET_PDEATHSIG
     try:
         for environment in environments:  # before the threads, since a process with threads must not fork
-            processes.append(start_worker(command, environment))
+            processes.append(subprocess.Popen(command, env=environment, start_new_session=True, **options))
         for index, process in enumerate(processes):
             for pipe, stream in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 arguments = (f"[worker {index}] ", pipe, stream)
@@ -195,40 +189,15 @@ def worker_processes(command, environments):
         for process in processes:
             kill_group(process)  # also the children of a worker that has ended
             process.wait()
-        end = time.monotonic() + OUTPUT_SECONDS
         for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
+            thread.join(OUTPUT_SECONDS)
 
 
 def copy_lines(prefix, pipe, stream):
     """Copies the lines of a pipe to a stream under a prefix, until the pipe is closed."""
     with pipe:
-        for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
-            text = line.decode(errors="replace").rstrip("\r\n")
-            write(stream, f"{prefix}{text}\n")
-
-
-def start_worker(command, environment):
-    """Starts a worker in its own session, so that Ctrl-C reaches the launcher only, which forwards it once.
-
-    On Linux the worker receives SIGTERM, and so saves, when the launcher is killed.
-    """
-    parent, libc = os.getpid(), ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def follow_parent():
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # the launcher was killed before the line above
-            os._exit(1)
-
-    return subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=follow_parent if libc else None,
-    )
+        for line in pipe:
+            write(stream, prefix + line.decode(errors="replace").rstrip("\r\n") + "\n")
 
 
 def kill_group(process):

@@ -1,17 +1,21 @@
-"""Detects lost workers and shares stop requests between workers.
+"""Detects lost workers, records stop signals, and shares both between workers.
 
 MultiWorkerMirroredStrategy of TensorFlow 2.21 starts a coordination service in the process of worker 0. Measured with
 two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of worker 0 within a
-second. A collective operation in progress then fails on the other workers. Two things are left to this module:
+second. A collective operation in progress then fails on the other workers. `WorkerMonitor` adds what is missing:
 
 * The error surfaces in the next collective operation only, and the chief may compute a score for many minutes before
   that. So a thread polls the states of all workers.
 * A worker that waits in a collective operation cannot learn that another worker received a signal. So the signal is
   announced in the key-value store of the service.
+* The end of worker 0 ends the service, and the other workers with it. So worker 0 waits for them.
 """
 
 import atexit
+import contextlib
 import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -23,48 +27,89 @@ LOST_WORKER = 43  # exit code: another worker is lost, start all workers again
 POLL_SECONDS = 0.5
 # From a lost worker to the end of this process, so that a process that is already ending keeps its exit code.
 GRACE_SECONDS = 10.0
-STOP_KEY = "gan_tf/stop"
+END_SECONDS = 120  # for the other workers to reach their end
 
 _ending = threading.Lock()
 
 
-def end_process(reason):
-    """Ends this process with exit code LOST_WORKER, though its main thread may wait in a collective operation."""
-    _ending.acquire()  # never released: one line, from the first thread that gets here
-    print(f"gan-tf: {reason}; start all workers again: the run continues from its newest checkpoint", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(LOST_WORKER)
+class StopSignals:
+    """Records SIGINT and SIGTERM within a `with` block. A second signal has its usual effect and ends the program.
+
+    With several workers, enter the block after `workers.start_workers`: TensorFlow 2.21 installs a SIGTERM handler of
+    its own when it connects the workers.
+    """
+
+    HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self._received = self._reader = None
+
+    def __enter__(self):
+        self._previous = {number: signal.signal(number, self._handle) for number in self.HANDLED}
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)
+        self._previous_wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *error):
+        signal.set_wakeup_fd(self._previous_wakeup)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        for end in (self._reader, self._writer):
+            end.close()
+
+    @property
+    def received(self) -> str | None:
+        """Name of the first signal, None before one. Any thread may read it.
+
+        While the main thread waits in TensorFlow no Python handler can run, but the interpreter still writes the
+        signal's number to the wakeup socket.
+        """
+        with contextlib.suppress(OSError, AttributeError):  # no signal, or outside the block
+            for number in self._reader.recv(64):
+                if number in self.HANDLED:
+                    self._received = self._received or signal.Signals(number).name
+        return self._received
+
+    def _handle(self, number, frame):
+        self._received = self._received or signal.Signals(number).name
+        signal.signal(number, self._previous[number])
 
 
 class WorkerMonitor:
     """Thread that ends this process when another worker is lost, and announces and receives stop requests.
 
-    Args:
-        spec: ClusterSpec.
-        signals: StopSignals of this process.
-
-    Attributes:
-        stop_announced: a worker received a signal.
+    `stop_announced` is True once any worker has received a signal.
     """
 
     def __init__(self, spec, signals):
         self._spec, self._signals, self.stop_announced = spec, signals, False
+        self._service = context.context()  # the key-value store is part of it
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         atexit.register(self.end)  # before TensorFlow's context is destroyed
 
     def end(self):
-        """Stops the thread. The workers may now end in any order."""
+        """Stops the thread. The other workers may now end."""
         self._ended.set()
         self._thread.join(GRACE_SECONDS)
 
+    def wait_for_others(self):
+        """Waits on the chief until all workers have called this, at most `END_SECONDS` for each."""
+        with contextlib.suppress(tf.errors.OpError):
+            self._service.set_config_key_value(f"gan_tf/ended/{self._spec.index}", "yes")
+            if self._spec.index == 0:
+                for index in range(len(self._spec.addresses)):
+                    self._service.get_config_key_value(f"gan_tf/ended/{index}", timeout_in_ms=1000 * END_SECONDS)
+
     def _run(self):
-        announced, lost_since = False, None
+        lost_since = None
         while not self._ended.wait(POLL_SECONDS):
-            if self._signals.received and not announced:
-                announced = publish(STOP_KEY, self._signals.received)
+            if self._signals.received and not self.stop_announced:
+                with contextlib.suppress(tf.errors.OpError):  # the key exists, or worker 0 does not answer
+                    self._service.set_config_key_value("gan_tf/stop", self._signals.received)
             problem = self._poll()
             lost_since = (lost_since or time.monotonic()) if problem else None
             if problem and time.monotonic() - lost_since > GRACE_SECONDS and not self._ended.is_set():
@@ -77,7 +122,7 @@ class WorkerMonitor:
         chief with Python's global lock held.
         """
         try:
-            context.context().get_config_key_value(STOP_KEY, timeout_in_ms=int(1000 * POLL_SECONDS))
+            self._service.get_config_key_value("gan_tf/stop", timeout_in_ms=int(1000 * POLL_SECONDS))
             self.stop_announced = True
         except tf.errors.DeadlineExceededError:  # no stop request
             pass
@@ -85,39 +130,25 @@ class WorkerMonitor:
             return f"worker 0 does not answer ({first_line(error)})"
         if self._spec.index:
             return None
-        states = context.context().get_task_states(list(self._spec.jobs))  # an exception or None for each worker
+        states = self._service.get_task_states(list(self._spec.jobs))  # an exception or None for each worker
         lost = [f"worker {index}" for index, error in enumerate(states) if error is not None]
         return f"{', '.join(lost)} stopped answering" if lost else None
 
 
-def publish(key, text) -> bool:
-    """Sets a key of the service. Returns False if that failed; a key that exists keeps its value."""
-    try:
-        context.context().set_config_key_value(key, text)
-    except tf.errors.AlreadyExistsError:
-        return True
-    except tf.errors.OpError:
-        return False
-    return True
-
-
-def read(key, seconds) -> str | None:
-    """Returns the value of a key of the service; None if it was not set within some seconds."""
-    try:
-        return context.context().get_config_key_value(key, timeout_in_ms=int(1000 * seconds))
-    except tf.errors.OpError:
-        return None
+def end_process(reason):
+    """Ends this process with exit code LOST_WORKER, though its main thread may wait in a collective operation."""
+    _ending.acquire()  # never released: one line, from the first thread that gets here
+    print(f"gan-tf: {reason}; start all workers again: the run continues from its newest checkpoint", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(LOST_WORKER)
 
 
 def is_lost_worker_error(error) -> bool:
     """Returns True if the exception of a collective operation means that another worker is lost."""
-    lost = (
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.DeadlineExceededError,
-    )
-    local = (tf.errors.InvalidArgumentError, tf.errors.ResourceExhaustedError, tf.errors.UnimplementedError)
+    codes = tf.errors
+    lost = (codes.UnavailableError, codes.AbortedError, codes.CancelledError, codes.DeadlineExceededError)
+    local = (codes.InvalidArgumentError, codes.ResourceExhaustedError, codes.UnimplementedError)
     text = str(error).lower()
     return isinstance(error, lost) or (not isinstance(error, local) and ("collective" in text or "peer" in text))
 

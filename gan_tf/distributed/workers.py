@@ -7,7 +7,6 @@ are started again.
 """
 
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -24,11 +23,9 @@ from gan_tf.config.settings import stored_settings
 from gan_tf.config.validation import flag
 from gan_tf.distributed import devices
 from gan_tf.distributed.cluster_spec import read_cluster_spec
-from gan_tf.distributed.liveness import WorkerMonitor, end_process, first_line, publish, read
-from gan_tf.distributed.stop_signals import StopSignals
+from gan_tf.distributed.liveness import StopSignals, WorkerMonitor, end_process, first_line
 from gan_tf.errors import UsageError
 
-EXCHANGE_SECONDS = 120.0  # for a value of a worker that is connected
 FOLDER_SECONDS = 60.0  # after which any shared file system shows a new file
 OTHER_SIGNAL = "another worker's signal"
 LOCAL_SETTINGS = ("dataset", "weights", "memory_gb")  # may differ between workers
@@ -41,14 +38,13 @@ class Workers:
         strategy: tf.distribute.Strategy.
         reason: why that strategy was chosen, for the log.
         signals: StopSignals of this process.
-        index, count: number of this worker, and of all workers.
-        monitor: WorkerMonitor; None for a single process.
+        spec: ClusterSpec of connected workers; None for a single process.
     """
 
-    def __init__(self, strategy, reason, signals=None, index=0, count=1, monitor=None):
+    def __init__(self, strategy, reason, signals=None, spec=None):
         self.strategy, self.reason, self.signals = strategy, reason, signals or StopSignals()
-        self.index, self.count, self._monitor = index, count, monitor
-        self._sum = tf.function(self._sum_over_workers, autograph=False)
+        self.index, self.count = (spec.index, len(spec.addresses)) if spec else (0, 1)
+        self._monitor = WorkerMonitor(spec, self.signals) if spec else None
 
     @property
     def is_chief(self) -> bool:
@@ -64,59 +60,79 @@ class Workers:
         """Returns the chief's values on every worker. All must call it together; an empty call acts as a barrier."""
         if self.count == 1:
             return [float(value) for value in values]
-        shared = values if self.is_chief else [0.0] * len(values)
-        shared = [1.0, *map(float, shared)]  # never empty, so that an empty broadcast is a collective operation too
-        return [float(value) for value in self._sum(tf.constant(shared, tf.float64))[1:]]
+        # The first element is for an empty call, which is a collective operation too.
+        return self._sum([1.0, *values] if self.is_chief else [0.0] * (1 + len(values)))[1:]
 
     def sync_flags(self, out_of_time) -> tuple[str | None, bool]:
         """Returns the same decision on all workers: (a signal that any worker received, the chief's `out_of_time`).
 
         The signal is named on the workers that received it, `OTHER_SIGNAL` on the others, and None without one.
         """
-        signal = self.stop_requested()
+        signal_name = self.stop_requested()
         if self.count == 1:
-            return signal, bool(out_of_time)
-        flags = [float(signal is not None), float(self.is_chief and bool(out_of_time))]
-        stops, ends = self._sum(tf.constant(flags, tf.float64))
-        return (signal or OTHER_SIGNAL) if stops > 0 else None, bool(ends > 0)
+            return signal_name, bool(out_of_time)
+        stops, ends = self._sum([signal_name is not None, self.is_chief and out_of_time])
+        return (signal_name or OTHER_SIGNAL) if stops else None, bool(ends)
 
     def require_equal(self, name, value, fix, shown=None):
-        """Raises UsageError, on every worker, unless all workers have the same value.
+        """Raises UsageError, on every worker, unless all have the same text for a flag.
 
-        Args:
-            name, value: a flag and its value as text.
-            fix: how to correct it.
-            shown: the value as the message shows it.
+        The error shows `shown`, default the value, and `fix`, how to correct it.
         """
-        if self.count == 1:
-            return
         digest = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # 48 bits: exact in float64
-        [chief] = self.broadcast(digest)
-        if float(self._sum(tf.constant([float(digest != chief)], tf.float64))[0]):
+        if self.count > 1 and any(self._sum([[digest] != self.broadcast(digest)])):
+            self.end()
             raise UsageError(f"{name} is {shown or value} on worker {self.index}, and differs between workers; {fix}")
+
+    def require_shared_folder(self, folder, seconds):
+        """Ends all workers unless a file that the chief writes to `folder` appears on all within `seconds`.
+
+        Raises:
+            UsageError: on every worker: the chief cannot write the folder.
+        """
+        token, problem = secrets.randbits(32), ""
+        if self.is_chief:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / str(token)).touch()
+            except OSError as error:
+                problem = f" ({error.strerror})"
+        token, failed = self.broadcast(token, bool(problem))
+        if failed:
+            self.end()
+            raise UsageError(f"--checkpoints: cannot write the run folder {folder.parent}{problem}; choose another")
+        path, deadline = folder / str(int(token)), time.monotonic() + seconds
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        missing = self._sum([index == self.index and not path.exists() for index in range(self.count)])
+        if self.is_chief:
+            shutil.rmtree(folder, ignore_errors=True)
+        if any(missing):
+            workers = ", ".join(f"worker {index}" for index, is_missing in enumerate(missing) if is_missing)
+            end_process(f"{workers} cannot see a new file in {folder}; put it on a file system that all workers share")
 
     def stop_requested(self) -> str | None:
         """Returns the signal that this worker received, or `OTHER_SIGNAL` if another worker announced one."""
-        if self._monitor and self._monitor.stop_announced:
-            return self.signals.received or OTHER_SIGNAL
-        return self.signals.received
+        announced = self._monitor and self._monitor.stop_announced
+        return self.signals.received or (OTHER_SIGNAL if announced else None)
 
     def end(self):
         """Stops watching the other workers, when the run is done; the chief, which runs the service, waits for all."""
         if self._monitor:
             self._monitor.end()
-            publish(f"gan_tf/ended/{self.index}", "yes")
-            if self.is_chief:
-                for index in range(self.count):
-                    read(f"gan_tf/ended/{index}", EXCHANGE_SECONDS)
+            self._monitor.wait_for_others()
 
-    def _sum_over_workers(self, values):
-        """Sums float64 [K] over the workers."""
-        per_worker = self.strategy.num_replicas_in_sync // self.count
+    def _sum(self, values) -> list[float]:
+        """Returns the sums of [K] numbers over the workers."""
+        return self._all_reduce(tf.constant([float(value) for value in values], tf.float64)).numpy().tolist()
+
+    @tf.function(autograph=False)
+    def _all_reduce(self, values):
+        replicas = self.strategy.num_replicas_in_sync // self.count  # of each worker; all have the same values
 
         def share():
             on_replica = tf.identity(values)  # on this replica's device
-            return tf.distribute.get_replica_context().all_reduce("sum", on_replica) / per_worker
+            return tf.distribute.get_replica_context().all_reduce("sum", on_replica) / replicas
 
         return self.strategy.experimental_local_results(self.strategy.run(share))[0]
 
@@ -141,11 +157,15 @@ def start_workers(config, folder, signals, log=print) -> Workers:
         raise UsageError("--micro-batch is auto, which needs a single process; give a number with several workers")
     count = len(spec.addresses)
     log(f"worker {spec.index} of {count}: waiting for the others, at most {config.wait_seconds:g} s")
-    strategy = connect(spec, config.wait_seconds)
-    require_equal_settings(spec, config)
-    require_shared_folder(spec, folder, min(config.wait_seconds, FOLDER_SECONDS))
-    monitor = WorkerMonitor(spec, signals)
-    return Workers(strategy, f"{count} workers", signals, spec.index, count, monitor)
+    workers = Workers(connect(spec, config.wait_seconds), f"{count} workers", signals, spec)
+    # The versions first: another version may have other settings.
+    values = {"the version of gan_tf": gan_tf.__version__, "the version of TensorFlow": tf.__version__}
+    values |= {"--run": config.run_name, "--dry-run": config.dry_run}
+    values |= {flag(name): value for name, value in stored_settings(config).items() if name not in LOCAL_SETTINGS}
+    for name, value in values.items():
+        workers.require_equal(name, str(value), "give all workers the same command and the same versions")
+    workers.require_shared_folder(folder, min(config.wait_seconds, FOLDER_SECONDS))
+    return workers
 
 
 def connect(spec, seconds):
@@ -157,9 +177,6 @@ def connect(spec, seconds):
     timeout and names them. In both cases TensorFlow waits with Python's global lock held, so no thread and no Python
     signal handler runs: SIGINT gets its default action. Afterwards TensorFlow has a SIGTERM handler that ignores the
     signal; the previous one is restored.
-
-    Args:
-        spec: ClusterSpec.
     """
     service = context.context()
     service.configure_coordination_service(
@@ -193,62 +210,3 @@ def connection_problem(error, spec, seconds) -> str:
     workers = [index for index, name in enumerate(spec.task_names) if name in missing]
     described = ", ".join(f"worker {index} at {spec.addresses[index]}" for index in workers)
     return f"{described} did not start within {seconds:g} s; check its log, and that its port can be reached"
-
-
-def exchange(spec, name, value) -> list:
-    """Returns the JSON value of every worker, in order. Ends the process if a worker sends none.
-
-    The chief, which may end the service by an error, returns last.
-    """
-    workers = range(len(spec.addresses))
-    publish(f"gan_tf/{name}/{spec.index}", json.dumps(value))
-    texts = [read(f"gan_tf/{name}/{index}", EXCHANGE_SECONDS) for index in workers]
-    publish(f"gan_tf/{name} was read/{spec.index}", "yes")
-    if spec.index == 0:
-        texts += [read(f"gan_tf/{name} was read/{index}", EXCHANGE_SECONDS) for index in workers]
-    if None in texts:
-        end_process("another worker ended while the workers compared their settings")
-    return [json.loads(text) for text in texts[: len(workers)]]
-
-
-def require_equal_settings(spec, config):
-    """Raises UsageError, on every worker, if a setting differs from the chief's."""
-    values = {flag(name): value for name, value in stored_settings(config).items() if name not in LOCAL_SETTINGS}
-    values |= {"--run": config.run_name, "--dry-run": config.dry_run}
-    values |= {"the version of gan_tf": gan_tf.__version__, "the version of TensorFlow": tf.__version__}
-    workers = exchange(spec, "settings", values)
-    for index, values in enumerate(workers):
-        for name in sorted(workers[0].keys() | values.keys()):
-            chief, worker = workers[0].get(name, "missing"), values.get(name, "missing")
-            if chief != worker:
-                raise UsageError(
-                    f"{name} is {worker!r} on worker {index} and {chief!r} on worker 0; give all workers the same "
-                    "command and the same versions"
-                )
-
-
-def require_shared_folder(spec, folder, seconds):
-    """Checks that a file that the chief writes to `folder` appears on all workers within `seconds`.
-
-    Raises:
-        UsageError: on every worker: the chief cannot write the folder.
-    """
-    token, problem = secrets.token_hex(4), None
-    if spec.index == 0:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / token).touch()
-        except OSError as error:
-            problem = f"--checkpoints: cannot write the run folder {folder.parent} ({error.strerror}); choose another"
-    token, problem = exchange(spec, "folder", [token, problem])[0]
-    if problem:
-        raise UsageError(problem)
-    deadline = time.monotonic() + seconds
-    while not (folder / token).exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    visible = exchange(spec, "file is visible", (folder / token).exists())
-    if spec.index == 0:
-        shutil.rmtree(folder, ignore_errors=True)
-    if not all(visible):
-        workers = ", ".join(f"worker {index}" for index, is_visible in enumerate(visible) if not is_visible)
-        end_process(f"{workers} cannot see a new file in {folder}; put it on a file system that all workers share")

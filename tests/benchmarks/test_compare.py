@@ -4,41 +4,34 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "compare.py"
+from tests.programs import ROOT
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def run(*flags):
-    return subprocess.run([sys.executable, PROGRAM, *map(str, flags)], capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture
-def runs(tmp_path):
-    folders = []
+def compare(tmp_path):
+    """Returns a function that compares two runs."""
     for name, slope in (("a", 0.1), ("b", 0.2)):
-        folder = tmp_path / name
-        folder.mkdir()
+        (tmp_path / name).mkdir()
         train = [{"images_seen": 1000 * i, "kind": "train", "augment/sign": slope * i} for i in (1, 2, 3, 4)]
         epoch = [{"images_seen": 2000 * i, "kind": "epoch", "metric": "swd2k", "score": 90 / i} for i in (1, 2)]
-        (folder / "stats.jsonl").write_text("".join(json.dumps(record) + "\n" for record in train + epoch))
-        folders.append(folder)
-    return folders
+        (tmp_path / name / "stats.jsonl").write_text("".join(json.dumps(record) + "\n" for record in train + epoch))
+    command = [sys.executable, ROOT / "benchmarks" / "compare.py", "--runs", "a", "b", "--out", "curves.svg", "--json"]
+    return lambda *flags: subprocess.run([*command, *flags], capture_output=True, text=True, cwd=tmp_path, timeout=120)
 
 
-def test_each_value_has_a_chart_with_a_line_for_each_run(runs, tmp_path):
-    out = tmp_path / "curves.svg"
-    flags = ["--values", "augment/sign", "score", "--names", "one & all", "two", "--smooth", 2, "--out", out, "--json"]
-    done = run("--runs", *runs, *flags)
+def test_each_value_has_a_chart_with_a_line_for_each_run(compare, tmp_path):
+    done = compare("--values", "augment/sign", "score", "--names", "one & all", "two", "--smooth", "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ends"] == [
         {"run": "one & all", "augment/sign": pytest.approx(0.35), "score": 45.0},
         {"run": "two", "augment/sign": pytest.approx(0.7), "score": 45.0},
     ]
-    root = ElementTree.parse(out).getroot()
+    root = ElementTree.parse(tmp_path / "curves.svg").getroot()
     charts = root.findall(f"{SVG}svg")
     assert [len(chart.findall(f"{SVG}polyline")) for chart in charts] == [2, 2]
     assert len(charts[0].findall(f"{SVG}polyline")[0].get("points").split()) == 2  # two records a point
@@ -47,7 +40,7 @@ def test_each_value_has_a_chart_with_a_line_for_each_run(runs, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [("--values", "loss/g"), ("--names", "one"), ("--smooth", "0"), ("--runs", "none")])
-def test_wrong_options_are_one_line(runs, tmp_path, flags):
-    done = run("--runs", *runs, "--out", tmp_path / "a.svg", *flags)
+def test_wrong_options_are_one_line(compare, tmp_path, flags):
+    done = compare(*flags)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1) and flags[0] in done.stderr
-    assert not (tmp_path / "a.svg").exists()
+    assert not (tmp_path / "curves.svg").exists()

@@ -2,7 +2,6 @@
 
 import fnmatch
 import importlib.util
-import json
 import re
 import shlex
 import shutil
@@ -13,14 +12,10 @@ import pytest
 import yaml
 
 from gan_tf.cli.train import parse_arguments
-from tests.deploy.script import DEPLOY, ROOT
+from tests.programs import ROOT
 
+DEPLOY = ROOT / "deploy"
 AZURE = {name: yaml.safe_load((DEPLOY / "azureml" / name).read_text()) for name in ("job.yml", "several_nodes.yml")}
-JOB, SEVERAL = AZURE.values()
-each_azure_job = pytest.mark.parametrize("name", AZURE)
-WORKER = yaml.safe_load((DEPLOY / "kubernetes" / "tfjob.yaml").read_text())["spec"]["tfReplicaSpecs"]["Worker"]
-POD = WORKER["template"]["spec"]
-[CONTAINER] = POD["containers"]
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
 
 
@@ -32,13 +27,7 @@ def substituted(job):
     return re.sub(r"\$\{\{(\w+\.\w+)\}\}", lambda match: texts[match[1]], job["command"])
 
 
-@each_azure_job
-def test_azure_package_accepts_the_job(name):
-    ml = pytest.importorskip("azure.ai.ml", reason="pip install azure-ai-ml")
-    assert ml.load_job(DEPLOY / "azureml" / name)._validate().passed
-
-
-@each_azure_job
+@pytest.mark.parametrize("name", AZURE)
 def test_azure_job_trains(name):
     job = AZURE[name]
     used = set(re.findall(r"\$\{\{(\w+\.\w+)\}\}", job["command"]))
@@ -50,16 +39,7 @@ def test_azure_job_trains(name):
     config, _ = parse_arguments(options)
     folder = {"job.yml": "/azure/outputs.checkpoints", "several_nodes.yml": "/mnt/nfs/checkpoints"}[name]
     assert config.run_folder.as_posix() == f"{folder}/{job['inputs']['run']}"
-
-
-def test_azure_job_of_several_nodes():
-    """One worker for each node, and checkpoints on a share that is mounted without a cache."""
-    count = SEVERAL["resources"]["instance_count"]
-    assert count > 1 and SEVERAL["distribution"] == {"type": "tensorflow", "worker_count": count}
-    assert "outputs" not in SEVERAL
-    assert substituted(SEVERAL).startswith(f"mkdir -p /mnt/nfs && mount -t nfs {SEVERAL['inputs']['nfs']} /mnt/nfs &&")
-    varies = {"command", "inputs", "outputs", "distribution", "resources"}
-    assert {k: JOB[k] for k in JOB.keys() - varies} == {k: SEVERAL[k] for k in SEVERAL.keys() - varies}
+    assert job.get("distribution", {}).get("worker_count", 1) == job["resources"]["instance_count"]
 
 
 def test_azure_environment_is_the_lock_file():
@@ -69,18 +49,12 @@ def test_azure_environment_is_the_lock_file():
     assert (DEPLOY / "azureml" / "conda.yml").read_text() == lock.conda_text()
 
 
-def test_kubernetes_restarts_by_exit_code():
-    variables = {each["name"]: each["value"] for each in CONTAINER["env"]}
-    assert WORKER["restartPolicy"] == "ExitCode" and 128 <= int(variables["GAN_TF_RETRY_CODE"]) <= 255
-    assert POD["terminationGracePeriodSeconds"] >= 120
-
-
 def test_kubernetes_workers_share_one_volume():
-    volume = yaml.safe_load((DEPLOY / "kubernetes" / "volume.yaml").read_text())
-    claims = [each["persistentVolumeClaim"]["claimName"] for each in POD["volumes"] if "emptyDir" not in each]
+    job, volume = (yaml.safe_load((DEPLOY / "kubernetes" / f"{name}.yaml").read_text()) for name in ("tfjob", "volume"))
+    pod = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]
+    claims = [each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "emptyDir" not in each]
     assert claims == [volume["metadata"]["name"]] and volume["spec"]["accessModes"] == ["ReadWriteMany"]
-    assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == {each["name"] for each in POD["volumes"]}
-    assert f"--uid {POD['securityContext']['runAsUser']} " in DOCKERFILE, "the user of the image writes to it"
+    assert f"--uid {pod['securityContext']['runAsUser']} " in DOCKERFILE, "the user of the image writes to it"
 
 
 def copies():
@@ -90,12 +64,6 @@ def copies():
         *sources, destination = arguments.split()
         result += [(source, destination + source if destination.endswith("/") else destination) for source in sources]
     return result
-
-
-def test_docker_entry_point_receives_signals():
-    """The JSON form starts the script without a shell in between."""
-    [entry] = map(json.loads, re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.M))
-    assert entry == ["/opt/gan_tf/deploy/entry.sh"] and ("deploy/entry.sh", "deploy/entry.sh") in copies()
 
 
 def test_docker_context_has_all_copied_files_and_no_runs():
@@ -108,8 +76,9 @@ def test_docker_context_has_all_copied_files_and_no_runs():
 
 @pytest.mark.slow
 def test_copied_files_can_be_installed_and_run(tmp_path):
+    image, packages = tmp_path / "image", tmp_path / "packages"
     for source, destination in copies():
-        target = tmp_path / "image" / destination
+        target = image / destination
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -117,15 +86,8 @@ def test_copied_files_can_be_installed_and_run(tmp_path):
             shutil.copy(ROOT / source, target)
     install = next(line for line in DOCKERFILE.splitlines() if "--no-deps" in line)
     command = install.removeprefix("RUN python -m").removesuffix("\\").split()
-    packages = tmp_path / "packages"
-    command = [sys.executable, "-m", *command, "--quiet", "--target", packages]
-    subprocess.run(command, cwd=tmp_path / "image", check=True)
+    subprocess.run([sys.executable, "-m", *command, "--quiet", "--target", packages], cwd=image, check=True)
     code = "import gan_tf, gan_tf_datasets.demo, sys; from gan_tf.cli.main import main; print(gan_tf.__file__); main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "train", "--help"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(packages)},
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", code, "train", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True)
     assert str(packages) in done.stdout and "usage: gan-tf train" in done.stdout, done.stderr

@@ -6,7 +6,6 @@ builds N networks first, `--devices N` splits the CPU into N devices, `--fault N
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -34,18 +33,25 @@ def finish(arguments, output):
 def stop(arguments, output, run, record_count, number=signal.SIGKILL):
     """Starts the process and sends it a signal once stats.jsonl has `record_count` lines. Returns the exit code."""
     process = spawn(arguments, output)
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while not (run.stats.exists() and run.stats.read_bytes().count(b"\n") >= record_count):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise RuntimeError(f"no signal was sent (exit code {process.wait()}): {output.read_text()[-2000:]}")
+    try:
+        wait_for_records(run, record_count, [process], LIMIT_SECONDS)
+        process.send_signal(number)
+        return process.wait(LIMIT_SECONDS)
+    finally:
+        process.kill()
+
+
+def wait_for_records(run, count, processes, seconds):
+    """Waits until stats.jsonl has this number of lines."""
+    deadline = time.monotonic() + seconds
+    while not (run.stats.exists() and run.stats.read_bytes().count(b"\n") >= count):
+        assert time.monotonic() < deadline, f"{count} records were not reached"
+        assert all(process.poll() is None for process in processes), f"a process ended before {count} records"
         time.sleep(0.002)
-    os.kill(process.pid, number)
-    return process.wait(LIMIT_SECONDS)
 
 
 def main(arguments):
-    from tests.faults.injection import inject
+    from tests.faults import injection
     from tests.training import tiny
 
     parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -55,21 +61,16 @@ def main(arguments):
     parser.add_argument("--fault")
     options, arguments = parser.parse_known_args(arguments)
     if options.devices > 1:
-        split_cpu(options.devices)
+        import tensorflow as tf
+
+        [cpu] = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * options.devices)
     for _ in range(options.models_before):  # Keras numbers the variables of a process
         tiny.TinyGenerator(16).build()
     with tiny.in_place(tiny.FASTGAN if options.fastgan else None), pytest.MonkeyPatch.context() as patch:
         if options.fault:
-            inject(options.fault, patch)
+            getattr(injection, options.fault)(patch)
         return run_command("train", arguments)
-
-
-def split_cpu(count):
-    """Splits the CPU into `count` logical devices."""
-    import tensorflow as tf
-
-    [cpu] = tf.config.list_physical_devices("CPU")
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
 if __name__ == "__main__":

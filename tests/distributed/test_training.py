@@ -1,6 +1,5 @@
 """Several workers or devices agree with one process. For faults see `tests/faults`."""
 
-import json
 import os
 
 import numpy as np
@@ -13,8 +12,8 @@ from tests.training import growing, tiny
 
 pytestmark = pytest.mark.slow
 
-LENGTHS = {"total_kimg": 0.4, "epoch_images": 80, "checkpoint_minutes": 0.01}  # 100 steps, 5 scores
-FLAGS = {"strategy": "multi_worker", "deterministic": True, "augment": "diffaugment", **LENGTHS}
+# With a learning rate that is too small for rounding errors to grow, as in test_replicas.
+FLAGS = {"deterministic": True, "augment": "diffaugment", "lr": 2e-6, "total_kimg": 0.08}
 
 
 @pytest.fixture(scope="module")
@@ -22,68 +21,17 @@ def dataset(tmp_path_factory):
     return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def group(tmp_path, dataset):
-    """Returns a function that creates groups of two workers; they are killed at the end."""
-    groups = []
-
-    def make(**changes):
-        groups.append(WorkerGroup(tmp_path, tiny.arguments(dataset, tmp_path, **{**FLAGS, **changes})))
-        return groups[-1]
-
-    yield make
-    for one in groups:
-        one.end()
-
-
 @pytest.fixture(scope="module")
-def undisturbed(dataset, tmp_path_factory):
-    """The run of two workers."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    workers = WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
-    try:
-        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
-    finally:
-        workers.end()
+def one(dataset, tmp_path_factory):
+    """The run of one process, with a checkpoint after 40 images and at the end."""
+    folder = tmp_path_factory.mktemp("one")
+    arguments = tiny.arguments(dataset, folder, strategy="default", **FLAGS)
+    assert process.finish(arguments, folder / "one.txt") == 0
     return Run(folder / "tiny")
 
 
-def test_two_workers_agree_with_one_process(dataset, tmp_path, group):
-    """At a learning rate that is too small for rounding errors to grow, as in test_replicas."""
-    lengths = {"total_kimg": 0.08, "epoch_images": 40, "lr": 2e-6}
-    arguments = tiny.arguments(dataset, tmp_path / "one", deterministic=True, augment="diffaugment", **lengths)
-    assert process.finish(arguments, tmp_path / "one.txt") == 0
-    workers = group(**lengths).start()
-    assert workers.wait() == [0, 0], workers.output(0)[-1500:]
-    assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 80)
-
-
-def test_four_devices_agree_with_one(dataset, tmp_path):
-    """One image for each device. Losses, weights, moments and batch statistics agree."""
-    lengths = {"deterministic": True, "augment": "diffaugment", "total_kimg": 0.04, "lr": 2e-6}
-    arguments = tiny.arguments(dataset, tmp_path / "one", strategy="default", **lengths)
-    assert process.finish(arguments, tmp_path / "one.txt") == 0
-    arguments = tiny.arguments(dataset, tmp_path / "four", strategy="mirrored", **lengths)
-    assert process.finish(["--devices", "4", *arguments], tmp_path / "four.txt") == 0
-    assert "4 in a step (4 devices)" in (tmp_path / "four.txt").read_text()
-    assert_agree(*(Run(tmp_path / name / "tiny") for name in ("one", "four")), 40)
-
-
-def test_two_tasks_of_a_slurm_step_agree_with_one_process(dataset, tmp_path):
-    """The workers connect with the variables of SLURM alone."""
-    lengths = {"total_kimg": 0.04, "lr": 2e-6, "deterministic": True, "augment": "diffaugment"}
-    assert process.finish(tiny.arguments(dataset, tmp_path / "one", **lengths), tmp_path / "one.txt") == 0
-    workers = SlurmStep(tmp_path, tiny.arguments(dataset, tmp_path, **lengths)).start()
-    try:
-        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
-    finally:
-        workers.end()
-    assert "2 in a step (2 workers)" in workers.output(0)
-    assert_agree(Run(tmp_path / "one" / "tiny"), Run(tmp_path / "tiny"), 40)
-
-
 class SlurmStep(WorkerGroup):
-    """A group with the environment variables of a SLURM step."""
+    """A group with the environment variables of a SLURM step, and without TF_CONFIG."""
 
     def cluster_variables(self, index):
         variables = {
@@ -96,15 +44,36 @@ class SlurmStep(WorkerGroup):
         return {f"SLURM_{name}": str(value) for name, value in variables.items()}
 
 
-def assert_agree(one, other, seen):
-    """The losses of two runs agree to 1e-5, all arrays of their checkpoints to 1e-4."""
-    for ours, theirs in zip(tiny.records(one, "train"), tiny.records(other, "train"), strict=True):
-        ours, theirs = json.loads(ours), json.loads(theirs)
-        for name in [name for name in ours if name.startswith("loss/")]:
-            np.testing.assert_allclose(theirs[name], ours[name], rtol=1e-5, atol=1e-5, err_msg=name)
-    ours, theirs = tiny.weights(one, seen), tiny.weights(other, seen)
-    for name, value in ours.items():
-        np.testing.assert_allclose(theirs[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+@pytest.mark.parametrize("group, images", [(WorkerGroup, 80), (SlurmStep, 40)])
+def test_two_workers_agree_with_one_process(group, images, one, dataset, tmp_path):
+    arguments = tiny.arguments(dataset, tmp_path, **{**FLAGS, "total_kimg": images / 1000})
+    with group(tmp_path, arguments) as workers:
+        workers.start().ends_with(0)
+    assert "2 in a step (2 workers)" in workers.output(0)
+    run = Run(tmp_path / "tiny")
+    assert_agree(run, one, images)
+    records, events = tiny.records(run, "train"), tiny.events(run)
+    assert len(records) == len(set(records)) == images // 4, "only the chief writes"
+    assert len(events) == len(set(events))
+
+
+def test_four_devices_agree_with_one(one, dataset, tmp_path):
+    """One image for each device. Losses, weights, moments and batch statistics agree."""
+    arguments = tiny.arguments(dataset, tmp_path, strategy="mirrored", **{**FLAGS, "total_kimg": 0.04})
+    assert process.finish(["--devices", "4", *arguments], tmp_path / "four.txt") == 0
+    assert "4 in a step (4 devices)" in (tmp_path / "four.txt").read_text()
+    assert_agree(Run(tmp_path / "tiny"), one, 40)
+
+
+def assert_agree(run, expected, seen):
+    """The losses of two runs up to image `seen` agree to 1e-5, all arrays of their checkpoints to 1e-4."""
+    records = [tiny.parsed_records(each, "train")[: seen // 4] for each in (run, expected)]
+    for ours, theirs in zip(*records, strict=True):
+        for name in [name for name in theirs if name.startswith("loss/")]:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    arrays = tiny.weights(run, seen)
+    for name, value in tiny.weights(expected, seen).items():
+        np.testing.assert_allclose(arrays[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
@@ -112,18 +81,8 @@ def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
     flags = {"deterministic": True, "phase_batch": "8", "lr": 2e-6}
     arguments = growing.arguments(dataset, tmp_path / "one", **flags)
     assert process.finish(arguments, tmp_path / "one.txt") == 0
-    workers = WorkerGroup(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)).start()
-    try:
-        assert workers.wait() == [0, 0], workers.output(0)[-1500:]
-    finally:
-        workers.end()
+    with WorkerGroup(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)) as workers:
+        workers.start().ends_with(0)
     one, two = (tiny.weights(Run(folder / "growing"), 200) for folder in (tmp_path / "one", tmp_path))
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
-
-
-def test_only_the_chief_writes(undisturbed, tmp_path):
-    """Each record and each event exists once."""
-    records, events = tiny.records(undisturbed, "train"), tiny.events(undisturbed)
-    assert len(records) == len(set(records)) == 100
-    assert len(events) == len(set(events))

@@ -1,4 +1,4 @@
-"""Workers, stop signals, and which errors mean that another worker is lost."""
+"""A single process as a group of one, stop signals, and which errors mean that another worker is lost."""
 
 import hashlib
 import os
@@ -10,11 +10,16 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.distributed.cluster_spec import ClusterSpec
-from gan_tf.distributed.liveness import is_lost_worker_error
-from gan_tf.distributed.stop_signals import StopSignals
+from gan_tf.distributed.liveness import StopSignals, is_lost_worker_error
 from gan_tf.distributed.workers import Workers, connection_problem
+from tests.programs import wait_until
 
 THREE = ClusterSpec(0, ("a:1", "b:2", "c:3"), (("chief", 1), ("worker", 2)))
+BARRIER = """Barrier timed out.
+The first task at the barrier: /job:chief/replica:0/task:0. Some timed out task names:
+/job:worker/replica:0/task:0
+/job:worker/replica:0/task:1
+"""
 
 
 def test_single_process_is_a_group_of_one():
@@ -29,6 +34,19 @@ def test_single_process_is_a_group_of_one():
 
 
 @pytest.mark.parametrize(
+    "error, names",
+    [
+        (tf.errors.DeadlineExceededError(None, None, BARRIER), "worker 1 at b:2, worker 2 at c:3"),
+        (tf.errors.DeadlineExceededError(None, None, "Deadline Exceeded"), "worker 0 at a:1"),
+        (tf.errors.UnknownError(None, None, "Could not start gRPC server"), "cannot listen on a:1"),
+        (tf.errors.InternalError(None, None, "broken"), "broken"),
+    ],
+)
+def test_missing_workers_are_named(error, names):
+    assert names in connection_problem(error, THREE, 5)
+
+
+@pytest.mark.parametrize(
     "error, is_lost",
     [
         (tf.errors.UnavailableError(None, None, "Socket closed"), True),
@@ -39,27 +57,6 @@ def test_single_process_is_a_group_of_one():
 )
 def test_errors_of_a_lost_worker(error, is_lost):
     assert is_lost_worker_error(error) == is_lost
-
-
-@pytest.mark.parametrize(
-    "error, names",
-    [
-        (
-            tf.errors.DeadlineExceededError(
-                None,
-                None,
-                "Barrier timed out.\nThe first task at the barrier: /job:chief/replica:0/task:0. Some timed out task "
-                "names:\n/job:worker/replica:0/task:0\n/job:worker/replica:0/task:1\n",
-            ),
-            "worker 1 at b:2, worker 2 at c:3",
-        ),
-        (tf.errors.DeadlineExceededError(None, None, "Deadline Exceeded"), "worker 0 at a:1"),
-        (tf.errors.UnknownError(None, None, "Could not start gRPC server"), "cannot listen on a:1"),
-        (tf.errors.InternalError(None, None, "broken"), "broken"),
-    ],
-)
-def test_missing_workers_are_named(error, names):
-    assert names in connection_problem(error, THREE, 5)
 
 
 def test_stop_signals():
@@ -80,8 +77,7 @@ def test_another_thread_reads_a_signal_while_the_main_thread_is_busy():
 
     def send_and_read(signals):
         os.kill(os.getpid(), signal.SIGTERM)
-        while signals.received != "SIGTERM":
-            time.sleep(0.01)
+        wait_until(lambda: signals.received == "SIGTERM")
         received_at.append(time.monotonic())
 
     with StopSignals() as signals:

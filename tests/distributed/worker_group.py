@@ -1,4 +1,4 @@
-"""A run of several workers on this host: processes of `tests.distributed.process` with TF_CONFIG."""
+"""A run of two workers on this host: processes of `tests.distributed.process` with TF_CONFIG."""
 
 import contextlib
 import json
@@ -9,34 +9,37 @@ import time
 from gan_tf.distributed.launcher import free_ports
 from tests.distributed import process
 
-END_SECONDS = 60  # within which every surviving worker must end after a fault
+COUNT = 2
 START_SECONDS = 240  # importing TensorFlow takes long on a busy machine
 
 
 class WorkerGroup:
-    """Workers of one run.
+    """Workers of one run; at the end of a `with` block they are killed.
 
     Args:
         folder: for the output of the workers: worker-0.txt and so on.
         arguments: of `train`.
-        count: number of workers.
-        prefix: command that starts theirs.
-        variables: of their environment, added to this process's.
     """
 
-    def __init__(self, folder, arguments, count=2, prefix=(), variables=None):
-        self.folder, self.arguments, self.count, self.prefix = folder, arguments, count, prefix
-        self.variables = variables or {}
-        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    def __init__(self, folder, arguments):
+        self.folder, self.arguments = folder, arguments
+        self.prefix, self.variables = [], {}  # command that starts theirs, and additions to their environment
         self.processes = {}
+        self.end()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.end()
 
     def start(self, *indices, options=()):
         """Starts these workers, default all. `options` come before their arguments."""
-        for index in indices or range(self.count):
+        for index in indices or range(COUNT):
             environment = {**os.environ, **self.variables, **self.cluster_variables(index)}
-            self.processes[index] = process.spawn(
-                [*options, *self.arguments], self.output_path(index), prefix=self.prefix, env=environment
-            )
+            command = [*options, *self.arguments]
+            output = self.output_path(index)
+            self.processes[index] = process.spawn(command, output, prefix=self.prefix, env=environment)
         return self
 
     def cluster_variables(self, index):
@@ -50,20 +53,16 @@ class WorkerGroup:
     def output(self, index):
         return self.output_path(index).read_text()
 
-    def wait(self, seconds=START_SECONDS):
-        """Waits for the workers that were started. Returns their exit codes in order."""
-        deadline = time.monotonic() + seconds
-        return [p.wait(max(0.1, deadline - time.monotonic())) for _, p in sorted(self.processes.items())]
-
-    def wait_for_records(self, run, records):
-        """Waits until stats.jsonl has this number of lines."""
+    def ends_with(self, code):
+        """Waits for all workers, and checks their exit codes."""
         deadline = time.monotonic() + START_SECONDS
-        while not (run.stats.exists() and run.stats.read_bytes().count(b"\n") >= records):
-            ended = {index: p.poll() for index, p in self.processes.items() if p.poll() is not None}
-            if ended or time.monotonic() > deadline:
-                outputs = "\n".join(self.output(index)[-1500:] for index in self.processes)
-                raise RuntimeError(f"{records} records were not reached; ended: {ended}\n{outputs}")
-            time.sleep(0.005)
+        for index, worker in self.processes.items():
+            assert worker.wait(max(0.1, deadline - time.monotonic())) == code, self.output(index)[-3000:]
+        return self
+
+    def wait_for_records(self, run, count):
+        """Waits until stats.jsonl has this number of lines."""
+        process.wait_for_records(run, count, self.processes.values(), START_SECONDS)
         return self
 
     def send(self, index, number):
@@ -71,9 +70,10 @@ class WorkerGroup:
         self.processes[index].send_signal(number)
 
     def end(self):
-        """Kills all processes."""
+        """Kills all processes. Those that are started next have other ports."""
         for worker in self.processes.values():
             with contextlib.suppress(ProcessLookupError):
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
             worker.wait()
+        self.processes, self.addresses = {}, [f"127.0.0.1:{port}" for port in free_ports(COUNT)]

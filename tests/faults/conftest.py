@@ -1,7 +1,5 @@
 """Fixtures of the fault matrix."""
 
-import contextlib
-
 import pytest
 
 from gan_tf.runs.folder import Run
@@ -20,28 +18,14 @@ def dataset(tmp_path_factory):
 def undisturbed(dataset, tmp_path_factory):
     """The run of two workers without a fault."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    workers = WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)).start()
-    try:
-        assert workers.wait() == [TRAINED, TRAINED], workers.output(0)[-1500:]
-    finally:
-        workers.end()
+    with WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)) as workers:
+        workers.start().ends_with(TRAINED)
     return Run(folder / "tiny")
 
 
 @pytest.fixture
-def make_scenario(dataset, undisturbed, record_property):
-    """Returns a function that creates a Scenario in a folder; its processes are killed at the end."""
-    with contextlib.ExitStack() as stack:
-
-        def make(folder, **group):
-            scenario = Scenario(folder, dataset, undisturbed, record_property, **group)
-            stack.callback(scenario.end)
-            return scenario
-
-        yield make
-
-
-@pytest.fixture
-def scenario(make_scenario, tmp_path):
-    """Two workers in the folder of this test."""
-    return make_scenario(tmp_path)
+def scenario(dataset, undisturbed, tmp_path, record_property):
+    """Two workers in the folder of this test; their processes are killed at the end."""
+    scenario = Scenario(tmp_path, dataset, undisturbed, record_property)
+    yield scenario
+    scenario.workers.end()

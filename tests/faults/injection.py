@@ -1,6 +1,7 @@
 """Faults that a process injects into itself: `tests.distributed.process --fault NAME`.
 
-They come at moments that no other process could hit. Each prints its time in a line, which `scenario.py` reads.
+Each function prepares one, with a pytest.MonkeyPatch, at a moment that no other process could hit. The fault prints its
+time in a line, which `scenario.py` reads.
 """
 
 import itertools
@@ -18,11 +19,6 @@ CHECKPOINT = 4  # the fault comes at the fourth checkpoint, so that there are go
 LONG_SECONDS = 300
 
 
-def inject(name, patch):
-    """Prepares the fault `name`, with a pytest.MonkeyPatch."""
-    FAULTS[name](patch)
-
-
 def killed_while_writing_a_checkpoint(patch):
     """The system kills the process when half of the file is written."""
 
@@ -30,7 +26,6 @@ def killed_while_writing_a_checkpoint(patch):
         newest, prefix = run.checkpoints()[0]
         if newest == int(state.images_seen.numpy()):  # written again after a score: nothing would be lost
             return False
-        report_time()
         [data] = run.state.glob(f"{prefix.name}.data-*")
         return limit_file_size(data.stat().st_size // 2)
 
@@ -39,14 +34,13 @@ def killed_while_writing_a_checkpoint(patch):
 
 def killed_while_removing_checkpoints(patch):
     """The new checkpoint is complete, and one more than `--keep` exists."""
-    call_before(patch, runs.Run, "tidy_checkpoints", CHECKPOINT, lambda *arguments: kill_this_process())
+    call_before(patch, runs.Run, "tidy_checkpoints", CHECKPOINT, kill_this_process)
 
 
 def killed_while_writing_best(patch):
     """The first best weights exist; the file that would replace them is half written."""
 
     def fault(run, weights, meta):
-        report_time()
         return limit_file_size(run.best.stat().st_size // 2)
 
     call_before(patch, runs.Run, "replace_best", 2, fault)
@@ -54,7 +48,7 @@ def killed_while_writing_best(patch):
 
 def killed_while_connecting(patch):
     """TensorFlow is about to connect the workers."""
-    call_before(patch, workers, "connect", 1, lambda *arguments: kill_this_process())
+    call_before(patch, workers, "connect", 1, kill_this_process)
 
 
 def long_score(patch):
@@ -82,19 +76,6 @@ def clock_back(patch):
     call_before(patch, resume, "save_state", CHECKPOINT, fault)
 
 
-FAULTS = {
-    function.__name__: function
-    for function in (
-        killed_while_writing_a_checkpoint,
-        killed_while_removing_checkpoints,
-        killed_while_writing_best,
-        killed_while_connecting,
-        long_score,
-        clock_back,
-    )
-}
-
-
 def call_before(patch, owner, name, number, fault):
     """Calls fault(*arguments) before call `number` of a function; again before the next call if it returns False."""
     original, calls, due = getattr(owner, name), itertools.count(1), [True]
@@ -112,7 +93,7 @@ def report_time():
     print(f"{FAULT_LINE}{time.time()}", flush=True)
 
 
-def kill_this_process():
+def kill_this_process(*arguments):
     """Ends this process with SIGKILL."""
     report_time()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -120,6 +101,7 @@ def kill_this_process():
 
 def limit_file_size(size):
     """Makes the system kill this process when it writes a file beyond `size` bytes."""
+    report_time()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

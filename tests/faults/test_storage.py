@@ -5,12 +5,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.distributed.worker_group import END_SECONDS
-from tests.faults.scenario import CHIEF, LOST, REFUSED, SAVED, WORKER
+from gan_tf.runs.folder import Run
+from tests.distributed.worker_group import WorkerGroup
+from tests.faults.scenario import CHIEF, FLAGS, LOST, RECORDS, REFUSED, SAVED, WORKER
+from tests.training import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +29,7 @@ NOBODY = 65534  # user id without permissions
     ],
 )
 def test_killed_during_a_write(fault, code, name, scenario):
-    scenario.start(CHIEF, options=["--fault", fault])
-    scenario.workers.start(WORKER)
-    scenario.wait_for_injected_end(CHIEF, code).ends({WORKER: LOST}, "start all workers again").continues()
+    scenario.start_with_fault(fault).ends({CHIEF: code, WORKER: LOST}, "start all workers again").continues()
     left = [path.name for path in scenario.run.folder.rglob("*") if "_temp" in path.name or path.suffix == ".part"]
     assert not left, "incomplete files are removed"
     scenario.add_row(name, "the other ends with 43")
@@ -46,74 +47,59 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def fill(folder):
+def fill(path):
     """Writes a file until the disk is full."""
-    with open(folder / "fill", "wb") as file:
-        try:
+    try:
+        with open(path, "wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 16))
-                file.flush()
-        except OSError:
-            return
+    except OSError:
+        return
 
 
-def test_full_disk(make_scenario, tmp_path, small_disk):
-    scenario = make_scenario(tmp_path)
+def test_full_disk(small_disk, scenario):
     scenario.set_checkpoints(small_disk)
-    scenario.start_trained().fault(fill, small_disk)
+    scenario.start_trained().fault(fill, small_disk / "fill")
     scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "free some disk space")
     (small_disk / "fill").unlink()
-    scenario.continues().add_row("the disk is full", "the chief ends with 2 and prints the reason, the other with 43")
+    scenario.continues().add_row("the disk is full", "the chief ends with 2 and prints that, the other with 43")
 
 
 @pytest.fixture
-def another_user(dataset):
-    """Returns (folder that only user 65534 may write, arguments of a scenario whose workers run as that user).
+def another_user(scenario):
+    """A folder that only user 65534 may write; the workers of the scenario run as that user.
 
     Root may write everywhere. The user may read all files, and so Python and this project.
     """
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="gan-tf-faults-"))
-    as_nobody = {"prefix": []}
     if os.geteuid() == 0:
         capabilities = ["--clear-groups", "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        as_nobody["prefix"] = ["setpriv", f"--reuid={NOBODY}", *capabilities]
-        if subprocess.run([*as_nobody["prefix"], "true"], capture_output=True).returncode:
+        prefix = scenario.workers.prefix = ["setpriv", f"--reuid={NOBODY}", *capabilities]
+        if subprocess.run([*prefix, "true"], capture_output=True).returncode:
             shutil.rmtree(folder)
             pytest.skip("setpriv cannot start a process as another user that may read all")
         os.chown(folder, NOBODY, -1)
-    variables = {"GAN_TF_CACHE": str(folder / "cache"), "HOME": str(folder)}
-    yield folder, {**as_nobody, "variables": variables}
+    scenario.workers.variables = {"GAN_TF_CACHE": str(folder / "cache"), "HOME": str(folder)}
+    yield folder
+    scenario.workers.end()
     shutil.rmtree(folder)
 
 
-def test_folder_that_cannot_be_written(make_scenario, tmp_path, another_user):
-    folder, group = another_user
-    scenario = make_scenario(tmp_path, **group)
-    scenario.set_checkpoints(folder / "locked")
+def test_folder_that_cannot_be_written(another_user, scenario):
+    scenario.set_checkpoints(another_user / "locked")
     scenario.checkpoints.mkdir(mode=0o555)
     scenario.fault(scenario.start)
-    scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--checkpoints: cannot write the run folder")
-    make_writable(scenario.checkpoints)
-    scenario.start().trains_to_the_end()
-    scenario.add_row("the run folder cannot be written", "both end with 2 and print the reason")
+    scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--checkpoints: cannot write the run folder").leaves_nothing()
+    scenario.add_row("the run folder cannot be written", "both end with 2 and print that")
 
 
-def test_folder_that_becomes_read_only(make_scenario, tmp_path, another_user):
-    folder, group = another_user
-    scenario = make_scenario(tmp_path, **group)
-    scenario.set_checkpoints(folder / "runs")
+def test_folder_that_becomes_read_only(another_user, scenario):
+    scenario.set_checkpoints(another_user / "runs")
     scenario.start_trained().fault(set_modes, scenario.run.folder, 0o555)
     scenario.ends({CHIEF: REFUSED, WORKER: LOST}, "check that it can be read and written")
     set_modes(scenario.run.folder, 0o755)
-    scenario.continues().add_row(
-        "the run folder becomes read-only", "the chief ends with 2 and prints the reason, the other with 43"
-    )
-
-
-def make_writable(folder):
-    folder.chmod(0o755)
-    if os.geteuid() == 0:
-        os.chown(folder, NOBODY, -1)
+    outcome = "the chief ends with 2 and prints that, the other with 43"
+    scenario.continues().add_row("the run folder becomes read-only", outcome)
 
 
 def set_modes(folder, mode):
@@ -122,11 +108,24 @@ def set_modes(folder, mode):
         path.chmod(mode)
 
 
+@pytest.fixture(scope="module")
+def stopped_run(dataset, tmp_path_factory):
+    """Returns (Run, time of the signal) of workers that SIGTERM stopped in the middle of the training."""
+    folder = tmp_path_factory.mktemp("stopped")
+    run = Run(folder / "tiny")
+    with WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)) as workers:
+        workers.start().wait_for_records(run, RECORDS)
+        fault_time = time.time()
+        workers.send(CHIEF, signal.SIGTERM)
+        workers.ends_with(SAVED)
+    return run, fault_time
+
+
 @pytest.fixture
-def stopped(scenario):
-    """A scenario whose workers were stopped by SIGTERM in the middle of the training."""
-    scenario.start_trained().fault(scenario.workers.send, CHIEF, signal.SIGTERM)
-    assert scenario.workers.wait(END_SECONDS) == [SAVED, SAVED]
+def stopped(stopped_run, scenario):
+    """A scenario that continues a copy of that run."""
+    run, scenario.fault_time = stopped_run
+    shutil.copytree(run.folder, scenario.run.folder)
     return scenario
 
 
@@ -167,27 +166,23 @@ def test_newest_checkpoint_is_damaged(damage, text, name, stopped):
     stopped.continues(text).add_row(name, "the next start continues from the one before it")
 
 
-def test_all_checkpoints_are_damaged(stopped, tmp_path):
+def test_all_checkpoints_are_damaged(stopped, stopped_run):
     """The run is not started from zero; it continues once its state is restored from a backup."""
-    shutil.copytree(stopped.run.state, tmp_path / "backup")
     records = stopped.run.stats.read_bytes()
     for path in stopped.run.state.glob("ckpt-*"):
         os.truncate(path, 100)
     stopped.fault(stopped.start)
     stopped.ends({CHIEF: REFUSED, WORKER: LOST}, "restore it from a backup, or give --run NAME")
     assert stopped.run.stats.read_bytes() == records
-    shutil.copytree(tmp_path / "backup", stopped.run.state, dirs_exist_ok=True)
-    stopped.continues()
-    stopped.add_row(
+    run, stopped.fault_time = stopped_run
+    shutil.copytree(run.state, stopped.run.state, dirs_exist_ok=True)
+    stopped.continues().add_row(
         "all checkpoints are damaged, and then restored",
-        "the chief ends with 2 and prints the reason, the other with 43; the run is not started from zero",
+        "the chief ends with 2 and prints that, the other with 43; training does not restart from zero",
     )
 
 
 def test_clock_that_jumps_back(scenario):
-    scenario.start(CHIEF, options=["--fault", "clock_back"])
-    scenario.workers.start(WORKER)
-    scenario.trains_to_the_end()
-    assert "fault at" in scenario.workers.output(CHIEF)
+    scenario.start_with_fault("clock_back").trains_to_the_end()
     assert len(scenario.run.checkpoints()) == 2
     scenario.add_row("the chief's clock jumps back an hour", "nothing")
