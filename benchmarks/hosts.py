@@ -70,11 +70,11 @@ def run_workers(command, environments, limit_seconds) -> dict:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        launcher.worker_processes(command, environments) as processes,
+        launcher.worker_processes(command, environments) as (processes, copy),
     ):
         codes = [None] * len(processes)
         while None in codes and not any(codes) and time.monotonic() < end:
-            time.sleep(launcher.TICK_SECONDS)
+            copy(launcher.TICK_SECONDS)
             codes = [process.poll() for process in processes]
     for index, code in enumerate(codes):
         if code:

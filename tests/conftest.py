@@ -71,12 +71,7 @@ def two_cpus():
 @pytest.fixture
 def mirrored_is_two_cpus(two_cpus, monkeypatch):
     """`--strategy mirrored` means the fixture two_cpus."""
-    from gan_tf.distributed import devices
-
-    choose = devices.choose_strategy
-    monkeypatch.setattr(
-        devices, "choose_strategy", lambda name: (two_cpus, "two CPUs") if name == "mirrored" else choose(name)
-    )
+    monkeypatch.setattr("tensorflow.distribute.MirroredStrategy", lambda devices: two_cpus)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,16 +7,17 @@ start all --> one fails --> SIGTERM to the others --> grace --> SIGKILL --> star
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import json
 import math
 import os
 import re
+import selectors
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 USAGE_ERROR = 2  # exit code: a wrong setting, which another start would not change
@@ -47,8 +48,8 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     for attempt in range(restarts + 1):
         if attempt:
             log(f"restart {attempt} of {restarts}")
-        with worker_processes(command, environments(workers, gpus_per_worker)) as processes:
-            ended = wait_for_end(processes, received, grace_seconds)
+        with worker_processes(command, environments(workers, gpus_per_worker)) as (processes, copy):
+            ended = wait_for_end(processes, copy, received, grace_seconds)
         code = exit_code(ended, received)
         if code in (0, USAGE_ERROR):
             return code
@@ -59,10 +60,11 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     return code
 
 
-def wait_for_end(processes, received, grace_seconds) -> dict[int, int]:
+def wait_for_end(processes, copy, received, grace_seconds) -> dict[int, int]:
     """Waits until all workers have ended: by themselves, after a signal, or killed after a fault.
 
     Args:
+        copy: copies the output of the workers for some seconds.
         received: list of the signals that the launcher received, to which a handler appends.
 
     Returns:
@@ -70,7 +72,7 @@ def wait_for_end(processes, received, grace_seconds) -> dict[int, int]:
     """
     ended, stopping, killed, deadline = {}, False, False, (math.inf, "")  # (time of SIGKILL, reason)
     while True:
-        time.sleep(TICK_SECONDS)
+        copy(TICK_SECONDS)
         for index, process in enumerate(processes):
             if index not in ended and (code := process.poll()) is not None:
                 ended[index] = code
@@ -167,37 +169,49 @@ def write(stream, text):
 
 @contextlib.contextmanager
 def worker_processes(command, environments):
-    """Starts a process in each environment and copies its output. At the end they and their children are killed.
+    """Starts a process in each environment; at the end they and their children are killed.
+
+    Returns (processes, copy): copy(seconds) copies their output for some seconds, under a prefix for each.
 
     Each has its own session, so that Ctrl-C reaches the launcher only, which forwards it once. On Linux a worker
-    receives SIGTERM, and so saves, when the launcher is killed.
+    receives SIGTERM, and so saves, when the launcher is killed. The launcher has no threads: the kernel would send that
+    signal once more for each thread that ends after the main thread.
     """
-    processes, threads = [], []
+    processes, selector = [], selectors.DefaultSelector()
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     options["preexec_fn"] = (lambda: libc.prctl(1, signal.SIGTERM)) if libc else None  # 1: PR_SET_PDEATHSIG
     try:
-        for environment in environments:  # before the threads, since a process with threads must not fork
-            processes.append(subprocess.Popen(command, env=environment, start_new_session=True, **options))
-        for index, process in enumerate(processes):
+        for index, environment in enumerate(environments):
+            process = subprocess.Popen(command, env=environment, start_new_session=True, **options)
+            processes.append(process)
             for pipe, stream in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-                arguments = (f"[worker {index}] ", pipe, stream)
-                threads.append(threading.Thread(target=copy_lines, args=arguments, daemon=True))
-                threads[-1].start()
-        yield processes
+                selector.register(pipe, selectors.EVENT_READ, (f"[worker {index}] ", stream, b""))
+        yield processes, functools.partial(copy_output, selector)
     finally:
         for process in processes:
             kill_group(process)  # also the children of a worker that has ended
             process.wait()
-        for thread in threads:
-            thread.join(OUTPUT_SECONDS)
+        end = time.monotonic() + OUTPUT_SECONDS
+        while selector.get_map() and time.monotonic() < end:
+            copy_output(selector, TICK_SECONDS)
 
 
-def copy_lines(prefix, pipe, stream):
-    """Copies the lines of a pipe to a stream under a prefix, until the pipe is closed."""
-    with pipe:
-        for line in pipe:
-            write(stream, prefix + line.decode(errors="replace").rstrip("\r\n") + "\n")
+def copy_output(selector, seconds):
+    """Copies lines from the registered pipes to their streams for some seconds."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        for key, _ in selector.select(left):
+            prefix, stream, rest = key.data
+            data = os.read(key.fd, 1 << 16)
+            *lines, rest = (rest + data).split(b"\n")
+            selector.modify(key.fileobj, selectors.EVENT_READ, (prefix, stream, rest))
+            if not data:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()
+                lines += [rest] if rest else []
+            for line in lines:
+                write(stream, prefix + line.decode(errors="replace").rstrip("\r") + "\n")
 
 
 def kill_group(process):

@@ -1,12 +1,14 @@
-"""Job files of Azure and Kubernetes, and the Docker image: their commands, files and settings fit the project."""
+"""Job files of Azure and Kubernetes, the Docker image, and shellcheck of the scripts in deploy/."""
 
 import fnmatch
 import importlib.util
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,6 +19,14 @@ from tests.programs import ROOT
 DEPLOY = ROOT / "deploy"
 AZURE = {name: yaml.safe_load((DEPLOY / "azureml" / name).read_text()) for name in ("job.yml", "several_nodes.yml")}
 DOCKERFILE = (DEPLOY / "docker" / "Dockerfile").read_text()
+SHELLCHECK = shutil.which("shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+
+
+@pytest.mark.skipif(not SHELLCHECK, reason="shellcheck is not installed")
+def test_shellcheck():
+    scripts = [path for path in DEPLOY.rglob("*") if path.is_file() and path.read_text().startswith("#!")]
+    done = subprocess.run([SHELLCHECK, "--severity=style", *scripts], capture_output=True, text=True)
+    assert done.returncode == 0 and len(scripts) == 2, done.stdout
 
 
 def substituted(job):

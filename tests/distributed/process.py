@@ -34,16 +34,16 @@ def stop(arguments, output, run, record_count, number=signal.SIGKILL):
     """Starts the process and sends it a signal once stats.jsonl has `record_count` lines. Returns the exit code."""
     process = spawn(arguments, output)
     try:
-        wait_for_records(run, record_count, [process], LIMIT_SECONDS)
+        wait_for_records(run, record_count, [process])
         process.send_signal(number)
         return process.wait(LIMIT_SECONDS)
     finally:
         process.kill()
 
 
-def wait_for_records(run, count, processes, seconds):
+def wait_for_records(run, count, processes):
     """Waits until stats.jsonl has this number of lines."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + LIMIT_SECONDS
     while not (run.stats.exists() and run.stats.read_bytes().count(b"\n") >= count):
         assert time.monotonic() < deadline, f"{count} records were not reached"
         assert all(process.poll() is None for process in processes), f"a process ended before {count} records"

@@ -4,13 +4,9 @@ import contextlib
 import json
 import os
 import signal
-import time
 
 from gan_tf.distributed.launcher import free_ports
 from tests.distributed import process
-
-COUNT = 2
-START_SECONDS = 240  # importing TensorFlow takes long on a busy machine
 
 
 class WorkerGroup:
@@ -35,10 +31,10 @@ class WorkerGroup:
 
     def start(self, *indices, options=()):
         """Starts these workers, default all. `options` come before their arguments."""
-        for index in indices or range(COUNT):
+        for index in indices or range(2):
             environment = {**os.environ, **self.variables, **self.cluster_variables(index)}
+            output = self.folder / f"worker-{index}.txt"
             command = [*options, *self.arguments]
-            output = self.output_path(index)
             self.processes[index] = process.spawn(command, output, prefix=self.prefix, env=environment)
         return self
 
@@ -47,22 +43,19 @@ class WorkerGroup:
         config = {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": index}}
         return {"TF_CONFIG": json.dumps(config)}
 
-    def output_path(self, index):
-        return self.folder / f"worker-{index}.txt"
-
     def output(self, index):
-        return self.output_path(index).read_text()
+        """Returns what a worker has printed."""
+        return (self.folder / f"worker-{index}.txt").read_text()
 
     def ends_with(self, code):
         """Waits for all workers, and checks their exit codes."""
-        deadline = time.monotonic() + START_SECONDS
         for index, worker in self.processes.items():
-            assert worker.wait(max(0.1, deadline - time.monotonic())) == code, self.output(index)[-3000:]
+            assert worker.wait(process.LIMIT_SECONDS) == code, self.output(index)[-3000:]
         return self
 
     def wait_for_records(self, run, count):
         """Waits until stats.jsonl has this number of lines."""
-        process.wait_for_records(run, count, self.processes.values(), START_SECONDS)
+        process.wait_for_records(run, count, self.processes.values())
         return self
 
     def send(self, index, number):
@@ -76,4 +69,4 @@ class WorkerGroup:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
             worker.wait()
-        self.processes, self.addresses = {}, [f"127.0.0.1:{port}" for port in free_ports(COUNT)]
+        self.processes, self.addresses = {}, [f"127.0.0.1:{port}" for port in free_ports(2)]

@@ -16,7 +16,6 @@ from gan_tf.training import resume, selection
 
 FAULT_LINE = "fault at "  # followed by the time in seconds since 1970
 CHECKPOINT = 4  # the fault comes at the fourth checkpoint, so that there are good ones before it
-LONG_SECONDS = 300
 
 
 def killed_while_writing_a_checkpoint(patch):
@@ -39,11 +38,7 @@ def killed_while_removing_checkpoints(patch):
 
 def killed_while_writing_best(patch):
     """The first best weights exist; the file that would replace them is half written."""
-
-    def fault(run, weights, meta):
-        return limit_file_size(run.best.stat().st_size // 2)
-
-    call_before(patch, runs.Run, "replace_best", 2, fault)
+    call_before(patch, runs.Run, "replace_best", 2, lambda run, *_: limit_file_size(run.best.stat().st_size // 2))
 
 
 def killed_while_connecting(patch):
@@ -57,8 +52,8 @@ def long_score(patch):
     def fault(trainer, *arguments):
         report_time()
         progress = selection.EvaluationProgress(trainer.workers)
-        for second in range(LONG_SECONDS):
-            progress(second, LONG_SECONDS, "waited")
+        for second in range(300):
+            progress(second, 300, "waited")
             time.sleep(1)
 
     call_before(patch, selection, "score_epoch", 2, fault)

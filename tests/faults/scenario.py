@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from gan_tf.runs.folder import Run
-from tests.distributed.worker_group import START_SECONDS, WorkerGroup
+from tests.distributed.process import LIMIT_SECONDS
+from tests.distributed.worker_group import WorkerGroup
 from tests.faults.injection import FAULT_LINE
 from tests.training import tiny
 
@@ -80,8 +81,7 @@ class Scenario:
 
     def wait_for_line(self, index, text):
         """Waits until a worker has printed a line with `text`."""
-        deadline = time.monotonic() + START_SECONDS
-        ended = False
+        deadline, ended = time.monotonic() + LIMIT_SECONDS, False
         while text not in self.workers.output(index).rpartition("\n")[0]:
             assert not ended and time.monotonic() < deadline, self.workers.output(index)[-1500:]
             ended = self.workers.processes[index].poll() is not None

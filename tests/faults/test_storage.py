@@ -129,28 +129,19 @@ def stopped(stopped_run, scenario):
     return scenario
 
 
-def newest(run):
-    """Returns (index file, data file) of the newest checkpoint."""
-    _, prefix = run.checkpoints()[0]
-    [data] = run.state.glob(f"{prefix.name}.data-*")
-    return prefix.with_suffix(".index"), data
-
-
-def cut_short(run):
-    _, data = newest(run)
+def cut_short(index, data):
     os.truncate(data, data.stat().st_size // 2)
 
 
-def flip_bit(run):
-    _, data = newest(run)
+def flip_bit(index, data):
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
     data.write_bytes(content)
 
 
-def delete(run):
-    for path in newest(run):
-        path.unlink()
+def delete(index, data):
+    index.unlink()
+    data.unlink()
 
 
 @pytest.mark.parametrize(
@@ -162,7 +153,9 @@ def delete(run):
     ],
 )
 def test_newest_checkpoint_is_damaged(damage, text, name, stopped):
-    damage(stopped.run)
+    _, prefix = stopped.run.checkpoints()[0]
+    [data] = stopped.run.state.glob(f"{prefix.name}.data-*")
+    damage(prefix.with_suffix(".index"), data)
     stopped.continues(text).add_row(name, "the next start continues from the one before it")
 
 
