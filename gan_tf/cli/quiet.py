@@ -18,9 +18,9 @@ def start_tensorflow(verbose=False):
         import tensorflow as tf
 
         from gan_tf.distributed.cluster_spec import cluster_source
-        from gan_tf.distributed.devices import let_gpu_memory_grow
 
-        let_gpu_memory_grow()
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
         if not cluster_source():  # with several workers the strategy initialises the devices
             tf.config.list_logical_devices()
     if not verbose:

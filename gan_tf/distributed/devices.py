@@ -14,12 +14,6 @@ NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16")  # instruction sets, as Linux name
 KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
-def let_gpu_memory_grow():
-    """Makes TensorFlow allocate GPU memory as needed. Call it before any other operation."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
 def choose_strategy(name):
     """Returns (tf.distribute.Strategy, reason) for `--strategy` in a single process.
 
