@@ -18,6 +18,7 @@ IMAGES = 600
 FLAGS = {
     "strategy": "multi_worker",
     "deterministic": True,
+    "seed": 1,  # every score is better than the one before, so each epoch writes the best weights
     "total_kimg": IMAGES / 1000,  # 150 steps
     "epoch_images": 200,  # 3 scores
     "checkpoint_minutes": CHECKPOINT_MINUTES,
