@@ -12,14 +12,7 @@ from gan_tf.io.files import write_atomically
 from gan_tf.metrics.score import number
 from gan_tf.report.charts import loss_charts, score_charts
 from gan_tf.report.elements import document, figure, table
-from gan_tf.report.summary import (
-    describe_protocol,
-    format_count,
-    format_kimg,
-    format_share,
-    format_value,
-    read_summary,
-)
+from gan_tf.report.summary import describe_protocol, format_kimg, format_share, format_value, read_summary
 
 OPEN_ROWS = 20  # a longer table is collapsed
 LARGE, SMALL = 1280, 384  # pixels of the longest side of an image over the full width, and of one in a row
@@ -31,7 +24,6 @@ FAMILIES = {
     "stylegan2": "StyleGAN2-ADA (Karras et al. 2020)",
 }
 FITS = {"crop": "cropped to their centre square", "pad": "padded to a square", "stretch": "stretched to a square"}
-BIAS = "The generator reproduces the biases of those images."
 
 
 def report_html(run, walk=None) -> str:
@@ -81,7 +73,7 @@ def _head(summary) -> str:
     if config and summary.converted_from:
         about.append(f"converted from {summary.converted_from}")
     elif config:
-        about += [summary.dataset, f"{format_count(summary.data['images'])} images"]
+        about += [summary.dataset, f"{summary.data['images']:,} images"]
         done = min(1.0, seen / config.total_images)
         kimg = f"{format_kimg(seen)} of {format_kimg(config.total_images)} kimg ({done:.0%})"
         bar = f'<div class="bar"><div style="width:{100 * done:.1f}%"></div></div>'
@@ -186,11 +178,11 @@ def _copy_check(summary, run) -> str:
 
 def _data(summary) -> str:
     config, data = summary.config, summary.data
-    rows = [("Data set", summary.dataset), ("Images", format_count(data["images"]))]
+    rows = [("Data set", summary.dataset), ("Images", f"{data['images']:,}")]
     if names := data.get("class_names"):
         more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
         used = ", used as labels" if config.conditional else ""
-        rows.append((f"{len(names)} classes{used}", ", ".join(map(str, names[:MOST_CLASSES])) + more))
+        rows.append((f"{len(names)} classes{used}", ", ".join(names[:MOST_CLASSES]) + more))
     rows += [("Made square by", config.fit), ("Mirrored as well", "yes" if config.mirror else "no")]
     rows += [("Limited to", f"{config.limit} images")] if config.limit else []
     rows.append(("Fingerprint", format_value(data["fingerprint"])))
@@ -210,14 +202,15 @@ def _model_card(summary) -> str:
             " This one repeats training images: read the copy check before you publish an image, above all if the "
             "training images are private or not yours."
         )
+    model, training_data = _model_and_data(summary)
     parts = {
-        "Model": _model(summary),
+        "Model": model,
         "Intended use": (
             f"It generates images like {source}: for study, as material for design, and as a start for further "
             "training. Its images are no evidence of anything that exists, and should not be shown as photographs. "
             f"Images are chosen {'by seed and class' if config.conditional else 'by seed'}, not by text."
         ),
-        "Training data": _training_data(summary),
+        "Training data": training_data,
         "Evaluation": _evaluation(summary),
         "Limits and risks": (
             "A generator that was trained on few images may repeat them, miss whole kinds of them, and reproduce their "
@@ -234,31 +227,29 @@ def _model_card(summary) -> str:
     return f'<section class="card"><h2>Model card</h2>{text}</section>'
 
 
-def _model(summary) -> str:
-    config, origin = summary.config, summary.converted_from
+def _model_and_data(summary) -> tuple[str, str]:
+    """Describes the networks with their training, and the training images."""
+    config, data, origin = summary.config, summary.data, summary.converted_from
     version = summary.environment.get("gan_tf")
     program = f" with gan_tf {version}" if isinstance(version, str) else ""
+    bias = "The generator reproduces the biases of those images."
     kind = (
         f"A generator of RGB images of {config.resolution}x{config.resolution} pixels: {FAMILIES[config.model]}, with "
         f"latents of {config.latent_size} numbers."
     )
     if origin:
-        return f"{kind} Its weights were converted{program} from {origin}; their training is not recorded here."
-    best = f" The best score has the weights of {format_kimg(summary.best.images_seen)} kimg." if summary.best else ""
-    return (
-        f"{kind} It was trained{program} for {format_kimg(summary.images_seen)} thousand images, with the "
-        f"loss {config.loss} and the seed {config.seed}.{best}"
+        made = f"Its weights were converted{program} from {origin}; their training is not recorded here."
+        return f"{kind} {made}", f"Not recorded here: see the publisher of {origin}. {bias}"
+    made = (
+        f"It was trained{program} for {format_kimg(summary.images_seen)} thousand images, with the loss {config.loss} "
+        f"and the seed {config.seed}."
     )
-
-
-def _training_data(summary) -> str:
-    if summary.converted_from:
-        return f"Not recorded here: see the publisher of {summary.converted_from}. {BIAS}"
-    count, classes = summary.data.get("images"), summary.data.get("class_names")
-    images = f"{format_count(count)} images" if count is not None else "images"
-    in_classes = f" in {len(classes)} classes" if classes else ""
-    mirrored = ", also mirrored left to right" if summary.config.mirror else ""
-    return f"{summary.dataset}: {images}{in_classes}, {FITS[summary.config.fit]}{mirrored}. {BIAS}"
+    if summary.best:
+        made += f" The best score has the weights of {format_kimg(summary.best.images_seen)} kimg."
+    classes = f" in {len(data['class_names'])} classes" if data.get("class_names") else ""
+    mirrored = ", also mirrored left to right" if config.mirror else ""
+    images = f"{summary.dataset}: {data['images']:,} images{classes}, {FITS[config.fit]}{mirrored}."
+    return f"{kind} {made}", f"{images} {bias}"
 
 
 def _evaluation(summary) -> str:

@@ -228,11 +228,12 @@ def describe_protocol(score, sources=None) -> str:
     metric = METRICS.get(re.match(r"[a-z_]*", score.name)[0], "score")
     direction = "lower is better" if score.lower_is_better else "higher is better"
     sources = sources or [str(protocol[name]) for name in ("reals_source",) if name in protocol]
-    images = [f"{format_count(protocol['fakes'])} fakes"] if "fakes" in protocol else []
+    counts = {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in protocol.items()}
+    images = [f"{counts['fakes']} fakes"] if "fakes" in protocol else []
     if "reals" in protocol:
         source = f" of {' or '.join(sources)}" if sources else ""
         key = f" ({format_value(protocol['reals_key'])})" if protocol.get("reals_key") else ""
-        images.append(f"{format_count(protocol['reals'])} reals{source}{key}")
+        images.append(f"{counts['reals']} reals{source}{key}")
     size = f" at {protocol['resolution']}x{protocol['resolution']}" if "resolution" in protocol else ""
     details = [f"{name} {format_value(value)}" for name, value in score.compared.items() if name not in NOT_LISTED]
     clauses = [f"{score.name}: {metric}, {direction}", " against ".join(images) + size, ", ".join(details)]
@@ -245,11 +246,6 @@ def format_value(value) -> str:
         return " ".join(map(format_value, value))
     text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
     return text[:8] if re.fullmatch(r"[0-9a-f]{16,}", text) else text
-
-
-def format_count(value) -> str:
-    """Formats 5000 as "5,000"."""
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def format_share(share) -> str:

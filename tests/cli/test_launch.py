@@ -69,18 +69,26 @@ def test_visible_gpus(monkeypatch, fake_gpus, visible, count, code, expected):
     assert launcher.visible_gpus() == expected
 
 
-@pytest.mark.parametrize("count, workers, share", [(8, 2, 4), (3, 2, 1), (2, 2, 1), (4, 1, None), (0, 2, None)])
-def test_gpus_are_divided_evenly(supervised, fake_gpus, count, workers, share):
+@pytest.mark.parametrize(
+    "count, options, share",
+    [
+        (8, "2", 4),
+        (3, "2", 1),
+        (2, "2", 1),
+        (4, "1", None),
+        (0, "2", None),
+        (1, "2", "too few"),
+        (2, "3", "too few"),
+        (2, "2 --gpus-per-worker 2", "too few"),
+    ],
+)
+def test_gpus_are_divided_evenly(supervised, fake_gpus, capsys, count, options, share):
     fake_gpus(count)
-    assert main(["launch", "--workers", str(workers), *TRAIN]) == 0
-    assert supervised[0][1]["gpus_per_worker"] == share
-
-
-@pytest.mark.parametrize("count, options", [(1, "2"), (2, "3"), (2, "2 --gpus-per-worker 2")])
-def test_too_few_gpus(supervised, fake_gpus, capsys, count, options):
-    fake_gpus(count)
-    assert main(["launch", "--workers", *options.split(), *TRAIN]) == 2
-    assert "--workers" in capsys.readouterr().err and not supervised
+    code = main(["launch", "--workers", *options.split(), *TRAIN])
+    if share == "too few":
+        assert code == 2 and "--workers" in capsys.readouterr().err and not supervised
+    else:
+        assert code == 0 and supervised[0][1]["gpus_per_worker"] == share
 
 
 def test_train_is_started_with_its_options(supervised):

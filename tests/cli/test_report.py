@@ -3,15 +3,10 @@
 import re
 import shutil
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf import rng
 from gan_tf.cli.main import run_command
-from gan_tf.io import image_files
-from gan_tf.runs.weights import load_generator
-from gan_tf.sampling.interpolate import interpolation_strip
 from tests.scored import fid, make_run
 
 from ..sampling import trained
@@ -75,15 +70,3 @@ def test_mistakes_are_one_line(run, tmp_path, capsys, monkeypatch, arguments):
     assert arguments[-2 if "--out" in arguments else 0] in error and error.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
     assert run_command("report", ["missing"]) == 2 and "config.json" in capsys.readouterr().err
-
-
-def test_rows_of_the_strip_lead_from_seed_to_seed(run):
-    g = load_generator(run).folded()
-    shown = interpolation_strip(g, pairs=((5, 9),), columns=4)
-    assert shown.shape[1] == 4 * 64
-    images = shown[-64:].reshape(64, 4, 64, 3).swapaxes(0, 1)
-    noise = rng.noise_of_seeds([5], g.noise_shapes)
-    for column, seed in ((0, 5), (3, 9)):
-        expected = image_files.to_uint8(g(rng.latents_of_seeds([seed], g.latent_size), noise=noise))[0]
-        assert np.abs(images[column].astype(int) - expected).max() <= 1
-    assert np.abs(images[1].astype(int) - images[0]).max() > 1

@@ -34,14 +34,14 @@ BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.01
 SAVED = {"float16": 0.45, "int8": 0.65}  # least share of the bytes of kernels
 
 
-@pytest.fixture(scope="module")
-def made():
-    """A function from a key of FAMILIES to its TrainedGenerator, which is made once."""
-    return functools.cache(lambda name: FAMILIES[name]())
+@functools.cache
+def made(family):
+    """Returns the TrainedGenerator of a key of FAMILIES."""
+    return FAMILIES[family]()
 
 
 @pytest.fixture(scope="module")
-def written(made, tmp_path_factory):
+def written(tmp_path_factory):
     """A function from (format, family, ExportSettings) to (path, run function, metadata) of a file, written once."""
 
     @functools.cache
@@ -95,7 +95,7 @@ def assert_close(got, images, precision="float32"):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_images_are_those_of_the_generator(made, written, form, family):
+def test_images_are_those_of_the_generator(written, form, family):
     trained = made(family)
     settings = ExportSettings(noise="input" if trained.generator.noise_shapes else "none", batch=len(SEEDS))
     _, run, described = written(form, family, settings)
@@ -109,7 +109,7 @@ CONSTANT, NONE = (ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS)) fo
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_noise_is_stored_as_maps_or_left_out(made, written, form):
+def test_noise_is_stored_as_maps_or_left_out(written, form):
     other = expected(made("fastgan"), dataclasses.replace(CONSTANT, noise_seed=8))[1]
     for settings in (CONSTANT, NONE):
         inputs, images = expected(made("fastgan"), settings)
@@ -124,7 +124,7 @@ def test_noise_is_stored_as_maps_or_left_out(made, written, form):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("family, noise", DYNAMIC)
-def test_dynamic_batch_takes_any_number(made, written, form, family, noise):
+def test_dynamic_batch_takes_any_number(written, form, family, noise):
     settings = ExportSettings(noise=noise, batch=None)
     _, run, _ = written(form, family, settings)
     for seeds in (SEEDS, SEEDS[:1], SEEDS + [1, 3]):
@@ -133,7 +133,7 @@ def test_dynamic_batch_takes_any_number(made, written, form, family, noise):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_fixed_batch_takes_one_number(made, written, form):
+def test_fixed_batch_takes_one_number(written, form):
     trained, settings = made("pggan"), ExportSettings(batch=2)
     _, run, _ = written(form, "pggan", settings)
     if form == "tflite":  # LiteRT resizes the inputs of a file to those that it gets
@@ -149,7 +149,7 @@ def test_fixed_batch_takes_one_number(made, written, form):
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
 @pytest.mark.parametrize("batch", [1, None])
-def test_tflite_precisions(made, written, precision, family, batch):
+def test_tflite_precisions(written, precision, family, batch):
     """Images are close, files smaller, operators built in, and buffers aligned."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -190,7 +190,7 @@ def test_metadata_are_stored_without_private_paths(written, form):
         assert folder not in content
 
 
-def test_licence_of_the_user_keeps_the_origin_of_converted_weights(made):
+def test_licence_of_the_user_keeps_the_origin_of_converted_weights():
     trained = dataclasses.replace(made("pggan"), converted_from="network.pkl (SHA-256 0)")
     options = {"format_name": "onnx", "which": "best", "scores": {}, "licence": "CC BY 4.0."}
     described = network.describe(trained, network.folded(trained, network.UNCOMPILED), ExportSettings(), **options)
@@ -211,7 +211,7 @@ def test_onnx_inputs_and_outputs_have_the_names_of_the_metadata(written):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_only_the_disk_of_the_file_is_written_to(made, tmp_path, monkeypatch, form):
+def test_only_the_disk_of_the_file_is_written_to(tmp_path, monkeypatch, form):
     """The system's folder for temporary files may be small; here it is missing."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     write(form, made("pggan at 4x4"), ExportSettings(batch=1), tmp_path / "file")
@@ -221,7 +221,7 @@ def test_only_the_disk_of_the_file_is_written_to(made, tmp_path, monkeypatch, fo
 # The comparison with Keras
 
 
-def test_comparison_measures_differences(made, written):
+def test_comparison_measures_differences(written):
     trained, settings, counts = made("pggan"), ExportSettings(batch=len(SEEDS)), []
     path, run, _ = written("onnx", "pggan", settings)
     exact = comparison.compare_with_keras(trained, settings, path, run, counts.append)
@@ -244,7 +244,7 @@ def test_comparison_measures_differences(made, written):
 
 
 @pytest.mark.parametrize("batch", [64, 16, 5, None])
-def test_comparison_has_a_warm_up_that_is_not_timed(made, tmp_path, batch):
+def test_comparison_has_a_warm_up_that_is_not_timed(tmp_path, batch):
     trained, settings = made("pggan at 4x4"), ExportSettings(batch=batch)
     images_of, counts = comparison.keras_reference(network.folded(trained, network.FAST), settings), []
 
