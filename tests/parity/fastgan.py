@@ -17,6 +17,7 @@ from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.resample import nearest_resize
+from tests.parity import channels_first, channels_last
 from tests.parity.report import Quantity, forward, gradient, relative_l2
 from tests.parity.state_dicts import state_dict, to_official
 from tests.parity.unrecorded_noise import fit_noise, set_strengths
@@ -34,12 +35,12 @@ NOISE_STRENGTHS = (".2.weight", ".6.weight")  # of [1]: their gradient depends o
 def quantities(arrays):
     """Yields every comparison."""
     g, d = load(arrays, "float32")
-    _, outputs = discriminate(d, to_nhwc(arrays["real"]), g(tf.constant(arrays["z"]), training=True))
+    _, outputs = discriminate(d, channels_last(arrays["real"]), g(tf.constant(arrays["z"]), training=True))
     yield from compare("train/", outputs, arrays, "float32 ")
 
     g, d = load(arrays, "float64")
     before = {"g": state_dict(g), "d": state_dict(d)}
-    outputs, gradients = step(g, d, tf.constant(arrays["z"]), to_nhwc(arrays["real"]))
+    outputs, gradients = step(g, d, tf.constant(arrays["z"]), channels_last(arrays["real"]))
     yield from compare("train/", outputs, arrays)
     for player in "dg":
         for name, want in arrays.group(f"train/grad_{player}/").items():
@@ -78,8 +79,8 @@ def discriminate(d, real, fakes):
     fakes = tuple(map(tf.stop_gradient, fakes))
     logits_fake = d(fakes, training=True)
     loss_fake = tf.reduce_mean(tf.nn.relu(1 + logits_fake))
-    outputs = {"fake_big": to_nchw(fakes[0]), "fake_128": to_nchw(fakes[1])}
-    outputs |= {f"rec_{name}": to_nchw(images) for name, images in rebuilt.items()}
+    outputs = {"fake_big": channels_first(fakes[0]), "fake_128": channels_first(fakes[1])}
+    outputs |= {f"rec_{name}": channels_first(images) for name, images in rebuilt.items()}
     outputs |= {"pred_real": flat(logits_real), "pred_fake": flat(logits_fake)}
     losses = {"loss_real": loss_real, "loss_rec": loss_rec, "loss_fake": loss_fake}
     return loss_real + loss_rec + loss_fake, outputs | {name: loss.numpy() for name, loss in losses.items()}
@@ -130,10 +131,10 @@ def compare_state(player, before, after, arrays):
 
 def compare_evaluation(g, d, arrays):
     """Running statistics and stored spectral vectors; the generator's images up to noise that was not recorded."""
-    real, z = to_nhwc(arrays["real"]), tf.constant(arrays["z"])
+    real, z = channels_last(arrays["real"]), tf.constant(arrays["z"])
     logits = d((real, nearest_resize(real, d.small_resolution)), training=False)
     yield from compare("eval/", {"pred_real": flat(logits)}, arrays)
-    wanted = to_nhwc(arrays["eval/fake_big"]), to_nhwc(arrays["eval/fake_128"])
+    wanted = channels_last(arrays["eval/fake_big"]), channels_last(arrays["eval/fake_128"])
     images = g(z, training=False)
     if any(relative_l2(got, want) > FORWARD for got, want in zip(images, wanted, strict=True)):
         set_strengths(g, LEARNING_RATE)
@@ -141,7 +142,7 @@ def compare_evaluation(g, d, arrays):
         images = g(z, noise=noise, training=False)
         spread = np.sqrt(np.mean(np.concatenate([np.ravel(map_) for map_ in noise]) ** 2))
         yield Quantity("eval/recovered noise, distance of its spread from 1", abs(spread - 1), NOISE_SPREAD)
-    yield from compare("eval/", {"fake_big": to_nchw(images[0]), "fake_128": to_nchw(images[1])}, arrays)
+    yield from compare("eval/", {"fake_big": channels_first(images[0]), "fake_128": channels_first(images[1])}, arrays)
 
 
 def is_strength(name, array):
@@ -151,11 +152,3 @@ def is_strength(name, array):
 def flat(logits):
     """[N, 50] -> all logits of the big path, then all of the small path."""
     return np.concatenate([np.ravel(half) for half in np.split(logits.numpy(), 2, axis=1)])
-
-
-def to_nhwc(images):
-    return tf.constant(np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
-
-
-def to_nchw(images):
-    return images.numpy().transpose(0, 3, 1, 2)

@@ -6,6 +6,8 @@ by about 2e-3. The noise enters almost linearly: the maps that explain the image
 far fewer unknowns than pixels. If the networks agree, the residual is rounding, and the noise has variance 1.
 """
 
+import numpy as np
+import scipy.sparse.linalg
 import tensorflow as tf
 
 from gan_tf.models.variables import named_variables
@@ -30,7 +32,7 @@ def fit_noise(generator, z, images):
         z: [N, Z].
         images: pair of [N, R, R, 3] and [N, S, S, 3] that it should make.
 
-    Conjugate gradients on the normal equations, preconditioned by an estimate of their diagonal, around zero noise.
+    Least squares by LSQR, around zero noise, with columns scaled by an estimate of their lengths.
     """
     zero = [tf.zeros((z.shape[0], *shape)) for shape in generator.noise_shapes]
 
@@ -49,46 +51,24 @@ def fit_noise(generator, z, images):
 
     with use_forms(PLAIN):
         start = generator(z, noise=zero, training=False)
-        scales = _scales(back, [tuple(output.shape) for output in start])
-        residual = [want - got for want, got in zip(images, start, strict=True)]
-        return _scaled(scales, _conjugate_gradients(ahead, back, residual, scales))
+        residual = _flat([want - got for want, got in zip(images, start, strict=True)])
+        probes = np.random.default_rng(0).choice([-1.0, 1.0], (PROBES, len(residual)))
+        squares = np.mean([_flat(back(_shaped(probe, start))) ** 2 for probe in probes], axis=0)
+        scales = 1 / np.sqrt(squares + 0.1 * np.mean(squares))
+        operator = scipy.sparse.linalg.LinearOperator(
+            (len(residual), len(scales)),
+            matvec=lambda noise: _flat(ahead(_shaped(scales * noise, zero))),
+            rmatvec=lambda slopes: scales * _flat(back(_shaped(slopes, start))),
+        )
+        return _shaped(scales * scipy.sparse.linalg.lsqr(operator, residual, iter_lim=ITERATIONS)[0], zero)
 
 
-def _scales(back, shapes):
-    """Preconditioner: one over the length of each noise pixel's effect, estimated with random signs."""
-    squares = None
-    for probe in range(PROBES):
-        signs = [
-            tf.sign(tf.random.stateless_uniform(shape, (probe, i), -1.0, 1.0, alg="philox"))
-            for i, shape in enumerate(shapes)
-        ]
-        found = [slope**2 / PROBES for slope in back(signs)]
-        squares = found if squares is None else [a + b for a, b in zip(squares, found, strict=True)]
-    return [tf.math.rsqrt(square + 0.1 * tf.reduce_mean(square)) for square in squares]
+def _flat(tensors):
+    """float64 vector of all entries of a list of tensors."""
+    return np.concatenate([np.float64(tensor).ravel() for tensor in tensors])
 
 
-def _conjugate_gradients(ahead, back, residual, scales):
-    descent = _scaled(scales, back(residual))
-    direction, length = descent, _dot(descent, descent)
-    solution = [tf.zeros_like(map_) for map_ in descent]
-    for _ in range(ITERATIONS):
-        effect = ahead(_scaled(scales, direction))
-        step = length / _dot(effect, effect)
-        solution = _plus(solution, step, direction)
-        residual = _plus(residual, -step, effect)
-        descent = _scaled(scales, back(residual))
-        previous, length = length, _dot(descent, descent)
-        direction = _plus(descent, length / previous, direction)
-    return solution
-
-
-def _scaled(scales, maps):
-    return [scale * map_ for scale, map_ in zip(scales, maps, strict=True)]
-
-
-def _plus(maps, factor, others):
-    return [a + tf.cast(factor, tf.float32) * b for a, b in zip(maps, others, strict=True)]
-
-
-def _dot(a, b):
-    return sum(tf.reduce_sum(tf.cast(x * y, tf.float64)) for x, y in zip(a, b, strict=True))
+def _shaped(vector, like):
+    """The entries of a vector as float32 tensors of the shapes of `like`: the inverse of `_flat`."""
+    parts = np.split(vector, np.cumsum([np.size(tensor) for tensor in like])[:-1])
+    return [tf.constant(part.reshape(one.shape), tf.float32) for part, one in zip(parts, like, strict=True)]
