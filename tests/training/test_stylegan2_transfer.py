@@ -64,6 +64,7 @@ def test_a_published_network_is_placed_by_hand_and_converted_once(dataset, tmp_p
 
     path.unlink()  # no longer needed
     assert published_networks.folder_of("ffhq256").is_dir()
+    assert str(published_networks.folder_of("./ffhq256")) == "ffhq256"  # a folder, not a name
     write_official(path, seed=5)
     with pytest.raises(UsageError, match="delete the file"):
         published_networks.obtain_source("ffhq256", offline=True, log=lambda line: None)
@@ -81,10 +82,3 @@ def test_a_wrong_download_is_refused_and_can_be_replaced(tmp_path, monkeypatch):
     write_official(path)
     prepare_published_networks("ffhq256", offline=True, log=lambda line: None)
     assert published_networks.folder_of("ffhq256").is_dir()
-
-
-def test_names_of_published_networks():
-    assert list(published_networks.SOURCES) == ["ffhq256", "ffhq512", "ffhq1024", "celebahq256", "lsundog256"]
-    for source in published_networks.SOURCES.values():
-        assert source.url == published_networks.SITE + source.name
-    assert str(published_networks.folder_of("./ffhq256")) == "ffhq256"
