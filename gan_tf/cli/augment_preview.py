@@ -8,13 +8,17 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
+from PIL import Image, ImageDraw, ImageFont
 
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import POLICIES, policies_of
+from gan_tf.data.prepare import prepare
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import user_path, writing
 
 LABEL_WIDTH = 160  # pixels of the strip with the names of the rows
@@ -63,8 +67,6 @@ def main(argv) -> int:
         raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
-    from gan_tf.data.prepare import prepare
-    from gan_tf.io.image_files import save_png
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
     settings = {"resolution": options.resolution, "fit": options.fit, "background": options.background}
@@ -72,7 +74,7 @@ def main(argv) -> int:
     augmentation = Augmentation(options.augment, policies, options.augment_probability)
     rows = preview_rows(images, augmentation, options.p, options.seed)
     with writing(options.out, "--out"):
-        save_png(user_path(options.out), labelled_rows(rows))
+        image_files.save_png(user_path(options.out), labelled_rows(rows))
     print(f"{options.out}: {len(images)} images; rows from the top: {', '.join(rows)}")
     return 0
 
@@ -88,14 +90,13 @@ def preview_rows(images, augmentation, p, seed):
     from gan_tf.augment.ada import GROUPS
     from gan_tf.augment.ada import POLICIES as ADA_POLICIES
     from gan_tf.augment.choice import Augmentation, augment
-    from gan_tf.io.image_files import to_uint8
     from gan_tf.rng import Draws
 
     scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
     draws = Draws(seed, 0, len(images))
 
     def apply(augmentation):
-        return to_uint8(augment(scaled, draws, "reals", augmentation, p))
+        return image_files.to_uint8(augment(scaled, draws, "reals", augmentation, p))
 
     if augmentation.kind == "ada":
         transforms = set(ADA_POLICIES[augmentation.policies[0]])
@@ -109,13 +110,8 @@ def preview_rows(images, augmentation, p, seed):
 
 def labelled_rows(rows):
     """Returns {name: uint8 [N, R, R, 3]} as one uint8 image, a row per entry with its name on the left."""
-    import numpy as np
-    from PIL import Image, ImageDraw, ImageFont
-
-    from gan_tf.io.image_files import grid
-
     first = next(iter(rows.values()))
-    cells = grid(np.concatenate(list(rows.values())), columns=len(first))
+    cells = image_files.grid(np.concatenate(list(rows.values())), columns=len(first))
     strip = Image.new("RGB", (LABEL_WIDTH, len(cells)), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(LABEL_SIZE)

@@ -10,12 +10,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
+import gan_tf
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, remove_parts, unwritable_error, user_path
+from gan_tf.io.progress import Progress
+from gan_tf.runs.folder import Run
+from gan_tf.sampling import image_writer
 from gan_tf.sampling.seeds import MAX_SEEDS, parse_seeds
 
 
@@ -106,10 +112,8 @@ def main(argv) -> int:
         from gan_tf.cli.curate import check_best
 
         check_best(options)
-    from gan_tf.sampling.image_writer import archive_suffix
-
     out = user_path(options.out)
-    check_writable(out, "--out", folder=not archive_suffix(out))
+    check_writable(out, "--out", folder=not image_writer.archive_suffix(out))
     for name, requested in (("grid", options.grid), ("best", options.best is not None)):
         if requested:
             check_writable(path_beside(out, name), f"--{name}")
@@ -138,7 +142,6 @@ def load_from_options(options) -> LoadedGenerator:
     """Loads and folds the generator selected by `options`, checks --truncation, and prints a line about it."""
     from gan_tf.distributed import devices
     from gan_tf.ops.forms import has_gpu
-    from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.generate import check_truncation, suitable_batch_size
 
@@ -173,9 +176,6 @@ def requested_class(options, trained):
 
 def generate(options) -> int:
     """Generates and writes the images; returns the exit code."""
-    from gan_tf.io import image_files
-    from gan_tf.sampling import image_writer
-
     seeds, out, selection, about = options.all_seeds(), user_path(options.out), None, {}
     loaded = load_from_options(options)
     resolution = loaded.generator.resolution
@@ -220,7 +220,6 @@ def image_settings(options, loaded):
     """Returns the settings, apart from the seeds, that determine the generated images, as a dict for JSON."""
     import tensorflow as tf
 
-    import gan_tf
     from gan_tf.models.variables import named_variables
 
     weights = hashlib.sha256()
@@ -240,12 +239,7 @@ def write_images(options, loaded, seeds, missing, batch_size, write, keep):
 
     With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder.
     """
-    import numpy as np
-
-    from gan_tf.io import image_files
-    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import images_of_seeds
-    from gan_tf.sampling.image_writer import png_name
 
     existing, kept = len(seeds) - len(missing), {}
     if existing:
@@ -259,8 +253,8 @@ def write_images(options, loaded, seeds, missing, batch_size, write, keep):
                 kept.update(zip(batch, images, strict=True))
     if not keep:
         return None
-    folder = user_path(options.out)
-    return np.stack([kept[seed] if seed in kept else image_files.read_png(folder / png_name(seed)) for seed in seeds])
+    paths = {seed: user_path(options.out) / image_writer.png_name(seed) for seed in seeds}
+    return np.stack([kept[seed] if seed in kept else image_files.read_png(paths[seed]) for seed in seeds])
 
 
 def path_beside(out, name):

@@ -5,10 +5,15 @@ import math
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from gan_tf.cli import arguments
 from gan_tf.cli.generate import GeneratorOptions, load_from_options, run_on_device
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path
+from gan_tf.io.progress import Progress
+from gan_tf.sampling import animation
 from gan_tf.sampling.seeds import parse_seeds
 
 STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
@@ -71,8 +76,6 @@ def main(argv) -> int:
     options = arguments.parse(InterpolateOptions, argv, prog="gan-tf interpolate").with_defaults()
     if options.rows and Path(options.out).suffix.lower() != ".png":
         raise UsageError(f"--out {options.out}: --rows writes an image; give a .png, or leave out --rows")
-    from gan_tf.sampling import animation
-
     out = user_path(options.out)
     animation.check_fps(Path("rows") if options.rows else out, options.fps)
     images = options.walks * options.frames()
@@ -87,11 +90,6 @@ def main(argv) -> int:
 
 def interpolate(options) -> int:
     """Generates and writes the images; returns the exit code."""
-    import numpy as np
-
-    from gan_tf.io import image_files
-    from gan_tf.io.progress import Progress
-    from gan_tf.sampling import animation
     from gan_tf.sampling.generate import check_supported
     from gan_tf.sampling.interpolate import interpolated_images, random_seeds
 

@@ -8,8 +8,11 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path
+from gan_tf.io.progress import Progress
 from gan_tf.runs.folder import Run
+from gan_tf.sampling import animation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +40,6 @@ class ProgressOptions:
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
-    from gan_tf.io import image_files
-    from gan_tf.io.progress import Progress
-    from gan_tf.sampling import animation
-
     out = user_path(options.out)
     animation.check_fps(out, options.fps)
     check_writable(out, "--out", folder=not animation.format_of(out))

@@ -5,12 +5,21 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import tyro
 
-from gan_tf.cli import arguments
+from gan_tf.cli import arguments, training_images
 from gan_tf.cli.generate import requested_class, run_on_device
+from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, part_file, printable, user_path
+from gan_tf.io.progress import StagedProgress
+from gan_tf.metrics import memorisation
+from gan_tf.metrics.image_sets import measurable, reals_at
+from gan_tf.runs.folder import Run
+from gan_tf.sampling import animation
+from gan_tf.sampling.sheets import add_caption
 
 FRAME_PIXELS = 256  # of each half of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held
@@ -58,8 +67,6 @@ class ProjectOptions:
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(ProjectOptions, argv, prog="gan-tf project")
-    from gan_tf.sampling import animation
-
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
     check_writable(user_path(options.out), "--out", folder=True)
     return run_on_device(project, options, "fewer --restarts, or --distance l2")
@@ -67,12 +74,9 @@ def main(argv) -> int:
 
 def project(options) -> int:
     """Searches and writes the results; returns the exit code."""
-    import numpy as np
     import tensorflow as tf
 
-    from gan_tf.io.progress import StagedProgress
     from gan_tf.models import FAMILIES
-    from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling import project as projection
     from gan_tf.sampling.generate import check_supported
@@ -120,9 +124,6 @@ def project(options) -> int:
     if result.labels is not None:
         print(f"class {printable(trained.classes.names[result.labels[0]])}")
     if reals:
-        from gan_tf.metrics import memorisation
-        from gan_tf.metrics.image_sets import measurable
-
         images, names = reals
         queries = [measurable(one[None]) for one in (image, result.start, result.images[0])]
         index, ratios = memorisation.ratios_to_nearest(images.images, images.mirror, queries[0], queries[1:])
@@ -134,8 +135,6 @@ def project(options) -> int:
 
 def read_image(path, resolution, config):
     """Reads an image as uint8 [R, R, 3], made square as the training images were."""
-    from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
-
     file = user_path(path)
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
@@ -161,9 +160,6 @@ def load_lpips(options, resolution):
 
 def training_reals(options, run, resolution):
     """Returns (Reals, names) of the training images, or None with a log line if they are not available."""
-    from gan_tf.cli import training_images
-    from gan_tf.metrics.image_sets import reals_at
-
     try:
         # Without --dataset nothing is downloaded only for this check.
         offline = options.offline or options.dataset is None
@@ -181,12 +177,6 @@ def training_reals(options, run, resolution):
 
 def write_files(options, image, result, g):
     """Writes the image found, a comparison, the latent with its noise maps, and an animation of the search."""
-    import numpy as np
-
-    from gan_tf.io import image_files
-    from gan_tf.sampling import animation
-    from gan_tf.sampling.sheets import add_caption
-
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(result.noise)}
     if result.labels is not None:
         arrays["class"] = result.labels[0]
@@ -209,8 +199,6 @@ def write_files(options, image, result, g):
 
 def rms_error(image, other):
     """Returns the root mean square difference of two uint8 images, in grey levels."""
-    import numpy as np
-
     return float(np.sqrt(np.mean((image.astype(np.float64) - other) ** 2)))
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from gan_tf.cli import arguments
 from gan_tf.cli.generate import GeneratorOptions, load_from_options, run_on_device
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path
+from gan_tf.io.progress import Progress
 from gan_tf.sampling.seeds import parse_seeds
 
 
@@ -38,8 +40,6 @@ def main(argv) -> int:
 
 def style_mix(options) -> int:
     """Generates and writes the table; returns the exit code."""
-    from gan_tf.io import image_files
-    from gan_tf.io.progress import Progress
     from gan_tf.sampling.generate import check_supported, mixed_table, style_layers
 
     rows, columns = (parse_seeds(getattr(options, name), f"--{name}") for name in ("rows", "columns"))
