@@ -134,7 +134,7 @@ def run_on_device(command, options, remedy="a smaller --batch-size, or --precisi
             raise
         failed, out = Path(os.fsdecode(error.filename)).absolute(), user_path(options.out).absolute()
         if not str(failed).startswith(str(out.with_suffix(""))) and not out.is_relative_to(failed):
-            raise  # neither the output, nor a file beside it, nor a folder above it
+            raise  # it is not the output, a file next to it, or a folder above it
         raise unwritable_error(options.out, "--out", error) from error
 
 
