@@ -136,8 +136,9 @@ def rows_of_space(options, space, seeds, images, reals, names):
     rows, all_nearest = [], index.nearest_images(vectors, options.nearest)
     for seed, image, nearest, distances in zip(seeds, images, *all_nearest, strict=True):
         shown = np.stack([training_image(reals.images, row % count, row >= count) for row in nearest])
-        nearest_names, ratios = [names[row % count] for row in nearest], index.ratios(nearest, distances)
-        rows.append(NeighbourRow(image, seed, space, shown, nearest_names, distances, ratios))
+        nearest_names = tuple(names[row % count] for row in nearest)
+        ratios = tuple(index.ratios(nearest, distances))
+        rows.append(NeighbourRow(image, seed, space, shown, nearest_names, tuple(distances), ratios))
     return rows
 
 

@@ -1,6 +1,6 @@
 """The table of metrics, `METRICS`: a number in a name fixes the number of images.
 
-To add a metric, write a file with its maths and an entry here; `evaluate.Evaluator` runs it.
+To add a metric, write its maths and an entry here; `evaluate.Evaluator` runs it.
 """
 
 from collections.abc import Callable

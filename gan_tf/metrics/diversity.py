@@ -126,18 +126,18 @@ def _ms_ssim(a, b):
     """[n, R, R, C] uint8 twice -> [n]: the product over scales."""
     # float32 represents these exactly, since four halvings add 8 bits to 8.
     x, y = (np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32) for images in (a, b))  # [n, C, R, R]
-    product = np.ones(len(x))
+    similarities = np.ones(len(x))
     for scale, weight in enumerate(WEIGHTS):
         if scale:
             x, y = halve(x), halve(y)
         p, q = x.astype(np.float64), y.astype(np.float64)
-        mean_p, mean_q, square_p, square_q, mean_of_product = map(gaussian_means, (p, q, p * p, q * q, p * q))
-        product_of_means, mean_squares = mean_p * mean_q, mean_p * mean_p + mean_q * mean_q
-        similarity = (2 * (mean_of_product - product_of_means) + C2) / (square_p + square_q - mean_squares + C2)
+        mean_p, mean_q, product, squares = map(gaussian_means, (p, q, p * q, p * p + q * q))
+        product_of_means, squares_of_means = mean_p * mean_q, mean_p * mean_p + mean_q * mean_q
+        similarity = (2 * (product - product_of_means) + C2) / (squares - squares_of_means + C2)
         if scale == len(WEIGHTS) - 1:  # luminance counts on the coarsest scale only
-            similarity *= (2 * product_of_means + C1) / (mean_squares + C1)
-        product *= similarity.mean(axis=(1, 2, 3)).clip(0) ** weight
-    return product
+            similarity *= (2 * product_of_means + C1) / (squares_of_means + C1)
+        similarities *= similarity.mean(axis=(1, 2, 3)).clip(0) ** weight
+    return similarities
 
 
 def gaussian_means(x):
@@ -147,8 +147,8 @@ def gaussian_means(x):
     taps = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / (DEVIATION * size / WINDOW)) ** 2)
     taps /= taps.sum()
     inside = slice(size // 2, size // 2 + side - size + 1)  # windows that do not cross the border
-    x = correlate1d(x, taps, axis=-2)[..., inside, :]
-    return correlate1d(x, taps, axis=-1)[..., inside]
+    x = correlate1d(x, taps, axis=-1)[..., inside]
+    return correlate1d(x, taps, axis=-2)[..., inside, :]
 
 
 def halve(x):

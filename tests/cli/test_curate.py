@@ -164,16 +164,6 @@ def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, capsys):
     assert "--by discriminator: " in error and "has no checkpoint" in error and "--by pixels" in error
 
 
-def test_changed_data_are_refused(run, tmp_path, capsys):
-    config, data = run.read_settings()
-    run.write_settings(config, {**data, "fingerprint": "1" * 64})
-    try:
-        assert best(run, tmp_path / "out", "--best", "3", "--by", "pixels") == 2
-    finally:
-        run.write_settings(config, data)
-    assert "--dataset: the images in" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])
 def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
     run = make_growing(tmp_path / "run", growth)
