@@ -198,7 +198,7 @@ def default_metrics(reals, available):
 
     fid = default_metric(reals)
     too_few = available is not None and available < METRICS[fid].fakes
-    return [*(("fid", "kid") if too_few else (fid, "kid5k")), "precision_recall", "memorisation"]
+    return [*(("fid", "kid") if too_few else (fid, "kid5k")), "precision_recall", COPY_CHECK]
 
 
 def score_classes(classes, names, sampler, networks, progress):

@@ -114,9 +114,8 @@ def spaces_of(options, run):
         return [options.space]
     summary = read_summary(run)
     spaces = [str(scored.copy_protocol.get("space")) for scored in (*summary.scores, summary.best) if scored]
-    if options.space == "both" or any(INCEPTION in space for space in spaces):
-        return [PIXELS, INCEPTION]
-    return [PIXELS]
+    both = options.space == "both" or any(INCEPTION in space for space in spaces)
+    return [PIXELS, INCEPTION] if both else [PIXELS]
 
 
 def rows_of_space(options, space, seeds, images, reals, names):
