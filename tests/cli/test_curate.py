@@ -28,10 +28,9 @@ from ..sampling.trained import CONFIG, make_growing
 @pytest.fixture(scope="module", autouse=True)
 def tiny_networks():
     """Tiny networks, whose discriminator gets an image and its every second pixel."""
-    networks = tiny.family()
+    networks, recipe = tiny.family()
     logits = lambda d, g: lambda image, labels=None: d((image, image[:, ::2, ::2]))  # noqa: E731
-    family = dataclasses.replace(networks.family, image_logits=logits)
-    with tiny.in_place(dataclasses.replace(networks, family=family)):
+    with tiny.in_place((dataclasses.replace(networks, image_logits=logits), recipe)):
         yield
 
 
@@ -41,8 +40,8 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         tiny.set_scores(patch, [1, 2])  # the best weights are not the newest
-        code, made = tiny.train(tiny.images_file(folder), folder)
-    assert code == 0 and best(made, folder / "all.npz") == 0
+        made = tiny.trained(tiny.images_file(folder), folder)
+    assert best(made, folder / "all.npz") == 0
     with np.load(folder / "all.npz") as arrays:
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
@@ -95,10 +94,11 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, columns):
 
 def test_the_discriminator_of_fastgan_judges_as_in_training(images):
     """An image is scored with the smaller version that the discriminator gets of real images."""
-    d = tiny.FASTGAN.family.discriminator(CONFIG, "float32")
+    family, _ = tiny.FASTGAN
+    d = family.discriminator(CONFIG, "float32")
     image = tf.constant(images[:1], tf.float32) / 127.5 - 1
     logits = d((image, nearest_resize(image, 32)), training=False)
-    np.testing.assert_allclose(tiny.FASTGAN.family.image_logits(d, None)(image), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(family.image_logits(d, None)(image), logits, rtol=1e-4, atol=1e-5)
 
 
 def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
