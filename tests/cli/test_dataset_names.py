@@ -6,7 +6,7 @@ from gan_tf.cli.datasets import FACES, FEW_SHOT, resolve
 from gan_tf.errors import UsageError
 from gan_tf_datasets.faces.files import FACES as face_sets
 from gan_tf_datasets.few_shot.archives import ARCHIVES
-from tests.datasets.archives import write_zip
+from tests.data.encoded import numbered, write_zip
 
 
 def open_dataset(name):
@@ -35,7 +35,7 @@ def test_other_names_get_the_list(name):
 
 
 def test_paths(tmp_path, monkeypatch):
-    path = write_zip(tmp_path / "panda.zip", 3)
+    path = write_zip(tmp_path / "panda.zip", numbered(3))
     assert len(open_dataset(str(path))) == 3
     monkeypatch.setenv("HOME", str(tmp_path))
     assert len(open_dataset("~/panda.zip")) == 3

@@ -1,6 +1,7 @@
-"""Small encoded images for tests, in folders and zip archives."""
+"""Small encoded images for tests, in folders, zip and tar archives."""
 
 import io
+import tarfile
 import zipfile
 
 import numpy as np
@@ -20,6 +21,16 @@ def encoded(seed, size=(12, 10), kind="PNG", **options):
     return encode(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), kind, **options)
 
 
+def noise_png(seed):
+    """Returns 16x16 pixels of noise as the bytes of a PNG file."""
+    return encode(Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)))
+
+
+def numbered(count, folder="", seed=0):
+    """Returns {name: bytes} of noise images with numbers as names."""
+    return {f"{folder}{i}.png": noise_png(seed + i) for i in range(count)}
+
+
 def write(folder, files):
     """Writes {relative path: bytes} into a folder and returns the folder."""
     for name, content in files.items():
@@ -36,3 +47,18 @@ def write_zip(path, files):
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def tar_bytes(files, mode="w", links=()):
+    """Returns {name: bytes} and symbolic links [(name, target)] as a tar archive."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, target in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    return file.getvalue()

@@ -6,7 +6,7 @@ import pytest
 from gan_tf.data import dataset_report
 from gan_tf.data.dataset_report import near_groups
 from gan_tf.data.prepare import survey
-from gan_tf.data.sources import ArraySource, FolderSource
+from gan_tf.data.sources import FolderSource
 from tests.data.encoded import encoded, write
 
 
@@ -80,8 +80,3 @@ def test_groups_do_not_depend_on_the_block_size(monkeypatch):
     assert len(whole) == 50
     monkeypatch.setattr(dataset_report, "BLOCK", 7)
     assert near_groups(images) == whole
-
-
-def test_exact_duplicates_in_arrays_are_no_near_duplicates():
-    report = survey(ArraySource("set", np.concatenate([thumbs(3), thumbs(1)])), resolution=8)
-    assert report.exact == [["0", "3"]] and report.near == []

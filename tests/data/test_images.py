@@ -150,8 +150,9 @@ def test_resizing_is_antialiased():
         (png(10_001, 10_001, 8, 2, b""), "100 megapixels"),
         (png(50_000, 50_000, 8, 2, b""), "100 megapixels"),  # above Pillow's own limit too
         (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
     ],
-    ids=["empty", "text", "JPEG", "PNG", "float", "32-bit", "large", "huge", "float array"],
+    ids=["empty", "text", "JPEG", "PNG", "float", "32-bit", "large", "huge", "float array", "no pixels"],
 )
 def test_unreadable_images_have_a_reason_of_one_line(data, reason):
     with pytest.raises(UnreadableImage, match=reason) as caught:

@@ -1,8 +1,6 @@
 """`--dataset celeba_hq` and `ffhq`: folders, archives, errors."""
 
 import dataclasses
-import io
-import tarfile
 
 import pytest
 from tensorflow_datasets.core import shuffle
@@ -15,7 +13,7 @@ from gan_tf_datasets.faces import files
 from gan_tf_datasets.faces.faces_dataset_builder import Builder
 from gan_tf_datasets.prepared import FILE_FORMAT, quiet
 from tests.data import encoded
-from tests.datasets.archives import png
+from tests.data.encoded import noise_png, numbered
 
 COUNT = 12  # instead of 30,000 and 70,000
 PAGES = {
@@ -38,13 +36,13 @@ def manual(tmp_path, monkeypatch):
 
 def thumbnails(top="", count=COUNT):
     """FFHQ's layout: a folder per thousand images, here per five."""
-    return {f"{top}{i // 5:03}00/{i:05}.png": png(i) for i in range(count)}
+    return {f"{top}{i // 5:03}00/{i:05}.png": noise_png(i) for i in range(count)}
 
 
 def celeba_mask():
     """CelebAMask-HQ's layout: numbers without leading zeros, and masks in other folders."""
-    images = {f"CelebAMask-HQ/CelebA-HQ-img/{i}.jpg": png(i) for i in range(COUNT)}
-    masks = {f"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/{i:05}_{part}.png": png(90) for i in range(3) for part in "ab"}
+    images = {f"CelebAMask-HQ/CelebA-HQ-img/{i}.jpg": noise_png(i) for i in range(COUNT)}
+    masks = {f"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/{i:05}_{part}.png": b"" for i in range(3) for part in "ab"}
     return images | masks | {"CelebAMask-HQ/README.txt": b"hello"}
 
 
@@ -52,17 +50,9 @@ def write_zip(path, content):
     return encoded.write_zip(path.with_name(f"{path.name}.zip"), content)
 
 
-def write_tar(path, content, mode="w", links=()):
+def write_tar(path, content, **options):
     path = path.with_name(f"{path.name}.tar")
-    with tarfile.open(path, mode) as archive:
-        for name, data in content.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-        for name, target in links:
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = tarfile.SYMTYPE, target
-            archive.addfile(info)
+    path.write_bytes(encoded.tar_bytes(content, **options))
     return path
 
 
@@ -84,9 +74,9 @@ LAYOUTS = [
     ("ffhq", "ffhq", thumbnails(), [f"{i:05}.png" for i in NUMBERS]),
     ("ffhq", "thumbnails128x128", thumbnails("thumbnails128x128/"), [f"{i:05}.png" for i in NUMBERS]),
     ("celeba_hq", "CelebAMask-HQ", celeba_mask(), [f"{i}.jpg" for i in NUMBERS]),  # by number: 10 comes after 9
-    ("celeba_hq", "celeba_hq", {f"{i}.png": png(i) for i in NUMBERS}, [f"{i}.png" for i in NUMBERS]),
-    ("celeba_hq", "celeba_hq_256", {f"{i}.jpg": png(i) for i in NUMBERS}, [f"{i}.jpg" for i in NUMBERS]),
-    ("celeba_hq", "data256x256", {name: png(i) for i, name in enumerate(REPEATED)}, REPEATED),
+    ("celeba_hq", "celeba_hq", numbered(COUNT), [f"{i}.png" for i in NUMBERS]),
+    ("celeba_hq", "celeba_hq_256", {f"{i}.jpg": noise_png(i) for i in NUMBERS}, [f"{i}.jpg" for i in NUMBERS]),
+    ("celeba_hq", "data256x256", {name: noise_png(i) for i, name in enumerate(REPEATED)}, REPEATED),
 ]
 
 
@@ -97,7 +87,7 @@ def test_each_layout_is_the_same_set_in_any_form(manual, name, stem, content, na
         written = write(manual / stem, content)
         source = open_dataset(name)
         assert source.name == name and source.names == names and source.where == str(written)
-        assert [source.read(i) for i in NUMBERS] == [png(i) for i in NUMBERS]
+        assert [source.read(i) for i in NUMBERS] == [noise_png(i) for i in NUMBERS]
         assert source.class_names == () and not source.labels.any()  # folders are not classes
         fingerprints.add(source.fingerprint)
         written.rename(manual / "moved") if written.is_dir() else written.unlink()
@@ -132,9 +122,9 @@ def test_damaged_and_unsafe_archives(manual):
     path.write_bytes(data)
     refusal("ffhq", r"ffhq.zip is damaged \(00000.png: .*: download it again")
     path.unlink()
-    write_tar(manual / "ffhq", thumbnails(), "w:gz")
+    write_tar(manual / "ffhq", thumbnails(), mode="w:gz")
     refusal("ffhq", "is not a complete, uncompressed tar archive")
-    write_tar(manual / "ffhq", thumbnails(count=COUNT - 1) | {"../escape.png": png(0)})
+    write_tar(manual / "ffhq", thumbnails(count=COUNT - 1) | {"../escape.png": noise_png(0)})
     refusal("ffhq", "leads out of the archive")
     write_tar(manual / "ffhq", thumbnails(count=COUNT - 1), links=[("00099.png", "/etc/passwd")])  # not followed
     refusal("ffhq", f"holds {COUNT - 1} images")
@@ -155,13 +145,13 @@ def test_prepared_by_tfds_it_is_the_same_set(manual, tmp_path, monkeypatch):
     monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 2000)
     added, add = [], shuffle._Bucket.add
     monkeypatch.setattr(shuffle._Bucket, "add", lambda bucket, *row: (added.append(bucket), add(bucket, *row)))
-    encoded.write(manual / "celeba_hq", {f"{i}.png": png(i) for i in range(COUNT)})
+    encoded.write(manual / "celeba_hq", numbered(COUNT))
     fingerprint = open_dataset("celeba_hq").fingerprint
     with quiet():
         Builder(config="celeba_hq", data_dir=tmp_path / "tfds").download_and_prepare(file_format=FILE_FORMAT)
     assert len({id(bucket) for bucket in added}) == COUNT  # not all in one bucket, which is sorted in memory
     (manual / "celeba_hq").rename(manual / "moved")
     source = open_dataset("celeba_hq")
-    assert source.fingerprint == fingerprint and source.names[10] == "10.png" and source.read(10) == png(10)
+    assert source.fingerprint == fingerprint and source.names[10] == "10.png" and source.read(10) == noise_png(10)
     with quiet(), pytest.raises(UsageError, match="thumbnails128x128 from https.*; put the folder"):
         Builder(config="ffhq", data_dir=tmp_path / "tfds").download_and_prepare()

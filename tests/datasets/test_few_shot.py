@@ -10,7 +10,7 @@ import pytest
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
 from gan_tf_datasets.few_shot import archives
-from tests.datasets.archives import png, write_zip
+from tests.data.encoded import noise_png, numbered, write_zip
 
 PANDA = "100-shot-panda.zip"
 
@@ -49,11 +49,11 @@ def refusal(message, **options):
 
 @pytest.mark.parametrize("folder", ["", "100-shot-panda/", "a/b/"])
 def test_zip_put_there_by_hand_is_used(downloads, folder):
-    path = write_zip(downloads / PANDA, 100, folder, extra={"README.txt": b"hello", "__MACOSX/._0.png": b"x"})
+    path = write_zip(downloads / PANDA, numbered(100, folder) | {"README.txt": b"hello", "__MACOSX/._0.png": b"x"})
     source, lines = open_dataset("panda")
     assert len(source) == 100
     assert source.names[:3] == [f"{folder}{i}.png" for i in range(3)] and source.names[99] == f"{folder}99.png"
-    assert source.read(10) == png(10)  # image 10 by number, not in alphabetical order
+    assert source.read(10) == noise_png(10)  # image 10 by number, not in alphabetical order
     assert len(lines) == 1 and "recorded its SHA-256" in lines[0]
     assert open_dataset("panda")[1] == []
     path.unlink()  # a prepared dataset needs no zip and no network
@@ -61,9 +61,9 @@ def test_zip_put_there_by_hand_is_used(downloads, folder):
 
 
 def test_wrong_counts_and_damaged_entries_are_refused(downloads):
-    write_zip(downloads / PANDA, 99)
+    write_zip(downloads / PANDA, numbered(99))
     refusal("holds 99 images but the dataset panda has 100")
-    path = write_zip(downloads / PANDA, 100)
+    path = write_zip(downloads / PANDA, numbered(100))
     data = bytearray(path.read_bytes())
     data[200] ^= 255  # in the first image, which is stored uncompressed
     path.write_bytes(data)
@@ -72,15 +72,15 @@ def test_wrong_counts_and_damaged_entries_are_refused(downloads):
 
 
 def test_later_zips_must_have_the_recorded_checksum(downloads, monkeypatch):
-    write_zip(downloads / PANDA, 100)
+    write_zip(downloads / PANDA, numbered(100))
     open_dataset("panda")
-    write_zip(downloads / PANDA, 100, seed=1)
+    write_zip(downloads / PANDA, numbered(100, seed=1))
     refusal("has SHA-256 .* is recorded: delete the file .* or remove its line")
     # The advice works: without the line, the new zip is accepted and prepared.
     record = downloads.with_name("checksums.tsv")
     record.unlink()
     source, lines = open_dataset("panda")
-    assert source.read(0) == png(1)
+    assert source.read(0) == noise_png(1)
     assert "preparing panda again" in lines[1]
     record.write_text("nonsense\n")
     refusal("checksums.tsv is damaged")
@@ -89,7 +89,7 @@ def test_later_zips_must_have_the_recorded_checksum(downloads, monkeypatch):
 
 
 def test_a_download_is_logged_first(downloads, site):
-    size = write_zip(site / PANDA, 100).stat().st_size
+    size = write_zip(site / PANDA, numbered(100)).stat().st_size
     refusal(f"--offline forbids fetching {PANDA}: download http.* put it into .*downloads", offline=True)
     source, lines = open_dataset("panda")
     assert len(source) == 100

@@ -51,11 +51,6 @@ def test_hosts_become_tf_config(entry, monkeypatch, hosts, port, addresses):
     assert read_cluster_spec().addresses == tuple(addresses)
 
 
-def test_a_single_host_is_no_cluster(entry):
-    run = entry("0", GAN_TF_HOSTS="a", GAN_TF_INDEX="0")
-    assert run.end()[0] == 0 and run.starts()[0]["config"] is None
-
-
 def test_tf_config_of_the_platform_has_priority(entry):
     run = entry("0", TF_CONFIG=json.dumps(OPERATOR), GAN_TF_HOSTS="a,b,c", GAN_TF_INDEX="2")
     assert run.end()[0] == 0 and run.starts(1)[0]["config"] == OPERATOR

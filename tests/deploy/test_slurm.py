@@ -92,7 +92,7 @@ def test_wrong_restarts(batch, restarts):
     assert err.startswith(f"train.sbatch: error: GAN_TF_RESTARTS is '{restarts}'") and err.count("\n") == 1
 
 
-def test_one_node_is_no_cluster(batch):
+def test_a_single_host_is_no_cluster(batch):
     run = batch("0", nodes=1)
     assert run.end()[0] == 0 and run.starts()[0]["config"] is None
 
@@ -117,10 +117,17 @@ def test_a_cancelled_job_stays_cancelled(batch):
     assert run.signals(0) == run.signals(1) == ["SIGTERM"]
 
 
-FAULTS = [("1,0", None, 0, 2), ("43", "1", 43, 2), ("1", "0", 1, 1), ("2", None, 2, 1), ("1,0", "08", 0, 2)]
-
-
-@pytest.mark.parametrize("roles, restarts, code, starts", [*FAULTS, ("42", None, 42, 1)])
+@pytest.mark.parametrize(
+    "roles, restarts, code, starts",
+    [
+        ("1,0", None, 0, 2),
+        ("43", "1", 43, 2),
+        ("1", "0", 1, 1),
+        ("2", None, 2, 1),
+        ("1,0", "08", 0, 2),
+        ("42", None, 42, 1),
+    ],
+)
 def test_faults_are_restarted_in_the_allocation_and_a_saved_run_is_requeued(batch, roles, restarts, code, starts):
     run = batch(roles, **({"GAN_TF_RESTARTS": restarts} if restarts else {}))
     assert run.end()[0] == code

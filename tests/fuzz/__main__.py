@@ -56,19 +56,20 @@ def fuzz(names, numbers):
         for name, number in itertools.product(names, numbers):
             folder = Path(root, "input")
             folder.mkdir()
-            path = READERS[name].make(random.Random(f"{name} {number}"), folder)
+            make, read = READERS[name]
+            path = make(random.Random(f"{name} {number}"), folder)
             faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True)
-            outcome = _outcome(READERS[name], path)
+            outcome = _outcome(read, path)
             faulthandler.cancel_dump_traceback_later()
             shutil.rmtree(folder)
             outcome = f"the file raised {forbidden.pop()}" if forbidden else outcome
             print(json.dumps([name, number, outcome]), flush=True)
 
 
-def _outcome(reader, path):
+def _outcome(read, path):
     try:
         try:
-            reader.read(path)
+            read(path)
             return "valid"
         except (UsageError, UnreadableImage) as error:
             check_refusal(error, path)

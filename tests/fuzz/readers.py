@@ -4,8 +4,6 @@ import io
 import json
 import pickletools
 import zipfile
-from collections.abc import Callable
-from typing import NamedTuple
 
 from gan_tf.config.settings import changed, stored_settings
 from gan_tf.convert import read_weight_file
@@ -15,17 +13,11 @@ from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
 from gan_tf.runs.folder import Run
 from gan_tf_datasets.faces.files import TarSource
+from tests.data.encoded import tar_bytes
 from tests.fuzz import seeds
 from tests.fuzz.mutate import bytes_of, json_of, npy_of, pickle_of, tar_of, zip_of
 
 SIZE = 16  # pixels of the decoded images
-
-
-class Reader(NamedTuple):
-    """One reader."""
-
-    make: Callable  # (random.Random, folder) -> path of an input in the folder
-    read: Callable  # path -> None; raises the errors of the reader
 
 
 def written(name, make):
@@ -151,13 +143,15 @@ def check_refusal(error, path=None):
     assert path is None or isinstance(error, UnreadableImage) or str(path) in text, f"without the path: {text}"
 
 
+# {name: (make, read)}: `make(random.Random, folder)` returns the path of an input in the folder; `read(path)` may raise
+# the errors of the reader.
 READERS = {
-    "config": Reader(make_run, read_run),
-    "weights": Reader(make_weights, read_weights),
-    "npz": Reader(written("set.npz", lambda r: zip_of(r, r.choice(seeds.image_sets()), npy_of)), read_set),
-    "zip": Reader(written("set.zip", lambda r: zip_of(r, seeds.files(), bytes_of)), read_set),
-    "tar": Reader(written("set.tar", lambda r: tar_of(r, seeds.tar())), read_set),
-    "torch": Reader(make_torch, read_torch_file),
-    "convert": Reader(make_official, read_converted),
-    "image": Reader(written("image", lambda r: bytes_of(r, r.choice(seeds.images()), range(64))), read_image),
+    "config": (make_run, read_run),
+    "weights": (make_weights, read_weights),
+    "npz": (written("set.npz", lambda r: zip_of(r, r.choice(seeds.image_sets()), npy_of)), read_set),
+    "zip": (written("set.zip", lambda r: zip_of(r, seeds.files().items(), bytes_of)), read_set),
+    "tar": (written("set.tar", lambda r: tar_of(r, tar_bytes(seeds.files()))), read_set),
+    "torch": (make_torch, read_torch_file),
+    "convert": (make_official, read_converted),
+    "image": (written("image", lambda r: bytes_of(r, r.choice(seeds.images()), range(64))), read_image),
 }

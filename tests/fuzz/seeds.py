@@ -2,7 +2,6 @@
 
 import functools
 import io
-import tarfile
 import zipfile
 from collections import OrderedDict
 
@@ -15,6 +14,7 @@ from gan_tf.runs.files import META_KEY
 from gan_tf.runs.folder import FORMAT
 from tests.convert import file_writers
 from tests.convert.states import PGGAN, built, pggan_networks
+from tests.data.encoded import encode
 from tests.parity.state_dicts import state_dict
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
@@ -111,28 +111,11 @@ def images():
     forms = [("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "P", "1")]
     forms += [("JPEG", mode, {"exif": exif}) for mode in ("RGB", "CMYK")] + [("WEBP", "RGBA", {"exif": exif})]
     forms += [("BMP", "P", {}), ("GIF", "P", {}), ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "F", {})]
-    encoded = []
-    for form, mode, more in forms:
-        file = io.BytesIO()
-        image.convert(mode).save(file, form, **more)
-        encoded.append(file.getvalue())
-    return encoded
+    return [encode(image.convert(mode), form, **more) for form, mode, more in forms]
 
 
 @functools.cache
 def files():
-    """Members of a zip or tar of images."""
+    """{name: content} of a zip or tar of images."""
     a, b = images()[:2]
-    return [("x/a.png", a), ("x/b.png", b), ("y/c.png", a), ("y/readme.txt", b"hello")]
-
-
-@functools.cache
-def tar():
-    """A tar of `files`."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        for name, content in files():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return file.getvalue()
+    return {"x/a.png": a, "x/b.png": b, "y/c.png": a, "y/readme.txt": b"hello"}

@@ -17,7 +17,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 from gan_tf.cli.evaluate import other_scores
 from gan_tf.config.settings import TrainConfig
 from gan_tf.data import sources
-from gan_tf.data.images import UnreadableImage, load_square
+from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.torch_files import read_torch_file
@@ -63,16 +63,7 @@ def test_a_setting_of_another_type_is_named(tmp_path, name, value):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "[" * 100_000,
-        "9" * 10_000,
-        "[]",
-        "null",
-        '{"settings": [], "data": {}}',
-        '"settings"',
-        "\udcff",
-        '{"settings": {}}',
-    ],
+    ["[" * 100_000, "9" * 10_000, "[]", "null", "\udcff", '{"settings": {}}', '{"settings": [], "data": {}}'],
     ids=lambda text: text[:12].encode("unicode_escape").decode(),
 )
 def test_files_that_are_no_settings(tmp_path, text):
@@ -175,11 +166,6 @@ def test_impossible_sets_of_images(tmp_path, members):
     assert "set.npz" in refusal(open_source, tmp_path / "set.npz")
 
 
-def test_images_without_pixels_are_unreadable():
-    with pytest.raises(UnreadableImage, match="no pixels"):
-        load_square(np.zeros((0, 4, 3), np.uint8), 8, "crop", (0, 0, 0))
-
-
 def test_names_with_control_characters_are_refused(tmp_path):
     (tmp_path / "set.zip").write_bytes(packed([("a\x1b[2J.png", b"1")]))
     assert r"a\x1b[2J.png" in refusal(ZipSource, tmp_path / "set.zip")
@@ -219,13 +205,9 @@ def test_no_pickle_in_place_of_another_file_runs(tmp_path):
     run = Run(tmp_path)
     for read in (run.read_settings, run.read_environment, run.best_weights):
         refusal(read)
-    for read, name in (
-        (open_source, "set.npz"),
-        (open_source, "set.zip"),
-        (TarSource, "set.tar"),
-        (read_torch_file, "a.pth"),
-    ):
-        refusal(read, tmp_path / name)
+    for read, names in ((open_source, ("set.npz", "set.zip")), (TarSource, ["set.tar"]), (read_torch_file, ["a.pth"])):
+        for name in names:
+            refusal(read, tmp_path / name)
     np.savez(tmp_path / "set.npz", images=np.array([evil], object))
     np.savez(run.best, w=np.array([evil], object))
     refusal(open_source, tmp_path / "set.npz")
