@@ -29,7 +29,7 @@ test-all: $(STAMP)  ## run the slow tests, which `make test` leaves out
 	@$(PYTEST) -q -m slow
 
 fuzz: $(STAMP)  ## run every file reader on thousands of damaged files
-	@$(PY) -m tests.fuzz --count $(COUNT)
+	@FUZZ_COUNT=$(COUNT) $(PY) -m pytest -v -m slow tests/fuzz/test_fuzz.py
 
 lint: $(STAMP)  ## check style and the import table
 	@$(PY) -m ruff check .
