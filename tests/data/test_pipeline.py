@@ -20,13 +20,6 @@ def image_set():
     return prepare(ArraySource("ten", pixels, np.arange(COUNT) % 3, "abc"), resolution=SIDE)
 
 
-@pytest.fixture(scope="module")
-def mapped_set(image_set, tmp_path_factory):
-    source = ArraySource("ten", image_set.images, image_set.labels, "abc")
-    folder = tmp_path_factory.mktemp("mapped")
-    return prepare(source, resolution=SIDE, memory_gb=0, cache_dir=folder, log=lambda line: None)
-
-
 def take(dataset, count):
     return [{key: value.numpy() for key, value in element.items()} for element in itertools.islice(dataset, count)]
 
@@ -111,7 +104,9 @@ def test_parts_make_up_the_global_batch(image_set):
         np.testing.assert_array_equal(joined(merged, key), joined(parts, key))
 
 
-def test_resident_mapped_and_host_images_are_equal(image_set, mapped_set, monkeypatch):
+def test_resident_mapped_and_host_images_are_equal(image_set, tmp_path, monkeypatch):
+    source = ArraySource("ten", image_set.images, image_set.labels, "abc")
+    mapped_set = prepare(source, resolution=SIDE, memory_gb=0, cache_dir=tmp_path, log=lambda line: None)
     pipelines = [
         InputPipeline(image_set, 4, 1),
         InputPipeline(image_set, 4, 1, resident=False),

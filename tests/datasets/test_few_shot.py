@@ -28,7 +28,7 @@ def site(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("site")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setattr(archives, "SITE", f"http://127.0.0.1:{server.server_port}/")
     yield folder
     server.shutdown()

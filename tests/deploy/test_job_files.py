@@ -29,22 +29,19 @@ def test_shellcheck():
     assert done.returncode == 0 and len(scripts) == 2, done.stdout
 
 
-def substituted(job):
-    """Returns the command of an Azure job with its inputs and outputs."""
-    values = {f"inputs.{name}": value for name, value in job["inputs"].items()}
-    values |= {f"outputs.{name}": {} for name in job.get("outputs", {})}
-    texts = {name: f"/azure/{name}" if isinstance(value, dict) else str(value) for name, value in values.items()}
-    return re.sub(r"\$\{\{(\w+\.\w+)\}\}", lambda match: texts[match[1]], job["command"])
-
-
 @pytest.mark.parametrize("name", AZURE)
 def test_azure_job_trains(name):
     job = AZURE[name]
-    used = set(re.findall(r"\$\{\{(\w+\.\w+)\}\}", job["command"]))
-    assert used == {f"{kind}.{key}" for kind in ("inputs", "outputs") for key in job.get(kind, {})}
+    values = {f"{kind}.{key}": value for kind in ("inputs", "outputs") for key, value in job.get(kind, {}).items()}
+    texts = {key: f"/azure/{key}" if isinstance(value, dict) else str(value) for key, value in values.items()}
+    command = job["command"]
+    for key, text in texts.items():
+        assert f"${{{{{key}}}}}" in command
+        command = command.replace(f"${{{{{key}}}}}", text)
+    assert "{{" not in command
     assert (DEPLOY / "azureml" / job["code"]).resolve() == ROOT
     assert (DEPLOY / "azureml" / job["environment"]["conda_file"]).is_file()
-    shell, script, train, *options = shlex.split(substituted(job).split(" && ")[-1])
+    shell, script, train, *options = shlex.split(command.split(" && ")[-1])
     assert (shell, train) == ("bash", "train") and (ROOT / script).is_file()
     config, _ = parse_arguments(options)
     folder = {"job.yml": "/azure/outputs.checkpoints", "several_nodes.yml": "/mnt/nfs/checkpoints"}[name]

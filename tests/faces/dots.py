@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from gan_tf.faces.results import FACE
+from gan_tf.faces.results import FACE, PartialResult
+from gan_tf.faces.search import search, search_key
 
 COLOURS = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255)], np.uint8)
 # Landmarks of a frontal face relative to the middle between the eyes, in units of the distance of the eyes.
@@ -68,3 +69,11 @@ class DotDetector:
                 faces["score"] = self.scores.pop(0) if self.scores else 0.99
             results.append(faces)
         return results
+
+
+def run_search(source, out, settings, detector):
+    """Returns the PartialResult of a search."""
+    partial = PartialResult(out, search_key(source, settings))
+    search(source, settings, detector, partial, lambda: None)
+    partial.close()
+    return partial

@@ -10,12 +10,12 @@ import tensorflow as tf  # noqa: F401  at the top, so that the devices are split
 from PIL import Image
 
 from gan_tf.data.sources import ArraySource, FolderSource
-from gan_tf.faces.results import PartialResult
-from gan_tf.faces.search import CropSettings, Detector, search, search_key
+from gan_tf.faces.search import CropSettings, Detector
+from tests.faces.dots import run_search
 
 PHOTOS = os.environ.get("GAN_TF_PHOTOS", "")
 NEARLY_ALL = 0.95
-SIZE = 128
+SETTINGS = CropSettings(size=128, at_edge="keep")
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +32,12 @@ def photos():
     return FolderSource(PHOTOS)
 
 
-def crops_of(source, out, detector, **options):
-    """Searches a source: (FACE array, uint8 [N, S, S, 3])."""
-    settings = CropSettings(size=SIZE, **options)
-    partial = PartialResult(out, search_key(source, settings))
-    search(source, settings, detector, partial, lambda: None)
-    partial.close()
-    return partial.faces, np.stack(list(partial))
-
-
-def check_level_and_centred(images, detector):
+def check_level_and_centred(crops, detector):
     """Checks that the eyes of nearly all crops are level. MTCNN's landmarks vary by 2 % of the eyes' distance."""
-    landmarks = np.full((len(images), 5, 2), np.nan)  # as shares of the side; NaN without a face
-    for k, faces in enumerate(detector.find(list(images), 0.5)):
+    landmarks = np.full((len(crops), 5, 2), np.nan)  # as shares of the side; NaN without a face
+    for k, faces in enumerate(detector.find(list(crops), 0.5)):
         if len(faces):
-            landmarks[k] = faces[faces["score"].argmax()]["landmarks"] / SIZE
+            landmarks[k] = faces[faces["score"].argmax()]["landmarks"] / SETTINGS.size
     across = landmarks[:, 1] - landmarks[:, 0]
     degrees = np.degrees(np.arctan2(across[:, 1], across[:, 0]))
     assert np.nanmean(np.abs(degrees)) < 2
@@ -57,11 +48,11 @@ def check_level_and_centred(images, detector):
 
 def test_nearly_all_faces_are_found_level_and_centred(photos, detector, tmp_path):
     start = time.process_time()
-    faces, images = crops_of(photos, tmp_path / "out", detector, at_edge="keep")
+    crops = run_search(photos, tmp_path / "out", SETTINGS, detector)
     seconds = (time.process_time() - start) / len(photos)
-    assert len(np.unique(faces["photo"])) >= NEARLY_ALL * len(photos)
-    assert len(faces) <= len(photos) / NEARLY_ALL
-    check_level_and_centred(images, detector)
+    assert len(np.unique(crops.faces["photo"])) >= NEARLY_ALL * len(photos)
+    assert len(crops) <= len(photos) / NEARLY_ALL
+    check_level_and_centred(crops, detector)
     # Seconds of one core per photograph of 1024 pixels; 0.05 is typical.
     assert seconds < 0.5
 
@@ -70,9 +61,9 @@ def test_nearly_all_faces_are_found_level_and_centred(photos, detector, tmp_path
 def test_rotated_photographs_give_upright_faces(photos, detector, tmp_path, degrees):
     rotated = [Image.open(photos.folder / name).convert("RGB") for name in photos.names[:20]]
     rotated = [np.asarray(image.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="grey")) for image in rotated]
-    faces, images = crops_of(ArraySource("rotated", rotated), tmp_path / "out", detector, at_edge="keep")
-    assert len(np.unique(faces["photo"])) >= NEARLY_ALL * len(rotated)
-    check_level_and_centred(images, detector)
+    crops = run_search(ArraySource("rotated", rotated), tmp_path / "out", SETTINGS, detector)
+    assert len(np.unique(crops.faces["photo"])) >= NEARLY_ALL * len(rotated)
+    check_level_and_centred(crops, detector)
 
 
 def test_every_face_of_a_group_is_found(photos, detector, tmp_path):
@@ -82,8 +73,7 @@ def test_every_face_of_a_group_is_found(photos, detector, tmp_path):
     for k, image in enumerate(small):
         group.paste(image, (k % 6 * side, k // 6 * side))
     group = ArraySource("group", [np.asarray(group)])
-    faces, _ = crops_of(group, tmp_path / "out", detector, at_edge="keep")
+    faces = run_search(group, tmp_path / "out", SETTINGS, detector).faces
     tiles = {tuple(place) for place in (faces["landmarks"][:, 2] // side).astype(int).tolist()}
     assert len(tiles) == len(faces) >= NEARLY_ALL * len(small)
-    largest, _ = crops_of(group, tmp_path / "one", detector, at_edge="keep", faces="largest")
-    assert len(largest) == 1
+    assert len(run_search(group, tmp_path / "one", SETTINGS._replace(faces="largest"), detector)) == 1

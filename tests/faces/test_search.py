@@ -6,21 +6,13 @@ from PIL import Image
 
 from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.faces import search as module
-from gan_tf.faces.results import FACE, PartialResult
-from gan_tf.faces.search import CropSettings, Detector, Photo, search, search_key
+from gan_tf.faces.results import FACE
+from gan_tf.faces.search import CropSettings, Detector, Photo, search_key
 from tests.data.encoded import encode, write
-from tests.faces.dots import DotDetector, find_dots, landmarks_of, photo
+from tests.faces.dots import DotDetector, find_dots, landmarks_of, photo, run_search
 from tests.faces.test_align import expected
 
 SMALL = CropSettings(size=32, margin=0.1, min_face=40)
-
-
-def run_search(source, out, settings=SMALL, detector=None):
-    """Returns the PartialResult of a search."""
-    partial = PartialResult(out, search_key(source, settings))
-    search(source, settings, detector or DotDetector(), partial, lambda: None)
-    partial.close()
-    return partial
 
 
 def test_dots_are_at_the_documented_positions_in_any_file(tmp_path):
@@ -57,7 +49,7 @@ def test_faces_are_filtered_by_score_size_and_edge(tmp_path):
         photo((150, 140), [(70, 60, 24)]),
     ]
     source = ArraySource("set", [np.asarray(image) for image in photos])
-    partial = run_search(source, tmp_path / "out", detector=DotDetector([0.7]))
+    partial = run_search(source, tmp_path / "out", SMALL, DotDetector([0.7]))
     assert partial.faces["photo"].tolist() == [3] and partial.at_edge == 1
     partial = run_search(source, tmp_path / "edge", SMALL._replace(at_edge="keep"), DotDetector([0.7]))
     assert partial.faces["photo"].tolist() == [2, 3] and partial.at_edge == 0
