@@ -7,7 +7,7 @@ import pytest
 
 from gan_tf.runs.folder import Run
 from tests.distributed import process
-from tests.distributed.worker_group import WorkerGroup
+from tests.distributed.process import WorkerGroup
 from tests.training import growing, tiny
 
 pytestmark = pytest.mark.slow
@@ -34,13 +34,8 @@ class SlurmStep(WorkerGroup):
     """A group with the environment variables of a SLURM step, and without TF_CONFIG."""
 
     def cluster_variables(self, index):
-        variables = {
-            "PROCID": index,
-            "JOB_ID": os.getpid(),
-            "STEP_NUM_TASKS": 2,
-            "STEP_NODELIST": "localhost",
-            "STEP_TASKS_PER_NODE": 2,
-        }
+        variables = {"PROCID": index, "JOB_ID": os.getpid(), "STEP_NUM_TASKS": 2}
+        variables |= {"STEP_NODELIST": "localhost", "STEP_TASKS_PER_NODE": 2}
         return {f"SLURM_{name}": str(value) for name, value in variables.items()}
 
 

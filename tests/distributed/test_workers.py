@@ -9,17 +9,9 @@ import time
 import pytest
 import tensorflow as tf
 
-from gan_tf.distributed.cluster_spec import ClusterSpec
 from gan_tf.distributed.liveness import StopSignals, is_lost_worker_error
-from gan_tf.distributed.workers import Workers, connection_problem
+from gan_tf.distributed.workers import Workers
 from tests.programs import wait_until
-
-THREE = ClusterSpec(0, ("a:1", "b:2", "c:3"), (("chief", 1), ("worker", 2)))
-BARRIER = """Barrier timed out.
-The first task at the barrier: /job:chief/replica:0/task:0. Some timed out task names:
-/job:worker/replica:0/task:0
-/job:worker/replica:0/task:1
-"""
 
 
 def test_single_process_is_a_group_of_one():
@@ -31,19 +23,6 @@ def test_single_process_is_a_group_of_one():
     assert workers.stop_requested() is None
     workers.require_equal("--precision", "float32", "give another")
     workers.end()
-
-
-@pytest.mark.parametrize(
-    "error, names",
-    [
-        (tf.errors.DeadlineExceededError(None, None, BARRIER), "worker 1 at b:2, worker 2 at c:3"),
-        (tf.errors.DeadlineExceededError(None, None, "Deadline Exceeded"), "worker 0 at a:1"),
-        (tf.errors.UnknownError(None, None, "Could not start gRPC server"), "cannot listen on a:1"),
-        (tf.errors.InternalError(None, None, "broken"), "broken"),
-    ],
-)
-def test_missing_workers_are_named(error, names):
-    assert names in connection_problem(error, THREE, 5)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.metrics.score import Score
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import TrainedGenerator
 
-from ..sampling.trained import styled, styled_config
+from ..sampling.trained import styled, styled_config, write_run
 
 FASTGAN = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
 GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
@@ -67,11 +66,5 @@ def change(g, draws, strength=0.0):
 
 def make_run(folder, trained, meta=None):
     """Writes a run with the weights of `trained` as its best, and a score. Returns the Run."""
-    run = Run(folder)
-    run.create()
-    run.write_settings(trained.config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
-    weights = {path: variable.numpy() for path, variable in named_variables(trained.generator).items()}
-    score = dataclasses.asdict(SCORE)
-    run.replace_best(weights, {"score": score, "images_seen": SEEN} if meta is None else meta)
-    run.close()
-    return run
+    best = {"score": dataclasses.asdict(SCORE), "images_seen": SEEN} if meta is None else meta
+    return write_run(folder, trained.config, trained.generator, best)

@@ -3,7 +3,7 @@
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.distributed.worker_group import WorkerGroup
+from tests.distributed.process import WorkerGroup
 from tests.faults.scenario import FLAGS, TRAINED, Scenario
 from tests.training import tiny
 

@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 
 from gan_tf.runs.folder import Run
-from tests.distributed.process import LIMIT_SECONDS
-from tests.distributed.worker_group import WorkerGroup
+from tests.distributed.process import LIMIT_SECONDS, WorkerGroup
 from tests.faults.injection import FAULT_LINE
 from tests.training import tiny
 

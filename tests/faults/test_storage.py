@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gan_tf.runs.folder import Run
-from tests.distributed.worker_group import WorkerGroup
+from tests.distributed.process import WorkerGroup
 from tests.faults.scenario import CHIEF, FLAGS, LOST, RECORDS, REFUSED, SAVED, WORKER
 from tests.training import tiny
 

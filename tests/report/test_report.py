@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-import time
+import shlex
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -17,7 +17,7 @@ from PIL import Image
 from gan_tf.io import image_files
 from gan_tf.report import report_html, write_report
 from gan_tf.report.page import LARGE, MOST_GRIDS
-from gan_tf.report.summary import MOST_POINTS, describe_protocol, format_kimg, format_share, read_summary
+from gan_tf.report.summary import MOST_POINTS, format_kimg, format_share, read_summary
 from gan_tf.runs.folder import Run
 from tests.scored import fid, log_score, make_run, swd, write_images
 
@@ -57,8 +57,6 @@ def test_report_of_a_finished_run(tmp_path):
         "Best score fid5k 41.05 copies 2 % · 3.0 kimg",
         "fid5k: Fréchet distance of Inception features, lower is better; 5,000 fakes against 100 reals of panda",
         "Final score fid5k 43.2 copies 3 %",
-        "Newest score fid5k 44",
-        "the share of copies is 2 %, the median ratio is 0.97, the share among the training images is 1 %",
         "a ratio below 0.5 counts as a copy",
         "--which 3000",
         "All 4 scores",
@@ -67,13 +65,7 @@ def test_report_of_a_finished_run(tmp_path):
         "total_kimg 40",
         "devices CPU",
         "command --dataset panda",
-        "EMA generator at 4 kimg",
-        "The closest pairs at 4 kimg",
-        "d real",
         "Data set panda Images 100",
-        "Fingerprint ffffffff",
-        "FastGAN (Liu et al. 2021)",
-        "Of its images, 3 % count as copies of a training image",
     ):
         assert text in page.text, text
     assert {link[:22] for link in page.links} == {"data:,", "data:image/webp;base64"}
@@ -117,13 +109,9 @@ def test_text_from_files_is_escaped(tmp_path):
     run.log(2600, "rollback", {"reason": evil, "at": 3, "lr_scale": 0.5})
     run.write_environment({evil: evil, "list": [evil]})
     source, page = report_html(run), read(run)
+    assert f"gan-tf generate {shlex.quote(str(run.folder))} --which 1000" in page.text
     assert evil in page.text and html.escape(evil, quote=False) in source.replace("&quot;", '"')
     assert "script" not in page.tags and "b" not in page.tags
-
-
-def test_folder_name_is_quoted_for_the_shell(tmp_path):
-    run = make_run(tmp_path / "my run; ls", [fid(50)])
-    assert f"gan-tf generate '{run.folder}' --which 1000" in read(run).text
 
 
 def test_write_report_replaces_the_page(tmp_path):
@@ -146,16 +134,6 @@ def test_report_of_converted_weights(tmp_path):
     for text in (" 0 images", "kimg", "images of :", "It was trained", "No score yet", "Data set", "the seed 0"):
         assert text not in page.text.partition("Settings")[0], text
     assert "b" not in page.tags
-
-
-def test_a_thousand_records_take_little_time(tmp_path):
-    run = make_run(tmp_path / "a", [fid(100 / epoch) for epoch in range(1, 501)])
-    seconds = []
-    for _ in range(5):
-        started = time.process_time()  # CPU time: other tests run at the same time
-        page = report_html(run)
-        seconds.append(time.process_time() - started)
-    assert "All 500 scores" in page and min(seconds) < 0.05
 
 
 # Images
@@ -284,8 +262,3 @@ def test_formatting():
     shares = {None: "?", 0.0: "0 %", 0.0002: "0.02 %", 0.02: "2 %", 0.125: "12 %", 1.0: "100 %", math.inf: "inf"}
     assert [format_share(share) for share in shares] == list(shares.values())
     assert [format_kimg(images) for images in (0, 12_345, 431_000)] == ["0.0", "12.3", "431"]
-    assert describe_protocol(fid(1, "fid5k-custom:1a2b3c4d"), ["panda", "photos"]) == (
-        "fid5k-custom:1a2b3c4d: Fréchet distance of Inception features, lower is better; 5,000 fakes against 100 "
-        "reals of panda or photos (1a2b3c4d) at 256x256; covariance over N - 1, network 6726825d, resize pytorch, "
-        "features float32."
-    )

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.models.variables import named_variables
@@ -87,14 +86,3 @@ def test_weights_of_another_network_are_refused(run, change):
     run.replace_best(weights, meta)
     with pytest.raises(UsageError, match="does not fit the network"):
         load_generator(run, "best")
-
-
-def test_escaped_names_are_read_from_checkpoints(tmp_path):
-    run = Run(tmp_path)
-    run.state.mkdir()
-    names = ["g_ema/a/0/b", "g_ema/with.dot/c", "g_ema/.Strange/..d", "g/other"]
-    variables = {name: tf.Variable(float(i)) for i, name in enumerate(names)}
-    tf.train.Checkpoint(**variables).write(str(run.checkpoint_prefix(7)))
-    weights, seen, _ = newest_weights(run, "g_ema")
-    assert seen == 7
-    assert weights == {"a/0/b": 0.0, "with.dot/c": 1.0, ".Strange/..d": 2.0}

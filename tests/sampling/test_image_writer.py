@@ -26,7 +26,6 @@ from gan_tf.sampling.image_writer import (
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [*range(20, 29), 1_000_000]  # 10 images in batches of 4
 SIZE = 8
-OUTS = ["pictures", "pictures.zip", "pictures.npz"]
 
 
 class Stopped(Exception):
@@ -52,19 +51,6 @@ def write_all(out, seeds=SEEDS, weights="a", batches=None, about=None):
 def content(out):
     """Returns {name: bytes} of a folder or file."""
     return {path.name: path.read_bytes() for path in (out.iterdir() if out.is_dir() else [out])}
-
-
-@pytest.mark.parametrize("name", OUTS)
-@pytest.mark.parametrize("batches", [0, 2])
-def test_a_stopped_command_continues_to_the_same_bytes(tmp_path, name, batches):
-    whole, out = tmp_path / "whole" / name, tmp_path / "stopped" / name
-    assert write_all(whole) == 0
-    with pytest.raises(Stopped):
-        write_all(out, batches=batches)
-    assert out.exists() == (name == "pictures")
-    assert write_all(out) == (4 * batches if name == "pictures" else 0)
-    assert content(out) == content(whole)
-    assert [path.name for path in out.parent.iterdir()] == [name]
 
 
 def test_batches_with_missing_images_are_generated_again(tmp_path):

@@ -8,7 +8,7 @@ from gan_tf import rng
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES, fastgan, pggan
 from gan_tf.sampling import project as projection
-from gan_tf.sampling.project import distance_to, noise_autocorrelation, project, pyramid, step_size
+from gan_tf.sampling.project import distance_to, noise_autocorrelation, project, pyramid
 
 SEED = 12345  # of the image to find
 
@@ -159,10 +159,3 @@ def test_autocorrelation_separates_noise_from_images():
     coarse = tf.repeat(tf.repeat(tf.random.stateless_normal((1, 8, 8, 1), (3, 4)), 4, axis=1), 4, axis=2)
     assert noise_autocorrelation(noise).numpy().max() < 0.3
     assert noise_autocorrelation(ramp).numpy()[0] > 1 and noise_autocorrelation(coarse).numpy()[0] > 1
-
-
-def test_the_step_size_rises_and_falls():
-    sizes = [step_size(i / 100) for i in range(101)]
-    assert sizes[0] < 1e-6 and sizes[100] == 0 and max(sizes) == sizes[30] == 1
-    assert all(a <= b for a, b in zip(sizes[:6], sizes[1:7], strict=True))
-    assert all(a >= b for a, b in zip(sizes[60:], sizes[61:], strict=False))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.models.network import fold
@@ -77,16 +76,3 @@ def test_the_table_has_unmixed_images_as_headers(folded):
     assert difference(table[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
     cell = table[2 * size + gap :, size + gap : 2 * size + gap]
     assert difference(cell, mixed(folded, [2], [3])[0]) <= 1
-
-
-def test_style_weights_need_no_large_feature_maps(folded, monkeypatch):
-    sizes = []
-    for i, block in enumerate(folded.blocks):
-        call, size = block.up.call, 2 ** (i + 3)
-        spy = lambda *x, size=size, call=call, **options: sizes.append(size) or call(*x, **options)  # noqa: E731
-        monkeypatch.setattr(block.up, "call", spy)
-    z, noise = inputs(folded, [1])
-    weights = folded.style_of(z, noise=noise)
-    assert max(sizes, default=4) <= folded.resolution // 16
-    assert [tuple(w.shape[:3]) for w in weights] == [(1, 1, 1)] * len(folded.excitations)
-    assert all(float(tf.reduce_min(w)) > 0 for w in weights)

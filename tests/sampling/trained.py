@@ -14,6 +14,7 @@ from gan_tf.training.recipes import fastgan
 
 CONFIG = TrainConfig(dataset="none", resolution=64, ngf=8, ndf=8, latent_size=16)
 BEST_AT, FIRST, SECOND = 500, 1000, 2000  # images seen
+BEST_META = {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT}
 
 
 def make_run(folder):
@@ -44,13 +45,13 @@ def make_growing(folder, growth=2.0):
     return write_run(folder, config, g)
 
 
-def write_run(folder, config, g):
-    """Writes a run whose best weights are those of `g`, and returns it."""
+def write_run(folder, config, g, meta=BEST_META):
+    """Writes a run whose best weights are those of `g`, with the metadata `meta`, and returns it."""
     run = Run(folder)
     run.create()
     run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
     weights = {path: variable.numpy() for path, variable in named_variables(g).items()}
-    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT})
+    run.replace_best(weights, meta)
     run.close()
     return run
 
