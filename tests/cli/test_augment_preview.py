@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf  # noqa: F401  at the top, so that the devices are split in time
 from PIL import Image
 
 from gan_tf.augment.choice import Augmentation
@@ -61,7 +60,6 @@ def test_an_augmentation_alone_and_in_training_has_the_same_draws():
     ("options", "message"),
     [
         (["--augment-policy", "colour"], "--augment-policy is 'colour'"),
-        (["--augment-policy", ","], "--augment-policy is ','"),
         (["--augment-probability", "2"], "--augment-probability"),
         (["--augment", "ada", "--augment-policy", "bcg"], "--augment-policy is 'bcg'"),
         (["--augment", "ada", "--augment-policy", "blit,geom"], "--augment-policy is 'blit,geom'"),
@@ -73,8 +71,6 @@ def test_an_augmentation_alone_and_in_training_has_the_same_draws():
         (["--resolution", str(SIDE), "--out", "photos"], "--out photos"),
     ],
 )
-def test_invalid_options(photos, tmp_path, monkeypatch, capsys, options, message):
+def test_invalid_options(photos, tmp_path, monkeypatch, refused, options, message):
     monkeypatch.chdir(tmp_path)
-    assert main(["augment-preview", str(photos), *options]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert message in line
+    assert message in refused("augment-preview", photos, *options)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert.file_writers import optimizer, tensors, write_tensorflow
 from tests.convert.states import (
-    IMPORTED,
     assert_same,
     averaged,
     fastgan_states,
@@ -77,48 +77,21 @@ def newest(run, name, kind):
     return network
 
 
-def refusal(capsys, command, *arguments):
-    """Runs a command that fails, and returns the one line on stderr."""
-    assert run_command(command, [str(argument) for argument in arguments]) == 2
-    line = capsys.readouterr().err.strip()
-    assert line.startswith("gan-tf: error: ") and "\n" not in line
-    return line
-
-
-def test_fastgans_networks_have_the_weights_of_the_file(converted):
-    g, d = fastgan_states()
-    for network, state in (
-        (load_generator(converted, "best").generator, averaged(g, 1.1)),
-        (load_generator(converted, "last").generator, averaged(g, 1.1)),
-        (newest(converted, "g", "generator"), g),
-        (newest(converted, "d", "discriminator"), d),
-    ):
-        assert_same(state_dict(network), {n: v for n, v in state.items() if not n.endswith("num_batches_tracked")})
-
-
-def test_pggans_networks_have_the_weights_of_the_file(grown):
-    g, d, g_ema = pggan_states()
-    best, last = (load_generator(grown, which).generator for which in ("best", "last"))
-    assert best.growth.numpy() == last.growth.numpy() == 2
-    for network, state in ((best, g_ema), (last, g_ema), (newest(grown, "g", "generator"), g)):
-        assert_same(state_dict(network), state)
-    assert_same(state_dict(newest(grown, "d", "discriminator")), d)
-
-
-def test_a_generator_imported_from_theano(tmp_path, capsys):
-    path = write_tensorflow(tmp_path / "karras.pkl", pggan_networks(pggan_states(fused=False), **IMPORTED))
-    assert run_command("convert", [str(path), str(tmp_path / "run")]) == 0
-    output = capsys.readouterr().out
-    assert "left out: D, " in output and "left out: g, " in output and "new discriminator" in output
-    assert_same(state_dict(load_generator(Run(tmp_path / "run")).generator), pggan_states()[2])
-
-
-def test_the_run_folder(converted):
+def test_settings_and_weights_are_those_of_the_file(converted, grown):
     config, data = converted.read_settings()
     assert (config.model, config.resolution, config.ngf, config.ndf, config.latent_size) == ("fastgan", 256, 8, 8, 12)
     assert data["images"] == 0 and data["converted_from"].startswith("all_10.pth (SHA-256 ")
     assert converted.best_meta() == {"images_seen": 0, "converted_from": data["converted_from"]}
-    assert not list(converted.folder.parent.glob("*.part"))
+    first, second = ({n: v for n, v in state.items() if "num_batches" not in n} for state in fastgan_states())
+    assert load_generator(grown).generator.growth.numpy() == load_generator(grown, "last").generator.growth.numpy() == 2
+    for run, (g, d, g_ema) in ((converted, (first, second, averaged(first, 1.1))), (grown, pggan_states())):
+        for network, state in (
+            (load_generator(run, "best").generator, g_ema),
+            (load_generator(run, "last").generator, g_ema),
+            (newest(run, "g", "generator"), g),
+            (newest(run, "d", "discriminator"), d),
+        ):
+            assert_same(state_dict(network), state)
 
 
 def test_the_summary(tmp_path, monkeypatch, capsys):
@@ -135,7 +108,7 @@ def test_the_summary(tmp_path, monkeypatch, capsys):
     assert train[4:6] == ["--init-from", "my run's"] and "--latent-size 12 --ngf 8 --ndf 8" in " ".join(train)
 
 
-def test_generate_evaluate_and_runs_accept_it_and_train_does_not_continue_it(grown, tmp_path, capsys):
+def test_generate_evaluate_and_runs_accept_it_and_train_does_not_continue_it(grown, tmp_path, capsys, refused):
     run, data = str(grown.folder), str(images_file(tmp_path))
     assert run_command("generate", [run, "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
     assert (tmp_path / "out-grid.png").exists()
@@ -143,47 +116,34 @@ def test_generate_evaluate_and_runs_accept_it_and_train_does_not_continue_it(gro
     assert run_command("evaluate", [run, "--dataset", data, "--metrics", "swd2k"]) == 0
     assert "swd2k" in capsys.readouterr().out
     assert (grown.folder / "evaluations" / "000000000" / "scores.json").exists()
-    assert "--dataset" in refusal(capsys, "evaluate", run, "--metrics", "swd2k")
+    assert "--dataset" in refused("evaluate", run, "--metrics", "swd2k")
     assert run_command("runs", [str(grown.folder.parent)]) == 0
     assert "converted from network.pkl" in capsys.readouterr().out
-    flags = ["--dataset", data, "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
-    flags += ["--checkpoints", grown.folder.parent, "--run", "run"]
-    assert "--init-from" in refusal(capsys, "train", *flags)
+    flags = ["--model", "pggan", "--resolution", "16", "--metric", "swd2k", "--run", "run"]
+    assert "--init-from" in refused("train", *flags, "--dataset", data, "--checkpoints", grown.folder.parent)
 
 
-@pytest.mark.parametrize("existing", ["file", "run", "folder"])
-def test_existing_files_are_not_overwritten(tmp_path, grown, source, capsys, existing):
-    target = {"file": tmp_path / "file", "run": grown.folder, "folder": tmp_path}[existing]
-    (tmp_path / "file").write_text("kept")
-    before = contents(grown.folder)
-    assert f"RUN: {target}" in refusal(capsys, "convert", source, target)
-    assert (tmp_path / "file").read_text() == "kept"
-    assert contents(grown.folder) == before and len(before) > 5
-
-
-def contents(folder):
-    """{path: (bytes, time of the last change)} of all files."""
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
-
-
-def test_folders_that_cannot_be_made(tmp_path, source, monkeypatch, capsys):
+def test_folders_that_exist_or_cannot_be_made(tmp_path, grown, source, monkeypatch, refused):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("")
-    assert "RUN: " in refusal(capsys, "convert", source, tmp_path / "file" / "run")
+    (tmp_path / "file").write_text("kept")
+    before = {path: path.stat().st_mtime_ns for path in grown.folder.rglob("*")}
+    for target in (tmp_path, tmp_path / "file", grown.folder):
+        assert f"RUN: {target}" in refused("convert", source, target)
+    assert "RUN: " in refused("convert", source, tmp_path / "file" / "run")
+    assert (tmp_path / "file").read_text() == "kept"
+    assert {path: path.stat().st_mtime_ns for path in grown.folder.rglob("*")} == before
     monkeypatch.chdir(tmp_path / "empty")
     for name in (".", "", "..", "/", "new/.."):
-        assert f"RUN is {name!r}" in refusal(capsys, "convert", source, name)
+        assert f"RUN is {name!r}" in refused("convert", source, name)
 
 
-def test_networks_larger_than_the_memory(tmp_path, source, monkeypatch, capsys):
-    def fail(*arguments):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
+def test_networks_larger_than_the_memory(tmp_path, source, monkeypatch, refused):
+    fail = Mock(side_effect=tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"))
     monkeypatch.setitem(FAMILIES, "pggan", dataclasses.replace(FAMILIES["pggan"], generator=fail))
-    assert f"{source}: its networks need more memory" in refusal(capsys, "convert", source, tmp_path / "run")
+    assert f"{source}: its networks need more memory" in refused("convert", source, tmp_path / "run")
 
 
-def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
+def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys, refused):
     g_ema = pggan_networks(pggan_states())[2]
     g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
     path = write_tensorflow(tmp_path / "half.pkl", g_ema)
@@ -191,9 +151,10 @@ def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "half grown: to 8x8 of 16x16" in output and "gan-tf train" not in output
     assert "minibatch_stddev" not in output.splitlines()[0]  # of the discriminator, which the file does not have
-    flags = ["--dataset", str(images_file(tmp_path)), "--model", "pggan", "--resolution", "16", "--metric", "swd2k"]
-    flags += ["--fmap-base", "64", "--fmap-max", "16", "--latent-size", "6", "--checkpoints", str(tmp_path)]
-    error = refusal(capsys, "train", *flags, "--run", "new", "--init-from", tmp_path / "my run")
+    flags = ["--model", "pggan", "--resolution", 16, "--fmap-base", 64, "--fmap-max", 16, "--latent-size", 6]
+    flags += ["--metric", "swd2k", "--run", "new"]
+    flags += ["--dataset", images_file(tmp_path), "--checkpoints", tmp_path, "--init-from", tmp_path / "my run"]
+    error = refused("train", *flags)
     assert "--init-from" in error and "8x8 of 16x16" in error and "half.pkl" in error
 
 
@@ -228,21 +189,15 @@ def test_an_exported_file_names_its_source(converted, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("growth", [99.0, -1.0, np.nan, [1.0, 2.0], "text"])
-def test_an_impossible_growth_in_the_run(tmp_path, grown, capsys, growth):
+def test_an_impossible_growth_in_the_run(tmp_path, grown, refused, growth):
     run = Run(shutil.copytree(grown.folder, tmp_path / "run"))
     weights, meta = run.best_weights()
     run.replace_best(weights | {"growth": np.array(growth) if growth == "text" else np.float32(growth)}, meta)
-    assert "generator.npz" in refusal(capsys, "generate", run.folder, "--seeds", "0", "--out", tmp_path / "out")
+    assert "generator.npz" in refused("generate", run.folder, "--seeds", "0", "--out", tmp_path / "out")
 
 
-def test_files_that_do_not_fit_leave_nothing(tmp_path, capsys):
-    g = fastgan_states()[0]
-    for reason, state in (
-        ("missing", {key: value for key, value in g.items() if key != "se_64.main.1.weight_orig"}),
-        ("left over", g | {"extra.weight": np.zeros(3, np.float32)}),
-        ("--ngf is 4", fastgan_states(ngf=4)[0]),
-    ):
-        path = write_zip(tmp_path / "a.pth", {"g": tensors(state)})
-        error = refusal(capsys, "convert", path, tmp_path / "run")
-        assert reason in error and str(path) in error
-        assert sorted(p.name for p in tmp_path.iterdir()) == ["a.pth"]
+def test_files_that_do_not_fit_leave_nothing(tmp_path, refused):
+    path = write_zip(tmp_path / "a.pth", {"g": tensors(fastgan_states(ngf=4)[0])})
+    error = refused("convert", path, tmp_path / "run")
+    assert "--ngf is 4" in error and str(path) in error
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]

@@ -1,6 +1,7 @@
 """`gan-tf generate --best`: the best images by each score are selected and labelled as curated."""
 
 import dataclasses
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,9 +21,8 @@ from gan_tf.sampling.sampler import load_discriminator_scorer
 from gan_tf.training import state as states
 from gan_tf.training.recipes import pggan
 from tests.metrics import stubs
+from tests.sampling.trained import CONFIG, make_growing
 from tests.training import tiny
-
-from ..sampling.trained import CONFIG, make_growing
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,36 +111,26 @@ def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monke
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 
-def test_by_default_both_and_without_weights_one_line_says_what_works(run, tmp_path, monkeypatch, capsys):
+def test_by_default_both_scores_are_used_and_features_need_weights(run, tmp_path, monkeypatch, capsys, refused):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    assert best(run, tmp_path / "out", "--best", "5", "--offline") == 2
-    error = capsys.readouterr().err
-    assert "--offline" in error and "--by discriminator,pixels" in error and error.count("\n") == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_by_features(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    arguments = ("--best", "5", "--offline")
+    error = refused("generate", run.folder, "--count", "30", "--out", tmp_path / "out", *arguments)
+    assert "--offline" in error and "--by discriminator,pixels" in error and not (tmp_path / "out").exists()
     monkeypatch.setattr(features, "Networks", lambda **settings: stubs.networks())
     with stubs.narrow():
-        assert best(run, tmp_path / "out", "--best", "5") == 0
+        assert best(run, tmp_path / "out", *arguments) == 0
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
-    assert label in capsys.readouterr().out
-    assert len(list((tmp_path / "out").iterdir())) == 5
+    assert label in capsys.readouterr().out and len(list((tmp_path / "out").iterdir())) == 5
 
 
-def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monkeypatch, capsys, refused):
     arguments = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "2"]
     assert best(run, tmp_path / "whole", *arguments) == 0
-
-    def interrupt(*given):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr("gan_tf.cli.curate.Selection.write_sheet", interrupt)
+        patch.setattr("gan_tf.cli.curate.Selection.write_sheet", Mock(side_effect=KeyboardInterrupt))
         assert best(run, tmp_path / "out", *arguments) == 42
-    assert best(run, tmp_path / "out", "--best", "5", *arguments[2:]) == 2
-    assert "--best" in capsys.readouterr().err
+    given = ("--count", 30, "--out", tmp_path / "out", "--precision", "float32")
+    assert "--best" in refused("generate", run.folder, *given, "--best", 5, *arguments[2:])
     assert best(run, tmp_path / "out", *arguments) == 0
     assert "4 of 4 images exist" in capsys.readouterr().out
     for path in (tmp_path / "whole").iterdir():
@@ -157,10 +147,12 @@ def test_npz_tells_the_choice_too(run, tmp_path):
     assert (tmp_path / "best.npz-best.png").exists()
 
 
-def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, capsys):
-    growing = make_growing(tmp_path / "run")
-    assert best(growing, tmp_path / "out", "--best", "3", "--by", "discriminator") == 2
-    error = capsys.readouterr().err.strip()
+def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, refused):
+    growing, arguments = (
+        make_growing(tmp_path / "run"),
+        ("--best", 3, "--by", "discriminator", "--out", tmp_path / "out"),
+    )
+    error = refused("generate", growing.folder, *arguments)
     assert "--by discriminator: " in error and "has no checkpoint" in error and "--by pixels" in error
 
 

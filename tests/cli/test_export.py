@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,12 @@ from gan_tf import rng
 from gan_tf.cli.main import run_command
 from gan_tf.export import FORMATS
 from gan_tf.io import image_files
-
-from ..export import trained as networks
+from tests.export import trained as networks
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+DENIED = tf.errors.PermissionDeniedError(None, None, "Permission denied")
 BAD_REPORTS = ("file", "./file", "new/../file", "file/report.json", "folder")
 
 for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
@@ -36,21 +37,8 @@ def fastgan(tmp_path_factory):
     return networks.make_run(tmp_path_factory.mktemp("runs") / "panda", networks.fastgan())
 
 
-@pytest.fixture(scope="module")
-def pggan(tmp_path_factory):
-    return networks.make_run(tmp_path_factory.mktemp("runs") / "faces", networks.pggan(2.5))
-
-
 def export(run, *arguments):
     return run_command("export", [str(run.folder), *map(str, arguments)])
-
-
-def refused(capsys, run, *arguments):
-    """The message of a refused command: one line, and nothing on standard output."""
-    assert export(run, *arguments) == 2
-    printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.count("\n") == 1
-    return printed.err
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -101,49 +89,49 @@ def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
         (["--format", "tflite", "--noise", "input", "--noise-seed", "1"], "--noise-seed 1"),
         (["--format", "tflite", "--noise-seed", "-1"], "--noise-seed"),
         (["--format", "tflite", "--batch", "0"], "--batch '0'"),
-        (["--format", "tflite", "--batch", "many"], "--batch 'many'"),
         (["--format", "tflite", "--batch", "65"], "--batch '65'"),
-        (["--format", "tflite", "--which", "worst"], "--which 'worst'"),
         (["--format", "tflite", "--which", "7"], "--which 7"),
         (["--format", "tflite", "--licence", "x" * 5000], "--licence"),
-        (["--format", "tflite", "--frmat", "1"], "frmat"),
         *((["--format", "saved_model", "--report", report], "--report") for report in BAD_REPORTS),
     ],
 )
-def test_wrong_options_are_one_line(fastgan, tmp_path, monkeypatch, capsys, arguments, text):
+def test_wrong_options_are_named(fastgan, tmp_path, monkeypatch, refused, arguments, text):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    assert text in refused(capsys, fastgan, "--out", "file", *arguments)
+    assert text in refused("export", fastgan.folder, "--out", "file", *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-@pytest.mark.parametrize("arguments", [["--noise", "input"], ["--noise", "constant"], ["--noise-seed", "3"]])
-def test_noise_of_a_family_without_noise_is_refused(pggan, tmp_path, capsys, arguments):
-    assert arguments[0] in refused(capsys, pggan, "--format", "tflite", "--out", tmp_path / "none", *arguments)
+def test_noise_of_a_family_without_noise_is_refused(tmp_path, refused):
+    pggan = networks.make_run(tmp_path / "run", networks.pggan(2.5)).folder
+    for arguments in (["--noise", "input"], ["--noise", "constant"], ["--noise-seed", "3"]):
+        assert arguments[0] in refused("export", pggan, "--format", "tflite", "--out", tmp_path / "none", *arguments)
 
 
-def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, capsys):
+def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, refused):
     out, report = tmp_path / "file", tmp_path / "report.json"
     out.write_text("mine")
-    assert "--overwrite" in refused(capsys, fastgan, "--format", "onnx", "--out", out)
-    assert "--out" in refused(capsys, fastgan, "--format", "saved_model", "--out", out, "--overwrite")
-    assert export(fastgan, "--format", "onnx", "--out", out / "below") == 2
-    assert f"--out {out / 'below'}" in capsys.readouterr().err and out.read_text() == "mine"
     report.write_text("mine")
     arguments = ("--format", "onnx", "--batch", 1, "--report", report)
-    assert f"--report {report}" in refused(capsys, fastgan, *arguments, "--out", tmp_path / "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "report.json"] and report.read_text() == "mine"
+    for given, message in (
+        (["--format", "onnx", "--out", out], "--overwrite"),
+        (["--format", "saved_model", "--out", out, "--overwrite"], "--out"),
+        (["--format", "onnx", "--out", out / "below"], f"--out {out / 'below'}"),
+        ([*arguments, "--out", tmp_path / "new"], f"--report {report}"),
+    ):
+        assert message in refused("export", fastgan.folder, *given)
+        assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "mine", "report.json": "mine"}
     assert export(fastgan, *arguments, "--out", out, "--overwrite") == 0
     assert FORMATS["onnx"].read_metadata(out)["batch"] == json.loads(report.read_text())["batch"] == 1
 
 
 @pytest.mark.parametrize("form", [name for name, form in FORMATS.items() if form.needs])
-def test_missing_package_is_named_with_the_pip_command(fastgan, tmp_path, capsys, monkeypatch, form):
+def test_missing_package_is_named_with_the_pip_command(fastgan, tmp_path, refused, monkeypatch, form):
     package, find_spec = FORMATS[form].needs[-1], importlib.util.find_spec
     missing = package.replace("-", "_")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
-    assert f"pip install {package}\n" in refused(capsys, fastgan, "--format", form, "--out", tmp_path / "none")
-    assert list(tmp_path.iterdir()) == []
+    error = refused("export", fastgan.folder, "--format", form, "--out", tmp_path / "none")
+    assert error.endswith(f"pip install {package}") and list(tmp_path.iterdir()) == []
 
 
 def test_extras_contain_the_packages_of_the_formats():
@@ -156,24 +144,14 @@ def test_extras_contain_the_packages_of_the_formats():
 @pytest.mark.parametrize(
     "form, function, error",
     [
-        (
-            "saved_model",
-            "tensorflow.saved_model.save",
-            tf.errors.PermissionDeniedError(None, None, "Permission denied"),
-        ),
+        ("saved_model", "tensorflow.saved_model.save", DENIED),
         ("onnx", "os.fsync", OSError(errno.EINVAL, "Invalid argument")),
     ],
 )
-def test_disk_errors_are_one_line_with_the_default_output(
-    fastgan, tmp_path, monkeypatch, capsys, form, function, error
-):
-    def refuse(*arguments, **options):
-        raise error
-
+def test_disk_errors_name_the_default_output(fastgan, tmp_path, monkeypatch, refused, form, function, error):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(function, refuse)
-    assert export(fastgan, "--format", form, "--batch", 1) == 2
-    message = capsys.readouterr().err.splitlines()[-1]
+    monkeypatch.setattr(function, unittest.mock.Mock(side_effect=error))
+    message = refused("export", fastgan.folder, "--format", form, "--batch", 1)
     assert f"--out panda{FORMATS[form].suffix} cannot be written" in message
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,13 +14,6 @@ from PIL import Image
 from gan_tf.cli.generate import path_beside
 from gan_tf.cli.main import run_command
 from gan_tf.sampling import image_writer
-
-from ..sampling.trained import make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 def generate(run, *arguments):
@@ -51,9 +45,12 @@ def test_a_png_for_each_seed_and_a_grid(run, tmp_path, capsys):
 def test_the_current_folder_gets_its_grid_next_to_it(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert path_beside(Path("."), "grid") == tmp_path / "here-grid.png"
-    assert path_beside(Path("a/.."), "grid") == tmp_path / "here-grid.png"
-    assert path_beside(Path("/"), "grid") == Path("/grid.png")
+    for out, grid in (
+        (".", tmp_path / "here-grid.png"),
+        ("a/..", tmp_path / "here-grid.png"),
+        ("/", Path("/grid.png")),
+    ):
+        assert path_beside(Path(out), "grid") == grid
 
 
 def test_images_of_other_seeds_are_reported(run, tmp_path, capsys):
@@ -63,36 +60,26 @@ def test_images_of_other_seeds_are_reported(run, tmp_path, capsys):
     assert printed.count("other seeds") == 1 and "2 images of other seeds, such as seed-000003.png" in printed
 
 
-def test_os_errors_are_reported_only_for_the_output(run, tmp_path, capsys, monkeypatch):
-    def full(*arguments, **options):
-        raise OSError(28, "No space left on device")
-
+def test_os_errors_are_reported_only_for_the_output(run, tmp_path, refused, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("gan_tf.cli.generate.check_writable", lambda *arguments, **options: None)
-        patch.setattr("gan_tf.io.files.os.fsync", full)
-        assert generate(run, "--seeds", "0", "--out", tmp_path / "new") == 2
-    assert f"--out {tmp_path / 'new'}" in capsys.readouterr().err
+        patch.setattr("gan_tf.cli.generate.check_writable", Mock())
+        patch.setattr("gan_tf.io.files.os.fsync", Mock(side_effect=OSError(28, "No space left on device")))
+        assert f"--out {tmp_path / 'new'}" in refused("generate", run.folder, "--seeds", 0, "--out", tmp_path / "new")
     for filename in (None, "/elsewhere/file"):
-
-        def fail(*arguments, filename=filename, **options):
-            raise OSError(5, "Input/output error", filename)
-
+        fail = Mock(side_effect=OSError(5, "Input/output error", filename))
         monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
         with pytest.raises(OSError, match="Input/output error"):
-            generate(run, "--seeds", "0", "--out", tmp_path / "other")
+            generate(run, "--seeds", 0, "--out", tmp_path / "other")
 
 
-def test_out_of_memory_advises_a_smaller_batch(run, tmp_path, capsys, monkeypatch):
-    def fail(*arguments, **options):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-
+def test_out_of_memory_advises_a_smaller_batch(run, tmp_path, refused, monkeypatch):
+    fail = Mock(side_effect=tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
     monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
-    assert generate(run, "--seeds", "0", "--out", tmp_path) == 2
-    assert "--batch-size" in capsys.readouterr().err
+    assert "--batch-size" in refused("generate", run.folder, "--seeds", 0, "--out", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])
-def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypatch, capsys, name):
+def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypatch, capsys, refused, name):
     """In the folder only the last batch, which is padded, remains to be generated."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     arguments = ["--count", 7, "--batch-size", 3, "--truncation", "0.9", "--precision", "float32", "--grid"]
@@ -108,10 +95,8 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr("gan_tf.io.image_files.to_uint8", interrupt)
         assert generate(run, *arguments, "--out", stopped / name) == 42
-    capsys.readouterr()
     if name == "folder":
-        assert generate(run, *arguments, "--which", "last", "--out", stopped / name) == 2
-        assert "weights" in capsys.readouterr().err
+        assert "weights" in refused("generate", run.folder, *arguments, "--which", "last", "--out", stopped / name)
     assert generate(run, *arguments, "--out", stopped / name) == 0
     assert ("6 of 7 images exist" in capsys.readouterr().out) == (name == "folder")
     for path in (name, f"{name}-grid.png"):

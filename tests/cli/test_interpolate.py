@@ -1,4 +1,4 @@
-"""`gan-tf interpolate`: animations, frames, and rows."""
+"""`gan-tf interpolate`: animations, frames, and rows; `gan-tf style-mix`: the table of images."""
 
 import numpy as np
 import pytest
@@ -8,24 +8,18 @@ import gan_tf
 from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling.interpolate import random_seeds
-
-from ..sampling.trained import make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("runs") / "run").folder
+from tests.sampling.trained import make_growing
 
 
 @pytest.fixture(scope="module")
 def image_of(run):
     """Function from a seed to its image."""
-    trained = gan_tf.load(run)
+    trained = gan_tf.load(run.folder)
     return lambda seed: trained.sample(seed)[0].astype(int)
 
 
 def interpolate(run, *arguments):
-    return run_command("interpolate", [str(run), "--precision", "float32", *map(str, arguments)])
+    return run_command("interpolate", [str(run.folder), "--precision", "float32", *map(str, arguments)])
 
 
 def read_frames(folder):
@@ -77,3 +71,23 @@ def test_rows_of_pairs(run, image_of, tmp_path):
         assert np.abs(rows[64 * row : 64 * row + 64, :64] - image_of(seed)).max() <= 1
     with Image.open(out) as image:
         assert "between seeds 0 1; 2 1; 4 5" in image.text["Description"]
+
+
+def test_a_table_of_mixed_images(run, tmp_path, capsys):
+    out = tmp_path / "mix.png"
+    options = ["--rows", "0-1", "--columns", "1,5,9", "--precision", "float32", "--out", str(out)]
+    assert run_command("style-mix", [str(run.folder), *options]) == 0
+    table = read_png(out).astype(int)
+    assert table.shape == (3 * 64 + 4, 4 * 64 + 4, 3)
+    header, cell = table[132:, :64], table[132:, 68:132]  # seed 1 alone, and mixed with itself
+    assert np.abs(header - cell).max() <= 1
+    assert np.abs(gan_tf.load(run.folder).sample(1)[0] - header).max() <= 1
+    assert f"2 x 3 mixed images, content from the left, style from the top: {out}" in capsys.readouterr().out
+    with Image.open(out) as image:
+        assert "content of seeds 0-1 (rows), style of 1,5,9 (columns)" in image.text["Description"]
+
+
+def test_progressive_gan_is_rejected(tmp_path, refused):
+    error = refused("style-mix", make_growing(tmp_path / "run").folder, "--out", tmp_path / "mix.png")
+    assert "style-mix: " in error and "pggan" in error
+    assert not (tmp_path / "mix.png").exists()

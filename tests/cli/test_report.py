@@ -2,19 +2,13 @@
 
 import re
 import shutil
+from unittest.mock import Mock
 
 import pytest
 import tensorflow as tf
 
 from gan_tf.cli.main import run_command
 from tests.scored import fid, make_run
-
-from ..sampling import trained
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return trained.make_run(tmp_path_factory.mktemp("runs") / "run")
 
 
 def report(run, *arguments):
@@ -33,23 +27,18 @@ def test_page_needs_the_run_folder_only(run, tmp_path, capsys):
     assert not (moved / "report.html").exists()
 
 
-def test_page_is_in_the_run_folder_by_default(tmp_path):
-    run = make_run(tmp_path / "run", [fid(50)])
-    assert report(run, "--no-walk") == 0
-    assert "fid5k 50" in run.report.read_text() and "Between two images" not in run.report.read_text()
-
-
-def test_run_without_best_weights_has_a_page_without_interpolation(tmp_path, capsys):
-    run = make_run(tmp_path / "run", [])
-    assert report(run) == 0
-    assert "no interpolation" in capsys.readouterr().err
-    assert "Model card" in run.report.read_text()
+def test_page_is_in_the_run_folder_by_default_and_needs_no_interpolation(tmp_path, capsys):
+    scored, empty = make_run(tmp_path / "scored", [fid(50)]), make_run(tmp_path / "empty", [])
+    assert report(scored, "--no-walk") == 0
+    page = scored.report.read_text()
+    assert "fid5k 50" in page and "Between two images" not in page
+    assert report(empty) == 0
+    assert "no interpolation" in capsys.readouterr().err  # since it has no best weights
+    assert "Model card" in empty.report.read_text()
 
 
 def test_page_without_interpolation_if_memory_runs_out(run, tmp_path, capsys, monkeypatch):
-    def fail(*arguments, **options):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-
+    fail = Mock(side_effect=tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
     monkeypatch.setattr("gan_tf.sampling.interpolate.interpolated_images", fail)
     assert report(run, "--out", tmp_path / "a.html") == 0
     assert "out of memory" in capsys.readouterr().err
@@ -61,12 +50,11 @@ def test_page_without_interpolation_if_memory_runs_out(run, tmp_path, capsys, mo
     "arguments",
     [["--which", "worst"], ["--which", "77"], ["--walks"], ["--out", "folder"], ["--no-walk", "--out", "file/a.html"]],
 )
-def test_mistakes_are_one_line(run, tmp_path, capsys, monkeypatch, arguments):
+def test_mistakes_are_one_line(run, tmp_path, refused, monkeypatch, arguments):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
-    assert report(run, "--out", "a.html", *arguments) == 2
-    error = capsys.readouterr().err
-    assert arguments[-2 if "--out" in arguments else 0] in error and error.count("\n") == 1
+    flag = arguments[-2 if "--out" in arguments else 0]
+    assert flag in refused("report", run.folder, "--out", "a.html", *arguments)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-    assert run_command("report", ["missing"]) == 2 and "config.json" in capsys.readouterr().err
+    assert "config.json" in refused("report", "missing")

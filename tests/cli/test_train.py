@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gan_tf.cli.main import run_command
 from gan_tf.cli.train import parse_arguments
 from gan_tf.config.presets import PRESETS
 from tests.training import growing, tiny
@@ -58,7 +57,6 @@ def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
     [
         ([], ["--dataset", "panda"]),
         (["--dataset", "pandaa"], ["pandaa", "did you mean panda"]),
-        (["--dataset", "/no/such/folder"], ["/no/such/folder"]),
         (["--preset"], ["--preset"]),
         (["--model", "stylegan9"], ["--model", "stylegan9", "fastgan, pggan"]),
         (["--total-kmig", "3"], ["--total-kmig"]),
@@ -66,7 +64,6 @@ def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
         (["--batch-size", "many"], ["--batch-size", "many"]),
         (["--resolution", "100"], ["--resolution", "100", "256"]),
         (["--model", "pggan", "--batch-size", "16"], ["--batch-size is for", "--phase-batch"]),
-        (["--model", "pggan", "--batch-size=8"], ["--batch-size is for", "--phase-batch"]),
         (["--model", "pggan", "--no-tanh"], ["--tanh is for --model fastgan"]),
         (["--preset", "faces-64", "--ngf", "64"], ["--ngf is for --model fastgan"]),
         (["--fade_kimg", "600"], ["--fade-kimg is for --model pggan"]),
@@ -74,11 +71,9 @@ def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
     ],
     ids=lambda value: " ".join(value)[-40:],
 )
-def test_mistakes_end_with_one_line_and_code_2(arguments, parts, capsys):
+def test_mistakes_end_with_one_line_and_code_2(arguments, parts, refused):
     dataset = [] if "--dataset" in arguments or not arguments else ["--dataset", "panda"]
-    assert run_command("train", [*dataset, *arguments]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("gan-tf: error: ")
+    line = refused("train", *dataset, *arguments)
     assert all(part in line for part in parts), line
 
 
@@ -92,6 +87,5 @@ def test_preset_and_model_set_the_defaults_of_other_flags():
     assert not config.pixel_norm and config.ema_kimg is None
 
 
-def test_unknown_command_is_one_line(capsys):
-    assert run_command("trian", []) == 2
-    assert "'trian'" in capsys.readouterr().err
+def test_unknown_command_is_one_line(refused):
+    assert "'trian'" in refused("trian")
