@@ -15,7 +15,7 @@ WON_EPOCHS = 3  # ... for this number of consecutive epochs
 LOWEST_LOSS_SCALE = 2.0**-10  # of float16
 
 
-def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
+def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
     """The reason if training has failed, the same on all workers; else None.
 
     A loss, a logit or a gradient is not finite, float16 overflows at any loss scale, or, checked at the end of an
@@ -23,7 +23,7 @@ def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
 
     Args:
         statistics: {name: (sum, count)}, the same on all workers.
-        epoch_ends: True at the end of an epoch.
+        is_epoch: True at the end of an epoch, except the last one.
     """
     bad = [name for name, (total, _) in statistics.items() if not math.isfinite(total)]
     if bad:
@@ -31,7 +31,7 @@ def find_divergence(trainer, statistics, seen, epoch_ends) -> str | None:
     state = trainer.state
     if state.scales_loss and float(state.loss_scale.numpy()) < LOWEST_LOSS_SCALE:
         return "float16 gradients overflow at any loss scale; --precision float32 has no such limit"
-    undecided = undecided_loss(trainer.config) if epoch_ends else None
+    undecided = undecided_loss(trainer.config) if is_epoch else None
     if undecided is None:
         return None
     won = trainer.workers.is_chief and mean_d_loss(trainer, seen) < WON_SHARE * undecided

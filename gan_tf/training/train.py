@@ -11,10 +11,10 @@ from gan_tf.training.trial import find_micro_batch
 
 
 def train(trainer) -> int:
-    """Trains until `config.total_images`, `--max-minutes` or the end of patience; a restarted run continues.
+    """Trains until `config.total_images`, `--max-minutes` or `--patience` ends the run; a restarted run continues.
 
-    All workers run this loop. Files, scores and log lines are written by the chief only. A decision that depends on a
-    clock, a file or a signal is shared by a collective operation, so that all workers take the same branch.
+    All workers run this loop. Files, scores and log lines are written by the chief only. A decision that depends on
+    the time, a file or a signal is shared by a collective operation, so that all workers take the same branch.
 
     Args:
         trainer: Trainer.
@@ -31,25 +31,25 @@ def train(trainer) -> int:
     timer = trainer.timer = Timer(config)
 
     with workers.signals, log:
-        seen = start_run(trainer)  # creates the run folder, or restores the newest checkpoint
-        is_restarted, ended = True, seen >= config.total_images
+        seen = start_run(trainer)  # creates the run folder and a first checkpoint, or restores the newest one
+        is_starting, ended = True, seen >= config.total_images
 
         while True:
-            if is_restarted:  # at the start and after a rollback
-                trainer.enter(trainer.stage_before(seen))
-                if score_is_missing(trainer, seen, ended):  # an earlier start was interrupted in this score
+            if is_starting:  # a new or continued run, or one that was rolled back
+                trainer.enter(trainer.stage_before(seen))  # the stage that these weights come from
+                if score_is_missing(trainer, seen, ended):  # the previous process ended during this score
                     on_chief(trainer, finish_epoch, trainer, seen, ended)
                     save_checkpoint(trainer)
                 else:
                     on_chief(trainer, write_grids, trainer, seen)
                 write_size_strip(trainer, seen, ended)
-                is_restarted = False
+                is_starting = False
             if ended or is_out_of_patience(trainer):
                 break
 
-            # Train: one call of the graph, up to the next record, or the end of an epoch, a stage or the run.
+            # Train: one call of the graph, at most to the next record of losses or the end of an epoch or stage.
             stage = trainer.stage_at(seen)
-            if stage != trainer.stage or trainer.iterator is None:
+            if stage != trainer.stage or trainer.iterator is None:  # the first pass, or a new stage
                 trainer.enter(stage, seen)  # its images and batch size; optimisers are reset if the stage asks for it
                 if config.micro_batch == "auto":
                     find_micro_batch(trainer)
@@ -61,27 +61,27 @@ def train(trainer) -> int:
             epoch_ends = every(trainer.epoch_images, seen, stage.batch_size) or ended
 
             # Losses, and the check that training is sound.
-            if every(trainer.record_images, seen, stage.batch_size) or ended:
+            if every(trainer.images_per_record, seen, stage.batch_size) or ended:
                 log.record_losses(trainer, seen)
-            problem = find_divergence(trainer, statistics, seen, epoch_ends and not ended)
+            problem = find_divergence(trainer, statistics, seen, is_epoch=epoch_ends and not ended)
             if problem:
                 seen = roll_back(trainer, problem)
-                is_restarted, ended = True, False
+                is_starting, ended = True, False
                 continue
 
             # Score, best weights and images.
             if epoch_ends:
-                save_checkpoint(trainer)  # before the score, which may take long and may be interrupted
+                save_checkpoint(trainer)  # before the score, which takes long; the one below includes its result
                 on_chief(trainer, finish_epoch, trainer, seen, ended)
             elif timer.first_grid_is_due() or trainer.stage_at(seen) != stage:
                 write_grids(trainer, seen)
-            write_size_strip(trainer, seen, ended)
+            write_size_strip(trainer, seen, ended)  # growing networks: one row per size
 
             # Checkpoint.
             if epoch_ends or stop_signal or timer.checkpoint_is_due():
                 save_checkpoint(trainer)
             if stop_signal and not ended:
-                workers.broadcast()  # a barrier: the chief has saved
+                workers.broadcast()  # waits until the chief has saved
                 raise Interrupted(stop_signal)
 
         on_chief(trainer, finish_run, trainer, seen)  # final score and report
@@ -89,7 +89,9 @@ def train(trainer) -> int:
 
 
 def on_chief(trainer, function, *arguments):
-    """Calls a function on the chief while the other workers wait; afterwards all have the chief's stale epochs.
+    """Calls a function on the chief while the other workers wait, and copies the chief's `stale_epochs` to them.
+
+    If it raises another exception, the chief ends and the others detect that.
 
     Raises:
         Interrupted: on all workers, if a signal ended the call.
@@ -102,5 +104,7 @@ def on_chief(trainer, function, *arguments):
             interruption = signal
     was_interrupted, stale = workers.broadcast(interruption is not None, stale_epochs.numpy())
     if was_interrupted:
-        raise interruption or Interrupted(workers.stop_requested() or OTHER_SIGNAL)
+        if interruption is None:  # the chief's signal
+            interruption = Interrupted(workers.stop_requested() or OTHER_SIGNAL)
+        raise interruption
     stale_epochs.assign(int(stale))

@@ -54,7 +54,7 @@ class Trainer:
     log: RunLog
     stages: list[Stage]
     epoch_images: int
-    record_images: int  # images between two train records
+    images_per_record: int  # images between two train records
     micro_batch: int | None  # images that a device computes together; None for all
 
     timer: Timer | None = None  # set by `train`
@@ -129,7 +129,7 @@ class Trainer:
         elif not limit:
             limit = SHORT_STEPS_PER_CALL if self.stage.resolution <= SHORT_STEP_PIXELS else 1
         ends = [self.config.total_images, *(stage.first_image for stage in self.stages)]
-        ends += [(seen // interval + 1) * interval for interval in (self.record_images, self.epoch_images)]
+        ends += [(seen // interval + 1) * interval for interval in (self.images_per_record, self.epoch_images)]
         return min(limit, *(-(-(end - seen) // self.stage.batch_size) for end in ends if end > seen))
 
     def compile(self):
@@ -220,7 +220,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         log=RunLog(run, config, epoch_images, enabled=workers.is_chief),
         stages=recipe.schedule(config),
         epoch_images=epoch_images,
-        record_images=math.ceil(epoch_images / RECORDS_PER_EPOCH),
+        images_per_record=math.ceil(epoch_images / RECORDS_PER_EPOCH),
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
     )
     if workers.is_chief:

@@ -108,6 +108,6 @@ def seconds_per_image(trainer, stage, steps):
     trainer.enter(stage)
     trainer.take_steps(stage.first_image, count=1)  # traces, and lets the kernels choose their plans
     _, statistics, (images, seconds) = trainer.take_steps(stage.first_image, count=steps)
-    if problem := find_divergence(trainer, statistics, stage.first_image, epoch_ends=False):
+    if problem := find_divergence(trainer, statistics, stage.first_image, is_epoch=False):
         raise Diverged(problem)
     return seconds / images
