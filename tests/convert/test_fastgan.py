@@ -1,17 +1,21 @@
 """FastGAN: official tensors in the networks, and checkpoints of the official program."""
 
+import os
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gan_tf.convert import read_weight_file
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
+from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
-from tests.convert.file_writers import optimizer, tensors
+from tests.convert.file_writers import tensors
 from tests.convert.states import (
     assert_refused,
     assert_round_trip,
     assert_same,
-    averaged,
     built,
     changed,
     fastgan_states,
@@ -89,17 +93,6 @@ def test_a_checkpoint_with_the_ema_generator_alone(tmp_path, g, d, write, prefix
     assert len(weights.left_out) == 2 and all(COUNTER in line for line in weights.left_out)
 
 
-@FORMATS
-def test_a_checkpoint_with_optimisers(tmp_path, g, d, write):
-    averages, optimiser = [whole(-value) for value in parameters(g)], optimizer(parameters(g))
-    content = {"g": tensors(g), "d": tensors(d), "g_ema": averages, "opt_g": optimiser, "opt_d": optimiser}
-    weights = read_weight_file(write(tmp_path / "all_10.pth", content))
-    assert_same(weights.states["g"], g)
-    assert_same(weights.states["g_ema"], averaged(g, -1))
-    count = 3 * len(averages)
-    assert weights.left_out[:2] == [f"opt_g: {count} tensors", f"opt_d: {count} tensors"]
-
-
 def test_a_state_dict_of_the_generator(tmp_path, g):
     weights = read_weight_file(write_zip(tmp_path / "g.pth", tensors(g)))
     assert_same(weights.states["g_ema"], g)
@@ -154,3 +147,19 @@ def test_other_tensors_are_counted(tmp_path, g):
     assert left_out[0] == "x00: 1 tensors" and left_out[19:21] == ["x19: 1 tensors", "and 3 more"]
     path = write_zip(tmp_path / "a.pth", {"g": {"state_dict": tensors(g)}})
     assert f"no generator g of FastGAN, but g/state_dict: {len(g)} tensors" in refusal(path)
+
+
+def test_other_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for i, content in enumerate((b"", b"hello", b"<html>Not found</html>", pickle.dumps({"a": 1}))):
+        (tmp_path / f"{i}.pkl").write_bytes(content)
+    for name in ("missing.pth", "pipe", "", *(f"{i}.pkl" for i in range(4))):
+        refusal(tmp_path / name)
+
+
+def test_a_path_that_is_a_word_of_the_message(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_zip(Path("its"), {"g": tensors({"feat_256.1.weight_orig": np.zeros((4, 4, 3, 3), np.float32)})})
+    with pytest.raises(UsageError) as caught:
+        read_weight_file("its")
+    assert str(caught.value).startswith("its: to_128.weight_orig is missing")

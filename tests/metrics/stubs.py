@@ -77,6 +77,30 @@ def narrow(width=192):
         yield
 
 
+def blobs(count, side=64, seed=0):
+    """uint8 images of six soft coloured spots each on grey: many degrees of freedom, like photographs."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] / side
+    images = np.full((count, side, side, 3), 128.0)
+    for _ in range(6):
+        centre, width = random.uniform(0, 1, (2, count, 1, 1)), random.uniform(0.05, 0.2, (count, 1, 1))
+        spot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * width**2))
+        images += spot[..., None] * random.uniform(-120, 120, (count, 1, 1, 3))
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def noise(count, side=32, seed=0):
+    """uint8 images [count, side, side, 3]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def mapped(path, rows):
+    """A memory map of `rows`."""
+    copy = np.memmap(path, rows.dtype, "w+", shape=rows.shape)
+    copy[:] = rows
+    return copy
+
+
 class Generator:
     """A sampler without end that repeats `images`, uint8 [N, R, R, 3]."""
 

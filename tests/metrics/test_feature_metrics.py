@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -18,23 +17,17 @@ from gan_tf.metrics.feature_metrics import (
     realism,
     smaller_balls,
     squared_mmd,
-    squared_radii,
 )
 
+from .stubs import mapped
 
-def cloud(count, seed=0, width=8, shift=0.0):
-    return np.random.default_rng(seed).normal(shift, 1, (count, width)).astype(np.float32)
+
+def cloud(count, seed=0, width=8):
+    return np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
 
 
 def rotation(width, seed=0):
     return np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
-
-
-def mapped(path, rows):
-    """A memory map of `rows`."""
-    copy = np.memmap(path, rows.dtype, "w+", shape=rows.shape)
-    copy[:] = rows
-    return copy
 
 
 # Fréchet distance
@@ -96,18 +89,6 @@ def test_rank_deficient_covariances_lose_no_digits(m, n):
     assert 0 <= fid(10 * x, 10 * x[::-1]) < 1e-10
 
 
-@pytest.mark.slow
-def test_2048_features_take_seconds_at_any_rank():
-    many, few = features(2500, 2048), features(100, 2048, seed=1)
-    for x, y in ((many, few), (few, features(100, 2048, seed=2)), (many, features(2500, 2048, seed=1))):
-        start = time.monotonic()
-        distance = fid(x, y)
-        assert time.monotonic() - start < 60  # 4 s on two idle cores
-        if len(y) < 2048:
-            assert distance == pytest.approx(by_gram_matrix(x, y), rel=1e-7)
-    assert fid(few, few[::-1]) < 1e-9
-
-
 # Kernel distance
 
 
@@ -121,13 +102,6 @@ def test_unbiased_estimator_equals_the_sums_of_its_definition():
     between = sum(k(a, b) for a in x for b in y)
     expected = within[0] / (6 * 5) + within[1] / (9 * 8) - 2 * between / (6 * 9)
     assert squared_mmd(x, y) == pytest.approx(expected, rel=1e-12)
-
-
-def test_equal_distributions_score_0_on_average_and_others_higher():
-    values = [squared_mmd(cloud(50, seed=2 * i), cloud(50, seed=2 * i + 1)) for i in range(200)]
-    assert min(values) < 0 < max(values)
-    assert abs(np.mean(values)) < 3 * np.std(values) / 200**0.5
-    assert squared_mmd(cloud(200), cloud(200, seed=1) + 1) > 20 * np.std(values)
 
 
 def test_mean_and_errors_over_the_subsets(monkeypatch):
@@ -215,12 +189,6 @@ def measured(real, fake, k):
     return *precision_recall(real, fake, k), *density_coverage(real, fake, k)
 
 
-def test_radius_is_the_distance_to_the_kth_other_point():
-    points = line(0, 1, 3, 7)
-    for k, radii in ((1, [1, 1, 4, 16]), (2, [9, 4, 9, 36]), (3, [49, 36, 16, 49])):
-        np.testing.assert_allclose(squared_radii(points, k), radii, rtol=1e-12)
-
-
 def test_points_on_a_line():
     real, fake = line(0, 1, 2, 10), line(1.5, 2.5, 3.5, 100)
     # Radii of the reals 1, 1, 1, 8: 1.5 and 2.5 are in the balls of 2 (and 1), 2.5 and 3.5 in that of 10.
@@ -267,7 +235,6 @@ def test_random_clouds_and_copies_agree_with_full_matrices(width):
 
 def test_many_copies_of_one_row():
     fake = np.repeat(cloud(4), 500, axis=0)
-    np.testing.assert_array_equal(squared_radii(fake, 3), 0)
     real = cloud(50, 1)
     real[:4] = fake[::500]
     assert precision_recall(real, fake) == (1, 4 / 50)

@@ -8,17 +8,7 @@ from gan_tf.metrics import memorisation
 from gan_tf.metrics.memorisation import CopyCheck, Pair, draw_panel
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
 
-
-def blobs(count, side=64, seed=0):
-    """uint8 images of six soft coloured spots each on grey: many degrees of freedom, like photographs."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side] / side
-    images = np.full((count, side, side, 3), 128.0)
-    for _ in range(6):
-        centre, width = random.uniform(0, 1, (2, count, 1, 1)), random.uniform(0.05, 0.2, (count, 1, 1))
-        spot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * width**2))
-        images += spot[..., None] * random.uniform(-120, 120, (count, 1, 1, 3))
-    return images.clip(0, 255).astype(np.uint8)
+from .stubs import blobs, noise
 
 
 def rounded(values):
@@ -177,12 +167,8 @@ def test_lpips_compares_the_images_of_the_panel():
 # Panel
 
 
-def random_images(count, side=32):
-    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
-
-
 def test_the_panel_shows_generated_images_above_their_training_images():
-    fakes, reals = random_images(3), 255 - random_images(3)
+    fakes, reals = noise(3), 255 - noise(3)
     panel = draw_panel([Pair(fakes[0], 2, False, 1.0, 0.1), Pair(fakes[1], 0, True, 2.0, 0.9)], reals)
     assert panel.shape == (2 * 32 + 3 + memorisation.MIN_CAPTION, 2 * 34, 3) and panel.dtype == np.uint8
     first, second = panel[:, :34], panel[:, 34:]
@@ -194,6 +180,6 @@ def test_the_panel_shows_generated_images_above_their_training_images():
 
 
 def test_sixteen_pairs_have_two_rows_and_large_images_are_reduced():
-    pairs = [Pair(image, 0, False, 1.0, 1.0) for image in random_images(16, 512)]
-    height, width, _ = draw_panel(pairs, random_images(1, 512)).shape
+    pairs = [Pair(image, 0, False, 1.0, 1.0) for image in noise(16, 512)]
+    height, width, _ = draw_panel(pairs, noise(1, 512)).shape
     assert (height, width) == (2 * (2 * 256 + 3 * 8 + 32), 8 * (256 + 16))

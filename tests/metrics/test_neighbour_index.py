@@ -14,9 +14,7 @@ from gan_tf.metrics.neighbour_index import (
     window_weights,
 )
 
-
-def noise(count=3, side=32, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+from .stubs import mapped, noise
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -51,14 +49,12 @@ def test_ratio_is_the_distance_over_that_of_the_neighbour():
 
 def test_blocks_and_memory_maps_do_not_change_the_result(monkeypatch, tmp_path):
     vectors = pixel_vectors(noise(90))
-    mapped = np.memmap(tmp_path / "vectors", np.float32, "w+", shape=vectors.shape)
-    mapped[:] = vectors
     queries = pixel_vectors(noise(20, seed=1))
     whole = NeighbourIndex(vectors, 90, "test")
     rows, distances = whole.nearest(queries)
     monkeypatch.setattr(neighbour_index, "BLOCK_ROWS", 7)
     monkeypatch.setattr(neighbour_index, "BLOCK_VALUES", 450)
-    parts = NeighbourIndex(mapped, 90, "test")
+    parts = NeighbourIndex(mapped(tmp_path / "vectors", vectors), 90, "test")
     np.testing.assert_array_equal(parts.nearest(queries)[0], rows)
     np.testing.assert_allclose(parts.ratios(*parts.nearest(queries)), whole.ratios(rows, distances), rtol=1e-6)
     np.testing.assert_allclose(parts.sample_ratios, whole.sample_ratios, rtol=1e-6)
@@ -70,14 +66,6 @@ def test_a_single_image_is_an_error():
 
 
 # Pixel vectors
-
-
-@pytest.mark.parametrize("side", [1, 8, 16, 60, 256])
-def test_windows_are_symmetric_averages(side):
-    weights = window_weights(side)
-    assert weights.shape == (16, side)
-    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(weights, weights[::-1, ::-1], atol=1e-6)
 
 
 def test_vectors_are_window_means_without_mean_and_contrast(monkeypatch):
@@ -93,16 +81,16 @@ def test_vectors_are_window_means_without_mean_and_contrast(monkeypatch):
 
 
 def test_cast_and_contrast_do_not_count():
-    images = noise(side=64) // 2
+    images = noise(3, 64) // 2
     other = images + np.array([40, 80, 0], np.uint8)
     np.testing.assert_allclose(pixel_vectors(other), pixel_vectors(images), atol=1e-4)
-    strong = np.kron(noise(side=4) // 2, np.ones((1, 16, 16, 1), np.uint8))
+    strong = np.kron(noise(3, 4) // 2, np.ones((1, 16, 16, 1), np.uint8))
     np.testing.assert_allclose(pixel_vectors(strong * 2), pixel_vectors(strong), rtol=0.03)
     assert not pixel_vectors(np.full((2, 32, 32, 3), 200, np.uint8)).round(4).any()
 
 
 def test_mirrored_vectors_equal_those_of_mirrored_images():
-    images = noise(side=48)
+    images = noise(3, 48)
     expected = pixel_vectors(np.concatenate([images, images[:, :, ::-1]]))
     np.testing.assert_allclose(training_vectors(images, True), expected, atol=1e-4)
 

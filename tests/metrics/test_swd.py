@@ -7,6 +7,8 @@ from gan_tf.errors import UsageError
 from gan_tf.metrics import swd
 from gan_tf.metrics.image_sets import random_order
 
+from .stubs import mapped
+
 
 def textures(count, side=32, grain=2, seed=0):
     """uint8 images of noise in blocks of `grain` pixels."""
@@ -68,22 +70,10 @@ def test_distance_of_a_shifted_distribution_is_the_shift():
     assert swd.wasserstein(points, points + np.float32(0.25)) == pytest.approx(250, rel=1e-5)
 
 
-def test_other_textures_score_worse_than_similar_ones():
-    real = textures(60)
-    fakes = real, textures(60, seed=1), textures(60, grain=8, seed=1)
-    same, similar, other = (score(real, fake) for fake in fakes)
-    assert 0 < same < similar < other / 2
-
-
 @pytest.mark.parametrize("count", [60, 9, 200])  # equal to the 60 images of the score, fewer, more
 def test_the_distance_of_a_set_to_itself_in_the_same_order_is_0(count):
     images = textures(count)
     assert score(images, images[random_order(count, 60)]) == 0
-
-
-def test_colour_cast_and_contrast_do_not_count():
-    real, fake = textures(60) // 2, textures(60, seed=1) // 2
-    assert score(real, fake // 2 + 40) == pytest.approx(score(real, fake), rel=0.05)
 
 
 def test_chunks_files_and_memory_maps_change_nothing(monkeypatch, tmp_path):
@@ -91,11 +81,9 @@ def test_chunks_files_and_memory_maps_change_nothing(monkeypatch, tmp_path):
     reals = swd.prepare(real, 60)
     whole = swd.measure(reals, [fake])
     assert swd.measure(reals, iter([fake[:7], fake[7:59], fake[59:]])) == whole
-    mapped = np.memmap(tmp_path / "images", np.uint8, "w+", shape=real.shape)
-    mapped[:] = real
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
     monkeypatch.setattr("gan_tf.io.arrays.SCRATCH_IN_MEMORY", 1000)
-    assert score(mapped, fake) == pytest.approx(whole.value, rel=1e-9)
+    assert score(mapped(tmp_path / "images", real), fake) == pytest.approx(whole.value, rel=1e-9)
     monkeypatch.setattr(swd, "BLOCK_ROWS", 100)
     assert score(real, fake) == pytest.approx(whole.value, rel=1e-5)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.pretrained.inception import INCEPTION, RESIZES, Inception, load_inception, network_input, resized
+from gan_tf.pretrained.inception import RESIZES, Inception, load_inception, network_input, resized
 from gan_tf.pretrained.inception_blocks import InceptionConv, average_pool
 from tests.pretrained.made_weights import inception_arrays
 from tests.pretrained.torch_format import whole, write_legacy
@@ -37,21 +37,6 @@ def ramp(width, height=4):
     return np.broadcast_to(np.arange(width, dtype=np.uint8)[:, None], (1, height, width, 3))
 
 
-def normal_tensors(layer, random):
-    """Tensors for a layer's `fold`, with positive variances."""
-    return {
-        name: np.float32(random.uniform(0.5, 1.5, shape) if name.endswith("var") else random.standard_normal(shape))
-        for name, shape in layer.official_shapes.items()
-    }
-
-
-def unfolded(x, tensors, padding="SAME", stride=1):
-    """Convolution, batch norm and ReLU one after the other, in float64."""
-    x = tf.nn.conv2d(x, np.float64(tensors["conv.weight"]).transpose(2, 3, 1, 0), stride, padding)
-    x = (x - tensors["bn.running_mean"]) / np.sqrt(np.float64(tensors["bn.running_var"]) + 1e-3)
-    return tf.nn.relu(x * tensors["bn.weight"] + tensors["bn.bias"])
-
-
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding", "average"),
     [((1, 7), 1, "SAME", False), ((3, 3), 2, "VALID", False), ((1, 1), 1, "SAME", True)],
@@ -60,9 +45,15 @@ def test_folded_convolution_is_pool_convolution_batch_norm_and_relu(kernel, stri
     random = np.random.default_rng(0)
     x = random.standard_normal((2, 9, 9, 4))
     layer = InceptionConv(4, 5, kernel, stride, padding, "float32", average)
-    tensors = normal_tensors(layer, random)
+    tensors = {
+        name: np.float32(random.uniform(0.5, 1.5, shape) if name.endswith("var") else random.standard_normal(shape))
+        for name, shape in layer.official_shapes.items()
+    }
     layer.fold(tensors)
-    want = unfolded(average_pool(x) if average else x, tensors, padding, stride)
+    kernels = np.float64(tensors["conv.weight"]).transpose(2, 3, 1, 0)
+    want = tf.nn.conv2d(average_pool(x) if average else x, kernels, stride, padding)
+    want = (want - tensors["bn.running_mean"]) / np.sqrt(np.float64(tensors["bn.running_var"]) + 1e-3)
+    want = tf.nn.relu(want * tensors["bn.weight"] + tensors["bn.bias"])
     np.testing.assert_allclose(layer(np.float32(x)), want, rtol=1e-4, atol=1e-5)
 
 
@@ -154,9 +145,3 @@ def test_a_given_file_is_identified_by_its_checksum(arrays, network, tmp_path):
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest() and not loaded.genuine
     for mine, same in zip(loaded.variables, network.variables, strict=True):
         np.testing.assert_array_equal(mine, same)
-
-
-def test_the_error_without_the_file_has_its_url_and_the_alternative():
-    with pytest.raises(UsageError, match="--offline.*swd2k") as caught:
-        load_inception(offline=True)
-    assert INCEPTION.url in str(caught.value) and "\n" not in str(caught.value)

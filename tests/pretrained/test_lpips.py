@@ -161,10 +161,3 @@ def test_files_of_another_network(tmp_path, monkeypatch, vgg, heads, name):
     put_weights(monkeypatch, *(({"other": vgg["features.0.bias"]}, heads) if "vgg16" in name else (vgg, vgg)))
     with pytest.raises(UsageError, match=rf"{name}\.pth are of another network"):
         load_lpips(offline=True, log=len)
-
-
-def test_the_error_without_a_network_has_the_folder_and_the_alternative(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
-    with pytest.raises(UsageError, match="--offline.*https://.*--reconstruction l1") as caught:
-        load_lpips(offline=True, alternative="give --reconstruction l1")
-    assert str(tmp_path / "pretrained") in str(caught.value) and "\n" not in str(caught.value)

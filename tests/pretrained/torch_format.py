@@ -14,13 +14,9 @@ SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"s
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage"}
 
 
-def refuse(*arguments):
-    raise AssertionError("only the name is written")
-
-
 def named(module, name, thing=None):
     """Renames a function or class, by default a new function, so that `Pickler` writes `module.name`."""
-    thing = thing or (lambda *arguments: refuse())
+    thing = thing or (lambda *arguments: None)
     thing.__module__, thing.__qualname__, thing.__name__ = module, name, name
     return thing
 
