@@ -1,5 +1,7 @@
 """Losses, penalties and path length regularisation: known answers, gradients, replicas."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,17 +18,14 @@ from gan_tf.losses import (
     r1_penalty,
 )
 from gan_tf.rng import Draws
+from tests.replicas import summed
 
 REAL = np.array([[1.0, 3.0], [0.0, -1.0], [0.5, 0.5]], np.float32)
 FAKE = np.array([[-2.0, 0.0], [1.0, 1.0], [0.9, -3.0]], np.float32)
 
 
-def softplus(x):
-    return np.log1p(np.exp(x))
-
-
-def draws():
-    return Draws(3, tf.constant(0, tf.int64), 3)
+SOFTPLUS = functools.partial(np.logaddexp, 0)
+DRAWS = Draws(3, 0, 3)
 
 
 def values(name, real=REAL, fake=FAKE):
@@ -34,7 +33,7 @@ def values(name, real=REAL, fake=FAKE):
     loss = LOSSES[name]
     real, fake = tf.constant(real), tf.constant(fake)
     g_values = loss.generator(fake, real if loss.needs_reals else None)
-    return [value.numpy() for value in (*loss.discriminator(real, fake, draws()), g_values)]
+    return [value.numpy() for value in (*loss.discriminator(real, fake, DRAWS), g_values)]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -44,7 +43,7 @@ def test_d_raises_reals_and_lowers_fakes_and_g_raises_fakes(name):
     real, fake = tf.constant(0.4 + REAL / 10), tf.constant(0.4 + FAKE / 10)  # inside (0, 0.8), where no loss is flat
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([real, fake])
-        d_loss = tf.reduce_sum(tf.add_n(loss.discriminator(real, fake, draws())))
+        d_loss = tf.reduce_sum(tf.add_n(loss.discriminator(real, fake, DRAWS)))
         g_loss = tf.reduce_sum(loss.generator(fake, real if loss.needs_reals else None))
     assert (tape.gradient(d_loss, real).numpy() < 0).all()
     assert (tape.gradient(d_loss, fake).numpy() > 0).all()
@@ -75,9 +74,9 @@ P_REAL = 1 / (1 + np.exp(-REAL))
 @pytest.mark.parametrize(
     ("name", "want"),
     [
-        ("logistic", (softplus(-REAL), softplus(FAKE), softplus(-FAKE))),
+        ("logistic", (SOFTPLUS(-REAL), SOFTPLUS(FAKE), SOFTPLUS(-FAKE))),
         ("lsgan", ((REAL - 1) ** 2 / 2, FAKE**2 / 2, (FAKE - 1) ** 2 / 2)),
-        ("bce", (-0.9 * np.log(P_REAL) - 0.1 * np.log(1 - P_REAL), softplus(FAKE), softplus(-FAKE))),
+        ("bce", (-0.9 * np.log(P_REAL) - 0.1 * np.log(1 - P_REAL), SOFTPLUS(FAKE), SOFTPLUS(-FAKE))),
         ("wgan_gp", (-REAL + 0.001 * REAL**2, FAKE, -FAKE)),
     ],
 )
@@ -108,22 +107,19 @@ def gradients(strategy, loss, batch=6):
     with strategy.scope():
         d = tf.Variable(rng.normal(size=(5, 4)).astype(np.float32))
         g = tf.Variable(rng.normal(size=(5, 5)).astype(np.float32))
-    replicas = strategy.num_replicas_in_sync
 
-    def step():
+    def step(rows):
         replica = tf.distribute.get_replica_context()
-        index = replica.replica_id_in_sync_group
-        x, z = (tf.ensure_shape(tf.constant(a)[index::replicas], (batch // replicas, 5)) for a in (reals, latents))
+        part = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
+        own_draws = Draws(7, tf.constant(0, tf.int64), batch).shard(*part)
         with tf.GradientTape(persistent=True) as tape:
-            real_logits, fake_logits = x @ d, z @ g @ d
-            own_draws = Draws(7, tf.constant(0, tf.int64), batch).shard(index, replicas)
+            real_logits, fake_logits = rows(reals) @ d, rows(latents) @ g @ d
             d_values = tf.add_n(loss.discriminator(real_logits, fake_logits, own_draws))
             g_values = loss.generator(fake_logits, real_logits if loss.needs_reals else None)
             d_loss, g_loss = (tf.reduce_sum(values) / batch for values in (d_values, g_values))
-        return replica.all_reduce("sum", [tape.gradient(d_loss, d), tape.gradient(g_loss, g), d_loss, g_loss])
+        return [tape.gradient(d_loss, d), tape.gradient(g_loss, g), d_loss, g_loss]
 
-    per_replica = tf.function(lambda: strategy.run(step))()
-    return [strategy.experimental_local_results(value)[0].numpy() for value in per_replica]
+    return summed(strategy, step)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -135,17 +131,13 @@ def test_two_replicas_have_the_losses_and_gradients_of_one(two_cpus, name):
 
 def test_reconstructions():
     outputs = tf.constant([0.0, 1.0], shape=(2, 1, 1, 1)) * tf.ones([2, 4, 4, 3])
-    targets = tf.fill([2, 4, 4, 3], -1.0)
-    np.testing.assert_allclose(RECONSTRUCTIONS["l1"](outputs, targets), [1, 2])
-    np.testing.assert_allclose(RECONSTRUCTIONS["l2"](outputs, targets), [1, 4])
-    np.testing.assert_allclose(RECONSTRUCTIONS["none"](outputs, targets), [0, 0])
+    for name, want in (("l1", [1, 2]), ("l2", [1, 4]), ("none", [0, 0])):
+        np.testing.assert_allclose(RECONSTRUCTIONS[name](outputs, tf.fill([2, 4, 4, 3], -1.0)), want)
 
 
 def test_interpolates():
-    reals, fakes = tf.zeros([3, 2, 2, 3]), tf.fill([3, 2, 2, 3], 4.0)
-    got = interpolates(reals, fakes, tf.constant([0.0, 0.25, 1.0]))
-    np.testing.assert_allclose(got[:, 0, 0, 0], [0, 1, 4])
-    assert got.shape == reals.shape
+    got = interpolates(tf.zeros([3, 2, 2, 3]), tf.fill([3, 2, 2, 3], 4.0), tf.constant([0.0, 0.25, 1.0]))
+    np.testing.assert_allclose(got, np.reshape([0, 1, 4], (3, 1, 1, 1)) * np.ones((3, 2, 2, 3)))
 
 
 def random(*shape, seed=0):
@@ -228,21 +220,13 @@ def test_the_gradient_of_path_lengths_reaches_the_weights(compiled):
 def test_two_replicas_have_the_path_length_penalty_of_one(two_cpus):
     lengths = tf.constant([1.0, 2.0, 4.0, 8.0])
 
-    def run(strategy):
-        parts = strategy.num_replicas_in_sync
+    def step(rows):
+        with tf.GradientTape() as tape:
+            tape.watch(lengths)
+            penalty, mean = path_length_penalty(rows(lengths), tf.constant(1.5))
+            total = tf.reduce_sum(penalty)
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        return [total, tape.gradient(total, lengths), mean / replicas]
 
-        @tf.function
-        def step():
-            replica = tf.distribute.get_replica_context()
-            index = replica.replica_id_in_sync_group if parts > 1 else 0
-            with tf.GradientTape() as tape:
-                tape.watch(lengths)
-                penalty, mean = path_length_penalty(lengths[index::parts], tf.constant(1.5))
-                total = tf.reduce_sum(penalty)
-            slope = tape.gradient(total, lengths)
-            return [*replica.all_reduce("sum", [total, slope]), mean]
-
-        return strategy.experimental_local_results(strategy.run(step))[0]
-
-    for got, want in zip(run(two_cpus), run(tf.distribute.get_strategy()), strict=True):
+    for got, want in zip(summed(two_cpus, step), summed(tf.distribute.get_strategy(), step), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from gan_tf.augment import ada_resample
 from gan_tf.augment.ada_maps import geometric_map
-from gan_tf.augment.ada_resample import LOWPASS, along_both, along_rows, banded, downsampling, resample, upsampling
+from gan_tf.augment.ada_resample import LOWPASS, along_rows, banded, downsampling, resample, upsampling
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from tests.augment.helpers import SIDE, check_penalty, random_images
 
@@ -23,12 +23,6 @@ def maps_of(parameters, side=SIDE):
 
 def resampled(images, **parameters):
     return resample(images, maps_of(parameters, images.shape[1])).numpy()
-
-
-def test_the_filter_is_orthogonal_to_its_shifts():
-    taps = LOWPASS * math.sqrt(2)
-    for shift in range(0, 12, 2):
-        assert taps[shift:] @ taps[: 12 - shift] == pytest.approx(float(shift == 0), abs=1e-10)
 
 
 @pytest.mark.parametrize("side", [7, 16, 33])  # from 7 on, one reflection holds all samples that the filters need
@@ -146,9 +140,3 @@ def test_blocks_of_rows_equal_the_matrix(rows, block):
 
 def test_a_block_uses_few_columns_of_a_band():
     assert banded(band(256, 256, width=3), block=16).sources.shape == (16, 20)  # 16 and two on each side
-
-
-def test_along_both_swaps_the_axes():
-    rows, columns, images = band(24, 12), band(9, 12), random_images(2, 12)
-    want = np.einsum("ji,nikc,lk->nljc", rows, images, columns)
-    np.testing.assert_allclose(along_both(images, banded(rows), banded(columns)), want, atol=1e-5)

@@ -11,6 +11,7 @@ from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from tests.models.networks import flat, gradients, random, random_noise
 from tests.parity.report import relative_l2
+from tests.replicas import summed
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 
@@ -211,22 +212,15 @@ def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
     z, images = random(8, 8), random(8, 16, 16, 3)
 
     def run(strategy):
-        parts = strategy.num_replicas_in_sync
         with strategy.scope():
             g, d = generator(seed=1, dtype="float64"), discriminator(seed=1, dtype="float64")
 
-        @tf.function(autograph=False)
-        def step():
-            replica = tf.distribute.get_replica_context()
-            index = replica.replica_id_in_sync_group if parts > 1 else 0
-            own_z = tf.ensure_shape(z[index::parts], (8 // parts, 8))
-            own_images = tf.ensure_shape(images[index::parts], (8 // parts, 16, 16, 3))
-            slopes = gradient_of(g, d, lambda: tf.reduce_sum(losses(g, d, own_z, own_images)))
-            g.mapping(own_z, training=True)
-            return replica.all_reduce("sum", slopes)
+        def step(rows):
+            slopes = gradient_of(g, d, lambda: tf.reduce_sum(losses(g, d, rows(z), rows(images))))
+            g.mapping(rows(z), training=True)
+            return [slopes]
 
-        slopes = strategy.experimental_local_results(strategy.run(step))[0].numpy()
-        return slopes, g.mapping.average.numpy()
+        return *summed(strategy, step), g.mapping.average.numpy()
 
     for got, want in zip(run(two_cpus), run(tf.distribute.get_strategy()), strict=True):
         assert relative_l2(got, want) < 1e-6
