@@ -5,7 +5,6 @@ import functools
 import io
 import json
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -15,13 +14,10 @@ from PIL import Image
 from gan_tf.cli.main import run_command
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
-from gan_tf.runs.folder import Run
 from gan_tf.training import trainer as trainers
 from gan_tf.training.trainer import Trainer
-from tests.distributed import process
 from tests.training import growing, tiny
 
-IN_A_FADE = 0.06  # kimg, half-way from 4x4 to 8x8
 trained = functools.partial(growing.trained, loss="hinge")  # it is traced in half of the time of the default
 
 
@@ -35,7 +31,7 @@ def whole(dataset, tmp_path_factory):
 def short(dataset, tmp_path_factory):
     """(run that ended within a fade, output)."""
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        run = trained(dataset, tmp_path_factory.mktemp("short"), total_kimg=IN_A_FADE)
+        run = trained(dataset, tmp_path_factory.mktemp("short"), total_kimg=0.06)
     return run, output.getvalue()
 
 
@@ -159,22 +155,6 @@ def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, c
 def test_batches_that_devices_do_not_divide_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
     assert growing.train(dataset, tmp_path, phase_batch="4:4,8:4,16:5", strategy="mirrored")[0] == 2
     assert "--phase-batch 4:4,8:4,16:5" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_killed_growing_run_equals_the_whole_run(dataset, tmp_path):
-    """SIGKILL in both fades, then SIGTERM."""
-    lengths = {"deterministic": True, "checkpoint_minutes": 0.0001}
-    assert process.finish(growing.arguments(dataset, tmp_path / "whole", **lengths), tmp_path / "whole.txt") == 0
-    (tmp_path / "killed").mkdir()
-    run, output = Run(tmp_path / "killed" / "growing"), tmp_path / "output.txt"
-    arguments = growing.arguments(dataset, tmp_path / "killed", **lengths)
-    assert process.stop(arguments, output, run, 17) == -signal.SIGKILL
-    assert process.stop(["--models-before", "2", *arguments], output, run, 37) == -signal.SIGKILL
-    assert process.stop(arguments, output, run, 47, signal.SIGTERM) == 42
-    assert process.finish(arguments, output) == 0
-    assert "continuing" in output.read_text()
-    tiny.assert_same_run(run, Run(tmp_path / "whole" / "growing"), 200)
 
 
 def test_report_names_the_sizes_of_the_scores(whole):

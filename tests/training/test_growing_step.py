@@ -95,32 +95,21 @@ def test_reals_and_fakes_are_augmented(monkeypatch):
     assert paths == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
 
 
-def first_step(at, **changes):
-    """(statistics, {player: gradient vector}) of one step at `at`, from fresh networks."""
-    trainer = growing.make_trainer(lr=LR, beta1=0.5, **changes)
-    return tiny.take_steps(trainer, 1, at), tiny.first_gradients(trainer)
-
-
 @pytest.mark.parametrize("loss", ["wgan_gp", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
     """With minibatch standard deviation, whose groups of four are each on one device. In float64, see test_replicas."""
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    changes = {"loss": loss, "phase_batch": "8"}
-    one, two = (first_step(FADING_8, strategy=strategy, **changes) for strategy in ("default", "mirrored"))
+    one, two = (
+        tiny.first_step(growing.make_trainer(lr=LR, beta1=0.5, loss=loss, phase_batch="8", strategy=strategy), FADING_8)
+        for strategy in ("default", "mirrored")
+    )
     tiny.assert_same_step(two, one)
-
-
-@pytest.mark.slow
-def test_micro_batches_equal_the_whole_batch(monkeypatch):
-    monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
-    whole, parts = (first_step(FADING_8, phase_batch="8", micro_batch=size) for size in (None, 4))
-    tiny.assert_same_step(parts, whole)
 
 
 @pytest.fixture(scope="module")
 def exact_statistics():
     """Statistics of the first step in float32."""
-    return first_step(FADING_8)[0]
+    return tiny.take_steps(growing.make_trainer(lr=LR, beta1=0.5), 1, FADING_8)
 
 
 @pytest.mark.parametrize("precision", [pytest.param("bfloat16", marks=pytest.mark.slow), "float16"])

@@ -63,9 +63,16 @@ def test_decoder_gradients_on_two_devices_equal_those_on_one(weights, mirrored_i
     assert np.mean(later[-3:]) < 0.97 * loss
 
 
-def test_missing_weights_are_reported_before_the_first_step(dataset, tmp_path, monkeypatch, capsys):
+INCEPTION = "https://github.com/mseitzer/", "pt_inception-2015-12-05-6726825d.pth", "swd2k"
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [({"reconstruction": "lpips"}, ("--offline", "--reconstruction l1")), ({"metric": "auto"}, INCEPTION)],
+)
+def test_missing_weights_are_reported_before_the_first_step(changes, parts, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    code, run = tiny.train(dataset, tmp_path / "runs", reconstruction="lpips", offline=True)
-    line = capsys.readouterr().err.splitlines()[-1]
+    code, run = tiny.train(dataset, tmp_path / "runs", offline=True, **changes)
+    [line] = capsys.readouterr().err.splitlines()
     assert code == 2 and not run.exists()
-    assert "--offline" in line and "--reconstruction l1" in line
+    assert all(part in line for part in (*parts, str(tmp_path))), line

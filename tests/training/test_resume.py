@@ -6,7 +6,7 @@ import pytest
 
 from gan_tf.runs.folder import Run
 from tests.distributed import process
-from tests.training import tiny
+from tests.training import growing, tiny
 
 AUGMENTED = {"augment": "diffaugment"}
 
@@ -32,36 +32,29 @@ def test_steps_per_call_change_nothing(dataset, whole, tmp_path):
     assert tiny.records(run) == tiny.records(whole)
 
 
-def kill_and_continue(options, dataset, folder, record_counts, **changes):
-    """Trains a run that is killed at two numbers of records, stopped by SIGTERM at a third, and then finished."""
-    run = Run(folder / "tiny")
-    arguments = [*options, *tiny.arguments(dataset, folder, deterministic=True, **changes)]
-    output = folder / "output.txt"
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments_of", "options", "flags", "record_counts", "end"),
+    [
+        # The first kill is just after the record of a score: before or during the writing of images and checkpoint.
+        (tiny.arguments, [], {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}, (16, 24, 40), 480),
+        (tiny.arguments, ["--fastgan"], AUGMENTED, (3, 13, 18), 80),
+        (growing.arguments, [], {"checkpoint_minutes": 0.0001}, (17, 37, 47), 200),  # SIGKILL in both fades
+    ],
+    ids=["tiny", "fastgan", "growing"],
+)
+def test_killed_run_equals_the_whole_run(arguments_of, options, flags, record_counts, end, dataset, tmp_path):
+    """SIGKILL at two numbers of records, then SIGTERM at a third."""
+    whole, killed = (
+        [*options, *arguments_of(dataset, tmp_path, deterministic=True, run=name, **flags)]
+        for name in ("whole", "killed")
+    )
+    assert process.finish(whole, tmp_path / "whole.txt") == 0
+    run, output = Run(tmp_path / "killed"), tmp_path / "output.txt"
     first, second, third = record_counts
-    assert process.stop(arguments, output, run, first) == -signal.SIGKILL
-    assert process.stop(["--models-before", "2", *arguments], output, run, second) == -signal.SIGKILL
-    assert process.stop(arguments, output, run, third, signal.SIGTERM) == 42
-    assert process.finish(arguments, output) == 0
+    assert process.stop(killed, output, run, first) == -signal.SIGKILL
+    assert process.stop(["--models-before", "2", *killed], output, run, second) == -signal.SIGKILL
+    assert process.stop(killed, output, run, third, signal.SIGTERM) == 42
+    assert process.finish(killed, output) == 0
     assert "continuing" in output.read_text()
-    return run
-
-
-@pytest.mark.slow
-def test_killed_run_equals_the_whole_run(dataset, tmp_path):
-    """The first kill is just after the record of a score: before or during the writing of images and checkpoint."""
-    lengths = {"total_kimg": 0.48, "epoch_images": 120, **AUGMENTED}  # 15 records and a score per epoch
-    arguments = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, **lengths)
-    (tmp_path / "killed").mkdir()
-    assert process.finish(arguments, tmp_path / "whole.txt") == 0
-    run = kill_and_continue([], dataset, tmp_path / "killed", (16, 24, 40), **lengths)
-    tiny.assert_same_run(run, Run(tmp_path / "whole" / "tiny"), 480)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", ["hinge", "dual_contrastive"])
-def test_killed_fastgan_equals_the_whole_run(loss, dataset, tmp_path):
-    arguments = tiny.arguments(dataset, tmp_path / "whole", deterministic=True, loss=loss, **AUGMENTED)
-    (tmp_path / "killed").mkdir()
-    assert process.finish(["--fastgan", *arguments], tmp_path / "whole.txt") == 0
-    run = kill_and_continue(["--fastgan"], dataset, tmp_path / "killed", (3, 13, 18), loss=loss, **AUGMENTED)
-    tiny.assert_same_run(run, Run(tmp_path / "whole" / "tiny"), 80)
+    tiny.assert_same_run(run, Run(tmp_path / "whole"), end)

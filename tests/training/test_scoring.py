@@ -1,6 +1,5 @@
 """Scores during training: records, best weights, snapshots, the final score, other metrics, and interruptions."""
 
-import contextlib
 import shutil
 import signal
 
@@ -25,7 +24,7 @@ REFUSED, INTERRUPTED = 2, 42
 SHORT = {"epoch_images": 12}  # a score after every third step
 
 
-@contextlib.contextmanager
+@pytest.fixture(scope="module", autouse=True)
 def small_inception():
     """Replaces Inception by a small network; metrics on its features use a few images only."""
 
@@ -39,20 +38,10 @@ def small_inception():
         yield
 
 
-def train(dataset, folder, **changes):
-    with small_inception():
-        return tiny.train(dataset, folder, **changes)
-
-
-def trained(dataset, folder, **changes):
-    with small_inception():
-        return tiny.trained(dataset, folder, **changes)
-
-
 @pytest.fixture(scope="module")
 def whole(dataset, tmp_path_factory):
     """A run of 80 images with fid5k after 40 and 80."""
-    return trained(dataset, tmp_path_factory.mktemp("whole"), metric="fid5k")
+    return tiny.trained(dataset, tmp_path_factory.mktemp("whole"), metric="fid5k")
 
 
 @pytest.fixture
@@ -118,20 +107,20 @@ def test_final_score_is_measured_once_and_on_other_images(whole, dataset, copied
     assert final.value != meta["score"]["value"]
     assert ("final/fid5k", 80) in tiny.events(whole)
     before = copied.stats.read_bytes(), copied.best.read_bytes()
-    trained(dataset, copied.folder.parent, metric="fid5k")
+    tiny.trained(dataset, copied.folder.parent, metric="fid5k")
     assert (copied.stats.read_bytes(), copied.best.read_bytes()) == before
 
 
 def test_final_record_is_written_again_after_a_damaged_checkpoint(dataset, whole, copied):
     [path] = copied.state.glob(f"{copied.checkpoint_prefix(80).name}.data*")
     path.write_bytes(path.read_bytes()[:100])
-    run = trained(dataset, copied.folder.parent, metric="fid5k")
+    run = tiny.trained(dataset, copied.folder.parent, metric="fid5k")
     tiny.assert_same_run(run, whole, 80)
     assert set(tiny.events(run)) == set(tiny.events(whole))
 
 
 def test_final_score_can_be_switched_off(dataset, tmp_path):
-    run = trained(dataset, tmp_path, metric="fid5k", no_final_score=True, total_kimg=0.004)
+    run = tiny.trained(dataset, tmp_path, metric="fid5k", no_final_score=True, total_kimg=0.004)
     assert "final" not in run.best_meta() and not parsed_records(run, "final")
 
 
@@ -141,9 +130,9 @@ def test_final_score_can_be_switched_off(dataset, tmp_path):
 @pytest.mark.slow
 def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, capsys):
     folder = tmp_path / "changed"
-    trained(dataset, folder, total_kimg=0.04)
+    tiny.trained(dataset, folder, total_kimg=0.04)
     capsys.readouterr()
-    run = trained(dataset, folder, total_kimg=0.08, metric="kid5k", no_final_score=True)
+    run = tiny.trained(dataset, folder, total_kimg=0.08, metric="kid5k", no_final_score=True)
     output = capsys.readouterr().out
     assert "--metric: swd2k -> kid5k" in output and "another protocol (by swd2k)" in output
     assert [record["metric"] for record in parsed_records(run, "epoch")] == ["swd2k", "kid5k"]
@@ -153,9 +142,9 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     assert [(m["images_seen"], m["score"]["name"]) for m in snapshots] == [(40, "kid5k"), (80, "kid5k")]
     assert meta["score"]["value"] == min(m["score"]["value"] for m in snapshots)
     # Scores have no effect on training.
-    whole = trained(dataset, tmp_path / "whole")
+    whole = tiny.trained(dataset, tmp_path / "whole")
     tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])
-    trained(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)
+    tiny.trained(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)
     assert "another protocol" not in capsys.readouterr().out
 
 
@@ -164,7 +153,7 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     [({"resize": "clean"}, "fid5k", "clean"), ({"weights": "0123456789abcdef"}, "fid5k-custom:01234567", "pytorch")],
 )
 def test_all_stored_scores_are_measured_again_by_another_protocol(changes, name, resize, dataset, copied, capsys):
-    run = trained(dataset, copied.folder.parent, total_kimg=0.084, metric="fid5k", **changes)
+    run = tiny.trained(dataset, copied.folder.parent, total_kimg=0.084, metric="fid5k", **changes)
     assert "another protocol (" in capsys.readouterr().out
     scores = [run.best_meta()["score"], run.best_meta()["final"], *(meta["score"] for meta in run.snapshot_metas())]
     assert {(score["name"], score["protocol"]["resize"]) for score in scores} == {(name, resize)}
@@ -204,28 +193,28 @@ def test_a_signal_interrupts_a_score_which_is_then_repeated(
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
         reports = interrupt(patch, work, at_call)
-        code, run = train(dataset, tmp_path, metric="fid5k")
+        code, run = tiny.train(dataset, tmp_path, metric="fid5k")
     assert code == INTERRUPTED and "SIGTERM" in capsys.readouterr().out
     assert len(reports) == at_call  # not one batch more
     assert run.checkpoints()[0][0] == stopped_at
     scored = [record["images_seen"] for record in parsed_records(run, "epoch")]
     assert scored == [seen for seen in (40, 80) if seen < stopped_at or at_call == 5]
     assert not parsed_records(run, "final")
-    run = trained(dataset, tmp_path, metric="fid5k")
+    run = tiny.trained(dataset, tmp_path, metric="fid5k")
     tiny.assert_same_run(run, whole, 80)
 
 
 @pytest.mark.slow
 def test_a_signal_while_the_best_weights_are_scored_again_changes_nothing(dataset, tmp_path, monkeypatch):
-    run = trained(dataset, tmp_path, total_kimg=0.04)
+    run = tiny.trained(dataset, tmp_path, total_kimg=0.04)
     before = run.best.read_bytes()
     with monkeypatch.context() as patch:
         interrupt(patch, "fakes measured", 3)  # two batches of the new epoch's score, and the first of the second
-        code, _ = train(dataset, tmp_path, metric="fid5k", no_final_score=True)
+        code, _ = tiny.train(dataset, tmp_path, metric="fid5k", no_final_score=True)
     assert code == INTERRUPTED
     assert run.best.read_bytes() == before
-    trained(dataset, tmp_path, metric="fid5k", no_final_score=True)
-    other = trained(dataset, tmp_path / "other")
+    tiny.trained(dataset, tmp_path, metric="fid5k", no_final_score=True)
+    other = tiny.trained(dataset, tmp_path / "other")
     tiny.assert_same_state(run, other, 80, but=["stale_epochs"])
 
 
@@ -256,19 +245,10 @@ def test_stale_epochs_survive_a_kill_between_record_and_checkpoint(dataset, tmp_
 # Before training
 
 
-def test_missing_weights_are_reported_before_training(dataset, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    code, run = tiny.train(dataset, tmp_path / "runs", metric="auto", offline=True)
-    assert code == REFUSED
-    [line] = capsys.readouterr().err.splitlines()
-    parts = ("https://github.com/mseitzer/", "pt_inception-2015-12-05-6726825d.pth", str(tmp_path), "swd2k")
-    assert all(part in line for part in parts) and not run.folder.exists()
-
-
 def test_metric_auto_depends_on_the_number_of_images(tmp_path):
     file = tmp_path / "many.npz"
     np.savez(file, images=np.random.default_rng(0).integers(0, 256, (1000, 64, 64, 3), np.uint8))
-    run = trained(file, tmp_path, metric="auto", total_kimg=0.004, epoch_images=4)
+    run = tiny.trained(file, tmp_path, metric="auto", total_kimg=0.004, epoch_images=4)
     assert run.best_meta()["score"]["name"] == "fid10k" and run.best_meta()["final"]["name"] == "fid50k"
 
 

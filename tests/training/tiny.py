@@ -30,6 +30,7 @@ from gan_tf.training.recipes import fastgan
 from gan_tf.training.state import trainable
 from gan_tf.training.step import Phase
 from gan_tf.training.trainer import build_trainer
+from tests.parity.report import relative_l2
 
 RESOLUTION = 64
 MAP = 8
@@ -267,12 +268,12 @@ def assert_close(statistics, expected, rtol=1e-5, atol=1e-6):
         np.testing.assert_allclose(statistics[name], values, rtol=rtol, atol=atol, err_msg=name)
 
 
-def first_gradients(trainer):
-    """{player: gradient vector} of the only step so far, from Adam's first moment, which is (1 - beta1) times it."""
-    gradients = {}
+def first_step(trainer, seen=0):
+    """(statistics, {player: gradient vector}) of the first step, the latter from Adam's (1 - beta1) times gradient."""
+    statistics, gradients = take_steps(trainer, 1, seen), {}
     for player, optimizer in (("d", trainer.state.d_optimizer), ("g", trainer.state.g_optimizer)):
         gradients[player] = np.concatenate([m.numpy().ravel() for m in optimizer.m.values()]) / (1 - optimizer.beta1)
-    return gradients
+    return statistics, gradients
 
 
 def assert_same_step(step, expected):
@@ -280,10 +281,6 @@ def assert_same_step(step, expected):
     assert_close(step[0], expected[0])
     for player, gradient in expected[1].items():
         assert relative_l2(step[1][player], gradient) < 1e-5, player
-
-
-def relative_l2(value, expected):
-    return np.linalg.norm(value - expected) / np.linalg.norm(expected)
 
 
 def player_weights(trainer):
