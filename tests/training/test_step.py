@@ -1,5 +1,7 @@
 """EMA, statistics, float16's loss scale and half precision in the training step; Adam, compared with Keras."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -86,8 +88,9 @@ def test_float16_run_recovers_from_an_overflow():
     assert tiny.all_finite(tiny.player_weights(trainer))
 
 
-def losses_of_five_steps(networks, precision):
-    trainer = tiny.make_trainer(networks, precision=precision)
+@functools.cache
+def losses_of_five_steps(fastgan, precision):
+    trainer = tiny.make_trainer(tiny.FASTGAN if fastgan else tiny.family(), precision=precision)
     statistics = tiny.take_steps(trainer, 5)
     dtypes = {variable.dtype for variable in trainer.state.named_variables().values()}
     assert dtypes == {tf.float32, tf.int64}
@@ -105,8 +108,7 @@ def losses_of_five_steps(networks, precision):
 )
 def test_half_precision_is_near_float32(fastgan, precision, distance):
     """Losses of five steps, of size 1, with the same seed; weights and optimisers stay float32."""
-    networks = tiny.FASTGAN if fastgan else tiny.family()
-    exact, half = (losses_of_five_steps(networks, name) for name in ("float32", precision))
+    exact, half = (losses_of_five_steps(fastgan, name) for name in ("float32", precision))
     np.testing.assert_allclose(half, exact, atol=distance)
     assert not np.array_equal(half, exact)
 
