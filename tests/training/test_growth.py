@@ -82,8 +82,8 @@ def test_alpha_and_growth():
 
 def table(config):
     """Rows of the printed schedule, each split into its columns."""
-    lines = schedule.schedule_text(config, growing_stages(config), 1000, "swd2k").splitlines()
-    return [line.split() for line in lines if "stabilise" in line or "fade" in line][: len(growing_stages(config))]
+    rows = [line.split() for line in schedule.schedule_text(config, growing_stages(config), 1000, "swd2k").splitlines()]
+    return [row for row in rows if row[1:2] in (["stabilise"], ["fade"])]
 
 
 def test_printed_schedule_ends_with_the_run():
