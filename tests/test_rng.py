@@ -48,8 +48,7 @@ def test_shards_are_the_rows_of_the_batch_or_of_their_replica(kind, whole, count
 def test_shared_integer_is_equal_in_all_shards():
     values = {int(draws_at().shard(i, 4).shared_integer("part", 0, 4)) for i in range(4)}
     assert len(values) == 1
-    values = [int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)]
-    assert set(values) == {0, 1, 2, 3}
+    assert {int(draws_at(seen).shared_integer("part", 0, 4)) for seen in range(0, 512, 8)} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -82,16 +81,14 @@ def test_normal_is_normal():
 
 def test_draws_are_within_their_bounds():
     values = draws_at().uniform("x", (1000,), -2.0, 5.0).numpy()
-    assert values.min() >= -2 and values.max() < 5
     integers = draws_at().integers("x", (1000,), -4, 9).numpy()
-    assert integers.dtype == np.int32
-    assert set(np.unique(integers)) == set(range(-4, 9))
+    assert values.min() >= -2 and values.max() < 5
+    assert integers.dtype == np.int32 and set(np.unique(integers)) == set(range(-4, 9))
 
 
 def test_each_noise_map_has_different_draws():
     first, second = draws_at().noise("noise", [(4, 4, 1), (4, 4, 1)])
-    assert first.shape == (BATCH, 4, 4, 1)
-    assert not np.array_equal(first, second)
+    assert first.shape == (BATCH, 4, 4, 1) and not np.array_equal(first, second)
 
 
 def test_stream_key_is_part_of_a_sha256_digest():
@@ -107,5 +104,4 @@ def test_draws_of_a_seed_do_not_depend_on_the_other_seeds():
         np.testing.assert_array_equal(normals_of_seeds([seed], "latents", (6,))[0], many[i])
     np.testing.assert_array_equal(latents_of_seeds([3, 1, 4, 1, -5], 6), many)
     [noise] = noise_of_seeds([3, 4], [(2, 2, 1)])
-    assert noise.shape == (2, 2, 2, 1)
-    assert not np.array_equal(noise[0], noise[1])
+    assert noise.shape == (2, 2, 2, 1) and not np.array_equal(noise[0], noise[1])

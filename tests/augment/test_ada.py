@@ -11,14 +11,7 @@ from gan_tf.augment.ada import ADA_KIMG, GROUPS, INTERVAL, POLICIES, TRANSFORMS,
 from gan_tf.augment.choice import Augmentation, augment
 from gan_tf.augment.diffaugment import diffaugment
 from gan_tf.config.validation import ADA_POLICIES
-from tests.augment.helpers import (
-    SIDE,
-    check_penalty,
-    draws_for,
-    gradient_of,
-    gradient_on_two_replicas,
-    random_images,
-)
+from tests.augment.helpers import SIDE, check_penalty, draws_for, gradient_of, gradient_on_two_replicas, random_images
 from tests.parity.report import relative_l2
 
 ALL = "bgcfnc"

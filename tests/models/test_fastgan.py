@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_tf.models.fastgan import (
-    RESOLUTIONS,
-    FastGanDiscriminator,
-    FastGanGenerator,
-    quadrant,
-    reconstruction_targets,
-)
+from gan_tf.models.fastgan import RESOLUTIONS, FastGanDiscriminator, FastGanGenerator, quadrant, reconstruction_targets
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from tests.models.networks import flat, gradients, random, random_input, random_noise, values

@@ -17,7 +17,7 @@ from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.variables import named_variables
 from tests import conditional
 from tests.models.networks import SIZES, gradients, images_of, networks, random, random_input, values
-from tests.parity.report import relative_l2, relative_max
+from tests.parity.report import relative_l2
 
 ALL = pytest.mark.parametrize("family", SIZES)
 
@@ -182,14 +182,10 @@ def test_the_class_changes_every_logit_and_gradients_reach_its_vector(players):
     assert slopes and all(float(tf.norm(slope)) > 0 for slope in slopes)
 
 
-def test_the_folded_generator_gives_the_same_images(players):
-    _, g, _ = players
-    z, labels = tf.random.stateless_normal([3, 8], [7, 8]), tf.constant([2, 0, 1])
-    folded, want = fold(g), images_of(g(z, labels))
-    assert relative_max(folded(z, labels), want) < 1e-3 < 1e-2 < relative_max(folded(z, labels[::-1]), want)
-    # On the CPU; on a GPU, tf.gather returns zeros for indices out of range.
+def test_a_folded_generator_refuses_labels_out_of_range(players):
+    # On the CPU; on a GPU, tf.gather returns zeros for them.
     with tf.device("CPU:0"), pytest.raises(tf.errors.InvalidArgumentError, match="is not in"):
-        folded(z[:1], tf.constant([CLASSES]))
+        fold(players[1])(tf.zeros([1, 8]), tf.constant([CLASSES]))
 
 
 def test_growing_networks_use_classes_at_every_level():
