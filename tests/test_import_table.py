@@ -20,18 +20,12 @@ def package_of(module):
     return rest.partition(".")[0] or None if first == "gan_tf" else None
 
 
-def parse_modules():
-    """Returns {dotted name: (path, syntax tree)} of all modules of gan_tf and of the data sets."""
-    parsed = {}
-    for folder, package in (("gan_tf", "gan_tf"), ("datasets", "gan_tf_datasets")):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            parts = path.relative_to(ROOT / folder).with_suffix("").parts
-            name = ".".join([package, *(part for part in parts if part != "__init__")])
-            parsed[name] = (path, ast.parse(path.read_text(), str(path)))
-    return parsed
-
-
-MODULES = parse_modules()
+MODULES = {}  # {dotted name: (path, syntax tree)} of gan_tf and of the data sets
+for folder, package in (("gan_tf", "gan_tf"), ("datasets", "gan_tf_datasets")):
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        parts = path.relative_to(ROOT / folder).with_suffix("").parts
+        name = ".".join([package, *(part for part in parts if part != "__init__")])
+        MODULES[name] = (path, ast.parse(path.read_text(), str(path)))
 PACKAGES = sorted({package_of(name) for name in MODULES} - {None})
 
 

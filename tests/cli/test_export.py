@@ -20,7 +20,7 @@ from gan_tf import rng
 from gan_tf.cli.main import run_command
 from gan_tf.export import FORMATS
 from gan_tf.io import image_files
-from tests.export import trained as networks
+from tests.sampling import trained as networks
 
 COMMAND = [sys.executable, "-c", "import sys; from gan_tf.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -34,7 +34,7 @@ for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
 
 @pytest.fixture(scope="module")
 def fastgan(tmp_path_factory):
-    return networks.make_run(tmp_path_factory.mktemp("runs") / "panda", networks.fastgan())
+    return networks.write_trained(tmp_path_factory.mktemp("runs") / "panda", networks.trained_fastgan())
 
 
 def export(run, *arguments):
@@ -72,7 +72,10 @@ def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
     assert export(fastgan, "--format", "onnx", "--noise", "input", "--out", tmp_path / "file") == 0
     generate = ["--seeds", "3", "--out", str(tmp_path), "--precision", "float32"]
     assert run_command("generate", [str(fastgan.folder), *generate]) == 0
-    inputs = [rng.latents_of_seeds([3], 16), *rng.noise_of_seeds([3], networks.fastgan().generator.noise_shapes)]
+    inputs = [
+        rng.latents_of_seeds([3], 16),
+        *rng.noise_of_seeds([3], networks.trained_fastgan().generator.noise_shapes),
+    ]
     [image] = image_files.to_uint8(FORMATS["onnx"].open(tmp_path / "file")([tensor.numpy() for tensor in inputs]))
     expected = np.asarray(Image.open(tmp_path / "seed-000003.png")).astype(int)
     assert np.abs(image - expected).max() <= 1 and expected.std() > 20

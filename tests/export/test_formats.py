@@ -14,7 +14,7 @@ from gan_tf import rng
 from gan_tf.export import FORMATS, comparison, network
 from gan_tf.export.network import ExportSettings
 
-from . import trained as networks
+from ..sampling import trained as networks
 
 for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
     pytest.importorskip(needed, reason=f"needs {needed}")
@@ -22,12 +22,12 @@ for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
 SEEDS = [5, 2, 9]
 DYNAMIC = [("fastgan", "constant"), ("fastgan", "input"), ("pggan in a fade", "none"), ("stylegan2", "constant")]
 FAMILIES = {
-    "fastgan": networks.fastgan,
-    "pggan": networks.pggan,
-    "pggan with batch norm": lambda: networks.pggan(batch_norm=True),
-    "pggan in a fade": lambda: networks.pggan(2.5),
-    "pggan at 4x4": lambda: networks.pggan(0.0),
-    "stylegan2": networks.stylegan2,
+    "fastgan": networks.trained_fastgan,
+    "pggan": networks.trained_pggan,
+    "pggan with batch norm": lambda: networks.trained_pggan(batch_norm=True),
+    "pggan in a fade": lambda: networks.trained_pggan(2.5),
+    "pggan at 4x4": lambda: networks.trained_pggan(0.0),
+    "stylegan2": networks.trained_stylegan2,
 }
 # Largest and mean difference from the generator as it was trained, of values in [-1, 1]. A step of a byte is 0.0078.
 BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.015)}

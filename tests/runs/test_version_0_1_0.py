@@ -27,13 +27,6 @@ SEEN = 40
 FAMILIES = ["pggan", "stylegan2", pytest.param("fastgan", marks=pytest.mark.slow)]
 
 
-def variables_of(family):
-    """{name: (type, shape)} of the variables in a checkpoint of version 0.1.0."""
-    rows = [line.split() for line in (FORMS / f"{family}.txt").read_text().splitlines()]
-    shapes = {name: () if shape == "scalar" else tuple(map(int, shape.split("x"))) for name, _, shape in rows}
-    return {name: (kind, shapes[name]) for name, kind, _ in rows}
-
-
 @pytest.fixture
 def run(request, tmp_path):
     """A run of version 0.1.0 at SEEN images, next to its images.npz."""
@@ -47,7 +40,9 @@ def run(request, tmp_path):
     state = build_trainer(config, images, run, log=lambda line: None).state
     state.images_seen.assign(SEEN)
 
-    expected = variables_of(family)
+    rows = [line.split() for line in (FORMS / f"{family}.txt").read_text().splitlines()]
+    shapes = {name: () if shape == "scalar" else tuple(map(int, shape.split("x"))) for name, _, shape in rows}
+    expected = {name: (kind, shapes[name]) for name, kind, _ in rows}
     (_, [tally]), (_, ()) = expected.pop("tally"), expected.pop("format")
     variables = {name: v for name, v in state.named_variables().items() if not name.startswith("statistics/")}
     assert {name: (v.dtype.name, tuple(v.shape)) for name, v in variables.items()} == expected

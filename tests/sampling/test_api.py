@@ -141,5 +141,3 @@ def test_features_that_a_family_lacks_raise_usage_errors(tmp_path):
     assert growing.sample([1, 2]).shape == (2, 16, 16, 3)
     with pytest.raises(UsageError, match="--truncation is 0.7, but pggan"):
         growing.sample([1], truncation=0.7)
-    with pytest.raises(UsageError, match="mix: pggan"):
-        growing.mix([1], [2])

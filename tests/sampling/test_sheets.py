@@ -24,9 +24,11 @@ def test_images_are_in_order_and_copies_have_a_red_frame():
     assert not (neighbour_sheet([row(ratios=(0.5, 0.9))], 0.45) == COPY).all(axis=2).any()
 
 
-def test_the_size_is_computed_in_advance():
+def test_the_size_is_computed_in_advance_and_limited():
     for side, rows in ((16, 1), (64, 3), (1024, 2)):
         assert neighbour_sheet_size(rows, 2, side) == neighbour_sheet([row(side=side)] * rows, 0.45).shape[1::-1]
+    sheet = neighbour_sheet([row(side=1024)], 0.45)
+    assert (sheet[sheet.shape[0] // 2][:, 0] == 100).sum() == MAX_SIDE  # large images are reduced
 
 
 def test_rows_are_below_each_other_with_their_captions():
@@ -34,8 +36,3 @@ def test_rows_are_below_each_other_with_their_captions():
     assert two.shape == (2 * one.shape[0], *one.shape[1:])
     np.testing.assert_array_equal(two[: one.shape[0]], one)
     assert not np.array_equal(two[one.shape[0] :], one)  # the other seed's number
-
-
-def test_large_images_are_reduced():
-    sheet = neighbour_sheet([row(side=1024)], 0.45)
-    assert (sheet[sheet.shape[0] // 2][:, 0] == 100).sum() == MAX_SIDE

@@ -1,4 +1,4 @@
-"""Sampling with StyleGAN2's w: truncation, interpolation, style mixing and projection."""
+"""Sampling with styles: StyleGAN2's w, and the style mixing of FastGAN with excitation weights of another image."""
 
 import types
 
@@ -11,17 +11,21 @@ from gan_tf import rng
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
+from gan_tf.models.network import fold
 from gan_tf.models.stylegan2 import styles_of
+from gan_tf.models.variables import named_variables
 from gan_tf.sampling import project as projection
 from gan_tf.sampling.generate import (
     images_of_latents,
     images_of_seeds,
     latents_of_seeds,
     mixed_images,
+    mixed_table,
     style_layers,
     truncate,
 )
 from gan_tf.sampling.project import w_statistics
+from tests.models.test_folding import trained as folding_network
 
 from .test_project import error, search
 from .trained import difference, make_styled, styled, styled_config
@@ -102,11 +106,11 @@ def test_layers_take_the_style_of_the_other_seed(plain, g):
     ws = plain.mapping(z_of(plain, [1, 2])).numpy()
     [(_, unmixed)] = images_of_seeds(g, [1], 1)
     for text, layers in (("0-2", [0, 1, 2]), ("4-", [4, 5]), ("1,5", [1, 5]), (None, [3, 4, 5])):
-        mixed = ws[:1].copy()
-        mixed[:, layers] = ws[1:, layers]
+        expected = ws[:1].copy()
+        expected[:, layers] = ws[1:, layers]
         assert style_layers(g, text) == set(layers)
         [images] = mixed_images(g, [1], [2], 4, layers=style_layers(g, text))
-        assert difference(images, synthesised(plain, mixed, [1])) <= 1
+        assert difference(images, synthesised(plain, expected, [1])) <= 1
         assert difference(images, unmixed) > 5
     [images] = mixed_images(g, [1], [2], 4, 0.5)
     half = np.concatenate([ws[:1, :3], ws[1:, 3:]], axis=1)
@@ -167,3 +171,72 @@ def test_ws_in_python(trained, plain):
     ):
         with pytest.raises(UsageError, match=reason):
             call()
+
+
+# FastGAN
+
+
+@pytest.fixture(scope="module")
+def fast():
+    """A generator of 128 pixels, with two excitations that are visibly different for each image."""
+    plain = folding_network("fastgan", resolution=128)
+    for name, variable in named_variables(plain).items():
+        if name.startswith("excitations") and name.endswith("/u"):
+            variable.assign(variable / 10)  # the kernel is divided by a norm that is taken along it
+    return plain
+
+
+@pytest.fixture(scope="module")
+def folded(fast):
+    return fold(fast)
+
+
+def inputs(g, seeds):
+    return rng.latents_of_seeds(seeds, g.latent_size), rng.noise_of_seeds(seeds, g.noise_shapes)
+
+
+def mixed(g, content, style):
+    return np.concatenate(list(mixed_images(g, content, style, batch_size=64)))
+
+
+def test_all_batches_use_one_traced_function(folded, monkeypatch):
+    style_of, traces = folded.style_of, []
+    monkeypatch.setattr(folded, "style_of", lambda *given, **options: traces.append(1) or style_of(*given, **options))
+    parts = list(mixed_images(folded, [1, 2, 3, 4, 5], [6, 7, 8, 9, 1], 2))
+    assert [len(part) for part in parts] == [2, 2, 1] and len(traces) == 1
+    assert difference(np.concatenate(parts), mixed(folded, [1, 2, 3, 4, 5], [6, 7, 8, 9, 1])) <= 1
+
+
+def test_mixing_equals_swapping_the_inputs_of_excitations(fast, folded, monkeypatch):
+    """In the training network, each excitation receives the small feature map of another image."""
+    content, style = inputs(fast, [1, 2]), inputs(fast, [3, 4])
+    excitation, sources = type(fast.excitations[0]), []
+    call = excitation.call
+
+    def watched(self, source, training=False):
+        sources.append(source)
+        return call(self, source, training)
+
+    monkeypatch.setattr(excitation, "call", watched)
+    fast(style[0], noise=style[1])
+    swapped = iter(list(sources))
+    monkeypatch.setattr(excitation, "call", lambda self, source, training=False: call(self, next(swapped)))
+    expected = fast(content[0], noise=content[1])[0].numpy()
+    monkeypatch.undo()
+    assert len(sources) == 2
+    images = folded(content[0], noise=content[1], style=folded.style_of(style[0], noise=style[1])).numpy()
+    assert np.abs(images - expected).max() < 1e-4 * np.abs(expected).max()
+    assert np.abs(images - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(expected).max()
+
+
+def test_the_table_has_unmixed_images_as_headers(folded):
+    size, gap, done = folded.resolution, folded.resolution // 16, []
+    table = mixed_table(folded, [1, 2], [3, 4, 5], 4, 1.0, lambda seeds: None, None, done.append)
+    assert sum(done) == 3 * 4 - 1 and table.shape == (3 * size + gap, 4 * size + gap, 3)
+    assert (table[:size, :size] == 255).all() and (table[size : size + gap] == 255).all()
+    sources = mixed(folded, [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+    assert difference(table[size + gap : 2 * size + gap, :size], sources[0]) <= 1
+    assert difference(table[2 * size + gap :, :size], sources[1]) <= 1
+    assert difference(table[:size, 2 * size + gap : 3 * size + gap], sources[3]) <= 1
+    cell = table[2 * size + gap :, size + gap : 2 * size + gap]
+    assert difference(cell, mixed(folded, [2], [3])[0]) <= 1

@@ -1,4 +1,9 @@
-"""Run folders for tests, made without training: two checkpoints and best weights that differ."""
+"""Run folders and generators for tests, made without training.
+
+The generators of exported files have images with contrast, visible noise and many values, as trained ones have.
+"""
+
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
@@ -6,9 +11,11 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig
+from gan_tf.metrics.score import Score
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import TrainedGenerator
 from gan_tf.training import state as states
 from gan_tf.training.recipes import fastgan
 
@@ -18,7 +25,7 @@ BEST_META = {"score": {"name": "swd2k", "value": 1.0}, "images_seen": BEST_AT}
 
 
 def make_run(folder):
-    """Writes a run of FastGAN and returns it."""
+    """Writes a run of FastGAN with two checkpoints and best weights that differ, and returns it."""
     family = FAMILIES[CONFIG.model]
     builders = (family.generator, family.discriminator, family.generator)
     g, d, g_ema = (build(CONFIG, "float32") for build in builders)
@@ -91,3 +98,60 @@ def mark(g, number):
 def marked(g):
     """Returns the number that `mark` wrote."""
     return float(g.stem_norm.beta.numpy()[0])
+
+
+# Generators for exported files
+
+GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
+SEEN = 12_000
+CONTRAST, PALER = 5.0, 0.4  # so that images fill [-1, 1], and few values are outside
+PROTOCOL = {"reals": 100, "reals_source": "/home/anna/photos of pandas/", "resolution": 64, "fakes": 2000, "seed": 0}
+SCORE = Score("swd2k", 28.5, True, PROTOCOL, {"level 64": 28.5})
+
+
+def trained_fastgan():
+    """A `TrainedGenerator` of FastGAN with batch norm statistics and visible noise."""
+    g = FAMILIES["fastgan"].generator(CONFIG, "float32")
+    draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
+    noise = draws.noise("noise", g.noise_shapes)
+    for i in range(10):
+        g(draws.normal(f"latents/{i}", (g.latent_size,)), noise=noise, training=True)
+    change(g, draws, strength=0.3)
+    g.blocks[-1].norm.gamma.assign(CONTRAST * g.blocks[-1].norm.gamma)
+    return TrainedGenerator(g, CONFIG, SEEN)
+
+
+def trained_pggan(growth=3.0, **changes):
+    """A `TrainedGenerator` of Progressive GAN at a stage of growth (2.5: in the middle of the fade to 32x32)."""
+    config = TrainConfig(**{**vars(PRESETS["pggan"]["celebahq-256"]), **GROWING, **changes})
+    g = FAMILIES["pggan"].generator(config, "float32")
+    draws = rng.Draws(0, tf.constant(0, tf.int64), batch=8)
+    change(g, draws)
+    for layer in g.to_rgb:
+        layer.kernel.assign(PALER * layer.kernel)
+    g.growth.assign(growth)
+    return TrainedGenerator(g, config, SEEN)
+
+
+def trained_stylegan2():
+    """A `TrainedGenerator` of StyleGAN2 at 16x16, so wide that most of its weights are in kernels."""
+    config = styled_config(channel_base=512, channel_max=32)
+    g = styled(config)
+    for layer in g.synthesis.to_rgb:
+        layer.kernel.assign(PALER * layer.kernel)
+    return TrainedGenerator(g, config, SEEN)
+
+
+def change(g, draws, strength=0.0):
+    """Changes biases, scales and shifts from their initial values, and sets the strength of noise."""
+    for name, variable in named_variables(g).items():
+        if name.endswith("strength"):
+            variable.assign([strength])
+        elif name.endswith(("bias", "gamma", "beta")):
+            variable.assign_add(0.2 * draws.fold_in(name).normal("change", variable.shape)[0])
+
+
+def write_trained(folder, trained):
+    """Writes a run with the weights of a `TrainedGenerator` as its best, and a score. Returns the Run."""
+    meta = {"score": dataclasses.asdict(SCORE), "images_seen": SEEN}
+    return write_run(folder, trained.config, trained.generator, meta)
