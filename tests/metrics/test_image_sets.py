@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gan_tf.metrics.image_sets import RealImages, StoredImages, measurable, random_order
+from gan_tf.metrics.image_sets import RealImages, measurable, random_order
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 100])
@@ -18,15 +18,6 @@ def test_subset_of_a_larger_set_is_random_and_fixed_by_the_seed():
     np.testing.assert_array_equal(order, random_order(1000, 100, 3))
     assert (order != random_order(1000, 100, 4)).any()
     np.testing.assert_array_equal(random_order(1, 3), [0, 0, 0])
-
-
-def test_stored_images_have_the_order_of_the_reals():
-    images = np.arange(10, dtype=np.uint8)[:, None, None, None]
-    stored = StoredImages(images, "files")
-    for count in (4, 10, 23):
-        stored.restart(count)
-        sequence = np.concatenate([stored(n) for n in (3, count - 3)])
-        np.testing.assert_array_equal(sequence, images[random_order(10, count)])
 
 
 def test_protocol_and_small_images():

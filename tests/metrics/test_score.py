@@ -18,10 +18,7 @@ def test_better_is_lower_or_higher_by_metric():
     assert not score(2.0).better_than(score(1.0)) and not score(1.0).better_than(score(1.0))
     assert score(2.0, lower=False).better_than(score(1.0, lower=False))
     assert score(2.0).better_than(None)
-
-
-def test_nan_is_worse_than_every_number():
-    nan = score(math.nan)
+    nan = score(math.nan)  # worse than every number
     assert score(1e9).better_than(nan)
     assert not nan.better_than(score(1.0)) and not nan.better_than(nan) and not nan.better_than(None)
 

@@ -1,5 +1,6 @@
 """Files of torch.save, read without PyTorch: their numbers, and the refusal of damaged and hostile ones."""
 
+import functools
 import os
 import pickle
 import struct
@@ -9,8 +10,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from gan_tf.errors import UsageError
 from gan_tf.pretrained.torch_files import read_state_dict, read_torch_file
+from tests.pretrained import torch_format
 from tests.pretrained.torch_format import (
     MAGIC,
     PARAMETER,
@@ -29,14 +30,7 @@ from tests.pretrained.torch_format import (
 
 FORMATS = pytest.mark.parametrize("write", [write_zip, write_legacy], ids=["zip", "legacy"])
 NUMBERS = np.arange(12, dtype=np.float32)
-
-
-def refusal(path, read=read_state_dict):
-    """Returns the one line of the UsageError."""
-    with pytest.raises(UsageError) as caught:
-        read(path)
-    assert str(caught.value).isprintable() and str(path) in str(caught.value)
-    return str(caught.value)
+refusal = functools.partial(torch_format.refusal, read_state_dict)
 
 
 @FORMATS
@@ -105,15 +99,16 @@ def test_legacy_storages_in_another_order(tmp_path):
     np.testing.assert_array_equal(got["b"], NUMBERS[:3] + 50)
 
 
-def programs(marker):
-    """Returns [(text of the error, pickle that would make the folder `marker`)]."""
+@FORMATS
+def test_no_code_of_a_file_runs(tmp_path, write):
+    marker, path = tmp_path / "marker", tmp_path / "evil.pth"
     text = b"X" + struct.pack("<I", len(str(marker))) + str(marker).encode()
     text4 = b"\x8c" + bytes([len(str(marker))]) + str(marker).encode()
     nested, _ = pickled({"x": whole(NUMBERS), "y": [({"z": (Call(named("os", "mkdir"), str(marker)),)},)]})
     built, _ = pickled({"x": Call(named("builtins", "eval"), f"__import__('os').mkdir({str(marker)!r})")})
     mkdir = f"asks for {os.mkdir.__module__}.mkdir"
     attribute = b"\x80\x04\x8c\x0ctorch._utils\x8c\x1e_rebuild_tensor_v2.__globals__\x93."
-    return [
+    cases = [
         (mkdir, pickle.dumps({"x": Call(os.mkdir, str(marker))}, 2)),
         (mkdir, pickle.dumps({"x": Call(os.mkdir, str(marker))}, 4)),  # STACK_GLOBAL
         ("asks for os.mkdir", nested),
@@ -128,17 +123,12 @@ def programs(marker):
         ("damaged", b"\x80\x04ccollections\nOrderedDict\n)}\x92."),  # NEWOBJ_EX
         ("damaged", b"\x80\x02Pstorage\n."),  # PERSID
     ]
-
-
-@FORMATS
-@pytest.mark.parametrize("case", range(13))
-def test_no_code_of_a_file_runs(tmp_path, write, case):
-    reason, program = programs(tmp_path / "marker")[case]
-    assert reason in refusal(write(tmp_path / "evil.pth", program))
     header = [pickle.dumps(value, 2) for value in (MAGIC, PROTOCOL, SYSTEM)]  # of the legacy format
-    (tmp_path / "evil.pth").write_bytes(b"".join([*header[: case % 3], program]))
-    assert reason in refusal(tmp_path / "evil.pth")
-    assert not (tmp_path / "marker").exists()
+    for i, (reason, program) in enumerate(cases):
+        assert reason in refusal(write(path, program))
+        path.write_bytes(b"".join([*header[: i % 3], program]))
+        assert reason in refusal(path)
+        assert not marker.exists()
 
 
 BAD_TENSORS = {

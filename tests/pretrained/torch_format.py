@@ -8,10 +8,21 @@ import zipfile
 from collections import OrderedDict
 
 import numpy as np
+import pytest
+
+from gan_tf.errors import UsageError
 
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage"}
+
+
+def refusal(read, path):
+    """Returns the one line of the UsageError of `read(path)`."""
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(caught.value).isprintable() and str(path) in str(caught.value)
+    return str(caught.value)
 
 
 def named(module, name, thing=None):

@@ -10,7 +10,7 @@ from gan_tf.io.files import sha256_of
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.pretrained import downloads, published_networks
 from gan_tf.runs.folder import Run
-from tests.convert import official_stylegan2 as official
+from tests.convert import file_writers as official
 from tests.convert.states import built, random_state
 from tests.training import styled, tiny
 
@@ -27,7 +27,7 @@ def write_official(path, seed=0):
     for state in states:
         state.update({name: value * np.float32(0.2) for name, value in state.items() if "filter" not in name})
     g_arguments = official.generator_arguments(**OFFICIAL_SIZES, size=8)
-    return official.write(path, *states, None, g_arguments, official.discriminator_arguments(**OFFICIAL_SIZES))
+    return official.write_ada(path, *states, None, g_arguments, official.discriminator_arguments(**OFFICIAL_SIZES))
 
 
 @pytest.mark.slow
