@@ -17,7 +17,8 @@ from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert.file_writers import Module, write_pytorch
-from tests.parity.fastgan import discriminate, to_nchw, to_nhwc
+from tests.parity import channels_first, channels_last
+from tests.parity.fastgan import discriminate
 from tests.parity.report import read_arrays, relative_l2
 from tests.parity.test_parity import reference
 
@@ -64,12 +65,12 @@ def test_images_are_those_of_the_official_networks(torch, arrays, tmp_path, kind
     trained = load_generator(Run(tmp_path / "run"))
     fakes = trained.generator(tf.constant(arrays["z"]), training=True)
     for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):
-        assert relative_l2(to_nchw(got), arrays[name]) < BOUND
+        assert relative_l2(channels_first(got), arrays[name]) < BOUND
     if kind != "generator":
         networks, _, where = newest_networks(Run(tmp_path / "run"), ["d"])
         critic = FAMILIES["fastgan"].discriminator(trained.config, "float32")
         load_weights(critic, networks["d"], where)
-        _, outputs = discriminate(critic, to_nhwc(arrays["real"]), fakes)
+        _, outputs = discriminate(critic, channels_last(arrays["real"]), fakes)
         for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
             assert relative_l2(outputs[name], arrays[f"train/{name}"]) < BOUND
 
