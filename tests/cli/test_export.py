@@ -106,7 +106,7 @@ def test_wrong_options_are_named(fastgan, tmp_path, monkeypatch, refused, argume
 
 
 def test_noise_of_a_family_without_noise_is_refused(tmp_path, refused):
-    pggan = networks.make_run(tmp_path / "run", networks.pggan(2.5)).folder
+    pggan = networks.write_trained(tmp_path / "run", networks.trained_pggan(2.5)).folder
     for arguments in (["--noise", "input"], ["--noise", "constant"], ["--noise-seed", "3"]):
         assert arguments[0] in refused("export", pggan, "--format", "tflite", "--out", tmp_path / "none", *arguments)
 
