@@ -17,9 +17,8 @@ from gan_tf.pretrained.network_pickles import read_network_pickle
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert.file_writers import Module, write_pytorch
-from tests.parity import channels_first, channels_last
 from tests.parity.fastgan import discriminate
-from tests.parity.report import read_arrays, relative_l2
+from tests.parity.report import channels_first, channels_last, read_arrays, relative_l2
 from tests.parity.test_parity import reference
 
 pytestmark = pytest.mark.slow

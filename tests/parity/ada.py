@@ -10,8 +10,7 @@ import tensorflow as tf
 from gan_tf.augment import ada_maps, ada_resample
 from gan_tf.augment.ada import GROUPS, POLICIES, ROTATIONS, TRANSFORMS, UNIFORM, apply, parameters
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
-from tests.parity import channels_last
-from tests.parity.report import Quantity, forward, gradient
+from tests.parity.report import Quantity, channels_last, forward, gradient
 
 FORWARD_BOUND = 1e-4
 GRADIENT_BOUND = 1e-3
@@ -27,13 +26,21 @@ def quantities(arrays):
     arrays: in/images, in/cotangent; const/...; <case>/out and, with a geometric transform, <case>/affine_theta,
         /reflect_pad_lrtb and /grid_size; of some cases /grad_images; of random ones /p and /draw/<transform>/...
     """
+    images, slopes = (channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
     unused = set(arrays) - {"meta_json", "in/images", "in/cotangent"}
     yield forward("const/Hz_geom", ada_resample.LOWPASS, arrays["const/Hz_geom"], FORWARD_BOUND)
     yield forward("const/Hz_fbank", ada_maps.filter_bank(), arrays["const/Hz_fbank"], FORWARD_BOUND)
     unused -= {"const/Hz_geom", "const/Hz_fbank"}
-    for name, known in _cases(arrays):
+    for name in [key.removesuffix("/out") for key in arrays if key.endswith("/out")]:
+        known = _parameters(arrays, name)
+        if known is None:
+            continue
         kept = arrays.group(f"{name}/")
-        yield from _outputs(arrays, name, known)
+        for note, output, slope in _methods(images, slopes, known):
+            yield forward(f"{name}/out{note}", output, channels_last(kept["out"]), FORWARD_BOUND)
+            if "grad_images" in kept:
+                want = channels_last(kept["grad_images"])
+                yield gradient(f"{name}/grad_images{note}", slope, want, GRADIENT_BOUND)
         if "affine_theta" in kept:
             yield from _map(arrays, name, known)
         drawn = {key for key in kept if key.startswith("draw/") and key.endswith(("/value", "/gate"))}
@@ -41,17 +48,20 @@ def quantities(arrays):
     yield Quantity(f"arrays left uncompared{''.join(f' {key}' for key in sorted(unused)[:3])}", len(unused), 0)
 
 
-def _cases(arrays):
-    """Yields the name of every recorded call and the parameters of its transforms."""
+def _parameters(arrays, name):
+    """Parameters of the transforms of a recorded call; None if its name is not known."""
     count = len(arrays["in/images"])
-    for name in (key.removesuffix("/out") for key in arrays if key.endswith("/out")):
-        group, *more = name.split("/")
-        if group == "debug" and len(more) == 2:
-            yield name, parameters(at_percentile(float(more[0]), NAMES.get(more[1], more[1:]), count), 1.0)
-        elif group == "p0":
-            yield name, parameters(at_percentile(0.25, NAMES.get(more[0], more), count), 0.0)
-        elif group == "rnd":
-            yield name, parameters(_drawn(arrays.group(f"{name}/draw/")), arrays[f"{name}/p"])
+    match name.split("/"):
+        case "debug", q, transform:
+            return parameters(at_percentile(float(q), NAMES.get(transform, [transform]), count), 1.0)
+        case "p0", *more:
+            return parameters(at_percentile(0.25, NAMES.get(more[0], more), count), 0.0)
+        case "rnd", *_:
+            draws = arrays.group(f"{name}/draw/")
+            names = {key.split("/")[0] for key in draws}
+            drawn = {own: [tf.constant(draws[f"{own}/{part}"]) for part in ("value", "gate")] for own in names}
+            return parameters(drawn, arrays[f"{name}/p"])
+    return None
 
 
 def at_percentile(q, names, count):
@@ -78,24 +88,8 @@ def at_percentile(q, names, count):
     return drawn
 
 
-def _drawn(draws):
-    """The recorded draws of a random case: {transform: (value, gate)}."""
-    names = {key.split("/")[0] for key in draws}
-    return {name: (tf.constant(draws[f"{name}/value"]), tf.constant(draws[f"{name}/gate"])) for name in names}
-
-
-def _outputs(arrays, name, known):
-    """Images and gradients: as in training, by the general method, and by its plain form."""
-    images, slopes = (channels_last(arrays[f"in/{key}"]) for key in ("images", "cotangent"))
-    kept = arrays.group(f"{name}/")
-    for note, output, slope in _methods(images, slopes, known):
-        yield forward(f"{name}/out{note}", output, channels_last(kept["out"]), FORWARD_BOUND)
-        if "grad_images" in kept:
-            want = channels_last(kept["grad_images"])
-            yield gradient(f"{name}/grad_images{note}", slope, want, GRADIENT_BOUND)
-
-
 def _methods(images, slopes, known):
+    """Yields note, images and gradient: as in training, by the general method, and by its plain form."""
     with tf.GradientTape() as tape:
         tape.watch(images)
         output = apply(images, known)

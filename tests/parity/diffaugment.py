@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.augment import diffaugment
-from tests.parity import channels_last
-from tests.parity.report import forward, gradient
+from tests.parity.report import channels_last, forward, gradient
 
 TRANSFORMATIONS = {
     "brightness": diffaugment.brightness,
@@ -28,27 +27,19 @@ def quantities(arrays):
     arrays: those of a diffaugment reference file (NCHW): x, <name>/draw0, <name>/draw1, <name>/out.
     """
     images = channels_last(arrays["x"])
+    slopes = tf.roll(images, 5, axis=1)
     for name, transform in TRANSFORMATIONS.items():
         want = channels_last(arrays[f"{name}/out"])
-        draws = _draws(arrays, name, len(images))
-        yield forward(f"{name}/out", transform(images, *draws), want, FORWARD_BOUND)
-        yield gradient(f"{name}/gradient", *_both_sides_of_adjoint(transform, images, draws), GRADIENT_BOUND)
-
-
-def _both_sides_of_adjoint(transform, images, draws):
-    """For an affine f and any slopes s: <gradient of <f, s>, x> per image, and <f(x) - f(0), s>."""
-    slopes = tf.roll(images, 5, axis=1)
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        outputs = transform(images, *draws)
-    got = tf.reduce_sum(tape.gradient(outputs, images, slopes) * images, axis=[1, 2, 3])
-    want = tf.reduce_sum((outputs - transform(tf.zeros_like(images), *draws)) * slopes, axis=[1, 2, 3])
-    return got, want
-
-
-def _draws(arrays, name, count):
-    """The recorded draws of one transformation: uniform [N, 1, 1, 1], or rows and columns int32 [N]."""
-    draws = [arrays[key] for key in (f"{name}/draw0", f"{name}/draw1") if key in arrays]
-    if np.issubdtype(draws[0].dtype, np.floating):
-        return [tf.constant(draw.reshape(count, 1, 1, 1)) for draw in draws]
-    return [tf.constant(draw.reshape(count), tf.int32) for draw in draws]
+        draws = [arrays[key] for key in (f"{name}/draw0", f"{name}/draw1") if key in arrays]
+        if np.issubdtype(draws[0].dtype, np.floating):
+            draws = [tf.constant(draw.reshape(-1, 1, 1, 1)) for draw in draws]
+        else:  # rows and columns
+            draws = [tf.constant(draw.reshape(-1), tf.int32) for draw in draws]
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = transform(images, *draws)
+        yield forward(f"{name}/out", outputs, want, FORWARD_BOUND)
+        moved = (outputs - transform(tf.zeros_like(images), *draws)) * slopes
+        back = tape.gradient(outputs, images, slopes) * images
+        sides = (tf.reduce_sum(side, axis=[1, 2, 3]) for side in (back, moved))
+        yield gradient(f"{name}/gradient", *sides, GRADIENT_BOUND)

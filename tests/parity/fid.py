@@ -48,7 +48,7 @@ def quantities(arrays):
     half = len(one) // 2
     sets |= {"first_half_of_one": one[:half], "second_half_of_one": one[half:], "one_from_100": one[100:]}
     compared = set()
-    for part in (_inputs, _statistics, _frechet, _kernel, _drawn_subsets, _stylegan2_ada, _manifolds):
+    for part in (_statistics, _kernel, _drawn_subsets, _stylegan2_ada, _manifolds):
         for quantity in part(arrays, sets):
             compared.add(quantity.name)
             yield quantity
@@ -68,21 +68,14 @@ def frechet(name, got, want):
     return Quantity(name, abs(got - want), ABSOLUTE_BOUND) if want < NEAR_ZERO else forward(name, got, want, BOUND)
 
 
-def _inputs(arrays, sets):
-    """Checks that the small sets are parts of the large ones."""
+def _statistics(arrays, sets):
+    """Means, covariances and Fréchet distances; the small sets must be parts of the large ones."""
     for name in ("one", "two"):
         part = sets[f"rank_deficient_{name}"]
         yield exact(f"feat/rank_deficient_{name}", sets[name][: len(part)], part)
-
-
-def _statistics(arrays, sets):
-    for name in ("one", "two"):
         mean, covariance = mean_and_covariance(sets[name])
         yield forward(f"stat/mu_{name}", mean, arrays[f"stat/mu_{name}"], STATISTICS_BOUND)
         yield forward(f"stat/sigma_{name}", covariance, arrays[f"stat/sigma_{name}"], STATISTICS_BOUND)
-
-
-def _frechet(arrays, sets):
     for case, (real, fake) in FRECHET_CASES.items():
         got = _fid(sets[real], sets[fake])
         for program, want in arrays.group(f"fid/{case}/").items():
@@ -90,17 +83,21 @@ def _frechet(arrays, sets):
 
 
 def _kernel(arrays, sets):
-    """Kernel distance of whole sets, without draws."""
+    """Kernel distance of whole sets, without draws; two of its estimates are made of gan_tf's kernel here."""
     one, two = sets["one"].astype(np.float64), sets["two"].astype(np.float64)
-    first = one[:300]
-    yield forward("kid/kernel_first4x4", cubic_kernel(one[:4], two[:4]), arrays["kid/kernel_first4x4"], BOUND)
-    for kind, value in _estimates(first, two[:300]).items():
-        key = f"kid/first300_vs_300/{kind}"
-        yield forward(key, value, arrays[key], BOUND)
-    key = "kid/full_400_vs_300_unbiased_derived"
-    yield forward(key, squared_mmd(one, two), arrays[key], BOUND)
-    key = "kid/identical_first300_unbiased"
-    yield forward(key, squared_mmd(first, first), arrays[key], BOUND)
+    x, y, n = one[:300], two[:300], 300
+    xx, yy, xy = cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y)
+    off_diagonal = sum(kernel.sum() - kernel.trace() for kernel in (xx, yy)) - 2 * (xy.sum() - xy.trace())
+    results = {
+        "kernel_first4x4": cubic_kernel(one[:4], two[:4]),
+        "first300_vs_300/unbiased": squared_mmd(x, y),
+        "first300_vs_300/biased": xx.mean() + yy.mean() - 2 * xy.mean(),
+        "first300_vs_300/u-statistic": off_diagonal / (n * (n - 1)),
+        "full_400_vs_300_unbiased_derived": squared_mmd(one, two),
+        "identical_first300_unbiased": squared_mmd(x, x),
+    }
+    for key, got in results.items():
+        yield forward(f"kid/{key}", got, arrays[f"kid/{key}"], BOUND)
 
 
 def _drawn_subsets(arrays, sets):
@@ -151,17 +148,6 @@ def _manifolds(arrays, sets):
 
 def _fid(real, fake, ddof=1):
     return frechet_distance(*mean_and_covariance(real, ddof), *mean_and_covariance(fake, ddof))
-
-
-def _estimates(x, y):
-    """The unbiased estimate of gan_tf, and two others from its kernel, for equal numbers of rows."""
-    xx, yy, xy, n = cubic_kernel(x, x), cubic_kernel(y, y), cubic_kernel(x, y), len(x)
-    off_diagonal = sum(kernel.sum() - kernel.trace() for kernel in (xx, yy)) - 2 * (xy.sum() - xy.trace())
-    return {
-        "unbiased": squared_mmd(x, y),
-        "biased": xx.mean() + yy.mean() - 2 * xy.mean(),
-        "u-statistic": off_diagonal / (n * (n - 1)),
-    }
 
 
 def _torch_fidelity_rows(one, two, subsets, size, seed):

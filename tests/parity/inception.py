@@ -12,7 +12,7 @@ from PIL import Image
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.inception import SIDE, Inception, network_input, resized
-from tests.parity.report import forward, gradient
+from tests.parity.report import channels_first, forward, gradient
 
 BOUND = 1e-4
 ROUNDING = 1e-7
@@ -40,26 +40,27 @@ def quantities(arrays):
 
 
 def random_weights(shapes, salt):
-    """{name: float32 array}, each tensor from a separate generator, by the rule of the reference files."""
-    return {name: random_tensor(name, shape, salt) for name, shape in shapes.items()}
+    """{name: float32 array}, each tensor from a separate generator, by the rule of the reference files.
 
-
-def random_tensor(name, shape, salt):
-    """One tensor: the scale keeps the size of activations from layer to layer."""
-    random = np.random.default_rng(zlib.crc32((salt + name).encode()))
-    if name.endswith("conv.weight"):
-        values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-    elif name.endswith("bn.weight"):
-        values = random.uniform(0.8, 1.2, shape)
-    elif name.endswith("bn.running_mean"):
-        values = 0.2 * random.standard_normal(shape)
-    elif name.endswith("bn.running_var"):
-        values = random.uniform(0.5, 1.5, shape)
-    elif name == "fc.weight":
-        values = random.standard_normal(shape) / np.sqrt(shape[1])
-    else:  # biases of batch norm and of the last layer
-        values = 0.1 * random.standard_normal(shape)
-    return values.astype(np.float32)
+    Scales keep the size of activations from layer to layer.
+    """
+    weights = {}
+    for name, shape in shapes.items():
+        random = np.random.default_rng(zlib.crc32((salt + name).encode()))
+        if name.endswith("conv.weight"):
+            values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        elif name.endswith("bn.weight"):
+            values = random.uniform(0.8, 1.2, shape)
+        elif name.endswith("bn.running_mean"):
+            values = 0.2 * random.standard_normal(shape)
+        elif name.endswith("bn.running_var"):
+            values = random.uniform(0.5, 1.5, shape)
+        elif name == "fc.weight":
+            values = random.standard_normal(shape) / np.sqrt(shape[1])
+        else:  # biases of batch norm and of the last layer
+            values = 0.1 * random.standard_normal(shape)
+        weights[name] = values.astype(np.float32)
+    return weights
 
 
 def _of_a_set(network, name, arrays):
@@ -75,12 +76,21 @@ def _of_a_set(network, name, arrays):
     _, features = results["torch_fidelity"]
     for tap in (*TAPS, "logits_unbiased"):
         yield from _both(arrays, f"{name}/torch_fidelity/features_{tap}", features[tap])
-    yield forward(
-        f"{name}/logits less their bias", features["logits"] - network.bias, features["logits_unbiased"], BOUND
-    )
+    plain = features["logits"] - network.bias
+    yield forward(f"{name}/logits less their bias", plain, features["logits_unbiased"], BOUND)
     yield from _both(arrays, f"{name}/clean_resize_then_pytorch_fid_2048", results["clean"][1]["2048"])
-    yield from _resized(name, images, arrays)
-    yield from _inner(name, maps, arrays)
+    parts = {  # resized images, in the official range and layout, and inner maps, where the file has them
+        "pytorch_fid/resized_sample0": lambda: channels_first(resized(images[:1], "pytorch"))[0] / 255,
+        "tf1_bilinear/resized_sample0": lambda: channels_first(resized(images[:1], "tf1"))[0],
+        "clean_fid/resized_nhwc": lambda: resized(images[: len(arrays[f"{name}/clean_fid/resized_nhwc"])], "clean"),
+        # gan_tf does not resize uint8, which rounds between rows and columns: this compares the filter of Pillow.
+        "clean_fid/resized_sample1_quantized_uint8": lambda: Image.fromarray(images[1]).resize((SIDE, SIDE), BICUBIC),
+        "pytorch_fid/block0_first4ch_sample0": lambda: channels_first(maps[0][:1, ..., :4])[0],
+        "pytorch_fid/block2_first16ch": lambda: channels_first(maps[2][..., :16]),
+    }
+    for key, make in parts.items():
+        if f"{name}/{key}" in arrays:
+            yield forward(f"{name}/{key}", make(), arrays[f"{name}/{key}"], BOUND)
 
 
 def _both(arrays, key, got):
@@ -90,28 +100,3 @@ def _both(arrays, key, got):
     for i in range(len(want) - 1):
         difference, expected = got[i + 1] - got[i], want[i + 1] - want[i]
         yield gradient(f"{key} {i + 1} minus {i}", difference, expected, BOUND)
-
-
-def _resized(name, images, arrays):
-    """Compares the resized images in the file, in the range and layout of the official program."""
-    ways = {
-        "pytorch_fid/resized_sample0": lambda: resized(images[:1], "pytorch")[0].numpy().transpose(2, 0, 1) / 255,
-        "tf1_bilinear/resized_sample0": lambda: resized(images[:1], "tf1")[0].numpy().transpose(2, 0, 1),
-        "clean_fid/resized_nhwc": lambda: resized(images[: len(arrays[f"{name}/clean_fid/resized_nhwc"])], "clean"),
-        # gan_tf does not resize uint8, which rounds between rows and columns: this compares the filter of Pillow.
-        "clean_fid/resized_sample1_quantized_uint8": lambda: Image.fromarray(images[1]).resize((SIDE, SIDE), BICUBIC),
-    }
-    for key, make in ways.items():
-        if f"{name}/{key}" in arrays:
-            yield forward(f"{name}/{key}", make(), arrays[f"{name}/{key}"], BOUND)
-
-
-def _inner(name, maps, arrays):
-    """Compares maps inside the network that are in the file."""
-    for key, tap, channels, samples in (
-        ("block0_first4ch_sample0", 0, 4, 0),
-        ("block2_first16ch", 2, 16, slice(None)),
-    ):
-        if f"{name}/pytorch_fid/{key}" in arrays:
-            got = np.moveaxis(maps[tap].numpy()[..., :channels], -1, -3)[samples]
-            yield forward(f"{name}/pytorch_fid/{key}", got, arrays[f"{name}/pytorch_fid/{key}"], BOUND)

@@ -14,6 +14,7 @@ is about the sign of every gradient, by more.
 import dataclasses
 import json
 import re
+import unittest.mock
 
 import numpy as np
 import tensorflow as tf
@@ -30,11 +31,11 @@ from gan_tf.ops import equalised, normalisation, resample
 from gan_tf.ops.activations import leaky_relu
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to
+from gan_tf.training import state
 from gan_tf.training.recipes.pggan import GRADIENT_PENALTY, fade_reals
 from gan_tf.training.schedule import growing_stages, growth_at, stage_at
-from gan_tf.training.state import Adam
-from tests.parity import channels_first, channels_last
-from tests.parity.report import Quantity, forward, gradient
+from tests.models.networks import gradients
+from tests.parity.report import Quantity, channels_first, channels_last, forward, gradient
 from tests.parity.state_dicts import state_dict, to_official
 
 FORWARD = 1e-4
@@ -155,12 +156,12 @@ def compare_steps(arrays, lod, g, d):
     """
     place = growth_of(lod, g.levels)
     before = state_dict(d)
-    optimizer = Adam({name: v for name, v in named_variables(d).items() if v.trainable}, BETA_1, BETA_2)
+    optimizer = state.Adam({name: v for name, v in named_variables(d).items() if v.trainable}, BETA_1, BETA_2)
     steps = sorted({int(key.split("/")[0][4:]) for key in arrays.group(f"adam_lod{lod}/")})
     for step in range(1, max(steps) + 1):
-        optimizer.epsilon = EPSILON / (1 - BETA_2**step) ** 0.5
         found = gradients_of(lambda: tf.reduce_mean(tf.add(*d_losses(arrays, g, d, place))), d)
-        optimizer.apply({name: tf.constant(slope) for name, slope in found.items()}, LEARNING_RATE)
+        with unittest.mock.patch.object(state, "EPSILON", EPSILON / (1 - BETA_2**step) ** 0.5):
+            optimizer.apply(found, LEARNING_RATE)
         after = state_dict(d)
         for name, want in arrays.group(f"adam_lod{lod}/step{step}/").items():
             moved = after[name] - before[name], want - before[name]
@@ -203,11 +204,9 @@ def slopes_at(d, images, place):
 
 def gradients_of(loss, network):
     """{our name: gradient} of loss() for every trainable variable: zeros where it is not reached."""
-    variables = {name: v for name, v in named_variables(network).items() if v.trainable}
     with tf.GradientTape() as tape:
         value = loss()
-    found = tape.gradient(value, [v.value for v in variables.values()], unconnected_gradients="zero")
-    return {name: slope.numpy() for name, slope in zip(variables, found, strict=True)}
+    return gradients(value, network, tape, unconnected_gradients="zero")
 
 
 def enlarged(images, repeats):

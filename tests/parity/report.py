@@ -4,6 +4,7 @@ import dataclasses
 import zipfile
 
 import numpy as np
+import tensorflow as tf
 
 from gan_tf.errors import UsageError
 
@@ -53,20 +54,29 @@ def read_arrays(path: str) -> Arrays:
         raise UsageError(f"{path} is not an .npz file of plain arrays") from None
 
 
+def channels_last(images):
+    """An array [N, C, H, W] as a tensor [N, H, W, C]."""
+    return tf.constant(np.moveaxis(images, 1, 3))
+
+
+def channels_first(images):
+    """A tensor [N, H, W, C] as an array [N, C, H, W]."""
+    return np.moveaxis(np.asarray(images), 3, 1)
+
+
 def relative_l2(got, want) -> float:
     """|got - want| / |want| in Euclidean norm; infinite where shapes differ or `want` alone is zero."""
-    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    if got.shape != want.shape:
-        return np.inf
-    return _ratio(np.linalg.norm(got - want), np.linalg.norm(want))
+    return _relative(np.linalg.norm, got, want)
 
 
 def relative_max(got, want) -> float:
     """max |got - want| / max |want|; infinite where shapes differ or `want` alone is zero."""
+    return _relative(lambda x: np.max(np.abs(x), initial=0.0), got, want)
+
+
+def _relative(norm, got, want):
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
-    if got.shape != want.shape:
-        return np.inf
-    return _ratio(np.max(np.abs(got - want), initial=0.0), np.max(np.abs(want), initial=0.0))
+    return _ratio(norm(got - want), norm(want)) if got.shape == want.shape else np.inf
 
 
 def forward(name: str, got, want, bound: float) -> Quantity:

@@ -26,11 +26,11 @@ from gan_tf.losses import (
 )
 from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
-from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev
-from tests.parity import channels_first, stylegan2_ops
-from tests.parity.report import Quantity, forward, gradient
+from tests.models.networks import gradients
+from tests.parity import stylegan2_ops
+from tests.parity.report import Quantity, channels_first, forward, gradient
 from tests.parity.state_dicts import to_official
 
 FORWARD = 1e-4
@@ -56,7 +56,7 @@ def _all(arrays, config):
     yield from stylegan2_ops.operations(arrays)
     for forms, note in ((FAST, ""), (PLAIN, " (own kernels)")):
         with use_forms(forms):
-            found = [*compare_outputs(arrays, config), *compare_clamped(arrays, config)]
+            found = list(compare_outputs(arrays, config))
             networks = load(arrays, config, "float64")
             for part in (compare_gradients, compare_r1, compare_path_length, compare_phases):
                 found += part(arrays, config, *networks)
@@ -116,6 +116,13 @@ class Inputs:
         """Labels of the first images."""
         return None if self.labels is None else self.labels[:count]
 
+    def paths(self, arrays, g):
+        """-> (directions, synthesis as a function of ws, function that maps the first latents, running mean before)."""
+        directions = self.images(arrays["pl/y_raw"])
+        count, mean = len(directions), tf.constant(arrays["pl/pl_mean_before"], self.dtype)
+        synthesis = functools.partial(g.synthesis, noise=CONST)
+        return directions, synthesis, lambda: g.mapping(self.z[:count], self.rows(count)), mean
+
 
 def compare_outputs(arrays, config):
     """Styles, features, images, logits."""
@@ -150,15 +157,9 @@ def compare_outputs(arrays, config):
     yield compare("mid/d_mbstd", spread)
     if d.classes:
         yield compare("mid/d_cmap", d.mapping(None, given.labels))
-
-
-def compare_clamped(arrays, config):
-    """Networks with conv_clamp."""
     g, d = load(arrays, config, "float32", conv_clamp=CLAMP)
-    given = Inputs(arrays, g)
-    images = g(given.z, given.labels, noise=CONST)
-    yield forward("clamp15/img_const", channels_first(images), arrays["clamp15/img_const"], FORWARD)
-    yield forward("clamp15/d_logits_real", d(given.reals, given.labels), arrays["clamp15/d_logits_real"], FORWARD)
+    yield compare("clamp15/img_const", channels_first(g(given.z, given.labels, noise=CONST)))
+    yield compare("clamp15/d_logits_real", d(given.reals, given.labels))
 
 
 def compare_gradients(arrays, config, g, d):
@@ -182,9 +183,8 @@ def compare_r1(arrays, config, g, d):
     with tf.GradientTape() as tape:
         tape.watch(given.reals)
         logits = d(given.reals, given.labels)
-    yield gradient(
-        "r1/grad_image", channels_first(tape.gradient(logits, given.reals)), arrays["r1/grad_image"], GRADIENT
-    )
+    slopes = channels_first(tape.gradient(logits, given.reals))
+    yield gradient("r1/grad_image", slopes, arrays["r1/grad_image"], GRADIENT)
     penalty = r1_penalty(lambda x: d(x, given.labels), given.reals)
     yield forward("r1/penalty", penalty, arrays["r1/penalty"], FORWARD)
     _, slopes = differentiate(lambda: tf.reduce_mean(r1_penalty(lambda x: d(x, given.labels), given.reals)), {"d": d})
@@ -193,7 +193,7 @@ def compare_r1(arrays, config, g, d):
 
 def compare_path_length(arrays, config, g, d):
     """Path lengths of the first images, their penalty and its gradients."""
-    directions, synthesis, ws_of, mean = path_inputs(arrays, g)
+    directions, synthesis, ws_of, mean = Inputs(arrays, g).paths(arrays, g)
     ws = ws_of()
     yield gradient("pl/jty", path_slopes(synthesis, ws, directions), arrays["pl/jty"], GRADIENT)
     lengths = path_lengths(synthesis, ws, directions)
@@ -209,20 +209,10 @@ def compare_path_length(arrays, config, g, d):
     yield from compare_all(arrays, "pl/grad_mean_2penalty/", slopes["g"])
 
 
-def path_inputs(arrays, g):
-    """-> (directions, synthesis as a function of ws, function that maps the first latents, running mean before)."""
-    given = Inputs(arrays, g)
-    directions = given.images(arrays["pl/y_raw"])
-    count = len(directions)
-    mean = tf.constant(arrays["pl/pl_mean_before"], g.variable_dtype)
-    synthesis = functools.partial(g.synthesis, noise=CONST)
-    return directions, synthesis, lambda: g.mapping(given.z[:count], given.rows(count)), mean
-
-
 def compare_phases(arrays, config, g, d):
     """Gradients of every phase of the official training loop, and its running means."""
     given = Inputs(arrays, g)
-    directions, synthesis, ws_of, mean = path_inputs(arrays, g)
+    directions, synthesis, ws_of, mean = given.paths(arrays, g)
 
     def logits_of_fakes():
         return d(g(given.z, given.labels, noise=CONST), given.labels)
@@ -260,9 +250,7 @@ def differentiate(loss, networks, z=None):
         value = loss()
     slopes = tape.gradient(value, inputs)
     for name, network in networks.items():
-        variables = {path: v.value for path, v in named_variables(network).items() if v.trainable}
-        found = tape.gradient(value, variables, unconnected_gradients="zero")
-        slopes[name] = to_official(network, {path: slope.numpy() for path, slope in found.items()})
+        slopes[name] = to_official(network, gradients(value, network, tape, unconnected_gradients="zero"))
     return value, slopes
 
 

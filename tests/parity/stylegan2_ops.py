@@ -10,8 +10,7 @@ from gan_tf.ops.activations import bias_act
 from gan_tf.ops.filtered import fir_filter, modulated_conv, resampled_conv, upfirdn2d, upsample2d
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
-from tests.parity import channels_last
-from tests.parity.report import Quantity, forward
+from tests.parity.report import Quantity, channels_last, forward
 
 BOUND = 1e-4
 
@@ -35,15 +34,9 @@ def operations(arrays):
 
 
 def _upfirdn(arrays, case, notes):
-    return upfirdn2d(
-        channels_last(arrays["op/upfirdn/x"]),
-        _filter(arrays, notes["filter"]),
-        notes.get("up", 1),
-        notes.get("down", 1),
-        notes.get("padding", 0),
-        notes.get("gain", 1),
-        notes.get("flip_filter", False),
-    )
+    x, f = channels_last(arrays["op/upfirdn/x"]), _filter(arrays, notes["filter"])
+    more = {"pad": notes.get("padding", 0), "gain": notes.get("gain", 1), "flip": notes.get("flip_filter", False)}
+    return upfirdn2d(x, f, notes.get("up", 1), notes.get("down", 1), **more)
 
 
 def _resize(arrays, case, notes):
@@ -67,30 +60,18 @@ def downsample2d(x, f):
 
 
 def _conv(arrays, case, notes):
-    return resampled_conv(
-        channels_last(arrays["op/conv/x"]),
-        _kernel(arrays[f"op/conv/{notes['weight']}"]),
-        _filter(arrays, notes["filter"]),
-        notes.get("up", 1),
-        notes.get("down", 1),
-        convolve=not notes["flip_weight"],
-    )
+    x, kernel = channels_last(arrays["op/conv/x"]), _kernel(arrays[f"op/conv/{notes['weight']}"])
+    factors = notes.get("up", 1), notes.get("down", 1)
+    return resampled_conv(x, kernel, _filter(arrays, notes["filter"]), *factors, convolve=not notes["flip_weight"])
 
 
 def _modulated(arrays, case, notes):
+    x, kernel = channels_last(arrays["op/conv/x"]), _kernel(arrays[f"op/conv/{notes['weight']}"])
+    styles, factors = tf.constant(arrays["op/modconv/styles"]), (notes["up"], notes["down"])
     noise = notes["noise"] and channels_last(arrays[f"op/modconv/{notes['noise']}"])
+    more = {"noise": noise, "convolve": not notes["flip_weight"]}
     with use_forms(PLAIN if notes["fused_modconv"] else FAST):
-        return modulated_conv(
-            channels_last(arrays["op/conv/x"]),
-            _kernel(arrays[f"op/conv/{notes['weight']}"]),
-            tf.constant(arrays["op/modconv/styles"]),
-            FILTER,
-            notes["up"],
-            notes["down"],
-            notes["demodulate"],
-            noise=noise,
-            convolve=not notes["flip_weight"],
-        )
+        return modulated_conv(x, kernel, styles, FILTER, *factors, notes["demodulate"], **more)
 
 
 def _bias_act(arrays, case, notes):
@@ -108,10 +89,6 @@ def _dense(arrays, case, notes):
     return layer(kept["x"])
 
 
-def _stddev(arrays, case, notes):
-    return append_minibatch_stddev(channels_last(arrays[f"op/{case}/x"]), notes["group_size"], notes["num_channels"])
-
-
 CASES = {  # by how the name of a case begins
     "upfirdn": _upfirdn,
     "upsample2d": _resize,
@@ -122,7 +99,9 @@ CASES = {  # by how the name of a case begins
     "bias_act": _bias_act,
     "fc": _dense,
     "normalize_2nd_moment": lambda arrays, case, notes: pixel_norm(tf.constant(arrays[f"op/{case}/x"])),
-    "mbstd": _stddev,
+    "mbstd": lambda arrays, case, notes: append_minibatch_stddev(
+        channels_last(arrays[f"op/{case}/x"]), notes["group_size"], notes["num_channels"]
+    ),
 }
 
 

@@ -21,10 +21,7 @@ def quantities(arrays):
     """Yields a Quantity for each array of a swd reference file (NCHW, the images of MS-SSIM NHWC)."""
     yield from _from_recorded_draws(arrays)
     yield from _from_official_generator(arrays, json.loads(str(arrays["meta_json"]))["seed"])
-    yield from _similarities(arrays["msssim/images"], arrays)
-
-
-def _similarities(images, arrays):
+    images = arrays["msssim/images"]
     for key, a, b in (
         ("msssim/pairs_01_23", images[0::2], images[1::2]),
         ("msssim/noisy", images, arrays["msssim/noisy_images"]),
