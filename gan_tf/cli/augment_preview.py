@@ -1,7 +1,7 @@
 """`gan-tf augment-preview DATASET --out FILE.png`: a grid of augmented images.
 
-The first row shows the original images, the next ones each augmentation alone, and the last one the combination used in
-training. `--augment ada` changes its probability during training; `--p` sets the one shown.
+The first row has the original images, the next ones each augmentation alone, and the last one the combination used in
+training. ADA changes its probability p during training; the preview uses `--p`.
 """
 
 import dataclasses
@@ -82,8 +82,8 @@ def main(argv) -> int:
 def preview_rows(images, augmentation, p, seed):
     """Augments images uint8 [N, R, R, 3] as in training. Returns {name of the row: uint8 [N, R, R, 3]} from the top.
 
-    `augmentation` is that of the last row. Shown alone: all augmentations of diffaugment, or the groups of ada's
-    policy, whose transforms have the probability `p`. All rows have the same draws, those of `seed`.
+    The last row has `augmentation`; the rows above have single ones: those of diffaugment, or the groups of ada's
+    policy, whose transforms have the probability `p`. All rows use the same random draws, those of `seed`.
     """
     import tensorflow as tf
 

@@ -103,7 +103,7 @@ def default_config(model):
 
 
 def remove_parts(folder):
-    """Removes the incomplete folders of killed conversions to `folder`. A running conversion holds the run's lock."""
+    """Removes incomplete folders of killed conversions to `folder`. Those of running conversions are locked."""
     from gan_tf.runs.folder import Run
 
     for part in folder.parent.glob(f"{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.part"):
@@ -116,7 +116,7 @@ def remove_parts(folder):
 
 
 def write(folder, config, networks, origin):
-    """Writes the run folder."""
+    """Writes the run folder that `convert` describes. `origin`: name and SHA-256 of the weight file."""
     import tensorflow as tf
 
     import gan_tf
@@ -131,7 +131,7 @@ def write(folder, config, networks, origin):
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
             state = create_state(networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model])
-            load_weights(state.g_ema, weights, folder)  # a fresh state starts with a copy of "g"
+            load_weights(state.g_ema, weights, folder)  # create_state has copied g to it
             save_state(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
         names = [str(number) for number in range(config.classes)]  # the file has no class names or counts
@@ -173,7 +173,7 @@ def architecture_names(config, with_discriminator):
 
 
 def architecture_flags(config):
-    """Returns the flags of `gan-tf train` for the same networks, where they differ from the family's defaults."""
+    """Returns the flags of `gan-tf train` that give the same networks, without flags that have their default."""
     default = default_config(config.model)
     flags = [f" --model {config.model}"] if config.model != TrainConfig().model else []
     for name in architecture_names(config, with_discriminator=True):

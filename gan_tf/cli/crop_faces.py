@@ -1,4 +1,4 @@
-"""`gan-tf crop-faces PHOTOS OUT`: a dataset of faces cut out of photographs."""
+"""`gan-tf crop-faces PHOTOS OUT`: makes a data set of faces cropped from photographs."""
 
 import dataclasses
 import shlex
@@ -104,7 +104,7 @@ def check_paths(photos, out, options):
 
 
 def crop(options, source, out):
-    """Searches the photographs that have no partial result yet, and writes all faces; Interrupted after a signal."""
+    """Searches photographs without a partial result, and writes all faces. Raises Interrupted after a signal."""
     import tensorflow as tf
 
     from gan_tf.distributed.liveness import StopSignals

@@ -30,14 +30,14 @@ class Selection:
     """The selected images."""
 
     seeds: list  # best first
-    about: dict  # {seed: text for its file}
-    label: str  # describes the selection
-    reals: RealImages | None  # if they were used
+    about: dict  # {seed: description for its file}
+    label: str  # heading of the sheet, such as "curated: the best 8 of 64 images by ..."
+    reals: RealImages | None  # if images were compared with them
 
     def write_sheet(self, images, path):
         """Writes the selected images, uint8 [K, R, R, 3], as one labelled image, and prints its path.
 
-        The image nearest to the real images may be one of them, so a copy check follows.
+        Selection by similarity to real images favours copies of them, so their number is printed too.
         """
         images = measurable(images)
         columns, factor = sheet_layout(len(images), images.shape[1])
@@ -51,7 +51,7 @@ class Selection:
 
 
 def sheet_layout(count, resolution):
-    """Returns (columns of the sheet of `count` images, factor by which images are enlarged).
+    """Returns (number of columns of a sheet of `count` images, integer factor by which images are enlarged).
 
     The number of columns divides `count` if that gives a sheet at most three times as wide as high.
     """
@@ -85,7 +85,7 @@ def scorer_names(options):
 
 
 def curate(options, loaded, seeds) -> Selection:
-    """Generates the images of all seeds, scores them, and selects the best by the mean of their ranks."""
+    """Generates the images of all seeds, scores them, and selects --best by the mean of their ranks."""
     from scipy.stats import rankdata
 
     from gan_tf.sampling.sampler import load_discriminator_scorer

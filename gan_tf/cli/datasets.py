@@ -13,7 +13,7 @@ KNOWN_NAMES = (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
 
 
 def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, log=print):
-    """Opens a dataset as an image source, see gan_tf.data.sources.
+    """Opens a dataset as an image source (gan_tf.data.sources); downloads and prepares it if necessary.
 
     Args:
         dataset: one of KNOWN_NAMES, `tfds:<name>[/config]`, or the path of a folder, .zip or .npz.

@@ -79,7 +79,7 @@ def evaluate(options, run) -> int:
     progress, networks = StagedProgress(), networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
-        evaluator.image_count(name, sampler)  # raises before anything slow starts
+        evaluator.image_count(name, sampler)  # raises UsageError before slow work starts
     evaluator.load_networks()
     result = evaluator(sampler, progress=progress)
     scores = [*result.scores.values(), *score_classes(classes, names, sampler, networks, progress)]
@@ -162,7 +162,7 @@ def load_image_sets(options):
 
 
 def prepared(options, source, resolution):
-    """Returns the ImageSet of a source."""
+    """Reads the images of a source at a resolution, and logs how many are unreadable. Returns an ImageSet."""
     images = prepare(source, resolution=resolution, fit=options.fit or "crop", memory_gb=options.memory_gb, log=log)
     if images.report.unreadable:
         log(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
@@ -193,7 +193,7 @@ def requested_metrics(options):
 
 
 def default_metrics(reals, available):
-    """Returns the default metrics for a number of real and generated images (None: unlimited)."""
+    """Returns the default metrics for numbers of real images and of generated images (None: unlimited)."""
     from gan_tf.metrics.definitions import METRICS, default_metric
 
     fid = default_metric(reals)
@@ -204,7 +204,7 @@ def default_metrics(reals, available):
 def score_classes(classes, names, sampler, networks, progress):
     """Scores each class of `load_run` against its own real images: a list of Score, called METRIC/CLASS.
 
-    Path lengths are not measured by class, nor is the copy check: a copy of an image of another class is a copy too.
+    Path lengths are not measured by class. The copy check is not either: a copy of an image of another class is a copy.
     """
     from gan_tf.metrics.definitions import PATHS
     from gan_tf.metrics.evaluate import Evaluator, metric_of
@@ -225,7 +225,7 @@ def score_classes(classes, names, sampler, networks, progress):
 
 
 def format_scores(scores):
-    """Returns the scores as a table, followed by their protocols: first the entries that all of them share."""
+    """Returns the scores as a table, followed by the common entries of their protocols, then by the others."""
     rows = []
     for score in scores:
         value = f"{score.value:.1%}" if score.name == COPY_CHECK else score.text().removeprefix(f"{score.name} ")
@@ -250,7 +250,7 @@ def format_entries(entries):
 
 
 def other_scores(path, report):
-    """Returns the scores of the same target in a scores.json with another name or protocol than those in `report`."""
+    """Returns the scores in a scores.json that remain: of the same target, not replaced by those in `report`."""
 
     def identity(score):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}

@@ -20,7 +20,7 @@ from gan_tf.report.summary import read_score
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
 MOST_BATCH = 64
-BYTE_STEP = 1 / 127.5  # a step of an 8-bit value, of values in [-1, 1]
+BYTE_STEP = 1 / 127.5  # one 8-bit grey level, in values from -1 to 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ def export_settings(options, trained, default_batch):
 
 
 def check_report(path, out, overwrite):
-    """Raises UsageError, before the work, if `--report` is the exported file, in its folder, a folder, or exists."""
+    """Raises UsageError if `--report` is the exported file, in its folder, a folder, or exists without --overwrite."""
     absolute, taken = path.absolute(), out.absolute()
     if taken in (absolute, *absolute.parents) or path.resolve() == out.resolve():
         raise UsageError(f"--report {path} is the exported file, or inside of it; give another --report")
@@ -158,7 +158,7 @@ def check_report(path, out, overwrite):
 
 
 def first_line(options, trained, generator, score):
-    """Describes the generator in one line. `score`: dict of a Score, or None."""
+    """Returns a one-line description of the generator. `score`: dict of a Score, or None."""
     resolution, full = generator.resolution, trained.config.resolution
     growing = f" (growing to {full}x{full})" if resolution < full else ""
     scored = f", {printable(score['name'])} {score['value']:.4g}" if score and score["value"] is not None else ""
@@ -169,7 +169,7 @@ def first_line(options, trained, generator, score):
 
 
 def report_text(out, program, metadata, comparison):
-    """Formats the report for people. `program`: pip package that ran the file."""
+    """Returns the report as text. `program`: pip package that ran the file."""
     noise = metadata["noise"] + (f" (seed {metadata['noise_seed']})" if metadata["noise"] == "constant" else "")
     [image] = metadata["outputs"]
     values = "float32, standard normal numbers"
@@ -206,7 +206,7 @@ def names_and_shapes(specs) -> str:
 
 
 def program_version(package) -> str:
-    """Returns name and version of a package."""
+    """Returns the name of a package, and its version if it is installed."""
     for name in (package, f"{package}-cpu"):  # TensorFlow is also distributed as tensorflow-cpu
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return f"{name} {importlib.metadata.version(name)}"

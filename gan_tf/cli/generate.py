@@ -1,6 +1,6 @@
 """`gan-tf generate RUN --seeds 0-63 --out DIR`: generates one image for each seed.
 
-The options and functions for loading a generator are shared by the other commands that generate images.
+Other commands that generate images share its options and functions for loading a generator.
 """
 
 import dataclasses
@@ -99,7 +99,7 @@ class LoadedGenerator:
         return self.trained.classes.of_seeds(seeds, self.class_number)
 
     def describe_classes(self, seeds, prefix):
-        """Returns text such as "; classes: panda, cat", or "" for unconditional networks."""
+        """Returns text such as "{prefix}: panda, cat", or "" for unconditional networks."""
         names = self.trained.classes.describe(self.labels(seeds))
         return f"{prefix}: {names}" if names else ""
 
@@ -121,7 +121,7 @@ def main(argv) -> int:
 
 
 def run_on_device(command, options, remedy="a smaller --batch-size, or --precision bfloat16") -> int:
-    """Starts TensorFlow and returns `command(options)`; too little memory or a full disk become UsageErrors."""
+    """Starts TensorFlow and returns `command(options)`. Raises UsageError if out of memory or --out is not writable."""
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -258,6 +258,6 @@ def write_images(options, loaded, seeds, missing, batch_size, write, keep):
 
 
 def path_beside(out, name):
-    """Returns the path of an image next to the output, so that a folder of images remains usable as a data set."""
+    """Returns OUT-name.png: next to `out`, not inside, so that a folder of images remains usable as a data set."""
     out = out if out.name not in ("", "..") else out.resolve()
     return out.with_name(f"{out.name}-{name}.png") if out.name else out / f"{name}.png"

@@ -16,8 +16,8 @@ from gan_tf.io.progress import Progress
 from gan_tf.sampling import animation
 from gan_tf.sampling.seeds import parse_seeds
 
-STEPS, ROW_STEPS = 60, 9  # from a seed to the next, in an animation and in a row
-KEYS, PAIRS = 6, 8  # random seeds in an animation, and rows of random pairs
+STEPS, ROW_STEPS = 60, 9  # images from a seed to the next, in an animation and with --rows
+KEYS, PAIRS = 6, 8  # random seeds in an animation; rows of random pairs
 MAX_IMAGES = 100_000
 MAX_KEYS = 10_000
 

@@ -9,7 +9,7 @@ from gan_tf.cli.train import parse_arguments
 from gan_tf.errors import UsageError
 
 PROGRAM = [sys.executable, "-m", "gan_tf.cli.main"]
-STRATEGIES = ("auto", "multi_worker")  # values of --strategy with which several workers train one model
+STRATEGIES = ("auto", "multi_worker")  # values of --strategy that connect several workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +71,9 @@ def main(argv) -> int:
 
 
 def divide_gpus(options, gpus) -> int | None:
-    """Returns the number of GPUs of each worker; None: without GPUs, or all for a single worker.
+    """Returns the number of GPUs of each worker; None without GPUs, or if a single worker uses all.
 
-    NCCL does not support two workers on one GPU. `gpus`: their names; None if unknown.
+    NCCL does not support two workers on one GPU. `gpus`: names of the GPUs; None if unknown.
     """
     source = "CUDA_VISIBLE_DEVICES names" if "CUDA_VISIBLE_DEVICES" in os.environ else "nvidia-smi lists"
     if options.gpus_per_worker is not None:

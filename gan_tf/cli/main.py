@@ -1,4 +1,4 @@
-"""`gan-tf COMMAND`: runs a command, and prints the user's mistakes as one-line errors."""
+"""`gan-tf COMMAND`: runs a command, and prints a UsageError as one line."""
 
 import importlib
 import sys
@@ -24,12 +24,12 @@ COMMANDS = {
     "crop-faces": "crop aligned faces from photos, as a training set",
     "augment-preview": "show augmented training images",
 }
-USAGE_ERROR = 2
-INTERRUPTED = 42  # batch systems start the same command again
+USAGE_ERROR = 2  # exit code
+INTERRUPTED = 42  # exit code: stopped by a signal; batch systems start the same command again
 
 
 def main(argv=None) -> int:
-    """Runs one command; returns the exit code."""
+    """Prints the help or the version, or runs a command. Returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help"):
         commands = "\n".join(f"  {name:<16} {purpose}" for name, purpose in COMMANDS.items())
@@ -42,7 +42,7 @@ def main(argv=None) -> int:
 
 
 def run_command(name, argv) -> int:
-    """Runs the command `name`; returns the exit code."""
+    """Runs the command `name` with the arguments `argv`. Returns the exit code."""
     try:
         if name not in COMMANDS:
             raise UsageError(f"unknown command {name!r}; choose from {', '.join(COMMANDS)}")

@@ -21,7 +21,7 @@ from gan_tf.runs.folder import Run
 from gan_tf.sampling import animation
 from gan_tf.sampling.sheets import add_caption
 
-FRAME_PIXELS = 256  # of each half of the animation
+FRAME_PIXELS = 256  # side of each half of a frame of the animation
 FPS, HOLD_SECONDS = 15, 1.5  # of the animation; the last frame is held
 MAX_RESTARTS = 64
 
@@ -146,7 +146,7 @@ def read_image(path, resolution, config):
 
 
 def load_lpips(options, resolution):
-    """Returns LPIPS for `--distance lpips`."""
+    """Returns the LPIPS network. Raises UsageError below the smallest resolution of LPIPS."""
     from gan_tf.pretrained import lpips
 
     if resolution < lpips.SMALLEST:
@@ -159,7 +159,7 @@ def load_lpips(options, resolution):
 
 
 def training_reals(options, run, resolution):
-    """Returns (Reals, names) of the training images, or None with a log line if they are not available."""
+    """Returns (RealImages, names) of the training images; logs a line and returns None if they are not available."""
     try:
         # Without --dataset nothing is downloaded only for this check.
         offline = options.offline or options.dataset is None
@@ -176,7 +176,7 @@ def training_reals(options, run, resolution):
 
 
 def write_files(options, image, result, g):
-    """Writes the image found, a comparison, the latent with its noise maps, and an animation of the search."""
+    """Writes the projected image, a comparison, the latent with its noise maps, and an animation of the search."""
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(result.noise)}
     if result.labels is not None:
         arrays["class"] = result.labels[0]
@@ -203,10 +203,13 @@ def rms_error(image, other):
 
 
 def describe_copy(name, ratios, threshold, samples):
-    """Returns a line that says whether the image is a training image, and whether the generator has memorised it.
+    """Describes whether the image is a training image and, if so, whether the generator has memorised it.
 
-    name: of the nearest training image. ratios: of the given image, the best random one and the result; below
-    `threshold` they count as copies of it.
+    Args:
+        name: of the nearest training image.
+        ratios: the copy check's ratio of the given image, the best random one and the result.
+        threshold: images with a smaller ratio count as copies.
+        samples: number of random latents.
     """
     given, start, end = ratios
     rule = f"below {threshold:g} the copy check counts a copy"
@@ -224,5 +227,5 @@ def describe_copy(name, ratios, threshold, samples):
 
 
 def log(line):
-    """Prints to standard error; standard output is for results."""
+    """Prints a line on standard error: standard output is for results."""
     print(line, file=sys.stderr, flush=True)

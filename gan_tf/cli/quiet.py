@@ -10,7 +10,7 @@ def start_tensorflow(verbose=False):
     """Imports TensorFlow and initialises the devices, with GPU memory that grows as needed.
 
     The C++ part of TensorFlow writes to file descriptor 2 before any log level applies, so the descriptor is
-    redirected to a file. An exception shows its content.
+    redirected to a file, whose content is printed only after an exception.
     """
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,10 +21,10 @@ def start_tensorflow(verbose=False):
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        if not cluster_source():  # with several workers the strategy initialises the devices
+        if not cluster_source():  # else the multi-worker strategy must initialise the devices
             tf.config.list_logical_devices()
     if not verbose:
-        tf.get_logger().setLevel("ERROR")  # no retracing warnings: a growing network is traced once per resolution
+        tf.get_logger().setLevel("ERROR")  # no warnings of retracing: growing networks are traced once per resolution
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`gan-tf runs checkpoints/`: rankings of the best weights, snapshots and final scores of all runs."""
+"""`gan-tf runs FOLDER`: ranks the best weights, snapshots and final scores of all runs."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from gan_tf.runs.folder import Run
 
 WIDTH = 100  # columns of the output
 FINAL_NOTE = "* scored again at the end of the run, on images that were not used to choose these weights"
-LEAST_DATA_WIDTH = 8  # of the column of data sets, which is shortened if lines are too long
+LEAST_DATA_WIDTH = 8  # of the column "data", which is shortened if lines are too long
 RIGHT_ALIGNED = ("", "copies", "kimg", "size")
 
 
@@ -114,7 +114,7 @@ def ranked_weights(run) -> list[RankedWeights]:
 
 
 def rank(rows) -> list[list[RankedWeights]]:
-    """Groups rows with comparable scores; the best first in each group, NaN last."""
+    """Groups rows with comparable scores. In each group the best is first, NaN last."""
     groups = {}
     for row in rows:
         score = row.scored.score
@@ -136,7 +136,7 @@ def source_names(ranking) -> list[str]:
 
 
 def unscored_reason(run) -> str:
-    """Returns why a run has no row."""
+    """Returns the reason why a run has no score."""
     seen = f"{format_kimg(run.images_seen)} of {format_kimg(run.config.total_images)} kimg seen"
     if run.problems:
         return f"its scores cannot be read, see below ({seen})"

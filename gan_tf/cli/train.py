@@ -19,7 +19,7 @@ from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 
-FAULT = 1  # exit code of an error that another start may not meet
+FAULT = 1  # exit code: a temporary error; another start may succeed
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}
     "dataset": "model and data",
     "loss": "optimisation",
@@ -35,7 +35,7 @@ FAMILY_NAMES = {"fastgan": "FastGAN", "pggan": "Progressive GAN", "stylegan2": "
 
 
 def main(argv) -> int:
-    """Runs the command and returns its exit code."""
+    """Runs the command. Returns the exit code: 0, FAULT or INTERRUPTED; a lost worker ends it with LOST_WORKER."""
     config, preset = parse_arguments(argv)
     start_tensorflow(config.verbose)
     import tensorflow as tf
@@ -62,7 +62,7 @@ def main(argv) -> int:
             message = disk_error(error, "this is not due to the settings: wait", run)
             print(f"gan-tf: error: {message}", file=sys.stderr)
             return FAULT
-        if remedy := disk_remedy(error):  # first: TensorFlow reports a full disk as an exhausted resource, like memory
+        if remedy := disk_remedy(error):  # before memory: TensorFlow raises ResourceExhaustedError for both
             raise UsageError(disk_error(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
             raise UsageError(out_of_memory(config)) from error
@@ -85,7 +85,7 @@ def parse_arguments(argv):
     parser.add_argument("--model")
     try:
         given, rest = parser.parse_known_args(argv)
-    except argparse.ArgumentError as error:  # without a value
+    except argparse.ArgumentError as error:  # --preset or --model without a value
         raise UsageError(str(error)) from error
     preset, defaults = choose(given.preset, given.model)
     names = {word[2:].partition("=")[0].replace("-", "_") for word in rest if word.startswith("--")}
@@ -106,7 +106,7 @@ def parse_arguments(argv):
 
 
 def grouped_options(defaults, preset):
-    """Returns a dataclass with a dataclass of flags for each group: the fields of one family, and `--preset`."""
+    """Returns a dataclass of groups, each a dataclass of flags: the fields of the family, and `--preset`."""
     annotations = typing.get_type_hints(TrainConfig)
     groups = {}
     for field in dataclasses.fields(TrainConfig):
@@ -129,7 +129,7 @@ def grouped_options(defaults, preset):
 
 
 def train_on(workers, config, run):
-    """Opens the data set, builds the trainer, and trains (or measures, with `--dry-run`)."""
+    """Opens the data set, builds the trainer, and trains; with `--dry-run` only measures."""
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
     from gan_tf.training.resume import refuse_converted
@@ -147,7 +147,7 @@ def train_on(workers, config, run):
         fit=config.fit,
         background=config.background,
         limit=config.limit,
-        # Several workers of a machine read their shares from one file, which is in memory once.
+        # Several workers of a machine read their shares from one memory map, which is in memory once.
         memory_gb=config.memory_gb if workers.count == 1 else 0.0,
         log=workers.log,
     )
@@ -165,7 +165,10 @@ def train_on(workers, config, run):
 
 
 def with_classes(config, dataset):
-    """Returns the settings with the number of classes of the data set, at least two, if the run is conditional."""
+    """Returns the settings, with the number of classes of the data set if the run is conditional.
+
+    Raises UsageError if a conditional run has images of fewer than two classes.
+    """
     if not config.conditional:
         return config
     present = len(set(dataset.labels.tolist())) if dataset.class_names else 0
@@ -179,7 +182,7 @@ def with_classes(config, dataset):
 
 
 def prepare_published_networks(name, offline, log):
-    """Converts NVIDIA's networks of a known name into a run folder in the cache, unless it exists."""
+    """Downloads and converts NVIDIA's networks of a name such as "ffhq256" into a run folder in the cache, once."""
     from gan_tf.cli.convert import convert
     from gan_tf.pretrained.published_networks import folder_of, obtain_source, record_source
     from gan_tf.runs.folder import Run
@@ -198,14 +201,14 @@ def prepare_published_networks(name, offline, log):
 
 
 def disk_error(error, remedy, run):
-    """The message for a file that cannot be read or written."""
+    """Returns the error message for a file that cannot be read or written."""
     file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
     file = f"{file or run.folder} ({reason})" if reason else file or run.folder
     return f"cannot use {file}; {remedy} and start again: the same command continues the run from its newest checkpoint"
 
 
 def out_of_memory(config):
-    """The message for a step that does not fit into memory, with the settings that need less."""
+    """Returns the error message for a step that does not fit into memory, with settings that need less."""
     batches = config.phase_batches.values()
     size = config.micro_batch if isinstance(config.micro_batch, int) else max(batches)
     remedies = []

@@ -9,10 +9,10 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
 
     Args:
         run: runs.folder.Run.
-        dataset: a name or path that replaces that of the run. A line is logged if its images are different.
+        dataset: a name or path that replaces that of the run. If its images are different, a line is logged.
         fit: replaces the setting of the run.
         offline, log: as for `resolve`.
-        memory_gb: larger sets are kept in a file on disk.
+        memory_gb: larger sets are kept in a file on disk, not in memory.
 
     Returns:
         data.prepare.ImageSet.

@@ -8,8 +8,8 @@ from gan_tf.errors import UsageError
 
 _DEMO = {"dataset": "demo", "resolution": 64, "epoch_images": 1000, "metric": "swd2k"}
 
-# Official single-GPU settings for CelebA-HQ: `config.py` and `train.py` of Karras et al. 2018. The tables of batches
-# and phases are TrainConfig's defaults.
+# Official single-GPU settings for CelebA-HQ: `config.py` and `train.py` of Karras et al. 2018 (Progressive GAN). Batch
+# sizes and lengths of stages are TrainConfig's defaults.
 _CELEBAHQ = TrainConfig(
     model="pggan",
     latent_size=512,
@@ -22,8 +22,8 @@ _CELEBAHQ = TrainConfig(
     total_kimg=12_000.0,
 )
 
-# Official settings of StyleGAN2-ADA: Karras et al. 2020, appendix C, and the official program. None: TrainConfig
-# computes the value from the resolution and the batch size.
+# Official settings of StyleGAN2-ADA: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data),
+# appendix C, and the official program. None: TrainConfig computes the value from the resolution and the batch size.
 _AUTO = TrainConfig(
     model="stylegan2",
     latent_size=512,
@@ -47,8 +47,8 @@ _PAPER256 = replace(_OFFICIAL, batch_size=64, mbstd_group=8, channel_base=16384,
 PRESETS = {
     "fastgan": {
         "fastgan-256": TrainConfig(),
-        # DiffAugment stays on: without it, at this learning rate, the discriminator dominates within the first
-        # thousand images with some seeds, and the generator needs half of the run to recover.
+        # Needs DiffAugment, the default: without it, at this learning rate, the discriminator dominates within the
+        # first thousand images with some seeds, and the generator needs half of the run to recover.
         "demo": TrainConfig(
             **_DEMO, ngf=32, ndf=32, lr=4e-4, total_kimg=9.0, max_minutes=5.0, eval_every=2, run="demo"
         ),
@@ -56,9 +56,9 @@ PRESETS = {
     "pggan": {
         "celebahq-256": _CELEBAHQ,
         "celebahq-1024": replace(_CELEBAHQ, resolution=1024, phase_lr="1024:0.0015"),
-        # A few thousand faces on a laptop or a small GPU. Faces of 64 pixels need a quarter of the published channels
-        # at the resolutions that take most of the time, and a tenth of the published phases: 60 kimg show 3,000 images
-        # 20 times, mirrored 10 times. 64x64 is fully faded in at 480 kimg; the rest of the run trains it.
+        # A few thousand faces on a laptop or a small GPU: a quarter of the published channels at the sizes that take
+        # most of the time, and a tenth of the published length of stages. 60 kimg show 3,000 images 20 times, 10 of
+        # them mirrored. 64x64 is fully faded in at 480 kimg; the rest of the run trains it.
         "faces-64": replace(
             _CELEBAHQ,
             resolution=64,
@@ -68,7 +68,7 @@ PRESETS = {
             stabilise_kimg=60.0,
             fade_kimg=60.0,
             phase_batch="4:64,8:64,16:64,32:32,64:16",
-            ema_kimg=5.0,  # the published decay of 0.999 would average over most of such a short phase
+            ema_kimg=5.0,  # the published decay of 0.999 would average over most of such a short stage
             total_kimg=800.0,
         ),
         # Grows from 4x4 to 64x64 within 12 minutes on two CPU cores. Small batches give many steps on few images, and
@@ -116,7 +116,8 @@ PRESETS = {
         "low-shot": replace(
             _AUTO, batch_size=8, lr=0.002, r1_gamma=10.0, ema_kimg=10.0, ema_ramp=None, total_kimg=300.0, mirror=True
         ),
-        # Drawings at 64x64 within 20 minutes on two CPU cores: a quarter of the official channels and a short EMA.
+        # Drawings at 64x64 within 20 minutes on two CPU cores: an eighth of the official channels at 64x64 and 32x32, a
+        # quarter at smaller sizes, and a short EMA.
         "demo": replace(
             _AUTO,
             **_DEMO,
@@ -141,7 +142,7 @@ PRESETS = {
 def choose(preset: str | None, model: str | None) -> tuple[str, TrainConfig]:
     """Returns the name and the settings of the preset that `--preset` and `--model` select.
 
-    Without a model, the first family that has the preset is used; without a preset, the first of the model.
+    Without a model, the first family that has the preset is chosen; without a preset, the first one of the family.
 
     Raises:
         UsageError: an unknown name, or a preset of another model.

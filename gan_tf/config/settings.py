@@ -1,10 +1,10 @@
 """`TrainConfig`: every setting of a training run in one frozen dataclass.
 
-Each field belongs to one of three groups. *Identity* fields define the run and may not change when it is continued.
-*Run* fields may change: the length, the machine, the micro-batch after an out-of-memory error. *Session* fields apply
-to one start of the program and are not stored.
+Each field is in one of three groups. *Identity* fields define the run and may not change when it is continued. *Run*
+fields may change, such as its length, the devices, or the micro-batch after an out-of-memory error. *Session* fields
+apply to one start of the program and are not stored.
 
-A field may belong to some families of networks only. With another family it keeps its default and is not stored.
+Some fields exist for some families of networks only. With another family they keep their default and are not stored.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
 FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
-PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # the official table for one GPU
+PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
 DISCRIMINATOR_FIELDS = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
     *("model", "resolution", "latent_size", "ngf", "tanh", "fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
@@ -41,7 +41,7 @@ REPLACEMENTS = {
 
 
 def identity(default, help, *, models=FAMILIES, group="identity"):
-    """A field that may not change while a run is continued. `models`: the families that have it."""
+    """Returns a field that may not change when a run is continued. `models`: the families that have it."""
     return dataclasses.field(default=default, metadata={"group": group, "help": help, "models": models})
 
 

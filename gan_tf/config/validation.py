@@ -18,12 +18,12 @@ LOSSES = {
     "pggan": ("wgan_gp", "lsgan", "bce", "hinge", "logistic"),
     "stylegan2": ("logistic",),
 }
-RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits with each other, so the sign has no meaning
+RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits of reals and fakes: a sign means nothing
 FAMILIES = tuple(RESOLUTIONS)
 
 POLICIES = ("color", "translation", "cutout")  # of DiffAugment
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
-# FastGAN's published policy; and the best one in the ADA paper for data sets of every size.
+# The published policy of FastGAN, and the best policy of the ADA paper, for data sets of every size.
 DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 
 COUNTS = "ngf ndf decoders fmap_base fmap_max latent_size w_size mapping_layers channel_base channel_max mbstd_group"
@@ -61,7 +61,7 @@ def require(condition, config, name, fix):
 
 
 def require_type(value, annotation, name, where):
-    """Raises UsageError, with the value's name and file, unless a value that was read from JSON has a type.
+    """Raises UsageError, with `name` and the file `where`, unless a value that was read from JSON has a type.
 
     `annotation` is str, int, float (integers are accepted), bool, None, list[...], Literal[...] or a union of these.
     """
@@ -130,7 +130,7 @@ def _check_choices(config):
 
 
 def _check_micro_batch(config):
-    """Requires that the micro-batch divides each batch; those of a family that grows may also be smaller than it."""
+    """Requires that the micro-batch divides each batch. Batches of a family that grows may also be smaller than it."""
     size = config.micro_batch
     valid = size in (None, config.batch) or config.loss != "dual_contrastive"
     fix = "none with --loss dual_contrastive: it compares all images of the batch"

@@ -29,16 +29,16 @@ class ClusterSpec:
 
 
 def cluster_source() -> str | None:
-    """Returns "TF_CONFIG" or "SLURM", whichever describes a cluster; None for a single process."""
+    """Returns "TF_CONFIG" if that is set, else "SLURM" in a step of several tasks; None for a single process."""
     if os.environ.get("TF_CONFIG", "").strip() not in ("", "{}"):
         return "TF_CONFIG"
     return "SLURM" if int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1 else None
 
 
 def read_cluster_spec() -> ClusterSpec | None:
-    """Returns the ClusterSpec of the environment; None for a single worker.
+    """Returns the ClusterSpec that environment variables describe; None for a single worker.
 
-    A SLURM step is also written to TF_CONFIG, where TensorFlow reads it.
+    That of a SLURM step is also written to TF_CONFIG, which TensorFlow reads.
 
     Raises:
         UsageError: invalid TF_CONFIG or SLURM variables.
@@ -68,8 +68,8 @@ def read_cluster_spec() -> ClusterSpec | None:
 def tf_config_of_slurm() -> dict:
     """Returns the TF_CONFIG of this task of a SLURM step.
 
-    TensorFlow's SlurmClusterResolver sorts the nodes by name (n10 before n9), but SLURM numbers tasks in the order of
-    its node list, so only the resolver's parsers are used.
+    SLURM numbers tasks in the order of its node list, but TensorFlow's SlurmClusterResolver sorts the nodes by name
+    (n10 before n9). So only the parsers of the resolver are used.
     """
     from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
 

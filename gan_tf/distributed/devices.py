@@ -1,4 +1,4 @@
-"""Chooses the devices, the distribution strategy and the precision of this machine, and measures memory."""
+"""Chooses the distribution strategy and the precision for the devices of this machine, and measures memory."""
 
 import resource
 import sys
@@ -17,8 +17,8 @@ KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16":
 def choose_strategy(name):
     """Returns (tf.distribute.Strategy, reason) for `--strategy` in a single process.
 
-    `auto` takes all GPUs if there are several, else one device. `mirrored` takes the logical CPUs on a machine without
-    GPUs. For several workers see `workers.start_workers`.
+    `auto` uses all GPUs if there are several, else one device. `mirrored` uses all GPUs, or without GPUs all logical
+    CPUs. For several workers see `workers.start_workers`.
 
     Raises:
         UsageError: multi_worker without TF_CONFIG or a SLURM step.
@@ -33,7 +33,7 @@ def choose_strategy(name):
 
 
 def choose_precision(name):
-    """Returns (precision, reason) for `--precision`; `auto` is bfloat16 on hardware with native bfloat16 products."""
+    """Returns (precision, reason) for `--precision`. `auto`: bfloat16 on hardware that supports it, else float32."""
     if name != "auto":
         return name, "as given"
     gpus = tf.config.list_physical_devices("GPU")
@@ -59,7 +59,7 @@ def peak_memory_gb() -> float:
 
 
 def free_memory_gb() -> float:
-    """Returns an estimate of the memory that this process uses or can still allocate, in GiB."""
+    """Estimates the memory that this process can use in total, including its present use, in GiB."""
     return (psutil.virtual_memory().available + psutil.Process().memory_info().rss) / 2**30
 
 

@@ -23,10 +23,10 @@ import time
 USAGE_ERROR = 2  # exit code: a wrong setting, which another start would not change
 INTERRUPTED = 42  # exit code: saved, start again
 TICK_SECONDS = 0.1  # between two checks of the workers
-# After a signal all workers are killed once this many graces have passed, even if none has ended. With the default
-# grace of 60 s that is less than the two minutes that batch systems allow.
+# From a signal to SIGKILL for all workers, in multiples of --grace-seconds, even if none has ended. With the default of
+# 60 s that is less than the two minutes that batch systems allow.
 SIGNAL_GRACES = 1.5
-OUTPUT_SECONDS = 2.0  # for the last lines of a worker that has ended
+OUTPUT_SECONDS = 2.0  # for reading the last lines of workers that have ended
 
 
 def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None) -> int:
@@ -36,10 +36,10 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
     worker that failed in the last attempt, 128 + N for signal N.
 
     Args:
-        command: list of arguments; the environment of each worker has its TF_CONFIG.
+        command: list of arguments, the same for all workers, which differ in the environment variable TF_CONFIG.
         restarts: how many times all workers may be started again.
-        grace_seconds: from the end of the first worker to SIGKILL for the others.
-        gpus_per_worker: worker i gets GPUs i * K to (i + 1) * K - 1 of `visible_gpus`; None: all workers see all.
+        grace_seconds: from the end of the first worker to SIGKILL for the others, after a fault or a signal.
+        gpus_per_worker: K: worker i gets GPUs i * K to (i + 1) * K - 1 of `visible_gpus`. None: all workers get all.
     """
     received = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -61,10 +61,10 @@ def supervise(command, *, workers, restarts, grace_seconds, gpus_per_worker=None
 
 
 def wait_for_end(processes, copy, received, grace_seconds) -> dict[int, int]:
-    """Waits until all workers have ended: by themselves, after a signal, or killed after a fault.
+    """Waits until all workers have ended. After a signal or a fault, forwards the signal or stops the other workers.
 
     Args:
-        copy: copies the output of the workers for some seconds.
+        copy: function (seconds) that copies the output of the workers for that time.
         received: list of the signals that the launcher received, to which a handler appends.
 
     Returns:
@@ -103,18 +103,18 @@ def wait_for_end(processes, copy, received, grace_seconds) -> dict[int, int]:
 
 
 def exit_code(ended, received) -> int:
-    """Returns the exit code of the launcher from the result of `wait_for_end` and the signals that it received."""
+    """Returns the exit code of the launcher, given the result of `wait_for_end` and the signals received."""
     codes = [shell_code(code) for code in ended.values()]
     if USAGE_ERROR in codes:
         return USAGE_ERROR
-    # A worker that a signal ends before it has started to train has nothing to save.
+    # A worker that a signal ended before it started to train had nothing to save.
     saved = {0, INTERRUPTED} | ({128 + signal.SIGINT, 128 + signal.SIGTERM} if received else set())
     faults = [code for code in codes if code not in saved]
     return faults[0] if faults else INTERRUPTED if any(codes) else 0
 
 
 def shell_code(code) -> int:
-    """Returns a return code of subprocess as shells show it: 128 + N for signal N."""
+    """Converts a return code of subprocess to that of a shell: 128 + N for signal N."""
     return 128 - code if code < 0 else code
 
 
@@ -169,13 +169,13 @@ def write(stream, text):
 
 @contextlib.contextmanager
 def worker_processes(command, environments):
-    """Starts a process in each environment; at the end they and their children are killed.
+    """Context manager: starts a process in each environment; at the end kills them and their children.
 
-    Returns (processes, copy): copy(seconds) copies their output for some seconds, under a prefix for each.
+    Yields (processes, copy). copy(seconds) copies their output for that time, with a prefix for each worker.
 
-    Each has its own session, so that Ctrl-C reaches the launcher only, which forwards it once. On Linux a worker
-    receives SIGTERM, and so saves, when the launcher is killed. The launcher has no threads: the kernel would send that
-    signal once more for each thread that ends after the main thread.
+    Each process has its own session, so that Ctrl-C reaches the launcher only, which forwards it once. On Linux, if the
+    launcher is killed, workers receive SIGTERM and save. The launcher has no threads: the kernel would send that signal
+    again for each thread that ends after the main thread.
     """
     processes, selector = [], selectors.DefaultSelector()
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -1,13 +1,14 @@
 """Detects lost workers, records stop signals, and shares both between workers.
 
-MultiWorkerMirroredStrategy of TensorFlow 2.21 starts a coordination service in the process of worker 0. Measured with
-two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of worker 0 within a
-second. A collective operation in progress then fails on the other workers. `WorkerMonitor` adds what is missing:
+MultiWorkerMirroredStrategy of TensorFlow 2.21 starts a coordination service in the process of worker 0, the chief.
+Measured with two processes: the service detects a worker that was killed or frozen after 8 to 12 s, and the end of
+worker 0 within a second. A collective operation in progress then fails on the other workers. `WorkerMonitor` fills the
+gaps:
 
-* The error surfaces in the next collective operation only, and the chief may compute a score for many minutes before
-  that. So a thread polls the states of all workers.
-* A worker that waits in a collective operation cannot learn that another worker received a signal. So the signal is
-  announced in the key-value store of the service.
+* Only a collective operation raises the error, and the chief may compute a score for many minutes before the next one.
+  So a thread polls the states of all workers.
+* The main thread may wait in a collective operation while another worker receives a signal. So the signal is announced
+  in the key-value store of the service.
 * The end of worker 0 ends the service, and the other workers with it. So worker 0 waits for them.
 """
 
@@ -25,15 +26,15 @@ from tensorflow.python.eager import context
 
 LOST_WORKER = 43  # exit code: another worker is lost, start all workers again
 POLL_SECONDS = 0.5
-# From a lost worker to the end of this process, so that a process that is already ending keeps its exit code.
+# From the detection of a lost worker to the end of this process: if it is already ending, it keeps its own exit code.
 GRACE_SECONDS = 10.0
-END_SECONDS = 120  # for the other workers to reach their end
+END_SECONDS = 120  # that the chief waits for each worker at the end of the run
 
 _ending = threading.Lock()
 
 
 class StopSignals:
-    """Records SIGINT and SIGTERM within a `with` block. A second signal has its usual effect and ends the program.
+    """Records SIGINT and SIGTERM within a `with` block. The second one of a kind has its usual effect.
 
     With several workers, enter the block after `workers.start_workers`: TensorFlow 2.21 installs a SIGTERM handler of
     its own when it connects the workers.
@@ -61,7 +62,7 @@ class StopSignals:
 
     @property
     def received(self) -> str | None:
-        """Name of the first signal, None before one. Any thread may read it.
+        """Name of the first signal received, such as "SIGTERM", or None. Any thread may read it.
 
         While the main thread waits in TensorFlow no Python handler can run, but the interpreter still writes the
         signal's number to the wakeup socket.
@@ -78,9 +79,13 @@ class StopSignals:
 
 
 class WorkerMonitor:
-    """Thread that ends this process when another worker is lost, and announces and receives stop requests.
+    """Thread that ends this process when another worker is lost, and shares stop signals between workers.
 
-    `stop_announced` is True once any worker has received a signal.
+    `stop_announced` is True once any worker has announced a signal.
+
+    Args:
+        spec: ClusterSpec.
+        signals: StopSignals of this process.
     """
 
     def __init__(self, spec, signals):
@@ -92,7 +97,7 @@ class WorkerMonitor:
         atexit.register(self.end)  # before TensorFlow's context is destroyed
 
     def end(self):
-        """Stops the thread. The other workers may now end."""
+        """Stops the thread, so that the end of another worker no longer ends this process."""
         self._ended.set()
         self._thread.join(GRACE_SECONDS)
 
@@ -116,10 +121,10 @@ class WorkerMonitor:
                 end_process(problem)
 
     def _poll(self) -> str | None:
-        """Reads the stop request. Returns a description of lost workers; None if there are none.
+        """Updates `stop_announced`. Returns a description of lost workers; None if there are none.
 
-        Only the chief reads the states of all workers, from its own process: on another worker that call waits for the
-        chief with Python's global lock held.
+        Only the chief reads the states of all workers: elsewhere that call waits for the chief with Python's global
+        lock held.
         """
         try:
             self._service.get_config_key_value("gan_tf/stop", timeout_in_ms=int(1000 * POLL_SECONDS))
@@ -136,8 +141,8 @@ class WorkerMonitor:
 
 
 def end_process(reason):
-    """Ends this process with exit code LOST_WORKER, though its main thread may wait in a collective operation."""
-    _ending.acquire()  # never released: one line, from the first thread that gets here
+    """Ends this process with exit code LOST_WORKER, even if its main thread waits in a collective operation."""
+    _ending.acquire()  # never released: only the first thread prints its line
     print(f"gan-tf: {reason}; start all workers again: the run continues from its newest checkpoint", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,9 +1,8 @@
-"""Connects the worker processes of a run, and the values and decisions that they share.
+"""Workers: connects the worker processes of a run, and shares values and decisions between them.
 
 Every worker runs the same loop on its share of each batch, and `tf.distribute` sums their gradients. Whatever depends
 on a clock, a file or a score is decided by the chief, worker 0, and broadcast, so that all workers take the same
-branch. Only the chief writes the run folder. Workers cannot continue without one of them: all end (`liveness.py`) and
-are started again.
+branch. Only the chief writes the run folder. If one worker is lost, all end (`liveness.py`) and must be started again.
 """
 
 import hashlib
@@ -26,7 +25,7 @@ from gan_tf.distributed.cluster_spec import read_cluster_spec
 from gan_tf.distributed.liveness import StopSignals, WorkerMonitor, end_process, first_line
 from gan_tf.errors import UsageError
 
-FOLDER_SECONDS = 60.0  # after which any shared file system shows a new file
+FOLDER_SECONDS = 60.0  # within which any shared file system shows a new file
 OTHER_SIGNAL = "another worker's signal"
 LOCAL_SETTINGS = ("dataset", "weights", "memory_gb")  # may differ between workers
 
@@ -75,9 +74,9 @@ class Workers:
         return (signal_name or OTHER_SIGNAL) if stops else None, bool(ends)
 
     def require_equal(self, name, value, fix, shown=None):
-        """Raises UsageError, on every worker, unless all have the same text for a flag.
+        """Raises UsageError, on every worker, unless the text `value` of the flag `name` is the same on all.
 
-        The error shows `shown`, default the value, and `fix`, how to correct it.
+        The error contains `shown` (default: `value`), and `fix`, how to correct it.
         """
         digest = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # 48 bits: exact in float64
         if self.count > 1 and any(self._sum([[digest] != self.broadcast(digest)])):
@@ -88,7 +87,7 @@ class Workers:
         """Ends all workers unless a file that the chief writes to `folder` appears on all within `seconds`.
 
         Raises:
-            UsageError: on every worker: the chief cannot write the folder.
+            UsageError: on every worker, if the chief cannot write the folder.
         """
         token, problem = secrets.randbits(32), ""
         if self.is_chief:
@@ -117,7 +116,7 @@ class Workers:
         return self.signals.received or (OTHER_SIGNAL if announced else None)
 
     def end(self):
-        """Stops watching the other workers, when the run is done; the chief, which runs the service, waits for all."""
+        """Ends the monitoring of other workers after the run. The chief waits until all workers have called this."""
         if self._monitor:
             self._monitor.end()
             self._monitor.wait_for_others()
@@ -128,7 +127,7 @@ class Workers:
 
     @tf.function(autograph=False)
     def _all_reduce(self, values):
-        replicas = self.strategy.num_replicas_in_sync // self.count  # of each worker; all have the same values
+        replicas = self.strategy.num_replicas_in_sync // self.count  # of each worker, with equal values
 
         def share():
             on_replica = tf.identity(values)  # on this replica's device
@@ -144,11 +143,12 @@ def start_workers(config, folder, signals, log=print) -> Workers:
 
     Args:
         config: TrainConfig.
-        folder: in the run folder, to check that all workers share it.
+        folder: temporary folder in the run folder, to check that all workers share it.
         signals: StopSignals; a signal is announced to the other workers.
 
     Raises:
-        UsageError: the workers' settings differ, the folder cannot be written, or see `devices.choose_strategy`.
+        UsageError: the settings differ between workers or need a single process, the folder cannot be written, or
+            `devices.choose_strategy` raises it.
     """
     spec = read_cluster_spec() if config.strategy in ("auto", "multi_worker") else None
     if spec is None:
@@ -174,9 +174,9 @@ def connect(spec, seconds):
     Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
 
     By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
-    timeout and names them. In both cases TensorFlow waits with Python's global lock held, so no thread and no Python
-    signal handler runs: SIGINT gets its default action. Afterwards TensorFlow has a SIGTERM handler that ignores the
-    signal; the previous one is restored.
+    timeout, and its error names them. TensorFlow waits with Python's global lock held, so no Python signal handler
+    runs: meanwhile SIGINT has its default action. TensorFlow then installs a SIGTERM handler that ignores the signal;
+    the previous one is restored.
     """
     service = context.context()
     service.configure_coordination_service(
@@ -200,7 +200,7 @@ def connect(spec, seconds):
 
 
 def connection_problem(error, spec, seconds) -> str:
-    """Returns the reason why the workers did not connect, according to an error of TensorFlow."""
+    """Returns the reason why the workers did not connect, from an error of TensorFlow."""
     if isinstance(error, tf.errors.UnknownError):  # "Could not start gRPC server"
         return f"this worker cannot listen on {spec.addresses[spec.index]}; stop the program that uses the port"
     if not isinstance(error, (tf.errors.DeadlineExceededError, tf.errors.UnavailableError)):

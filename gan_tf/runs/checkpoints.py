@@ -26,10 +26,10 @@ def write_variables(prefix, variables):
 
 
 def read_arrays(prefix, group=None):
-    """Reads {name: array} of a checkpoint; TensorFlow verifies the checksum of each.
+    """Reads the arrays of a checkpoint, {name: array}. TensorFlow verifies the checksum of each.
 
     Args:
-        group: read the variables below `group`/ only, and name them without it.
+        group: read only variables whose names begin with "group/", and remove that prefix.
 
     Raises:
         DAMAGED: the files are not complete.

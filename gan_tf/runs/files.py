@@ -1,4 +1,4 @@
-"""File formats of the run folder: JSON, and npz files with the weights of a generator.
+"""File formats of the run folder: JSON objects, and npz files with the weights of a generator.
 
 Files may come from an untrusted source: nothing is unpickled, and an array is never larger than its file.
 """
@@ -23,7 +23,7 @@ def read_json(path) -> dict:
         ValueError: it is not a regular file with a JSON object.
     """
     if path.exists() and not path.is_file():
-        raise ValueError("not a regular file")  # a read of a pipe blocks, that of a device never ends
+        raise ValueError("not a regular file")  # reading a pipe blocks, reading a device never ends
     try:
         content = json.loads(path.read_bytes())
     except RecursionError as error:
@@ -34,15 +34,15 @@ def read_json(path) -> dict:
 
 
 def write_weights(path, weights, meta):
-    """Replaces an npz file by {name: array} and a meta dict, in one step."""
+    """Replaces an npz file in one step: {name: array}, and a meta dict of JSON values."""
     with part_file(path) as file:
         np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
 
 
 def read_weights(path, remedy="use --which last", with_arrays=True):
-    """Reads a file of `write_weights`: ({name: array}, meta dict). Without `with_arrays` the first is empty.
+    """Reads a file of `write_weights`. Returns ({name: array}, meta dict); without `with_arrays` the first is empty.
 
-    Entries are not compressed, so all arrays together are not larger than the file.
+    Compressed entries are rejected, so that all arrays together are not larger than the file.
 
     Raises:
         UsageError: the file is damaged; the message offers `remedy`.
@@ -67,6 +67,6 @@ def read_weights(path, remedy="use --which last", with_arrays=True):
 
 
 def has_image_count(record) -> bool:
-    """True if a record or meta dict that was read from a file has an image count."""
+    """Returns True if a record or meta dict that was read from a file has a valid image count."""
     count = record.get("images_seen") if isinstance(record, dict) else None
     return type(count) is int and 0 <= count < 10**15

@@ -1,4 +1,4 @@
-"""The run folder: the only module that knows its file names and formats.
+"""Run: reads and writes the files of a run folder.
 
     config.json       settings, and the fingerprint of the training images
     environment.json  versions and devices of the last start
@@ -8,9 +8,10 @@
     state/            checkpoints: everything needed to continue
     best/             the EMA generator with the best score, that score and its protocol, in one file
     snapshots/        the EMA generators with the best scores so far, in the same format
-    workers/          a file at the start of a run on several machines, to check that the folder is shared
+    workers/          exists while the workers check that they share the folder
     evaluations/      results of `gan-tf evaluate`, by the image count of the weights
     report.html       scores, samples and copy check, for a browser
+    lock              held by the process that trains
 
 A file is replaced by writing a new one next to it and renaming, so a kill at any moment leaves the old or the new file.
 """
@@ -27,9 +28,9 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import LOCK_IS_HELD, printable, take_lock, write_atomically
 from gan_tf.runs.files import has_image_count, read_json, read_weights, write_weights
 
-FORMAT = 1
+FORMAT = 1  # of config.json
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # name of a checkpoint without its suffix
-# The name of a file of a checkpoint. TensorFlow writes into a folder `_temp`, then renames.
+# Name of a checkpoint's file. TensorFlow writes into a folder ckpt-N_temp, then renames.
 CHECKPOINT_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")
 IMAGE_COUNT = re.compile(r"[0-9]{1,15}")
 
@@ -54,10 +55,10 @@ class Run:
 
     def exists(self) -> bool:
         """Returns True if a run was started here."""
-        return os.path.exists(self._config)  # Path.exists raises an error in a folder without read permission
+        return os.path.exists(self._config)  # Path.exists raises PermissionError in a folder without access
 
     def create(self, argument="--checkpoints"):
-        """Creates the folders and locks the run for this process. `argument` chose the folder, for error messages.
+        """Creates the folders and locks the run for this process. `argument`: the flag that error messages name.
 
         Raises:
             UsageError: another process has the lock; the folder cannot be written or locked; a link leads out of it.
@@ -100,7 +101,7 @@ class Run:
             self._lock = None
 
     def workers_folder(self) -> Path:
-        """Returns the folder for a check of the workers. Raises UsageError if a link leads it out of the run folder."""
+        """Returns the path of workers/. Raises UsageError if a link leads it out of the run folder."""
         return self._refuse_link_out(self.folder / "workers")
 
     def evaluation_folder(self, images_seen: int) -> Path:
@@ -108,7 +109,7 @@ class Run:
         return self._refuse_link_out(self.evaluations / f"{images_seen:09d}")
 
     def _contains(self, path) -> bool:
-        """Returns True if `path` is in the run folder after links are followed. The run folder itself may be a link."""
+        """Returns True if `path`, with links resolved, is in the run folder, which may be a link itself."""
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
 
     def _refuse_link_out(self, path) -> Path:
@@ -184,7 +185,7 @@ class Run:
         return max(counts, default=0)
 
     def cut(self, images_seen: int):
-        """Removes records and grids after `images_seen`: a continued training writes them again."""
+        """Removes records and grids after `images_seen`: a continued run writes them again."""
         kept = [record for record in self.records() if record["images_seen"] <= images_seen]
         write_atomically(self.stats, "".join(json.dumps(record) + "\n" for record in kept).encode())
         for path in self.samples.glob("*.png"):
@@ -200,7 +201,7 @@ class Run:
     def grids(self, kind: str = "samples") -> list[tuple[int, Path]]:
         """Returns (image count, path) of every grid of a kind, oldest first.
 
-        Links that lead out of the run folder are left out: else the report could show private images of the user.
+        Links that lead out of the run folder are left out, so that the report shows no other images of the user.
         """
         paths = [path for path in self.samples.glob(f"{kind}-*.png") if _image_count(path) is not None]
         return sorted((_image_count(path), path) for path in paths if self._contains(path))
@@ -228,7 +229,7 @@ class Run:
             path.unlink()
 
     def tidy_checkpoints(self, newest: int, keep: int):
-        """Keeps `keep` checkpoints up to `newest`. Later ones were damaged when the run was continued, and go too."""
+        """Removes all but the last `keep` checkpoints up to image `newest`. Later ones, which are damaged, go too."""
         older = [prefix for seen, prefix in self.checkpoints() if seen <= newest]
         for _, prefix in self.checkpoints():
             if prefix not in older[:keep]:

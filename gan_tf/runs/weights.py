@@ -22,12 +22,12 @@ class TrainedGenerator:
     generator: keras.Model  # float32
     config: TrainConfig  # of the run
     images_seen: int  # real images that it was trained on
-    meta: dict = dataclasses.field(default_factory=dict)  # such as the score; {} for weights of a checkpoint
-    converted_from: str | None = None  # name and SHA-256 of the other program's file that the run was converted from
+    meta: dict = dataclasses.field(default_factory=dict)  # stored with the weights, such as the score; {} for "last"
+    converted_from: str | None = None  # name and SHA-256 of the file of a converted run
     classes: ClassLabels = ClassLabels()  # of a conditional generator
 
     def folded(self, policy="float32"):
-        """Returns the generator for inference, norms folded into its weights. `policy`: a Keras dtype policy."""
+        """Returns the generator for inference, with norms folded into weights. `policy`: a Keras dtype policy."""
         return FAMILIES[self.config.model].fold(self.generator, policy)
 
 
@@ -35,8 +35,8 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     """Builds the EMA generator of a run from its settings and weights.
 
     Args:
-        which: "best": the weights with the best score; "last": those of the newest undamaged checkpoint; "12000": those
-            of the snapshot at this image count.
+        which: "best": the weights with the best score; "last": those of the newest undamaged checkpoint; an image count
+            such as "12000": those of a snapshot.
         log: called with a line for each damaged checkpoint.
 
     Raises:
@@ -60,7 +60,7 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
 
 
 def newest_weights(run: Run, network: str, log=print):
-    """Reads one network from the newest undamaged checkpoint: `newest_networks` without the outer dict."""
+    """Reads one network from the newest undamaged checkpoint; see `newest_networks`."""
     networks, seen, prefix = newest_networks(run, (network,), log)
     return networks[network], seen, prefix
 

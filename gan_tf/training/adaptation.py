@@ -5,20 +5,21 @@ import tensorflow as tf
 from gan_tf.augment.ada import ADA_KIMG, INTERVAL, adapted
 from gan_tf.augment.choice import ADA_P
 
-# Keys of TrainState.extra: sum of the steps' mean signs since p last changed, number of these steps, and r_t then.
+# Keys of TrainState.extra: sum of the steps' mean signs since p was last updated, number of these steps, and their mean
+# at that update (r_t in the paper).
 SIGN_SUM, STEPS, SIGN = "ada_signs", "ada_steps", "ada_sign"
 TRANSFER_KIMG = 100.0  # default of --ada-kimg with --init-from, as in the official program
 
 
 def extra_names(config):
-    """Names of the scalars that ADA adds to the state."""
+    """Returns the names of the scalars that ADA adds to the state."""
     return (ADA_P, SIGN_SUM, STEPS, SIGN) if config.augment == "ada" else ()
 
 
 def update_probability(state, config, sign, batch_size):
-    """Counts a step, and changes p every INTERVAL steps; called outside of replicas.
+    """Adds a step's sign, and updates p every INTERVAL steps. Call it outside of `strategy.run`.
 
-    `sign` (scalar) is the mean sign of D's logits on the reals of the global batch.
+    `sign`: mean sign of D's logits on the augmented reals of the global batch, scalar in [-1, 1].
     """
     extra = state.extra
     kimg = config.ada_kimg or (TRANSFER_KIMG if config.init_from else ADA_KIMG)
@@ -32,7 +33,7 @@ def update_probability(state, config, sign, batch_size):
 
 
 def ada_scalars(state):
-    """{name: number} of p and r_t for records and TensorBoard; empty without ADA."""
+    """Returns p and r_t, {name: number}, for stats.jsonl and TensorBoard; empty without ADA."""
     if ADA_P not in state.extra:
         return {}
     return {"augment/p": float(state.extra[ADA_P].numpy()), "augment/sign": float(state.extra[SIGN].numpy())}

@@ -13,13 +13,13 @@ from gan_tf.training.adaptation import ada_scalars
 TERMINAL_SECONDS = 1.0  # between two updates of the progress line on a terminal
 FILE_SECONDS = 30.0  # between two progress lines in a file
 SPEED_MEMORY = 0.9  # weight of the old value in the moving average of the speed
-TIMED_SECONDS = 3  # of training, before the share of the time for scores is reported
+TIMED_SECONDS = 3  # of training are timed before the share of scores is printed
 EVALUATION_SHARE = 0.1  # of the time; if scores take more, a larger --eval-every is suggested
 COPY_CHECK = "copies"  # TensorBoard tag of the copy check's image
 
 
 class RunLog:
-    """Writes records, TensorBoard events and the progress line of a run; with `enabled` False (no chief) nothing.
+    """Writes stats.jsonl, TensorBoard events and the progress line of a run. With `enabled` False it writes nothing.
 
     As a context manager it closes the event file.
     """
@@ -28,7 +28,7 @@ class RunLog:
         self.run, self.config, self.epoch_images, self.enabled = run, config, epoch_images, enabled
         self.images_per_second = None
         self.score = ""  # text of the last score, for the progress line
-        self.score_seconds = None  # expected duration of a score, until its share of the time was reported
+        self.score_seconds = None  # expected duration of a score; None once its share of the time was printed
         self._trained_images, self._trained_seconds = 0, 0.0
         self._losses, self._stage_text = {}, ""
         self._warned_of_ada_limit = False
@@ -40,7 +40,7 @@ class RunLog:
         return self
 
     def __exit__(self, error, *_):
-        # After an error such as a full disk, closing may fail for the same reason: the first error is the one to show.
+        # After an error such as a full disk, closing may fail for the same reason; the first error is raised.
         with contextlib.suppress(*([tf.errors.OpError] if error else [])):
             self.close()
 
@@ -56,7 +56,7 @@ class RunLog:
     # Records
 
     def record_losses(self, trainer, seen):
-        """Writes the means of the statistics since the last record, and resets them; warns once of `--ada-max`."""
+        """Records the means of the statistics and resets those; warns once if ADA's p has reached `--ada-max`."""
         statistics = trainer.state.read_statistics()
         trainer.state.reset_statistics()
         if not self.enabled:
@@ -117,8 +117,8 @@ class RunLog:
     def cut(self, images_seen):
         """Removes records, grids and events after `images_seen`, which training will write again.
 
-        Images of that moment are removed too, since resuming writes them again; those of the copy check stay, since
-        the score that they belong to is not measured again. An event that a kill cut short ends its file.
+        Image events at `images_seen` are removed too, since the start writes them again, except those of the copy
+        check, which belongs to a score that is not repeated. A file is read up to an event that a kill cut short.
         """
         if not self.enabled:
             return
@@ -127,7 +127,7 @@ class RunLog:
         old = sorted(self.run.folder.glob("events.out.tfevents.*"))
         if not old:
             return
-        # The new name sorts after the old ones at any clock. TensorBoard ignores the file until it is renamed.
+        # The new name sorts after the old ones even if the clock was set back. TensorBoard ignores it until the rename.
         creation_times = [path.name.split(".")[3] for path in old]  # seconds since 1970
         newest = max((int(digits) for digits in creation_times if digits.isdigit()), default=0)
         second = max(int(time.time()), newest + 1)
@@ -153,17 +153,17 @@ class RunLog:
     # Progress line
 
     def enter_stage(self, text):
-        """Sets the stage's text in the progress line; the speed of a new stage is measured again."""
+        """Sets the stage's text in the progress line; if it is new, the measurement of the speed starts again."""
         if text != self._stage_text:
             self.images_per_second = None
         self._stage_text = text
 
     def report_speed(self, seen, timing, end):
-        """Updates the progress line after a call of the steps, and prints once the share of the time for scores.
+        """Updates the speed and the progress line after a call of the steps; prints `share_of_scores` once.
 
         Args:
-            timing: (images, seconds) of the call; None if it was traced, which takes longer.
-            end: time at which the run ends at the latest, of time.monotonic.
+            timing: (images, seconds) of the call; None if the call traced the steps.
+            end: value of time.monotonic() at which `--max-minutes` are over; infinity without a limit.
         """
         if not timing or not self.enabled:
             return
@@ -182,7 +182,7 @@ class RunLog:
             self.print(line)
 
     def progress_line(self, images_seen, seconds_left):
-        """kimg, epoch, stage, losses, score, speed, time left at this speed, and memory."""
+        """Returns kimg, epoch, stage, losses, score, speed, time left at this speed, and peak memory as text."""
         total = self.config.total_images
         left = min(seconds_left, (total - images_seen) / self.images_per_second)
         parts = [f"{images_seen / 1000:.1f}/{total / 1000:g} kimg", f"epoch {images_seen // self.epoch_images}"]
@@ -197,9 +197,9 @@ class RunLog:
         return "  ".join([*parts, f"{peak_memory_gb():.1f} GB"])
 
     def share_of_scores(self, images, seconds) -> str | None:
-        """A line, once, with the share of the time that scores will take and the `--eval-every` that lowers it.
+        """Returns, once, a line with the share of the time for scores and an `--eval-every` that lowers it; else None.
 
-        `images` were trained since the last call, in `seconds`. None until TIMED_SECONDS of training were measured.
+        `images` were trained since the last call, in `seconds`. The line is due after TIMED_SECONDS of training.
         """
         if self.score_seconds is None:
             return None
@@ -224,7 +224,7 @@ def _read_events(path):
 
 
 def duration(seconds) -> str:
-    """Readable duration: 45 s, 12 min, 3 h 20 min, 2 d 4 h."""
+    """Formats a duration as 45 s, 12 min, 3 h 20 min or 2 d 4 h."""
     minutes, hours = int(seconds // 60), int(seconds // 3600)
     if minutes < 1:
         return f"{seconds:.0f} s"

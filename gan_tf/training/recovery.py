@@ -10,19 +10,19 @@ from gan_tf.rng import Draws
 from gan_tf.training.resume import restore, save_checkpoint
 
 MOST_ROLLBACKS = 2
-WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of an undecided discriminator's loss ...
+WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of its loss at zero logits ...
 WON_EPOCHS = 3  # ... for this number of consecutive epochs
-LOWEST_LOSS_SCALE = 2.0**-10  # of float16
+LOWEST_LOSS_SCALE = 2.0**-10  # of float16: if gradients still overflow here, training has failed
 
 
 def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
-    """The reason if training has failed, the same on all workers; else None.
+    """Returns why training has failed, the same text on all workers, or None.
 
-    A loss, a logit or a gradient is not finite, float16 overflows at any loss scale, or, checked at the end of an
-    epoch, the discriminator's loss was near zero in the last WON_EPOCHS epochs.
+    Failures are a loss, logit or gradient norm that is not finite, a float16 loss scale below LOWEST_LOSS_SCALE, and a
+    discriminator that has won WON_EPOCHS epochs in succession, which `state.won_epochs` counts.
 
     Args:
-        statistics: {name: (sum, count)}, the same on all workers.
+        statistics: {name: (sum, count)} since the last record, the same on all workers.
         is_epoch: True at the end of an epoch, except the last one.
     """
     bad = [name for name, (total, _) in statistics.items() if not math.isfinite(total)]
@@ -44,7 +44,7 @@ def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
 
 
 def undecided_loss(config):
-    """D's adversarial loss at zero logits; None for losses without a lower bound."""
+    """Returns D's adversarial loss at zero logits; None for losses without a lower bound."""
     loss = LOSSES[config.loss]
     if not loss.bounded:
         return None
@@ -54,7 +54,7 @@ def undecided_loss(config):
 
 
 def mean_d_loss(trainer, seen):
-    """Mean of the discriminator's adversarial loss in the records of the last epoch; infinite without records."""
+    """Returns the mean of D's adversarial loss in the records of the last epoch; infinity without records."""
     first = seen - trainer.epoch_images
     records = [r for r in trainer.run.records() if r["kind"] == "train" and r["images_seen"] > first]
     losses = [record["loss/d_real"] + record["loss/d_fake"] for record in records]
@@ -62,7 +62,7 @@ def mean_d_loss(trainer, seen):
 
 
 def roll_back(trainer, reason) -> int:
-    """Restores the newest checkpoint, halves the learning rate and draws other random numbers.
+    """Restores the newest checkpoint, with half the learning rate and other random numbers from there on.
 
     Returns:
         the number of images seen at that checkpoint.

@@ -20,7 +20,9 @@ from gan_tf.training.transfer import begin_with_run
 
 
 def start_run(trainer) -> int:
-    """Opens the run folder, restores or writes the first checkpoint, and estimates the duration of a score.
+    """Opens the run folder, and restores the newest checkpoint or writes a first one.
+
+    Also renames damaged best weights, and estimates the duration of a score for the log.
 
     Returns:
         the number of images seen.
@@ -46,7 +48,7 @@ def start_run(trainer) -> int:
 
 
 def open_run_folder(trainer) -> int:
-    """Creates or continues the run folder: checks settings and data, and removes records after the checkpoint."""
+    """Checks settings and data, restores, and removes later records. Returns the number of images seen."""
     run, config, log, dataset = trainer.run, trainer.config, trainer.log, trainer.dataset
     data = {
         "fingerprint": dataset.fingerprint,
@@ -119,10 +121,10 @@ def refuse_data_change(before: dict, after: dict, folder):
 
 
 def restore_or_transfer(trainer) -> int | None:
-    """Restores the newest complete checkpoint: its image count, None if there is none.
+    """Restores the newest complete checkpoint; returns its image count, None if there is none.
 
-    `build_trainer` gives a new run the networks of `--init-from`. A run whose only checkpoints are damaged and hold no
-    training gets them here.
+    `build_trainer` loads the networks of `--init-from` into a run without checkpoints. If the only checkpoint is that
+    of image 0, and damaged, they are loaded here.
     """
     seen = restore(trainer)
     if seen is None and trainer.config.init_from and trainer.run.checkpoints():
@@ -131,7 +133,7 @@ def restore_or_transfer(trainer) -> int | None:
 
 
 def restore(trainer) -> int | None:
-    """Restores the newest complete checkpoint, the same on all workers: its image count, None if there is none."""
+    """Restores the newest complete checkpoint, the same on all workers; returns its image count, None without one."""
     workers, state, run = trainer.workers, trainer.state, trainer.run
     seen = restore_newest(state, run, trainer.log.print) if workers.is_chief else None
     [shared] = workers.broadcast(-1 if seen is None else seen)
@@ -143,9 +145,9 @@ def restore(trainer) -> int | None:
 
 
 def save_checkpoint(trainer):
-    """Writes a checkpoint; called on all workers, written by the chief.
+    """Writes a checkpoint on the chief; other workers do nothing.
 
-    Records are flushed first, since a checkpoint promises that the records before it are on the disk.
+    TensorBoard events are flushed first: a run that continues from the checkpoint does not write them again.
     """
     if trainer.workers.is_chief:
         trainer.log.flush()
@@ -154,7 +156,7 @@ def save_checkpoint(trainer):
 
 
 def environment(trainer) -> dict:
-    """Versions and devices, for environment.json."""
+    """Returns versions and devices for environment.json."""
     return {
         "gan_tf": gan_tf.__version__,
         "python": platform.python_version(),
@@ -171,7 +173,7 @@ def environment(trainer) -> dict:
 
 
 def settings_table(config) -> str:
-    """The settings as a Markdown table. Every other character of a value is escaped: a path may hold bars and tags."""
+    """Returns the settings as a Markdown table. Values are escaped: a path may contain bars and HTML tags."""
 
     def escape(value):
         return re.sub(r"[^\w .,+-]|_", lambda match: f"&#{ord(match[0])};", str(value))

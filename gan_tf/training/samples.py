@@ -9,13 +9,13 @@ from gan_tf.io import image_files
 from gan_tf.models.variables import named_variables
 from gan_tf.training.schedule import ends_of_sizes
 
-GRID_SIDES = {512: 4, 1024: 4}  # images in a row of the sample grid, by resolution
+GRID_SIDES = {512: 4, 1024: 4}  # {resolution: images in a row of the sample grid}
 DEFAULT_GRID_SIDE = 8
 SHOWN_REALS = 8
 
 
 def write_grids(trainer, seen):
-    """Writes the sample grid to samples/ and TensorBoard, and there also D's reconstructions and augmented reals."""
+    """Writes the sample grid to samples/ and TensorBoard; reconstructions and augmented reals to TensorBoard only."""
     if not trainer.workers.is_chief:
         return
     grids = {"samples": sample_grid(trainer)}
@@ -30,22 +30,22 @@ def write_grids(trainer, seen):
 
 
 def sample_grid(trainer):
-    """Grid of the run's fixed latents, uint8 [H, W, 3]; it has the same size from the first image to the last."""
+    """Returns images of the run's fixed latents, enlarged to its full resolution, as one image uint8 [H, W, 3]."""
     trainer.sampler.load(named_variables(trainer.state.g_ema))
     images = trainer.sampler.of_seeds(*grid_seeds(trainer.config, trainer.sampler.classes))
     return image_files.grid(image_files.enlarge(images, trainer.config.resolution))
 
 
 def grid_side(config):
-    """Images in a row of the sample grid."""
+    """Returns the number of images in a row, and of rows, of the sample grid."""
     return GRID_SIDES.get(config.resolution, DEFAULT_GRID_SIDE)
 
 
 def grid_seeds(config, classes):
-    """(seeds, class labels or None) of the sample grid, row by row.
+    """Returns (seeds, class labels or None) of the sample grid, row by row.
 
-    A conditional run has a class per row, or several rows per class. The seeds of each class begin at 0, so that images
-    in a column that have the same seed differ in their class only.
+    In a conditional run all images of a row have one class. The seeds of each class begin at 0, so that the first rows
+    of all classes differ in the class only.
     """
     side = grid_side(config)
     if not classes:
@@ -56,7 +56,7 @@ def grid_seeds(config, classes):
 
 
 def write_size_strip(trainer, seen, ended):
-    """At the end of a size or of the run, writes the first samples of every size so far, one row per size."""
+    """Writes the first rows of the grids of all sizes so far as one image; growing networks, at the end of a stage."""
     is_end = ended or trainer.stage_at(seen) != trainer.stage_before(seen)
     if not (is_end and trainer.workers.is_chief and trainer.config.grows):
         return
@@ -69,7 +69,7 @@ def write_size_strip(trainer, seen, ended):
 
 
 def reconstruction_grid(trainer):
-    """Reals and the outputs of D's decoders for them, one column per real, uint8 [H, W, 3]."""
+    """Returns reals, and below each the outputs of D's decoders for it, as one image uint8 [H, W, 3]."""
     reals, labels = shown_reals(trainer)
     rebuilt = trainer.recipe.reconstructions(trainer.state, reals, labels)
     size = next(iter(rebuilt.values())).shape[1]
@@ -78,7 +78,7 @@ def reconstruction_grid(trainer):
 
 
 def augmented_grid(trainer):
-    """Reals, and four augmentations of them as D receives them, uint8 [H, W, 3]."""
+    """Returns reals, and below each four augmentations of it as D receives them, as one image uint8 [H, W, 3]."""
     reals, _ = shown_reals(trainer)
     rows, augmentation, p = [reals], augmentation_of(trainer.config), trainer.state.extra.get(ADA_P)
     for i in range(4):
@@ -88,7 +88,7 @@ def augmented_grid(trainer):
 
 
 def shown_reals(trainer):
-    """The first few reals and their labels: float32 [n, R, R, 3] in [-1, 1], int32 [n]."""
+    """Returns the first SHOWN_REALS reals, float32 [n, R, R, 3] in [-1, 1], and their labels, int32 [n]."""
     image_set = trainer.pipeline.image_set
     images = np.asarray(image_set.images[:SHOWN_REALS]).astype(np.float32) / 127.5 - 1.0
     return tf.constant(images), tf.constant(image_set.labels[:SHOWN_REALS])

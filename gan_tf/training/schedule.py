@@ -1,11 +1,11 @@
 """Schedule of a run: stages with their resolution, batch size and learning rate by images seen, and time limits.
 
 Growing networks (Progressive GAN) train at each size for `stabilise_kimg`, then the next size fades in over
-`fade_kimg`. The level counts sizes: 0 is 4x4, 1 is 8x8. Both optimisers are reset at the beginning of every stage.
+`fade_kimg`. Each of these is a stage, at whose first image both optimisers are reset. The level counts sizes: 0 is 4x4,
+1 is 8x8.
 
-Source: Karras et al. 2018 (Progressive GAN), section 2, figure 2 and appendix A; phases as in the official program,
-where lod = last level - growth. The official program checks its schedule every four steps; here a stage is rounded up
-to whole batches.
+Source: Karras et al. 2018 (Progressive GAN), section 2, figure 2 and appendix A. The official program's `lod` is the
+last level minus our growth. It checks its schedule every four steps; here a stage is rounded up to whole batches.
 """
 
 import dataclasses
@@ -16,47 +16,47 @@ import time
 from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 
-FIRST_GRID_SECONDS = 40  # the second sample grid and a checkpoint are written this early, however long an epoch is
+FIRST_GRID_SECONDS = 40  # from the start to an early sample grid and checkpoint, if the epoch has not ended by then
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A stretch of training with fixed sizes. It lasts until the next one's first image; the last one has no end."""
+    """A part of the run with fixed sizes. It lasts until the first image of the next stage; the last has no end."""
 
     first_image: int  # images seen before it
     resolution: int  # size of the images in pixels
     batch_size: int  # images per step, all devices together
     lr: float  # learning rate of both optimisers
     ema_kimg: float  # half-life of the EMA generator, thousands of images
-    fade_images: int = 0  # images over which the newest resolution fades in, from the first one on; 0: it does not fade
+    fade_images: int = 0  # images over which the newest resolution fades in, from `first_image` on; 0: no fade
     resets_optimizers: bool = False  # both optimisers are reset at its first image
 
 
 def stage_at(stages, images_seen) -> Stage:
-    """The stage of the image after `images_seen`."""
+    """Returns the stage of the image after `images_seen`."""
     return [stage for stage in stages if stage.first_image <= images_seen][-1]
 
 
 def stage_before(stages, images_seen) -> Stage:
-    """The stage of image number `images_seen`; at 0 the first one."""
+    """Returns the stage of the last of `images_seen` images; at 0 the first stage."""
     return stage_at(stages, max(images_seen - 1, 0))
 
 
 def every(images, seen, batch_size) -> bool:
-    """True if the step that ends at `seen` images crossed a multiple of `images`."""
+    """Returns True if the step that ended at `seen` images reached or crossed a multiple of `images`."""
     return seen // images > (seen - batch_size) // images
 
 
 def single_stage(config) -> list[Stage]:
-    """The schedule of a family that trains at one resolution."""
+    """Returns the schedule of a family that trains at one resolution."""
     lr = config.phase_lrs[config.resolution]
     return [Stage(0, config.resolution, config.batch, lr, config.average_kimg(config.batch))]
 
 
 def growing_stages(config) -> list[Stage]:
-    """The schedule of a family that grows: 4x4, then a fade and a stabilising stage for every larger size.
+    """Returns the schedule of a family that grows: 4x4, then a fade and a stabilising stage for every larger size.
 
-    A run that begins with the networks of another one (`--init-from`) has the last stage only.
+    A run with `--init-from` has only a stabilising stage at full size.
     """
     stages, first_image = [], 0
     for resolution in config.resolutions:
@@ -72,30 +72,30 @@ def growing_stages(config) -> list[Stage]:
 
 
 def fade_of(stages, level) -> tuple[int, int]:
-    """(first image, number of images) of the fade of a level; (first image of the level, 0) if it does not fade."""
+    """Returns (first image, number of images) of a level's fade; (first image of the level, 0) without a fade."""
     first = next(stage for stage in stages if level_of(stage.resolution) == level)
     return first.first_image, first.fade_images
 
 
 def alpha_at(stages, stage, images_seen) -> float:
-    """Weight of the newest size, 0 to 1, in the step of `stage` that begins at `images_seen`."""
+    """Returns the weight of the newest size, 0 to 1, in the step of `stage` that begins at `images_seen`."""
     first, images = fade_of(stages, level_of(stage.resolution))
     return min(max((images_seen - first) / images, 0.0), 1.0) if images else 1.0
 
 
 def growth_at(stages, stage, images_seen) -> float:
-    """Growth of the networks: the level, or during a fade the level before plus alpha."""
+    """Returns the growth of the networks: the level, or during a fade the previous level plus alpha."""
     level = level_of(stage.resolution)
     return level - 1 + alpha_at(stages, stage, images_seen) if level else 0.0
 
 
 def ends_of(stages, total_images) -> list[int]:
-    """Images seen at the end of each stage, at most `total_images`."""
+    """Returns the images seen at the end of each stage, at most `total_images`."""
     return [*(min(total_images, later.first_image) for later in stages[1:]), total_images]
 
 
 def schedule_text(config, stages, epoch_images, metric) -> str:
-    """The schedule in a few lines; for a growing run a table of its stages."""
+    """Returns the schedule as text: one line, or for a growing run a table of its stages."""
     kimg = f"{config.total_images / 1000:g} kimg"
     length = f"{math.ceil(config.total_images / epoch_images)} epochs of {epoch_images} images"
     scores = f"{metric} every {config.eval_every} epochs"
@@ -113,7 +113,7 @@ def schedule_text(config, stages, epoch_images, metric) -> str:
 
 
 def short_run_warning(config, stages) -> str | None:
-    """A one-line warning if the run ends before its last size has completely faded in, else None."""
+    """Returns a warning if the run ends before its last size has completely faded in, else None."""
     fully_grown = stages[-1].first_image
     if config.total_images > fully_grown:
         return None
@@ -128,12 +128,12 @@ def short_run_warning(config, stages) -> str | None:
 
 
 def ends_of_sizes(stages) -> list[int]:
-    """Images seen at the end of every size but the last: where a grid of each size is kept."""
+    """Returns the images seen at the end of every size but the last."""
     return [later.first_image for stage, later in itertools.pairwise(stages) if not stage.fade_images]
 
 
 class Timer:
-    """Wall-clock limits and intervals of one start of the program. Nothing that is learnt depends on them."""
+    """Time limit and intervals of one start of the program. They affect when it stops and writes, not the training."""
 
     def __init__(self, config):
         self.started = self.last_save = time.monotonic()
@@ -142,11 +142,11 @@ class Timer:
         self._had_first_grid = False
 
     def is_up(self) -> bool:
-        """True once `--max-minutes` are over."""
+        """Returns True once `--max-minutes` are over."""
         return time.monotonic() >= self.end
 
     def checkpoint_is_due(self) -> bool:
-        """True if the last checkpoint is `--checkpoint-minutes` old."""
+        """Returns True if the last checkpoint is `--checkpoint-minutes` old."""
         return time.monotonic() - self.last_save >= self.checkpoint_seconds
 
     def saved(self):
@@ -154,7 +154,7 @@ class Timer:
         self.last_save = time.monotonic()
 
     def first_grid_is_due(self) -> bool:
-        """True once, shortly after the start, when a grid and a checkpoint are due before the end of the epoch."""
+        """Returns True once, FIRST_GRID_SECONDS after the start; then a checkpoint is due too."""
         if self._had_first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
             return False
         self._had_first_grid = True

@@ -17,20 +17,19 @@ from gan_tf.training.schedule import every
 from gan_tf.training.state import weights_of
 
 COPIES = "memorisation"  # the copy check, which is measured with every score
-FINAL_FIRST = 10**12  # the final score uses images from this number on, which no earlier score has used
+FINAL_FIRST = 10**12  # first generated image of the final score; no other score uses images from there on
 
 
 def score_is_due(trainer, seen, ended) -> bool:
-    """True if the EMA generator is scored now: at the end of every `--eval-every`-th epoch and of the run."""
+    """Returns True at the end of every `--eval-every`-th epoch, and of the run."""
     epoch_ends = every(trainer.epoch_images, seen, trainer.stage_before(seen).batch_size)
     return ended or (epoch_ends and seen // trainer.epoch_images % trainer.config.eval_every == 0)
 
 
 def score_is_missing(trainer, seen, ended) -> bool:
-    """True, on all workers, if a score of this moment is due and was not recorded.
+    """Returns True, on all workers, if a score is due at `seen` images and was not recorded.
 
-    A kill after the record and before the next checkpoint leaves a checkpoint from before the score: the stale epochs
-    are then those of the record.
+    If it was recorded, but a kill prevented the checkpoint after it, `stale_epochs` is restored from the record.
     """
     if not seen or not score_is_due(trainer, seen, ended):
         return False
@@ -45,13 +44,13 @@ def score_is_missing(trainer, seen, ended) -> bool:
 
 
 def expected_score_seconds(trainer) -> float:
-    """Expected duration of a score, from a few images."""
+    """Estimates the duration of a score in seconds from a few images."""
     trainer.sampler.load(named_variables(trainer.state.g_ema))
     return trainer.evaluator().expected_seconds(trainer.sampler, trainer.metric)
 
 
 def finish_epoch(trainer, seen, ended):
-    """At the end of an epoch, scores the EMA generator if due, keeps it if it is good, writes grids and the report.
+    """Ends an epoch: scores the EMA generator if due, keeps the best weights, writes the grids and the report.
 
     Raises:
         Interrupted: a signal arrived; the next start repeats the score.
@@ -63,7 +62,7 @@ def finish_epoch(trainer, seen, ended):
 
 
 def score_epoch(trainer, seen):
-    """Scores the EMA generator, keeps it if it is good, and records score and copy check."""
+    """Scores the EMA generator, keeps it if it is among the best, and records the score and the copy check."""
     log, epoch = trainer.log, seen // trainer.epoch_images
     result = evaluate(trainer, named_variables(trainer.state.g_ema), [trainer.metric, COPIES])
     score, copies = result.scores[trainer.metric], result.scores[COPIES]
@@ -81,7 +80,10 @@ def score_epoch(trainer, seen):
 
 
 def evaluate(trainer, weights, metrics, first=0):
-    """Measures metrics for generator weights {attribute path: array or variable}, from image `first` of the sampler on.
+    """Measures metrics of generator weights, {attribute path: array or variable}; returns a metrics Evaluation.
+
+    Args:
+        first: number of the sampler's first image.
 
     Raises:
         Interrupted: a signal arrived.
@@ -92,7 +94,7 @@ def evaluate(trainer, weights, metrics, first=0):
 
 
 class EvaluationProgress(StagedProgress):
-    """Shows the progress of an evaluation, and stops it when a worker received a signal."""
+    """Shows the progress of an evaluation; raises Interrupted once a worker has received a signal."""
 
     def __init__(self, workers):
         super().__init__()
@@ -105,7 +107,7 @@ class EvaluationProgress(StagedProgress):
 
 
 def score_record(score, copies):
-    """A score and its copy check as they are stored in stats.jsonl."""
+    """Returns a score and its copy check as stored in stats.jsonl."""
     return {
         "metric": score.name,
         "score": score.value,
@@ -118,7 +120,10 @@ def score_record(score, copies):
 
 
 def keep_if_best(trainer, seen, score, copies) -> str:
-    """Replaces best/ if no score was better, keeps snapshots, counts stale epochs; returns the score as text."""
+    """Replaces best/ if the score is better than that of best/, and keeps snapshots. Returns the score as text.
+
+    Also counts `stale_epochs`, the scores at full resolution since the best one.
+    """
     run, state = trainer.run, trainer.state
     stored = run.best_meta()
     if stored is not None and size_of(stored) > score.protocol["resolution"]:
@@ -141,11 +146,11 @@ def keep_if_best(trainer, seen, score, copies) -> str:
 
 
 def keep_snapshots(trainer, score, weights, meta):
-    """Keeps the `--keep-best` snapshots with the best scores; snapshots of other protocols are removed."""
+    """Keeps the `--keep-best` snapshots with the best scores; removes the others, and those of other protocols."""
     others = [other for other in trainer.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
     comparable = [other for other in others if from_stored(other["score"]).comparable_with(score)]
 
-    def rank(meta):  # best first, NaN last
+    def rank(meta):  # ascending: best first, NaN last
         value = meta["score"]["value"] * (1 if score.lower_is_better else -1)
         return (value != value, value)
 
@@ -158,9 +163,10 @@ def keep_snapshots(trainer, score, weights, meta):
 
 
 def comparable_best(trainer, score):
-    """The stored meta of the best weights, after scoring them again if their protocol differs; None if there are none.
+    """Returns the stored meta of the best weights, which are scored again if `score` has another protocol.
 
-    None also if they make smaller images: a generator that has grown replaces them whatever its score is.
+    Returns None without best weights, or if they generate smaller images: a generator that has grown replaces those
+    regardless of its score.
     """
     best = trainer.run.best_meta()
     if best is None:
@@ -181,15 +187,15 @@ def comparable_best(trainer, score):
 
 
 def size_of(meta):
-    """Resolution of the images of stored weights."""
+    """Returns the resolution of the images of stored weights."""
     return meta["score"]["protocol"]["resolution"]
 
 
 def finish_run(trainer, seen):
-    """At the end of a run, measures the final score and writes the report.
+    """Measures the final score and writes the report.
 
-    The final score is that of the best weights, with the sample count of papers and on images that were not used to
-    select them: the best of many scores is slightly optimistic. It is measured once for the same weights and protocol.
+    The final score is that of the best weights, with the image count of papers, on new images, since the best of many
+    scores is slightly optimistic. It is measured once for the same weights and protocol.
 
     Raises:
         Interrupted: a signal arrived; the next start measures it.
@@ -228,6 +234,6 @@ def measure_final_score(trainer, name):
 
 
 def is_out_of_patience(trainer) -> bool:
-    """True after `--patience` scored epochs of the full resolution without a better score."""
+    """Returns True after `--patience` scores at full resolution without a better one."""
     patience = trainer.config.patience
     return patience is not None and int(trainer.state.stale_epochs.numpy()) >= patience

@@ -12,26 +12,26 @@ from gan_tf.models.variables import named_variables
 from gan_tf.runs.checkpoints import DAMAGED, read_arrays, write_variables
 
 FORMAT = 2  # of checkpoints
-TALLY_FORMAT = 1  # of version 0.1.0: the sums since the last record are a vector `tally`, which is not restored
-FIRST_LOSS_SCALE = 2.0**15
+TALLY_FORMAT = 1  # of version 0.1.0: the statistics are a vector `tally`, which is not restored
+FIRST_LOSS_SCALE = 2.0**15  # of float16
 EPSILON = 1e-8  # of Adam, added to the root of the bias-corrected second moment as in the paper and in PyTorch
-# Variables that the EMA generator copies: an average of spectral vectors is not a unit vector, growth is not a weight,
-# StyleGAN2's mean w is an average already, and its constant noise does not change.
+# Variables that the EMA generator copies: an average of the unit vectors u and v of spectral norm is not a unit vector,
+# growth is not a weight, StyleGAN2's mean w is an average already, and its constant noise does not change.
 COPIED = ("u", "v", "growth", "average", "noise")
 COUNTERS = ("lr_scale", "loss_scale", "good_steps", "attempt", "images_seen", "stale_epochs", "won_epochs")
 
 
 def replicated(value):
-    """Creates a variable that every replica assigns to its copy; the replicas compute equal values."""
+    """Creates a variable with a copy on each replica, which the replica assigns; all must assign equal values."""
     return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)
 
 
 class Adam:
     """Adam for one network's trainable variables, with one fused operation for each weight.
 
-    The fused kernel (`ResourceApplyAdam`) updates a weight and its two moments in one pass over memory; written with
-    plain operations the same update takes seven. It writes to the replica's own copy, so that no cross-replica call is
-    needed: replicas that pass equal gradients stay equal.
+    The fused kernel (`ResourceApplyAdam`) updates a weight and its two moments in one pass over memory; plain
+    operations need seven. It writes to the replica's own copy without communication: replicas that pass equal gradients
+    stay equal.
 
     Args:
         variables: {attribute path: keras.Variable}, float32 (float64 in tests).
@@ -42,24 +42,24 @@ class Adam:
 
     def __init__(self, variables, beta1, beta2):
         self.variables, self.beta1, self.beta2 = variables, beta1, beta2
-        self.steps = replicated(tf.constant(0.0))  # float: 2**24 steps are more than any run has
+        self.steps = replicated(tf.constant(0.0))  # float32 counts to 2**24, more steps than any run has
         self.m = {path: replicated(tf.zeros_like(v.value)) for path, v in variables.items()}
         self.v = {path: replicated(tf.zeros_like(v.value)) for path, v in variables.items()}
 
     def named_variables(self):
-        """{name: tf.Variable} of everything that must be saved."""
+        """Returns {name: tf.Variable} of everything that must be saved."""
         moments = {f"m/{path}": v for path, v in self.m.items()} | {f"v/{path}": v for path, v in self.v.items()}
         return {"steps": self.steps, **moments}
 
     def reset(self):
-        """Forgets all steps so far, as at a fresh start; outside of replicas."""
+        """Sets the step count and the moments to zero. Call it outside of `strategy.run`."""
         for variable in self.named_variables().values():
             variable.assign(tf.zeros_like(variable))
 
     def apply(self, gradients, lr):
-        """Takes one step, inside a replica, with gradients {attribute path: tensor} of the whole global batch.
+        """Takes one step, within `strategy.run`, with gradients {attribute path: tensor} of the global batch.
 
-        A weight whose path is left out stays as it is.
+        A weight without a gradient does not change.
         """
         steps = tf.convert_to_tensor(self.steps) + 1.0
         beta1_power, beta2_power = self.beta1**steps, self.beta2**steps
@@ -89,20 +89,20 @@ class TrainState:
     g_ema: keras.Model
     g_optimizer: Adam
     d_optimizer: Adam
-    statistics: dict  # {name: float32 [2]}, sum and count of the recipe's statistics since the last record
+    statistics: dict  # {name: float32 [2] variable}, sum and count of the recipe's statistics since the last record
     lr_scale: tf.Variable  # halved at each rollback
     loss_scale: tf.Variable  # of float16
-    good_steps: tf.Variable  # steps since the loss scale changed
+    good_steps: tf.Variable  # float16: steps since the last overflow or change of the loss scale
     attempt: tf.Variable  # rollbacks so far
     images_seen: tf.Variable
-    stale_epochs: tf.Variable  # scored epochs since the best score
+    stale_epochs: tf.Variable  # scored epochs at full resolution since the best score
     won_epochs: tf.Variable  # consecutive epochs in which the discriminator's loss was near zero
     scales_loss: bool  # in float16
     extra: dict  # {name: variable} that the recipe or ADA adds
     frozen: dict  # {name: network}, pretrained networks that the losses use; they are in no checkpoint
 
     def named_variables(self):
-        """{name: tf.Variable} of all that is in a checkpoint."""
+        """Returns {name: tf.Variable} of everything in a checkpoint."""
         variables = {}
         for player in ("g", "d", "g_ema"):
             network = named_variables(getattr(self, player))
@@ -115,7 +115,7 @@ class TrainState:
         return variables | {f"extra/{name}": variable for name, variable in self.extra.items()}
 
     def read_statistics(self):
-        """{name: (sum, count)} since the last record, as float32 scalars of NumPy."""
+        """Returns {name: (sum, count)} since the last record, as float32 scalars of NumPy."""
         return {name: tuple(variable.numpy()) for name, variable in self.statistics.items()}
 
     def reset_statistics(self):
@@ -125,12 +125,12 @@ class TrainState:
 
 
 def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), frozen=None):
-    """Creates the state of a new run around built networks, inside the strategy's scope; g_ema is set equal to g.
+    """Creates the state of a new run from built networks, and copies g to g_ema. Call it in the strategy's scope.
 
     Args:
-        scales_loss: True in float16, whose small gradients would vanish.
+        scales_loss: True in float16, where small gradients would be rounded to zero.
         extra: names of scalars, in addition to `recipe.extra`.
-        frozen: of `recipe.frozen_networks`.
+        frozen: result of `recipe.frozen_networks`.
     """
     newest = named_variables(g)
     for path, variable in named_variables(g_ema).items():
@@ -161,17 +161,17 @@ def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), fr
 
 
 def trainable(network):
-    """{attribute path: keras.Variable} of the weights that an optimiser may change."""
+    """Returns {attribute path: keras.Variable} of the trainable weights."""
     return {path: variable for path, variable in named_variables(network).items() if variable.trainable}
 
 
 def weights_of(network):
-    """{attribute path: array} of all variables of a network."""
+    """Returns {attribute path: array} of all variables of a network."""
     return {path: variable.numpy() for path, variable in named_variables(network).items()}
 
 
 def update_ema(state, decay):
-    """Moves the EMA generator towards the generator; `decay` (scalar) is the share of its weights that is kept."""
+    """Updates the EMA generator: decay * g_ema + (1 - decay) * g, except for COPIED variables. `decay`: scalar."""
     newest = named_variables(state.g)
     for path, variable in named_variables(state.g_ema).items():
         value = tf.convert_to_tensor(newest[path].value)
@@ -190,7 +190,7 @@ def save_state(state, run, keep):
     try:
         write_variables(prefix, {"format": tf.Variable(FORMAT, dtype=tf.int64), **state.named_variables()})
     except (OSError, tf.errors.OpError) as error:
-        if is_new:  # otherwise it is the checkpoint of a rollback, which TensorFlow replaces only when all is written
+        if is_new:  # TensorFlow replaces an existing one, as after a rollback, only when all is written
             run.remove_checkpoint(prefix)
         run.remove_leftovers()
         older = [count for count, _ in run.checkpoints() if count <= seen]
@@ -205,7 +205,7 @@ def restore_newest(state, run, log):
     """Restores the newest complete checkpoint and returns its image count; None if nothing was trained yet.
 
     Raises:
-        UsageError: the run was trained, but none of its checkpoints can be read.
+        UsageError: none of the checkpoints of a trained run can be read, or one is of another version.
     """
     for seen, prefix in run.checkpoints():
         try:
@@ -229,10 +229,10 @@ def restore_newest(state, run, log):
 
 
 def restore_checkpoint(state, prefix):
-    """Sets the state to a checkpoint. Nothing is changed unless the whole checkpoint is readable.
+    """Sets the state to a checkpoint. Networks and counters are unchanged unless the whole checkpoint is readable.
 
     Raises:
-        UsageError: it was written by another version.
+        UsageError: the checkpoint has a format of another version.
         DAMAGED: it is incomplete, or has other variables than the state.
     """
     arrays = read_arrays(prefix)

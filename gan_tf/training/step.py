@@ -14,32 +14,32 @@ from gan_tf.training.adaptation import update_probability
 from gan_tf.training.schedule import single_stage
 from gan_tf.training.state import trainable, update_ema
 
-GROWTH_STEPS = 2000.0  # float16: good steps after which the loss scale is doubled
-SIGNS = "signs/real"  # the mean sign of D's logits on reals: it steers ADA and is not recorded
+GROWTH_STEPS = 2000.0  # float16: steps without an overflow after which the loss scale is doubled
+SIGNS = "signs/real"  # the mean sign of D's logits on reals, which controls ADA; not recorded
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """What is static in a step, which is traced once per variant. A growing network has one per size."""
+    """The constants of a step, which is traced once per Variant. Growing networks have one for each resolution."""
 
     config: TrainConfig
     resolution: int
     batch_size: int  # images per step, all devices together
     parts: int  # micro-batches per replica
-    lr: float
-    ema_kimg: float  # half-life of the EMA generator
+    lr: float  # of both players, before a recipe or a rollback scales it
+    ema_kimg: float  # half-life of the EMA generator, thousands of images
 
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of a step that updates one player or both.
+    """A part of a step that updates the generator, the discriminator, or both.
 
     update: function (state, reals, labels, draws, variant) -> {statistic: float32 scalar}, called on each replica. A
         value is the replica's share: the sum over replicas is the value for the global batch. state: TrainState. reals:
         [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch, at the resolution of the stage.
-        labels: [N] int32. draws: Draws of the N rows. variant: Variant.
+        labels: [N] int32. draws: Draws of these N rows. variant: Variant.
     statistics: the names that `update` returns.
-    every: the phase is part of every `every`-th step, the first step of a run included.
+    every: the phase runs in every `every`-th step, the first step of a run included.
     """
 
     update: Callable
@@ -49,16 +49,16 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a family is trained.
+    """How a family is trained. In names of players, "g" is the generator and "d" the discriminator, D.
 
-    phases: Phases of a step, in their order.
-    discriminator_layers: D -> its layers in groups from the image on, which `--freeze-d` counts.
+    phases: the Phases of a step, in order.
+    discriminator_layers: D -> list of groups of layers, from the image on; `--freeze-d` freezes the first groups.
     schedule: config -> list of schedule.Stage.
     frozen_networks: (config, log) -> {name: pretrained network} that the losses use, built in the strategy's scope.
-    extra: names of float32 scalars, 0 at first, that the state holds in addition to networks and optimisers.
+    extra: names of additional float32 scalars in the state, initially 0.
     adam_decays: config -> {player: (beta1, beta2)}.
     reconstructions: (state, reals, labels) -> {decoder: images} of D's decoders; None if D has none.
-    set_progress: (state, stages, images_seen), stores the progress of growth in the networks.
+    set_progress: (state, stages, images_seen) -> None; stores the growth in the networks.
     scalars: (stages, images_seen) -> {name: number} for TensorBoard.
     describe_stage: stage -> text for the progress line.
     """
@@ -89,7 +89,7 @@ def compile_steps(trainer, variant):
     """
     recipe, state, pipeline, strategy = trainer.recipe, trainer.state, trainer.pipeline, trainer.strategy
     config, batch_size, replicas = variant.config, variant.batch_size, strategy.num_replicas_in_sync
-    # The EMA generator of another run is as good as its generator from the first image on.
+    # With --init-from the EMA generator is good from the first image on.
     ema_ramp = None if config.init_from else config.ema_ramp
 
     def update_on_replica(phase, element, images_seen, attempt):
@@ -101,7 +101,7 @@ def compile_steps(trainer, variant):
         reals = tf.ensure_shape(reals, (draws.count, *reals.shape[1:]))
         labels = tf.ensure_shape(labels, (draws.count,))
         statistics = phase.update(state, reals, labels, draws, variant)
-        return tf.stack([tf.cast(statistics[name], tf.float32) for name in phase.statistics])  # one all-reduce for all
+        return tf.stack([tf.cast(statistics[name], tf.float32) for name in phase.statistics])  # one all-reduce
 
     def take_phase(phase, element, images_seen):
         attempt = tf.convert_to_tensor(state.attempt)
@@ -126,7 +126,7 @@ def compile_steps(trainer, variant):
             statistics = adapt_loss_scale(state, statistics)
         for name, variable in state.statistics.items():
             variable.assign_add(tf.stack(statistics[name]))
-        if config.augment == "ada" and SIGNS in statistics:  # a benchmark may take single phases
+        if config.augment == "ada" and SIGNS in statistics:  # a benchmark may run single phases
             update_probability(state, config, statistics[SIGNS][0], batch_size)
         update_ema(state, ema_decay(variant.ema_kimg, images_seen + batch_size, batch_size, ema_ramp))
 
@@ -140,12 +140,13 @@ def compile_steps(trainer, variant):
 
 
 def ema_decay(half_life_kimg, images_seen, batch_size, ramp=None):
-    """Share of the old EMA weights that a step keeps, for a half-life in thousands of images.
+    """Returns the share of the old EMA weights that a step keeps, for a half-life in thousands of images.
+
+    5.5 kimg at batch 8 is the official decay of 0.999 of FastGAN and Progressive GAN.
 
     Args:
-        ramp: the half-life is at most this share of the images seen (0.1, for instance), so that the EMA generator is
-            useful after five minutes as well as after five days. None: no limit. 5.5 kimg at batch 8 is the official
-            decay of 0.999 of FastGAN and Progressive GAN.
+        ramp: the half-life is at most this share of the images seen, so that the EMA generator is useful early in the
+            run. None: no limit.
     """
     half_life = half_life_kimg * 1000.0
     if ramp is not None:
@@ -165,7 +166,7 @@ class MicroBatch:
 
 
 def micro_batches(draws, parts) -> list[MicroBatch]:
-    """Divides a replica's share of the batch, with its draws, into `parts` micro-batches."""
+    """Divides a replica's share of the batch, with its draws, into `parts` micro-batches (rows as in `Draws.shard`)."""
     if parts == 1:
         return [MicroBatch(slice(None), draws)]
     return [MicroBatch(slice(i, None, parts), draws.shard(i, parts)) for i in range(parts)]
@@ -192,11 +193,11 @@ def accumulate_gradients(state, network, batches, loss, after=()):
 
     Args:
         state: TrainState, whose loss scale multiplies the gradients.
-        network: the network whose trainable weights are differentiated.
+        network: the network whose trainable weights the gradients are taken for.
         batches: list of MicroBatch.
         loss: function of a MicroBatch -> (tape that recorded the loss, scalar loss, {statistic: scalar}). Loss and
             statistics are shares of the mean over the global batch (`share_of_mean`).
-        after: tensors that must be computed first.
+        after: tensors that are computed before the loss.
 
     Returns:
         ({attribute path: gradient}, {statistic: scalar}). Weights that the loss does not depend on are left out.
@@ -218,9 +219,11 @@ def accumulate_gradients(state, network, batches, loss, after=()):
 def apply_gradients(state, optimizer, gradients, lr):
     """Sums the gradients over replicas, takes the optimiser's step and returns the global gradient norm.
 
-    Gradients are multiplied by `state.loss_scale`. In float16 a step with non-finite gradients is skipped, and
-    `adapt_loss_scale` halves the scale for the next one. In other precisions a non-finite norm makes the training loop
-    roll back.
+    In float16 a step with non-finite gradients is skipped, and `adapt_loss_scale` halves the scale for the next one. In
+    other precisions a non-finite norm makes the training loop roll back.
+
+    Args:
+        gradients: {attribute path: gradient}, still multiplied by `state.loss_scale`.
     """
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync > 1:
@@ -239,13 +242,13 @@ def apply_gradients(state, optimizer, gradients, lr):
 
 
 def adapt_loss_scale(state, statistics):
-    """Halves float16's loss scale after a step with an overflow, doubles it after GROWTH_STEPS good steps.
+    """Halves float16's loss scale after a step with an overflow, doubles it after GROWTH_STEPS steps without one.
 
     Args:
         statistics: {name: (sum, count)} of the step.
 
     Returns:
-        the statistics with zeros for sums that overflowed, so that they do not count as divergence.
+        the statistics, with 0 for each sum that is not finite, so that it does not count as divergence.
     """
     is_finite = tf.reduce_all(tf.math.is_finite(tf.stack([total for total, _ in statistics.values()])))
     good_steps = tf.where(is_finite, state.good_steps + 1.0, 0.0)
@@ -259,19 +262,19 @@ def adapt_loss_scale(state, statistics):
 
 @contextlib.contextmanager
 def tape_of(network):
-    """A gradient tape that watches the trainable weights of one network and nothing else."""
+    """Context manager: a gradient tape that watches only the trainable weights of one network."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([v.value for v in trainable(network).values()])
         yield tape
 
 
 def share_of_mean(values, draws):
-    """The part of these images' values [n] in the mean over the global batch, float32 scalar."""
+    """Returns sum(values [n]) / global batch size: the sum over micro-batches and replicas is the mean, float32."""
     return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
 
 
 def share_of_replica(value):
-    """A value that is equal on all replicas, divided so that their sum is the value."""
+    """Divides a value that is equal on all replicas by their number, so that the sum over replicas is the value."""
     return value / tf.distribute.get_replica_context().num_replicas_in_sync
 
 
@@ -281,7 +284,7 @@ def augmented(images, draws, purpose, variant, state):
 
 
 def second_order_arguments(state):
-    """Arguments of a network that is differentiated twice: with float16 it then computes in float32.
+    """Returns arguments for a network call that is differentiated twice: in a float16 run, it computes in float32.
 
     A float16 gradient with respect to an image overflows with the loss scale, and underflows without it.
     """

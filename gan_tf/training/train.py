@@ -13,19 +13,19 @@ from gan_tf.training.trial import find_micro_batch
 def train(trainer) -> int:
     """Trains until `config.total_images`, `--max-minutes` or `--patience` ends the run; a restarted run continues.
 
-    All workers run this loop. Files, scores and log lines are written by the chief only. A decision that depends on
-    the time, a file or a signal is shared by a collective operation, so that all workers take the same branch.
+    All workers run this loop. Files, scores and log lines are written by the chief only. If the next steps depend on
+    the time, a file or a signal, a collective operation shares the decision, so that all workers take the same branch.
 
     Args:
         trainer: Trainer.
 
     Returns:
-        the number of images seen.
+        the number of real images seen.
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the run is saved.
-        Diverged: rolling back did not help.
-        UsageError: the run folder does not fit the settings, or the disk is full.
+        Diverged: training failed again after MOST_ROLLBACKS rollbacks.
+        UsageError: the run folder does not fit the settings, the disk is full, or not even one image fits into memory.
     """
     config, workers, log = trainer.config, trainer.workers, trainer.log
     timer = trainer.timer = Timer(config)
@@ -35,9 +35,9 @@ def train(trainer) -> int:
         is_starting, ended = True, seen >= config.total_images
 
         while True:
-            if is_starting:  # a new or continued run, or one that was rolled back
+            if is_starting:  # a new, continued or rolled back run
                 trainer.enter(trainer.stage_before(seen))  # the stage that these weights come from
-                if score_is_missing(trainer, seen, ended):  # the previous process ended during this score
+                if score_is_missing(trainer, seen, ended):  # the previous process ended before this score was recorded
                     on_chief(trainer, finish_epoch, trainer, seen, ended)
                     save_checkpoint(trainer)
                 else:
@@ -47,10 +47,10 @@ def train(trainer) -> int:
             if ended or is_out_of_patience(trainer):
                 break
 
-            # Train: one call of the graph, at most to the next record of losses or the end of an epoch or stage.
+            # Steps: one call of the tf.function, at most to the next record of losses or the end of an epoch or stage.
             stage = trainer.stage_at(seen)
             if stage != trainer.stage or trainer.iterator is None:  # the first pass, or a new stage
-                trainer.enter(stage, seen)  # its images and batch size; optimisers are reset if the stage asks for it
+                trainer.enter(stage, seen)  # input in its sizes; optimisers are reset if the stage asks for that
                 if config.micro_batch == "auto":
                     find_micro_batch(trainer)
             seen, statistics, timing = trainer.take_steps(seen)
@@ -60,7 +60,7 @@ def train(trainer) -> int:
             ended = seen >= config.total_images or out_of_time
             epoch_ends = every(trainer.epoch_images, seen, stage.batch_size) or ended
 
-            # Losses, and the check that training is sound.
+            # Losses, and the check for divergence.
             if every(trainer.images_per_record, seen, stage.batch_size) or ended:
                 log.record_losses(trainer, seen)
             problem = find_divergence(trainer, statistics, seen, is_epoch=epoch_ends and not ended)
@@ -75,7 +75,7 @@ def train(trainer) -> int:
                 on_chief(trainer, finish_epoch, trainer, seen, ended)
             elif timer.first_grid_is_due() or trainer.stage_at(seen) != stage:
                 write_grids(trainer, seen)
-            write_size_strip(trainer, seen, ended)  # growing networks: one row per size
+            write_size_strip(trainer, seen, ended)  # growing networks only
 
             # Checkpoint.
             if epoch_ends or stop_signal or timer.checkpoint_is_due():
@@ -91,10 +91,9 @@ def train(trainer) -> int:
 def on_chief(trainer, function, *arguments):
     """Calls a function on the chief while the other workers wait, and copies the chief's `stale_epochs` to them.
 
-    If it raises another exception, the chief ends and the others detect that.
-
     Raises:
-        Interrupted: on all workers, if a signal ended the call.
+        Interrupted: on all workers, if a signal ended the call. Any other exception ends the chief only; the other
+            workers detect that (`distributed/liveness.py`).
     """
     workers, stale_epochs, interruption = trainer.workers, trainer.state.stale_epochs, None
     if workers.is_chief:
@@ -104,7 +103,7 @@ def on_chief(trainer, function, *arguments):
             interruption = signal
     was_interrupted, stale = workers.broadcast(interruption is not None, stale_epochs.numpy())
     if was_interrupted:
-        if interruption is None:  # the chief's signal
+        if interruption is None:  # on the other workers
             interruption = Interrupted(workers.stop_requested() or OTHER_SIGNAL)
         raise interruption
     stale_epochs.assign(int(stale))

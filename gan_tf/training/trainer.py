@@ -31,15 +31,16 @@ from gan_tf.training.state import TrainState, create_state
 from gan_tf.training.step import Recipe, Variant, compile_steps
 from gan_tf.training.transfer import begin_with_run, freeze_discriminator
 
-RECORDS_PER_EPOCH = 20  # train records
+RECORDS_PER_EPOCH = 20  # of kind "train" in stats.jsonl
+# Defaults of --steps-per-call; on a CPU it is 1 at resolutions above SHORT_STEP_PIXELS.
 GPU_STEPS_PER_CALL = 16
-SHORT_STEPS_PER_CALL = 8  # on a CPU, for images of at most SHORT_STEP_PIXELS
+SHORT_STEPS_PER_CALL = 8
 SHORT_STEP_PIXELS = 16
 
 
 @dataclasses.dataclass
 class Trainer:
-    """The parts of a run; made by `build_trainer`. Call `enter` before taking steps."""
+    """The parts of a run, built by `build_trainer`. `enter` selects the stage of the steps that follow."""
 
     config: TrainConfig
     run: Run
@@ -55,11 +56,11 @@ class Trainer:
     stages: list[Stage]
     epoch_images: int
     images_per_record: int  # images between two train records
-    micro_batch: int | None  # images that a device computes together; None for all
+    micro_batch: int | None  # images that a device computes together; None: its whole share of the batch
 
     timer: Timer | None = None  # set by `train`
 
-    # Of the present stage.
+    # Of the current stage.
     stage: Stage | None = None
     pipeline: InputPipeline | None = None
     iterator: object = None
@@ -75,16 +76,16 @@ class Trainer:
         return stage_before(self.stages, seen)
 
     def enter(self, stage, seen=None):
-        """Prepares the images of a stage in its batch size; the memory of the previous stage is freed.
+        """Makes a stage current. If its sizes differ, a new input pipeline replaces the old one, whose memory is freed.
 
-        Both optimisers are reset if `seen` is the first image of a stage that asks for it.
+        A stage that resets the optimisers does so only if `seen` is its first image.
         """
         sizes = (stage.resolution, stage.batch_size)
         self.iterator = None
         if self.stage is None or sizes != (self.stage.resolution, self.stage.batch_size):
             self.pipeline, self.compiled = None, {}  # first: two data sets may not fit on the accelerator
             images, config = self.dataset.at(stage.resolution), self.config
-            # Each of several workers reads its share from its own memory or disk; a resident set would be sent to all.
+            # Each of several workers reads its own share: the chief would broadcast a resident set, a variable, to all.
             resident = False if self.workers.count > 1 else None
             self.pipeline = InputPipeline(images, stage.batch_size, config.seed, config.mirror, resident)
             with self.strategy.scope():
@@ -96,14 +97,14 @@ class Trainer:
         self.log.enter_stage(self.recipe.describe_stage(stage))
 
     def take_steps(self, seen, count=None):
-        """Takes steps from image `seen` on: up to the next record, end of an epoch, stage or run.
+        """Takes steps of the current stage from image `seen` on, in one call of the tf.function.
 
         Args:
             count: number of steps; default `steps_to_boundary`.
 
         Returns:
             (images seen, {statistic: (sum, count)} since the last record, (images, seconds) of this call). The last is
-            None if the step was traced, which takes longer.
+            None if this call traced the step, which takes longer.
         """
         steps, is_traced = self.compile()
         if self.iterator is None:
@@ -119,9 +120,9 @@ class Trainer:
         return seen, statistics, (images, time.monotonic() - started) if is_traced else None
 
     def steps_to_boundary(self, seen) -> int:
-        """Steps of the next call: at most `--steps-per-call`, up to the next record, end of an epoch, stage or run.
+        """Returns the number of steps to the next record or end of an epoch, stage or run, at most `--steps-per-call`.
 
-        By default there are several if steps are so short that the call takes a noticeable time.
+        Its default is above 1 where steps are so short that the overhead of a call matters.
         """
         limit = self.config.steps_per_call
         if not limit and tf.config.list_logical_devices("GPU"):
@@ -133,7 +134,7 @@ class Trainer:
         return min(limit, *(-(-(end - seen) // self.stage.batch_size) for end in ends if end > seen))
 
     def compile(self):
-        """(tf.function of the present stage's steps, whether it was traced before)."""
+        """Returns (tf.function of the current stage's steps, whether it was traced before)."""
         variant = self.variant
         is_traced = variant in self.compiled
         if not is_traced:
@@ -142,13 +143,13 @@ class Trainer:
 
     @property
     def variant(self) -> Variant:
-        """What is static in the steps of the present stage."""
+        """The constants of the current stage's steps."""
         stage = self.stage
         parts = parts_of(self.micro_batch, stage.batch_size, self.strategy.num_replicas_in_sync)
         return Variant(self.config, stage.resolution, stage.batch_size, parts, stage.lr, stage.ema_kimg)
 
     def batches(self, seen):
-        """Iterator over this stage's batches from image `seen` on, divided over the replicas."""
+        """Returns an iterator over the current stage's batches from image `seen` on, divided over the replicas."""
         replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
             return iter(self.pipeline.dataset(seen))
@@ -160,7 +161,7 @@ class Trainer:
         return iter(self.strategy.distribute_datasets_from_function(worker_dataset))
 
     def evaluator(self, resolution=None) -> Evaluator:
-        """The evaluator against reals at the sampler's resolution; it keeps the features of the reals."""
+        """Returns the Evaluator for a resolution, default the sampler's; the latest is kept, with its features."""
         resolution = resolution or self.sampler.resolution
         if self.latest_evaluator is None or self.latest_evaluator[0] != resolution:
             reals = reals_at(self.dataset, resolution, self.config.mirror)
@@ -179,8 +180,8 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         log: prints a line; default `workers.log`.
 
     Raises:
-        UsageError: a setting that does not suit the devices or networks, weights that cannot be obtained, or workers
-            that differ in images or precision.
+        UsageError: a single image, a setting that does not suit the devices or networks, weights that cannot be
+            obtained, or workers that differ in images or precision.
     """
     if len(dataset) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
@@ -231,7 +232,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
 
 
 def check_batches(trainer, log):
-    """Logs small groups of images. Raises UsageError unless devices and micro-batches divide all batches."""
+    """Logs where groups of the minibatch standard deviation are too small. Raises UsageError unless batches divide."""
     config, replicas, small = trainer.config, trainer.strategy.num_replicas_in_sync, {}
     group = config.mbstd_group if config.model == "stylegan2" else 1  # of the minibatch standard deviation
     if config.grows and config.minibatch_stddev:
@@ -253,7 +254,7 @@ def check_batches(trainer, log):
 
 
 def parts_of(micro_batch, batch_size, replicas) -> int:
-    """Micro-batches in a replica's share of a batch. Raises UsageError if their size does not divide it."""
+    """Returns the number of micro-batches in a replica's share of a batch. Raises UsageError unless they divide it."""
     share = batch_size // replicas
     size = min(micro_batch or share, share)
     if share % size:

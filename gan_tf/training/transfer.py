@@ -1,4 +1,4 @@
-"""Begins a run with the networks of another one (`--init-from`), and freezes discriminator layers (`--freeze-d`)."""
+"""Transfer learning: loads the networks of another run (`--init-from`), freezes discriminator layers (`--freeze-d`)."""
 
 from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields, as_argument, flag
 from gan_tf.errors import UsageError
@@ -13,10 +13,13 @@ REMEDY = "give another run"  # for a run whose weights cannot be read
 
 
 def begin_with_run(state, config, log):
-    """Gives a new state the networks of the run `config.init_from`; optimisers and counters start from zero.
+    """Loads the networks of the run `config.init_from` into a new state; optimisers and counters are not loaded.
 
-    The networks are those of its newest complete checkpoint: generator, discriminator and EMA generator. A run without
-    checkpoints (with best/ only) provides its best generator for both generators, and no discriminator.
+    The networks are those of its newest complete checkpoint: generator, discriminator and EMA generator. From a run
+    without checkpoints the best weights are loaded into both generators, and the discriminator is not changed.
+
+    Args:
+        log: function that prints a line.
 
     Raises:
         UsageError: no such run, networks of another architecture or not fully grown, or no discriminator although
@@ -46,12 +49,12 @@ def begin_with_run(state, config, log):
 
 
 def check_architecture(before, config, has_discriminator):
-    """Raises UsageError if the settings of two runs describe different networks."""
+    """Raises UsageError if the settings of two runs, `before` and `config`, describe different networks."""
     names = ["model"] if before.model != config.model else architecture_fields(config.model)
     if not has_discriminator:
         names = [name for name in names if name not in DISCRIMINATOR_FIELDS]
     pairs = {name: (getattr(before, name), getattr(config, name)) for name in names}
-    if "channel_base" in pairs:  # None means a width that depends on the resolution
+    if "channel_base" in pairs:  # None: a width that depends on the resolution
         pairs["channel_base"] = [
             each.channel_base or published_channel_base(each.resolution) for each in (before, config)
         ]
@@ -84,8 +87,8 @@ def check_fully_grown(networks, config, data, source):
 def freeze_discriminator(recipe, d, config):
     """Makes the first `config.freeze_d` groups of D's layers untrainable, before the optimisers are created.
 
-    Their weights get no gradient, no optimiser slot and no update. Running statistics of batch norm and spectral
-    vectors are still updated.
+    Their weights get no gradient, no optimiser slot and no update. Running statistics of batch norm, and the vectors of
+    spectral norm, are still updated.
 
     Source: Mo et al. 2020 (Freeze the Discriminator: a Simple Baseline for Fine-Tuning GANs).
 

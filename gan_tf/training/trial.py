@@ -1,4 +1,4 @@
-"""Steps taken on trial: `--micro-batch auto` measures memory with them, `--dry-run` memory and time."""
+"""Trial steps: `--micro-batch auto` measures their memory, `--dry-run` their memory and time."""
 
 import numpy as np
 import tensorflow as tf
@@ -16,11 +16,11 @@ DRY_STEPS = 3
 
 
 def find_micro_batch(trainer):
-    """Sets `trainer.micro_batch` to the largest one with which a step of this stage fits into memory.
+    """Sets `trainer.micro_batch` to the largest one with which a step of the current stage fits into memory.
 
-    Takes real steps with smaller and smaller micro-batches, and restores the state. On a GPU the allocator decides. On
-    a CPU the system would kill the process instead, so the two smallest micro-batches are measured, and the memory of
-    the others is extrapolated.
+    Takes real steps with ever smaller micro-batches until one fits, and restores the state. A GPU raises an error if
+    its memory is exhausted. On a CPU the system would kill the process, so sizes are left out that are too large when
+    the memory of the two smallest is extrapolated.
 
     Raises:
         UsageError: not even one image at a time fits.
@@ -46,7 +46,7 @@ def find_micro_batch(trainer):
 
 
 def sizes_that_fit(trainer, sizes):
-    """Those of the micro-batch `sizes` (descending) that should fit into free memory, from two small trials."""
+    """Returns the micro-batch sizes, of descending `sizes`, that should fit into memory; tries the smallest two."""
     if len(sizes) < 3:
         return sizes
     peaks = []
@@ -55,20 +55,20 @@ def sizes_that_fit(trainer, sizes):
         take_trial_step(trainer, size)
         peaks.append(devices.peak_memory_gb())
     per_image = (peaks[1] - peaks[0]) / (larger - small)
-    if per_image <= 0:  # the process needed more before: then at most the whole peak is due to these images
+    if per_image <= 0:  # the peak was earlier: the images need at most all of it
         per_image = peaks[1] / larger
     free = devices.free_memory_gb()
     return [size for size in sizes if peaks[1] + per_image * (size - larger) <= free] or sizes[-1:]
 
 
 def take_trial_step(trainer, micro_batch):
-    """Takes the step at the stage's first image, which includes all phases."""
+    """Takes one step at the first image of the stage, where all phases are due."""
     trainer.micro_batch, trainer.iterator = micro_batch, None
     trainer.take_steps(trainer.stage.first_image, count=1)
 
 
 def dry_run(trainer):
-    """Takes a few real steps at every size and logs the memory, disk space and time of the run; writes nothing.
+    """Takes a few real steps at every size, and logs the memory, disk space and time of the run. Writes no file.
 
     Raises:
         Diverged: a step is not finite.
@@ -76,7 +76,7 @@ def dry_run(trainer):
     config, log, recipe = trainer.config, trainer.log.print, trainer.recipe
     log("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     stages = list({stage.resolution: stage for stage in trainer.stages}.values())
-    steps = max(DRY_STEPS, *(phase.every for phase in recipe.phases))  # every phase is in them with its frequency
+    steps = max(DRY_STEPS, *(phase.every for phase in recipe.phases))  # phases run with their frequencies
     sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
     log(f"measuring {steps} steps{sizes}, and a score ...")
     image_seconds = {stage.resolution: seconds_per_image(trainer, stage, steps) for stage in stages}
@@ -104,9 +104,9 @@ def dry_run(trainer):
 
 
 def seconds_per_image(trainer, stage, steps):
-    """Seconds per image of a stage, measured over some steps."""
+    """Returns the seconds per image of a stage, measured over `steps` steps. Raises Diverged if one is not finite."""
     trainer.enter(stage)
-    trainer.take_steps(stage.first_image, count=1)  # traces, and lets the kernels choose their plans
+    trainer.take_steps(stage.first_image, count=1)  # untimed: traces the step, and kernels choose their algorithms
     _, statistics, (images, seconds) = trainer.take_steps(stage.first_image, count=steps)
     if problem := find_divergence(trainer, statistics, stage.first_image, is_epoch=False):
         raise Diverged(problem)

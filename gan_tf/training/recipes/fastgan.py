@@ -1,7 +1,7 @@
 """FastGAN's training step: an update of the discriminator, then one of the generator on the same fakes.
 
-Source: Liu et al. 2021, section 3; numbers and order as in the official training script. Settings that depart from it:
-the adversarial loss (`--loss`) and the reconstruction loss (`--reconstruction`; the official one is "lpips").
+Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training), section 3; numbers and order as in the official
+training script. `--loss` can replace the official hinge loss; `--reconstruction` is "lpips" in the official script.
 """
 
 import functools
@@ -21,8 +21,7 @@ STATISTICS += ("gradient/d", "gradient/g", SIGNS)
 def train_step(state, reals, labels, draws, variant):
     """Updates both players once on one replica; see `step.Phase`.
 
-    The fakes have the labels of the reals, so that their class frequencies are those of the data set for any number of
-    replicas and micro-batches.
+    The fakes have the labels of the reals, so that their class frequencies are those of the data set.
     """
     real_images = augmented(reals, draws, "reals", variant, state)
     real_pair = (real_images, nearest_resize(real_images, state.g.small_resolution))
@@ -54,7 +53,7 @@ def train_step(state, reals, labels, draws, variant):
 
 
 def generate(state, labels, variant, batch):
-    """Generates and augments the fakes of a micro-batch: (tape that recorded G, (images, small images)).
+    """Generates and augments the fakes of a micro-batch. Returns (tape that recorded G, (images, small images)).
 
     With several micro-batches G runs once for each player, so its batch statistics are those of a micro-batch, and its
     running statistics are updated twice per micro-batch.
@@ -71,7 +70,7 @@ def generate(state, labels, variant, batch):
 
 
 def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
-    """D's loss as `accumulate_gradients` needs it: (tape, loss, statistics)."""
+    """Returns D's loss as `accumulate_gradients` needs it: (tape, loss, statistics)."""
     loss = LOSSES[variant.config.loss]
     fakes = tuple(tf.stop_gradient(images) for images in fakes)
     with tape_of(state.d) as tape:
@@ -92,7 +91,7 @@ def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
 
 
 def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
-    """D's logits on reals [N, 50], and the reconstruction loss [N] summed over its decoders."""
+    """Returns D's logits on reals [N, 50], and the reconstruction loss [N], summed over its decoders."""
     d = state.d
     reconstruction = variant.config.reconstruction
     if reconstruction == "none":
@@ -108,13 +107,18 @@ def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
 
 
 def perceptual_reconstruction(lpips, rebuilt, targets, batch):
-    """LPIPS between decoder outputs and targets, summed over decoders and over the batch as in the official script.
+    """Returns LPIPS between decoder outputs and targets, summed over decoders and multiplied by the batch size.
 
-    The official loss sums over the batch where all other losses are means, so the weight of reconstruction grows with
-    the batch. A step divides each image's value by the batch size; multiplied by it here, the total is the official
-    sum. Images are compared at the decoders' size: 128x128 as published, or half the resolution below 256 pixels.
+    The official script sums this loss over the batch, whereas all others are means. The step takes the mean of the
+    values returned here, so the factor makes it the official sum. Images are compared at the decoders' size: 128x128 as
+    published, or half the resolution below 256 pixels.
 
-    rebuilt, targets {decoder: [N, S, S, 3]} -> [N]. `batch`: images per step, all replicas together.
+    Args:
+        rebuilt, targets: {decoder: [N, S, S, 3]}.
+        batch: images per step, all replicas together.
+
+    Returns:
+        float32 [N].
     """
     features = {}  # all decoders but one have the same target
     distances = []
@@ -127,20 +131,20 @@ def perceptual_reconstruction(lpips, rebuilt, targets, batch):
 
 
 def reconstructions(state, reals, labels):
-    """Outputs of D's decoders for some reals, with the top left quadrant: {decoder: [N, S, S, 3]}."""
+    """Returns the outputs of D's decoders for reals, {decoder: [N, S, S, 3]}, with the top left quadrant."""
     small = nearest_resize(reals, state.g.small_resolution)
     return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
 
 
 def frozen_networks(config, log):
-    """{"lpips": network} if the reconstruction loss is LPIPS. Raises UsageError if its weights cannot be obtained."""
+    """Returns {"lpips": network} if the reconstruction loss is LPIPS. Raises UsageError without its weights."""
     if config.reconstruction != "lpips":
         return {}
     return {"lpips": load_lpips(offline=config.offline, log=log, alternative="give --reconstruction l1")}
 
 
 def discriminator_layers(d):
-    """D's layers in groups, from the image on, for `--freeze-d`: the layers on both paths with maps of one size.
+    """Returns D's layers in groups, from the image on, for `--freeze-d`: the layers on both paths with maps of a size.
 
     The first group has the largest maps (`models.fastgan.LARGEST_MAP`, or the image size if smaller). Each further one
     has maps of half the size: a down block, the excitation that ends at these maps, and the block of the small path

@@ -1,9 +1,9 @@
 """Progressive GAN's training step: an update of the discriminator, then one of the generator on other latents.
 
-A step works at the resolution of its stage. While a resolution fades in, the reals are blended like the fakes.
+A step trains at the resolution of its stage. While a resolution fades in, the reals are blended like the fakes.
 
 Source: Karras et al. 2018 (Progressive GAN), sections 2 and 3 and appendix A; order and numbers as in the official
-program. Settings that depart from it: the adversarial loss (`--loss`) and augmentation (`--augment`).
+program, which does not augment D's input (`--augment none`) and the loss `wgan_gp`.
 """
 
 import tensorflow as tf
@@ -58,7 +58,7 @@ def train_step(state, reals, labels, draws, variant):
 
 
 def alpha_of(variant, images_seen):
-    """Weight of the level's own images at `images_seen` (int64 scalar); None if the level does not fade in."""
+    """Returns the weight of the newest size at `images_seen` (int64 scalar), 0 to 1; None if it does not fade in."""
     first, length = fade_of(growing_stages(variant.config), level_of(variant.resolution))
     if not length:
         return None
@@ -66,14 +66,14 @@ def alpha_of(variant, images_seen):
 
 
 def fade_reals(reals, alpha):
-    """Blends reals with their half-resolution version, as the generator its two newest levels; not with alpha None."""
+    """Blends reals with their half-resolution version, as the generator blends levels. `alpha` None: no fade."""
     if alpha is None:
         return reals
     return blend(reals, upsample_nearest(average_pool_to(reals, reals.shape[1] // 2)), alpha)
 
 
 def discriminator_loss(state, real_images, labels, draws, variant, size):
-    """D's loss with its penalty on reals [n, r, r, 3], as `accumulate_gradients` needs it: (tape, loss, statistics)."""
+    """Returns D's loss and penalty, as `accumulate_gradients` needs them: (tape, loss, statistics)."""
     fakes = tf.stop_gradient(generate(state, labels, draws.fold_in("d"), variant, size))
 
     def d(images, **arguments):
@@ -106,7 +106,7 @@ def generate(state, labels, draws, variant, size):
 
 
 def smoothness_penalty(state, d, real_images, fakes, draws, variant):
-    """Penalty on D's gradient, [n]: the gradient penalty of wgan_gp, R1 of the logistic loss, zeros for others."""
+    """Returns the penalty on D's gradient [n]: gradient penalty for wgan_gp, R1 for logistic, else zeros."""
     extra = second_order_arguments(state)
     if variant.config.loss == "wgan_gp":
         between = interpolates(tf.cast(real_images, fakes.dtype), fakes, draws.uniform("mix"))
@@ -118,7 +118,7 @@ def smoothness_penalty(state, d, real_images, fakes, draws, variant):
 
 
 def discriminator_layers(d):
-    """D's layers in groups, from the image on, for `--freeze-d`: from RGB at full size, then the block of each size."""
+    """Returns D's layers in groups for `--freeze-d`: from RGB at full size, then the block of each smaller size."""
     return [[d.from_rgb[-1]], *([block] for block in reversed(d.blocks))]
 
 
@@ -130,7 +130,7 @@ def set_progress(state, stages, images_seen):
 
 
 def scalars(stages, images_seen):
-    """Level, resolution and alpha for TensorBoard: {name: number}."""
+    """Returns level, resolution and alpha for TensorBoard, {name: number}."""
     stage = stage_before(stages, images_seen)
     return {
         "growth/level": level_of(stage.resolution),
@@ -140,7 +140,7 @@ def scalars(stages, images_seen):
 
 
 def describe_stage(stage):
-    """Text for the progress line, such as "8x8 fading in"."""
+    """Returns text for the progress line, such as "8x8 fading in"."""
     return f"{stage.resolution}x{stage.resolution}{' fading in' if stage.fade_images else ''}"
 
 

@@ -1,7 +1,7 @@
 """StyleGAN2-ADA's training step: generator, path lengths, discriminator and R1, each phase with its own latents.
 
-Both regularisers are lazy: they are separate phases in every few steps, with a weight that makes up for it, and
-the optimisers' learning rates and decays account for the additional steps.
+Both regularisers are lazy: they are separate phases in every k-th step, with k times their weight, and the optimisers'
+learning rates and decays account for the additional steps.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 3.1 and 3.2 and appendix B;
 Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data); order and numbers as in the official
@@ -26,12 +26,12 @@ from gan_tf.training.step import (
 )
 
 R1_EVERY, PATH_EVERY = 16, 4
-PATH_SHRINK = 2  # path lengths are computed for this fraction of a batch: one half
+PATH_SHRINK = 2  # path lengths are computed for 1 / PATH_SHRINK of a batch
 PATH_MEAN = "path_length_mean"  # key of the running mean of path lengths in TrainState.extra
 
 
 def lazy_factors(config):
-    """{player: k / (k + 1)} if its regulariser is part of every k-th step, 1 without a regulariser.
+    """Returns {player: k / (k + 1)} if its regulariser is a phase of every k-th step, 1 without a regulariser.
 
     An optimiser that takes an additional step every k steps has its learning rate multiplied by this factor, and its
     decays raised to this power. Source: Karras et al. 2020 (StyleGAN2), appendix B.
@@ -43,12 +43,12 @@ def lazy_factors(config):
 
 
 def adam_decays(config):
-    """{player: (beta1, beta2)} of the optimisers."""
+    """Returns {player: (beta1, beta2)} of the optimisers."""
     return {player: (config.beta1**factor, config.beta2**factor) for player, factor in lazy_factors(config).items()}
 
 
 def lr_of(player, variant):
-    """Learning rate of a player's optimiser."""
+    """Returns the learning rate of a player's optimiser."""
     return variant.lr * lazy_factors(variant.config)[player]
 
 
@@ -91,7 +91,7 @@ def regularise_path_length(state, reals, labels, draws, variant):
 
 
 def path_lengths_of_half(state, labels, draws, variant):
-    """Path lengths of the first half of some rows, [n / 2], at least one."""
+    """Returns the path lengths of the first half of a micro-batch, [n / 2], of at least one image."""
     g = state.g
     count = max(draws.count // PATH_SHRINK, 1)
     ws = styles(g, labels, draws, variant)[:count]
@@ -151,7 +151,7 @@ def regularise_r1(state, reals, labels, draws, variant):
 
 
 def styles(g, labels, draws, variant):
-    """Styles [n, S, W] of random latents; in some steps the later layers have the styles of other latents.
+    """Returns the styles [n, S, W] of random latents, in some steps mixed: later layers get those of other latents.
 
     Whether styles are mixed, and from which layer on, is drawn once for the batch, as in the official program. Source:
     Karras et al. 2019 (StyleGAN), section 3.1.
@@ -169,13 +169,13 @@ def styles(g, labels, draws, variant):
 
 
 def generate(g, labels, draws, variant):
-    """Fakes [n, R, R, 3], not augmented."""
+    """Generates fakes [n, R, R, 3], without augmentation."""
     ws = styles(g, labels, draws, variant)
     return g.synthesis(ws, noise=draws.noise("noise", g.noise_shapes))
 
 
 def discriminator_layers(d):
-    """D's layers in groups, from the image on, for `--freeze-d`: from RGB, then the block of each size.
+    """Returns D's layers in groups for `--freeze-d`: from RGB, then the block of each size, from the image on.
 
     The official program counts the layers of a block one by one: from RGB, two convolutions and the skip connection at
     full size, then three more at each smaller size. Here a block is frozen as a whole.
