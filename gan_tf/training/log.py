@@ -197,9 +197,10 @@ class RunLog:
         return "  ".join([*parts, f"{peak_memory_gb():.1f} GB"])
 
     def share_of_scores(self, images, seconds) -> str | None:
-        """Returns, once, a line with the share of the time for scores and an `--eval-every` that lowers it; else None.
+        """Returns a line with the share of the time for scores, once, after TIMED_SECONDS of training; else None.
 
-        `images` were trained since the last call, in `seconds`. The line is due after TIMED_SECONDS of training.
+        A share above EVALUATION_SHARE is followed by an `--eval-every` that lowers it. `images` were trained since the
+        last call, in `seconds`.
         """
         if self.score_seconds is None:
             return None

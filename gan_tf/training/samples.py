@@ -56,7 +56,7 @@ def grid_seeds(config, classes):
 
 
 def write_size_strip(trainer, seen, ended):
-    """Writes the first rows of the grids of all sizes so far as one image; growing networks, at the end of a stage."""
+    """Writes the first row of each size's grid as one image, at the end of a stage or the run of growing networks."""
     is_end = ended or trainer.stage_at(seen) != trainer.stage_before(seen)
     if not (is_end and trainer.workers.is_chief and trainer.config.grows):
         return

@@ -80,7 +80,7 @@ def score_epoch(trainer, seen):
 
 
 def evaluate(trainer, weights, metrics, first=0):
-    """Measures metrics of generator weights, {attribute path: array or variable}; returns a metrics Evaluation.
+    """Measures metrics of generator weights, {attribute path: array or variable}; returns an Evaluation.
 
     Args:
         first: number of the sampler's first image.

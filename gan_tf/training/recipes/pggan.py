@@ -3,7 +3,7 @@
 A step trains at the resolution of its stage. While a resolution fades in, the reals are blended like the fakes.
 
 Source: Karras et al. 2018 (Progressive GAN), sections 2 and 3 and appendix A; order and numbers as in the official
-program, which does not augment D's input (`--augment none`) and the loss `wgan_gp`.
+program, whose loss is `--loss wgan_gp` and which does not augment D's input (`--augment none`).
 """
 
 import tensorflow as tf
