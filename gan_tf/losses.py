@@ -1,11 +1,11 @@
 """Adversarial losses, gradient penalties, path length regularisation and reconstruction losses.
 
-Each returns one value per example. The step sums the values of its replica, divides by the global batch, and the
-optimiser adds the replicas' gradients.
+Losses and penalties return one value per image. The training step sums the values of its replica and divides by the
+global batch; the optimiser adds the replicas' gradients.
 
 Logits are [N, L] float32: L logits for each image (50 for FastGAN, 1 for the other families). A loss defined per logit
-is averaged over the logits of an image. `LOSSES` maps a name to a `Loss`; `wgan_gp` requires `gradient_penalty`.
-The step adds penalties to D's loss.
+is averaged over the logits of an image. `LOSSES` maps the values of `--loss` to a `Loss`; the training step adds the
+penalties to D's loss, for `wgan_gp` `gradient_penalty`. D is the discriminator, G the generator.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-HINGE_MARGINS = (0.8, 1.0)  # range of the official label noise
+HINGE_MARGINS = (0.8, 1.0)  # range of the random margins in the official program
 SMOOTH_LABEL = 0.9  # label of real images in `bce`
 DRIFT = 0.001  # weight of D(x)^2 in `wgan_gp`
-PATH_DECAY = 0.01  # weight of a new batch in the running mean of path lengths
+PATH_DECAY = 0.01  # weight of a batch in the running mean of path lengths
 
 
 class Loss(NamedTuple):
@@ -29,14 +29,14 @@ class Loss(NamedTuple):
 
     discriminator: Callable
     generator: Callable
-    needs_reals: bool = False  # the generator's loss reads real_logits of the updated D, which the step must compute
-    bounded: bool = True  # D's loss has a lower bound; a loss near it means that the discriminator has won
+    needs_reals: bool = False  # the generator's loss needs real_logits, of the updated D
+    bounded: bool = True  # D's loss has a lower bound; near it, D separates all images and G no longer learns
 
 
 def hinge_discriminator(real_logits, fake_logits, draws):
     """max(0, m - D(x)) and max(0, m + D(G(z))), m ~ U(0.8, 1.0) drawn for each logit.
 
-    Source: Lim and Ye 2017 (Geometric GAN); the noisy margin is that of the official FastGAN training script.
+    Source: Lim and Ye 2017 (Geometric GAN); the random margin is that of the official FastGAN training script.
     """
     real_margins = draws.uniform("hinge real", real_logits.shape[1:], *HINGE_MARGINS)
     fake_margins = draws.uniform("hinge fake", fake_logits.shape[1:], *HINGE_MARGINS)
@@ -71,7 +71,7 @@ def lsgan_generator(fake_logits, real_logits=None):
 def bce_discriminator(real_logits, fake_logits, draws=None):
     """Binary cross-entropy on sigmoid outputs with label 0.9 for reals and 0 for fakes.
 
-    With label 1 this is `logistic`. One-sided smoothing prevents D from growing without bound on the reals.
+    With label 1 for reals this is `logistic`. One-sided smoothing keeps D's logits on reals from growing without bound.
     Source: Salimans et al. 2016 (Improved techniques for training GANs), section 3.4.
     """
     smoothed = SMOOTH_LABEL * tf.nn.softplus(-real_logits) + (1.0 - SMOOTH_LABEL) * tf.nn.softplus(real_logits)
@@ -91,12 +91,11 @@ def wgan_generator(fake_logits, real_logits=None):
 def dual_contrastive_discriminator(real_logits, fake_logits, draws=None):
     """log(1 + sum_z e^(D(G(z)) - D(x))) for each real x, log(1 + sum_x e^(D(G(z)) - D(x))) for each fake G(z).
 
-    D of an image is the mean of its logits; the sums run over the other kind's images in the global batch, including
-    other replicas. The gradient of all-gather adds the contributions of all replicas, so that the replicas' gradients,
-    summed by the optimiser, equal those of one replica with the whole batch.
+    D of an image is the mean of its logits; the sums are over the fakes, or the reals, of the global batch on all
+    replicas. The gradient of all-gather adds the contributions of all replicas, so that the replicas' gradients, summed
+    by the optimiser, equal those of one replica with the whole batch.
 
-    Source: Yu et al. 2021 (Dual Contrastive Loss and Attention for GANs), equations 1 to 3; the sign is that of
-    a loss to minimise.
+    Source: Yu et al. 2021 (Dual Contrastive Loss and Attention for GANs), equations 1 to 3, negated to be minimised.
     """
     reals, fakes = _mean(real_logits), _mean(fake_logits)  # [N]
     real_part = tf.nn.softplus(tf.reduce_logsumexp(_global_batch(fakes)) - reals)
@@ -123,13 +122,13 @@ def gradient_penalty(discriminator, images, repeats=1):
 
     Args:
         discriminator: images -> logits [N, 1] float32.
-        images: [N, H, W, C] float32, as `interpolates` makes them.
+        images: [N, H, W, C] float32, from `interpolates`.
         repeats: full resolution / H. The official program upsamples small images to full size, repeating each pixel
-            `repeats` by `repeats` times, and takes the gradient there. As D averages those pixels first, each has
+            `repeats` by `repeats` times, and takes the gradient there. D first averages those pixels, so each has
             1 / repeats^2 of the small image's gradient, and the norm is 1 / repeats of that at the small image.
 
     Returns:
-        [N]. The gradient is not finite where D does not depend on the image at all: the root has no epsilon.
+        [N]. Its gradient is not finite where D does not depend on the image at all: the root has no epsilon.
 
     Source: Gulrajani et al. 2017 (Improved Training of Wasserstein GANs), equation 3.
     """
@@ -138,7 +137,7 @@ def gradient_penalty(discriminator, images, repeats=1):
 
 
 def r1_penalty(discriminator, reals):
-    """Squared length of D's gradient at real images, without gamma / 2; arguments as for `gradient_penalty`.
+    """Squared length of D's gradient at real images, without gamma / 2: [N]; arguments as for `gradient_penalty`.
 
     Source: Mescheder et al. 2018 (Which Training Methods for GANs do actually Converge?), section 4.1.
     """
@@ -146,7 +145,7 @@ def r1_penalty(discriminator, reals):
 
 
 def path_lengths(synthesis, ws, directions):
-    """Length of the gradient of random directions in image space with respect to ws: root mean square over the layers.
+    """Length of the gradient of images, projected on random directions, with respect to ws: RMS over the S layers.
 
     Args:
         synthesis: ws -> images [N, H, W, C], at least float32 (half precision loses the gradients).
@@ -154,7 +153,7 @@ def path_lengths(synthesis, ws, directions):
         directions: [N, H, W, C] standard normal; divided here by sqrt(H * W), so that lengths do not grow with images.
 
     Returns:
-        [N]. The gradient is not finite where an image does not depend on ws at all: the root has no epsilon.
+        [N]. Its gradient is not finite where an image does not depend on ws at all: the root has no epsilon.
 
     Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), section 3.2, equation 4, and
     appendix B; details as in the official program.
@@ -176,15 +175,15 @@ def path_slopes(synthesis, ws, directions):
 def path_length_penalty(lengths, mean):
     """Squared distance of each length from the running mean, which is updated with these lengths first.
 
-    The mean is taken over the global batch and is part of the differentiated expression: the gradient of all-reduce
-    adds the contributions of all replicas, as that of all-gather in `dual_contrastive_discriminator`.
+    The mean is taken over the global batch and has a gradient: that of all-reduce adds the contributions of all
+    replicas, as that of all-gather in `dual_contrastive_discriminator`.
 
     Args:
         lengths: [N] of this replica, from `path_lengths`.
-        mean: scalar, the running mean before; zero at first.
+        mean: scalar, the running mean of earlier steps; zero at first.
 
     Returns:
-        (penalty [N], without its weight; the running mean after, scalar, without gradient).
+        (penalty [N], without its weight; the updated running mean, scalar, without gradient).
     """
     batch_mean = tf.reduce_mean(lengths)
     replica = tf.distribute.get_replica_context()
@@ -203,7 +202,7 @@ LOSSES = {
     "wgan_gp": Loss(wgan_discriminator, wgan_generator, bounded=False),
 }
 
-# Outputs and targets of decoders, [N, H, W, C] -> error of each image [N]
+# {name: function of the outputs and targets of decoders, [N, H, W, C] -> error of each image [N]}
 RECONSTRUCTIONS = {
     "l1": lambda outputs, targets: tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3]),
     "l2": lambda outputs, targets: tf.reduce_mean((outputs - targets) ** 2, axis=[1, 2, 3]),

@@ -2,8 +2,8 @@
 
 A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else. There is no
 generator state to save: a resumed run draws the same numbers as an uninterrupted one, and one, two and eight replicas
-draw the same numbers. The generator is always Philox, read as raw bits: those are equal inside and outside XLA, while
-TensorFlow's own float draws are not, and bfloat16 draws are not rounded float32 draws.
+draw the same numbers. The generator is always Philox. Floats are computed from its raw bits, which are equal inside and
+outside XLA; TensorFlow's own float draws are not, and its bfloat16 draws are not rounded float32 draws.
 """
 
 import dataclasses
@@ -18,31 +18,34 @@ ATTEMPT_STRIDE = 2**48  # images_seen is always below this, so that (attempt, im
 
 
 def stream_key(seed, purpose):
-    """Returns the 63-bit key of the stream `purpose` of `seed`; equal on every machine."""
+    """Returns the 63-bit key of the stream of random numbers `purpose` of `seed`; equal on every machine."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
 def unit_uniform(shape, seed):
-    """Uniform float32 in [0, 1), a multiple of 2**-24; `seed` is int64 [2]."""
+    """Uniform float32 of `shape` in [0, 1), multiples of 2**-24; `seed` is int64 [2]."""
     bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     return tf.cast(tf.bitcast(tf.bitwise.right_shift(bits, 8), tf.int32), tf.float32) * 2.0**-24
 
 
 def unit_normal(shape, seed):
-    """Standard normal float32 by the method of Box and Muller (1958); `seed` is int64 [2]."""
+    """Standard normal float32 of `shape`, by the method of Box and Muller (1958); `seed` is int64 [2]."""
     radius, angle = tf.unstack(unit_uniform((2, *shape), seed))
     return tf.sqrt(-2.0 * tf.math.log1p(-radius)) * tf.cos(2.0 * math.pi * angle)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-    """Random tensors for the rows of a global batch, or for every `stride`-th of them."""
+    """Random tensors for the rows of a global batch, or for every `stride`-th row.
+
+    Each draw has a `purpose`, the name of its stream; equal purposes give equal numbers.
+    """
 
     seed: int  # of the run
     images_seen: tf.Tensor | int  # scalar, images seen before this step
     batch: int  # rows of the global batch, all replicas together
-    path: str = ""  # prefix of every purpose
+    path: str = ""  # prefix of every purpose, see `fold_in`
     first: tf.Tensor | int = 0  # this object draws for the rows first, first + stride, ...; see `shard`
     stride: int = 1
     attempt: tf.Tensor | int = 0  # number of rollbacks so far; another attempt draws other numbers
@@ -53,16 +56,18 @@ class Draws:
         return self.batch // self.stride
 
     def fold_in(self, purpose):
-        """Returns draws for the same rows from streams that are independent of this object's."""
+        """Returns draws for the same rows from other streams, whose purposes have the prefix `purpose`."""
         return dataclasses.replace(self, path=f"{self.path}{purpose}/")
 
     def shard(self, index, parts):
-        """Returns the draws of a replica or a micro-batch: of the rows index, index + parts, ... of this object's.
+        """Returns the draws for a replica or a micro-batch: the rows index, index + parts, ... of this object's rows.
 
-        The rows are not consecutive, so that groups of images at equal distances in the batch (those of the minibatch
-        standard deviation) are entirely within a shard, however the batch is divided.
+        The rows are not consecutive, so that each group of the minibatch standard deviation, images at equal distances
+        in the batch, is entirely within a shard.
 
-        `index`, which may be a tensor, is the number of the shard; `parts`, the number of shards, divides `count`.
+        Args:
+            index: number of the shard, from 0; may be a tensor.
+            parts: number of shards, a divisor of `count`.
         """
         return dataclasses.replace(self, first=self.first + self.stride * index, stride=self.stride * parts)
 
@@ -84,7 +89,7 @@ class Draws:
         return self._integers(purpose, (), low, high)
 
     def categories(self, purpose, counts):
-        """int32 [count] in 0 .. len(counts) - 1, each with the probability counts[i] / sum(counts) (integers)."""
+        """int32 [count]: i with the probability counts[i] / sum(counts), for a list of integers `counts`."""
         return _category(self.integers(purpose, (), 0, sum(counts)), counts)
 
     def noise(self, purpose, shapes):
@@ -116,7 +121,7 @@ def normals_of_seeds(seeds, purpose, shape):
 
 
 def categories_of_seeds(seeds, counts):
-    """`Draws.categories` for images that are requested by seed: int64 [N] -> int32 [N]."""
+    """`Draws.categories` for images that are requested by seed: seeds int64 [N] -> int32 [N]."""
     return _compiled_categories(tuple(counts))(tf.convert_to_tensor(seeds, tf.int64))
 
 

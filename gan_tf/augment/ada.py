@@ -1,8 +1,8 @@
-"""Adaptive discriminator augmentation: 18 transforms, each applied with the same probability p, and its control.
+"""Adaptive discriminator augmentation (ADA): 18 transforms with the same probability p, and the rule that adapts p.
 
-Random draws become parameters, and these one affine map of positions and one of colours for each image.
-A transform has a *value*, uniform in [0, 1) or standard normal, and a *gate*, uniform in [0, 1): it is applied to the
-images whose gate is below its probability. Its parameter is a function of the value.
+For each image, a transform has a *value*, uniform in [0, 1) or standard normal, and a *gate*, uniform in [0, 1). It is
+applied if the gate is below its probability; its parameter is a function of the value. The parameters of an image give
+one affine map of positions and one of colours. Rotation, in two parts around `aniso`, counts as one transform.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), sections 2 and 3 and appendix
 B; constants and order as in the official program.
@@ -23,12 +23,12 @@ ADA_KIMG = 500.0  # thousands of real images in which p can rise from 0 to 1
 
 
 class Transform(NamedTuple):
-    """How one transform is drawn."""
+    """Distribution and parameter of one transform."""
 
-    kind: str  # distribution of its value
+    kind: str  # distribution of its value, UNIFORM or NORMAL
     parameter: Callable  # function of the value, element by element
     neutral: float  # parameter of an image that is not transformed
-    columns: int = 1  # values per image; a single one has no axis
+    columns: int = 1  # values per image; a single value has no axis
 
 
 def _steps(count):
@@ -42,7 +42,7 @@ def _range(largest):
 
 
 def _octaves(deviation):
-    """Normal value -> log-normal factor whose base-2 logarithm has this standard deviation."""
+    """Normal value -> log-normal factor whose base-2 logarithm has the standard deviation `deviation`."""
     return lambda n: tf.pow(2.0, n * deviation)
 
 
@@ -50,11 +50,11 @@ def _scaled(deviation):
     return lambda n: n * deviation
 
 
-# In the order of application. Angles are in radians, shifts relative to the side.
+# In the order of application. Angles are in radians, shifts are relative to the side.
 TRANSFORMS = {
     "xflip": Transform(UNIFORM, _steps(2), 0.0),
     "rotate90": Transform(UNIFORM, _steps(4), 0.0),  # quarter turns
-    "xint": Transform(UNIFORM, _range(0.125), 0.0, 2),  # x and y, rounded to pixels later
+    "xint": Transform(UNIFORM, _range(0.125), 0.0, 2),  # x and y; geometric_map rounds them to whole pixels
     "scale": Transform(NORMAL, _octaves(0.2), 1.0),
     "rotate_pre": Transform(UNIFORM, _range(math.pi), 0.0),
     "aniso": Transform(NORMAL, _octaves(0.2), 1.0),
@@ -81,7 +81,7 @@ GROUPS = {
     "cutout": ("cutout",),
 }
 ROTATIONS = ("rotate_pre", "rotate_post")
-# Transforms of each policy; the names are those of the official program: "bg" has the first two groups, and so on.
+# {policy: names of its transforms}, as in the official program: "bg" is the first two groups, "bgc" the first three ...
 POLICIES = {
     **GROUPS,
     **{"bgcfnc"[:count]: sum(list(GROUPS.values())[:count], ()) for count in range(2, 7)},
@@ -94,8 +94,8 @@ def ada(images, draws, p, policy):
     Args:
         images: [N, R, R, 3] in [-1, 1].
         draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
-        p: probability of each transform, scalar >= 0; from 1 on, every transform is applied to all images. At 0 the
-            images stay unchanged to the bit.
+        p: probability of each transform, scalar >= 0; from 1 on, every transform is applied to all images. At 0 no
+            bit of the images changes.
         policy: key of POLICIES.
 
     Returns:
@@ -110,7 +110,7 @@ def ada(images, draws, p, policy):
 def draw(draws, names):
     """Values and gates of the transforms `names`: {name: (value [N] or [N, columns], gate [N])}, float32.
 
-    All transforms are drawn in three calls, so that a transform has the same values in every policy.
+    All transforms are drawn, whatever `names` are, so that a transform has the same values in every policy.
     """
     gates = tf.unstack(draws.uniform("gates", (len(TRANSFORMS),)), axis=1)
     gates, drawn = dict(zip(TRANSFORMS, gates, strict=True)), {}
@@ -127,7 +127,7 @@ def draw(draws, names):
 def parameters(drawn, p):
     """Parameters of each transform, the neutral one where its gate is not below its probability, the scalar p.
 
-    The two rotations share p: each has 1 - sqrt(1 - p), so that an image is rotated by an arbitrary angle with
+    The two rotations have the probability 1 - sqrt(1 - p) each, so that an image is rotated by an arbitrary angle with
     probability p. drawn {name: (value, gate)}, see `draw` -> {name: float32 [N] or [N, columns]}.
     """
     p = tf.cast(p, tf.float32)
@@ -162,18 +162,18 @@ def apply(images, parameters, normals=None):
 
 
 def adapted(p, signs, count, images, target, ada_kimg, ada_max):
-    """The probability for the next interval: a step of images / (1000 ada_kimg), up if r_t > target, down if below.
+    """The probability p for the next interval: p changes by images / (1000 ada_kimg), up if r_t > target, else down.
 
-    r_t = mean of sign(D(real)) is 0 for a discriminator that cannot separate real from fake images, and approaches 1
-    as it memorises the training images: above the target there is too little augmentation.
+    r_t, the mean of sign(D(real)), is 0 for a discriminator that cannot separate real from fake images, and approaches
+    1 as it memorises the training images: above the target there is too little augmentation.
 
     Args:
-        p: the present probability, float32 scalar in [0, ada_max], as the result.
+        p: the present probability, float32 scalar in [0, ada_max], like the result.
         signs: sum over the interval's steps of the mean sign over the global batch of augmented reals.
         count: number of these steps; 0 leaves p unchanged.
         images: real images in the interval: INTERVAL times the global batch.
         target: of r_t, in (-1, 1).
-        ada_kimg: thousands of images for a change from 0 to 1.
+        ada_kimg: thousands of images in which p can change from 0 to 1.
         ada_max: largest p. The official program has no upper limit; from about 0.8 on, augmentations are so frequent
             that the generator starts to generate augmented images (section 2.2 of the paper).
     """

@@ -1,7 +1,7 @@
-"""The transforms of adaptive augmentation: affine maps of positions and colours, band filters, noise, cutout.
+"""The transforms of ADA: affine maps of positions and colours, band filters, cutout.
 
-Positions are in pixels from the image's centre, x to the right and y down. A geometric map leads from the position of
-an output pixel to the position in the input whose colour it gets.
+Positions are in pixels from the image's centre, x to the right and y down. A geometric map takes the position of an
+output pixel to the position in the input image that it is read from.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
 """
@@ -15,10 +15,10 @@ import tensorflow as tf
 from gan_tf.augment.ada_resample import along_both, reflected
 
 EYE = np.eye(3, dtype=np.float32)
-LUMA = np.full(3, 1 / math.sqrt(3), np.float32)  # unit vector of greys
+LUMA = np.full(3, 1 / math.sqrt(3), np.float32)  # unit vector in the direction of the greys
 ONTO_LUMA = np.outer(LUMA, LUMA)  # projection of a colour on the greys
 ACROSS_LUMA = EYE - ONTO_LUMA
-# v -> LUMA x v, the cross product as a matrix
+# The cross product v -> LUMA x v as a matrix
 AROUND_LUMA = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], np.float32) / np.float32(math.sqrt(3))
 BANDS = 4
 # Share of the power of natural images, about 1/f^2, in each octave band; preserves the brightness of amplified images
@@ -43,7 +43,7 @@ def geometric_map(parameters, resolution):
 
 
 def product(one, other):
-    """one [N, 3, 3] @ other [N, 3, K], by multiplications that no accelerator rounds to fewer digits."""
+    """one [N, 3, 3] @ other [N, 3, K], without a matrix product, which accelerators may round to fewer digits."""
     return tf.reduce_sum(one[..., None] * other[:, None], axis=2)
 
 
@@ -64,7 +64,8 @@ def _rotate(angle, resolution):
     return _rotation(tf.cos(angle), tf.sin(angle))
 
 
-# Factors of the map, from the left: (parameter, resolution) -> the first two rows, entries [N] or numbers
+# {transform: (parameter, resolution) -> first two rows of its matrix, entries [N] or numbers}. The map is their product
+# in this order, from the left.
 GEOMETRIC = {
     "xflip": lambda flips, resolution: ((1.0 - 2.0 * flips, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "rotate90": _quarter_turns,
@@ -98,12 +99,12 @@ def recolor(images, matrix, offset):
     """Applies an affine map to every pixel: images [N, H, W, 3], matrix [N, 3, 3], offset [N, 3] -> [N, H, W, 3]."""
     count, height, width, channels = images.shape
     pixels = tf.reshape(images, (count, height * width, channels))
-    # The change is added, so that the identity leaves images unchanged however an accelerator rounds products.
+    # The change is added, so that the identity changes nothing, however an accelerator rounds products.
     change = tf.matmul(pixels, matrix - EYE, transpose_b=True) + offset[:, None]
     return images + tf.reshape(change, images.shape)
 
 
-COLOR = {  # in the order of application; argument [N, 1, 1]. Hue rotates around the greys (Rodrigues' formula).
+COLOR = {  # {transform: parameter [N, 1, 1] -> matrix}, in the order of application; hue by Rodrigues' formula
     "contrast": lambda factor: EYE * factor,
     "lumaflip": lambda flips: EYE - 2.0 * flips * ONTO_LUMA,
     "hue": lambda angle: ONTO_LUMA + ACROSS_LUMA * tf.cos(angle) + AROUND_LUMA * tf.sin(angle),
@@ -112,9 +113,9 @@ COLOR = {  # in the order of application; argument [N, 1, 1]. Hue rotates around
 
 
 def filter_bank():
-    """Symmetric filters of four octave bands, from the lowest up: float64 [4, 43], whose sum is the identity.
+    """Symmetric filters of four octave bands, from the lowest up: float64 [4, 43], whose sum is a unit impulse.
 
-    Each octave splits the band below it in halves: the lower half by the autocorrelation of Daubechies' wavelet of four
+    The band below each octave is split in halves: the lower half by the autocorrelation of Daubechies' wavelet of four
     taps, the upper half by that of the mirror filter. Filters of lower octaves are dilated by 2 and 4.
     """
     root = math.sqrt(3)
@@ -128,7 +129,7 @@ def filter_bank():
 
 
 def band_gains(parameters):
-    """Gain of each band: the factors are applied in turn, each followed by scaling to the expected power.
+    """Gain of each band: factors are multiplied in turn, each followed by a scaling that keeps the expected power.
 
     parameters: {"imgfilter_0" ... "imgfilter_3": [N]} -> [N, 4].
     """
@@ -141,13 +142,13 @@ def band_gains(parameters):
 
 
 def amplify_bands(images, gains):
-    """Filters both axes of images [N, R, R, C], continued by reflection, with the bands weighted by `gains` [N, 4]."""
+    """Filters both axes of images [N, R, R, C], reflected at the border, with `gains` [N, 4] of the bands."""
     matrices = tf.einsum("nb,bij->nij", gains, _band_matrices(images.shape[1]))
     return tf.transpose(along_both(images, matrices, matrices), (0, 2, 1, 3))
 
 
 def cut_out(images, centres):
-    """Sets a box of half the side to zero. centres [N, 2]: x and y relative to the side; outside, nothing changes."""
+    """Sets a box of half the side to zero. centres [N, 2]: x and y in units of the side, possibly outside the image."""
     positions = (np.arange(images.shape[1], dtype=np.float32) + 0.5) / images.shape[1]
     outside = tf.abs(positions - centres[..., None]) >= 1 / 4  # [N, 2, R]
     kept = outside[:, 1, :, None] | outside[:, 0, None, :]
@@ -161,7 +162,7 @@ def _dilated(taps, factor):
 
 @functools.cache
 def _band_matrices(side):
-    """Filtering of one axis with each band, as matrices: float32 [4, side, side]."""
+    """Matrices that filter one axis, one for each band: float32 [4, side, side]."""
     filters = filter_bank()
     reach = filters.shape[1] // 2
     matrices = np.zeros((BANDS, side, side))

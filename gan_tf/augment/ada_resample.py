@@ -1,11 +1,11 @@
 """Resampling of images under affine maps without aliasing, linear in the images, differentiable to every order.
 
-An image continues by reflection. It is upsampled by two (the result is called texture), read by bilinear interpolation
-at the positions that the map gives for an output grid of double density, and downsampled by two. Gradients are
-explicit: the transposed map, which visits the same texels.
+An image is continued by reflection. It is upsampled by two (the result is a texture, its pixels are texels), read by
+bilinear interpolation at the positions that the map gives for an output grid of double density, and downsampled by two.
+Gradients are explicit: the transposed map, with the same texels.
 
-Changes of resolution and maps that keep axes parallel are matrices of one axis. Textures and grids are [N, X, Y, C], x
-before y. Positions are in pixels from the image's centre.
+Changes of resolution and maps that keep axes parallel are matrices that act on one axis. Textures and grids are
+[N, X, Y, C], x before y. Positions are in pixels from the image's centre.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
 """
@@ -28,8 +28,8 @@ SYMLET_6 = np.ravel(
     ]
 )
 LOWPASS = SYMLET_6 / np.sum(SYMLET_6)
-CENTRE = 5  # tap that falls on the sample itself
-BORDER = 6  # samples of double density that downsampling needs beyond the image, on each side
+CENTRE = 5  # index of the tap at the sample itself
+BORDER = 6  # samples of double density beyond each side of the image that downsampling needs
 # Texels per part of the batch. On a CPU one image at a time is fastest: its texture stays in the cache, and each image
 # uses the cheapest suitable method. A GPU needs large parts.
 CPU_TEXELS, GPU_TEXELS = 2**16, 2**23
@@ -39,9 +39,9 @@ BLOCK = 32  # matrix rows per block; 8 to 64 are equally fast, and up to six tim
 def resample(images, maps):
     """Resamples each image under its map.
 
-    Flips and half turns shift by 0.1 pixel, as in the official program: the filter is not quite symmetric. Images with
-    identity maps stay unchanged to the bit. Maps without rotations by arbitrary angles act on each axis separately and
-    take a fraction of the time.
+    Flips and half turns shift by 0.1 pixel, as in the official program: the filter is not quite symmetric. Identity
+    maps change no bit. Maps without rotations by arbitrary angles act on each axis separately and take a fraction of
+    the time.
 
     images [N, R, R, C] float32, R >= 2; maps [N, 3, 3], from output positions to input positions, see
     `ada_maps.geometric_map` -> [N, R, R, C]. Beyond one reflection, R - 1 pixels from the border, an image is zero.
@@ -60,7 +60,7 @@ def resample(images, maps):
 
 
 def _in_parts(methods, images, maps):
-    """Processes the images in equal parts, each by the first method, from "unchanged" on, that suits all its images."""
+    """Processes the images in equal parts, each by the cheapest method that suits all its images."""
     count, side = images.shape[:2]
     part = math.gcd(count, max(1, (GPU_TEXELS if has_gpu() else CPU_TEXELS) // len(upsampling(side)[0]) ** 2))
 
@@ -77,19 +77,19 @@ def _in_parts(methods, images, maps):
 
 
 def _method(maps):
-    """Index of the method for each map, int32 [N]: 0 unchanged, 1 by axis, 2 general."""
+    """Index of the cheapest suitable method for each map, int32 [N]: 0 unchanged, 1 by axis, 2 general."""
     is_straight = (maps[:, 0, 1] == 0) & (maps[:, 1, 0] == 0)
     is_identity = tf.reduce_all(maps == np.eye(3, dtype=np.float32), axis=(1, 2))
     return tf.where(is_identity, 0, tf.where(is_straight | _is_swapped(maps), 1, 2))
 
 
 def _is_swapped(maps):
-    """True for maps of each axis to the other one, [N]."""
+    """True for maps that exchange the axes: bool [N]."""
     return (maps[:, 0, 0] == 0) & (maps[:, 1, 1] == 0)
 
 
 def by_axis(images, maps):
-    """The method for maps of each axis to one axis, by one matrix per axis: [N, R, R, C], [N, 3, 3] -> [N, R, R, C]."""
+    """Maps that keep or exchange the axes, by one matrix per axis: [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
     rows, columns, swapped = _axis_matrices(maps, images.shape[1])
     images = tf.where(swapped, tf.transpose(images, (0, 2, 1, 3)), images)
     return tf.transpose(along_both(images, rows, columns), (0, 2, 1, 3))
@@ -111,7 +111,7 @@ def _axis_matrices(maps, side):
 
 
 def _axis_matrix(line, side):
-    """Resampling of one axis at factor * position + shift, which are `line` [N, 2]: -> [N, R, R]."""
+    """Matrices that resample one axis at factor * position + shift; `line` [N, 2] is (factor, shift) -> [N, R, R]."""
     positions = line[:, :1] * _grid(side) + line[:, 1:]
     dense = 0.0
     for texel, weight in _two_neighbours(positions, side):
@@ -120,7 +120,7 @@ def _axis_matrix(line, side):
 
 
 def general(images, maps):
-    """The method for all maps: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
+    """Any maps, by interpolation in the texture: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
     side = images.shape[1]
     up, down = _banded_matrices(side, transposed=False)
     texture = along_both(images, up, up)
@@ -200,11 +200,12 @@ def reflected(positions, side):
 
 @functools.cache
 def upsampling(side):
-    """Upsampling by two of a row that continues for one reflection on each side and is zero beyond.
+    """Upsampling by two of a row that is continued by one reflection on each side and is zero beyond.
 
-    -> (matrix float32 [T, side], texels int32 [6 side - 1]): row texels[n + 2 side - 1] of the matrix gives sample n of
-    double density; n = 2i is pixel i. The first and the last two entries represent all samples that are zero. Many rows
-    serve two samples, since the reflected row has the period 2 (side - 1).
+    Returns:
+        (matrix float32 [T, side], texels int32 [6 side - 1]): row texels[n + 2 side - 1] of the matrix gives sample n
+        of double density; n = 2i is pixel i. The first and the last two entries are for all samples that are zero. Many
+        rows are used by two samples, since the reflected row has the period 2 (side - 1).
     """
     samples = np.arange(1 - 2 * side, 4 * side)
     exists = (samples >= 2 - 2 * side) & (samples < 4 * side - 2)
@@ -242,7 +243,7 @@ def _banded_matrices(side, transposed):
 
 
 class Banded(NamedTuple):
-    """A [J, I] matrix in blocks of rows, each of which uses few columns."""
+    """A matrix [J, I] in B blocks of rows, without the columns that are zero in a block."""
 
     sources: np.ndarray  # int32 [B, K], the columns that a block uses, padded with column 0
     weights: np.ndarray  # float32 [B, rows, K], the matrix there, zero where padded
@@ -250,7 +251,7 @@ class Banded(NamedTuple):
 
 
 def banded(matrix, block=BLOCK):
-    """Splits an array [J, I] into blocks of rows without the columns that are zero."""
+    """Returns an array [J, I] as Banded, in blocks of `block` rows."""
     rows, columns = matrix.shape
     count = -(-rows // block)
     padded = np.zeros((count * block, columns), np.float32)
@@ -266,7 +267,7 @@ def banded(matrix, block=BLOCK):
 
 
 def along_rows(x, matrix):
-    """Multiplies the columns of x [N, I, W, C] float32 by a Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C]."""
+    """Multiplies the first axis of x [N, I, W, C] by a Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C]."""
     count, rows, width, channels = x.shape
     x = tf.reshape(x, (count, rows, width * channels))
     if isinstance(matrix, Banded):

@@ -1,19 +1,19 @@
-"""The augmentation of a run: one function for the steps of all families."""
+"""Selects the augmentation of a run and applies it, for all families."""
 
 import dataclasses
 
 from gan_tf.augment.ada import ada
 from gan_tf.augment.diffaugment import diffaugment
 
-ADA_P = "ada_p"  # name of ADA's probability among the numbers of a run
+ADA_P = "ada_p"  # key of ADA's probability in TrainState.extra
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Augmentation of the discriminator's input; hashable, since it is static in a step."""
+    """Kind and settings of an augmentation; hashable, since a training step is traced for each."""
 
     kind: str = "none"  # or "diffaugment", "ada"
-    policies: tuple[str, ...] = ()  # for diffaugment, its groups in their order; for ada, the one name of its policy
+    policies: tuple[str, ...] = ()  # of diffaugment, in the order of application; for ada, the name of one policy
     probability: float = 1.0  # for diffaugment, share of the images that are augmented
 
 
@@ -26,10 +26,10 @@ def augment(images, draws, purpose, chosen, p=None):
     """Augments the input of the discriminator: images [N, R, R, 3] in [-1, 1] -> [N, R, R, 3].
 
     Args:
-        draws: gan_tf.rng.Draws of N rows, of the step.
+        draws: gan_tf.rng.Draws of the step, of N rows.
         purpose: name of the batch, such as "reals"; each name has different draws.
         chosen: Augmentation.
-        p: for ada, probability of each transform, scalar.
+        p: for ada, probability of each transform, scalar in [0, 1].
     """
     if not chosen.policies:
         return images

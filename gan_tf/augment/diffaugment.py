@@ -1,4 +1,4 @@
-"""Differentiable augmentation of the discriminator's input, the same for real and generated images.
+"""DiffAugment: differentiable augmentation of the discriminator's input, the same for real and generated images.
 
 Images are [N, R, R, C] float32 in [-1, 1] and keep their shape; colours may leave the range. Every function takes its
 random draws as arguments, one for each image, and passes gradients to the images.
@@ -13,12 +13,12 @@ CUTOUT_RATIO = 0.5  # side of the box, relative to the side
 
 
 def diffaugment(images, draws, policy, probability=1.0):
-    """Applies the groups of `policy` in their order, with different draws for each image.
+    """Applies the policies in their order, with different draws for each image.
 
     Args:
         draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
-        policy: names of POLICIES.
-        probability: of an image being augmented at all, in [0, 1].
+        policy: names in POLICIES.
+        probability: share of the images that are augmented, in [0, 1].
     """
     augmented = images
     for name in policy:
@@ -50,8 +50,8 @@ def contrast(images, u):
 def translate(images, rows, columns):
     """Shifts images: output pixel (h, w) is input pixel (h + rows, w + columns), or zero outside the image.
 
-    rows, columns: [N] int32 pixels. The custom gradient is the opposite shift: TensorFlow's is a scatter, which XLA
-    makes three times slower and a GPU adds up in no fixed order.
+    rows, columns: [N] int32 pixels. The custom gradient is the opposite shift: TensorFlow's is a scatter, which takes
+    three times as long with XLA and adds in no fixed order on a GPU.
     """
     side = images.shape[1]
     from_rows, from_columns = (tf.range(side) + shift[:, None] for shift in (rows, columns))  # [N, R] sources of pixels
@@ -63,9 +63,9 @@ def translate(images, rows, columns):
 
 
 def cutout(images, top, left):
-    """Sets a box of half the side to zero, centred at (top, left) and cut off at the border.
+    """Sets a box of half the side to zero, with its centre at row `top` and column `left`, cut off at the border.
 
-    top, left: [N] int32 in [0, side] (in [0, side) where the box has an odd side).
+    top, left: [N] int32 in [0, side] (in [0, side) if the box has an odd side).
     """
     side = images.shape[1]
     box = _part(side, CUTOUT_RATIO)

@@ -1,6 +1,7 @@
 """Reads weight files of the official programs, and copies official state dicts into networks of gan_tf.
 
-The module of a family has `official_names` and `to_official_layout` for its networks, and `describe` for its files.
+The module of each family describes its files (`describe`) and maps variables to official arrays (`official_names`,
+`to_official_layout`).
 """
 
 from pathlib import Path
@@ -25,15 +26,15 @@ FAMILIES = {
     StyleGan2Generator: stylegan2,
     StyleGan2Discriminator: stylegan2,
 }
-IGNORED = (fastgan.COUNTER, pggan.LOD)  # ends of the names of official arrays without a variable
+IGNORED = (fastgan.COUNTER, pggan.LOD)  # last parts of the names of official arrays that have no variable
 
 
 def read_weight_file(path) -> WeightFile:
     """Reads a checkpoint of FastGAN-pytorch, or a pickle of Progressive GAN or StyleGAN2-ADA. Runs no code in it.
 
     Raises:
-        UsageError: one line with the path: the file cannot be read, is damaged, asks for anything but weights, or has
-            networks that cannot be converted.
+        UsageError: the file cannot be read, is damaged, names anything but weights, or has networks that cannot be
+            converted; one line with the path.
     """
     path = Path(path)
     with reading(path, "checkpoint of torch.save or pickle of networks"):
@@ -96,12 +97,12 @@ def load_state_dict(network, arrays: dict) -> None:
     """Copies an official state dict into a built network; each array is used exactly once.
 
     Args:
-        network: Generator or Discriminator of the same sizes and widths.
+        network: generator or discriminator with the same sizes and widths as the official one.
         arrays: {official name: array}, complete.
 
     Raises:
-        UsageError: an array is missing, left over or of another shape, or a constant has other numbers. The network is
-            unchanged then.
+        UsageError: an array is missing, left over or of another shape, or a constant (a resampling filter) has other
+            numbers. The network is unchanged then.
     """
     family, variables = FAMILIES[type(network)], named_variables(network)
     names = family.official_names(network, arrays)

@@ -1,8 +1,8 @@
 """FastGAN-pytorch: content of its checkpoints, names and layouts of its networks' arrays.
 
-    N.pth      {"g", "d"}: state dicts; "g" is the EMA generator
-    all_N.pth  {"g", "d", "g_ema", "opt_g", "opt_d"}: "g" is the trained generator; "g_ema" a list of its averaged
-               parameters, in the order of the state dict, without buffers; then both optimisers
+    N.pth      a dict of state dicts: "g", the EMA generator, and "d"
+    all_N.pth  a dict of "g" and "d", the trained networks; "g_ema", a list of g's averaged parameters in the order of
+               its state dict, without buffers; "opt_g" and "opt_d", the optimisers
 
 The official program generates with the averaged parameters and the buffers (running statistics, spectral vectors) of
 the trained generator; so do converted runs. A state dict of the generator alone is used as the EMA generator. Names may
@@ -25,8 +25,8 @@ from gan_tf.models.variables import named_variables
 COUNTER = "num_batches_tracked"  # of batch norms, without effect
 BUFFERS = (COUNTER, "running_mean", "running_var", "weight_u", "weight_v")
 PREFIX = "module."
-FIRST_OF_G, FIRST_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # identify a single state dict
-LISTED = 20  # descriptions of other content
+FIRST_OF_G, FIRST_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # identify the network of a state dict
+LISTED = 20  # entries of other content that are described
 LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v", "strength": "weight"}
 EXCITATION = {"squeeze": "main.1", "gate": "main.3"}
@@ -56,7 +56,7 @@ def describe(content) -> WeightFile:
 
 
 def _groups(content):
-    """Returns ({"g", "d", "g_ema": {name: array}}, [descriptions of the rest]); the names in a list are its indices."""
+    """Returns ({"g", "d" or "g_ema": {name: array}}, [descriptions of the rest]); names in a list are its indices."""
     if FIRST_OF_G in _without_prefix(content):
         content = {"g": content}
     elif FIRST_OF_D in _without_prefix(content):
@@ -156,7 +156,7 @@ def official_names(network, arrays=()) -> dict:
 
 
 def to_official_layout(ours, theirs, value, shapes):
-    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    """Returns `value`, an array of variable `ours`, in the layout of `theirs`; `shapes` is {our name: shape}."""
     stem = ours.startswith("stem/") and ours.count("/") == 1  # of the generator; the discriminator's is a list
     if value.ndim == 4:  # [I, h, w, O] -> [I, O, h, w] for the stem, [h, w, I, O] -> [O, I, h, w] for others
         return value.transpose((0, 3, 1, 2) if stem else (3, 2, 0, 1))
@@ -182,7 +182,7 @@ def _official_layer(path, generator):
             return "to_128"
         case ["to_rgb"]:
             return "to_big"
-        # The discriminator's.
+        # Layers of the discriminator:
         case ["stem", index, layer]:
             return f"down_from_big.{2 * int(index) + (layer == 'norm')}"  # conv, (norm,) activation
         case ["blocks", index, "main", part, layer]:

@@ -18,12 +18,12 @@ from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of
 from gan_tf.models.variables import named_variables
 
 LOD = "lod"  # official measure of growth: last level - growth; may be absent
-UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two: the same maths
+UP, UP_UNFUSED = "Conv0_up", "Conv0"  # upsampling and convolution in one operation, or in two; the same result
 UNFUSED_UP = f"8x8/{UP_UNFUSED}/weight"  # of a generator; every discriminator has this name too
 UNFUSED_DOWN = "8x8/Conv1/weight"  # of a discriminator, instead of 8x8/Conv1_down/weight
 FIRST_OF_G = "4x4/Dense/weight"  # identifies a generator
-STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # next to a 4x4 map
-# Construction arguments for which gan_tf supports these values only.
+STEM, DENSE = "stem/first/kernel", "head/dense/kernel"  # matrices next to a 4x4 map
+# {constructor argument: its supported values}
 FIXED = {
     "label_size": (0, None),
     "num_channels": (3,),
@@ -72,7 +72,7 @@ def unsupported_discriminator(network) -> str | None:
 
 
 def arguments_of(arrays: dict) -> dict:
-    """Reads a network's arguments from the shapes of its official weights.
+    """Reads a network's constructor arguments from the shapes of its official weights.
 
     Returns:
         `resolution`, `fmap_base`, `fmap_max`, and for a generator `latent_size`, for a discriminator
@@ -107,7 +107,7 @@ def arguments_of(arrays: dict) -> dict:
 
 
 def _width(arrays, name):
-    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
+    """Returns the channels of a size, from `name`, a 3x3 convolution that keeps their number."""
     channels = shape_of(arrays, name, 4)[3]
     check_shape(arrays, name, (3, 3, channels, channels))
     return channels
@@ -150,7 +150,7 @@ def growth(network, arrays) -> dict:
 
 
 def to_official_layout(ours, theirs, value, shapes):
-    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    """Returns `value`, an array of variable `ours`, in the layout of `theirs`; `shapes` is {our name: shape}."""
     if ours == STEM:  # [Z, 4, 4, C] -> [Z, C * 4 * 4]
         return value.transpose(0, 3, 1, 2).reshape(len(value), -1)
     if ours == DENSE:  # [4 * 4 * C, F] -> [C * 4 * 4, F]

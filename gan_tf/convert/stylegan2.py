@@ -4,7 +4,7 @@ The program of StyleGAN3 writes StyleGAN2 networks too: the same, except that th
 among the generator's own, and the default clamp is 256.
 
 Official kernels are [O, I, k, k], matrices [out, in], maps channel first. The official up-convolutions convolve in the
-strict sense, as ours do, so no kernel is flipped. Official networks store their resampling filter in every layer.
+mathematical sense, as ours do, so no kernel is flipped. Official networks store their resampling filter in every layer.
 """
 
 import re
@@ -17,12 +17,12 @@ from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, StyleGan2Generato
 from gan_tf.models.stylegan2_blocks import FILTER
 from gan_tf.models.variables import named_variables
 
-DENSE = "head/dense/kernel"  # next to a 4x4 map
+DENSE = "head/dense/kernel"  # matrix next to a 4x4 map
 LEAVES = {"kernel": "weight", "bias": "bias", "noise": "noise_const", "noise_strength": "noise_strength"}
 FILTER_NAME, EMBEDDING = "resample_filter", "mapping.embed.weight"
 FIRST_OF_G = "synthesis.b4.const"  # identifies a generator
-NESTED = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")  # dicts of arguments in arguments
-# Construction arguments for which gan_tf supports these values only.
+NESTED = ("mapping_kwargs", "synthesis_kwargs", "block_kwargs", "epilogue_kwargs")  # arguments that are dicts of them
+# {constructor argument: its supported values}
 FIXED = {
     "img_channels": (3,),
     "activation": ("lrelu",),
@@ -90,7 +90,7 @@ def _settings(role, arguments, shapes) -> dict:
 
 
 def arguments_of(arrays: dict) -> dict:
-    """Reads a network's arguments from the shapes of its official weights.
+    """Reads a network's constructor arguments from the shapes of its official weights.
 
     Returns:
         `resolution`, `channel_base`, `channel_max`, `classes`, and for a generator `latent_size`, `w_size` and
@@ -130,14 +130,14 @@ def arguments_of(arrays: dict) -> dict:
 
 
 def _width(arrays, name):
-    """Returns the channels of a size, from its 3x3 convolution that keeps their number."""
+    """Returns the channels of a size, from `name`, a 3x3 convolution that keeps their number."""
     channels = shape_of(arrays, name, 4)[0]
     check_shape(arrays, name, (channels, channels, 3, 3))
     return channels
 
 
 def official_names(network, arrays=()) -> dict:
-    """Returns {our variable name: official name} of a built Generator or Discriminator."""
+    """Returns {our variable name: official name} of a built network."""
     return {name: _official_name(name, network) for name in named_variables(network)}
 
 
@@ -183,7 +183,7 @@ def constants(network) -> dict:
 
 
 def to_official_layout(ours, theirs, value, shapes):
-    """Returns the array `ours` in the layout of the official one, `theirs`; `shapes` is {our name: shape}."""
+    """Returns `value`, an array of variable `ours`, in the layout of `theirs`; `shapes` is {our name: shape}."""
     if ours == DENSE:  # [4 * 4 * C, F] -> [F, C * 4 * 4]
         return value.reshape(4, 4, -1, value.shape[1]).transpose(3, 2, 0, 1).reshape(value.shape[1], -1)
     if value.ndim == 4:

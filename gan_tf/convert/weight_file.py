@@ -9,17 +9,17 @@ NAMES = {"G": "g", "D": "d", "G_ema": "g_ema"}  # roles in NVIDIA's pickles -> k
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """Networks in a file."""
+    """The networks in a weight file, and the settings of a run with them."""
 
     model: str  # key of gan_tf.models.FAMILIES
     program: str  # the official one
-    settings: dict  # {field of TrainConfig: value}, from the shapes and the networks' construction arguments
-    states: dict  # {"g_ema", and if the file has them "g" and "d": {official name: array}}
-    left_out: list  # descriptions of the other content
+    settings: dict  # {field of TrainConfig: value}, from the arrays' shapes and the networks' constructor arguments
+    states: dict  # {"g_ema" and, if the file has them, "g" and "d": {official name: array}}
+    left_out: list  # descriptions of content that is not converted
 
 
 def check_arguments(role, arguments, fixed, known):
-    """Raises UsageError if a network was built with an argument that networks of gan_tf cannot have.
+    """Raises UsageError if a network was built with an argument that gan_tf does not support.
 
     `arguments` is {name: value}, `fixed` {name: the values that are supported}, `known` the names of other arguments.
     """
@@ -32,7 +32,7 @@ def check_arguments(role, arguments, fixed, known):
 
 
 def merge_settings(settings, role, new, largest=()):
-    """Adds the settings of one more network to `settings`; of the names in `largest` the larger value is kept.
+    """Adds the settings of one more network to `settings`; for the names in `largest` the larger value is kept.
 
     Raises:
         UsageError: another network of the file has another value.
@@ -45,7 +45,7 @@ def merge_settings(settings, role, new, largest=()):
 
 
 def shown(value):
-    """Returns a value of a file for a message."""
+    """Returns the first 40 characters of a value in a file, for an error."""
     return str(value)[:40]
 
 

@@ -1,6 +1,6 @@
-"""The table of metrics, `METRICS`: a number in a name fixes the number of images.
+"""The table of metrics, `METRICS`. A number in a name fixes the number of images: `fid5k` takes 5,000.
 
-To add a metric, write its maths and an entry here; `evaluate.Evaluator` runs it.
+To add a metric, write its function and an entry here; `evaluate.Evaluator` runs it.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from gan_tf.metrics import diversity, feature_metrics, swd
 from gan_tf.metrics.image_sets import SEED
 from gan_tf.metrics.score import Measurement
 
-# The input of a metric, which decides how it is called:
+# The input of a metric, which determines how it is called:
 FEATURES = "features"  # measure(features.RealFeatures, features of the fakes [N, F]) -> Measurement
 IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count) -> reals; measure(reals, chunks) -> Measurement
 PATHS = "paths"  # perceptual path length, which needs a generator
@@ -24,15 +24,15 @@ IS_SPLITS = 10
 class Metric(NamedTuple):
     """A metric and the settings that its name fixes."""
 
-    fakes: int  # generated images
+    fakes: int  # number of generated images
     lower_is_better: bool
     needs: str  # one of the four inputs above
     measure: Callable | None = None
     prepare: Callable | None = None
-    least: int = 2  # images that either side needs
-    repeats: bool = False  # image files are repeated if there are fewer
-    uses_lpips: bool = False  # `prepare` has LPIPS as a third argument
-    on_logits: bool = False  # of the fakes alone, instead of features
+    least: int = 2  # real images, and generated ones, that it needs
+    repeats: bool = False  # generated image files are repeated if there are fewer than `fakes`
+    uses_lpips: bool = False  # needs LPIPS; `prepare` has it as a third argument
+    on_logits: bool = False  # takes the logits of the fakes instead of their features, and no reals
 
 
 def fid(reals, fakes):
@@ -42,13 +42,13 @@ def fid(reals, fakes):
 
 
 def kid(reals, fakes):
-    """Kernel distance, the mean over subsets."""
+    """Kernel distance, the mean over random subsets."""
     features = reals.compute()
     rows = min(len(features), len(fakes), KID_SUBSET_ROWS)
     mean, std, error = feature_metrics.kernel_distance(features, fakes, KID_SUBSETS, rows, SEED)
     parts = {"standard_error": error, "std": std}
     if rows == len(features) == len(fakes):
-        parts = {}  # every subset is the whole set, so the deviation is 0
+        parts = {}  # every subset is the whole set, so both are 0
     return Measurement(mean, parts, {"subsets": KID_SUBSETS, "subset_size": rows, "seed": SEED})
 
 
@@ -66,7 +66,7 @@ def density_and_coverage(reals, fakes):
 
 
 def inception_score(reals, logits):
-    """Inception Score of the fakes."""
+    """Inception Score of the fakes; the reals are not used."""
     mean, std = feature_metrics.inception_score(logits, IS_SPLITS)
     return Measurement(mean, {"std": std}, {"splits": IS_SPLITS, "logits": "without bias"})
 
@@ -91,7 +91,7 @@ METRICS = {
     "ppl50k": Metric(50_000, True, PATHS, uses_lpips=True),
     COPY_CHECK: Metric(1_000, True, COPY_CHECK),
 }
-FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # names without a number: all images of a folder
+FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, of all images of a folder
 
 
 def default_metric(reals: int) -> str:
@@ -100,9 +100,9 @@ def default_metric(reals: int) -> str:
 
 
 def final_metric(metric: str, reals: int) -> str | None:
-    """Returns the metric for the end of a run, as in papers: 5,000 fakes below 1,000 reals, else 50,000.
+    """Returns the metric of the final score of a run, as in papers: 5,000 fakes below 1,000 reals, else 50,000.
 
-    None if the selection metric is neither FID nor KID.
+    `metric` selects the best weights. None if it is neither FID nor KID.
     """
     family = metric.rstrip("0123456789k")
     return f"{family}{'5k' if reals < 1000 else '50k'}" if family in ("fid", "kid") else None

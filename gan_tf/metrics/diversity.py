@@ -23,10 +23,10 @@ from gan_tf.metrics.score import Measurement
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # exponents of MS-SSIM, finest scale first
 WINDOW = 11  # pixels
 DEVIATION = 1.5  # pixels
-LOWEST = 32  # pixels of the image: 2 on the coarsest scale
+LOWEST = 32  # pixels of the smallest image; the coarsest scale has 2
 C1 = (0.01 * 255) ** 2  # stabilises luminance
 C2 = (0.03 * 255) ** 2  # stabilises contrast
-CHUNK_PIXELS = 2**16  # of pairs that are compared at a time, so that they stay in the processor's cache
+CHUNK_PIXELS = 2**16  # pixels of all pairs that are compared at a time; they fit into the processor's cache
 LPIPS_PAIRS = 8  # per call of LPIPS
 
 
@@ -54,7 +54,7 @@ def measure_ms_ssim(reals, chunks) -> Measurement:
     """Compares generated images with the reals: the distance of the similarities, 0 for equal variety.
 
     `parts` has the similarities and their difference, which is positive if the fakes have less variety. Small losses of
-    variety are not detected. `reals` is of `prepare_ms_ssim`, chunks an iterable of uint8 [n, R, R, 3].
+    variety are not detected. `reals` is the output of `prepare_ms_ssim`, chunks an iterable of uint8 [n, R, R, 3].
     """
     real_mean, protocol = reals
     fake_mean = mean_similarity(chunks)
@@ -73,7 +73,7 @@ def measure_lpips(reals, chunks) -> Measurement:
     """Returns the mean LPIPS distance of generated pairs.
 
     Compare it with that of the training images, `parts["reals"]`: a much lower one means repetition, a much higher one
-    images that are unlike the set. `reals` is of `prepare_lpips`, chunks an iterable of uint8 [n, R, R, 3].
+    images that are unlike the set. `reals` is the output of `prepare_lpips`, chunks an iterable of uint8 [n, R, R, 3].
     """
     real_mean, lpips = reals
     distances = lpips_distances(chunks, lpips)

@@ -1,7 +1,7 @@
 """Runs metrics on the images of a generator, or on image files.
 
-All metrics on Inception features share one pass over the images; each metric on images makes its own pass over the same
-images. Images are not kept: they become features, or the metric reduces them, as they are generated.
+All metrics on Inception features share one pass over the generated images; each metric on images makes its own pass
+over the same images. Images are not kept: they are reduced to features or other numbers as they are generated.
 """
 
 import functools
@@ -23,7 +23,7 @@ from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
 from gan_tf.metrics.score import Measurement, Score
 
-TRIAL_IMAGES = 32  # for an estimate of the duration
+TRIAL_IMAGES = 32  # that an estimate of the duration measures
 VERSIONS = {"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "numpy": np.__version__}
 VERSIONS |= {"scipy": scipy.__version__, "pillow": PIL.__version__}  # of the packages that a score depends on
 
@@ -36,10 +36,10 @@ class Evaluation(NamedTuple):
 
 
 class Evaluator:
-    """Scores generators against one set of real images, which is measured once and kept.
+    """Scores generators against one set of real images, whose features and statistics are computed once and kept.
 
     Args:
-        names: of METRICS or, for image files, of FOLDER_METRICS.
+        names: of metrics in METRICS or, for image files, in FOLDER_METRICS.
         reals: image_sets.RealImages.
         networks: features.Networks.
 
@@ -72,9 +72,9 @@ class Evaluator:
 
         Args:
             sampler: sampler.restart(count) starts a sequence of `count` images; sampler(n) returns the next n, uint8
-                [n, R, R, 3]; `source` describes them; `available` is their number, None if unlimited;
-                `images_of_latents`, `mapping` and `latent_size` are those of `ppl`, `images_of_latents` is None if
-                there is no generator.
+                [n, R, R, 3]; `source` describes them; `available` is their number, None if unlimited. For
+                `images_of_latents`, `mapping` and `latent_size` see `ppl`; without a generator `images_of_latents` is
+                None.
             metrics: names of the metrics to run; default all.
             progress: called as progress(done, total, verb) during the evaluation; may raise to stop it.
 
@@ -102,7 +102,7 @@ class Evaluator:
         return Evaluation({name: self._score(name, measured[name], counts[name], sampler) for name in names}, panel)
 
     def image_count(self, name, sampler):
-        """Returns the number of generated images for a metric. Raises UsageError if it cannot be measured."""
+        """Returns the number of generated images for a metric. Raises UsageError if it cannot be computed."""
         metric, available = metric_of(name), sampler.available
         for count, source in ((available, sampler.source), (len(self.reals.images), self.reals.source)):
             if count is not None and count < metric.least:
@@ -123,7 +123,7 @@ class Evaluator:
         return available
 
     def expected_seconds(self, sampler, name):
-        """Estimates the duration of a metric on features or images from a few fakes, without the real images."""
+        """Estimates the seconds that a metric on features or images takes, from a few fakes; reals are not included."""
         metric = metric_of(name)
         if metric.needs != FEATURES:
             reals = self._prepare(metric, self.reals.images[:TRIAL_IMAGES], TRIAL_IMAGES)

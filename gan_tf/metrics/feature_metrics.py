@@ -1,7 +1,7 @@
 """Metrics on features: FID, KID, Inception Score, precision, recall, density, coverage and realism.
 
-Features are [N, F] float, arrays or memory maps, which are read in blocks: memory does not grow with N times M. Values
-that are not finite raise ValueError.
+Features are [N, F] float of the reals and [M, F] of the fakes, arrays or memory maps. They are read in blocks, so that
+memory does not grow with N times M. Values that are not finite raise ValueError.
 
 FID: Heusel et al. 2017 (two time-scale update rule), equation 6; Dowson and Landau 1982.
 KID: Binkowski et al. 2018 (Demystifying MMD GANs), section 3.1; Gretton et al. 2012, lemma 6.
@@ -19,9 +19,9 @@ from scipy.special import rel_entr, softmax
 
 BLOCK_ROWS = 1024
 BLOCK_VALUES = 2**24  # float64 numbers, 128 MB
-NEAR = 1e-3  # of the squared lengths: smaller squared distances are summed directly
-TIE = 1 + 1e-10  # squared distances that differ by less are equal
-SMALLER_BALLS = 0.5  # share of the balls that realism uses
+NEAR = 1e-3  # share of the squared lengths; smaller squared distances are summed directly
+TIE = 1 + 1e-10  # squared distances that differ by a smaller factor are equal
+SMALLER_BALLS = 0.5  # share of the balls, the smallest ones, that realism uses
 
 
 def mean_and_covariance(features, ddof=1):
@@ -63,7 +63,7 @@ def kernel_distance(real, fake, subsets, rows, seed=0):
     """Returns the unbiased squared maximum mean discrepancy over random pairs of subsets, of `rows` rows each.
 
     Unlike the Fréchet distance it has no bias that depends on the number of images. For two samples of one distribution
-    it is 0 on average, and may be negative. Of each pair the real subset is drawn first, without replacement.
+    it is 0 on average, and may be negative. Subsets are drawn without replacement, the real one of each pair first.
 
     Returns:
         (mean over the subsets, their standard deviation with ddof 0, standard error of the mean as far as it depends on
@@ -130,7 +130,7 @@ def precision_recall(real, fake, k=3):
 
 
 def density_coverage(real, fake, k=5):
-    """Returns (density, coverage): the real balls around each fake, over k, and the share of them that contain a fake.
+    """Returns (density, coverage): mean number of real balls that contain a fake, over k; share of balls with a fake.
 
     For two samples of one distribution, density is about 1, and coverage about 1 - 2^-k. A single fake is enough.
     """
@@ -151,8 +151,9 @@ def smaller_balls(real, k=3):
 def realism(balls, fake):
     """Returns the realism of each generated image: the largest ratio of a ball's radius to the distance of its centre.
 
-    It is 1 on the surface of a ball and larger inside. The larger half of the balls is not used, since those are where
-    there are few real images. A copy of a real image has the highest realism, so combine it with a copy check.
+    It is 1 on the surface of a ball and larger inside. The larger half of the balls is not used: real images are sparse
+    there. A copy of a real image has the highest realism, so combine it with a copy check. `balls` are those of
+    `smaller_balls`.
 
     Returns:
         float64 [M], >= 0; infinite for a copy, but 0 for a copy of a real image that the set holds more than k times.

@@ -1,4 +1,4 @@
-"""Features of Inception for streams of images, with the features of the real images cached on disk.
+"""Inception features of streams of images; those of the real images are cached on disk.
 
     images -> [thread] -> resized batches -> [thread] -> network -> rows, in order
 
@@ -34,17 +34,18 @@ END = object()
 
 
 class Extractor:
-    """Inception with its preprocessing.
+    """Computes Inception features of images of any size.
 
     Args:
         network: pretrained.inception.Inception in float32.
-        resize: method that resizes images to 299 pixels: "pytorch", "clean" or "tf1".
+        resize: method that resizes images to 299 pixels: "pytorch", "clean" or "tf1", see `pretrained.inception`.
         precision: "float32", or "bfloat16", which is faster on hardware that supports it but gives other features.
         batch_size: images per call of the network; default by device. The last batch is padded, so the network is
             traced once, and the features of an image do not depend on the other images.
 
     Attributes:
-        name: "inception", or a tag for the names of scores that differ: "-custom:1a2b3c4d", "-bfloat16" or both.
+        name: "inception", or for other weights or precision a tag for the names of scores: "-custom:1a2b3c4d",
+            "-bfloat16" or both.
         protocol: settings that two comparable sets of features share, {name: string}.
         compiled: maps resized images [batch_size, 299, 299, 3] to features and logits.
     """
@@ -123,7 +124,7 @@ def full_float32():
 class RealFeatures:
     """Inception features of the real images, computed once and cached in a file.
 
-    The rows are appended as they are computed. A killed process leaves them, and the next one continues there: on a CPU
+    Rows are appended to the file as they are computed, so that another process continues after a killed one: on a CPU
     the features of a large set take an hour.
     """
 
@@ -134,7 +135,7 @@ class RealFeatures:
     def compute(self, progress=None, mirrored=False):
         """Returns the features of the images or of the mirrored images, a memory map float32 [N, 2048].
 
-        progress(done, total, verb) may raise to stop. Features computed so far are kept.
+        progress(done, total, verb) is called after each batch; it may raise to stop. Features computed so far are kept.
         """
         if mirrored not in self._arrays:
             images = self.reals.images
@@ -149,7 +150,7 @@ class RealFeatures:
         return self._arrays[mirrored]
 
     def training_images(self, progress=None):
-        """Returns the features of all images that the generator learns: [N, F], or [2 N, F] with mirrored images."""
+        """Returns the features of all training images: [N, 2048], or [2 N, 2048] with the mirrored ones."""
         features = self.compute(progress)
         return np.concatenate([features, self.compute(progress, mirrored=True)]) if self.reals.mirror else features
 
@@ -179,7 +180,7 @@ class RealFeatures:
 class Networks:
     """The frozen networks of the metrics, each loaded on first use."""
 
-    weights: str | None = None  # file of Inception's weights; None: the official one. Else scores carry its hash.
+    weights: str | None = None  # file of Inception's weights, whose hash is added to names of scores; None: official
     resize: str = "pytorch"  # as for Extractor, like `precision`
     precision: str = "float32"
     offline: bool = False  # forbid every download

@@ -1,4 +1,4 @@
-"""Real and generated images as the metrics take them, and the order in which images of a set are compared."""
+"""Real and generated images in the form that metrics take, and the random order of the images of a set."""
 
 import dataclasses
 import hashlib
@@ -18,9 +18,9 @@ class RealImages:
 
     images: np.ndarray  # uint8 [N, R, R, 3], an array or a memory map
     key: str  # hex digest that changes with the pixels; it names the cached features of the images
-    source: str  # description of the set for people
-    mirror: bool = False  # the generator is also trained on the mirrored images
-    resolution: int | None = None  # pixels before `measurable` enlarged the images; default their size
+    source: str  # readable description of the set
+    mirror: bool = False  # the generator is trained on the mirrored images too
+    resolution: int | None = None  # pixels before `measurable` enlarged the images; None: their size
 
     @property
     def protocol(self):
@@ -34,6 +34,7 @@ def reals_at(image_set, resolution, mirror=False, class_name=None) -> RealImages
     """Returns the images of a data.prepare.ImageSet at the resolution of a generator.
 
     Args:
+        mirror: as in RealImages.
         class_name: name of a class, whose images are copied into memory; None for all images.
     """
     small = image_set.at(resolution)
@@ -46,7 +47,7 @@ def reals_at(image_set, resolution, mirror=False, class_name=None) -> RealImages
 
 
 def measurable(images):
-    """Enlarges images below 16 pixels to 16 by repeating pixels: the metrics need patches and pyramids of that size."""
+    """Enlarges images below MIN_SIDE pixels by repeating pixels: metrics need patches and pyramids of that size."""
     return image_files.enlarge(images, MIN_SIDE) if images.shape[1] < MIN_SIDE else images
 
 

@@ -1,14 +1,13 @@
 """Copy check: the share of generated images that repeat a training image, and a panel of the closest pairs.
 
-For each generated image the nearest training image is found. Its distance is divided by the distance of that training
-image to its nearest neighbour among the other training images. New images of the same kind have a ratio around 1, and
-copies a ratio near 0. An image below THRESHOLD counts as a copy.
+The distance of a generated image to the nearest training image is divided by the divisor of that training image. New
+images of the same kind have a ratio around 1, and copies a ratio near 0. An image below THRESHOLD counts as a copy.
 
-The divisor of a training image is the distance to the nearest other training image, with three exceptions:
+The divisor of a training image is its distance to the nearest other training image, with three exceptions:
 
 * images closer than DUPLICATE times the spread (the median distance of two random training images) are duplicates and
-  are skipped; otherwise a copy of a duplicated image would be compared with the tiny distance between the two. If all
-  NEIGHBOURS are duplicates, the divisor is that bound;
+  are skipped; otherwise the divisor of a duplicated image would be tiny. If all NEIGHBOURS are duplicates, the divisor
+  is that bound;
 * it is at most the upper fence of the divisors (third quartile + 1.5 interquartile ranges, Tukey 1977); otherwise new
   images near an unusual training image would count as copies of it;
 * a mirrored training image is not a neighbour of its original.
@@ -33,7 +32,7 @@ from gan_tf.metrics.neighbour_index import aligned_distance, pixel_index, pixel_
 from gan_tf.metrics.score import Measurement
 
 THRESHOLD = 0.45  # ratio below which an image counts as a copy
-CLOSEST = 16  # pairs of the panel
+CLOSEST = 16  # number of pairs in the panel
 PENDING_BYTES = 2**26  # of generated images that are compared together
 
 COLUMNS = 8  # of the panel
@@ -47,20 +46,20 @@ class Pair(NamedTuple):
     """A generated image and its nearest training image."""
 
     image: np.ndarray  # uint8 [R, R, 3], the generated image
-    index: int  # number of the training image
+    index: int  # of the training image
     mirrored: bool  # the training image is mirrored
-    distance: float  # in units of the space
+    distance: float  # in the units of the space: pixel vectors or Inception features
     ratio: float  # distance / divisor of the training image
 
 
 class CopyCheck:
     """Accumulates a copy check over chunks of generated images.
 
-    With indexes of several spaces, an image has the lowest of its ratios: a copy in one of them is a copy.
+    With indexes of several spaces, an image has the lowest of its ratios: a copy in one space is a copy.
 
     Args:
         indexes: one or more NeighbourIndex of the same training images; the first one is in pixel space.
-        count: images to check; further ones are ignored.
+        count: number of images to check; further images are ignored.
 
     Attributes:
         missing: number of images that are still needed.
@@ -86,7 +85,7 @@ class CopyCheck:
     def result(self) -> Measurement:
         """Returns the share of copies among the images so far, in [0, 1].
 
-        Its parts are the median ratio, about 1 without copies, and from three training images on the share among them.
+        Parts: the median ratio, about 1 without copies, and, with three or more training images, `share_among_reals`.
         """
         self._compare()
         ratios, among_reals = np.concatenate(self._ratios), [index.sample_ratios for index in self.indexes]
@@ -118,7 +117,7 @@ def ratios_to_nearest(real_images, mirror, query, images):
     """Compares `query` and a list of images, each uint8 [1, R, R, 3], with the training image nearest to `query`.
 
     Returns:
-        (number of the training image, list of ratios: of the query, then of each of the images).
+        (index of the training image, list of ratios: of the query, then of each of the images).
     """
     index = pixel_index(real_images, mirror)
     rows, _ = index.nearest(pixel_vectors(query))

@@ -1,9 +1,9 @@
 """Nearest-neighbour index of training images, and the pixel vectors that compare images without a network.
 
-Pixel vectors: the plain difference of pixels rates a copy as new if it is a little brighter, paler, blurred or half a
-pixel off. So each image is averaged down to 16x16 with Gaussian windows that are wide enough for a shift by a pixel of
-64 to change little; the mean of each channel is subtracted, and the rest is scaled to unit deviation. Two such vectors
-are compared after the best small shift and zoom of one onto the other.
+The plain difference of pixels is large for a copy that is a little brighter, paler, blurred or shifted by half a pixel.
+So an image becomes a pixel vector: it is averaged down to 16x16 with Gaussian windows, so wide that a shift by one
+pixel at 64x64 changes little; the mean of each channel is subtracted, and the rest is scaled to unit deviation. Two
+vectors are compared after the best small shift and zoom of one onto the other.
 
 Source: the comparison is the tangent distance of Simard et al. 1993, with the mean of the tangents of both images.
 """
@@ -24,15 +24,15 @@ BLOCK_VALUES = 2**25  # distances computed at a time, 128 MB
 SIDE = 16  # samples of a pixel vector in each direction
 VECTOR = SIDE * SIDE * 3
 WINDOW_DEVIATION = 0.6  # in distances between samples: the windows overlap
-FAINT = 5.0  # grey levels; contrasts below this are not amplified
+FAINT = 5.0  # grey levels; contrast far below this is not amplified to unit deviation
 MAX_SHIFT = 1.0  # samples that a shift, or a zoom at the border, may move: a sixteenth of the image
-CHUNK_PIXELS = 2**22  # of images that are averaged down at a time
+CHUNK_PIXELS = 2**22  # pixels of all images that are averaged down at a time
 
 
 class NeighbourIndex:
     """Vectors of training images, with the distances among them.
 
-    `memorisation` describes the meaning of the divisors, which are computed when they are first needed, and kept.
+    memorisation.py defines the divisors; each is computed when it is first needed, and kept.
 
     Args:
         vectors: float32 [N, F], or [2 N, F] with the mirrored images after the others; an array or a memory map.
@@ -86,7 +86,7 @@ class NeighbourIndex:
         return tuple(map(np.stack, zip(*nearest, strict=True)))
 
     def ratios(self, rows, distances):
-        """Divides distances to training images `rows` [n] by their divisors; 0 where the distance is 0: float64 [n]."""
+        """Returns distances to training images `rows` [n] over their divisors, 0 for a distance of 0: float64 [n]."""
         missing = np.unique(rows[np.isnan(self._divisors[rows])])
         self._divisors[missing] = self._compute_divisors(missing)
         return _ratios(distances, self._divisors[rows])
@@ -115,7 +115,7 @@ class NeighbourIndex:
     def _search(self, vectors, k, exclude=None):
         """Finds the k nearest rows of each vector, nearest first: rows [n, k], distances [n, k] (inf: no more rows).
 
-        exclude: [n] an image for each vector whose rows are left out.
+        exclude: int [n], for each vector the image whose rows are left out.
         """
         step, k = max(1, min(1024, BLOCK_VALUES // len(self.vectors))), min(k, len(self.vectors))
         parts = []
@@ -185,7 +185,7 @@ def euclidean_distance(a, b):
 def aligned_distance(a, b):
     """Distances of pixel vectors [n, 768] and [n, 768] after the best small shift and zoom: float64 [n], symmetric.
 
-    The change by a shift down, a shift right or a zoom is taken as linear: its derivative times the extent. Matrix
+    The change by a shift down, a shift right or a zoom is approximated by its derivative times the extent. Matrix
     products round differently for another number of rows, so all is computed in float64 and rounded to float32 at the
     end: the distance of a pair does not depend on the other pairs.
     """

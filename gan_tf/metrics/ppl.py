@@ -1,8 +1,8 @@
 """Perceptual path length (PPL): the change of an image for a tiny step of its latents. Smooth generators score low.
 
-A step of EPSILON is taken at a random point between two random latents, and the LPIPS distance of the two images is
-divided by EPSILON^2, since LPIPS grows with the square of small changes. The mean leaves out the lowest and the highest
-percent, so that a few jumps do not dominate it.
+A step of EPSILON is taken at a random point of the path between two random latents. The LPIPS distance of the images
+is divided by EPSILON^2, since LPIPS grows with the square of small changes. The mean leaves out the lowest and the
+highest percent, so that a few jumps do not dominate it.
 
 Everything is float32, as in the official code: rounding to uint8 or bfloat16 would hide a step of 1e-4. Paths in z
 follow the sphere of normal latents, paths in w (the output of a mapping network) are straight.
@@ -21,7 +21,7 @@ BATCH_SIZE = 16  # steps at a time
 
 
 def perceptual_path_length(sampler, lpips, steps, on_batch):
-    """Measures a generator.
+    """Measures the perceptual path length of a generator.
 
     Args:
         sampler: has the attributes `latent_size`, Z; `images_of_latents`, a function (latents, seeds) -> float32 [n, R,
@@ -29,7 +29,7 @@ def perceptual_path_length(sampler, lpips, steps, on_batch):
             latents. seeds is int64 [n], equal for both ends of a step, and fixes noise and class.
         lpips: lpips(a, b) -> [n].
         steps: number of steps; 50,000 in the papers (`ppl50k`).
-        on_batch: called with the number of steps done.
+        on_batch: called with the number of steps done after each batch.
 
     Returns:
         (mean, standard error of the mean).
@@ -58,7 +58,7 @@ def trimmed_mean(distances):
 
 
 def _step_ends(latent_size, seeds, mapping):
-    """Returns the float32 latents at both ends of some steps [n]."""
+    """Returns the float32 latents at both ends of the steps with these seeds: two arrays [n, ...]."""
     # A generator for each step, so that no step depends on the size of the batches.
     generators = [np.random.default_rng([SEED, step]) for step in seeds]
     a, b = np.stack([random.standard_normal((2, latent_size)) for random in generators], axis=1)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-NOT_COMPARED = ("fakes_source", "reals_source", "versions")  # for the record: other values are still comparable
+NOT_COMPARED = ("fakes_source", "reals_source", "versions")  # may differ between comparable scores
 
 
 class Measurement(NamedTuple):
@@ -17,12 +17,12 @@ class Measurement(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One measured value. `Score(**dataclasses.asdict(score))` is an equal score, also after a round trip by JSON.
+    """One measured value. `Score(**dataclasses.asdict(score))` is an equal score, also after a conversion to JSON.
 
     Two values are comparable only if their names and protocols are equal, the keys in NOT_COMPARED aside.
     """
 
-    name: str  # of the metric, with a tag such as "-custom:1a2b3c4d" if it differs from the published metric
+    name: str  # of the metric, with a tag such as "-custom:1a2b3c4d" if its features differ from the published ones
     value: float  # the number that is ranked
     lower_is_better: bool
     protocol: dict  # settings and data of the measurement
@@ -76,5 +76,5 @@ def number(value) -> str:
 
 
 def from_stored(stored) -> Score:
-    """Returns the score of a stored dict."""
+    """Returns the Score of a dict from `dataclasses.asdict`."""
     return Score(**stored)

@@ -26,9 +26,9 @@ MARGIN = PATCH // 2  # distance of patch centres from the border
 PATCHES_PER_IMAGE = 64
 DIRECTIONS = 128
 CHANNELS = 3
-DESCRIPTOR = PATCH * PATCH * CHANNELS  # numbers of a patch
+DESCRIPTOR = PATCH * PATCH * CHANNELS  # 147, the numbers of a patch
 BLOCK_ROWS = 2**14  # descriptors that are normalised and projected at a time
-CHUNK_PIXELS = 2**18  # of images that are decomposed at a time, so that they stay in the processor's cache
+CHUNK_PIXELS = 2**18  # pixels of all images that are decomposed at a time; they fit into the processor's cache
 
 
 def prepare(real_images, count):
@@ -60,8 +60,8 @@ def prepare(real_images, count):
 def measure(reals, chunks) -> Measurement:
     """Measures the distance of generated images: the mean over the levels, and each level in `parts`.
 
-    Two samples of one distribution differ as well: compare distances at equal numbers of images only. `reals` is of
-    `prepare`, chunks an iterable of uint8 [n, R, R, 3], `count` images in all.
+    The distance of two samples of one distribution is not 0: compare distances at equal numbers of images only. `reals`
+    is the output of `prepare`, chunks an iterable of uint8 [n, R, R, 3], `count` images in all.
     """
     real_projections, directions, protocol = reals
     descriptions = _describe(chunks, protocol["fakes"], protocol["levels"])
@@ -145,7 +145,7 @@ def wasserstein(real, fake):
 
 
 def _describe(chunks, count, levels):
-    """Cuts patches out of `count` images: for each level an array [count * PATCHES_PER_IMAGE, 147], not normalised.
+    """Cuts random patches: for each level an array [count * PATCHES_PER_IMAGE, 147], not normalised.
 
     The positions are drawn for the whole set before the first image, so they do not depend on the size of the chunks.
     """

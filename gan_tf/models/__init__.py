@@ -14,11 +14,11 @@ class Family:
 
     generator, discriminator: (settings, Keras dtype policy) -> built network with initial values. `settings` is any
         object with the attributes of TrainConfig that the network needs.
-    image_logits: (built discriminator, generator) -> function of one image [1, R, R, 3] in [-1, 1] and its class [1] or
-        None -> logits as in training, larger for images that look more real.
+    image_logits: (built discriminator, built generator) -> function: one image [1, R, R, 3] in [-1, 1], its class label
+        [1] or None -> logits as in training, larger for images that look more real.
     fold: (built generator, dtype policy or None) -> the same generator for inference, see `gan_tf.models.network.fold`.
     on_sphere: the networks use only the direction of a latent.
-    unsupported: {"truncation", "w" or "style_mix": why the family does not have it, as the end of "FAMILY ..."}.
+    unsupported: {"truncation", "w" or "style_mix": reason why the family does not have it, a predicate of its name}.
     """
 
     generator: Callable

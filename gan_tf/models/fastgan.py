@@ -27,8 +27,8 @@ G_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 10
 G_EXCITED = (64, 128, 256, 512)  # maps of G that a map 16 times smaller excites
 BIG_WIDTH, SMALL_WIDTH = 64, 32  # channels of D's two paths: width * ndf / map size
 LARGEST_MAP = 256  # D's stem reduces larger images to this size
-LOGIT_MAP = 8  # pixels of the map that a 4x4 convolution turns into 5x5 logits
-CLASS_STDDEV = 0.25  # of the class embeddings; batch norm leaves latents with 1
+LOGIT_MAP = 8  # pixels of the last map; a 4x4 convolution of it gives 5x5 logits
+CLASS_STDDEV = 0.25  # of the initial class embeddings, which are added to maps that batch norm scales to about 1
 D_EXCITED = (32, 16, 8)  # maps of D's big path that a map 8 times larger excites
 PART = "part"  # decoder of a quadrant
 DECODERS = ("big", "small", PART)  # of the official network
@@ -37,10 +37,11 @@ DECODERS = ("big", "small", PART)  # of the official network
 class FastGanGenerator(SeededNetwork):
     """Generates images and smaller versions of them.
 
-    Call: z [N, Z], labels [N] integers (ignored without classes), noise: None (none is added) or one [N, h, w, 1] for
-    each of `noise_shapes` -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded, the
-    images alone. With `tanh` they are in [-1, 1]; else this is learned, as in the official code.
-        style: None, or excitation weights of other latents from `style_of`, which replace the images' own.
+    Call: z [N, Z], labels, noise -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded,
+    the images alone. With `tanh` they are in [-1, 1]; else this range is learned, as in the official code.
+        labels: [N] integers; ignored without classes.
+        noise: a list of [N, h, w, 1], one for each of `noise_shapes`; None: none is added.
+        style: excitation weights of other latents from `style_of`, which replace the images' own; or None.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
@@ -104,7 +105,7 @@ class FastGanGenerator(SeededNetwork):
         return images if self.folded else (images, self._output(self.to_small, maps[self.small_resolution], training))
 
     def style_of(self, z, labels=None, noise=None):
-        """Excitation weights of the large maps: a list of [N, 1, 1, C], one for each excited map, smallest first.
+        """Excitation weights of the large maps: a list of [N, 1, 1, C] for `style`, smallest excited map first.
 
         Arguments as for `call`. Only the small maps are computed: the maps that excite others are not excited.
         """
@@ -150,7 +151,7 @@ class FastGanDiscriminator(SeededNetwork):
     """Classifies images at two scales as real or fake; decoders reconstruct real images from its feature maps.
 
     Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (ignored without classes) -> logits
-    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images `small` is
+    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images, `small` is
     `nearest_resize(images, S)`.
 
     Args:
@@ -275,7 +276,7 @@ class FastGanDiscriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits, with a smaller version as for reals."""
+    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits [1, 50]; `small` is made as for reals."""
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
 
     def logits(image, labels=None):
@@ -291,13 +292,13 @@ def small_resolution_of(resolution: int) -> int:
 
 
 def reconstruction_targets(images, part, size, names=DECODERS):
-    """Targets of the decoders: the quadrant for "part", the whole image for the others, resized to the nearest pixel.
+    """Targets of the decoders: a quadrant of the image for "part", the whole image for the others, resized.
 
     Args:
         images: [N, R, R, 3], the input of D.
         part: int32 scalar, quadrant: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
         size: pixels of the reconstructions.
-        names: `Discriminator.reconstruction_names`.
+        names: `FastGanDiscriminator.reconstruction_names`.
 
     Returns:
         {name: [N, size, size, 3]}.
@@ -315,7 +316,7 @@ def quadrant(x, part):
 
 
 def _build_chain(blocks):
-    """Builds consecutive blocks from 3 channels on; returns the channels of the last."""
+    """Builds consecutive blocks, the first for images of 3 channels; returns the channels of the last."""
     channels = 3
     for block in blocks:
         block.build((None, None, None, channels))
@@ -324,7 +325,7 @@ def _build_chain(blocks):
 
 
 def _halvings(size):
-    """Map sizes after each halving of `size`, down to that of the logits."""
+    """Map sizes after each halving of `size`, down to LOGIT_MAP."""
     sizes = []
     while size > LOGIT_MAP:
         size //= 2

@@ -1,14 +1,15 @@
 """Building blocks of the FastGAN networks.
 
 A stage of the generator is a convolution, noise, batch norm, GLU and excitation. When folded, it is a convolution with
-a ready kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so the
-folded strength of the noise differs per channel.
+a normalised kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so
+the folded strength of the noise differs per channel.
 
-A class is a vector that is added to the generator's first map after its batch norm: conditional batch norm without a
-factor. All pixels of that map get the same vector, so its effect is larger than its size. Measured on drawings of two
-kinds at 3,000 images, the background colours of a kind deviated by 38 grey levels without classes, by 40 with vectors
-of a quarter of the latent's standard deviation, by 12 with a half, and with as large vectors by 4 at 5,000 images.
-Before batch norm, concatenated to the latent, the class took three quarters of the variance.
+The embedding of a class is added to the generator's first map after its batch norm: conditional batch norm without a
+factor. All pixels of that map get the same vector, so its effect is larger than its standard deviation suggests. On
+drawings of two classes after 3,000 images, the background colours of a class deviated by 38 grey levels without
+embeddings, by 40 with embeddings of a quarter of the map's standard deviation, by 12 with a half, and, after 5,000
+images, by 4 with the same standard deviation. Concatenated to the latent, before batch norm, the class took three
+quarters of the variance.
 
 Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis).
 """
@@ -24,7 +25,7 @@ from gan_tf.ops.layers import BatchNorm, NoiseInjection, SeededLayer, SpectralCo
 from gan_tf.ops.resample import average_pool_to
 
 DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever the width of the discriminator
-DECODER_INPUT = 8  # pixels
+DECODER_INPUT = 8  # pixels of a decoder's input after pooling
 
 
 def stage(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
@@ -58,7 +59,7 @@ def fold_stage(owner, weights, conv, norm, injection=None):
 
 
 def biased_glu(x, bias, noise=None, weights=None):
-    """The element-wise part of a folded stage, computed in float32: bias, noise, GLU, excitation.
+    """Element-wise part of a folded stage, computed in float32: bias, noise, GLU, excitation.
 
     Args:
         x: [N, H, W, 2C].
@@ -89,7 +90,7 @@ def _biased_glu(x, bias, noise, weights):
 def _compiled_glu(*kind):
     """A compiled function per kind of map: three times as fast as the separate operations, after 0.2 s of compilation.
 
-    A single function, traced for many shapes, would make TensorFlow warn. A partial, since it counts by code object.
+    TensorFlow warns about a function that is traced for many shapes. It counts by code object, hence the partial.
     """
     return tf.function(functools.partial(_biased_glu), jit_compile=True, autograph=False)
 
@@ -121,7 +122,7 @@ class UpBlock(SeededLayer):
 class NoisyUpBlock(SeededLayer):
     """An up-block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
 
-    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, noise: two of [N, 2H, 2W, 1] or None
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, two noise maps, each [N, 2H, 2W, 1] or None
     -> [N, 2H, 2W, filters].
     """
 
@@ -201,7 +202,7 @@ class ConvBlock(SeededLayer):
 
 
 class DownBlock(SeededLayer):
-    """Halves the size on two paths and averages them: 4x4 and 3x3 convolutions; average pooling and 1x1 convolution.
+    """Halves the size; the mean of two paths: 4x4 and 3x3 convolutions, and average pooling with a 1x1 convolution.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
     """
@@ -252,7 +253,7 @@ class SpectralProjection(SpectralConv):
     """Class term of the logits: for each 4x4 window the scalar product of its features with the vector of the class.
 
     With the mean of the window instead, a class depended on texture alone, and the generator filled its images with
-    dots. The vectors of all classes are one kernel under spectral norm, as all kernels of the discriminator.
+    dots. The vectors of all classes are one kernel under spectral norm, like all kernels of the discriminator.
 
     Call: features [N, H, W, C], labels -> [N, H - 3, W - 3, 1].
     """

@@ -1,7 +1,8 @@
 """Base class of all networks: construction from settings, class labels, and folding for inference.
 
-In the generators of Progressive GAN and StyleGAN2-ADA a class is a learned vector with a mean square of 1, concatenated
-to the latent. In a discriminator a class is a learned direction, and the last features are projected on it:
+The generators of Progressive GAN and StyleGAN2-ADA concatenate the embedding of the class, a learned vector with a mean
+square of 1, to the latent. See fastgan_blocks.py for FastGAN's. Discriminators project their last features on
+another embedding e of the class y; in StyleGAN2-ADA the second term is the whole logit:
 
     logit(x, y) = logit(x) + e(y) . features(x)
 
@@ -31,13 +32,13 @@ class SeededNetwork(Seeded, keras.Model):
 
     @classmethod
     def parameters(cls):
-        """Names of the constructor's arguments."""
+        """Names of the constructor's arguments, without `folded` and those of Keras."""
         return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")] + [
             "seed"
         ]
 
     def arguments(self):
-        """{name: value} of the constructor's arguments."""
+        """{name: value} for each of `parameters`."""
         return {name: getattr(self, name) for name in self.parameters()}
 
     def get_config(self):
@@ -51,20 +52,23 @@ class SeededNetwork(Seeded, keras.Model):
             raise ValueError("a folded generator cannot be trained; train the original and refresh this one from it")
 
     def refresh(self, source):
-        """Folds other weights into this folded network. Functions that were traced before use them.
+        """Folds other weights into this folded network. Functions that were traced before use the new weights.
 
         Args:
-            source: the trainable generator, or its weights {attribute path: array or variable}, as `named_variables`
-                gives and run folders store them. Of any precision: variables are float32 in each.
+            source: the trainable generator of any precision (its variables are always float32), or its weights
+                {attribute path: array or variable}, as in `named_variables` and run folders.
         """
         weights = named_variables(source) if isinstance(source, keras.Model) else source
         self.fold_weights({path: tf.convert_to_tensor(value) for path, value in weights.items()})
 
 
 def build(network_class, settings, policy):
-    """Builds a network with initial values: of a SeededNetwork class, for a Keras dtype policy.
+    """Builds a network with initial values.
 
-    settings: object with attributes of TrainConfig; those that the network has parameters for are used.
+    Args:
+        network_class: sub-class of SeededNetwork.
+        settings: object with attributes of TrainConfig; those that the network has parameters for are used.
+        policy: Keras dtype policy.
     """
     arguments = {name: getattr(settings, name) for name in network_class.parameters() if hasattr(settings, name)}
     network = network_class(**arguments, dtype=policy)
@@ -76,7 +80,7 @@ def fold(generator, policy=None):
     """Returns a copy of a built generator for inference: the same images within rounding, in less time.
 
     Kernels are normalised, scaled, arranged and cast once, and batch norm is contained in kernels and biases. The copy
-    gives images alone: (latents [N, Z], labels, noise) -> [N, R, R, 3]. `refresh` brings newer weights into it.
+    returns images alone: (latents [N, Z], labels, noise) -> [N, R, R, 3]. `refresh` folds newer weights into it.
 
     Args:
         generator: of any precision.
@@ -103,9 +107,11 @@ def class_weights(labels, classes, dtype="float32"):
 class ClassEmbedding(SeededLayer):
     """A learned vector for each class.
 
-    Call: labels, [N] integers or [N, classes] weights -> [N, units] float32. With `normalised`, every vector is scaled
-    to a mean square of 1, that of a random latent. Folded, it holds the vectors as they are applied, and labels are
-    integers.
+    Call: labels, [N] integers or [N, classes] weights -> [N, units] float32. Folded, labels are integers only.
+
+    Args:
+        normalised: scale every vector to a mean square of 1, that of a random latent.
+        stddev: of the initial vectors.
     """
 
     def __init__(self, units, classes, normalised=True, stddev=1.0, **kwargs):

@@ -1,8 +1,8 @@
-"""Progressive GAN: networks that grow from 4x4 pixels, each new size fading in over the one before.
+"""Progressive GAN: networks that grow from 4x4 pixels; each new size is blended with the one before at first.
 
-A level is a stage of growth: 0 is 4x4 pixels, 1 is 8x8, and so on to the full resolution. All layers exist from the
-start, so that a run has one state; those beyond the present level get no gradient. The level is a Python integer, since
-a step is traced once per level; the progress of the fade is a tensor.
+A level counts the sizes: 0 is 4x4 pixels, 1 is 8x8, and so on to the full resolution. All layers exist from the start,
+so that a run has one state; those above the present level get no gradient. The level is a Python integer, since a step
+is traced once per level; alpha, the weight of the new size in the blend, is a tensor.
 
 Source: Karras et al. 2018 (Progressive Growing of GANs for Improved Quality, Stability, and Variation), section 2 and
 appendix A.
@@ -43,8 +43,10 @@ def channels_of(level: int, fmap_base: int, fmap_max: int) -> int:
 def growth_of(weights: dict, levels: int, where) -> float:
     """Growth of a generator, 0 to `levels`, from its weights {attribute path: array}; `levels` if they do not hold it.
 
+    `where` describes the source of the weights in errors.
+
     Raises:
-        UsageError: a growth that no generator with `levels` levels can have; `where` is the weights' source.
+        UsageError: a growth that no generator with `levels` levels can have.
     """
     growth = weights.get(GROWTH)
     if growth is None:
@@ -58,7 +60,7 @@ def growth_of(weights: dict, levels: int, where) -> float:
 
 
 def blend(new, old, alpha):
-    """alpha * new + (1 - alpha) * old in float32, in the type of `new`; exact where alpha is 0 or 1."""
+    """alpha * new + (1 - alpha) * old, computed in float32, in the type of `new`; exact where alpha is 0 or 1."""
     new, old, kind = at_least_float32(new), at_least_float32(old), new.dtype
     alpha = tf.cast(alpha, new.dtype)
     return tf.cast(alpha * new + (1.0 - alpha) * old, kind)
@@ -71,11 +73,11 @@ class PgganGenerator(SeededNetwork):
         r = 4 * 2**level.
         level: Python integer; None for the last.
         alpha: scalar tensor in [0, 1], weight of the level's own images; the rest is the level before, upsampled.
-            None: fully faded in, without the level before in the graph. Ignored at level 0.
+            None: 1, without the level before in the graph. Ignored at level 0.
 
     Attributes:
-        growth: float32 scalar variable for the trainer, level - 1 + alpha: 0 for 4x4 pixels alone, the initial value;
-            `levels` when fully grown. A call does not read it.
+        growth: float32 scalar variable, level - 1 + alpha: 0 at first, for 4x4 pixels; `levels` when fully grown. The
+            trainer sets it, and checkpoints contain it. A call of the trainable network does not read it.
         resolution: pixels of the images of a call without `level`. Folded, those of the growth at the last `refresh`;
             functions that were traced before stay valid until it changes.
 
@@ -139,7 +141,7 @@ class PgganGenerator(SeededNetwork):
     def build(self, shape=None):
         if self.folded:
             self.rgb_bias = self.weight("rgb_bias", (3,))
-        else:  # set outside of replicas, the same for all
+        else:  # assigned outside of the replicas, so all of them have the same value
             self.growth = self.weight("growth", (), trainable=False, aggregation="only_first_replica")
         if self.embed is not None:
             self.embed.build()
@@ -169,7 +171,7 @@ class PgganGenerator(SeededNetwork):
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one, and its growth.
 
-        The weight of a fade is part of the kernels and the common bias: without a fade the older kernel is zero.
+        The `to_rgb` kernels of the two newest sizes and their common bias contain alpha; if it is 1, the older is zero.
         """
         growth = float(weights[GROWTH])
         self.default_level = level = math.ceil(growth)
@@ -256,9 +258,9 @@ class PgganDiscriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, r, r, 3], labels [1] or None -> logits, at the growth of `generator`.
+    """Returns a function: image [1, r, r, 3], labels [1] or None -> logits [1, 1], at the growth of `generator`.
 
-    In a batch of one image the minibatch standard deviation is the same for all images.
+    With one image per batch the minibatch standard deviation is a constant.
     """
     growth = float(generator.growth.numpy())
     level = math.ceil(growth)

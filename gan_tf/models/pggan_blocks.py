@@ -13,14 +13,14 @@ from gan_tf.ops.equalised import EqualisedConv, EqualisedDense, EqualisedDownCon
 from gan_tf.ops.layers import BatchNorm, ExactLayer, sub_weights
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm, scale_and_shift
 
-LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer
+LATENT_GAIN = 2**0.5 / 4  # of the generator's first layer, as in the official program
 
 
 class GeneratorBlock(ExactLayer):
     """Two layers, each followed by batch norm (optional), leaky ReLU and pixel norm (optional).
 
-    `first_layer` of a sub-class returns the first; the second is a 3x3 convolution. Batch norm replaces the bias;
-    folded, it is part of kernel and bias.
+    A sub-class creates the first layer in `first_layer`; the second is a 3x3 convolution. With batch norm, layers have
+    no bias; folded, kernel and bias contain the batch norm.
     """
 
     def __init__(self, filters, batch_norm=False, pixel_norm=True, **kwargs):
@@ -94,7 +94,7 @@ class ShrinkBlock(ExactLayer):
 class ClassProjection(ClassEmbedding):
     """Class term of the logits: the scalar product of the features with the vector of the class.
 
-    Call: features [N, C], labels -> [N, 1] in the features' type, divided by sqrt(C): the variance of one feature.
+    Call: features [N, C], labels -> [N, 1] in the features' type, divided by sqrt(C) to have one feature's variance.
     """
 
     def __init__(self, units, classes, **kwargs):

@@ -1,8 +1,8 @@
 """StyleGAN2: a mapping network, a synthesis network whose layers each take a style, a residual discriminator.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), with the architecture that section
-4.1 chooses: skips in the generator, residual connections in the discriminator. Conditional networks and half precision
-as in the official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
+4.1 chooses: skips in the generator, residual connections in the discriminator. Class labels and half precision as in
+the official program of Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data).
 """
 
 import math
@@ -36,18 +36,19 @@ def published_channel_base(resolution: int) -> int:
 
 
 def styles_of(resolution: int) -> int:
-    """Number of styles of a synthesis network: one for each convolution and one for the last colours."""
+    """Number of styles S of a synthesis network: one for each 3x3 convolution and one for the last colours."""
     return 2 * len(sizes_of(resolution))
 
 
 class Synthesis(ExactLayer):
-    """Generates images from a learned map of 4x4 pixels by convolutions that styles modulate.
+    """Synthesis network: generates images from a learned 4x4 map by convolutions that styles modulate.
 
     Call: ws [N, S, W], noise -> images [N, R, R, 3] at least float32, S = `styles_of(R)`.
         noise: a list of maps [N, h, w, 1], one for each of `noise_shapes`; "const": the layers' own maps; None: none.
         dtype: type of the largest maps, None for the policy's.
 
-    The colours of a size use the style of the next size's first convolution; the last have their own.
+    The colours of a size use the style of the next size's first convolution; the last have their own. Arguments as for
+    `StyleGan2Generator`.
     """
 
     def __init__(self, resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **kwargs):
@@ -82,7 +83,7 @@ class Synthesis(ExactLayer):
         return self.maps(ws, noise, dtype)[-1][1]
 
     def maps(self, ws, noise=None, dtype=None):
-        """Outputs of every size: a list of (features [N, h, w, C], images so far [N, h, w, 3])."""
+        """Outputs of every size: a list of (features [N, h, w, C], images summed up to this size [N, h, w, 3])."""
         exact, half = self.variable_dtype, dtype or self.compute_dtype
         ws = tf.unstack(tf.cast(ws, exact), num=styles_of(self.sizes[-1]), axis=1)
         layers = len(self.noise_shapes)
@@ -112,9 +113,9 @@ class Synthesis(ExactLayer):
 class StyleGan2Generator(SeededNetwork):
     """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
-    Call: latents, labels, noise -> images [N, R, R, 3] float32. `mapping` and `synthesis` are the two halves.
+    Call: latents, labels, noise -> images [N, R, R, 3] float32: `synthesis` of the output of `mapping`.
         latents: z [N, Z]; or outputs of the mapping network: w [N, 1, W], used for all layers, or ws [N, S, W].
-        labels: of z, [N] integers or [N, classes] class weights; ignored without classes.
+        labels: [N] integers or [N, classes] class weights, used with z; ignored without classes.
         noise: as for `Synthesis`.
         truncation: as for `Mapping`.
 
@@ -190,18 +191,19 @@ class StyleGan2Discriminator(SeededNetwork):
     """Classifies images as real or fake.
 
     Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
-        labels: as for `StyleGan2Generator`; the logit is the scalar product of their embedding with the features.
+        labels: as for `StyleGan2Generator`; the logit is the scalar product of their embedding and the features.
         dtype: type of the largest maps, None for the policy's. Use "float32" for the penalties of a float16 run.
 
     Args:
         resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, seed: as for the generator.
         mbstd_group: largest group of the minibatch standard deviation; see ops/normalisation.py.
-        mbstd_channels: its channels, 0 to leave it out.
+        mbstd_channels: channels of the minibatch standard deviation, 0 to leave it out.
         architecture: "resnet", or "orig" without residual connections.
         label_layers: of the mapping network of the labels.
 
     Raises:
         UsageError: a resolution, width, number of classes or architecture that the network cannot have.
+        ValueError: a call with images of another size than R.
     """
 
     def __init__(
@@ -271,7 +273,7 @@ class StyleGan2Discriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits."""
+    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits [1, 1]."""
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels)
 

@@ -1,6 +1,6 @@
 """Building blocks of the StyleGAN2 networks: mapping network, styled convolutions, discriminator blocks.
 
-Folded layers do once what does not depend on styles: kernels are scaled, arranged and cast, and their squares are
+Folding does all work that does not depend on styles once: kernels are scaled, arranged and cast, and their squares are
 summed for demodulation.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), sections 2 and 4 and appendix B, and
@@ -29,10 +29,10 @@ from gan_tf.ops.layers import ExactLayer
 from gan_tf.ops.normalisation import append_minibatch_stddev, pixel_norm
 
 FILTER = fir_filter()
-GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; applied before it, which gives the same result
-CONST = "const"  # the noise maps that a generator owns, the same for every image
-MAPPING_LR = 0.01  # learning rate of the mapping network relative to the others
-AVERAGE_DECAY = 0.995  # of the average w, per batch
+GAIN = ACTIVATIONS["lrelu"][1]  # of the leaky ReLU; multiplies its input, which is equivalent
+CONST = "const"  # selects the noise maps that a generator stores, the same for every image
+MAPPING_LR = 0.01  # learning rate of the mapping network relative to that of other layers
+AVERAGE_DECAY = 0.995  # share of the average w that is kept per batch
 
 
 class StyleDense(ExactLayer):
@@ -67,13 +67,13 @@ class StyleDense(ExactLayer):
 
 
 class Mapping(ExactLayer):
-    """Maps latents, labels or both to points w; with latents it tracks their running mean `average` [W].
+    """Mapping network: latents, labels or both to w; with latents it tracks the running mean `average` [W] of w.
 
     Call: z [N, Z] or None, labels -> ws [N, copies, W], or w [N, W] if `copies` is None.
         labels: [N] integers, or [N, classes] class weights (not when folded); ignored without classes.
         truncation: moves ws towards the average: average + truncation * (w - average).
         cutoff: number of copies that are truncated, None for all.
-        update_average: update the average with the mean w of this (global) batch; None: in training calls.
+        update_average: update the average with the mean w of the global batch; None: in training calls.
 
     Args:
         layers: number of layers.
@@ -132,7 +132,7 @@ class Mapping(ExactLayer):
         """Stores the weights and the average of a trained mapping network, with its normalised class embeddings."""
         self.fold_parts(weights, "layers")
         if self.classes:
-            scale = 1 / math.sqrt(self.classes)  # of the trainable StyleDense on one-hot labels
+            scale = 1 / math.sqrt(self.classes)  # equalised learning rate of the trainable StyleDense
             self.embed.fold_weights({"kernel": weights["embed/kernel"] * scale + weights["embed/bias"]})
         self.average.assign(weights["average"])
 
@@ -276,7 +276,7 @@ class ResidualBlock(ExactLayer):
 
 
 class Head(ExactLayer):
-    """Outputs of the discriminator from maps of 4x4 pixels, with the minibatch standard deviation.
+    """Last layers of the discriminator, from 4x4 maps, with the minibatch standard deviation.
 
     Call: x [N, 4, 4, I] -> [N, filters].
 

@@ -46,9 +46,10 @@ def named_variables(layer):
 def load_weights(network, weights: dict, where):
     """Sets every variable of a built network from {attribute path: array}.
 
+    `where` describes the source of the weights in errors.
+
     Raises:
-        UsageError: a name is missing or left over, or a shape differs; `where` is the weights' source. Nothing is
-            changed then.
+        UsageError: a name is missing or left over, or a shape differs. The network is unchanged then.
     """
     variables = named_variables(network)
     missing, extra = sorted(variables.keys() - weights.keys()), sorted(weights.keys() - variables.keys())

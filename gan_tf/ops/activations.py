@@ -1,4 +1,4 @@
-"""Activations, biases and clamps."""
+"""Activations, and the biases and limits that are applied with them."""
 
 import functools
 import math
@@ -36,9 +36,9 @@ def plain_glu(x):
 
 @tf.custom_gradient
 def _lean_glu(x):
-    """`glu` with a float32 sigmoid, since a bfloat16 sigmoid is slow on CPUs, kept for the gradient.
+    """`glu` that keeps its sigmoid for the gradient and computes it in float32: in bfloat16 it is slow on CPUs.
 
-    As fast as when compiled by XLA, without 10 s of compilation before the first step.
+    As fast as `plain_glu` compiled by XLA, without 10 s of compilation before the first step.
     """
     values, gates = tf.split(x, 2, axis=-1)
     opening = tf.cast(tf.sigmoid(tf.cast(gates, tf.float32)), x.dtype) if is_half(x) else tf.sigmoid(gates)
@@ -66,7 +66,7 @@ def biased(x, bias):
     return tf.nn.bias_add(x, tf.cast(bias, x.dtype)), gradient
 
 
-# {name: (function, gain that preserves the variance)}. The networks use "linear" and "lrelu"; the others are compared
+# {name: (function, gain that preserves the variance)}. The networks use "linear" and "lrelu"; tests compare all of them
 # with the official operation.
 ACTIVATIONS = {
     "linear": (lambda x: x, 1.0),
@@ -79,7 +79,7 @@ ACTIVATIONS = {
 def bias_act(x, bias=None, activation="linear", gain=None, clamp=None, leak=LEAK):
     """activation(x + bias) * gain, limited to [-clamp, clamp]: x [N, ..., C], bias [C] or None -> tensor like x.
 
-    `activation` is a key of ACTIVATIONS, whose gain is the default; `leak` the slope of "lrelu" below zero.
+    `activation` is a key of ACTIVATIONS, whose gain is the default; `leak` is the slope of "lrelu" below zero.
     """
     function, default_gain = ACTIVATIONS[activation]
     if activation == "lrelu" and leak != LEAK:

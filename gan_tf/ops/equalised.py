@@ -1,4 +1,4 @@
-"""Layers with equalised learning rate, as Progressive GAN and StyleGAN2 have them; they compute in their input's type.
+"""Layers with equalised learning rate for Progressive GAN and StyleGAN2; they compute in the type of their input.
 
 Source: Karras et al. 2018 (Progressive Growing of GANs), section 4.1.
 """
@@ -15,9 +15,9 @@ HE_GAIN = math.sqrt(2)  # of a layer that is followed by a leaky ReLU
 
 
 class EqualisedLayer(KernelLayer):
-    """Layer whose kernel has unit variance and is scaled on use by gain / sqrt(fan in).
+    """Layer whose kernel has unit variance at first and is multiplied by gain / sqrt(fan in) in `call`.
 
-    Adam, whose steps do not depend on the size of a gradient, thus trains all layers equally fast.
+    Adam's steps do not depend on the size of a gradient, so it trains all layers equally fast.
     """
 
     def __init__(self, filters, gain=HE_GAIN, use_bias=True, **kwargs):
@@ -31,7 +31,7 @@ class EqualisedLayer(KernelLayer):
         self.bias = self.weight("bias", (self.filters,)) if self.use_bias else None
 
     def scaled_kernel(self):
-        """kernel * gain / sqrt(fan in), as `call` uses it."""
+        """kernel * gain / sqrt(fan in); folded, the stored kernel, which is already scaled."""
         return self.kernel.value if self.folded else self.kernel.value * self.scale
 
     def add_bias(self, x):

@@ -1,7 +1,7 @@
 """Changes of resolution with an anti-aliasing filter: alone (upfirdn), with a convolution, and modulated by a style.
 
-A filter is a constant that is known when a function is traced: a NumPy array [h, w], [taps] for one that is applied
-along each axis, or None. Paddings are in pixels; negative ones crop.
+A filter is a constant when a function is traced: a NumPy array [h, w], an array [taps] that is applied along each axis,
+or None. Paddings are in pixels; negative ones crop.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), section 2.2 and appendix B, and
 Zhang 2019 (Making Convolutional Networks Shift-Invariant Again); conventions of the official StyleGAN2-ADA program.
@@ -27,10 +27,10 @@ def upfirdn2d(x, f, up=1, down=1, pad=0, gain=1.0, flip=False):
 
     Args:
         x: [N, H, W, C], any float type; H, W and C known.
-        f: filter, see above; applied as a convolution, that is flipped and correlated.
+        f: filter, see above; convolved in the mathematical sense, that is flipped and correlated.
         up: factor, or (horizontal, vertical): zeros are inserted after every pixel.
         down: factor, or (horizontal, vertical): every down-th column and row is kept, including the first.
-        pad: of the map with inserted zeros: one number, (horizontal, vertical) or (left, right, top, bottom).
+        pad: padding of the map with inserted zeros: a number, (horizontal, vertical) or (left, right, top, bottom).
         gain: factor on the output.
         flip: correlate with the unflipped filter.
 
@@ -117,7 +117,7 @@ def paddings(size, f, up, down):
 
 
 def filtered_up_conv(x, kernel, f, up):
-    """`resampled_conv` to a larger map with `convolve` and a kernel in transposed arrangement.
+    """`resampled_conv` to a larger map, with `convolve=True` and the last two axes of the kernel exchanged.
 
     x [N, H, W, I], kernel [k, k, O, I] of x's type -> [N, H * up, W * up, O].
     """
@@ -134,13 +134,13 @@ def filtered_up_conv(x, kernel, f, up):
 def modulated_conv(x, kernel, styles, f=None, up=1, down=1, demodulate=True, noise=None, convolve=False, gain=1.0):
     """Convolution whose kernel is multiplied by the image's style and scaled to unit length for each output channel.
 
-    The fast form uses one kernel for the whole batch: styles scale the input maps, and demodulation the output maps.
-    The plain form uses one kernel per image; for 1x1 kernels it is faster (half the time on CPUs) and always used.
+    The fast form uses one kernel for the whole batch: styles scale the input maps, demodulation scales the output maps.
+    The plain form uses one kernel per image. For 1x1 kernels it takes half the time on CPUs, so it is always used.
 
     Args:
         x: [N, H, W, I], computed in its type; H and W known.
         kernel: [k, k, I, O].
-        styles: [N, I]. Kernel, styles and the factors of demodulation are at least float32.
+        styles: [N, I]. Kernel and styles are at least float32, and so are the factors of demodulation.
         f, up, down, convolve: as for `resampled_conv`.
         demodulate: divide by the length of the modulated kernel, which preserves unit variance whatever the scale of
             kernel and styles. In float16 both are first made small enough that no sum overflows.
@@ -178,7 +178,7 @@ def demodulated_conv(x, convolution, squares, styles, gain=1.0):
 def small_kernel(kernel):
     """A kernel [k, k, I, O] divided by a number per output channel so that float16 sums do not overflow.
 
-    Demodulation removes such factors again, hence they need no gradient.
+    Demodulation cancels such factors, so they need no gradient.
     """
     fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
     return kernel / tf.stop_gradient(tf.reduce_max(tf.abs(kernel), (0, 1, 2)) * fan_in**0.5)
@@ -241,7 +241,7 @@ def _subsample(x, strides):
 
 
 def _is_dense(x, strides):
-    """True where depthwise kernels are slower, or missing (different strides)."""
+    """True where depthwise operations are slower, or do not exist (different strides)."""
     return x.shape[3] <= DENSE_UP_TO or strides[0] != strides[1]
 
 

@@ -1,4 +1,4 @@
-"""Switches between the fast and the plain form of each operation, which give the same numbers within rounding.
+"""Selects the fast or the plain form of each operation; both give the same numbers within rounding.
 
 The choice is made while a function is traced, so a compiled step keeps the forms that it was traced with.
 """
@@ -17,7 +17,7 @@ class Forms:
 
     transposed_up_conv: bool = True  # upsampling, then a convolution: one transposed convolution, on large maps
     strided_down_conv: bool = True  # a convolution, then average pooling: one convolution of stride 2
-    lean_glu: bool = True  # GLU with a custom gradient and a float32 sigmoid
+    lean_glu: bool = True  # GLU with a custom gradient and a sigmoid in float32
     fused_batch_norm: bool = True  # one kernel; False computes the moments separately, as several replicas do
     shared_modulation: bool = True  # modulated convolution as one convolution; False uses one kernel per image
     compiled_chains: bool = True  # XLA compiles folded GLUs and ADA's bilinear interpolation, on the CPU
@@ -38,7 +38,7 @@ def forms() -> Forms:
 
 @contextlib.contextmanager
 def use_forms(chosen: Forms):
-    """Uses `chosen` for everything traced or run inside the `with` block: for tests, benchmarks and export."""
+    """Uses `chosen` for everything that is traced or run in this block: for tests, benchmarks and export."""
     token = _current.set(chosen)
     try:
         yield

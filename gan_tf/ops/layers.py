@@ -18,8 +18,8 @@ class Seeded:
 
     Args:
         seed: of the initial values, which do not depend on other layers or on networks that were built before.
-        folded: build for inference alone. A folded layer holds its weights as `call` multiplies by them (normalised,
-            scaled, arranged, cast to the compute type), with the batch norm after it contained in kernel and bias.
+        folded: build for inference alone. A folded layer stores its weights in the form that `call` multiplies by:
+            normalised, scaled, arranged, cast to the compute type; kernel and bias contain the batch norm after it.
             `fold_weights` computes them from the weights {attribute path: tensor} of the trainable layer.
     """
 
@@ -63,7 +63,7 @@ class SeededLayer(Seeded, keras.layers.Layer):
 
 
 class ExactLayer(SeededLayer):
-    """Layer that computes in the type of its input: so a discriminator computes penalties in float32 in any run."""
+    """Layer that computes in the type of its input, so that a discriminator can compute penalties in float32."""
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -77,9 +77,9 @@ def sub_weights(weights, name):
 class BatchNorm(SeededLayer):
     """Batch norm over N, H, W with running statistics for evaluation.
 
-    Call: x [N, H, W, C] -> the same shape and type. Statistics are computed in float32, over the global batch; the
-    running variance is the unbiased estimate. Folded, it holds `shift` [C] alone; the convolution before it contains
-    the factor. Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
+    Call: x [N, H, W, C] -> tensor like x. Statistics are computed in float32, over the global batch; the running
+    variance is the unbiased estimate. Folded, it has `shift` [C] alone, and the convolution before it contains the
+    factor. Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
     """
 
     def build(self, shape):
@@ -118,10 +118,11 @@ class BatchNorm(SeededLayer):
 
 
 class NoiseInjection(SeededLayer):
-    """Adds noise of learned strength, zero at first.
+    """Adds noise with a learned strength, zero at first.
 
-    Call: x [N, H, W, C], noise [N, H, W, 1] or None -> tensor like x. Folded, it holds one strength per channel, since
-    the factor of the batch norm after it differs. Source: Karras et al. 2019 (StyleGAN), one strength for all channels.
+    Call: x [N, H, W, C], noise [N, H, W, 1] or None -> tensor like x. All channels share one strength, as in the
+    official FastGAN; folded, each has its own, multiplied by the factor of the batch norm after it. Source: Karras et
+    al. 2019 (StyleGAN), section 2.
     """
 
     def build(self, shape):
@@ -146,7 +147,7 @@ class KernelLayer(SeededLayer):
         self.filters = filters
 
     def add_kernel(self, *shape):
-        """Creates `kernel` [*shape], normally distributed; in a folded layer zero, in the compute type."""
+        """Creates `kernel` [*shape], normally distributed; in a folded layer zeros of the compute type."""
         if self.folded:
             self.kernel = self.weight("kernel", shape, dtype=self.compute_dtype)
         else:
@@ -168,7 +169,7 @@ class KernelLayer(SeededLayer):
 class SpectralLayer(KernelLayer):
     """Layer without bias whose kernel is divided by an estimate of its largest singular value: Miyato et al. 2018."""
 
-    STDDEV = 0.02  # spectral norm divides it out, but it determines how fast Adam changes the kernel
+    STDDEV = 0.02  # without effect on the output; it determines how fast Adam changes the normalised kernel
 
     def add_kernel(self, *shape):
         """Creates `kernel` [*shape] (output channels last) and the spectral vectors `u` [O] and `v` [other entries]."""
@@ -205,8 +206,8 @@ class SpectralLayer(KernelLayer):
 class SpectralConv(SpectralLayer):
     """Convolution with spectral norm.
 
-    Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (with stride 2 and even sizes PyTorch's
-    padding of 1), [N, H - kernel_size + 1, ...] for "VALID".
+    Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (PyTorch's padding of 1 for a 4x4 kernel,
+    stride 2 and even sizes), [N, H - kernel_size + 1, ...] for "VALID".
     """
 
     def __init__(self, filters, kernel_size, strides=1, padding="SAME", **kwargs):

@@ -13,7 +13,7 @@ def synchronised_batch_norm(x, gamma, beta, shift):
     """Normalises with the statistics of the global batch: -> (y like x, mean [C], unbiased variance [C]).
 
     Float32 sums of x - shift are added over the replicas in one differentiable all-reduce. The result is the same for
-    any `shift` ([C], equal on all replicas); near the mean it avoids the cancellation of E[x^2] - E[x]^2.
+    any `shift` ([C], equal on all replicas); one near the mean avoids the cancellation in E[x^2] - E[x]^2.
     """
     replica = tf.distribute.get_replica_context()
     centred = tf.cast(x, shift.dtype) - shift
@@ -30,7 +30,7 @@ def synchronised_batch_norm(x, gamma, beta, shift):
 
 
 def scale_and_shift(gamma, beta, moving_mean, moving_variance):
-    """Batch norm with given statistics as x * scale + shift; all [C] float32."""
+    """Returns (scale, shift) of batch norm with given statistics, x * scale + shift; all [C] float32."""
     scale = gamma * tf.math.rsqrt(moving_variance + BATCH_NORM_EPSILON)
     return scale, beta - moving_mean * scale
 
@@ -38,8 +38,8 @@ def scale_and_shift(gamma, beta, moving_mean, moving_variance):
 def spectral_normalise(kernel, u, v, training):
     """Divides a kernel by an estimate of its largest singular value: -> (kernel / sigma, u, v), float32.
 
-    The matrix of a kernel [..., O] has O columns. u [O] and v [rows] are unit vectors of earlier calls, without
-    gradient; `training` first improves them by one power iteration. Source: Miyato et al. 2018, algorithm 1.
+    A kernel [..., O] is a matrix of O columns. u [O] and v [rows] are unit vectors of earlier calls, without gradient;
+    with `training`, one power iteration improves them first. Source: Miyato et al. 2018, algorithm 1.
     """
     matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))  # [rows, O]
     if training:
@@ -69,8 +69,8 @@ def pixel_norm(x):
 def append_minibatch_stddev(x, group=STDDEV_GROUP, statistics=1):
     """Appends channels that measure how much the images of a group differ.
 
-    A group consists of images at equal distances in the batch: for 4 images, image i with i + N/4, i + 2N/4 and
-    i + 3N/4. Replicas and micro-batches, which hold rows i, i + k, ... of a batch, thus form the groups of the whole.
+    A group consists of images at equal distances in the batch, for example images i, i + N/4, i + 2N/4 and i + 3N/4.
+    Replicas and micro-batches hold rows i, i + k, ... of the batch, so their groups are those of the whole batch.
 
     Args:
         x: [N, H, W, C], N known, C a multiple of `statistics`.

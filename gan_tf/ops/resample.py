@@ -34,13 +34,13 @@ def upsample_nearest(x):
 
 
 def up_convolution(x, kernel):
-    """Nearest upsampling by 2, then a 3x3 convolution with zero padding; on large maps one transposed convolution.
+    """Nearest upsampling by 2, then a 3x3 convolution with zero padding; on large maps both are one operation.
 
     x [N, H, W, I]; kernel [3, 3, I, O] float32, or the output of `transposed_taps` -> [N, 2H, 2W, O] of x's type.
     """
     if kernel.shape[0] == 3 and uses_transposed_form(x.shape[1]):
         kernel = transposed_taps(kernel)
-    kernel = tf.cast(kernel, x.dtype)  # after its taps have been summed
+    kernel = tf.cast(kernel, x.dtype)  # after the sums of taps, which are float32
     if kernel.shape[0] == 3:
         return tf.nn.conv2d(upsample_nearest(x), kernel, 1, "SAME")
     shape = (tf.shape(x)[0], 2 * x.shape[1], 2 * x.shape[2], kernel.shape[2])
@@ -69,8 +69,8 @@ def down_convolution(x, kernel):
     """
     if not forms().strided_down_conv:
         return average_pool_to(tf.nn.conv2d(x, tf.cast(kernel, x.dtype), 1, "SAME"), x.shape[1] // 2)
-    # The mean of pixels 2i and 2i + 1 is half of w0 x[2i-1] + (w0 + w1) x[2i] + (w1 + w2) x[2i+1] + w2 x[2i+2] along
-    # each axis: one 4x4 convolution of stride 2.
+    # Along each axis, the mean of output pixels 2i and 2i + 1 is half of w0 x[2i-1] + (w0 + w1) x[2i] +
+    # (w1 + w2) x[2i+1] + w2 x[2i+2]: one 4x4 convolution of stride 2.
     return tf.nn.conv2d(x, tf.cast(_sums_of_taps(kernel, 0.5 * STRIDED_SUMS), x.dtype), 2, "SAME")
 
 

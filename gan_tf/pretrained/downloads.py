@@ -30,7 +30,7 @@ class Download(NamedTuple):
 
 
 class Obtained(NamedTuple):
-    """A local file: its path, its SHA-256 (hex), and whether that is the SHA-256 of the published file."""
+    """A local file: its path, its SHA-256 in hex, and whether it is the published file (`genuine`)."""
 
     path: Path
     sha256: str
@@ -47,11 +47,11 @@ def obtain(download, *, file=None, offline=False, log=print):
 
     Args:
         download: Download.
-        file: path of a local file to use instead; its SHA-256 may differ, see `Obtained.genuine`.
+        file: path of a local file to use instead; it may be another one, see `Obtained`.
         offline, log: as for `fetch`.
 
     Raises:
-        UsageError: no such file; not in the cache, and `offline` or no network; or the SHA-256 differs.
+        UsageError: `file` cannot be read; or, without `file`, the download fails or the SHA-256 differs.
     """
     path = pretrained_folder() / download.name if file is None else Path(file).expanduser()
     if file is None and not path.exists():
@@ -96,10 +96,10 @@ def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remed
         offline: forbids the download.
         log: called with the URL, the size and the destination before the download.
         check: called with the path of the complete temporary file; may raise UsageError.
-        remedy: end of the error messages; default: put the file there by hand.
+        remedy: end of the error messages; default: advice to put the file there by hand.
 
     Raises:
-        UsageError: `offline`, no response within ten seconds, an HTTP error, a broken connection or a full disk.
+        UsageError: `offline`, no response within ANSWER_SECONDS, an HTTP error, a broken connection or a full disk.
     """
     path = Path(path)
     remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
@@ -184,9 +184,9 @@ def check_arrays(arrays, shapes, download):
 
 
 def checksums_path():
-    """Returns the path of this machine's records of files whose publisher states no checksum.
+    """Returns the path of this machine's records of the checksums of files whose publisher states none.
 
-    The SHA-256 of the first usable file is recorded, later files must have the same. Records are lines of URL, bytes,
+    The SHA-256 of the first usable file is recorded; later files must have the same. A record is a line of URL, bytes,
     SHA-256 and file name, separated by tabs, as in TensorFlow Datasets.
     """
     return cache_root() / "checksums.tsv"

@@ -5,8 +5,8 @@ The weights are those of pytorch-fid's file, the same network in PyTorch's forma
 Features are the average of the last 8x8 map. The Inception Score uses "logits_unbiased": the first implementation left
 out the bias of the last layer, and published scores do the same.
 
-Images are resized to 299 pixels in one of three ways. FID differs by whole points between them, so scores of two ways
-are never compared:
+Images are resized to 299 pixels by one of three methods. FID differs by whole points between them, so scores of
+different methods are never compared:
 
     pytorch  bilinear between pixel centres, no antialiasing; range [-1, 1]. pytorch-fid and most papers since.
     clean    bicubic with antialiasing, each channel as float, clipped but not rounded; [-1, 1]. "clean" FID.
@@ -55,8 +55,8 @@ def resized(images, resize, map_images=map):
     Args:
         images: uint8 [N, H, W, 3].
         resize: one of RESIZES.
-        map_images: map(function, images) for "clean", which resizes image by image without holding Python's lock; the
-            `map` of a thread pool uses several cores.
+        map_images: map(function, images) for "clean", which resizes image by image. Pillow releases Python's lock, so
+            the `map` of a thread pool uses several cores.
 
     Returns:
         float32 tensor [N, 299, 299, 3] in [0, 255].
@@ -80,7 +80,7 @@ def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION
 
     Args:
         file, offline, log: as for `downloads.obtain`.
-        alternative: a way to work without the weights, for the message.
+        alternative: a way to work without the weights, for the error.
 
     Raises:
         UsageError: the file cannot be downloaded or read, or has weights of another network.
@@ -107,7 +107,7 @@ class Inception:
         self.convolutions = {}  # by official name
 
         def conv(name, inputs, filters, kernel_size=(1, 1), stride=1, padding=None, average=False):
-            padding = padding or ("VALID" if stride > 1 else "SAME")  # one that shrinks the map does not pad
+            padding = padding or ("VALID" if stride > 1 else "SAME")  # a strided convolution has no padding
             self.convolutions[name] = InceptionConv(inputs, filters, kernel_size, stride, padding, dtype, average)
             return self.convolutions[name]
 

@@ -1,13 +1,13 @@
 """Blocks of FID's Inception-v3: convolutions with folded batch norm, in parallel branches.
 
-Differences to the Inception-v3 of the paper:
+Differences from the Inception-v3 of the paper:
 
 * average pools divide by the number of pixels inside the image, so the border is not darkened;
 * the pool branch of the last block, Mixed_7c, takes the maximum, that of Mixed_7b the average;
 * batch norm adds 1e-3 to the variance.
 
-`conv(name, inputs, filters, kernel_size, stride, padding, average)` makes a convolution of the network and registers it
-under its name in the official weight file; `inputs` and `filters` are channels.
+Functions here take `conv(name, inputs, filters, kernel_size, stride, padding, average)`, which creates an InceptionConv
+and registers it under its name in the official weight file; `inputs` and `filters` are numbers of channels.
 
 Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", figures 5 to 7 and 10.
 """
@@ -17,10 +17,10 @@ import tensorflow as tf
 
 
 class InceptionConv:
-    """Convolution, batch norm (folded into it) and ReLU; with `average`, after a 3x3 average pool.
+    """Convolution, batch norm (folded into it) and ReLU; with `average`, a 3x3 average pool comes first.
 
-    The pool is computed after the convolution: both are linear, and the average of a constant bias is the bias. It then
-    has fewer channels.
+    The pool is computed after the convolution, on fewer channels: both are linear, and the average of a constant bias
+    is the bias.
 
     Call: x [N, H, W, inputs] -> [N, H', W', filters], at least 0.
     """
@@ -106,7 +106,7 @@ def stages(conv):
 
 
 def mixed_5(conv, name, inputs, pool_filters):
-    """35x35, 256 or 288 channels out."""
+    """35x35xinputs -> 35x35, 224 + pool_filters channels."""
     branch = f"{name}.branch"
     return branches(
         [conv(branch + "1x1", inputs, 64)],
@@ -117,7 +117,7 @@ def mixed_5(conv, name, inputs, pool_filters):
 
 
 def double_3x3(conv, branch, inputs, last_stride=1):
-    """1x1, then two 3x3 convolutions."""
+    """A branch: a 1x1, then two 3x3 convolutions; 96 channels out."""
     return [
         conv(branch + "3x3dbl_1", inputs, 64),
         conv(branch + "3x3dbl_2", 64, 96, (3, 3)),
@@ -126,7 +126,7 @@ def double_3x3(conv, branch, inputs, last_stride=1):
 
 
 def mixed_6(conv, name, width):
-    """17x17x768 -> the same; 7x7 convolutions as rows and columns with `width` channels between them."""
+    """17x17x768 -> the same; 7x7 convolutions are split into rows and columns with `width` channels between them."""
     branch, row, column = f"{name}.branch", (1, 7), (7, 1)
     return branches(
         [conv(branch + "1x1", 768, 192)],
@@ -162,7 +162,7 @@ def mixed_7a(conv):
 
 
 def mixed_7(conv, name, inputs, average):
-    """8x8, 2048 channels out. The pool branch takes the average or the maximum."""
+    """8x8xinputs -> 8x8x2048. The pool branch takes the average or the maximum."""
     branch = f"{name}.branch"
 
     def row_and_column(name):

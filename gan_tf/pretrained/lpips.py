@@ -2,9 +2,9 @@
 
 Five maps of VGG16 are normalised to unit length over channels at every pixel; their squared differences, weighted by a
 learned head for each map, are summed over channels, averaged over space and added. This is version 0.1 of the official
-weights with VGG16 ("lin"), on torchvision's classifier.
+weights for VGG16 ("lin"), with torchvision's VGG16.
 
-Computed in float32 whatever the precision of a training. TensorFloat-32 is left to TensorFlow's setting.
+The distance is computed in float32 whatever the precision of training. TensorFlow's setting for TensorFloat-32 applies.
 
 Source: Zhang et al. 2018 (The Unreasonable Effectiveness of Deep Features as a Perceptual Metric), section 3, with the
 scaling layer of version 0.1; Simonyan and Zisserman 2015 (VGG16, configuration D).
@@ -31,8 +31,8 @@ HEADS = Download(
     megabytes=0.007,
 )
 KEPT = "vgg16-397923af-convolutions.npz"  # the convolutions of VGG16, a tenth of the file
-# VGG16's convolutions by stage: (index in the official file, channels out). A stage ends in a map that is compared;
-# stages are separated by a maximum pool of 2.
+# VGG16's convolutions by stage: (index in the official file, channels out). The last map of a stage is compared; a 2x2
+# maximum pool separates stages.
 STAGES = (
     ((0, 64), (2, 64)),
     ((5, 128), (7, 128)),
@@ -64,7 +64,7 @@ def head_shapes():
 
 
 class Lpips:
-    """The distance. Its weights are variables that are not trained; create it in the strategy's scope.
+    """The LPIPS distance. Its weights are variables that are not trained; create it in the strategy's scope.
 
     Call: a, b [N, H, W, 3] in [-1, 1] (not checked: images of FastGAN exceed it slightly) -> [N] float32, 0 for equal
     images. Differentiable in both. H and W are at least 16.
@@ -72,7 +72,7 @@ class Lpips:
     Args:
         vgg: {name of `vgg_shapes`: array}.
         heads: {name of `head_shapes`: array}.
-        sha256: {"vgg16": hex digest of VGG16's official file, "heads": of the file of the heads}.
+        sha256: {"vgg16": hex digest of VGG16's official file, "heads": that of the heads' file}.
         dtype: tf.float64 separates rounding from errors in tests; otherwise tf.float32.
     """
 
@@ -135,11 +135,11 @@ def unit_length(x):
 def load_lpips(*, offline=False, log=print, alternative=""):
     """Loads Lpips with the published weights, downloaded at the first call.
 
-    Of VGG16's 528 MB the convolutions are kept in the cache as KEPT; the downloaded file is deleted.
+    The convolutions of VGG16's file (528 MB) are kept in the cache as KEPT; the file is deleted.
 
     Args:
         offline, log: as for `downloads.obtain`.
-        alternative: a way to work without the weights, for the message.
+        alternative: a way to work without the weights, for the error.
 
     Raises:
         UsageError: weights cannot be downloaded, or are damaged.
@@ -162,7 +162,7 @@ def load_lpips(*, offline=False, log=print, alternative=""):
 
 
 def _keep_convolutions(vgg, path, offline, log):
-    """Writes the convolutions of VGG16's file to `path`, and deletes the file."""
+    """Writes the convolutions in VGG16's file to `path`, and deletes the file."""
     obtained, shapes = obtain(vgg, offline=offline, log=log), vgg_shapes()
     arrays = {name: array for name, array in read_state_dict(obtained.path).items() if name in shapes}
     check_arrays(arrays, shapes, vgg)

@@ -1,4 +1,4 @@
-"""Reads networks pickled by NVIDIA's programs; the source code in such a file is not run.
+"""Reads networks pickled by NVIDIA's programs, without running the source code in such a file.
 
 TensorFlow  (G, D, Gs), or one network: objects of the class Network in `tfutil` (Progressive GAN) or
             `dnnlib.tflib.network` (StyleGAN 1 and 2, StyleGAN2-ADA). Their state has `build_func_name`,
@@ -30,7 +30,7 @@ class Network(NamedTuple):
 
     form: str  # FORM_TENSORFLOW or FORM_PYTORCH
     name: str  # of the function or class that builds it, such as "G_paper" or "Generator"
-    arguments: dict  # {name: value}, of its construction: numbers, text, None, lists and dicts
+    arguments: dict  # {name: value} of its constructor: numbers, text, None, lists and dicts
     arrays: dict  # {name: array}, parameters and buffers as stored: "4x4/Dense/weight" or "synthesis.b4.const"
 
 
@@ -38,7 +38,7 @@ def read_network_pickle(path) -> tuple[dict, list]:
     """Returns ({"G", "D" or "G_ema": Network}, [names of the other objects]) of a pickle.
 
     Raises:
-        UsageError: the file cannot be read, is damaged, holds no networks, or asks for anything but networks.
+        UsageError: the file cannot be read, is damaged, has no networks, or has anything but networks.
     """
     path = Path(path)
     with reading(path, "pickle of networks"):
@@ -108,7 +108,7 @@ def _array(value):
 
 
 def _plain(value):
-    """Returns a construction argument with Python's numbers in place of NumPy's."""
+    """Returns a constructor argument with Python's numbers in place of NumPy's."""
     if type(value) in (bool, int, float, str, type(None)):
         return value
     if type(value) is dict:

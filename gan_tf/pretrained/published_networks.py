@@ -1,7 +1,7 @@
 """NVIDIA's published StyleGAN2-ADA networks, by the names that `train --init-from` accepts (`ffhq256`).
 
-Each is a pickle of the PyTorch program, converted once into a run folder in the cache. The SHA-256 of the first file
-that was converted is recorded, see `downloads.checksums_path`.
+Each is a pickle of the PyTorch program, which `--init-from` converts once into a run folder in the cache. NVIDIA states
+no checksums: that of the first converted file is recorded, see `downloads.checksums_path`.
 
 Source: the official program's list of transfer learning networks; Karras et al. 2020 (Training Generative Adversarial
 Networks with Limited Data), section 4.2.
@@ -13,7 +13,7 @@ from gan_tf.pretrained.downloads import Download, Obtained, pretrained_folder
 
 SITE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/transfer-learning-source-nets/"
 LICENCE = "NVIDIA Source Code License, which allows non-commercial use only"
-# Megabytes: the weights of two generators and a discriminator, four bytes each.
+# Megabytes: the weights of two generators and a discriminator, four bytes per weight.
 SOURCES = {
     name: Download(file, SITE + file, "", megabytes, "give --init-from the folder of a run")
     for name, file, megabytes in (

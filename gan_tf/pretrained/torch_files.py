@@ -1,8 +1,10 @@
 """Reads files of torch.save without PyTorch, with an unpickler that runs no code of a file.
 
-A pickle is a program that may call any function by its name. Here it may use the names in ALLOWED only, and none of
-them is imported: dicts become plain ones, sets become lists, and everything else becomes a `PickledObject`, a record
-from which tensors are made, and in `network_pickles` networks.
+A pickle is a program that may call any function by its name. This unpickler accepts the names in ALLOWED only, and
+imports none of them: dicts become plain ones, sets become lists, and everything else becomes a `PickledObject`, a
+record from which this file builds tensors, and `network_pickles` networks.
+
+torch.save writes one of two formats:
 
 zip     an archive of <folder>/data.pkl, <folder>/data/<key> with the numbers of each storage, and <folder>/byteorder
 legacy  five pickles (magic number, protocol, system, content, storage keys), then for each key an int64 count and the
@@ -46,10 +48,10 @@ ALLOWED = {
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
 }
-# Instructions that call something in another way than REDUCE and NEWOBJ, or hash items without a check.
+# Instructions that call something by another way than REDUCE and NEWOBJ, or hash items that are not checked.
 UNSUPPORTED = (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4)
 UNSUPPORTED += (pickle.PERSID, pickle.DICT, pickle.FROZENSET)
-KEYS = (str, bytes, int, float, bool, type(None))
+KEYS = (str, bytes, int, float, bool, type(None))  # types of the keys of a dict
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the first two pickles of the legacy format
 ZIP_START, LOCAL_HEADER = b"PK\x03\x04", 30  # a zip entry begins with a header of 30 bytes, then its names
 
@@ -70,7 +72,7 @@ class PickledObject:
 
 
 class Storage:
-    """A flat array in a file: type and size as the pickle states them, and its numbers [count] once read."""
+    """A flat array in a file: its type and size according to the pickle, and its numbers [count] after `read`."""
 
     def __init__(self, kind, count):
         self.kind, self.count, self.numbers = kind, count, None
@@ -92,7 +94,7 @@ class Storage:
 class RestrictedUnpickler(pickle._Unpickler):
     """Unpickles dicts, lists, tuples, numbers, text, bytes, `PickledObject` and `Storage`.
 
-    Based on the implementation in Python: its instructions can be overridden, and it reserves no memory beforehand.
+    Based on pickle's Python class: its instructions can be overridden, and it reserves no memory beforehand.
     """
 
     dispatch = {code: run for code, run in pickle._Unpickler.dispatch.items() if bytes([code]) not in UNSUPPORTED}
@@ -156,7 +158,7 @@ class RestrictedUnpickler(pickle._Unpickler):
 
 
 def check_keys(keys):
-    """Raises ValueError for keys that hold other values: hashing deeply nested tuples crashes Python, or never ends."""
+    """Raises ValueError for keys such as tuples: to hash deeply nested ones crashes Python, or never ends."""
     for key in keys:
         if type(key) not in KEYS:
             raise ValueError(f"a {type(key).__name__} as the key of a dict")
@@ -205,7 +207,7 @@ def read_torch_file(path):
         the stored shape and type (bfloat16 as float32). Tensors that share a storage are views of one array.
 
     Raises:
-        UsageError: the file cannot be read, is damaged, or asks for anything but tensors.
+        UsageError: the file cannot be read, is damaged, or has anything but plain values and tensors.
     """
     path = Path(path)
     with reading(path, "file of torch.save"):
@@ -215,7 +217,7 @@ def read_torch_file(path):
 
 
 def read_state_dict(path) -> dict:
-    """Reads a file of torch.save that is one state dict: {name: array}. Raises UsageError as `read_torch_file`."""
+    """Reads a state dict {name: array} written by torch.save. Raises UsageError, also for any other content."""
     state = read_torch_file(path)
     items = state.items() if type(state) is dict else [(None, state)]
     if not all(type(name) is str and isinstance(value, np.ndarray) for name, value in items):
