@@ -1,15 +1,16 @@
-"""Collective operations of a training step: counted in its graph, and timed without the step."""
+"""Counts the collective operations of a training step in its graph, and times them without the step."""
 
 import time
 from typing import NamedTuple
 
 
 class Collective(NamedTuple):
-    """A collective operation, in which every device takes part once in a step.
+    """A collective operation, which every device executes once in a step.
 
-    kind: type of the operation, such as CollectiveReduceV2.
-    elements: number of values of each device.
-    dtype: name of their type.
+    Attributes:
+        kind: type of the operation, such as CollectiveReduceV2.
+        elements: number of values of each device.
+        dtype: name of their type.
     """
 
     kind: str
@@ -24,10 +25,10 @@ class Collective(NamedTuple):
 
 
 def collectives_of(graph, local_devices) -> list[Collective]:
-    """Returns the collective operations of a graph and of all functions that it calls, the smallest first.
+    """Returns the collective operations of a step, the smallest first, from a graph and all functions that it calls.
 
     The graph of several steps has one step in the body of its loop. TensorFlow sums all gradients of a network as one
-    tensor. A worker of several devices has one operation of the same size for each.
+    tensor. A worker has the same operation for each of its `local_devices`, of which one is returned.
     """
     collectives = []
     for op in operations(graph, set()):
@@ -38,7 +39,7 @@ def collectives_of(graph, local_devices) -> list[Collective]:
 
 
 def operations(graph, visited):
-    """Yields the operations of a graph, and once those of each function that it calls."""
+    """Yields the operations of a graph and of each function that it calls, once. Adds the functions to `visited`."""
     for op in graph.get_operations():
         yield op
         for attribute in op.node_def.attr.values():
@@ -53,11 +54,11 @@ def operations(graph, visited):
 def group_by_content(collectives, statistics) -> dict[str, list[Collective]]:
     """Returns the collectives of a step by content.
 
-    gradients: all weights of a network as one tensor. statistics: the values that a step returns. input: whether each
-    worker has a batch. batch_norm: all others, the sums of each layer in each pass.
+    gradients: all weights of a network as one tensor, for two networks. statistics: those of the step. input: whether
+    each worker has a batch. batch_norm: all others, the sums of each layer in each pass.
 
     Args:
-        statistics: number of values that the step returns: the recipe's STATISTICS and the mean sign of the logits.
+        statistics: number of statistics that the step sums.
     """
     inputs = [each for each in collectives if each.dtype == "int64"]
     others = [each for each in collectives if each.dtype != "int64"]
@@ -68,7 +69,7 @@ def group_by_content(collectives, statistics) -> dict[str, list[Collective]]:
 
 
 def time_all_reduces(strategy, collectives, rounds) -> list[float]:
-    """Returns the seconds for summing vectors of these sizes and types over all devices, one after the other.
+    """Returns the seconds of each round, which sums vectors of these sizes and types over all devices in sequence.
 
     Args:
         strategy: tf.distribute.Strategy; all workers must call this together.
@@ -97,7 +98,7 @@ def time_all_reduces(strategy, collectives, rounds) -> list[float]:
 
 
 def largest(strategy, value) -> float:
-    """Returns the largest of the workers' values (floats). All must call it together."""
+    """Returns the largest of the workers' values (floats). All workers must call this together."""
     import tensorflow as tf
 
     if strategy.num_replicas_in_sync == 1:

@@ -50,7 +50,7 @@ class CompareOptions:
 
 
 def compare(options):
-    """Writes the image. Returns the last value of each curve, as a dict."""
+    """Writes the image. Returns {"image": path, "ends": [{"run": name, value name: last value}]}."""
     out, runs = user_path(options.out), [Run(user_path(folder)) for folder in options.runs]
     check_writable(out, "--out")
     names = options.names or [each.folder.name for each in runs]
@@ -75,7 +75,7 @@ def compare(options):
 
 
 def curve(records, value, smooth):
-    """Returns [(kimg, value), ...] of one statistic, by rising kimg."""
+    """Returns [(kimg, value), ...] of one statistic, by rising kimg. Averages groups of `smooth` training records."""
     points = [(r["images_seen"] / 1000, r[value]) for r in records if isinstance(r.get(value), int | float)]
     if value in ("score", "copies"):
         return points
@@ -84,7 +84,7 @@ def curve(records, value, smooth):
 
 
 def draw(curves, names, metric):
-    """Returns the SVG: a legend, and the charts, two in a row."""
+    """Returns the SVG as text: a legend, and a chart for each of `curves` {value name: lines}, COLUMNS in a row."""
     width = COLUMNS * WIDTH
     height = TITLE_HEIGHT + -(-len(curves) // COLUMNS) * (HEIGHT + TITLE_HEIGHT)
     parts = []

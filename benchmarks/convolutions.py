@@ -1,4 +1,4 @@
-"""Floating-point operations of convolutions and matrix products in a graph, and the peak rate of this machine."""
+"""Floating-point operations of convolutions and matrix products in a graph, and their peak rate on this machine."""
 
 import time
 
@@ -9,7 +9,7 @@ PEAK_RUNS = 8
 def graph_flops(graph):
     """Returns the floating-point operations of the convolutions and matrix products of a graph.
 
-    Operations without effect on its outputs are left out, as TensorFlow does before it runs a graph.
+    Leaves out operations without effect on its outputs, which TensorFlow removes before it runs a graph.
     """
     return sum(map(operation_flops, reachable_operations(graph)))
 
@@ -49,7 +49,7 @@ def operation_flops(op):
 def convolution_peak(precision, clock=time.perf_counter):
     """Returns the highest rate of a large 3x3 convolution in `precision`, in floating-point operations per second.
 
-    With time.process_time as `clock`, per second of processor time, which does not depend on other programs.
+    clock: with time.process_time, the rate is per second of CPU time, which depends less on other programs.
     """
     import tensorflow as tf
 

@@ -2,9 +2,9 @@
 
     python benchmarks/evaluate.py --resolution 256 --precision float32 --json
 
-The network has random weights, which do not change its speed, and the images are random. On a machine with other work,
-use the figures by processor time: images per second of one core, and its share of the peak of the same convolution by
-the same clock. Rounds of both alternate; all figures are medians.
+The network has random weights, which do not change its speed, and the images are random. On a machine with other load,
+use the figures by CPU time, which are rates of one core. Rounds of Inception and of the convolution alternate; all
+figures are medians.
 """
 
 import dataclasses
@@ -72,7 +72,13 @@ def measure(options):
 
 
 def share(flops, seconds, peaks):
-    """Returns the median over rounds of the share of the peak."""
+    """Returns the median over rounds of the share of the peak.
+
+    Args:
+        flops: floating-point operations of an image.
+        seconds: for each round, seconds of an image.
+        peaks: for each round, floating-point operations per second.
+    """
     return round(statistics.median(flops / s / p for s, p in zip(seconds, peaks, strict=True)), 3)
 
 
@@ -92,7 +98,7 @@ def random_network():
 
 
 def pass_through(extractor, count, resolution):
-    """Returns the seconds for `count` random images, and the processor time of all threads."""
+    """Returns (seconds for `count` random images, CPU seconds of all threads)."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (count, resolution, resolution, 3), np.uint8)

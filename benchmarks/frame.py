@@ -19,8 +19,11 @@ def run(options_class, measure, argv, prog, start=start_tensorflow) -> int:
     """Parses `argv`, calls measure(options) -> {name: value}, and prints the result unless it is None.
 
     Args:
-        options_class: dataclass of the options, with a field `json`. A wrong option prints one line; exit code 2.
+        options_class: dataclass of the options, with a field `json`.
         start: called before `measure`.
+
+    Returns:
+        exit code: 0; 2 after a UsageError or 1 after MeasurementFailed, which are printed as one line.
     """
     try:
         options = arguments.parse(options_class, argv, prog=prog)

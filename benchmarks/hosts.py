@@ -1,4 +1,4 @@
-"""Worker processes of a benchmark on this machine, each on its share of the cores."""
+"""Starts the worker processes of a benchmark on this machine, each on its share of the cores."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
 
 
 def worker_counts(text) -> list[int]:
-    """Returns the numbers in a text such as "1,2". Raises UsageError for other texts."""
+    """Parses numbers of workers such as "1,2". Raises UsageError for other text."""
     counts = text.split(",")
     if not all(count.strip().isdecimal() and int(count) > 0 for count in counts):
         raise UsageError(f"--workers is {text!r}; give numbers of workers such as 1,2")
@@ -38,7 +38,10 @@ def divide_cores(workers, gpus) -> list[list[int]]:
 
 
 def environments(count, cores, gpus):
-    """Returns the environment of each worker; a single worker has no TF_CONFIG."""
+    """Returns the environment of each of `count` workers, as dicts; a single worker has no TF_CONFIG.
+
+    cores: result of `divide_cores`.
+    """
     result = launcher.environments(count, 1 if gpus else None)
     for environment, numbers in zip(result, cores, strict=False):
         environment[CORES] = ",".join(map(str, numbers))
@@ -63,8 +66,8 @@ def run_workers(command, environments, limit_seconds) -> dict:
     """Runs a benchmark in each environment, all at the same time. Returns the JSON object that worker 0 prints.
 
     Raises:
-        UsageError: a worker ended with 2.
-        MeasurementFailed: a worker ended with another code, or did not end in time.
+        UsageError: a worker ended with exit code 2.
+        MeasurementFailed: a worker ended with another exit code, or did not end in time.
     """
     out, err, end = io.StringIO(), io.StringIO(), time.monotonic() + limit_seconds
     with (
@@ -90,6 +93,6 @@ def run_workers(command, environments, limit_seconds) -> dict:
 
 
 def last_line(text, prefix) -> str:
-    """Returns the last non-empty line with a prefix, without the prefix."""
+    """Returns the last line that has text after `prefix`, without the prefix; "" if there is none."""
     lines = [line.removeprefix(prefix) for line in text.splitlines() if line.startswith(prefix)]
     return next((line for line in reversed(lines) if line.strip()), "")

@@ -1,9 +1,9 @@
-"""Images per second of a generator in three forms: as published, as in training, and folded.
+"""Measures the images per second of a generator in three forms: as published, as in training, and folded.
 
     python benchmarks/inference.py --resolution 256 --batch-size 16 --precision bfloat16 --json
 
-The time includes drawing of latents and noise, as in `gan-tf generate`, but no writing of files. With other load on the
-machine, use the ratios, which are medians over rounds, and the images per second of CPU time, the rate of one core.
+The time includes drawing latents and noise, as in `gan-tf generate`, but not writing files. On a machine with other
+load, use the ratios, which are medians over rounds, and the images per second of CPU time, the rate of one core.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ def measure(options):
 
 @dataclasses.dataclass(frozen=True)
 class ImagesOnly:
-    """A generator that returns images only, as a folded one does; FastGAN's also returns a small version of them."""
+    """A generator that returns images only, as a folded one does. FastGAN's generator also returns smaller images."""
 
     generator: object
 
@@ -93,11 +93,11 @@ def time_alternately(variants, batch_size, rounds):
     """Times a batch of every variant in turn.
 
     Args:
-        variants: {name: (generator, forms of its operations)}.
+        variants: {name: (generator, ops.forms.Forms)}.
 
     Returns:
-        ({name: seconds of the first batch, with tracing}, {name: seconds of each of `rounds` batches}, the same in
-        seconds of CPU time).
+        ({name: seconds of the first batch, with tracing}, {name: list of the seconds of `rounds` batches}, the same in
+        CPU seconds).
     """
     import tensorflow as tf
 
@@ -120,7 +120,7 @@ def time_alternately(variants, batch_size, rounds):
 
 
 def speed(batch_size, seconds):
-    """Returns images per second, from the median."""
+    """Returns images per second, from the median of the seconds of a batch."""
     return round(batch_size / statistics.median(seconds), 2)
 
 
@@ -130,7 +130,7 @@ def median_ratio(slow, fast):
 
 
 def seconds_of(generate, seeds):
-    """Returns the seconds until the images are in the memory of the host, and the CPU seconds of all threads."""
+    """Returns (seconds until the images are in host memory, CPU seconds of all threads)."""
     started, cpu_started = time.perf_counter(), time.process_time()
     generate(seeds).numpy()
     return time.perf_counter() - started, time.process_time() - cpu_started

@@ -1,14 +1,14 @@
-"""Benchmark of the input: images per second of decoding and of batches.
+"""Measures the images per second of decoding and of the input pipeline.
 
     python benchmarks/input.py --json
     python benchmarks/input.py --dataset panda --resolution 256 --batch-size 8
 
-`decode`: from encoded files to squares of the training resolution. `resident`, `host`, `mapped`: batches ready for the
-networks, of a set on the device, in host memory, or in the cache on the disk. `order`: indices only. The input does not
-slow training down if these figures are well above the images per second of a training step.
+`decode`: from encoded files to squares of the training resolution. `resident`, `host`, `mapped`: float32 batches of a
+set on the device, in host memory, or in the cache on the disk. `order`: indices only. The input does not slow training
+down if these figures are well above the images per second of a training step.
 
-`resident_4`, `mapped_4` and the like: the same images at the smallest sizes of a growing network, in batches of
-`--low-batch-size`. `reduce`: all smaller sizes made from the full size on the disk.
+`resident_4`, `mapped_4` and so on: the same images at the smallest sizes of a growing network, in batches of
+`--low-batch-size`. `reduce`: making all smaller sizes from the full size on the disk.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Training jobs on random images without a run folder, and the seconds of their steps."""
+"""Builds a Trainer (a job) on random images without a run folder, and times its steps."""
 
 import time
 
@@ -15,11 +15,11 @@ WIDTHS = {
 
 
 def make_job(options, cluster=None):
-    """Returns a job on random images.
+    """Returns a Trainer on random images.
 
     Args:
         options: see `settings`; a field `p` sets ADA's probability.
-        cluster: Workers; None: as training chooses.
+        cluster: Workers; None: as `build_trainer` chooses.
     """
     import numpy as np
 
@@ -40,8 +40,8 @@ def settings(options):
     """Returns the TrainConfig of a benchmark's options.
 
     Args:
-        options: has model, resolution, level, precision, micro_batch, batch_size (of all devices together; None for the
-            family's default) and the family's widths.
+        options: has the attributes model, resolution, level, precision, micro_batch, batch_size (of all devices
+            together; None for the family's default), the family's WIDTHS and optionally augment and p.
 
     Raises:
         UsageError: a wrong option.
@@ -78,7 +78,7 @@ def check_level(options):
 
 
 def image_at_level(job, level):
-    """Returns the images seen in the middle of a level's fade."""
+    """Returns `images_seen` in the middle of the fade of `level`."""
     from gan_tf.training.schedule import fade_of
 
     first, images = fade_of(job.stages, level)
@@ -89,9 +89,9 @@ def time_steps(job, seen, options, ready=lambda: None):
     """Returns the seconds of a step in each of several calls, after two untimed ones, which choose kernels.
 
     Args:
-        job: Job that has entered the stage of image `seen`.
-        options: has steps (calls) and steps_per_call.
-        ready: called between those two and the others.
+        job: Trainer that has entered the stage of image `seen`.
+        options: has steps (timed calls) and steps_per_call.
+        ready: called before the first timed call.
     """
     seconds = []
     job.iterator = None

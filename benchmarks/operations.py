@@ -1,4 +1,4 @@
-"""Time of a training step by kind of operation, measured with TensorFlow's profiler.
+"""Measures the time of a training step by kind of operation, with TensorFlow's profiler.
 
     python benchmarks/operations.py --model stylegan2 --resolution 64 --channel-base 4096 --batch-size 16 --json
 
@@ -80,7 +80,7 @@ def seconds_of_kinds(folder):
 
 
 def kind_of(event):
-    """Returns the kind of an event such as "name/in/the/graph:Conv2D"; None for one that contains others."""
+    """Returns the type of operation of an event such as "name/in/graph:Conv2D"; None if it contains other events."""
     name, colon, kind = event.rpartition(":")
     kind = kind.strip()
     is_operation = colon and not name.endswith(":") and kind not in CALLS and not kind.startswith("__")  # a whole graph

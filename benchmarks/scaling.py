@@ -1,14 +1,14 @@
-"""Weak scaling of a training step: the same number of images for each worker, and more and more workers.
+"""Measures the weak scaling of a training step: more and more workers, each with the same number of images.
 
     python benchmarks/scaling.py --workers 1,2 --resolution 256 --precision bfloat16 --json
 
-runs 1 worker process and then 2 on this machine. Each gets an equal share of the cores, that of the largest number of
-workers, or one GPU. With TF_CONFIG or in a SLURM step, the process measures as that worker of the cluster, and worker 0
-prints: start the same command on every machine.
+This command runs 1 worker process and then 2 on this machine. Each gets one GPU, or the share of the cores that it has
+with the largest number of workers. With TF_CONFIG or in a SLURM step, the process is one worker of the cluster, and
+worker 0 prints the result: start the same command on every machine.
 
 A step is measured in three ways:
 
-    alone       one worker; all workers at about the same time, so that they share the machine
+    alone       one worker without communication; workers measure at about the same time, since they share the machine
     apart       the same with the batch norm that several devices need, which has no fused kernel
     together    all workers, as in training
 
@@ -65,7 +65,7 @@ class ScalingOptions:
 
 
 def prepare():
-    """Prepares the process. TensorFlow is started later and by workers only, since it allocates GPUs."""
+    """Prepares the process. Only workers start TensorFlow, later, since it allocates GPUs."""
     hosts.set_affinity()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -160,7 +160,7 @@ def describe(options, workers, timings):
 
 
 def measure_together(options, workers):
-    """Returns the seconds of steps of all workers, and the collective operations of a step."""
+    """Measures all workers. Returns the seconds of each step, and the collectives of a step with their timings."""
     import tensorflow as tf
 
     strategy = workers.strategy
@@ -186,7 +186,7 @@ def measure_together(options, workers):
 
 
 def time_single_device(options, fused):
-    """Returns the seconds of steps of one device, with the fused batch norm or with that of several devices."""
+    """Returns the seconds of each step of one device, with the fused batch norm or with that of several devices."""
     import tensorflow as tf
 
     from gan_tf.distributed.workers import Workers
@@ -214,7 +214,7 @@ def figures(options, devices, together, seconds, seconds_alone, seconds_apart):
     Args:
         devices: number of devices of all workers.
         together: result of `measure_together`; empty for one device.
-        seconds: of each step of all devices.
+        seconds: list, of each step of all devices.
         seconds_alone, seconds_apart: of a step of the slowest worker.
     """
     median, batch = statistics.median(seconds), devices * options.batch_size
@@ -246,7 +246,7 @@ def figures(options, devices, together, seconds, seconds_alone, seconds_apart):
 
 
 def efficiency(rate, devices, single_rate):
-    """Returns the images/s of all devices, relative to the same number of devices without communication."""
+    """Returns `rate` (images/s of all devices) relative to that of the same devices without communication."""
     return round(rate / (devices * single_rate), 3)
 
 

@@ -1,4 +1,4 @@
-"""Seconds per training step, and the share of the machine's convolution speed that it reaches.
+"""Measures the seconds of a training step, and the share of the machine's convolution speed that it reaches.
 
     python benchmarks/step.py --model fastgan --resolution 256 --batch-size 8 --precision bfloat16 --json
     python benchmarks/step.py --model pggan --resolution 256 --level 4 --precision bfloat16 --json
@@ -11,8 +11,8 @@ convolution, measured in the same process and precision.
 A growing family is measured at one level (0 is 4x4 pixels, 1 is 8x8) or, without --level, at each, in the middle of the
 level's fade; after the fade a step costs the same.
 
-A step with lazy phases (stylegan2) is measured phase by phase. The figures of the step are the sums over phases,
-weighted by their frequency.
+A step with lazy phases (stylegan2: penalties in some of the steps only) is measured phase by phase. The figures of the
+step are the sums over phases, weighted by their frequency.
 """
 
 import dataclasses
@@ -85,7 +85,7 @@ def measure_levels(job, options, peak):
 
 
 def measure_stage(job, seen, options, peak):
-    """Returns the figures of the steps at image `seen`."""
+    """Returns the figures of a step at `images_seen` = `seen`. `peak`: floating-point operations per second."""
     job.enter(job.stage_at(seen))
     if len(job.recipe.phases) > 1:
         return measure_phases(job, seen, options, peak)
@@ -133,7 +133,7 @@ def measure_phases(job, seen, options, peak):
 
 
 def only_phase(job, phase):
-    """Returns the job at the same stage, with one phase as its step."""
+    """Returns a copy of the Trainer at the same stage, with one phase as its step."""
     recipe = dataclasses.replace(job.recipe, phases=(dataclasses.replace(phase, every=1),))
     statistics = {name: job.state.statistics[name] for name in recipe.statistics}
     return dataclasses.replace(
@@ -144,7 +144,7 @@ def only_phase(job, phase):
 def step_flops(job, seen, update=None):
     """Returns the floating-point operations of the convolutions and matrix products of a step, or of one of its phases.
 
-    The step is traced again, without the loop around it.
+    The step is traced again, without the loop over steps. `update`: the function of a phase; None: of the first.
     """
     import tensorflow as tf
 

@@ -16,9 +16,9 @@ from gan_tf_datasets.prepared import PreparedSource, make_builder, manual_folder
 
 
 def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
-    """Opens the drawn pandas at the smallest prepared size of at least `resolution` pixels (at most 512).
+    """Opens the demo dataset at the smallest of RESOLUTIONS that is at least `resolution`, or at the largest.
 
-    With `kinds`, pandas and cats, which are two classes.
+    kinds: open `demo-kinds`, pandas and cats as two classes, instead of `demo`.
     """
     side = next((side for side in RESOLUTIONS if side >= resolution), RESOLUTIONS[-1])
     make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
@@ -30,7 +30,7 @@ def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
 
 
 def open_few_shot(name, data_dir=None, *, offline=False, log=print):
-    """Opens a dataset of `few_shot.archives`. A prepared one does not need its zip, which is checked if it exists.
+    """Opens a dataset of `few_shot.archives`. Once it is prepared, its zip may be missing, but is checked if it exists.
 
     Raises:
         UsageError: see `few_shot.archives.obtain`.
@@ -48,10 +48,12 @@ def open_few_shot(name, data_dir=None, *, offline=False, log=print):
 
 
 def open_faces(name, data_dir=None):
-    """Opens a dataset of `faces.files`: the user's files in place, or those prepared by TFDS. Downloads nothing.
+    """Opens a dataset of `faces.files`: the user's files in place or, without them, data that TFDS has prepared.
+
+    Downloads nothing.
 
     Raises:
-        UsageError: there are neither (the message has the instructions); or see `faces.files.open_faces`.
+        UsageError: there are no files and no prepared data, or see `faces.files.open_faces`.
     """
     folder = manual_folder(data_dir)
     source = open_face_files(FACES[name], folder)
@@ -66,5 +68,5 @@ def open_faces(name, data_dir=None):
 
 
 def _maker(cls, config, data_dir):
-    """Returns a function that makes the builder of one configuration."""
+    """Returns a function without arguments that makes a builder of class `cls`, in configuration `config`."""
     return functools.partial(cls, config=config, data_dir=prepared_folder(data_dir))

@@ -16,7 +16,7 @@ FILE_FORMAT = "array_record"  # the only format of TFDS that can be read by inde
 
 
 class PreparedSource(ImageSource):
-    """The images of a prepared builder: of its split `train` or, without one, its first split.
+    """The images of a prepared builder: of its split `train`, or of its first split if there is none.
 
     Labels come from a class-label feature `label`, names from a text feature `name`.
 
@@ -72,10 +72,10 @@ def manual_folder(data_dir=None):
 
 
 def make_builder(make):
-    """Calls `make()` and returns (the builder, whether its data are prepared).
+    """Calls `make()` and returns (the builder, True if its data are prepared).
 
     Raises:
-        UsageError: they are prepared in a file format that cannot be read by index.
+        UsageError: the data are prepared in another format than FILE_FORMAT.
     """
     with quiet():
         builder = make()
@@ -90,12 +90,12 @@ def make_builder(make):
 
 
 def prepare(make):
-    """Prepares the data of the builder that `make()` returns, and returns the builder.
+    """Downloads and prepares the data of the builder that `make()` returns, and returns the builder.
 
     TFDS writes under a temporary name and renames, so that a kill leaves no incomplete data. Concurrent processes wait
     for each other.
     """
-    # Data prepared by Google have another file format and are downloaded without a message.
+    # Data prepared by Google have another file format, and TFDS downloads them without a message.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     folder = Path(make_builder(make)[0].data_dir).parent
     with locked(folder.with_name(f"{folder.name}.lock")):

@@ -20,10 +20,10 @@ from gan_tf_datasets.prepared import (
     prepared_folder,
 )
 
-# Without name spaces of other hubs, which would access the network immediately, and without builder arguments.
+# Excludes builder arguments, and names with the namespace of another hub, for which TFDS accesses the network.
 SYNTAX = r"[A-Za-z]\w*(/[\w.+-]+)?(:\d+\.[\d*]+\.[\d*]+)?"
 LISTED_FILES = 4  # a longer list of files is not printed
-RETRIES = 1  # instead of ten and more, which take minutes without a network
+RETRIES = 1  # of a download; TFDS's default of ten or more takes minutes without a network
 
 
 def open_tfds(spec, data_dir=None, *, offline=False, log=print):
@@ -73,10 +73,12 @@ def _find_builder(make, spec):
 
 
 def _check_download(builder, name, offline, log):
-    """Logs the files to download, and checks within ten seconds that the network works.
+    """Logs the files to download, and opens the first of them, to find out within seconds that there is no network.
+
+    Does nothing if the user has put all files into the folder of manual downloads.
 
     Raises:
-        UsageError: `offline`, or no network; not if the user has put all files into the folder of manual downloads.
+        UsageError: `offline`, or no network.
     """
     manual = manual_folder(builder.data_dir_root)
     files = {
@@ -100,7 +102,7 @@ def _check_download(builder, name, offline, log):
 
 
 def _download_and_prepare(make, builder, name):
-    """Lets TFDS download and prepare the data. Errors that the user can fix become a UsageError."""
+    """Downloads and prepares the data with TFDS. Converts errors that the user can fix to UsageErrors."""
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, RETRIES
     try:
         return prepare(make)

@@ -4,7 +4,7 @@
 # GAN_TF_HOSTS      all workers, worker 0 first: "a b c" or "a:2222,b:2222". Sets TF_CONFIG, unless it is already set.
 # GAN_TF_INDEX      index of this worker, from 0 (default: SLURM_PROCID)
 # GAN_TF_PORT       port of hosts without one (default: 2222)
-# GAN_TF_RESTARTS   how many times this script starts the program again after a fault (default: 0)
+# GAN_TF_RESTARTS   number of times this script starts the program again after faults (default: 0)
 # GAN_TF_PAUSE      seconds before a restart, so that the other workers can end (default: 60)
 # GAN_TF_RETRY_CODE exit code that makes the platform start the job again, in place of 42 and 43 (default: none)
 # GAN_TF_PROGRAM    the program (default: gan-tf)

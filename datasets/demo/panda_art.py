@@ -41,10 +41,11 @@ def draw_animal(rng, resolution, furs, paint_animal):
     """Draws one animal in a scene.
 
     Args:
-        rng: numpy Generator, of which 16 doubles are drawn at any resolution.
+        rng: numpy Generator; 16 doubles are drawn at any resolution.
         resolution: R, pixels.
-        furs: table of (two colours, probability).
-        paint_animal: paints body and head: (image, head, the two colours, colour of its scarf or None, u in [0, 1)).
+        furs: table of (two colours 0xRRGGBB, probability).
+        paint_animal: function (image, head, fur, dark, scarf, u) that paints body and head. image: float64 [R, R, 3],
+            changed in place; head: Frame; fur, dark, scarf: colours, scarf may be None; u: in [0, 1).
 
     Returns:
         uint8 [R, R, 3].

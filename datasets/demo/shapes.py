@@ -1,7 +1,7 @@
 """Anti-aliased flat shapes in NumPy, by signed distances.
 
-A shape has a signed distance (negative inside) in the units of its frame. Pixels depend only on +, -, *, / and square
-roots, so that images are the same on every machine, without fonts or drawing libraries.
+A shape has a signed distance (negative inside) in the units of its frame. Arrays are computed by +, -, *, / and square
+roots only, which every machine rounds in the same way, and without fonts or drawing libraries.
 
 Source of the distance approximations: Quilez, "2D distance functions" (ellipse by value over gradient, capsule).
 """
@@ -32,7 +32,7 @@ class Frame:
 
 
 def ellipse(x, y, rx, ry, angle=0.0):
-    """Ellipse of half-axes rx, ry around (x, y), turned clockwise by `angle` radians."""
+    """Ellipse of half-axes rx, ry around (x, y), rotated clockwise by `angle` radians."""
     cos, sin, reach = math.cos(angle), math.sin(angle), max(rx, ry)
 
     def distance(px, py):

@@ -5,7 +5,7 @@ import numpy as np
 from gan_tf_datasets.demo.panda_art import SEED, draw_animal, rgb
 from gan_tf_datasets.demo.shapes import Frame, ellipse, paint, polygon, stroke
 
-CATS = 1 << 20  # part of the seed, so that cats and pandas have different random streams
+CATS = 1 << 20  # part of the seed, so that the random numbers of cats differ from those of pandas
 # Colour of the fur, and the darker colour of stripes, body and whiskers.
 FURS = (
     ((0xE8873A, 0x9C4A17), 0.4),  # ginger

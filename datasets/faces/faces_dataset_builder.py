@@ -9,7 +9,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.progress import Progress
 from gan_tf_datasets.faces.files import FACES, instructions, open_faces
 
-KEYS = 2**128  # TFDS sorts records by keys below this
+KEYS = 2**128  # TFDS sorts records by keys below this number
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

@@ -31,8 +31,8 @@ class FaceSet:
 
     name: str
     count: int  # images
-    stems: tuple  # names of its published folder or archive, without .zip or .tar; ours first
-    inner: str  # folder of the images where the download holds other images too
+    stems: tuple  # names of its folder or archive, without .zip or .tar: the name above, then the published ones
+    inner: str  # only images in folders of this name are read, if there are any
     get: str  # instructions for the download
 
 
@@ -57,7 +57,7 @@ FACES = {
 
 
 def instructions(face_set, folder):
-    """Returns one line: what to download, and where to put it."""
+    """Returns one line with the file to download and the folder for it."""
     *others, last = face_set.stems
     return (
         f"download {face_set.get}; put the folder, or a zip or an uncompressed tar of it, into {folder}, called "
@@ -69,7 +69,7 @@ def open_faces(face_set, folder):
     """Opens a face dataset from the user's files in `folder`, as a FaceSource; None if there are none.
 
     Raises:
-        UsageError: damaged or unsafe archive, or another number of images.
+        UsageError: damaged or unsafe archive, or a wrong number of images.
     """
     kinds = {"": FolderSource, ".zip": ZipSource, ".tar": TarSource}
     for stem in face_set.stems:
@@ -107,7 +107,7 @@ class FaceSource(ImageSource):
         """Returns an encoded image.
 
         Raises:
-            UsageError: it cannot be read; the download is damaged, and the image is not left out.
+            UsageError: it cannot be read. The image is not skipped, since the download is damaged.
         """
         try:
             return self.files.read(self.rows[i])

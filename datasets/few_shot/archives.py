@@ -1,8 +1,8 @@
 """Zip archives of the few-shot datasets: download, checksums, content.
 
-A zip that the user has put into the downloads folder is used instead of the network. checksums.tsv next to this file
-has the SHA-256 of an archive. If it does not, the first complete archive with the right number of images is recorded
-under GAN_TF_CACHE, and later ones must be equal to it.
+A zip that the user has put into the downloads folder is not downloaded. Its SHA-256 is compared with checksums.tsv next
+to this file. For an archive that is not listed there, the checksum of the first complete zip with the right number of
+images is recorded under GAN_TF_CACHE, and later ones must be equal to it.
 """
 
 import dataclasses
@@ -48,8 +48,8 @@ def obtain(archive, *, offline=False, log=print):
     """Downloads the archive if it is missing, checks it, and returns its SHA-256 as hex.
 
     Raises:
-        UsageError: it cannot be downloaded, is damaged or unsafe, holds another number of images, or differs from the
-            recorded one.
+        UsageError: it cannot be downloaded, is damaged or unsafe, has a wrong number of images, or differs from the
+            recorded checksum.
     """
     if not archive.path.exists():
         fetch(archive.url, archive.path, offline=offline, log=log, check=lambda path: check(archive, path))
@@ -64,7 +64,10 @@ def check(archive, path, log=None):
         log: called with a line of text when a checksum is recorded; None to record nothing.
 
     Returns:
-        SHA-256 hex.
+        SHA-256 of the zip, as hex.
+
+    Raises:
+        UsageError: wrong checksum, damaged or unsafe zip, or a wrong number of images.
     """
     digest = sha256_of(path)
     recorded = _shipped_checksums().get(archive.file) or read_checksums(checksums_path()).get(archive.file)
@@ -77,13 +80,13 @@ def check(archive, path, log=None):
 
 
 def read_images(archive, path=None):
-    """Reads all images of a zip, flat or nested, in the order of the numbers in their names.
+    """Reads all images of a zip, in any folders, in the order of the numbers in their names.
 
     Returns:
         list of (path in the zip, encoded bytes).
 
     Raises:
-        UsageError: damaged or unsafe zip, or another number of images.
+        UsageError: damaged or unsafe zip, or a wrong number of images.
     """
     path = path or archive.path
     source = ZipSource(path)
@@ -100,7 +103,7 @@ def read_images(archive, path=None):
 
 
 def natural_key(name):
-    """Sort key that puts 2.png before 10.png."""
+    """Returns a sort key that puts 2.png before 10.png."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 
 

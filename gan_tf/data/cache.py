@@ -17,7 +17,7 @@ import numpy as np
 from gan_tf.errors import UsageError
 from gan_tf.io.files import write_atomically
 
-FLUSH_BYTES = 64 << 20  # converted between two records of progress; a kill loses at most this
+FLUSH_BYTES = 64 << 20  # of rows between two writes of progress.json; a kill loses at most these
 
 
 def check_space(folder, need_bytes):
@@ -59,7 +59,10 @@ class CacheEntry:
         """Loads a finished entry, with the images in an array if `in_memory`, otherwise as a memory map.
 
         Returns:
-            images uint8 [N, R, R, 3], facts [N], unreadable [(i, reason)].
+            (images uint8 [N, R, R, 3], facts [N], unreadable [(index in the source, reason)]).
+
+        Raises:
+            UsageError: images.bin has the wrong size.
         """
         entry = json.loads((self.folder / "entry.json").read_text())
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
@@ -80,7 +83,7 @@ class CacheEntry:
 
     @contextlib.contextmanager
     def writing(self):
-        """Opens a partial entry, to continue after `progress()`. It is finished if the block does not raise."""
+        """Opens a partial entry after its recorded progress, to `add`, `skip` and `record`; then marks it finished."""
         self.state = self.progress()
         self.partial.mkdir(parents=True, exist_ok=True)
         with open(self.partial / "images.bin", "ab") as images, open(self.partial / "facts.bin", "ab") as facts:
@@ -99,12 +102,12 @@ class CacheEntry:
         self.state["kept"] += len(pixels)
 
     def skip(self, i, reason):
-        """Notes that source image i is unreadable."""
+        """Adds source image i to the unreadable ones."""
         self.state["done"] += 1
         self.state["unreadable"].append([i, reason])
 
     def record(self, name="progress.json"):
-        """Flushes the rows to the disk, then records the state."""
+        """Flushes the rows to the disk, then writes the state to the file `name`."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
@@ -112,7 +115,7 @@ class CacheEntry:
 
 
 def read_rows(images, index):
-    """Returns `images[index]` as uint8 [n, R, R, 3].
+    """Returns `images[index]` as uint8 [n, R, R, 3], for an integer array `index` [n].
 
     Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, and the pages
     count as the system's cache, not as memory of this process.

@@ -16,7 +16,9 @@ SHOWN = 20  # names in a message
 class ClassLabels:
     """The classes that a network was trained on. Empty, and false, for unconditional networks.
 
-    names: in the order of the labels. counts: training images of each class.
+    Attributes:
+        names: class names; label i is the class names[i].
+        counts: number of training images of each class.
     """
 
     names: tuple[str, ...] = ()
@@ -41,9 +43,9 @@ class ClassLabels:
         raise UsageError(f"{flag} {text[:80]!r} is not a class of this run; choose from {choices}{more}")
 
     def of_seeds(self, seeds, label=None):
-        """Returns the labels of the images of some seeds: int32 [N], or None without classes.
+        """Returns the labels of the images of N seeds: int32 [N], or None without classes.
 
-        They are all `label` or, if it is None, drawn from each seed alone with the class frequencies of the training
+        All are `label`; if it is None, each is drawn from its seed alone, with the class frequencies of the training
         images.
         """
         if not self:
@@ -53,9 +55,10 @@ class ClassLabels:
         return rng.categories_of_seeds(seeds, self.counts).numpy()
 
     def sample(self, draws, label=None):
-        """Returns labels for the rows of a Draws: int32 [N], or None without classes.
+        """Returns labels for the rows of an rng.Draws: int32 [N], or None without classes.
 
-        They have the class frequencies of the training images, or are all `label`, an integer or a tensor.
+        All are `label`, an integer or a scalar tensor; if it is None, they are drawn with the class frequencies of the
+        training images.
         """
         if not self:
             return None
@@ -66,9 +69,9 @@ class ClassLabels:
         return "" if labels is None else ", ".join(self.names[label] for label in labels)
 
     def of_rows(self, rows):
-        """Returns the label of each row of a grid: in order, with as equal numbers of rows as possible.
+        """Returns the label of each row of a grid: all labels in order, each for about the same number of rows.
 
-        If there are more classes than rows, some at even distances.
+        If there are more classes than rows, returns labels at even distances.
         """
         return [row * len(self) // rows for row in range(rows)]
 
@@ -86,10 +89,10 @@ UNCONDITIONAL = ClassLabels()
 
 
 def of_run(config, data: dict, where) -> ClassLabels:
-    """Returns the classes of a run from its settings and the stored facts about its images.
+    """Returns the classes of a run from its TrainConfig and `data`, the stored facts about its images.
 
     Raises:
-        UsageError: they contradict each other.
+        UsageError: config and data contradict each other; the message names `where`.
     """
     if not config.classes:
         return UNCONDITIONAL
@@ -103,7 +106,7 @@ def of_run(config, data: dict, where) -> ClassLabels:
 
 
 def of_images(config, image_set) -> ClassLabels:
-    """Returns the classes of an ImageSet for a run with these settings."""
+    """Returns the classes of an ImageSet if the networks of `config` are conditional, else none."""
     return ClassLabels(image_set.class_names, tuple(counts_of(image_set))) if config.classes else UNCONDITIONAL
 
 

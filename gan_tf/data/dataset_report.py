@@ -25,7 +25,7 @@ LISTED = 10  # items shown of a long list
 
 
 def fact_of(index, image, pixels):
-    """Returns the record (dtype FACTS) of the source's image `index`, from images.load_square's results."""
+    """Returns the record (dtype FACTS) of image `index` of the source; `image` and `pixels` are of `load_square`."""
     thumb = Image.fromarray(pixels).resize((THUMB, THUMB), Image.Resampling.BOX)
     return np.array((index, image.width, image.height, image.mode.encode(), np.asarray(thumb)), FACTS)
 
@@ -117,10 +117,10 @@ def build_report(source, facts, unreadable, resolution, fit):
 
 
 def near_groups(thumbs):
-    """Groups near duplicates: uint8 [N, 8, 8, 3] -> lists of indices of images that look alike.
+    """Groups near duplicates: uint8 [N, 8, 8, 3] -> lists of indices.
 
-    An image joins the group of the most similar image before it, if that is near enough. All pairs are compared by
-    matrix products: 70,000 images take about half a minute on two cores.
+    An image joins the group of the nearest image before it, if their distance is below NEAR_DISTANCE. All pairs are
+    compared by matrix products: 70,000 images take about half a minute on two cores.
     """
     points = descriptors(thumbs)
     halves = (points**2).sum(1) / 2
@@ -138,10 +138,11 @@ def near_groups(thumbs):
 
 
 def descriptors(thumbs):
-    """Returns points whose distance measures how different images look, independent of contrast.
+    """Returns points whose distance measures how different images look, nearly independent of contrast.
 
-    uint8 [N, H, W, 3] -> float32 [N, H * W * 3 + 1]: values of zero mean and (nearly) unit variance, divided by the
-    root of their number, so that a distance d is a correlation of 1 - d^2 / 2; then the mean, in units of 128 levels.
+    uint8 [N, H, W, 3] -> float32 [N, H * W * 3 + 1]. First the values, scaled to zero mean and nearly unit variance and
+    divided by the square root of their number: two images of equal mean at a distance d have a correlation of
+    1 - d^2 / 2. Last the mean, in units of 128 levels.
     """
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     mean = flat.mean(1, keepdims=True)
@@ -158,7 +159,7 @@ def _groups(keys):
 
 
 def _shorten(items, limit):
-    """Returns the items, or the first ones and a count of the rest."""
+    """Returns at most `limit` items; if there are more, the last one is "and COUNT more"."""
     return [*items] if len(items) <= limit else [*items[: limit - 1], f"and {len(items) - limit + 1} more"]
 
 

@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 1 << 30  # of one encoded file
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones save as .jpg
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# Replaced by MAX_PIXELS: Pillow's limit is lower and gives a warning only.
+# `open_image` checks MAX_PIXELS instead; Pillow warns from 89 megapixels on.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -29,7 +29,7 @@ class UnreadableImage(Exception):
 
 
 def parse_colour(background):
-    """Returns (r, g, b), each 0..255, of a colour name such as "white" or of "#rrggbb"; UsageError if unknown."""
+    """Converts a colour such as "white" or "#rrggbb" to (r, g, b), each 0..255. Raises UsageError if it is unknown."""
     try:
         return ImageColor.getrgb(background)[:3]
     except ValueError:
@@ -37,13 +37,13 @@ def parse_colour(background):
 
 
 def open_image(data):
-    """Decodes an image to a loaded Pillow image, upright; the first frame of an animation.
+    """Decodes an image to a Pillow image, rotated according to EXIF. Of an animation, returns the first frame.
 
     Args:
         data: bytes of an encoded file, or a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
 
     Raises:
-        UnreadableImage: unknown format, damaged, or more than MAX_PIXELS.
+        UnreadableImage: unknown format, damaged, array of another shape or dtype, or more than MAX_PIXELS.
     """
     if not isinstance(data, bytes):
         return _image_of_array(np.asarray(data))
@@ -113,7 +113,7 @@ def load_square(data, resolution, fit, colour):
         colour: (r, g, b) of borders and under transparent parts.
 
     Returns:
-        uint8 [R, R, 3], and the Pillow image as of `open_image`.
+        (uint8 [R, R, 3], Pillow image that `open_image` returned).
 
     Raises:
         UnreadableImage: see `open_image` and `to_rgb`.

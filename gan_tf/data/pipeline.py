@@ -1,8 +1,8 @@
 """Endless batches of an image set, starting at any image count.
 
-The image at position p of the stream, and whether it is mirrored, are functions of (seed, p). A run that continues at
-`images_seen` therefore gets the same stream without reading the part before, and any number of replicas gets the same
-global batches. Small sets are kept on the accelerator; then the input carries only indices.
+The image at position p of the stream, and whether it is mirrored, depend only on the set, the seed and p. A run that
+continues at `images_seen` therefore gets the same stream without reading the part before, and any number of replicas
+get the same global batches. Small sets are kept on the accelerator (resident); then batches contain only indices.
 """
 
 import numpy as np
@@ -42,14 +42,14 @@ class InputPipeline:
             )
 
     def dataset(self, images_seen, replicas=1, first=0, count=None):
-        """Returns the endless tf.data.Dataset of one worker, from position `images_seen` of the stream on.
+        """Returns the endless input of one worker, from position `images_seen` of the stream on.
 
         Each global batch is split into `replicas` equal parts: part r holds its images r, r + replicas, ... (see
         rng.Draws.shard for the reason). The elements are the worker's parts first .. first + count - 1 of the first
         global batch (default: all from `first` on), then those of the second, and so on.
 
         Returns:
-            dataset of dicts: position int64 [n], index int64 [n] of the image in the set, flip bool [n], labels
+            tf.data.Dataset of dicts: position int64 [n], index int64 [n] of the image in the set, flip bool [n], labels
             int32 [n]; and images uint8 [n, R, R, 3] if the set is not resident. n = batch_size / replicas.
         """
         count = replicas - first if count is None else count
@@ -77,7 +77,7 @@ class InputPipeline:
         return parts.with_options(options).prefetch(2 * count)
 
     def _order(self, images_seen):
-        """Returns a dataset of int64 [batch_size]: the indices of the images at positions images_seen, ..."""
+        """Returns a dataset of int64 [batch_size]: the indices of the images from position `images_seen` on."""
         size = len(self.image_set)
         key = stream_key(self.seed, "data order")
         first_pass, offset = divmod(images_seen, size)
@@ -101,8 +101,8 @@ class InputPipeline:
         Call it in the training step, on the replica's device.
         """
         images = tf.gather(self.pixels, element["index"]) if self.resident else element["images"]
-        # Floats first: not every op takes uint8 on a GPU. The difference is exact, which leaves one rounding, so that
-        # eager, traced and XLA code agree bit for bit.
+        # The cast comes first because not every operation accepts uint8 on a GPU. The subtraction is exact and only the
+        # product is rounded, so eager, traced and XLA code agree bit for bit.
         images = (tf.cast(images, tf.float32) - 127.5) * (1 / 127.5)
         return tf.where(element["flip"][:, None, None, None], tf.reverse(images, [2]), images), element["labels"]
 
@@ -110,8 +110,8 @@ class InputPipeline:
 def permutation(key, number, size):
     """Returns the order of pass `number` (int64 scalar) over the data: int64 [size], each index once.
 
-    Sorts random numbers of a key, see rng.stream_key. (tf.random.experimental.index_shuffle needs no sorting, but gives
-    only 256 orders of a small set.)
+    Sorts random int64 of the stream `key` (see rng.stream_key). tf.random.experimental.index_shuffle needs no sorting,
+    but has only 256 orders of a small set.
     """
     seed = tf.stack([tf.constant(key, tf.int64), number])
     draws = tf.random.stateless_uniform([size], seed, minval=None, maxval=None, dtype=tf.int64, alg="philox")
@@ -121,8 +121,8 @@ def permutation(key, number, size):
 def random_flips(start, count, key):
     """Draws fair booleans [count] for positions from `start` (int64 scalar) on; each depends on key and position only.
 
-    Philox gives four words per counter value. Starting the counter at start // 4 reads its output from the middle, so
-    that a position has the same value in every batch that contains it.
+    Philox gives four words per counter value. The counter starts at start // 4, so that a position has the same value
+    in every batch that contains it.
     """
     counter = tf.cast(tf.stack([start // 4, tf.zeros_like(start)]), tf.uint64)
     words = tf.raw_ops.StatelessRandomUniformFullIntV2(

@@ -1,7 +1,7 @@
 """Image sets for training: every image decoded once, in memory or in the cache, at full and at smaller sizes.
 
-Pixels of a smaller size are exact box means of the full-size pixels, rounded once with ties to even: sums stay integers
-until then, so the result is the same whichever sizes were made before. A set in memory is reduced on demand. For a set
+Pixels of a smaller size are box means of the full-size pixels. Sums are exact integers and are rounded once, with ties
+to even, so a size has the same pixels whichever other sizes are made. A set in memory is reduced on demand. For a set
 on the disk, all smaller sizes are made in one pass, as further cache entries.
 """
 
@@ -26,13 +26,13 @@ from gan_tf.io.progress import Progress, map_in_order
 FITS = ("crop", "pad", "stretch")
 FORMAT = 1  # of cache entries; raise it when the same image would get other pixels
 SMALLEST = 4  # pixels, where growing networks start
-CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; few enough for a processor's cache
-ROW = np.dtype(np.int32)  # record of a row at a smaller size: its index
+CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; they fit into a processor's cache
+ROW = np.dtype(np.int32)  # the `facts` of a row at a smaller size: its index
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images ready for training."""
+    """Square images of one resolution, with their labels and the report on their source."""
 
     name: str
     images: np.ndarray  # uint8 [N, R, R, 3], in memory or a memory map
@@ -44,7 +44,7 @@ class ImageSet:
     report: DatasetReport
     memory_gb: float = 4.0  # smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes)
     log: Callable = print  # called with a line of text before long work
-    full: "ImageSet | None" = None  # the set that this one is a smaller size of
+    full: "ImageSet | None" = None  # the full-size set, if this one is a smaller size of it
     _sizes: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self):
@@ -62,11 +62,14 @@ class ImageSet:
     def at(self, resolution):
         """Returns the images at a smaller size, as an ImageSet with other `images` and `key`.
 
-        Always the same object for one size, and this one for its own. `resolution` is the set's, halved any number of
-        times, at least SMALLEST.
+        Each size is made once: later calls return the same object. For its own resolution a set returns itself.
+
+        Args:
+            resolution: of `smaller_sizes`, or that of this set.
 
         Raises:
             UsageError: the disk is too small for the sizes of a mapped set.
+            ValueError: the set has no such size.
         """
         if resolution == self.resolution:
             return self
@@ -90,7 +93,7 @@ class ImageSet:
 def prepare(
     source, *, resolution, fit="crop", background="white", limit=None, memory_gb=4.0, cache_dir=None, log=print
 ):
-    """Decodes a source once and returns the readable images, in the source's order, as an ImageSet.
+    """Decodes a source, or loads it from the cache. Returns the readable images, in order, as an ImageSet.
 
     Args:
         source: an ImageSource.
@@ -147,7 +150,7 @@ def survey(source, *, resolution, fit="crop", background="white", limit=None):
 
 
 def select_rows(count, limit):
-    """Returns the indices used of `count` images: all, or `limit` at even distances, which keeps class shares."""
+    """Returns the indices used of `count` images: all, or `limit` at even distances, which keeps class frequencies."""
     if limit is None or limit >= count:
         return np.arange(count)
     if limit < 1:
@@ -156,7 +159,7 @@ def select_rows(count, limit):
 
 
 def _square_settings(resolution, fit, background):
-    """Returns the arguments of `load_square` after the data."""
+    """Checks the settings. Returns the arguments of `load_square` after the data: (resolution, fit, colour)."""
     if fit not in FITS:
         raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit}")
     if resolution < 1:
@@ -165,7 +168,7 @@ def _square_settings(resolution, fit, background):
 
 
 def _key(*parts):
-    """Returns the name of the cache entry that depends on these values only."""
+    """Returns the name of a cache entry: a hash of FORMAT and of all values that its pixels depend on."""
     return hashlib.sha256(repr((FORMAT, *parts)).encode()).hexdigest()[:32]
 
 
@@ -186,7 +189,7 @@ def _squares(source, rows, settings, verb):
 
 
 def _decode(source, rows, settings, verb, images=None):
-    """Decodes images, into `images` unless it is None. Returns facts and unreadable [(i, reason)]."""
+    """Decodes images, into `images` unless it is None. Returns (FACTS array, unreadable [(i, reason)])."""
     facts, unreadable = [], []
     for i, pixels, fact in _squares(source, rows, settings, verb):
         if pixels is None:
@@ -199,7 +202,7 @@ def _decode(source, rows, settings, verb, images=None):
 
 
 def _convert(source, rows, settings, entry, log):
-    """Decodes into the cache, or continues the work of a killed process."""
+    """Decodes images into a cache entry. Continues an entry that a killed process left."""
     with locked(entry.folder.with_name(f"{entry.folder.name}.lock")):  # a second process waits, then finds it finished
         if entry.finished:
             return
@@ -222,8 +225,8 @@ def _convert(source, rows, settings, entry, log):
 def box_means(images, sizes):
     """Means of square blocks of pixels, rounded to the nearest integer with ties to even.
 
-    uint8 [N, R, R, 3] -> [uint8 [N, r, r, 3] for each r in `sizes`], where the first size divides R, and each divides
-    the one before. Exact while (R / r)^2 * 255 < 2^32.
+    uint8 [N, R, R, 3] -> [uint8 [N, r, r, 3] for each r in `sizes`]. The first size divides R, and each other one the
+    size before it. Exact while (R / r)^2 * 255 < 2^32.
     """
     sums, means = images, []
     for size in sizes:
@@ -251,7 +254,7 @@ def _reduce_chunks(images, sizes):
 
 
 def smaller_sizes(resolution):
-    """Returns the halves, quarters and so on of a number of pixels, down to SMALLEST."""
+    """Returns [R / 2, R / 4, ...] for a resolution R, as long as they are integers of at least SMALLEST."""
     sizes = []
     while resolution % 2 == 0 and resolution // 2 >= SMALLEST:
         resolution //= 2

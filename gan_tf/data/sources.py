@@ -70,7 +70,7 @@ class ImageSource:
         raise NotImplementedError
 
     def stamps(self):
-        """Returns N strings that change whenever an image may have changed; None, to hash them, without a file."""
+        """Returns N strings; string i changes if image i may have changed. None if the images are not in files."""
         if not self.where:
             return None
         stamp = file_stamp(user_path(self.where))
@@ -80,7 +80,7 @@ class ImageSource:
     def digests(self):
         """N hex strings: the SHA-256 of each image's stored content, "" if it cannot be read.
 
-        Digests are cached by stamp under `cache_root`, so that only changed images are read at the next start.
+        Digests are cached under `cache_root` by the strings of `stamps`, so the next start reads changed images only.
         """
         stamps = self.stamps()
         if stamps is None:
@@ -126,9 +126,9 @@ class ImageSource:
 
 
 class ArraySource(ImageSource):
-    """Images in an array uint8 [N, H, W, C], or in any object with `len` and `[i]` of uint8 arrays or encoded bytes.
+    """Images in an array uint8 [N, H, W, C], or in a sequence of uint8 arrays or encoded files (bytes).
 
-    The object is read lazily, from several threads. The names default to "0", "1", ...
+    Items are read on demand, from several threads. The names default to "0", "1", ...
     """
 
     def __init__(self, name, images, labels=None, class_names=(), names=None, where=""):
@@ -143,7 +143,7 @@ class ArraySource(ImageSource):
 
 
 class FolderSource(ImageSource):
-    """Images in a folder and its sub-folders; hidden files and folders are left out."""
+    """Images in a folder and its sub-folders."""
 
     def __init__(self, folder):
         self.folder = user_path(folder)
@@ -193,13 +193,13 @@ class ZipSource(ImageSource):
 
 
 def open_npz(where):
-    """Opens an .npz file of images as an ArraySource, which reads rows from the file on demand.
+    """Opens an .npz file of images as an ArraySource.
 
-    The array "images", or the only array of a fitting shape, is uint8 [N, H, W, 3], [N, H, W, 1] or [N, H, W].
-    Optional: an integer array "labels" [N], a string array "class_names" [K] and a string array "names" [N].
+    The array "images", or else the only array of a fitting shape, is uint8 [N, H, W, C] with C = 1, 3 or 4, or
+    [N, H, W]. Optional: integers "labels" (or "label", "y") [N], strings "class_names" [K], strings "names" [N].
 
     Raises:
-        UsageError: damaged file, object arrays, no array of images or several, or labels that do not fit.
+        UsageError: damaged file, object arrays, no array of images or several, wrong dtype, or labels that do not fit.
     """
     path = user_path(where)
     try:
@@ -251,7 +251,7 @@ def _find_images(headers, where):
 
 
 def _open_array(path, archive, info, header):
-    """Returns the array of one member: a memory map unless it is compressed and small."""
+    """Returns the array of one member: in memory if it is compressed and small, otherwise a memory map."""
     shape, _, dtype, header_length = header
     if info.compress_type == zipfile.ZIP_STORED:  # as numpy.savez writes it
         with open(path, "rb") as file:
@@ -271,7 +271,7 @@ def _open_array(path, archive, info, header):
 
 
 def _check_labels(labels, class_names, count, where):
-    """Returns (labels int32 [N] or None, class names). Without class names, classes are numbered in order of value."""
+    """Returns (integer labels [N] or None, class names). By default, classes are numbered in order of their values."""
     if labels is None:
         return None, ()
     if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
@@ -313,7 +313,7 @@ def check_file_size(size):
 def select_images(paths, where):
     """Splits relative paths into (sorted list of image names, {suffix: count} of other files).
 
-    Raises UsageError if there is no image, or for a name with unprintable characters.
+    Hidden files and folders are left out. Raises UsageError if there is no image, or if a name is unprintable.
     """
     names, ignored = [], Counter()
     for path in map(PurePosixPath, paths):
@@ -334,10 +334,10 @@ def select_images(paths, where):
 
 
 def classes_of(names):
-    """Derives classes from the first-level folders of N relative paths with "/"; deeper folders have no effect.
+    """Derives class labels from the first-level folders of N relative paths with "/". Deeper folders have no effect.
 
-    A single folder around everything is skipped (many archives have one), and so is a level that has only "train",
-    "test" and the like. Images both inside and outside of folders, or one folder only, mean no classes.
+    A single folder around all images is skipped (many archives have one), and then a level of SPLIT_NAMES only. There
+    are no classes if some images are outside of folders, or if only one folder is left.
 
     Returns:
         labels int32 [N] and a tuple of class names in alphabetical order; zeros and () without classes.
@@ -354,7 +354,7 @@ def classes_of(names):
 
 
 def _walk(folder):
-    """Yields the relative paths of all files below `folder`. Follows links, but enters no folder twice."""
+    """Yields the relative paths of all files below `folder`. Follows links, but enters no folder twice: no cycles."""
     entered = set()
     for parent, subfolders, files in os.walk(folder, followlinks=True):
         status = os.stat(parent)

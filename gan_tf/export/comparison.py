@@ -1,4 +1,4 @@
-"""Compares an exported file with Keras over 64 seeds: differences of the images, and time."""
+"""Compares an exported file with Keras over 64 seeds: differences of the images, and speed of the file."""
 
 import dataclasses
 import statistics
@@ -16,16 +16,16 @@ SEEDS = 64
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Measurements of one file. Differences are absolute, over all values of all images, in [-1, 1]."""
+    """Measurements of one file. Differences are absolute, over all values of all images, which are in [-1, 1]."""
 
     bytes: int  # of the file, or of all files in the folder
     seeds: int  # number of images
-    largest: float  # difference from Keras
-    mean: float  # difference from Keras
-    finite: bool  # False if a value of the file is not finite; the differences are then NaN
-    ms_per_image: float  # median over all runs of `timed_batch` images, after a warm-up
-    timed_batch: int
-    threads: int
+    largest: float  # largest difference from Keras
+    mean: float  # mean difference from Keras
+    finite: bool  # False if a value of an image is not finite; then the differences are not finite either
+    ms_per_image: float  # milliseconds: median over all runs of `timed_batch` images, after a warm-up
+    timed_batch: int  # images in a timed run
+    threads: int  # CPU cores that this process may use
 
 
 def compare_with_keras(trained, settings, path, run, advance=lambda count: None) -> Comparison:
@@ -34,7 +34,7 @@ def compare_with_keras(trained, settings, path, run, advance=lambda count: None)
     Args:
         trained, settings: TrainedGenerator and ExportSettings of the file.
         path: of the file, for its size.
-        run: result of the format's `open`.
+        run: function from the list of input arrays to images, returned by `Format.open`.
         advance: called with the number of images after each batch.
     """
     generator = network.folded(trained, network.FAST)
@@ -81,7 +81,7 @@ def keras_reference(generator, settings):
 
 
 def inputs_of_seeds(generator, settings, seeds):
-    """Returns the list of input arrays for the images of `seeds`; image i has the class `seeds[i]` modulo classes."""
+    """Returns the list of input arrays for `seeds`; the class label of a seed is seed modulo number of classes."""
     inputs = [rng.latents_of_seeds(seeds, generator.latent_size)]
     if generator.classes and settings.label is None:
         inputs.append(tf.constant([seed % generator.classes for seed in seeds], tf.int32))

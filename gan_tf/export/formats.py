@@ -1,8 +1,8 @@
 """Writers and readers of the three file formats: SavedModel, TFLite, ONNX.
 
 SavedModel: a folder with the signature `serving_default`; the metadata are in assets/gan_tf.json.
-TFLite (LiteRT): for phones, browsers and boards, with built-in operators only; the metadata are the entry `gan_tf` in
-the metadata table. `int8` stores kernels as 8-bit integers with a scale for each filter and computes in float32: with
+TFLite (LiteRT): for phones, browsers and boards, with built-in operators only; the metadata are the entry `gan_tf` of
+the file's metadata. `int8` stores kernels as 8-bit integers with a scale for each filter and computes in float32: with
 8-bit activations the error of FastGAN at 256 pixels was three times as large, at the same speed.
 ONNX: converted by tf2onnx; the metadata are the entry `gan_tf` of `metadata_props`.
 """
@@ -34,7 +34,7 @@ OPSET = 17  # supported by onnxruntime since 1.12 (2022)
 
 
 def write_saved_model(trained, settings, metadata, path):
-    """Writes a SavedModel, a folder."""
+    """Writes a SavedModel folder at `path`. Each writer has the arguments of `Format.write`."""
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         asset = Path(folder) / ASSET
         asset.write_text(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
@@ -124,7 +124,7 @@ def _pack_buffer(schema, data, builder):
 
 
 def open_tflite(path):
-    """Returns a function as `open_saved_model` does. A file of dynamic batch size is resized to that of the inputs."""
+    """Returns a function as `open_saved_model` does. A file of dynamic batch size takes any number of inputs."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path), num_threads=network.usable_cores())
@@ -227,8 +227,8 @@ FORMATS = {
 def check_output(path, overwrite, is_folder):
     """Raises UsageError if `path` exists and may not be replaced.
 
-    That is so without `overwrite`, and for anything that is not an earlier export: links, folders in place of a file,
-    files and folders without a SavedModel in place of a folder.
+    Without `overwrite` nothing may be replaced; with it only a file by a file, and a SavedModel by a SavedModel. Links
+    are never replaced.
     """
     path = Path(path)
     if not path.exists() and not path.is_symlink():
@@ -242,10 +242,10 @@ def check_output(path, overwrite, is_folder):
 
 @contextlib.contextmanager
 def output(path):
-    """Yields a temporary path for a file or folder, and renames it to `path` at the end of the block.
+    """Context manager: yields a temporary path for a file or folder, and renames it to `path` at the end of the block.
 
-    After an exception or a kill `path` is unchanged. (A folder is missing for a moment while it is replaced.) A killed
-    process leaves a folder `NAME.*.part`.
+    After an exception or a kill `path` is unchanged, except that a folder is missing for a moment while it is replaced.
+    A killed process leaves a folder `NAME.*.part`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from gan_tf.ops.forms import FAST, PLAIN, Forms, use_forms
 
 LATENTS, LABELS, IMAGES = "latents", "labels", "images"
 METADATA_FORMAT = 1
-# Other builds of TensorFlow may lack XLA.
+# For SavedModel: the TensorFlow that loads it may lack XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
 # Kernels of 3x3 instead of 4x4 taps (smaller files), and upsampling by an operation that converters support.
 CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True)
@@ -63,7 +63,7 @@ def input_specs(generator, settings: ExportSettings):
 
 
 def split_inputs(generator, settings: ExportSettings, inputs):
-    """Returns (latents, labels or None, noise maps) of a file's inputs; a fixed label is added."""
+    """Splits the inputs of a file into (latents, labels or None, list of noise maps). Adds a fixed class label."""
     latents, *others = inputs
     if not generator.classes:
         return latents, None, others
@@ -106,8 +106,8 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         settings: ExportSettings.
         format_name: key of FORMATS.
         which: the weights: "best", "last" or an image count.
-        scores: {"score", "final", "copies", "final_copies"}: dicts of Scores, or None if not measured.
-        licence: text of the user, default LICENCE. CONVERTED is added for converted weights.
+        scores: {name: Score as dict, or None if not measured} for "score", "final", "copies" and "final_copies".
+        licence: text of the user; default: LICENCE. CONVERTED is added for converted weights.
     """
     batch = "dynamic" if settings.batch is None else settings.batch
     count, size = "N" if settings.batch is None else batch, generator.resolution
@@ -147,7 +147,7 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
 
 
 def _without_folders(score):
-    """Returns a score dict without private paths: of an image folder its protocol keeps the last part only."""
+    """Returns a score dict without private paths: of the path of an image set, only the last part is kept."""
     protocol = dict(score["protocol"])
     for name, value in protocol.items():
         if name.endswith("_source") and isinstance(value, str):

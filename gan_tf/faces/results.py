@@ -30,12 +30,12 @@ SHEET_FACES, SHEET_PIXELS = 100, 128  # at most, on the contact sheet: faces, an
 class PartialResult:
     """Faces found so far, in the folder `OUT.partial`, so that a killed search continues.
 
-    Each window of photographs is a file `window-<number>.npz`, written atomically; windows that exist are skipped.
-    `settings.json` holds the key of the search. Also a sequence of the faces' crops: `len`, and `[i]` uint8 [S, S, 3].
+    Each window (a group of consecutive photographs) is a file `window-<number>.npz`, written atomically.
+    `settings.json` holds the key of the search. The object is a sequence of the faces' crops, uint8 [S, S, 3].
 
     Args:
         out: path of the result.
-        key: see search.search_key.
+        key: dict of `search.search_key`.
         overwrite: delete partial results with another key instead of refusing them.
 
     Attributes:
@@ -103,7 +103,7 @@ class PartialResult:
         self.at_edge += at_edge
 
     def add(self, photos, faces, images, unreadable=(), at_edge=0):
-        """Saves the result of the next `photos` photographs: FACE array, list of crops, and the other attributes."""
+        """Saves the next window: number of photographs, FACE array, crops, and the attributes of the same names."""
         facts = {"photos": photos, "unreadable": list(unreadable), "at_edge": at_edge}
         content = io.BytesIO()
         np.savez(content, faces=faces, images=np.array(images, np.uint8), facts=json.dumps(facts))
@@ -132,7 +132,7 @@ class PartialResult:
 
 
 def is_npz(out):
-    """True if the result is one file, False if it is a folder."""
+    """Returns True if the result is one .npz file, False if it is a folder."""
     return Path(out).suffix.lower() == ".npz"
 
 
@@ -189,7 +189,7 @@ def write_npz(out, folder, source, faces, images, check):
 def write_folder(out, folder, source, faces, images, check):
     """Writes each face as a PNG named after its photograph, in a sub-folder per class, and the table faces.csv.
 
-    Args: see `write_npz`; an older result at `out` is replaced once the new one is complete.
+    For the arguments see `write_npz`. An older result at `out` is replaced once the new one is complete.
     """
     files = file_names(source, faces)
     new = Path(folder) / "finished"
@@ -214,7 +214,7 @@ def write_folder(out, folder, source, faces, images, check):
 
 
 def file_names(source, faces):
-    """Returns N paths CLASS/PHOTOGRAPH.png, with -2 and so on for further faces; unique when case is ignored."""
+    """Returns N paths CLASS/PHOTOGRAPH.png, with -2, -3, ... for further faces of one; unique if case is ignored."""
     labels, class_names = classes_of_faces(source, faces)
     taken, count, names = set(), {}, []
     for k, i in enumerate(faces["photo"]):

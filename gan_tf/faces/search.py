@@ -1,8 +1,8 @@
 """Finds faces in photographs with MTCNN, aligns them by the eyes, and cuts them out.
 
 Geometry of `--align eyes`: let E be the middle between the eyes, M the middle of the mouth's corners, and u the larger
-of the distance of the eyes and |EM|, so that the crop of a face seen from the side is not narrower. A face is 2.75 u
-high, as MTCNN's boxes in portraits; the margin adds its share of that on each of four sides:
+of the distance between the eyes and |EM|, so that the crop of a face seen from the side is not smaller. A face is
+2.75 u high, as MTCNN's boxes in portraits; the margin adds its share of that on each of four sides:
 
     side = 2.75 u (1 + 2 margin),   centre = E + 0.2 (M - E),   rotated so that the eyes are level.
 
@@ -28,12 +28,12 @@ from gan_tf.faces.results import FACE
 from gan_tf.io.progress import Progress, map_in_order
 
 FORMAT = 2  # of partial results; raise it when the same photographs would give other faces
-# Photographs are searched in a copy in which the smallest face has this size: MTCNN found 40 of 40 portraits at 24
-# pixels, 36 of 40 at 16.
+# Photographs are searched in a reduced copy in which the smallest face has this size: MTCNN found 40 of 40 portraits at
+# 24 pixels, 36 of 40 at 16.
 FINDABLE_PIXELS = 24
 BATCH_PIXELS = 3 << 20  # of copies searched together; MTCNN needs about 150 bytes per pixel
-WINDOW = 16  # photographs searched together
-WINDOW_PIXELS = 48 << 20  # and their pixels, three bytes each, which are held in memory
+WINDOW = 16  # photographs that are held in memory and saved together, at most
+WINDOW_PIXELS = 48 << 20  # a window ends at this number of pixels, three bytes each
 BACKGROUND = (255, 255, 255)  # under transparent parts of an image
 
 FACE_UNITS = 2.75  # u from the top of a face to its chin
@@ -63,11 +63,11 @@ class CropSettings(NamedTuple):
 
 
 class Photo(NamedTuple):
-    """A photograph: index, Pillow image in mode RGB and copy to search uint8 [H, W, 3]; or why it is unreadable."""
+    """A decoded photograph, or the reason why it is unreadable."""
 
-    index: int
-    image: Image.Image | None
-    copy: np.ndarray | None
+    index: int  # in the source
+    image: Image.Image | None  # mode RGB; None if unreadable, as `copy`
+    copy: np.ndarray | None  # uint8 [H, W, 3], reduced for the search
     reason: str | None = None
 
 
@@ -87,10 +87,14 @@ class Detector:
         self._mtcnn = MTCNN(device="CPU:0")
 
     def find(self, images, confidence):
-        """Finds faces in uint8 [H, W, 3] images of any sizes, with at least this score.
+        """Finds faces in uint8 [H, W, 3] images of any sizes.
 
         Only images of equal size are searched together: MTCNN would pad others, and the faces of an image would
         depend on the rest of its batch.
+
+        Args:
+            images: list of arrays.
+            confidence: least score of a face, 0 to 1.
 
         Returns:
             list of FACE arrays, one per image, in no particular order; `photo` is the index in the list.
@@ -107,7 +111,7 @@ class Detector:
                 threshold_onet=confidence,
             )
             for position, i in enumerate(batch):
-                # Index, box, score, five x, five y; the centre of the first pixel is at 0.
+                # A row: index in the batch, box, score, five x, five y. Its first pixel has its centre at 0, not 0.5.
                 of_image = rows[rows[:, 0] == position]
                 faces = found[i] = np.empty(len(of_image), FACE)
                 faces["photo"], faces["box"], faces["score"] = i, of_image[:, 1:5] + 0.5, of_image[:, 5]
@@ -126,9 +130,9 @@ def _batches(shapes):
 
 
 def search_key(source, settings):
-    """Returns {name: value} of all that the result depends on; names of options as the user writes them.
+    """Returns {name: value} of all that the result depends on; options have their flags as names.
 
-    Photographs are compared by name, size and date: hashing them would double the reading.
+    Files are compared by name, size and times: hashing them would double the reading.
     """
     stamps = source.stamps() or source.digests
     photos = hashlib.sha256("\n".join([*source.names, *stamps]).encode()).hexdigest()
@@ -175,7 +179,7 @@ def search(source, settings, detector, partial, check):
 
 
 def _windows(photos):
-    """Groups photographs. A search that continues after a window gets the same windows as one without interruption."""
+    """Yields lists of photographs. A search that is continued gets the same windows as one without interruption."""
     window, pixels = [], 0
     for photo in photos:
         window.append(photo)
@@ -188,7 +192,7 @@ def _windows(photos):
 
 
 def _search_window(window, settings, detector):
-    """Returns (FACE array of the faces kept, list of their crops uint8 [S, S, 3], number left out at an edge)."""
+    """Returns (FACE array of the faces kept, list of their crops uint8 [S, S, 3], number of faces left out)."""
     images = {photo.index: photo.image for photo in window if photo.image}
     faces = _find_faces([photo for photo in window if photo.image], settings, detector)
     if settings.align == "eyes":
@@ -230,8 +234,9 @@ def _find_faces(photos, settings, detector):
 def _refine_landmarks(images, faces, detector):
     """Returns the faces with landmarks detected in a small upright crop of each.
 
-    In portraits rotated by up to 30 degrees this reduces the variation of the eyes' angle from 1.0 to 0.3 degrees. If a
-    landmark moved far, the crop's landmarks belong to something else and the first ones are kept.
+    In portraits rotated by up to 30 degrees this reduces the variation of the eyes' angle from 1.0 to 0.3 degrees. A
+    face in the crop with a landmark that moved by more than REFINE_MOVED is another one. If there is no other, the
+    first landmarks are kept.
     """
     squares = [crop_square(face, "eyes", REFINE_MARGIN) for face in faces]
     cuts = zip((images[i] for i in faces["photo"]), squares, strict=True)
@@ -258,7 +263,10 @@ def crop_square(face, align, margin):
 def shown_twice(face, square, width, height):
     """Returns the share of a crop that shows eyes, nose or mouth again, mirrored at an edge of the photograph.
 
-    face: FACE record. square: the crop. width, height: pixels of the photograph.
+    Args:
+        face: FACE record.
+        square: Square of the crop.
+        width, height: of the photograph, in pixels.
     """
     steps = ((np.arange(GRID) + 0.5) / GRID - 0.5) * square.side
     x, y = _rotate(*np.meshgrid(steps, steps), square.angle)
@@ -271,7 +279,7 @@ def shown_twice(face, square, width, height):
 
 
 def _eye_square(face, centre, units):
-    """Returns a Square parallel to the eyes, with its centre at E + centre (M - E) and a side of `units` u."""
+    """Returns a Square parallel to the eyes: centre E + `centre` (M - E), side `units` u (see the geometry above)."""
     left, right, _, mouth_left, mouth_right = face["landmarks"].astype(np.float64)
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
     across, down = right - left, mouth - eyes
@@ -311,7 +319,10 @@ def cut(photo, square, size):
 
 
 def _region(photo, square, block):
-    """Returns the upright part of the photograph around the square, its left and its top."""
+    """Returns (upright part of the photograph around the square, x of its left edge, y of its upper edge).
+
+    Its sides are multiples of `block`; outside of the photograph it is mirrored.
+    """
     reach = square.side / 2 * (abs(math.cos(square.angle)) + abs(math.sin(square.angle))) + SUPPORT * block
     left, top = math.floor(square.x - reach), math.floor(square.y - reach)
     count = math.ceil((2 * reach + 1) / block) * block

@@ -27,10 +27,10 @@ def read_header(archive, entry):
     """Reads the header of one .npy member of a ZipFile, without its data.
 
     Returns:
-        shape, Fortran order, dtype, and length of the header in bytes.
+        (shape, whether it is in Fortran order, dtype, length of the header in bytes).
 
     Raises:
-        one of DAMAGED: unreadable, or the shape does not fit the size of the member.
+        one of DAMAGED: unreadable, or the shape does not fit the size of the member; not checked for object arrays.
     """
     if entry.compress_type not in COMPRESSION:
         raise ValueError("compressed by a method other than deflate")
@@ -49,7 +49,7 @@ def read_header(archive, entry):
 
 
 def read_array(archive, entry, max_bytes):
-    """Returns the array of one .npy member of a ZipFile; one of DAMAGED if it is damaged or above `max_bytes`."""
+    """Returns the array of one .npy member of a ZipFile; raises one of DAMAGED if damaged or above `max_bytes`."""
     if entry.file_size > max_bytes:
         raise ValueError(f"an array of {entry.file_size} bytes")
     read_header(archive, entry)
@@ -58,7 +58,7 @@ def read_array(archive, entry, max_bytes):
 
 
 def scratch_array(shape):
-    """Returns a writable float32 array of `shape` with arbitrary values; a large one is a file that disappears with it.
+    """Returns a writable float32 array of `shape` with arbitrary values. A large one is a map of a temporary file.
 
     Raises:
         UsageError: the cache folder, which holds the file, cannot be written or is full.

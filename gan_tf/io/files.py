@@ -19,7 +19,7 @@ else:
 # Control characters, which terminals interpret, and lone surrogates, which cannot be encoded.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # raised by `take_lock` without `wait`
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file exists where a folder is needed
 CHECK_ACCESS = "check that it can be read and written"
 REMEDIES = {  # for a full and for a read-only disk
@@ -37,17 +37,20 @@ def disk_remedy(error) -> str | None:
 
 
 def is_temporary(error) -> bool:
-    """True for an I/O error, often of a network drive, that may not happen again after a restart."""
+    """Returns True for an I/O error, often of a network drive, that may not happen again after a restart."""
     return isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
 
 def printable(text):
-    """Returns untrusted text (or an exception's message) as one line of at most 200 characters."""
+    """Returns untrusted text, or an exception's message (if empty, its type), as one line of at most 200 characters."""
     return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
 
 
 def file_stamp(path):
-    """Returns size and times of a file. The time of the last status change cannot be set back by a program."""
+    """Returns the size and times of a file as text, or "missing".
+
+    Programs can set back the time of the last modification, but not that of the last status change.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -67,7 +70,7 @@ def cache_root():
 
 
 def user_path(text):
-    """Returns the pathlib.Path of a user's input, with ~ and ~name expanded; UsageError if there is no such user."""
+    """Returns a user's input as a Path, with ~ and ~name expanded. Raises UsageError if there is no such user."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -91,7 +94,7 @@ def writing(path, flag):
 def check_writable(path, flag, folder=False):
     """Raises UsageError if a file at `path` (with `folder`: in the folder `path`) cannot be written.
 
-    It writes a temporary file, and leaves nothing on the disk. `flag` is the option that set the path.
+    Writes a temporary file and removes it, with the folders created for it. `flag` is the option that set the path.
     """
     parent, missing = path if folder else path.parent, []
     try:
@@ -133,8 +136,8 @@ def writing_cache(path):
 def part_file(path, keep=True):
     """Opens a temporary file for writing and renames it to `path` once it is complete and on the disk.
 
-    Readers, and the file left by a kill, therefore see either the old content or the new. OSErrors without a file
-    name get the temporary file's. With `keep=False` the file is deleted at the end.
+    At any time, and after a kill, `path` therefore has either the old content or the new. An OSError without a file
+    name gets that of the temporary file. With `keep=False` the file is deleted instead of renamed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +171,7 @@ def write_atomically(path, content):
 
 @contextlib.contextmanager
 def locked(path):
-    """Waits for a file lock and holds it in the block, which is in `writing_cache`.
+    """Waits for the lock of the file `path` and holds it during the block. Converts OSErrors as `writing_cache` does.
 
     The system releases the lock if the process dies.
     """

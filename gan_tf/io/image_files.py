@@ -13,8 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, write_atomically
 
-MAX_PIXELS = 64_000_000  # of a PNG in a run folder; the largest grid, of nine sizes up to 1024, has 4096 x 9216
-MAX_SIDE = 16384  # pixels of an image that most programs can open
+MAX_PIXELS = 64_000_000  # of a PNG in a run folder; the largest grid, of nine sizes up to 1024, has 4096x9216
+MAX_SIDE = 16384  # pixels; most programs open no larger image
 
 
 def to_uint8(images):
@@ -72,13 +72,13 @@ def evenly_spaced(items, most) -> list:
 
 
 def read_png(path):
-    """Returns a PNG file, which may be untrusted, as uint8 [H, W, 3]; UsageError if damaged or above MAX_PIXELS."""
+    """Reads an untrusted PNG file as uint8 [H, W, 3]. Raises UsageError if it is damaged or above MAX_PIXELS."""
     with _open_png(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def png_size(path):
-    """Returns (width, height) from a PNG file's header; errors as of `read_png`."""
+    """Returns (width, height) from a PNG file's header. Raises UsageError as `read_png` does."""
     with _open_png(path) as image:
         return image.size
 
@@ -100,15 +100,15 @@ def _open_png(path):
 
 
 def save_png(path, image, compress_level=6, description=None):
-    """Writes uint8 [H, W, 3] as PNG, atomically. Arguments are those of `png_bytes`; returns the path."""
+    """Writes uint8 [H, W, 3] as PNG, atomically, and returns the path. For the arguments see `png_bytes`."""
     write_atomically(path, png_bytes(image, compress_level, description))
     return Path(path)
 
 
 def png_bytes(image, compress_level=6, description=None):
-    """Encodes uint8 [H, W, 3] as PNG, with a text stored as "Description".
+    """Encodes uint8 [H, W, 3] as PNG, with the text `description` in its metadata.
 
-    Level 1 of zlib's compression is three times as fast as 6 and gives files a seventh larger.
+    compress_level: 0 to 9 (zlib). 1 is three times as fast as 6, and the files are a seventh larger.
     """
     info, buffer = PngInfo(), io.BytesIO()
     if description is not None:

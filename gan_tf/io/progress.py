@@ -9,17 +9,17 @@ from collections import deque
 QUIET_SECONDS = 3  # shorter work prints nothing
 TERMINAL_SECONDS = 0.5  # between two updates on a terminal
 LOG_SECONDS = 30  # between two lines in a file
-BAR = 20  # characters
-LINE = 79
+BAR = 20  # characters of the bar
+LINE = 79  # characters; shorter lines are padded, to cover the line before
 
 
 class Progress:
     """Prints how much is done, the speed and the remaining time to stderr.
 
     Args:
-        total: amount of work, 0 if unknown.
+        total: amount of work, in counts of `advance`; 0 if unknown.
         verb: of the work, such as "decoded".
-        noun: unit of the work; `scale` counts of `advance` are one unit (bytes are shown in MB).
+        noun: unit that is shown; `scale` counts are one unit (bytes are shown in MB).
         before: amount done by an earlier process, left out of the speed.
     """
 
@@ -61,10 +61,12 @@ class Progress:
 
 
 class StagedProgress:
-    """Progress of work in several stages. Call it with (done, total, verb).
+    """Progress of work in several steps. Call it with (done, total, verb).
 
-    A new stage starts when the verb changes or `done` decreases. `nouns` has the units of work that are not images, by
-    verb.
+    A new step starts when the verb changes or `done` decreases.
+
+    Args:
+        nouns: {verb: unit} for work whose unit is not images.
     """
 
     def __init__(self, nouns=None):
@@ -79,7 +81,7 @@ class StagedProgress:
             self._progress.advance(done - self._progress.done)
 
     def close(self):
-        """Ends the current stage."""
+        """Ends the current step."""
         if self._progress is not None:
             self._progress.__exit__()
             self._progress = None
@@ -88,8 +90,8 @@ class StagedProgress:
 def map_in_order(function, items):
     """Yields `function(item)` for each item in order, computed ahead by one thread per core.
 
-    For functions that release Python's lock: reading, hashing, Pillow, NumPy. The number of waiting results is
-    bounded, so that a slow consumer does not fill the memory.
+    For functions that release the GIL: reading, hashing, Pillow, NumPy. The number of waiting results is bounded, so
+    that a slow consumer does not fill the memory.
     """
     workers = os.cpu_count() or 1
     pending = deque()

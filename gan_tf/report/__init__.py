@@ -1,8 +1,4 @@
-"""The report of a run: report.html.
-
-from gan_tf.report import write_report
-write_report(run)
-"""
+"""The report of a run: `write_report(run)` writes report.html into its folder."""
 
 from gan_tf.report.page import report_html, write_report
 

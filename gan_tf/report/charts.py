@@ -104,10 +104,10 @@ def line_chart(lines, *, title, text, right=0.0, mark=None, level=None, least_hi
             crosses at the bottom.
         title: description for screen readers.
         text: function that formats a value.
-        right: least end of the kimg axis.
+        right: the kimg axis ends at this value or later.
         mark: (kimg, value, label, True if the label is below the point) of a highlighted point, or None.
         level: value of a dashed horizontal line, or None.
-        least_high: least end of the other axis, or None.
+        least_high: the value axis ends at this value or later; None: at the largest value.
         colours: CSS classes of the lines.
 
     Returns:
@@ -145,14 +145,14 @@ def line_chart(lines, *, title, text, right=0.0, mark=None, level=None, least_hi
 
 
 def is_drawable(value) -> bool:
-    """Returns False for NaN, infinities and values above LARGEST."""
+    """Returns False for NaN, infinities, and values of at least LARGEST."""
     return abs(value) < LARGEST
 
 
 def axis_ticks(low, high) -> list[float]:
     """Returns 3 to 7 round values in even steps, the first at most `low` and the last at least `high`.
 
-    The axis starts at 0 if that takes less than half of it.
+    The axis starts at 0 if `low` is positive and at most half of `high`.
     """
     if 0 <= low <= high / 2:
         low = 0.0

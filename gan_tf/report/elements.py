@@ -104,7 +104,7 @@ def table(titles, rows, bold=()) -> str:
 
 
 def figure(image, longest_side, description, caption) -> str:
-    """Returns an image, embedded as WebP, with a caption; "" without an image, the error message for a damaged file.
+    """Returns an image, embedded as WebP, with a caption; "" for None, and the error message for a damaged file.
 
     Args:
         image: path of a PNG file of the run, uint8 [H, W, 3], or None.

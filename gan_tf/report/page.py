@@ -1,4 +1,4 @@
-"""The sections of the report. All text from files is escaped.
+"""Builds the report page, section by section. All text from files is escaped.
 
 Source: the headings of the model card follow Mitchell et al. 2019 (Model Cards for Model Reporting).
 """
@@ -85,7 +85,7 @@ def _head(summary) -> str:
 
 
 def _main_scores(summary) -> str:
-    """The best, the final and the newest score in large type, each with its copies and its protocol."""
+    """The best, the final and the newest score in large type, each with its share of copies and its protocol."""
     best, newest = summary.best, summary.scores[-1] if summary.scores else None
     if best is None and summary.final is None and newest is None:
         hint = '<p class="dim">The first one comes at the end of a scored epoch.</p>'
@@ -114,7 +114,7 @@ def _main_scores(summary) -> str:
 
 
 def _copies(scored) -> str:
-    """The share of copies, which accompanies every score."""
+    """The share of copies, shown next to every score."""
     if scored.copies is None:
         return '<span class="copies dim">copies not recorded</span>'
     kind = "copies warn" if scored.has_many_copies else "copies"

@@ -16,7 +16,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
 from gan_tf.metrics.score import Score
 
-MOST_POINTS = 250  # of a line in a chart
+MOST_POINTS = 250  # of a line in a chart; more are averaged in groups
 COPY_MARGIN = 0.05  # a share of copies is large if it exceeds that among the training images by more than this
 METRICS = {
     "fid": "Fréchet distance of Inception features",
@@ -41,7 +41,7 @@ class ScoredWeights(NamedTuple):
     score: Score
     copies: float | None = None  # share of generated images that are copies of training images, 0 to 1
     copy_parts: dict = {}  # {name: float}, more numbers of the copy check
-    copy_protocol: dict = {}  # how the copy check was made
+    copy_protocol: dict = {}  # settings of the copy check
 
     @property
     def share_among_reals(self) -> float | None:
@@ -62,7 +62,7 @@ class ScoredWeights(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunSummary:
-    """Contents of a run folder. All lists start with the oldest entry."""
+    """Contents of a run folder, for the report and `gan-tf runs`. All lists start with the oldest entry."""
 
     folder: Path
     name: str
@@ -82,7 +82,7 @@ class RunSummary:
 
 
 def read_summary(run) -> RunSummary:
-    """Reads the folder of a Run. Damaged files do not raise an error."""
+    """Reads the folder of a Run. Damaged files raise no error; each is a line of `problems`."""
     problems = []
 
     def attempt(read, default):
@@ -126,7 +126,7 @@ def read_summary(run) -> RunSummary:
 
 
 def read_score(stored) -> Score | None:
-    """Returns the Score of a stored dict, or None without a valid name and value. Invalid parts are left out."""
+    """Returns the Score of a stored dict; None without a valid name, value and direction. Leaves out invalid parts."""
     if not isinstance(stored, dict):
         return None
     name, value, lower_is_better = stored.get("name"), _number(stored.get("value")), stored.get("lower_is_better")
@@ -150,7 +150,7 @@ def _scored_records(records, kind) -> list[ScoredWeights]:
 def _scored_weights(meta, scores) -> ScoredWeights | None:
     """Returns the score in the meta dict of a weight file, or None.
 
-    Earlier versions did not store the copy check there; it is then taken from the newest epoch of the same image count.
+    Earlier versions did not store the copy check there; it is then taken from `scores`, at the same image count.
     """
     score, seen = read_score(meta.get("score")), meta["images_seen"]
     if score is None:
@@ -222,7 +222,7 @@ def describe_protocol(score, sources=None) -> str:
     """Describes how a Score was measured, in one sentence.
 
     Args:
-        sources: names of the real images, for several scores of one protocol; default that of the score.
+        sources: names of the real images, if the sentence is for several scores; default: those of the score.
     """
     protocol = score.protocol
     metric = METRICS.get(re.match(r"[a-z_]*", score.name)[0], "score")

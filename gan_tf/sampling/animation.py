@@ -14,8 +14,8 @@ from gan_tf.io.files import part_file, writing
 from gan_tf.sampling.sheets import add_caption
 
 SUFFIXES = (".webp", ".gif", ".mp4")
-MAX_FPS = {".webp": 120, ".gif": 50, ".mp4": 240, "": 1000}  # browsers slow faster GIFs down to a tenth
-MIN_FPS = 0.01  # GIF cannot store much longer durations
+MAX_FPS = {".webp": 120, ".gif": 50, ".mp4": 240, "": 1000}  # browsers show faster GIFs at 10 frames per second
+MIN_FPS = 0.01  # a frame of a GIF lasts 655 s at most
 MAX_SIDE = {".webp": 16383, ".gif": 65535, ".mp4": 8192, "": 65535}  # pixels
 HELD_BYTES = {".webp": 4, ".gif": 1}  # per pixel, which Pillow holds until the last frame is written
 MAX_HELD_BYTES = 2 << 30
@@ -44,9 +44,12 @@ def check_fps(path, fps):
 
 
 def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --walks"):
-    """Raises UsageError, before the first frame is generated, if an animation cannot be written.
+    """Raises UsageError if an animation cannot be written. Call it before the frames are generated.
 
-    frames: their number. fewer, smaller: option that reduces it, and how to make frames smaller, for messages.
+    Args:
+        frames: number of frames.
+        height, width: of a frame, in pixels.
+        fewer, smaller: for messages: the option that reduces `frames`, and the advice for smaller frames.
     """
     kind = format_of(path)
     check_fps(path, fps)
@@ -75,8 +78,8 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
 def save(path, frames, fps):
     """Writes frames in the format of the path's suffix, and returns the path.
 
-    frames: iterable of uint8 [H, W, 3], at least one, all of one size. In an mp4 an odd side is made even by repeating
-    its last row or column.
+    frames: iterable of uint8 [H, W, 3], at least one, all of one size. For an mp4 the last row or column of an odd side
+    is repeated, since H.264 needs even sides.
     """
     kind = format_of(path)
     with writing(path, "--out"):
@@ -120,10 +123,10 @@ def _save_mp4(path, frames, fps):
 
 
 def training_frames(grids, resolution, images=None, longest_side=768):
-    """Makes a frame of each sample grid of a run, with the image count below it.
+    """Makes a frame of each sample grid of a run, with the number of images seen below it.
 
     Args:
-        grids: (image count, path) of PNG grids, oldest first; at least one. Smaller grids, of a network that had not
+        grids: (images seen, path) of PNG grids, oldest first; at least one. Smaller grids, of a network that had not
             grown yet, are enlarged to the size of the largest.
         resolution: pixels of one image in the largest grid.
         images: number of images of a grid to show; None for all.

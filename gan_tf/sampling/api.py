@@ -38,12 +38,12 @@ def load(run, which="best", precision="float32"):
 class Trained:
     """A trained generator. The image of a seed depends on that seed alone, as in `gan-tf generate`.
 
-    In all methods `classes` is the name or number of one class for all images, or a list of N. By default each seed
-    draws a class, as frequent as in the training images. Invalid arguments, and features that the model family lacks,
-    raise UsageError.
+    In all methods `classes` is the name or number of one class for all images, or a list of N. By default the class is
+    drawn from the seed, with the class frequencies of the training images. Invalid arguments, and features that the
+    model family lacks, raise UsageError.
 
     Attributes:
-        generator: folded Keras model.
+        generator: Keras model, norms folded into its weights.
         config: TrainConfig of the run.
         images_seen: real images seen in training.
         resolution: R, pixels of an image.
@@ -72,14 +72,14 @@ class Trained:
         return np.concatenate([images for _, images in batches])
 
     def latents(self, seeds, truncation=1.0):
-        """Returns the latents that `sample` uses: float32 [N, Z]. Families with a mapping network truncate `ws`."""
+        """Returns the latents that `sample` uses: float32 [N, Z]. With a mapping network, truncation needs `ws`."""
         check_truncation(truncation, self.config.model)
         if truncation != 1 and generate.has_mapping(self.generator):
             raise UsageError(f"truncation of {self.config.model} applies to w, not to latents; see `ws`")
         return generate.latents_of_seeds(self.generator, _checked_seeds(seeds), truncation).numpy()
 
     def ws(self, seeds, truncation=1.0, classes=None):
-        """Returns the styles of all layers for seeds: float32 [N, S, W], for families with a mapping network."""
+        """Returns the styles of all S layers: float32 [N, S, W], for families with a mapping network."""
         check_supported(self.config.model, "w", "ws")
         check_truncation(truncation, self.config.model)
         seeds = _checked_seeds(seeds)
@@ -91,11 +91,11 @@ class Trained:
 
         Args:
             latents: float [N, Z].
-            noise_seeds: seeds of the noise maps and default classes: N integers, or one for all images.
-            batch_size: images per batch.
+            noise_seeds: seeds of the noise maps and of the default classes: N integers, or one for all images.
+            batch_size: images per batch; default: chosen by resolution and device.
             noise: noise maps instead of seeds, as stored by `gan-tf project`: for each of the generator's
                 `noise_shapes` a float array [h, w, 1] or [N, h, w, 1].
-            classes: not for `ws`, which include their class.
+            classes: not allowed with `ws`, which include their class.
             ws: instead of `latents`, for families with a mapping network: float [N, S, W], or [N, 1, W] for all layers.
         """
         if (latents is None) == (ws is None):
@@ -119,7 +119,7 @@ class Trained:
         return np.concatenate(list(batches))
 
     def interpolate(self, seeds, steps=60, loop=False, truncation=1.0, classes=None, space="z"):
-        """Interpolates smoothly between N seeds, as `gan-tf interpolate` does.
+        """Interpolates between N seeds, as `gan-tf interpolate` does.
 
         Returns uint8 [F, R, R, 3], where F = (N - 1) * steps + 1, or N * steps for a loop.
 
@@ -128,7 +128,7 @@ class Trained:
             steps: images from a seed to the next.
             loop: return to the first seed.
             truncation: as for `sample`.
-            classes: of all images; default: that of the first seed.
+            classes: one class, for all images; default: that of the first seed.
             space: "z", or "w" for families with a mapping network.
         """
         check_truncation(truncation, self.config.model)
@@ -166,7 +166,7 @@ class Trained:
         return np.concatenate(list(batches))
 
     def _labels(self, seeds, classes):
-        """Returns the classes int32 [N] of images of seeds, None for unconditional networks."""
+        """Returns the class labels int32 [N] for seeds; None for unconditional networks."""
         if classes is None:
             return self.classes.of_seeds(seeds)
         if not self.classes:

@@ -1,9 +1,11 @@
 """Generates images from seeds, latents, or the mixed styles of two seeds, in batches.
 
 The image of a seed depends on that seed alone, not on the batch size or on the other seeds. Batches have a fixed size:
-the last one is padded with its last row, because another size would be traced and compiled again. In all functions `g`
-is a folded generator, `truncation` is explained in `check_truncation`, and `labels` are classes, an int32 array [N], or
-None for unconditional networks.
+the last one is padded with its last row, because another size would be traced and compiled again.
+
+In all functions `g` is a folded generator (norms folded into its weights), `truncation` is explained in
+`check_truncation`, and `labels` are class labels int32 [N], None for unconditional networks. S is the number of layers
+with a style.
 
 Style mixing combines the layout of one image with the colours and textures of another. FastGAN's skip-layer excitation
 computes the channel weights of large feature maps from small ones; the weights are taken from another image, and
@@ -25,10 +27,10 @@ from gan_tf.models import FAMILIES
 from gan_tf.sampling.seeds import parse_ranges
 
 BATCH_PIXELS = 16 * 256**2  # larger batches are not faster on a CPU
-MAX_BATCH_SIZE = 64
-GPU_FACTOR = 4
+MAX_BATCH_SIZE = 64  # on a CPU
+GPU_FACTOR = 4  # batches are larger on a GPU by this factor
 MAX_TRUNCATION = 2.0
-FIRST_FINE = 7  # layer
+FIRST_FINE = 7  # StyleGAN2's first fine layer
 GAP = 1 / 16  # of an image's width, between the headers and the mixed images of a table
 
 
@@ -42,7 +44,7 @@ def check_truncation(truncation: float, model: str):
     """Checks the range of a truncation psi, and that the family `model` supports it.
 
     With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN). Without one a latent z becomes
-    psi * z, the same in a space of mean 0 (Glow's temperature). Far below 1, images of such short latents turn pale.
+    psi * z (Glow's temperature), the same formula with mean 0; far below 1, images of such short latents turn pale.
 
     Raises:
         UsageError: out of range, or unsupported by the family.
@@ -59,7 +61,10 @@ def check_truncation(truncation: float, model: str):
 
 
 def check_supported(model, feature, subject):
-    """Raises UsageError, which starts with `subject`, if the family `model` has no `feature`; see models.Family."""
+    """Raises UsageError if the family `model` does not support `feature`, a key of `models.Family.unsupported`.
+
+    subject: start of the message.
+    """
     if reason := FAMILIES[model].unsupported.get(feature):
         raise UsageError(f"{subject}: {model} {reason}")
 
@@ -97,7 +102,10 @@ def compiled(g, truncation=1.0):
 
 
 def compiled_for_latents(g, truncation=1.0):
-    """Returns a tf.function (latents, w or ws, seeds of the noise, labels, noise or None) -> images [N, R, R, 3]."""
+    """Returns a tf.function (latents, w or ws; seeds of the noise; labels; noise maps) -> images [N, R, R, 3].
+
+    Noise maps replace those of the seeds unless they are None.
+    """
 
     @tf.function(autograph=False)
     def images(latents, seeds, labels=None, noise=None):
@@ -112,7 +120,7 @@ def images_in_batches(function, inputs, batch_size):
 
     Args:
         function: takes tensors of `batch_size` rows; returns float images in [-1, 1].
-        inputs: list of its arguments: the first an array [N, ...], the others arrays, lists of arrays, or None.
+        inputs: list of its arguments for all N rows: arrays [N, ...], lists of them, or None; the first is an array.
     """
     count = len(inputs[0])
     for first in range(0, count, batch_size):
@@ -124,10 +132,7 @@ def images_in_batches(function, inputs, batch_size):
 
 
 def images_of_seeds(g, seeds, batch_size, truncation=1.0, labels=None):
-    """Generates one image for each seed. Yields (list of seeds, uint8 [n, R, R, 3]) with n <= batch_size.
-
-    seeds: list of integers; fewer than `batch_size` are padded to one batch.
-    """
+    """Generates one image for each of a list of seeds. Yields (n seeds, uint8 [n, R, R, 3]) with n <= batch_size."""
     batches = images_in_batches(compiled(g, truncation), [np.asarray(seeds, np.int64), labels], batch_size)
     for i, images in enumerate(batches):
         yield seeds[i * batch_size : (i + 1) * batch_size], images
@@ -146,7 +151,7 @@ def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=No
 
 
 def style_layers(g, text=None):
-    """Returns the layers that take the other image's style, as a set of integers; None for FastGAN.
+    """Returns the layers that take the other image's style, as a set of integers; None without a mapping network.
 
     text: integers and ranges such as `0-3` or `7-`. None: the fine layers, below 64 pixels the upper half of all.
 
@@ -170,8 +175,8 @@ def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labe
     Args:
         g: a generator with `style_of`, or with a mapping network.
         content_seeds, style_seeds: N integers each, N >= 1.
-        labels: of the contents and of the styles.
-        layers: of `style_layers`; None for its default.
+        labels: pair of labels: of the contents and of the styles.
+        layers: result of `style_layers`; None for its default.
     """
     if has_mapping(g):
         layers = layers or style_layers(g)
@@ -199,6 +204,7 @@ def mixed_table(g, rows, columns, batch_size, truncation, labels_of, layers, pro
     The images of the content seeds `rows` are on the left, those of the style seeds `columns` on top.
 
     Args:
+        rows, columns: lists of seeds.
         labels_of: function from seeds to their labels.
         progress: called with the number of images of each batch.
     """

@@ -19,7 +19,7 @@ from gan_tf.io import image_files
 from gan_tf.io.files import part_file, remove_parts, write_atomically
 
 ARCHIVES = (".zip", ".npz")
-# Suffixes that are surely not meant as the name of a folder, unlike "v1.2".
+# Suffixes of files, which are not names of folders as "v1.2" is.
 OTHER_FILES = (".npy", ".tar", ".gz", ".tgz", ".7z", ".rar", ".h5", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
 UNFINISHED = "unfinished.json"
 PNG_COMPRESSION = 1  # higher levels take longer than generating the images
@@ -44,11 +44,14 @@ def archive_suffix(out):
 def missing_seeds(out, seeds, batch_size, settings):
     """Prepares a folder for the images of `seeds`, and returns the seeds whose images must still be generated.
 
-    Images of the same unfinished command are kept. Whole batches are generated again, because the rounding of an image
-    can depend on its batch. Images that an earlier, finished command wrote for these seeds are deleted.
+    Complete batches of the same unfinished command are kept; others are generated again as a whole, because the
+    rounding of an image can depend on its batch. Images of these seeds from a finished command are deleted.
 
-    `settings` is a dict for JSON with all else that determines the images. Raises UsageError if the folder holds
-    unfinished images made with other settings.
+    Args:
+        settings: dict for JSON with all else that determines the images.
+
+    Raises:
+        UsageError: the folder holds unfinished images made with other settings, or a damaged record of them.
     """
     out.mkdir(parents=True, exist_ok=True)
     for part in out.glob("seed-*.part"):  # from a killed process
@@ -76,7 +79,7 @@ def missing_seeds(out, seeds, batch_size, settings):
 
 
 def images_of_other_seeds(out, seeds):
-    """Returns the sorted names of images of other seeds in a folder."""
+    """Returns the sorted file names of images in a folder whose seeds are not in `seeds`."""
     names = set(map(png_name, seeds))
     return sorted(name for name in os.listdir(out) if PNG_NAME.fullmatch(name) and name not in names)
 
@@ -87,7 +90,7 @@ def image_writer(out, seeds, resolution, descriptions=None):
     Args:
         out: pathlib.Path of a folder prepared by `missing_seeds`, a .zip, or an .npz with the arrays "images" uint8
             [N, R, R, 3] and "seeds" int64 [N].
-        seeds: of all images, in order. An archive needs every image in this order, a folder only the missing ones.
+        seeds: of all images, in order. An archive must be given every image in this order, a folder any of them.
         resolution: R.
         descriptions: {seed: text} for the PNG files; in an .npz the array "about".
     """

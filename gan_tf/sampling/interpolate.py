@@ -1,11 +1,11 @@
-"""Interpolates smoothly between the latents of seeds.
+"""Interpolates smoothly between the latents of seeds, which are the keys of a path.
 
-Latents are normal draws and nearly all lie close to a sphere; a generator is not trained on its inside. So the path
-stays on the sphere, while the length goes from one latent's to the next's. Slerp from key to key at constant speed
-would turn sharply at every key. Instead one cubic spline passes through all keys and is projected to the sphere, so
-that its direction is smooth; between two keys it is their great circle. A monotone curve of the distance covered
-assigns each key its frame and keeps the speed continuous. In w there is no sphere: the spline itself is the path,
-between two keys a straight line.
+Latents are normal draws and nearly all are close to a sphere; a generator is not trained on its inside. So the path
+follows the sphere, and its radius changes only from the length of one key to that of the next. Slerp from key to key
+at constant speed would turn sharply at every key. Instead one cubic spline passes through all keys and is projected to
+the sphere, so that the direction of the path is smooth; a path of two keys is a part of a great circle. A monotone
+curve of the distance along the path assigns each key its frame and keeps the speed continuous. In w there is no sphere:
+the spline itself is the path, for two keys a straight line.
 
 Source: Shoemake 1985 (slerp); White 2016 (Sampling generative networks), section 2.1, on straight lines in z.
 """
@@ -23,33 +23,33 @@ from gan_tf.io import image_files
 from gan_tf.sampling.generate import images_of_latents, latents_of_seeds
 from gan_tf.sampling.sheets import caption_height, text_line
 
-RANDOM_SEEDS = 1_000_000  # random seeds are below
-FINE = 256  # points at which a segment between two keys is measured
-MIN_RADIUS = 1e-3  # of the sphere's: a curve through the centre has no direction
-STRIP_PAIRS, STRIP_COLUMNS = ((0, 1), (2, 3), (4, 5), (6, 7)), 8
+RANDOM_SEEDS = 1_000_000  # random seeds are below this number
+FINE = 256  # pieces in which the length of a segment between two keys is measured
+MIN_RADIUS = 1e-3  # as a share of the sphere's: a curve through the centre has no direction
+STRIP_PAIRS, STRIP_COLUMNS = ((0, 1), (2, 3), (4, 5), (6, 7)), 8  # of `interpolation_strip`
 
 
 def random_seeds(count, seed):
-    """Returns `count` different seeds that depend on `seed` alone."""
+    """Returns a list of `count` different seeds that depend on `seed` alone."""
     draws = rng.Draws(seed, tf.constant(0, tf.int64), 2 * count + 16, path="interpolate/")
     drawn = draws.integers("seeds", (), 0, RANDOM_SEEDS).numpy().tolist()
     return list(dict.fromkeys(drawn))[:count]
 
 
 def interpolated_images(g, walks, steps, loop, batch_size, truncation=1.0, labels=None, space="z"):
-    """Generates the images of several walks, frame by frame.
+    """Generates the images of several interpolations (walks), frame by frame.
 
     Each walk keeps the noise and the class of its first seed, so that details do not flicker.
 
     Args:
-        walks: lists of seeds, all of one length.
-        steps, loop: of `sphere_path`.
+        walks: N lists of seeds, all of one length.
+        steps, loop: see `sphere_path`.
         truncation: applied after interpolation: at 0 the keys would be equal, and have no path between them.
-        labels: classes of the walks, int32 [W], None for unconditional networks.
+        labels: classes of the walks, int32 [N], None for unconditional networks.
         space: "z", or "w" for families with a mapping network.
 
     Yields:
-        uint8 [W, R, R, 3], one image of each walk, for each frame of `sphere_path`.
+        uint8 [N, R, R, 3], an image of each walk, for each frame of `sphere_path`.
     """
     paths = []
     for i, seeds in enumerate(walks):
@@ -90,7 +90,7 @@ def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNC
 
 
 def sphere_path(keys, steps, loop=False):
-    """Returns latents on a smooth path through keys, near their sphere.
+    """Returns latents on a smooth path through keys (latents), near their sphere.
 
     Args:
         keys: [K, Z], K >= 2.
@@ -138,21 +138,22 @@ def straight_path(keys, steps, loop=False):
 
 
 def _spline(keys, loop):
-    """Returns the cubic spline through keys at 0, 1, ...; a loop of three or more is closed."""
+    """Returns the cubic spline that passes through key i at parameter i; a loop of three or more is closed."""
     closed = loop and len(keys) > 2
     points = np.concatenate([keys, keys[:1]]) if closed else keys
     return CubicSpline(np.arange(len(points)), points, bc_type="periodic" if closed else "natural")
 
 
 def _frame_times(curve, lengths, count, steps, loop):
-    """Returns (positions of the frames in keys [F], curve parameters [F] at which they have an even speed).
+    """Returns (positions of the F frames in units of keys [F], curve parameters at which the speed is even [F]).
 
     Within a segment the speed is nearly constant; it changes gradually from a long segment to a short one.
 
     Args:
-        curve: function of parameters [n], from 0 at the first key to 1 at the second, -> points [n, Z].
-        lengths: function of differences of points [n, Z] -> distances [n].
-        count: number of keys; `steps`, `loop`: of `sphere_path`.
+        curve: function from parameters [n], i at key i, to points [n, Z].
+        lengths: function from differences of points [n, Z] to distances [n].
+        count: number of keys.
+        steps, loop: see `sphere_path`.
     """
     segments = count if loop else count - 1
     positions = np.arange(segments * steps + (0 if loop else 1)) / steps

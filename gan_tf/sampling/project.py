@@ -1,15 +1,15 @@
 """Projection: finds the latent whose image is nearest to a given image.
 
-The distance between images is the mean squared difference of pixels over the levels of a pyramid, optionally plus
-LPIPS. The search evaluates random latents and optimises the best few of them (`restarts`) in parallel with Adam. Noise
-maps are optimised too, and kept like noise: correlation between neighbouring values is penalised on each scale, and
-mean and deviation are reset to 0 and 1 after each step. Otherwise the image would be encoded in the noise.
+The distance between images is the mean squared difference of pixels, averaged over the levels of a pyramid, optionally
+plus LPIPS. The search evaluates random latents and optimises the best few of them (the restarts) together with Adam.
+Noise maps are optimised too, and kept like noise: correlation between neighbouring values is penalised on each scale,
+and mean and deviation are reset to 0 and 1 after each step. Otherwise the noise maps would encode the image.
 
 Three spaces can be searched:
 
 * z: on the sphere of radius sqrt(Z) for networks that normalise latents; else with a penalty on unlikely lengths.
 * w: one point for all layers. The first restart starts at the mean w, the others at the best random points. Decaying
-  noise is added to w in the first part of the search.
+  noise is added to w in the first three quarters of the search.
 * w+: a point for each layer, which fits any image better, but is less likely under the generator.
 
 Source: Karras et al. 2020 (Analyzing and Improving the Image Quality of StyleGAN), appendix D, for w, noise, step sizes
@@ -42,22 +42,22 @@ FRAMES = 60  # images of the search that are kept, at most
 
 
 class SearchPoint(NamedTuple):
-    """Points of K restarts: latents [K, Z], w [K, 1, W] or ws [K, S, W], and noise maps [K, h, w, 1], float32."""
+    """Points of K restarts, float32."""
 
-    latents: object
-    noise: list
+    latents: object  # z [K, Z], w [K, 1, W] or ws [K, S, W]
+    noise: list  # noise maps [K, h, w, 1]
 
 
 class ProjectionResult(NamedTuple):
     """Result of a search; the K restarts are sorted by distance."""
 
     latents: np.ndarray  # float32, as in SearchPoint
-    noise: list  # of each
+    noise: list  # float32, as in SearchPoint
     images: np.ndarray  # uint8 [K, R, R, 3]
     distances: np.ndarray  # float64 [K]
     start: np.ndarray  # uint8 [R, R, 3], the best image of the random latents
-    path: list  # (step, uint8 [R, R, 3]) of the best restart
-    length: float  # of the best latent, or its distance from the mean w, relative to random latents
+    path: list  # (number of steps, uint8 [R, R, 3]) of the best restart, at most FRAMES
+    length: float  # of the best latent, in w its distance from the mean w; about 1 for random latents
     labels: np.ndarray | None = None  # int32 [K], classes; None for unconditional networks, and in w
 
 
@@ -83,14 +83,14 @@ def distance_to(target, lpips=None):
 def clip_like_target(images, target):
     """Clips values of images [N, R, R, 3] beyond black or white where `target` is black or white.
 
-    There they are equal in a file. Elsewhere they stay, so that their gradient is not 0.
+    There the clipped values are equal to the target. Elsewhere values are not clipped, so that their gradient is not 0.
     """
     beyond = ((target >= 1.0) & (images > target)) | ((target <= -1.0) & (images < target))
     return tf.where(beyond, target, images)
 
 
 def pyramid(images, smallest=MIN_LEVEL):
-    """Returns a list of [N, R, R, 3] at R, R / 2, ... pixels down to `smallest`, by average pooling."""
+    """Returns a list of images [N, r, r, 3] for r = R, R / 2, ... down to `smallest`, by average pooling."""
     levels = [images]
     while levels[-1].shape[1] > smallest:
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "VALID"))
@@ -110,11 +110,11 @@ def project(
         steps: of the optimisation; 0 returns the best random latents.
         samples: random latents evaluated first, at least `restarts`.
         space: "z"; with a mapping network also "w" or "w+".
-        on_sphere: the network normalises latents.
+        on_sphere: the network normalises latents, so z stays on the sphere of radius sqrt(Z).
         progress: called with (done, total, verb).
-        classes: ClassLabels of the networks, drawn for random latents as frequently as in training. A restart keeps
-            its class in z; in w the class only sets the start.
-        class_number: class of all restarts instead.
+        classes: ClassLabels of the networks. Random latents have classes with the frequencies of the training images.
+            A restart keeps its class in z; in w the class only sets the start.
+        class_number: class of all restarts; None to draw them.
     """
     point, labels = best_random(g, distance, seed, restarts, samples, progress, classes, class_number)
     if in_w := space != "z":
@@ -189,7 +189,7 @@ def random_points(g, seed, first, classes=UNCONDITIONAL, class_number=None):
 
 
 def step_size(progress):
-    """Returns the relative step size at a share of the search: a linear rise to 1, and a fall along a cosine to 0."""
+    """Returns the relative step size at a share of the search, 0 to 1: a linear rise to 1, later a cosine to 0."""
     rise = min(1.0, (progress + 1e-9) / WARM_UP)
     fall = min(1.0, (1.0 - progress) / COOL_DOWN)
     return rise * (0.5 - 0.5 * math.cos(math.pi * fall))
@@ -209,7 +209,7 @@ def noise_autocorrelation(maps):
 def _compiled_step(g, distance, seed, labels, on_sphere):
     """Returns a tf.function (SearchPoint, Adam moments, step number from 1, sizes) -> (SearchPoint, moments).
 
-    sizes: step size, and the deviation of the noise added to w.
+    moments: [first, second], structured like the SearchPoint. sizes: [step size, deviation of the noise added to w].
     """
 
     @tf.function(autograph=False, reduce_retracing=True)
@@ -251,9 +251,9 @@ def _compiled_step(g, distance, seed, labels, on_sphere):
 
 
 def w_statistics(g, classes=UNCONDITIONAL, class_number=None):
-    """Returns the mean w [W] and its deviation, the RMS distance from the mean.
+    """Returns the mean w [W] and its deviation, the RMS distance from the mean, over W_SAMPLES random latents.
 
-    They are those of class `class_number`, by default of all classes, as frequent as in training.
+    They are those of class `class_number`, by default of all classes with the frequencies of the training images.
     """
     draws = rng.Draws(0, tf.constant(0, tf.int64), W_SAMPLES, path="project/")
     latents, labels = draws.normal("spread", (g.latent_size,)), classes.sample(draws, class_number)

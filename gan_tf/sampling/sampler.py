@@ -1,4 +1,4 @@
-"""Images of a generator in a fixed sequence, which metrics score, and logits of a discriminator, which rank images."""
+"""Generates a fixed sequence of images for the metrics, and scores images by the logits of a discriminator."""
 
 import itertools
 
@@ -18,11 +18,10 @@ SAMPLE_BATCH = 16  # images per call; divides the number of images in every samp
 
 
 class Sampler:
-    """Images of a folded generator, as the metrics' evaluator takes them.
+    """Generates a fixed sequence of images for the metrics' evaluator.
 
-    Called with a number, it returns the next images of a fixed sequence, uint8 [count, R, R, 3]. `first` is the number
-    of the sequence's first image. Very small images are enlarged like the reals (`metrics.image_sets.measurable`).
-    Conditional generators get labels with the frequencies of the data set, or the class `only`.
+    Called with a number, it returns the next images, uint8 [count, R, R, 3]. Very small images are enlarged like the
+    reals (`metrics.image_sets.measurable`). Class labels have the frequencies of the training images.
 
     Args:
         generator: folded generator (`Family.fold`).
@@ -31,6 +30,8 @@ class Sampler:
         classes: data.class_labels.ClassLabels of a conditional generator.
 
     Attributes:
+        first: number of the sequence's first image; set by `load`.
+        only: class label of all images instead; None for all classes. Call `restart` after setting it.
         available: None, since the sequence has no end.
         mapping: function of latents [N, Z] and seeds int64 [N] (for their classes) that returns w [N, 1, W], which
             `images_of_latents` also takes; None without a mapping network.
@@ -61,7 +62,7 @@ class Sampler:
         self.restart()
 
     def restart(self, count=None):
-        """Restarts the sequence; it does not depend on the number of images that are taken."""
+        """Restarts the sequence. `count` has no effect: the evaluator passes it to samplers of image files."""
         self._images = self._sequence()
 
     def __call__(self, count):
@@ -82,7 +83,7 @@ class Sampler:
 
     @property
     def source(self):
-        """Description of the images for a score's protocol."""
+        """Description of the images, for a score's protocol."""
         policy = self.generator.dtype_policy.compute_dtype
         only = f", class {self.classes.names[self.only]}" if self.only is not None else ""
         return f"averaged generator in {policy}, seed {self.seed}{only}, images from number {self.first}"
@@ -91,27 +92,27 @@ class Sampler:
         return self._of_mapping(tf.constant(latents), self.classes.of_seeds(seeds, self.only))
 
     def images_of_latents(self, latents, seeds):
-        """Images float32 [N, R, R, 3] of latents [N, Z] or of w [N, 1, W], with the noise of `seeds` int64 [N].
+        """Returns images float32 [N, R, R, 3] of latents [N, Z] or w [N, 1, W], with the noise of `seeds` int64 [N].
 
         Latents get the classes of the seeds; for w, `mapping` has applied them.
         """
         return self._of_latents(tf.constant(latents), tf.constant(seeds), self.classes.of_seeds(seeds, self.only))
 
     def of_seeds(self, seeds, labels=None):
-        """The images of `gan-tf generate --seeds`, uint8 [N, R, R, 3]. labels: classes [N], default: of the seeds."""
+        """Returns the images of `gan-tf generate --seeds`, uint8 [N, R, R, 3]. labels: [N]; default: of the seeds."""
         labels = self.classes.of_seeds(seeds) if labels is None else np.asarray(labels, np.int32)
         inputs = [np.asarray(seeds, np.int64), labels]
         return np.concatenate(list(images_in_batches(self._of_seeds, inputs, self.batch_size)))
 
 
 def load_discriminator_scorer(run, config, generator, log=print):
-    """Loads the discriminator of a run's newest checkpoint; one that grows is used at the size of `generator`.
+    """Loads the discriminator of a run's newest checkpoint. A growing one is used at the resolution of `generator`.
 
-    Each image is scored alone, with the statistics of training, so its score does not depend on a batch.
+    Each image is scored alone, with the batch norm statistics of training, so its score does not depend on a batch.
 
     Returns:
-        (function (images uint8 [N, R, R, 3], classes [N] or None) -> logits float32 [N], larger is more real;
-        real images that the discriminator was trained on).
+        (function from images uint8 [N, R, R, 3] and class labels [N] or None to logits float32 [N], where larger means
+        more real; images_seen of the checkpoint).
 
     Raises:
         UsageError: the run has no checkpoint, or none can be read.

@@ -12,8 +12,10 @@ def parse_ranges(text, flag, largest, example, open_ended=False):
     """Parses comma-separated integers and ranges, which include both ends. Returns a list of (first, last).
 
     Args:
-        flag, example: option that was given, and a valid value, for messages.
+        text: such as "1,5-9".
+        flag: option that was given, for messages.
         largest: largest integer allowed.
+        example: valid value, for messages.
         open_ended: allow `7-` for a range up to `largest`.
 
     Raises:

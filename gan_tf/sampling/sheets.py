@@ -20,12 +20,12 @@ _font = functools.cache(ImageFont.load_default)
 
 
 def caption_height(width):
-    """Returns the height of a caption for an image of `width` pixels."""
+    """Returns the height in pixels of a caption for an image of `width` pixels."""
     return max(MIN_CAPTION_HEIGHT, width // 20)
 
 
 def text_line(text, width, height, colour=GREY):
-    """Returns a line of white text on `colour`, uint8 [height, width, 3]. Text that is too long is made smaller."""
+    """Returns a line of white text on `colour`, uint8 [height, width, 3]. Longer text is smaller, down to 0.3 times."""
     image = Image.new("RGB", (width, height), colour)
     draw = ImageDraw.Draw(image)
     size, indent = TEXT_HEIGHT * height, TEXT_INDENT * height
@@ -114,5 +114,5 @@ def _framed(image, text, is_copy):
 
 
 def _shown_side(side):
-    """Pixels at which an image is shown: small ones are enlarged by whole factors, so that their captions fit."""
+    """Returns the side of an image in a sheet. Small images are enlarged by whole factors, so that captions fit."""
     return min(MAX_SIDE, side * -(-MIN_SIDE // side))
