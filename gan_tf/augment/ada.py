@@ -162,7 +162,7 @@ def apply(images, parameters, normals=None):
 
 
 def adapted(p, signs, count, images, target, ada_kimg, ada_max):
-    """The probability p for the next interval: p changes by images / (1000 ada_kimg), up if r_t > target, else down.
+    """The probability p for the next interval: p +- images / (1000 ada_kimg): + if r_t > target, - if below.
 
     r_t, the mean of sign(D(real)), is 0 for a discriminator that cannot separate real from fake images, and approaches
     1 as it memorises the training images: above the target there is too little augmentation.

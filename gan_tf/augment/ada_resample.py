@@ -267,7 +267,7 @@ def banded(matrix, block=BLOCK):
 
 
 def along_rows(x, matrix):
-    """Multiplies the first axis of x [N, I, W, C] by a Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C]."""
+    """Multiplies axis 1 of x [N, I, W, C] by a Banded, or a tensor [J, I] or [N, J, I] -> [N, J, W, C]."""
     count, rows, width, channels = x.shape
     x = tf.reshape(x, (count, rows, width * channels))
     if isinstance(matrix, Banded):

@@ -33,8 +33,8 @@ def read_weight_file(path) -> WeightFile:
     """Reads a checkpoint of FastGAN-pytorch, or a pickle of Progressive GAN or StyleGAN2-ADA. Runs no code in it.
 
     Raises:
-        UsageError: the file cannot be read, is damaged, names anything but weights, or has networks that cannot be
-            converted; one line with the path.
+        UsageError: the file cannot be read, is damaged, names a function that weights do not need, or has networks that
+            cannot be converted; one line with the path.
     """
     path = Path(path)
     with reading(path, "checkpoint of torch.save or pickle of networks"):

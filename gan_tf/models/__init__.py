@@ -17,7 +17,7 @@ class Family:
     image_logits: (built discriminator, built generator) -> function: one image [1, R, R, 3] in [-1, 1], its class label
         [1] or None -> logits as in training, larger for images that look more real.
     fold: (built generator, dtype policy or None) -> the same generator for inference, see `gan_tf.models.network.fold`.
-    on_sphere: the networks use only the direction of a latent.
+    on_sphere: the generator uses only the direction of a latent, not its length.
     unsupported: {"truncation", "w" or "style_mix": reason why the family does not have it, a predicate of its name}.
     """
 

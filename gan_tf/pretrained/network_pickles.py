@@ -38,7 +38,7 @@ def read_network_pickle(path) -> tuple[dict, list]:
     """Returns ({"G", "D" or "G_ema": Network}, [names of the other objects]) of a pickle.
 
     Raises:
-        UsageError: the file cannot be read, is damaged, has no networks, or has anything but networks.
+        UsageError: the file cannot be read, is damaged, has no networks, or names a function that they do not need.
     """
     path = Path(path)
     with reading(path, "pickle of networks"):

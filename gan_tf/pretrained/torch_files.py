@@ -207,7 +207,7 @@ def read_torch_file(path):
         the stored shape and type (bfloat16 as float32). Tensors that share a storage are views of one array.
 
     Raises:
-        UsageError: the file cannot be read, is damaged, or has anything but plain values and tensors.
+        UsageError: the file cannot be read, is damaged, or names a function that tensors do not need.
     """
     path = Path(path)
     with reading(path, "file of torch.save"):
