@@ -17,7 +17,7 @@ class ClassLabels:
     """The classes that a network was trained on. Empty, and false, for unconditional networks.
 
     Attributes:
-        names: class names; label i is the class names[i].
+        names: of the classes, in the order of their labels.
         counts: number of training images of each class.
     """
 

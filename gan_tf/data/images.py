@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 1 << 30  # of one encoded file
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones save as .jpg
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
-# `open_image` checks MAX_PIXELS instead; Pillow warns from 89 megapixels on.
+# Pillow warns above 89 megapixels; `open_image` checks MAX_PIXELS instead.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 

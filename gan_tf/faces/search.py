@@ -111,7 +111,7 @@ class Detector:
                 threshold_onet=confidence,
             )
             for position, i in enumerate(batch):
-                # A row: index in the batch, box, score, five x, five y. Its first pixel has its centre at 0, not 0.5.
+                # Index in the batch, box, score, five x, five y. The centre of the first pixel is at 0, in FACE at 0.5.
                 of_image = rows[rows[:, 0] == position]
                 faces = found[i] = np.empty(len(of_image), FACE)
                 faces["photo"], faces["box"], faces["score"] = i, of_image[:, 1:5] + 0.5, of_image[:, 5]

@@ -19,7 +19,7 @@ else:
 # Control characters, which terminals interpret, and lone surrogates, which cannot be encoded.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # raised by `take_lock` without `wait`
+LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # see `take_lock`
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file exists where a folder is needed
 CHECK_ACCESS = "check that it can be read and written"
 REMEDIES = {  # for a full and for a read-only disk

@@ -61,9 +61,9 @@ class Progress:
 
 
 class StagedProgress:
-    """Progress of work in several steps. Call it with (done, total, verb).
+    """Progress of several tasks, one after the other. Call it with (done, total, verb).
 
-    A new step starts when the verb changes or `done` decreases.
+    A new task starts when the verb changes or `done` decreases.
 
     Args:
         nouns: {verb: unit} for work whose unit is not images.
@@ -81,7 +81,7 @@ class StagedProgress:
             self._progress.advance(done - self._progress.done)
 
     def close(self):
-        """Ends the current step."""
+        """Ends the line of the current task."""
         if self._progress is not None:
             self._progress.__exit__()
             self._progress = None

@@ -19,7 +19,7 @@ from gan_tf.io import image_files
 from gan_tf.io.files import part_file, remove_parts, write_atomically
 
 ARCHIVES = (".zip", ".npz")
-# Suffixes of files, which are not names of folders as "v1.2" is.
+# Suffixes that mean a file. Any other, as in "v1.2", may be part of the name of a folder.
 OTHER_FILES = (".npy", ".tar", ".gz", ".tgz", ".7z", ".rar", ".h5", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4")
 UNFINISHED = "unfinished.json"
 PNG_COMPRESSION = 1  # higher levels take longer than generating the images
