@@ -13,14 +13,13 @@ import tempfile
 from pathlib import Path
 
 from frame import MeasurementFailed, run
-from jobs import image_at_level, make_job
-from step import JobOptions
+from trainers import TrainerOptions, image_at_level, make_trainer
 
 CALLS = {"While", "StatelessWhile", "If", "StatelessIf", "PartitionedCall", "StatefulPartitionedCall"}  # contain others
 
 
 @dataclasses.dataclass(frozen=True)
-class OperationsOptions(JobOptions):
+class OperationsOptions(TrainerOptions):
     """Measures the time of a training step by kind of operation."""
 
     steps: int = 16  # steps in the profile; any 16 have each phase of every recipe equally often
@@ -31,16 +30,16 @@ def measure(options):
     """Returns the shares as a dict."""
     import tensorflow as tf
 
-    job = make_job(options)
-    seen = image_at_level(job, options.level) if options.level is not None else 0
-    job.enter(job.stage_at(seen))
-    (steps, _), iterator = job.compile(), job.batches(seen)
+    trainer = make_trainer(options)
+    seen = image_at_level(trainer, options.level) if options.level is not None else 0
+    trainer.enter(trainer.stage_at(seen))
+    (steps, _), iterator = trainer.compile(), trainer.batches(seen)
     at = tf.constant(seen, tf.int64)
     steps(iterator, tf.constant(1), at)
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
         steps(iterator, tf.constant(options.steps), at)
-        job.state.read_statistics()
+        trainer.state.read_statistics()
         tf.profiler.experimental.stop()
         seconds = seconds_of_kinds(folder)
     total = sum(seconds.values())

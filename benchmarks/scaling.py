@@ -27,7 +27,7 @@ from typing import Literal
 import hosts
 from collectives import collectives_of, group_by_content, largest, time_all_reduces
 from frame import run
-from jobs import image_at_level, make_job, settings, time_steps, widths
+from trainers import image_at_level, make_trainer, settings, time_steps, widths
 
 from gan_tf.cli.quiet import start_tensorflow, stderr_buffered
 from gan_tf.errors import UsageError
@@ -165,12 +165,12 @@ def measure_together(options, workers):
 
     strategy = workers.strategy
     count = strategy.num_replicas_in_sync
-    job = make_job(dataclasses.replace(options, batch_size=options.batch_size * count), workers)
-    seen = enter(job, options)
-    seconds = time_steps(job, seen, options, ready=workers.broadcast)
-    steps, _ = job.compile()
-    graph = steps.get_concrete_function(job.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
-    groups = group_by_content(collectives_of(graph, count // workers.count), len(job.recipe.phases[0].statistics))
+    trainer = make_trainer(dataclasses.replace(options, batch_size=options.batch_size * count), workers)
+    seen = enter(trainer, options)
+    seconds = time_steps(trainer, seen, options, ready=workers.broadcast)
+    steps, _ = trainer.compile()
+    graph = steps.get_concrete_function(trainer.batches(seen), tf.constant(1), tf.constant(seen, tf.int64)).graph
+    groups = group_by_content(collectives_of(graph, count // workers.count), len(trainer.recipe.phases[0].statistics))
     largest_gradients, statistics_sum = groups["gradients"][0], groups["statistics"][0]
 
     def median_seconds(collectives):
@@ -192,19 +192,19 @@ def time_single_device(options, fused):
     from gan_tf.distributed.workers import Workers
     from gan_tf.ops.forms import FAST, use_forms
 
-    gc.collect()  # the previous job and its step
-    job = make_job(options, Workers(tf.distribute.get_strategy(), "one device"))
-    seen = enter(job, options)
+    gc.collect()  # the previous Trainer and its step
+    trainer = make_trainer(options, Workers(tf.distribute.get_strategy(), "one device"))
+    seen = enter(trainer, options)
     with use_forms(dataclasses.replace(FAST, fused_batch_norm=fused)):
-        return time_steps(job, seen, options)
+        return time_steps(trainer, seen, options)
 
 
-def enter(job, options):
+def enter(trainer, options):
     """Sets the stage of the measured steps. Returns the number of images seen before the first of them."""
     seen = 0
-    if job.config.grows:
-        seen = image_at_level(job, len(job.config.resolutions) - 1 if options.level is None else options.level)
-        job.enter(job.stage_at(seen))
+    if trainer.config.grows:
+        seen = image_at_level(trainer, len(trainer.config.resolutions) - 1 if options.level is None else options.level)
+        trainer.enter(trainer.stage_at(seen))
     return seen
 
 

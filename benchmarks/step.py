@@ -18,36 +18,14 @@ step are the sums over phases, weighted by their frequency.
 import dataclasses
 import statistics
 import sys
-from typing import Literal
 
 from convolutions import convolution_peak, graph_flops
 from frame import run
-from jobs import image_at_level, make_job, time_steps, widths
+from trainers import TrainerOptions, image_at_level, make_trainer, time_steps, widths
 
 
 @dataclasses.dataclass(frozen=True)
-class JobOptions:
-    """Settings of a training job on random images."""
-
-    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
-    resolution: int = 256  # pixels; for a growing family that of its last level
-    level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default all
-    batch_size: int | None = None  # images per step; default 8, otherwise the official numbers for one GPU
-    ngf: int = 64  # fastgan: width of the generator
-    ndf: int = 64  # fastgan: width of the discriminator
-    fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
-    fmap_max: int = 512  # pggan: most channels
-    channel_base: int = 16384  # stylegan2: width, maps of R pixels have channel_base / R channels
-    channel_max: int = 512  # stylegan2: most channels
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
-    augment: Literal["default", "none"] = "default"  # none: without the family's default augmentation
-    p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is changed, which costs little
-    micro_batch: int | None = None  # images that are computed together
-    json: bool = False  # print one JSON object
-
-
-@dataclasses.dataclass(frozen=True)
-class StepOptions(JobOptions):
+class StepOptions(TrainerOptions):
     """Measures a training step on random images."""
 
     steps: int = 5  # calls timed, after two that are not
@@ -58,7 +36,7 @@ def measure(options):
     """Returns the figures as a dict."""
     from gan_tf.distributed import devices
 
-    job = make_job(options)
+    trainer = make_trainer(options)
     precision = devices.choose_precision(options.precision)[0]
     peak = convolution_peak(precision)
     return {
@@ -68,29 +46,31 @@ def measure(options):
         "precision": precision,
         "device": devices.describe(),
         "convolution_peak_gflops": round(peak / 1e9, 1),
-        **(measure_levels(job, options, peak) if job.config.grows else measure_stage(job, 0, options, peak)),
+        **(
+            measure_levels(trainer, options, peak) if trainer.config.grows else measure_stage(trainer, 0, options, peak)
+        ),
         "peak_memory_gb": round(devices.peak_memory_gb(), 2),
     }
 
 
-def measure_levels(job, options, peak):
+def measure_levels(trainer, options, peak):
     """Returns the figures of one level, or of all as {"levels": [...]}."""
     from gan_tf.models.pggan import level_of
 
     levels = []
     for level in range(level_of(options.resolution) + 1) if options.level is None else [options.level]:
-        figures = measure_stage(job, image_at_level(job, level), options, peak)
-        levels.append({"level": level, "pixels": job.stage.resolution, **figures})
+        figures = measure_stage(trainer, image_at_level(trainer, level), options, peak)
+        levels.append({"level": level, "pixels": trainer.stage.resolution, **figures})
     return levels[0] if options.level is not None else {"levels": levels}
 
 
-def measure_stage(job, seen, options, peak):
+def measure_stage(trainer, seen, options, peak):
     """Returns the figures of a step at `images_seen` = `seen`. `peak`: floating-point operations per second."""
-    job.enter(job.stage_at(seen))
-    if len(job.recipe.phases) > 1:
-        return measure_phases(job, seen, options, peak)
-    seconds = time_steps(job, seen, options)
-    flops, batch = step_flops(job, seen), job.stage.batch_size
+    trainer.enter(trainer.stage_at(seen))
+    if len(trainer.recipe.phases) > 1:
+        return measure_phases(trainer, seen, options, peak)
+    seconds = time_steps(trainer, seen, options)
+    flops, batch = step_flops(trainer, seen), trainer.stage.batch_size
     return {
         "batch_size": batch,
         "seconds_per_step": round(statistics.median(seconds), 4),
@@ -101,12 +81,12 @@ def measure_stage(job, seen, options, peak):
     }
 
 
-def measure_phases(job, seen, options, peak):
+def measure_phases(trainer, seen, options, peak):
     """Returns the figures of a step with lazy phases, and of each phase: {"phases": [...]}."""
-    phases, mean, flops, batch = [], 0.0, 0.0, job.stage.batch_size
-    for phase in job.recipe.phases:
-        seconds = time_steps(only_phase(job, phase), seen, options)
-        phase_flops, middle = step_flops(job, seen, phase.update), statistics.median(seconds)
+    phases, mean, flops, batch = [], 0.0, 0.0, trainer.stage.batch_size
+    for phase in trainer.recipe.phases:
+        seconds = time_steps(only_phase(trainer, phase), seen, options)
+        phase_flops, middle = step_flops(trainer, seen, phase.update), statistics.median(seconds)
         mean, flops = mean + middle / phase.every, flops + phase_flops / phase.every
         phases.append(
             {
@@ -122,8 +102,8 @@ def measure_phases(job, seen, options, peak):
         figures["share_of_step"] = round(figures["seconds"] / figures["every"] / mean, 3)
     return {
         "batch_size": batch,
-        "augment": job.config.augment,
-        **({"p": options.p} if job.config.augment == "ada" else {}),
+        "augment": trainer.config.augment,
+        **({"p": options.p} if trainer.config.augment == "ada" else {}),
         "seconds_per_step": round(mean, 4),
         "images_per_second": round(batch / mean, 2),
         "gflop_per_image": round(flops / batch / 1e9, 3),
@@ -132,16 +112,16 @@ def measure_phases(job, seen, options, peak):
     }
 
 
-def only_phase(job, phase):
+def only_phase(trainer, phase):
     """Returns a copy of the Trainer at the same stage, with one phase as its step."""
-    recipe = dataclasses.replace(job.recipe, phases=(dataclasses.replace(phase, every=1),))
-    statistics = {name: job.state.statistics[name] for name in recipe.statistics}
+    recipe = dataclasses.replace(trainer.recipe, phases=(dataclasses.replace(phase, every=1),))
+    statistics = {name: trainer.state.statistics[name] for name in recipe.statistics}
     return dataclasses.replace(
-        job, recipe=recipe, state=dataclasses.replace(job.state, statistics=statistics), compiled={}
+        trainer, recipe=recipe, state=dataclasses.replace(trainer.state, statistics=statistics), compiled={}
     )
 
 
-def step_flops(job, seen, update=None):
+def step_flops(trainer, seen, update=None):
     """Returns the floating-point operations of the convolutions and matrix products of a step, or of one of its phases.
 
     The step is traced again, without the loop over steps. `update`: the function of a phase; None: of the first.
@@ -150,14 +130,14 @@ def step_flops(job, seen, update=None):
 
     from gan_tf.rng import Draws
 
-    stage = job.stage
-    variant = job.variant
-    update = update or job.recipe.phases[0].update
+    stage = trainer.stage
+    variant = trainer.variant
+    update = update or trainer.recipe.phases[0].update
 
     @tf.function(autograph=False)
     def step(reals, labels, images_seen):
-        draws = Draws(job.config.seed, images_seen, stage.batch_size)
-        return update(job.state, reals, labels, draws, variant)
+        draws = Draws(trainer.config.seed, images_seen, stage.batch_size)
+        return update(trainer.state, reals, labels, draws, variant)
 
     size = stage.resolution
     graph = step.get_concrete_function(

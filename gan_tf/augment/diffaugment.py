@@ -62,14 +62,15 @@ def translate(images, rows, columns):
     return moved, lambda slopes: (translate(slopes, -rows, -columns), None, None)
 
 
-def cutout(images, top, left):
-    """Sets a box of half the side to zero, with its centre at row `top` and column `left`, cut off at the border.
+def cutout(images, rows, columns):
+    """Sets a box of half the side to zero, with its centre at the given row and column, cut off at the border.
 
-    top, left: [N] int32 in [0, side] (in [0, side) if the box has an odd side).
+    rows, columns: [N] int32 in [0, side] (in [0, side) if the box has an odd side).
     """
     side = images.shape[1]
     box = _part(side, CUTOUT_RATIO)
-    offsets = (tf.range(side) - (centre[:, None] - box // 2) for centre in (top, left))  # [N, R] from the box's start
+    # [N, R]: from the first row and column of the box.
+    offsets = (tf.range(side) - (centre[:, None] - box // 2) for centre in (rows, columns))
     outside_rows, outside_columns = ((offset < 0) | (offset >= box) for offset in offsets)
     kept = outside_rows[:, :, None] | outside_columns[:, None, :]
     return images * tf.cast(kept, images.dtype)[..., None]

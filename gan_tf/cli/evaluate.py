@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import sys
 from typing import Annotated, Literal
 
 import tyro
@@ -16,12 +15,11 @@ from gan_tf.data.prepare import prepare
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
-from gan_tf.io.progress import StagedProgress
+from gan_tf.io.progress import StagedProgress, log
+from gan_tf.metrics.definitions import COPY_CHECK
 from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
 from gan_tf.runs.files import read_json
 from gan_tf.runs.folder import Run
-
-COPY_CHECK = "memorisation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,8 +259,3 @@ def other_scores(path, report):
         return [s for s in stored["scores"] if stored["target"] == report["target"] and identity(s) not in new]
     except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
         return []
-
-
-def log(line):
-    """Prints a line on standard error: standard output is for the scores."""
-    print(line, file=sys.stderr, flush=True)

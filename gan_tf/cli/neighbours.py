@@ -1,7 +1,6 @@
 """`gan-tf neighbours RUN --seeds 0-7`: shows the training images that are nearest to generated images."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, printable, user_path, writing
-from gan_tf.io.progress import StagedProgress
+from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
 from gan_tf.metrics.memorisation import THRESHOLD, training_image
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
@@ -139,8 +138,3 @@ def rows_of_space(options, space, seeds, images, reals, names):
         ratios = tuple(index.ratios(nearest, distances))
         rows.append(NeighbourRow(image, seed, space, shown, nearest_names, tuple(distances), ratios))
     return rows
-
-
-def log(line):
-    """Prints a line on standard error: standard output is for the results."""
-    print(line, file=sys.stderr, flush=True)

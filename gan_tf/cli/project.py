@@ -1,7 +1,6 @@
 """`gan-tf project RUN IMAGE`: finds the latent whose image is nearest to a given image."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, par
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, part_file, printable, user_path
-from gan_tf.io.progress import StagedProgress
+from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics import memorisation
 from gan_tf.metrics.image_sets import measurable, reals_at
 from gan_tf.runs.folder import Run
@@ -224,8 +223,3 @@ def describe_copy(name, ratios, threshold, samples):
     else:
         line += f"has not memorised it: the result has ratio {end:.2f}, not a copy"
     return line
-
-
-def log(line):
-    """Prints a line on standard error: standard output is for results."""
-    print(line, file=sys.stderr, flush=True)

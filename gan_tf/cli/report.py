@@ -1,8 +1,6 @@
 """`gan-tf report RUN`: writes the report of a run again, with an interpolation between images."""
 
 import dataclasses
-import functools
-import sys
 from typing import Annotated
 
 import tyro
@@ -11,6 +9,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.io.progress import log
 from gan_tf.report import report_html
 from gan_tf.runs.folder import Run
 
@@ -50,7 +49,6 @@ def interpolation(options, run):
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.interpolate import interpolation_strip
 
-    log = functools.partial(print, file=sys.stderr, flush=True)
     try:
         trained = load_generator(run, options.which, log)
         return interpolation_strip(trained.folded(), classes=trained.classes)

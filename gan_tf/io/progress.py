@@ -105,3 +105,8 @@ def map_in_order(function, items):
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def log(line):
+    """Prints a line on standard error: standard output is for results."""
+    print(line, file=sys.stderr, flush=True)

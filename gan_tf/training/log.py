@@ -15,7 +15,7 @@ FILE_SECONDS = 30.0  # between two progress lines in a file
 SPEED_MEMORY = 0.9  # weight of the old value in the moving average of the speed
 TIMED_SECONDS = 3  # of training are timed before the share of scores is printed
 EVALUATION_SHARE = 0.1  # of the time; if scores take more, a larger --eval-every is suggested
-COPY_CHECK = "copies"  # TensorBoard tag of the copy check's image
+COPY_CHECK_TAG = "copies"  # TensorBoard tag of the copy check's image
 
 
 class RunLog:
@@ -140,7 +140,7 @@ class RunLog:
                     values = event.summary.value
                     key = (event.step, tuple(value.tag for value in values))
                     is_repeated = event.step == images_seen and any(
-                        value.metadata.plugin_data.plugin_name == "images" and value.tag != COPY_CHECK
+                        value.metadata.plugin_data.plugin_name == "images" and value.tag != COPY_CHECK_TAG
                         for value in values
                     )
                     if event.step <= images_seen and not is_repeated and key not in written:

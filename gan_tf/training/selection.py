@@ -6,17 +6,16 @@ import dataclasses
 from gan_tf.errors import Interrupted
 from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
-from gan_tf.metrics.definitions import final_metric
+from gan_tf.metrics.definitions import COPY_CHECK, final_metric
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
 from gan_tf.report.summary import describe_protocol
-from gan_tf.training.log import COPY_CHECK
+from gan_tf.training.log import COPY_CHECK_TAG
 from gan_tf.training.samples import write_grids
 from gan_tf.training.schedule import every
 from gan_tf.training.state import weights_of
 
-COPIES = "memorisation"  # the copy check, which is measured with every score
 FINAL_FIRST = 10**12  # first generated image of the final score; no other score uses images from there on
 
 
@@ -64,14 +63,14 @@ def finish_epoch(trainer, seen, ended):
 def score_epoch(trainer, seen):
     """Scores the EMA generator, keeps it if it is among the best, and records the score and the copy check."""
     log, epoch = trainer.log, seen // trainer.epoch_images
-    result = evaluate(trainer, named_variables(trainer.state.g_ema), [trainer.metric, COPIES])
-    score, copies = result.scores[trainer.metric], result.scores[COPIES]
+    result = evaluate(trainer, named_variables(trainer.state.g_ema), [trainer.metric, COPY_CHECK])
+    score, copies = result.scores[trainer.metric], result.scores[COPY_CHECK]
     text = f"{keep_if_best(trainer, seen, score, copies)}, copies {copies.value:.0%}"
     stale_epochs = int(trainer.state.stale_epochs.numpy())
     log.record(seen, "epoch", {"epoch": epoch, **score_record(score, copies), "stale_epochs": stale_epochs})
     log.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
-    log.image(seen, COPY_CHECK, result.panel)
-    image_files.save_png(trainer.run.grid_path(seen, COPY_CHECK), result.panel)
+    log.image(seen, COPY_CHECK_TAG, result.panel)
+    image_files.save_png(trainer.run.grid_path(seen, COPY_CHECK_TAG), result.panel)
     if not log.score:
         log.print(f"scores of this run: {describe_protocol(score)}")
     log.score = text
@@ -225,8 +224,8 @@ def measure_final_score(trainer, name):
         if stored.name == name + tag and extractor.protocol.items() <= stored.protocol.items():
             return best
     log.print(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, again: {name} on new images")
-    scores = evaluate(trainer, weights, [name, COPIES], first=FINAL_FIRST).scores
-    score, copies = scores[name], scores[COPIES]
+    scores = evaluate(trainer, weights, [name, COPY_CHECK], first=FINAL_FIRST).scores
+    score, copies = scores[name], scores[COPY_CHECK]
     best = {**best, "final": dataclasses.asdict(score), "final_copies": dataclasses.asdict(copies)}
     trainer.run.replace_best(weights, best)
     log.print(f"final {score.text()}, copies {copies.value:.0%}: {describe_protocol(score)}")

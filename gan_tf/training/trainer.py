@@ -13,7 +13,7 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
-from gan_tf.metrics.definitions import default_metric
+from gan_tf.metrics.definitions import COPY_CHECK, default_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
@@ -26,7 +26,6 @@ from gan_tf.training.log import RunLog
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.samples import grid_side
 from gan_tf.training.schedule import Stage, Timer, stage_at, stage_before
-from gan_tf.training.selection import COPIES
 from gan_tf.training.state import TrainState, create_state
 from gan_tf.training.step import Recipe, Variant, compile_steps
 from gan_tf.training.transfer import begin_with_run, freeze_discriminator
@@ -106,7 +105,7 @@ class Trainer:
             (images seen, {statistic: (sum, count)} since the last record, (images, seconds) of this call). The last is
             None if this call traced the step, which takes longer.
         """
-        steps, is_traced = self.compile()
+        steps, was_traced = self.compile()
         if self.iterator is None:
             self.iterator = self.batches(seen)
         count = count or self.steps_to_boundary(seen)
@@ -117,7 +116,7 @@ class Trainer:
         self.state.images_seen.assign(seen)
         self.recipe.set_progress(self.state, self.stages, seen)
         statistics = self.state.read_statistics()  # waits for the devices
-        return seen, statistics, (images, time.monotonic() - started) if is_traced else None
+        return seen, statistics, (images, time.monotonic() - started) if was_traced else None
 
     def steps_to_boundary(self, seen) -> int:
         """Returns the number of steps to the next record or end of an epoch, stage or run, at most `--steps-per-call`.
@@ -136,10 +135,10 @@ class Trainer:
     def compile(self):
         """Returns (tf.function of the current stage's steps, whether it was traced before)."""
         variant = self.variant
-        is_traced = variant in self.compiled
-        if not is_traced:
+        was_traced = variant in self.compiled
+        if not was_traced:
             self.compiled[variant] = compile_steps(self, variant)
-        return self.compiled[variant], is_traced
+        return self.compiled[variant], was_traced
 
     @property
     def variant(self) -> Variant:
@@ -165,7 +164,7 @@ class Trainer:
         resolution = resolution or self.sampler.resolution
         if self.latest_evaluator is None or self.latest_evaluator[0] != resolution:
             reals = reals_at(self.dataset, resolution, self.config.mirror)
-            self.latest_evaluator = resolution, Evaluator([self.metric, COPIES], reals, self.networks)
+            self.latest_evaluator = resolution, Evaluator([self.metric, COPY_CHECK], reals, self.networks)
         return self.latest_evaluator[1]
 
 

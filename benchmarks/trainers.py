@@ -1,6 +1,8 @@
-"""Builds a Trainer (a job) on random images without a run folder, and times its steps."""
+"""Builds a Trainer on random images without a run folder, and times its steps."""
 
+import dataclasses
 import time
+from typing import Literal
 
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig
@@ -14,7 +16,28 @@ WIDTHS = {
 }
 
 
-def make_job(options, cluster=None):
+@dataclasses.dataclass(frozen=True)
+class TrainerOptions:
+    """Settings of training on random images."""
+
+    model: Literal["fastgan", "pggan", "stylegan2"] = "fastgan"  # the family of networks
+    resolution: int = 256  # pixels; for a growing family that of its last level
+    level: int | None = None  # pggan: 0 is 4x4 pixels, 1 is 8x8, ...; default all
+    batch_size: int | None = None  # images per step; default 8, otherwise the official numbers for one GPU
+    ngf: int = 64  # fastgan: width of the generator
+    ndf: int = 64  # fastgan: width of the discriminator
+    fmap_base: int = 8192  # pggan: width, an image of R pixels has 2 * fmap_base / R channels
+    fmap_max: int = 512  # pggan: most channels
+    channel_base: int = 16384  # stylegan2: width, maps of R pixels have channel_base / R channels
+    channel_max: int = 512  # stylegan2: most channels
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # as in training
+    augment: Literal["default", "none"] = "default"  # none: without the family's default augmentation
+    p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is changed, which costs little
+    micro_batch: int | None = None  # images that are computed together
+    json: bool = False  # print one JSON object
+
+
+def make_trainer(options, cluster=None):
     """Returns a Trainer on random images.
 
     Args:
@@ -30,10 +53,10 @@ def make_job(options, cluster=None):
 
     noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
     images = prepare(ArraySource("random", noise), resolution=options.resolution, log=lambda text: None)
-    job = build_trainer(settings(options), images, None, cluster, log=lambda text: None)
-    if ADA_P in job.state.extra:
-        job.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
-    return job
+    trainer = build_trainer(settings(options), images, None, cluster, log=lambda text: None)
+    if ADA_P in trainer.state.extra:
+        trainer.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
+    return trainer
 
 
 def settings(options):
@@ -77,28 +100,28 @@ def check_level(options):
         raise UsageError(f"--level is {options.level}; give 0 to {last} at --resolution {options.resolution}")
 
 
-def image_at_level(job, level):
+def image_at_level(trainer, level):
     """Returns `images_seen` in the middle of the fade of `level`."""
     from gan_tf.training.schedule import fade_of
 
-    first, images = fade_of(job.stages, level)
+    first, images = fade_of(trainer.stages, level)
     return first + images // 2
 
 
-def time_steps(job, seen, options, ready=lambda: None):
+def time_steps(trainer, seen, options, ready=lambda: None):
     """Returns the seconds of a step in each of several calls, after two untimed ones, which choose kernels.
 
     Args:
-        job: Trainer that has entered the stage of image `seen`.
+        trainer: Trainer that has entered the stage of image `seen`.
         options: has steps (timed calls) and steps_per_call.
         ready: called before the first timed call.
     """
     seconds = []
-    job.iterator = None
+    trainer.iterator = None
     for i in range(options.steps + 2):
         if i == 2:
             ready()
         started = time.perf_counter()
-        seen, _, _ = job.take_steps(seen, options.steps_per_call)
+        seen, _, _ = trainer.take_steps(seen, options.steps_per_call)
         seconds.append((time.perf_counter() - started) / options.steps_per_call)
     return seconds[2:]
