@@ -1,4 +1,10 @@
-"""Exceptions that the command line turns into one line and an exit code."""
+"""Exceptions that the command line turns into one line and an exit code, and these codes."""
+
+# Exit codes besides 0.
+FAULT = 1  # a temporary error; another start may succeed
+USAGE_ERROR = 2  # a wrong setting, which another start would not change
+INTERRUPTED = 42  # stopped by a signal and saved; batch systems start the same command again
+LOST_WORKER = 43  # another worker is lost; start all workers again
 
 
 class UsageError(ValueError):

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import RESOLUTIONS
-from gan_tf.errors import Interrupted, UsageError
+from gan_tf.errors import INTERRUPTED, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, user_path
 
 LISTED = 3  # names printed of each list; the report has all

@@ -4,7 +4,7 @@ import importlib
 import sys
 
 import gan_tf
-from gan_tf.errors import UsageError
+from gan_tf.errors import INTERRUPTED, USAGE_ERROR, UsageError
 
 COMMANDS = {
     "train": "train a generator, or continue a run",
@@ -24,8 +24,6 @@ COMMANDS = {
     "crop-faces": "crop aligned faces from photos, as a training set",
     "augment-preview": "show augmented training images",
 }
-USAGE_ERROR = 2  # exit code
-INTERRUPTED = 42  # exit code: stopped by a signal; batch systems start the same command again
 
 
 def main(argv=None) -> int:

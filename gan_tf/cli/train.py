@@ -10,16 +10,14 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import KNOWN_NAMES, resolve
-from gan_tf.cli.main import INTERRUPTED
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig, reject_other_families
 from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.distributed.cluster_spec import cluster_source
-from gan_tf.errors import Diverged, Interrupted, UsageError
+from gan_tf.errors import FAULT, INTERRUPTED, Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
 
-FAULT = 1  # exit code: a temporary error; another start may succeed
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}
     "dataset": "model and data",
     "loss": "optimisation",

@@ -20,8 +20,8 @@ import subprocess
 import sys
 import time
 
-USAGE_ERROR = 2  # exit code: a wrong setting, which another start would not change
-INTERRUPTED = 42  # exit code: saved, start again
+from gan_tf.errors import INTERRUPTED, USAGE_ERROR
+
 TICK_SECONDS = 0.1  # between two checks of the workers
 # From a signal to SIGKILL for all workers, in multiples of --grace-seconds, even if none has ended. With the default of
 # 60 s that is less than the two minutes that batch systems allow.

@@ -24,7 +24,8 @@ import time
 import tensorflow as tf
 from tensorflow.python.eager import context
 
-LOST_WORKER = 43  # exit code: another worker is lost, start all workers again
+from gan_tf.errors import LOST_WORKER
+
 POLL_SECONDS = 0.5
 # From the detection of a lost worker to the end of this process: if it is already ending, it keeps its own exit code.
 GRACE_SECONDS = 10.0
