@@ -1,6 +1,6 @@
 """Exceptions that the command line turns into one line and an exit code, and these codes."""
 
-# Exit codes besides 0.
+# Exit codes of commands that fail or stop.
 FAULT = 1  # a temporary error; another start may succeed
 USAGE_ERROR = 2  # a wrong setting, which another start would not change
 INTERRUPTED = 42  # stopped by a signal and saved; batch systems start the same command again

@@ -89,7 +89,7 @@ class WorkerGroup:
         return {"TF_CONFIG": json.dumps(config)}
 
     def output(self, index):
-        """Returns what a worker has printed."""
+        """Returns the output of a worker so far."""
         return (self.folder / f"worker-{index}.txt").read_text()
 
     def ends_with(self, code):

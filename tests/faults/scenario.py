@@ -75,7 +75,7 @@ class Scenario:
         return self
 
     def start_again(self):
-        """Kills what is left of the workers, and starts both."""
+        """Kills the remaining workers, and starts both."""
         self.workers.end()
         return self.start()
 
