@@ -2,6 +2,7 @@
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from gan_tf import rng
 from gan_tf.config.presets import PRESETS
@@ -11,6 +12,7 @@ from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training import recipes
 from gan_tf.training import state as states
+from tests.training.tiny import square_images
 
 NAMES, COUNTS = ["cat", "dog", "7"], [1, 2, 9]
 SEEN = 12_000
@@ -77,10 +79,6 @@ def ready(g):
 
 def class_folders(folder, counts=(8, 6)):
     """Writes smooth images in a folder for each class, one dark and one bright; returns the folder."""
-    from PIL import Image
-
-    from tests.training.tiny import square_images
-
     for number, (name, count) in enumerate(zip(NAMES, counts, strict=False)):
         (folder / name).mkdir(parents=True)
         for i, pixels in enumerate(square_images(count, seed=number)):

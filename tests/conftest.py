@@ -84,6 +84,14 @@ def cache_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    """The file of a data set with 12 images."""
+    from tests.training import tiny
+
+    return tiny.images_file(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
 def torch():
     """PyTorch. Without it the tests are skipped, or fail in CI."""
     if importlib.util.find_spec("torch") is None:

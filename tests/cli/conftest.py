@@ -1,4 +1,4 @@
-"""Fixtures of the commands: a run that all of them can read, and commands that fail."""
+"""Fixtures of the commands: a run that all of them can read, and commands that succeed or fail."""
 
 import dataclasses
 
@@ -31,6 +31,18 @@ def copying(tmp_path_factory):
     images = prepare(open_source(config.dataset), resolution=64)
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
     return run
+
+
+@pytest.fixture
+def done(capsys):
+    """Function that runs a command that succeeds, and returns what it wrote: (standard output, standard error)."""
+
+    def output_of(command, *arguments):
+        capsys.readouterr()
+        assert run_command(command, [str(argument) for argument in arguments]) == 0
+        return capsys.readouterr()
+
+    return output_of
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from PIL import Image
 
 from gan_tf.augment.choice import Augmentation
 from gan_tf.cli.augment_preview import LABEL_WIDTH, preview_rows
-from gan_tf.cli.main import main
 
 SIDE = 32
 
@@ -30,11 +29,9 @@ def photos(tmp_path):
         (["--augment", "ada", "--p", "0.3"], "original, blit, geom, color, bgc at 0.3 (training)"),
     ],
 )
-def test_the_grid_has_a_row_per_augmentation_and_one_for_all(photos, tmp_path, capsys, options, rows):
+def test_the_grid_has_a_row_per_augmentation_and_one_for_all(photos, tmp_path, done, options, rows):
     out = tmp_path / "rows.png"
-    command = ["augment-preview", str(photos), "--out", str(out), "--resolution", str(SIDE), "--images", "2"]
-    assert main([*command, *options]) == 0
-    assert rows in capsys.readouterr().out
+    assert rows in done("augment-preview", photos, "--out", out, "--resolution", SIDE, "--images", 2, *options).out
     image = np.asarray(Image.open(out))
     assert image.shape == (5 * SIDE, LABEL_WIDTH + 2 * SIDE, 3)
     np.testing.assert_array_equal(image[0, LABEL_WIDTH], (250, 40, 40))

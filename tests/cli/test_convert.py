@@ -20,17 +20,9 @@ from gan_tf.models.variables import load_weights
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert.file_writers import optimizer, tensors, write_tensorflow
-from tests.convert.states import (
-    assert_same,
-    averaged,
-    fastgan_states,
-    parameters,
-    pggan_networks,
-    pggan_states,
-)
+from tests.convert.states import assert_same, averaged, fastgan_states, parameters, pggan_networks, pggan_states
 from tests.parity.state_dicts import state_dict
 from tests.pretrained.torch_format import whole, write_zip
-from tests.training.tiny import images_file
 
 # Converts, and stops itself before the settings are written.
 STOPPING = """
@@ -94,12 +86,11 @@ def test_settings_and_weights_are_those_of_the_file(converted, grown):
             assert_same(state_dict(network), state)
 
 
-def test_the_summary(tmp_path, monkeypatch, capsys):
+def test_the_summary(tmp_path, monkeypatch, done):
     monkeypatch.chdir(tmp_path)
     g, d = fastgan_states()
     content = {"g": tensors(g), "d": tensors(d), "opt_g": optimizer(parameters(g))}
-    run_command("convert", [str(write_zip(tmp_path / "a.pth", content)), "my run's"])
-    output = capsys.readouterr().out
+    output = done("convert", write_zip(tmp_path / "a.pth", content), "my run's").out
     assert "resolution 256, latent_size 12, ngf 8, tanh False, ndf 8, decoders 3" in output
     assert f"left out: opt_g: {3 * len(parameters(g))} tensors" in output
     lines = output.splitlines()
@@ -108,19 +99,17 @@ def test_the_summary(tmp_path, monkeypatch, capsys):
     assert train[4:6] == ["--init-from", "my run's"] and "--latent-size 12 --ngf 8 --ndf 8" in " ".join(train)
 
 
-def test_generate_evaluate_and_runs_accept_it_and_train_does_not_continue_it(grown, tmp_path, capsys, refused):
-    run, data = str(grown.folder), str(images_file(tmp_path))
-    assert run_command("generate", [run, "--seeds", "0-3", "--out", str(tmp_path / "out"), "--grid"]) == 0
+def test_generate_evaluate_and_runs_accept_it_and_train_does_not_continue_it(grown, dataset, tmp_path, done, refused):
+    run = grown.folder
+    done("generate", run, "--seeds", "0-3", "--out", tmp_path / "out", "--grid")
     assert (tmp_path / "out-grid.png").exists()
-    assert run_command("generate", [run, "--seeds", "0", "--out", str(tmp_path), "--which", "last"]) == 0
-    assert run_command("evaluate", [run, "--dataset", data, "--metrics", "swd2k"]) == 0
-    assert "swd2k" in capsys.readouterr().out
-    assert (grown.folder / "evaluations" / "000000000" / "scores.json").exists()
+    done("generate", run, "--seeds", 0, "--out", tmp_path, "--which", "last")
+    assert "swd2k" in done("evaluate", run, "--dataset", dataset, "--metrics", "swd2k").out
+    assert (run / "evaluations" / "000000000" / "scores.json").exists()
     assert "--dataset" in refused("evaluate", run, "--metrics", "swd2k")
-    assert run_command("runs", [str(grown.folder.parent)]) == 0
-    assert "converted from network.pkl" in capsys.readouterr().out
+    assert "converted from network.pkl" in done("runs", run.parent).out
     flags = ["--model", "pggan", "--resolution", "16", "--metric", "swd2k", "--run", "run"]
-    assert "--init-from" in refused("train", *flags, "--dataset", data, "--checkpoints", grown.folder.parent)
+    assert "--init-from" in refused("train", *flags, "--dataset", dataset, "--checkpoints", run.parent)
 
 
 def test_folders_that_exist_or_cannot_be_made(tmp_path, grown, source, monkeypatch, refused):
@@ -143,22 +132,21 @@ def test_networks_larger_than_the_memory(tmp_path, source, monkeypatch, refused)
     assert f"{source}: its networks need more memory" in refused("convert", source, tmp_path / "run")
 
 
-def test_half_grown_networks_are_no_start_of_a_run(tmp_path, capsys, refused):
+def test_half_grown_networks_are_no_start_of_a_run(dataset, tmp_path, done, refused):
     g_ema = pggan_networks(pggan_states())[2]
     g_ema.state["variables"][-1] = ("lod", np.float32(0.5))
     path = write_tensorflow(tmp_path / "half.pkl", g_ema)
-    assert run_command("convert", [str(path), str(tmp_path / "my run")]) == 0
-    output = capsys.readouterr().out
+    output = done("convert", path, tmp_path / "my run").out
     assert "half grown: to 8x8 of 16x16" in output and "gan-tf train" not in output
     assert "minibatch_stddev" not in output.splitlines()[0]  # of the discriminator, which the file does not have
     flags = ["--model", "pggan", "--resolution", 16, "--fmap-base", 64, "--fmap-max", 16, "--latent-size", 6]
     flags += ["--metric", "swd2k", "--run", "new"]
-    flags += ["--dataset", images_file(tmp_path), "--checkpoints", tmp_path, "--init-from", tmp_path / "my run"]
+    flags += ["--dataset", dataset, "--checkpoints", tmp_path, "--init-from", tmp_path / "my run"]
     error = refused("train", *flags)
     assert "--init-from" in error and "8x8 of 16x16" in error and "half.pkl" in error
 
 
-def test_a_killed_conversion_leaves_no_run_and_the_next_one_removes_its_files(tmp_path, source):
+def test_a_killed_conversion_leaves_no_run_and_the_next_one_removes_its_files(tmp_path, source, done):
     run = tmp_path / "run"
     (tmp_path / "run.0123.part").mkdir()  # not a name of an incomplete run
     (tmp_path / "run.01234567.part").write_text("a file")
@@ -167,22 +155,22 @@ def test_a_killed_conversion_leaves_no_run_and_the_next_one_removes_its_files(tm
         assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
         parts = list(tmp_path.glob("run.*.part/best/generator.npz"))
         # Another conversion next to a running one, whose files are kept.
-        assert run_command("convert", [str(source), str(run)]) == 0 and parts[0].exists()
+        done("convert", source, run)
+        assert parts[0].exists()
         shutil.rmtree(run)
     finally:
         process.kill()
         assert process.wait() == -signal.SIGKILL
     assert parts[0].exists() and not run.exists()
-    assert run_command("convert", [str(source), str(run)]) == 0
+    done("convert", source, run)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.0123.part", "run.01234567.part"]
     assert load_generator(Run(run)).images_seen == 0
 
 
-def test_an_exported_file_names_its_source(converted, tmp_path, capsys):
+def test_an_exported_file_names_its_source(converted, tmp_path, done):
     out = tmp_path / "official"
-    arguments = ["--format", "saved_model", "--batch", "1", "--which", "last", "--out", str(out)]
-    assert run_command("export", [str(converted.folder), *arguments]) == 0
-    assert "converted from all_10.pth (SHA-256 " in capsys.readouterr().out
+    arguments = ("--format", "saved_model", "--batch", 1, "--which", "last", "--out", out)
+    assert "converted from all_10.pth (SHA-256 " in done("export", converted.folder, *arguments).out
     inside = FORMATS["saved_model"].read_metadata(out)
     assert inside["converted_from"].startswith("all_10.pth (SHA-256 ")
     assert "Apache-2.0" in inside["licence"] and "publisher" in inside["licence"]

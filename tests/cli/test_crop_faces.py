@@ -36,14 +36,9 @@ def dots_and_small_windows(monkeypatch):
     monkeypatch.setattr(search, "WINDOW", 2)
 
 
-def run(photos, out, *options):
-    return main(["crop-faces", str(photos), str(out), *OPTIONS, *options])
-
-
-def test_npz_with_sheet_and_report(photos, tmp_path, capsys):
+def test_npz_with_sheet_and_report(photos, tmp_path, done):
     write(photos, {"b/empty.png": encoded(1, (90, 80)), "b/broken.jpg": b"?", "b/phone.heic": b"?"})
-    assert run(photos, tmp_path / "faces.npz") == 0
-    out = capsys.readouterr().out
+    out = done("crop-faces", photos, tmp_path / "faces.npz", *OPTIONS).out
     for part in (
         "searching 9 photographs",
         f"photos: 9 photographs, {COUNT} faces; photographs without a face: 1, unreadable: 1; ",
@@ -64,14 +59,14 @@ def test_npz_with_sheet_and_report(photos, tmp_path, capsys):
     assert names == ["faces-report.txt", "faces-sheet.png", "faces.npz", "photos"]
 
 
-def test_folder_from_an_archive(photos, tmp_path, capsys):
+def test_folder_from_an_archive(photos, tmp_path, done):
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", photos)
     out = tmp_path / "my faces"
-    assert run(archive, out, "--align", "none", "--faces", "largest", "--size", "1100") == 0
+    printed = done("crop-faces", archive, out, *OPTIONS, "--align", "none", "--faces", "largest", "--size", 1100).out
+    # The next command can be pasted.
+    assert f"--dataset '{out}' --resolution 1024 --model pggan" in printed
     names = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
     assert names == [*sorted(f"{'ab'[k % 2]}/{k}.png" for k in range(COUNT)), "faces.csv"]
-    # The next command can be pasted.
-    assert f"--dataset '{out}' --resolution 1024 --model pggan" in capsys.readouterr().out
 
 
 KILLED = """
@@ -91,7 +86,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_stopped_search_is_continued_to_the_same_bytes(photos, tmp_path, monkeypatch, capsys, refused):
+def test_a_stopped_search_is_continued_to_the_same_bytes(photos, tmp_path, monkeypatch, capsys, done, refused):
     """After a signal, a full disk and SIGKILL; the same command continues."""
     out = tmp_path / "cut.npz"
     command = ("crop-faces", str(photos), str(out), *OPTIONS)
@@ -112,25 +107,25 @@ def test_a_stopped_search_is_continued_to_the_same_bytes(photos, tmp_path, monke
     assert "OUT " in error and "No space left on device" in error and "free some disk space" in error
     assert subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True).returncode == -signal.SIGKILL
     assert "--margin was 0.2, now 0.3" in refused(*command, "--margin", "0.3")
-    assert main(command) == 0
-    assert f"cut.npz: 6 of {COUNT} photographs are done already, 6 faces" in capsys.readouterr().out
-    assert run(photos, tmp_path / "whole.npz") == 0
+    assert f"cut.npz: 6 of {COUNT} photographs are done already, 6 faces" in done(*command).out
+    done("crop-faces", photos, tmp_path / "whole.npz", *OPTIONS)
     assert out.read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert not (tmp_path / "cut.npz.partial").exists()
 
 
 @pytest.mark.parametrize("name", ["faces.npz", "faces"])
-def test_a_result_is_replaced_only_with_overwrite(photos, tmp_path, refused, name):
+def test_a_result_is_replaced_only_with_overwrite(photos, tmp_path, done, refused, name):
     out = tmp_path / name
     file = out if name.endswith(".npz") else out / "a" / "0.png"
-    assert run(photos, out) == 0
+    command = ("crop-faces", photos, out, *OPTIONS)
+    done(*command)
     before = file.read_bytes()
-    assert f"{name} exists; give --overwrite" in refused("crop-faces", photos, out, "--margin", "0.4")
-    assert run(photos, out, "--margin", "0.4", "--overwrite") == 0
+    assert f"{name} exists; give --overwrite" in refused(*command, "--margin", "0.4")
+    done(*command, "--margin", "0.4", "--overwrite")
     assert file.read_bytes() != before
     if out.is_dir():  # a folder with other files is never replaced
         write(out, {"holiday.jpg": b"mine"})
-        assert "holiday.jpg" in refused("crop-faces", photos, out, "--overwrite")
+        assert "holiday.jpg" in refused(*command, "--overwrite")
         assert (out / "holiday.jpg").read_bytes() == b"mine"
 
 
@@ -142,11 +137,12 @@ def test_a_result_is_replaced_only_with_overwrite(photos, tmp_path, refused, nam
         ({"a.png": encode(photo((150, 140), [(16, 60, 24)]))}, ("--at-edge keep", "--margin")),
     ],
 )
-def test_no_face_is_an_error_with_advice(tmp_path, refused, files, messages):
-    error = refused("crop-faces", write(tmp_path / "photos", files), tmp_path / "out.npz", *OPTIONS)
+def test_no_face_is_an_error_with_advice(tmp_path, done, refused, files, messages):
+    command = ("crop-faces", write(tmp_path / "photos", files), tmp_path / "out.npz", *OPTIONS)
+    error = refused(*command)
     assert all(message in error for message in messages)
     if "--at-edge keep" in messages:
-        assert run(tmp_path / "photos", tmp_path / "out.npz", "--at-edge", "keep") == 0
+        done(*command, "--at-edge", "keep")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         tiny.set_scores(patch, [1, 2])  # the best weights are not the newest
         made = tiny.trained(tiny.images_file(folder), folder)
-    assert best(made, folder / "all.npz") == 0
+    assert run_command("generate", best(made, folder / "all.npz")) == 0
     with np.load(folder / "all.npz") as arrays:
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
@@ -60,16 +60,15 @@ def images(run):
 
 
 def best(run, out, *arguments):
-    options = ["--count", "30", "--out", str(out), "--precision", "float32"]
-    return run_command("generate", [str(run.folder), *options, *arguments])
+    """Arguments of `gan-tf generate`."""
+    return [str(run.folder), "--count", "30", "--out", str(out), "--precision", "float32", *arguments]
 
 
-def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, capsys):
-    assert best(run, tmp_path / "out", "--best", "4", "--by", "pixels") == 0
+def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, done):
+    printed = done("generate", *best(run, tmp_path / "out", "--best", "4", "--by", "pixels")).out
     label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
-    said = capsys.readouterr().out
-    assert label in said and f"sheet: {tmp_path / 'out-best.png'}" in said
-    assert "copy check: " in said and "of 4 selected images repeat a training image" in said
+    assert label in printed and f"sheet: {tmp_path / 'out-best.png'}" in printed
+    assert "copy check: " in printed and "of 4 selected images repeat a training image" in printed
     with np.load(run.folder.parent / "pictures.npz") as arrays:
         scores = realism(smaller_balls(pixel_vectors(arrays["images"])), pixel_vectors(images))
     order = np.argsort(-scores, kind="stable")[:4]
@@ -101,46 +100,45 @@ def test_the_discriminator_of_fastgan_judges_as_in_training(images):
     np.testing.assert_allclose(family.image_logits(d, None)(image), logits, rtol=1e-4, atol=1e-5)
 
 
-def test_by_the_discriminator_needs_no_data(run, images, tmp_path, capsys, monkeypatch):
+def test_by_the_discriminator_needs_no_data(run, images, tmp_path, done, monkeypatch):
     monkeypatch.setattr("gan_tf.cli.curate.training_reals", lambda *arguments: pytest.fail("real images were opened"))
-    assert best(run, tmp_path / "out", "--best", "5", "--by", "discriminator") == 0
-    assert "; the discriminator is that of 0.1 kimg, since only the newest one is stored" in capsys.readouterr().out
+    printed = done("generate", *best(run, tmp_path / "out", "--best", "5", "--by", "discriminator")).out
+    assert "; the discriminator is that of 0.1 kimg, since only the newest one is stored" in printed
     judge, seen = load_discriminator_scorer(run, run.read_settings()[0], None)
     assert seen == 80
     order = np.argsort(-judge(images), kind="stable")[:5]
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 
-def test_by_default_both_scores_are_used_and_features_need_weights(run, tmp_path, monkeypatch, capsys, refused):
+def test_by_default_both_scores_are_used_and_features_need_weights(run, tmp_path, monkeypatch, done, refused):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    arguments = ("--best", "5", "--offline")
-    error = refused("generate", run.folder, "--count", "30", "--out", tmp_path / "out", *arguments)
+    arguments = best(run, tmp_path / "out", "--best", "5", "--offline")
+    error = refused("generate", *arguments)
     assert "--offline" in error and "--by discriminator,pixels" in error and not (tmp_path / "out").exists()
-    monkeypatch.setattr(features, "Networks", lambda **settings: stubs.networks())
+    monkeypatch.setattr(features, "Networks", stubs.networks)
     with stubs.narrow():
-        assert best(run, tmp_path / "out", *arguments) == 0
+        printed = done("generate", *arguments).out
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
-    assert label in capsys.readouterr().out and len(list((tmp_path / "out").iterdir())) == 5
+    assert label in printed and len(list((tmp_path / "out").iterdir())) == 5
 
 
-def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monkeypatch, capsys, refused):
-    arguments = ["--best", "4", "--by", "pixels,discriminator", "--batch-size", "2"]
-    assert best(run, tmp_path / "whole", *arguments) == 0
+def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monkeypatch, done, refused):
+    arguments = ["--by", "pixels,discriminator", "--batch-size", "2", "--best"]
+    done("generate", *best(run, tmp_path / "whole", *arguments, "4"))
+    stopped = best(run, tmp_path / "out", *arguments)
     with monkeypatch.context() as patch:
         patch.setattr("gan_tf.cli.curate.Selection.write_sheet", Mock(side_effect=KeyboardInterrupt))
-        assert best(run, tmp_path / "out", *arguments) == 42
-    given = ("--count", 30, "--out", tmp_path / "out", "--precision", "float32")
-    assert "--best" in refused("generate", run.folder, *given, "--best", 5, *arguments[2:])
-    assert best(run, tmp_path / "out", *arguments) == 0
-    assert "4 of 4 images exist" in capsys.readouterr().out
+        assert run_command("generate", [*stopped, "4"]) == 42
+    assert "--best" in refused("generate", *stopped, "5")
+    assert "4 of 4 images exist" in done("generate", *stopped, "4").out
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
     assert (tmp_path / "whole-best.png").read_bytes() == (tmp_path / "out-best.png").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "whole-best.png", "out", "out-best.png"}
 
 
-def test_npz_tells_the_choice_too(run, tmp_path):
-    assert best(run, tmp_path / "best.npz", "--best", "3", "--by", "pixels") == 0
+def test_npz_tells_the_choice_too(run, tmp_path, done):
+    done("generate", *best(run, tmp_path / "best.npz", "--best", "3", "--by", "pixels"))
     with np.load(tmp_path / "best.npz") as arrays:
         assert arrays["images"].shape == (3, 64, 64, 3)
         assert all(words.startswith("curated: the best 3 of 30") for words in arrays["about"])
@@ -148,11 +146,8 @@ def test_npz_tells_the_choice_too(run, tmp_path):
 
 
 def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, refused):
-    growing, arguments = (
-        make_growing(tmp_path / "run"),
-        ("--best", 3, "--by", "discriminator", "--out", tmp_path / "out"),
-    )
-    error = refused("generate", growing.folder, *arguments)
+    arguments = ("--best", 3, "--by", "discriminator", "--out", tmp_path / "out")
+    error = refused("generate", make_growing(tmp_path / "run").folder, *arguments)
     assert "--by discriminator: " in error and "has no checkpoint" in error and "--by pixels" in error
 
 

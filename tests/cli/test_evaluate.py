@@ -22,12 +22,6 @@ FEW = 24  # images in a score
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    """Twelve images as arrays."""
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
 def trained(tmp_path_factory, dataset):
     """A run of that data set, whose first weights count as the best."""
     with pytest.MonkeyPatch.context() as patch:
@@ -54,11 +48,8 @@ def folder(tmp_path):
 
 @pytest.fixture(autouse=True)
 def stub_networks(monkeypatch, tmp_path):
-    def networks(*, weights, resize, precision, offline, log):
-        return stubs.networks(resize=resize, custom=weights, precision=precision)
-
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(features, "Networks", networks)
+    monkeypatch.setattr(features, "Networks", stubs.networks)
     with stubs.narrow(), tiny.in_place():
         yield
 
@@ -71,15 +62,15 @@ def few_fakes(stub_networks):
         yield
 
 
-def evaluate(*arguments):
-    return run_command("evaluate", [str(argument) for argument in arguments])
+@pytest.fixture
+def scores_of(done):
+    """Function that evaluates and returns {name: score}."""
 
+    def parsed(*arguments):
+        scores = json.loads(done("evaluate", *arguments, "--json").out)["scores"]
+        return {score["name"]: Score(**score) for score in scores}
 
-def scores_of(capsys, *arguments):
-    """{name: score} of a command that prints JSON."""
-    capsys.readouterr()
-    assert evaluate(*arguments, "--json") == 0
-    return {score["name"]: Score(**score) for score in json.loads(capsys.readouterr().out)["scores"]}
+    return parsed
 
 
 def stored(folder):
@@ -90,32 +81,31 @@ def stored(folder):
 # Runs
 
 
-def test_a_run_is_scored_against_its_training_images(few_fakes, run, capsys):
-    assert evaluate(run.folder) == 0
-    captured = capsys.readouterr()
-    rows = captured.out.splitlines()
+def test_a_run_is_scored_against_its_training_images(few_fakes, run, done):
+    out, err = done("evaluate", run.folder)
+    rows = out.splitlines()
     assert [row.split()[0] for row in rows[:4]] == ["fid5k", "kid5k", "precision_recall", "memorisation"]
     assert rows[3].split()[1].endswith("%")
     [protocol] = [row for row in rows if row.startswith("measured with")]
     assert "reals 12" in protocol and f"fakes {FEW}" in protocol
     assert any(row.startswith("measured by gan tf ") for row in rows)
-    assert "best weights, 0.0 kimg; precision: " in captured.err and f"written to {run.folder}" in captured.err
+    assert "best weights, 0.0 kimg; precision: " in err and f"written to {run.folder}" in err
     folder = run.evaluations / f"{run.best_meta()['images_seen']:09d}"
     protocols = stored(folder)
     assert list(protocols) == ["fid5k", "kid5k", "precision_recall", "memorisation"]
     assert {"mirrored": True, "space": "pixels+inception"}.items() <= protocols["memorisation"].items()
     assert protocols["fid5k"]["network"] == stubs.OFFICIAL
     assert Image.open(folder / "copies.png").width > 64
-    assert evaluate(run.folder, "--metrics", "kid5k,is") == 0  # other scores are kept
+    done("evaluate", run.folder, "--metrics", "kid5k,is")  # other scores are kept
     assert list(stored(folder)) == ["fid5k", "precision_recall", "memorisation", "kid5k", "is"]
     (folder / "scores.json").write_text("{")
-    assert evaluate(run.folder, "--metrics", "is") == 0
+    done("evaluate", run.folder, "--metrics", "is")
     assert list(stored(folder)) == ["is"]
 
 
-def test_json_is_one_object(few_fakes, run, folder, tmp_path, capsys):
+def test_json_is_one_object(few_fakes, run, folder, tmp_path, scores_of):
     out = tmp_path / "new" / "out"
-    scores = scores_of(capsys, run.folder, "--dataset", folder, "--metrics", "swd2k, ms_ssim,swd2k", "--out", out)
+    scores = scores_of(run.folder, "--dataset", folder, "--metrics", "swd2k, ms_ssim,swd2k", "--out", out)
     assert list(scores) == ["swd2k", "ms_ssim"]
     assert {"fakes": FEW, "reals_source": "generated"}.items() <= scores["swd2k"].protocol.items()
     printed = [dataclasses.asdict(score) for score in scores.values()]
@@ -134,65 +124,63 @@ def test_nothing_is_written_through_a_link_in_a_run(few_fakes, run, tmp_path, re
     assert not list(outside.iterdir())
 
 
-def test_which_weights_and_which_seed(few_fakes, run, capsys):
+def test_which_weights_and_which_seed(few_fakes, run, scores_of):
     values, best_at = {}, run.best_meta()["images_seen"]
     for which, seed in (("best", 0), ("last", 0), (best_at, 0), ("best", 1)):
         options = ["--metrics", "swd2k", "--precision", "float32", "--which", which, "--seed", seed]
-        score = scores_of(capsys, run.folder, *options)["swd2k"]
+        score = scores_of(run.folder, *options)["swd2k"]
         values[which, seed] = score.value
         assert f"seed {seed}" in score.protocol["fakes_source"]
     assert values["best", 0] == values[best_at, 0]
     assert len(set(values.values())) == 3
 
 
-def test_training_and_evaluate_agree(run, capsys):
+def test_training_and_evaluate_agree(run, scores_of):
     """The command and training measure the same score: same seed, images and protocol."""
-    measured = scores_of(capsys, run.folder, "--metrics", "swd2k,memorisation", "--precision", "float32")
+    measured = scores_of(run.folder, "--metrics", "swd2k,memorisation", "--precision", "float32")
     for score, stored in zip(measured.values(), (run.best_meta()[key] for key in ("score", "copies")), strict=True):
         assert score.parts == pytest.approx(stored["parts"], rel=1e-5) and score.protocol == stored["protocol"]
     assert score.value == stored["value"]  # the share of copies; the value of swd2k was set
 
 
-def test_ppl_is_measured_in_float32(few_fakes, run, capsys):
-    assert evaluate(run.folder, "--metrics", "swd2k, ppl", "--json") == 0
-    captured = capsys.readouterr()
-    *_, score = json.loads(captured.out)["scores"]
-    assert "precision: float32 (ppl" in captured.err
+def test_ppl_is_measured_in_float32(few_fakes, run, done):
+    out, err = done("evaluate", run.folder, "--metrics", "swd2k, ppl", "--json")
+    *_, score = json.loads(out)["scores"]
+    assert "precision: float32 (ppl" in err
     assert score["value"] > 0 and "in float32" in score["protocol"]["fakes_source"]
 
 
 # Image files
 
 
-def test_a_folder_against_an_array(folder, dataset, capsys):
+def test_a_folder_against_an_array(folder, dataset, done):
     (folder / "00.png").write_bytes(b"not an image")
-    assert evaluate(folder, "--dataset", dataset) == 0
-    captured = capsys.readouterr()
-    rows = captured.out.splitlines()
+    out, err = done("evaluate", folder, "--dataset", dataset)
+    rows = out.splitlines()
     assert [row.split()[0] for row in rows[:4]] == ["fid12", "kid12", "precision_recall", "memorisation"]
-    assert "12 images, against 12 of" in captured.err and "at 64x64" in captured.err
-    assert "1 unreadable images left out" in captured.err and "written to" not in captured.err
+    assert "12 images, against 12 of" in err and "at 64x64" in err
+    assert "1 unreadable images left out" in err and "written to" not in err
 
 
 @pytest.mark.parametrize("form", ["npz", "zip", "folder"])
-def test_the_distance_of_a_set_to_itself_is_0(few_fakes, form, dataset, folder, tmp_path, capsys):
+def test_the_distance_of_a_set_to_itself_is_0(few_fakes, form, dataset, folder, tmp_path, scores_of):
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for image in folder.iterdir():
             archive.write(image, image.name)
     target = {"npz": dataset, "zip": tmp_path / "set.zip", "folder": folder}[form]
     options = ["--metrics", "swd,ms_ssim,fid,memorisation", "--out", tmp_path / "out"]
-    scores = scores_of(capsys, target, "--dataset", target, *options)
+    scores = scores_of(target, "--dataset", target, *options)
     assert scores["swd12"].value == scores["ms_ssim"].value == 0 and abs(scores["fid12"].value) < 1e-3
     assert scores["memorisation"].value == 1
     assert (tmp_path / "out" / "copies.png").exists()
 
 
-def test_options_of_inception_and_images_of_another_size(folder, tmp_path, capsys):
+def test_options_of_inception_and_images_of_another_size(folder, tmp_path, scores_of):
     np.savez(tmp_path / "large.npz", images=tiny.square_images().repeat(2, axis=1).repeat(2, axis=2))
     options = ["--weights", "0123456789abcdef", "--feature-precision", "bfloat16", "--resize", "clean"]
     for size, resolution in (([], 64), (["--resolution", 32], 32)):
         arguments = ["--dataset", tmp_path / "large.npz", "--metrics", "fid,swd", *options, *size]
-        scores = scores_of(capsys, folder, *arguments)
+        scores = scores_of(folder, *arguments)
         assert scores["fid12-custom:01234567-bfloat16"].protocol["resize"] == "clean"
         assert scores["swd12"].protocol["resolution"] == resolution
 
@@ -236,12 +224,12 @@ def test_missing_images_are_named(folder, tmp_path, refused):
 
 
 @pytest.mark.parametrize(("name", "size"), [("0.png", (64, 48)), ("7.png", (32, 32))])
-def test_images_that_are_not_square_or_have_several_sizes_need_a_resolution(folder, dataset, refused, name, size):
+def test_images_that_are_not_square_or_have_several_sizes_need_a_resolution(folder, dataset, done, refused, name, size):
     Image.open(folder / name).resize(size).save(folder / name)
-    arguments = [folder, "--dataset", dataset, "--metrics", "swd"]
-    line = refused("evaluate", *arguments)
+    command = ["evaluate", folder, "--dataset", dataset, "--metrics", "swd"]
+    line = refused(*command)
     assert "--resolution" in line and f"{size[0]}x{size[1]}" in line
-    assert evaluate(*arguments, "--resolution", 64) == 0
+    done(*command, "--resolution", 64)
 
 
 def test_an_unwritable_folder_is_an_error_before_anything_is_measured(run, tmp_path, monkeypatch, refused):
@@ -255,7 +243,7 @@ def test_an_unwritable_folder_is_an_error_before_anything_is_measured(run, tmp_p
 def test_scores_are_printed_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
     full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr("gan_tf.cli.evaluate.write_atomically", full)
-    assert evaluate(run.folder, "--metrics", "swd2k", "--out", tmp_path / "out") == 2
+    assert run_command("evaluate", [str(run.folder), "--metrics", "swd2k", "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.out.startswith("swd2k ") and "No space left" in captured.err
 

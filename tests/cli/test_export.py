@@ -17,7 +17,6 @@ import tensorflow as tf
 from PIL import Image
 
 from gan_tf import rng
-from gan_tf.cli.main import run_command
 from gan_tf.export import FORMATS
 from gan_tf.io import image_files
 from tests.sampling import trained as networks
@@ -37,15 +36,10 @@ def fastgan(tmp_path_factory):
     return networks.write_trained(tmp_path_factory.mktemp("runs") / "panda", networks.trained_fastgan())
 
 
-def export(run, *arguments):
-    return run_command("export", [str(run.folder), *map(str, arguments)])
-
-
 @pytest.mark.parametrize("form", FORMATS)
-def test_file_and_report(fastgan, tmp_path, capsys, form):
+def test_file_and_report(fastgan, tmp_path, done, form):
     out, report = tmp_path / "new" / "file", tmp_path / "report.json"
-    assert export(fastgan, "--format", form, "--out", out, "--report", report) == 0
-    printed = capsys.readouterr().out
+    printed = done("export", fastgan.folder, "--format", form, "--out", out, "--report", report).out
     assert "fastgan at 64x64, best weights, 12.0 kimg, swd2k 28.5" in printed
     assert re.search(r"size +\d+\.\d\d MB", printed) and re.search(r"time +\d+\.\d ms an image", printed)
     assert re.search(r"difference +from Keras over 64 seeds: largest \S+, mean \S+", printed)
@@ -58,24 +52,21 @@ def test_file_and_report(fastgan, tmp_path, capsys, form):
     assert [entry.name for entry in out.parent.iterdir()] == ["file"]
 
 
-def test_int8_reports_its_difference(fastgan, tmp_path, capsys):
+def test_int8_reports_its_difference(fastgan, tmp_path, done):
     out, report = tmp_path / "file", tmp_path / "report.json"
     arguments = ("--format", "tflite", "--precision", "int8", "--licence", "CC BY 4.0", "--batch", 5)
-    assert export(fastgan, *arguments, "--out", out, "--report", report) == 0
+    printed = done("export", fastgan.folder, *arguments, "--out", out, "--report", report).out
+    assert re.search(r"note .*--precision float16", printed)
     values = json.loads(report.read_text())
     assert (values["licence"], values["batch"]) == ("CC BY 4.0", 5)
     assert 1 / 127.5 < values["largest"] < 0.15 and 0 < values["mean"] < 0.015
-    assert re.search(r"note .*--precision float16", capsys.readouterr().out)
 
 
-def test_seeds_give_the_images_of_generate(fastgan, tmp_path):
-    assert export(fastgan, "--format", "onnx", "--noise", "input", "--out", tmp_path / "file") == 0
-    generate = ["--seeds", "3", "--out", str(tmp_path), "--precision", "float32"]
-    assert run_command("generate", [str(fastgan.folder), *generate]) == 0
-    inputs = [
-        rng.latents_of_seeds([3], 16),
-        *rng.noise_of_seeds([3], networks.trained_fastgan().generator.noise_shapes),
-    ]
+def test_seeds_give_the_images_of_generate(fastgan, tmp_path, done):
+    done("export", fastgan.folder, "--format", "onnx", "--noise", "input", "--out", tmp_path / "file")
+    done("generate", fastgan.folder, "--seeds", 3, "--out", tmp_path, "--precision", "float32")
+    shapes = networks.trained_fastgan().generator.noise_shapes
+    inputs = [rng.latents_of_seeds([3], 16), *rng.noise_of_seeds([3], shapes)]
     [image] = image_files.to_uint8(FORMATS["onnx"].open(tmp_path / "file")([tensor.numpy() for tensor in inputs]))
     expected = np.asarray(Image.open(tmp_path / "seed-000003.png")).astype(int)
     assert np.abs(image - expected).max() <= 1 and expected.std() > 20
@@ -111,7 +102,7 @@ def test_noise_of_a_family_without_noise_is_refused(tmp_path, refused):
         assert arguments[0] in refused("export", pggan, "--format", "tflite", "--out", tmp_path / "none", *arguments)
 
 
-def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, refused):
+def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, done, refused):
     out, report = tmp_path / "file", tmp_path / "report.json"
     out.write_text("mine")
     report.write_text("mine")
@@ -124,7 +115,7 @@ def test_existing_files_are_replaced_only_with_overwrite(fastgan, tmp_path, refu
     ):
         assert message in refused("export", fastgan.folder, *given)
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"file": "mine", "report.json": "mine"}
-    assert export(fastgan, *arguments, "--out", out, "--overwrite") == 0
+    done("export", fastgan.folder, *arguments, "--out", out, "--overwrite")
     assert FORMATS["onnx"].read_metadata(out)["batch"] == json.loads(report.read_text())["batch"] == 1
 
 

@@ -9,55 +9,41 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from gan_tf.cli.generate import path_beside
 from gan_tf.cli.main import run_command
+from gan_tf.io.image_files import read_png
 from gan_tf.sampling import image_writer
-
-
-def generate(run, *arguments):
-    return run_command("generate", [str(run.folder), *map(str, arguments)])
-
-
-def read(path):
-    return np.asarray(Image.open(path)).astype(int)
 
 
 def all_bytes(out):
     return {path.name: path.read_bytes() for path in out.iterdir()} if out.is_dir() else out.read_bytes()
 
 
-def test_a_png_for_each_seed_and_a_grid(run, tmp_path, capsys):
+def test_a_png_for_each_seed_and_a_grid(run, tmp_path, done):
     out = tmp_path / "new" / "pictures"
-    assert generate(run, "--seeds", "0-2,1000000", "--out", out, "--grid", "--batch-size", 3) == 0
+    printed = done("generate", run.folder, "--seeds", "0-2,1000000", "--out", out, "--grid", "--batch-size", 3).out
     names = ["seed-000000.png", "seed-000001.png", "seed-000002.png", "seed-1000000.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    grid = read(tmp_path / "new" / "pictures-grid.png")
+    grid = read_png(tmp_path / "new" / "pictures-grid.png")
     assert grid.shape == (128, 128, 3)
-    np.testing.assert_array_equal(grid[64:, 64:], read(out / "seed-1000000.png"))
-    printed = capsys.readouterr().out
+    np.testing.assert_array_equal(grid[64:, 64:], read_png(out / "seed-1000000.png"))
     assert "best weights, 0.5 kimg" in printed
     assert f"4 images: {out / 'seed-000000.png'} to seed-1000000.png" in printed
     assert f"grid: {tmp_path / 'new' / 'pictures-grid.png'}" in printed
 
 
 def test_the_current_folder_gets_its_grid_next_to_it(tmp_path, monkeypatch):
+    beside = tmp_path / "here-grid.png"
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    for out, grid in (
-        (".", tmp_path / "here-grid.png"),
-        ("a/..", tmp_path / "here-grid.png"),
-        ("/", Path("/grid.png")),
-    ):
+    for out, grid in ((".", beside), ("a/..", beside), ("/", Path("/grid.png"))):
         assert path_beside(Path(out), "grid") == grid
 
 
-def test_images_of_other_seeds_are_reported(run, tmp_path, capsys):
-    for seeds in ("3-5", "5-6"):
-        assert generate(run, "--seeds", seeds, "--out", tmp_path) == 0
-    printed = capsys.readouterr().out
-    assert printed.count("other seeds") == 1 and "2 images of other seeds, such as seed-000003.png" in printed
+def test_images_of_other_seeds_are_reported(run, tmp_path, done):
+    first, second = (done("generate", run.folder, "--seeds", seeds, "--out", tmp_path).out for seeds in ("3-5", "5-6"))
+    assert "other seeds" not in first and "2 images of other seeds, such as seed-000003.png" in second
 
 
 def test_os_errors_are_reported_only_for_the_output(run, tmp_path, refused, monkeypatch):
@@ -69,7 +55,7 @@ def test_os_errors_are_reported_only_for_the_output(run, tmp_path, refused, monk
         fail = Mock(side_effect=OSError(5, "Input/output error", filename))
         monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
         with pytest.raises(OSError, match="Input/output error"):
-            generate(run, "--seeds", 0, "--out", tmp_path / "other")
+            run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path / "other")])
 
 
 def test_out_of_memory_advises_a_smaller_batch(run, tmp_path, refused, monkeypatch):
@@ -79,11 +65,12 @@ def test_out_of_memory_advises_a_smaller_batch(run, tmp_path, refused, monkeypat
 
 
 @pytest.mark.parametrize("name", ["folder", "a.zip", "a.npz"])
-def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypatch, capsys, refused, name):
+def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypatch, done, refused, name):
     """In the folder only the last batch, which is padded, remains to be generated."""
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    arguments = ["--count", 7, "--batch-size", 3, "--truncation", "0.9", "--precision", "float32", "--grid"]
-    assert generate(run, *arguments, "--out", whole / name) == 0
+    flags = "--count 7 --batch-size 3 --truncation 0.9 --precision float32 --grid --out"
+    arguments = [str(run.folder), *flags.split()]
+    done("generate", *arguments, whole / name)
     to_uint8, batches = image_writer.image_files.to_uint8, []
 
     def interrupt(images):
@@ -94,11 +81,11 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr("gan_tf.io.image_files.to_uint8", interrupt)
-        assert generate(run, *arguments, "--out", stopped / name) == 42
+        assert run_command("generate", [*arguments, str(stopped / name)]) == 42
     if name == "folder":
-        assert "weights" in refused("generate", run.folder, *arguments, "--which", "last", "--out", stopped / name)
-    assert generate(run, *arguments, "--out", stopped / name) == 0
-    assert ("6 of 7 images exist" in capsys.readouterr().out) == (name == "folder")
+        assert "weights" in refused("generate", *arguments, stopped / name, "--which", "last")
+    printed = done("generate", *arguments, stopped / name).out
+    assert ("6 of 7 images exist" in printed) == (name == "folder")
     for path in (name, f"{name}-grid.png"):
         assert all_bytes(stopped / path) == all_bytes(whole / path)
 

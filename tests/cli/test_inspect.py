@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from gan_tf.cli.main import main
 from tests.data.encoded import encoded, write
 
 
@@ -14,13 +13,11 @@ def folder(tmp_path):
     return write(tmp_path / "pets", files)
 
 
-def test_report_as_text_and_json(folder, capsys):
-    assert main(["inspect", str(folder), "--resolution", "64"]) == 0
-    out = capsys.readouterr().out
+def test_report_as_text_and_json(folder, done):
+    out = done("inspect", folder, "--resolution", 64).out
     for part in ("pets: 3 images", "64x64 (crop)", "dog/d.png: not an image", "3 enlarged to 64 pixels"):
         assert part in out
-    assert main(["inspect", str(folder), "--json", "--limit", "3", "--fit", "pad"]) == 0
-    report = json.loads(capsys.readouterr().out)
+    report = json.loads(done("inspect", folder, "--json", "--limit", 3, "--fit", "pad").out)
     assert report["count"] == 2 and report["left_out"] == 1 and report["fit"] == "pad"
     assert report["classes"] == {"cat": 1, "dog": 1}
 

@@ -5,21 +5,15 @@ import shutil
 import numpy as np
 import pytest
 
-from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
 from gan_tf.runs.folder import Run
 from tests.metrics import stubs
 from tests.training import tiny
 
 
-def neighbours(copying, *arguments):
-    return run_command("neighbours", [str(copying.folder), *map(str, arguments)])
-
-
-def test_copies_are_reported_by_pixels_and_features(copying, tmp_path, capsys, monkeypatch):
+def test_copies_are_reported_by_pixels_and_features(copying, tmp_path, done, monkeypatch):
     out = tmp_path / "new" / "a.png"
-    assert neighbours(copying, "--seeds", "3,1", "--nearest", 2, "--out", out) == 0
-    printed, logged = capsys.readouterr()
+    printed, logged = done("neighbours", copying.folder, "--seeds", "3,1", "--nearest", 2, "--out", out)
     first, second, last = printed.splitlines()
     assert first == "seed 3, pixels: nearest is training image 12, distance 0, ratio 0.00, counts as a copy"
     assert second.startswith("seed 1, pixels: nearest is training image 13, distance 0, ratio 0.00")
@@ -27,26 +21,22 @@ def test_copies_are_reported_by_pixels_and_features(copying, tmp_path, capsys, m
     assert "best weights, 0.5 kimg" in logged
     shown = image_files.read_png(out)
     assert shown.shape[1] > 3 * 128 and ((shown == (220, 40, 40)).all(axis=2)).any()
-    monkeypatch.setattr("gan_tf.metrics.features.Networks", lambda **options: stubs.networks())
-    assert neighbours(copying, "--seeds", 3, "--space", "both", "--out", out) == 0
-    first, second, _ = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("gan_tf.metrics.features.Networks", stubs.networks)
+    printed = done("neighbours", copying.folder, "--seeds", 3, "--space", "both", "--out", out).out
+    first, second, _ = printed.splitlines()
     assert first.startswith("seed 3, pixels: nearest is training image 12, distance 0,")
     assert second.startswith("seed 3, inception: nearest is training image 12,") and "ratio 0.00" in second
 
 
-def test_dataset_names_a_set_that_has_moved(copying, tmp_path, capsys):
-    settings, _ = copying.read_settings()
-    moved = tmp_path / "moved.npz"
-    shutil.copy(settings.dataset, moved)
-    assert neighbours(copying, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", moved) == 0
-    out, err = capsys.readouterr()
+def test_dataset_names_a_set_that_has_moved(copying, tmp_path, done):
+    moved = shutil.copy(copying.read_settings()[0].dataset, tmp_path / "moved.npz")
+    command = ("neighbours", copying.folder, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset")
+    out, err = done(*command, moved)
     assert "image 12, distance 0" in out and "comparing with them anyway" not in err
     other = tmp_path / "other.npz"
     np.savez(other, images=tiny.square_images())
-    assert neighbours(copying, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset", other) == 0
-    out, err = capsys.readouterr()
-    assert f"the images in {other} are not those" in err
-    assert "0 of 1 images count as copies" in out
+    out, err = done(*command, other)
+    assert f"the images in {other} are not those" in err and "0 of 1 images count as copies" in out
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
 from gan_tf.sampling import animation
 from tests.scored import make_run
@@ -28,20 +27,16 @@ def run(tmp_path):
     return run
 
 
-def progress(run, *arguments):
-    return run_command("progress", [str(run.folder), *map(str, arguments)])
-
-
-def test_a_frame_for_each_grid_in_order(run, tmp_path, capsys):
+def test_a_frame_for_each_grid_in_order(run, tmp_path, done):
     out = tmp_path / "a.webp"
-    assert progress(run, "--out", out, "--fps", 4, "--hold", 0) == 0
+    printed = done("progress", run.folder, "--out", out, "--fps", 4, "--hold", 0).out
+    assert f"{out}: 3 of 3 sample grids, 0 to 12,000 images, 0.8 s" in printed
     with Image.open(out) as image:
         frames = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]).astype(int)
     assert len(frames) == 3 and frames.shape[2] == 256 and frames.shape[1] > 256
     for frame, colour in zip(frames, COLOURS, strict=True):
         assert np.abs(frame[100:250] - colour).max() < 12
         assert frame[:60, :60].min() > 240
-    assert f"{out}: 3 of 3 sample grids, 0 to 12,000 images, 0.8 s" in capsys.readouterr().out
 
 
 def test_frames_have_captions_and_the_requested_size(run):
@@ -61,8 +56,8 @@ def test_frames_are_spread_evenly_over_many_grids(items, count, kept):
     assert image_files.evenly_spaced(list(items), count) == kept
 
 
-def test_the_last_frame_is_held(run, tmp_path):
-    progress(run, "--out", tmp_path / "a.gif", "--fps", 5, "--hold", 2)
+def test_the_last_frame_is_held(run, tmp_path, done):
+    done("progress", run.folder, "--out", tmp_path / "a.gif", "--fps", 5, "--hold", 2)
     with Image.open(tmp_path / "a.gif") as image:
         seconds = [frame.info["duration"] / 1000 for frame in ImageSequence.Iterator(image)]
     assert sum(seconds) == pytest.approx(3 / 5 + 2) and seconds[:2] == [0.2, 0.2]
@@ -76,21 +71,21 @@ def test_grids_of_a_smaller_network_are_enlarged(run):
     np.testing.assert_array_equal(first[:256], small.repeat(4, axis=0).repeat(4, axis=1))
 
 
-def test_large_animations_are_rejected_with_the_options_of_this_command(run, tmp_path, refused, monkeypatch):
-    arguments = ("--out", tmp_path / "a.webp")
+def test_large_animations_are_rejected_with_the_options_of_this_command(run, tmp_path, done, refused, monkeypatch):
+    command = ("progress", run.folder, "--out", tmp_path / "a.webp")
     for name, value, option in (("MAX_HELD_BYTES", 1000, "--frames"), ("MAX_SIDE", {".webp": 200}, "--size")):
         with monkeypatch.context() as patch:
             patch.setattr(animation, name, value)
-            assert option in refused("progress", run.folder, *arguments)
-    assert progress(run, "--size", 20_000, *arguments) == 0  # frames are never enlarged
+            assert option in refused(*command)
+    done(*command, "--size", 20_000)  # frames are never enlarged
 
 
-def test_held_frames_count_in_a_folder(run, tmp_path, refused):
-    out = tmp_path / "frames"
+def test_held_frames_count_in_a_folder(run, tmp_path, done, refused):
+    command = ("progress", run.folder, "--out", tmp_path / "frames", "--fps", 2, "--hold")
     for _ in range(2):
-        assert progress(run, "--out", out, "--fps", 2, "--hold", 1) == 0
-        assert len(list(out.iterdir())) == 5
-    assert "frame-000004.png" in refused("progress", run.folder, "--out", out, "--fps", 2, "--hold", 0.5)
+        done(*command, 1)
+        assert len(list((tmp_path / "frames").iterdir())) == 5
+    assert "frame-000004.png" in refused(*command, 0.5)
 
 
 def test_damaged_runs_are_rejected(run, tmp_path, refused):

@@ -9,7 +9,6 @@ import tensorflow as tf
 from PIL import Image
 
 import gan_tf
-from gan_tf.cli.main import run_command
 from gan_tf.cli.project import describe_copy
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
@@ -30,13 +29,9 @@ def images(copying, tmp_path_factory):
     return folder
 
 
-def project(run, image, *arguments):
-    return run_command("project", [str(run.folder), str(image), *map(str, arguments)])
-
-
-def test_the_files_of_a_projection(copying, images, tmp_path, capsys):
+def test_the_files_of_a_projection(copying, images, tmp_path, done):
     out = tmp_path / "new" / "found"
-    assert project(copying, images / "generated.png", *QUICK, "--out", out) == 0
+    output, log = done("project", copying.folder, images / "generated.png", *QUICK, "--out", out)
     names = ["latent.npz", "projected.png", "search.webp", "side-by-side.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     target, image = (image_files.read_png(images / "generated.png"), image_files.read_png(out / names[1]))
@@ -48,7 +43,6 @@ def test_the_files_of_a_projection(copying, images, tmp_path, capsys):
     assert np.abs(again.astype(int) - image).max() <= 1
     with Image.open(out / "search.webp") as search:
         assert search.n_frames >= 5 and search.size[0] == 512
-    output, log = capsys.readouterr()
     error = np.sqrt(np.mean((target.astype(float) - image) ** 2))
     assert output.startswith(f"error {error:.1f} of 255 grey levels")
     assert "the best of 8 random latents had" in output and "length of the latent" in output
@@ -63,9 +57,8 @@ def test_the_files_of_a_projection(copying, images, tmp_path, capsys):
         ("new.png", "is not a training image"),
     ],
 )
-def test_training_images_are_detected(copying, images, tmp_path, capsys, image, message):
-    assert project(copying, images / image, *QUICK, "--out", tmp_path) == 0
-    assert message in capsys.readouterr().out
+def test_training_images_are_detected(copying, images, tmp_path, done, image, message):
+    assert message in done("project", copying.folder, images / image, *QUICK, "--out", tmp_path).out
 
 
 class RepeatingGenerator:
@@ -80,16 +73,15 @@ class RepeatingGenerator:
         return tf.repeat(self.image[None], latents.shape[0], axis=0)
 
 
-def test_a_memorised_image_is_detected(copying, images, tmp_path, capsys, monkeypatch):
+def test_a_memorised_image_is_detected(copying, images, tmp_path, done, monkeypatch):
     image = tiny.square_images()[5]
     family = dataclasses.replace(FAMILIES["fastgan"], fold=lambda g, policy: RepeatingGenerator(image))
     monkeypatch.setitem(FAMILIES, "fastgan", family)
-    assert project(copying, images / "drawn.png", *QUICK, "--out", tmp_path) == 0
-    output = capsys.readouterr().out
+    output = done("project", copying.folder, images / "drawn.png", *QUICK, "--out", tmp_path).out
     assert "is the training image 5" in output and "has memorised it: the best of 8 random latents" in output
     np.testing.assert_array_equal(image_files.read_png(tmp_path / "projected.png"), image)
-    assert project(copying, images / "new.png", *QUICK, "--out", tmp_path) == 0
-    assert "is not a training image" in capsys.readouterr().out
+    output = done("project", copying.folder, images / "new.png", *QUICK, "--out", tmp_path).out
+    assert "is not a training image" in output
 
 
 @pytest.mark.parametrize(
@@ -104,24 +96,22 @@ def test_descriptions_of_copies(ratios, message):
     assert message in describe_copy("a.png", ratios, 0.45, 1000)
 
 
-def test_missing_training_images(copying, images, tmp_path, capsys, refused, monkeypatch):
+def test_missing_training_images(copying, images, tmp_path, done, refused, monkeypatch):
     run, (settings, data) = Run(shutil.copytree(copying.folder, tmp_path / "run")), copying.read_settings()
     run.write_settings(dataclasses.replace(settings, dataset="/nowhere"), data)
-    arguments = (images / "generated.png", *QUICK, "--out", tmp_path / "out")
-    assert project(run, *arguments) == 0
-    assert "/nowhere" in capsys.readouterr().err
-    assert project(run, *arguments, "--dataset", settings.dataset) == 0
-    assert "is the training image 12" in capsys.readouterr().out
+    command = ("project", run.folder, images / "generated.png", *QUICK, "--out", tmp_path / "out")
+    assert "/nowhere" in done(*command).err
+    assert "is the training image 12" in done(*command, "--dataset", settings.dataset).out
     monkeypatch.setattr("gan_tf.sampling.project.project", lambda *_, **__: pytest.fail("the search has begun"))
-    assert "--dataset /elsewhere" in refused("project", run.folder, *arguments, "--dataset", "/elsewhere")
+    assert "--dataset /elsewhere" in refused(*command, "--dataset", "/elsewhere")
 
 
-def test_lpips_is_the_default_and_is_not_replaced_silently(copying, images, tmp_path, capsys, refused, monkeypatch):
+def test_lpips_is_the_default_and_is_not_replaced_silently(copying, images, tmp_path, done, refused, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
     arguments = ("--steps", 1, *QUICK[4:], "--offline", "--out", tmp_path / "out")
-    error = refused("project", copying.folder, images / "generated.png", *arguments)
+    command = ("project", copying.folder, images / "generated.png", *arguments)
+    error = refused(*command)
     assert "lpips" in error and "--distance l2" in error and not (tmp_path / "out").exists()
     made_weights.put_weights(monkeypatch)
-    assert project(copying, images / "generated.png", *arguments) == 0
-    output, log = capsys.readouterr()
+    output, log = done(*command)
     assert "LPIPS" in log and "(LPIPS and mean squares of pixels" in output

@@ -7,41 +7,31 @@ from unittest.mock import Mock
 import pytest
 import tensorflow as tf
 
-from gan_tf.cli.main import run_command
 from tests.scored import fid, make_run
 
 
-def report(run, *arguments):
-    return run_command("report", [str(run.folder), *map(str, arguments)])
-
-
-def test_page_needs_the_run_folder_only(run, tmp_path, capsys):
-    moved = tmp_path / "moved"
-    shutil.copytree(run.folder, moved)
-    out = tmp_path / "new" / "page.html"
-    assert run_command("report", [str(moved), "--out", str(out)]) == 0
+def test_page_needs_the_run_folder_only(run, tmp_path, done):
+    moved, out = shutil.copytree(run.folder, tmp_path / "moved"), tmp_path / "new" / "page.html"
+    assert f"{out}: " in done("report", moved, "--out", out).out
     page = out.read_text()
     assert "Between two images" in page and "Model card" in page
     assert not re.search(r"https?://|(src|href)=\"(?!data:)", page)
-    assert f"{out}: " in capsys.readouterr().out
     assert not (moved / "report.html").exists()
 
 
-def test_page_is_in_the_run_folder_by_default_and_needs_no_interpolation(tmp_path, capsys):
+def test_page_is_in_the_run_folder_by_default_and_needs_no_interpolation(tmp_path, done):
     scored, empty = make_run(tmp_path / "scored", [fid(50)]), make_run(tmp_path / "empty", [])
-    assert report(scored, "--no-walk") == 0
+    done("report", scored.folder, "--no-walk")
     page = scored.report.read_text()
     assert "fid5k 50" in page and "Between two images" not in page
-    assert report(empty) == 0
-    assert "no interpolation" in capsys.readouterr().err  # since it has no best weights
+    assert "no interpolation" in done("report", empty.folder).err  # since it has no best weights
     assert "Model card" in empty.report.read_text()
 
 
-def test_page_without_interpolation_if_memory_runs_out(run, tmp_path, capsys, monkeypatch):
+def test_page_without_interpolation_if_memory_runs_out(run, tmp_path, done, monkeypatch):
     fail = Mock(side_effect=tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
     monkeypatch.setattr("gan_tf.sampling.interpolate.interpolated_images", fail)
-    assert report(run, "--out", tmp_path / "a.html") == 0
-    assert "out of memory" in capsys.readouterr().err
+    assert "out of memory" in done("report", run.folder, "--out", tmp_path / "a.html").err
     page = (tmp_path / "a.html").read_text()
     assert "Model card" in page and "Between two images" not in page
 

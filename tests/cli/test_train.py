@@ -10,7 +10,8 @@ from PIL import Image
 
 from gan_tf.cli.train import parse_arguments
 from gan_tf.config.presets import PRESETS
-from tests.training import growing, tiny
+from gan_tf.runs.folder import Run
+from tests.training import tiny
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,7 @@ def test_folder_of_images_becomes_a_run(tmp_path):
     (folder / "broken.png").write_bytes(b"not an image")
     # 4x4 up to image 8, then 8x8.
     lengths = {"stabilise_kimg": 0.008, "fade_kimg": 0.004, "total_kimg": 0.016, "epoch_images": 16}
-    arguments = growing.arguments(folder, tmp_path / "runs", **lengths, run=None)
+    arguments = tiny.arguments(folder, tmp_path / "runs", model="pggan", **lengths, run=None)
     command = [sys.executable, "train.py", *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -34,19 +35,16 @@ def test_folder_of_images_becomes_a_run(tmp_path):
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert {"config", "environment", "stats", "events", "samples", "state", "best"} <= names
     assert Image.open(run / "samples" / "samples-000000016.png").size == (128, 128)
-    records = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
-    assert [record["images_seen"] for record in records if record["kind"] == "train"] == [4, 8, 12, 16]
-    [score] = [record for record in records if record["kind"] == "epoch"]
+    assert [record["images_seen"] for record in tiny.records(Run(run), "train")] == [4, 8, 12, 16]
+    [score] = tiny.records(Run(run), "epoch")
     assert score["metric"] == "swd2k" and score["score"] > 0
     environment = json.loads((run / "environment.json").read_text())
     assert environment["replicas"] == 1 and environment["precision"] == "float32"
 
 
-def test_dry_run_measures_and_writes_nothing(tmp_path, capsys):
-    dataset = tiny.images_file(tmp_path)
-    code, run = tiny.train(dataset, tmp_path / "runs", dry_run=True)
-    printed = capsys.readouterr().out
-    assert code == 0
+def test_dry_run_measures_and_writes_nothing(dataset, tmp_path, done):
+    with tiny.in_place():
+        printed = done("train", *tiny.arguments(dataset, tmp_path / "runs", dry_run=True)).out
     for part in ("batch_size 4", "memory", "disk", "swd2k"):
         assert part in printed
     assert not (tmp_path / "runs").exists()

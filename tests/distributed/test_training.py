@@ -8,17 +8,12 @@ import pytest
 from gan_tf.runs.folder import Run
 from tests.distributed import process
 from tests.distributed.process import WorkerGroup
-from tests.training import growing, tiny
+from tests.training import tiny
 
 pytestmark = pytest.mark.slow
 
 # With a learning rate that is too small for rounding errors to grow, as in test_replicas.
 FLAGS = {"deterministic": True, "augment": "diffaugment", "lr": 2e-6, "total_kimg": 0.08}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +42,8 @@ def test_two_workers_agree_with_one_process(group, images, one, dataset, tmp_pat
     assert "2 in a step (2 workers)" in workers.output(0)
     run = Run(tmp_path / "tiny")
     assert_agree(run, one, images)
-    records, events = tiny.records(run, "train"), tiny.events(run)
-    assert len(records) == len(set(records)) == images // 4, "only the chief writes"
+    recorded, events = [record["images_seen"] for record in tiny.records(run, "train")], tiny.events(run)
+    assert len(recorded) == len(set(recorded)) == images // 4, "only the chief writes"
     assert len(events) == len(set(events))
 
 
@@ -62,22 +57,19 @@ def test_four_devices_agree_with_one(one, dataset, tmp_path):
 
 def assert_agree(run, expected, seen):
     """The losses of two runs up to image `seen` agree to 1e-5, all arrays of their checkpoints to 1e-4."""
-    records = [tiny.parsed_records(each, "train")[: seen // 4] for each in (run, expected)]
+    records = [tiny.records(each, "train")[: seen // 4] for each in (run, expected)]
     for ours, theirs in zip(*records, strict=True):
         for name in [name for name in theirs if name.startswith("loss/")]:
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-5, atol=1e-5, err_msg=name)
-    arrays = tiny.weights(run, seen)
-    for name, value in tiny.weights(expected, seen).items():
-        np.testing.assert_allclose(arrays[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+    tiny.assert_close(tiny.weights(run, seen), tiny.weights(expected, seen), rtol=1e-4, atol=1e-4)
 
 
 def test_two_workers_that_grow_agree_with_one_process(dataset, tmp_path):
     """With batches of eight, so that each group of the minibatch standard deviation is on one worker."""
-    flags = {"deterministic": True, "phase_batch": "8", "lr": 2e-6}
-    arguments = growing.arguments(dataset, tmp_path / "one", **flags)
+    flags = {"model": "pggan", "deterministic": True, "phase_batch": "8", "lr": 2e-6}
+    arguments = tiny.arguments(dataset, tmp_path / "one", **flags)
     assert process.finish(arguments, tmp_path / "one.txt") == 0
-    with WorkerGroup(tmp_path, growing.arguments(dataset, tmp_path, strategy="multi_worker", **flags)) as workers:
+    with WorkerGroup(tmp_path, tiny.arguments(dataset, tmp_path, strategy="multi_worker", **flags)) as workers:
         workers.start().ends_with(0)
-    one, two = (tiny.weights(Run(folder / "growing"), 200) for folder in (tmp_path / "one", tmp_path))
-    for name, value in one.items():
-        np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
+    one, two = (tiny.weights(Run(folder / "tiny"), 200) for folder in (tmp_path / "one", tmp_path))
+    tiny.assert_close(two, one, rtol=1e-3, atol=1e-4)

@@ -9,12 +9,6 @@ from tests.training import tiny
 
 
 @pytest.fixture(scope="session")
-def dataset(tmp_path_factory):
-    """A data set that every user can read."""
-    return tiny.images_file(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="session")
 def undisturbed(dataset, tmp_path_factory):
     """The run of two workers without a fault."""
     folder = tmp_path_factory.mktemp("undisturbed")

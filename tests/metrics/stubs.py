@@ -64,9 +64,9 @@ class Lpips:
         return np.mean((np.asarray(a) - np.asarray(b)) ** 2, axis=(1, 2, 3))
 
 
-def networks(**options):
-    """Replaces `gan_tf.metrics.features.Networks`; `options` are those of Extractor."""
-    return types.SimpleNamespace(extractor=Extractor(**options), lpips=Lpips(), has_lpips=False)
+def networks(weights=None, resize="pytorch", precision="float32", **ignored):
+    """Replaces `gan_tf.metrics.features.Networks`."""
+    return types.SimpleNamespace(extractor=Extractor(resize, weights, precision), lpips=Lpips(), has_lpips=False)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.training import recovery
 from gan_tf.training.recovery import undecided_loss
 from tests.training import tiny
-from tests.training.tiny import parsed_records
 
 
 def diverging(at, attempts):
@@ -25,12 +24,12 @@ def diverging(at, attempts):
 def test_rollback_halves_the_learning_rate(dataset, tmp_path, capsys):
     run = tiny.trained(dataset, tmp_path, diverging(at=52, attempts=1))
     assert "at 56 images: back to 40" in capsys.readouterr().out
-    [rollback] = parsed_records(run, "rollback")
+    [rollback] = tiny.records(run, "rollback")
     assert (rollback["images_seen"], rollback["at"], rollback["attempt"], rollback["lr_scale"]) == (40, 56, 1, 0.5)
     end = tiny.weights(run, 80)
     assert (end["attempt"], end["lr_scale"]) == (1, 0.5)
     assert all(np.isfinite(value).all() for value in end.values())
-    assert [record["images_seen"] for record in parsed_records(run, "train")] == list(range(4, 84, 4))
+    assert [record["images_seen"] for record in tiny.records(run, "train")] == list(range(4, 84, 4))
     tags = tiny.events(run)
     assert len(tags) == len(set(tags))
 
@@ -42,7 +41,7 @@ def test_the_attempt_is_part_of_the_random_seed_and_is_saved_at_the_rollback(dat
         for attempts in (1, 2)
     )
     # The first losses do not depend on the learning rate: only the draws differ.
-    losses = [parsed_records(run, "train")[0]["loss/d_fake"] for run in (once, twice)]
+    losses = [tiny.records(run, "train")[0]["loss/d_fake"] for run in (once, twice)]
     assert losses[0] != losses[1]
     start = tiny.weights(twice, 0)  # written at the second rollback
     assert (start["attempt"], start["lr_scale"]) == (2, 0.25)
@@ -54,7 +53,7 @@ def test_a_third_divergence_ends_the_run(dataset, tmp_path, capsys):
         assert code == 2
         [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan-tf: error:")]
         assert all(part in line for part in ("56 images", "2 rollbacks", "--lr", "--precision", "--run NAME"))
-        assert [record["attempt"] for record in parsed_records(run, "rollback")] == [1, 2]
+        assert [record["attempt"] for record in tiny.records(run, "rollback")] == [1, 2]
         assert run.checkpoints()[0][0] == 40
         assert run.best_meta()["images_seen"] == 40
 
@@ -65,7 +64,7 @@ def test_a_discriminator_loss_near_zero_is_divergence(dataset, tmp_path, capsys,
     assert code == 2
     assert "the discriminator has won" in capsys.readouterr().err.splitlines()[-1]
     # Three epochs, back by one, and three more; twice.
-    rollbacks = [(record["at"], record["images_seen"]) for record in parsed_records(run, "rollback")]
+    rollbacks = [(record["at"], record["images_seen"]) for record in tiny.records(run, "rollback")]
     assert rollbacks == [(36, 24), (60, 48)]
 
 
@@ -100,6 +99,6 @@ def test_out_of_memory_ends_the_run(dataset, tmp_path, capsys):
     ],
 )
 def test_out_of_memory_names_the_settings_that_help(changes, flags, other_flags):
-    line = out_of_memory(TrainConfig(**{**tiny.FLAGS, **changes}))
+    line = out_of_memory(TrainConfig(**{**tiny.FLAGS["fastgan"], **changes}))
     assert all(flag in line for flag in (*flags, "--batch-size")), line
     assert not any(flag in line for flag in other_flags), line

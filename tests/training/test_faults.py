@@ -116,7 +116,7 @@ def test_changed_identity_is_refused(changes, remedies, stopped, dataset, capsys
 def test_moved_data_is_accepted_and_other_settings_may_change(stopped, dataset, tmp_path, capsys):
     moved = shutil.copy(dataset, tmp_path / "images.npz")
     run = tiny.trained(moved, stopped.folder.parent, total_kimg=0.084, patience=9, precision="bfloat16")
-    [change] = tiny.parsed_records(run, "change")
+    [change] = tiny.records(run, "change")
     assert change["images_seen"] == 80
     assert change["changes"] == [
         f"--dataset: {dataset} -> {moved}",
@@ -221,7 +221,7 @@ def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Timer, "is_up", lambda timer: next(answers))
         run = tiny.trained(dataset, tmp_path, max_minutes=1.0)
-    assert run.checkpoints()[0][0] == tiny.parsed_records(run, "epoch")[-1]["images_seen"] == 12
+    assert run.checkpoints()[0][0] == tiny.records(run, "epoch")[-1]["images_seen"] == 12
     run = tiny.trained(dataset, tmp_path)
     tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])  # it has one more score
 

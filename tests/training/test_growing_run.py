@@ -16,9 +16,9 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
 from gan_tf.training import trainer as trainers
 from gan_tf.training.trainer import Trainer
-from tests.training import growing, tiny
+from tests.training import tiny
 
-trained = functools.partial(growing.trained, loss="hinge")  # it is traced in half of the time of the default
+trained = functools.partial(tiny.trained, model="pggan", loss="hinge")  # traced in half of the time of the default
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def short(dataset, tmp_path_factory):
 
 
 def test_run_continued_within_a_fade_equals_the_whole_run(dataset, whole, short, tmp_path):
-    shutil.copytree(short[0].folder, tmp_path / "growing")
+    shutil.copytree(short[0].folder, tmp_path / "tiny")
     run = trained(dataset, tmp_path, total_kimg=0.08)
     tiny.assert_same_state(run, whole, 80)
     records = tiny.records(run, "train")
@@ -69,7 +69,7 @@ def test_growth_is_stored_and_optimisers_are_reset_at_every_stage(whole):
 
 
 def test_scores_are_measured_at_the_present_size(whole):
-    records = tiny.parsed_records(whole, "epoch")
+    records = tiny.records(whole, "epoch")
     sizes = {record["images_seen"]: record["protocol"]["resolution"] for record in records}
     assert sizes == {40: 4, 80: 8, 120: 8, 160: 16, 200: 16}
 
@@ -138,11 +138,11 @@ def test_dry_run_measures_every_size(dataset, tmp_path, capsys, monkeypatch):
         Evaluator, "expected_seconds", lambda evaluator, sampler, name: sizes.append(sampler.resolution) or 1
     )
     with tiny.in_place():
-        assert run_command("train", growing.arguments(dataset, tmp_path, dry_run=True)) == 0
+        assert run_command("train", tiny.arguments(dataset, tmp_path, model="pggan", dry_run=True)) == 0
     output = capsys.readouterr().out
     assert all(f"speed at {size}x{size}" in output for size in (4, 8, 16))
     assert sizes == [16]  # a score takes longest at full size
-    assert not (tmp_path / "growing").exists()
+    assert not (tmp_path / "tiny").exists()
 
 
 @pytest.mark.slow
@@ -153,7 +153,8 @@ def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, c
 
 
 def test_batches_that_devices_do_not_divide_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
-    assert growing.train(dataset, tmp_path, phase_batch="4:4,8:4,16:5", strategy="mirrored")[0] == 2
+    batches = {"phase_batch": "4:4,8:4,16:5", "strategy": "mirrored"}
+    assert tiny.train(dataset, tmp_path, model="pggan", **batches)[0] == 2
     assert "--phase-batch 4:4,8:4,16:5" in capsys.readouterr().err
 
 
@@ -166,7 +167,7 @@ def test_report_names_the_sizes_of_the_scores(whole):
 
 def test_small_groups_of_the_minibatch_deviation_are_logged():
     lines = []
-    growing.make_trainer(log=lines.append, phase_batch="4:4,8:4,16:2")
-    growing.make_trainer(log=lines.append, phase_batch="8", micro_batch=4)
+    tiny.make_trainer(model="pggan", log=lines.append, phase_batch="4:4,8:4,16:2")
+    tiny.make_trainer(model="pggan", log=lines.append, phase_batch="8", micro_batch=4)
     [line] = [line for line in lines if "minibatch standard deviation" in line]
     assert "2 at 16x16" in line

@@ -14,7 +14,10 @@ from gan_tf.runs.folder import Run
 from gan_tf.training import transfer
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.schedule import growing_stages
-from tests.training import growing, tiny
+from tests.convert.file_writers import tensors, write_tensorflow
+from tests.convert.states import fastgan_states, pggan_networks, pggan_states
+from tests.pretrained.torch_format import write_zip
+from tests.training import tiny
 
 SCORED = ("stale_epochs",)  # a run that ended earlier has one more score
 SEEN = 8  # images of the source run
@@ -68,7 +71,7 @@ def test_a_run_without_checkpoints_provides_its_best_generator(source, best_only
 
 def begin(init_from, **changes):
     """Begins a run with refused networks: nothing is loaded."""
-    config = TrainConfig(**{**tiny.FLAGS, **changes, "init_from": str(init_from)})
+    config = TrainConfig(**{**tiny.FLAGS["fastgan"], **changes, "init_from": str(init_from)})
     with tiny.in_place():
         transfer.begin_with_run(None, config, lambda line: None)
 
@@ -88,7 +91,7 @@ def test_other_architectures_are_refused(changes, remedy, source):
 def test_a_refused_start_writes_nothing(source, dataset, tmp_path, capsys):
     assert tiny.train(dataset, tmp_path, init_from=tmp_path / "nothing")[0] == 2
     assert f"--init-from {tmp_path / 'nothing'}" in capsys.readouterr().err
-    assert growing.train(dataset, tmp_path, init_from=source.folder)[0] == 2
+    assert tiny.train(dataset, tmp_path, model="pggan", init_from=source.folder)[0] == 2
     assert "give --model fastgan" in capsys.readouterr().err
     assert not list(tmp_path.glob("*/config.json"))
 
@@ -181,9 +184,9 @@ def test_freezing_needs_a_discriminator(best_only):
 
 @pytest.mark.slow
 def test_a_grown_network_starts_at_full_size(dataset, tmp_path):
-    run = growing.trained(dataset, tmp_path)
-    flags = {"init_from": run.folder, "freeze_d": 1, "total_kimg": 0.016, "deterministic": True}
-    whole = growing.trained(dataset, tmp_path, **flags, run="whole")
+    run = tiny.trained(dataset, tmp_path, model="pggan")
+    flags = {"model": "pggan", "init_from": run.folder, "freeze_d": 1, "total_kimg": 0.016, "deterministic": True}
+    whole = tiny.trained(dataset, tmp_path, **flags, run="whole")
     config, _ = whole.read_settings()
     [stage] = growing_stages(config)
     assert (stage.resolution, stage.first_image, stage.fade_images) == (16, 0, 0)
@@ -191,16 +194,12 @@ def test_a_grown_network_starts_at_full_size(dataset, tmp_path):
     tiny.assert_equal(first, source)
     np.testing.assert_array_equal(end["d/from_rgb/2/kernel"], source["d/from_rgb/2/kernel"])
     assert not np.array_equal(end["d/blocks/1/conv/kernel"], source["d/blocks/1/conv/kernel"])
-    growing.trained(dataset, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
-    tiny.assert_same_state(whole, growing.trained(dataset, tmp_path, **flags, run="parts"), 16, SCORED)
+    tiny.trained(dataset, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
+    tiny.assert_same_state(whole, tiny.trained(dataset, tmp_path, **flags, run="parts"), 16, SCORED)
 
 
 @pytest.mark.slow
 def test_a_converted_fastgan_is_fine_tuned(dataset, tmp_path):
-    from tests.convert.file_writers import tensors
-    from tests.convert.states import fastgan_states
-    from tests.pretrained.torch_format import write_zip
-
     g, d = fastgan_states(latent_size=16)
     path = write_zip(tmp_path / "10.pth", {"g": tensors(g), "d": tensors(d)})
     converted = Run(tmp_path / "converted")
@@ -218,11 +217,8 @@ def test_a_converted_fastgan_is_fine_tuned(dataset, tmp_path):
 
 @pytest.mark.slow
 def test_a_converted_pggan_is_trained(dataset, tmp_path):
-    from tests.convert.file_writers import write_tensorflow
-    from tests.convert.states import pggan_networks, pggan_states
-
     path = write_tensorflow(tmp_path / "network.pkl", pggan_networks(pggan_states()))
     assert run_command("convert", [str(path), str(tmp_path / "converted")]) == 0
-    sizes = {"fmap_base": 64, "fmap_max": 16, "latent_size": 6}
-    run = growing.trained(dataset, tmp_path, init_from=tmp_path / "converted", total_kimg=0.008, **sizes)
+    flags = {"model": "pggan", "fmap_base": 64, "fmap_max": 16, "latent_size": 6, "total_kimg": 0.008}
+    run = tiny.trained(dataset, tmp_path, init_from=tmp_path / "converted", **flags)
     tiny.assert_equal(tiny.networks(run, 0), tiny.networks(Run(tmp_path / "converted"), 0))

@@ -18,7 +18,6 @@ from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
 from tests.metrics import stubs
 from tests.training import tiny
-from tests.training.tiny import parsed_records
 
 REFUSED, INTERRUPTED = 2, 42
 SHORT = {"epoch_images": 12}  # a score after every third step
@@ -27,12 +26,8 @@ SHORT = {"epoch_images": 12}  # a score after every third step
 @pytest.fixture(scope="module", autouse=True)
 def small_inception():
     """Replaces Inception by a small network; metrics on its features use a few images only."""
-
-    def build(*, weights, resize, precision, offline, log):
-        return stubs.networks(resize=resize, custom=weights, precision=precision)
-
     with stubs.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "Networks", build)
+        patch.setattr(features, "Networks", stubs.networks)
         for name in ("fid5k", "fid10k", "fid50k", "kid5k", "kid50k"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=tiny.FAKES))
         yield
@@ -54,7 +49,7 @@ def copied(whole, tmp_path):
 
 
 def test_scores_are_recorded_with_protocol_and_copy_check(whole):
-    records = parsed_records(whole, "epoch")
+    records = tiny.records(whole, "epoch")
     assert [record["images_seen"] for record in records] == [40, 80]
     for record in records:
         assert record["metric"] == "fid5k" and record["score"] > 0
@@ -70,7 +65,7 @@ def test_scores_are_recorded_with_protocol_and_copy_check(whole):
 
 def test_best_weights_are_those_of_the_best_score(whole):
     meta = whole.best_meta()
-    best = min(parsed_records(whole, "epoch"), key=lambda record: record["score"])
+    best = min(tiny.records(whole, "epoch"), key=lambda record: record["score"])
     assert (meta["images_seen"], meta["score"]["value"]) == (best["images_seen"], best["score"])
     weights, _ = whole.best_weights()
     tiny.assert_equal(weights, whole.snapshot_weights(meta["images_seen"])[0])
@@ -81,15 +76,15 @@ def test_only_a_better_score_replaces_the_best_weights_and_the_best_snapshots_ar
     """Then scores are every two epochs and at the end, and only one snapshot is kept."""
     tiny.set_scores(monkeypatch, [5.0, 3.0, 4.0, float("nan"), 2.0, 9.0, 6.0, 1.0])
     run = tiny.trained(dataset, tmp_path, total_kimg=0.072, keep_best=3, **SHORT)
-    assert [record["stale_epochs"] for record in parsed_records(run, "epoch")] == [0, 0, 1, 2, 0, 1]
+    assert [record["stale_epochs"] for record in tiny.records(run, "epoch")] == [0, 0, 1, 2, 0, 1]
     assert (run.best_meta()["images_seen"], run.best_meta()["score"]["value"]) == (60, 2.0)
     snapshots = {meta["images_seen"]: meta["score"]["value"] for meta in run.snapshot_metas()}
     assert snapshots == {24: 3.0, 36: 4.0, 60: 2.0}
     with tiny.in_place():
         assert [load_generator(run, str(seen)).images_seen for seen in snapshots] == list(snapshots)
-    assert "final" not in run.best_meta() and not parsed_records(run, "final")  # swd has no final score
+    assert "final" not in run.best_meta() and not tiny.records(run, "final")  # swd has no final score
     run = tiny.trained(dataset, tmp_path, total_kimg=0.108, keep_best=1, eval_every=2, **SHORT)
-    assert [record["images_seen"] for record in parsed_records(run, "epoch")][6:] == [96, 108]
+    assert [record["images_seen"] for record in tiny.records(run, "epoch")][6:] == [96, 108]
     assert [meta["images_seen"] for meta in run.snapshot_metas()] == [108]
 
 
@@ -99,7 +94,7 @@ def test_only_a_better_score_replaces_the_best_weights_and_the_best_snapshots_ar
 def test_final_score_is_measured_once_and_on_other_images(whole, dataset, copied):
     meta = whole.best_meta()
     final = from_stored(meta["final"])
-    [record] = parsed_records(whole, "final")
+    [record] = tiny.records(whole, "final")
     assert (record["metric"], record["score"], record["of"]) == ("fid5k", final.value, meta["images_seen"])
     assert record["images_seen"] == 80 and 0 <= record["copies"] <= 1
     assert final.protocol["fakes_source"].endswith(f"images from number {selection.FINAL_FIRST}")
@@ -121,7 +116,7 @@ def test_final_record_is_written_again_after_a_damaged_checkpoint(dataset, whole
 
 def test_final_score_can_be_switched_off(dataset, tmp_path):
     run = tiny.trained(dataset, tmp_path, metric="fid5k", no_final_score=True, total_kimg=0.004)
-    assert "final" not in run.best_meta() and not parsed_records(run, "final")
+    assert "final" not in run.best_meta() and not tiny.records(run, "final")
 
 
 # Another metric in the same run
@@ -135,7 +130,7 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     run = tiny.trained(dataset, folder, total_kimg=0.08, metric="kid5k", no_final_score=True)
     output = capsys.readouterr().out
     assert "--metric: swd2k -> kid5k" in output and "another protocol (by swd2k)" in output
-    assert [record["metric"] for record in parsed_records(run, "epoch")] == ["swd2k", "kid5k"]
+    assert [record["metric"] for record in tiny.records(run, "epoch")] == ["swd2k", "kid5k"]
     meta = run.best_meta()
     assert meta["score"]["name"] == "kid5k"
     snapshots = run.snapshot_metas()
@@ -157,7 +152,7 @@ def test_all_stored_scores_are_measured_again_by_another_protocol(changes, name,
     assert "another protocol (" in capsys.readouterr().out
     scores = [run.best_meta()["score"], run.best_meta()["final"], *(meta["score"] for meta in run.snapshot_metas())]
     assert {(score["name"], score["protocol"]["resize"]) for score in scores} == {(name, resize)}
-    assert parsed_records(run, "epoch")[-1]["metric"] == name
+    assert tiny.records(run, "epoch")[-1]["metric"] == name
 
 
 # Interruptions
@@ -197,9 +192,9 @@ def test_a_signal_interrupts_a_score_which_is_then_repeated(
     assert code == INTERRUPTED and "SIGTERM" in capsys.readouterr().out
     assert len(reports) == at_call  # not one batch more
     assert run.checkpoints()[0][0] == stopped_at
-    scored = [record["images_seen"] for record in parsed_records(run, "epoch")]
+    scored = [record["images_seen"] for record in tiny.records(run, "epoch")]
     assert scored == [seen for seen in (40, 80) if seen < stopped_at or at_call == 5]
-    assert not parsed_records(run, "final")
+    assert not tiny.records(run, "final")
     run = tiny.trained(dataset, tmp_path, metric="fid5k")
     tiny.assert_same_run(run, whole, 80)
 
@@ -237,8 +232,8 @@ def test_stale_epochs_survive_a_kill_between_record_and_checkpoint(dataset, tmp_
         with pytest.raises(Killed):
             tiny.train(dataset, tmp_path, total_kimg=0.036, **SHORT)
     run = tiny.trained(dataset, tmp_path, total_kimg=0.036, **SHORT)
-    assert [record["score"] for record in parsed_records(run, "epoch")] == [1.0, 2.0, 3.0]
-    assert [record["stale_epochs"] for record in parsed_records(run, "epoch")] == [0, 1, 2]
+    assert [record["score"] for record in tiny.records(run, "epoch")] == [1.0, 2.0, 3.0]
+    assert [record["stale_epochs"] for record in tiny.records(run, "epoch")] == [0, 1, 2]
     assert tiny.weights(run, 36)["stale_epochs"] == 2
 
 

@@ -11,7 +11,7 @@ from gan_tf.models.variables import named_variables
 from gan_tf.training import step
 from gan_tf.training.state import Adam, update_ema, weights_of
 from gan_tf.training.step import adapt_loss_scale, apply_gradients, ema_decay
-from tests.training import styled, tiny
+from tests.training import tiny
 
 
 def test_ema_half_life_is_in_images():
@@ -45,7 +45,7 @@ def test_ema_averages_weights_and_batch_statistics_and_copies_spectral_vectors()
 
 @pytest.mark.slow
 def test_statistics_of_lazy_phases_count_the_steps_that_measure_them():
-    trainer = styled.make_trainer()
+    trainer = tiny.make_trainer(model="stylegan2")
     _, statistics, _ = trainer.take_steps(8, count=4)  # steps 1 to 4; path length is measured in step 4
     counts = {name: count for name, (_, count) in statistics.items()}
     assert counts["loss/g"] == 4 and counts["path_length"] == 1 and counts["loss/r1"] == 0

@@ -1,5 +1,6 @@
 """StyleGAN2's training step: phases, style mixing, replicas, micro-batches, and gradients of the official program."""
 
+import functools
 import types
 
 import numpy as np
@@ -18,7 +19,7 @@ from gan_tf.training.recipes import stylegan2
 from tests.parity.report import read_arrays
 from tests.parity.state_dicts import to_official
 from tests.parity.test_parity import reference
-from tests.training import styled, tiny
+from tests.training import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -27,11 +28,12 @@ PHASES = {phase.update.__name__: phase for phase in stylegan2.RECIPE.phases}
 # The player whose weights a phase updates.
 PLAYER = dict(zip(PHASES, "ggdd", strict=True))
 SCORED = ("stale_epochs",)  # a run that ended earlier has one more score
+make_trainer = functools.partial(tiny.make_trainer, model="stylegan2")
 
 
 @pytest.fixture(scope="module")
 def trainer():
-    return styled.make_trainer()
+    return make_trainer()
 
 
 def take_phase(trainer, name):
@@ -62,7 +64,7 @@ def test_learning_rates_follow_lazy_regularisation(name, lazy):
 
     Weights of the mapping network are stored a hundred times as large, so that float32 rounds their changes.
     """
-    trainer = styled.make_trainer(lr=0.001)
+    trainer = make_trainer(lr=0.001)
     before = tiny.player_weights(trainer)
     take_phase(trainer, name)
     after = {path: value for path, value in tiny.player_weights(trainer).items() if "mapping" not in path}
@@ -74,19 +76,19 @@ def test_decays_follow_lazy_regularisation(trainer):
     g, d = trainer.state.g_optimizer, trainer.state.d_optimizer
     assert (g.beta1, d.beta1) == (0, 0)
     assert (g.beta2, d.beta2) == (pytest.approx(0.99 ** (4 / 5)), pytest.approx(0.99 ** (16 / 17)))
-    plain = styled.make_trainer(path_weight=0.0, r1_gamma=0.0).state
+    plain = make_trainer(path_weight=0.0, r1_gamma=0.0).state
     assert plain.g_optimizer.beta2 == plain.d_optimizer.beta2 == 0.99
 
 
 def test_regularisers_are_lazy():
-    statistics = tiny.take_steps(styled.make_trainer(), 18)
+    statistics = tiny.take_steps(make_trainer(), 18)
     assert np.flatnonzero(statistics["loss/r1"]).tolist() == [0, 16]
     assert np.flatnonzero(statistics["path_length"]).tolist() == [0, 4, 8, 12, 16]
     assert tiny.all_finite(statistics) and (statistics["loss/g"] > 0).all()
 
 
 def test_regularisers_with_weight_zero_change_nothing():
-    trainer = styled.make_trainer(path_weight=0.0, r1_gamma=0.0)
+    trainer = make_trainer(path_weight=0.0, r1_gamma=0.0)
     before = tiny.player_weights(trainer)
     for name in ("regularise_path_length", "regularise_r1"):
         assert not any(take_phase(trainer, name).values())
@@ -116,7 +118,7 @@ def test_styles_are_mixed_from_a_random_layer_on_in_nine_of_ten_steps(trainer):
     layers = cutoffs(trainer, 100)
     assert 82 <= sum(first is not None for first in layers) <= 97
     assert {first for first in layers if first is not None} == set(range(1, 6))  # of six layers
-    assert cutoffs(styled.make_trainer(style_mixing=0.0), 3) == [None] * 3
+    assert cutoffs(make_trainer(style_mixing=0.0), 3) == [None] * 3
 
 
 def test_the_first_latents_update_the_mean_w(trainer):
@@ -130,7 +132,7 @@ def test_the_first_latents_update_the_mean_w(trainer):
 
 def first_step(**changes):
     """(statistics, {player: gradient vector}, mean path length, average w) of one step, from fresh networks."""
-    trainer = styled.make_trainer(lr=LR, beta1=0.5, **changes)
+    trainer = make_trainer(lr=LR, beta1=0.5, **changes)
     extra, average = trainer.state.extra, trainer.state.g.mapping.average
     return *tiny.first_step(trainer), extra[stylegan2.PATH_MEAN].numpy(), average.numpy()
 
@@ -166,11 +168,11 @@ def test_half_precision_is_near_float32():
 
 def test_a_stopped_run_continues_bit_for_bit(dataset, tmp_path):
     """With ADA's p, the mean of the path lengths and the mean w, which change in every step."""
-    flags = {"augment": "ada", "ada_kimg": 0.5, "ada_target": -0.9, "deterministic": True, "eval_every": 1000}
-    flags |= {"final_score": None, "augment_policy": "blit"}
-    whole = styled.trained(dataset, tmp_path, **flags, run="whole")
+    flags = {"model": "stylegan2", "deterministic": True, "eval_every": 1000}
+    flags |= {"augment": "ada", "ada_kimg": 0.5, "ada_target": -0.9, "augment_policy": "blit"}
+    whole = tiny.trained(dataset, tmp_path, **flags, run="whole")
     for kimg in (0.08, 0.16):
-        parts = styled.trained(dataset, tmp_path, **{**flags, "total_kimg": kimg}, run="parts")
+        parts = tiny.trained(dataset, tmp_path, **{**flags, "total_kimg": kimg}, run="parts")
     tiny.assert_same_state(whole, parts, 160, SCORED)
     end = tiny.weights(whole, 160)
     for name in ("extra/ada_p", "extra/path_length_mean", "g/mapping/average"):

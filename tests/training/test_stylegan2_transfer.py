@@ -12,17 +12,17 @@ from gan_tf.pretrained import downloads, published_networks
 from gan_tf.runs.folder import Run
 from tests.convert import file_writers as official
 from tests.convert.states import built, random_state
-from tests.training import styled, tiny
+from tests.training import tiny
 
 OFFICIAL_SIZES = {"resolution": 16, "base": 128, "most": 8}
-FLAGS = {"total_kimg": 0.008, "freeze_d": 1, "eval_every": 1000, "final_score": None}
+FLAGS = {"model": "stylegan2", "total_kimg": 0.008, "freeze_d": 1, "eval_every": 1000}
 
 
 def write_official(path, seed=0):
-    """Writes a pickle in the sizes of `styled`, with small random weights, so that a step changes little."""
-    sizes = {name: styled.SIZES[name] for name in ("channel_base", "channel_max")} | {"resolution": 16}
-    g = built(StyleGan2Generator, styled.SIZES | {"resolution": 16})
-    d = built(StyleGan2Discriminator, sizes)
+    """Writes a pickle in the sizes of tiny runs, with small random weights, so that a step changes little."""
+    sizes = tiny.SIZES["stylegan2"]
+    g = built(StyleGan2Generator, sizes)
+    d = built(StyleGan2Discriminator, {name: sizes[name] for name in ("resolution", "channel_base", "channel_max")})
     states = [random_state(network, seed) for network in (g, d)]
     for state in states:
         state.update({name: value * np.float32(0.2) for name, value in state.items() if "filter" not in name})
@@ -35,7 +35,7 @@ def test_a_converted_run_is_fine_tuned(dataset, tmp_path):
     path = write_official(tmp_path / "network.pkl")
     converted = Run(tmp_path / "converted")
     assert run_command("convert", [str(path), str(converted.folder)]) == 0
-    run = styled.trained(dataset, tmp_path, init_from=converted.folder, **FLAGS)
+    run = tiny.trained(dataset, tmp_path, init_from=converted.folder, **FLAGS)
     first, end = tiny.networks(run, 0), tiny.networks(run, 8)
     tiny.assert_equal(first, tiny.networks(converted, 0))
     unchanged = {name for name in first if name.startswith("d/") and np.array_equal(first[name], end[name])}
@@ -47,14 +47,14 @@ def test_a_converted_run_is_fine_tuned(dataset, tmp_path):
 def test_a_published_network_is_placed_by_hand_and_converted_once(dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
     flags = {**FLAGS, "init_from": "ffhq256", "offline": True, "freeze_d": None, "run": "a"}
-    code, _ = styled.train(dataset, tmp_path, **flags)
+    code, _ = tiny.train(dataset, tmp_path, **flags)
     [error] = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     source = published_networks.SOURCES["ffhq256"]
     assert code == 2 and "--offline" in error and source.url in error and "296 MB" in error
     path = tmp_path / "cache" / "pretrained" / source.name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_official(path)
-    run = styled.trained(dataset, tmp_path, **flags)
+    run = tiny.trained(dataset, tmp_path, **flags)
     output = capsys.readouterr().out
     assert "NVIDIA Source Code License" in output and "SHA-256" in output
     assert downloads.read_checksums(downloads.checksums_path()) == {source.name: sha256_of(path)}

@@ -1,7 +1,7 @@
-"""A tiny family for training tests that do not depend on FastGAN's networks, and helpers for tiny runs of all families.
+"""Tiny runs of all families, and networks for training tests that do not depend on FastGAN's.
 
-It is trained by FastGAN's recipe, whose step is traced in a second. The generator is linear, with 8x8 maps, batch norm
-and a noise map; the discriminator is linear, with 50 logits and three linear decoders.
+These networks are trained by FastGAN's recipe, whose step is traced in a second. The generator is linear, with 8x8
+maps, batch norm and a noise map; the discriminator is linear, with 50 logits and three linear decoders.
 """
 
 import contextlib
@@ -35,20 +35,28 @@ from tests.parity.report import relative_l2
 RESOLUTION = 64
 MAP = 8
 FAKES = 32  # images per score, so that scores are fast
-FLAGS = {
-    "resolution": RESOLUTION,
-    "ngf": 8,
-    "ndf": 8,
-    "latent_size": 16,
-    "batch_size": 4,
-    "epoch_images": 40,
-    "metric": "swd2k",
-    "total_kimg": 0.08,
-    "precision": "float32",
-    "run": "tiny",
-    "keep": 100,
-    "augment": "none",  # tracing it takes a third of a run; tests of resuming and replicas use "diffaugment"
+COMMON = {"metric": "swd2k", "precision": "float32", "run": "tiny", "keep": 100}
+COMMON |= {"augment": "none"}  # tracing it takes a third of a run; tests of resuming and replicas use "diffaugment"
+SIZES = {
+    "fastgan": {"resolution": RESOLUTION, "ngf": 8, "ndf": 8, "latent_size": 16},
+    "pggan": {"resolution": 16, "fmap_base": 32, "fmap_max": 8, "latent_size": 8},
+    "stylegan2": {
+        "resolution": 16,
+        "channel_base": 128,
+        "channel_max": 8,
+        "latent_size": 8,
+        "w_size": 8,
+        "mapping_layers": 2,
+    },
 }
+# A stage of Progressive GAN has 40 images: 4x4, 8x8 that fades in from image 40, 8x8 from 80, 16x16 that fades in from
+# 120, 16x16 from 160.
+LENGTHS = {
+    "fastgan": {"batch_size": 4, "epoch_images": 40, "total_kimg": 0.08},
+    "pggan": {"phase_batch": "4", "fade_kimg": 0.04, "stabilise_kimg": 0.04, "epoch_images": 40, "total_kimg": 0.2},
+    "stylegan2": {"batch_size": 8, "epoch_images": 80, "total_kimg": 0.16},
+}
+FLAGS = {model: {**COMMON, **SIZES[model], **LENGTHS[model]} for model in SIZES}
 
 
 def square_images(count=12, seed=0):
@@ -192,10 +200,10 @@ def in_place(tiny=None, fakes=FAKES):
         yield
 
 
-def arguments(dataset, checkpoints, flags=FLAGS, **changes):
+def arguments(dataset, checkpoints, model="fastgan", **changes):
     """Command-line arguments of a tiny run: True is a flag without a value, None leaves the flag out."""
-    arguments = []
-    for name, value in {"dataset": dataset, "checkpoints": checkpoints, **flags, **changes}.items():
+    arguments = ["--model", model]
+    for name, value in {"dataset": dataset, "checkpoints": checkpoints, **FLAGS[model], **changes}.items():
         if value is not None:
             arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return arguments
@@ -208,16 +216,16 @@ def images_file(folder):
     return path
 
 
-def train(dataset, checkpoints, tiny=None, flags=FLAGS, **changes):
+def train(dataset, checkpoints, tiny=None, **changes):
     """Runs `gan-tf train` for a tiny run in this process, and returns (exit code, Run)."""
     with in_place(tiny):
-        code = run_command("train", arguments(dataset, checkpoints, flags, **changes))
-    return code, Run(checkpoints / changes.get("run", flags["run"]))
+        code = run_command("train", arguments(dataset, checkpoints, **changes))
+    return code, Run(checkpoints / changes.get("run", COMMON["run"]))
 
 
-def trained(dataset, checkpoints, tiny=None, flags=FLAGS, **changes):
+def trained(dataset, checkpoints, tiny=None, **changes):
     """Trains a tiny run to its end, and returns the Run."""
-    code, run = train(dataset, checkpoints, tiny, flags, **changes)
+    code, run = train(dataset, checkpoints, tiny, **changes)
     assert code == 0
     return run
 
@@ -233,12 +241,13 @@ def set_scores(monkeypatch, values):
     monkeypatch.setitem(METRICS, "swd2k", metric._replace(measure=measure))
 
 
-def make_trainer(tiny=None, flags=FLAGS, log=lambda line: None, **changes):
+def make_trainer(tiny=None, model="fastgan", log=lambda line: None, **changes):
     """Returns the Trainer of a new tiny run, in its first stage. It writes nothing."""
-    _, preset = choose(None, flags.get("model"))
-    images = prepare(ArraySource("images", square_images()), resolution=flags["resolution"])
+    _, preset = choose(None, model)
+    config = TrainConfig(**{**vars(preset), **FLAGS[model], **changes})
+    images = prepare(ArraySource("images", square_images()), resolution=config.resolution)
     with in_place(tiny):
-        return build_trainer(TrainConfig(**{**vars(preset), **flags, **changes}), images, Run("unused"), log=log)
+        return build_trainer(config, images, Run("unused"), log=log)
 
 
 def take_steps(trainer, count, seen=0):
@@ -262,7 +271,7 @@ def all_finite(statistics):
 
 
 def assert_close(statistics, expected, rtol=1e-5, atol=1e-6):
-    """Asserts that two results of `take_steps` agree."""
+    """Asserts that two dictionaries of arrays agree."""
     assert statistics.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(statistics[name], values, rtol=rtol, atol=atol, err_msg=name)
@@ -332,14 +341,9 @@ def assert_same_run(run, expected, seen):
 
 
 def records(run, *kinds):
-    """Lines of stats.jsonl, of some kinds or all."""
-    lines = run.stats.read_text().splitlines()
-    return [line for line in lines if not kinds or json.loads(line)["kind"] in kinds]
-
-
-def parsed_records(run, *kinds):
     """Records of stats.jsonl as dictionaries, of some kinds or all."""
-    return [json.loads(line) for line in records(run, *kinds)]
+    found = [json.loads(line) for line in run.stats.read_text().splitlines()]
+    return [record for record in found if not kinds or record["kind"] in kinds]
 
 
 def events(run):
