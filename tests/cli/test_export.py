@@ -155,15 +155,15 @@ SLOW = [pytest.param(form, marks=pytest.mark.slow) for form in FORMATS if form !
 
 @pytest.mark.parametrize("form", ["tflite", *SLOW])
 def test_process_prints_the_report_only(fastgan, tmp_path, form):
-    done = subprocess.run(
+    process = subprocess.run(
         [*COMMAND, "export", str(fastgan.folder), "--format", form],
         capture_output=True,
         text=True,
         cwd=tmp_path,  # the file has the name of the run
         env={name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")} | {"PYTHONPATH": ROOT},
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     # With other load on the machine the comparison may take long enough for a line of progress.
-    assert re.sub(r"\d+/64 images compared with Keras.*\n", "", done.stderr) == ""
-    assert len(done.stdout.splitlines()) == 7
+    assert re.sub(r"\d+/64 images compared with Keras.*\n", "", process.stderr) == ""
+    assert len(process.stdout.splitlines()) == 7
     assert [entry.name for entry in tmp_path.iterdir()] == ["panda" + FORMATS[form].suffix]

@@ -93,5 +93,5 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
 def test_output_of_a_process(run, tmp_path):
     command = [sys.executable, "-m", "gan_tf.cli.main", "generate", run.folder, "--seeds", "0-1", "--out", tmp_path]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
-    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 2
+    process = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert process.returncode == 0 and process.stderr == "" and len(process.stdout.splitlines()) == 2

@@ -26,12 +26,12 @@ def test_folder_of_images_becomes_a_run(tmp_path):
     lengths = {"stabilise_kimg": 0.008, "fade_kimg": 0.004, "total_kimg": 0.016, "epoch_images": 16}
     arguments = tiny.arguments(folder, tmp_path / "runs", model="pggan", **lengths, run=None)
     command = [sys.executable, "train.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert all("kimg" in line for line in done.stderr.splitlines())  # only progress: TensorFlow is quiet
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert all("kimg" in line for line in process.stderr.splitlines())  # only progress: TensorFlow is quiet
     run = tmp_path / "runs" / "my-photos-pggan-16"
     for part in ("12 images", "broken.png", "float32", "swd2k", "(best)", "gan-tf generate", "samples-000000016.png"):
-        assert part in done.stdout
+        assert part in process.stdout
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert {"config", "environment", "stats", "events", "samples", "state", "best"} <= names
     assert Image.open(run / "samples" / "samples-000000016.png").size == (128, 128)
