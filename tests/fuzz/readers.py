@@ -1,23 +1,123 @@
-"""Readers of untrusted files, with functions that make an input and read it."""
+"""Readers of untrusted files, with small valid files, and functions that make an input of them and read it."""
 
+import functools
 import io
 import json
 import pickletools
 import zipfile
+from collections import OrderedDict
 
-from gan_tf.config.settings import changed, stored_settings
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gan_tf.config.settings import TrainConfig, changed, stored_settings
 from gan_tf.convert import read_weight_file
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.sources import open_source
+from gan_tf.models import fastgan, pggan
 from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
-from gan_tf.runs.folder import Run
+from gan_tf.runs.files import META_KEY
+from gan_tf.runs.folder import FORMAT, Run
 from gan_tf_datasets.faces.files import TarSource
-from tests.data.encoded import tar_bytes
-from tests.fuzz import seeds
+from tests.convert import file_writers
+from tests.convert.states import PGGAN, built, pggan_networks
+from tests.data.encoded import encode, tar_bytes
 from tests.fuzz.mutate import bytes_of, json_of, npy_of, pickle_of, tar_of, zip_of
+from tests.parity.state_dicts import state_dict
+from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
 SIZE = 16  # pixels of the decoded images
+
+# Small valid files
+
+
+def members_of(file):
+    """[(name, content)] of a zip archive."""
+    with zipfile.ZipFile(file) as archive:
+        return [(name, archive.read(name)) for name in archive.namelist()]
+
+
+def npz(**arrays):
+    """Members of an .npz file."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return members_of(file)
+
+
+def encoded_images():
+    """Encoded images of every format and of several modes."""
+    image = Image.new("RGB", (24, 17), "orange")
+    ImageDraw.Draw(image).ellipse((3, 2, 20, 14), "navy")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    forms = [("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "P", "1")]
+    forms += [("JPEG", mode, {"exif": exif}) for mode in ("RGB", "CMYK")] + [("WEBP", "RGBA", {"exif": exif})]
+    forms += [("BMP", "P", {}), ("GIF", "P", {}), ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "F", {})]
+    return [encode(image.convert(mode), form, **more) for form, mode, more in forms]
+
+
+# Contents of config.json, of two families.
+CONFIGS = (TrainConfig(dataset="panda"), TrainConfig(model="pggan", resolution=64, phase_lr="64:0.001", limit=5))
+DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": ["cat", "dog"]}
+SETTINGS = [{"format": FORMAT, "settings": stored_settings(config), "data": DATA} for config in CONFIGS]
+# Lines of stats.jsonl.
+RECORDS = [
+    {"images_seen": 8, "kind": "train", "loss/g": 1.0},
+    {"images_seen": 16, "kind": "epoch", "metric": "swd2k", "score": 2.0, "parts": {"a": 1.0}, "copies": 0.1},
+    {"images_seen": 16, "kind": "change", "changes": ["--keep: 1 -> 2"]},
+]
+# Members of best/generator.npz.
+META = '{"score": {"name": "swd2k", "value": 2.5, "lower_is_better": true}, "images_seen": 40}'
+WEIGHTS = npz(**{META_KEY: np.array(META), "a/kernel": np.ones((2, 3), np.float32), "b": np.float32(1)})
+# Members of .npz files of images.
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
+NAMED = {"labels": np.array([1, 0, 1]), "class_names": np.array(["x", "y"]), "names": np.array(["a", "b", "c"])}
+IMAGE_SETS = [npz(images=PIXELS), npz(images=PIXELS, **NAMED), npz(other=PIXELS[..., 0], y=np.array([[7], [3], [7]]))]
+# Encoded images, and the files of a zip or tar of images.
+IMAGES = encoded_images()
+FILES = {"x/a.png": IMAGES[0], "x/b.png": IMAGES[1], "y/c.png": IMAGES[0], "y/readme.txt": b"hello"}
+
+
+@functools.cache
+def torch_files(folder):
+    """(members of a zip of torch.save, a file in the legacy format) of a state dict and of a checkpoint of FastGAN."""
+    shared = Storage(np.arange(12, dtype=np.float32))
+    bits = Storage(np.arange(4, dtype=np.uint16), "BFloat16Storage")
+    state = OrderedDict(
+        a=tensor(shared, 0, (3, 4), (4, 1)),
+        b=tensor(shared, 1, (3,), (4,)),
+        c=whole(np.arange(3)),
+        d=tensor(bits, 0, (2, 2), (2, 1)),
+    )
+    g = state_dict(built(fastgan.FastGanGenerator, {"resolution": 256, "ngf": 4, "latent_size": 2}))
+    moments = {"state": {0: {"step": 1.0, "exp_avg": whole(PIXELS[0, 0])}}, "param_groups": [{"betas": (0.5, 0.9)}]}
+    checkpoint = {"g": file_writers.tensors(g), "opt_g": moments}
+    path = folder / "seed.pth"
+    return [
+        (members_of(write_zip(path, content)), write_legacy(path, content).read_bytes())
+        for content in (state, checkpoint)
+    ]
+
+
+@functools.cache
+def networks(folder):
+    """Pickles of networks: (G, D, Gs) of Progressive GAN, and modules of PyTorch."""
+    g = state_dict(built(pggan.PgganGenerator, PGGAN | {"latent_size": 6}))
+    d = state_dict(built(pggan.PgganDiscriminator, PGGAN))
+    parts = pggan_networks((g, d, {name: value.copy() for name, value in g.items()}))
+    weight, up = file_writers.parameter(PIXELS[0, 0]), file_writers.buffer(PIXELS[1])
+    layer = file_writers.Module("Layer", {"weight": weight}, {"up": up})
+    arguments = {"z_dim": np.int64(3), "s": file_writers.EasyDict(a=1)}
+    module = file_writers.Module("Generator", {"bias": None}, {}, {"b4": layer}, **arguments)
+    path = folder / "seed.pkl"
+    return [
+        file_writers.write_tensorflow(path, parts).read_bytes(),
+        file_writers.write_pytorch(path, {"G_ema": module, "D": module, "augment_pipe": None}).read_bytes(),
+    ]
+
+
+# Inputs and readers
 
 
 def written(name, make):
@@ -32,11 +132,11 @@ def written(name, make):
 
 def make_run(random, folder):
     """A run folder with a changed config.json, environment.json or stats.jsonl."""
-    config = random.choice(seeds.settings())
+    config = random.choice(SETTINGS)
     name = random.choice(("config.json", "config.json", "config.json", "environment.json", "stats.jsonl"))
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "environment.json").write_text('{"gan_tf": "0.1.0", "command": ["--dataset", "panda"]}')
-    lines = b"\n".join(json_of(random, line) for line in seeds.records()) + b"\n"
+    lines = b"\n".join(json_of(random, line) for line in RECORDS) + b"\n"
     (folder / name).write_bytes(lines if name == "stats.jsonl" else json_of(random, config))
     return folder
 
@@ -59,7 +159,7 @@ def make_weights(random, folder):
     """A run folder with changed best weights."""
     path = Run(folder).best
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(zip_of(random, seeds.weights(), npy_of, (zipfile.ZIP_STORED,)))
+    path.write_bytes(zip_of(random, WEIGHTS, npy_of, (zipfile.ZIP_STORED,)))
     return folder
 
 
@@ -87,7 +187,7 @@ def read_set(path):
 def make_torch(random, folder):
     """A state dict in a file of torch.save."""
     path = folder / "weights.pth"
-    path.write_bytes(torch_file(random, seeds.torch_files(folder.parent)[0]))
+    path.write_bytes(torch_file(random, torch_files(folder.parent)[0]))
     return path
 
 
@@ -113,9 +213,9 @@ def make_official(random, folder):
     """A checkpoint of FastGAN, or a pickle of NVIDIA's networks."""
     path = folder / "weights"
     if random.random() < 0.5:
-        path.write_bytes(torch_file(random, seeds.torch_files(folder.parent)[1]))
+        path.write_bytes(torch_file(random, torch_files(folder.parent)[1]))
     else:
-        path.write_bytes(pickle_of(random, random.choice(seeds.networks(folder.parent))))
+        path.write_bytes(pickle_of(random, random.choice(networks(folder.parent))))
     return path
 
 
@@ -148,10 +248,10 @@ def check_refusal(error, path=None):
 READERS = {
     "config": (make_run, read_run),
     "weights": (make_weights, read_weights),
-    "npz": (written("set.npz", lambda r: zip_of(r, r.choice(seeds.image_sets()), npy_of)), read_set),
-    "zip": (written("set.zip", lambda r: zip_of(r, seeds.files().items(), bytes_of)), read_set),
-    "tar": (written("set.tar", lambda r: tar_of(r, tar_bytes(seeds.files()))), read_set),
+    "npz": (written("set.npz", lambda r: zip_of(r, r.choice(IMAGE_SETS), npy_of)), read_set),
+    "zip": (written("set.zip", lambda r: zip_of(r, FILES.items(), bytes_of)), read_set),
+    "tar": (written("set.tar", lambda r: tar_of(r, tar_bytes(FILES))), read_set),
     "torch": (make_torch, read_torch_file),
     "convert": (make_official, read_converted),
-    "image": (written("image", lambda r: bytes_of(r, r.choice(seeds.images()), range(64))), read_image),
+    "image": (written("image", lambda r: bytes_of(r, r.choice(IMAGES), range(64))), read_image),
 }

@@ -24,14 +24,6 @@ def run(tmp_path):
     run.close()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{"])
-def test_missing_and_damaged_settings_are_refused(tmp_path, content):
-    if content is not None:
-        (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(UsageError, match="config.json" if content is None else "config.json is damaged.*--run NAME"):
-        Run(tmp_path).read_settings()
-
-
 def test_records_leave_out_damaged_lines(run):
     run.log(8, "train", {"loss": 1.0})
     run.log(16, "train", {"loss": float("nan")})
@@ -85,19 +77,7 @@ def test_tidying_keeps_the_newest_checkpoints_and_foreign_files(run):
     assert foreign < set(run.state.iterdir()) and len(list(run.state.iterdir())) == len(foreign) + 4
 
 
-# Best weights and snapshots
-
-
-def test_best_file_holds_weights_and_score(run):
-    with pytest.raises(UsageError, match="no best weights"):
-        run.best_weights()
-    weights = {"blocks/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    meta = {"score": {"name": "swd2k", "value": 2.5}, "images_seen": 40}
-    run.replace_best(weights, meta)
-    read, read_meta = run.best_weights()
-    assert read.keys() == weights.keys() and read_meta == run.best_meta() == meta
-    np.testing.assert_array_equal(read["blocks/0/kernel"], weights["blocks/0/kernel"])
-    assert [path.name for path in run.best.parent.iterdir()] == ["generator.npz"]
+# Snapshots
 
 
 def test_snapshots_are_kept_removed_and_left_out_if_they_are_damaged(run):
