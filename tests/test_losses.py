@@ -18,7 +18,6 @@ from gan_tf.losses import (
     r1_penalty,
 )
 from gan_tf.rng import Draws
-from tests.replicas import summed
 
 REAL = np.array([[1.0, 3.0], [0.0, -1.0], [0.5, 0.5]], np.float32)
 FAKE = np.array([[-2.0, 0.0], [1.0, 1.0], [0.9, -3.0]], np.float32)
@@ -98,6 +97,26 @@ def test_dual_contrastive_by_hand():
 def test_huge_logits_stay_finite(name):
     got = values(name, REAL * 1e4, FAKE * 1e4) + values(name, -REAL * 1e4, FAKE * 1e4)
     assert all(np.isfinite(value).all() for value in got)
+
+
+def summed(strategy, step):
+    """Sums over the replicas, as arrays, of the tensors that step(rows) returns.
+
+    rows(x): the rows of an array that belong to the calling replica: all, or on two replicas every other one.
+    """
+    parts = strategy.num_replicas_in_sync
+
+    @tf.function(autograph=False)
+    def run():
+        replica = tf.distribute.get_replica_context()
+        index = replica.replica_id_in_sync_group if parts > 1 else 0
+
+        def rows(x):
+            return tf.ensure_shape(tf.convert_to_tensor(x)[index::parts], (len(x) // parts, *x.shape[1:]))
+
+        return replica.all_reduce("sum", step(rows))
+
+    return [strategy.experimental_local_results(value)[0].numpy() for value in strategy.run(run)]
 
 
 def gradients(strategy, loss, batch=6):

@@ -28,7 +28,6 @@ def test_shapes_of_every_size(resolution, small):
     d = FastGanDiscriminator(resolution, ndf=8)
     made = g(random(1, 16), noise=random_noise(g, 1))
     assert [images.shape for images in made] == [(1, resolution, resolution, 3), (1, small, small, 3)]
-    assert g.small_resolution == d.small_resolution == small
     d.build()
     logits = d(made)
     assert {value.dtype for value in (*made, logits)} == {tf.float32}
@@ -71,8 +70,7 @@ def test_noise_counts_once_its_strength_is_not_zero():
     assert np.abs(g(z, noise=noise)[0] - g(z)[0]).max() > 0
 
 
-def test_tanh_is_official_at_1024_and_can_be_forced():
-    assert FastGanGenerator(1024, ngf=8).tanh and not FastGanGenerator(512, ngf=8).tanh
+def test_tanh_can_be_forced():
     forced = FastGanGenerator(64, ngf=4, latent_size=8, tanh=True)
     for plain, bounded in zip(small_networks()[0](random(2, 8)), forced(random(2, 8)), strict=True):
         np.testing.assert_allclose(bounded, np.tanh(plain), rtol=1e-5, atol=1e-7)

@@ -11,7 +11,6 @@ from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 from tests.models.networks import flat, gradients, random
 from tests.parity.report import relative_l2
-from tests.replicas import summed
 
 SIZES = {"resolution": 32, "fmap_base": 128, "fmap_max": 16}
 
@@ -62,15 +61,6 @@ def test_blend_is_exact_at_both_ends_in_half_precision_too():
     np.testing.assert_array_equal(blend(new, old, 1.0), new)
     np.testing.assert_array_equal(blend(new, old, 0.0), old)
     assert blend(new, old, tf.constant(0.999)).dtype == tf.bfloat16
-
-
-def test_one_trace_serves_a_whole_fade():
-    g = generator()
-    traced = tf.function(lambda z, alpha: g(z, level=2, alpha=alpha), autograph=False)
-    z = random(2, 8)
-    for alpha in (0.1, 0.7):
-        np.testing.assert_allclose(traced(z, tf.constant(alpha)), g(z, level=2, alpha=alpha), rtol=1e-4, atol=1e-5)
-    assert traced.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("alpha", [None, 0.4])
@@ -138,23 +128,3 @@ def test_channels_halve_as_maps_double_up_to_a_most():
     d = discriminator(resolution=64, fmap_base=256, fmap_max=32)
     for layers in ((g.stem, *g.blocks), d.from_rgb):
         assert [layer.filters for layer in layers] == [32, 32, 32, 16, 8]
-
-
-def test_two_replicas_have_the_gradients_of_one(two_cpus):
-    """The whole of D's loss, penalty included, when each replica holds every other row."""
-    images, place = random(8, 16, 16, 3), {"level": 2, "alpha": 0.5}
-
-    def run(strategy):
-        with strategy.scope():
-            d = discriminator(seed=1)
-
-        def step(rows):
-            own = rows(images)
-            with tf.GradientTape() as tape:
-                penalty = gradient_penalty(lambda x: d(x, **place), own)
-                loss = tf.reduce_sum(penalty + d(own, **place)[:, 0]) / 8
-            return [flat(gradients(loss, d, tape, unconnected_gradients="zero"))]
-
-        return summed(strategy, step)[0]
-
-    assert relative_l2(run(two_cpus), run(tf.distribute.get_strategy())) < 1e-5

@@ -11,7 +11,6 @@ from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from tests.models.networks import flat, gradients, random, random_noise
 from tests.parity.report import relative_l2
-from tests.replicas import summed
 
 SIZES = {"resolution": 16, "channel_base": 128, "channel_max": 16}
 
@@ -196,25 +195,6 @@ def test_penalties_in_bfloat16_and_their_gradients_are_near_those_of_float32():
     for (value, slope), (want, want_slope) in zip(penalties("mixed_bfloat16"), penalties("float32"), strict=True):
         assert 0 < relative_l2(value, want) < 0.055
         assert 0 < relative_l2(slope, want_slope) < 0.11
-
-
-@pytest.mark.slow
-def test_two_replicas_have_the_gradients_and_the_average_of_one(two_cpus):
-    z, images = random(8, 8), random(8, 16, 16, 3)
-
-    def run(strategy):
-        with strategy.scope():
-            g, d = generator(seed=1, dtype="float64"), discriminator(seed=1, dtype="float64")
-
-        def step(rows):
-            slopes = gradient_of(g, d, lambda: tf.reduce_sum(losses(g, d, rows(z), rows(images))))
-            g.mapping(rows(z), training=True)
-            return [slopes]
-
-        return *summed(strategy, step), g.mapping.average.numpy()
-
-    for got, want in zip(run(two_cpus), run(tf.distribute.get_strategy()), strict=True):
-        assert relative_l2(got, want) < 1e-6
 
 
 def test_initial_values_keep_the_spread_of_maps():
