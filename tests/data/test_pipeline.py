@@ -139,21 +139,3 @@ def test_load_scales_and_flips(image_set):
     np.testing.assert_allclose(got, want, atol=1e-6)
     np.testing.assert_array_equal(got, tf.function(loader.load, jit_compile=True)(element)[0])
     assert got.min() >= -1 and got.max() <= 1
-
-
-def test_two_replicas_load_the_batch_of_one(image_set, two_cpus):
-    loader = InputPipeline(image_set, 8, seed=1)
-    with two_cpus.scope():
-        loader.place()
-
-    def of_worker(context):
-        return loader.dataset(0, replicas=context.num_replicas_in_sync)
-
-    batches = iter(two_cpus.distribute_datasets_from_function(of_worker))
-    load = tf.function(lambda element: two_cpus.run(loader.load, (element,)))
-    shares = [two_cpus.experimental_local_results(load(next(batches))[0]) for _ in range(3)]
-    got = [tf.reshape(tf.stack(images, 1), (8, *images[0].shape[1:])) for images in shares]
-    alone = InputPipeline(image_set, 8, seed=1)
-    alone.place()
-    want = [alone.load(element)[0] for element in itertools.islice(alone.dataset(0), 3)]
-    np.testing.assert_array_equal(got, want)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,13 +10,14 @@ import sys
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gan_tf.data.cache import CacheEntry, read_rows
 from gan_tf.data.prepare import box_means, prepare, select_rows
-from gan_tf.data.sources import FolderSource
+from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write
 
@@ -132,7 +134,7 @@ def test_a_source_without_readable_images_is_refused(tmp_path, memory_gb):
 
 @pytest.mark.parametrize(("name", "value"), [("fit", "squeeze"), ("background", "whitish"), ("resolution", 0)])
 def test_invalid_settings_are_refused(source, name, value):
-    with pytest.raises(UsageError, match=f"--{name}"):
+    with pytest.raises(UsageError, match=f"--{name}.*{value}"):
         prepare(source, **{"resolution": SIDE, name: value})
 
 
@@ -251,3 +253,53 @@ def test_means_are_exact_and_ties_rounded_to_even(side, sizes):
 def test_the_largest_sums_do_not_overflow(side):
     for means in box_means(np.full((1, side, side, 3), 255, np.uint8), [side // 2, side // 16, 4, 1]):
         assert (means == 255).all()
+
+
+# Memory of a mapped set
+
+BATCHES, BATCH_SIZE = 200, 32
+
+
+def peak_gb():
+    """Returns this process's peak memory in 10^9 bytes. (getrusage would include the parent's at the fork.)"""
+    [kilobytes] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kilobytes) * 1024 / 1e9
+
+
+def measure(count, resolution, cache_folder):
+    """Prepares a set, reduces it and reads batches; returns its size and the peak memory after each step.
+
+    `python -m tests.data.test_prepare 70000 256 CACHE_FOLDER` measures a full set, which must need less than 4 GB of
+    memory, and needs 14 GB of disk.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, 3 * (resolution**2 + 7 * count), np.uint8)
+    # Each image is the one before shifted by 7 pixels, in the same memory.
+    shape, strides = (count, resolution, resolution, 3), (21, 3 * resolution, 3, 1)
+    images = np.lib.stride_tricks.as_strided(pixels, shape, strides, writeable=False)
+    source = ArraySource("shifted", images)
+    prepared = prepare(source, resolution=resolution, memory_gb=0.1, cache_dir=cache_folder, log=lambda line: None)
+    figures = {"set_gb": prepared.images.nbytes / 1e9, "prepare_peak_gb": peak_gb()}
+    smallest = prepared.at(4)  # makes all sizes in between too
+    figures["reduce_peak_gb"] = peak_gb()
+    assert not smallest.mapped and (smallest.images[-1] == box_means(images[count - 1][None], [4])[0][0]).all()
+    from gan_tf.data.pipeline import InputPipeline  # imported late, to separate the memory of TensorFlow
+
+    dataset = InputPipeline(prepared, BATCH_SIZE, seed=0, mirror=False).dataset(0)
+    for element in dataset.take(BATCHES):
+        assert (element["images"][-1].numpy() == images[int(element["index"][-1])]).all()
+    return figures | {"peak_gb": peak_gb()}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_mapped_set_needs_little_memory(tmp_path):
+    """At a tenth of the images."""
+    command = [sys.executable, "-m", "tests.data.test_prepare", "7000", "256", str(tmp_path)]
+    figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    assert figures["set_gb"] > 1.3
+    assert figures["prepare_peak_gb"] < 0.4 and figures["reduce_peak_gb"] < 0.4
+    assert figures["peak_gb"] < 1.2  # most of it is TensorFlow
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])))
