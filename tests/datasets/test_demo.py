@@ -1,4 +1,4 @@
-"""The drawn pandas and cats: constant pixels, equality across resolutions, two classes."""
+"""The drawn pandas and cats: constant pixels, equality across resolutions, classes; metadata of all TFDS builders."""
 
 import hashlib
 import io
@@ -14,6 +14,8 @@ from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import EACH
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
+from gan_tf_datasets.faces.faces_dataset_builder import Builder as FacesBuilder
+from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
 
 
 def decode(data):
@@ -59,3 +61,14 @@ def test_demo_kinds_source_alternates_its_classes(tmp_path):
     assert source.labels.tolist() == [0, 1] * EACH and source.names[:3] == ["panda-000", "cat-000", "panda-001"]
     for number, image in ((4, draw_panda(2, 64)), (5, draw_cat(2, 64))):
         np.testing.assert_array_equal(decode(source.read(number)), image)
+
+
+@pytest.mark.parametrize("builder", [DemoBuilder, DemoKindsBuilder, FacesBuilder, FewShotBuilder])
+def test_every_configuration_is_described(builder, tmp_path):
+    """With README.md, CITATIONS.bib, TAGS.txt and checksums next to each."""
+    for config in builder.BUILDER_CONFIGS:
+        built = builder(config=config.name, data_dir=tmp_path)
+        assert built.info.description and built.info.citation and config.description
+        assert {"image", "name"} <= set(built.info.features)
+    metadata = builder.get_metadata()
+    assert metadata.tags and (builder.pkg_dir_path / "checksums.tsv").exists()
