@@ -100,10 +100,6 @@ class Command:
         wait_until(lambda: all((self.folder / name).exists() for name in names))
         return self
 
-    def send(self, number):
-        """Sends a signal to the command alone."""
-        self.process.send_signal(number)
-
     def end(self):
         """Waits for the end. Returns (exit code, stdout, stderr)."""
         out, err = self.process.communicate(timeout=LIMIT_SECONDS)

@@ -53,10 +53,10 @@ def test_a_signal_is_forwarded_once(launch, number, send):
 
 def test_a_second_signal_kills(launch):
     run = launch("stubborn", "1", grace=1000).wait_for("signals-0")  # the first signal comes from the launcher
-    run.send(signal.SIGTERM)
+    run.process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     assert run.process.poll() is None and run.alive()
-    run.send(signal.SIGTERM)
+    run.process.send_signal(signal.SIGTERM)
     assert run.end()[0] == 1
     assert run.signals(0) == ["SIGTERM"]
 
@@ -97,7 +97,7 @@ def test_a_frozen_worker_is_killed_after_the_grace(launch):
 @pytest.mark.parametrize("other", ["saves", "stubborn"])
 def test_frozen_workers_are_killed_after_a_signal(launch, other):
     run = launch("frozen", other, grace=0.5).wait_for("ready-0", "ready-1")
-    run.send(signal.SIGTERM)
+    run.process.send_signal(signal.SIGTERM)
     assert run.end()[0] == 137
 
 
@@ -120,7 +120,7 @@ def test_a_closed_pipe_does_not_end_the_training(launch):
     run = launch("saves", "saves")
     run.process.stdout.close()
     run.process.stdout = None
-    run.wait_for("ready-0", "ready-1").send(signal.SIGTERM)
+    run.wait_for("ready-0", "ready-1").process.send_signal(signal.SIGTERM)
     assert run.end()[0] == 42
 
 
