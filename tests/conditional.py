@@ -9,9 +9,9 @@ from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
-from gan_tf.runs.folder import Run
 from gan_tf.training import recipes
 from gan_tf.training import state as states
+from tests.sampling.trained import BEST_META, write_run
 from tests.training.tiny import square_images
 
 NAMES, COUNTS = ["cat", "dog", "7"], [1, 2, 9]
@@ -40,21 +40,15 @@ def settings(model, **changes):
 
 def make_run(folder, model="fastgan", **changes):
     """Writes a run with best weights and a checkpoint, and returns it."""
-    config, run = settings(model, **changes), Run(folder)
-    run.create()
-    names, counts = (NAMES, COUNTS) if config.classes else ([], [])
-    run.write_settings(
-        config, {"fingerprint": "0" * 64, "images": sum(COUNTS), "class_names": names, "class_counts": counts}
-    )
-    family = FAMILIES[model]
+    config, family = settings(model, **changes), FAMILIES[model]
     g, d, g_ema = (build(config, "float32") for build in (family.generator, family.discriminator, family.generator))
     ready(g)
     state = states.create_state(g, d, g_ema, config, recipes.RECIPES[model])
-    weights = {path: variable.numpy() for path, variable in named_variables(g_ema).items()}
-    run.replace_best(weights, {"score": {"name": "swd2k", "value": 1.0}, "images_seen": SEEN})
+    names, counts = (NAMES, COUNTS) if config.classes else ([], [])
+    data = {"images": sum(COUNTS), "class_names": names, "class_counts": counts}
+    run = write_run(folder, config, g_ema, {**BEST_META, "images_seen": SEEN}, **data)
     state.images_seen.assign(SEEN)
     states.save_state(state, run, keep=5)
-    run.close()
     return run
 
 

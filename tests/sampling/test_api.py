@@ -17,8 +17,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling.api import Trained
 
-from .test_project import fastgan_of
-from .trained import BEST_AT, CONFIG, SECOND, difference, make_growing, make_run
+from .trained import BEST_AT, CONFIG, SECOND, difference, make_growing, make_run, trained_fastgan
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.M | re.S)
@@ -85,7 +84,7 @@ def test_truncation_scales_the_latents(trained):
 
 
 def test_noise_maps_can_be_passed():
-    trained = Trained(fastgan_of(0.2, contrast=10), CONFIG, 0)  # with visible noise
+    trained = Trained(trained_fastgan().folded(), CONFIG, 0)  # with visible noise
     z, seeds = trained.latents([4, 5]), tf.constant([4, 5], tf.int64)
     maps = [np.asarray(one) for one in rng.noise_of_seeds(seeds, trained.generator.noise_shapes)]
     assert difference(trained.images_of(z, noise=maps), trained.sample([4, 5])) <= 1
@@ -95,7 +94,7 @@ def test_noise_maps_can_be_passed():
 
 
 def test_batch_size_and_other_seeds_do_not_change_an_image():
-    trained, seeds = Trained(fastgan_of(0.5, contrast=10), CONFIG, 0), [5, 0, 2**40, 7, 1]
+    trained, seeds = Trained(trained_fastgan().folded(), CONFIG, 0), [5, 0, 2**40, 7, 1]
     expected = trained.sample(seeds)
     assert min(image.std() for image in expected) > 1
     for batch_size in (1, 2, 5):

@@ -1,4 +1,4 @@
-"""Image outputs: an interrupted command ends with the same bytes as an undisturbed one."""
+"""Seeds, image files and sheets: an interrupted command ends with the same bytes as an undisturbed one."""
 
 import os
 import re
@@ -22,6 +22,8 @@ from gan_tf.sampling.image_writer import (
     missing_seeds,
     png_name,
 )
+from gan_tf.sampling.seeds import LARGEST_SEED, parse_ranges, parse_seeds
+from gan_tf.sampling.sheets import COPY, MAX_SIDE, MIN_SIDE, NeighbourRow, neighbour_sheet, neighbour_sheet_size
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [*range(20, 29), 1_000_000]  # 10 images in batches of 4
@@ -142,3 +144,75 @@ def test_other_kinds_of_files_are_rejected(tmp_path):
     assert archive_suffix(tmp_path / "v1.0") == ""  # folders can have such names
     (tmp_path / "samples.tar").mkdir()
     assert archive_suffix(tmp_path / "samples.tar") == ""
+
+
+# Sheets of generated images with their nearest training images
+
+
+def row(side=64, ratios=(0.2, 0.9), seed=7):
+    """A generated image of value 10 with neighbours of 100 and 101."""
+    images = np.full((3, side, side, 3), 10, np.uint8)
+    images[1:] = np.array([100, 101])[:, None, None, None]
+    return NeighbourRow(images[0], seed, "pixels", images[1:], ("a", "b"), (1.5, 2.5), ratios)
+
+
+def test_images_are_in_order_and_copies_have_a_red_frame():
+    sheet = neighbour_sheet([row()], 0.45)
+    middle = sheet[sheet.shape[0] // 2]
+    values = middle[:, 0].tolist()
+    assert [values.count(value) for value in (10, 100, 101)] == [MIN_SIDE] * 3
+    assert values.index(10) < values.index(100) < values.index(101)
+    red = np.flatnonzero((middle == COPY).all(axis=1))
+    assert red.min() < values.index(10) and red.max() < values.index(101)  # the first pair, not the second
+    assert red.size == 4 * (MIN_SIDE // 32)
+    assert not (neighbour_sheet([row(ratios=(0.5, 0.9))], 0.45) == COPY).all(axis=2).any()
+
+
+def test_the_size_is_computed_in_advance_and_limited():
+    for side, rows in ((16, 1), (64, 3), (1024, 2)):
+        assert neighbour_sheet_size(rows, 2, side) == neighbour_sheet([row(side=side)] * rows, 0.45).shape[1::-1]
+    sheet = neighbour_sheet([row(side=1024)], 0.45)
+    assert (sheet[sheet.shape[0] // 2][:, 0] == 100).sum() == MAX_SIDE  # large images are reduced
+
+
+def test_rows_are_below_each_other_with_their_captions():
+    one, two = neighbour_sheet([row()], 0.45), neighbour_sheet([row(), row(seed=8)], 0.45)
+    assert two.shape == (2 * one.shape[0], *one.shape[1:])
+    np.testing.assert_array_equal(two[: one.shape[0]], one)
+    assert not np.array_equal(two[one.shape[0] :], one)  # the other seed's number
+
+
+# Seeds and layers as integers and ranges
+
+
+@pytest.mark.parametrize(
+    "text, seeds",
+    [
+        ("0-3", [0, 1, 2, 3]),
+        ("7,4-4", [7, 4]),
+        ("9, 2 - 4 ,3,0", [9, 2, 3, 4, 0]),
+        (str(LARGEST_SEED), [LARGEST_SEED]),
+    ],
+)
+def test_integers_and_ranges(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+def test_repeated_seeds_and_open_ranges():
+    assert parse_seeds("3,1-3", repeated=True) == [3, 1, 2, 3]
+    assert parse_ranges("1,7-", "--layers", 9, "7-", open_ended=True) == [(1, 1), (7, 9)]
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        *((text, "not a number or range") for text in ("", "1,,2", "a-b", "-3", "3-", "1.5", "٣", "9" * 5000)),
+        ("5-2", "give 2-5"),
+        (str(LARGEST_SEED + 1), "too large"),
+        ("0-1000000", "at most 1000000"),
+        ("0-600000,700000-1200000", "at most 1000000"),
+    ],
+)
+def test_invalid_seeds_are_rejected(text, reason):
+    with pytest.raises(UsageError, match=f"--seeds .*{reason}"):
+        parse_seeds(text)

@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.io import image_files
-from gan_tf.models import FAMILIES, fastgan, pggan
+from gan_tf.models import FAMILIES, fastgan
 from gan_tf.sampling import project as projection
 from gan_tf.sampling.project import distance_to, noise_autocorrelation, project, pyramid
+
+from .trained import trained_pggan
 
 SEED = 12345  # of the image to find
 
@@ -36,11 +38,7 @@ def fast():
 @pytest.fixture(scope="module")
 def growing():
     """A Progressive GAN of 16 pixels, fully grown."""
-    g = pggan.PgganGenerator(16, fmap_base=64, fmap_max=16, latent_size=8)
-    g.build()
-    g.growth.assign(2.0)
-    g.to_rgb[2].kernel.assign(0.3 * g.to_rgb[2].kernel)  # untrained, its images have too much contrast
-    return FAMILIES["pggan"].fold(g, "float32")
+    return trained_pggan(2.0, resolution=16, fmap_base=64, fmap_max=16).folded()
 
 
 def image_of(g, seed=SEED):

@@ -10,7 +10,6 @@ import gan_tf
 from gan_tf import rng
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.models import FAMILIES
 from gan_tf.models.network import fold
 from gan_tf.models.stylegan2 import styles_of
 from gan_tf.models.variables import named_variables
@@ -28,7 +27,7 @@ from gan_tf.sampling.project import w_statistics
 from tests.models.test_folding import trained as folding_network
 
 from .test_project import error, search
-from .trained import difference, make_styled, styled, styled_config
+from .trained import difference, styled, styled_config, write_run
 
 SEEDS = [3, 7, 11]
 
@@ -40,12 +39,12 @@ def plain():
 
 @pytest.fixture(scope="module")
 def g(plain):
-    return FAMILIES["stylegan2"].fold(plain, "float32")
+    return fold(plain)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return gan_tf.load(make_styled(tmp_path_factory.mktemp("runs") / "run").folder)
+def trained(plain, tmp_path_factory):
+    return gan_tf.load(write_run(tmp_path_factory.mktemp("runs") / "run", styled_config(), plain).folder)
 
 
 def z_of(g, seeds):
@@ -132,7 +131,7 @@ def test_invalid_layers_are_rejected(g, text):
 
 @pytest.mark.parametrize("space", ["w", pytest.param("w+", marks=pytest.mark.slow)])
 def test_a_known_image_is_found(space):
-    g = FAMILIES["stylegan2"].fold(styled(styled_config(seed=0), noise=0.0), "float32")
+    g = fold(styled(styled_config(seed=0), noise=0.0))
     [(_, image)] = images_of_seeds(g, [12345], 1)
     result = search(g, image[0], space=space, restarts=2, samples=50)
     assert error(image[0], result.start) > 5 and error(image[0], result.path[0][1]) > 5

@@ -1,6 +1,6 @@
 """Run folders and generators for tests, made without training.
 
-The generators of exported files have images with contrast, visible noise and many values, as trained ones have.
+The images of `trained_...` generators have contrast, visible noise and many values.
 """
 
 import dataclasses
@@ -39,11 +39,6 @@ def make_run(folder):
     return run
 
 
-def make_styled(folder):
-    """Writes a run of StyleGAN2 with 16 pixels and 6 styles of size 12, with best weights only."""
-    return write_run(folder, styled_config(), styled(styled_config()))
-
-
 def make_growing(folder, growth=2.0):
     """Writes a run of Progressive GAN that has grown to 4 * 2**growth of 16 pixels, with best weights only."""
     config = TrainConfig(dataset="none", model="pggan", resolution=16, fmap_base=32, fmap_max=8, latent_size=8)
@@ -52,11 +47,11 @@ def make_growing(folder, growth=2.0):
     return write_run(folder, config, g)
 
 
-def write_run(folder, config, g, meta=BEST_META):
+def write_run(folder, config, g, meta=BEST_META, **data):
     """Writes a run whose best weights are those of `g`, with the metadata `meta`, and returns it."""
     run = Run(folder)
     run.create()
-    run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": []})
+    run.write_settings(config, {"fingerprint": "0" * 64, "images": 3, "class_names": [], **data})
     weights = {path: variable.numpy() for path, variable in named_variables(g).items()}
     run.replace_best(weights, meta)
     run.close()
@@ -100,7 +95,7 @@ def marked(g):
     return float(g.stem_norm.beta.numpy()[0])
 
 
-# Generators for exported files
+# Generators with images as after training
 
 GROWING = {"dataset": "none", "resolution": 32, "fmap_base": 256, "fmap_max": 32, "latent_size": 8}
 SEEN = 12_000
