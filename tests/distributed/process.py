@@ -103,6 +103,10 @@ class WorkerGroup:
         wait_for_records(run, count, self.processes.values())
         return self
 
+    def send(self, index, number):
+        """Sends a signal to a worker."""
+        self.processes[index].send_signal(number)
+
     def end(self):
         """Kills all processes. Those that are started next have other ports."""
         for worker in self.processes.values():

@@ -116,7 +116,7 @@ def stopped_run(dataset, tmp_path_factory):
     with WorkerGroup(folder, tiny.arguments(dataset, folder, **FLAGS)) as workers:
         workers.start().wait_for_records(run, RECORDS)
         fault_time = time.time()
-        workers.processes[CHIEF].send_signal(signal.SIGTERM)
+        workers.send(CHIEF, signal.SIGTERM)
         workers.ends_with(SAVED)
     return run, fault_time
 
