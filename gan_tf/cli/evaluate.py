@@ -16,8 +16,8 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
 from gan_tf.io.progress import StagedProgress, log
-from gan_tf.metrics.definitions import COPY_CHECK
 from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
+from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.runs.files import read_json
 from gan_tf.runs.folder import Run
 

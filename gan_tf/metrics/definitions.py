@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from gan_tf.metrics import diversity, feature_metrics, swd
 from gan_tf.metrics.image_sets import SEED
+from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.metrics.score import Measurement
 
-# The input of a metric, which determines how it is called:
+# The input of a metric, which determines how it is called; that of the copy check is its name, COPY_CHECK.
 FEATURES = "features"  # measure(features.RealFeatures, features of the fakes [N, F]) -> Measurement
 IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count) -> reals; measure(reals, chunks) -> Measurement
 PATHS = "paths"  # perceptual path length, which needs a generator
-COPY_CHECK = "memorisation"  # also the name of this metric
 
 KID_SUBSETS = 100
 KID_SUBSET_ROWS = 1000  # fewer if a set is smaller
@@ -26,7 +26,7 @@ class Metric(NamedTuple):
 
     fakes: int  # number of generated images
     lower_is_better: bool
-    needs: str  # one of the four inputs above
+    needs: str  # one of these four inputs
     measure: Callable | None = None
     prepare: Callable | None = None
     least: int = 2  # real images, and generated ones, that it needs

@@ -31,6 +31,7 @@ from gan_tf.io.image_files import grid, resize
 from gan_tf.metrics.neighbour_index import aligned_distance, pixel_index, pixel_vectors
 from gan_tf.metrics.score import Measurement
 
+COPY_CHECK = "memorisation"  # name of this metric
 THRESHOLD = 0.45  # ratio below which an image counts as a copy
 CLOSEST = 16  # number of pairs in the panel
 PENDING_BYTES = 2**26  # of generated images that are compared together

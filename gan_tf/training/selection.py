@@ -6,7 +6,8 @@ import dataclasses
 from gan_tf.errors import Interrupted
 from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
-from gan_tf.metrics.definitions import COPY_CHECK, final_metric
+from gan_tf.metrics.definitions import final_metric
+from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.metrics.score import differences, from_stored
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report

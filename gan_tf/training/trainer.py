@@ -13,10 +13,11 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
-from gan_tf.metrics.definitions import COPY_CHECK, default_metric
+from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
+from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.models import FAMILIES
 from gan_tf.ops.normalisation import STDDEV_GROUP
 from gan_tf.runs.folder import Run

@@ -64,7 +64,7 @@ class Lpips:
         return np.mean((np.asarray(a) - np.asarray(b)) ** 2, axis=(1, 2, 3))
 
 
-def networks(weights=None, resize="pytorch", precision="float32", **ignored):
+def networks(weights=None, resize="pytorch", precision="float32", offline=False, log=print, alternative=""):
     """Replaces `gan_tf.metrics.features.Networks`."""
     return types.SimpleNamespace(extractor=Extractor(resize, weights, precision), lpips=Lpips(), has_lpips=False)
 

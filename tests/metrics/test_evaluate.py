@@ -126,7 +126,7 @@ def test_the_copy_check_shares_the_pass_of_a_metric_on_images(few_fakes):
 def test_other_weights_and_precisions_change_the_name(few_fakes):
     generator = Generator(waves(60, seed=1))
     names = ["fid5k", "swd2k", "memorisation"]
-    changed = evaluator(names, custom="0123456789abcdef", precision="bfloat16")
+    changed = evaluator(names, weights="0123456789abcdef", precision="bfloat16")
     own, official = changed(generator).scores, evaluator(names)(generator).scores
     assert own["fid5k"].name == "fid5k-custom:01234567-bfloat16" and own["fid5k"].value == official["fid5k"].value
     assert not own["fid5k"].comparable_with(official["fid5k"])
