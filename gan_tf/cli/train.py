@@ -50,10 +50,12 @@ def main(argv) -> int:
         workers.log(f"run: {run.folder} (preset {preset})")
         train_on(workers, config, run)
         workers.end()
-    except Interrupted as signal_name:
+    except Interrupted as signal_name:  # on all workers
+        workers.end()
         print(f"{signal_name}: saved; the same command continues the run", flush=True)
         return INTERRUPTED
-    except Diverged as error:
+    except Diverged as error:  # on all workers
+        workers.end()
         raise UsageError(str(error)) from error
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
         if is_temporary(error):

@@ -9,7 +9,8 @@ gaps:
   So a thread polls the states of all workers.
 * The main thread may wait in a collective operation while another worker receives a signal. So the signal is announced
   in the key-value store of the service.
-* The end of worker 0 ends the service, and the other workers with it. So worker 0 waits for them.
+* The end of worker 0 ends the service, and the other workers with it; and a worker that ends is lost to worker 0. So
+  they stop their threads together.
 """
 
 import atexit
@@ -29,7 +30,7 @@ from gan_tf.errors import LOST_WORKER
 POLL_SECONDS = 0.5
 # From the detection of a lost worker to the end of this process: if it is already ending, it keeps its own exit code.
 GRACE_SECONDS = 10.0
-END_SECONDS = 120  # that the chief waits for each worker at the end of the run
+END_SECONDS = 120  # that a worker waits for another at the end of the run
 
 _ending = threading.Lock()
 
@@ -102,13 +103,23 @@ class WorkerMonitor:
         self._ended.set()
         self._thread.join(GRACE_SECONDS)
 
-    def wait_for_others(self):
-        """Waits on the chief until all workers have called this, at most `END_SECONDS` for each."""
+    def end_together(self):
+        """Stops the threads of all workers, so that each may end its process. All workers must call this.
+
+        Waits at most `END_SECONDS` for each of the others. The chief's thread stops first, because ended workers are
+        lost to it, and its process ends last.
+        """
+        self.end()
         with contextlib.suppress(tf.errors.OpError):
+            if self._spec.index:
+                self._wait_for_end_of(0)
             self._service.set_config_key_value(f"gan_tf/ended/{self._spec.index}", "yes")
             if self._spec.index == 0:
-                for index in range(len(self._spec.addresses)):
-                    self._service.get_config_key_value(f"gan_tf/ended/{index}", timeout_in_ms=1000 * END_SECONDS)
+                for index in range(1, len(self._spec.addresses)):
+                    self._wait_for_end_of(index)
+
+    def _wait_for_end_of(self, index):
+        self._service.get_config_key_value(f"gan_tf/ended/{index}", timeout_in_ms=1000 * END_SECONDS)
 
     def _run(self):
         lost_since = None

@@ -116,10 +116,9 @@ class Workers:
         return self.signals.received or (OTHER_SIGNAL if announced else None)
 
     def end(self):
-        """Ends the monitoring of other workers after the run. The chief waits until all workers have called this."""
+        """Ends the monitoring of other workers after the run. All workers must call this."""
         if self._monitor:
-            self._monitor.end()
-            self._monitor.wait_for_others()
+            self._monitor.end_together()
 
     def _sum(self, values) -> list[float]:
         """Returns the sums of [K] numbers over the workers."""

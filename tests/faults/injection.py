@@ -10,7 +10,8 @@ import resource
 import signal
 import time
 
-from gan_tf.distributed import workers
+from gan_tf.cli import train
+from gan_tf.distributed import liveness, workers
 from gan_tf.runs import folder as runs
 from gan_tf.training import resume, selection
 
@@ -57,6 +58,17 @@ def long_score(patch):
             time.sleep(1)
 
     call_before(patch, selection, "score_epoch", 2, fault)
+
+
+def late_end(patch):
+    """The chief ends its training later than the others, by more than it takes to detect a lost worker."""
+
+    def fault(run):
+        report_time()
+        time.sleep(20)
+
+    patch.setattr(liveness, "GRACE_SECONDS", 1.0)
+    call_before(patch, train, "next_steps", 1, fault)
 
 
 def clock_back(patch):

@@ -66,6 +66,10 @@ def test_started_late(scenario):
     scenario.add_row("a worker starts late", "the other waits")
 
 
+def test_late_end_of_the_chief(scenario):
+    scenario.start_with_fault("late_end").trains_to_the_end()
+
+
 def test_killed_while_connecting(scenario):
     scenario.start_with_fault("killed_while_connecting", WORKER, wait_seconds=5)
     scenario.ends({WORKER: -signal.SIGKILL, CHIEF: LOST}, START_AGAIN)
