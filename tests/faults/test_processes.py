@@ -68,6 +68,7 @@ def test_started_late(scenario):
 
 def test_late_end_of_the_chief(scenario):
     scenario.start_with_fault("late_end").trains_to_the_end()
+    scenario.add_row("the chief ends 20 s after the other", "the other waits")
 
 
 def test_killed_while_connecting(scenario):
