@@ -85,7 +85,7 @@ def cache_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
-    """The file of a data set with 12 images."""
+    """The file of a dataset with 12 images."""
     from tests.training import tiny
 
     return tiny.images_file(tmp_path_factory.mktemp("data"))

@@ -20,7 +20,7 @@ def package_of(module):
     return rest.partition(".")[0] or None if first == "gan_tf" else None
 
 
-MODULES = {}  # {dotted name: (path, syntax tree)} of gan_tf and of the data sets
+MODULES = {}  # {dotted name: (path, syntax tree)} of gan_tf and of the datasets
 for folder, package in (("gan_tf", "gan_tf"), ("datasets", "gan_tf_datasets")):
     for path in sorted((ROOT / folder).rglob("*.py")):
         parts = path.relative_to(ROOT / folder).with_suffix("").parts

@@ -1,4 +1,4 @@
-"""README.md, CONTRIBUTING.md and docs/: flags, commands, defaults, data sets, faults and links exist."""
+"""README.md, CONTRIBUTING.md and docs/: flags, commands, defaults, datasets, faults and links exist."""
 
 import re
 from pathlib import Path

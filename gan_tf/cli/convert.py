@@ -179,7 +179,7 @@ def architecture_flags(config):
     for name in architecture_names(config, with_discriminator=True):
         value = getattr(config, name)
         if name == "classes":
-            flags.append(" --conditional")  # the data set determines their number
+            flags.append(" --conditional")  # the dataset determines their number
         elif value != getattr(default, name):
             flags.append(f" {as_argument(name, value)}")
     return "".join(flags)

@@ -1,4 +1,4 @@
-"""`gan-tf crop-faces PHOTOS OUT`: makes a data set of faces cropped from photographs."""
+"""`gan-tf crop-faces PHOTOS OUT`: makes a dataset of faces cropped from photographs."""
 
 import dataclasses
 import shlex

@@ -26,9 +26,9 @@ from gan_tf.runs.folder import Run
 class EvaluateOptions:
     """Scores the generator of a run, or a folder or zip of images, against real images."""
 
-    # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a data set name.
+    # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a dataset name.
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER|ZIP")]
-    dataset: str | None = None  # real images: a data set name, a folder, a .zip or an .npz; default: those of the run
+    dataset: str | None = None  # real images: a dataset name, a folder, a .zip or an .npz; default: those of the run
     metrics: str | None = None  # comma-separated; default: FID, KID, precision and recall, and the copy check
     per_class: bool = False  # also score each class of a conditional run against the real images of that class
     which: str = "best"  # weights of the run: best, last, or the image count of a snapshot

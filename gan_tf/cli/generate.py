@@ -258,6 +258,6 @@ def write_images(options, loaded, seeds, missing, batch_size, write, keep):
 
 
 def path_beside(out, name):
-    """Returns OUT-name.png: next to `out`, not inside, so that a folder of images remains usable as a data set."""
+    """Returns OUT-name.png: next to `out`, not inside, so that a folder of images remains usable as a dataset."""
     out = out if out.name not in ("", "..") else out.resolve()
     return out.with_name(f"{out.name}-{name}.png") if out.name else out / f"{name}.png"

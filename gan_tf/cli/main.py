@@ -19,7 +19,7 @@ COMMANDS = {
     "report": "write the report of a run as one HTML file",
     "export": "export a generator as SavedModel, TFLite or ONNX",
     "runs": "rank runs and snapshots by their scores",
-    "inspect": "report on a data set",
+    "inspect": "report on a dataset",
     "convert": "convert official weights into a run",
     "crop-faces": "crop aligned faces from photos, as a training set",
     "augment-preview": "show augmented training images",

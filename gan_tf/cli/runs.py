@@ -150,7 +150,7 @@ def unscored_reason(run) -> str:
 def ranking_lines(ranking, limit) -> list[str]:
     """Returns the protocol and the first rows of a ranking as text.
 
-    Columns are aligned, and lines have at most WIDTH columns if shorter names of data sets suffice for that.
+    Columns are aligned, and lines have at most WIDTH columns if shorter names of datasets suffice for that.
     """
     shown = ranking[:limit]
     rows = [

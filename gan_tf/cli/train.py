@@ -78,7 +78,7 @@ def parse_arguments(argv):
     """Returns (TrainConfig, name of the preset). `--preset` and `--model` are read first: they set the defaults.
 
     Raises:
-        UsageError: an unknown flag, preset or value, a flag of another family, or no data set.
+        UsageError: an unknown flag, preset or value, a flag of another family, or no dataset.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--preset")
@@ -129,7 +129,7 @@ def grouped_options(defaults, preset):
 
 
 def train_on(workers, config, run):
-    """Opens the data set, builds the trainer, and trains; with `--dry-run` only measures."""
+    """Opens the dataset, builds the trainer, and trains; with `--dry-run` only measures."""
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
     from gan_tf.training.resume import refuse_converted
@@ -165,7 +165,7 @@ def train_on(workers, config, run):
 
 
 def with_classes(config, dataset):
-    """Returns the settings, with the number of classes of the data set if the run is conditional.
+    """Returns the settings, with the number of classes of the dataset if the run is conditional.
 
     Raises UsageError if a conditional run has images of fewer than two classes.
     """

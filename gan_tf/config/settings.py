@@ -59,7 +59,7 @@ class TrainConfig:
     resolution: int = identity(256, "height and width of the images in pixels")
     latent_size: int = identity(256, "length of the latent vector z")
     conditional: bool = identity(False, "train on class labels, so that images of one class can be generated")
-    classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the data set
+    classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the dataset
     fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images are made square")
     background: str = identity("white", "colour of transparent and padded areas: a name or #rrggbb")
     mirror: bool = identity(True, "also train on horizontally mirrored images")

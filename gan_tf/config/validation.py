@@ -23,7 +23,7 @@ FAMILIES = tuple(RESOLUTIONS)
 
 POLICIES = ("color", "translation", "cutout")  # of DiffAugment
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
-# The published policy of FastGAN, and the best policy of the ADA paper, for data sets of every size.
+# The published policy of FastGAN, and the best policy of the ADA paper, for datasets of every size.
 DEFAULT_POLICY = {"diffaugment": "color,translation", "ada": "bgc"}
 
 COUNTS = "ngf ndf decoders fmap_base fmap_max latent_size w_size mapping_layers channel_base channel_max mbstd_group"

@@ -122,7 +122,7 @@ class StyleGan2Generator(SeededNetwork):
     Args:
         resolution: R, a power of two from 16 to 1024.
         latent_size, w_size: Z and W.
-        mapping_layers: 8 in the paper, 2 for small data sets.
+        mapping_layers: 8 in the paper, 2 for small datasets.
         channel_base, channel_max: maps of r pixels have min(channel_base / r, channel_max) channels; a base of None is
             `published_channel_base`.
         classes: number of classes, 0 for an unconditional network.

@@ -66,7 +66,7 @@ def write_report(run):
 
 
 def _head(summary) -> str:
-    """Name, model, data set and progress."""
+    """Name, model, dataset and progress."""
     config, seen = summary.config, summary.images_seen
     about = [config.model, f"{config.resolution}x{config.resolution}"] if config else []
     bar, kimg = "", f"{format_kimg(seen)} kimg"
@@ -178,7 +178,7 @@ def _copy_check(summary, run) -> str:
 
 def _data(summary) -> str:
     config, data = summary.config, summary.data
-    rows = [("Data set", summary.dataset), ("Images", f"{data['images']:,}")]
+    rows = [("Dataset", summary.dataset), ("Images", f"{data['images']:,}")]
     if names := data.get("class_names"):
         more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
         used = ", used as labels" if config.conditional else ""

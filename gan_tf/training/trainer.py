@@ -83,7 +83,7 @@ class Trainer:
         sizes = (stage.resolution, stage.batch_size)
         self.iterator = None
         if self.stage is None or sizes != (self.stage.resolution, self.stage.batch_size):
-            self.pipeline, self.compiled = None, {}  # first: two data sets may not fit on the accelerator
+            self.pipeline, self.compiled = None, {}  # first: two datasets may not fit on the accelerator
             images, config = self.dataset.at(stage.resolution), self.config
             # Each of several workers reads its own share: the chief would broadcast a resident set, a variable, to all.
             resident = False if self.workers.count > 1 else None

@@ -269,7 +269,7 @@ def test_a_run_keeps_its_classes(tmp_path, capsys):
 
 @pytest.fixture
 def kinds(tmp_path, monkeypatch):
-    """A conditional run and its data set of two classes, whose generator makes flat images of their brightness."""
+    """A conditional run and its dataset of two classes, whose generator makes flat images of their brightness."""
     monkeypatch.setitem(METRICS, "swd2k", METRICS["swd2k"]._replace(fakes=32))
     folder = conditional.class_folders(tmp_path / "data")
     run = conditional.make_run(tmp_path / "run", classes=2, dataset=str(folder))

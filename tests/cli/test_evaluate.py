@@ -23,7 +23,7 @@ FEW = 24  # images in a score
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, dataset):
-    """A run of that data set, whose first weights count as the best."""
+    """A run of that dataset, whose first weights count as the best."""
     with pytest.MonkeyPatch.context() as patch:
         tiny.set_scores(patch, [1, 2])
         run = tiny.trained(dataset, tmp_path_factory.mktemp("checkpoints"))

@@ -172,7 +172,7 @@ def read_weights(folder):
 
 
 def read_set(path):
-    """Opens a data set and decodes its first images."""
+    """Opens a dataset and decodes its first images."""
     source = TarSource(path) if path.suffix == ".tar" else open_source(path)
     assert len(source) == len(source.names) == len(source.labels)
     assert "\n" not in "".join((*source.names, *source.class_names))

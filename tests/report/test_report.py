@@ -64,7 +64,7 @@ def test_report_of_a_finished_run(tmp_path):
         "total_kimg 40",
         "devices CPU",
         "command --dataset panda",
-        "Data set panda Images 100",
+        "Dataset panda Images 100",
     ):
         assert text in page.text, text
     assert {link[:22] for link in page.links} == {"data:,", "data:image/webp;base64"}
@@ -130,7 +130,7 @@ def test_report_of_converted_weights(tmp_path):
     page = read(run)
     for text in (f"256x256 · converted from {origin}", f"with gan_tf 0.1.0 from {origin}", "Not recorded here"):
         assert text in page.text, text
-    for text in (" 0 images", "kimg", "images of :", "It was trained", "No score yet", "Data set", "the seed 0"):
+    for text in (" 0 images", "kimg", "images of :", "It was trained", "No score yet", "Dataset", "the seed 0"):
         assert text not in page.text.partition("Settings")[0], text
     assert "b" not in page.tags
 

@@ -127,7 +127,7 @@ def test_zip_and_npz_contain_the_images_in_order(tmp_path):
     about = {seed: f"rank of {seed}" for seed in SEEDS}
     for name in ("a.zip", "a.npz"):
         write_all(tmp_path / name, about=about)
-        assert len(open_source(str(tmp_path / name))) == 10  # usable as data sets
+        assert len(open_source(str(tmp_path / name))) == 10  # usable as datasets
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.testzip() is None and archive.namelist() == [png_name(seed) for seed in SEEDS]
         archive.extract(png_name(25), tmp_path)

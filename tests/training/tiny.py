@@ -210,7 +210,7 @@ def arguments(dataset, checkpoints, model="fastgan", **changes):
 
 
 def images_file(folder):
-    """Writes a data set of 12 images to `folder` and returns its path."""
+    """Writes a dataset of 12 images to `folder` and returns its path."""
     path = folder / "images.npz"
     np.savez(path, images=square_images())
     return path

@@ -21,7 +21,7 @@ STATISTICS += ("gradient/d", "gradient/g", SIGNS)
 def train_step(state, reals, labels, draws, variant):
     """Updates both players once on one replica; see `step.Phase`.
 
-    The fakes have the labels of the reals, so that their class frequencies are those of the data set.
+    The fakes have the labels of the reals, so that their class frequencies are those of the dataset.
     """
     real_images = augmented(reals, draws, "reals", variant, state)
     real_pair = (real_images, nearest_resize(real_images, state.g.small_resolution))
