@@ -76,9 +76,15 @@ class CacheEntry:
         return images, facts, [tuple(item) for item in entry["unreadable"]]
 
     def progress(self):
-        """Returns the recorded {"done": source images, "kept": rows, "unreadable": [[i, reason]]}, or zeros."""
+        """Returns the recorded {"done": source images, "kept": rows, "unreadable": [[i, reason]]}.
+
+        Returns zeros without a readable record, or if a file is shorter than its recorded rows: the entry starts again.
+        """
         with contextlib.suppress(OSError, ValueError):
-            return json.loads((self.partial / "progress.json").read_text())
+            state = json.loads((self.partial / "progress.json").read_text())
+            files = (("images.bin", self.row_bytes), ("facts.bin", self.facts.itemsize))
+            if all((self.partial / name).stat().st_size >= state["kept"] * size for name, size in files):
+                return state
         return {"done": 0, "kept": 0, "unreadable": []}
 
     @contextlib.contextmanager

@@ -189,6 +189,17 @@ def test_a_killed_conversion_is_continued(tmp_path):
     np.testing.assert_array_equal(result.images, expected.images)
 
 
+@pytest.mark.parametrize("name", ["images.bin", "facts.bin"])
+def test_a_conversion_with_a_truncated_file_is_started_again(source, memory, tmp_path, name):
+    finished = Path(prepare_in(tmp_path, source)[0].images.filename).parent
+    partial = finished.rename(f"{finished}.partial")  # as a process killed before the last step leaves it
+    (partial / "entry.json").rename(partial / "progress.json")
+    os.truncate(partial / name, 10)
+    again, _ = prepare_in(tmp_path, source)
+    np.testing.assert_array_equal(again.images, memory.images)
+    assert again.names == memory.names
+
+
 def test_an_interrupted_reduction_is_repeated(source, memory, tmp_path, monkeypatch):
     full, _ = prepare_in(tmp_path, source)
     record = CacheEntry.record
