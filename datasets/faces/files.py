@@ -10,15 +10,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from gan_tf.data.images import UnreadableImage
-from gan_tf.data.sources import (
-    FolderSource,
-    ImageSource,
-    ZipSource,
-    check_file_size,
-    classes_of,
-    safe_name,
-    select_images,
-)
+from gan_tf.data.listing import classes_of, safe_name, select_images
+from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, check_file_size
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.files import printable

@@ -8,17 +8,15 @@ import functools
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import zipfile
-from collections import Counter
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from gan_tf.data.cache import check_space
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
+from gan_tf.data.listing import classes_of, safe_name, select_images, walk
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import COMPRESSION, DAMAGED, read_array, read_header
 from gan_tf.io.files import (
@@ -33,8 +31,6 @@ from gan_tf.io.files import (
 )
 from gan_tf.io.progress import Progress, map_in_order
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
 LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
 IN_MEMORY_BYTES = 512 << 20  # larger compressed arrays of an .npz are unpacked into the cache, once
 
@@ -134,6 +130,10 @@ class ArraySource(ImageSource):
     def __init__(self, name, images, labels=None, class_names=(), names=None, where=""):
         names = [str(i) for i in range(len(images))] if names is None else list(names)
         super().__init__(name, names, labels, class_names, where)
+        if not len(images) == len(names) == len(self.labels):
+            raise ValueError(
+                f"{len(images)} images, {len(names)} names and {len(self.labels)} labels; give one of each"
+            )
         if not names:
             raise UsageError(f"{where or name} holds no images")
         self.images = images
@@ -147,7 +147,7 @@ class FolderSource(ImageSource):
 
     def __init__(self, folder):
         self.folder = user_path(folder)
-        names, ignored = select_images(_walk(self.folder), folder)
+        names, ignored = select_images(walk(self.folder), folder)
         super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored)
 
     def read(self, i):
@@ -275,15 +275,21 @@ def _check_labels(labels, class_names, count, where):
     if labels is None:
         return None, ()
     if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
-        raise UsageError(f"{where}: labels must be integers [{count}], got {labels.dtype} {list(labels.shape)}")
+        raise UsageError(
+            f"--dataset {where}: labels must be integers [{count}], one per image, got {labels.dtype} "
+            f"{list(labels.shape)}; correct them, or save the images without labels"
+        )
     labels = labels.reshape(-1)
     values, numbers = np.unique(labels, return_inverse=True)
     if class_names is None:
         return numbers, tuple(map(str, values))
     if class_names.ndim != 1 or any(UNPRINTABLE.search(str(name)) for name in class_names):
-        raise UsageError(f"{where}: class_names must be a list of strings without control characters")
+        raise UsageError(f"--dataset {where}: class_names must be strings [K] without control characters; correct them")
     if values[0] < 0 or values[-1] >= len(class_names):
-        raise UsageError(f"{where}: labels {values[0]}..{values[-1]} do not fit {len(class_names)} class_names")
+        raise UsageError(
+            f"--dataset {where}: labels {values[0]}..{values[-1]} do not fit {len(class_names)} class_names; "
+            "give a name for each label from 0 on"
+        )
     return labels, tuple(map(str, class_names))
 
 
@@ -308,70 +314,3 @@ def check_file_size(size):
     """Raises UnreadableImage if an image file has more than MAX_FILE_BYTES."""
     if size > MAX_FILE_BYTES:
         raise UnreadableImage(f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
-
-
-def select_images(paths, where):
-    """Splits relative paths into (sorted list of image names, {suffix: count} of other files).
-
-    Hidden files and folders are left out. Raises UsageError if there is no image, or if a name is unprintable.
-    """
-    names, ignored = [], Counter()
-    for path in map(PurePosixPath, paths):
-        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
-            continue
-        if path.suffix.lower() not in SUFFIXES:
-            ignored[printable(path.suffix.lower() or path.name)] += 1
-            continue
-        if UNPRINTABLE.search(str(path)):
-            raise UsageError(
-                f"{where}: rename {str(path)[:200]!a}, which holds a control character or is not valid UTF-8"
-            )
-        names.append(str(path))
-    if not names:
-        others = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5)) or "nothing"
-        raise UsageError(f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others})")
-    return sorted(names), ignored
-
-
-def classes_of(names):
-    """Derives class labels from the first-level folders of N relative paths with "/". Deeper folders have no effect.
-
-    A single folder around all images is skipped (many archives have one), and then a level of SPLIT_NAMES only. There
-    are no classes if some images are outside of folders, or if only one folder is left.
-
-    Returns:
-        labels int32 [N] and a tuple of class names in alphabetical order; zeros and () without classes.
-    """
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while all(folders) and len({parts[0] for parts in folders}) == 1:
-        folders = [parts[1:] for parts in folders]
-    if all(folders) and {parts[0].lower() for parts in folders} <= SPLIT_NAMES:
-        folders = [parts[1:] for parts in folders]
-    if not all(folders) or len({parts[0] for parts in folders}) < 2:
-        return np.zeros(len(names), np.int32), ()
-    class_names, labels = np.unique([parts[0] for parts in folders], return_inverse=True)
-    return labels.astype(np.int32), tuple(class_names.tolist())
-
-
-def _walk(folder):
-    """Yields the relative paths of all files below `folder`. Follows links, but enters no folder twice: no cycles."""
-    entered = set()
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        for file in files:
-            yield Path(parent, file).relative_to(folder).as_posix()
-
-
-def safe_name(name, archive):
-    """Returns an archive entry's path with "/".
-
-    Raises UsageError if it leads out of the archive: nothing is unpacked, but such an archive is not trustworthy.
-    """
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-        raise UsageError(f'{archive}: entry "{printable(name)}" leads out of the archive; remove it and pack again')
-    return str(path)

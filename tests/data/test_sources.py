@@ -9,7 +9,8 @@ import pytest
 
 from gan_tf.data import sources
 from gan_tf.data.images import UnreadableImage
-from gan_tf.data.sources import ArraySource, FolderSource, ZipSource, classes_of, open_source
+from gan_tf.data.listing import classes_of
+from gan_tf.data.sources import ArraySource, FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write, write_zip
 
@@ -168,6 +169,9 @@ def test_arrays_in_memory():
     assert source.fingerprint != ArraySource("set", pixels + 1, [1, 0, 1], ["x", "y"]).fingerprint
     with pytest.raises(UsageError, match="no images"):
         ArraySource("set", pixels[:0])
+    for names, labels in (("ab", [0] * 3), ("abc", [0] * 2)):
+        with pytest.raises(ValueError, match="3 images"):
+            ArraySource("set", pixels, labels, names=names)
 
 
 @pytest.fixture
@@ -183,17 +187,23 @@ def opened(tmp_path):
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("pixels", [PIXELS, PIXELS[..., 0], PIXELS[..., :1]])
-def test_an_npz_is_read_by_rows(opened, save, pixels):
+def test_an_npz_is_read_by_rows_and_refused_if_it_is_truncated(opened, save, pixels):
     source = opened(images=pixels, save=save)
     assert len(source) == 3 and source.name == "set"
     for i in range(3):
         np.testing.assert_array_equal(source.read(i), pixels[i])
+    for size in (os.path.getsize(source.where) - 1, 50, 0):
+        os.truncate(source.where, size)
+        with pytest.raises(UsageError, match="set.npz is not a complete"):
+            open_source(source.where)
 
 
 @pytest.mark.parametrize(
     ("arrays", "class_names"),
     [
-        ({"labels": [7, 3, 7]}, ("3", "7")),
+        ({"labels": [7, 3, 7], "y": [0, 0, 0]}, ("3", "7")),  # the first of labels, label, y
+        ({"label": [7, 3, 7], "y": [0, 0]}, ("3", "7")),
+        ({"y": [7, 3, 7]}, ("3", "7")),
         ({"labels": [[1], [0], [1]], "class_names": ["x", "y"]}, ("x", "y")),
     ],
 )
@@ -241,9 +251,9 @@ def test_a_full_cache_is_named(opened, monkeypatch):
         ({"a": PIXELS, "b": PIXELS}, '"a" uint8'),
         ({"a": np.zeros(3)}, "must hold one uint8"),
         ({"images": PIXELS[:0]}, "no images"),
-        ({"images": PIXELS, "labels": [1, 2]}, "labels"),
-        ({"images": PIXELS, "labels": [0.5, 1, 2]}, "labels"),
-        ({"images": PIXELS, "labels": [0, 1, 2], "class_names": ["x"]}, "class_names"),
+        ({"images": PIXELS, "labels": [1, 2]}, r"--dataset .*set.npz: labels .*\[3\].*\[2\]"),
+        ({"images": PIXELS, "y": [0.5, 1, 2]}, "--dataset .*labels"),
+        ({"images": PIXELS, "labels": [0, 1, 2], "class_names": ["x"]}, "--dataset .*class_names"),
     ],
 )
 def test_unsupported_contents_of_an_npz_are_refused(opened, arrays, message):
