@@ -7,8 +7,9 @@ from PIL import Image
 
 from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.faces import search as module
+from gan_tf.faces.crop import Square, crop_square, cut, shown_twice
 from gan_tf.faces.results import FACE
-from gan_tf.faces.search import CropSettings, Detector, Photo, Square, crop_square, cut, search_key, shown_twice
+from gan_tf.faces.search import CropSettings, Detector, Photo, search_key
 from tests.data.encoded import encode, write
 from tests.faces.dots import DotDetector, find_dots, landmarks_of, photo, run_search
 
@@ -22,7 +23,7 @@ def face_of(landmarks, box=(0, 0, 0, 0)):
 
 
 def expected(size, margin):
-    """Returns the positions [5, 2] of the dots in a crop by the docstring of gan_tf.faces.search (|EM| is u)."""
+    """Returns the positions [5, 2] of the dots in a crop by the docstring of gan_tf.faces.crop (|EM| is u)."""
     side = 2.75 * (1 + 2 * margin)
     return (landmarks_of(0, 0, 1.0) - (0, 0.2)) / side * size + size / 2
 
@@ -138,6 +139,17 @@ def test_largest_is_the_largest_that_can_be_used(tmp_path):
         settings = SMALL._replace(min_face=24, faces=faces)
         partial = run_search(source, tmp_path / faces, settings, Crowd())
         assert partial.faces["landmarks"][:, 2, 0].round().tolist() == noses
+
+
+def test_faces_of_equal_size_are_ordered_from_left_to_right_then_from_top_to_bottom():
+    class Crowd:
+        def find(self, images, confidence):
+            boxes = [(0, 50, 40, 90), (80, 0, 121, 40), (0, 9, 40, 49), (60, 0, 100, 40)]
+            return [np.array([(0, box, 1, np.zeros((5, 2))) for box in boxes], FACE)]
+
+    blank = Image.new("RGB", (140, 100))
+    faces = module._find_faces([Photo(0, blank, np.asarray(blank))], SMALL, Crowd())
+    assert faces["box"][:, :3].tolist() == [[80, 0, 121], [0, 9, 40], [0, 50, 40], [60, 0, 100]]
 
 
 def test_windows_are_bounded_by_pixels_and_equal_after_a_restart(monkeypatch):
