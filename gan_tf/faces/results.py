@@ -14,6 +14,7 @@ from PIL import Image
 
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
+from gan_tf.io.arrays import npz_writer
 from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.progress import Progress, map_in_order
@@ -170,19 +171,12 @@ def write_npz(out, folder, source, faces, images, check):
     if class_names:
         arrays |= {"labels": labels, "class_names": np.array(class_names)}
     new = Path(folder) / "finished.npz"
-    with part_file(new) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        # Members opened by name have a constant date, 1980. Not `np.savez`: it needs all images in memory.
-        progress = Progress(len(images), "packed", "faces")
-        with archive.open("images.npy", "w", force_zip64=True) as member, progress:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *images[0].shape)}
-            np.lib.format.write_array_header_1_0(member, header)
-            for i in range(len(images)):
-                member.write(images[i].tobytes())
-                progress.advance()
-                check()
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+    shape, progress = (len(images), *images[0].shape), Progress(len(images), "packed", "faces")
+    with part_file(new) as file, npz_writer(file, shape, arrays, zipfile.ZIP_DEFLATED) as write, progress:
+        for i in range(len(images)):
+            write(images[i])
+            progress.advance()
+            check()
     os.replace(new, out)
 
 

@@ -1,8 +1,9 @@
-"""Arrays on the disk: reads untrusted .npz files, and maps large temporary arrays.
+"""Arrays on the disk: reads untrusted .npz files, writes large ones, and maps large temporary arrays.
 
 Reading runs no pickle, and allocates no more than the size of the content.
 """
 
+import contextlib
 import math
 import struct
 import tempfile
@@ -55,6 +56,26 @@ def read_array(archive, entry, max_bytes):
     read_header(archive, entry)
     with archive.open(entry) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+@contextlib.contextmanager
+def npz_writer(file, shape, arrays, compression=zipfile.ZIP_STORED):
+    """Writes an .npz file; yields a function write(part) that appends to its array "images", uint8 of `shape`.
+
+    Not `np.savez`, which needs all images in memory. The same arrays give the same bytes: members opened by name have a
+    constant date, 1980.
+
+    Args:
+        file: opened for writing.
+        arrays: {name: array}, written after the images.
+    """
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        with archive.open("images.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            yield lambda part: member.write(np.ascontiguousarray(part).data)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
 
 
 def scratch_array(shape):

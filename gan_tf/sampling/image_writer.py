@@ -16,6 +16,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
+from gan_tf.io.arrays import npz_writer
 from gan_tf.io.files import part_file, remove_parts, write_atomically
 
 ARCHIVES = (".zip", ".npz")
@@ -127,16 +128,9 @@ def _zip_writer(out, seeds, resolution, descriptions):
 
 @contextlib.contextmanager
 def _npz_writer(out, seeds, resolution, descriptions):
-    """Writes the array of images batch by batch, since all of them may not fit in memory."""
     remove_parts(out)
     arrays = {"seeds": np.array(seeds, np.int64)}
     if descriptions:
         arrays["about"] = np.array([descriptions[seed] for seed in seeds])
-    with part_file(out) as file, zipfile.ZipFile(file, "w") as archive:
-        with archive.open("images.npy", "w", force_zip64=True) as entry:
-            shape = (len(seeds), resolution, resolution, 3)
-            np.lib.format.write_array_header_1_0(entry, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            yield lambda batch, images: entry.write(np.ascontiguousarray(images).data)
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w") as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+    with part_file(out) as file, npz_writer(file, (len(seeds), resolution, resolution, 3), arrays) as write:
+        yield lambda batch, images: write(images)
