@@ -75,7 +75,7 @@ def _download(download, path, offline, log):
     remedy = f"download {download.url} ({download.megabytes:g} MB) elsewhere and put it into {path.parent}"
     remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
     if offline:
-        raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
+        raise UsageError(f"--offline forbids downloading {path.name}: {remedy}")
 
     def check(part):
         digest = sha256_of(part)
@@ -104,11 +104,11 @@ def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remed
     path = Path(path)
     remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
     if offline:
-        raise UsageError(f"--offline forbids fetching {path.name}: {remedy}")
+        raise UsageError(f"--offline forbids downloading {path.name}: {remedy}")
     try:
         with part_file(path) as file, contextlib.closing(open_url(url, remedy)) as response:
             size = int(response.headers.get("Content-Length") or 0)
-            log(f"fetching {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
+            log(f"downloading {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
             _copy(response, file, size, remedy)
             file.flush()
             try:
@@ -144,13 +144,13 @@ def open_url(url, remedy):
         error = f"the server responded with {error.code} {error.reason}"
     elif isinstance(error, urllib.error.URLError):
         error = error.reason
-    raise UsageError(f"cannot fetch {url} ({error}): {remedy}")
+    raise UsageError(f"cannot download {url} ({error}): {remedy}")
 
 
 def _copy(response, file, size, remedy):
     """Copies the body of a response; `size` is its Content-Length, 0 if unknown."""
     received = 0
-    with Progress(size, "fetched", "MB", scale=1_000_000) as progress:
+    with Progress(size, "downloaded", "MB", scale=1_000_000) as progress:
         while True:
             try:
                 chunk = response.read(CHUNK)
@@ -208,7 +208,7 @@ def require_checksum(path, digest, recorded):
     """Raises UsageError if the SHA-256 `digest` of the file at `path` is not the recorded one (None: no record)."""
     if recorded not in (None, digest):
         raise UsageError(
-            f"{path} has SHA-256 {digest} but {recorded} is recorded: delete the file to fetch it again, or remove "
+            f"{path} has SHA-256 {digest} but {recorded} is recorded: delete the file to download it again, or remove "
             f"its line from {checksums_path()} if the new one is right"
         )
 

@@ -34,7 +34,7 @@ def serve_once(response, linger=0.0):
     return f"http://127.0.0.1:{listener.getsockname()[1]}/file.bin"
 
 
-def test_fetch_without_content_length(tmp_path):
+def test_a_download_without_content_length(tmp_path):
     lines = []
     fetch(serve_once(b"HTTP/1.0 200 OK\r\n\r\nhello"), tmp_path / "deep" / "file.bin", log=lines.append)
     assert (tmp_path / "deep" / "file.bin").read_bytes() == b"hello"
@@ -108,7 +108,7 @@ def test_obtain_downloads_once(cache, site, published, capsys):
         obtained = obtain(published, log=lines.append)
         assert obtained == (cache / "net.pth", DIGEST, True)
     assert obtained.path.read_bytes() == CONTENT
-    assert lines == [f"fetching {published.url} (0.7 MB) to {cache / 'net.pth'}"]
+    assert lines == [f"downloading {published.url} (0.7 MB) to {cache / 'net.pth'}"]
     assert obtain(published, offline=True).genuine and len(site[2]) == 1
     assert capsys.readouterr().err == ""  # no progress bar for a short download
     assert {path.name for path in cache.iterdir()} == {"net.pth", "net.pth.lock"}
@@ -118,7 +118,7 @@ def test_a_slow_download_prints_its_progress(cache, published, capsys, monkeypat
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0)
     monkeypatch.setattr(progress, "LOG_SECONDS", 0)
     obtain(published, log=len)
-    assert "MB fetched" in capsys.readouterr().err
+    assert "MB downloaded" in capsys.readouterr().err
 
 
 def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download(cache, site, published):
@@ -171,7 +171,7 @@ def test_errors_have_the_url_the_folder_and_the_alternative(cache, published, si
     start = time.monotonic()
     for url, offline, reason in (
         (published.url, True, "--offline"),
-        (closed, False, "cannot fetch"),
+        (closed, False, "cannot download"),
         (f"{site[1]}/other.pth", False, "404"),
     ):
         with pytest.raises(UsageError, match=reason) as caught:
