@@ -1,6 +1,7 @@
 """`--dataset celeba_hq` and `ffhq`: folders, archives, errors."""
 
 import dataclasses
+import os
 
 import pytest
 from tensorflow_datasets.core import shuffle
@@ -116,6 +117,11 @@ def test_damaged_and_unsafe_archives(manual):
         (manual / f"ffhq{suffix}").write_bytes(b"<html>quota exceeded</html>" * 100)
         refusal("ffhq", "is not a complete.*download")
         (manual / f"ffhq{suffix}").unlink()
+    for write in (write_zip, write_tar):
+        path = write(manual / "ffhq", thumbnails())
+        os.truncate(path, path.stat().st_size // 2)
+        refusal("ffhq", "is not a complete|holds .* images but")
+        path.unlink()
     path = write_zip(manual / "ffhq", thumbnails())
     data = bytearray(path.read_bytes())
     data[200] ^= 255  # in the first image, which is stored uncompressed

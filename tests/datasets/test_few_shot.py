@@ -60,7 +60,10 @@ def test_zip_put_there_by_hand_is_used(downloads, folder):
     assert open_dataset("panda", offline=True)[0].fingerprint == source.fingerprint
 
 
-def test_wrong_counts_and_damaged_entries_are_refused(downloads):
+def test_other_counts_and_damaged_entries_are_refused(downloads):
+    for name, count in (("animal_face_cat", 160), ("animal_face_dog", 389)):
+        write_zip(archives.ARCHIVES[name].path, numbered(count))
+        assert len(archives.read_images(archives.ARCHIVES[name])) == count
     write_zip(downloads / PANDA, numbered(99))
     refusal("holds 99 images but the dataset panda has 100")
     path = write_zip(downloads / PANDA, numbered(100))
@@ -90,10 +93,10 @@ def test_later_zips_must_have_the_recorded_checksum(downloads, monkeypatch):
 
 def test_a_download_is_logged_first(downloads, site):
     size = write_zip(site / PANDA, numbered(100)).stat().st_size
-    refusal(f"--offline forbids fetching {PANDA}: download http.* put it into .*downloads", offline=True)
+    refusal(f"--offline forbids downloading {PANDA}: download http.* put it into .*downloads", offline=True)
     source, lines = open_dataset("panda")
     assert len(source) == 100
-    assert lines[0] == f"fetching {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {downloads / PANDA}"
+    assert lines[0] == f"downloading {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {downloads / PANDA}"
     assert sorted(path.name for path in downloads.iterdir()) == [PANDA]
 
 
