@@ -16,7 +16,6 @@ from tests.parity.state_dicts import constants, state_dict, to_official
 from tests.pretrained import torch_format
 
 PGGAN = {"resolution": 16, "fmap_base": 64, "fmap_max": 16}
-IMPORTED = {"fused_scale": False, "mbstd_group_size": 16}  # of networks imported from the program in Theano
 
 
 def built(kind, arguments, **more):

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf.convert import read_weight_file
 from gan_tf.convert.fastgan import discriminator_arguments, generator_arguments
@@ -17,9 +18,11 @@ from tests.convert.states import (
     built,
     changed,
     fastgan_states,
+    loaded,
     parameters,
     refusal,
 )
+from tests.parity.report import relative_l2
 from tests.parity.state_dicts import state_dict
 from tests.pretrained.torch_format import Storage, tensor, whole, write_legacy, write_zip
 
@@ -51,20 +54,58 @@ def test_every_tensor_is_used_once_and_arguments_are_read_from_the_shapes(size):
         assert_round_trip(built(kind, arguments), without_counters)
 
 
-def test_official_names_of_the_larger_networks():
-    """Those of 256 pixels are compared with the official ones in tests/parity."""
-    arrays = [{**g, **d} for g, d in map(fastgan_states, (256, 512, 1024))]
-    at_512, at_1024 = arrays[1].keys() - arrays[0].keys(), arrays[2].keys() - arrays[1].keys()
-    assert {name.rpartition(".")[0] for name in at_512} == {
-        *(f"feat_512.{layer}" for layer in (1, 2, 3, 5, 6, 7)),
-        *("se_512.main.1", "se_512.main.3"),
-    }
-    assert {name.rpartition(".")[0] for name in at_1024} == {
-        *("feat_1024.1", "feat_1024.2", "down_from_big.2", "down_from_big.3")
-    }
-    first = [state["down_from_big.0.weight_orig"].shape for state in arrays]
-    assert first == [(2, 3, 3, 3), (2, 3, 4, 4), (1, 3, 4, 4)]
-    assert arrays[2]["down_from_big.2.weight_orig"].shape == (2, 1, 4, 4)
+def conv(state, name, x, stride=1, pad=1):
+    """The official convolution in evaluation mode, on maps [N, H, W, C]."""
+    kernel = state[f"{name}.weight_orig"]  # [O, I, h, w]
+    sigma = state[f"{name}.weight_u"] @ kernel.reshape(len(kernel), -1) @ state[f"{name}.weight_v"]
+    x = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    return tf.nn.conv2d(x, kernel.transpose(2, 3, 1, 0) / sigma, stride, "VALID").numpy()
+
+
+def norm(state, name, x):
+    scale = state[f"{name}.weight"] / np.sqrt(state[f"{name}.running_var"] + 1e-5)
+    return (x - state[f"{name}.running_mean"]) * scale + state[f"{name}.bias"]
+
+
+def gated(state, block, conv_index, norm_index, x):
+    x = norm(state, f"{block}.{norm_index}", conv(state, f"{block}.{conv_index}", x))
+    values, gates = np.split(x, 2, axis=3)
+    return values / (1 + np.exp(-gates))
+
+
+def settled(state):
+    """The state dict with singular vectors of its kernels and small variances: maps keep their scale."""
+    state = {name: value / 10 if name.endswith("running_var") else value for name, value in state.items()}
+    for name in [name.removesuffix("_u") for name in state if name.endswith("weight_u")]:
+        kernel = state[f"{name}_orig"].swapaxes(0, 1) if name == "init.init.0.weight" else state[f"{name}_orig"]
+        left, _, right = np.linalg.svd(kernel.reshape(len(kernel), -1), full_matrices=False)
+        state[f"{name}_u"], state[f"{name}_v"] = left[:, 0], right[0]
+    return state
+
+
+@pytest.mark.parametrize("size", [512, 1024])
+def test_layers_of_the_larger_networks_have_the_official_outputs(size):
+    """The networks of 256 pixels, which have all other layers, are compared with the official ones in tests/parity."""
+    (g, d), random = map(settled, fastgan_states(size)), np.random.default_rng(2)
+    generator = loaded(FastGanGenerator, generator_arguments(g), g)
+    critic = loaded(FastGanDiscriminator, discriminator_arguments(d), d)
+    z = random.normal(size=(1, 12)).astype(np.float32)
+    maps = {at: x.numpy() for at, x in generator._maps(z, None, None, size).items()}
+    x = gated(g, "feat_512", 1, 3, maps[256].repeat(2, axis=1).repeat(2, axis=2))
+    x = gated(g, "feat_512", 5, 7, x)
+    squeezed = conv(g, "se_512.main.1", maps[32].reshape(1, 4, 8, 4, 8, -1).mean((2, 4)), pad=0)
+    x = x / (1 + np.exp(-conv(g, "se_512.main.3", squeezed / (1 + np.exp(-squeezed)), pad=0)))
+    if size == 1024:
+        x = gated(g, "feat_1024", 1, 2, x.repeat(2, axis=1).repeat(2, axis=2))
+    images = conv(g, "to_big", x) if size == 512 else np.tanh(conv(g, "to_big", x))
+    assert relative_l2(generator(z)[0], images) < 1e-4 and 0.01 < images.std() < 1
+    x = real = random.normal(size=(1, size, size, 3)).astype(np.float32)
+    for index in (0, 2)[: size // 512]:
+        assert d[f"down_from_big.{index}.weight_orig"].shape[2:] == (4, 4)
+        x = conv(d, f"down_from_big.{index}", x, stride=2)
+        x = norm(d, "down_from_big.3", x) if index else x
+        x = np.where(x > 0, x, 0.2 * x)
+    assert relative_l2(critic._features((real, real[:, :128, :128]), False)[0][256], x) < 1e-4
 
 
 def test_missing_surplus_and_misshapen_tensors_are_refused_and_change_nothing(g):
