@@ -1,6 +1,7 @@
 """Fixtures of the commands: a run that all of them can read, and commands that succeed or fail."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
 from tests.sampling.trained import make_run
 from tests.training import tiny
+
+LOG_TO_STDERR = ("evaluate", "inspect", "neighbours", "project", "report")
 
 
 @pytest.fixture(scope="session")
@@ -34,26 +37,35 @@ def copying(tmp_path_factory):
 
 
 @pytest.fixture
-def done(capsys):
-    """Function that runs a command that succeeds, and returns what it wrote: (standard output, standard error)."""
+def output_of(capsys):
+    """Function that runs a command, checks its exit code, and returns (standard output, standard error)."""
 
-    def output_of(command, *arguments):
+    def run_to_end(code, command, *arguments):
         capsys.readouterr()
-        assert run_command(command, [str(argument) for argument in arguments]) == 0
+        assert run_command(command, [str(argument) for argument in arguments]) == code
         return capsys.readouterr()
 
-    return output_of
+    return run_to_end
 
 
 @pytest.fixture
-def refused(capsys):
-    """Function that runs a command that fails, and returns the error: the last line on standard error."""
+def done(output_of):
+    """Function that runs a command that succeeds, and returns (standard output, standard error)."""
+    return functools.partial(output_of, 0)
+
+
+@pytest.fixture
+def refused(output_of):
+    """Function that runs a command that fails, and returns the error: the only line on standard error.
+
+    Commands whose standard output is the result may log lines before the error, and must not have printed a result.
+    """
 
     def error_of(command, *arguments):
-        capsys.readouterr()
-        assert run_command(command, [str(argument) for argument in arguments]) == 2
-        line = capsys.readouterr().err.splitlines()[-1]
-        assert line.startswith("gan-tf: error: ")
+        out, err = output_of(2, command, *arguments)
+        *logged, line = err.splitlines()
+        assert line.startswith("gan-tf: error: ") and "Traceback" not in err
+        assert out == "" if command in LOG_TO_STDERR else not logged
         return line.removeprefix("gan-tf: error: ")
 
     return error_of

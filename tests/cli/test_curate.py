@@ -46,8 +46,8 @@ def run(tmp_path_factory):
         near = arrays["images"][[4, 17]]
     noisy = near.astype(int) + np.random.default_rng(0).integers(-1, 2, near.shape)
     images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, tiny.square_images(12)])
-    np.savez(folder / "pictures.npz", images=images)
-    config = dataclasses.replace(made.read_settings()[0], dataset=str(folder / "pictures.npz"), mirror=False)
+    np.savez(folder / "images.npz", images=images)
+    config = dataclasses.replace(made.read_settings()[0], dataset=str(folder / "images.npz"), mirror=False)
     fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint
     made.write_settings(config, {"fingerprint": fingerprint, "images": len(images), "class_names": []})
     return made
@@ -69,7 +69,7 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, do
     label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
     assert label in printed and f"sheet: {tmp_path / 'out-best.png'}" in printed
     assert "copy check: " in printed and "of 4 selected images repeat a training image" in printed
-    with np.load(run.folder.parent / "pictures.npz") as arrays:
+    with np.load(run.folder.parent / "images.npz") as arrays:
         scores = realism(smaller_balls(pixel_vectors(arrays["images"])), pixel_vectors(images))
     order = np.argsort(-scores, kind="stable")[:4]
     files = {path.name for path in (tmp_path / "out").iterdir()}
@@ -79,10 +79,10 @@ def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, do
             assert image.text["Description"].startswith(f"{label}; seed {seed}, rank {rank}: pixels")
     with Image.open(tmp_path / "out-best.png") as sheet:
         assert sheet.text["Description"] == label
-    picture = image_files.read_png(tmp_path / "out-best.png")
-    band = picture.shape[0] - 512
-    assert picture.shape[1] == 512 and 15 < band < 80 and picture[:band].min() < 60  # words above 2x2 images
-    shown = picture[band : band + 256 : 4, :256:4]
+    sheet = image_files.read_png(tmp_path / "out-best.png")
+    band = sheet.shape[0] - 512
+    assert sheet.shape[1] == 512 and 15 < band < 80 and sheet[:band].min() < 60  # words above 2x2 images
+    shown = sheet[band : band + 256 : 4, :256:4]
     np.testing.assert_array_equal(shown, image_files.read_png(tmp_path / "out" / f"seed-{order[0]:06d}.png"))
 
 

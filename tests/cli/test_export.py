@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -148,6 +149,16 @@ def test_disk_errors_name_the_default_output(fastgan, tmp_path, monkeypatch, ref
     message = refused("export", fastgan.folder, "--format", form, "--batch", 1)
     assert f"--out panda{FORMATS[form].suffix} cannot be written" in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_process_leaves_no_file_and_the_next_one_completes_it(fastgan, tmp_path, done):
+    arguments = ("export", fastgan.folder, "--format", "saved_model", "--batch", 1, "--out", tmp_path / "file")
+    code = f"import os; os.fsync = lambda file: os.kill(os.getpid(), {signal.SIGKILL}); {COMMAND[-1]}"
+    process = subprocess.run([*COMMAND[:-1], code, *map(str, arguments)], capture_output=True)
+    [part] = tmp_path.iterdir()
+    assert process.returncode == -signal.SIGKILL and part.match("file.*.part")
+    done(*arguments)
+    assert FORMATS["saved_model"].read_metadata(tmp_path / "file")["batch"] == 1
 
 
 SLOW = [pytest.param(form, marks=pytest.mark.slow) for form in FORMATS if form != "tflite"]

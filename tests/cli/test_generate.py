@@ -21,16 +21,16 @@ def all_bytes(out):
 
 
 def test_a_png_for_each_seed_and_a_grid(run, tmp_path, done):
-    out = tmp_path / "new" / "pictures"
+    out = tmp_path / "new" / "images"
     printed = done("generate", run.folder, "--seeds", "0-2,1000000", "--out", out, "--grid", "--batch-size", 3).out
     names = ["seed-000000.png", "seed-000001.png", "seed-000002.png", "seed-1000000.png"]
     assert sorted(path.name for path in out.iterdir()) == names
-    grid = read_png(tmp_path / "new" / "pictures-grid.png")
+    grid = read_png(tmp_path / "new" / "images-grid.png")
     assert grid.shape == (128, 128, 3)
     np.testing.assert_array_equal(grid[64:, 64:], read_png(out / "seed-1000000.png"))
     assert "best weights, 0.5 kimg" in printed
     assert f"4 images: {out / 'seed-000000.png'} to seed-1000000.png" in printed
-    assert f"grid: {tmp_path / 'new' / 'pictures-grid.png'}" in printed
+    assert f"grid: {tmp_path / 'new' / 'images-grid.png'}" in printed
 
 
 def test_the_current_folder_gets_its_grid_next_to_it(tmp_path, monkeypatch):

@@ -254,7 +254,7 @@ def test_sizes_within_the_memory_limit_are_loaded(source, memory, tmp_path):
 
 @pytest.mark.parametrize(("side", "sizes"), [(64, (32, 16, 8, 4, 1)), (36, (12,))])
 def test_means_are_exact_and_ties_rounded_to_even(side, sizes):
-    """Also those of several sizes at once: they are not means of rounded means."""
+    """Smaller sizes are means of the pixels, not of rounded means."""
     images = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
     for size, means in zip(sizes, box_means(images, sizes), strict=True):
         np.testing.assert_array_equal(means, exact(images, size))
