@@ -13,8 +13,7 @@ import time
 from typing import Literal
 
 from frame import run
-
-WIDTHS = ("ngf", "fmap_base", "channel_base")
+from trainers import WIDTHS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,18 +33,16 @@ class InferenceOptions:
 
 def measure(options):
     """Returns the measurements as a dict."""
-    import tensorflow as tf
-
     from gan_tf.config.presets import PRESETS
     from gan_tf.distributed import devices
     from gan_tf.models import FAMILIES
-    from gan_tf.ops.forms import FAST, PLAIN
+    from gan_tf.ops.forms import FAST, PLAIN, has_gpu
     from gan_tf.sampling.generate import suitable_batch_size
 
     precision = devices.choose_precision(options.precision)[0]
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    batch_size = options.batch_size or suitable_batch_size(options.resolution, on_gpu)
-    widths = {name: value for name in WIDTHS if (value := getattr(options, name)) is not None}
+    batch_size = options.batch_size or suitable_batch_size(options.resolution, has_gpu())
+    name = WIDTHS[options.model][0]  # of the generator
+    widths = {name: value} if (value := getattr(options, name)) is not None else {}
     preset = next(iter(PRESETS[options.model].values()))
     config = dataclasses.replace(preset, resolution=options.resolution, **widths)
     family = FAMILIES[options.model]

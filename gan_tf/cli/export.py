@@ -9,11 +9,18 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.generate import requested_class
+from gan_tf.cli.generate import describe_generator, requested_class
 from gan_tf.cli.quiet import start_tensorflow, stderr_buffered
-from gan_tf.cli.runs import replace_nan
 from gan_tf.errors import UsageError
-from gan_tf.io.files import disk_remedy, printable, unwritable_error, user_path, write_atomically, writing
+from gan_tf.io.files import (
+    disk_remedy,
+    printable,
+    replace_nan,
+    unwritable_error,
+    user_path,
+    write_atomically,
+    writing,
+)
 from gan_tf.io.progress import Progress
 from gan_tf.report.summary import read_score
 
@@ -103,7 +110,9 @@ def export(options, out) -> int:
     scores = {name: read_score(trained.meta.get(name)) for name in SCORES}
     scores = {name: score and replace_nan(dataclasses.asdict(score)) for name, score in scores.items()}
     generator = network.folded(trained, network.UNCOMPILED)
-    print(first_line(options, trained, generator, scores["score"]), flush=True)
+    score = scores["score"]
+    scored = f", {printable(score['name'])} {score['value']:.4g}" if score and score["value"] is not None else ""
+    print(f"{describe_generator(options, trained, generator)}{scored}", flush=True)
     metadata = network.describe(
         trained,
         generator,
@@ -155,17 +164,6 @@ def check_report(path, out, overwrite):
         raise UsageError(f"--report {path} is a folder; give the name of a file, such as {path / 'report.json'}")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise UsageError(f"--report {path} exists; give --overwrite to replace it, or another --report")
-
-
-def first_line(options, trained, generator, score):
-    """Returns a one-line description of the generator. `score`: dict of a Score, or None."""
-    resolution, full = generator.resolution, trained.config.resolution
-    growing = f" (growing to {full}x{full})" if resolution < full else ""
-    scored = f", {printable(score['name'])} {score['value']:.4g}" if score and score["value"] is not None else ""
-    return (
-        f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
-        f"{trained.images_seen / 1000:.1f} kimg{scored}"
-    )
 
 
 def report_text(out, program, metadata, comparison):

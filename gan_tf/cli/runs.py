@@ -12,7 +12,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.io.files import user_path
+from gan_tf.io.files import replace_nan, user_path
 from gan_tf.report.summary import (
     RunSummary,
     ScoredWeights,
@@ -212,12 +212,3 @@ def ranking_as_json(ranking, limit) -> dict:
         "entries": entries,
         "left_out": len(ranking) - len(entries),
     }
-
-
-def replace_nan(value):
-    """Returns a JSON value with None for NaN and infinities, which are not part of JSON."""
-    if isinstance(value, dict):
-        return {key: replace_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [replace_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
