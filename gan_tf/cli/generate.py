@@ -151,15 +151,19 @@ def load_from_options(options) -> LoadedGenerator:
     check_truncation(options.truncation, trained.config.model)
     precision, reason = devices.choose_precision(options.precision)
     generator = trained.folded(devices.KERAS_POLICIES[precision])
+    print(f"{describe_generator(options, trained, generator)}; precision: {precision} ({reason})", flush=True)
+    batch_size = options.batch_size or suitable_batch_size(generator.resolution, has_gpu())
+    return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
+
+
+def describe_generator(options, trained, generator):
+    """Returns the start of the first line that a command prints: run, model, resolution and weights."""
     resolution, full = generator.resolution, trained.config.resolution
     growing = f" (growing to {full}x{full})" if resolution < full else ""
-    print(
+    return (
         f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
-        f"{trained.images_seen / 1000:.1f} kimg; precision: {precision} ({reason})",
-        flush=True,
+        f"{trained.images_seen / 1000:.1f} kimg"
     )
-    batch_size = options.batch_size or suitable_batch_size(resolution, has_gpu())
-    return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
 
 
 def requested_class(options, trained):

@@ -101,7 +101,7 @@ def interpolate(options) -> int:
     loaded, out = load_from_options(options), user_path(options.out)
     g = loaded.generator
     if options.space == "w":
-        check_supported(loaded.trained.config.model, "w", "--space w")
+        check_supported(loaded.trained.config.model, "w", "--space w", options.run)
     if options.seeds is None:
         print("seeds: " + ",".join(map(str, seeds)), flush=True)
     first_seeds, frames = [walk[0] for walk in walks], options.frames()

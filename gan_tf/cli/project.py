@@ -84,7 +84,7 @@ def project(options) -> int:
     trained = load_generator(run, options.which, log)
     model, class_number = trained.config.model, requested_class(options, trained)
     if options.space in ("w", "w+"):
-        check_supported(model, "w", f"--space {options.space}")
+        check_supported(model, "w", f"--space {options.space}", options.run)
     space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
     g = trained.folded()
     image = read_image(options.image, g.resolution, trained.config)

@@ -80,13 +80,10 @@ def parse_arguments(argv):
     Raises:
         UsageError: an unknown flag, preset or value, a flag of another family, or no dataset.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--preset")
-    parser.add_argument("--model")
-    try:
-        given, rest = parser.parse_known_args(argv)
-    except argparse.ArgumentError as error:  # --preset or --model without a value
-        raise UsageError(str(error)) from error
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag in ("--preset", "--model"):
+        parser.add_argument(flag, nargs="?", const="")  # without a value: "", which `choose` rejects
+    given, rest = parser.parse_known_args(argv)
     preset, defaults = choose(given.preset, given.model)
     names = {word[2:].partition("=")[0].replace("-", "_") for word in rest if word.startswith("--")}
     reject_other_families({*names, *(name.removeprefix("no_") for name in names)}, defaults.model)

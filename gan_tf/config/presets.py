@@ -150,8 +150,8 @@ def choose(preset: str | None, model: str | None) -> tuple[str, TrainConfig]:
     presets = list(dict.fromkeys(name for table in PRESETS.values() for name in table))
     for setting, name, names in (("--model", model, PRESETS), ("--preset", preset, presets)):
         if name is not None and name not in names:
-            hint = did_you_mean(name, names)
-            raise UsageError(f"{setting} {name!r} is unknown; choose from {', '.join(names)}{hint}")
+            problem = f"{name!r} is unknown" if name else "has no value"
+            raise UsageError(f"{setting} {problem}; choose from {', '.join(names)}{did_you_mean(name, names)}")
     if preset is None:
         preset = next(iter(PRESETS[model or "fastgan"]))
     owners = [name for name, table in PRESETS.items() if preset in table]

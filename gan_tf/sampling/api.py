@@ -64,7 +64,7 @@ class Trained:
             truncation: see sampling.generate.check_truncation.
             batch_size: images per batch; default: chosen by resolution and device.
         """
-        check_truncation(truncation, self.config.model)
+        check_truncation(truncation, self.config.model, "truncation")
         seeds = _checked_seeds(seeds)
         batch_size = min(batch_size or self._batch_size, len(seeds))
         labels = self._labels(seeds, classes)
@@ -73,7 +73,7 @@ class Trained:
 
     def latents(self, seeds, truncation=1.0):
         """Returns the latents that `sample` uses: float32 [N, Z]. With a mapping network, truncation needs `ws`."""
-        check_truncation(truncation, self.config.model)
+        check_truncation(truncation, self.config.model, "truncation")
         if truncation != 1 and generate.has_mapping(self.generator):
             raise UsageError(f"truncation of {self.config.model} applies to w, not to latents; see `ws`")
         return generate.latents_of_seeds(self.generator, _checked_seeds(seeds), truncation).numpy()
@@ -81,7 +81,7 @@ class Trained:
     def ws(self, seeds, truncation=1.0, classes=None):
         """Returns the styles of all S layers: float32 [N, S, W], for families with a mapping network."""
         check_supported(self.config.model, "w", "ws")
-        check_truncation(truncation, self.config.model)
+        check_truncation(truncation, self.config.model, "truncation")
         seeds = _checked_seeds(seeds)
         latents = generate.latents_of_seeds(self.generator, seeds)
         return self.generator.ws_of(latents, self._labels(seeds, classes), truncation=truncation).numpy()
@@ -131,7 +131,7 @@ class Trained:
             classes: one class, for all images; default: that of the first seed.
             space: "z", or "w" for families with a mapping network.
         """
-        check_truncation(truncation, self.config.model)
+        check_truncation(truncation, self.config.model, "truncation")
         seeds = _checked_seeds(seeds)
         if len(seeds) < 2 or steps < 1:
             raise UsageError(
@@ -156,12 +156,12 @@ class Trained:
         """
         model = self.config.model
         check_supported(model, "style_mix", "mix")
-        check_truncation(truncation, model)
+        check_truncation(truncation, model, "truncation")
         content, style = _checked_seeds(content), _checked_seeds(style)
         if len(content) != len(style):
             raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give the same number of both")
         labels = self._labels(content, classes), self._labels(style, classes)
-        layers = generate.style_layers(self.generator, layers)
+        layers = generate.style_layers(self.generator, layers, "layers")
         batches = generate.mixed_images(self.generator, content, style, self._batch_size, truncation, labels, layers)
         return np.concatenate(list(batches))
 

@@ -40,8 +40,8 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
     return images * GPU_FACTOR if on_gpu else images
 
 
-def check_truncation(truncation: float, model: str):
-    """Checks the range of a truncation psi, and that the family `model` supports it.
+def check_truncation(truncation: float, model: str, flag="--truncation"):
+    """Checks the range of a truncation psi, and that the family `model` supports it. `flag`: for messages.
 
     With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN). Without one a latent z becomes
     psi * z (Glow's temperature), the same formula with mean 0; far below 1, images of such short latents turn pale.
@@ -52,21 +52,22 @@ def check_truncation(truncation: float, model: str):
     Source: Karras et al. 2019 (StyleGAN), appendix B; Kingma and Dhariwal 2018 (Glow), section 6.
     """
     if not 0 <= truncation <= MAX_TRUNCATION:
-        raise UsageError(f"--truncation is {truncation:g}; give a number from 0 to {MAX_TRUNCATION:g}, such as 0.9")
+        raise UsageError(f"{flag} is {truncation:g}; give a number from 0 to {MAX_TRUNCATION:g}, such as 0.9")
     reason = FAMILIES[model].unsupported.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(
-            f"--truncation is {truncation:g}, but {model} {reason}; leave it out (--best selects the better images)"
+            f"{flag} is {truncation:g}, but {model} {reason}; leave it out (gan-tf generate --best selects images)"
         )
 
 
-def check_supported(model, feature, subject):
+def check_supported(model, feature, setting, run="this run"):
     """Raises UsageError if the family `model` does not support `feature`, a key of `models.Family.unsupported`.
 
-    subject: start of the message.
+    setting, run: names of the setting that needs it and of the run, for the message.
     """
     if reason := FAMILIES[model].unsupported.get(feature):
-        raise UsageError(f"{subject}: {model} {reason}")
+        others = " or ".join(name for name, family in FAMILIES.items() if feature not in family.unsupported)
+        raise UsageError(f"{setting} needs a run of {others}, and {run} is one of {model}, which {reason}")
 
 
 def has_mapping(g):
@@ -150,22 +151,23 @@ def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=No
     return images_in_batches(compiled_for_latents(g, truncation), inputs, min(batch_size, len(latents)))
 
 
-def style_layers(g, text=None):
+def style_layers(g, text=None, flag="--layers"):
     """Returns the layers that take the other image's style, as a set of integers; None without a mapping network.
 
     text: integers and ranges such as `0-3` or `7-`. None: the fine layers, below 64 pixels the upper half of all.
+    flag: for messages.
 
     Raises:
         UsageError: invalid text, or layers that the generator does not have.
     """
     if not has_mapping(g):
         if text is not None:
-            raise UsageError(f"--layers is {text}, but the layers of this generator have no styles; leave it out")
+            raise UsageError(f"{flag} is {text}, but the layers of this generator have no styles; leave it out")
         return None
     last = g.mapping.copies - 1
     if text is None:
         return set(range(FIRST_FINE if last > FIRST_FINE else (last + 1) // 2, last + 1))
-    ranges = parse_ranges(text, "--layers", last, "0-3 or 7-", open_ended=True)
+    ranges = parse_ranges(text, flag, last, "0-3 or 7-", open_ended=True)
     return {layer for first, end in ranges for layer in range(first, end + 1)}
 
 

@@ -16,25 +16,31 @@ from tests.training import tiny
 ROOT = Path(__file__).parents[2]
 
 
-def test_folder_of_images_becomes_a_run(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "name", "side"),
+    [
+        # 4x4 up to image 8, then 8x8.
+        ({"model": "pggan", "stabilise_kimg": 0.008, "fade_kimg": 0.004}, "my-photos-pggan-16", 128),
+        pytest.param({"augment": None}, "my-photos-64", 512, marks=pytest.mark.slow),  # FastGAN with DiffAugment
+    ],
+)
+def test_folder_of_images_becomes_a_run(tmp_path, changes, name, side):
     folder = tmp_path / "my photos"
     folder.mkdir()
     for i, pixels in enumerate(tiny.square_images()):
         Image.fromarray(pixels[:, : 64 - 2 * i]).save(folder / f"{i}.png")  # no two of one shape
     (folder / "broken.png").write_bytes(b"not an image")
-    # 4x4 up to image 8, then 8x8.
-    lengths = {"stabilise_kimg": 0.008, "fade_kimg": 0.004, "total_kimg": 0.016, "epoch_images": 16}
-    arguments = tiny.arguments(folder, tmp_path / "runs", model="pggan", **lengths, run=None)
+    arguments = tiny.arguments(folder, tmp_path / "runs", total_kimg=0.016, epoch_images=16, run=None, **changes)
     command = [sys.executable, "train.py", *map(str, arguments)]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert all("kimg" in line for line in process.stderr.splitlines())  # only progress: TensorFlow is quiet
-    run = tmp_path / "runs" / "my-photos-pggan-16"
+    run = tmp_path / "runs" / name
     for part in ("12 images", "broken.png", "float32", "swd2k", "(best)", "gan-tf generate", "samples-000000016.png"):
         assert part in process.stdout
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert {"config", "environment", "stats", "events", "samples", "state", "best"} <= names
-    assert Image.open(run / "samples" / "samples-000000016.png").size == (128, 128)
+    assert Image.open(run / "samples" / "samples-000000016.png").size == (side, side)
     assert [record["images_seen"] for record in tiny.records(Run(run), "train")] == [4, 8, 12, 16]
     [score] = tiny.records(Run(run), "epoch")
     assert score["metric"] == "swd2k" and score["score"] > 0
@@ -55,7 +61,7 @@ def test_dry_run_measures_and_writes_nothing(dataset, tmp_path, done):
     [
         ([], ["--dataset", "panda"]),
         (["--dataset", "pandaa"], ["pandaa", "did you mean panda"]),
-        (["--preset"], ["--preset"]),
+        (["--preset"], ["--preset", "fastgan-256"]),
         (["--model", "stylegan9"], ["--model", "stylegan9", "fastgan, pggan"]),
         (["--total-kmig", "3"], ["--total-kmig"]),
         (["--loss", "hings"], ["--loss", "hings", "hinge"]),

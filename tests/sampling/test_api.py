@@ -113,7 +113,7 @@ def noise_for(g, count):
         (lambda g: g.sample([]), "seeds"),
         (lambda g: g.sample([0.5]), "seeds"),
         (lambda g: g.sample([-1]), "seeds"),
-        (lambda g: g.sample([1], truncation=3), "--truncation is 3"),
+        (lambda g: g.sample([1], truncation=3), "^truncation is 3"),
         (lambda g: g.sample([1], classes="cat"), "classes are cat"),
         (lambda g: g.images_of(np.zeros((2, 5))), r"\[2, 5\]; give \[N, 16\]"),
         (lambda g: g.images_of(np.zeros((2, 16)), noise_seeds=[1, 2, 3]), "noise_seeds has 3"),
@@ -126,7 +126,7 @@ def noise_for(g, count):
         (lambda g: g.ws([1]), "no mapping network"),
         (lambda g: g.images_of(ws=[[[0.0]]]), "no mapping network"),
         (lambda g: g.mix([1, 2], [3]), "2 seeds and style 1"),
-        (lambda g: g.mix([1], [2], layers="7-"), "--layers is 7-"),
+        (lambda g: g.mix([1], [2], layers="7-"), "^layers is 7-"),
     ],
 )
 def test_invalid_arguments_raise_usage_errors(trained, call, reason):
@@ -138,5 +138,5 @@ def test_invalid_arguments_raise_usage_errors(trained, call, reason):
 def test_features_that_a_family_lacks_raise_usage_errors(tmp_path):
     growing = gan_tf.load(make_growing(tmp_path / "run").folder)
     assert growing.sample([1, 2]).shape == (2, 16, 16, 3)
-    with pytest.raises(UsageError, match="--truncation is 0.7, but pggan"):
+    with pytest.raises(UsageError, match="^truncation is 0.7, but pggan"):
         growing.sample([1], truncation=0.7)
