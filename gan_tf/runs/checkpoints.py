@@ -9,6 +9,8 @@ import re
 
 import tensorflow as tf
 
+from gan_tf.errors import UsageError
+
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
 DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # errors of a damaged checkpoint
 
@@ -42,3 +44,25 @@ def read_arrays(prefix, group=None):
         if VALUE in key and name.startswith(below):
             arrays[name.removeprefix(below)] = reader.get_tensor(key)
     return arrays
+
+
+def read_newest(checkpoints, read, log):
+    """Reads the newest checkpoint that is not damaged.
+
+    Args:
+        checkpoints: list of (images seen, prefix), newest first, as of `Run.checkpoints`.
+        read: function (images seen, prefix) -> result; it raises DAMAGED for a damaged checkpoint.
+        log: prints a line for each damaged one.
+
+    Returns:
+        (result, images seen, prefix), or None if no checkpoint can be read. A UsageError of `read` is raised.
+    """
+    for seen, prefix in checkpoints:
+        try:
+            return read(seen, prefix), seen, prefix
+        except UsageError:
+            raise
+        except DAMAGED as error:
+            reason = str(error).splitlines()[0][:100]
+            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
+    return None

@@ -11,7 +11,7 @@ from gan_tf.errors import UsageError
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
-from gan_tf.runs.checkpoints import DAMAGED, read_arrays
+from gan_tf.runs.checkpoints import read_arrays, read_newest
 from gan_tf.runs.folder import IMAGE_COUNT, Run
 
 
@@ -77,10 +77,7 @@ def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
-    for seen, prefix in checkpoints:
-        try:
-            return {network: read_arrays(prefix, network) for network in networks}, seen, prefix
-        except DAMAGED as error:
-            reason = str(error).splitlines()[0][:100]
-            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
-    raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")
+    found = read_newest(checkpoints, lambda _, prefix: {name: read_arrays(prefix, name) for name in networks}, log)
+    if found is None:
+        raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")
+    return found

@@ -140,7 +140,7 @@ def restore(trainer) -> int | None:
     if shared < 0:
         return None
     if not workers.is_chief:
-        restore_checkpoint(state, run.checkpoint_prefix(int(shared)))
+        restore_checkpoint(state, int(shared), run.checkpoint_prefix(int(shared)))
     return int(shared)
 
 

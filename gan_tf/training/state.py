@@ -1,15 +1,17 @@
 """TrainState: everything that a run needs to continue, and its checkpoints."""
 
 import dataclasses
+import functools
 import re
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import disk_remedy
 from gan_tf.models.variables import named_variables
-from gan_tf.runs.checkpoints import DAMAGED, read_arrays, write_variables
+from gan_tf.runs.checkpoints import read_arrays, read_newest, write_variables
 
 FORMAT = 2  # of checkpoints
 TALLY_FORMAT = 1  # of version 0.1.0: the statistics are a vector `tally`, which is not restored
@@ -207,19 +209,8 @@ def restore_newest(state, run, log):
     Raises:
         UsageError: none of the checkpoints of a trained run can be read, or one is of another version.
     """
-    for seen, prefix in run.checkpoints():
-        try:
-            restore_checkpoint(state, prefix)
-        except UsageError:
-            raise
-        except DAMAGED as error:
-            reason = str(error).splitlines()[0][:100]
-            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
-            continue
-        if int(state.images_seen.numpy()) != seen:
-            log(f"warning: checkpoint {prefix.name} has another image count; trying an older one")
-            continue
-        return seen
+    if found := read_newest(run.checkpoints(), functools.partial(restore_checkpoint, state), log):
+        return found[1]
     if trained := run.trained_images():
         raise UsageError(
             f"{run.folder} was trained to {trained} images, but {run.state} has no checkpoint that can be read; "
@@ -228,12 +219,12 @@ def restore_newest(state, run, log):
     return None
 
 
-def restore_checkpoint(state, prefix):
-    """Sets the state to a checkpoint. Networks and counters are unchanged unless the whole checkpoint is readable.
+def restore_checkpoint(state, seen, prefix):
+    """Sets the state to the checkpoint of `seen` images. If it raises an error, the state is unchanged.
 
     Raises:
         UsageError: the checkpoint has a format of another version.
-        DAMAGED: it is incomplete, or has other variables than the state.
+        DAMAGED: it is incomplete, has another image count, or has other variables than the state.
     """
     arrays = read_arrays(prefix)
     stored_format = int(arrays.pop("format", 0))
@@ -242,15 +233,16 @@ def restore_checkpoint(state, prefix):
             f"{prefix} has checkpoint format {stored_format}, this version reads {FORMAT}; continue it with the "
             "version of gan_tf named in the run's environment.json, or give --run NAME to start another run"
         )
-    variables = state.named_variables()
     if stored_format == TALLY_FORMAT:
         arrays.pop("tally", None)
-        state.reset_statistics()
-        variables = {name: v for name, v in variables.items() if not name.startswith("statistics/")}
+        arrays |= {f"statistics/{name}": np.zeros(2, np.float32) for name in state.statistics}
+    variables = state.named_variables()
     if variables.keys() != arrays.keys():
         raise ValueError(f"its variables differ, such as {sorted(variables.keys() ^ arrays.keys())[:3]}")
     for name, variable in variables.items():
         if tuple(variable.shape) != arrays[name].shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {tuple(variable.shape)}")
+    if int(arrays["images_seen"]) != seen:
+        raise ValueError(f"it is of {arrays['images_seen']} images")
     for name, variable in variables.items():
         variable.assign(arrays[name])

@@ -4,7 +4,6 @@ import signal
 import socket
 import time
 
-import numpy as np
 import pytest
 
 from tests.faults.scenario import CHIEF, LOST, REFUSED, SAVED, WORKER
@@ -104,8 +103,6 @@ def test_different_settings(scenario):
 
 def test_different_images(scenario, tmp_path):
     """The same name and number of images, but other pixels."""
-    other = tmp_path / "images.npz"
-    np.savez(other, images=tiny.square_images(seed=1))
-    scenario.fault(scenario.start, CHIEF).start(WORKER, dataset=other)
+    scenario.fault(scenario.start, CHIEF).start(WORKER, dataset=tiny.images_file(tmp_path, seed=1))
     scenario.ends({CHIEF: REFUSED, WORKER: REFUSED}, "--dataset").leaves_nothing()
     scenario.add_row("workers have different images", "both end with 2 and print that")

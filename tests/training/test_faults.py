@@ -8,14 +8,16 @@ import signal
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.runs.checkpoints import write_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training import schedule
 from gan_tf.training.schedule import Timer
-from gan_tf.training.state import restore_newest
+from gan_tf.training.state import restore_checkpoint, restore_newest
 from tests.training import tiny
 
 REFUSED = 2
@@ -39,6 +41,10 @@ def stopped(whole, tmp_path):
 def state():
     """TrainState of another process that continues the run."""
     return tiny.make_trainer().state
+
+
+def arrays_of(state):
+    return {name: variable.numpy() for name, variable in state.named_variables().items()}
 
 
 def checkpoint_file(run, seen, suffix):
@@ -68,8 +74,7 @@ def test_damaged_checkpoint_is_skipped_and_a_run_without_a_complete_one_refused(
     damage(checkpoint_file(stopped, 80, suffix))
     lines = []
     assert restore_newest(state, stopped, lines.append) == 40
-    expected = tiny.weights(whole, 40)
-    tiny.assert_equal({name: v.numpy() for name, v in state.named_variables().items()} | {"format": 2}, expected)
+    tiny.assert_equal(arrays_of(state), {k: v for k, v in tiny.weights(whole, 40).items() if k != "format"})
     has_index = (damage, suffix) != (Path.unlink, "index")  # without an index it is not a checkpoint
     assert ["ckpt-000000000080" in line for line in lines] == [True] * has_index
     for seen in (0, 40):
@@ -102,14 +107,21 @@ def test_finished_run_is_not_trained_again(stopped, dataset, capsys):
 
 
 @pytest.mark.parametrize(
-    ("changes", "remedies"),
-    [({"limit": 3}, ["--limit None"]), ({"seed": 1, "ngf": 16}, ["--ngf 8", "--seed 0"])],
+    ("changes", "images_seed", "is_damaged", "parts"),
+    [
+        ({"limit": 3}, 0, False, ["--limit None"]),
+        ({"seed": 1, "ngf": 16}, 0, False, ["--ngf 8", "--seed 0"]),
+        ({}, 1, False, ["--dataset"]),
+        ({}, 0, True, ["state"]),
+    ],
 )
-def test_changed_identity_is_refused(changes, remedies, stopped, dataset, capsys):
+def test_refused_run_stays_as_it_is(changes, images_seed, is_damaged, parts, stopped, tmp_path, capsys):
+    for seen in (0, 40, 80) if is_damaged else ():
+        truncate(checkpoint_file(stopped, seen, "data"))
     before = {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()}
-    assert tiny.train(dataset, stopped.folder.parent, **changes)[0] == REFUSED
+    assert tiny.train(tiny.images_file(tmp_path, images_seed), stopped.folder.parent, **changes)[0] == REFUSED
     [line] = capsys.readouterr().err.splitlines()
-    assert all(part in line for part in (*remedies, "--run NAME")), line
+    assert all(part in line for part in (*parts, "--run NAME")), line
     assert {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()} == before
 
 
@@ -132,6 +144,21 @@ def test_other_checkpoint_format_is_refused(stopped, state, monkeypatch):
     monkeypatch.setattr("gan_tf.training.state.FORMAT", 3)
     with pytest.raises(UsageError, match="format 2.*environment.json"):
         restore_newest(state, stopped, lambda line: None)
+
+
+@pytest.mark.parametrize("changes", [{"other": 0}, {"attempt": [0, 0]}, {"images_seen": 4}], ids=str)
+def test_checkpoint_that_does_not_fit_leaves_the_state_unchanged(changes, state, tmp_path):
+    """One of version 0.1.0, which has no statistics."""
+    state.images_seen.assign(40)
+    for variable in state.statistics.values():
+        variable.assign([1.0, 2.0])
+    before = arrays_of(state)
+    stored = {name: value + 1 for name, value in before.items() if not name.startswith("statistics/")}
+    stored |= {"images_seen": np.int64(0), "format": 1, "tally": np.zeros(9), **changes}
+    write_variables(tmp_path / "ckpt", {name: tf.Variable(value) for name, value in stored.items()})
+    with pytest.raises(ValueError):
+        restore_checkpoint(state, 0, tmp_path / "ckpt")
+    tiny.assert_equal(arrays_of(state), before)
 
 
 def test_unwritable_folder_is_refused(dataset, tmp_path, capsys):

@@ -209,10 +209,10 @@ def arguments(dataset, checkpoints, model="fastgan", **changes):
     return arguments
 
 
-def images_file(folder):
+def images_file(folder, seed=0):
     """Writes a dataset of 12 images to `folder` and returns its path."""
     path = folder / "images.npz"
-    np.savez(path, images=square_images())
+    np.savez(path, images=square_images(seed=seed))
     return path
 
 
