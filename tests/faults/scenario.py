@@ -43,7 +43,7 @@ class Scenario:
         self._record_property = record_property
         self.set_checkpoints(folder / "runs")
         self.workers = WorkerGroup(folder, [])
-        self.fault_time, self._end_seconds, self._lost = None, [], None
+        self.fault_time, self._end_seconds, self._lost, self._equal = None, [], None, "yes"
 
     def set_checkpoints(self, checkpoints):
         """Sets the folder of `--checkpoints`."""
@@ -121,6 +121,7 @@ class Scenario:
 
     def leaves_nothing(self):
         """Checks that the workers wrote no file, so that another start is a first start."""
+        self._equal = "no file written"
         assert not [path for path in self.checkpoints.rglob("*") if not path.is_dir()]
         return self
 
@@ -128,4 +129,4 @@ class Scenario:
         """Adds a row to the test's report; the documented table must have the same fault and outcome."""
         assert f"| {fault} | {outcome} |" in DOCS
         slowest = f"{max(self._end_seconds):.0f} s" if self._end_seconds else "-"
-        self._record_property("fault", [fault, outcome, self._lost or "-", slowest, "yes"])
+        self._record_property("fault", [fault, outcome, self._lost or "-", slowest, self._equal])
