@@ -18,7 +18,7 @@ from gan_tf.models.fastgan_blocks import (
     fold_stage,
     stage,
 )
-from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_classes
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
 from gan_tf.ops.resample import nearest_resize
 
@@ -57,25 +57,23 @@ class FastGanGenerator(SeededNetwork):
 
     def __init__(self, resolution, ngf=64, latent_size=256, tanh=False, classes=0, **kwargs):
         super().__init__(**kwargs)
-        _check_sizes(resolution, "ngf", ngf)
-        check_classes(classes)
+        check_sizes(resolution, RESOLUTIONS, classes, {"ngf": (ngf, max(1, resolution // 128))})
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
         self.ngf, self.latent_size, self.classes = ngf, latent_size, classes
         self.tanh = tanh or resolution == 1024
-        sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]
+        self.sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]  # pixels of the outputs of `blocks`
+        self.excited_sizes = [size for size in self.sizes if size in G_EXCITED]  # of the maps that excitations change
         width, embedding = 2 * self._channels(4), {"normalised": False, "stddev": CLASS_STDDEV}
         self.embed = ClassEmbedding(width, classes, **embedding, **self.part("g/embed")) if classes else None
         self.stem = SpectralStem(width, **self.part("g/stem"))
         self.stem_norm = BatchNorm(**self.part("g/stem_norm"))
         self.blocks = [
             (UpBlock if i % 2 else NoisyUpBlock)(self._channels(size), **self.part(f"g/blocks/{size}"))
-            for i, size in enumerate(sizes)
+            for i, size in enumerate(self.sizes)
         ]
         self.excitations = [
-            Excitation(self._channels(size), **self.part(f"g/excitations/{size}"))
-            for size in sizes
-            if size in G_EXCITED
+            Excitation(self._channels(size), **self.part(f"g/excitations/{size}")) for size in self.excited_sizes
         ]
         self.to_small = None if self.folded else SpectralConv(3, 1, **self.part("g/to_small"))
         self.to_rgb = SpectralConv(3, 3, **self.part("g/to_rgb"))
@@ -90,10 +88,10 @@ class FastGanGenerator(SeededNetwork):
             self.embed.build()
         self.stem.build((None, self.latent_size))
         self.stem_norm.build((None, 4, 4, 2 * self._channels(4)))
-        for i, block in enumerate(self.blocks):
-            block.build(self._map(2 ** (i + 2)))
-        for i, excitation in enumerate(self.excitations):
-            excitation.build(self._map(2 ** (i + 2)))
+        for size, block in zip(self.sizes, self.blocks, strict=True):
+            block.build(self._map(size // 2))
+        for size, excitation in zip(self.excited_sizes, self.excitations, strict=True):
+            excitation.build(self._map(size // 16))
         if self.to_small is not None:
             self.to_small.build(self._map(self.small_resolution))
         self.to_rgb.build(self._map(self.resolution))
@@ -109,9 +107,9 @@ class FastGanGenerator(SeededNetwork):
 
         Arguments as for `call`. Only the small maps are computed: the maps that excite others are not excited.
         """
-        sources = [2 ** (i + 2) for i in range(len(self.excitations))]
-        maps = self._maps(z, labels, noise, sources[-1])
-        return [excitation(maps[size]) for excitation, size in zip(self.excitations, sources, strict=True)]
+        maps = self._maps(z, labels, noise, largest=self.excited_sizes[-1] // 16)
+        pairs = zip(self.excited_sizes, self.excitations, strict=True)
+        return [excitation(maps[size // 16]) for size, excitation in pairs]
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
@@ -123,15 +121,14 @@ class FastGanGenerator(SeededNetwork):
         noise = iter(noise or [None] * len(self.noise_shapes))
         vectors = None if self.embed is None else self.embed(labels)
         x = stage(z, self.stem, self.stem_norm, vectors=vectors, training=training)
-        maps = {4: x}
-        for i, block in enumerate(self.blocks):
-            size = 2 ** (i + 3)
+        maps, excitations = {4: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
+        styles = {} if style is None else dict(zip(self.excited_sizes, style, strict=True))
+        for size, block in zip(self.sizes, self.blocks, strict=True):
             if size > largest:
                 break
-            weights = None  # [N, 1, 1, C]
-            if size in G_EXCITED:
-                excite = self.excitations[i - 3]
-                weights = excite(maps[size // 16], training=training) if style is None else style[i - 3]
+            weights = styles.get(size)  # [N, 1, 1, C], or None for a map that is not excited
+            if weights is None and size in excitations:
+                weights = excitations[size](maps[size // 16], training=training)
             extra = {"noise": (next(noise), next(noise))} if isinstance(block, NoisyUpBlock) else {}
             x = maps[size] = block(x, weights, **extra, training=training)
         return maps
@@ -168,8 +165,7 @@ class FastGanDiscriminator(SeededNetwork):
 
     def __init__(self, resolution, ndf=64, decoders=3, classes=0, **kwargs):
         super().__init__(**kwargs)
-        _check_sizes(resolution, "ndf", ndf)
-        check_classes(classes)
+        check_sizes(resolution, RESOLUTIONS, classes, {"ndf": (ndf, max(1, resolution // 128))})
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
         self.largest_map = min(resolution, LARGEST_MAP)
@@ -331,11 +327,3 @@ def _halvings(size):
         size //= 2
         sizes.append(size)
     return sizes
-
-
-def _check_sizes(resolution, name, width):
-    if resolution not in RESOLUTIONS:
-        raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))}, got {resolution}")
-    least = max(1, resolution // 128)
-    if width < least:
-        raise UsageError(f"{name} must be at least {least} at resolution {resolution}, got {width}")

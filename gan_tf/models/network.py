@@ -92,8 +92,19 @@ def fold(generator, policy=None):
     return folded
 
 
-def check_classes(classes):
-    """Raises UsageError for a number of classes that networks cannot have; 0 is unconditional."""
+def check_sizes(resolution, resolutions, classes, widths):
+    """Raises UsageError for sizes that a network cannot have.
+
+    Args:
+        resolutions: those of the family.
+        classes: number of classes, 0 for an unconditional network.
+        widths: {argument: (its value, the smallest possible one)}.
+    """
+    if resolution not in resolutions:
+        raise UsageError(f"resolution must be one of {', '.join(map(str, resolutions))}, got {resolution}")
+    for name, (width, least) in widths.items():
+        if width < least:
+            raise UsageError(f"{name} must be at least {least} at resolution {resolution}, got {width}")
     if classes < 0 or classes == 1:
         raise UsageError(f"classes must be 0 or at least 2, got {classes}")
 

@@ -13,7 +13,7 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_classes
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
@@ -107,8 +107,8 @@ class PgganGenerator(SeededNetwork):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        _check_sizes(resolution, fmap_base, fmap_max)
-        check_classes(classes)
+        widths = {"fmap_base": (fmap_base, resolution // 2), "fmap_max": (fmap_max, 1)}
+        check_sizes(resolution, RESOLUTIONS, classes, widths)
         self.levels = level_of(resolution)
         self.default_level = 0 if self.folded else self.levels
         self.fmap_base, self.fmap_max, self.latent_size = fmap_base, fmap_max, latent_size
@@ -214,8 +214,8 @@ class PgganDiscriminator(SeededNetwork):
 
     def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, classes=0, **kwargs):
         super().__init__(autocast=False, **kwargs)
-        _check_sizes(resolution, fmap_base, fmap_max)
-        check_classes(classes)
+        widths = {"fmap_base": (fmap_base, resolution // 2), "fmap_max": (fmap_max, 1)}
+        check_sizes(resolution, RESOLUTIONS, classes, widths)
         self.resolution, self.levels = resolution, level_of(resolution)
         self.fmap_base, self.fmap_max = fmap_base, fmap_max
         self.minibatch_stddev, self.classes = minibatch_stddev, classes
@@ -267,13 +267,3 @@ def image_logits(discriminator, generator):
     alpha = None if growth == level else growth - level + 1
     shape = (1, resolution_of(level), resolution_of(level), 3)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels, level=level, alpha=alpha)
-
-
-def _check_sizes(resolution, fmap_base, fmap_max):
-    if resolution not in RESOLUTIONS:
-        raise UsageError(f"resolution must be one of {', '.join(map(str, RESOLUTIONS))} for pggan, got {resolution}")
-    least = 2 ** (level_of(resolution) + 1)
-    if fmap_base < least:
-        raise UsageError(f"fmap_base must be at least {least} at resolution {resolution}, got {fmap_base}")
-    if fmap_max < 1:
-        raise UsageError(f"fmap_max must be at least 1, got {fmap_max}")

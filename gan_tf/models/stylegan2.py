@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.network import SeededNetwork, check_classes
+from gan_tf.models.network import SeededNetwork, check_sizes
 from gan_tf.models.stylegan2_blocks import CONST, FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
 from gan_tf.ops.filtered import upsample2d
 from gan_tf.ops.layers import ExactLayer
@@ -148,8 +148,9 @@ class StyleGan2Generator(SeededNetwork):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        channel_base = _checked_base(resolution, channel_base, channel_max)
-        check_classes(classes)
+        channel_base = channel_base or published_channel_base(resolution)
+        widths = {"channel_base": (channel_base, resolution), "channel_max": (channel_max, 1)}
+        check_sizes(resolution, RESOLUTIONS, classes, widths)
         if mapping_layers < 1:
             raise UsageError(f"mapping_layers must be at least 1, got {mapping_layers}")
         self.resolution, self.latent_size, self.w_size = resolution, latent_size, w_size
@@ -221,8 +222,9 @@ class StyleGan2Discriminator(SeededNetwork):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        channel_base = _checked_base(resolution, channel_base, channel_max)
-        check_classes(classes)
+        channel_base = channel_base or published_channel_base(resolution)
+        widths = {"channel_base": (channel_base, resolution), "channel_max": (channel_max, 1)}
+        check_sizes(resolution, RESOLUTIONS, classes, widths)
         if architecture not in ARCHITECTURES:
             raise UsageError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
         self.resolution, self.channel_base, self.channel_max = resolution, channel_base, channel_max
@@ -276,19 +278,6 @@ def image_logits(discriminator, generator):
     """Returns a function: image [1, R, R, 3], labels [1] or None -> logits [1, 1]."""
     shape = (1, discriminator.resolution, discriminator.resolution, 3)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels)
-
-
-def _checked_base(resolution, channel_base, channel_max):
-    """Returns the `channel_base` of a network. Raises UsageError for sizes that it cannot have."""
-    if resolution not in RESOLUTIONS:
-        allowed = ", ".join(map(str, RESOLUTIONS))
-        raise UsageError(f"resolution must be one of {allowed} for stylegan2, got {resolution}")
-    channel_base = channel_base or published_channel_base(resolution)
-    if channel_base < resolution:
-        raise UsageError(f"channel_base must be at least {resolution} at resolution {resolution}, got {channel_base}")
-    if channel_max < 1:
-        raise UsageError(f"channel_max must be at least 1, got {channel_max}")
-    return channel_base
 
 
 def _half_from(resolution, half_resolutions):
