@@ -94,6 +94,11 @@ METRICS = {
 FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, of all images of a folder
 
 
+def family_of(metric: str) -> str:
+    """Returns the name of a metric without its number of images: "fid" for "fid5k"."""
+    return metric.rstrip("0123456789k")
+
+
 def default_metric(reals: int) -> str:
     """Returns the metric that selects the best weights of a run, by the number of its real images."""
     return "fid5k" if reals < 1000 else "fid10k"
@@ -104,5 +109,5 @@ def final_metric(metric: str, reals: int) -> str | None:
 
     `metric` selects the best weights. None if it is neither FID nor KID.
     """
-    family = metric.rstrip("0123456789k")
+    family = family_of(metric)
     return f"{family}{'5k' if reals < 1000 else '50k'}" if family in ("fid", "kid") else None

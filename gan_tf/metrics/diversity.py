@@ -129,7 +129,7 @@ def _ms_ssim(a, b):
     similarities = np.ones(len(x))
     for scale, weight in enumerate(WEIGHTS):
         if scale:
-            x, y = halve(x), halve(y)
+            x, y = mean_pool(x), mean_pool(y)
         p, q = x.astype(np.float64), y.astype(np.float64)
         mean_p, mean_q, product, squares = map(gaussian_means, (p, q, p * q, p * p + q * q))
         product_of_means, squares_of_means = mean_p * mean_q, mean_p * mean_p + mean_q * mean_q
@@ -151,6 +151,6 @@ def gaussian_means(x):
     return correlate1d(x, taps, axis=-2)[..., inside, :]
 
 
-def halve(x):
+def mean_pool(x):
     """2x2 means: [..., 2K, 2K] -> [..., K, K]."""
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) * np.float32(0.25)

@@ -17,7 +17,7 @@ import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS
+from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS, family_of
 from gan_tf.metrics.features import RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
@@ -115,7 +115,7 @@ class Evaluator:
             raise UsageError(f"metric {name!r} needs a generator; give a run, not image files")
         if available is None or available >= metric.fakes or metric.needs == IMAGES and metric.repeats:
             return metric.fakes
-        if (family := name.rstrip("0123456789k")) != name:
+        if (family := family_of(name)) != name:
             raise UsageError(
                 f"metric {name} takes {metric.fakes} images, but {sampler.source} has {available}; give metric "
                 f"{family}, which takes all of them"

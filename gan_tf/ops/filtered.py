@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from gan_tf.ops.activations import is_half
 from gan_tf.ops.forms import forms
+from gan_tf.ops.normalisation import EPSILON
 
 DENSE_UP_TO = 4  # channels up to which a convolution with a diagonal kernel is as fast as a depthwise one
-EPSILON = 1e-8  # of demodulation
 
 
 def fir_filter(taps=(1, 3, 3, 1)):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from gan_tf.ops.activations import at_least_float32
 
 BATCH_NORM_EPSILON = 1e-5
-EPSILON = 1e-8  # of pixel norm and minibatch stddev
+EPSILON = 1e-8  # of pixel norm, minibatch standard deviation and demodulation
 STDDEV_GROUP = 4  # images per group of the minibatch standard deviation
 
 

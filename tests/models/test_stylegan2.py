@@ -149,6 +149,15 @@ def gradient_of(g, d, loss):
     return tf.concat([flat(gradients(value, n, tape, unconnected_gradients="zero")) for n in (g, d)], 0)
 
 
+def test_every_weight_gets_a_gradient():
+    g, d = generator(), discriminator()
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_sum(losses(g, d, random(4, 8), random(4, 16, 16, 3)))
+    for network in (g, d):
+        for name, slope in gradients(loss, network, tape).items():
+            assert slope is not None and np.isfinite(slope).all() and np.any(slope), name
+
+
 @pytest.mark.slow
 def test_fast_and_plain_forms_compiled_or_not_have_the_same_gradients():
     """With second derivatives, in float64, where no leaky ReLU flips on a rounding error."""
