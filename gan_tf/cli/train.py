@@ -206,7 +206,7 @@ def disk_error(error, remedy, run):
 
 def out_of_memory(config):
     """Returns the error message for a step that does not fit into memory, with settings that need less."""
-    batches = config.phase_batches.values()
+    batches = config.batch_sizes.values()
     size = config.micro_batch if isinstance(config.micro_batch, int) else max(batches)
     remedies = []
     if size > 1 and config.loss != "dual_contrastive":

@@ -199,17 +199,17 @@ class TrainConfig:
         return self.batch_size or max(1, min(4096 // self.resolution, 32))
 
     @property
-    def phase_batches(self) -> dict[int, int]:
+    def batch_sizes(self) -> dict[int, int]:
         """Images per step at each of `resolutions`, all devices together."""
         if not self.grows:
             return {self.resolution: self.batch}
-        table = validation.phase_table(self, "phase_batch", int)
+        table = validation.table_by_size(self, "phase_batch", int)
         return {resolution: table.get(resolution, table.get(None)) for resolution in self.resolutions}
 
     @property
-    def phase_lrs(self) -> dict[int, float]:
+    def learning_rates(self) -> dict[int, float]:
         """Learning rate of both optimisers at each of `resolutions`, before lazy regularisation scales it."""
-        table = validation.phase_table(self, "phase_lr", float) if self.grows else {}
+        table = validation.table_by_size(self, "phase_lr", float) if self.grows else {}
         automatic = 0.002 if self.resolution >= 1024 else 0.0025
         default = automatic if self.lr is None else self.lr
         return {resolution: table.get(resolution, default) for resolution in self.resolutions}
@@ -300,16 +300,6 @@ def from_stored_settings(settings: dict, where: str) -> TrainConfig:
         return TrainConfig(**settings)
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
-
-
-def check_data(data: dict, where: str):
-    """Raises UsageError if the stored description of a run's images has a value of a wrong type."""
-    data = {"class_names": [], "class_counts": [], "converted_from": "", **data}  # these may be missing
-    kinds = {"fingerprint": str, "images": int, "class_names": list[str], "class_counts": list[int]}
-    for name, annotation in {**kinds, "converted_from": str}.items():
-        require_type(data.get(name), annotation, f"data.{name}", where)
-    if min(data["class_counts"], default=0) < 0:
-        raise UsageError(f"{where}: data.class_counts are not counts of images; restore the file")
 
 
 def as_argument(name: str, value) -> str:

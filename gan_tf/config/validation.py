@@ -102,11 +102,11 @@ def check(config):
         valid = getattr(config, name) is None or getattr(config, name) >= least
         require(valid, config, name, f"{least} or more, for one channel at full resolution")
     if config.grows:
-        batches = config.phase_batches
+        batches = config.batch_sizes
         missing = [size for size, batch in batches.items() if batch is None]
         example = ",".join(f"{size}:{batch or 16}" for size, batch in batches.items())
         require(not missing, config, "phase_batch", f"a batch at {_listed(missing)} too, such as {example}")
-        _ = config.phase_lrs  # raises UsageError if --phase-lr is invalid
+        _ = config.learning_rates  # raises UsageError if --phase-lr is invalid
         valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
         require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
     _check_micro_batch(config)
@@ -138,7 +138,7 @@ def _check_micro_batch(config):
     if size in (None, "auto"):
         return
     require(size >= 1, config, "micro_batch", "auto or an integer of at least 1")
-    for resolution, batch in config.phase_batches.items():
+    for resolution, batch in config.batch_sizes.items():
         fix = f"auto or a divisor of {batch}, the batch at {resolution} pixels"
         require(batch % size == 0 or config.grows and batch < size, config, "micro_batch", fix)
 
@@ -166,7 +166,7 @@ def policies_of(augment: str, policy: str | None) -> tuple[str, ...]:
     return names
 
 
-def phase_table(config, name, number) -> dict:
+def table_by_size(config, name, number) -> dict:
     """Returns a field such as "4:128,8:64" as {4: 128, 8: 64}; for `phase_batch`, a single number N as {None: N}.
 
     `number` is the type of the values, int or float. Raises UsageError if the text is not such a table.

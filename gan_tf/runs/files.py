@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from gan_tf.config.validation import require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, read_array
 from gan_tf.io.files import part_file
@@ -31,6 +32,16 @@ def read_json(path) -> dict:
     if not isinstance(content, dict):
         raise ValueError("not a JSON object")
     return content
+
+
+def check_data(data: dict, where: str):
+    """Raises UsageError if the stored description of a run's images has a value of a wrong type."""
+    data = {"class_names": [], "class_counts": [], "converted_from": "", **data}  # these may be missing
+    kinds = {"fingerprint": str, "images": int, "class_names": list[str], "class_counts": list[int]}
+    for name, annotation in {**kinds, "converted_from": str}.items():
+        require_type(data.get(name), annotation, f"data.{name}", where)
+    if min(data["class_counts"], default=0) < 0:
+        raise UsageError(f"{where}: data.class_counts are not counts of images; restore the file")
 
 
 def write_weights(path, weights, meta):

@@ -23,10 +23,10 @@ import re
 import shutil
 from pathlib import Path
 
-from gan_tf.config.settings import check_data, from_stored_settings, stored_settings
+from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.io.files import LOCK_IS_HELD, printable, take_lock, write_atomically
-from gan_tf.runs.files import has_image_count, read_json, read_weights, write_weights
+from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
 
 FORMAT = 1  # of config.json
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # name of a checkpoint without its suffix

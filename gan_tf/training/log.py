@@ -159,7 +159,7 @@ class RunLog:
         self._stage_text = text
 
     def report_speed(self, seen, timing, end):
-        """Updates the speed and the progress line after a call of the steps; prints `share_of_scores` once.
+        """Updates the speed and the progress line after a call of the steps; prints the share of scores once.
 
         Args:
             timing: (images, seconds) of the call; None if the call traced the steps.
@@ -178,7 +178,7 @@ class RunLog:
             start, ending = ("\r", "\033[K") if self._is_terminal else ("", "\n")
             print(f"{start}{line}", end=ending, file=sys.stderr, flush=True)
             self._line_is_open = self._is_terminal
-        if line := self.share_of_scores(images, seconds):
+        if line := self.measure_share_of_scores(images, seconds):
             self.print(line)
 
     def progress_line(self, images_seen, seconds_left):
@@ -196,11 +196,12 @@ class RunLog:
         parts += [f"{self.images_per_second:.1f} images/s", f"{duration(max(0.0, left))} left"]
         return "  ".join([*parts, f"{peak_memory_gb():.1f} GB"])
 
-    def share_of_scores(self, images, seconds) -> str | None:
-        """Returns a line with the share of the time for scores, once, after TIMED_SECONDS of training; else None.
+    def measure_share_of_scores(self, images, seconds) -> str | None:
+        """Adds a call of the steps to the time of training, until that is TIMED_SECONDS long.
 
-        A share above EVALUATION_SHARE is followed by an `--eval-every` that lowers it. `images` were trained since the
-        last call, in `seconds`.
+        Returns:
+            then, once, a line with the share of the time for scores; if that is above EVALUATION_SHARE, with an
+            `--eval-every` that lowers it. Else None.
         """
         if self.score_seconds is None:
             return None

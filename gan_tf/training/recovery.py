@@ -19,7 +19,7 @@ def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
     """Returns why training has failed, the same text on all workers, or None.
 
     Failures are a loss, logit or gradient norm that is not finite, a float16 loss scale below LOWEST_LOSS_SCALE, and,
-    checked if `is_epoch`, a discriminator that has won WON_EPOCHS epochs in succession (`state.won_epochs`).
+    checked if `is_epoch`, a discriminator that has won WON_EPOCHS epochs in succession, counted in `state.won_epochs`.
 
     Args:
         statistics: {name: (sum, count)} since the last record, the same on all workers.

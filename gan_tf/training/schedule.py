@@ -49,7 +49,7 @@ def every(images, seen, batch_size) -> bool:
 
 def single_stage(config) -> list[Stage]:
     """Returns the schedule of a family that trains at one resolution."""
-    lr = config.phase_lrs[config.resolution]
+    lr = config.learning_rates[config.resolution]
     return [Stage(0, config.resolution, config.batch, lr, config.average_kimg(config.batch))]
 
 
@@ -63,9 +63,9 @@ def growing_stages(config) -> list[Stage]:
         for fades, kimg in ((True, config.fade_kimg), (False, config.stabilise_kimg)):
             if fades and (kimg == 0 or not stages):
                 continue  # without a fade the next size begins immediately; 4x4 never fades in
-            batch = config.phase_batches[resolution]
+            batch = config.batch_sizes[resolution]
             images = round_up(math.ceil(round(kimg * 1000, 3)), batch)
-            sizes = first_image, resolution, batch, config.phase_lrs[resolution], config.average_kimg(batch)
+            sizes = first_image, resolution, batch, config.learning_rates[resolution], config.average_kimg(batch)
             stages.append(Stage(*sizes, fade_images=images if fades else 0, resets_optimizers=bool(stages)))
             first_image += images
     return stages
@@ -101,7 +101,7 @@ def schedule_text(config, stages, epoch_images, metric) -> str:
     scores = f"{metric} every {config.eval_every} epochs"
     if not config.grows:
         return f"schedule: {kimg} in {length}, {config.batch} images per step; {scores}"
-    lines = [f"schedule: {kimg} in {length}; {scores}", f"  {'phase':<19} batch      kimg    until"]
+    lines = [f"schedule: {kimg} in {length}; {scores}", f"  {'stage':<19} batch      kimg    until"]
     for stage, end in zip(stages, ends_of(stages, config.total_images), strict=True):
         if stage.first_image < end:
             name = f"{stage.resolution}x{stage.resolution} {'fade' if stage.fade_images else 'stabilise'}"
@@ -153,8 +153,8 @@ class Timer:
         """Call after each checkpoint."""
         self.last_save = time.monotonic()
 
-    def first_grid_is_due(self) -> bool:
-        """Returns True once, FIRST_GRID_SECONDS after the start; then a checkpoint is due too."""
+    def claim_first_grid(self) -> bool:
+        """Returns True once, FIRST_GRID_SECONDS after the start, and makes a checkpoint due."""
         if self._had_first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
             return False
         self._had_first_grid = True

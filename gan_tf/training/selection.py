@@ -26,10 +26,10 @@ def score_is_due(trainer, seen, ended) -> bool:
     return ended or (epoch_ends and seen // trainer.epoch_images % trainer.config.eval_every == 0)
 
 
-def score_is_missing(trainer, seen, ended) -> bool:
+def find_missing_score(trainer, seen, ended) -> bool:
     """Returns True, on all workers, if a score is due at `seen` images and was not recorded.
 
-    If it was recorded, but a kill prevented the checkpoint after it, `stale_epochs` is restored from the record.
+    If it was recorded, sets `stale_epochs` to the record's: a kill may have prevented the checkpoint after it.
     """
     if not seen or not score_is_due(trainer, seen, ended):
         return False
@@ -129,7 +129,7 @@ def keep_if_best(trainer, seen, score, copies) -> str:
     if stored is not None and size_of(stored) > score.protocol["resolution"]:
         # After a damaged checkpoint a run may continue at a smaller size: the larger best weights and snapshots stay.
         return f"{score.text()} (the best weights are for {size_of(stored)}x{size_of(stored)} images)"
-    best = comparable_best(trainer, score)
+    best = make_best_comparable(trainer, score)
     best_score = from_stored(best["score"]) if best else None
     # A run that was killed between writing best/ and the checkpoint measures the same score again: it is not stale.
     is_repeated = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
@@ -162,8 +162,8 @@ def keep_snapshots(trainer, score, weights, meta):
             trainer.run.remove_snapshot(other["images_seen"])
 
 
-def comparable_best(trainer, score):
-    """Returns the stored meta of the best weights, which are scored again if `score` has another protocol.
+def make_best_comparable(trainer, score):
+    """Scores the best weights again if `score` has another protocol than theirs, and returns their stored meta.
 
     Returns None without best weights, or if they generate smaller images: a generator that has grown replaces those
     regardless of its score.

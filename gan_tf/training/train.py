@@ -6,7 +6,7 @@ from gan_tf.training.recovery import find_divergence, roll_back
 from gan_tf.training.resume import save_checkpoint, start_run
 from gan_tf.training.samples import write_grids, write_size_strip
 from gan_tf.training.schedule import Timer, every
-from gan_tf.training.selection import finish_epoch, finish_run, is_out_of_patience, score_is_missing
+from gan_tf.training.selection import find_missing_score, finish_epoch, finish_run, is_out_of_patience
 from gan_tf.training.trial import find_micro_batch
 
 
@@ -37,7 +37,9 @@ def train(trainer) -> int:
         while True:
             if is_starting:  # a new, continued or rolled back run
                 trainer.enter(trainer.stage_before(seen))  # the stage that these weights come from
-                if score_is_missing(trainer, seen, ended):  # the previous process ended before this score was recorded
+                if find_missing_score(
+                    trainer, seen, ended
+                ):  # the previous process ended before this score was recorded
                     on_chief(trainer, finish_epoch, trainer, seen, ended)
                     save_checkpoint(trainer)
                 else:
@@ -73,7 +75,7 @@ def train(trainer) -> int:
             if epoch_ends:
                 save_checkpoint(trainer)  # before the score, which takes long; the one below includes its result
                 on_chief(trainer, finish_epoch, trainer, seen, ended)
-            elif timer.first_grid_is_due() or trainer.stage_at(seen) != stage:
+            elif timer.claim_first_grid() or trainer.stage_at(seen) != stage:
                 write_grids(trainer, seen)
             write_size_strip(trainer, seen, ended)  # growing networks only
 

@@ -28,7 +28,7 @@ def find_micro_batch(trainer):
     share = trainer.stage.batch_size // trainer.strategy.num_replicas_in_sync
     sizes = [size for size in range(share, 0, -1) if share % size == 0]
     save_checkpoint(trainer)
-    for size in sizes if tf.config.list_logical_devices("GPU") else sizes_that_fit(trainer, sizes):
+    for size in sizes if tf.config.list_logical_devices("GPU") else find_sizes_that_fit(trainer, sizes):
         try:
             take_trial_step(trainer, size)
         except tf.errors.ResourceExhaustedError:
@@ -45,8 +45,8 @@ def find_micro_batch(trainer):
     )
 
 
-def sizes_that_fit(trainer, sizes):
-    """Returns the micro-batch sizes, of descending `sizes`, that should fit into memory; tries the smallest two."""
+def find_sizes_that_fit(trainer, sizes):
+    """Tries the smallest two of the descending micro-batch `sizes`, and returns those that should fit into memory."""
     if len(sizes) < 3:
         return sizes
     peaks = []

@@ -87,7 +87,7 @@ def test_preset_and_model_set_the_defaults_of_other_flags():
     assert parse_arguments(["--preset=demo", "--model", "pggan"]) == (PRESETS["pggan"]["demo"], "demo")
     arguments = "--dataset x --preset faces-64 --phase-batch 8 --no-pixel-norm --ema-kimg None"
     config, _ = parse_arguments(arguments.split())
-    assert config.model == "pggan" and set(config.phase_batches.values()) == {8}
+    assert config.model == "pggan" and set(config.batch_sizes.values()) == {8}
     assert not config.pixel_norm and config.ema_kimg is None
 
 

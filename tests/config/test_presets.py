@@ -28,16 +28,16 @@ def test_celebahq_256_is_the_official_table_for_one_gpu():
     assert (config.pixel_norm, config.batch_norm, config.minibatch_stddev) == (True, False, True)
     assert (config.lr, config.beta1, config.beta2) == (0.001, 0.0, 0.99)
     assert (config.fade_kimg, config.stabilise_kimg, config.total_kimg) == (600, 600, 12_000)
-    assert config.phase_batches == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}
-    assert set(config.phase_lrs.values()) == {0.001}
+    assert config.batch_sizes == {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8}
+    assert set(config.learning_rates.values()) == {0.001}
     assert (config.loss, config.augment, config.ema_kimg, config.mirror) == ("wgan_gp", "none", None, True)
 
 
 def test_celebahq_1024_differs_only_in_its_last_resolution():
     large, small = PRESETS["pggan"]["celebahq-1024"], PRESETS["pggan"]["celebahq-256"]
     assert dataclasses.replace(large, resolution=256, phase_lr="") == small
-    assert large.phase_batches == {**small.phase_batches, 512: 4, 1024: 4}
-    assert large.phase_lrs == {**dict.fromkeys(large.resolutions, 0.001), 1024: 0.0015}
+    assert large.batch_sizes == {**small.batch_sizes, 512: 4, 1024: 4}
+    assert large.learning_rates == {**dict.fromkeys(large.resolutions, 0.001), 1024: 0.0015}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_celebahq_1024_differs_only_in_its_last_resolution():
 )
 def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch, gamma, lr, kimg, widest):
     config = dataclasses.replace(STYLEGAN2["auto"], resolution=resolution)
-    assert (config.batch, config.phase_lrs) == (batch, {resolution: lr})
+    assert (config.batch, config.learning_rates) == (batch, {resolution: lr})
     assert config.average_kimg(config.batch) == kimg
     assert config.r1_weight(config.batch) == pytest.approx(gamma)
     assert (config.mapping_layers, config.ema_ramp, config.mbstd_group, config.total_kimg) == (2, 0.05, 4, 25_000)

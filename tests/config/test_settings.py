@@ -6,15 +6,7 @@ import json
 import pytest
 
 from gan_tf.config.presets import PRESETS
-from gan_tf.config.settings import (
-    TrainConfig,
-    changed,
-    check_data,
-    field_names,
-    flag,
-    from_stored_settings,
-    stored_settings,
-)
+from gan_tf.config.settings import TrainConfig, changed, field_names, flag, from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -96,14 +88,14 @@ def test_micro_batch_may_be_the_whole_batch_or_larger_than_a_phase_batch():
 
 def test_batch_and_learning_rate_at_each_resolution():
     config = pggan(resolution=16, lr=0.001, phase_batch=" 16:2, 4:128 ,8:64,1024:4,", phase_lr="16:2e-3, 64:1")
-    assert list(config.phase_batches.items()) == [(4, 128), (8, 64), (16, 2)]
-    assert config.phase_lrs == {4: 0.001, 8: 0.001, 16: 0.002}
-    assert pggan(resolution=16, phase_batch="12").phase_batches == {4: 12, 8: 12, 16: 12}
+    assert list(config.batch_sizes.items()) == [(4, 128), (8, 64), (16, 2)]
+    assert config.learning_rates == {4: 0.001, 8: 0.001, 16: 0.002}
+    assert pggan(resolution=16, phase_batch="12").batch_sizes == {4: 12, 8: 12, 16: 12}
 
 
 def test_resolutions_of_a_fixed_and_a_growing_family():
     config = TrainConfig(resolution=128, batch_size=4, lr=0.01)
-    assert (config.resolutions, config.phase_batches, config.phase_lrs) == ((128,), {128: 4}, {128: 0.01})
+    assert (config.resolutions, config.batch_sizes, config.learning_rates) == ((128,), {128: 4}, {128: 0.01})
     assert pggan(resolution=32).resolutions == (4, 8, 16, 32)
     assert pggan(resolution=32, init_from="run").resolutions == (32,)
 
@@ -215,12 +207,3 @@ def test_changes_by_group_among_the_settings_of_the_first_family():
 def test_invalid_stored_setting_is_named_with_its_file(settings, message):
     with pytest.raises(UsageError, match=f"^here.*{message}"):
         from_stored_settings(settings, "here")
-
-
-def test_stored_data_is_checked():
-    data = {"fingerprint": "ab", "images": 3, "class_names": ["cat"], "class_counts": [3], "converted_from": "x.pkl"}
-    check_data(data, "here")
-    check_data({"fingerprint": "ab", "images": 3}, "here")
-    for name, value in (("fingerprint", None), ("images", "3"), ("class_names", [1]), ("class_counts", [-1])):
-        with pytest.raises(UsageError, match=f"here.*data.{name}"):
-            check_data({**data, name: value}, "here")

@@ -151,7 +151,7 @@ def read_run(folder):
     run.read_environment()
     config, data = run.read_settings()
     assert config.total_images > 0 and config.epoch_length(data["images"]) > 0 and config.run_name
-    assert config.phase_batches and config.phase_lrs
+    assert config.batch_sizes and config.learning_rates
     assert not changed(config, config, "identity") and json.dumps([stored_settings(config), data]).encode()
 
 

@@ -217,7 +217,7 @@ def enlarged(images, repeats):
 def compare_schedule(arrays, generator):
     """Every row of the recorded schedule: thousands of images, lod, resolution, batch, learning rate.
 
-    Our phases are whole batches, so that each starts up to one batch per earlier phase later than officially: this lag
+    Our stages are whole batches, so that each starts up to one batch per earlier stage later than officially: this lag
     is the bound of the lods, and the rest must be equal.
     """
     preset = PRESETS["pggan"]["celebahq-1024" if generator.resolution == 1024 else "celebahq-256"]
@@ -230,7 +230,7 @@ def compare_schedule(arrays, generator):
         got.append((lod, stage.resolution, stage.batch_size, stage.lr))
     errors = np.max(np.abs(np.array(got) - rows[:, 1:]), axis=0)
     lag = sum(stage.batch_size for stage in stages[:-1]) / (1000 * config.fade_kimg)
-    names = ("lod (phases of whole batches)", "resolution", "batch", "learning rate")
+    names = ("lod (stages of whole batches)", "resolution", "batch", "learning rate")
     for name, error, bound in zip(names, errors, (lag, 0, 0, 0), strict=True):
         yield Quantity(f"schedule/{name}", error, bound)
 

@@ -10,6 +10,7 @@ import pytest
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.runs import folder as run_module
+from gan_tf.runs.files import check_data
 from gan_tf.runs.folder import Run
 from gan_tf.training.resume import refuse_data_change, refuse_identity_change
 
@@ -173,3 +174,12 @@ def test_other_data_is_refused():
     refuse_data_change(DATA, dict(DATA), "folder")
     with pytest.raises(UsageError, match=r"--dataset: .*\(12 images, .* now 13, "):
         refuse_data_change(DATA, {**DATA, "fingerprint": "0" * 64, "images": 13}, "folder")
+
+
+def test_stored_data_is_checked():
+    data = {"fingerprint": "ab", "images": 3, "class_names": ["cat"], "class_counts": [3], "converted_from": "x.pkl"}
+    check_data(data, "here")
+    check_data({"fingerprint": "ab", "images": 3}, "here")
+    for name, value in (("fingerprint", None), ("images", "3"), ("class_names", [1]), ("class_counts", [-1])):
+        with pytest.raises(UsageError, match=f"here.*data.{name}"):
+            check_data({**data, name: value}, "here")
