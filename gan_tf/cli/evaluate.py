@@ -39,7 +39,7 @@ class EvaluateOptions:
     feature_precision: Literal["float32", "bfloat16"] = "float32"  # of Inception; bfloat16 changes the scores' names
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the run's generator
     seed: int = 0  # of the generated images
-    memory_gb: float = 4.0  # larger image sets are kept in a file on disk, not in memory
+    memory_gb: float = 4.0  # larger datasets are kept in a file on disk, not in memory
     out: str | None = None  # folder for scores.json and copies.png; default: evaluations/IMAGES-SEEN in the run
     json: bool = False  # print one JSON object
     offline: bool = False  # do not download anything

@@ -62,7 +62,7 @@ class GenerateOptions(GeneratorOptions):
     by: str | None = None
     dataset: str | None = None  # real images for --best; default: those of the run
     weights: str | None = None  # for --best: file of Inception weights instead of the official one
-    memory_gb: float = 4.0  # for --best: larger image sets are kept in a file on disk instead of in memory
+    memory_gb: float = 4.0  # for --best: larger datasets are kept in a file on disk instead of in memory
     offline: bool = False  # do not download anything
 
     def __post_init__(self):

@@ -21,7 +21,7 @@ COMMANDS = {
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a dataset",
     "convert": "convert official weights into a run",
-    "crop-faces": "crop aligned faces from photos, as a training set",
+    "crop-faces": "crop aligned faces from photos, as a dataset",
     "augment-preview": "show augmented training images",
 }
 

@@ -43,7 +43,7 @@ class NeighboursOptions:
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
     weights: str | None = None  # file of Inception's weights; default: the official one
-    memory_gb: float = 4.0  # larger image sets are kept in a file on disk, not in memory
+    memory_gb: float = 4.0  # larger datasets are kept in a file on disk, not in memory
     offline: bool = False  # do not download anything
     verbose: bool = False  # show TensorFlow's messages
 

@@ -50,7 +50,7 @@ class ProjectOptions:
     # latent. In w and w+ it only determines where the search starts
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
     which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
-    memory_gb: float = 4.0  # larger image sets are kept in a file on disk instead of in memory
+    memory_gb: float = 4.0  # larger datasets are kept in a file on disk instead of in memory
     offline: bool = False  # do not download anything
     verbose: bool = False  # show TensorFlow's log messages
 

@@ -12,7 +12,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         dataset: a name or path that replaces that of the run. If its images are different, a line is logged.
         fit: replaces the setting of the run.
         offline, log: as for `resolve`.
-        memory_gb: larger sets are kept in a file on disk, not in memory.
+        memory_gb: larger datasets are kept in a file on disk, not in memory.
 
     Returns:
         data.prepare.ImageSet.

@@ -63,7 +63,7 @@ class TrainConfig:
     fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images are made square")
     background: str = identity("white", "colour of transparent and padded areas: a name or #rrggbb")
     mirror: bool = identity(True, "also train on horizontally mirrored images")
-    limit: int | None = identity(None, "use only this many images, spread evenly over the set")
+    limit: int | None = identity(None, "use only this many images, spread evenly over the dataset")
 
     # Optimisation.
     loss: Literal["hinge", "dual_contrastive", "logistic", "lsgan", "bce", "wgan_gp"] = identity("hinge", "GAN loss")
@@ -117,7 +117,7 @@ class TrainConfig:
     )
     micro_batch: int | Literal["auto"] | None = changeable(None, "images per forward pass; default: the whole batch")
     steps_per_call: int | None = changeable(None, "steps per graph call; default GPU 16, CPU 1, at 16 pixels 8")
-    memory_gb: float = changeable(4.0, "image sets above this size are read from a file on disk")
+    memory_gb: float = changeable(4.0, "datasets above this size are read from a file on disk")
     deterministic: bool = changeable(False, "bit-for-bit repeatable on the CPU, slightly slower")
 
     # Session: this start of the program.

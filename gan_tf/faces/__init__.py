@@ -1,1 +1,1 @@
-"""Training sets of faces from photographs: detection, alignment by the eyes, output files."""
+"""Datasets of faces from photographs: detection, alignment by the eyes, output files."""

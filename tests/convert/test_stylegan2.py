@@ -52,13 +52,6 @@ def test_every_tensor_is_used_once_and_arguments_are_read_from_the_shapes(kind, 
     assert arguments_of(state_dict(network)) == arguments
 
 
-def test_official_names_of_the_mapping_networks_of_labels():
-    """The other names are compared with the official ones in tests/parity."""
-    g, d = (state_dict(built(*network)) for network in (NETWORKS[1], NETWORKS[3]))
-    assert g["mapping.embed.weight"].shape == (5, 3) and {"mapping.embed.bias", "mapping.fc1.bias"} < set(g)
-    assert d["mapping.embed.weight"].shape == (16, 3) and {"mapping.embed.bias", "mapping.fc1.weight"} < set(d)
-
-
 def dense(x, state, name, lr_multiplier=1.0):
     """The official fully connected layer."""
     weight = state[f"{name}.weight"]
