@@ -12,7 +12,6 @@ from gan_tf.cli.curate import sheet_layout
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.main import run_command
 from gan_tf.io import image_files
-from gan_tf.metrics import features
 from gan_tf.metrics.feature_metrics import realism, smaller_balls
 from gan_tf.metrics.neighbour_index import pixel_vectors
 from gan_tf.models import FAMILIES
@@ -115,9 +114,8 @@ def test_by_default_both_scores_are_used_and_features_need_weights(run, tmp_path
     arguments = best(run, tmp_path / "out", "--best", "5", "--offline")
     error = refused("generate", *arguments)
     assert "--offline" in error and "--by discriminator,pixels" in error and not (tmp_path / "out").exists()
-    monkeypatch.setattr(features, "Networks", stubs.networks)
-    with stubs.narrow():
-        printed = done("generate", *arguments).out
+    stubs.replace_networks(monkeypatch)
+    printed = done("generate", *arguments).out
     label = "curated: the best 5 of 30 images by the discriminator and Inception features (realism) (mean rank)"
     assert label in printed and len(list((tmp_path / "out").iterdir())) == 5
 

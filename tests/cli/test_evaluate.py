@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from gan_tf.cli.main import run_command
-from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import Score
 from gan_tf.runs.folder import Run
@@ -49,8 +48,8 @@ def folder(tmp_path):
 @pytest.fixture(autouse=True)
 def stub_networks(monkeypatch, tmp_path):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(features, "Networks", stubs.networks)
-    with stubs.narrow(), tiny.in_place():
+    stubs.replace_networks(monkeypatch)
+    with tiny.in_place():
         yield
 
 

@@ -1,14 +1,12 @@
 """Stub networks for tests of scores: simple functions of the pixels instead of Inception and LPIPS.
 
-The features are the means of 8x8 cells, so similar images have similar features. `narrow` reduces their number, for
-tests that do not need all columns.
+The features are the means of 8x8 cells, so similar images have similar features.
 """
 
 import contextlib
 import types
 
 import numpy as np
-import pytest
 
 from gan_tf.metrics import features
 from gan_tf.metrics.features import prefetch
@@ -69,12 +67,10 @@ def networks(weights=None, resize="pytorch", precision="float32", offline=False,
     return types.SimpleNamespace(extractor=Extractor(resize, weights, precision), lpips=Lpips(), has_lpips=False)
 
 
-@contextlib.contextmanager
-def narrow(width=192):
-    """Reduces the number of features: a Fréchet distance of 2,048 features takes seconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "FEATURES", width)
-        yield
+def replace_networks(patch):
+    """Replaces the networks of the metrics, with few features: a Fréchet distance of 2,048 features takes seconds."""
+    patch.setattr(features, "Networks", networks)
+    patch.setattr(features, "FEATURES", 192)
 
 
 def blobs(count, side=64, seed=0):

@@ -15,7 +15,7 @@ from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.image_sets import RealImages, StoredImages
 from gan_tf.metrics.score import Score
 
-from .stubs import OFFICIAL, Generator, narrow, networks
+from .stubs import OFFICIAL, Generator, networks, replace_networks
 
 HIGHER = {"precision_recall", "density_coverage", "is", "lpips_diversity"}
 
@@ -34,8 +34,7 @@ REALS = waves(40)
 @pytest.fixture(autouse=True)
 def few_columns(tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    with narrow():
-        yield
+    replace_networks(monkeypatch)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in time
 
-from gan_tf.metrics import features
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
 from gan_tf.runs.checkpoints import read_arrays
@@ -26,8 +25,8 @@ SHORT = {"epoch_images": 12}  # a score after every third step
 @pytest.fixture(scope="module", autouse=True)
 def small_inception():
     """Replaces Inception by a small network; metrics on its features use a few images only."""
-    with stubs.narrow(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "Networks", stubs.networks)
+    with pytest.MonkeyPatch.context() as patch:
+        stubs.replace_networks(patch)
         for name in ("fid5k", "fid10k", "fid50k", "kid5k", "kid50k"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=tiny.FAKES))
         yield
