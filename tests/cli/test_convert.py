@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import OrderedDict
 from unittest.mock import Mock
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.cli.main import run_command
+from gan_tf.convert.fastgan import BUFFERS
 from gan_tf.export import FORMATS
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
@@ -21,7 +23,10 @@ from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
 from tests.convert.file_writers import optimizer, tensors, write_tensorflow
 from tests.convert.states import assert_same, averaged, fastgan_states, parameters, pggan_networks, pggan_states
+from tests.parity.fastgan import discriminate
+from tests.parity.report import channels_first, channels_last, read_arrays, relative_l2
 from tests.parity.state_dicts import state_dict
+from tests.parity.test_parity import reference
 from tests.pretrained.torch_format import whole, write_zip
 
 # Converts, and stops itself before the settings are written.
@@ -189,3 +194,39 @@ def test_files_that_do_not_fit_leave_nothing(tmp_path, refused):
     error = refused("convert", path, tmp_path / "run")
     assert "--ngf is 4" in error and str(path) in error
     assert [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+
+
+def stepped(torch, parameters):
+    """The state dict of Adam after a step."""
+    parameters = [torch.nn.Parameter(value.clone()) for value in parameters]
+    optimizer = torch.optim.Adam(parameters, lr=2e-4, betas=(0.5, 0.999))
+    sum((value**2).sum() for value in parameters).backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize("kind", ["N.pth", "module.", "all_N.pth", "generator"])
+def test_checkpoints_written_by_pytorch_have_the_official_images_and_logits(torch, tmp_path, kind, new):
+    arrays = read_arrays(reference("fastgan"))
+    prefix = "module." if kind == "module." else ""
+    g, d = (
+        OrderedDict((prefix + name, torch.tensor(value)) for name, value in arrays.group(f"{player}/").items())
+        for player in "gd"
+    )
+    content = g if kind == "generator" else {"g": g, "d": d}
+    if kind == "all_N.pth":
+        content["g_ema"] = [value.clone() for value in parameters(g)]
+        content |= {"opt_g": stepped(torch, content["g_ema"]), "opt_d": stepped(torch, parameters(d))}
+        content["g"] = OrderedDict((name, value if name.endswith(BUFFERS) else -value) for name, value in g.items())
+    torch.save(content, tmp_path / "10.pth", _use_new_zipfile_serialization=new)
+    assert run_command("convert", [str(tmp_path / "10.pth"), str(tmp_path / "run")]) == 0
+    run = Run(tmp_path / "run")
+    fakes = load_generator(run).generator(tf.constant(arrays["z"]), training=True)
+    for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):
+        assert relative_l2(channels_first(got), arrays[name]) < 1e-4
+    if kind != "generator":
+        _, outputs = discriminate(newest(run, "d", "discriminator"), channels_last(arrays["real"]), fakes)
+        for name in ("pred_real", "pred_fake", "rec_big", "rec_small", "rec_part"):
+            assert relative_l2(outputs[name], arrays[f"train/{name}"]) < 1e-4

@@ -43,10 +43,17 @@ def write(folder, files):
 def write_zip(path, files):
     """Writes {name: bytes} as a zip archive and returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
+    path.write_bytes(zip_bytes(files.items()))
     return path
+
+
+def zip_bytes(members, packing=zipfile.ZIP_STORED):
+    """Returns a zip archive of [(name, content)]."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        for name, content in members:
+            archive.writestr(zipfile.ZipInfo(name), content, packing)
+    return file.getvalue()
 
 
 def tar_bytes(files, mode="w", links=()):

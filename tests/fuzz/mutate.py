@@ -1,12 +1,13 @@
 """Random changes to files, each a function of its random.Random."""
 
 import copy
-import io
 import json
 import pickle
 import pickletools
 import struct
 import zipfile
+
+from tests.data.encoded import zip_bytes
 
 NUMBERS = (0, 1, 2, 127, 255, 4096, 0x7FFF, 0xFFFF, 10**9, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 TEXTS = (
@@ -65,15 +66,6 @@ def json_of(random, value):
     return bytes_of(random, text) if random.random() < 0.2 else text
 
 
-def packed(members, packing=zipfile.ZIP_STORED):
-    """A zip archive of [(name, content)]."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", packing) as archive:
-        for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name), content, packing)
-    return file.getvalue()
-
-
 def zip_of(random, members, change, packings=(zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)):
     """A zip with a member renamed, or changed by `change(random, content)` with a new checksum; or changed bytes."""
     members, how = list(members), random.random()
@@ -82,7 +74,7 @@ def zip_of(random, members, change, packings=(zipfile.ZIP_STORED, zipfile.ZIP_DE
         members[at] = (members[at][0], change(random, members[at][1]))
     elif how < 0.7:
         members[at] = (random.choice((*NAMES, members[0][0])), members[at][1])
-    content = packed(members, random.choice(packings))
+    content = zip_bytes(members, random.choice(packings))
     return bytes_of(random, content, range(len(content) - 300, len(content))) if how > 0.7 else content
 
 

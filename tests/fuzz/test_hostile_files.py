@@ -23,7 +23,7 @@ from gan_tf.errors import UsageError
 from gan_tf.runs.folder import Run
 from gan_tf.training.resume import settings_table
 from gan_tf_datasets.faces.files import TarSource
-from tests.fuzz.mutate import packed
+from tests.data.encoded import zip_bytes
 from tests.fuzz.readers import IMAGES, PIXELS, SETTINGS, WEIGHTS
 from tests.pretrained.torch_format import Call
 
@@ -98,7 +98,7 @@ def test_pipes_and_devices_are_refused(tmp_path):
 def best(folder, members, packing=zipfile.ZIP_STORED):
     path = Run(folder).best
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(packed(members, packing))
+    path.write_bytes(zip_bytes(members, packing))
     return refusal(Run(folder).best_weights)
 
 
@@ -130,7 +130,7 @@ def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypat
     cache = tmp_path / "a" / "b" / "cache"
     monkeypatch.setenv("GAN_TF_CACHE", str(cache))
     monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 10)
-    (tmp_path / "set.npz").write_bytes(packed([("x/../../../../out.npy", npy(PIXELS))], zipfile.ZIP_DEFLATED))
+    (tmp_path / "set.npz").write_bytes(zip_bytes([("x/../../../../out.npy", npy(PIXELS))], zipfile.ZIP_DEFLATED))
     np.testing.assert_array_equal(open_source(tmp_path / "set.npz").read(2), PIXELS[2])
     [made] = [path for path in tmp_path.rglob("*.npy") if path.is_file()]
     assert made.parent == cache / "npz"
@@ -138,9 +138,9 @@ def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypat
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_compression_without_bounds_is_refused(tmp_path, packing):
-    (tmp_path / "set.npz").write_bytes(packed([("images.npy", npy(PIXELS))], packing))
+    (tmp_path / "set.npz").write_bytes(zip_bytes([("images.npy", npy(PIXELS))], packing))
     assert "deflate" in refusal(open_source, tmp_path / "set.npz")
-    (tmp_path / "set.zip").write_bytes(packed([("a.png", IMAGES[0])], packing))
+    (tmp_path / "set.zip").write_bytes(zip_bytes([("a.png", IMAGES[0])], packing))
     with pytest.raises(UnreadableImage, match="deflate"):
         ZipSource(tmp_path / "set.zip").read(0)
 
@@ -159,14 +159,14 @@ def test_compression_without_bounds_is_refused(tmp_path, packing):
 )
 def test_impossible_sets_of_images(tmp_path, members):
     members = [(f"{name}.npy", content) for name, content in members.items()]
-    (tmp_path / "set.npz").write_bytes(packed(members, zipfile.ZIP_DEFLATED))
+    (tmp_path / "set.npz").write_bytes(zip_bytes(members, zipfile.ZIP_DEFLATED))
     assert "set.npz" in refusal(open_source, tmp_path / "set.npz")
 
 
 def test_names_with_control_characters_are_refused(tmp_path):
-    (tmp_path / "set.zip").write_bytes(packed([("a\x1b[2J.png", b"1")]))
+    (tmp_path / "set.zip").write_bytes(zip_bytes([("a\x1b[2J.png", b"1")]))
     assert r"a\x1b[2J.png" in refusal(ZipSource, tmp_path / "set.zip")
-    (tmp_path / "set.zip").write_bytes(packed([("", b"1"), ("a.png", b"1")]))
+    (tmp_path / "set.zip").write_bytes(zip_bytes([("", b"1"), ("a.png", b"1")]))
     assert ZipSource(tmp_path / "set.zip").names == ["a.png"]
     (tmp_path / "Icon\r").write_text("a file of macOS, not an image")
     (tmp_path / "a.png").write_text("1")

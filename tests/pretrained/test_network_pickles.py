@@ -114,3 +114,18 @@ def test_a_network_within_itself(tmp_path):
     arguments = []
     arguments.append(arguments)
     refusal(write_tensorflow(tmp_path / "a.pkl", TfNetwork("G", {}, {"x": arguments})))
+
+
+@pytest.mark.slow
+@PROTOCOLS
+def test_modules_with_tensors_written_by_pickle(torch, tmp_path, protocol):
+    """As in StyleGAN2-ADA's pickles: PyTorch's tensors in persistent objects."""
+    const, grid = torch.randn(4, 3), torch.arange(24.0).reshape(2, 3, 4).transpose(0, 2)
+    layer = Module("SynthesisLayer", {"weight": torch.nn.Parameter(const)}, {"noise": grid})
+    scalar, half = torch.tensor(0.5), torch.randn(3).half()
+    g = Module("Generator", {}, {"w_avg": scalar, "half": half}, {"b4": layer}, z_dim=4)
+    network = read_network_pickle(write_pytorch(tmp_path / "a.pkl", {"G_ema": g}, protocol))[0]["G_ema"]
+    want = {"w_avg": scalar, "half": half, "b4.weight": const, "b4.noise": grid}
+    assert set(network.arrays) == set(want) and network.arguments == {"z_dim": 4}
+    for name, value in want.items():
+        np.testing.assert_array_equal(network.arrays[name], value.numpy(), strict=True)
