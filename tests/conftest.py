@@ -3,9 +3,12 @@
 The environment is set before TensorFlow is imported, and inherited by the processes that tests start.
 """
 
+import functools
+import http.server
 import importlib.util
 import os
 import sys
+import threading
 
 import pytest
 
@@ -89,6 +92,22 @@ def dataset(tmp_path_factory):
     from tests.training import tiny
 
     return tiny.images_file(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def file_server(tmp_path_factory):
+    """A web server on this machine: (served folder, its URL, list of the requested paths)."""
+    folder, requests = tmp_path_factory.mktemp("site"), []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            requests.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}", requests
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 """`--dataset panda` and the other few-shot datasets: zips, downloads, recorded checksums, errors."""
 
-import functools
-import http.server
-import threading
 import time
 
 import pytest
@@ -23,16 +20,11 @@ def downloads(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def site(tmp_path_factory, monkeypatch):
+def site(file_server, monkeypatch):
     """A folder served as the web site of the archives."""
-    folder = tmp_path_factory.mktemp("site")
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
-    monkeypatch.setattr(archives, "SITE", f"http://127.0.0.1:{server.server_port}/")
-    yield folder
-    server.shutdown()
-    server.server_close()
+    folder, url, _ = file_server
+    monkeypatch.setattr(archives, "SITE", f"{url}/")
+    return folder
 
 
 def open_dataset(name, **options):

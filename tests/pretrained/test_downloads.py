@@ -1,8 +1,6 @@
 """Downloads: complete or absent, checked, and never longer than ten seconds without a response."""
 
-import functools
 import hashlib
-import http.server
 import os
 import socket
 import threading
@@ -78,38 +76,21 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def site(tmp_path):
-    """(served folder, its URL, list of requests)."""
-    folder, requests = tmp_path / "site", []
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            requests.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", requests
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def published(site):
+def published(file_server):
     """The Download of a file on the local server."""
-    folder, url, _ = site
+    folder, url, _ = file_server
     (folder / "net.pth").write_bytes(CONTENT)
     return Download("net.pth", f"{url}/net.pth", DIGEST[:8], 0.7, "give --metric swd2k")
 
 
-def test_obtain_downloads_once(cache, site, published, capsys):
+def test_obtain_downloads_once(cache, file_server, published, capsys):
     lines = []
     for _ in range(2):
         obtained = obtain(published, log=lines.append)
         assert obtained == (cache / "net.pth", DIGEST, True)
     assert obtained.path.read_bytes() == CONTENT
     assert lines == [f"downloading {published.url} (0.7 MB) to {cache / 'net.pth'}"]
-    assert obtain(published, offline=True).genuine and len(site[2]) == 1
+    assert obtain(published, offline=True).genuine and len(file_server[2]) == 1
     assert capsys.readouterr().err == ""  # no progress bar for a short download
     assert {path.name for path in cache.iterdir()} == {"net.pth", "net.pth.lock"}
 
@@ -121,7 +102,7 @@ def test_a_slow_download_prints_its_progress(cache, published, capsys, monkeypat
     assert "MB downloaded" in capsys.readouterr().err
 
 
-def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download(cache, site, published):
+def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download(cache, file_server, published):
     cache.mkdir(parents=True)
     (cache / "net.pth.0123abcd.part").write_bytes(b"half")
     (cache / "other.pth.0123abcd.part").write_bytes(b"of another file")
@@ -131,12 +112,12 @@ def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(results)) == 1 and len(results) == 4 and len(site[2]) == 1
+    assert len(set(results)) == 1 and len(results) == 4 and len(file_server[2]) == 1
     assert not (cache / "net.pth.0123abcd.part").exists() and (cache / "other.pth.0123abcd.part").exists()
 
 
-def test_a_download_with_another_checksum_is_refused(cache, published, site):
-    (site[0] / "net.pth").write_bytes(CONTENT[:-1] + b"x")
+def test_a_download_with_another_checksum_is_refused(cache, published, file_server):
+    (file_server[0] / "net.pth").write_bytes(CONTENT[:-1] + b"x")
     with pytest.raises(UsageError, match=r"net\.pth has a SHA-256") as caught:
         obtain(published, log=len)
     assert published.url in str(caught.value) and "\n" not in str(caught.value)
@@ -154,25 +135,25 @@ def test_a_damaged_cached_file_is_refused_even_with_its_old_size_and_time(cache,
     assert obtain(published, log=len).genuine
 
 
-def test_a_given_file_may_have_another_checksum(tmp_path, cache, published, site):
+def test_a_given_file_may_have_another_checksum(tmp_path, cache, published, file_server):
     for content in (CONTENT, b"mine"):
         (tmp_path / "mine.pth").write_bytes(content)
         obtained = obtain(published, file=tmp_path / "mine.pth", offline=True)
         assert obtained == (tmp_path / "mine.pth", hashlib.sha256(content).hexdigest(), content is CONTENT)
-    assert site[2] == [] and not cache.exists()
+    assert file_server[2] == [] and not cache.exists()
     for bad in (tmp_path / "absent.pth", tmp_path):
         with pytest.raises(UsageError, match=f"{bad}.*{published.url}"):
             obtain(published, file=bad)
 
 
-def test_errors_have_the_url_the_folder_and_the_alternative(cache, published, site):
+def test_errors_have_the_url_the_folder_and_the_alternative(cache, published, file_server):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed = f"http://127.0.0.1:{listener.getsockname()[1]}/net.pth"
     start = time.monotonic()
     for url, offline, reason in (
         (published.url, True, "--offline"),
         (closed, False, "cannot download"),
-        (f"{site[1]}/other.pth", False, "404"),
+        (f"{file_server[1]}/other.pth", False, "404"),
     ):
         with pytest.raises(UsageError, match=reason) as caught:
             obtain(published._replace(url=url), offline=offline)
