@@ -8,6 +8,16 @@ import tyro
 
 from gan_tf.errors import UsageError
 
+COLOUR = r"\x1b\[[\d;]*m"
+RULE = r"(?:─|-){5,}"  # between the sections of a message of tyro: title, error, similar options, reference to --help
+REWORDED = (  # (error of tyro, replacement)
+    (r"Missing value for argument '(.+)'\. .*", r"\1 has no value; give one"),
+    (r"invalid choice '(.*)' for argument '(.+)'\. Expected one of \((.+?),?\)\.", r"\2 is '\1'; choose from \3"),
+    (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 is \2; give INT"),
+    (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 is \2; give FLOAT"),
+    (r"Error parsing (\S+): no type matching \{None\}\|(.+) could be .* from \[(.+)\]\. Got.*", r"\1 is \3; give \2"),
+)
+
 
 def parse(options, argv, *, prog, description=None):
     """Parses `argv` into a dataclass.
@@ -22,15 +32,29 @@ def parse(options, argv, *, prog, description=None):
         UsageError: an unknown flag or an invalid value.
         SystemExit: after --help.
     """
-    errors = io.StringIO()
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
+        with contextlib.redirect_stderr(message):
             return tyro.cli(options, args=argv, prog=prog, description=description, config=(tyro.conf.OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        # In the boxed message of tyro, the first line is a title, and the last one refers to --help.
-        lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in errors.getvalue().splitlines()]
-        lines = [line for line in lines if line and not line.startswith("For full helptext")]
-        text = re.sub(r"\s+", " ", " ".join(lines[1:] or lines))
-        raise UsageError(re.sub(r"^Error parsing \w+: ", "", text)) from None
+        cause = stop
+        while cause := cause.__context__:
+            if isinstance(cause, UsageError):  # raised by the dataclass
+                raise cause from None
+        raise UsageError(one_line(message.getvalue(), prog)) from None
+
+
+def one_line(message, prog):
+    """Returns the error in a message of tyro, which may be boxed and coloured, as one line that includes the fix."""
+    title, *sections = re.split(RULE, re.sub(COLOUR + "|[│╭╮╰╯]", "", message))
+    error = " ".join((sections or [title])[0].split())
+    for pattern, replacement in REWORDED:
+        if match := re.fullmatch(pattern, error):
+            return match.expand(replacement)
+    if error.startswith("Missing from"):  # "Missing from gan-tf inspect: DATASET A dataset name ... (required)"
+        required = error.partition(": ")[2].split("(required)")[:-1]
+        error = f"missing: {', '.join(argument.split()[0] for argument in required)}"
+    similar = re.findall(r"^ {4,}(--[\w-]+)", "".join(sections[1:]), re.MULTILINE)
+    return f"{error}; did you mean {similar[0]}?" if similar else f"{error}; see {prog} --help"

@@ -47,16 +47,15 @@ class PreviewOptions:
     verbose: bool = False  # show TensorFlow's messages
 
     def __post_init__(self):
-        if not 0 <= self.augment_probability <= 1:
-            raise UsageError(f"--augment-probability must be from 0 to 1, got {self.augment_probability}")
-        if not 0 <= self.p <= 1:
-            raise UsageError(f"--p must be from 0 to 1, got {self.p}")
+        for name in ("augment_probability", "p"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise UsageError(f"--{name.replace('_', '-')} is {value}; give a number from 0 to 1")
         if self.augment == "ada" and self.augment_probability != 1:
-            raise UsageError("--augment-probability belongs to --augment diffaugment: use --p with ada")
+            raise UsageError("--augment-probability is for --augment diffaugment; use --p with ada")
         if self.augment == "diffaugment" and self.p != PreviewOptions.p:
-            raise UsageError("--p belongs to --augment ada: use --augment-probability with diffaugment")
+            raise UsageError("--p is for --augment ada; use --augment-probability with diffaugment")
         if self.images < 1:
-            raise UsageError(f"--images must be at least 1, got {self.images}")
+            raise UsageError(f"--images is {self.images}; give an integer of at least 1")
 
 
 def main(argv) -> int:
@@ -64,7 +63,7 @@ def main(argv) -> int:
     options = arguments.parse(PreviewOptions, argv, prog="gan-tf augment-preview")
     policies = policies_of(options.augment, options.augment_policy)
     if not user_path(options.out).absolute().parent.is_dir():
-        raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}")
+        raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}; create it")
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
 

@@ -88,7 +88,7 @@ def check_paths(photos, out, options):
     if out.suffix.lower() in OTHER_FILES or (out.exists() and out.is_dir() == is_npz(out)):
         raise UsageError(f"OUT {options.out} must be an .npz file or a folder")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"OUT {options.out}: there is no folder {out.parent}")
+        raise UsageError(f"OUT {options.out}: there is no folder {out.parent}; create it")
     if photos.is_dir() and out.resolve().is_relative_to(photos.resolve()):
         raise UsageError(
             f"OUT {options.out} is inside of {options.photos}, where the next search would take it for photographs; "

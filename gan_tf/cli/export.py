@@ -56,9 +56,7 @@ class ExportOptions:
 
     def __post_init__(self):
         if self.precision != "float32" and self.format != "tflite":
-            raise UsageError(
-                f"--precision {self.precision}: a {self.format} file is float32; leave it out, or --format tflite"
-            )
+            raise UsageError(f"--precision {self.precision} is for --format tflite; leave it out with {self.format}")
         if self.noise_seed is not None and self.noise in ("input", "none"):
             raise UsageError(f"--noise-seed {self.noise_seed} has no effect with --noise {self.noise}; leave one out")
         if self.noise_seed is not None and not 0 <= self.noise_seed < 2**63:

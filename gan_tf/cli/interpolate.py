@@ -60,8 +60,8 @@ class InterpolateOptions(GeneratorOptions):
             walks = self.walks or (max(1, count // 2) if self.rows else 1)
             if count % walks or count < 2 * walks:
                 raise UsageError(
-                    f"{count} seeds cannot be divided among {walks} walks; give each the same number, 2 or more "
-                    "(--seeds, --walks)"
+                    f"--seeds {self.seeds}: {count} seeds cannot be divided among {walks} walks (--walks); give each "
+                    "the same number, 2 or more"
                 )
             keys = count // walks
         return dataclasses.replace(self, out=out, steps=self.steps or steps, walks=walks, keys=keys)

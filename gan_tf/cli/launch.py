@@ -8,6 +8,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.train import parse_arguments
 from gan_tf.errors import UsageError
 
+USAGE = "gan-tf launch --workers 2 -- train --dataset photos"
 PROGRAM = [sys.executable, "-m", "gan_tf.cli.main"]
 STRATEGIES = ("auto", "multi_worker")  # values of --strategy that connect several workers
 
@@ -38,6 +39,8 @@ class LaunchOptions:
 
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
+    if "train" in argv and "--" not in argv:
+        raise UsageError(f"-- is missing before train; give {USAGE}")
     end = argv.index("--") if "--" in argv else len(argv)
     options = arguments.parse(LaunchOptions, argv[:end], prog="gan-tf launch")
     command = argv[end + 1 :]
@@ -47,8 +50,7 @@ def main(argv) -> int:
         raise UsageError("TF_CONFIG is set, so a cluster exists already; unset it, or start gan-tf train directly")
     if not command or command[0] != "train":
         name = repr(command[0]) if command else "missing"
-        usage = "gan-tf launch --workers 2 -- train --dataset photos"
-        raise UsageError(f"the command after -- is {name}; give train and its options: {usage}")
+        raise UsageError(f"the command after -- is {name}; give train and its options: {USAGE}")
     config, _ = parse_arguments(command[1:])
     if options.workers > 1 and config.strategy not in STRATEGIES:
         raise UsageError(

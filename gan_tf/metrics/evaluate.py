@@ -50,7 +50,9 @@ class Evaluator:
     def __init__(self, names, reals, networks):
         for name in names:
             if name not in METRICS and name not in FOLDER_METRICS:
-                raise UsageError(f"metric {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}")
+                raise UsageError(
+                    f"--metrics: {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}"
+                )
         self.names, self.reals, self.networks = tuple(names), reals, networks
         self._prepared, self._indexes = {}, []
 

@@ -133,7 +133,7 @@ class Run:
             stored = read_json(self._config)
             if not all(isinstance(stored.get(name), dict) for name in ("settings", "data")):
                 raise ValueError("no settings or data")
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error

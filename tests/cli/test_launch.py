@@ -106,6 +106,7 @@ def test_train_is_started_with_its_options(supervised):
         ("--workers 2 --restarts -1 -- train --dataset demo", "--restarts"),
         ("--workers 2 --grace-seconds nan -- train --dataset demo", "--grace-seconds"),
         ("--workers 2", "--"),
+        ("--workers 2 train --dataset demo", "-- is missing before train"),
         ("--workers 2 -- generate runs/a", "generate"),
         ("--workers 2 -- train", "--dataset"),
         ("--workers 2 -- train --dataset demo --wrong", "--wrong"),

@@ -1,5 +1,7 @@
 """Usage errors of the commands that write images: exit code 2, and one line that names the option and its value."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -101,6 +103,13 @@ def test_unwritable_outputs_are_found_before_the_work(run, folder, refused, monk
     module = f"gan_tf.cli.{command.replace('-', '_')}"
     monkeypatch.setattr(f"{module}.run_on_device", lambda *_: pytest.fail("the work has begun"))
     check_error(run, folder, refused, command, arguments, message)
+
+
+def test_errors_on_a_terminal_are_not_coloured(run, refused, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert refused("generate", run, "--sed", 1) == "Unrecognized options: --sed, 1; did you mean --seeds?"
+    assert refused("generate") == "missing: RUN; see gan-tf generate --help"
 
 
 @pytest.mark.parametrize("command", ["generate", "interpolate", "style-mix", "project", "progress"])
