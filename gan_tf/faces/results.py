@@ -14,7 +14,7 @@ from PIL import Image
 
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
-from gan_tf.io.arrays import npz_writer
+from gan_tf.io.arrays import DAMAGED, npz_writer
 from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.progress import Progress, map_in_order
@@ -68,8 +68,12 @@ class PartialResult:
             self.close()
             raise
         while self._window_path(self._windows).exists():
-            with np.load(self._window_path(self._windows), allow_pickle=False) as window:
-                self._append(window["faces"], **json.loads(str(window["facts"])))
+            try:
+                with np.load(self._window_path(self._windows), allow_pickle=False) as window:
+                    faces, facts = window["faces"], json.loads(str(window["facts"]))
+            except DAMAGED:
+                break  # the search continues from here, and writes this window and all later ones again
+            self._append(faces, **facts)
 
     def _check_key(self, key, overwrite):
         """Records the key of a new search; raises UsageError, or deletes the windows, if there is another key."""

@@ -1,6 +1,7 @@
 """Results of a face search: partial results, `.npz`, PNG files with their table, contact sheet."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -52,6 +53,10 @@ def test_partial_results_are_continued_or_with_other_settings_replaced(tmp_path)
     np.testing.assert_array_equal(again.faces, faces)
     np.testing.assert_array_equal(np.stack(list(again)), images)
     again.close()
+    os.truncate(again.folder / "window-000001.npz", 100)
+    shorter = PartialResult(tmp_path / "out", KEY)
+    assert shorter.photos == len(shorter) == 3  # the photographs of later windows are searched again
+    shorter.close()
     replaced = PartialResult(tmp_path / "out", other, overwrite=True)
     assert len(replaced) == replaced.photos == 0
     replaced.remove()
