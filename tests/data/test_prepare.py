@@ -175,14 +175,15 @@ def test_a_killed_conversion_is_continued(tmp_path):
     progress = []
     for last in (14, 28, -1):
         command = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "cache"), str(last)]
-        code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-        assert code == (0 if last < 0 else -signal.SIGKILL)
+        process = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        assert process.returncode == (0 if last < 0 else -signal.SIGKILL)
         [record] = (tmp_path / "cache").rglob("progress.json")
         progress.append(json.loads(record.read_text())["done"])
         if last >= 0:
             with open(record.with_name("images.bin"), "ab") as file:
                 file.write(b"rows after the last record")
     assert progress[0] <= 14 and progress[0] < progress[1] <= 28
+    assert f"{progress[1]} of 31 images are done already" in process.stdout
     expected = prepare(FolderSource(folder), resolution=SIDE)
     result, lines = prepare_in(tmp_path, FolderSource(folder))
     assert lines == [] and result.report == expected.report

@@ -192,7 +192,7 @@ def test_images_without_faces_of_all_sizes(detector):
     assert detector.find([], 0.8) == []
 
 
-def test_rows_of_mtcnn_become_faces_of_their_images():
+def test_rows_of_mtcnn_become_faces_of_their_images_in_bounded_batches(monkeypatch):
     # Index, box, score, five x, five y; the centre of MTCNN's first pixel is at 0.
     row = [0, 1, 2, 3, 4, 0.9, *range(10, 15), *range(20, 25)]
     calls = []
@@ -205,10 +205,12 @@ def test_rows_of_mtcnn_become_faces_of_their_images():
             calls.append([image.shape for image in images])
             return np.array([[i, *row[1:]] for i in range(len(images))])
 
+    monkeypatch.setattr(module, "BATCH_PIXELS", 50)
     wide, high = np.ones((4, 6, 3), np.uint8), np.ones((6, 4, 3), np.uint8)
-    faces = Recorded().find([wide, high, wide, high], 0.8)
-    assert calls == [[(4, 6, 3)] * 2, [(6, 4, 3)] * 2]  # of equal size only: padding would change the faces
-    assert [f["photo"].tolist() for f in faces] == [[0], [1], [2], [3]]
+    faces = Recorded().find([wide, high, wide, high, wide], 0.8)
+    # Of equal size only: padding would change the faces.
+    assert calls == [[(4, 6, 3)] * 2, [(4, 6, 3)], [(6, 4, 3)] * 2]
+    assert [f["photo"].tolist() for f in faces] == [[0], [1], [2], [3], [4]]
     np.testing.assert_array_equal(faces[3]["box"], [[1.5, 2.5, 3.5, 4.5]])
     np.testing.assert_array_equal(faces[3]["landmarks"][0], [(x + 0.5, x + 10.5) for x in range(10, 15)])
 
