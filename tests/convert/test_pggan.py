@@ -125,10 +125,19 @@ def test_a_pickle_of_the_ema_generator_alone(tmp_path):
     assert list(weights.states) == ["g_ema"] and weights.settings["pixel_norm"] is False
 
 
-def test_a_discriminator_with_larger_groups_is_left_out(tmp_path):
-    weights = read_weight_file(write(tmp_path / "a.pkl", pggan_states(), mbstd_group_size=16))
-    assert set(weights.states) == {"g", "g_ema"}
-    assert "mbstd_group_size" in weights.left_out[0]
+@pytest.mark.parametrize(
+    ("fused", "arguments", "reason"),
+    [
+        (True, {"mbstd_group_size": 16}, "mbstd_group_size"),
+        (False, {"fused_scale": False, "mbstd_group_size": 16}, "fused_scale"),  # imported from Theano: CelebA-HQ
+    ],
+)
+def test_a_discriminator_that_cannot_be_converted_is_left_out(tmp_path, fused, arguments, reason):
+    weights = read_weight_file(write(tmp_path / "a.pkl", pggan_states(fused), **arguments))
+    assert set(weights.states) == {"g", "g_ema"} and "minibatch_stddev" not in weights.settings
+    assert len(weights.left_out) == 1 and reason in weights.left_out[0]
+    for name, state in zip(("g", "g_ema"), pggan_states()[::2], strict=True):
+        assert_same(state_dict(loaded(PgganGenerator, PGGAN | {"latent_size": 6}, weights.states[name])), state)
 
 
 @pytest.mark.parametrize(
