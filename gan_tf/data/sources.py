@@ -196,7 +196,7 @@ def open_npz(where):
     """Opens an .npz file of images as an ArraySource.
 
     The array "images", or else the only array of a fitting shape, is uint8 [N, H, W, C] with C = 1, 3 or 4, or
-    [N, H, W]. Optional: integers "labels" (or "label", "y") [N], strings "class_names" [K], strings "names" [N].
+    [N, H, W]. Optional: integers [N], the first of "labels", "label" and "y"; strings "class_names" [K], "names" [N].
 
     Raises:
         UsageError: damaged file, object arrays, no array of images or several, wrong dtype, or labels that do not fit.
@@ -206,14 +206,15 @@ def open_npz(where):
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             headers = {key: read_header(archive, info) for key, info in entries.items()}
-            key = _find_images(headers, where)
-            images = _open_array(path, archive, entries[key], headers[key])
+            images_key = _find_images(headers, where)
+            images = _open_array(path, archive, entries[images_key], headers[images_key])
             label_key = next((key for key in LABEL_KEYS if key in entries), None)
             labels, class_names, names = (
                 read_array(archive, entries[key], IN_MEMORY_BYTES) if key in entries else None
                 for key in (label_key, "class_names", "names")
             )
         classes = _check_labels(labels, class_names, len(images), where)
+        # In files of other programs "names" may be something else, which is ignored.
         is_named = names is not None and names.dtype.kind == "U" and names.shape == (len(images),)
         if is_named and not any(map(UNPRINTABLE.search, names.tolist())):
             return ArraySource(path.stem, images, *classes, names.tolist(), where)
