@@ -6,6 +6,7 @@ and order are the same for a folder, a zip and a tar, so that a run continues wi
 
 import dataclasses
 import os
+import re
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,11 @@ from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.files import printable
 from gan_tf_datasets.few_shot.archives import natural_key
+
+# Entries of a tar that extend the header of the next one: long names, and pax.
+EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+EXTENSIONS += (tarfile.SOLARIS_XHDTYPE,)
+MAX_EXTENSION_BYTES = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +118,24 @@ class FaceSource(ImageSource):
         return [stamps[i] for i in self.rows]
 
 
+class BoundedTarInfo(tarfile.TarInfo):
+    """Refuses large extended headers, and long numbers in them, which tarfile before Python 3.11.10 reads for hours."""
+
+    def _proc_member(self, archive):  # tarfile's documented hook for subclasses
+        if self.type in EXTENSIONS:
+            start = archive.fileobj.tell()
+            if not 0 <= self.size <= MAX_EXTENSION_BYTES or re.search(rb"\d{64}", archive.fileobj.read(self.size)):
+                raise tarfile.ReadError("an impossible extended header")
+            archive.fileobj.seek(start)
+        return super()._proc_member(archive)
+
+
 class TarSource(ImageSource):
     """Images in an uncompressed tar archive, read without unpacking it."""
 
     def __init__(self, path):
         try:
-            with tarfile.open(path, "r:") as archive:
+            with tarfile.open(path, "r:", tarinfo=BoundedTarInfo) as archive:
                 members = list(_entries(archive))
         except (tarfile.TarError, *DAMAGED) as error:
             raise UsageError(

@@ -23,7 +23,7 @@ from gan_tf.errors import UsageError
 from gan_tf.runs.folder import Run
 from gan_tf.training.resume import settings_table
 from gan_tf_datasets.faces.files import TarSource
-from tests.data.encoded import zip_bytes
+from tests.data.encoded import tar_bytes, zip_bytes
 from tests.fuzz.readers import IMAGES, PIXELS, SETTINGS, WEIGHTS
 from tests.pretrained.torch_format import Call
 
@@ -191,6 +191,14 @@ def test_a_tar_with_negative_sizes_does_not_loop(tmp_path):
         content[148:156] = b"%06o\0 " % sum(content[:512])
         (tmp_path / name).write_bytes(content)
         refusal(TarSource, tmp_path / name)
+
+
+def test_a_tar_with_large_extended_headers_is_refused_before_they_are_parsed(tmp_path):
+    for content in (b"1" * 60_416, b"x" * 2**20):
+        header = tarfile.TarInfo("x")
+        header.type, header.size = tarfile.XHDTYPE, len(content)
+        (tmp_path / "set.tar").write_bytes(header.tobuf() + content + tar_bytes({"a.png": IMAGES[0]}))
+        refusal(TarSource, tmp_path / "set.tar")
 
 
 def test_no_pickle_in_place_of_another_file_runs(tmp_path):
