@@ -93,44 +93,58 @@ def interpolate(options) -> int:
     from gan_tf.sampling.generate import check_supported
     from gan_tf.sampling.interpolate import interpolated_images, random_seeds
 
-    if options.seeds is None:
-        seeds = random_seeds(options.walks * options.keys, options.seed)
-    else:
-        seeds = parse_seeds(options.seeds, repeated=True)
-    walks = [seeds[i : i + options.keys] for i in range(0, len(seeds), options.keys)]
     loaded, out = load_from_options(options), user_path(options.out)
-    g = loaded.generator
     if options.space == "w":
         check_supported(loaded.trained.config.model, "w", "--space w", options.run)
     if options.seeds is None:
+        seeds = random_seeds(options.walks * options.keys, options.seed)
         print("seeds: " + ",".join(map(str, seeds)), flush=True)
-    first_seeds, frames = [walk[0] for walk in walks], options.frames()
-
-    def generated(progress):
-        labels = loaded.labels(first_seeds)
-        for images in interpolated_images(
-            g, walks, options.steps, options.loop, loaded.batch_size, options.truncation, labels, options.space
-        ):
-            yield images  # uint8 [walks, R, R, 3]
-            progress.advance(len(images))
-
-    with Progress(frames * len(walks), "generated") as progress:
-        if options.rows:
-            table = f"--rows: {len(walks)} rows of {frames} images at {g.resolution}x{g.resolution}"
-            width, height = frames * g.resolution, len(walks) * g.resolution
-            image_files.check_image_size(width, height, table, "give fewer --steps or --walks")
-            rows = np.concatenate([image_files.grid(images, 1) for images in generated(progress)], axis=1)
-            seeds = "; ".join(" ".join(map(str, walk)) for walk in walks)
-            about = f"interpolations of {options.run} between seeds {seeds}"
-            about += loaded.describe_classes(first_seeds, "; classes of the rows")
-            image_files.save_png(out, rows, description=about)
-            print(f"{len(walks)} rows of {frames} images: {out}")
-        else:
-            columns = math.ceil(math.sqrt(len(walks)))
-            height, width = -(-len(walks) // columns) * g.resolution, columns * g.resolution
-            animation.check(out, options.fps, frames, height, width)
-            grids = (image_files.grid(images, columns) for images in generated(progress))
-            animation.save(out, grids, options.fps)
-            several = f" of {len(walks)} walks" if len(walks) > 1 else ""
-            print(f"{frames} frames{several}, {frames / options.fps:.1f} s: {out}")
+    else:
+        seeds = parse_seeds(options.seeds, repeated=True)
+    walks = [seeds[i : i + options.keys] for i in range(0, len(seeds), options.keys)]
+    labels = loaded.labels([walk[0] for walk in walks])
+    frames = interpolated_images(
+        loaded.generator,
+        walks,
+        options.steps,
+        options.loop,
+        loaded.batch_size,
+        options.truncation,
+        labels,
+        options.space,
+    )
+    write = write_rows if options.rows else write_animation
+    with Progress(options.frames() * len(walks), "generated") as progress:
+        write(out, options, loaded, walks, counted(frames, progress))
     return 0
+
+
+def counted(frames, progress):
+    """Yields the frames, uint8 [walks, R, R, 3], and counts their images."""
+    for images in frames:
+        yield images
+        progress.advance(len(images))
+
+
+def write_rows(out, options, loaded, walks, frames):
+    """Writes an image with a walk in each row. `frames`: of `counted`."""
+    count, resolution = options.frames(), loaded.generator.resolution
+    table = f"--rows: {len(walks)} rows of {count} images at {resolution}x{resolution}"
+    image_files.check_image_size(count * resolution, len(walks) * resolution, table, "give fewer --steps or --walks")
+    rows = np.concatenate([image_files.grid(images, 1) for images in frames], axis=1)
+    seeds = "; ".join(" ".join(map(str, walk)) for walk in walks)
+    about = f"interpolations of {options.run} between seeds {seeds}"
+    about += loaded.describe_classes([walk[0] for walk in walks], "; classes of the rows")
+    image_files.save_png(out, rows, description=about)
+    print(f"{len(walks)} rows of {count} images: {out}")
+
+
+def write_animation(out, options, loaded, walks, frames):
+    """Writes an animation with the walks in a grid. `frames`: of `counted`."""
+    count, resolution = options.frames(), loaded.generator.resolution
+    columns = math.ceil(math.sqrt(len(walks)))
+    height, width = -(-len(walks) // columns) * resolution, columns * resolution
+    animation.check(out, options.fps, count, height, width)
+    animation.save(out, (image_files.grid(images, columns) for images in frames), options.fps)
+    several = f" of {len(walks)} walks" if len(walks) > 1 else ""
+    print(f"{count} frames{several}, {count / options.fps:.1f} s: {out}")

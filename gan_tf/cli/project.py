@@ -108,18 +108,7 @@ def project(options) -> int:
     )
     stages.close()
     write_files(options, image, result, g)
-    error, *others = [f"{rms_error(image, one):.1f}" for one in result.images]
-    others = f"; other restarts {', '.join(others)}" if others else ""
-    print(
-        f"error {error} of 255 grey levels (root mean square over pixels and channels{others}); the best of "
-        f"{options.samples} random latents had {rms_error(image, result.start):.1f}"
-    )
-    measure = "LPIPS and mean squares of pixels" if lpips else "mean squares of pixels"
-    length = "length of the latent" if space == "z" else f"distance of {space} from the mean w"
-    print(
-        f"distance {result.distances[0]:.4g} ({measure} in [-1, 1]); {length} {result.length:.2f} relative to random "
-        "latents"
-    )
+    print("\n".join(result_lines(options, image, result, space)))
     if result.labels is not None:
         print(f"class {printable(trained.classes.names[result.labels[0]])}")
     if reals:
@@ -199,6 +188,20 @@ def write_files(options, image, result, g):
 def rms_error(image, other):
     """Returns the root mean square difference of two uint8 images, in grey levels."""
     return float(np.sqrt(np.mean((image.astype(np.float64) - other) ** 2)))
+
+
+def result_lines(options, image, result, space):
+    """Returns the lines to print about a search for `image`, uint8 [R, R, 3], in `space`: errors, distance, length."""
+    error, *others = [f"{rms_error(image, one):.1f}" for one in result.images]
+    others = f"; other restarts {', '.join(others)}" if others else ""
+    measure = "LPIPS and mean squares of pixels" if options.distance == "lpips" else "mean squares of pixels"
+    length = "length of the latent" if space == "z" else f"distance of {space} from the mean w"
+    return [
+        f"error {error} of 255 grey levels (root mean square over pixels and channels{others}); the best of "
+        f"{options.samples} random latents had {rms_error(image, result.start):.1f}",
+        f"distance {result.distances[0]:.4g} ({measure} in [-1, 1]); {length} {result.length:.2f} relative to random "
+        "latents",
+    ]
 
 
 def describe_copy(name, ratios, threshold, samples):
