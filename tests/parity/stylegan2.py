@@ -7,17 +7,20 @@ Outputs are compared in float32, and gradients in float64: in float32, rounding 
 which changes a gradient by up to 6e-3.
 """
 
+import dataclasses
 import functools
 import json
+import types
+import unittest.mock
 
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.config.presets import PRESETS
 from gan_tf.convert import load_state_dict
 from gan_tf.convert.stylegan2 import arguments_of
 from gan_tf.errors import UsageError
 from gan_tf.losses import (
-    logistic_discriminator,
     logistic_generator,
     path_length_penalty,
     path_lengths,
@@ -28,6 +31,9 @@ from gan_tf.models.stylegan2 import StyleGan2Discriminator, StyleGan2Generator
 from gan_tf.models.stylegan2_blocks import CONST
 from gan_tf.ops.forms import FAST, PLAIN, use_forms
 from gan_tf.ops.normalisation import append_minibatch_stddev
+from gan_tf.training import step
+from gan_tf.training.recipes import stylegan2 as recipe
+from gan_tf.training.state import trainable
 from tests.models.networks import gradients
 from tests.parity import stylegan2_ops
 from tests.parity.report import Quantity, channels_first, forward, gradient
@@ -36,7 +42,6 @@ from tests.parity.state_dicts import to_official
 FORWARD = 1e-4
 GRADIENT = 1e-3
 CLAMP = 1.5  # of the networks of clamp15/*
-G_INTERVAL, D_INTERVAL = 4, 16  # steps between lazy regularisers, and their weights
 MADE_WITH = {"pl_decay": 0.01, "style_mixing_prob": 0}
 
 
@@ -116,13 +121,6 @@ class Inputs:
         """Labels of the first images."""
         return None if self.labels is None else self.labels[:count]
 
-    def paths(self, arrays, g):
-        """-> (directions, synthesis as a function of ws, function that maps the first latents, running mean before)."""
-        directions = self.images(arrays["pl/y_raw"])
-        count, mean = len(directions), tf.constant(arrays["pl/pl_mean_before"], self.dtype)
-        synthesis = functools.partial(g.synthesis, noise=CONST)
-        return directions, synthesis, lambda: g.mapping(self.z[:count], self.rows(count)), mean
-
 
 def compare_outputs(arrays, config):
     """Styles, features, images, logits."""
@@ -193,7 +191,12 @@ def compare_r1(arrays, config, g, d):
 
 def compare_path_length(arrays, config, g, d):
     """Path lengths of the first images, their penalty and its gradients."""
-    directions, synthesis, ws_of, mean = Inputs(arrays, g).paths(arrays, g)
+    given, synthesis = Inputs(arrays, g), functools.partial(g.synthesis, noise=CONST)
+    directions, mean = given.images(arrays["pl/y_raw"]), tf.constant(arrays["pl/pl_mean_before"], given.dtype)
+
+    def ws_of():
+        return g.mapping(given.z[: len(directions)], given.rows(len(directions)))
+
     ws = ws_of()
     yield gradient("pl/jty", path_slopes(synthesis, ws, directions), arrays["pl/jty"], GRADIENT)
     lengths = path_lengths(synthesis, ws, directions)
@@ -209,37 +212,50 @@ def compare_path_length(arrays, config, g, d):
     yield from compare_all(arrays, "pl/grad_mean_2penalty/", slopes["g"])
 
 
+class RecordedDraws:
+    """Replaces Draws by the arrays of a file, and the generator's own noise maps."""
+
+    def __init__(self, latents, directions, g):
+        self.count = self.batch = len(latents)
+        self._normals = {"latents": latents, "directions": directions}
+        pairs = zip([None, *g.synthesis.first_convs], g.synthesis.convs, strict=True)
+        self._maps = [layer.noise.value[None, :, :, None] for pair in pairs for layer in pair if layer is not None]
+
+    def fold_in(self, purpose):
+        return self
+
+    def normal(self, purpose, shape=()):
+        return self._normals[purpose]
+
+    def noise(self, purpose, shapes):
+        return self._maps
+
+
 def compare_phases(arrays, config, g, d):
-    """Gradients of every phase of the official training loop, and its running means."""
-    given = Inputs(arrays, g)
-    directions, synthesis, ws_of, mean = given.paths(arrays, g)
-
-    def logits_of_fakes():
-        return d(g(given.z, given.labels, noise=CONST), given.labels)
-
-    def lengths():
-        return path_lengths(synthesis, ws_of(), directions)
-
-    def discriminator():
-        return tf.add(*logistic_discriminator(d(given.reals, given.labels), logits_of_fakes()))
-
-    weights = {"pl": config["pl_weight"] * G_INTERVAL, "r1": config["r1_gamma_in_phase"] / 2 * D_INTERVAL}
-    phases = {
-        "Gmain": (g, lambda: logistic_generator(logits_of_fakes())),
-        "Greg": (g, lambda: weights["pl"] * path_length_penalty(lengths(), mean)[0]),
-        "Dmain": (d, discriminator),
-        "Dreg": (d, lambda: weights["r1"] * r1_penalty(lambda x: d(x, given.labels), given.reals)),
-    }
-    for name, (network, loss) in phases.items():
-        _, slopes = differentiate(lambda loss=loss: tf.reduce_mean(loss()), {"own": network})
-        yield from compare_all(arrays, f"phase_{name}/", slopes["own"], complete=True)
-    key = "phase_Greg_pl_mean_after"
-    yield forward(key, path_length_penalty(lengths(), mean)[1], arrays[key], FORWARD)
+    """Gradients of the phases of the recipe, which are those of the official training loop, and its running means."""
+    given, found = Inputs(arrays, g), {}
+    mean = tf.Variable(arrays["pl/pl_mean_before"], dtype=tf.float32)
+    state = types.SimpleNamespace(g=g, d=d, g_optimizer=None, d_optimizer=None, loss_scale=1.0, scales_loss=False)
+    state.extra = {recipe.PATH_MEAN: mean}
+    weights = {"r1_gamma": config["r1_gamma_in_phase"], "path_weight": float(config["pl_weight"])}
+    settings = dataclasses.replace(PRESETS["stylegan2"]["auto"], **weights, augment="none", style_mixing=0.0)
+    variant = step.Variant(settings, settings.resolution, len(given.z), parts=1, lr=1.0, ema_kimg=1.0)
+    labels = tf.zeros([len(given.z)], tf.int32) if given.labels is None else given.labels
+    draws = RecordedDraws(given.z, given.images(arrays["pl/y_raw"]), g)
     before = g.mapping.average.numpy()
-    g.mapping(given.z, given.labels, training=True)
-    key = "phase_Gmain_w_avg_after"
-    yield forward(key, g.mapping.average, arrays[key], FORWARD)
-    g.mapping.average.assign(before)
+    for name, phase in zip(("Gmain", "Greg", "Dmain", "Dreg"), recipe.RECIPE.phases, strict=True):
+        found.clear()
+        with unittest.mock.patch.object(step, "apply_gradients", lambda state, _, new, lr: found.update(new) or 0.0):
+            phase.update(state, given.reals, labels, draws, variant)
+        network = g if name.startswith("G") else d
+        slopes = {path: found.get(path, tf.zeros_like(v.value)) for path, v in trainable(network).items()}
+        yield from compare_all(arrays, f"phase_{name}/", to_official(network, slopes), complete=True)
+        if name == "Gmain":
+            key = "phase_Gmain_w_avg_after"
+            yield forward(key, g.mapping.average, arrays[key], FORWARD)
+        g.mapping.average.assign(before)
+    key = "phase_Greg_pl_mean_after"
+    yield forward(key, mean, arrays[key], FORWARD)
 
 
 def differentiate(loss, networks, z=None):
