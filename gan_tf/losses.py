@@ -206,7 +206,6 @@ LOSSES = {
 RECONSTRUCTIONS = {
     "l1": lambda outputs, targets: tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2, 3]),
     "l2": lambda outputs, targets: tf.reduce_mean((outputs - targets) ** 2, axis=[1, 2, 3]),
-    "none": lambda outputs, targets: tf.zeros_like(outputs[:, 0, 0, 0]),  # without gradient: decoders are not trained
 }
 
 

@@ -152,7 +152,7 @@ def save_checkpoint(trainer):
     if trainer.workers.is_chief:
         trainer.log.flush()
         save_state(trainer.state, trainer.run, trainer.config.keep)
-        trainer.timer.saved()
+        trainer.timer.record_save()
 
 
 def environment(trainer) -> dict:

@@ -149,8 +149,8 @@ class Timer:
         """Returns True if the last checkpoint is `--checkpoint-minutes` old."""
         return time.monotonic() - self.last_save >= self.checkpoint_seconds
 
-    def saved(self):
-        """Call after each checkpoint."""
+    def record_save(self):
+        """Starts the interval to the next checkpoint."""
         self.last_save = time.monotonic()
 
     def claim_first_grid(self) -> bool:

@@ -194,6 +194,13 @@ def test_too_few_images_of_either_side_are_an_error(name, least):
         evaluator([name], few)(StoredImages(REALS, "many"))
 
 
+@pytest.mark.parametrize("wrong", [REALS[:, :16, :16], REALS.astype(np.float32)], ids=["size", "type"])
+def test_images_of_another_size_or_type_are_an_error(wrong, few_fakes):
+    for name in ("fid5k", "swd2k", "memorisation"):
+        with pytest.raises(ValueError, match=r"fakes must be uint8 \(48, 32, 32, 3\), got"):
+            evaluator([name])(Generator(wrong))
+
+
 # Copies
 
 

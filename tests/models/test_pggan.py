@@ -89,6 +89,10 @@ def test_minibatch_stddev_sees_the_batch_and_can_be_left_out():
         assert relative_l2(after, before) > 1e-3 or relative_l2(after, before) < 1e-5
 
 
+def test_pixel_norm_can_be_left_out():
+    assert relative_l2(generator(pixel_norm=False)(random(2, 8)), generator()(random(2, 8))) > 0.1
+
+
 def test_batch_norm_takes_the_place_of_biases_and_learns_its_statistics():
     g, z = generator(batch_norm=True), random(16, 8)
     names = set(named_variables(g))

@@ -53,6 +53,12 @@ def test_every_variable_is_loaded(run):
     tiny.assert_equal({name: variable.numpy() for name, variable in variables.items()}, weights)
 
 
+def test_escaped_names_are_read_from_checkpoints(tmp_path):
+    values = {"g_ema/with.dot/c": 1.0, "g_ema/.Strange/..d": 2.0, "g/other": 3.0}
+    write_variables(tmp_path / "ckpt", {name: tf.Variable(value) for name, value in values.items()})
+    assert read_arrays(tmp_path / "ckpt", "g_ema") == {"with.dot/c": 1.0, ".Strange/..d": 2.0}
+
+
 @pytest.mark.parametrize(
     ("suffix", "share"), [("index", 0), ("index", 0.5), ("index", 0.99), ("data*", 0), ("data*", 0.3)]
 )
