@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from gan_tf.cli.train import out_of_memory
 from gan_tf.config.settings import TrainConfig
+from gan_tf.distributed import devices
 from gan_tf.training import recovery
 from gan_tf.training.recovery import undecided_loss
 from tests.training import tiny
@@ -78,6 +79,18 @@ def test_losses_near_zero_must_be_consecutive(dataset, tmp_path, monkeypatch):
 def test_unbounded_losses_have_no_undecided_loss():
     assert undecided_loss(TrainConfig(model="pggan", loss="wgan_gp")) is None
     assert undecided_loss(TrainConfig(model="pggan", loss="logistic")) == pytest.approx(2 * np.log(2))
+
+
+def test_micro_batch_auto_is_the_largest_that_fits(dataset, tmp_path, capsys, monkeypatch):
+    """One image needs 1 GB, each further one 0.5 GB, and there are 2 GB. Trial steps leave no trace in the run."""
+    peaks = iter([1.0, 1.5])
+    monkeypatch.setattr(devices, "peak_memory_gb", lambda: next(peaks))
+    monkeypatch.setattr(devices, "free_memory_gb", lambda: 2.0)
+    found, given = (
+        tiny.trained(dataset, tmp_path / str(size), micro_batch=size, total_kimg=0.008) for size in ("auto", 2)
+    )
+    assert "micro-batch: 2 of the 4 images of each device (auto)" in capsys.readouterr().out
+    tiny.assert_same_state(found, given, 8)
 
 
 def test_out_of_memory_ends_the_run(dataset, tmp_path, capsys):

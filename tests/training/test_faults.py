@@ -97,6 +97,13 @@ def test_run_continues_after_damage_to_checkpoint_records_and_events(stopped, wh
     assert set(tiny.events(run)) == set(tiny.events(whole))
 
 
+def test_damaged_best_weights_are_set_aside(stopped, dataset, capsys):
+    stopped.best.write_bytes(b"damaged")
+    run = tiny.trained(dataset, stopped.folder.parent, total_kimg=0.084)
+    assert "it is now generator.damaged" in capsys.readouterr().out
+    assert run.best.with_suffix(".damaged").read_bytes() == b"damaged" and run.best_meta()["images_seen"] == 84
+
+
 def test_finished_run_is_not_trained_again(stopped, dataset, capsys):
     before = stopped.stats.read_text()
     run = tiny.trained(dataset, stopped.folder.parent)
@@ -185,15 +192,17 @@ def at_step(step, action):
 
 
 def test_checkpoint_minutes(dataset, tmp_path, monkeypatch):
-    """By a clock with which a step takes a second: a checkpoint every three seconds, and at the end of each epoch."""
+    """By a clock with which a step takes a second: every three seconds, at the end of each epoch, at the first grid."""
     now = [0.0]
+    monkeypatch.setattr(schedule, "FIRST_GRID_SECONDS", 5)
     monkeypatch.setattr(schedule, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
 
     def tick(seen):
         now[0] += 1.0
 
     run = tiny.trained(dataset, tmp_path, at_every_step(tick), checkpoint_minutes=0.05)
-    assert [seen for seen, _ in run.checkpoints()] == [80, 76, 64, 52, 40, 36, 24, 12, 0]
+    assert [seen for seen, _ in run.checkpoints()] == [80, 76, 64, 52, 40, 32, 20, 12, 0]
+    assert [seen for seen, _ in run.grids()] == [0, 20, 40, 80]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
