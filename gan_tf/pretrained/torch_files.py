@@ -77,8 +77,13 @@ class Storage:
     def __init__(self, kind, count):
         self.kind, self.count, self.numbers = kind, count, None
 
+    @property
+    def nbytes(self):
+        """Size of the numbers in the file."""
+        return self.count * np.dtype(STORAGE_TYPES[self.kind]).itemsize
+
     def read(self, buffer, order):
-        """Reads the numbers at the start of `buffer`; `order` is "<" or ">". Returns their size in bytes."""
+        """Reads the numbers at the start of `buffer`; `order` is "<" or ">"."""
         native = np.dtype(STORAGE_TYPES[self.kind])
         stored = native.newbyteorder(order)
         numbers = np.frombuffer(buffer, stored, self.count) if self.count else np.zeros(0, stored)
@@ -88,7 +93,6 @@ class Storage:
         elif self.kind == "torch.BoolStorage":
             numbers = numbers != 0
         self.numbers = numbers
-        return self.count * native.itemsize
 
 
 class RestrictedUnpickler(pickle._Unpickler):
@@ -246,6 +250,8 @@ def _read_zip(mapped):
     order = ">" if folder + "byteorder" in entries and content("byteorder") == b"big" else "<"
     unpickler = RestrictedUnpickler(io.BytesIO(content("data.pkl")))
     value = unpickler.load()
+    if sum(storage.nbytes for storage in unpickler.storages.values()) > len(mapped):  # entries may overlap
+        raise ValueError("its storages are larger than the file")
     for key, storage in unpickler.storages.items():
         storage.read(content(f"data/{key}") if storage.count else b"", order)
     return value
@@ -266,7 +272,8 @@ def read_legacy(stream, buffer):
         storage = unpickler.storages[key]
         if int.from_bytes(buffer[offset : offset + 8], "little" if order == "<" else "big") != storage.count:
             raise ValueError(f"storage {key[:40]!r} has another size than its tensors state")
-        offset += 8 + storage.read(memoryview(buffer)[offset + 8 :], order)
+        storage.read(memoryview(buffer)[offset + 8 :], order)
+        offset += 8 + storage.nbytes
     return value
 
 

@@ -185,6 +185,18 @@ def test_pickles_that_would_crash_or_hang_python(tmp_path, write, program):
     refusal(write(tmp_path / "weights.pth", program))
 
 
+def test_entries_of_an_archive_that_share_their_bytes_are_not_read_many_times(tmp_path):
+    storages = [Storage(np.zeros(1 if i else 1000, np.uint16), "BFloat16Storage", 1000) for i in range(100)]
+    state = {str(i): tensor(storage, 0, (1000,), (1,)) for i, storage in enumerate(storages)}
+    path = write_zip(tmp_path / "a.pth", state)
+    with zipfile.ZipFile(path, "a") as archive:
+        for i in range(1, 100):
+            entry, first = archive.getinfo(f"archive/data/{i}"), archive.getinfo("archive/data/0")
+            entry.header_offset, entry.file_size, entry.compress_size = first.header_offset, 2000, 2000
+        archive.writestr("more", "")  # so that the directory is written again
+    assert "larger than the file" in refusal(path)
+
+
 @FORMATS
 def test_a_truncated_file(tmp_path, write):
     content = write(tmp_path / "a.pth", {"x": whole(NUMBERS), "y": whole(NUMBERS)}).read_bytes()
