@@ -9,6 +9,7 @@ import pytest
 from gan_tf.cli.main import run_command
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
+from gan_tf.io import image_files
 from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
 from tests.sampling.trained import make_run
@@ -19,8 +20,10 @@ LOG_TO_STDERR = ("evaluate", "inspect", "neighbours", "project", "report")
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    """A run of FastGAN with 64x64 pixels, which no test changes."""
-    return make_run(tmp_path_factory.mktemp("runs") / "run")
+    """A run of FastGAN with 64x64 pixels and a sample grid of 4x4 images, which no test changes."""
+    run = make_run(tmp_path_factory.mktemp("runs") / "run")
+    image_files.save_png(run.grid_path(0), np.zeros((256, 256, 3), np.uint8))
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,7 @@ from gan_tf.cli.generate import path_beside
 from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling import image_writer
-
-
-def all_bytes(out):
-    return {path.name: path.read_bytes() for path in out.iterdir()} if out.is_dir() else out.read_bytes()
+from tests.sampling.test_image_writer import content
 
 
 def test_a_png_for_each_seed_and_a_grid(run, tmp_path, done):
@@ -87,7 +84,7 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
     printed = done("generate", *arguments, stopped / name).out
     assert ("6 of 7 images exist" in printed) == (name == "folder")
     for path in (name, f"{name}-grid.png"):
-        assert all_bytes(stopped / path) == all_bytes(whole / path)
+        assert content(stopped / path) == content(whole / path)
 
 
 def test_output_of_a_process(run, tmp_path):

@@ -90,7 +90,3 @@ def test_preset_and_model_set_the_defaults_of_other_flags():
     config, _ = parse_arguments(arguments.split())
     assert config.model == "pggan" and set(config.batch_sizes.values()) == {8}
     assert not config.pixel_norm and config.ema_kimg is None
-
-
-def test_unknown_command_is_one_line(refused):
-    assert "'trian'" in refused("trian")

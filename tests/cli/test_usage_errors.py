@@ -6,23 +6,14 @@ import numpy as np
 import pytest
 
 from gan_tf.io import image_files
-from tests.sampling.trained import make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run with a sample grid of 4x4 images, and an image that can be projected."""
-    run = make_run(tmp_path_factory.mktemp("runs") / "run")
-    image_files.save_png(run.grid_path(0), np.zeros((256, 256, 3), np.uint8))
-    image_files.save_png(run.folder / "image.png", np.zeros((64, 64, 3), np.uint8))
-    return run.folder
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working directory, with a file and with folders that have the names of images."""
+    """The working directory, with a file, an image that can be projected, and folders with names of images."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
+    image_files.save_png(tmp_path / "image.png", np.zeros((64, 64, 3), np.uint8))
     for name in ("taken.png", "out-grid.png", "a.zip-best.png"):
         (tmp_path / name).mkdir()
     return tmp_path
@@ -30,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 
 def check_error(run, folder, refused, command, arguments, message):
     before = sorted(folder.rglob("*"))
-    assert message in refused(command, run, *arguments.replace("IMAGE", str(run / "image.png")).split())
+    assert message in refused(command, run.folder, *arguments.split())
     assert sorted(folder.rglob("*")) == before
 
 
@@ -67,12 +58,13 @@ def check_error(run, folder, refused, command, arguments, message):
         ("style-mix", "--columns 0-999", "64128x512"),
         ("style-mix", "--layers 3-", "--layers is 3-"),
         ("style-mix", "--out mix.jpg", "--out mix.jpg"),
-        ("project", "missing.png", "missing.png"),
+        ("project", "missing.png", "IMAGE missing.png"),
         ("project", "file", "IMAGE file"),
-        ("project", "IMAGE --space w", "--space w"),
-        ("project", "IMAGE --steps=-1", "--steps is -1"),
-        ("project", "IMAGE --restarts 0", "--restarts is 0"),
-        ("project", "IMAGE --samples 1", "--samples is 1"),
+        ("project", "image.png --space w", "--space w"),
+        ("project", "image.png --steps=-1", "--steps is -1"),
+        ("project", "image.png --restarts 0", "--restarts is 0"),
+        ("project", "image.png --samples 1", "--samples is 1"),
+        ("trian", "", "'trian'"),
         ("progress", "--out a.avi", "--out a.avi"),
         ("progress", "--fps 0", "--fps is 0"),
         ("progress", "--out file/a.gif", "--out file/a.gif"),
@@ -96,7 +88,7 @@ def test_usage_errors(run, folder, refused, command, arguments, message):
         ("interpolate", "--out taken.png --rows", "--out taken.png"),
         ("interpolate", "--keys 10000 --walks 10000 --steps 1", "100000000 images"),
         ("style-mix", "--out file/mix.png", "--out file/mix.png"),
-        ("project", "IMAGE --out file", "--out file"),
+        ("project", "image.png --out file", "--out file"),
     ],
 )
 def test_unwritable_outputs_are_found_before_the_work(run, folder, refused, monkeypatch, command, arguments, message):
@@ -108,11 +100,11 @@ def test_unwritable_outputs_are_found_before_the_work(run, folder, refused, monk
 def test_errors_on_a_terminal_are_not_coloured(run, refused, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert refused("generate", run, "--sed", 1) == "Unrecognized options: --sed, 1; did you mean --seeds?"
+    assert refused("generate", run.folder, "--sed", 1) == "Unrecognized options: --sed, 1; did you mean --seeds?"
     assert refused("generate") == "missing: RUN; see gan-tf generate --help"
 
 
 @pytest.mark.parametrize("command", ["generate", "interpolate", "style-mix", "project", "progress"])
-def test_missing_runs(run, refused, command):
-    image = [run / "image.png"] if command == "project" else []
+def test_missing_runs(folder, refused, command):
+    image = ["image.png"] if command == "project" else []
     assert "missing" in refused(command, "missing", *image)
