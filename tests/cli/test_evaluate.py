@@ -220,6 +220,9 @@ def test_missing_images_are_named(folder, tmp_path, refused):
         assert "--dataset" in error and str(target) in error
     assert refused("evaluate", folder, "--dataset", nowhere).startswith(f"--dataset {nowhere}")
     assert refused("evaluate", nowhere, "--dataset", folder).startswith(f"{nowhere}")
+    for path in folder.iterdir():
+        path.write_bytes(b"?")
+    assert f"{folder}: none of 12 images is readable" in refused("evaluate", folder, "--dataset", folder)
 
 
 @pytest.mark.parametrize(("name", "size"), [("0.png", (64, 48)), ("7.png", (32, 32))])

@@ -15,6 +15,7 @@ from gan_tf.cli.main import run_command
 from gan_tf.io.image_files import read_png
 from gan_tf.sampling import image_writer
 from tests.sampling.test_image_writer import content
+from tests.sampling.trained import make_growing
 
 
 def test_a_png_for_each_seed_and_a_grid(run, tmp_path, done):
@@ -41,6 +42,12 @@ def test_the_current_folder_gets_its_grid_next_to_it(tmp_path, monkeypatch):
 def test_images_of_other_seeds_are_reported(run, tmp_path, done):
     first, second = (done("generate", run.folder, "--seeds", seeds, "--out", tmp_path).out for seeds in ("3-5", "5-6"))
     assert "other seeds" not in first and "2 images of other seeds, such as seed-000003.png" in second
+
+
+def test_the_size_of_a_growing_generator_is_printed(tmp_path, done):
+    run = make_growing(tmp_path / "run", 1.0)
+    printed = done("generate", run.folder, "--seeds", 0, "--out", tmp_path / "out").out
+    assert "pggan at 8x8 (growing to 16x16)" in printed
 
 
 def test_os_errors_are_reported_only_for_the_output(run, tmp_path, refused, monkeypatch):

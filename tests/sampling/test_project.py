@@ -8,7 +8,7 @@ from gan_tf import rng
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES, fastgan
 from gan_tf.sampling import project as projection
-from gan_tf.sampling.project import distance_to, noise_autocorrelation, project, pyramid
+from gan_tf.sampling.project import distance_to, noise_autocorrelation, project, pyramid, step_size
 
 from .trained import trained_pggan
 
@@ -157,3 +157,8 @@ def test_autocorrelation_separates_noise_from_images():
     coarse = tf.repeat(tf.repeat(tf.random.stateless_normal((1, 8, 8, 1), (3, 4)), 4, axis=1), 4, axis=2)
     assert noise_autocorrelation(noise).numpy().max() < 0.3
     assert noise_autocorrelation(ramp).numpy()[0] > 1 and noise_autocorrelation(coarse).numpy()[0] > 1
+
+
+def test_the_step_size_rises_and_falls():
+    assert step_size(0) < 1e-6 and step_size(0.3) == 1 and step_size(1) == 0
+    assert step_size(0.025) == pytest.approx(0.5) == step_size(0.8)
