@@ -78,8 +78,12 @@ class Workers:
 
         The error contains `shown` (default: `value`), and `fix`, how to correct it.
         """
+        if self.count == 1:
+            return
         digest = int(hashlib.sha256(value.encode()).hexdigest()[:12], 16)  # 48 bits: exact in float64
-        if self.count > 1 and any(self._sum([[digest] != self.broadcast(digest)])):
+        [digest_of_chief] = self.broadcast(digest)
+        [differing] = self._sum([digest != digest_of_chief])
+        if differing:
             self.end()
             raise UsageError(f"{name} is {shown or value} on worker {self.index}, and differs between workers; {fix}")
 

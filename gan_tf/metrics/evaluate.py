@@ -146,7 +146,7 @@ class Evaluator:
         if with_features and len(self._indexes) == 1:
             vectors = self.real_features.training_images(progress)
             self._indexes.append(NeighbourIndex(vectors, len(self.reals.images), "inception"))
-        return self._indexes[: 1 + with_features]
+        return self._indexes if with_features else self._indexes[:1]
 
     def _measure_features(self, sampler, names, counts, check, progress):
         """Computes the features of the fakes, and all metrics on them: {name: Measurement}."""
@@ -163,7 +163,7 @@ class Evaluator:
             all_features[rows] = features
             all_logits[rows] = logits[: max(0, logits_count - done)]
             if check:
-                check.add(images, *[features][: len(check.indexes) - 1])
+                check.add(images, *([features] if len(check.indexes) > 1 else []))
             done = rows.stop
             progress(done, count, "fakes measured")
         measured = {}

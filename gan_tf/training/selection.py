@@ -150,8 +150,8 @@ def keep_snapshots(trainer, score, weights, meta):
     others = [other for other in trainer.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
     comparable = [other for other in others if from_stored(other["score"]).comparable_with(score)]
 
-    def rank(meta):  # ascending: best first, NaN last
-        value = meta["score"]["value"] * (1 if score.lower_is_better else -1)
+    def rank(snapshot):  # ascending: best first, NaN last
+        value = snapshot["score"]["value"] * (1 if score.lower_is_better else -1)
         return (value != value, value)
 
     kept = sorted([*comparable, meta], key=rank)[: trainer.config.keep_best]

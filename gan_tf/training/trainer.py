@@ -131,7 +131,7 @@ class Trainer:
             limit = SHORT_STEPS_PER_CALL if self.stage.resolution <= SHORT_STEP_PIXELS else 1
         ends = [self.config.total_images, *(stage.first_image for stage in self.stages)]
         ends += [(seen // interval + 1) * interval for interval in (self.images_per_record, self.epoch_images)]
-        return min(limit, *(-(-(end - seen) // self.stage.batch_size) for end in ends if end > seen))
+        return min(limit, *(math.ceil((end - seen) / self.stage.batch_size) for end in ends if end > seen))
 
     def compile(self):
         """Returns (tf.function of the current stage's steps, whether it was traced before)."""
