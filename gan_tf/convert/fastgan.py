@@ -147,7 +147,10 @@ def discriminator_arguments(arrays: dict) -> dict:
 
 
 def official_names(network, arrays=()) -> dict:
-    """Returns {our variable name: official name} of a built network of an official size (256, 512, 1024)."""
+    """Returns {our variable name: official name} of a built network of an official size (256, 512, 1024).
+
+    `arrays` has no effect here; Progressive GAN's names depend on it.
+    """
     names = {}
     for name in named_variables(network):
         *path, leaf = name.split("/")

@@ -137,7 +137,7 @@ def _width(arrays, name):
 
 
 def official_names(network, arrays=()) -> dict:
-    """Returns {our variable name: official name} of a built network."""
+    """Returns {our variable name: official name} of a built network; `arrays` has no effect, as in `fastgan`."""
     return {name: _official_name(name, network) for name in named_variables(network)}
 
 

@@ -21,7 +21,7 @@ DAMAGED = (
 )
 COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # Python decompresses others in blocks of unbounded size
 SCRATCH_IN_MEMORY = 2**24  # bytes; larger scratch arrays go to a file
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**24  # written at a time
 
 
 def read_header(archive, entry):

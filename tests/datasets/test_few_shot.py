@@ -1,7 +1,5 @@
 """`--dataset panda` and the other few-shot datasets: zips, downloads, recorded checksums, errors."""
 
-import time
-
 import pytest
 
 from gan_tf.cli.datasets import resolve
@@ -53,6 +51,7 @@ def test_zip_put_there_by_hand_is_used(downloads, folder):
 
 
 def test_other_counts_and_damaged_entries_are_refused(downloads):
+    assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"
     for name, count in (("animal_face_cat", 160), ("animal_face_dog", 389)):
         write_zip(archives.ARCHIVES[name].path, numbered(count))
         assert len(archives.read_images(archives.ARCHIVES[name])) == count
@@ -85,7 +84,7 @@ def test_later_zips_must_have_the_recorded_checksum(downloads, monkeypatch):
 
 def test_a_download_is_logged_first(downloads, site):
     size = write_zip(site / PANDA, numbered(100)).stat().st_size
-    refusal(f"--offline forbids downloading {PANDA}: download http.* put it into .*downloads", offline=True)
+    refusal(f"--offline forbids downloading {PANDA}: download http.* put it into .*downloads as {PANDA}", offline=True)
     source, lines = open_dataset("panda")
     assert len(source) == 100
     assert lines[0] == f"downloading {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {downloads / PANDA}"
@@ -96,12 +95,3 @@ def test_an_unusable_download_is_neither_kept_nor_recorded(downloads, site):
     (site / PANDA).write_text("<html>Please log in to the hotel's network</html>")
     refusal(f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a complete")
     assert list(downloads.iterdir()) == [] and not downloads.with_name("checksums.tsv").exists()
-
-
-def test_a_missing_network_is_detected_within_ten_seconds(downloads, monkeypatch):
-    assert archives.ARCHIVES["wuzhen"].url == "https://data-efficient-gans.mit.edu/datasets/100-shot-wuzhen.zip"
-    monkeypatch.setattr(archives, "SITE", "http://127.0.0.1:9/")  # refuses
-    start = time.monotonic()
-    message = refusal(f"http://127.0.0.1:9/{PANDA}")
-    assert time.monotonic() - start < 10
-    assert "\n" not in message and f"as {PANDA}" in message and f"put it into {downloads}" in message
