@@ -15,8 +15,8 @@ from gan_tf.models.fastgan_blocks import (
     NoisyUpBlock,
     SpectralProjection,
     UpBlock,
-    fold_stage,
-    stage,
+    fold_glu_layer,
+    glu_layer,
 )
 from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
@@ -113,14 +113,14 @@ class FastGanGenerator(SeededNetwork):
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
-        fold_stage(self, weights, "stem", "stem_norm")
+        fold_glu_layer(self, weights, "stem", "stem_norm")
         self.fold_parts(weights, "embed", "blocks", "excitations", "to_rgb")
 
     def _maps(self, z, labels, noise, largest, style=None, training=False):
         """{size: [N, size, size, C]} from 4 to `largest` pixels."""
         noise = iter(noise or [None] * len(self.noise_shapes))
         vectors = None if self.embed is None else self.embed(labels)
-        x = stage(z, self.stem, self.stem_norm, vectors=vectors, training=training)
+        x = glu_layer(z, self.stem, self.stem_norm, vectors=vectors, training=training)
         maps, excitations = {4: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
         styles = {} if style is None else dict(zip(self.excited_sizes, style, strict=True))
         for size, block in zip(self.sizes, self.blocks, strict=True):

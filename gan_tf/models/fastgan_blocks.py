@@ -1,8 +1,8 @@
 """Building blocks of the FastGAN networks.
 
-A stage of the generator is a convolution, noise, batch norm, GLU and excitation. When folded, it is a convolution with
-a normalised kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so
-the folded strength of the noise differs per channel.
+A GLU layer is a convolution, noise, batch norm, GLU and excitation. When folded, it is a convolution with a normalised
+kernel and one element-wise chain that XLA compiles. The official network adds noise before batch norm, so the folded
+strength of the noise differs per channel.
 
 The embedding of a class is added to the generator's first map after its batch norm: conditional batch norm without a
 factor. All pixels of that map get the same vector, so its effect is larger than its standard deviation suggests. On
@@ -28,8 +28,8 @@ DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever t
 DECODER_INPUT = 8  # pixels of a decoder's input after pooling
 
 
-def stage(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
-    """One stage of the generator: input of `conv` -> [N, H, W, C], C half of the filters of `conv`.
+def glu_layer(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
+    """A GLU layer of the generator: input of `conv` -> [N, H, W, C], C half of the filters of `conv`.
 
     Args:
         conv, norm, injection: its layers; injection may be None.
@@ -50,8 +50,8 @@ def stage(x, conv, norm, injection=None, noise=None, weights=None, vectors=None,
     return glu(x) if weights is None else glu(x) * weights
 
 
-def fold_stage(owner, weights, conv, norm, injection=None):
-    """Stores weights {attribute path: tensor} of a trained `owner` in the folded layers of a stage, given by name."""
+def fold_glu_layer(owner, weights, conv, norm, injection=None):
+    """Stores weights {attribute path: tensor} of a trained `owner` in the folded layers with these names."""
     scale = getattr(owner, norm).fold_weights(sub_weights(weights, norm))
     for name in (conv, injection):
         if name is not None:
@@ -59,7 +59,7 @@ def fold_stage(owner, weights, conv, norm, injection=None):
 
 
 def biased_glu(x, bias, noise=None, weights=None):
-    """Element-wise part of a folded stage, computed in float32: bias, noise, GLU, excitation.
+    """Element-wise part of a folded GLU layer, computed in float32: bias, noise, GLU, excitation.
 
     Args:
         x: [N, H, W, 2C].
@@ -112,11 +112,11 @@ class UpBlock(SeededLayer):
         self.norm.build((None, None, None, 2 * self.filters))
 
     def call(self, x, weights=None, training=False):
-        return stage(x, self.up, self.norm, weights=weights, training=training)
+        return glu_layer(x, self.up, self.norm, weights=weights, training=training)
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
-        fold_stage(self, weights, "up", "norm")
+        fold_glu_layer(self, weights, "up", "norm")
 
 
 class NoisyUpBlock(SeededLayer):
@@ -143,13 +143,13 @@ class NoisyUpBlock(SeededLayer):
             layer.build((None, None, None, 2 * self.filters))
 
     def call(self, x, weights=None, noise=(None, None), training=False):
-        x = stage(x, self.up, self.up_norm, self.up_noise, noise[0], training=training)
-        return stage(x, self.conv, self.conv_norm, self.conv_noise, noise[1], weights, training=training)
+        x = glu_layer(x, self.up, self.up_norm, self.up_noise, noise[0], training=training)
+        return glu_layer(x, self.conv, self.conv_norm, self.conv_noise, noise[1], weights, training=training)
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
-        fold_stage(self, weights, "up", "up_norm", "up_noise")
-        fold_stage(self, weights, "conv", "conv_norm", "conv_noise")
+        fold_glu_layer(self, weights, "up", "up_norm", "up_noise")
+        fold_glu_layer(self, weights, "conv", "conv_norm", "conv_noise")
 
 
 class Excitation(SeededLayer):

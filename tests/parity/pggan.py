@@ -87,7 +87,7 @@ def load(arrays, dtype):
     return networks
 
 
-def growth_of(lod, levels):
+def size_of(lod, levels):
     """{level, alpha} of an official lod: at whole numbers the level alone."""
     growth = levels - float(lod)
     level = int(np.ceil(growth - 1e-9))
@@ -102,45 +102,45 @@ def images_of(arrays, key, d, level):
 
 def compare_outputs(arrays, lod, g, d):
     """Images, logits, penalties and losses."""
-    place = growth_of(lod, g.levels)
-    repeats = 2 ** (g.levels - place["level"])
+    size = size_of(lod, g.levels)
+    repeats = 2 ** (g.levels - size["level"])
     key = f"lod{lod}"
-    images = g(tf.constant(arrays["in/latents"]), **place)
+    images = g(tf.constant(arrays["in/latents"]), **size)
     yield forward(f"{key}/g_images", enlarged(images, repeats), arrays[f"{key}/g_images"], FORWARD)
-    logits = d(images_of(arrays, "in/images", d, place["level"]), **place)
+    logits = d(images_of(arrays, "in/images", d, size["level"]), **size)
     yield forward(f"{key}/d_scores", logits, arrays[f"{key}/d_scores"], FORWARD)
 
-    between = images_of(arrays, "in/interpolates", d, place["level"])
-    penalty = gradient_penalty(lambda x: d(x, **place), between, repeats)
-    yield forward(f"{key}/gp/scores", d(between, **place), arrays[f"{key}/gp/scores"], FORWARD)
+    between = images_of(arrays, "in/interpolates", d, size["level"])
+    penalty = gradient_penalty(lambda x: d(x, **size), between, repeats)
+    yield forward(f"{key}/gp/scores", d(between, **size), arrays[f"{key}/gp/scores"], FORWARD)
     yield forward(f"{key}/gp/penalty", penalty, arrays[f"{key}/gp/penalty"], FORWARD)
-    norms = np.linalg.norm(slopes_at(d, between, place).reshape(len(between), -1), axis=1) / repeats
+    norms = np.linalg.norm(slopes_at(d, between, size).reshape(len(between), -1), axis=1) / repeats
     yield forward(f"{key}/gp/grad_norms", norms, arrays[f"{key}/gp/grad_norms"], FORWARD)
 
-    own, penalty = d_losses(arrays, g, d, place)
+    own, penalty = d_losses(arrays, g, d, size)
     yield forward(f"{key}/d_loss_total", own[:, None] + penalty[None], arrays[f"{key}/d_loss_total"], FORWARD)
-    g_loss = g_losses(arrays, g, d, place)
+    g_loss = g_losses(arrays, g, d, size)
     yield forward(f"{key}/g_loss", g_loss[:, None], arrays[f"{key}/g_loss"], FORWARD)
 
 
 def compare_gradients(arrays, lod, g, d):
     """Gradients of the mean losses, of the penalty and at the images, as far as the file has them for this lod."""
-    place = growth_of(lod, g.levels)
+    size = size_of(lod, g.levels)
     key = f"lod{lod}"
     if f"{key}/gp/grad_images" in arrays:
-        repeats = 2 ** (g.levels - place["level"])
-        slopes = slopes_at(d, images_of(arrays, "in/interpolates", d, place["level"]), place)
+        repeats = 2 ** (g.levels - size["level"])
+        slopes = slopes_at(d, images_of(arrays, "in/interpolates", d, size["level"]), size)
         yield gradient(
             f"{key}/gp/grad_images", enlarged(slopes, repeats) / repeats**2, arrays[f"{key}/gp/grad_images"], GRADIENT
         )
 
     def mean_penalty():
-        between = images_of(arrays, "in/interpolates", d, place["level"])
-        return tf.reduce_mean(gradient_penalty(lambda x: d(x, **place), between, 2 ** (g.levels - place["level"])))
+        between = images_of(arrays, "in/interpolates", d, size["level"])
+        return tf.reduce_mean(gradient_penalty(lambda x: d(x, **size), between, 2 ** (g.levels - size["level"])))
 
     recorded = {
-        "grad_g_loss_mean": (g, lambda: tf.reduce_mean(g_losses(arrays, g, d, place))),
-        "grad_d_loss_mean": (d, lambda: tf.reduce_mean(tf.add(*d_losses(arrays, g, d, place)))),
+        "grad_g_loss_mean": (g, lambda: tf.reduce_mean(g_losses(arrays, g, d, size))),
+        "grad_d_loss_mean": (d, lambda: tf.reduce_mean(tf.add(*d_losses(arrays, g, d, size)))),
         "gp/grad_mean_penalty": (d, mean_penalty),
     }
     for name, (network, loss) in recorded.items():
@@ -155,12 +155,12 @@ def compare_steps(arrays, lod, g, d):
 
     TensorFlow 1's Adam adds epsilon before the bias correction: ours is equal with an adjusted epsilon at every step.
     """
-    place = growth_of(lod, g.levels)
+    size = size_of(lod, g.levels)
     before = state_dict(d)
     optimizer = state.Adam({name: v for name, v in named_variables(d).items() if v.trainable}, BETA_1, BETA_2)
     steps = sorted({int(key.split("/")[0][4:]) for key in arrays.group(f"adam_lod{lod}/")})
     for step in range(1, max(steps) + 1):
-        found = gradients_of(lambda: tf.reduce_mean(tf.add(*d_losses(arrays, g, d, place))), d)
+        found = gradients_of(lambda: tf.reduce_mean(tf.add(*d_losses(arrays, g, d, size))), d)
         with unittest.mock.patch.object(state, "EPSILON", EPSILON / (1 - BETA_2**step) ** 0.5):
             optimizer.apply(found, LEARNING_RATE)
         after = state_dict(d)
@@ -173,33 +173,33 @@ def compare_steps(arrays, lod, g, d):
 def compare_reals(arrays, levels):
     """Real images after the official pre-processing."""
     for lod in sorted({key.split("/")[0][3:] for key in arrays.group("process_reals/")}, key=float):
-        place = growth_of(lod, levels)
+        size = size_of(lod, levels)
         stored = channels_last(arrays[f"process_reals/lod{lod}/in_uint8"] / np.float32(127.5) - 1)
-        shown = fade_reals(stored, place["alpha"])
+        shown = fade_reals(stored, size["alpha"])
         wanted = arrays[f"process_reals/lod{lod}/out"]
         yield forward(f"process_reals/lod{lod}", enlarged(shown, wanted.shape[2] // shown.shape[1]), wanted, FORWARD)
 
 
-def d_losses(arrays, g, d, place):
+def d_losses(arrays, g, d, size):
     """-> ([N] of reals and fakes, [N] weighted penalty)."""
-    reals = images_of(arrays, "in/images", d, place["level"])
-    fakes = tf.stop_gradient(g(tf.constant(arrays["in/latents"], g.compute_dtype), **place))
-    own = tf.add_n(LOSS.discriminator(d(reals, **place), d(fakes, **place), None))
+    reals = images_of(arrays, "in/images", d, size["level"])
+    fakes = tf.stop_gradient(g(tf.constant(arrays["in/latents"], g.compute_dtype), **size))
+    own = tf.add_n(LOSS.discriminator(d(reals, **size), d(fakes, **size), None))
     between = interpolates(reals, fakes, tf.constant(arrays["in/mixing_factors"]))
-    repeats = 2 ** (g.levels - place["level"])
-    return own, GRADIENT_PENALTY * gradient_penalty(lambda x: d(x, **place), between, repeats)
+    repeats = 2 ** (g.levels - size["level"])
+    return own, GRADIENT_PENALTY * gradient_penalty(lambda x: d(x, **size), between, repeats)
 
 
-def g_losses(arrays, g, d, place):
+def g_losses(arrays, g, d, size):
     """[N]."""
-    return LOSS.generator(d(g(tf.constant(arrays["in/latents"], g.compute_dtype), **place), **place))
+    return LOSS.generator(d(g(tf.constant(arrays["in/latents"], g.compute_dtype), **size), **size))
 
 
-def slopes_at(d, images, place):
+def slopes_at(d, images, size):
     """Gradient of every logit at its image, float [N, r, r, 3]."""
     with tf.GradientTape() as tape:
         tape.watch(images)
-        logits = d(images, **place)
+        logits = d(images, **size)
     return tape.gradient(logits, images).numpy()
 
 
