@@ -60,7 +60,12 @@ def resized(images, resize, map_images=map):
 
     Returns:
         float32 tensor [N, 299, 299, 3] in [0, 255].
+
+    Raises:
+        ValueError: another `resize`.
     """
+    if resize not in RESIZES:
+        raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize}")
     if resize == "clean":
         return tf.constant(np.stack(list(map_images(clean_resized, images))))
     return tf.raw_ops.ResizeBilinear(

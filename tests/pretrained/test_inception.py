@@ -107,6 +107,8 @@ def test_weights_of_another_network_are_refused(arrays):
 def test_images_of_299_pixels_stay_as_they_are(resize):
     images = noise(2, 299)
     np.testing.assert_array_equal(resized(images, resize), images)
+    with pytest.raises(ValueError, match=f"got other {resize}"):
+        resized(images, f"other {resize}")
 
 
 @pytest.mark.parametrize("resize", RESIZES)

@@ -37,6 +37,8 @@ def test_equal_images_and_other_pairs(lpips):
     a, noise = images(3), images(3, seed=1)
     np.testing.assert_array_equal(lpips(a, a), [0, 0, 0])
     np.testing.assert_allclose(lpips(a[1:2], noise[1:2]), lpips(a, noise)[1:2], rtol=1e-5)
+    with pytest.raises(ValueError, match="15x15"):
+        lpips(a[:, :15, :15], a[:, :15, :15])
 
 
 def test_known_answer_from_plain_sums(lpips, vgg, heads):
