@@ -121,26 +121,26 @@ def line_chart(lines, *, title, text, right=0.0, mark=None, level=None, least_hi
     ticks = axis_ticks(min(values), max(values))
     low, high = ticks[0], ticks[-1]
 
-    def place(kimg, value):
+    def position(kimg, value):
         x = LEFT + (WIDTH - LEFT - RIGHT) * kimg / right
         return x, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     for value in ticks:
-        _, y = place(0, value)
+        _, y = position(0, value)
         parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text(value + 0.0))}</text>')
     for value in axis_ticks(0.0, right):
         if value <= right * (1 + 1e-9):
-            x, _ = place(value, low)
+            x, _ = position(value, low)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{value:g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">kimg</text>')
     if level is not None and is_drawable(level):
-        parts.append(f'<path class="level" d="M{LEFT} {place(0, level)[1]:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="level" d="M{LEFT} {position(0, level)[1]:.1f}H{WIDTH - RIGHT}"/>')
     for line, colour in zip(lines, itertools.cycle(colours), strict=False):
-        parts += _draw_line(line, colour, text, place)
+        parts += _draw_line(line, colour, text, position)
     if mark and is_drawable(mark[1]):
-        parts.append(_draw_mark(*mark, place))
+        parts.append(_draw_mark(*mark, position))
     return "".join(parts) + "</svg>"
 
 
@@ -166,19 +166,19 @@ def axis_ticks(low, high) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-def _draw_line(line, colour, text, place):
+def _draw_line(line, colour, text, position):
     """Yields the pieces of a line between values that are not finite, its dots if they are few, and its crosses.
 
-    `place`: (kimg, value) -> (x, y) in the drawing.
+    `position`: (kimg, value) -> (x, y) in the drawing.
     """
     for drawable, piece in itertools.groupby(line, lambda point: is_drawable(point[1])):
-        places = [place(*point) for point in piece]
-        if drawable and len(places) > 1:
-            yield f'<polyline class="line {colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in places)}"/>'
+        positions = [position(*point) for point in piece]
+        if drawable and len(positions) > 1:
+            yield f'<polyline class="line {colour}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in positions)}"/>'
         elif drawable:  # a line of one point would be invisible
-            yield f'<circle class="dot {colour}" cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="3"/>'
+            yield f'<circle class="dot {colour}" cx="{positions[0][0]:.1f}" cy="{positions[0][1]:.1f}" r="3"/>'
     for kimg, value in line:
-        x, y = place(kimg, value)
+        x, y = position(kimg, value)
         if not is_drawable(value):
             tip, y = f"<title>{kimg:g} kimg: {value}</title>", HEIGHT - BOTTOM - 6
             yield f'<path class="lost" d="M{x - 3:.1f} {y - 3}l6 6m0 -6l-6 6">{tip}</path>'
@@ -187,9 +187,9 @@ def _draw_line(line, colour, text, place):
             yield f'<circle class="dot {colour}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">{tip}</circle>'
 
 
-def _draw_mark(kimg, value, label, label_below, place) -> str:
+def _draw_mark(kimg, value, label, label_below, position) -> str:
     """A ring around a point, with its label where there is room."""
-    x, y = place(kimg, value)
+    x, y = position(kimg, value)
     anchor, shift = ("end", 4) if x > WIDTH - RIGHT - LABEL_WIDTH else ("middle", 0)
     above, below = y - 10, y + 18
     label_y = below if below < HEIGHT - BOTTOM + 2 and (label_below or above <= TOP - 4) else above

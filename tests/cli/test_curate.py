@@ -63,7 +63,7 @@ def best(run, out, *arguments):
     return [str(run.folder), "--count", "30", "--out", str(out), "--precision", "float32", *arguments]
 
 
-def test_by_pixels_the_nearest_are_chosen_and_labelled(run, images, tmp_path, done):
+def test_by_pixels_the_nearest_are_selected_and_labelled(run, images, tmp_path, done):
     printed = done("generate", *best(run, tmp_path / "out", "--best", "4", "--by", "pixels")).out
     label = "curated: the best 4 of 30 images by small versions of the pixels (realism)"
     assert label in printed and f"sheet: {tmp_path / 'out-best.png'}" in printed
@@ -90,7 +90,7 @@ def test_a_sheet_has_no_holes_where_that_can_be(count, columns):
     assert sheet_layout(count, 64)[0] == columns
 
 
-def test_the_discriminator_of_fastgan_judges_as_in_training(images):
+def test_the_discriminator_of_fastgan_scores_as_in_training(images):
     """An image is scored with the smaller version that the discriminator gets of real images."""
     family, _ = tiny.FASTGAN
     d = family.discriminator(CONFIG, "float32")
@@ -103,9 +103,9 @@ def test_by_the_discriminator_needs_no_data(run, images, tmp_path, done, monkeyp
     monkeypatch.setattr("gan_tf.cli.curate.training_reals", lambda *arguments: pytest.fail("real images were opened"))
     printed = done("generate", *best(run, tmp_path / "out", "--best", "5", "--by", "discriminator")).out
     assert "; the discriminator is that of 0.1 kimg, since only the newest one is stored" in printed
-    judge, seen = load_discriminator_scorer(run, run.read_settings()[0], None)
+    score, seen = load_discriminator_scorer(run, run.read_settings()[0], None)
     assert seen == 80
-    order = np.argsort(-judge(images), kind="stable")[:5]
+    order = np.argsort(-score(images), kind="stable")[:5]
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {f"seed-{seed:06d}" for seed in order}
 
 
@@ -135,11 +135,11 @@ def test_an_interrupted_selection_ends_with_the_same_images(run, tmp_path, monke
     assert {path.name for path in tmp_path.iterdir()} == {"whole", "whole-best.png", "out", "out-best.png"}
 
 
-def test_npz_tells_the_choice_too(run, tmp_path, done):
+def test_npz_describes_the_selection(run, tmp_path, done):
     done("generate", *best(run, tmp_path / "best.npz", "--best", "3", "--by", "pixels"))
     with np.load(tmp_path / "best.npz") as arrays:
         assert arrays["images"].shape == (3, 64, 64, 3)
-        assert all(words.startswith("curated: the best 3 of 30") for words in arrays["about"])
+        assert all(text.startswith("curated: the best 3 of 30") for text in arrays["about"])
     assert (tmp_path / "best.npz-best.png").exists()
 
 
@@ -150,7 +150,7 @@ def test_a_run_without_checkpoints_has_no_discriminator(tmp_path, refused):
 
 
 @pytest.mark.parametrize("growth", [1.0, 1.5, 2.0])
-def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
+def test_a_growing_discriminator_scores_each_image_alone(tmp_path, growth):
     run = make_growing(tmp_path / "run", growth)
     config, _ = run.read_settings()
     family = FAMILIES["pggan"]
@@ -159,9 +159,9 @@ def test_a_growing_discriminator_judges_each_image_by_itself(tmp_path, growth):
     size, level = 2 ** int(2 + np.ceil(growth)), int(np.ceil(growth))
     images = np.random.default_rng(0).integers(0, 256, (5, size, size, 3), np.uint8)
     g.growth.assign(growth)
-    judge, _ = load_discriminator_scorer(run, config, g)
+    score, _ = load_discriminator_scorer(run, config, g)
     alpha = None if growth == level else growth - level + 1
     floats = tf.constant(images, tf.float32) / 127.5 - 1
-    wanted = [float(d(x[None], level=level, alpha=alpha)[0, 0]) for x in floats]
-    np.testing.assert_allclose(judge(images), wanted, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(judge(images[::-1]), wanted[::-1], rtol=1e-4, atol=1e-5)
+    expected = [float(d(x[None], level=level, alpha=alpha)[0, 0]) for x in floats]
+    np.testing.assert_allclose(score(images), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(score(images[::-1]), expected[::-1], rtol=1e-4, atol=1e-5)
