@@ -18,7 +18,7 @@ from gan_tf.models.variables import named_variables
 from gan_tf.pretrained.network_pickles import FORM_TENSORFLOW, read_network_pickle
 from gan_tf.pretrained.torch_files import is_torch_file, read_torch_file, reading
 
-FAMILIES = {
+CONVERTERS = {  # modules of the families, by class of network
     FastGanGenerator: fastgan,
     FastGanDiscriminator: fastgan,
     PgganGenerator: pggan,
@@ -104,19 +104,19 @@ def load_state_dict(network, arrays: dict) -> None:
         UsageError: an array is missing, left over or of another shape, or a constant (a resampling filter) has other
             numbers. The network is unchanged then.
     """
-    family, variables = FAMILIES[type(network)], named_variables(network)
-    names = family.official_names(network, arrays)
-    constants = stylegan2.constants(network) if family is stylegan2 else {}
+    converter, variables = CONVERTERS[type(network)], named_variables(network)
+    names = converter.official_names(network, arrays)
+    constants = stylegan2.constants(network) if converter is stylegan2 else {}
     expected = {*names.values(), *constants}
     present = {name for name in arrays if name.rpartition(".")[2] not in IGNORED}
     if expected != present:
         missing, extra = sorted(expected - present), sorted(present - expected)
         raise UsageError(f"weights do not fit the network: missing {missing[:3]}, left over {extra[:3]}")
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-    values = pggan.growth(network, arrays) if family is pggan else {}
+    values = pggan.growth(network, arrays) if converter is pggan else {}
     for ours, theirs in names.items():
         indices = np.arange(np.prod(shapes[ours], dtype=int)).reshape(shapes[ours])
-        indices = family.to_official_layout(ours, theirs, indices, shapes)  # into our array, flattened
+        indices = converter.to_official_layout(ours, theirs, indices, shapes)  # into our array, flattened
         if arrays[theirs].shape != indices.shape:
             raise UsageError(f"{theirs} has shape {arrays[theirs].shape}, not {indices.shape}, and does not fit {ours}")
         values[ours] = np.empty(shapes[ours], arrays[theirs].dtype)

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from gan_tf.convert import FAMILIES, load_state_dict, read_weight_file
+from gan_tf.convert import CONVERTERS, load_state_dict, read_weight_file
 from gan_tf.convert.fastgan import BUFFERS
 from gan_tf.errors import UsageError
 from gan_tf.models.fastgan import FastGanDiscriminator, FastGanGenerator
@@ -106,7 +106,7 @@ def assert_same(got, want):
 
 def assert_round_trip(network, state, left_alone=()):
     """Asserts that each official tensor goes into exactly one variable, comes back, and that gradients are mapped."""
-    names = FAMILIES[type(network)].official_names(network)
+    names = CONVERTERS[type(network)].official_names(network)
     assert sorted([*names.values(), *constants(network)]) == sorted(state)  # a list: no name twice
     assert set(names) == set(named_variables(network)) - set(left_alone)
     load_state_dict(network, state)
