@@ -4,11 +4,8 @@ import json
 import sys
 
 from gan_tf.cli import arguments
-from gan_tf.cli.main import USAGE_ERROR
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.errors import UsageError
-
-FAILED = 1  # exit code
+from gan_tf.errors import FAULT, USAGE_ERROR, UsageError
 
 
 class MeasurementFailed(Exception):
@@ -34,7 +31,7 @@ def run(options_class, measure, argv, prog, start=start_tensorflow) -> int:
         return USAGE_ERROR
     except MeasurementFailed as error:
         print(f"{prog}: {error}", file=sys.stderr)
-        return FAILED
+        return FAULT
     if result is not None:
         print(json.dumps(result) if options.json else "\n".join(lines(result)))
     return 0

@@ -9,7 +9,7 @@ import time
 from frame import MeasurementFailed
 
 from gan_tf.distributed import launcher
-from gan_tf.errors import UsageError
+from gan_tf.errors import USAGE_ERROR, UsageError
 
 CORES = "GAN_TF_BENCHMARK_CORES"  # environment variable: numbers of the cores of a worker
 THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -82,7 +82,7 @@ def run_workers(command, environments, limit_seconds) -> dict:
     for index, code in enumerate(codes):
         if code:
             message = last_line(err.getvalue(), f"[worker {index}] ")
-            if code == launcher.USAGE_ERROR:
+            if code == USAGE_ERROR:
                 raise UsageError(message.partition("error: ")[2] or message)
             code = launcher.shell_code(code)
             raise MeasurementFailed(f"worker {index} of {len(environments)} ended with code {code}: {message}")

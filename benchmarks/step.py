@@ -39,6 +39,8 @@ def measure(options):
     trainer = make_trainer(options)
     precision = devices.choose_precision(options.precision)[0]
     peak = convolution_peak(precision)
+    grows = trainer.config.grows
+    figures = measure_levels(trainer, options, peak) if grows else measure_stage(trainer, 0, options, peak)
     return {
         "model": options.model,
         "resolution": options.resolution,
@@ -46,9 +48,7 @@ def measure(options):
         "precision": precision,
         "device": devices.describe(),
         "convolution_peak_gflops": round(peak / 1e9, 1),
-        **(
-            measure_levels(trainer, options, peak) if trainer.config.grows else measure_stage(trainer, 0, options, peak)
-        ),
+        **figures,
         "peak_memory_gb": round(devices.peak_memory_gb(), 2),
     }
 
@@ -130,14 +130,12 @@ def step_flops(trainer, seen, update=None):
 
     from gan_tf.rng import Draws
 
-    stage = trainer.stage
-    variant = trainer.variant
-    update = update or trainer.recipe.phases[0].update
+    stage, update = trainer.stage, update or trainer.recipe.phases[0].update
 
     @tf.function(autograph=False)
     def step(reals, labels, images_seen):
         draws = Draws(trainer.config.seed, images_seen, stage.batch_size)
-        return update(trainer.state, reals, labels, draws, variant)
+        return update(trainer.state, reals, labels, draws, trainer.variant)
 
     size = stage.resolution
     graph = step.get_concrete_function(
