@@ -56,5 +56,7 @@ def one_line(message, prog):
     if error.startswith("Missing from"):  # "Missing from gan-tf inspect: DATASET A dataset name ... (required)"
         required = error.partition(": ")[2].split("(required)")[:-1]
         error = f"missing: {', '.join(argument.split()[0] for argument in required)}"
-    similar = re.findall(r"^ {4,}(--[\w-]+)", "".join(sections[1:]), re.MULTILINE)
-    return f"{error}; did you mean {similar[0]}?" if similar else f"{error}; see {prog} --help"
+    similar = re.search(r"^ {4,}(--[\w-]+)", "".join(sections[1:]), re.MULTILINE)
+    if similar and error.startswith("Unrecognized"):
+        return f"{error}; did you mean {similar[1]}?"
+    return f"{error}; see {prog} --help"
