@@ -94,6 +94,7 @@ def interpolate(options) -> int:
     from gan_tf.sampling.interpolate import interpolated_images, random_seeds
 
     loaded, out = load_from_options(options), user_path(options.out)
+    g, batch_size = loaded.generator, loaded.batch_size
     if options.space == "w":
         check_supported(loaded.trained.config.model, "w", "--space w", options.run)
     if options.seeds is None:
@@ -104,14 +105,7 @@ def interpolate(options) -> int:
     walks = [seeds[i : i + options.keys] for i in range(0, len(seeds), options.keys)]
     labels = loaded.labels([walk[0] for walk in walks])
     frames = interpolated_images(
-        loaded.generator,
-        walks,
-        options.steps,
-        options.loop,
-        loaded.batch_size,
-        options.truncation,
-        labels,
-        options.space,
+        g, walks, options.steps, options.loop, batch_size, options.truncation, labels, options.space
     )
     write = write_rows if options.rows else write_animation
     with Progress(options.frames() * len(walks), "generated") as progress:

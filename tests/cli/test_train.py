@@ -17,14 +17,13 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("changes", "name", "side"),
+    "name, side, changes",
     [
-        # 4x4 up to image 8, then 8x8.
-        ({"model": "pggan", "stabilise_kimg": 0.008, "fade_kimg": 0.004}, "my-photos-pggan-16", 128),
-        pytest.param({"augment": None}, "my-photos-64", 512, marks=pytest.mark.slow),  # FastGAN with DiffAugment
+        ("my-photos-pggan-16", 128, {"model": "pggan", "stabilise_kimg": 0.008, "fade_kimg": 0.004}),  # 4x4, then 8x8
+        pytest.param("my-photos-64", 512, {"augment": None}, marks=pytest.mark.slow),  # FastGAN with DiffAugment
     ],
 )
-def test_folder_of_images_becomes_a_run(tmp_path, changes, name, side):
+def test_folder_of_images_becomes_a_run(tmp_path, name, side, changes):
     folder = tmp_path / "my photos"
     folder.mkdir()
     for i, pixels in enumerate(tiny.square_images()):

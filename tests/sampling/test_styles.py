@@ -121,12 +121,9 @@ def test_default_layers(resolution, first):
     count = styles_of(resolution)
     g = types.SimpleNamespace(mapping=types.SimpleNamespace(copies=count))
     assert style_layers(g) == set(range(first, count))
-
-
-@pytest.mark.parametrize("text", ["x", "6", "3-9", "4-2", "-"])
-def test_invalid_layers_are_rejected(g, text):
-    with pytest.raises(UsageError, match=f"--layers '{text}'"):
-        style_layers(g, text)
+    for text in ("x", str(count), f"3-{count}", "4-2", "-"):
+        with pytest.raises(UsageError, match=f"--layers '{text}'"):
+            style_layers(g, text)
 
 
 @pytest.mark.parametrize("space", ["w", pytest.param("w+", marks=pytest.mark.slow)])
