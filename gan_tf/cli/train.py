@@ -135,7 +135,7 @@ def train_on(workers, config, run):
     from gan_tf.training.trainer import build_trainer
     from gan_tf.training.trial import dry_run
 
-    if run.exists():
+    if run.exists():  # before a download; `start_run` compares settings and images once they are known
         refuse_converted(run.read_settings()[1], run.folder)
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
     dataset = prepare(

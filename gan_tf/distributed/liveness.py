@@ -6,9 +6,9 @@ worker 0 within a second. A collective operation in progress then fails on the o
 gaps:
 
 * Only a collective operation raises the error, and the chief may compute a score for many minutes before the next one.
-  So a thread polls the states of all workers.
-* The main thread may wait in a collective operation while another worker receives a signal. So the signal is announced
-  in the key-value store of the service.
+  So a thread of the chief polls the states of all workers, and a thread of every other worker polls the chief.
+* A worker that receives a signal may be waiting in a collective operation for the chief, which computes a score. So its
+  thread announces the signal in the key-value store of the service, where the chief's thread finds it.
 * The end of worker 0 ends the service, and the other workers with it; and a worker that ends is lost to worker 0. So
   they stop their threads together.
 """
@@ -28,7 +28,7 @@ from tensorflow.python.eager import context
 from gan_tf.errors import LOST_WORKER
 
 POLL_SECONDS = 0.5
-# From the detection of a lost worker to the end of this process: if it is already ending, it keeps its own exit code.
+# From the detection of a lost worker to the end of this process, so that one that is ending anyway keeps its exit code.
 GRACE_SECONDS = 10.0
 END_SECONDS = 120  # that a worker waits for another at the end of the run
 
@@ -83,6 +83,8 @@ class StopSignals:
 class WorkerMonitor:
     """Thread that ends this process when another worker is lost, and shares stop signals between workers.
 
+    The chief detects the loss of any worker, the others that of the chief.
+
     `stop_announced` is True once any worker has announced a signal.
 
     Args:
@@ -106,8 +108,8 @@ class WorkerMonitor:
     def end_together(self):
         """Stops the threads of all workers, so that each may end its process. All workers must call this.
 
-        Waits at most `END_SECONDS` for each of the others. The chief's thread stops first, because ended workers are
-        lost to it, and its process ends last.
+        Waits at most `END_SECONDS` for each of the others. No process ends before the chief's thread has stopped,
+        because ended workers are lost to it; the chief's process ends last.
         """
         self.end()
         with contextlib.suppress(tf.errors.OpError):
@@ -135,8 +137,7 @@ class WorkerMonitor:
     def _poll(self) -> str | None:
         """Updates `stop_announced`. Returns a description of lost workers; None if there are none.
 
-        Only the chief reads the states of all workers: elsewhere that call waits for the chief with Python's global
-        lock held.
+        Only the chief reads the states of all workers: elsewhere that call waits for the chief with the GIL held.
         """
         try:
             self._service.get_config_key_value("gan_tf/stop", timeout_in_ms=int(1000 * POLL_SECONDS))

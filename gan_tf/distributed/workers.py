@@ -1,8 +1,9 @@
 """Workers: connects the worker processes of a run, and shares values and decisions between them.
 
-Every worker runs the same loop on its share of each batch, and `tf.distribute` sums their gradients. Whatever depends
-on a clock, a file or a score is decided by the chief, worker 0, and broadcast, so that all workers take the same
-branch. Only the chief writes the run folder. If one worker is lost, all end (`liveness.py`) and must be started again.
+Every worker runs the same loop on its share of each batch, and `tf.distribute` sums their gradients. A decision on a
+clock, a file or a score that changes what they compute is made by the chief, worker 0, and broadcast, so that all take
+the same branch; a signal counts whichever worker receives it. Only the chief writes the run folder. If one worker is
+lost, all end (`liveness.py`) and must be started again.
 """
 
 import hashlib
@@ -177,7 +178,7 @@ def connect(spec, seconds):
     Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
 
     By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
-    timeout, and its error names them. TensorFlow waits with Python's global lock held, so no Python signal handler
+    timeout, and its error names them. TensorFlow waits with the GIL held, so no Python signal handler
     runs: meanwhile SIGINT has its default action. TensorFlow then installs a SIGTERM handler that ignores the signal;
     the previous one is restored.
     """

@@ -9,16 +9,16 @@ from gan_tf.losses import LOSSES
 from gan_tf.rng import Draws
 from gan_tf.training.resume import restore, save_checkpoint
 
-MOST_ROLLBACKS = 2
+MAX_ROLLBACKS = 2
 WON_SHARE = 0.01  # the discriminator has won if its loss is below this share of its loss at zero logits ...
 WON_EPOCHS = 3  # ... for this number of consecutive epochs
-LOWEST_LOSS_SCALE = 2.0**-10  # of float16: if gradients still overflow here, training has failed
+MIN_LOSS_SCALE = 2.0**-10  # of float16: if gradients still overflow here, training has failed
 
 
 def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
     """Returns why training has failed, the same text on all workers, or None.
 
-    Failures are a loss, logit or gradient norm that is not finite, a float16 loss scale below LOWEST_LOSS_SCALE, and,
+    Failures are a loss, logit or gradient norm that is not finite, a float16 loss scale below MIN_LOSS_SCALE, and,
     checked if `is_epoch`, a discriminator that has won WON_EPOCHS epochs in succession, counted in `state.won_epochs`.
 
     Args:
@@ -29,7 +29,7 @@ def find_divergence(trainer, statistics, seen, is_epoch) -> str | None:
     if bad:
         return f"{', '.join(bad)} became non-finite"
     state = trainer.state
-    if state.scales_loss and float(state.loss_scale.numpy()) < LOWEST_LOSS_SCALE:
+    if state.scales_loss and float(state.loss_scale.numpy()) < MIN_LOSS_SCALE:
         return "float16 gradients overflow at any loss scale; --precision float32 has no such limit"
     undecided = undecided_loss(trainer.config) if is_epoch else None
     if undecided is None:
@@ -68,14 +68,14 @@ def roll_back(trainer, reason) -> int:
         the number of images seen at that checkpoint.
 
     Raises:
-        Diverged: the run was already rolled back MOST_ROLLBACKS times.
+        Diverged: the run was already rolled back MAX_ROLLBACKS times.
     """
     state, log = trainer.state, trainer.log
     attempt = int(state.attempt.numpy()) + 1
     failed_at = int(state.images_seen.numpy())
-    if attempt > MOST_ROLLBACKS:
+    if attempt > MAX_ROLLBACKS:
         raise Diverged(
-            f"{reason} at {failed_at} images, after {MOST_ROLLBACKS} rollbacks; the best weights so far are kept. "
+            f"{reason} at {failed_at} images, after {MAX_ROLLBACKS} rollbacks; the best weights so far are kept. "
             "Start another run (--run NAME) with a smaller --lr or --precision float32"
         )
     seen = restore(trainer)

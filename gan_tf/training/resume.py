@@ -141,6 +141,7 @@ def restore(trainer) -> int | None:
         return None
     if not workers.is_chief:
         restore_checkpoint(state, int(shared), run.checkpoint_prefix(int(shared)))
+    workers.broadcast()  # the chief may write to the same files next
     return int(shared)
 
 

@@ -16,7 +16,7 @@ import time
 from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 
-FIRST_GRID_SECONDS = 40  # from the start to an early sample grid and checkpoint, if the epoch has not ended by then
+FIRST_GRID_SECONDS = 40  # from the start of the loop to an early sample grid and checkpoint
 
 
 @dataclasses.dataclass(frozen=True)

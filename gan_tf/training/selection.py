@@ -218,7 +218,7 @@ def finish_run(trainer, seen):
 
 def measure_final_score(trainer, name):
     """Measures the final score and copy check unless the best weights have them, and returns the stored meta."""
-    log, extractor = trainer.log, trainer.networks.extractor
+    log, extractor = trainer.log, trainer.metric_networks.extractor
     weights, best = trainer.run.best_weights()
     if "final" in best:
         stored, tag = from_stored(best["final"]), extractor.name if extractor.name.startswith("-") else ""

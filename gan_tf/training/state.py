@@ -15,7 +15,7 @@ from gan_tf.runs.checkpoints import read_arrays, read_newest, write_variables
 
 FORMAT = 2  # of checkpoints
 TALLY_FORMAT = 1  # of version 0.1.0: the statistics are a vector `tally`, which is not restored
-FIRST_LOSS_SCALE = 2.0**15  # of float16
+INITIAL_LOSS_SCALE = 2.0**15  # of float16
 EPSILON = 1e-8  # of Adam, added to the root of the bias-corrected second moment as in the paper and in PyTorch
 # Variables that the EMA generator copies: an average of the unit vectors u and v of spectral norm is not a unit vector,
 # growth is not a weight, StyleGAN2's mean w is an average already, and its constant noise does not change.
@@ -150,7 +150,7 @@ def create_state(g, d, g_ema, config, recipe, *, scales_loss=False, extra=(), fr
         d_optimizer=Adam(trainable(d), *decays["d"]),
         statistics={name: counter([0.0, 0.0], tf.float32) for name in recipe.statistics},
         lr_scale=counter(1.0, tf.float32),
-        loss_scale=counter(FIRST_LOSS_SCALE if scales_loss else 1.0, tf.float32),
+        loss_scale=counter(INITIAL_LOSS_SCALE if scales_loss else 1.0, tf.float32),
         good_steps=counter(0.0, tf.float32),
         attempt=counter(),
         images_seen=counter(),

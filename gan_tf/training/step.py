@@ -39,7 +39,7 @@ class Phase:
         [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch, at the resolution of the stage.
         labels: [N] int32. draws: Draws of these N rows. variant: Variant.
     statistics: the names that `update` returns.
-    every: the phase runs in every `every`-th step, the first step of a run included.
+    every: the phase runs in one of this number of steps, beginning with the first of a run.
     """
 
     update: Callable
@@ -197,7 +197,7 @@ def accumulate_gradients(state, network, batches, loss, after=()):
         batches: list of MicroBatch.
         loss: function of a MicroBatch -> (tape that recorded the loss, scalar loss, {statistic: scalar}). Loss and
             statistics are shares of the mean over the global batch (`share_of_mean`).
-        after: tensors that are computed before the loss.
+        after: tensors; the loss is computed after these.
 
     Returns:
         ({attribute path: gradient}, {statistic: scalar}). Weights that the loss does not depend on are left out.
@@ -209,9 +209,9 @@ def accumulate_gradients(state, network, batches, loss, after=()):
         with tf.control_dependencies([*after, *gradients.values()]):
             tape, value, batch_statistics = loss(batch)
             sources = [variable.value for variable in variables.values()]
-            slopes = tape.gradient(value, sources, output_gradients=state.loss_scale)
-        new = {path: slope for path, slope in zip(variables, slopes, strict=True) if slope is not None}
-        gradients = {path: gradients[path] + slope for path, slope in new.items()} if gradients else new
+            values = tape.gradient(value, sources, output_gradients=state.loss_scale)
+        new = {path: gradient for path, gradient in zip(variables, values, strict=True) if gradient is not None}
+        gradients = {path: gradients[path] + gradient for path, gradient in new.items()} if gradients else new
         statistics = {name: statistics.get(name, 0.0) + part for name, part in batch_statistics.items()}
     return gradients, statistics
 

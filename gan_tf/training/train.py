@@ -13,8 +13,9 @@ from gan_tf.training.trial import find_micro_batch
 def train(trainer) -> int:
     """Trains until `config.total_images`, `--max-minutes` or `--patience` ends the run; a restarted run continues.
 
-    All workers run this loop. Files, scores and log lines are written by the chief only. If the next steps depend on
-    the time, a file or a signal, a collective operation shares the decision, so that all workers take the same branch.
+    All workers run this loop. Files, scores and log lines are written by the chief only. Decisions on the time, a file
+    or a signal that change what the workers compute are shared by a collective operation, so that all take the same
+    branch.
 
     Args:
         trainer: Trainer.
@@ -24,7 +25,7 @@ def train(trainer) -> int:
 
     Raises:
         Interrupted: SIGINT or SIGTERM arrived; the run is saved.
-        Diverged: training failed again after MOST_ROLLBACKS rollbacks.
+        Diverged: training failed again after MAX_ROLLBACKS rollbacks (recovery.py).
         UsageError: the run folder does not fit the settings, the disk is full, or not even one image fits into memory.
     """
     config, workers, log = trainer.config, trainer.workers, trainer.log
@@ -37,13 +38,12 @@ def train(trainer) -> int:
         while True:
             if is_starting:  # a new, continued or rolled back run
                 trainer.enter(trainer.stage_before(seen))  # the stage that these weights come from
-                if find_missing_score(
-                    trainer, seen, ended
-                ):  # the previous process ended before this score was recorded
+                # The previous process may have ended before the score of these weights was recorded.
+                if find_missing_score(trainer, seen, ended):
                     on_chief(trainer, finish_epoch, trainer, seen, ended)
                     save_checkpoint(trainer)
                 else:
-                    on_chief(trainer, write_grids, trainer, seen)
+                    write_grids(trainer, seen)
                 write_size_strip(trainer, seen, ended)
                 is_starting = False
             if ended or is_out_of_patience(trainer):
@@ -51,8 +51,8 @@ def train(trainer) -> int:
 
             # Steps: one call of the tf.function, at most to the next record of losses or the end of an epoch or stage.
             stage = trainer.stage_at(seen)
-            if stage != trainer.stage or trainer.iterator is None:  # the first pass, or a new stage
-                trainer.enter(stage, seen)  # input in its sizes; optimisers are reset if the stage asks for that
+            if stage != trainer.stage or trainer.iterator is None:  # first pass, new stage, or rollback
+                trainer.enter(stage, seen)  # input in its sizes; resets the optimisers if the stage asks for it
                 if config.micro_batch == "auto":
                     find_micro_batch(trainer)
             seen, statistics, timing = trainer.take_steps(seen)
@@ -91,7 +91,9 @@ def train(trainer) -> int:
 
 
 def on_chief(trainer, function, *arguments):
-    """Calls a function on the chief while the other workers wait, and copies the chief's `stale_epochs` to them.
+    """Calls a function on the chief while the other workers wait.
+
+    They then get the chief's `stale_epochs`, on which `--patience` depends.
 
     Raises:
         Interrupted: on all workers, if a signal ended the call. Any other exception ends the chief only; the other
@@ -101,8 +103,8 @@ def on_chief(trainer, function, *arguments):
     if workers.is_chief:
         try:
             function(*arguments)
-        except Interrupted as signal:
-            interruption = signal
+        except Interrupted as error:
+            interruption = error
     was_interrupted, stale = workers.broadcast(interruption is not None, stale_epochs.numpy())
     if was_interrupted:
         if interruption is None:  # on the other workers

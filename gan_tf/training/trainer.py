@@ -50,7 +50,7 @@ class Trainer:
     recipe: Recipe
     state: TrainState
     sampler: Sampler  # of the EMA generator
-    networks: Networks  # of the metrics
+    metric_networks: Networks  # Inception and LPIPS, for the scores
     metric: str  # the score that selects the best weights
     log: RunLog
     stages: list[Stage]
@@ -165,12 +165,14 @@ class Trainer:
         resolution = resolution or self.sampler.resolution
         if self.latest_evaluator is None or self.latest_evaluator[0] != resolution:
             reals = reals_at(self.dataset, resolution, self.config.mirror)
-            self.latest_evaluator = resolution, Evaluator([self.metric, COPY_CHECK], reals, self.networks)
+            self.latest_evaluator = resolution, Evaluator([self.metric, COPY_CHECK], reals, self.metric_networks)
         return self.latest_evaluator[1]
 
 
 def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
-    """Builds networks, state and everything else of a run, and logs the device, precision and classes. Writes no file.
+    """Builds networks, state and everything else of a run, and logs the device, precision and classes.
+
+    May download weights into the cache; writes nothing to the run folder.
 
     Args:
         config: TrainConfig.
@@ -216,7 +218,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         recipe=recipe,
         state=state,
         sampler=Sampler(family.fold(g_ema), config.seed, classes=classes),
-        networks=networks_of(config, log),
+        metric_networks=networks_of(config, log),
         metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
         log=RunLog(run, config, epoch_images, enabled=workers.is_chief),
         stages=recipe.schedule(config),
@@ -224,7 +226,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         images_per_record=math.ceil(epoch_images / RECORDS_PER_EPOCH),
         micro_batch=None if config.micro_batch == "auto" else config.micro_batch,
     )
-    if workers.is_chief:
+    if workers.is_chief:  # now, so that missing weights end the program before it trains
         trainer.evaluator(config.resolution).load_networks()
     check_batches(trainer, log)
     trainer.enter(trainer.stages[0])
@@ -232,7 +234,10 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
 
 
 def check_batches(trainer, log):
-    """Logs where groups of the minibatch standard deviation are too small. Raises UsageError unless batches divide."""
+    """Logs where groups of the minibatch standard deviation are too small.
+
+    Raises UsageError for a batch that replicas or micro-batches do not divide.
+    """
     config, replicas, small = trainer.config, trainer.strategy.num_replicas_in_sync, {}
     group = config.mbstd_group if config.model == "stylegan2" else 1  # of the minibatch standard deviation
     if config.grows and config.minibatch_stddev:

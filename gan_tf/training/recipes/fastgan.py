@@ -55,7 +55,7 @@ def train_step(state, reals, labels, draws, variant):
 def generate(state, labels, variant, batch):
     """Generates and augments the fakes of a micro-batch. Returns (tape that recorded G, (images, small images)).
 
-    With several micro-batches G runs once for each player, so its batch statistics are those of a micro-batch, and its
+    With several micro-batches, batch statistics are those of a micro-batch, and G runs once for each player, so its
     running statistics are updated twice per micro-batch.
     """
     g, draws = state.g, batch.draws
@@ -144,11 +144,12 @@ def frozen_networks(config, log):
 
 
 def discriminator_layers(d):
-    """Returns D's layers in groups, from the image on, for `--freeze-d`: the layers on both paths with maps of a size.
+    """Returns D's layers in groups for `--freeze-d`, from the image on.
 
-    The first group has the largest maps (`models.fastgan.LARGEST_MAP`, or the image size if smaller). Each further one
-    has maps of half the size: a down block, the excitation that ends at these maps, and the block of the small path
-    with maps of that size. The final layers on 8x8 maps and the decoders are in no group.
+    A group has the layers of both paths whose feature maps have the same size. The first has the largest maps
+    (`models.fastgan.LARGEST_MAP`, or the image size if smaller). Each further one has maps of half the size: a
+    down block, the excitation that ends at these maps, and the block of the small path with maps of that size. The
+    final layers on 8x8 maps and the decoders are in no group.
     """
     size, groups = d.largest_map, [[*d.stem]]
     excitations = dict(zip(d.excited_sizes, d.excitations, strict=True))
