@@ -1,9 +1,9 @@
 """Workers: connects the worker processes of a run, and shares values and decisions between them.
 
 Every worker runs the same loop on its share of each batch, and `tf.distribute` sums their gradients. A decision on a
-clock, a file or a score that changes what they compute is made by the chief, worker 0, and broadcast, so that all take
-the same branch; a signal counts whichever worker receives it. Only the chief writes the run folder. If one worker is
-lost, all end (`liveness.py`) and must be started again.
+clock, a file or a score that changes their steps is made by the chief, worker 0, and broadcast, so that all take the
+same branch; a signal counts whichever worker receives it. Only the chief writes the run folder. If one worker is lost,
+all end (`liveness.py`) and must be started again.
 """
 
 import hashlib

@@ -14,8 +14,7 @@ def train(trainer) -> int:
     """Trains until `config.total_images`, `--max-minutes` or `--patience` ends the run; a restarted run continues.
 
     All workers run this loop. Files, scores and log lines are written by the chief only. Decisions on the time, a file
-    or a signal that change what the workers compute are shared by a collective operation, so that all take the same
-    branch.
+    or a signal that change their steps are shared by a collective operation, so that all take the same branch.
 
     Args:
         trainer: Trainer.
@@ -52,7 +51,7 @@ def train(trainer) -> int:
             # Steps: one call of the tf.function, at most to the next record of losses or the end of an epoch or stage.
             stage = trainer.stage_at(seen)
             if stage != trainer.stage or trainer.iterator is None:  # first pass, new stage, or rollback
-                trainer.enter(stage, seen)  # input in its sizes; resets the optimisers if the stage asks for it
+                trainer.enter(stage, seen)  # input in its sizes; a stage may reset the optimisers
                 if config.micro_batch == "auto":
                     find_micro_batch(trainer)
             seen, statistics, timing = trainer.take_steps(seen)
