@@ -64,7 +64,7 @@ def write_size_strip(trainer, seen, ended):
     paths = [path for end in (*ends, seen) if (path := trainer.run.grid_path(end)).exists()]
     if paths:
         strip = np.concatenate([image_files.read_png(path)[: trainer.config.resolution] for path in paths])
-        trainer.log.image(seen, "phases", strip)
+        trainer.log.image(seen, "phases", strip)  # the name of its files and tag since version 0.1.0
         image_files.save_png(trainer.run.grid_path(seen, "phases"), strip)
 
 

@@ -1,4 +1,4 @@
-"""StyleGAN2 against the official networks, losses and penalties, in both forms of the modulated convolution.
+"""StyleGAN2 against the official networks, penalties and training phases, in both forms of the modulated convolution.
 
 Sizes and widths are read from the shapes in the file, the rest of the configuration from its metadata. A key of the
 file that is not compared counts as a failure.
