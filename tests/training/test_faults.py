@@ -218,12 +218,13 @@ def test_signal_saves_the_run_which_then_continues(number, dataset, whole, tmp_p
 
 
 def test_full_disk_ends_in_one_line_and_the_run_continues(dataset, whole, tmp_path, capfd):
-    """A limit on the size of files simulates a full disk."""
+    """A limit on the size of files simulates a full disk: half of the next checkpoint can be written."""
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        size = checkpoint_file(Run(tmp_path / "tiny"), 40, "data").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
 
     try:
         code, run = tiny.train(dataset, tmp_path, at_step(17, fill))
@@ -232,7 +233,9 @@ def test_full_disk_ends_in_one_line_and_the_run_continues(dataset, whole, tmp_pa
         signal.signal(signal.SIGXFSZ, ignored)
     assert code == REFUSED
     line = capfd.readouterr().err.splitlines()[-1]
-    assert line.startswith("gan-tf: error:") and "disk" in line
+    assert all(part in line for part in ("gan-tf: error:", "ckpt-000000000080", "disk", "continues from 40 images")), (
+        line
+    )
     assert [seen for seen, _ in run.checkpoints()] == [40, 0]
     assert not [path for path in run.state.iterdir() if path.is_dir()]
     run = tiny.trained(dataset, tmp_path)

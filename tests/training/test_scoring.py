@@ -1,5 +1,6 @@
 """Scores during training: records, best weights, snapshots, the final score, other metrics, and interruptions."""
 
+import re
 import shutil
 import signal
 
@@ -268,7 +269,12 @@ def test_share_of_the_time_for_scores_is_reported_once(score_seconds, share, eva
     assert share in line and (f"--eval-every {eval_every} " in line if eval_every else "--eval-every" not in line)
 
 
-def test_share_of_the_time_for_scores_is_logged_in_training(dataset, tmp_path, monkeypatch, capsys):
+def test_progress_and_the_share_of_the_time_for_scores_are_logged_in_training(dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(log, "TIMED_SECONDS", 0)
-    tiny.trained(dataset, tmp_path, total_kimg=0.012)
-    assert capsys.readouterr().out.count("of the time") == 1
+    monkeypatch.setattr(log, "FILE_SECONDS", 0)
+    tiny.trained(dataset, tmp_path, total_kimg=0.02, epoch_images=12)
+    out, err = capsys.readouterr()
+    assert out.count("of the time") == 1
+    number = r"\d+\.\d+"
+    loss, speed = rf"d {number}  g -?{number}", rf"{number} images/s  \d+ s left  {number} GB"
+    assert re.search(rf"^0\.0/0\.02 kimg  epoch 1  {loss}  swd2k .*  {speed}$", err, re.MULTILINE), err

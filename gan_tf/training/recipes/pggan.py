@@ -42,14 +42,11 @@ def train_step(state, reals, labels, draws, variant):
         return discriminator_loss(state, real_images[batch.rows], labels[batch.rows], batch.draws, variant, size)
 
     def g_loss(batch):  # against the updated D
-        loss, batch_labels = LOSSES[variant.config.loss], labels[batch.rows]
+        batch_labels = labels[batch.rows]
         with tape_of(state.g) as tape:
             fakes = generate(state, batch_labels, batch.draws.fold_in("g"), variant, size)
-            real_logits = None
-            if loss.needs_reals:
-                real_logits = tf.stop_gradient(state.d(real_images[batch.rows], batch_labels, training=True, **size))
-            fake_logits = state.d(fakes, batch_labels, training=True, **size)  # [n, 1]
-            value = share_of_mean(loss.generator(fake_logits, real_logits), batch.draws)
+            logits = state.d(fakes, batch_labels, training=True, **size)  # [n, 1]
+            value = share_of_mean(LOSSES[variant.config.loss].generator(logits), batch.draws)
         return tape, value, {"loss/g": value}
 
     d_statistics = update_player(state, "d", batches, d_loss, variant.lr)
