@@ -1,5 +1,7 @@
 """Rollbacks after divergence, with half the learning rate and other random numbers; and running out of memory."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from gan_tf.cli.train import out_of_memory
 from gan_tf.config.settings import TrainConfig
 from gan_tf.distributed import devices
-from gan_tf.training import recovery
+from gan_tf.training import recovery, trial
 from gan_tf.training.recovery import undecided_loss
 from tests.training import tiny
 
@@ -91,6 +93,24 @@ def test_micro_batch_auto_is_the_largest_that_fits(dataset, tmp_path, capsys, mo
     )
     assert "micro-batch: 2 of the 4 images of each device (auto)" in capsys.readouterr().out
     tiny.assert_same_state(found, given, 8)
+
+
+@pytest.mark.parametrize(("most", "code"), [(2, 0), (0, 2)])
+def test_micro_batch_auto_on_a_gpu_tries_smaller_ones_until_one_fits(
+    most, code, dataset, tmp_path, capsys, monkeypatch
+):
+    def take_trial_step(trainer, size):
+        trainer.micro_batch = size
+        if size > most:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    config = types.SimpleNamespace(list_logical_devices=lambda kind: [kind])
+    monkeypatch.setattr(trial, "tf", types.SimpleNamespace(config=config, errors=tf.errors))
+    monkeypatch.setattr(trial, "take_trial_step", take_trial_step)
+    assert tiny.train(dataset, tmp_path, micro_batch="auto", total_kimg=0.004)[0] == code
+    out, err = capsys.readouterr()
+    assert "a micro-batch of 4 does not fit" in out
+    assert "micro-batch: 2 of the 4" in out if most else "--resolution 64" in err and "--ngf and --ndf" in err
 
 
 def test_out_of_memory_ends_the_run(dataset, tmp_path, capsys):
