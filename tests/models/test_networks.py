@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,6 +68,13 @@ def test_every_variable_has_a_name_and_a_first_call_adds_none(family):
         assert list(named_variables(network)) == names and len(names) == len(network.variables)
 
 
+def test_a_variable_without_a_name_is_an_error():
+    layer = keras.layers.Layer()
+    layer._hidden = layer.add_weight(shape=(1,))
+    with pytest.raises(ValueError, match="no attribute leads to"):
+        named_variables(layer)
+
+
 @ALL
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_half_precision_keeps_float32_weights_and_outputs(family, policy):
@@ -107,11 +115,9 @@ def test_a_discriminator_of_half_precision_computes_penalties_in_float32_where_a
         (FastGanDiscriminator, {"resolution": 256, "ndf": 1}, "ndf .* 2 .* 1"),
         (FastGanDiscriminator, {"resolution": 64, "decoders": 6}, "decoders .* 5 .* 6"),
         (FastGanDiscriminator, {"resolution": 256, "decoders": 8}, "decoders .* 7 .* 8"),
-        (PgganGenerator, {"resolution": 48}, "resolution .* 48"),
         (PgganDiscriminator, {"resolution": 4}, "resolution .* 4"),
         (PgganGenerator, {"resolution": 64, "fmap_base": 31}, "fmap_base .* 32 .* 31"),
         (PgganDiscriminator, {"resolution": 64, "fmap_max": 0}, "fmap_max .* 0"),
-        (StyleGan2Generator, {"resolution": 48}, "resolution .* 48"),
         (StyleGan2Generator, {"resolution": 64, "channel_base": 63}, "channel_base .* 64 .* 63"),
         (StyleGan2Discriminator, {"resolution": 64, "channel_max": 0}, "channel_max .* 0"),
         (StyleGan2Discriminator, {"resolution": 64, "architecture": "skip"}, "architecture .* 'skip'"),

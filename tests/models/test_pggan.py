@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf.errors import UsageError
 from gan_tf.losses import gradient_penalty
-from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator, blend
+from gan_tf.models.pggan import PgganDiscriminator, PgganGenerator, blend, growth_of
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.forms import PLAIN, use_forms
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
@@ -87,6 +88,12 @@ def test_minibatch_stddev_sees_the_batch_and_can_be_left_out():
         before, after = (d(batch, level=1)[:2].numpy() for batch in (images, others))
         assert (relative_l2(after, before) > 1e-3) == wanted
         assert relative_l2(after, before) > 1e-3 or relative_l2(after, before) < 1e-5
+
+
+@pytest.mark.parametrize("growth", [np.float32(-0.1), np.float32(3.1), np.float32(np.nan), np.zeros(2)])
+def test_impossible_growth_is_refused(growth):
+    with pytest.raises(UsageError, match="a file .*growth"):
+        growth_of({"growth": growth}, 3, "a file")
 
 
 def test_pixel_norm_can_be_left_out():

@@ -56,15 +56,14 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def flip_bytes(path):
+def flip_byte(path):
     data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 8] = bytes(255 - byte for byte in data[middle : middle + 8])
+    data[len(data) // 2] ^= 255
     path.write_bytes(data)
 
 
 DAMAGES = [
-    *((truncate, "index"), (truncate, "data"), (flip_bytes, "data")),
+    *((truncate, "index"), (truncate, "data"), (flip_byte, "data")),
     *((lambda path: path.write_bytes(b""), "index"), (Path.unlink, "data"), (Path.unlink, "index")),
 ]
 

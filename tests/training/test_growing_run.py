@@ -152,12 +152,6 @@ def test_micro_batch_auto_is_searched_at_every_stage(dataset, whole, tmp_path, c
     tiny.assert_same_state(run, whole, 200)
 
 
-def test_batches_that_devices_do_not_divide_are_refused(mirrored_is_two_cpus, dataset, tmp_path, capsys):
-    batches = {"phase_batch": "4:4,8:4,16:5", "strategy": "mirrored"}
-    assert tiny.train(dataset, tmp_path, model="pggan", **batches)[0] == 2
-    assert "--phase-batch 4:4,8:4,16:5" in capsys.readouterr().err
-
-
 def test_report_names_the_sizes_of_the_scores(whole):
     page = whole.report.read_text()
     assert "Scored at 4x4, then at 8x8 from 0.08 kimg, at 16x16 from 0.16 kimg" in page

@@ -103,6 +103,7 @@ def test_fastgan_takes_steps_in_micro_batches():
     [
         ({"batch_size": 5, "strategy": "mirrored"}, "--batch-size 5"),
         ({"batch_size": 12, "micro_batch": 4, "strategy": "mirrored"}, "--micro-batch 4"),
+        ({"model": "pggan", "phase_batch": "4:4,8:4,16:5", "strategy": "mirrored"}, "--phase-batch 4:4,8:4,16:5"),
         ({"strategy": "multi_worker"}, "--strategy"),  # without TF_CONFIG
     ],
 )
