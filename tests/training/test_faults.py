@@ -261,7 +261,7 @@ def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeyp
         run = tiny.trained(dataset, tmp_path, max_minutes=1.0)
     assert run.checkpoints()[0][0] == tiny.records(run, "epoch")[-1]["images_seen"] == 12
     run = tiny.trained(dataset, tmp_path)
-    tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])  # it has one more score
+    tiny.assert_same_state(run, whole, 80, but=tiny.SCORED)  # it has one more score
 
 
 def test_patience_stops_the_run_also_at_the_next_start(dataset, tmp_path, capsys, monkeypatch):

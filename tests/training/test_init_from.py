@@ -19,7 +19,6 @@ from tests.convert.states import fastgan_states, pggan_networks, pggan_states
 from tests.pretrained.torch_format import write_zip
 from tests.training import tiny
 
-SCORED = ("stale_epochs",)  # a run that ended earlier has one more score
 SEEN = 8  # images of the source run
 
 
@@ -122,7 +121,7 @@ def test_frozen_layers_have_no_optimiser_slot_and_no_update_also_in_a_continued_
     whole = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags, run="whole")
     tiny.trained(dataset, tmp_path, tiny.FASTGAN, **{**flags, "total_kimg": 0.008}, run="parts")
     parts = tiny.trained(dataset, tmp_path, tiny.FASTGAN, **flags, run="parts")
-    tiny.assert_same_state(whole, parts, 16, SCORED)
+    tiny.assert_same_state(whole, parts, 16, tiny.SCORED)
 
     config, _ = whole.read_settings()
     trainable, left = freeze(config)
@@ -195,7 +194,7 @@ def test_a_grown_network_starts_at_full_size(dataset, tmp_path):
     np.testing.assert_array_equal(end["d/from_rgb/2/kernel"], source["d/from_rgb/2/kernel"])
     assert not np.array_equal(end["d/blocks/1/conv/kernel"], source["d/blocks/1/conv/kernel"])
     tiny.trained(dataset, tmp_path, **{**flags, "total_kimg": 0.008}, run="parts")
-    tiny.assert_same_state(whole, tiny.trained(dataset, tmp_path, **flags, run="parts"), 16, SCORED)
+    tiny.assert_same_state(whole, tiny.trained(dataset, tmp_path, **flags, run="parts"), 16, tiny.SCORED)
 
 
 @pytest.mark.slow

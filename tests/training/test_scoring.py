@@ -138,7 +138,7 @@ def test_best_weights_are_scored_again_by_another_metric(dataset, tmp_path, caps
     assert meta["score"]["value"] == min(m["score"]["value"] for m in snapshots)
     # Scores have no effect on training.
     whole = tiny.trained(dataset, tmp_path / "whole")
-    tiny.assert_same_state(run, whole, 80, but=["stale_epochs"])
+    tiny.assert_same_state(run, whole, 80, but=tiny.SCORED)
     tiny.trained(dataset, folder, total_kimg=0.12, metric="kid5k", no_final_score=True)
     assert "another protocol" not in capsys.readouterr().out
 
@@ -210,7 +210,7 @@ def test_a_signal_while_the_best_weights_are_scored_again_changes_nothing(datase
     assert run.best.read_bytes() == before
     tiny.trained(dataset, tmp_path, metric="fid5k", no_final_score=True)
     other = tiny.trained(dataset, tmp_path / "other")
-    tiny.assert_same_state(run, other, 80, but=["stale_epochs"])
+    tiny.assert_same_state(run, other, 80, but=tiny.SCORED)
 
 
 def test_stale_epochs_survive_a_kill_between_record_and_checkpoint(dataset, tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ from tests.parity.report import relative_l2
 RESOLUTION = 64
 MAP = 8
 FAKES = 32  # images per score, so that scores are fast
+SCORED = ("stale_epochs",)  # differs between two runs of which one ended earlier, with one more score
 COMMON = {"metric": "swd2k", "precision": "float32", "run": "tiny", "keep": 100}
 COMMON |= {"augment": "none"}  # tracing it takes a third of a run; tests of resuming and replicas use "diffaugment"
 SIZES = {
