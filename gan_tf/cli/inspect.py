@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import tyro
 
 from gan_tf.cli import arguments
-from gan_tf.cli.datasets import resolve
+from gan_tf.cli.datasets import KNOWN_NAMES, resolve
+from gan_tf.cli.quiet import start_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,8 @@ def main(argv) -> int:
         UsageError: see `resolve` and `survey`.
     """
     options = arguments.parse(InspectOptions, argv, prog="gan-tf inspect")
+    if options.dataset.startswith("tfds:") or options.dataset in KNOWN_NAMES:  # TensorFlow Datasets reads these
+        start_tensorflow()
     from gan_tf.data.prepare import survey
 
     def log(line):
