@@ -4,6 +4,7 @@ A source lists images in a fixed order and reads one by index, without decoding.
 classes and contents only: a copied folder has the same fingerprint, an edited one has another.
 """
 
+import abc
 import functools
 import hashlib
 import json
@@ -35,8 +36,8 @@ LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
 IN_MEMORY_BYTES = 512 << 20  # larger compressed arrays of an .npz are unpacked into the cache, once
 
 
-class ImageSource:
-    """Images in a fixed order. Subclasses implement `read`.
+class ImageSource(abc.ABC):
+    """Images in a fixed order.
 
     Attributes:
         name: short name, such as the folder's; the default name of a run.
@@ -58,12 +59,12 @@ class ImageSource:
     def __len__(self):
         return len(self.names)
 
+    @abc.abstractmethod
     def read(self, i):
         """Returns image i as the bytes of an encoded file or as a uint8 array [H, W, C]. Thread-safe.
 
         Raises UnreadableImage if this image cannot be read.
         """
-        raise NotImplementedError
 
     def stamps(self):
         """Returns N strings; string i changes if image i may have changed. None if the images are not in files."""

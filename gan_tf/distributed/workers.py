@@ -178,9 +178,9 @@ def connect(spec, seconds):
     Ends the process with exit code `LOST_WORKER` if one is missing after `seconds`.
 
     By default, worker 0 of TensorFlow 2.21 waits without a limit for missing workers. Registration at a barrier has a
-    timeout, and its error names them. TensorFlow waits with the GIL held, so no Python signal handler
-    runs: meanwhile SIGINT has its default action. TensorFlow then installs a SIGTERM handler that ignores the signal;
-    the previous one is restored.
+    timeout, and its error names them. TensorFlow waits with the GIL held, so no Python signal handler runs: meanwhile
+    SIGINT has its default action. TensorFlow then installs a SIGTERM handler that ignores the signal; the previous one
+    is restored.
     """
     service = context.context()
     service.configure_coordination_service(

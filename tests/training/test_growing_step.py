@@ -98,8 +98,7 @@ def test_reals_and_fakes_are_augmented(monkeypatch):
     assert paths == ["augment reals/", "d/augment fakes/", "g/augment fakes/"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", ["wgan_gp", "logistic"])
+@pytest.mark.parametrize("loss", ["wgan_gp", pytest.param("logistic", marks=pytest.mark.slow)])
 def test_two_devices_equal_one(loss, mirrored_is_two_cpus, monkeypatch):
     """With minibatch standard deviation, whose groups of four are each on one device. In float64, see test_replicas."""
     monkeypatch.setitem(devices.KERAS_POLICIES, "float32", "float64")
