@@ -98,11 +98,16 @@ def prepare(make):
     # Data prepared by Google have another file format, and TFDS downloads them without a message.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     folder = Path(make_builder(make)[0].data_dir).parent
-    with locked(folder.with_name(f"{folder.name}.lock")):
+    with locked(folder.with_name(f"{folder.name}.lock")) as own:
         builder, prepared = make_builder(make)  # another process may have prepared it
         if not prepared:
-            with quiet():
-                builder.download_and_prepare(download_config=config, file_format=FILE_FORMAT)
+            try:
+                with quiet():
+                    builder.download_and_prepare(download_config=config, file_format=FILE_FORMAT)
+            except OSError:
+                builder, prepared = make_builder(make)
+                if not (own and prepared):  # without locks, another process may have prepared it in the meantime
+                    raise
         return builder
 
 

@@ -103,16 +103,20 @@ def default_config(model):
 
 
 def remove_parts(folder):
-    """Removes incomplete folders of killed conversions to `folder`. Those of running conversions are locked."""
+    """Removes incomplete folders of killed conversions to `folder`. Those of running conversions are locked.
+
+    Without locks, none is removed.
+    """
     from gan_tf.runs.folder import Run
 
     for part in folder.parent.glob(f"{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.part"):
         if part.is_dir() and not part.is_symlink():
             run = Run(part)
             with contextlib.suppress(UsageError):
-                run.create()
+                is_locked = run.create()
                 run.close()
-                shutil.rmtree(part)
+                if is_locked:
+                    shutil.rmtree(part)
 
 
 def write(folder, config, networks, origin):

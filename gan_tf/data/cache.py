@@ -47,9 +47,13 @@ class CacheEntry:
 
     def __init__(self, folder, shape, facts):
         self.folder = Path(folder)
-        self.partial = self.folder.with_name(f"{self.folder.name}.partial")
+        self.own = ""  # part of the partial folder's name, from `files.locked`; only the one with "" can be continued
         self.shape, self.facts = tuple(shape), np.dtype(facts)
         self.row_bytes = math.prod(shape)
+
+    @property
+    def partial(self):
+        return self.folder.with_name(f"{self.folder.name}{self.own}.partial")
 
     @property
     def finished(self):
@@ -92,13 +96,18 @@ class CacheEntry:
         """Opens a partial entry after its recorded progress, to `add`, `skip` and `record`; then marks it finished."""
         self.state = self.progress()
         self.partial.mkdir(parents=True, exist_ok=True)
-        with open(self.partial / "images.bin", "ab") as images, open(self.partial / "facts.bin", "ab") as facts:
-            images.truncate(self.state["kept"] * self.row_bytes)  # drops rows written after the last record
-            facts.truncate(self.state["kept"] * self.facts.itemsize)
-            self._files = images, facts
-            yield
-            self.record("entry.json")
-        os.replace(self.partial, self.folder)
+        try:
+            with open(self.partial / "images.bin", "ab") as images, open(self.partial / "facts.bin", "ab") as facts:
+                images.truncate(self.state["kept"] * self.row_bytes)  # drops rows written after the last record
+                facts.truncate(self.state["kept"] * self.facts.itemsize)
+                self._files = images, facts
+                yield
+                self.record("entry.json")
+            if not self.finished:  # else another process made it, on a file system without locks
+                os.replace(self.partial, self.folder)
+        finally:
+            if self.own:
+                shutil.rmtree(self.partial, ignore_errors=True)
 
     def add(self, pixels, facts):
         """Appends uint8 [n, R, R, 3] and n records, made from n source images."""

@@ -203,9 +203,10 @@ def _decode(source, rows, settings, verb, images=None):
 
 def _convert(source, rows, settings, entry, log):
     """Decodes images into a cache entry. Continues an entry that a killed process left."""
-    with locked(entry.folder.with_name(f"{entry.folder.name}.lock")):  # a second process waits, then finds it finished
+    with locked(entry.folder.with_name(f"{entry.folder.name}.lock")) as own:  # a second process waits
         if entry.finished:
             return
+        entry.own = own
         done, kept = (entry.progress()[key] for key in ("done", "kept"))
         need = (len(rows) - kept) * entry.row_bytes
         note = f", {done} of {len(rows)} images are done already" if done else ""
@@ -268,17 +269,17 @@ def _load_smaller(image_set, resolution):
     sizes = smaller_sizes(image_set.resolution)
     entries = {size: CacheEntry(folder / _key(image_set.key, size), (size, size, 3), ROW) for size in sizes}
     if not entries[resolution].finished:
-        with locked(folder / f"{image_set.key}.smaller.lock"):  # a second process waits, then finds them finished
+        with locked(folder / f"{image_set.key}.smaller.lock") as own:  # a second process waits
             missing = {size: entry for size, entry in entries.items() if not entry.finished}
             if resolution in missing:
-                _make_smaller(image_set, missing, folder)
+                _make_smaller(image_set, missing, folder, own)
     # Counted together with all smaller sizes, since growing networks use one after the other.
     need = sum(entry.row_bytes for size, entry in entries.items() if size <= resolution) * len(image_set)
     return entries[resolution].load(in_memory=need <= image_set.memory_gb * 1e9)[0]
 
 
-def _make_smaller(image_set, entries, folder):
-    """Fills the entries {size: CacheEntry} in one pass over the full-size images."""
+def _make_smaller(image_set, entries, folder, own):
+    """Fills the entries {size: CacheEntry} in one pass over the full-size images. `own`: see `files.locked`."""
     need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
     sizes = ", ".join(map(str, entries))
     disk = f"{size_text(need)} of disk needed in {folder}"
@@ -286,6 +287,7 @@ def _make_smaller(image_set, entries, folder):
     check_space(folder, need)
     with contextlib.ExitStack() as stack:
         for entry in entries.values():
+            entry.own = own
             shutil.rmtree(entry.partial, ignore_errors=True)  # of a killed process
             stack.enter_context(entry.writing())
         for first, means in _reduce_chunks(image_set.images, list(entries)):

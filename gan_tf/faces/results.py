@@ -60,8 +60,8 @@ class PartialResult:
         self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  held until `close`
         try:
             try:
-                take_lock(self._lock, wait=False)
-            except OSError:
+                take_lock(self._lock)
+            except BlockingIOError:
                 raise UsageError(f"another gan-tf crop-faces is writing {out}; wait for it, or stop it") from None
             self._check_key(key, overwrite)
         except BaseException:

@@ -141,11 +141,15 @@ class RealFeatures:
             images = self.reals.images
             name = repr((CACHE_FORMAT, self.reals.key, mirrored, sorted(self.extractor.protocol.items())))
             path = cache_root() / "features" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.f32"
-            with locked(path.with_suffix(".lock")):  # a second process waits here and then finds the finished file
+            with locked(path.with_suffix(".lock")) as own:  # a second process waits
                 if not path.exists() or path.stat().st_size != len(images) * FEATURES * 4:
-                    partial = path.with_suffix(".partial")
-                    self._append(images[:, :, ::-1] if mirrored else images, partial, progress)
-                    os.replace(partial, path)
+                    partial = path.with_suffix(f"{own}.partial")
+                    try:
+                        self._append(images[:, :, ::-1] if mirrored else images, partial, progress)
+                        os.replace(partial, path)
+                    finally:
+                        if own:  # no later process would continue it
+                            partial.unlink(missing_ok=True)
             self._arrays[mirrored] = np.memmap(path, np.float32, "r", shape=(len(images), FEATURES))
         return self._arrays[mirrored]
 

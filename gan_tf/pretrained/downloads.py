@@ -82,9 +82,10 @@ def _download(download, path, offline, log):
         if not digest.startswith(download.sha256):
             raise UsageError(f"{part} has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}: {remedy}")
 
-    with locked(path.with_name(path.name + ".lock")):
+    with locked(path.with_name(path.name + ".lock")) as own:
         if not path.exists():
-            remove_parts(path)
+            if not own:
+                remove_parts(path)
             fetch(download.url, path, log=log, check=check, remedy=remedy)
 
 

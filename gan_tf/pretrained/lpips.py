@@ -168,5 +168,5 @@ def _keep_convolutions(vgg, path, offline, log):
     check_arrays(arrays, shapes, vgg)
     with part_file(path) as file:
         np.savez(file, **arrays, source_sha256=obtained.sha256)
-    obtained.path.unlink()
+    obtained.path.unlink(missing_ok=True)  # without locks, another process may have deleted it
     log(f"kept the convolutions of {vgg.name} as {path}, and deleted the rest")

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
-from gan_tf.io.files import LOCK_IS_HELD, printable, take_lock, write_atomically
+from gan_tf.io.files import printable, take_lock, write_atomically
 from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
 
 FORMAT = 1  # of config.json
@@ -57,11 +57,14 @@ class Run:
         """Returns True if a run was started here."""
         return os.path.exists(self._config)  # Path.exists raises PermissionError in a folder without access
 
-    def create(self, argument="--checkpoints"):
+    def create(self, argument="--checkpoints") -> bool:
         """Creates the folders and locks the run for this process. `argument`: the flag that error messages name.
 
+        Returns:
+            False if the file system has no locks.
+
         Raises:
-            UsageError: another process has the lock; the folder cannot be written or locked; a link leads out of it.
+            UsageError: another process has the lock; the folder cannot be written; a link leads out of it.
         """
         folders, lock = (self.state, self.samples, self.snapshots, self.best.parent), self.folder / "lock"
         for path in (*folders, self.stats, lock):
@@ -70,28 +73,19 @@ class Run:
             for folder in folders:
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = open(lock, "w")  # noqa: SIM115 open until the process ends
-            self._take_lock(argument)
+            is_locked = take_lock(self._lock)
             for part in self.folder.rglob("*.part"):  # unfinished files of a killed process
                 part.unlink(missing_ok=True)
+            return is_locked
+        except BlockingIOError as error:
+            self.close()
+            raise UsageError(
+                f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or choose another --run"
+            ) from error
         except OSError as error:
             self.close()
             raise UsageError(
                 f"{argument}: cannot write the run folder {self.folder} ({error.strerror}); choose another"
-            ) from error
-
-    def _take_lock(self, argument):
-        try:
-            take_lock(self._lock, wait=False)
-        except OSError as error:
-            self.close()
-            if error.errno in LOCK_IS_HELD:
-                raise UsageError(
-                    f"--run {self.folder.name}: another process trains in {self.folder}; stop it, or choose another "
-                    "--run"
-                ) from error
-            raise UsageError(
-                f"{argument}: the file system of {self.folder} does not support file locks ({error.strerror}), which "
-                "keep two processes out of one run; choose a folder on another file system, or enable locks there"
             ) from error
 
     def close(self):
