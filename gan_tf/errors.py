@@ -16,7 +16,7 @@ class UsageError(ValueError):
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM arrived; the work is saved and can be continued. The message is the signal's name."""
+    """SIGINT, SIGTERM or SIGHUP arrived; the work is saved and can be continued. The message is the signal's name."""
 
 
 class Diverged(Exception):

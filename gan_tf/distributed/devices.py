@@ -1,5 +1,6 @@
 """Chooses the distribution strategy and the precision for the devices of this machine, and measures memory."""
 
+import contextlib
 import resource
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import UsageError
 
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16")  # instruction sets, as Linux names them
+# Memory limits of a container in bytes, in versions 2 and 1 of Linux's control groups.
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 KERAS_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 
@@ -59,8 +62,15 @@ def peak_memory_gb() -> float:
 
 
 def free_memory_gb() -> float:
-    """Estimates the memory that this process can use in total, including its present use, in GiB."""
-    return (psutil.virtual_memory().available + psutil.Process().memory_info().rss) / 2**30
+    """Estimates the memory that this process can use in total, including its present use, in GiB.
+
+    In a container psutil describes the whole machine; the limit of the container is in a file of its control group.
+    """
+    free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    for path in CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            free = min(free, int(Path(path).read_text()))
+    return free / 2**30
 
 
 def describe() -> str:

@@ -36,19 +36,25 @@ _ending = threading.Lock()
 
 
 class StopSignals:
-    """Records SIGINT and SIGTERM within a `with` block. The second one of a kind has its usual effect.
+    """Records SIGINT, SIGTERM and SIGHUP within a `with` block. The second one of a kind has its usual effect.
+
+    SIGHUP is sent when the terminal is closed, after which printing to it fails: output is then dropped. If it was
+    ignored, as by nohup, it still is.
 
     With several workers, enter the block after `workers.start_workers`: TensorFlow 2.21 installs a SIGTERM handler of
     its own when it connects the workers.
     """
 
-    HANDLED = (signal.SIGINT, signal.SIGTERM)
+    HANDLED = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
     def __init__(self):
         self._received = self._reader = None
 
     def __enter__(self):
-        self._previous = {number: signal.signal(number, self._handle) for number in self.HANDLED}
+        # Shells start background commands with SIGINT ignored, but a script may send it to stop them.
+        handled = [n for n in self.HANDLED if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._handle) for number in handled}
+        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
@@ -71,13 +77,18 @@ class StopSignals:
         """
         with contextlib.suppress(OSError, AttributeError):  # no signal, or outside the block
             for number in self._reader.recv(64):
-                if number in self.HANDLED:
+                if number in self._previous:
                     self._received = self._received or signal.Signals(number).name
         return self._received
 
     def _handle(self, number, frame):
         self._received = self._received or signal.Signals(number).name
         signal.signal(number, self._previous[number])
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for descriptor in self._terminals:
+                os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 class WorkerMonitor:

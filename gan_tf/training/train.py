@@ -23,7 +23,7 @@ def train(trainer) -> int:
         the number of real images seen.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM arrived; the run is saved.
+        Interrupted: SIGINT, SIGTERM or SIGHUP arrived; the run is saved.
         Diverged: training failed again after MAX_ROLLBACKS rollbacks (recovery.py).
         UsageError: the run folder does not fit the settings, the disk is full, or not even one image fits into memory.
     """

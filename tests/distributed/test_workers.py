@@ -3,13 +3,16 @@
 import hashlib
 import json
 import os
+import pty
 import signal
+import sys
 import threading
 import time
 
 import pytest
 import tensorflow as tf
 
+from gan_tf.distributed import devices
 from gan_tf.distributed.cluster_spec import ClusterSpec, cluster_source, read_cluster_spec
 from gan_tf.distributed.liveness import StopSignals, is_lost_worker_error
 from gan_tf.distributed.workers import Workers
@@ -137,6 +140,38 @@ def test_stop_signals():
         assert signal.getsignal(signal.SIGTERM) == handlers[1], "a second signal has its usual effect"
     assert signals.received == "SIGTERM"
     assert [signal.getsignal(number) for number in StopSignals.HANDLED] == handlers
+
+
+def test_closing_the_terminal_is_a_signal_that_printing_survives(tmp_path):
+    """The process can still save, and print into nothing, after the terminal of its session is gone."""
+    program = f"""if True:
+        import os, pathlib, sys, time
+        from gan_tf.distributed.liveness import StopSignals
+        with StopSignals() as signals:
+            print("started", flush=True)
+            while not signals.received:
+                time.sleep(0.01)
+            print("saving", flush=True)
+            pathlib.Path({str(tmp_path / "saved")!r}).write_text(signals.received)
+    """
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [sys.executable, "-c", program])
+    while b"started" not in os.read(terminal, 4096):
+        pass
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert (tmp_path / "saved").read_text() == "SIGHUP"
+
+
+def test_memory_of_a_container(monkeypatch, tmp_path):
+    whole = devices.free_memory_gb()
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(devices, "CONTAINER_LIMITS", [limit, tmp_path / "none"])
+    limit.write_text("max\n")
+    assert devices.free_memory_gb() == pytest.approx(whole, rel=0.2)
+    limit.write_text(f"{2**28}\n")
+    assert devices.free_memory_gb() == 0.25
 
 
 def test_another_thread_reads_a_signal_while_the_main_thread_is_busy():

@@ -204,7 +204,9 @@ def test_checkpoint_minutes(dataset, tmp_path, monkeypatch):
     assert [seen for seen, _ in run.grids()] == [0, 20, 40, 80]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_signal_saves_the_run_which_then_continues(number, dataset, whole, tmp_path, capsys):
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     code, run = tiny.train(dataset, tmp_path, at_step(12, lambda: signal.raise_signal(number)))
