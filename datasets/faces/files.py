@@ -11,12 +11,11 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from gan_tf.data.images import UnreadableImage
-from gan_tf.data.listing import classes_of, safe_name, select_images
+from gan_tf.data.listing import classes_of, natural_key, safe_name, select_images
 from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, check_file_size
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.files import printable
-from gan_tf_datasets.few_shot.archives import natural_key
 
 # Entries of a tar that extend the header of the next one: long names, and pax.
 EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)

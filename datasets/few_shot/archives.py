@@ -6,10 +6,10 @@ images is recorded under GAN_TF_CACHE, and later ones must be equal to it.
 """
 
 import dataclasses
-import re
 from pathlib import Path
 
 from gan_tf.data.images import UnreadableImage
+from gan_tf.data.listing import natural_key
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, sha256_of
@@ -100,11 +100,6 @@ def read_images(archive, path=None):
         return [(source.names[i], source.read(i)) for i in order]
     except UnreadableImage as error:
         raise UsageError(f"{path} is damaged ({error}): delete it to download it again") from error
-
-
-def natural_key(name):
-    """Returns a sort key that puts 2.png before 10.png."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", name)]
 
 
 def _shipped_checksums():

@@ -18,7 +18,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, remove_parts, unwritable_error, user_path
+from gan_tf.io.files import check_writable, printable, remove_parts, unwritable_error, user_path
 from gan_tf.io.progress import Progress
 from gan_tf.runs.folder import Run
 from gan_tf.sampling import image_writer
@@ -166,8 +166,8 @@ def describe_generator(options, trained, generator):
     )
 
 
-def requested_class(options, trained):
-    """Returns the number of the class given by `--class`, or None without that option."""
+def requested_class(options, trained, log=print):
+    """Returns the number of the class given by `--class`, and logs its name; None without that option."""
     if options.class_name is None:
         return None
     if not trained.classes:
@@ -175,7 +175,9 @@ def requested_class(options, trained):
             f"--class {options.class_name}: {options.run} is a run of unconditional networks; leave out --class, or "
             "train with --conditional"
         )
-    return trained.classes.number(options.class_name)
+    number = trained.classes.number(options.class_name)
+    log(f"class: {printable(trained.classes.names[number])}")
+    return number
 
 
 def generate(options) -> int:

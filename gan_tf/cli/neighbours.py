@@ -77,7 +77,7 @@ def neighbours(options, seeds) -> int:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
-    g, labels = trained.folded(), trained.classes.of_seeds(seeds, requested_class(options, trained))
+    g, labels = trained.folded(), trained.classes.of_seeds(seeds, requested_class(options, trained, log))
     spaces = spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, MIN_SIDE))

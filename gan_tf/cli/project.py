@@ -82,7 +82,7 @@ def project(options) -> int:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
-    model, class_number = trained.config.model, requested_class(options, trained)
+    model, class_number = trained.config.model, requested_class(options, trained, log)
     if options.space in ("w", "w+"):
         check_supported(model, "w", f"--space {options.space}", options.run)
     space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
@@ -107,10 +107,11 @@ def project(options) -> int:
         class_number=class_number,
     )
     stages.close()
-    write_files(options, image, result, g)
+    class_name = trained.classes.describe(None if result.labels is None else result.labels[:1])
+    write_files(options, image, result, g, class_name)
     print("\n".join(result_lines(options, image, result, space)))
-    if result.labels is not None:
-        print(f"class {printable(trained.classes.names[result.labels[0]])}")
+    if class_name:
+        print(f"class {printable(class_name)}")
     if reals:
         images, names = reals
         queries = [measurable(one[None]) for one in (image, result.start, result.images[0])]
@@ -163,11 +164,11 @@ def training_reals(options, run, resolution):
     return None
 
 
-def write_files(options, image, result, g):
+def write_files(options, image, result, g, class_name):
     """Writes the projected image, a comparison, the latent with its noise maps, and an animation of the search."""
     arrays = {f"noise_{i}": maps[0] for i, maps in enumerate(result.noise)}
     if result.labels is not None:
-        arrays["class"] = result.labels[0]
+        arrays |= {"class": result.labels[0], "class_name": np.array(class_name)}
     best = result.latents[0]
     arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
     out = user_path(options.out)

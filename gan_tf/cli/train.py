@@ -1,6 +1,7 @@
 """`gan-tf train`, which is also `python train.py`: trains a generator, or continues a run."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import sys
@@ -152,6 +153,7 @@ def train_on(workers, config, run):
     config = with_classes(config, dataset)
     if config.init_from in SOURCES and not run.checkpoints():
         prepare_published_networks(config.init_from, config.offline, workers.log)
+    dataset = with_stored_order(dataset, config, run)
     trainer = build_trainer(config, dataset, run, workers)
     workers.log(schedule_text(config, trainer.stages, trainer.epoch_images, trainer.metric))
     if config.dry_run:
@@ -176,6 +178,18 @@ def with_classes(config, dataset):
             "into a separate folder within one folder and give that, or leave out --conditional"
         )
     return dataclasses.replace(config, classes=len(dataset.class_names))
+
+
+def with_stored_order(dataset, config, run):
+    """Returns the images with their classes in the order of the run, or of that of `--init-from`, if names agree."""
+    from gan_tf.data.class_labels import in_order
+    from gan_tf.pretrained.published_networks import folder_of
+    from gan_tf.runs.folder import Run
+
+    begun = Run(folder_of(config.init_from)) if config.init_from and not run.exists() else run
+    with contextlib.suppress(UsageError):  # of a damaged run: the start refuses it
+        return in_order(dataset, begun.read_settings()[1].get("class_names", []))
+    return dataset
 
 
 def prepare_published_networks(name, offline, log):

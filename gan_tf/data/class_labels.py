@@ -27,8 +27,15 @@ class ClassLabels:
     def __len__(self):
         return len(self.names)
 
+    @property
+    def numbered(self) -> bool:
+        """True if the names of all classes are numbers, so that a label could be taken for a name."""
+        return all(map(_is_number, self.names))
+
     def number(self, value, flag="--class") -> int:
         """Returns the label of a class given by name or, if no class has that name, by label.
+
+        If all names are numbers, a number is always a name: with classes 1, 2 and 3 the label 0 would be class 1.
 
         Raises:
             UsageError: no such class.
@@ -36,10 +43,10 @@ class ClassLabels:
         text = str(value)
         if text in self.names:
             return self.names.index(text)
-        if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(self):
+        if _is_number(text) and len(text) < 10 and int(text) < len(self) and not self.numbered:
             return int(text)
         more = f" and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
-        choices = ", ".join(f"{i} {name}" for i, name in enumerate(self.names[:SHOWN]))
+        choices = ", ".join(name if self.numbered else f"{i} {name}" for i, name in enumerate(self.names[:SHOWN]))
         raise UsageError(f"{flag} {text[:80]!r} is not a class of this run; choose from {choices}{more}")
 
     def of_seeds(self, seeds, label=None):
@@ -76,16 +83,20 @@ class ClassLabels:
         return [row * len(self) // rows for row in range(rows)]
 
     def describe_rows(self, rows):
-        """Returns the classes of a grid's rows as text: "1-2 cat, 3 dog"."""
-        spans, first = [], 1
+        """Returns the classes of a grid's rows as text: "1-2 cat, 3 dog", or "1-2 class 5, 3 class 6"."""
+        spans, first, title = [], 1, "class " if self.numbered else ""
         for label, group in itertools.groupby(self.of_rows(rows)):
             last = first + len(list(group)) - 1
-            spans.append(f"{first if first == last else f'{first}-{last}'} {self.names[label]}")
+            spans.append(f"{first if first == last else f'{first}-{last}'} {title}{self.names[label]}")
             first = last + 1
         return ", ".join(spans)
 
 
 UNCONDITIONAL = ClassLabels()
+
+
+def _is_number(text):
+    return text.isascii() and text.isdigit()
 
 
 def of_run(config, data: dict, where) -> ClassLabels:
@@ -108,6 +119,17 @@ def of_run(config, data: dict, where) -> ClassLabels:
 def of_images(config, image_set) -> ClassLabels:
     """Returns the classes of an ImageSet if the networks of `config` are conditional, else none."""
     return ClassLabels(image_set.class_names, tuple(counts_of(image_set))) if config.classes else UNCONDITIONAL
+
+
+def in_order(image_set, names):
+    """Returns an ImageSet with its classes in the order `names`, which a run has stored; the same set if names differ.
+
+    Earlier versions ordered classes by the alphabet, and the networks of a run know a class by its number.
+    """
+    if tuple(names) == image_set.class_names or sorted(set(names)) != sorted(image_set.class_names):
+        return image_set
+    labels = np.array([names.index(name) for name in image_set.class_names], np.int32)[image_set.labels]
+    return dataclasses.replace(image_set, labels=labels, class_names=tuple(names))
 
 
 def counts_of(image_set) -> list[int]:

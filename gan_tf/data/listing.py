@@ -37,6 +37,14 @@ def select_images(paths, where):
     return sorted(names), ignored
 
 
+def natural_key(name):
+    """Returns a sort key that puts 2 before 10, and 2.png before 10.png."""
+    digits = re.split("([0-9]+)", name)
+    # A number is compared by its number of digits first: a name from an archive may have more digits than `int` reads.
+    digits[1::2] = [(len(number.lstrip("0")), number.lstrip("0")) for number in digits[1::2]]
+    return digits, name
+
+
 def classes_of(names):
     """Derives class labels from the first-level folders of N relative paths with "/". Deeper folders have no effect.
 
@@ -44,7 +52,7 @@ def classes_of(names):
     are no classes if some images are outside of folders, or if only one folder is left.
 
     Returns:
-        labels int32 [N] and a tuple of class names in alphabetical order; zeros and () without classes.
+        labels int32 [N] and a tuple of class names in natural order; zeros and () without classes.
     """
     folders = [PurePosixPath(name).parts[:-1] for name in names]
     while all(folders) and len({parts[0] for parts in folders}) == 1:
@@ -53,8 +61,9 @@ def classes_of(names):
         folders = [parts[1:] for parts in folders]
     if not all(folders) or len({parts[0] for parts in folders}) < 2:
         return np.zeros(len(names), np.int32), ()
-    class_names, labels = np.unique([parts[0] for parts in folders], return_inverse=True)
-    return labels.astype(np.int32), tuple(class_names.tolist())
+    class_names = sorted({parts[0] for parts in folders}, key=natural_key)
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return np.array([numbers[parts[0]] for parts in folders], np.int32), tuple(class_names)
 
 
 def walk(folder):

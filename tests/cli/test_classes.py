@@ -8,7 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 import gan_tf
+from docs.make_commands import help_of
 from gan_tf.cli.datasets import resolve
+from gan_tf.cli.main import COMMANDS
 from gan_tf.errors import UsageError
 from gan_tf.io.image_files import read_png
 from gan_tf.metrics.definitions import METRICS
@@ -169,21 +171,32 @@ def test_a_search_in_w_starts_from_the_mean_of_the_class_or_of_all(styled):
     assert np.argmin(np.linalg.norm(means - ws, axis=1)) == 1
 
 
-@pytest.mark.parametrize(
-    "name, arguments",
-    [
-        ("generate", ["--seeds", "0"]),
-        ("interpolate", ["--seeds", "0,1", "--steps", "2", "--out", "a.webp"]),
-        ("style-mix", ["--rows", "0", "--columns", "1"]),
-        ("neighbours", []),
-        ("project", ["image.png", "--distance", "l2"]),
-        ("export", ["--format", "saved_model"]),
-    ],
-)
-def test_unknown_classes_and_unconditional_runs_are_rejected(fastgan, unconditional, refused, name, arguments):
+TAKING_CLASSES = {
+    "generate": ["--seeds", "0"],
+    "interpolate": ["--seeds", "0,1", "--steps", "2", "--out", "a.webp"],
+    "style-mix": ["--rows", "0", "--columns", "1"],
+    "neighbours": [],
+    "project": ["image.png", "--distance", "l2"],
+    "export": ["--format", "saved_model"],
+}
+
+
+@pytest.mark.parametrize("name", TAKING_CLASSES)
+def test_unknown_classes_and_unconditional_runs_are_rejected(fastgan, unconditional, refused, name):
     for run, message in ((fastgan, "0 cat, 1 dog, 2 7"), (unconditional, str(unconditional.folder))):
-        error = refused(name, run.folder, *arguments, "--class", "horse")
+        error = refused(name, run.folder, *TAKING_CLASSES[name], "--class", "horse")
         assert "--class" in error and "horse" in error and message in error
+
+
+def test_every_command_with_class_prints_its_name(fastgan, output_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 64)).save("image.png")
+    assert TAKING_CLASSES.keys() == {name for name in COMMANDS if "--class " in help_of(name)}
+    for name, arguments in TAKING_CLASSES.items():
+        more = FEW if name == "project" else ()
+        code = 2 if name == "neighbours" else 0  # this run has no training images
+        printed = output_of(code, name, fastgan.folder, *arguments, *more, "--class", 1)
+        assert "class: dog\n" in printed.out + printed.err, name
 
 
 def test_mixed_styles_keep_the_classes_of_their_seeds(fastgan, unconditional):
@@ -207,7 +220,7 @@ def test_commands_with_classes(fastgan, tmp_path, done, monkeypatch):
     search = ("project", fastgan.folder, "c/seed-000003.png", *FEW, "--out")
     assert "class dog" in done(*search, "d", "--class", "dog").out
     found = np.load("d/latent.npz")
-    assert found["class"] == 1
+    assert found["class"] == 1 and found["class_name"] == "dog"
     trained = gan_tf.load(fastgan.folder)
     noise = [found[f"noise_{i}"] for i in range(len(trained.generator.noise_shapes))]
     assert near(trained.images_of([found["latent"]], noise=noise, classes=1)[0], read_png("d/projected.png"))
@@ -251,8 +264,14 @@ def test_a_run_keeps_its_classes(tmp_path, capsys):
     assert code == 0 and "rows of the sample grid: 1-2 cat, 3-4 dog" in capsys.readouterr().out
     config, data = run.read_settings()
     assert config.classes == 2 and data["class_names"] == ["cat", "dog"] and data["class_counts"] == [8, 6]
+    other_order = {"class_names": ["dog", "cat"], "class_counts": [6, 8]}  # as by an earlier version
+    run.write_settings(config, data | other_order)
     assert train(conditional=True)[0] == 0
-    capsys.readouterr()
+    assert "rows of the sample grid: 1-2 dog, 3-4 cat" in capsys.readouterr().out
+    assert run.read_settings()[1] == data | other_order
+    dry = {"conditional": True, "run": "next", "init_from": run.folder, "dry_run": True}
+    assert train(**dry)[0] == 0
+    assert "rows of the sample grid: 1-2 dog, 3-4 cat" in capsys.readouterr().out
     assert train()[0] == 2
     assert "--conditional is False" in capsys.readouterr().err
     (kinds / "7").mkdir()

@@ -9,6 +9,8 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.data import class_labels
 from gan_tf.data.class_labels import ClassLabels
+from gan_tf.data.prepare import prepare
+from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
 
 CLASSES = ClassLabels(("cat", "dog", "0"), (1, 0, 3))
@@ -35,9 +37,27 @@ def test_a_class_is_found_by_name_first_and_then_by_number():
     for value in ("horse", "3", "-1", "1.0", ""):
         with pytest.raises(UsageError, match="--class.* 0 cat, 1 dog, 2 0$"):
             CLASSES.number(value)
-    many = ClassLabels(tuple(map(str, range(100, 130))), (1,) * 30)
-    with pytest.raises(UsageError, match="19 119 and 10 more$"):
+    many = ClassLabels(tuple(f"c{i}" for i in range(100, 130)), (1,) * 30)
+    with pytest.raises(UsageError, match="19 c119 and 10 more$"):
         many.number("x")
+
+
+def test_where_all_names_are_numbers_a_number_is_a_name():
+    digits = ClassLabels(("1", "2", "10"), (1, 1, 1))
+    assert [digits.number(value) for value in ("1", 2, "10")] == [0, 1, 2]
+    for value in ("0", 0, "02", "+1", "\u0661"):  # the last is an Arabic 1
+        with pytest.raises(UsageError, match="choose from 1, 2, 10$"):
+            digits.number(value)
+    assert digits.describe_rows(3) == "1 class 1, 2 class 2, 3 class 10"
+
+
+def test_images_get_the_order_of_classes_that_a_run_has_stored():
+    images = prepare(ArraySource("set", np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 2, 2], ["1", "2", "10"]), resolution=8)
+    old = class_labels.in_order(images, ["1", "10", "2"])
+    assert old.class_names == ("1", "10", "2") and old.labels.tolist() == [0, 2, 1, 1]
+    assert (old.fingerprint, old.key) == (images.fingerprint, images.key)
+    for others in (["1", "2"], ["1", "2", "3"], []):
+        assert class_labels.in_order(images, others) is images
 
 
 def test_rows_of_a_grid():

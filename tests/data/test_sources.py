@@ -47,6 +47,8 @@ def test_a_zip_is_read_like_a_folder(tmp_path):
         (["1.png", "dog/2.png"], (), [0, 0]),  # an image without a class
         (["train/cat/1.png", "train/dog/2.png", "test/dog/3.png"], ("cat", "dog"), [0, 1, 1]),
         (["train/1.png", "test/2.png"], (), [0, 0]),
+        (["10/1.png", "2/1.png", "02/1.png", "1a/1.png"], ("1a", "02", "2", "10"), [3, 2, 1, 0]),  # natural order
+        ([f"{'9' * 5000}/1.png", "²/1.png", "x/1.png"], ("9" * 5000, "x", "²"), [0, 2, 1]),
     ],
 )
 def test_first_level_folders_are_classes(names, class_names, labels):
