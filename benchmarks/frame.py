@@ -1,11 +1,11 @@
 """Command line of the benchmarks: parses options, starts TensorFlow, prints figures as lines or JSON."""
 
-import json
 import sys
 
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import FAULT, USAGE_ERROR, UsageError
+from gan_tf.io.json_text import json_text
 
 
 class MeasurementFailed(Exception):
@@ -33,7 +33,7 @@ def run(options_class, measure, argv, prog, start=start_tensorflow) -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return FAULT
     if result is not None:
-        print(json.dumps(result) if options.json else "\n".join(lines(result)))
+        print(json_text(result) if options.json else "\n".join(lines(result)))
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from typing import Annotated, Literal
 
 import tyro
@@ -15,9 +14,11 @@ from gan_tf.data.prepare import prepare
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
 from gan_tf.metrics.memorisation import COPY_CHECK
+from gan_tf.metrics.score import number
 from gan_tf.runs.files import read_json
 from gan_tf.runs.folder import Run
 
@@ -83,12 +84,12 @@ def evaluate(options, run) -> int:
     scores = [*result.scores.values(), *score_classes(classes, names, sampler, networks, progress)]
     progress.close()
     report = {"target": options.target, "scores": [dataclasses.asdict(score) for score in scores]}
-    print(json.dumps(report, indent=2) if options.json else format_scores(scores), flush=True)
+    print(json_text(report, indent=2) if options.json else format_scores(scores), flush=True)
     if folder:
         folder = user_path(folder)
         with writing(folder, "--out"):
             report["scores"] = [*other_scores(folder / "scores.json", report), *report["scores"]]
-            write_atomically(folder / "scores.json", (json.dumps(report, indent=2) + "\n").encode())
+            write_atomically(folder / "scores.json", (json_text(report, indent=2) + "\n").encode())
             if result.panel is not None:
                 image_files.save_png(folder / "copies.png", result.panel)
         log(f"written to {folder}")
@@ -209,11 +210,11 @@ def score_classes(classes, names, sampler, networks, progress):
 
     names = [name for name in names if metric_of(name).needs not in (COPY_CHECK, PATHS)]
     scores = []
-    for number, class_name, reals_of_class in classes:
+    for label, class_name, reals_of_class in classes:
         reals = reals_of_class()  # the images of one class in memory at a time
         if too_few := [name for name in names if len(reals.images) < metric_of(name).least]:
             log(f"class {class_name}: {len(reals.images)} real images are too few for {', '.join(too_few)}")
-        sampler.only = number
+        sampler.only = label
         evaluator = Evaluator([name for name in names if name not in too_few], reals, networks)
         for score in evaluator(sampler, progress=progress).scores.values():
             protocol = {**score.protocol, "class": class_name}
@@ -227,7 +228,9 @@ def format_scores(scores):
     rows = []
     for score in scores:
         value = f"{score.value:.1%}" if score.name == COPY_CHECK else score.text().removeprefix(f"{score.name} ")
-        parts = [f"{key.replace('_', ' ')} {part:.4g}" for key, part in score.parts.items() if key != "standard_error"]
+        parts = [
+            f"{key.replace('_', ' ')} {number(part)}" for key, part in score.parts.items() if key != "standard_error"
+        ]
         rows.append((score.name, value, ", ".join(parts)))
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {parts}".rstrip() for name, value, parts in rows]

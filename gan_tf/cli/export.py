@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib.metadata
-import json
 from typing import Annotated, Literal
 
 import tyro
@@ -15,12 +14,12 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import (
     disk_remedy,
     printable,
-    replace_nan,
     unwritable_error,
     user_path,
     write_atomically,
     writing,
 )
+from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress
 from gan_tf.report.summary import read_score
 
@@ -106,10 +105,8 @@ def export(options, out) -> int:
     if options.report is not None:
         check_report(user_path(options.report), out, options.overwrite)
     scores = {name: read_score(trained.meta.get(name)) for name in SCORES}
-    scores = {name: score and replace_nan(dataclasses.asdict(score)) for name, score in scores.items()}
     generator = network.folded(trained, network.UNCOMPILED)
-    score = scores["score"]
-    scored = f", {printable(score['name'])} {score['value']:.4g}" if score and score["value"] is not None else ""
+    scored = f", {printable(scores['score'].text())}" if scores["score"] else ""
     print(f"{describe_generator(options, trained, generator)}{scored}", flush=True)
     metadata = network.describe(
         trained,
@@ -117,7 +114,7 @@ def export(options, out) -> int:
         settings,
         format_name=options.format,
         which=options.which,
-        scores=scores,
+        scores={name: score and dataclasses.asdict(score) for name, score in scores.items()},
         licence=options.licence,
     )
     with output(out) as part:
@@ -130,7 +127,7 @@ def export(options, out) -> int:
     if options.report is not None:
         report = {"file": str(out), **metadata, **dataclasses.asdict(comparison)}
         with writing(options.report, "--report"):
-            write_atomically(user_path(options.report), (json.dumps(replace_nan(report), indent=2) + "\n").encode())
+            write_atomically(user_path(options.report), (json_text(report, indent=2) + "\n").encode())
     return 0
 
 

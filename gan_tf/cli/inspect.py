@@ -1,7 +1,6 @@
 """`gan-tf inspect DATASET`: report on a dataset before training."""
 
 import dataclasses
-import json
 import sys
 from typing import Annotated, Literal
 
@@ -10,6 +9,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import KNOWN_NAMES, resolve
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.io.json_text import json_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,5 +44,5 @@ def main(argv) -> int:
     report = survey(
         source, resolution=options.resolution, fit=options.fit, background=options.background, limit=options.limit
     )
-    print(json.dumps(dataclasses.asdict(report), indent=2) if options.json else report.text())
+    print(json_text(dataclasses.asdict(report), indent=2) if options.json else report.text())
     return 0

@@ -1,8 +1,6 @@
 """`gan-tf runs FOLDER`: ranks the best weights, snapshots and final scores of all runs."""
 
 import dataclasses
-import json
-import math
 import shlex
 import textwrap
 from pathlib import Path
@@ -12,7 +10,8 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.io.files import replace_nan, user_path
+from gan_tf.io.files import user_path
+from gan_tf.io.json_text import json_text
 from gan_tf.report.summary import (
     RunSummary,
     ScoredWeights,
@@ -68,7 +67,7 @@ def main(argv) -> int:
             "without_score": [{"run": run.name, "path": str(run.folder), "why": reason} for run, reason in unscored],
             "damaged": damaged,
         }
-        print(json.dumps(replace_nan(content), indent=2, allow_nan=False))
+        print(json_text(content, indent=2))
         return 0
     count = f"{len(runs)} run{'s' if len(runs) != 1 else ''} in {Path(options.folder)}"
     blocks = [[f"{count}; images: gan-tf generate RUN --which WHICH"]]
@@ -114,19 +113,15 @@ def ranked_weights(run) -> list[RankedWeights]:
 
 
 def rank(rows) -> list[list[RankedWeights]]:
-    """Groups rows with comparable scores. In each group the best is first, NaN last."""
+    """Groups rows with comparable scores. In each group the best is first, values that are not finite last."""
     groups = {}
     for row in rows:
         score = row.scored.score
-        key = json.dumps([score.name, score.lower_is_better, score.compared], sort_keys=True, default=str)
+        key = json_text([score.name, score.lower_is_better, score.compared], sort_keys=True)
         groups.setdefault(key, []).append(row)
 
-    def sort_key(row):
-        value = row.scored.score.value if row.scored.score.lower_is_better else -row.scored.score.value
-        return math.isnan(value), 0.0 if math.isnan(value) else value
-
     order = sorted(groups, key=lambda key: (source_names(groups[key]), groups[key][0].scored.score.name, key))
-    return [sorted(groups[key], key=sort_key) for key in order]
+    return [sorted(groups[key], key=lambda row: row.scored.score.rank) for key in order]
 
 
 def source_names(ranking) -> list[str]:

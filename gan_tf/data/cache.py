@@ -16,6 +16,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import write_atomically
+from gan_tf.io.json_text import json_text
 
 FLUSH_BYTES = 64 << 20  # of rows between two writes of progress.json; a kill loses at most these
 
@@ -126,7 +127,7 @@ class CacheEntry:
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        write_atomically(self.partial / name, json.dumps(self.state).encode())
+        write_atomically(self.partial / name, json_text(self.state).encode())
 
 
 def read_rows(images, index):

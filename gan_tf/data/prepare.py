@@ -21,6 +21,7 @@ from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_
 from gan_tf.data.images import UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
+from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
 FITS = ("crop", "pad", "stretch")
@@ -127,7 +128,7 @@ def prepare(
         report = build_report(source, facts, unreadable, resolution, fit)
         if entry.finished:
             with writing_cache(report_path):
-                write_atomically(report_path, json.dumps(dataclasses.asdict(report)).encode())
+                write_atomically(report_path, json_text(dataclasses.asdict(report)).encode())
     return ImageSet(
         name=source.name,
         images=images,

@@ -30,6 +30,7 @@ from gan_tf.io.files import (
     write_atomically,
     writing_cache,
 )
+from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
 LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
@@ -92,7 +93,7 @@ class ImageSource(abc.ABC):
         cached.update(zip([stamps[i] for i in missing], self._hash(missing), strict=True))
         if missing:
             with writing_cache(path):
-                write_atomically(path, json.dumps({stamp: cached[stamp] for stamp in stamps}).encode())
+                write_atomically(path, json_text({stamp: cached[stamp] for stamp in stamps}).encode())
         return [cached[stamp] for stamp in stamps]
 
     @functools.cached_property

@@ -5,6 +5,7 @@ import json
 import os
 
 from gan_tf.errors import UsageError
+from gan_tf.io.json_text import json_text
 
 TF_CONFIG_FORM = '{"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}'
 
@@ -47,7 +48,7 @@ def read_cluster_spec() -> ClusterSpec | None:
     if source is None:
         return None
     if source == "SLURM":
-        os.environ["TF_CONFIG"] = json.dumps(tf_config_of_slurm())
+        os.environ["TF_CONFIG"] = json_text(tf_config_of_slurm())
     text = os.environ["TF_CONFIG"]
     try:
         config = json.loads(text)

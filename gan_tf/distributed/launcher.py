@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import functools
 import itertools
-import json
 import math
 import os
 import re
@@ -21,6 +20,7 @@ import sys
 import time
 
 from gan_tf.errors import INTERRUPTED, USAGE_ERROR
+from gan_tf.io.json_text import json_text
 
 TICK_SECONDS = 0.1  # between two checks of the workers
 # From a signal to SIGKILL for all workers, in multiples of --grace-seconds, even if none has ended. With the default of
@@ -124,7 +124,7 @@ def environments(workers, gpus_per_worker=None) -> list[dict[str, str]]:
     result = []
     for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        result.append({**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"})
+        result.append({**os.environ, "TF_CONFIG": json_text(config), "PYTHONUNBUFFERED": "1"})
     if gpus_per_worker is not None:
         gpus = visible_gpus() or [str(number) for number in range(workers * gpus_per_worker)]
         for index, variables in enumerate(result):

@@ -23,6 +23,7 @@ import tensorflow as tf
 import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.export import network
+from gan_tf.io.json_text import json_text
 
 SIGNATURE = "serving_default"
 NAME = "gan_tf"  # of the metadata in each format
@@ -37,7 +38,7 @@ def write_saved_model(trained, settings, metadata, path):
     """Writes a SavedModel folder at `path`. Each writer has the arguments of `Format.write`."""
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         asset = Path(folder) / ASSET
-        asset.write_text(json.dumps(metadata, indent=2, allow_nan=False) + "\n")
+        asset.write_text(json_text(metadata, indent=2) + "\n")
         _save(network.traced(trained, settings, network.UNCOMPILED), path, asset)
 
 
@@ -95,7 +96,7 @@ def _with_tflite_metadata(model, metadata) -> bytes:
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
     tree.buffers.append(schema.BufferT())
-    tree.buffers[-1].data = json.dumps(metadata, allow_nan=False).encode()
+    tree.buffers[-1].data = json_text(metadata).encode()
     entry = schema.MetadataT()
     entry.name, entry.buffer = NAME, len(tree.buffers) - 1
     tree.metadata = [*(tree.metadata or []), entry]
@@ -166,7 +167,7 @@ def write_onnx(trained, settings, metadata, path):
     model.producer_name, model.producer_version = "gan_tf", gan_tf.__version__
     model.graph.name = f"gan_tf {metadata['family']}"
     entry = model.metadata_props.add()
-    entry.key, entry.value = NAME, json.dumps(metadata, allow_nan=False)
+    entry.key, entry.value = NAME, json_text(metadata)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 

@@ -17,6 +17,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
 from gan_tf.io.files import part_file, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
+from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
 # One face: index of the photograph; x1, y1, x2, y2 of its box; MTCNN's score, 0 to 1; (x, y) of left eye, right eye,
@@ -94,7 +95,7 @@ class PartialResult:
             )
         for window in self.folder.glob("window-*"):
             window.unlink()
-        write_atomically(path, json.dumps(key).encode())
+        write_atomically(path, json_text(key).encode())
 
     def _window_path(self, number):
         return self.folder / f"window-{number:06d}.npz"
@@ -111,7 +112,7 @@ class PartialResult:
         """Saves the next window: number of photographs, FACE array, crops, and the attributes of the same names."""
         facts = {"photos": photos, "unreadable": list(unreadable), "at_edge": at_edge}
         content = io.BytesIO()
-        np.savez(content, faces=faces, images=np.array(images, np.uint8), facts=json.dumps(facts))
+        np.savez(content, faces=faces, images=np.array(images, np.uint8), facts=json_text(facts))
         write_atomically(self._window_path(self._windows), content.getvalue())
         self._append(faces, **facts)
 

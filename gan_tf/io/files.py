@@ -1,10 +1,9 @@
-"""Atomic file writes, values for JSON, file locks, error messages for unwritable paths, and the cache folder."""
+"""Atomic file writes, file locks, error messages for unwritable paths, and the cache folder."""
 
 import contextlib
 import errno
 import glob
 import hashlib
-import math
 import os
 import re
 import secrets
@@ -174,15 +173,6 @@ def write_atomically(path, content):
     """Replaces a file by `content` (bytes) in one step."""
     with part_file(path) as file:
         file.write(content)
-
-
-def replace_nan(value):
-    """Returns a JSON value with None for NaN and infinities, which are not part of JSON."""
-    if isinstance(value, dict):
-        return {key: replace_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [replace_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

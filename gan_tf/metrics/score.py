@@ -17,7 +17,7 @@ class Measurement(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """One measured value. `Score(**dataclasses.asdict(score))` is an equal score, also after a conversion to JSON.
+    """One measured value. `from_stored(dataclasses.asdict(score))` is an equal score, also after a conversion to JSON.
 
     Two values are comparable only if their names and protocols are equal, the keys in NOT_COMPARED aside.
     """
@@ -40,12 +40,12 @@ class Score:
         return {key: value for key, value in self.protocol.items() if key not in NOT_COMPARED}
 
     def better_than(self, other) -> bool:
-        """Returns True if this score is better than `other` or `other` is None. NaN is worse than every number.
+        """Returns True if this score is better than `other` or `other` is None; see `rank`.
 
         Raises:
             ValueError: the scores have different names or protocols.
         """
-        if math.isnan(self.value):
+        if not math.isfinite(self.value):
             return False
         if other is None:
             return True
@@ -53,9 +53,13 @@ class Score:
             raise ValueError(f"a score called {self.name} cannot be compared with one called {other.name}")
         if not self.comparable_with(other):
             raise ValueError(f"two scores called {self.name} differ in {', '.join(differences(self, other))}")
-        if math.isnan(other.value):
-            return True
-        return self.value < other.value if self.lower_is_better else self.value > other.value
+        return self.rank < other.rank
+
+    @property
+    def rank(self) -> tuple:
+        """Sorts comparable scores, the best first. A value that is not finite is worse than every number."""
+        finite = math.isfinite(self.value)
+        return not finite, (self.value if self.lower_is_better else -self.value) if finite else 0.0
 
     def text(self) -> str:
         """Returns the name and the value with four digits, and the standard error if there is one."""
@@ -71,10 +75,13 @@ def differences(one, other) -> list[str]:
 
 
 def number(value) -> str:
-    """Formats a value with four significant digits, or all digits before the point: 41.05, 0.01234, 12841."""
+    """Formats a value with four significant digits, or all digits before the point: 41.05, 0.01234, 12841, n/a."""
+    if not math.isfinite(value):
+        return "n/a"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value + 0.0:.4g}"
 
 
 def from_stored(stored) -> Score:
-    """Returns the Score of a dict from `dataclasses.asdict`."""
-    return Score(**stored)
+    """Returns the Score of a dict from `dataclasses.asdict`, also after a conversion to JSON: null is a NaN there."""
+    parts = {name: math.nan if part is None else part for name, part in stored.get("parts", {}).items()}
+    return Score(**{**stored, "value": math.nan if stored["value"] is None else stored["value"], "parts": parts})

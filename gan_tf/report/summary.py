@@ -5,7 +5,6 @@ files are listed in `RunSummary.problems`: training must not stop because its re
 """
 
 import dataclasses
-import json
 import math
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable
+from gan_tf.io.json_text import json_text
 from gan_tf.metrics.score import Score
 
 MOST_POINTS = 250  # of a line in a chart; more are averaged in groups
@@ -129,7 +129,7 @@ def read_score(stored) -> Score | None:
     """Returns the Score of a stored dict; None without a valid name, value and direction. Leaves out invalid parts."""
     if not isinstance(stored, dict):
         return None
-    name, value, lower_is_better = stored.get("name"), _number(stored.get("value")), stored.get("lower_is_better")
+    name, value, lower_is_better = stored.get("name"), _number(stored, "value"), stored.get("lower_is_better")
     if not isinstance(name, str) or value is None or not isinstance(lower_is_better, bool):
         return None
     return Score(name, value, lower_is_better, _dict(stored.get("protocol")), _numbers(stored.get("parts")))
@@ -140,10 +140,11 @@ def _scored_records(records, kind) -> list[ScoredWeights]:
     scored = []
     for record in records:
         # Records of earlier versions have no `lower_is_better`.
-        stored = {"lower_is_better": True, **record, "name": record.get("metric"), "value": record.get("score")}
+        stored = {"lower_is_better": True, **record, "name": record.get("metric"), "value": record.get("score", "")}
         if record.get("kind") == kind and (score := read_score(stored)):
             parts, protocol = _numbers(record.get("copy_parts")), _dict(record.get("copy_protocol"))
-            scored.append(ScoredWeights(record["images_seen"], score, _number(record.get("copies")), parts, protocol))
+            copies = None if record.get("copies") is None else _number(record, "copies")  # None: not measured
+            scored.append(ScoredWeights(record["images_seen"], score, copies, parts, protocol))
     return scored
 
 
@@ -180,7 +181,7 @@ def _events(record):
         for change in changes if isinstance(changes, list) else [changes]:
             yield seen, f"changed {change}"
     elif kind == "rollback":
-        at, scale = _number(record.get("at")), _number(record.get("lr_scale"))
+        at, scale = _number(record, "at"), _number(record, "lr_scale")
         scaled = f", learning rate times {scale:g}" if scale is not None else ""
         where = f" at {at / 1000:.1f} kimg" if at is not None else ""
         yield seen, f"rolled back to here{scaled}: {record.get('reason', 'unknown reason')}{where}"
@@ -191,8 +192,8 @@ def _losses(records) -> dict:
     lines = {}
     for record in records:
         if record.get("kind") == "train":
-            for name, value in record.items():
-                if "/" in name and (number := _number(value)) is not None:
+            for name in record:
+                if "/" in name and (number := _number(record, name)) is not None:
                     lines.setdefault(name, []).append((record["images_seen"] / 1000, number))
     for name, line in lines.items():
         size = -(-len(line) // MOST_POINTS)
@@ -201,14 +202,17 @@ def _losses(records) -> dict:
     return lines
 
 
-def _number(value) -> float | None:
-    """Returns a JSON number as float, NaN and infinities included; None for anything else."""
+def _number(stored, name) -> float | None:
+    """Returns a number of a dict from JSON as float; NaN for null, which stands for it; None for anything else."""
+    value = stored.get(name, "")
+    if value is None:
+        return math.nan
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(str(value)) if is_number else None  # by way of text: float() of an int of 400 digits raises an error
 
 
 def _numbers(value) -> dict:
-    return {name: number for name, item in _dict(value).items() if (number := _number(item)) is not None}
+    return {name: number for name in _dict(value) if (number := _number(value, name)) is not None}
 
 
 def _dict(value) -> dict:
@@ -244,14 +248,14 @@ def format_value(value) -> str:
     """Formats a JSON value; hashes are cut to 8 digits."""
     if isinstance(value, list):
         return " ".join(map(format_value, value))
-    text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+    text = json_text(value, sort_keys=True) if isinstance(value, dict) else str(value)
     return text[:8] if re.fullmatch(r"[0-9a-f]{16,}", text) else text
 
 
 def format_share(share) -> str:
-    """Formats 0.02 as "2 %" and None as "?"."""
+    """Formats 0.02 as "2 %", None as "?" and NaN as "n/a"."""
     if share is None or not math.isfinite(share):
-        return "?" if share is None else str(share)
+        return "?" if share is None else "n/a"
     percent = 100 * share
     return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.2g} %"
 

@@ -12,6 +12,7 @@ from gan_tf.config.validation import require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, read_array
 from gan_tf.io.files import part_file
+from gan_tf.io.json_text import json_text
 
 META_KEY = "meta_json"  # entry of a weight file that holds the score, not an array of weights
 
@@ -47,7 +48,7 @@ def check_data(data: dict, where: str):
 def write_weights(path, weights, meta):
     """Replaces an npz file in one step: {name: array}, and a meta dict of JSON values."""
     with part_file(path) as file:
-        np.savez(file, **{META_KEY: np.array(json.dumps(meta))}, **weights)
+        np.savez(file, **{META_KEY: np.array(json_text(meta))}, **weights)
 
 
 def read_weights(path, remedy="use --which last", with_arrays=True):

@@ -26,6 +26,7 @@ from pathlib import Path
 from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, take_lock, write_atomically
+from gan_tf.io.json_text import json_text
 from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
 
 FORMAT = 1  # of config.json
@@ -141,11 +142,11 @@ class Run:
     def write_settings(self, config, data):
         """Writes config.json: the TrainConfig, and the data dict that identifies the training images."""
         stored = {"format": FORMAT, "settings": stored_settings(config), "data": data}
-        write_atomically(self._config, (json.dumps(stored, indent=2) + "\n").encode())
+        write_atomically(self._config, (json_text(stored, indent=2) + "\n").encode())
 
     def write_environment(self, environment):
         """Writes environment.json: versions and devices of this start."""
-        write_atomically(self._environment, (json.dumps(environment, indent=2) + "\n").encode())
+        write_atomically(self._environment, (json_text(environment, indent=2) + "\n").encode())
 
     def read_environment(self) -> dict:
         """Returns the versions and devices of the last start, or {}. Raises UsageError if the file is damaged."""
@@ -161,7 +162,7 @@ class Run:
     def log(self, images_seen: int, kind: str, values: dict):
         """Appends one record to stats.jsonl."""
         with open(self.stats, "a") as file:
-            file.write(json.dumps({"images_seen": images_seen, "kind": kind, **values}) + "\n")
+            file.write(json_text({"images_seen": images_seen, "kind": kind, **values}) + "\n")
 
     def records(self) -> list[dict]:
         """Returns all records. Lines that a kill or a full disk cut short are left out."""
@@ -181,7 +182,7 @@ class Run:
     def cut(self, images_seen: int):
         """Removes records and grids after `images_seen`: a continued run writes them again."""
         kept = [record for record in self.records() if record["images_seen"] <= images_seen]
-        write_atomically(self.stats, "".join(json.dumps(record) + "\n" for record in kept).encode())
+        write_atomically(self.stats, "".join(json_text(record) + "\n" for record in kept).encode())
         for path in self.samples.glob("*.png"):
             if (seen := _image_count(path)) is not None and seen > images_seen:
                 path.unlink()

@@ -18,6 +18,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.arrays import npz_writer
 from gan_tf.io.files import part_file, remove_parts, write_atomically
+from gan_tf.io.json_text import json_text
 
 ARCHIVES = (".zip", ".npz")
 # Suffixes that mean a file. Any other, as in "v1.2", may be part of the name of a folder.
@@ -57,7 +58,7 @@ def missing_seeds(out, seeds, batch_size, settings):
     out.mkdir(parents=True, exist_ok=True)
     for part in out.glob("seed-*.part"):  # from a killed process
         part.unlink(missing_ok=True)
-    settings = json.loads(json.dumps({"--seeds or --count": seeds, "--batch-size": batch_size, **settings}))
+    settings = json.loads(json_text({"--seeds or --count": seeds, "--batch-size": batch_size, **settings}))
     record = out / UNFINISHED
     if record.exists():
         try:
@@ -73,7 +74,7 @@ def missing_seeds(out, seeds, batch_size, settings):
     else:
         for seed in seeds:
             (out / png_name(seed)).unlink(missing_ok=True)
-        write_atomically(record, json.dumps(settings).encode())
+        write_atomically(record, json_text(settings).encode())
     names = set(os.listdir(out))
     batches = [seeds[first : first + batch_size] for first in range(0, len(seeds), batch_size)]
     return [seed for batch in batches if not names.issuperset(map(png_name, batch)) for seed in batch]

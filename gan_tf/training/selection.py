@@ -8,7 +8,7 @@ from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
 from gan_tf.metrics.definitions import final_metric
 from gan_tf.metrics.memorisation import COPY_CHECK
-from gan_tf.metrics.score import differences, from_stored
+from gan_tf.metrics.score import differences, from_stored, number
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
 from gan_tf.report.summary import describe_protocol
@@ -142,19 +142,15 @@ def keep_if_best(trainer, seen, score, copies) -> str:
         return f"{score.text()} (best)"
     if trainer.sampler.resolution == trainer.config.resolution:  # smaller sizes do not count against --patience
         state.stale_epochs.assign_add(1)
-    return f"{score.text()} (best {best_score.value:.4g} at {best['images_seen'] / 1000:.1f} kimg)"
+    return f"{score.text()} (best {number(best_score.value)} at {best['images_seen'] / 1000:.1f} kimg)"
 
 
 def keep_snapshots(trainer, score, weights, meta):
     """Keeps the `--keep-best` snapshots with the best scores; removes the others, and those of other protocols."""
     others = [other for other in trainer.run.snapshot_metas() if other["images_seen"] != meta["images_seen"]]
     comparable = [other for other in others if from_stored(other["score"]).comparable_with(score)]
-
-    def rank(snapshot):  # ascending: best first, NaN last
-        value = snapshot["score"]["value"] * (1 if score.lower_is_better else -1)
-        return (value != value, value)
-
-    kept = sorted([*comparable, meta], key=rank)[: trainer.config.keep_best]
+    ranked = sorted([*comparable, meta], key=lambda snapshot: from_stored(snapshot["score"]).rank)
+    kept = ranked[: trainer.config.keep_best]
     if meta in kept:
         trainer.run.keep_snapshot(weights, meta)
     for other in others:

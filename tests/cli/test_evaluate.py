@@ -112,6 +112,17 @@ def test_json_is_one_object(few_fakes, run, folder, tmp_path, scores_of):
     assert not (out / "copies.png").exists() and not (run.folder / "evaluations").exists()
 
 
+def test_json_has_no_numbers_that_are_not_json(few_fakes, run, tmp_path, done):
+    white = tmp_path / "white.npz"
+    np.savez(white, images=np.full((8, 64, 64, 3), 255, np.uint8))
+    command = ["evaluate", run.folder, "--dataset", white, "--metrics", "swd2k,fid5k,memorisation"]
+    printed = done(*command, "--json", "--out", tmp_path / "out").out
+    for text in (printed, (tmp_path / "out" / "scores.json").read_text()):
+        *_, copies = json.loads(text, parse_constant=pytest.fail)["scores"]
+        assert copies["value"] == 0 and copies["parts"]["median_ratio"] is None
+    assert "median ratio n/a" in done(*command).out
+
+
 @pytest.mark.parametrize("link", ["evaluations", "evaluations/{}"])
 def test_nothing_is_written_through_a_link_in_a_run(few_fakes, run, tmp_path, refused, link):
     outside = tmp_path / "outside"

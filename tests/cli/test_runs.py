@@ -59,7 +59,7 @@ def test_order_follows_the_direction_and_nan_is_last_and_null_in_json(tmp_path, 
     make_run(tmp_path / "low" / "b", [fid(50), fid(math.nan)])
     [ranking] = json_of(tmp_path / "low")["rankings"]
     assert [entry["score"]["value"] for entry in ranking["entries"]] == [50, None, None]
-    assert "fid5k nan" in done("runs", tmp_path / "low").out
+    assert "fid5k n/a" in done("runs", tmp_path / "low").out
     for name, value in (("a", 0.2), ("b", 0.6)):
         make_run(tmp_path / "high" / name, [dataclasses.replace(fid(value), lower_is_better=False)])
     [ranking] = json_of(tmp_path / "high")["rankings"]

@@ -1,10 +1,13 @@
 """Scores are compared only with scores of the same name and protocol."""
 
+import dataclasses
+import json
 import math
 
 import pytest
 
-from gan_tf.metrics.score import NOT_COMPARED, Score, differences, number
+from gan_tf.io.json_text import json_text
+from gan_tf.metrics.score import NOT_COMPARED, Score, differences, from_stored, number
 
 PROTOCOL = {"reals": 100, "network": "6726825d", "levels": [32, 16], "versions": {"numpy": "2.4"}, "fakes_source": "g"}
 
@@ -21,6 +24,18 @@ def test_better_is_lower_or_higher_by_metric():
     nan = score(math.nan)  # worse than every number
     assert score(1e9).better_than(nan)
     assert not nan.better_than(score(1.0)) and not nan.better_than(nan) and not nan.better_than(None)
+
+
+def test_null_in_a_file_is_never_the_best_score():
+    for value in (math.nan, math.inf, -math.inf):
+        for lower in (True, False):
+            read = from_stored(
+                json.loads(json_text(dataclasses.asdict(score(value, lower=lower, parts={"std": value}))))
+            )
+            assert read.text() == "fid5k n/a" and math.isnan(read.parts["std"])
+            for bad in (read, score(value, lower=lower)):
+                assert not bad.better_than(None) and score(1.0, lower=lower).better_than(bad)
+                assert sorted([bad, score(1.0, lower=lower)], key=lambda each: each.rank)[1] is bad
 
 
 def test_scores_of_different_names_are_not_comparable():
@@ -48,7 +63,7 @@ def test_some_protocol_entries_are_not_compared(key):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(41.0512, "41.05"), (0.0123449, "0.01234"), (128.31, "128.3"), (12840.6, "12841"), (-0.0, "0"), (math.nan, "nan")],
+    [(41.0512, "41.05"), (0.0123449, "0.01234"), (128.31, "128.3"), (12840.6, "12841"), (-0.0, "0"), (math.inf, "n/a")],
 )
 def test_numbers_have_four_digits(value, text):
     assert number(value) == text
