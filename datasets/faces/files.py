@@ -15,7 +15,7 @@ from gan_tf.data.listing import classes_of, natural_key, safe_name, select_image
 from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, check_file_size
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
-from gan_tf.io.files import printable
+from gan_tf.io.content import reason_of
 
 # Entries of a tar that extend the header of the next one: long names, and pax.
 EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
@@ -138,7 +138,7 @@ class TarSource(ImageSource):
                 members = list(_entries(archive))
         except (tarfile.TarError, *DAMAGED) as error:
             raise UsageError(
-                f"{path} is not a complete, uncompressed tar archive ({printable(error)}); download it again"
+                f"{path} is not a complete, uncompressed tar archive ({reason_of(error, path)}); download it again"
             ) from None
         files = {safe_name(member.name, path): member for member in members if member.type in tarfile.REGULAR_TYPES}
         names, ignored = select_images(files, path)

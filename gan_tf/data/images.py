@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import printable
 
 MAX_PIXELS = 100_000_000  # of one image; a small file can declare more pixels than fit into memory
@@ -57,7 +58,8 @@ def open_image(data):
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
-        raise UnreadableImage(f"not an image in a supported format ({', '.join(FORMATS)})") from None
+        formats = f"not an image in a supported format ({', '.join(FORMATS)})"
+        raise UnreadableImage(reason_of(formats, data)) from None
     except Exception as error:  # noqa: BLE001  Pillow raises many types for damaged files
         raise UnreadableImage(printable(error)) from None
     raise UnreadableImage(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} megapixels")

@@ -20,6 +20,7 @@ from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import COMPRESSION, DAMAGED, read_array, read_header
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import (
     UNPRINTABLE,
     cache_root,
@@ -174,7 +175,7 @@ class ZipSource(ImageSource):
         try:
             self.archive = zipfile.ZipFile(user_path(path))
         except DAMAGED as error:
-            reason = printable(error)
+            reason = reason_of(error, user_path(path))
             raise UsageError(f"{path} is not a complete zip archive ({reason}); download or pack it again") from None
         files = [info for info in self.archive.infolist() if info.filename and not info.is_dir()]
         entries = {safe_name(info.filename, path): info for info in files}
@@ -224,7 +225,7 @@ def open_npz(where):
     except UsageError:
         raise
     except DAMAGED as error:
-        reason = printable(error)
+        reason = reason_of(error, path)
         raise UsageError(f"{where} is not a complete .npz file ({reason}); save it again with numpy.savez") from None
 
 

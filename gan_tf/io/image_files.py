@@ -11,7 +11,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable, write_atomically
+from gan_tf.io.content import reason_of
+from gan_tf.io.files import write_atomically
 
 MAX_PIXELS = 64_000_000  # of a PNG in a run folder; the largest grid, of nine sizes up to 1024, has 4096x9216
 MAX_SIDE = 16384  # pixels; most programs open no larger image
@@ -96,7 +97,7 @@ def _open_png(path):
                 raise ValueError(f"{image.width}x{image.height} pixels")
             yield image
     except Exception as error:  # Pillow raises many types for damaged files
-        raise UsageError(f"{path} is damaged ({printable(error)}); remove it") from error
+        raise UsageError(f"{path} is damaged ({reason_of(error, path)}); remove it") from error
 
 
 def save_png(path, image, compress_level=6, description=None):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import cache_root, locked, part_file, remove_parts, sha256_of, write_atomically
 from gan_tf.io.progress import Progress
 
@@ -63,10 +64,8 @@ def obtain(download, *, file=None, offline=False, log=print):
         raise UsageError(f"{reason}: give the file published as {download.url}") from error
     genuine = digest.startswith(download.sha256)
     if file is None and not genuine:
-        raise UsageError(
-            f"{path} is damaged or another file (its SHA-256 begins with {digest[:8]}, not {download.sha256[:8]}): "
-            "delete it, and it is downloaded again"
-        )
+        reason = reason_of(f"its SHA-256 begins with {digest[:8]}, not {download.sha256[:8]}", path)
+        raise UsageError(f"{path} is damaged or another file ({reason}): delete it, and it is downloaded again")
     return Obtained(path, digest, genuine)
 
 
@@ -80,7 +79,8 @@ def _download(download, path, offline, log):
     def check(part):
         digest = sha256_of(part)
         if not digest.startswith(download.sha256):
-            raise UsageError(f"{part} has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}: {remedy}")
+            differs = f"has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}"
+            raise UsageError(f"{part} {differs} ({reason_of('it is damaged or another file', part)}): {remedy}")
 
     with locked(path.with_name(path.name + ".lock")) as own:
         if not path.exists():
@@ -209,8 +209,8 @@ def require_checksum(path, digest, recorded):
     """Raises UsageError if the SHA-256 `digest` of the file at `path` is not the recorded one (None: no record)."""
     if recorded not in (None, digest):
         raise UsageError(
-            f"{path} has SHA-256 {digest} but {recorded} is recorded: delete the file to download it again, or remove "
-            f"its line from {checksums_path()} if the new one is right"
+            f"{path} has SHA-256 {digest} ({reason_of('it is another file', path)}) but {recorded} is recorded: delete "
+            f"the file to download it again, or remove its line from {checksums_path()} if the new one is right"
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import locked, part_file
 from gan_tf.pretrained.downloads import Download, check_arrays, obtain, pretrained_folder
 from gan_tf.pretrained.torch_files import read_state_dict
@@ -155,7 +156,8 @@ def load_lpips(*, offline=False, log=print, alternative=""):
             arrays = {name: archive[name] for name in archive.files}
         digest = str(arrays.pop("source_sha256"))
     except Exception as error:  # a damaged archive raises errors of many types
-        raise UsageError(f"{path} is damaged ({error}): delete it, and it is made again") from error
+        reason = reason_of(error, path)
+        raise UsageError(f"{path} is damaged ({reason}): delete it, and it is made again") from error
     if not digest.startswith(vgg.sha256):
         raise UsageError(f"{path} is from another file (SHA-256 {digest[:8]}): delete it, and it is made again")
     return Lpips(arrays, read_state_dict(heads.path), {"vgg16": digest, "heads": heads.sha256})

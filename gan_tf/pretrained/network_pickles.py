@@ -42,12 +42,15 @@ def read_network_pickle(path) -> tuple[dict, list]:
     """
     path = Path(path)
     with reading(path, "pickle of networks"):
-        content = RestrictedUnpickler(map_file(path)).load()
+        mapped = map_file(path)
+        content = RestrictedUnpickler(mapped).load()
         if type(content) is PickledObject:
             content = {"G_ema": content}
         elif type(content) is tuple:
             content = dict(zip(ROLES, content, strict=True))
-        networks = {role: _network(content[role]) for role in ROLES if type(content.get(role)) is PickledObject}
+        networks = {
+            role: _network(content[role], len(mapped)) for role in ROLES if type(content.get(role)) is PickledObject
+        }
         if not networks:
             raise ValueError(f"without {', '.join(ROLES)}")
         return networks, [
@@ -55,7 +58,8 @@ def read_network_pickle(path) -> tuple[dict, list]:
         ]
 
 
-def _network(pickled):
+def _network(pickled, most):
+    """Returns the Network of a pickled object; it has at most as many numbers as the file has bytes, `most`."""
     arrays = {}
     if pickled.name in NETWORKS:
         form, name, arguments = FORM_TENSORFLOW, pickled.state["build_func_name"], pickled.state["static_kwargs"]
@@ -64,6 +68,9 @@ def _network(pickled):
         [meta] = pickled.arguments
         form, name, arguments = FORM_PYTORCH, meta["class_name"], meta["state"].get("_init_kwargs", {})
         _read_module(pickled, "", arrays)
+    if sum(array.size for array in arrays.values()) > most:  # before byte orders are converted, which takes memory
+        raise ValueError("arrays with more numbers than the file has bytes")
+    arrays = {key: array.astype(array.dtype.newbyteorder("="), copy=False) for key, array in arrays.items()}
     return Network(form, printable(name)[:80], {str(key): _plain(value) for key, value in arguments.items()}, arrays)
 
 
@@ -92,7 +99,7 @@ def _read_module(module, prefix, arrays):
 
 
 def _array(value):
-    """Returns the array of a pickled NumPy array, NumPy number or tensor."""
+    """Returns the array of a pickled NumPy array, NumPy number or tensor, in the byte order of the file."""
     if value.name.endswith("multiarray.scalar"):
         (dtype, content), shape, order = value.arguments, (), "C"
     elif value.name.endswith("multiarray._reconstruct"):
@@ -104,7 +111,7 @@ def _array(value):
         raise ValueError("an array of another type than numbers")
     byte_order = dtype.state[1] if dtype.state else "="
     stored = np.dtype(dtype.arguments[0]).newbyteorder(byte_order)
-    return np.frombuffer(content, stored).astype(stored.newbyteorder("="), copy=False).reshape(shape, order=order)
+    return np.frombuffer(content, stored).reshape(shape, order=order)
 
 
 def _plain(value):

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import UNPRINTABLE, printable
 
 DICTS = ("collections.OrderedDict", "dnnlib.EasyDict", "dnnlib.util.EasyDict")
@@ -106,6 +107,7 @@ class RestrictedUnpickler(pickle._Unpickler):
     def __init__(self, stream):
         super().__init__(stream, encoding="utf-8")
         self.storages = {}
+        self.loaded = {}  # {id of a bytes object: (the object, the storage in it)}
 
     def find_class(self, module, name):
         if f"{module}.{name}" not in ALLOWED:
@@ -134,7 +136,9 @@ class RestrictedUnpickler(pickle._Unpickler):
             self.append(list(*arguments))
         elif function.name == "torch.storage._load_from_bytes":
             [content] = arguments
-            self.append(read_legacy(io.BytesIO(content), content))
+            if id(content) not in self.loaded:  # once, however often it is named: bfloat16 takes memory
+                self.loaded[id(content)] = content, read_legacy(io.BytesIO(content), content)
+            self.append(self.loaded[id(content)][1])
         else:
             self.append(PickledObject(function.name, arguments))
 
@@ -193,7 +197,7 @@ def reading(path, kind):
     except MemoryError as error:
         raise FileError(f"{path} needs more memory than is free; close other programs, or get another file") from error
     except Exception as error:  # a damaged pickle or archive raises errors of many types
-        reason = printable(f"{type(error).__name__} {error}" if type(error) is not ValueError else error)
+        reason = reason_of(f"{type(error).__name__} {error}" if type(error) is not ValueError else error, path)
         raise FileError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file again") from error
 
 
@@ -235,7 +239,7 @@ def _read_zip(mapped):
         entries = {entry.filename: entry for entry in archive.infolist()}
     folders = [name.removesuffix("data.pkl") for name in entries if name.endswith("/data.pkl")]
     if len(folders) != 1:
-        raise ValueError(f"a zip archive with {len(folders)} data.pkl")
+        raise ValueError(f"a zip archive with {len(folders)} data.pkl, and torch.save writes one")
     [folder] = folders
 
     def content(name):

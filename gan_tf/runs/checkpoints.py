@@ -10,6 +10,7 @@ import re
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
 DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # errors of a damaged checkpoint
@@ -63,6 +64,6 @@ def read_newest(checkpoints, read, log):
         except UsageError:
             raise
         except DAMAGED as error:
-            reason = str(error).splitlines()[0][:100]
+            reason = reason_of(str(error).splitlines()[0][:100], f"{prefix}.index")
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
     return None

@@ -11,6 +11,7 @@ import numpy as np
 from gan_tf.config.validation import require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, read_array
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import part_file
 from gan_tf.io.json_text import json_text
 
@@ -75,7 +76,8 @@ def read_weights(path, remedy="use --which last", with_arrays=True):
             raise ValueError("no image count, or arrays that are not numbers")
         return weights, meta
     except (*DAMAGED, RecursionError) as error:
-        raise UsageError(f"{path} is damaged; {remedy}, or train until the next better score") from error
+        reason = reason_of(error, path)
+        raise UsageError(f"{path} is damaged ({reason}); {remedy}, or train until the next better score") from error
 
 
 def has_image_count(record) -> bool:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
+from gan_tf.io.content import reason_of
 from gan_tf.io.files import printable, take_lock, write_atomically
 from gan_tf.io.json_text import json_text
 from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
@@ -133,7 +134,10 @@ class Run:
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
         except (OSError, ValueError) as error:
-            raise UsageError(f"{where} is damaged; restore it, or start another run with --run NAME") from error
+            reason = reason_of(error, self._config)
+            raise UsageError(
+                f"{where} is damaged ({reason}); restore it, or start another run with --run NAME"
+            ) from error
         if stored.get("format", FORMAT) != FORMAT:
             raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
         check_data(stored["data"], where)

@@ -3,14 +3,24 @@
 import functools
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from gan_tf.pretrained.network_pickles import read_network_pickle
-from tests.convert.file_writers import EasyDict, Module, TfNetwork, buffer, parameter, write_pytorch, write_tensorflow
+from tests.convert.file_writers import (
+    LOAD,
+    EasyDict,
+    Module,
+    TfNetwork,
+    buffer,
+    parameter,
+    write_pytorch,
+    write_tensorflow,
+)
 from tests.pretrained import torch_format
-from tests.pretrained.torch_format import Call
+from tests.pretrained.torch_format import Call, Storage, legacy_bytes, tensor
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
 refusal = functools.partial(torch_format.refusal, read_network_pickle)
@@ -114,6 +124,19 @@ def test_a_network_within_itself(tmp_path):
     arguments = []
     arguments.append(arguments)
     refusal(write_tensorflow(tmp_path / "a.pkl", TfNetwork("G", {}, {"x": arguments})))
+
+
+def test_an_array_that_is_named_many_times_takes_memory_once(tmp_path):
+    numbers = np.zeros(10_000, ">f4")
+    network = TfNetwork("G", {f"w{i}": numbers for i in range(100)}, {})
+    tracemalloc.start()
+    assert "more numbers than the file has bytes" in refusal(write_tensorflow(tmp_path / "a.pkl", network))
+    halves = legacy_bytes(Storage(np.zeros(100_000, np.uint16), "BFloat16Storage"))
+    views = {f"w{i}": tensor(Call(LOAD, halves), 0, (10,), (1,)) for i in range(200)}
+    [g] = read_network_pickle(write_pytorch(tmp_path / "b.pkl", {"G_ema": Module("G", {}, views)}))[0].values()
+    assert tracemalloc.get_traced_memory()[1] < 4e6
+    tracemalloc.stop()
+    assert all(np.shares_memory(g.arrays["w0"], array) for array in g.arrays.values())
 
 
 @pytest.mark.slow
