@@ -11,6 +11,7 @@ from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.data.images import UnreadableImage, open_image
 from gan_tf.data.prepare import prepare
+from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path, write_atomically, writing
@@ -67,9 +68,11 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and saves the scores; returns the exit code."""
+    from gan_tf.metrics.definitions import check_names
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.features import networks_of
 
+    check_names(requested_metrics(options) or ())
     if run.exists():
         reals, sampler, folder, classes = load_run(options, run)
     else:
@@ -78,7 +81,9 @@ def evaluate(options, run) -> int:
     progress, networks = StagedProgress(), networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
-        evaluator.image_count(name, sampler)  # raises UsageError before slow work starts
+        count = evaluator.image_count(name, sampler)  # raises UsageError before slow work starts
+        if sampler.available is not None and sampler.available < count:
+            log(f"{name} takes {count} images: the {sampler.available} of {options.target} are repeated")
     evaluator.load_networks()
     result = evaluator(sampler, progress=progress)
     scores = [*result.scores.values(), *score_classes(classes, names, sampler, networks, progress)]
@@ -156,8 +161,37 @@ def load_image_sets(options):
     reals = prepared(options, real_source, resolution)
     compared = f"{len(fakes)} images, against {len(reals)} of {options.dataset}"
     log(f"{options.target}: {compared}, at {resolution}x{resolution}")
-    stored = StoredImages(fakes.images, f"{len(fakes)} images of {fakes.name}")
-    return RealImages(reals.images, reals.key, reals.name), stored
+    sets = ((options.target, source, fakes), (options.dataset, real_source, reals))
+    for name, _, images in sets:
+        if resized := resizing(images):
+            log(f"{name}: {resized}")
+    formats = {file_format(source, images): name for name, source, images in sets}
+    if {"JPEG", "other"} <= formats.keys():
+        log(
+            f"warning: {formats['JPEG']} has JPEG files, and {formats['other']} has not: compression changes the scores"
+        )
+    details = [text for text in (file_format(source, fakes), resizing(fakes)) if text not in ("", "other")]
+    stored = StoredImages(fakes.images, ", ".join([f"{len(fakes)} images of {fakes.name}", *details]))
+    # Whoever made the images may have mirrored the real ones: the copy check compares with both.
+    return RealImages(reals.images, reals.key, reals.name, mirror=True), stored
+
+
+def resizing(images):
+    """Returns how many images of an ImageSet were resized or cropped, as text; "" if none."""
+    size = f"{images.resolution}x{images.resolution}"
+    others = {other: count for other, count in images.report.sizes.items() if other != size}
+    if not others:
+        return ""
+    enlarged = f", {len(images.report.upscaled)} of them enlarged" if images.report.upscaled else ""
+    return f"{sum(others.values())} resized to {size}, most from {next(iter(others))}{enlarged}"
+
+
+def file_format(source, images):
+    """Returns "JPEG" if most files of an ImageSet are of that format, else "other"; "" if its images are arrays."""
+    if isinstance(source, ArraySource):
+        return ""
+    jpeg = sum(name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")) for name in images.names)
+    return "JPEG" if 2 * jpeg > len(images) else "other"
 
 
 def prepared(options, source, resolution):
@@ -227,10 +261,10 @@ def format_scores(scores):
     """Returns the scores as a table, followed by the common entries of their protocols, then by the others."""
     rows = []
     for score in scores:
-        value = f"{score.value:.1%}" if score.name == COPY_CHECK else score.text().removeprefix(f"{score.name} ")
-        parts = [
-            f"{key.replace('_', ' ')} {number(part)}" for key, part in score.parts.items() if key != "standard_error"
-        ]
+        value = f"{score.value:.1%} copies" if score.name == COPY_CHECK else score.text().removeprefix(f"{score.name} ")
+        shown = {key: part for key, part in score.parts.items() if key != "standard_error"}
+        texts = {key: f"{part:.1%}" if key.startswith("share") else number(part) for key, part in shown.items()}
+        parts = [f"{key.replace('_', ' ')} {text}" for key, text in texts.items()]
         rows.append((score.name, value, ", ".join(parts)))
     widths = [max(len(row[i]) for row in rows) for i in range(2)]
     lines = [f"{name:<{widths[0]}}  {value:<{widths[1]}}  {parts}".rstrip() for name, value, parts in rows]

@@ -48,7 +48,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
             raise UsageError(
                 f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them anyway"
             )
-        log(f"{changed}: comparing with them anyway")
+        log(f"{changed}: comparing with them anyway, so copies of training images are not found")
     if images.report.unreadable:
         log(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images

@@ -6,6 +6,7 @@ To add a metric, write its function and an entry here; `evaluate.Evaluator` runs
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gan_tf.errors import UsageError
 from gan_tf.metrics import diversity, feature_metrics, swd
 from gan_tf.metrics.image_sets import SEED
 from gan_tf.metrics.memorisation import COPY_CHECK
@@ -92,6 +93,13 @@ METRICS = {
     COPY_CHECK: Metric(1_000, True, COPY_CHECK),
 }
 FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, of all images of a folder
+
+
+def check_names(names):
+    """Raises UsageError if a name is neither in METRICS nor in FOLDER_METRICS."""
+    for name in names:
+        if name not in METRICS and name not in FOLDER_METRICS:
+            raise UsageError(f"--metrics: {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}")
 
 
 def family_of(metric: str) -> str:

@@ -17,7 +17,16 @@ import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, METRICS, PATHS, family_of
+from gan_tf.metrics.definitions import (
+    COPY_CHECK,
+    FEATURES,
+    FOLDER_METRICS,
+    IMAGES,
+    METRICS,
+    PATHS,
+    check_names,
+    family_of,
+)
 from gan_tf.metrics.features import RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
@@ -48,11 +57,7 @@ class Evaluator:
     """
 
     def __init__(self, names, reals, networks):
-        for name in names:
-            if name not in METRICS and name not in FOLDER_METRICS:
-                raise UsageError(
-                    f"--metrics: {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}"
-                )
+        check_names(names)
         self.names, self.reals, self.networks = tuple(names), reals, networks
         self._prepared, self._indexes = {}, []
 
@@ -226,6 +231,8 @@ class Evaluator:
     def _score(self, name, measured, count, sampler):
         metric = metric_of(name)
         protocol = {**self.reals.protocol, "fakes": count, "fakes_source": sampler.source, **measured.protocol}
+        if sampler.available is not None and sampler.available < count:
+            protocol["different_fakes"] = sampler.available  # repeated up to `count`
         full_name = f"{name}{count}" if name in FOLDER_METRICS else name
         if metric.needs == FEATURES:
             tag = self.networks.extractor.name

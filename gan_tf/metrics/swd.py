@@ -75,7 +75,10 @@ def measure(reals, chunks) -> Measurement:
 def level_sizes(resolution):
     """Returns the pixels of each pyramid level, finest first. Raises UsageError for images without such levels."""
     if resolution < LOWEST_LEVEL or resolution & (resolution - 1):
-        raise UsageError(f"swd needs a resolution that is a power of two >= {LOWEST_LEVEL}, got {resolution}")
+        raise UsageError(
+            f"swd needs a resolution that is a power of two >= {LOWEST_LEVEL}, got {resolution}; give such a "
+            "--resolution, or another metric"
+        )
     return [resolution >> i for i in range((resolution // LOWEST_LEVEL).bit_length())]
 
 

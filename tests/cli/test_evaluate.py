@@ -8,7 +8,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from gan_tf.cli.main import run_command
 from gan_tf.metrics.definitions import METRICS
@@ -195,6 +195,31 @@ def test_options_of_inception_and_images_of_another_size(folder, tmp_path, score
         assert scores["swd12"].protocol["resolution"] == resolution
 
 
+def test_mirrored_copies_in_a_folder_are_found(few_fakes, folder, tmp_path, scores_of):
+    for image in folder.iterdir():
+        ImageOps.mirror(Image.open(image)).save(image)
+    np.savez(tmp_path / "set.npz", images=tiny.square_images(24)[12:])
+    copies = scores_of(folder, "--dataset", tmp_path / "set.npz", "--metrics", "memorisation")["memorisation"]
+    assert copies.value == 1 and copies.protocol["mirrored"]
+
+
+@pytest.mark.parametrize("jpeg_first", [True, False])
+def test_jpeg_files_against_others_resized_and_repeated_images_are_noted(folder, tmp_path, done, jpeg_first):
+    jpeg = tmp_path / "jpeg"
+    jpeg.mkdir()
+    for image in folder.iterdir():
+        Image.open(image).resize((32, 32)).save(jpeg / f"{image.stem}.jpg")
+    pair = (jpeg, folder) if jpeg_first else (folder, jpeg)
+    out, err = done("evaluate", pair[0], "--dataset", pair[1], "--metrics", "swd2k", "--resolution", 64)
+    [warning] = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert f"{jpeg} has JPEG files, and {folder} has not" in warning
+    assert f"{jpeg}: 12 resized to 64x64, most from 32x32, 12 of them enlarged" in err
+    assert "swd2k takes 32 images: the 12 of" in err and "different fakes 12" in out
+    assert (", JPEG, 12 resized" in out) == jpeg_first
+    err = done("evaluate", folder, "--dataset", folder, "--metrics", "swd").err
+    assert "JPEG" not in err and "resized" not in err and "repeated" not in err
+
+
 # Errors
 
 
@@ -222,6 +247,14 @@ def test_wrong_options(target, options, expected, folder, dataset, trained, refu
     target = [folder, "--dataset", dataset] if target == "images" else [trained.folder]
     line = refused("evaluate", *target, *options.split())
     assert all(text in line for text in expected.split()), line
+
+
+@pytest.mark.parametrize("with_run", [False, True])
+def test_an_unknown_metric_is_refused_before_images_are_loaded(with_run, folder, trained, monkeypatch, refused):
+    monkeypatch.setattr("gan_tf.data.prepare.prepare", lambda *given, **options: pytest.fail("loaded"))
+    monkeypatch.setattr("gan_tf.cli.evaluate.prepare", lambda *given, **options: pytest.fail("loaded"))
+    target = [trained.folder] if with_run else [folder, "--dataset", folder]
+    assert "'fid6k'" in refused("evaluate", *target, "--metrics", "swd2k,fid6k")
 
 
 def test_missing_images_are_named(folder, tmp_path, refused):
