@@ -4,6 +4,7 @@ import functools
 import shutil
 
 from gan_tf.errors import UsageError
+from gan_tf.io.tensorflow_paths import original_path, tensorflow_path
 from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
@@ -24,7 +25,7 @@ def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
     make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
     builder, prepared = make_builder(make)
     if not prepared:
-        log(f"drawing the demo images at {side}x{side} into {builder.data_dir}")
+        log(f"drawing the demo images at {side}x{side} into {original_path(builder.data_dir)}")
         builder = prepare(make)
     return PreparedSource(builder, "demo-kinds" if kinds else "demo")
 
@@ -69,4 +70,4 @@ def open_faces(name, data_dir=None):
 
 def _maker(cls, config, data_dir):
     """Returns a function without arguments that makes a builder of class `cls`, in configuration `config`."""
-    return functools.partial(cls, config=config, data_dir=prepared_folder(data_dir))
+    return functools.partial(cls, config=config, data_dir=tensorflow_path(prepared_folder(data_dir)))

@@ -11,6 +11,7 @@ from absl import logging
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked
+from gan_tf.io.tensorflow_paths import original_path
 
 FILE_FORMAT = "array_record"  # the only format of TFDS that can be read by index
 
@@ -83,8 +84,8 @@ def make_builder(make):
     formats = {kind.value for kind in builder.info.available_file_formats()} if prepared else {FILE_FORMAT}
     if FILE_FORMAT not in formats:
         raise UsageError(
-            f"{builder.data_dir} is prepared as {', '.join(sorted(formats))} instead of {FILE_FORMAT}: delete that "
-            "folder, or set GAN_TF_CACHE to another one"
+            f"{original_path(builder.data_dir)} is prepared as {', '.join(sorted(formats))} instead of {FILE_FORMAT}: "
+            "delete that folder, or set GAN_TF_CACHE to another one"
         )
     return builder, prepared
 
@@ -97,7 +98,7 @@ def prepare(make):
     """
     # Data prepared by Google have another file format, and TFDS downloads them without a message.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    folder = Path(make_builder(make)[0].data_dir).parent
+    folder = original_path(make_builder(make)[0].data_dir).parent
     with locked(folder.with_name(f"{folder.name}.lock")) as own:
         builder, prepared = make_builder(make)  # another process may have prepared it
         if not prepared:

@@ -10,6 +10,7 @@ from tensorflow_datasets.core.download import downloader
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from gan_tf.errors import UsageError
+from gan_tf.io.tensorflow_paths import original_path, tensorflow_path
 from gan_tf.pretrained.downloads import open_url
 from gan_tf_datasets.prepared import (
     PreparedSource,
@@ -39,7 +40,7 @@ def open_tfds(spec, data_dir=None, *, offline=False, log=print):
     name = f"tfds:{spec}"
     if not re.fullmatch(SYNTAX, spec):
         raise UsageError(f"--dataset {name}: write tfds:<name>[/config][:version], such as tfds:mnist")
-    make = functools.partial(tfds.builder, spec, data_dir=prepared_folder(data_dir))
+    make = functools.partial(tfds.builder, spec, data_dir=tensorflow_path(prepared_folder(data_dir)))
     builder, prepared = _find_builder(make, spec)
     kept_features(builder.info.features, name)  # raises before a download of gigabytes
     if not prepared:
@@ -80,7 +81,7 @@ def _check_download(builder, name, offline, log):
     Raises:
         UsageError: `offline`, or no network.
     """
-    manual = manual_folder(builder.data_dir_root)
+    manual = manual_folder(original_path(builder.data_dir_root))
     files = {
         url: info
         for url, info in (builder.url_infos or {}).items()
@@ -88,14 +89,14 @@ def _check_download(builder, name, offline, log):
     }
     if builder.url_infos and not files:
         return
-    remedy = f"prepare {name} on a machine with a network and copy it to {builder.data_dir}"
+    remedy = f"prepare {name} on a machine with a network and copy it to {original_path(builder.data_dir)}"
     if 0 < len(files) <= LISTED_FILES and all(info.filename for info in files.values()):
         names = ", ".join(f"{url} as {info.filename}" for url, info in files.items())
         remedy = f"download elsewhere and put into {manual}: {names}"
     if offline:
         raise UsageError(f"--offline forbids downloading {name}: {remedy}")
     size = f"{sum(info.size for info in files.values()) / 1e6:.1f} MB" if files else "size unknown"
-    log(f"downloading {name} ({', '.join(files) or 'URLs unknown'}; {size}) to {builder.data_dir}")
+    log(f"downloading {name} ({', '.join(files) or 'URLs unknown'}; {size}) to {original_path(builder.data_dir)}")
     first = next(iter(files), "")
     if first.startswith("http"):
         open_url(first, remedy).close()

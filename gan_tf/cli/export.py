@@ -21,6 +21,7 @@ from gan_tf.io.files import (
 )
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress
+from gan_tf.io.tensorflow_paths import PATTERN
 from gan_tf.report.summary import read_score
 
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
@@ -184,6 +185,10 @@ def report_text(out, program, metadata, comparison):
     ]
     if origin := metadata["converted_from"]:
         lines.append(f"  note        converted from {printable(origin)}: the terms of its publisher apply")
+    if program == "tensorflow" and PATTERN.search(out.absolute().as_posix()):
+        lines.append(
+            "  note        TensorFlow cannot load it from a path with * ? [ ] or \\: move it to another folder"
+        )
     finer = {"int8": "float16", "float16": "float32"}.get(metadata["precision"])
     remedy = f"; --precision {finer} is closer" if finer else ""
     if not comparison.finite:

@@ -24,6 +24,7 @@ import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.export import network
 from gan_tf.io.json_text import json_text
+from gan_tf.io.tensorflow_paths import tensorflow_path
 
 SIGNATURE = "serving_default"
 NAME = "gan_tf"  # of the metadata in each format
@@ -48,13 +49,13 @@ def _save(function, path, asset=None):
     module = tf.Module()
     module.used = list(concrete.graph.variables)
     if asset is not None:
-        module.metadata = tf.saved_model.Asset(str(asset))
-    tf.saved_model.save(module, str(path), signatures={SIGNATURE: concrete})
+        module.metadata = tf.saved_model.Asset(tensorflow_path(asset))
+    tf.saved_model.save(module, tensorflow_path(path), signatures={SIGNATURE: concrete})
 
 
 def open_saved_model(path):
     """Returns a function from the list of input arrays to images float32 [N, R, R, 3]."""
-    loaded = tf.saved_model.load(str(path))
+    loaded = tf.saved_model.load(tensorflow_path(path))
     names = [entry["name"] for entry in read_saved_model_metadata(path)["inputs"]]
 
     def run(inputs):
@@ -79,7 +80,7 @@ def write_tflite(trained, settings, metadata, path):
     forms = network.CONVERTIBLE if settings.precision == "int8" else network.TRANSPOSED
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         _save(network.traced(trained, settings, forms), folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter = tf.lite.TFLiteConverter.from_saved_model(tensorflow_path(folder), signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if settings.precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -128,7 +129,7 @@ def open_tflite(path):
     """Returns a function as `open_saved_model` does. A file of dynamic batch size takes any number of inputs."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=network.usable_cores())
+    interpreter = Interpreter(model_path=tensorflow_path(path), num_threads=network.usable_cores())
     interpreter.allocate_tensors()  # else the first call does so, with a message
     names = [entry["name"] for entry in read_tflite_metadata(path)["inputs"]]
     runner = interpreter.get_signature_runner(SIGNATURE)
@@ -169,7 +170,7 @@ def write_onnx(trained, settings, metadata, path):
     entry = model.metadata_props.add()
     entry.key, entry.value = NAME, json_text(metadata)
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    onnx.save(model, tensorflow_path(path))
 
 
 def open_onnx(path):
@@ -179,7 +180,7 @@ def open_onnx(path):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = network.usable_cores()
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tensorflow_path(path), options, providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     return lambda inputs: session.run([network.IMAGES], dict(zip(names, inputs, strict=True)))[0]
 
@@ -188,7 +189,7 @@ def read_onnx_metadata(path):
     """Returns the metadata dict of an ONNX file."""
     import onnx
 
-    model = onnx.load(str(path), load_external_data=False)
+    model = onnx.load(tensorflow_path(path), load_external_data=False)
     return json.loads({entry.key: entry.value for entry in model.metadata_props}[NAME])
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
+from gan_tf.io.tensorflow_paths import tensorflow_path
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
 DAMAGED = (tf.errors.OpError, IndexError, ValueError, AssertionError)  # errors of a damaged checkpoint
@@ -22,7 +23,7 @@ def write_variables(prefix, variables):
     Raises:
         OSError, tf.errors.OpError: the disk is full or not writable.
     """
-    tf.train.Checkpoint(**variables).write(str(prefix))
+    tf.train.Checkpoint(**variables).write(tensorflow_path(prefix))
     for path in sorted(prefix.parent.glob(prefix.name + ".*")):
         with open(path, "rb") as file:
             os.fsync(file.fileno())
@@ -37,7 +38,7 @@ def read_arrays(prefix, group=None):
     Raises:
         DAMAGED: the files are not complete.
     """
-    reader = tf.train.load_checkpoint(str(prefix))
+    reader = tf.train.load_checkpoint(tensorflow_path(prefix))
     below, arrays = f"{group}/" if group else "", {}
     for key in reader.get_variable_to_shape_map():
         # tf.train.Checkpoint writes "." in names as "..", and "/" as ".S".

@@ -8,6 +8,7 @@ import time
 import tensorflow as tf
 
 from gan_tf.distributed.devices import peak_memory_gb
+from gan_tf.io.tensorflow_paths import tensorflow_path
 from gan_tf.training.adaptation import ada_scalars
 
 TERMINAL_SECONDS = 1.0  # between two updates of the progress line on a terminal
@@ -99,7 +100,7 @@ class RunLog:
         if not self.enabled:
             return
         if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self.run.folder))
+            self._writer = tf.summary.create_file_writer(tensorflow_path(self.run.folder))
         with self._writer.as_default():
             summary(*arguments)
 
@@ -134,7 +135,7 @@ class RunLog:
         complete = self.run.folder / f"events.out.tfevents.{second:010d}.{time.time_ns()}.kept.v2"
         partial = self.run.folder / "events.partial"
         written = set()
-        with tf.io.TFRecordWriter(str(partial)) as writer:
+        with tf.io.TFRecordWriter(tensorflow_path(partial)) as writer:
             for path in old:
                 for event in _read_events(path):
                     values = event.summary.value
@@ -221,7 +222,7 @@ class RunLog:
 
 def _read_events(path):
     with contextlib.suppress(tf.errors.DataLossError):
-        for record in tf.data.TFRecordDataset(str(path)):
+        for record in tf.data.TFRecordDataset(tensorflow_path(path)):
             yield tf.compat.v1.Event.FromString(record.numpy())
 
 

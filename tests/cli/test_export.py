@@ -39,18 +39,19 @@ def fastgan(tmp_path_factory):
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_file_and_report(fastgan, tmp_path, done, form):
-    out, report = tmp_path / "new" / "file", tmp_path / "report.json"
+    out, report = tmp_path / "new[1] *" / "file[2]?", tmp_path / "report.json"
     printed = done("export", fastgan.folder, "--format", form, "--out", out, "--report", report).out
     assert "fastgan at 64x64, best weights, 12.0 kimg, swd2k 28.5" in printed
     assert re.search(r"size +\d+\.\d\d MB", printed) and re.search(r"time +\d+\.\d ms an image", printed)
     assert re.search(r"difference +from Keras over 64 seeds: largest \S+, mean \S+", printed)
-    assert "latents [" in printed and "images [" in printed and "note" not in printed
+    assert "latents [" in printed and "images [" in printed
+    assert ("note" in printed) == (form == "saved_model")  # TensorFlow alone cannot load from such a folder
     values = json.loads(report.read_text())
     assert values["largest"] < 1e-4 and values["mean"] < values["largest"] and values["seeds"] == 64
     assert values["noise"] == "constant" and values["score"]["name"] == "swd2k" and values["final"] is None
     assert values["batch"] == (1 if form == "tflite" else "dynamic")
     assert FORMATS[form].read_metadata(out).items() <= values.items()
-    assert [entry.name for entry in out.parent.iterdir()] == ["file"]
+    assert [entry.name for entry in out.parent.iterdir()] == [out.name]
 
 
 def test_int8_reports_its_difference(fastgan, tmp_path, done):
