@@ -9,6 +9,7 @@ import tyro
 from gan_tf.cli import arguments
 from gan_tf.cli.datasets import KNOWN_NAMES, resolve
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.errors import UsageError
 from gan_tf.io.json_text import json_text
 
 
@@ -41,6 +42,10 @@ def main(argv) -> int:
         print(line, file=sys.stderr)  # standard output is for the report
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
+    try:
+        source.read_label_file()
+    except UsageError as error:
+        log(f"labels are not read: {error}")
     report = survey(
         source, resolution=options.resolution, fit=options.fit, background=options.background, limit=options.limit
     )

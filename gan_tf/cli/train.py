@@ -139,6 +139,11 @@ def train_on(workers, config, run):
     if run.exists():  # before a download; `start_run` compares settings and images once they are known
         refuse_converted(run.read_settings()[1], run.folder)
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
+    if config.conditional:
+        try:
+            source.read_label_file(run.read_settings()[1]["fingerprint"] if run.exists() else "")
+        except UsageError as error:
+            raise UsageError(f"{error}, or leave out --conditional") from error
     dataset = prepare(
         source,
         resolution=config.resolution,
@@ -175,7 +180,8 @@ def with_classes(config, dataset):
         classes = f"all of one class ({dataset.class_names[dataset.labels[0]]})" if present else "without classes"
         raise UsageError(
             f"--conditional: the {len(dataset)} images of {config.dataset} are {classes}; put the images of each class "
-            "into a separate folder within one folder and give that, or leave out --conditional"
+            "into a separate folder within one folder and give that, or a dataset.json with labels, or leave out "
+            "--conditional"
         )
     return dataclasses.replace(config, classes=len(dataset.class_names))
 

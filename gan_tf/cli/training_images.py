@@ -32,6 +32,8 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         if dataset is not None:
             raise
         raise UsageError(f"{error} (the data of the run; give --dataset if it has moved)") from error
+    if config.conditional:
+        source.read_label_file(data["fingerprint"])
     images = prepare(
         source,
         resolution=config.resolution,

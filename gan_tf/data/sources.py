@@ -12,11 +12,13 @@ import os
 import shutil
 import stat
 import zipfile
+from collections import Counter
 
 import numpy as np
 
 from gan_tf.data.cache import check_space
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
+from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, check_labels, parse_label_file
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import COMPRESSION, DAMAGED, read_array, read_header
@@ -48,6 +50,7 @@ class ImageSource(abc.ABC):
         class_names: tuple of names, () without classes.
         where: the path given by the user; "" for arrays in memory.
         ignored: {suffix: count} of files that are not images.
+        label_files: {path: argument of `_content`} of the files called LABEL_FILE.
     """
 
     def __init__(self, name, names, labels=None, class_names=(), where="", ignored=None):
@@ -57,6 +60,7 @@ class ImageSource(abc.ABC):
         self.labels = np.zeros(len(names), np.int32) if labels is None else np.asarray(labels, np.int32)
         self.class_names = tuple(class_names)
         self.ignored = dict(ignored or {})
+        self.label_files = {}
 
     def __len__(self):
         return len(self.names)
@@ -67,6 +71,30 @@ class ImageSource(abc.ABC):
 
         Raises UnreadableImage if this image cannot be read.
         """
+
+    def read_label_file(self, started=""):
+        """Takes labels and classes from LABEL_FILE, if it is next to the images or in the only folder around them.
+
+        Args:
+            started: fingerprint of the run that is continued. Earlier versions did not read the file: if the run was
+                started with the folders as classes, they are kept.
+
+        Raises:
+            UsageError: the file cannot be read, or as `parse_label_file`.
+        """
+        first = self.names[0].partition("/")[0] + "/"
+        folders = ("", first) if all(name.startswith(first) for name in self.names) else ("",)
+        folder = next((folder for folder in folders if folder + LABEL_FILE in self.label_files), None)
+        if folder is None or self.fingerprint == started:
+            return
+        try:
+            content = self._content(self.label_files[folder + LABEL_FILE], LABEL_FILE_BYTES)
+        except UnreadableImage as error:
+            raise UsageError(f"--dataset {self.where}: {LABEL_FILE} cannot be read ({error}); correct it") from error
+        if found := parse_label_file(content, [name.removeprefix(folder) for name in self.names], self.where):
+            self.labels, self.class_names = found[0].astype(np.int32), found[1]
+            self.ignored = dict(Counter(self.ignored) - Counter({".json": 1}))
+            del self.fingerprint  # computed anew, with these classes
 
     def stamps(self):
         """Returns N strings; string i changes if image i may have changed. None if the images are not in files."""
@@ -150,16 +178,21 @@ class FolderSource(ImageSource):
 
     def __init__(self, folder):
         self.folder = user_path(folder)
-        names, ignored = select_images(walk(self.folder), folder)
+        paths = list(walk(self.folder))
+        names, ignored = select_images(paths, folder)
         super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored)
+        self.label_files = {path: path for path in paths if path.endswith(LABEL_FILE)}
 
     def read(self, i):
-        path = self.folder / self.names[i]
+        return self._content(self.names[i], MAX_FILE_BYTES)
+
+    def _content(self, path, most):
+        path = self.folder / path
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):  # reading a pipe would block, a device may never end
                 raise UnreadableImage("not a regular file")
-            check_file_size(status.st_size)
+            check_file_size(status.st_size, most)
             return path.read_bytes()
         except OSError as error:
             raise UnreadableImage(error.strerror or str(error)) from None
@@ -182,10 +215,13 @@ class ZipSource(ImageSource):
         names, ignored = select_images(entries, path)
         self.entries = [entries[name] for name in names]
         super().__init__(user_path(path).stem, names, *classes_of(names), path, ignored)
+        self.label_files = {name: info for name, info in entries.items() if name.endswith(LABEL_FILE)}
 
     def read(self, i):
-        entry = self.entries[i]
-        check_file_size(entry.file_size)
+        return self._content(self.entries[i], MAX_FILE_BYTES)
+
+    def _content(self, entry, most):
+        check_file_size(entry.file_size, most)
         if entry.compress_type not in COMPRESSION:
             raise UnreadableImage("compressed by a method other than deflate")
         try:
@@ -216,7 +252,7 @@ def open_npz(where):
                 read_array(archive, entries[key], IN_MEMORY_BYTES) if key in entries else None
                 for key in (label_key, "class_names", "names")
             )
-        classes = _check_labels(labels, class_names, len(images), where)
+        classes = check_labels(labels, class_names, len(images), where)
         # In files of other programs "names" may be something else, which is ignored.
         is_named = names is not None and names.dtype.kind == "U" and names.shape == (len(images),)
         if is_named and not any(map(UNPRINTABLE.search, names.tolist())):
@@ -274,29 +310,6 @@ def _open_array(path, archive, info, header):
     return np.load(unpacked, mmap_mode="r", allow_pickle=False)
 
 
-def _check_labels(labels, class_names, count, where):
-    """Returns (integer labels [N] or None, class names). By default, classes are numbered in order of their values."""
-    if labels is None:
-        return None, ()
-    if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
-        raise UsageError(
-            f"--dataset {where}: labels must be integers [{count}], one per image, got {labels.dtype} "
-            f"{list(labels.shape)}; correct them, or save the images without labels"
-        )
-    labels = labels.reshape(-1)
-    values, numbers = np.unique(labels, return_inverse=True)
-    if class_names is None:
-        return numbers, tuple(map(str, values))
-    if class_names.ndim != 1 or any(UNPRINTABLE.search(str(name)) for name in class_names):
-        raise UsageError(f"--dataset {where}: class_names must be strings [K] without control characters; correct them")
-    if values[0] < 0 or values[-1] >= len(class_names):
-        raise UsageError(
-            f"--dataset {where}: labels {values[0]}..{values[-1]} do not fit {len(class_names)} class_names; "
-            "give a name for each label from 0 on"
-        )
-    return labels, tuple(map(str, class_names))
-
-
 def open_source(where):
     """Opens a path as an image source: a folder, a `.zip` or an `.npz`.
 
@@ -314,7 +327,7 @@ def open_source(where):
     return openers[path.suffix.lower()](where)
 
 
-def check_file_size(size):
-    """Raises UnreadableImage if an image file has more than MAX_FILE_BYTES."""
-    if size > MAX_FILE_BYTES:
-        raise UnreadableImage(f"the file is larger than {MAX_FILE_BYTES >> 20} MB")
+def check_file_size(size, most=MAX_FILE_BYTES):
+    """Raises UnreadableImage if a file has more than `most` bytes."""
+    if size > most:
+        raise UnreadableImage(f"the file is larger than {most >> 20} MB")

@@ -13,7 +13,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, read_array
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import part_file
-from gan_tf.io.json_text import json_text
+from gan_tf.io.json_text import json_object, json_text
 
 META_KEY = "meta_json"  # entry of a weight file that holds the score, not an array of weights
 
@@ -27,13 +27,7 @@ def read_json(path) -> dict:
     """
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")  # reading a pipe blocks, reading a device never ends
-    try:
-        content = json.loads(path.read_bytes())
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(content, dict):
-        raise ValueError("not a JSON object")
-    return content
+    return json_object(path.read_bytes())
 
 
 def check_data(data: dict, where: str):

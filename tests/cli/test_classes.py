@@ -252,6 +252,9 @@ def test_training_needs_two_classes(dataset, tmp_path, refused):
     (one / "dog").mkdir()
     for images, *changes in ((dataset, "--conditional"), (one, "--conditional"), (dataset, "--classes", 2)):
         assert changes[0] in refused("train", *tiny.arguments(images, tmp_path / "runs"), *changes)
+    (one / "dataset.json").write_text('{"labels": null}')
+    error = refused("train", *tiny.arguments(one, tmp_path / "runs"), "--conditional")
+    assert "dataset.json has no labels" in error and error.endswith("or leave out --conditional")
 
 
 def test_a_run_keeps_its_classes(tmp_path, capsys):
@@ -310,6 +313,21 @@ def test_evaluate_scores_each_class_against_its_own_images(kinds, done):
     stored = json.loads((kinds.evaluation_folder(conditional.SEEN) / "scores.json").read_text())
     assert [score["name"] for score in stored["scores"]] == list(scores)
     assert "swd2k/dog" in done(*command).out
+
+
+def test_labels_of_the_dataset_replace_its_folders(kinds, done):
+    config, data = kinds.read_settings()
+    source = resolve(config.dataset, resolution=64)
+    labels = {"labels": [[name, int(i > 4)] for i, name in enumerate(source.names)], "class_names": data["class_names"]}
+    command = ("evaluate", kinds.folder, "--metrics", "swd2k", "--per-class", "--json")
+    for started, counts in (("folders", [8, 6]), ("labels", [5, 9])):  # the first by an earlier version
+        (source.folder / "dataset.json").write_text(json.dumps(labels))
+        if started == "labels":
+            labelled = resolve(config.dataset, resolution=64)
+            labelled.read_label_file()
+            kinds.write_settings(config, {**data, "fingerprint": labelled.fingerprint})
+        _, *scores = json.loads(done(*command).out)["scores"]
+        assert [score["protocol"]["reals"] for score in scores] == counts
 
 
 def test_targets_without_classes_are_not_scored_by_class(kinds, unconditional, tmp_path, refused):

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from gan_tf.config.settings import TrainConfig, changed, stored_settings
 from gan_tf.convert import read_weight_file
 from gan_tf.data.images import UnreadableImage, load_square
+from gan_tf.data.label_file import parse_label_file
 from gan_tf.data.sources import open_source
 from gan_tf.models import fastgan, pggan
 from gan_tf.pretrained.torch_files import read_torch_file
@@ -77,6 +78,8 @@ IMAGE_SETS = [npz(images=PIXELS), npz(images=PIXELS, **NAMED), npz(other=PIXELS[
 # Encoded images, and the files of a zip or tar of images.
 IMAGES = encoded_images()
 FILES = {"x/a.png": IMAGES[0], "x/b.png": IMAGES[1], "y/c.png": IMAGES[0], "y/readme.txt": b"hello"}
+LABELS = {"labels": [["x/a.png", 1], ["x\\b.png", 0], ["y/c.png", 1]], "class_names": ["u", "v"]}
+FILES["dataset.json"] = json.dumps(LABELS).encode()
 
 
 @functools.cache
@@ -174,6 +177,7 @@ def read_weights(folder):
 def read_set(path):
     """Opens a dataset and decodes its first images."""
     source = TarSource(path) if path.suffix == ".tar" else open_source(path)
+    source.read_label_file()
     assert len(source) == len(source.names) == len(source.labels)
     assert "\n" not in "".join((*source.names, *source.class_names))
     "".join((*source.names, *source.class_names, *source.ignored)).encode()
@@ -229,6 +233,12 @@ def read_converted(path):
         array.sum()
 
 
+def read_labels(path):
+    """Reads a label file."""
+    if found := parse_label_file(path.read_bytes(), [name for name in FILES if name.endswith(".png")], path):
+        assert len(found[0]) == 3 and max(found[0]) < len(found[1]) and "".join(found[1]).isprintable()
+
+
 def read_image(path):
     """Decodes an image, with each way to make it square."""
     for fit in ("crop", "pad", "stretch"):
@@ -250,6 +260,7 @@ READERS = {
     "weights": (make_weights, read_weights),
     "npz": (written("set.npz", lambda r: zip_of(r, r.choice(IMAGE_SETS), npy_of)), read_set),
     "zip": (written("set.zip", lambda r: zip_of(r, FILES.items(), bytes_of)), read_set),
+    "labels": (written("dataset.json", lambda r: json_of(r, LABELS)), read_labels),
     "tar": (written("set.tar", lambda r: tar_of(r, tar_bytes(FILES))), read_set),
     "torch": (make_torch, read_torch_file),
     "convert": (make_official, read_converted),
