@@ -17,23 +17,23 @@ def full(*arguments):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("folder", [False, True])
-def test_checking_a_path_leaves_nothing(tmp_path, folder):
-    check_writable(tmp_path / "new" / "deep" / "out", "--out", folder=folder)
+@pytest.mark.parametrize("files", [None, ["a.png"]])
+def test_checking_a_path_leaves_nothing(tmp_path, files):
+    check_writable(tmp_path / "new" / "deep" / "out", "--out", files)
     assert not list(tmp_path.iterdir())
     (tmp_path / "kept").mkdir()
-    check_writable(tmp_path / "kept" / "out.png", "--out", folder=folder)
+    check_writable(tmp_path / "kept" / "out.png", "--out", files)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"),
-    [("file/a.png", False), ("file/deep/a.png", False), ("file", True), (".", False), ("a" * 260, False)],
+    ("name", "files"),
+    [("file/a.png", None), ("file/deep/a.png", None), ("file", ["a.png"]), (".", None), ("a" * 260, None)],
 )
-def test_unwritable_paths_are_refused(tmp_path, name, folder):
+def test_unwritable_paths_are_refused(tmp_path, name, files):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UsageError, match="^--out .* cannot be written: ") as caught:
-        check_writable(tmp_path / name, "--out", folder)
+        check_writable(tmp_path / name, "--out", files)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 

@@ -19,7 +19,7 @@ from gan_tf.config.validation import POLICIES, policies_of
 from gan_tf.data.prepare import prepare
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import user_path, writing
+from gan_tf.io.files import check_writable, user_path, writing
 
 LABEL_WIDTH = 160  # pixels of the strip with the names of the rows
 LABEL_SIZE = 16  # pixels, height of its letters
@@ -44,6 +44,7 @@ class PreviewOptions:
     p: float = 0.5  # ada: probability of each transform, 0 to 1
     seed: int = 0  # seed of the random transforms
     offline: bool = False  # never download
+    overwrite: bool = False  # replace existing files
     verbose: bool = False  # show TensorFlow's messages
 
     def __post_init__(self):
@@ -56,6 +57,8 @@ class PreviewOptions:
             raise UsageError("--p is for --augment ada; use --augment-probability with diffaugment")
         if self.images < 1:
             raise UsageError(f"--images is {self.images}; give an integer of at least 1")
+        if Path(self.out).suffix.lower() != ".png":
+            raise UsageError(f"--out is {self.out}; give a name that ends in .png")
 
 
 def main(argv) -> int:
@@ -64,6 +67,7 @@ def main(argv) -> int:
     policies = policies_of(options.augment, options.augment_policy)
     if not user_path(options.out).absolute().parent.is_dir():
         raise UsageError(f"--out {options.out}: there is no folder {Path(options.out).parent}; create it")
+    check_writable(user_path(options.out), "--out", overwrite=options.overwrite)
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
 

@@ -11,7 +11,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import RESOLUTIONS
 from gan_tf.errors import INTERRUPTED, Interrupted, UsageError
-from gan_tf.io.files import disk_remedy, user_path
+from gan_tf.io.files import disk_remedy, refuse_existing, user_path
 
 LISTED = 3  # names printed of each list; the report has all
 OTHER_FILES = (".zip", ".npy", ".tar", ".gz", ".csv", ".json", ".jpg", ".jpeg", ".png", ".webp", ".h5", ".tfrecord")
@@ -79,7 +79,7 @@ def main(argv) -> int:
 
 def check_paths(photos, out, options):
     """Raises UsageError if PHOTOS is no folder or zip, or OUT cannot be written, exists, or is inside of PHOTOS."""
-    from gan_tf.faces.results import check_replaceable, is_npz
+    from gan_tf.faces.results import REPORT, SHEET, check_replaceable, companion_path, is_npz, partial_folder
 
     if not photos.exists():
         raise UsageError(f"PHOTOS {options.photos}: no such file or folder")
@@ -94,10 +94,11 @@ def check_paths(photos, out, options):
             f"OUT {options.out} is inside of {options.photos}, where the next search would take it for photographs; "
             "give a path outside"
         )
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not options.overwrite:
-        raise UsageError(f"OUT {options.out} exists; give --overwrite to replace it, or another OUT")
+    is_empty = out.is_dir() and not any(out.iterdir())
+    refuse_existing([] if is_empty else [out], "OUT", options.overwrite)
+    # A search that is continued may have written these already.
+    overwrite = options.overwrite or partial_folder(out).exists()
+    refuse_existing([companion_path(out, ending) for ending in (SHEET, REPORT)], "OUT", overwrite)
     if out.is_dir():
         check_replaceable(out)
 
@@ -147,12 +148,11 @@ def write_result(options, source, out, partial, check, rate):
     seen = {*partial.faces["photo"].tolist(), *(i for i, _ in partial.unreadable)}
     without = [i for i in range(len(source)) if i not in seen]
     lines = summary(source, partial, without, rate)
-    report = results.companion_path(out, "-report.txt")
-    results.write_report(report, "\n".join(lines), source, without, partial.unreadable)
     if not len(partial):
         partial.remove()
         raise UsageError(nothing_found(options, source, partial))
-    sheet = results.companion_path(out, "-sheet.png")
+    report, sheet = results.companion_path(out, results.REPORT), results.companion_path(out, results.SHEET)
+    results.write_report(report, "\n".join(lines), source, without, partial.unreadable)
     results.write_sheet(sheet, partial)
     write = results.write_npz if results.is_npz(out) else results.write_folder
     write(out, partial.folder, source, partial.faces, partial, check)

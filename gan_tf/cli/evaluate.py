@@ -1,7 +1,9 @@
 """`gan-tf evaluate RUN|FOLDER|ZIP`: scores a trained generator, or image files."""
 
+import contextlib
 import dataclasses
 import functools
+import os
 from typing import Annotated, Literal
 
 import tyro
@@ -56,7 +58,8 @@ def main(argv) -> int:
         raise UsageError(f"--dataset is missing: {options.target} is not a run; give the real images to compare with")
     requested_metrics(options)
     if options.out:
-        check_writable(user_path(options.out), "--out", folder=True)
+        check_writable(user_path(options.out), "--out", files=())
+        refuse_other_results(user_path(options.out), options.target)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
@@ -117,7 +120,7 @@ def load_run(options, run):
     if options.per_class and not trained.classes:
         raise UsageError(f"--per-class: {options.target} is a run of unconditional networks; leave out --per-class")
     folder = options.out or run.evaluation_folder(trained.images_seen)
-    check_writable(user_path(folder), "--out", folder=True)
+    check_writable(user_path(folder), "--out", files=())
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
     precision, reason = devices.choose_precision(options.precision)
@@ -284,8 +287,18 @@ def format_entries(entries):
     return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
 
 
+def refuse_other_results(folder, target):
+    """Raises UsageError if a folder has scores of another target, or other files of the names of results."""
+    for path in (folder / "scores.json", folder / "copies.png"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if user_path(read_json(folder / "scores.json")["target"]) == user_path(target):
+                return
+        if os.path.lexists(path):
+            raise UsageError(f"--out: {path} exists and is not a result for {target}; give another folder")
+
+
 def other_scores(path, report):
-    """Returns the scores in a scores.json that remain: of the same target, not replaced by those in `report`."""
+    """Returns the scores in a scores.json that remain: those not replaced by others in `report`."""
 
     def identity(score):
         return score["name"], {key: value for key, value in score["protocol"].items() if key != "versions"}
@@ -293,6 +306,6 @@ def other_scores(path, report):
     try:
         stored = read_json(path)
         new = [identity(score) for score in report["scores"]]
-        return [s for s in stored["scores"] if stored["target"] == report["target"] and identity(s) not in new]
+        return [s for s in stored["scores"] if identity(s) not in new]
     except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
         return []

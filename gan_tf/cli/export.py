@@ -14,6 +14,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import (
     disk_remedy,
     printable,
+    refuse_existing,
     unwritable_error,
     user_path,
     write_atomically,
@@ -158,8 +159,7 @@ def check_report(path, out, overwrite):
         raise UsageError(f"--report {path} is the exported file, or inside of it; give another --report")
     if path.is_dir():
         raise UsageError(f"--report {path} is a folder; give the name of a file, such as {path / 'report.json'}")
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise UsageError(f"--report {path} exists; give --overwrite to replace it, or another --report")
+    refuse_existing([path], "--report", overwrite)
 
 
 def report_text(out, program, metadata, comparison):

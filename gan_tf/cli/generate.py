@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,6 +38,7 @@ class GeneratorOptions:
     truncation: float = 1.0  # 0 to 2: truncation psi, for w (StyleGAN2) or the latent (FastGAN); below 1: less variety
     batch_size: int | None = None  # images per batch; default: chosen by resolution and device
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware supports it
+    overwrite: bool = False  # replace existing files
     verbose: bool = False  # show TensorFlow's log messages
 
     def __post_init__(self):
@@ -107,16 +109,19 @@ class LoadedGenerator:
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(GenerateOptions, argv, prog="gan-tf generate")
-    options.all_seeds()  # raises for invalid seeds
+    seeds = options.all_seeds()  # raises for invalid seeds
     if options.best is not None:
         from gan_tf.cli.curate import check_best
 
         check_best(options)
     out = user_path(options.out)
-    check_writable(out, "--out", folder=not image_writer.archive_suffix(out))
+    names = None if image_writer.archive_suffix(out) else map(image_writer.png_name, seeds)
+    # Files of a killed command are continued, or `missing_seeds` refuses them.
+    overwrite = options.overwrite or (out / image_writer.UNFINISHED).exists()
+    check_writable(out, "--out", names, overwrite)
     for name, requested in (("grid", options.grid), ("best", options.best is not None)):
         if requested:
-            check_writable(path_beside(out, name), f"--{name}")
+            check_writable(path_beside(out, name), f"--{name}", overwrite=overwrite)
     return run_on_device(generate, options)
 
 
@@ -202,15 +207,17 @@ def generate(options) -> int:
         names = [f"class {loaded.trained.classes.names[label]}" for label in labels]
         about = {seed: f"{name}; {about[seed]}" if about else name for seed, name in zip(seeds, names, strict=True)}
     batch_size, is_folder = min(loaded.batch_size, len(seeds)), not image_writer.archive_suffix(out)
-    missing = image_writer.missing_seeds(out, seeds, batch_size, settings) if is_folder else seeds
+    missing = seeds
+    if is_folder:
+        missing = image_writer.missing_seeds(out, seeds, batch_size, settings, options.overwrite)
     grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
     with image_writer.image_writer(out, seeds, resolution, about) as write:
         images = write_images(options, loaded, seeds, missing, batch_size, write, keep=options.grid or selection)
         if selection:
-            remove_parts(sheet_path)
+            remove_parts(sheet_path.parent, re.escape(sheet_path.name))
             selection.write_sheet(images, sheet_path)
         if options.grid:
-            remove_parts(grid_path)
+            remove_parts(grid_path.parent, re.escape(grid_path.name))
             image_files.save_png(grid_path, image_files.grid(images))
     last = f" to {image_writer.png_name(seeds[-1])}" if len(seeds) > 1 else ""
     where = f"{out / image_writer.png_name(seeds[0])}{last}" if is_folder else out

@@ -84,7 +84,7 @@ def main(argv) -> int:
             f"{options.walks} walks through {options.keys} seeds at --steps {options.steps}: {images} images, and the "
             f"most is {MAX_IMAGES}; give fewer --steps, --keys or --walks"
         )
-    check_writable(out, "--out", folder=not options.rows and not animation.format_of(out))
+    check_writable(out, "--out", None if options.rows else animation.existing_frames(out), options.overwrite)
     return run_on_device(interpolate, options)
 
 

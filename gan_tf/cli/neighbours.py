@@ -45,6 +45,7 @@ class NeighboursOptions:
     weights: str | None = None  # file of Inception's weights; default: the official one
     memory_gb: float = 4.0  # larger datasets are kept in a file on disk, not in memory
     offline: bool = False  # do not download anything
+    overwrite: bool = False  # replace existing files
     verbose: bool = False  # show TensorFlow's messages
 
     def __post_init__(self):
@@ -60,7 +61,7 @@ def main(argv) -> int:
     seeds = parse_seeds(options.seeds)
     if len(seeds) > MAX_SEEDS:
         raise UsageError(f"--seeds has {len(seeds)} seeds; give at most {MAX_SEEDS}")
-    check_writable(user_path(options.out), "--out")
+    check_writable(user_path(options.out), "--out", overwrite=options.overwrite)
     start_tensorflow(options.verbose)
     import tensorflow as tf
 

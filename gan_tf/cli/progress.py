@@ -27,6 +27,7 @@ class ProgressOptions:
     size: int = 768  # longest side of a frame in pixels, at most
     frames: int = 150  # at most; evenly spaced ones are chosen from more grids
     hold: float = 2.0  # seconds for which the last frame is shown
+    overwrite: bool = False  # replace existing files
 
     def __post_init__(self):
         for name, least in (("images", 1), ("size", 64), ("frames", 1)):
@@ -42,7 +43,7 @@ def main(argv) -> int:
     options = arguments.parse(ProgressOptions, argv, prog="gan-tf progress")
     out = user_path(options.out)
     animation.check_fps(out, options.fps)
-    check_writable(out, "--out", folder=not animation.format_of(out))
+    check_writable(out, "--out", animation.existing_frames(out), options.overwrite)
     run = Run(user_path(options.run))
     config, _ = run.read_settings()
     grids = run.grids()

@@ -33,7 +33,9 @@ class ProjectOptions:
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     # Image to find: JPEG, PNG, WebP, BMP, GIF or TIFF; made square as the training images of the run were.
     image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
-    out: str = "projected"  # folder for the image found, the latent, a comparison, and an animation of the search
+    # Folder for the image found, the latent, a comparison, and an animation of the search; default projected/NAME for
+    # an image NAME.png
+    out: str | None = None
     # Distance between images. lpips: pixels and LPIPS, whose weights (528 MB) are downloaded once; l2: pixels on each
     # level of a pyramid, which needs no network
     distance: Literal["lpips", "l2"] = "lpips"
@@ -52,6 +54,7 @@ class ProjectOptions:
     which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
     memory_gb: float = 4.0  # larger datasets are kept in a file on disk instead of in memory
     offline: bool = False  # do not download anything
+    overwrite: bool = False  # replace existing files
     verbose: bool = False  # show TensorFlow's log messages
 
     def __post_init__(self):
@@ -61,13 +64,20 @@ class ProjectOptions:
                 raise UsageError(f"--{name} is {value}; give an integer from {least} to {most}")
         if self.samples < self.restarts:
             raise UsageError(f"--samples is {self.samples}, less than --restarts {self.restarts}; give more")
+        if self.out is None:
+            object.__setattr__(self, "out", str(Path("projected", Path(self.image).stem)))
+
+    @property
+    def files(self):
+        """Names of the files in `out`."""
+        return "projected.png", "side-by-side.png", "latent.npz", f"search.{self.animation}"
 
 
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(ProjectOptions, argv, prog="gan-tf project")
     animation.check(Path(f"search.{options.animation}"), FPS, 1, FRAME_PIXELS, 2 * FRAME_PIXELS)
-    check_writable(user_path(options.out), "--out", folder=True)
+    check_writable(user_path(options.out), "--out", options.files, options.overwrite)
     return run_on_device(project, options, "fewer --restarts, or --distance l2")
 
 
@@ -117,8 +127,7 @@ def project(options) -> int:
         queries = [measurable(one[None]) for one in (image, result.start, result.images[0])]
         index, ratios = memorisation.ratios_to_nearest(images.images, images.mirror, queries[0], queries[1:])
         print(describe_copy(printable(names[index]), ratios, memorisation.THRESHOLD, options.samples))
-    files = f"projected.png, side-by-side.png, latent.npz, search.{options.animation}"
-    print(f"written to {user_path(options.out)}: {files}")
+    print(f"written to {user_path(options.out)}: {', '.join(options.files)}")
     return 0
 
 

@@ -23,6 +23,7 @@ class ReportOptions:
     out: str | None = None  # HTML file to write; default report.html in the run folder
     which: str = "best"  # weights of the interpolation: best, last, or the image count of a snapshot
     walk: bool = True  # add an interpolation between images, which needs TensorFlow
+    overwrite: bool = False  # replace existing files
     verbose: bool = False  # show TensorFlow's log messages
 
 
@@ -33,7 +34,7 @@ def main(argv) -> int:
     if not run.exists():
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
     out = user_path(options.out) if options.out else run.report
-    check_writable(out, "--out")
+    check_writable(out, "--out", overwrite=options.overwrite or out == run.report)
     page = report_html(run, interpolation(options, run) if options.walk else None).encode()
     with writing(out, "--out"):
         write_atomically(out, page)

@@ -34,7 +34,7 @@ class StyleMixOptions(GeneratorOptions):
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(StyleMixOptions, argv, prog="gan-tf style-mix")
-    check_writable(user_path(options.out), "--out")
+    check_writable(user_path(options.out), "--out", overwrite=options.overwrite)
     return run_on_device(style_mix, options)
 
 

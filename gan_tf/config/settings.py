@@ -94,7 +94,7 @@ class TrainConfig:
     # Length, scores and checkpoints.
     total_kimg: float = changeable(400.0, "length of the run in thousands of real images")
     max_minutes: float | None = changeable(None, "finish after this many minutes of this start, if that is earlier")
-    patience: int | None = changeable(None, "stop after this many epochs without a better score")
+    patience: int | None = changeable(None, "stop after this many scores in a row without a better one")
     epoch_images: int | None = changeable(None, "minimum images per epoch; default 10,000 or a tenth of the run")
     eval_every: int = changeable(1, "score every this many epochs")
     metric: Literal["auto", "fid5k", "fid10k", "fid50k", "kid5k", "kid50k", "swd2k", "swd10k"] = changeable(

@@ -23,12 +23,14 @@ import tensorflow as tf
 import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.export import network
+from gan_tf.io.files import refuse_existing
 from gan_tf.io.json_text import json_text
 from gan_tf.io.tensorflow_paths import tensorflow_path
 
 SIGNATURE = "serving_default"
 NAME = "gan_tf"  # of the metadata in each format
 ASSET = f"{NAME}.json"
+SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets")  # all that a SavedModel consists of
 OPSET = 17  # supported by onnxruntime since 1.12 (2022)
 
 
@@ -229,17 +231,19 @@ FORMATS = {
 def check_output(path, overwrite, is_folder):
     """Raises UsageError if `path` exists and may not be replaced.
 
-    Without `overwrite` nothing may be replaced; with it only a file by a file, and a SavedModel by a SavedModel. Links
-    are never replaced.
+    Without `overwrite` nothing may be replaced; with it only a file by a file, and a SavedModel by a SavedModel without
+    other files. Links are never replaced.
     """
     path = Path(path)
+    refuse_existing([path], "--out", overwrite)
     if not path.exists() and not path.is_symlink():
         return
-    if not overwrite:
-        raise UsageError(f"--out {path} exists; give --overwrite to replace it, or another --out")
     if path.is_symlink() or not (path / "saved_model.pb" if is_folder else path).is_file():
         kind = "a SavedModel folder" if is_folder else "a file"
         raise UsageError(f"--out {path} exists and is not {kind}, so it is not replaced; give another --out")
+    others = [file.name for file in path.iterdir() if file.name not in SAVED_MODEL] if is_folder else ()
+    if others:
+        raise UsageError(f"--out {path} has other files, such as {others[0]}; move them, or give another --out")
 
 
 @contextlib.contextmanager

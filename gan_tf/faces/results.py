@@ -1,10 +1,12 @@
 """Output of a face search: partial results, `.npz` or PNG files, contact sheet, report."""
 
+import contextlib
 import csv
 import functools
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -15,7 +17,7 @@ from PIL import Image
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
-from gan_tf.io.files import part_file, take_lock, write_atomically
+from gan_tf.io.files import part_file, remove_parts, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
@@ -25,6 +27,9 @@ from gan_tf.io.progress import Progress, map_in_order
 # centre of the first pixel is (0.5, 0.5). A box may reach over an edge.
 FACE = np.dtype([("photo", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("landmarks", "<f4", (5, 2))])
 TABLE = "faces.csv"  # in a folder of faces
+SHEET, REPORT = "-sheet.png", "-report.txt"  # endings of the files next to it
+WINDOW = re.compile(r"window-\d{6,}\.npz")
+FINISHED, REPLACED = "finished", "replaced"  # folders in that of the partial results
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 SHEET_FACES, SHEET_PIXELS = 100, 128  # at most, on the contact sheet: faces, and pixels of a face
 
@@ -51,7 +56,7 @@ class PartialResult:
     """
 
     def __init__(self, out, key, overwrite=False):
-        self.folder = Path(out).with_name(f"{Path(out).name}.partial")
+        self.folder = partial_folder(out)
         self.photos, self.at_edge, self.unreadable = 0, 0, []
         self.faces = np.empty(0, FACE)
         self._windows = 0
@@ -93,8 +98,7 @@ class PartialResult:
                 f"{self.folder} holds a search with other settings ({'; '.join(changes)}); repeat its command to "
                 "finish it, or give --overwrite to start again"
             )
-        for window in self.folder.glob("window-*"):
-            window.unlink()
+        self._remove_windows()
         write_atomically(path, json_text(key).encode())
 
     def _window_path(self, number):
@@ -131,10 +135,27 @@ class PartialResult:
         """Releases the lock."""
         self._lock.close()
 
+    def _remove_windows(self):
+        for window in self.folder.glob("window-*.npz"):
+            if WINDOW.fullmatch(window.name):
+                window.unlink()
+
     def remove(self):
-        """Deletes the folder, after the result is written."""
+        """Deletes what a search writes into the folder, after the result is written, and the folder if it is empty."""
         self.close()
-        shutil.rmtree(self.folder)
+        self._remove_windows()
+        for name in (FINISHED, REPLACED):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for name in ("settings.json", "lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        remove_parts(self.folder, rf"settings\.json|finished\.npz|{WINDOW.pattern}")
+        with contextlib.suppress(OSError):  # not empty: it has files of the user
+            self.folder.rmdir()
+
+
+def partial_folder(out):
+    """Returns the folder of the partial results for the output `out`."""
+    return Path(out).with_name(f"{Path(out).name}.partial")
 
 
 def is_npz(out):
@@ -191,7 +212,7 @@ def write_folder(out, folder, source, faces, images, check):
     For the arguments see `write_npz`. An older result at `out` is replaced once the new one is complete.
     """
     files = file_names(source, faces)
-    new = Path(folder) / "finished"
+    new = Path(folder) / FINISHED
     shutil.rmtree(new, ignore_errors=True)
     for parent in {Path(new, file).parent for file in files} | {new}:
         parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +229,7 @@ def write_folder(out, folder, source, faces, images, check):
         rows.writerow([file, source.names[face["photo"]], f"{face['score']:.4f}", *numbers])
     write_atomically(new / TABLE, text.getvalue().encode())
     if Path(out).exists():
-        os.replace(out, Path(folder) / "replaced")
+        os.replace(out, Path(folder) / REPLACED)
     os.replace(new, out)
 
 

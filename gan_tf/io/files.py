@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
 import re
@@ -97,25 +96,38 @@ def writing(path, flag):
         raise unwritable_error(path, flag, error) from error
 
 
-def check_writable(path, flag, folder=False):
-    """Raises UsageError if a file at `path` (with `folder`: in the folder `path`) cannot be written.
+def refuse_existing(paths, flag, overwrite=False):
+    """Raises UsageError if a file that a command will write exists: none is replaced without `--overwrite`."""
+    for path in paths:
+        if not overwrite and os.path.lexists(path):
+            raise UsageError(f"{flag}: {path} exists; give --overwrite to replace it, or another path")
 
-    Writes a temporary file and removes it, with the folders created for it. `flag` is the option that set the path.
+
+def check_writable(path, flag, files=None, overwrite=False):
+    """Raises UsageError if a file cannot be written, or exists and `overwrite` is False.
+
+    Writes a temporary file and removes it, with the folders created for it.
+
+    Args:
+        path: of the file; with `files`, of the folder for files of these names.
+        flag: the option that set the path.
     """
-    parent, missing = path if folder else path.parent, []
+    is_file = files is None
+    parent, missing = path.parent if is_file else path, []
     try:
         with writing(path, flag):
-            if not folder and path.is_dir():
+            if is_file and path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder; give the path of a file")
             if parent.exists() and not parent.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, f"{parent} is not a folder")
             missing += [ancestor for ancestor in (parent, *parent.parents) if not ancestor.exists()]
-            with part_file(path / "trial" if folder else path, keep=False) as file:
+            with part_file(path if is_file else path / "trial", keep=False) as file:
                 file.write(b"0")
     finally:
         for ancestor in missing:  # the deepest first
             with contextlib.suppress(OSError):  # not empty: another process has written to it
                 ancestor.rmdir()
+    refuse_existing([path] if is_file else [path / name for name in files], flag, overwrite)
 
 
 @contextlib.contextmanager
@@ -163,10 +175,14 @@ def part_file(path, keep=True):
         part.unlink(missing_ok=True)
 
 
-def remove_parts(path):
-    """Removes temporary files of `part_file` left by killed processes; no other process may be writing `path`."""
-    for part in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part"):
-        part.unlink(missing_ok=True)
+def remove_parts(folder, names):
+    """Removes temporary files of `part_file` left by killed processes; no other process may be writing there.
+
+    `names`: regular expression of the names of the complete files; other files in the folder are not touched.
+    """
+    for part in folder.glob("*.part"):
+        if re.fullmatch(rf"({names})\.[0-9a-f]{{8}}\.part", part.name) and part.is_file():
+            part.unlink(missing_ok=True)
 
 
 def write_atomically(path, content):

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -85,7 +86,7 @@ def _download(download, path, offline, log):
     with locked(path.with_name(path.name + ".lock")) as own:
         if not path.exists():
             if not own:
-                remove_parts(path)
+                remove_parts(path.parent, re.escape(path.name))
             fetch(download.url, path, log=log, check=check, remedy=remedy)
 
 

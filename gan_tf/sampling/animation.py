@@ -36,6 +36,13 @@ def format_of(path):
     return ""
 
 
+def existing_frames(path):
+    """Returns the names of frames that exist in a folder; None if `path` means a file."""
+    if format_of(path):
+        return None
+    return sorted(file.name for file in path.glob("frame-*.png") if FRAME_PATTERN.fullmatch(file.name))
+
+
 def check_fps(path, fps):
     """Raises UsageError if the file at `path` cannot have `fps` frames per second, or is not an animation."""
     kind = format_of(path)
@@ -69,7 +76,7 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
             f'--out {path}: mp4 needs PyAV; run: pip install "av>=14" (the extra "video"), or give a .webp or .gif'
         )
     if not kind and path.is_dir():
-        numbers = [int(match[1]) for match in map(FRAME_PATTERN.fullmatch, (p.name for p in path.iterdir())) if match]
+        numbers = [int(FRAME_PATTERN.fullmatch(name)[1]) for name in existing_frames(path)]
         if max(numbers, default=-1) >= frames:  # the frames of a longer animation would remain
             last = FRAME_NAME.format(max(numbers))
             raise UsageError(f"--out {path} contains {last}, but there are only {frames} frames; give another folder")

@@ -43,35 +43,36 @@ def archive_suffix(out):
     return suffix
 
 
-def missing_seeds(out, seeds, batch_size, settings):
+def missing_seeds(out, seeds, batch_size, settings, overwrite=False):
     """Prepares a folder for the images of `seeds`, and returns the seeds whose images must still be generated.
 
     Complete batches of the same unfinished command are kept; others are generated again as a whole, because the
-    rounding of an image can depend on its batch. Images of these seeds from a finished command are deleted.
+    rounding of an image can depend on its batch. Other images of these seeds are deleted.
 
     Args:
         settings: dict for JSON with all else that determines the images.
+        overwrite: also delete unfinished images made with other settings.
 
     Raises:
-        UsageError: the folder holds unfinished images made with other settings, or a damaged record of them.
+        UsageError: the folder holds such images, or a damaged record of them, and `overwrite` is False.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for part in out.glob("seed-*.part"):  # from a killed process
-        part.unlink(missing_ok=True)
+    remove_parts(out, rf"{PNG_NAME.pattern}|{re.escape(UNFINISHED)}")
     settings = json.loads(json_text({"--seeds or --count": seeds, "--batch-size": batch_size, **settings}))
-    record = out / UNFINISHED
+    record, earlier = out / UNFINISHED, None
     if record.exists():
         try:
             earlier = dict(json.loads(record.read_bytes()))
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{record} is damaged; delete it to generate all images again") from error
+            if not overwrite:
+                raise UsageError(f"{record} is damaged; give --overwrite to generate all images again") from error
+    if earlier and earlier != settings and not overwrite:
         changed = [name for name in {**earlier, **settings} if earlier.get(name) != settings.get(name)]
-        if changed:
-            raise UsageError(
-                f"--out {out} holds unfinished images made with other settings ({', '.join(changed)}); finish them "
-                f"with the earlier command, give another --out, or delete {record}"
-            )
-    else:
+        raise UsageError(
+            f"--out {out} holds unfinished images made with other settings ({', '.join(changed)}); finish them with "
+            "the earlier command, or give --overwrite or another --out"
+        )
+    if earlier != settings:
         for seed in seeds:
             (out / png_name(seed)).unlink(missing_ok=True)
         write_atomically(record, json_text(settings).encode())
@@ -112,7 +113,7 @@ def _folder_writer(out, seeds, resolution, descriptions):
 
 @contextlib.contextmanager
 def _zip_writer(out, seeds, resolution, descriptions):
-    remove_parts(out)
+    remove_parts(out.parent, re.escape(out.name))
     with part_file(out) as file, zipfile.ZipFile(file, "w") as archive, ThreadPoolExecutor() as pool:
 
         def encode(seed, image):
@@ -129,7 +130,7 @@ def _zip_writer(out, seeds, resolution, descriptions):
 
 @contextlib.contextmanager
 def _npz_writer(out, seeds, resolution, descriptions):
-    remove_parts(out)
+    remove_parts(out.parent, re.escape(out.name))
     arrays = {"seeds": np.array(seeds, np.int64)}
     if descriptions:
         arrays["about"] = np.array([descriptions[seed] for seed in seeds])

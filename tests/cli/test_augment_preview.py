@@ -65,9 +65,11 @@ def test_an_augmentation_alone_and_in_training_has_the_same_draws():
         (["--p", "0.2"], "use --augment-probability with diffaugment"),
         (["--images", "0"], "--images"),
         (["--out", "nowhere/rows.png"], "--out nowhere/rows.png"),
-        (["--resolution", str(SIDE), "--out", "photos"], "--out photos"),
+        (["--resolution", str(SIDE), "--out", "photos.png"], "--out photos.png"),
+        (["--out", "rows.gif"], "--out is rows.gif; give a name that ends in .png"),
     ],
 )
 def test_invalid_options(photos, tmp_path, monkeypatch, refused, options, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos.png").mkdir()
     assert message in refused("augment-preview", photos, *options)

@@ -121,7 +121,11 @@ def test_a_result_is_replaced_only_with_overwrite(photos, tmp_path, done, refuse
     done(*command)
     before = file.read_bytes()
     assert f"{name} exists; give --overwrite" in refused(*command, "--margin", "0.4")
+    mine = tmp_path / f"{name}.partial" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
     done(*command, "--margin", "0.4", "--overwrite")
+    assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
     assert file.read_bytes() != before
     if out.is_dir():  # a folder with other files is never replaced
         write(out, {"holiday.jpg": b"mine"})

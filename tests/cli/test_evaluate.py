@@ -112,6 +112,14 @@ def test_json_is_one_object(few_fakes, run, folder, tmp_path, scores_of):
     assert not (out / "copies.png").exists() and not (run.folder / "evaluations").exists()
 
 
+def test_results_of_another_target_are_kept(few_fakes, run, folder, dataset, tmp_path, done, refused):
+    out, options = tmp_path / "out", ("--metrics", "swd2k", "--out", tmp_path / "out")
+    done("evaluate", run.folder, *options)
+    assert f"{out / 'scores.json'} exists" in refused("evaluate", folder, "--dataset", dataset, *options)
+    done("evaluate", f"{run.folder}/", *options[:1], "kid5k", *options[2:])
+    assert list(stored(out)) == ["swd2k", "kid5k"]
+
+
 def test_json_has_no_numbers_that_are_not_json(few_fakes, run, tmp_path, done):
     white = tmp_path / "white.npz"
     np.savez(white, images=np.full((8, 64, 64, 3), 255, np.uint8))

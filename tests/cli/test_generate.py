@@ -1,6 +1,7 @@
 """`gan-tf generate`: from a run folder to files."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,10 @@ def test_the_current_folder_gets_its_grid_next_to_it(tmp_path, monkeypatch):
 
 
 def test_images_of_other_seeds_are_reported(run, tmp_path, done):
-    first, second = (done("generate", run.folder, "--seeds", seeds, "--out", tmp_path).out for seeds in ("3-5", "5-6"))
+    (tmp_path / "seed-mine.part").write_text("mine")
+    first, second = (done("generate", run.folder, "--seeds", seeds, "--out", tmp_path).out for seeds in ("3-4", "5-6"))
     assert "other seeds" not in first and "2 images of other seeds, such as seed-000003.png" in second
+    assert (tmp_path / "seed-mine.part").exists()
 
 
 def test_the_size_of_a_growing_generator_is_printed(tmp_path, done):
@@ -87,7 +90,13 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
         patch.setattr("gan_tf.io.image_files.to_uint8", interrupt)
         assert run_command("generate", [*arguments, str(stopped / name)]) == 42
     if name == "folder":
-        assert "weights" in refused("generate", *arguments, stopped / name, "--which", "last")
+        other = (*arguments, stopped / name, "--which", "last")
+        assert "weights" in refused("generate", *other)
+        shutil.copytree(stopped, tmp_path / "other")
+        assert (
+            "images exist"
+            not in done("generate", *other[:-3], tmp_path / "other" / name, "--overwrite", *other[-2:]).out
+        )
     printed = done("generate", *arguments, stopped / name).out
     assert ("6 of 7 images exist" in printed) == (name == "folder")
     for path in (name, f"{name}-grid.png"):

@@ -22,7 +22,7 @@ def test_copies_are_reported_by_pixels_and_features(copying, tmp_path, done, mon
     shown = image_files.read_png(out)
     assert shown.shape[1] > 3 * 128 and ((shown == (220, 40, 40)).all(axis=2)).any()
     monkeypatch.setattr("gan_tf.metrics.features.Networks", stubs.networks)
-    printed = done("neighbours", copying.folder, "--seeds", 3, "--space", "both", "--out", out).out
+    printed = done("neighbours", copying.folder, "--seeds", 3, "--space", "both", "--out", out, "--overwrite").out
     first, second, _ = printed.splitlines()
     assert first.startswith("seed 3, pixels: nearest is training image 12, distance 0,")
     assert second.startswith("seed 3, inception: nearest is training image 12,") and "ratio 0.00" in second
@@ -30,7 +30,7 @@ def test_copies_are_reported_by_pixels_and_features(copying, tmp_path, done, mon
 
 def test_dataset_names_a_set_that_has_moved(copying, tmp_path, done):
     moved = shutil.copy(copying.read_settings()[0].dataset, tmp_path / "moved.npz")
-    command = ("neighbours", copying.folder, "--seeds", 3, "--out", tmp_path / "a.png", "--dataset")
+    command = ("neighbours", copying.folder, "--seeds", 3, "--out", tmp_path / "a.png", "--overwrite", "--dataset")
     out, err = done(*command, moved)
     assert "image 12, distance 0" in out and "comparing with them anyway" not in err
     other = tmp_path / "other.npz"

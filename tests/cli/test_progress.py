@@ -81,7 +81,7 @@ def test_large_animations_are_rejected_with_the_options_of_this_command(run, tmp
 
 
 def test_held_frames_count_in_a_folder(run, tmp_path, done, refused):
-    command = ("progress", run.folder, "--out", tmp_path / "frames", "--fps", 2, "--hold")
+    command = ("progress", run.folder, "--out", tmp_path / "frames", "--overwrite", "--fps", 2, "--hold")
     for _ in range(2):
         done(*command, 1)
         assert len(list((tmp_path / "frames").iterdir())) == 5

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import gan_tf
-from gan_tf.cli.project import describe_copy
+from gan_tf.cli.project import ProjectOptions, describe_copy
 from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.runs.folder import Run
@@ -80,8 +81,13 @@ def test_a_memorised_image_is_detected(copying, images, tmp_path, done, monkeypa
     output = done("project", copying.folder, images / "drawn.png", *QUICK, "--out", tmp_path).out
     assert "is the training image 5" in output and "has memorised it: the best of 8 random latents" in output
     np.testing.assert_array_equal(image_files.read_png(tmp_path / "projected.png"), image)
-    output = done("project", copying.folder, images / "new.png", *QUICK, "--out", tmp_path).out
+    output = done("project", copying.folder, images / "new.png", *QUICK, "--out", tmp_path, "--overwrite").out
     assert "is not a training image" in output
+
+
+def test_each_image_has_its_own_folder_by_default(images):
+    names = {ProjectOptions(run="r", image=str(images / name)).out for name in ("new.png", "drawn.png")}
+    assert names == {str(Path("projected", "new")), str(Path("projected", "drawn"))}
 
 
 @pytest.mark.parametrize(
@@ -101,9 +107,9 @@ def test_missing_training_images(copying, images, tmp_path, done, refused, monke
     run.write_settings(dataclasses.replace(settings, dataset="/nowhere"), data)
     command = ("project", run.folder, images / "generated.png", *QUICK, "--out", tmp_path / "out")
     assert "/nowhere" in done(*command).err
-    assert "is the training image 12" in done(*command, "--dataset", settings.dataset).out
+    assert "is the training image 12" in done(*command, "--overwrite", "--dataset", settings.dataset).out
     monkeypatch.setattr("gan_tf.sampling.project.project", lambda *_, **__: pytest.fail("the search has begun"))
-    assert "--dataset /elsewhere" in refused(*command, "--dataset", "/elsewhere")
+    assert "--dataset /elsewhere" in refused(*command, "--overwrite", "--dataset", "/elsewhere")
 
 
 def test_lpips_is_the_default_and_is_not_replaced_silently(copying, images, tmp_path, done, refused, monkeypatch):
