@@ -131,6 +131,9 @@ def write(folder, config, networks, origin):
 
     with contextlib.closing(Run(folder)) as run:
         run.create("RUN")
+        names = [str(number) for number in range(config.classes)]  # the file has no class names or counts
+        data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}
+        run.write_settings(config, {**data, "converted_from": origin})
         weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
@@ -138,9 +141,6 @@ def write(folder, config, networks, origin):
             load_weights(state.g_ema, weights, folder)  # create_state has copied g to it
             save_state(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
-        names = [str(number) for number in range(config.classes)]  # the file has no class names or counts
-        data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}
-        run.write_settings(config, {**data, "converted_from": origin})
 
 
 def summary(weights, config, networks, folder):
@@ -160,7 +160,7 @@ def summary(weights, config, networks, folder):
     if "g" in weights.states and "g" not in networks and weights.states["g"] is not weights.states["g_ema"]:
         lines.append("left out: g, the trained generator: without its discriminator, the EMA generator is better")
     run = shlex.quote(os.path.relpath(folder))
-    commands = ["next:", f"  gan-tf generate {run} --seeds 0-63 --out images --grid"]
+    commands = ["next:", f"  gan-tf generate {run} --seeds 0-63 --out {shlex.quote(f'{folder.name}-images')} --grid"]
     commands.append(f"  gan-tf evaluate {run} --dataset DATASET")
     if hasattr(g_ema, GROWTH) and (growth := float(g_ema.growth.numpy())) < g_ema.levels:
         size = f"{resolution_of(int(growth))}x{resolution_of(int(growth))} of {config.resolution}x{config.resolution}"

@@ -130,14 +130,15 @@ def train_on(workers, config, run):
     """Opens the dataset, builds the trainer, and trains; with `--dry-run` only measures."""
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
-    from gan_tf.training.resume import refuse_converted
+    from gan_tf.training.resume import check_start
     from gan_tf.training.schedule import schedule_text
     from gan_tf.training.train import train
     from gan_tf.training.trainer import build_trainer
     from gan_tf.training.trial import dry_run
 
-    if run.exists():  # before a download; `start_run` compares settings and images once they are known
-        refuse_converted(run.read_settings()[1], run.folder)
+    check_start(run, config, workers.is_chief)  # before a download; `open_run` compares the images
+    if config.dry_run:
+        run.close()  # the run may be started meanwhile
     source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
     if config.conditional:
         try:
@@ -221,7 +222,11 @@ def disk_error(error, remedy, run):
     """Returns the error message for a file that cannot be read or written."""
     file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
     file = f"{file or run.folder} ({reason})" if reason else file or run.folder
-    return f"cannot use {file}; {remedy} and start again: the same command continues the run from its newest checkpoint"
+    continues = ""
+    with contextlib.suppress(OSError):
+        if run.checkpoints():
+            continues = ": the same command continues the run from its newest checkpoint"
+    return f"cannot use {file}; {remedy} and start again{continues}"
 
 
 def out_of_memory(config):
@@ -251,6 +256,7 @@ def next_steps(run):
         lines.append(f"report: {run.report}")
     if grid := run.newest_grid():
         lines.append(f"samples: {grid}")
-    folder = os.path.relpath(run.folder)
-    lines += ["next:", f"  gan-tf generate {folder} --seeds 0-63 --out images --grid"]
+    folder, seen = os.path.relpath(run.folder), best["images_seen"] if best else 0
+    # Other weights get another folder: `generate` does not replace images.
+    lines += ["next:", f"  gan-tf generate {folder} --seeds 0-63 --out {run.folder.name}-{seen} --grid"]
     return "\n".join([*lines, f"  tensorboard --logdir {os.path.dirname(folder) or '.'}"])

@@ -19,17 +19,15 @@ from gan_tf.io.files import write_atomically
 from gan_tf.io.json_text import json_text
 
 FLUSH_BYTES = 64 << 20  # of rows between two writes of progress.json; a kill loses at most these
+CACHE_REMEDY = "set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
 
 
-def check_space(folder, need_bytes):
+def check_space(folder, need_bytes, subject="converting this dataset", remedy=CACHE_REMEDY):
     """Raises UsageError if the disk of `folder` has fewer than `need_bytes` free bytes."""
     folder = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
-        raise UsageError(
-            f"converting this dataset needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; "
-            f"set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
-        )
+        raise UsageError(f"{subject} needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; {remedy}")
 
 
 def size_text(count):

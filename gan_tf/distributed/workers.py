@@ -6,10 +6,10 @@ same branch; a signal counts whichever worker receives it. Only the chief writes
 all end (`liveness.py`) and must be started again.
 """
 
+import contextlib
 import hashlib
 import re
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -110,7 +110,9 @@ class Workers:
             time.sleep(0.1)
         missing = self._sum([index == self.index and not path.exists() for index in range(self.count)])
         if self.is_chief:
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # not empty: it has other files
+                path.unlink()
+                folder.rmdir()
         if any(missing):
             workers = ", ".join(f"worker {index}" for index, is_missing in enumerate(missing) if is_missing)
             end_process(f"{workers} cannot see a new file in {folder}; put it on a file system that all workers share")

@@ -59,12 +59,13 @@ def read_newest(checkpoints, read, log):
     Returns:
         (result, images seen, prefix), or None if no checkpoint can be read. A UsageError of `read` is raised.
     """
-    for seen, prefix in checkpoints:
+    for number, (seen, prefix) in enumerate(checkpoints, 1):
         try:
             return read(seen, prefix), seen, prefix
         except UsageError:
             raise
         except DAMAGED as error:
             reason = reason_of(str(error).splitlines()[0][:100], f"{prefix}.index")
-            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); trying an older one")
+            action = "trying an older one" if number < len(checkpoints) else "there is no older one"
+            log(f"warning: checkpoint {prefix.name} is damaged ({reason}); {action}")
     return None

@@ -46,7 +46,7 @@ def write_weights(path, weights, meta):
         np.savez(file, **{META_KEY: np.array(json_text(meta))}, **weights)
 
 
-def read_weights(path, remedy="use --which last", with_arrays=True):
+def read_weights(path, remedy="restore it from a backup", with_arrays=True):
     """Reads a file of `write_weights`. Returns ({name: array}, meta dict); without `with_arrays` the first is empty.
 
     Compressed entries are rejected, so that all arrays together are not larger than the file.
@@ -71,7 +71,7 @@ def read_weights(path, remedy="use --which last", with_arrays=True):
         return weights, meta
     except (*DAMAGED, RecursionError) as error:
         reason = reason_of(error, path)
-        raise UsageError(f"{path} is damaged ({reason}); {remedy}, or train until the next better score") from error
+        raise UsageError(f"{path} is damaged ({reason}); {remedy}") from error
 
 
 def has_image_count(record) -> bool:

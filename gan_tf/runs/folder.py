@@ -17,6 +17,7 @@ A file is replaced by writing a new one next to it and renaming, so a kill at an
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -26,15 +27,19 @@ from pathlib import Path
 from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import printable, take_lock, write_atomically
+from gan_tf.io.files import printable, remove_parts, take_lock, write_atomically
 from gan_tf.io.json_text import json_text
 from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
 
 FORMAT = 1  # of config.json
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # name of a checkpoint without its suffix
-# Name of a checkpoint's file. TensorFlow writes into a folder ckpt-N_temp, then renames.
-CHECKPOINT_FILE = re.compile(CHECKPOINT.pattern + r"(\..*|_temp)")
+# Name of a checkpoint's file. TensorFlow writes into other files and into a folder ckpt-N_temp, then renames.
+CHECKPOINT_FILE = re.compile(CHECKPOINT.pattern + r"(\.(index|data-\d{5}-of-\d{5})(\.tempstate\d+)?|_temp)")
+GRID = re.compile(r"(?:samples|copies|phases)-(\d{9,15})\.png")
+SNAPSHOT = re.compile(r"generator-\d{9,15}\.npz")
 IMAGE_COUNT = re.compile(r"[0-9]{1,15}")
+# Files that are written under another name first, and left there by a kill.
+WRITTEN = rf"(config|environment)\.json|stats\.jsonl|report\.html|generator\.npz|{GRID.pattern}|{SNAPSHOT.pattern}"
 
 
 class Run:
@@ -51,13 +56,30 @@ class Run:
         self.report = self.folder / "report.html"
         self._config = self.folder / "config.json"
         self._environment = self.folder / "environment.json"
-        self._lock = None
+        self._lock_path = self.folder / "lock"
+        self._lock, self._is_locked = None, False
 
     # Folder and lock
 
     def exists(self) -> bool:
         """Returns True if a run was started here."""
         return os.path.exists(self._config)  # Path.exists raises PermissionError in a folder without access
+
+    def check(self, argument="--checkpoints"):
+        """Raises UsageError where `create` does, and writes nothing. Locks the run if another process may have it."""
+        for path in (*self._folders(), self.stats, self._lock_path):
+            self._refuse_link_out(path)
+        with self._refusing(argument):
+            if not self.exists():
+                self._refuse_other_files()
+            for folder in self._folders():
+                existing = next(path for path in (folder, *folder.parents) if path.exists())
+                if not existing.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
+                if not os.access(existing, os.W_OK | os.X_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if self._lock is None and self._lock_path.exists():
+                self._take_lock()
 
     def create(self, argument="--checkpoints") -> bool:
         """Creates the folders and locks the run for this process. `argument`: the flag that error messages name.
@@ -68,17 +90,38 @@ class Run:
         Raises:
             UsageError: another process has the lock; the folder cannot be written; a link leads out of it.
         """
-        folders, lock = (self.state, self.samples, self.snapshots, self.best.parent), self.folder / "lock"
-        for path in (*folders, self.stats, lock):
-            self._refuse_link_out(path)
-        try:
-            for folder in folders:
+        self.check(argument)
+        with self._refusing(argument):
+            for folder in self._folders():
                 folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(lock, "w")  # noqa: SIM115 open until the process ends
-            is_locked = take_lock(self._lock)
-            for part in self.folder.rglob("*.part"):  # unfinished files of a killed process
-                part.unlink(missing_ok=True)
-            return is_locked
+            if self._lock is None:
+                self._take_lock()
+            for folder in (self.folder, *self._folders()):
+                remove_parts(folder, WRITTEN)
+        return self._is_locked
+
+    def _refuse_other_files(self):
+        """Raises UsageError if a folder without config.json has files that a run would replace, or mix with its own."""
+        own = [path for folder in self._folders() if folder.is_dir() for path in folder.iterdir()]
+        own += [path for path in (self.stats, self.report, self._environment) if path.exists()]
+        if own := [path for path in own if path.suffix != ".part"]:
+            raise UsageError(
+                f"--run {self.folder.name}: {printable(own[0])} is in the way, and {self.folder} is not a run (it has "
+                "no config.json); restore its config.json, or choose another --run"
+            )
+
+    def _folders(self):
+        return self.state, self.samples, self.snapshots, self.best.parent
+
+    def _take_lock(self):
+        self._lock = open(self._lock_path, "ab")  # noqa: SIM115 open until the process ends
+        self._is_locked = take_lock(self._lock)
+
+    @contextlib.contextmanager
+    def _refusing(self, argument):
+        """Converts an OSError in the block to a UsageError."""
+        try:
+            yield
         except BlockingIOError as error:
             self.close()
             raise UsageError(
@@ -136,10 +179,12 @@ class Run:
         except (OSError, ValueError) as error:
             reason = reason_of(error, self._config)
             raise UsageError(
-                f"{where} is damaged ({reason}); restore it, or start another run with --run NAME"
+                f"{where} cannot be read or is damaged ({reason}); restore it from a backup, or train another run"
             ) from error
         if stored.get("format", FORMAT) != FORMAT:
-            raise UsageError(f"{where} has the format {stored['format']!r:.40}; it was written by another version")
+            raise UsageError(
+                f"{where} has the format {stored['format']!r:.40}; use the version of gan_tf that wrote it"
+            )
         check_data(stored["data"], where)
         return from_stored_settings(stored["settings"], where), stored["data"]
 
@@ -159,7 +204,9 @@ class Run:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self._environment} is damaged; the next start of the run replaces it") from error
+            raise UsageError(
+                f"{self._environment} cannot be read or is damaged; the next start of the run replaces it"
+            ) from error
 
     # Records
 
@@ -188,7 +235,7 @@ class Run:
         kept = [record for record in self.records() if record["images_seen"] <= images_seen]
         write_atomically(self.stats, "".join(json_text(record) + "\n" for record in kept).encode())
         for path in self.samples.glob("*.png"):
-            if (seen := _image_count(path)) is not None and seen > images_seen:
+            if (match := GRID.fullmatch(path.name)) and int(match[1]) > images_seen:
                 path.unlink()
 
     # Sample grids
@@ -202,8 +249,8 @@ class Run:
 
         Links that lead out of the run folder are left out, so that the report shows no other images of the user.
         """
-        paths = [path for path in self.samples.glob(f"{kind}-*.png") if _image_count(path) is not None]
-        return sorted((_image_count(path), path) for path in paths if self._contains(path))
+        paths = [(GRID.fullmatch(path.name), path) for path in self.samples.glob(f"{kind}-*.png")]
+        return sorted((int(match[1]), path) for match, path in paths if match and self._contains(path))
 
     def newest_grid(self, kind: str = "samples") -> Path | None:
         """Returns the path of the newest grid of a kind, or None."""
@@ -225,7 +272,8 @@ class Run:
         """Removes one checkpoint, its index file first, so that a half removed checkpoint is never read."""
         prefix.with_suffix(".index").unlink(missing_ok=True)
         for path in self.state.glob(prefix.name + ".data-*"):
-            path.unlink()
+            if CHECKPOINT_FILE.fullmatch(path.name):
+                path.unlink()
 
     def tidy_checkpoints(self, newest: int, keep: int):
         """Removes all but the last `keep` checkpoints up to image `newest`. Later ones, which are damaged, go too."""
@@ -252,16 +300,22 @@ class Run:
 
         Raises UsageError if the file is damaged.
         """
-        return read_weights(self.best, with_arrays=False)[1] if os.path.exists(self.best) else None
+        return read_weights(self.best, self._other(), with_arrays=False)[1] if os.path.exists(self.best) else None
 
-    def best_weights(self, remedy="use --which last"):
+    def best_weights(self, remedy=None):
         """Returns ({attribute path: array}, meta dict) of the best EMA generator.
 
-        Raises UsageError, which offers `remedy`, if there is none yet or the file is damaged.
+        Raises UsageError, which offers `remedy` or other weights of the run, if there is none yet or the file is
+        damaged.
         """
         if not os.path.exists(self.best):
-            raise UsageError(f"{self.folder} has no best weights yet; train until the first score, or {remedy}")
-        return read_weights(self.best, remedy)
+            others = remedy or (self._other() if self.checkpoints() else "")
+            others = f", or {others}" if others else ""
+            raise UsageError(f"{self.folder} has no best weights yet; train until the first score{others}")
+        return read_weights(self.best, remedy or self._other())
+
+    def _other(self):
+        return "use --which last" if self.checkpoints() else "restore it from a backup"
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights and their meta dict in one step."""
@@ -270,7 +324,7 @@ class Run:
     def snapshot_metas(self) -> list[dict]:
         """Returns the meta dicts of all snapshots, oldest first; damaged files are left out."""
         metas = []
-        for path in sorted(self.snapshots.glob("*.npz")):
+        for path in sorted(filter(lambda path: SNAPSHOT.fullmatch(path.name), self.snapshots.glob("*.npz"))):
             with contextlib.suppress(UsageError):
                 metas.append(read_weights(path, with_arrays=False)[1])
         return metas
@@ -283,7 +337,7 @@ class Run:
             raise UsageError(
                 f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {counts}"
             )
-        return read_weights(path)
+        return read_weights(path, "give another --which")
 
     def keep_snapshot(self, weights: dict, meta: dict):
         """Writes the weights of `meta["images_seen"]` as a snapshot."""
@@ -295,9 +349,3 @@ class Run:
 
     def _snapshot(self, images_seen):
         return self.snapshots / f"generator-{images_seen:09d}.npz"
-
-
-def _image_count(path) -> int | None:
-    """Returns the image count at the end of a file name, or None."""
-    digits = path.stem.rpartition("-")[2]
-    return int(digits) if IMAGE_COUNT.fullmatch(digits) else None

@@ -1,5 +1,6 @@
 """Loads the trained networks of a run: the EMA generator, or networks of the newest checkpoint."""
 
+import contextlib
 import dataclasses
 
 import keras
@@ -59,24 +60,28 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, classes)
 
 
-def newest_weights(run: Run, network: str, log=print):
+def newest_weights(run: Run, network: str, log=print, remedy=None):
     """Reads one network from the newest undamaged checkpoint; see `newest_networks`."""
-    networks, seen, prefix = newest_networks(run, (network,), log)
+    networks, seen, prefix = newest_networks(run, (network,), log, remedy)
     return networks[network], seen, prefix
 
 
-def newest_networks(run: Run, networks, log=print, remedy="use --which best"):
+def newest_networks(run: Run, networks, log=print, remedy=None):
     """Reads several networks, such as "g_ema" and "d", from the newest undamaged checkpoint.
 
     Returns:
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
 
     Raises:
-        UsageError: there is no checkpoint, or none can be read. The message offers `remedy`.
+        UsageError: there is no checkpoint, or none can be read. The message offers `remedy`, or the best weights.
     """
-    checkpoints = run.checkpoints()
+    checkpoints, has_best = run.checkpoints(), False
+    with contextlib.suppress(UsageError):  # damaged
+        has_best = run.best_meta() is not None
+    remedy = remedy or ("use --which best" if has_best else "restore it from a backup")
     if not checkpoints:
-        raise UsageError(f"{run.folder} has no checkpoint yet; train until the first one is saved")
+        remedy = remedy if has_best else "train until the first one is saved"
+        raise UsageError(f"{run.folder} has no checkpoint; {remedy}")
     found = read_newest(checkpoints, lambda _, prefix: {name: read_arrays(prefix, name) for name in networks}, log)
     if found is None:
         raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")

@@ -61,6 +61,14 @@ def mean_d_loss(trainer, seen):
     return sum(losses) / len(losses) if losses else math.inf
 
 
+def remedy(trainer, reason) -> str:
+    """Returns advice for a run that diverges: the precision may change within a run, the learning rate may not."""
+    other = "start another run (--run NAME) with a smaller --lr"
+    if "won" in reason or trainer.state.g.dtype_policy.compute_dtype == "float32":  # more digits would not help
+        return other
+    return f"give --precision float32 to continue this run, or {other}"
+
+
 def roll_back(trainer, reason) -> int:
     """Restores the newest checkpoint, with half the learning rate and other random numbers from there on.
 
@@ -74,9 +82,9 @@ def roll_back(trainer, reason) -> int:
     attempt = int(state.attempt.numpy()) + 1
     failed_at = int(state.images_seen.numpy())
     if attempt > MAX_ROLLBACKS:
+        kept = "; the best weights so far are kept" if trainer.run.best.exists() else ""
         raise Diverged(
-            f"{reason} at {failed_at} images, after {MAX_ROLLBACKS} rollbacks; the best weights so far are kept. "
-            "Start another run (--run NAME) with a smaller --lr or --precision float32"
+            f"{reason} at {failed_at} images, after {MAX_ROLLBACKS} rollbacks{kept}; {remedy(trainer, reason)}"
         )
     seen = restore(trainer)
     state.attempt.assign(attempt)

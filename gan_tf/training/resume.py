@@ -1,5 +1,6 @@
 """Starts a run: a new one creates its folder, an existing one continues from its newest complete checkpoint."""
 
+import os
 import platform
 import re
 import shlex
@@ -10,68 +11,77 @@ import numpy as np
 import tensorflow as tf
 
 import gan_tf
-from gan_tf.config.settings import as_argument, changed, flag, stored_settings
+from gan_tf.config.settings import architecture_fields, as_argument, changed, flag, stored_settings
 from gan_tf.data import class_labels
+from gan_tf.data.cache import check_space
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
+from gan_tf.io.files import user_path
+from gan_tf.training.schedule import growing_stages
 from gan_tf.training.selection import expected_score_seconds
-from gan_tf.training.state import restore_checkpoint, restore_newest, save_state
+from gan_tf.training.state import restore_checkpoint, restore_newest, save_state, state_bytes
 from gan_tf.training.transfer import begin_with_run
 
 
-def start_run(trainer) -> int:
-    """Opens the run folder, and restores the newest checkpoint or writes a first one.
+def check_start(run, config, is_chief=True):
+    """Raises UsageError if a start is refused whatever the images are. Called before they are read; writes nothing.
 
-    Also renames damaged best weights, and estimates the duration of a score for the log.
+    On the chief an existing run is locked from here on.
+    """
+    if os.path.realpath(run.folder) == os.path.realpath(user_path(config.dataset)):
+        raise UsageError(
+            f"--run: {run.folder} would be the run folder, but is --dataset; give another --run or --checkpoints"
+        )
+    settings = run.read_settings() if run.exists() else None
+    if settings:
+        refuse_converted(settings[1], run.folder)
+    if is_chief:
+        run.check()
+    if settings:
+        refuse_identity_change(settings[0], config, run)
+
+
+def open_run(trainer) -> int | None:
+    """Does all that can refuse a start, and restores the newest checkpoint. With `--dry-run` it writes nothing.
 
     Returns:
-        the number of images seen.
+        the number of images seen; None without a checkpoint.
 
     Raises:
-        UsageError: another process trains here, an identity setting or the data changed, or no checkpoint of a trained
-            run can be read.
+        UsageError: another process trains here, an identity setting or the data changed, the disk is too small for a
+            checkpoint, or no checkpoint of a trained run can be read.
     """
+    run, config = trainer.run, trainer.config
+    if trainer.workers.is_chief:
+        check_space(run.folder, state_bytes(trainer.state), "a checkpoint", "free some, or give another --checkpoints")
+        if not config.dry_run:
+            run.create()
+        check_start(run, config)  # again: another process may have started the run since then
+        if run.exists():
+            before, stored = run.read_settings()
+            refuse_data_change(stored, data_of(trainer.dataset), run.folder)
+            refuse_class_change(before, config, run.folder)
+    return restore_or_transfer(trainer)
+
+
+def start_run(trainer) -> int:
+    """Starts or continues the run in its folder. Returns the number of images seen. Raises as `open_run`.
+
+    Also renames damaged best weights, and estimates the duration of a score for the log.
+    """
+    run, config, log = trainer.run, trainer.config, trainer.log
+    existed = run.exists()
+    seen = open_run(trainer)
     if not trainer.workers.is_chief:
-        return restore_or_transfer(trainer) or 0
-    seen, best = open_run_folder(trainer), trainer.run.best
-    try:
-        if best.exists():
-            trainer.run.best_weights()
-    except UsageError as error:
-        aside = best.replace(best.with_suffix(".damaged"))
-        trainer.log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")
-    if not seen:
-        save_checkpoint(trainer)  # for a rollback in the first epoch
-    if seen < trainer.config.total_images:
-        trainer.log.score_seconds = expected_score_seconds(trainer)
-    return seen
-
-
-def open_run_folder(trainer) -> int:
-    """Checks settings and data, restores, and removes later records. Returns the number of images seen."""
-    run, config, log, dataset = trainer.run, trainer.config, trainer.log, trainer.dataset
-    data = {
-        "fingerprint": dataset.fingerprint,
-        "images": len(dataset),
-        "class_names": list(dataset.class_names),
-        "class_counts": class_labels.counts_of(dataset),
-    }
-    changes, existed = [], run.exists()
-    if existed:
-        before, stored = run.read_settings()
-        refuse_converted(stored, run.folder)
-        refuse_identity_change(before, config, run.folder)
-        refuse_data_change(stored, data, run.folder)
-        pairs = changed(before, config, "run")
-        changes = [f"{flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
-    run.create()
-    seen = restore_or_transfer(trainer)
-    run.write_settings(config, data)
+        return seen or 0
+    pairs = changed(run.read_settings()[0], config, "run") if existed else {}
+    changes = [f"{flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
+    run.write_settings(config, data_of(trainer.dataset))
     run.write_environment(environment(trainer))
     log.cut(-1 if seen is None else seen)
     if seen is None:
         if existed:
-            log.print(f"{run.folder} has no checkpoint yet: starting from the beginning")
+            log.print(f"{run.folder} has no complete checkpoint yet: starting from the beginning")
         log.text(0, "settings", settings_table(config))
     else:
         log.print(f"continuing {run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
@@ -80,7 +90,27 @@ def open_run_folder(trainer) -> int:
         if changes:
             log.record(seen, "change", {"changes": changes})
     log.close()
+    try:
+        if run.best.exists():
+            run.best_weights("the next score replaces it")
+    except UsageError as error:
+        aside = run.best.replace(run.best.with_suffix(".damaged"))
+        log.print(f"warning: {error}; it is now {aside.name}")
+    if not seen:
+        save_checkpoint(trainer)  # for a rollback in the first epoch
+    if (seen or 0) < config.total_images:
+        log.score_seconds = expected_score_seconds(trainer)
     return seen or 0
+
+
+def data_of(dataset) -> dict:
+    """Returns the description of the training images that config.json stores."""
+    return {
+        "fingerprint": dataset.fingerprint,
+        "images": len(dataset),
+        "class_names": list(dataset.class_names),
+        "class_counts": class_labels.counts_of(dataset),
+    }
 
 
 def refuse_converted(data: dict, folder):
@@ -92,21 +122,28 @@ def refuse_converted(data: dict, folder):
         )
 
 
-def refuse_identity_change(before, after, folder):
-    """Raises UsageError if `after` changes a setting that must stay the same for the whole run in `folder`."""
+def refuse_identity_change(before, after, run):
+    """Raises UsageError if `after` changes a setting that must stay the same for the whole run."""
     pairs = changed(before, after, "identity")
-    if "classes" in pairs:  # not a flag: it follows from --conditional and the images
-        old, new = pairs.pop("classes")
-        if "conditional" not in pairs:
-            raise UsageError(
-                f"--dataset has {new} classes, and had {old} when the run {folder} was started; restore them, or give "
-                "--run NAME to start another run"
-            )
-    if pairs:
-        changes = [f"{flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()]
-        flags = " ".join(as_argument(name, old) for name, (old, _) in pairs.items())
+    pairs.pop("classes", None)  # not a flag: it follows from --conditional and the images
+    if not pairs:
+        return
+    changes = [f"{flag(name)} is {new!r} and was {old!r}" for name, (old, new) in pairs.items()]
+    flags = " ".join(as_argument(name, old) for name, (old, _) in pairs.items())
+    other = "--run NAME to start another"
+    same_networks = not {*architecture_fields(before.model), "model", "conditional", "init_from"} & pairs.keys()
+    fully_grown = not before.grows or run.trained_images() >= growing_stages(before)[-1].first_image
+    if same_networks and fully_grown and run.checkpoints():
+        other += f" (with --init-from {shlex.quote(str(run.folder))} it begins with the networks of this one)"
+    raise UsageError(f"{', '.join(changes)}: give {flags} to continue the run {run.folder}, or {other}")
+
+
+def refuse_class_change(before, after, folder):
+    """Raises UsageError if the same images have another number of classes, such as in another version."""
+    if before.classes != after.classes:
         raise UsageError(
-            f"{', '.join(changes)}: give {flags} to continue the run {folder}, or --run NAME to start another"
+            f"--dataset has {after.classes} classes, and had {before.classes} when the run {folder} was started; "
+            "restore them, or give --run NAME to start another run"
         )
 
 

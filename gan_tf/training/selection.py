@@ -205,11 +205,6 @@ def finish_run(trainer, seen):
             trainer.log.record(seen, "final", {"of": best["images_seen"], **score_record(score, copies)})
             trainer.log.scalars(seen, {f"final/{score.name}": score.value})
     write_report(trainer.run)
-    if seen >= trainer.config.total_images:
-        trainer.log.print(f"finished: {seen} images seen; a larger --total-kimg continues the run")
-    elif is_out_of_patience(trainer):
-        patience = trainer.config.patience
-        trainer.log.print(f"finished: {patience} scores without a better one; a larger --patience continues")
 
 
 def measure_final_score(trainer, name):
@@ -233,3 +228,18 @@ def is_out_of_patience(trainer) -> bool:
     """Returns True after `--patience` scores at full resolution without a better one."""
     patience = trainer.config.patience
     return patience is not None and int(trainer.state.stale_epochs.numpy()) >= patience
+
+
+def reason_to_end(trainer, seen) -> str | None:
+    """Returns why training ends at `seen` images, and what continues the run; None if it goes on."""
+    config, reasons, remedies = trainer.config, [], []
+    if seen >= config.total_images:
+        is_passed = seen - trainer.stage_before(seen).batch_size >= config.total_images  # more than the last step
+        more = f", and {seen / 1000:g} kimg are trained already" if is_passed else ""
+        reasons.append(f"--total-kimg is {config.total_kimg:g}{more}")
+        remedies.append(f"--total-kimg above {seen / 1000:g}")
+    if is_out_of_patience(trainer):
+        stale = int(trainer.state.stale_epochs.numpy())
+        reasons.append(f"--patience is {config.patience}, and the best score is {stale} score{'s' * (stale > 1)} old")
+        remedies.append(f"--patience above {stale} (or none)")
+    return f"{'; '.join(reasons)}; {' and '.join(remedies)} continues the run" if reasons else None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import re
 
 import keras
@@ -170,6 +171,11 @@ def trainable(network):
 def weights_of(network):
     """Returns {attribute path: array} of all variables of a network."""
     return {path: variable.numpy() for path, variable in named_variables(network).items()}
+
+
+def state_bytes(state) -> int:
+    """Returns the size of a checkpoint in bytes, without the names."""
+    return sum(math.prod(variable.shape) * variable.dtype.size for variable in state.named_variables().values())
 
 
 def update_ema(state, decay):

@@ -6,7 +6,7 @@ from gan_tf.training.recovery import find_divergence, roll_back
 from gan_tf.training.resume import save_checkpoint, start_run
 from gan_tf.training.samples import write_grids, write_size_strip
 from gan_tf.training.schedule import Timer, every
-from gan_tf.training.selection import find_missing_score, finish_epoch, finish_run, is_out_of_patience
+from gan_tf.training.selection import find_missing_score, finish_epoch, finish_run, is_out_of_patience, reason_to_end
 from gan_tf.training.trial import find_micro_batch
 
 
@@ -31,7 +31,8 @@ def train(trainer) -> int:
     timer = trainer.timer = Timer(config)
 
     with workers.signals, log:
-        seen = start_run(trainer)  # creates the run folder and a first checkpoint, or restores the newest one
+        # Creates the run folder and a first checkpoint, or restores the newest one.
+        seen = first = start_run(trainer)
         is_starting, ended = True, seen >= config.total_images
 
         while True:
@@ -53,6 +54,7 @@ def train(trainer) -> int:
             if stage != trainer.stage or trainer.iterator is None:  # first pass, new stage, or rollback
                 trainer.enter(stage, seen)  # input in its sizes; a stage may reset the optimisers
                 if config.micro_batch == "auto":
+                    save_checkpoint(trainer)  # the system may end a process that needs too much memory
                     find_micro_batch(trainer)
             seen, statistics, timing = trainer.take_steps(seen)
             log.report_speed(seen, timing, timer.end)
@@ -86,6 +88,10 @@ def train(trainer) -> int:
                 raise Interrupted(stop_signal)
 
         on_chief(trainer, finish_run, trainer, seen)  # final score and report
+        end = reason_to_end(trainer, seen)
+        if end is None:
+            end = f"--max-minutes {config.max_minutes:g} are over; the same command continues the run"
+        log.print(f"{'nothing to train' if seen == first else 'finished'} after {seen} images: {end}")
     return seen
 
 

@@ -245,9 +245,12 @@ def check_batches(trainer, log):
     for stage in trainer.stages:
         if stage.batch_size % replicas:
             name, value = ("--phase-batch", config.phase_batch) if config.grows else ("--batch-size", config.batch)
+            fix = f"use multiples of {replicas}"
+            if trainer.run.exists():  # whose batch may not change
+                fix = "continue this run on fewer devices (--strategy default uses one)"
             raise UsageError(
                 f"{name} {value} cannot be split over {replicas} devices: a batch of {stage.batch_size} is not a "
-                f"multiple of {replicas}; use multiples of {replicas}"
+                f"multiple of {replicas}; {fix}"
             )
         share = stage.batch_size // replicas
         size = share // parts_of(trainer.micro_batch, stage.batch_size, replicas)

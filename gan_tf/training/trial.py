@@ -1,16 +1,16 @@
 """Trial steps: `--micro-batch auto` measures their memory, `--dry-run` their memory and time."""
 
-import numpy as np
 import tensorflow as tf
 
 from gan_tf.config.settings import WIDTH_FLAGS, stored_settings
 from gan_tf.distributed import devices
 from gan_tf.errors import Diverged, UsageError
 from gan_tf.training.log import duration
-from gan_tf.training.recovery import find_divergence
-from gan_tf.training.resume import restore, save_checkpoint
+from gan_tf.training.recovery import find_divergence, remedy
+from gan_tf.training.resume import open_run
 from gan_tf.training.schedule import ends_of
-from gan_tf.training.selection import expected_score_seconds
+from gan_tf.training.selection import expected_score_seconds, find_missing_score, reason_to_end
+from gan_tf.training.state import state_bytes
 
 DRY_STEPS = 3
 
@@ -20,28 +20,31 @@ def find_micro_batch(trainer):
 
     Takes real steps with ever smaller micro-batches until one fits, and restores the state. A GPU raises an error if
     its memory is exhausted. On a CPU the system would kill the process, so sizes are left out that are too large when
-    the memory of the two smallest is extrapolated.
+    the memory of the two smallest is extrapolated. Writes no file.
 
     Raises:
         UsageError: not even one image at a time fits.
     """
     share = trainer.stage.batch_size // trainer.strategy.num_replicas_in_sync
     sizes = [size for size in range(share, 0, -1) if share % size == 0]
-    save_checkpoint(trainer)
+    variables = trainer.state.named_variables()
+    before = {name: variable.numpy() for name, variable in variables.items()}
     for size in sizes if tf.config.list_logical_devices("GPU") else find_sizes_that_fit(trainer, sizes):
         try:
             take_trial_step(trainer, size)
         except tf.errors.ResourceExhaustedError:
             trainer.log.print(f"a micro-batch of {size} does not fit")
             continue
-        restore(trainer)
+        for name, variable in variables.items():
+            variable.assign(before[name])
         trainer.iterator = None
         trainer.log.print(f"micro-batch: {size} of the {share} images of each device (auto)")
         return
-    widths = WIDTH_FLAGS[trainer.config.model]
+    is_float32 = trainer.state.g.dtype_policy.compute_dtype == "float32"
     raise UsageError(
-        f"--resolution {trainer.config.resolution}: not even one image at a time fits into memory; give a smaller "
-        f"--resolution, {widths}, or --precision bfloat16"
+        f"--resolution {trainer.config.resolution}: not even one image at a time fits into memory; "
+        + "give --precision bfloat16 to continue this run, or " * is_float32
+        + f"start another (--run NAME) with a smaller --resolution, or smaller {WIDTH_FLAGS[trainer.config.model]}"
     )
 
 
@@ -72,9 +75,17 @@ def dry_run(trainer):
 
     Raises:
         Diverged: a step is not finite.
+        UsageError: as the start of the run would, see `open_run`.
     """
     config, log, recipe = trainer.config, trainer.log.print, trainer.recipe
     log("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
+    seen = open_run(trainer) or 0
+    find_missing_score(trainer, seen, seen >= config.total_images)  # it may set the scores that --patience counts
+    if end := reason_to_end(trainer, seen):
+        log(f"nothing to train after {seen} images: {end}")
+        return
+    if seen:
+        log(f"would continue {trainer.run.folder} from {seen} images ({seen / 1000:.1f} kimg)")
     stages = list({stage.resolution: stage for stage in trainer.stages}.values())
     steps = max(DRY_STEPS, *(phase.every for phase in recipe.phases))  # phases run with their frequencies
     sizes = f" at each of {len(stages)} sizes" if len(stages) > 1 else ""
@@ -84,11 +95,12 @@ def dry_run(trainer):
     score_seconds = expected_score_seconds(trainer) if trainer.workers.is_chief else 0.0
     [score_seconds] = trainer.workers.broadcast(score_seconds)
     training_seconds = sum(
-        image_seconds[stage.resolution] * max(0, end - stage.first_image)
+        image_seconds[stage.resolution] * max(0, end - max(seen, stage.first_image))
         for stage, end in zip(trainer.stages, ends_of(trainer.stages, config.total_images), strict=True)
     )
-    scoring_seconds = score_seconds * config.total_images / (trainer.epoch_images * config.eval_every)
-    saved_bytes = 4 * sum(int(np.prod(variable.shape)) for variable in trainer.state.named_variables().values())
+    left = config.total_images - seen
+    scoring_seconds = score_seconds * left / (trainer.epoch_images * config.eval_every)
+    saved_bytes = state_bytes(trainer.state)
     log(f"memory: at most {devices.peak_memory_gb():.1f} GB")
     log(f"disk: {(config.keep + 1) * saved_bytes / 2**30:.1f} GB, for {config.keep} checkpoints and one being written")
     for stage in stages:
@@ -100,14 +112,16 @@ def dry_run(trainer):
         )
     share = scoring_seconds / (scoring_seconds + training_seconds)
     log(f"{trainer.metric}: {duration(score_seconds)} every {config.eval_every} epochs, {share:.0%} of the time")
-    log(f"time: about {duration(training_seconds + scoring_seconds)} for {config.total_images / 1000:g} kimg")
+    log(f"time: about {duration(training_seconds + scoring_seconds)} for {left / 1000:g} kimg")
 
 
 def seconds_per_image(trainer, stage, steps):
     """Returns the seconds per image of a stage, measured over `steps` steps. Raises Diverged if one is not finite."""
     trainer.enter(stage)
+    if trainer.config.micro_batch == "auto":
+        find_micro_batch(trainer)
     trainer.take_steps(stage.first_image, count=1)  # untimed: traces the step, and kernels choose their algorithms
     _, statistics, (images, seconds) = trainer.take_steps(stage.first_image, count=steps)
     if problem := find_divergence(trainer, statistics, stage.first_image, is_epoch=False):
-        raise Diverged(problem)
+        raise Diverged(f"{problem} in the first steps; {remedy(trainer, problem)}")
     return seconds / images

@@ -38,11 +38,13 @@ def test_cut_removes_later_records_and_grids(run):
         run.log(seen, "train", {})
         run.grid_path(seen).write_text("png")
         run.grid_path(seen, "copies").write_text("png")
-    (run.samples / "mine.png").write_text("png")
+    foreign = {run.samples / name for name in ("mine.png", "photo-2024.png", "mine-000000024.png")}
+    for path in foreign:
+        path.write_text("png")
     run.cut(16)
     assert [record["images_seen"] for record in run.records()] == [8, 16]
     kept = {run.grid_path(seen, kind) for seen in (8, 16) for kind in ("samples", "copies")}
-    assert set(run.samples.iterdir()) == {*kept, run.samples / "mine.png"}
+    assert set(run.samples.iterdir()) == {*kept, *foreign}
     assert run.newest_grid() == run.grid_path(16) and run.newest_grid("copies") == run.grid_path(16, "copies")
 
 
@@ -69,6 +71,7 @@ def test_tidying_keeps_the_newest_checkpoints_and_foreign_files(run):
         make_checkpoint(run, seen)
     make_checkpoint(run, 20, ["data-00000-of-00001"])
     foreign = {run.state / name for name in ("ckpt-old.index", "ckpt-backup.tar", "checkpoint", "notes.txt")}
+    foreign |= {run.state / f"{run.checkpoint_prefix(8).name}.{end}" for end in ("zip", "data-mine")}
     for path in foreign:
         path.write_text("mine")
     (run.state / f"{run.checkpoint_prefix(28).name}_temp").mkdir()
@@ -106,11 +109,24 @@ def test_run_is_locked_until_it_is_closed(run):
     with pytest.raises(UsageError, match="--run mine: another process trains"):
         Run(run.folder).create()
     run.close()
-    (run.samples / "samples-000000008.png.part").write_text("left by a kill")
     again = Run(run.folder)
+    again.check()  # holds the lock too, without a change of the folder
+    with pytest.raises(UsageError, match="--run mine: another process trains"):
+        Run(run.folder).check()
     again.create()
     again.close()
-    assert list(run.samples.iterdir()) == []
+
+
+def test_only_its_own_temporary_files_are_removed(run):
+    run.close()
+    left = [run.grid_path(8), run.grid_path(8, "phases"), run.best, run.snapshots / "generator-000000008.npz"]
+    left = [path.with_name(f"{path.name}.0123abcd.part") for path in (*left, run.stats, run.folder / "config.json")]
+    foreign = [run.folder / "my" / "x.part", run.samples / "x.png.part", run.best.parent / "mine.0123abcd.part"]
+    for path in (*left, *foreign):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    run.create()
+    assert [path.exists() for path in (*left, *foreign)] == [False] * len(left) + [True] * len(foreign)
 
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EACCES, errno.EIO])
@@ -122,6 +138,16 @@ def test_only_a_held_lock_is_reported_as_another_process(tmp_path, monkeypatch, 
     held = number in (errno.EWOULDBLOCK, errno.EACCES)
     with pytest.raises(UsageError, match="--run mine" if held else f"--checkpoints: .*{os.strerror(number)}"):
         Run(tmp_path / "mine").create()
+
+
+@pytest.mark.parametrize("name", ["samples/a.png", "state/old.txt", "report.html", "stats.jsonl"])
+def test_a_folder_with_other_files_in_the_places_of_a_run_is_refused(tmp_path, name):
+    path = tmp_path / "mine" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(UsageError, match=f"--run mine: {path} is in the way"):
+        Run(tmp_path / "mine").create()
+    assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize("name", ["state", "samples", "best", "snapshots", "stats.jsonl", "lock"])
@@ -165,8 +191,22 @@ def test_links_within_a_run_and_to_a_whole_run_are_followed(tmp_path):
     ids=lambda value: str(value)[:40],
 )
 def test_refused_change_names_the_flags_to_continue(setting, other, remedy):
-    with pytest.raises(UsageError, match=f": give {re.escape(remedy)} to continue the run folder"):
-        refuse_identity_change(TrainConfig(**setting), TrainConfig(**{**setting, **other}), "folder")
+    with pytest.raises(UsageError, match=f": give {re.escape(remedy)} to continue the run folder, or --run") as caught:
+        refuse_identity_change(TrainConfig(**setting), TrainConfig(**{**setting, **other}), Run("folder"))
+    assert "--init-from folder" not in str(caught.value)  # it has no checkpoint
+
+
+def test_refused_change_offers_the_networks_of_the_run_where_they_fit(run):
+    make_checkpoint(run, 8)
+    for before, after, fit in (
+        ({}, {"lr": 0.1}, True),
+        ({}, {"lr": 0.1, "ngf": 8}, False),
+        ({"model": "pggan", "r1_gamma": 10.0}, {"model": "pggan", "seed": 3}, False),  # it has not grown yet
+        ({"init_from": "x"}, {"init_from": None}, False),
+    ):
+        with pytest.raises(UsageError, match="--run NAME") as caught:
+            refuse_identity_change(TrainConfig(**before), TrainConfig(**after), run)
+        assert (f"--init-from {run.folder}" in str(caught.value)) == fit
 
 
 def test_other_data_is_refused():

@@ -86,7 +86,7 @@ def test_missing_and_damaged_weights_are_refused(run, tmp_path):
         load_generator(run, "last", lambda line: None)
     for path in run.state.iterdir():
         path.unlink()
-    with pytest.raises(UsageError, match="no checkpoint yet"):
+    with pytest.raises(UsageError, match="has no checkpoint; train until"):
         load_generator(run, "last")
 
 

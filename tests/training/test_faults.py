@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.runs.checkpoints import write_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training import schedule
 from gan_tf.training.schedule import Timer
+from gan_tf.training.selection import reason_to_end
 from gan_tf.training.state import restore_checkpoint, restore_newest
 from tests.training import tiny
 
@@ -103,32 +105,89 @@ def test_damaged_best_weights_are_set_aside(stopped, dataset, capsys):
     assert run.best.with_suffix(".damaged").read_bytes() == b"damaged" and run.best_meta()["images_seen"] == 84
 
 
+@pytest.mark.parametrize(
+    ("kimg", "patience", "stale", "parts"),
+    [
+        (0.08, None, 0, ["--total-kimg is 0.08; --total-kimg above 0.08 continues"]),
+        (0.04, None, 0, ["--total-kimg is 0.04, and 0.08 kimg are trained already; --total-kimg above 0.08"]),
+        (0.12, 2, 3, ["--patience is 2, and the best score is 3 scores old; --patience above 3"]),
+        (0.08, 2, 3, ["--total-kimg is 0.08; --patience is 2", "--total-kimg above 0.08 and --patience above 3"]),
+        (0.12, 2, 1, None),
+        (0.12, None, 3, None),
+    ],
+)
+def test_the_end_of_a_run_names_all_reasons_and_what_continues_it(kimg, patience, stale, parts, state):
+    config = TrainConfig(**{**tiny.FLAGS["fastgan"], "total_kimg": kimg, "patience": patience})
+    state.stale_epochs.assign(stale)
+    stages = schedule.single_stage(config)
+    trainer = types.SimpleNamespace(config=config, state=state, stage_before=lambda seen: stages[0])
+    end = reason_to_end(trainer, 80)
+    assert end is None if parts is None else all(part in end for part in parts), end
+
+
 def test_finished_run_is_not_trained_again(stopped, dataset, capsys):
     before = stopped.stats.read_text()
-    run = tiny.trained(dataset, stopped.folder.parent)
-    assert "--total-kimg" in capsys.readouterr().out
-    assert run.stats.read_text() == before
+    for dry_run in (True, None):
+        run = tiny.trained(dataset, stopped.folder.parent, dry_run=dry_run)
+        out = capsys.readouterr().out
+        assert "nothing to train after 80 images: --total-kimg is 0.08" in out and "time:" not in out
+        assert run.stats.read_text() == before
     tags = tiny.events(run)
     assert len(tags) == len(set(tags))
 
 
+def damage_all(run, monkeypatch):
+    for seen in (0, 40, 80):
+        truncate(checkpoint_file(run, seen, "data"))
+
+
+def hold(run, monkeypatch):
+    run.create()
+
+
+def convert(run, monkeypatch):
+    config, data = run.read_settings()
+    run.write_settings(config, {**data, "converted_from": "all_50000.pth"})
+
+
+def forbid_writing(run, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+
+
+def fill_disk(run, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=1000))
+
+
 @pytest.mark.parametrize(
-    ("changes", "images_seed", "is_damaged", "parts"),
+    ("situation", "changes", "images_seed", "is_early", "parts"),
     [
-        ({"limit": 3}, 0, False, ["--limit None"]),
-        ({"seed": 1, "ngf": 16}, 0, False, ["--ngf 8", "--seed 0"]),
-        ({}, 1, False, ["--dataset"]),
-        ({}, 0, True, ["state"]),
+        (None, {"limit": 3}, 0, True, ["--limit is 3 and was None", "--limit None", "--run NAME"]),
+        (None, {"seed": 1, "ngf": 16}, 0, True, ["--ngf 8", "--seed 0", "--run NAME"]),
+        (convert, {}, 0, True, ["all_50000.pth", "--init-from"]),
+        (hold, {}, 0, True, ["--run", "another process"]),
+        (forbid_writing, {}, 0, True, ["--checkpoints"]),
+        (None, {}, 1, False, ["--dataset", "--run NAME"]),
+        (damage_all, {}, 0, False, ["state", "--run NAME"]),
+        (fill_disk, {}, 0, False, ["a checkpoint needs", "--checkpoints"]),
     ],
 )
-def test_refused_run_stays_as_it_is(changes, images_seed, is_damaged, parts, stopped, tmp_path, capsys):
-    for seen in (0, 40, 80) if is_damaged else ():
-        truncate(checkpoint_file(stopped, seen, "data"))
-    before = {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()}
-    assert tiny.train(tiny.images_file(tmp_path, images_seed), stopped.folder.parent, **changes)[0] == REFUSED
-    [line] = capsys.readouterr().err.splitlines()
-    assert all(part in line for part in (*parts, "--run NAME")), line
-    assert {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()} == before
+def test_refused_run_stays_as_it_is(
+    situation, changes, images_seed, is_early, parts, stopped, tmp_path, capsys, monkeypatch
+):
+    """Also by --dry-run, in the same words, and before the images are read if they do not matter."""
+    if situation:
+        situation(stopped, monkeypatch)
+    before, lines = {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()}, []
+    for dry_run in (True, None):
+        dataset = tiny.images_file(tmp_path, images_seed)
+        code, _ = tiny.train(dataset, stopped.folder.parent, dry_run=dry_run, **changes)
+        out, err = capsys.readouterr()
+        assert code == REFUSED and ("12 images" in out) != is_early
+        lines += err.splitlines()
+        assert {path: path.read_bytes() for path in stopped.folder.rglob("*") if path.is_file()} == before
+    stopped.close()
+    line, again = lines
+    assert line == again and all(part in line for part in parts), line
 
 
 def test_moved_data_is_accepted_and_other_settings_may_change(stopped, dataset, tmp_path, capsys):
@@ -256,11 +315,12 @@ def test_disk_error_ends_in_one_line(number, code, dataset, tmp_path, capfd, mon
     assert line.startswith("gan-tf: error:") and "stats.jsonl" in line and os.strerror(number) in line
 
 
-def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeypatch):
+def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, capsys, monkeypatch):
     answers = iter([False, False, True])
     with monkeypatch.context() as patch:
         patch.setattr(Timer, "is_up", lambda timer: next(answers))
         run = tiny.trained(dataset, tmp_path, max_minutes=1.0)
+    assert "finished after 12 images: --max-minutes 1 are over; the same command" in capsys.readouterr().out
     assert run.checkpoints()[0][0] == tiny.records(run, "epoch")[-1]["images_seen"] == 12
     run = tiny.trained(dataset, tmp_path)
     tiny.assert_same_state(run, whole, 80, but=tiny.SCORED)  # it has one more score
@@ -269,7 +329,7 @@ def test_time_limit_scores_saves_and_continues(dataset, whole, tmp_path, monkeyp
 def test_patience_stops_the_run_also_at_the_next_start(dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gan_tf.metrics.score.Score.better_than", lambda score, value: False)
     flags = {"total_kimg": 0.4, "epoch_images": 12, "patience": 2}
-    for _ in range(2):
+    for start in ("finished", "nothing to train"):
         run = tiny.trained(dataset, tmp_path, **flags)
         assert run.checkpoints()[0][0] == 36
-        assert "--patience" in capsys.readouterr().out
+        assert f"{start} after 36 images: --patience is 2" in capsys.readouterr().out
