@@ -13,4 +13,5 @@ def load(run, which="best", precision="float32"):
 
     Arguments and errors are those of `gan_tf.sampling.api.load`. TensorFlow is imported by the first call.
     """
-    return importlib.import_module("gan_tf.sampling.api").load(run, which, precision)
+    with importlib.import_module("gan_tf.io.packages").requiring_tensorflow():
+        return importlib.import_module("gan_tf.sampling.api").load(run, which, precision)

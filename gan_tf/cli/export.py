@@ -21,6 +21,7 @@ from gan_tf.io.files import (
     writing,
 )
 from gan_tf.io.json_text import json_text
+from gan_tf.io.packages import install_command
 from gan_tf.io.progress import Progress
 from gan_tf.io.tensorflow_paths import PATTERN
 from gan_tf.report.summary import read_score
@@ -100,7 +101,7 @@ def export(options, out) -> int:
 
     file_format = FORMATS[options.format]
     if missing := file_format.missing_packages():
-        raise UsageError(f"--format {options.format} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+        raise UsageError(f"--format {options.format} needs {', '.join(missing)}: {install_command(options.format)}")
     trained = load_generator(Run(user_path(options.run)), options.which)
     settings = export_settings(options, trained, file_format.batch)
     check_output(out, options.overwrite, is_folder=options.format == "saved_model")

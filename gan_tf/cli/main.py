@@ -5,6 +5,7 @@ import sys
 
 import gan_tf
 from gan_tf.errors import INTERRUPTED, USAGE_ERROR, UsageError
+from gan_tf.io.packages import requiring_tensorflow
 
 COMMANDS = {
     "train": "train a generator, or continue a run",
@@ -44,7 +45,8 @@ def run_command(name, argv) -> int:
     try:
         if name not in COMMANDS:
             raise UsageError(f"unknown command {name!r}; choose from {', '.join(COMMANDS)}")
-        return importlib.import_module(f"gan_tf.cli.{name.replace('-', '_')}").main(argv)
+        with requiring_tensorflow():
+            return importlib.import_module(f"gan_tf.cli.{name.replace('-', '_')}").main(argv)
     except UsageError as error:
         print(f"gan-tf: error: {error}", file=sys.stderr)
         return USAGE_ERROR

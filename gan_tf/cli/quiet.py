@@ -5,9 +5,13 @@ import os
 import sys
 import tempfile
 
+from gan_tf.errors import UsageError
+
 
 def start_tensorflow(verbose=False):
     """Imports TensorFlow and initialises the devices, with GPU memory that grows as needed.
+
+    Raises UsageError for a GPU that this TensorFlow has no code for.
 
     The C++ part of TensorFlow writes to file descriptor 2 before any log level applies, so the descriptor is
     redirected to a file, whose content is printed only after an exception.
@@ -18,7 +22,9 @@ def start_tensorflow(verbose=False):
         import tensorflow as tf
 
         from gan_tf.distributed.cluster_spec import cluster_source
+        from gan_tf.distributed.devices import check_gpus
 
+        check_gpus()
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
         if not cluster_source():  # else the multi-worker strategy must initialise the devices
@@ -29,13 +35,18 @@ def start_tensorflow(verbose=False):
 
 @contextlib.contextmanager
 def stderr_buffered():
-    """Redirects file descriptor 2 to a temporary file within the block; an exception writes its content to stderr."""
+    """Redirects file descriptor 2 to a temporary file within the block.
+
+    An exception writes the file's content to stderr, except a UsageError, which is one line.
+    """
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as buffer:
         os.dup2(buffer.fileno(), 2)
         try:
             yield
+        except UsageError:
+            raise
         except BaseException:
             buffer.seek(0)
             os.write(stderr, buffer.read())

@@ -231,13 +231,15 @@ def disk_error(error, remedy, run):
 
 def out_of_memory(config):
     """Returns the error message for a step that does not fit into memory, with settings that need less."""
+    from gan_tf.distributed import devices
+
     batches = config.batch_sizes.values()
     size = config.micro_batch if isinstance(config.micro_batch, int) else max(batches)
     remedies = []
     if size > 1 and config.loss != "dual_contrastive":
         smaller = next(n for n in range(size // 2, 0, -1) if all(b <= n or b % n == 0 for b in batches))
         remedies.append(f"give --micro-batch {smaller} (or auto) to continue this run")
-    if config.precision in ("auto", "float32"):
+    if devices.choose_precision(config.precision, training=True)[0] == "float32":
         remedies.append("give --precision bfloat16 to continue this run")
     name = "--phase-batch" if config.grows else "--batch-size"
     remedies.append(f"start another with a smaller {name} or --resolution")

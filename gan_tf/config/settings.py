@@ -110,7 +110,7 @@ class TrainConfig:
 
     # Computation.
     precision: Literal["auto", "float32", "bfloat16", "float16"] = changeable(
-        "auto", "precision of the networks; auto: bfloat16 where the device supports it natively"
+        "auto", "precision of the networks; auto: bfloat16 where the device has it, float16 on GPUs such as T4 and V100"
     )
     strategy: Literal["auto", "default", "mirrored", "multi_worker"] = changeable(
         "auto", "tf.distribute strategy that splits a step over devices"

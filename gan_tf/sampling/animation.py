@@ -11,6 +11,7 @@ from PIL import Image
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import part_file, writing
+from gan_tf.io.packages import install_command
 from gan_tf.sampling.sheets import add_caption
 
 SUFFIXES = (".webp", ".gif", ".mp4")
@@ -72,9 +73,7 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
             f"written; give fewer {fewer}, or an .mp4 or a folder, which hold one frame at a time"
         )
     if kind == ".mp4" and importlib.util.find_spec("av") is None:
-        raise UsageError(
-            f'--out {path}: mp4 needs PyAV; run: pip install "av>=14" (the extra "video"), or give a .webp or .gif'
-        )
+        raise UsageError(f"--out {path}: mp4 needs PyAV: {install_command('video')}; or give a .webp or .gif")
     if not kind and path.is_dir():
         numbers = [int(FRAME_PATTERN.fullmatch(name)[1]) for name in existing_frames(path)]
         if max(numbers, default=-1) >= frames:  # the frames of a longer animation would remain

@@ -94,7 +94,7 @@ class TrainState:
     d_optimizer: Adam
     statistics: dict  # {name: float32 [2] variable}, sum and count of the recipe's statistics since the last record
     lr_scale: tf.Variable  # halved at each rollback
-    loss_scale: tf.Variable  # of float16
+    loss_scale: tf.Variable  # of float16; 1 in other precisions
     good_steps: tf.Variable  # float16: steps since the last overflow or change of the loss scale
     attempt: tf.Variable  # rollbacks so far
     images_seen: tf.Variable
@@ -250,5 +250,7 @@ def restore_checkpoint(state, seen, prefix):
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {tuple(variable.shape)}")
     if int(arrays["images_seen"]) != seen:
         raise ValueError(f"it is of {arrays['images_seen']} images")
+    if state.scales_loss != (arrays["loss_scale"] != 1.0):  # the run continues in another precision
+        arrays["loss_scale"] = np.float32(INITIAL_LOSS_SCALE if state.scales_loss else 1.0)
     for name, variable in variables.items():
         variable.assign(arrays[name])

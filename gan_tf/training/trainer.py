@@ -190,7 +190,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     recipe, family = RECIPES[config.model], FAMILIES[config.model]
     workers = workers or Workers(*devices.choose_strategy(config.strategy))
     strategy, log = workers.strategy, log or workers.log
-    precision, reason = devices.choose_precision(config.precision)
+    precision, reason = devices.choose_precision(config.precision, training=True)
     workers.require_equal("--precision", precision, "give the same --precision to all")
     shown = f"{config.dataset} ({len(dataset)} images, fingerprint {dataset.fingerprint[:12]})"
     workers.require_equal("--dataset", dataset.fingerprint, "give all of them the same images", shown=shown)

@@ -88,7 +88,7 @@ def test_unsupported_animations_are_rejected_in_advance(tmp_path, name, argument
 
 def test_mp4_without_pyav_names_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install"):
+    with pytest.raises(UsageError, match=r'pip install "gan_tf\[video\]"'):
         animation.check(tmp_path / "a.mp4", 30, 10, 64, 64)
 
 

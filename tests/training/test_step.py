@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.models.variables import named_variables
+from gan_tf.runs.folder import Run
 from gan_tf.training import step
-from gan_tf.training.state import Adam, update_ema, weights_of
+from gan_tf.training.state import Adam, restore_checkpoint, save_state, update_ema, weights_of
 from gan_tf.training.step import adapt_loss_scale, apply_gradients, ema_decay
 from tests.training import tiny
 
@@ -86,6 +87,20 @@ def test_float16_run_recovers_from_an_overflow():
     assert trainer.state.d_optimizer.steps.numpy() == 3
     assert trainer.state.loss_scale.numpy() == 2.0**14
     assert tiny.all_finite(tiny.player_weights(trainer))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "scale"),
+    [("float16", "float16", 2.0**9), ("float16", "bfloat16", 1.0), ("float32", "float16", 2.0**15)],
+)
+def test_a_run_that_continues_in_another_precision_gets_its_loss_scale(tmp_path, before, after, scale):
+    run, state = Run(tmp_path / "run"), tiny.make_trainer(precision=before).state
+    if state.scales_loss:
+        state.loss_scale.assign(2.0**9)
+    save_state(state, run, keep=1)
+    continued = tiny.make_trainer(precision=after).state
+    restore_checkpoint(continued, 0, run.checkpoint_prefix(0))
+    assert continued.loss_scale.numpy() == scale
 
 
 @functools.cache

@@ -1,0 +1,125 @@
+"""Commands on other platforms: without TensorFlow, with one that cannot be imported, and without POSIX modules."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gan_tf.cli.main import COMMANDS
+from gan_tf.io import image_files, packages
+from tests.programs import ROOT
+from tests.training import tiny
+
+# Commands that only read files; with --no-walk, `report` is one too.
+WITHOUT_TENSORFLOW = ("inspect", "progress", "report", "runs")
+HIDE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+BROKEN = """
+try:
+    raise ImportError("libcudart.so.12: cannot open shared object file")
+except ImportError:
+    raise ImportError("Traceback (most recent call last):\\n  File ...\\n\\nFailed to load the native runtime.")
+"""
+RUN_COMMANDS = """
+import contextlib, io, json, sys
+from gan_tf.cli.main import run_command
+
+results = {}
+for name, arguments in json.load(sys.stdin).items():
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
+        code = run_command(name, arguments)
+    results[name] = code, err.getvalue()
+print(json.dumps(results))
+"""
+
+
+def run_python(program, folder, commands=None):
+    """Runs a program with the modules in `folder` before all others, and returns its standard output."""
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, input=json.dumps(commands), capture_output=True, text=True, env=environment, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def commands(run, dataset, tmp_path):
+    """{command: arguments} that get as far as TensorFlow; a new command gets RUN."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for i, image in enumerate(tiny.square_images(4)):
+        image_files.save_png(photos / f"{i}.png", image)
+    training = tiny.arguments(dataset, tmp_path / "runs")
+    arguments = {
+        "train": training,
+        "launch": ["--workers", "1", "--", "train", *training],
+        "project": [run.folder, photos / "0.png", "--out", out],
+        "evaluate": [run.folder, "--dataset", dataset],
+        "progress": [run.folder, "--out", tmp_path / "progress.webp"],
+        "report": [run.folder, "--no-walk", "--out", tmp_path / "report.html"],
+        "export": [run.folder, "--format", "saved_model", "--out", out],
+        "inspect": [photos],
+        "convert": [run.best / "generator.npz", out],
+        "crop-faces": [photos, out],
+        "augment-preview": [photos, "--out", tmp_path / "preview.png"],
+    }
+    outputs = {name: ["--out", tmp_path / "x"] for name in ("generate",)}
+    outputs |= {name: ["--out", tmp_path / "x.png"] for name in ("style-mix", "neighbours")}
+    outputs |= {"interpolate": ["--out", tmp_path / "x.webp"]}
+    arguments |= {name: [run.folder, *outputs.get(name, [])] for name in COMMANDS if name not in arguments}
+    return {name: list(map(str, arguments[name])) for name in COMMANDS}
+
+
+def test_without_tensorflow_every_command_prints_what_to_install(commands, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HIDE)
+    for name, (code, err) in json.loads(run_python(RUN_COMMANDS, tmp_path, commands)).items():
+        if name in WITHOUT_TENSORFLOW:
+            assert code == 0, (name, err)
+        elif name == "launch":
+            assert code == 2  # its worker prints the line
+        else:
+            assert (code, err) == (2, f"gan-tf: error: TensorFlow is missing: {install()}\n"), name
+
+
+def install():
+    return packages.install_command(packages.tensorflow_extra())
+
+
+def test_a_tensorflow_that_cannot_be_imported(run, tmp_path):
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text(BROKEN)
+    load = f"import gan_tf\ntry:\n    gan_tf.load({str(run.folder)!r})\nexcept ValueError as error:\n    print(error)"
+    [line] = run_python(load, tmp_path).splitlines()
+    assert line.startswith("TensorFlow cannot be imported (libcudart.so.12: cannot open") and line.endswith(install())
+    [(code, err)] = json.loads(run_python(RUN_COMMANDS, tmp_path, {"generate": [str(run.folder)]})).values()
+    assert code == 2 and line in err
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "has_driver", "extra"),
+    [
+        ("linux", "x86_64", True, "cuda"),
+        ("linux", "x86_64", False, "cpu"),
+        ("linux", "aarch64", True, "cpu"),  # its wheels of TensorFlow are for the CPU
+        ("win32", "AMD64", True, "cpu"),
+        ("darwin", "arm64", False, "cpu"),
+    ],
+)
+def test_the_extra_for_a_machine(monkeypatch, system, machine, has_driver, extra):
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi" if has_driver else None)
+    assert packages.tensorflow_extra() == extra
