@@ -1,8 +1,12 @@
-"""Downloads published files once, checks their SHA-256 and keeps them in the cache."""
+"""Downloads published files once, checks their SHA-256 and keeps them in the cache. Continues broken downloads."""
 
 import contextlib
+import glob
+import hashlib
 import http.client
+import os
 import re
+import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -13,7 +17,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import cache_root, locked, part_file, remove_parts, sha256_of, write_atomically
+from gan_tf.io.files import cache_root, locked, sha256_of, write_atomically
 from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # time limit of a connection, and of each read
@@ -85,13 +89,14 @@ def _download(download, path, offline, log):
 
     with locked(path.with_name(path.name + ".lock")) as own:
         if not path.exists():
-            if not own:
-                remove_parts(path.parent, re.escape(path.name))
-            fetch(download.url, path, log=log, check=check, remedy=remedy)
+            fetch(download.url, path, log=log, check=check, remedy=remedy, resume=not own)
 
 
-def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remedy=None):
+def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remedy=None, resume=True):
     """Downloads `url` to `path`, in a temporary file that is renamed when it is complete.
+
+    If the connection breaks, or the program is killed, the temporary file is kept and the next call continues it, as
+    long as the server still has the same file and supports it. Otherwise the download starts again.
 
     Args:
         path: the destination; its folder is created.
@@ -99,6 +104,7 @@ def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remed
         log: called with the URL, the size and the destination before the download.
         check: called with the path of the complete temporary file; may raise UsageError.
         remedy: end of the error messages; default: advice to put the file there by hand.
+        resume: continue and keep unfinished files; no other process may be downloading to `path`.
 
     Raises:
         UsageError: `offline`, no response within ANSWER_SECONDS, an HTTP error, a broken connection or a full disk.
@@ -107,23 +113,70 @@ def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remed
     remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
     if offline:
         raise UsageError(f"--offline forbids downloading {path.name}: {remedy}")
+    part, keep = None, False
     try:
-        with part_file(path) as file, contextlib.closing(open_url(url, remedy)) as response:
-            size = int(response.headers.get("Content-Length") or 0)
-            log(f"downloading {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}) to {path}")
-            _copy(response, file, size, remedy)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        response, version, done = _open_rest(url, path, remedy, resume)
+        part = path.with_name(f"{path.name}.{version or secrets.token_hex(4)}.part")
+        with contextlib.closing(response), open(part, "ab") as file:
+            rest = int(response.headers.get("Content-Length") or 0)
+            size = done + rest if rest else 0
+            here = f", {done / 1e6:.1f} MB are here already" if done else ""
+            log(f"downloading {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}{here}) to {path}")
+            keep = bool(version)
+            _copy(response, file, done, size, f"start again to continue there, or {remedy}" if keep else remedy)
+            keep = False
             file.flush()
-            try:
-                check(file.name)
-            except UsageError as error:
-                reason = str(error).replace(file.name, path.name)
-                raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
+            os.fsync(file.fileno())
+        try:
+            check(str(part))
+        except UsageError as error:
+            reason = str(error).replace(str(part), path.name)
+            raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
+        os.replace(part, path)
     except OSError as error:
+        keep = False
         raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
+    finally:
+        if part and not keep:
+            part.unlink(missing_ok=True)
 
 
-def open_url(url, remedy):
+def _open_rest(url, path, remedy, resume):
+    """Returns (response, version of the file on the server or "", number of bytes in the unfinished file of `fetch`).
+
+    The version, which is part of the unfinished file's name, is a hash of what the server states of the file; "" if
+    that is not enough to recognise it. Unfinished files of other versions are removed.
+    """
+    if not resume:
+        return open_url(url, remedy), "", 0
+    old = {part: part.stat().st_size for part in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part")}
+    part, done = max(old.items(), key=lambda item: item[1], default=(None, 0))
+    response = open_url(url, remedy, first=done)
+    version, continues = _version(response), response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+    if done and not (continues and part.name == f"{path.name}.{version}.part"):
+        part, done = None, 0
+        if continues:
+            response.close()
+            response = open_url(url, remedy)
+            version = _version(response)
+    for other in old.keys() - {part}:
+        other.unlink(missing_ok=True)
+    return response, version, done
+
+
+def _version(response):
+    tag, total = response.headers.get("ETag", ""), response.headers.get("Content-Range", "").rpartition("/")[2]
+    stated = [tag if re.match('"', tag) else response.headers.get("Last-Modified", "")]  # W/"...": not for single bytes
+    stated.append(total or response.headers.get("Content-Length", ""))
+    return hashlib.sha256("\n".join(stated).encode()).hexdigest()[:8] if all(stated) else ""
+
+
+def open_url(url, remedy, first=0):
     """Returns the HTTP response; the caller closes it.
+
+    Args:
+        first: number of the first byte wanted. The response has the header Content-Range if the server supports that.
 
     Raises:
         UsageError: no response within ANSWER_SECONDS, or an HTTP error; the message ends with `remedy`.
@@ -132,7 +185,13 @@ def open_url(url, remedy):
 
     def request():  # in a thread: the time limits of sockets do not cover the DNS look-up
         try:
-            outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
+            wanted = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
+            try:
+                outcome["response"] = urllib.request.urlopen(wanted, timeout=SOCKET_SECONDS)
+            except urllib.error.HTTPError as error:
+                if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    raise
+                outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:  # urllib.error.URLError is an OSError
             outcome["error"] = error
 
@@ -149,22 +208,21 @@ def open_url(url, remedy):
     raise UsageError(f"cannot download {url} ({error}): {remedy}")
 
 
-def _copy(response, file, size, remedy):
-    """Copies the body of a response; `size` is its Content-Length, 0 if unknown."""
-    received = 0
-    with Progress(size, "downloaded", "MB", scale=1_000_000) as progress:
+def _copy(response, file, done, size, remedy):
+    """Copies the body of a response after the first `done` bytes; `size`: of the whole file, 0 if unknown."""
+    with Progress(size, "downloaded", "MB", scale=1_000_000, before=done) as progress:
         while True:
             try:
                 chunk = response.read(CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise UsageError(f"the connection broke after {received} bytes ({error}): {remedy}") from error
+                raise UsageError(f"the connection broke after {done} bytes ({error}): {remedy}") from error
             if not chunk:
                 break
             file.write(chunk)
-            received += len(chunk)
+            done += len(chunk)
             progress.advance(len(chunk))
-    if size and received != size:
-        raise UsageError(f"the connection broke after {received} of {size} bytes: {remedy}")
+    if size and done != size:
+        raise UsageError(f"the connection broke after {done} of {size} bytes: {remedy}")
 
 
 def check_arrays(arrays, shapes, download):

@@ -1,6 +1,7 @@
 """Downloads: complete or absent, checked, and never longer than ten seconds without a response."""
 
 import hashlib
+import http.server
 import os
 import socket
 import threading
@@ -114,6 +115,93 @@ def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download
         thread.join()
     assert len(set(results)) == 1 and len(results) == 4 and len(file_server[2]) == 1
     assert not (cache / "net.pth.0123abcd.part").exists() and (cache / "other.pth.0123abcd.part").exists()
+
+
+class RangeServer:
+    """A web server of one file that sends at most `limit` bytes of a response, which breaks the connection."""
+
+    def __init__(self, content, tag='"1"', supports_ranges=True, limit=None):
+        self.content, self.tag, self.supports_ranges, self.limit, self.ranges = content, tag, supports_ranges, limit, []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.respond(self)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
+        self.download = Download("net.pth", f"http://127.0.0.1:{self.server.server_port}/net.pth", DIGEST, 0.7)
+
+    def respond(self, handler):
+        wanted = handler.headers.get("Range")
+        self.ranges.append(wanted)
+        first = int(wanted[6:-1]) if wanted and self.supports_ranges else 0
+        if first > len(self.content):
+            handler.send_error(416)
+            return
+        handler.send_response(206 if first else 200)
+        if first:
+            handler.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
+        if self.tag:
+            handler.send_header("ETag", self.tag)
+        handler.send_header("Content-Length", str(len(self.content) - first))
+        handler.end_headers()
+        handler.wfile.write(self.content[first:][: self.limit])
+
+
+@pytest.fixture
+def range_server(request):
+    """The RangeServer with the options of `request.param`; its first response breaks after 300,000 bytes."""
+    server = RangeServer(CONTENT, **{"limit": 300_000, **getattr(request, "param", {})})
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+def break_off(server):
+    """Downloads until the connection breaks."""
+    with pytest.raises(UsageError, match="300000 of 700000 bytes"):
+        obtain(server.download, log=len)
+    server.limit = None
+
+
+def test_a_broken_download_continues_where_it_broke(cache, range_server):
+    lines = []
+    break_off(range_server)
+    [part] = cache.glob("*.part")
+    assert part.read_bytes() == CONTENT[:300_000]
+    obtained = obtain(range_server.download, log=lines.append)  # as another process would, from the file alone
+    assert obtained.genuine and obtained.path.read_bytes() == CONTENT
+    assert range_server.ranges == [None, "bytes=300000-"] and "0.3 MB are here" in lines[0]
+    assert list(cache.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("range_server", [{"supports_ranges": False}, {"tag": None}, {"tag": 'W/"1"'}], indirect=True)
+def test_a_download_that_cannot_continue_starts_again(cache, range_server):
+    """Without support, or without a header that identifies the file: then no unfinished file is kept."""
+    break_off(range_server)
+    assert len(list(cache.glob("*.part"))) == (not range_server.supports_ranges)
+    assert obtain(range_server.download, log=len).genuine and list(cache.glob("*.part")) == []
+
+
+@pytest.mark.parametrize("content", [b"x" * 700_000, b"short"])
+def test_a_file_that_changes_on_the_server_is_downloaded_whole(cache, range_server, content):
+    break_off(range_server)
+    range_server.content, range_server.tag = content, '"2"'
+    download = range_server.download._replace(sha256=hashlib.sha256(content).hexdigest())
+    assert obtain(download, log=len).path.read_bytes() == content
+
+
+def test_a_continued_file_with_another_checksum_is_removed(cache, range_server):
+    break_off(range_server)
+    [part] = cache.glob("*.part")
+    part.write_bytes(b"x" * 300_000)
+    with pytest.raises(UsageError, match="SHA-256"):
+        obtain(range_server.download, log=len)
+    assert list(cache.glob("*.part")) == [] and obtain(range_server.download, log=len).genuine
 
 
 def test_a_download_with_another_checksum_is_refused(cache, published, file_server):
