@@ -9,7 +9,7 @@ import pytest
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files, progress
-from gan_tf.io.files import check_writable, locked, part_file, user_path, write_atomically
+from gan_tf.io.files import cache_root, check_writable, locked, part_file, user_path, write_atomically
 from gan_tf.io.progress import Progress, StagedProgress, map_in_order
 
 
@@ -202,3 +202,16 @@ def test_map_is_ordered_bounded_and_raises(monkeypatch):
     assert next(results) == -1 / 30 and len(started) <= 5
     with pytest.raises(ZeroDivisionError):
         list(results)
+
+
+def test_the_default_cache_folder(tmp_path, monkeypatch):
+    home, xdg = tmp_path / "home", tmp_path / "xdg"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("GAN_TF_CACHE")
+    for base, expected in (("", home / ".cache"), ("relative", home / ".cache"), (str(xdg), xdg)):
+        monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert cache_root() == expected / "gan_tf"
+    (home / ".cache" / "gan_tf").mkdir(parents=True)  # of an earlier version: its files stay in use
+    assert cache_root() == home / ".cache" / "gan_tf"
+    monkeypatch.setenv("GAN_TF_CACHE", "~/mine")
+    assert cache_root() == home / "mine"

@@ -12,10 +12,12 @@ from pathlib import Path
 from gan_tf.errors import UsageError
 from gan_tf.io.progress import log
 
-if os.name == "nt":
-    import msvcrt
-else:
+try:
     import fcntl
+except ImportError:  # Windows
+    import msvcrt
+
+    fcntl = None
 
 # Control characters, which terminals interpret, and lone surrogates, which cannot be encoded.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -70,8 +72,11 @@ def sha256_of(path):
 
 
 def cache_root():
-    """Returns the folder in the environment variable GAN_TF_CACHE; default ~/.cache/gan_tf."""
-    return user_path(os.environ.get("GAN_TF_CACHE") or "~/.cache/gan_tf")
+    """Returns the folder GAN_TF_CACHE, or by default ~/.cache/gan_tf; if that does not exist, XDG_CACHE_HOME/gan_tf."""
+    if folder := os.environ.get("GAN_TF_CACHE"):
+        return user_path(folder)
+    default, base = user_path("~/.cache/gan_tf"), os.environ.get("XDG_CACHE_HOME", "")
+    return Path(base, "gan_tf") if os.path.isabs(base) and not default.exists() else default
 
 
 def user_path(text):
@@ -238,7 +243,7 @@ def take_lock(file, wait=False):
 
 
 def _lock(file):
-    if os.name == "nt":
+    if fcntl is None:
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,7 +25,7 @@ def write_variables(prefix, variables):
     """
     tf.train.Checkpoint(**variables).write(tensorflow_path(prefix))
     for path in sorted(prefix.parent.glob(prefix.name + ".*")):
-        with open(path, "rb") as file:
+        with open(path, "r+b") as file:  # Windows requires it to be writable
             os.fsync(file.fileno())
 
 

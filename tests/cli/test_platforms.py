@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -29,6 +30,47 @@ try:
     raise ImportError("libcudart.so.12: cannot open shared object file")
 except ImportError:
     raise ImportError("Traceback (most recent call last):\\n  File ...\\n\\nFailed to load the native runtime.")
+"""
+# This process without the modules and functions that Windows lacks, as far as Linux can show it: os.name stays "posix",
+# and paths, TensorFlow and the standard library are those of Linux. A file must be writable for fsync, and closed for
+# its removal or replacement.
+WINDOWS = """
+import builtins, errno, os, signal, sys, types
+
+POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty"}
+import_module, fsync = builtins.__import__, os.fsync
+
+def import_for_windows(name, globals=None, locals=None, fromlist=(), level=0):
+    if (globals or {}).get("__name__", "").startswith("gan_tf"):
+        if name in POSIX:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if name == "msvcrt":
+            return types.SimpleNamespace(LK_NBLCK=2, locking=lambda descriptor, mode, count: None)
+    return import_module(name, globals, locals, fromlist, level)
+
+def fsync_for_windows(descriptor):
+    with open(f"/proc/self/fdinfo/{descriptor}") as file:
+        flags = int(file.read().split("flags:")[1].split()[0], 8)
+    if flags & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+    fsync(descriptor)
+
+def closed_only(function):
+    def checked(*paths, **options):
+        used = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+        for path in () if options else paths:
+            if os.path.abspath(os.fsdecode(path)) in used:
+                raise PermissionError(errno.EACCES, "used by another process", path)
+        return function(*paths, **options)
+    return checked
+
+builtins.__import__, os.fsync = import_for_windows, fsync_for_windows
+for name in ("replace", "rename", "remove", "unlink"):
+    setattr(os, name, closed_only(getattr(os, name)))
+for module, names in ((os, "killpg getpgid setsid sched_getaffinity getuid geteuid fork O_NOFOLLOW"),
+                      (signal, "SIGHUP SIGKILL SIGSTOP SIGQUIT SIGALRM SIGUSR1 SIGUSR2 setitimer alarm")):
+    for name in names.split():
+        delattr(module, name)
 """
 RUN_COMMANDS = """
 import contextlib, io, json, sys
@@ -123,3 +165,33 @@ def test_the_extra_for_a_machine(monkeypatch, system, machine, has_driver, extra
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi" if has_driver else None)
     assert packages.tensorflow_extra() == extra
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_without_the_modules_of_posix_a_run_trains_and_is_read(dataset, tmp_path):
+    """For Windows, on which gan_tf is not tested itself."""
+    (tmp_path / "sitecustomize.py").write_text(WINDOWS)
+    training = tiny.arguments(dataset, tmp_path / "runs", total_kimg=0.04, memory_gb=1e-6)
+    folder = str(tmp_path / "runs" / "tiny")
+    commands = {
+        "train": [*training, "--no-final-score"],
+        "generate": [folder, "--seeds", "0-3", "--out", str(tmp_path / "images")],
+        "runs": [folder],
+        "inspect": [str(dataset)],
+        "report": [folder],
+        "progress": [folder, "--out", str(tmp_path / "progress.webp")],
+    }
+    for name, (code, err) in json.loads(run_python(RUN_COMMANDS, tmp_path, commands).splitlines()[-1]).items():
+        assert code == 0, (name, err)
+
+
+def test_what_windows_lacks_is_used_only_where_it_exists():
+    """In the launcher, which refuses to start elsewhere, or behind `hasattr`; modules within `try`."""
+    modules = "|".join(re.findall(r'"(\w+)"', re.search("POSIX = {.*}", WINDOWS)[0]))
+    names = "|".join(" ".join(re.findall(r'\((?:os|signal), "(.*)"\)', WINDOWS)).split())
+    assert "fcntl" in modules and "SIGHUP" in names and "killpg" in names
+    for path in [*(ROOT / "gan_tf").rglob("*.py"), *(ROOT / "datasets").rglob("*.py")]:
+        text = path.read_text()
+        assert not re.search(rf"(?<!try:\n    )\b(import|from) ({modules})\b", text), path
+        used = [line for line in text.splitlines() if re.search(rf"\b(os|signal)\.({names})\b", line)]
+        assert path.name == "launcher.py" or all("hasattr" in line for line in used), (path, used)
