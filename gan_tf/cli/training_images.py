@@ -2,7 +2,6 @@
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
-from gan_tf.io.shell import quote
 
 
 def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=print):
@@ -49,18 +48,9 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         changed = f"the images in {name} are not those of the training"
         if dataset is None:
             raise UsageError(
-                f"--dataset: {changed}; restore them, or give --dataset {quote(name)} to compare with them anyway"
+                f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them anyway"
             )
-        if data.get("converted_from"):
-            log(f"{run.folder} was converted, and its training images are not recorded: comparing with {name}")
-        else:
-            log(f"{changed}: comparing with them anyway, so copies of training images are not found")
+        log(f"{changed}: comparing with them anyway, so copies of training images are not found")
     if images.report.unreadable:
         log(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images
-
-
-def may_be_mirrored(run) -> bool:
-    """Returns True if copies may be mirrored: the run was trained on mirrored images, or converted, so nobody knows."""
-    config, data = run.read_settings()
-    return config.mirror or bool(data.get("converted_from"))

@@ -105,7 +105,7 @@ def refuse_existing(paths, flag, overwrite=False):
     """Raises UsageError if a file that a command will write exists: none is replaced without `--overwrite`."""
     for path in paths:
         if not overwrite and os.path.lexists(path):
-            raise UsageError(f"{flag}: {path} exists; give --overwrite to replace it, or another path")
+            raise UsageError(f"{flag} {path} exists; give --overwrite to replace it, or another path")
 
 
 def check_writable(path, flag, files=None, overwrite=False):

@@ -177,10 +177,8 @@ class Run:
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
         except (OSError, ValueError) as error:
-            reason = reason_of(error, self._config)
-            raise UsageError(
-                f"{where} cannot be read or is damaged ({reason}); restore it from a backup, or train another run"
-            ) from error
+            problem = f"{_problem(error)} ({reason_of(error, self._config)})"
+            raise UsageError(f"{where} {problem}; restore it from a backup, or train another run") from error
         if stored.get("format", FORMAT) != FORMAT:
             raise UsageError(
                 f"{where} has the format {stored['format']!r:.40}; use the version of gan_tf that wrote it"
@@ -204,15 +202,13 @@ class Run:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise UsageError(
-                f"{self._environment} cannot be read or is damaged; the next start of the run replaces it"
-            ) from error
+            raise UsageError(f"{self._environment} {_problem(error)}; the next start of the run replaces it") from error
 
     # Records
 
     def log(self, images_seen: int, kind: str, values: dict):
         """Appends one record to stats.jsonl."""
-        with open(self.stats, "a", encoding="utf-8") as file:
+        with open(self.stats, "a") as file:
             file.write(json_text({"images_seen": images_seen, "kind": kind, **values}) + "\n")
 
     def records(self) -> list[dict]:
@@ -349,3 +345,7 @@ class Run:
 
     def _snapshot(self, images_seen):
         return self.snapshots / f"generator-{images_seen:09d}.npz"
+
+
+def _problem(error):
+    return "cannot be read" if isinstance(error, OSError) else "is damaged"

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shlex
 import sys
 
 import keras
@@ -16,7 +17,6 @@ from gan_tf.data.cache import check_space
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
-from gan_tf.io.shell import quote
 from gan_tf.training.schedule import growing_stages
 from gan_tf.training.selection import expected_score_seconds
 from gan_tf.training.state import restore_checkpoint, restore_newest, save_state, state_bytes
@@ -59,8 +59,8 @@ def open_run(trainer) -> int | None:
         check_start(run, config)  # again: another process may have started the run since then
         if run.exists():
             before, stored = run.read_settings()
-            refuse_data_change(stored, data_of(trainer.dataset), run.folder)
             refuse_class_change(before, config, run.folder)
+            refuse_data_change(stored, data_of(trainer.dataset), run.folder)
     return restore_or_transfer(trainer)
 
 
@@ -118,7 +118,7 @@ def refuse_converted(data: dict, folder):
     if origin := data.get("converted_from"):
         raise UsageError(
             f"--run: {folder} was converted from {origin} and has no training images, so it cannot be continued; start "
-            f"a run from it: --init-from {quote(folder)} --run NAME"
+            f"a run from it: --init-from {shlex.quote(str(folder))} --run NAME"
         )
 
 
@@ -134,12 +134,12 @@ def refuse_identity_change(before, after, run):
     same_networks = not {*architecture_fields(before.model), "model", "conditional", "init_from"} & pairs.keys()
     fully_grown = not before.grows or run.trained_images() >= growing_stages(before)[-1].first_image
     if same_networks and fully_grown and run.checkpoints():
-        other += f" (with --init-from {quote(run.folder)} it begins with the networks of this one)"
+        other += f" (with --init-from {shlex.quote(str(run.folder))} it begins with the networks of this one)"
     raise UsageError(f"{', '.join(changes)}: give {flags} to continue the run {run.folder}, or {other}")
 
 
 def refuse_class_change(before, after, folder):
-    """Raises UsageError if the same images have another number of classes, such as in another version."""
+    """Raises UsageError if the images have another number of classes."""
     if before.classes != after.classes:
         raise UsageError(
             f"--dataset has {after.classes} classes, and had {before.classes} when the run {folder} was started; "

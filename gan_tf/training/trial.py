@@ -80,6 +80,7 @@ def dry_run(trainer):
     config, log, recipe = trainer.config, trainer.log.print, trainer.recipe
     log("settings: " + ", ".join(f"{name} {value}" for name, value in stored_settings(config).items()))
     seen = open_run(trainer) or 0
+    trainer.run.close()  # the run may be started meanwhile
     find_missing_score(trainer, seen, seen >= config.total_images)  # it may set the scores that --patience counts
     if end := reason_to_end(trainer, seen):
         log(f"nothing to train after {seen} images: {end}")

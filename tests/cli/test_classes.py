@@ -138,10 +138,10 @@ def test_commands_with_classes_in_w(styled, tmp_path, done, monkeypatch):
     assert "in the layers 2,3" in done("style-mix", styled.folder, *mix, *dog).out
     assert near(read_png("mix.png")[-16:, -16:], trained.mix([0], [1], 0.5, classes="dog", layers="2-3")[0])
     done("generate", styled.folder, "--seeds", 3, "--out", "made", *dog)
-    search = ("project", styled.folder, "made/seed-000003.png", *FEW, "--class", "dog")
+    search = ("project", styled.folder, "made/seed-000003.png", *FEW, "--class", "dog", "--overwrite")
     for space, arguments in (("w", []), ("w+", ["--space", "w+"]), ("z", ["--space", "z"])):
         printed = done(*search, *arguments).out
-        found = np.load("projected/latent.npz")
+        found = np.load("projected/seed-000003/latent.npz")
         noise = [found[f"noise_{i}"] for i in range(len(trained.generator.noise_shapes))]
         if space == "z":
             assert "ws" not in found and "class dog" in printed and "length of the latent" in printed
@@ -150,7 +150,7 @@ def test_commands_with_classes_in_w(styled, tmp_path, done, monkeypatch):
             assert "class" not in found and f"distance of {space} from the mean w" in printed
             given = {"ws": [found["ws"]]}
             assert found["ws"].shape == (6, 16) and (found["ws"] == found["ws"][:1]).all() == (space == "w")
-        assert near(trained.images_of(noise=noise, **given)[0], read_png("projected/projected.png"))
+        assert near(trained.images_of(noise=noise, **given)[0], read_png("projected/seed-000003/projected.png"))
 
 
 def test_interpolations_of_the_report_have_the_class_of_their_first_seed(styled):

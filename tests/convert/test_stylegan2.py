@@ -176,7 +176,7 @@ def test_a_converted_conditional_run_generates_images_of_a_class(tmp_path, capsy
     assert run_command("convert", [str(path), str(run)]) == 0
     first, second = (gan_tf.load(run).sample([0], classes=number)[0].astype(int) for number in (1, 2))
     assert np.abs(first - second).max() > 10
-    flags = [str(run), "--seeds", "0", "--out", str(tmp_path / "out"), "--class"]
+    flags = [str(run), "--seeds", "0", "--overwrite", "--out", str(tmp_path / "out"), "--class"]
     assert run_command("generate", [*flags, "1"]) == 0
     assert run_command("generate", [*flags, "3"]) == 2
     assert "--class" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -55,10 +56,20 @@ def test_a_third_divergence_ends_the_run(dataset, tmp_path, capsys):
         code, run = tiny.train(dataset, tmp_path, diverging(at=52, attempts=9))
         assert code == 2
         [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("gan-tf: error:")]
-        assert all(part in line for part in ("56 images", "2 rollbacks", "--lr", "--precision", "--run NAME"))
+        assert all(part in line for part in ("56 images", "2 rollbacks", "best weights so far", "--lr", "--run NAME"))
+        assert "--precision" not in line  # it is float32
         assert [record["attempt"] for record in tiny.records(run, "rollback")] == [1, 2]
         assert run.checkpoints()[0][0] == 40
         assert run.best_meta()["images_seen"] == 40
+
+
+@pytest.mark.parametrize(
+    ("precision", "reason", "helps"),
+    [("bfloat16", "loss/g became non-finite", True), ("bfloat16", "the discriminator has won", False)],
+)
+def test_another_precision_is_advised_where_it_may_help(precision, reason, helps):
+    trainer = types.SimpleNamespace(state=types.SimpleNamespace(g=keras.layers.Dense(1, dtype=f"mixed_{precision}")))
+    assert ("--precision float32 to continue" in recovery.remedy(trainer, reason)) == helps
 
 
 def test_a_discriminator_loss_near_zero_is_divergence(dataset, tmp_path, capsys, monkeypatch):
