@@ -36,6 +36,7 @@ class PreviewOptions:
     resolution: int = 256  # training resolution in pixels
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
+    bits: int = 16  # bits that hold data in 16-bit images
     augment: Literal["diffaugment", "ada"] = "diffaugment"  # augmentation of the discriminator's input
     # diffaugment: comma-separated choice of color, translation, cutout (default color,translation). ada: blit, geom,
     # color, filter, noise, cutout, bg, bgc (default), bgcf, bgcfn or bgcfnc.
@@ -72,7 +73,7 @@ def main(argv) -> int:
     from gan_tf.augment.choice import Augmentation
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
-    settings = {"resolution": options.resolution, "fit": options.fit, "background": options.background}
+    settings = {name: getattr(options, name) for name in ("resolution", "fit", "background", "bits")}
     images = prepare(source, **settings, limit=options.images).images
     augmentation = Augmentation(options.augment, policies, options.augment_probability)
     rows = preview_rows(images, augmentation, options.p, options.seed)

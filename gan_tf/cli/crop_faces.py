@@ -165,6 +165,7 @@ def write_result(options, source, out, partial, check, rate):
 
 def summary(source, partial, without, rate):
     """Returns lines with the numbers of faces, of photographs without a face, and of unreadable files."""
+    from gan_tf.data.listing import remedies
 
     def shortened(names):
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
@@ -185,7 +186,8 @@ def summary(source, partial, without, rate):
     if len(unreadable) > LISTED:
         lines.append(f"  and {len(unreadable) - LISTED} more")
     if source.ignored:
-        lines.append(f"  ignored: {shortened([f'{count} {suffix}' for suffix, count in source.ignored.items()])}")
+        ignored = shortened([f"{count} {suffix}" for suffix, count in source.ignored.items()])
+        lines.append(f"  ignored: {ignored}{remedies(source.ignored)}")
     return lines
 
 

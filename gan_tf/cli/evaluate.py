@@ -11,7 +11,7 @@ import tyro
 from gan_tf.cli import arguments, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.data.images import UnreadableImage, open_image
+from gan_tf.data.images import UnreadableImage, read_rgb
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
@@ -209,7 +209,7 @@ def size_of(source):
     """Returns the width of the first readable image. Raises UsageError if there is none, or if it is not square."""
     for i in range(len(source)):
         try:
-            image = open_image(source.read(i))
+            image, _ = read_rgb(source.read(i), (255, 255, 255))
         except UnreadableImage:
             continue
         if image.width != image.height:

@@ -22,6 +22,7 @@ class InspectOptions:
     resolution: int = 256  # training resolution in pixels
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
+    bits: int = 16  # bits that hold data in 16-bit images
     limit: int | None = None  # inspect at most this many images, spread evenly over the dataset
     offline: bool = False  # never download
     json: bool = False  # print the whole report as JSON, with all names
@@ -46,8 +47,7 @@ def main(argv) -> int:
         source.read_label_file()
     except UsageError as error:
         log(f"labels are not read: {error}")
-    report = survey(
-        source, resolution=options.resolution, fit=options.fit, background=options.background, limit=options.limit
-    )
+    settings = {name: getattr(options, name) for name in ("resolution", "fit", "background", "bits", "limit")}
+    report = survey(source, **settings)
     print(json_text(dataclasses.asdict(report), indent=2) if options.json else report.text())
     return 0

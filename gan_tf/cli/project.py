@@ -31,7 +31,7 @@ class ProjectOptions:
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    # Image to find: JPEG, PNG, WebP, BMP, GIF or TIFF; made square as the training images of the run were.
+    # Image to find: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF; made square as the training images of the run were.
     image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     # Folder for the image found, the latent, a comparison, and an animation of the search; default projected/NAME for
     # an image NAME.png
@@ -137,7 +137,7 @@ def read_image(path, resolution, config):
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
-        return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background))[0]
+        return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background), config.bits)[0]
     except (OSError, UnreadableImage) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"IMAGE {path} cannot be read: {reason}; give another image") from error

@@ -150,6 +150,7 @@ def train_on(workers, config, run):
         resolution=config.resolution,
         fit=config.fit,
         background=config.background,
+        bits=config.bits,
         limit=config.limit,
         # Several workers of a machine read their shares from one memory map, which is in memory once.
         memory_gb=config.memory_gb if workers.count == 1 else 0.0,

@@ -39,6 +39,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         resolution=config.resolution,
         fit=fit or config.fit,
         background=config.background,
+        bits=config.bits,
         # The limit belongs to the images of the run; other images are all used.
         limit=config.limit if source.fingerprint == data["fingerprint"] or dataset is None else None,
         memory_gb=memory_gb,

@@ -62,6 +62,7 @@ class TrainConfig:
     classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the dataset
     fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images are made square")
     background: str = identity("white", "colour of transparent and padded areas: a name or #rrggbb")
+    bits: int = identity(16, "bits that hold data in 16-bit images, such as 12; see `gan-tf inspect`")
     mirror: bool = identity(True, "also train on horizontally mirrored images")
     limit: int | None = identity(None, "use only this many images, spread evenly over the dataset")
 

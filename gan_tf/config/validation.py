@@ -33,6 +33,7 @@ POSITIVE += " checkpoint_minutes steps_per_call memory_gb wait_seconds"
 RANGES = (  # settings, condition on a value that is not None, fix
     (COUNTS, lambda value: value >= 1, "an integer of at least 1"),
     (POSITIVE, lambda value: 0 < value < math.inf, "a positive number"),
+    ("bits", lambda value: 8 <= value <= 16, "an integer from 8 to 16"),
     ("ngf ndf", lambda value: value % 8 == 0, "a multiple of 8"),
     ("decoders", lambda value: value >= 3, "3 or more"),
     ("freeze_d", lambda value: value >= 0, "an integer of at least 0"),

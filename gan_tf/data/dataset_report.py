@@ -9,12 +9,14 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
+from gan_tf.data.listing import remedies
 from gan_tf.errors import UsageError
 
 THUMB = 8  # pixels; images are compared by their THUMB x THUMB means
-# One record per readable image: index in the source, size before fitting, mode, THUMB x THUMB means.
+# One record per readable image: index in the source, images.Facts, THUMB x THUMB means.
 FACTS = np.dtype(
-    [("index", "<i8"), ("width", "<i4"), ("height", "<i4"), ("mode", "S8"), ("thumb", "u1", (THUMB, THUMB, 3))]
+    [("index", "<i8"), ("width", "<i4"), ("height", "<i4"), ("mode", "S8"), ("bits", "u1"), ("converted", "?")]
+    + [("without_metadata", "?"), ("reread", "?"), ("thumb", "u1", (THUMB, THUMB, 3))]
 )
 # Images whose descriptors are nearer than this count as near duplicates (correlation 0.995 at equal brightness).
 # Distances of copies are smaller: JPEG at quality 20 (0.07 at most), resizing (0.03), cropping 2 % (0.1), 4 levels more
@@ -24,10 +26,11 @@ BLOCK = 512  # images compared with all others at a time; 70,000 need 143 MB
 LISTED = 10  # items shown of a long list
 
 
-def fact_of(index, image, pixels):
-    """Returns the record (dtype FACTS) of image `index` of the source; `image` and `pixels` are of `load_square`."""
+def fact_of(index, facts, pixels):
+    """Returns the record (dtype FACTS) of image `index` of the source; `pixels` and `facts` are of `load_square`."""
     thumb = Image.fromarray(pixels).resize((THUMB, THUMB), Image.Resampling.BOX)
-    return np.array((index, image.width, image.height, image.mode.encode(), np.asarray(thumb)), FACTS)
+    (width, height), mode, *others = facts
+    return np.array((index, width, height, mode.encode(), *others, np.asarray(thumb)), FACTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,10 @@ class DatasetReport:
     upscaled: list  # names of images smaller than the training resolution
     ignored: dict  # {suffix: count} of files that are not images
     left_out: int = 0  # images not used because of --limit
+    converted: int = 0  # images converted from a colour profile to sRGB
+    without_metadata: list = dataclasses.field(default_factory=list)  # names of images whose metadata cannot be read
+    bits: dict = dataclasses.field(default_factory=dict)  # {"N": count of 16-bit images that use N bits}, ascending
+    used_bits: int = 16  # --bits
 
     def text(self):
         """Returns the report as lines of text, without a final newline."""
@@ -69,14 +76,33 @@ class DatasetReport:
             *_line("alike", f"{near} near duplicates", [" ~ ".join(_shorten(group, 4)) for group in self.near]),
             *_line("small", f"{len(self.upscaled)} enlarged to {self.resolution} pixels", self.upscaled),
         ]
+        if self.bits:
+            lines += _line("16 bits", self._depth())
+        if self.converted:
+            lines += _line("profiles", f"{self.converted} converted to sRGB")
+        if self.without_metadata:
+            lines += _line("metadata", f"{len(self.without_metadata)} with unreadable metadata, used without it")
         if self.ignored:
-            lines += _line("ignored", f"{sum(self.ignored.values())} other files: {_counts(self.ignored)}")
+            lines += _line(
+                "ignored", f"{sum(self.ignored.values())} other files: {_counts(self.ignored)}" + remedies(self.ignored)
+            )
         if self.left_out:
             lines += _line("limit", f"{self.left_out} images left out")
         return "\n".join(lines)
 
+    def _depth(self):
+        """Describes how many bits the 16-bit images use, and the setting for them."""
+        most = max(map(int, self.bits))
+        counts = ", ".join(f"{count} use {bits}" for bits, count in self.bits.items())
+        text = f"{sum(self.bits.values())} images: {counts} bits at most"
+        if most > self.used_bits:
+            return f"{text}; --bits {self.used_bits} clips them, give --bits {most}"
+        if max(most, 8) < self.used_bits:
+            return f"{text}; --bits {max(most, 8)} uses the range of this set, which is darker without it"
+        return f"{text} (--bits {self.used_bits})"
 
-def build_report(source, facts, unreadable, resolution, fit):
+
+def build_report(source, facts, unreadable, resolution, fit, bits=16):
     """Returns the DatasetReport of an ImageSource; UsageError if no image is readable.
 
     Args:
@@ -113,6 +139,10 @@ def build_report(source, facts, unreadable, resolution, fit):
         upscaled=[names[i] for i in np.flatnonzero(sides < resolution)],
         ignored=source.ignored,
         left_out=len(source) - len(facts) - len(unreadable),
+        converted=int(facts["converted"].sum()),
+        without_metadata=[names[i] for i in np.flatnonzero(facts["without_metadata"])],
+        bits={str(used): count for used, count in sorted(Counter(facts["bits"][facts["bits"] > 0].tolist()).items())},
+        used_bits=bits,
     )
 
 

@@ -1,28 +1,64 @@
-"""Decodes one file or array to a square RGB image.
+"""Decodes one file or array to a square RGB image. All images of users are read here.
 
-The result is uint8 [R, R, 3]. EXIF orientation is applied, grey and palette images become RGB, 16-bit grey is scaled to
-8 bits, and transparent parts show the background colour. Then the image is cropped, padded or stretched to a square and
-resized once with antialiasing. Compositing comes before resizing, otherwise colours hidden under transparent pixels
-would bleed into the edges.
+The result is uint8 [R, R, 3] in sRGB. EXIF orientation and colour profiles are applied, grey and palette images become
+RGB, 16-bit images are scaled to 8 bits, and transparent parts show the background colour. Then the image is cropped,
+padded or stretched to a square and resized once with antialiasing. Compositing comes before resizing, otherwise colours
+hidden under transparent pixels would bleed into the edges.
+
+Metadata that cannot be read does not lose the image: it is used without them, and counted.
 """
 
+import contextlib
 import io
+import sys
 import warnings
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import ExifTags, Image, ImageColor, features
 
+from gan_tf.data.colour import BrokenProfile, to_srgb
+from gan_tf.data.containers import without_metadata
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import printable
 
 MAX_PIXELS = 100_000_000  # of one image; a small file can declare more pixels than fit into memory
 MAX_FILE_BYTES = 1 << 30  # of one encoded file
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes MPO, which many phones save as .jpg
-WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"]  # JPEG includes MPO, which many phones save as .jpg
+# Formats that depend on the installation: {name: (suffixes, remedy)}.
+OPTIONAL = {
+    "AVIF": ((".avif",), 'pip install "pillow>=11.3"'),
+    "HEIF": ((".heic", ".heif", ".hif"), "pip install pillow-heif"),
+}
+if features.check("avif"):
+    FORMATS.append("AVIF")
+with contextlib.suppress(ImportError):
+    import pillow_heif
 
-# Pillow warns above 89 megapixels; `open_image` checks MAX_PIXELS instead.
+    pillow_heif.register_heif_opener()
+    FORMATS.append("HEIF")
+
+WIDE_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+# 16-bit colours, of which Pillow reads the high bytes only: {raw mode: (one that reads the low bytes, their channels)}.
+SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
+LOW_BYTES = {
+    f"{mode};{old}": (f"{mode};{new}", slice(None)) for mode in ("RGB", "RGBA") for old, new in SWAPPED.items()
+}
+LOW_BYTES["LA;16B"] = ("RGBA", [1, 1, 1, 3])  # read as four bytes
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # of EXIF orientations
+
+# Pillow warns above 89 megapixels; `_decode` checks MAX_PIXELS instead. It also warns of metadata, without a file name.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(Exception):
@@ -37,32 +73,157 @@ def parse_colour(background):
         raise UsageError(f'--background must be a colour such as "white" or "#rrggbb", got "{background}"') from None
 
 
-def open_image(data):
-    """Decodes an image to a Pillow image, rotated according to EXIF. Of an animation, returns the first frame.
+class Facts(NamedTuple):
+    """Properties of an image before it was fitted to a square."""
+
+    size: tuple  # (width, height), upright
+    mode: str  # of Pillow
+    bits: int = 0  # of a 16-bit image: bits that its largest value needs, at least 8 in colours; 0 for other images
+    converted: bool = False  # from a colour profile to sRGB
+    without_metadata: bool = False  # it has metadata that cannot be read
+    reread: bool = False  # other pixels than gan_tf 0.1 read, or none
+
+
+def read_rgb(data, colour, bits=16):
+    """Decodes an image to a Pillow image of mode RGB, in sRGB and upright. Of an animation, returns the first frame.
 
     Args:
         data: bytes of an encoded file, or a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
+        colour: (r, g, b) under transparent parts.
+        bits: of the 16 bits per value of 16-bit images, those that hold data; larger values become white.
+
+    Returns:
+        (image, Facts).
 
     Raises:
-        UnreadableImage: unknown format, damaged, array of another shape or dtype, or more than MAX_PIXELS.
+        UnreadableImage: unknown format, damaged, array of another shape or dtype, more than MAX_PIXELS; float or 32-bit
+            pixels, whose range is unknown.
+        UsageError: see `to_srgb`.
     """
     if not isinstance(data, bytes):
-        return _image_of_array(np.asarray(data))
+        image = _image_of_array(np.asarray(data))
+        return _flatten(image, colour)[0], Facts(image.size, image.mode)
     if not data:
         raise UnreadableImage("the file is empty")
+    image, raw_mode, content, profile = _decode(data)
+    mode, info, (turn, bad_orientation) = image.mode, image.info, _orientation(image)
+    try:
+        image, used, special = _eight_bits(image, raw_mode, content, bits)
+        rgb, converted, bad_profile = _flatten(image, colour, profile)
+        if turn is not None:
+            rgb = rgb.transpose(turn)
+    except (UnreadableImage, UsageError):
+        raise
+    except Exception as error:  # noqa: BLE001  such as a damaged palette, which Pillow decodes only now
+        raise UnreadableImage(printable(error)) from None
+    unread_profile = not profile and "icc_profile" in info  # as Pillow marks it
+    broken = content is not data or bad_orientation or unread_profile or bad_profile
+    return rgb, Facts(rgb.size, mode, used, converted, broken, broken or converted or special)
+
+
+def _decode(data):
+    """Decodes a file, if necessary without its metadata; damaged pixels are not accepted.
+
+    Returns (Pillow image as it is stored, Pillow's name for the pixels in the file, the file decoded, ICC profile).
+    """
+    for content, profile in _forms(data):
+        try:
+            image, raw_mode = _open(content)
+            return image, raw_mode, content, profile or image.info.get("icc_profile")
+        except UnreadableImage as error:
+            reason = error
+    raise reason
+
+
+def _forms(data):
+    """Yields (encoded file, ICC profile that is not in it): `data`, and ones with less metadata if they differ."""
+    yield data, None
+    for keep in (True, False):
+        content, profile = without_metadata(data, keep)
+        if content != data:
+            yield content, profile
+
+
+def _open(data):
+    """Returns (loaded Pillow image, Pillow's name for the pixels in the file, if any)."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height <= MAX_PIXELS:
+            arguments = image.tile[0].args if image.tile else None
             image.load()
-            return ImageOps.exif_transpose(image)
+            return image, arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     except Image.DecompressionBombError:
         raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
-        formats = f"not an image in a supported format ({', '.join(FORMATS)})"
-        raise UnreadableImage(reason_of(formats, data)) from None
+        raise UnreadableImage(_describe_unknown(data)) from None
     except Exception as error:  # noqa: BLE001  Pillow raises many types for damaged files
         raise UnreadableImage(printable(error)) from None
     raise UnreadableImage(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} megapixels")
+
+
+def _describe_unknown(data):
+    """Returns the reason why Pillow does not recognise a file: damaged, or a format that needs another package."""
+    if data[4:8] == b"ftyp":
+        name = "AVIF" if data[8:12] in (b"avif", b"avis") else "HEIF"
+        if name not in FORMATS:
+            return f"{name} images need another package: {OPTIONAL[name][1]}"
+    return reason_of(f"not an image in a supported format ({', '.join(FORMATS)})", data)
+
+
+def _orientation(image):
+    """Returns (how to turn the image upright, or None; True if its EXIF orientation cannot be read)."""
+    try:
+        Image.Exif().load(image.info.get("exif") or b"")  # opening a JPEG hides errors from the next line
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return TURNS.get(orientation), orientation not in range(9)  # some programs write 0 for "unknown"
+    except Exception:  # noqa: BLE001  Pillow raises many types for damaged EXIF
+        return None, True
+
+
+def _eight_bits(image, raw_mode, data, bits):
+    """Scales a 16-bit image to 8 bits: (image, bits that it uses; 0 for others, True if gan_tf 0.1 read it otherwise).
+
+    Raises UnreadableImage for float and 32-bit pixels.
+    """
+    transparent = image.info.get("transparency")
+    if image.mode in WIDE_MODES:
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
+        used, eight = int(values.max()).bit_length(), _scale(values, bits)
+        if inverted := getattr(image, "tag_v2", {}).get(262) == 0:  # TIFF in which 0 is white; Pillow ignores it here
+            eight = 255 - eight
+        if transparent is not None:
+            eight = np.stack([eight, np.where(values == transparent, 0, 255).astype(np.uint8)], -1)
+        converted, special = Image.fromarray(eight), inverted or transparent is not None
+    elif raw_mode in LOW_BYTES:
+        high = np.asarray(image)
+        used, special = 8 + int(high[..., :3].max()).bit_length(), transparent is not None
+        if bits == 16 and not special:
+            return image, used, False
+        low_mode, channels = LOW_BYTES[raw_mode]
+        again = Image.open(io.BytesIO(data), formats=FORMATS)
+        for i, tile in enumerate(again.tile):
+            again.tile[i] = tile._replace(args=low_mode if isinstance(tile.args, str) else (low_mode, *tile.args[1:]))
+        again.load()
+        values = high.astype(np.uint16) << 8 | np.asarray(again)[..., channels]
+        eight = high if bits == 16 else _scale(values, bits)
+        if special:
+            alpha = np.where((values == transparent).all(-1, keepdims=True), 0, 255).astype(np.uint8)
+            eight = np.concatenate([eight, alpha], -1)
+        converted = Image.fromarray(eight)
+    elif image.mode == "F":
+        raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
+    else:
+        return image, 0, image.format in OPTIONAL
+    return converted, used, special
+
+
+def _scale(values, bits):
+    """Scales integers of this many bits to uint8, rounded; larger ones become 255."""
+    # Pillow's own conversion clips at 255, which makes most images white.
+    top = 2**bits - 1
+    return np.minimum((values.astype(np.uint32) * 510 + top) // (2 * top), 255).astype(np.uint8)
 
 
 def _image_of_array(array):
@@ -70,7 +231,9 @@ def _image_of_array(array):
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise UnreadableImage(f"need uint8 [H, W, 1, 3 or 4], got {array.dtype} {list(array.shape)}")
+        first = is_channels_first(array.shape)
+        remedy = f"; give {conversion_of(array.dtype, first, 'image')}" if first or array.dtype != np.uint8 else ""
+        raise UnreadableImage(f"need uint8 [H, W, 1, 3 or 4], got {array.dtype} {list(array.shape)}{remedy}")
     if array.size == 0:
         raise UnreadableImage("no pixels")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
@@ -78,50 +241,73 @@ def _image_of_array(array):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def to_rgb(image, colour):
-    """Converts a Pillow image of any mode to RGB. Transparent parts show `colour` (r, g, b).
+def is_channels_first(shape):
+    """Returns True if the shape of one image is [C, H, W], not [H, W, C]."""
+    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
 
-    Raises:
-        UnreadableImage: float or 32-bit pixels, whose range is unknown; a damaged palette.
+
+def conversion_of(dtype, channels_first, name, fortran=False):
+    """Returns the NumPy expression that makes uint8 [..., H, W, C] of the array called `name`.
+
+    The range of floats is unknown: the expressions for the two that are common are given.
     """
-    try:
-        if image.mode in WIDE_MODES:
-            values = np.asarray(image)
-            if values.min() < 0 or values.max() > 65535:
-                raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
-            # Pillow's own conversion clips at 255, which makes most images white. 65535 = 257 * 255.
-            return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
-        if image.mode == "F":
-            raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        if image.mode == "La":  # Pillow converts premultiplied grey to LA only
-            image = image.convert("LA")
-        background = Image.new("RGBA", image.size, (*colour, 255))
-        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
-    except UnreadableImage:
-        raise
-    except Exception as error:  # noqa: BLE001  such as a damaged palette, which Pillow decodes only now
-        raise UnreadableImage(printable(error)) from None
+    axes = {"image": "1, 2, 0", "images": "0, 2, 3, 1"}[name]
+    array = f"{name}.transpose({axes})" if channels_first else name
+    array = f"np.ascontiguousarray({array})" if fortran else array
+    if dtype == np.uint8:
+        return array
+    if dtype.kind == "f":
+        return (
+            f"({array} * 255).round().clip(0, 255).astype('uint8') if its values are in [0, 1], "
+            f"(({array} + 1) * 127.5).round().clip(0, 255).astype('uint8') if in [-1, 1]"
+        )
+    if dtype == np.uint16:
+        return f"({array} / 257).round().astype('uint8'), or with 12 bits of data / 16.06 in place of / 257"
+    return f"{array}.astype('uint8') if its values are in 0..255"
 
 
-def load_square(data, resolution, fit, colour):
+def _flatten(image, colour, profile=None):
+    """Converts an 8-bit Pillow image to RGB: (image, its colours were converted, its profile is broken).
+
+    Transparent parts show `colour` (r, g, b).
+    """
+    alpha, converted, broken = None, False, False
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        # Pillow converts premultiplied grey to LA only.
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.getchannel("R") if grey else image.convert("RGB")
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if profile or image.mode == "LAB":
+        try:
+            image, converted = to_srgb(image, profile)
+        except BrokenProfile:
+            broken = True
+    image = image.convert("RGB")
+    if alpha is not None:
+        image.putalpha(alpha)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
+    return image, converted, broken
+
+
+def load_square(data, resolution, fit, colour, bits=16):
     """Decodes an image, makes it square, and resizes it once, antialiased, to R x R.
 
     Args:
-        data: see `open_image`.
+        data, bits: see `read_rgb`.
         resolution: R, pixels.
         fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect ratio.
         colour: (r, g, b) of borders and under transparent parts.
 
     Returns:
-        (uint8 [R, R, 3], Pillow image that `open_image` returned).
+        (uint8 [R, R, 3], Facts).
 
     Raises:
-        UnreadableImage: see `open_image` and `to_rgb`.
+        UnreadableImage, UsageError: see `read_rgb`.
     """
-    original = open_image(data)
-    image = to_rgb(original, colour)
+    image, facts = read_rgb(data, colour, bits)
     if fit == "pad":
         scale = resolution / max(image.size)
         inner = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
@@ -132,4 +318,4 @@ def load_square(data, resolution, fit, colour):
         left, top = (image.width - side) // 2, (image.height - side) // 2
         # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
         image = image.crop((left, top, left + side, top + side))
-    return np.asarray(image.resize((resolution, resolution), Image.Resampling.LANCZOS)), original
+    return np.asarray(image.resize((resolution, resolution), Image.Resampling.LANCZOS)), facts

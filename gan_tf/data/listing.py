@@ -7,10 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from gan_tf.data.images import FORMATS, OPTIONAL
 from gan_tf.errors import UsageError
 from gan_tf.io.files import UNPRINTABLE, printable
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES += tuple(suffix for name, (suffixes, _) in OPTIONAL.items() if name in FORMATS for suffix in suffixes)
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
@@ -33,7 +35,9 @@ def select_images(paths, where):
         names.append(str(path))
     if not names:
         others = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5)) or "nothing"
-        raise UsageError(f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others})")
+        raise UsageError(
+            f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others}{remedies(ignored)})"
+        )
     return sorted(names), ignored
 
 
@@ -43,6 +47,12 @@ def natural_key(name):
     # A number is compared by its number of digits first: a name from an archive may have more digits than `int` reads.
     digits[1::2] = [(len(number.lstrip("0")), number.lstrip("0")) for number in digits[1::2]]
     return digits, name
+
+
+def remedies(ignored):
+    """Returns how to read the ignored files {suffix: count} that are images: "; for .heic: pip install ..." or ""."""
+    missing = {suffix: fix for suffixes, fix in OPTIONAL.values() for suffix in suffixes if suffix not in SUFFIXES}
+    return "".join(f"; for {suffix}: {missing[suffix]}" for suffix in ignored if suffix in missing)
 
 
 def classes_of(names):

@@ -18,14 +18,14 @@ import numpy as np
 
 from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, size_text
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
-from gan_tf.data.images import UnreadableImage, load_square, parse_colour
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
 FITS = ("crop", "pad", "stretch")
-FORMAT = 1  # of cache entries; raise it when the same image would get other pixels
+FORMAT = 2  # of cache entries; raise it when the same image would get other pixels
 SMALLEST = 4  # pixels, where growing networks start
 CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; they fit into a processor's cache
 ROW = np.dtype(np.int32)  # the `facts` of a row at a smaller size: its index
@@ -92,7 +92,7 @@ class ImageSet:
 
 
 def prepare(
-    source, *, resolution, fit="crop", background="white", limit=None, memory_gb=4.0, cache_dir=None, log=print
+    source, *, resolution, fit="crop", background="white", bits=16, limit=None, memory_gb=4.0, cache_dir=None, log=print
 ):
     """Decodes a source, or loads it from the cache. Returns the readable images, in order, as an ImageSet.
 
@@ -101,6 +101,7 @@ def prepare(
         resolution: R, pixels.
         fit: "crop", "pad" or "stretch" to a square.
         background: colour under transparent parts and of padding.
+        bits: see `images.read_rgb`.
         limit: use at most this many images, spread evenly over the source; None for all.
         memory_gb: sets larger than this (10^9 bytes of uint8) are converted to a memory map in the cache.
         cache_dir: the cache's folder; default GAN_TF_CACHE.
@@ -109,9 +110,12 @@ def prepare(
     Raises:
         UsageError: no readable image, a full disk, or an invalid argument.
     """
-    settings, rows = _square_settings(resolution, fit, background), select_rows(len(source), limit)
-    key = _key(source.fingerprint, settings, limit)
-    entry = CacheEntry(Path(cache_dir or cache_root()) / "data" / key, (resolution, resolution, 3), FACTS)
+    settings, rows = _square_settings(resolution, fit, background, bits), select_rows(len(source), limit)
+    origin = (source.fingerprint, settings[:3] if bits == 16 else settings, limit)  # 16: as before there was a setting
+    # Images of a format that needs another package are unreadable without it.
+    reading = (FORMAT, *(name for name in OPTIONAL if name in FORMATS))
+    name = _key(*origin, *reading)
+    entry = CacheEntry(Path(cache_dir or cache_root()) / "data" / name, (resolution, resolution, 3), FACTS)
     in_memory = len(rows) * entry.row_bytes <= memory_gb * 1e9
     if in_memory and not entry.finished:
         images = np.empty((len(rows), *entry.shape), np.uint8)
@@ -125,7 +129,7 @@ def prepare(
     if report_path.exists():
         report = DatasetReport(**json.loads(report_path.read_text()))
     else:
-        report = build_report(source, facts, unreadable, resolution, fit)
+        report = build_report(source, facts, unreadable, resolution, fit, bits)
         if entry.finished:
             with writing_cache(report_path):
                 write_atomically(report_path, json_text(dataclasses.asdict(report)).encode())
@@ -136,18 +140,19 @@ def prepare(
         class_names=source.class_names,
         names=[source.names[i] for i in facts["index"]],
         fingerprint=source.fingerprint,
-        key=key,
+        # Where every image has the pixels of FORMAT 1, the scores and features measured then stay valid.
+        key=name if facts["reread"].any() else _key(*origin),
         report=report,
         memory_gb=memory_gb,
         log=log,
     )
 
 
-def survey(source, *, resolution, fit="crop", background="white", limit=None):
+def survey(source, *, resolution, fit="crop", background="white", bits=16, limit=None):
     """Returns the DatasetReport that `prepare` would make, without keeping any pixels."""
-    settings = _square_settings(resolution, fit, background)
+    settings = _square_settings(resolution, fit, background, bits)
     facts, unreadable = _decode(source, select_rows(len(source), limit), settings, "inspected")
-    return build_report(source, facts, unreadable, resolution, fit)
+    return build_report(source, facts, unreadable, resolution, fit, bits)
 
 
 def select_rows(count, limit):
@@ -159,18 +164,20 @@ def select_rows(count, limit):
     return (2 * np.arange(limit) + 1) * count // (2 * limit)
 
 
-def _square_settings(resolution, fit, background):
-    """Checks the settings. Returns the arguments of `load_square` after the data: (resolution, fit, colour)."""
+def _square_settings(resolution, fit, background, bits):
+    """Checks the settings. Returns the arguments of `load_square` after the data: (resolution, fit, colour, bits)."""
     if fit not in FITS:
         raise UsageError(f"--fit must be one of {', '.join(FITS)}, got {fit}")
     if resolution < 1:
         raise UsageError(f"--resolution must be positive, got {resolution}")
-    return resolution, fit, parse_colour(background)
+    if not 8 <= bits <= 16:
+        raise UsageError(f"--bits is {bits}; give an integer from 8 to 16")
+    return resolution, fit, parse_colour(background), bits
 
 
 def _key(*parts):
-    """Returns the name of a cache entry: a hash of FORMAT and of all values that its pixels depend on."""
-    return hashlib.sha256(repr((FORMAT, *parts)).encode()).hexdigest()[:32]
+    """Returns the name of a cache entry: a hash of all values that its pixels depend on."""
+    return hashlib.sha256(repr((1, *parts)).encode()).hexdigest()[:32]
 
 
 def _squares(source, rows, settings, verb):
@@ -178,10 +185,10 @@ def _squares(source, rows, settings, verb):
 
     def decode(i):
         try:
-            pixels, image = load_square(source.read(i), *settings)
+            pixels, image_facts = load_square(source.read(i), *settings)
         except UnreadableImage as error:
             return i, None, str(error)
-        return i, pixels, fact_of(i, image, pixels)
+        return i, pixels, fact_of(i, image_facts, pixels)
 
     with Progress(len(rows), verb) as progress:
         for result in map_in_order(decode, map(int, rows)):

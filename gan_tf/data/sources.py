@@ -17,7 +17,7 @@ from collections import Counter
 import numpy as np
 
 from gan_tf.data.cache import check_space
-from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
+from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, conversion_of, is_channels_first
 from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, check_labels, parse_label_file
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
 from gan_tf.errors import UsageError
@@ -273,17 +273,21 @@ def _find_images(headers, where):
                 f'{where}: array "{printable(key)}" holds Python objects, which are not safe to load; save as uint8'
             )
     shapes = {key: header[0] for key, header in headers.items()}
-    candidates = [key for key, shape in shapes.items() if len(shape) == 3 or shape[3:] in ((1,), (3,), (4,))]
-    if "images" not in candidates and len(candidates) != 1:
+    fitting = [key for key, shape in shapes.items() if len(shape) == 3 or shape[3:] in ((1,), (3,), (4,))]
+    channels_first = [key for key, shape in shapes.items() if key not in fitting and is_channels_first(shape[1:])]
+    candidates = [key for key in (*fitting, *channels_first) if key == "images"] or fitting or channels_first
+    if len(candidates) != 1:
         contents = ", ".join(f'"{printable(key)}" {headers[key][2]} {list(shape)}' for key, shape in shapes.items())
         raise UsageError(
             f'{where} must hold one uint8 [N, H, W, 3] array, named "images"; it has {contents[:500] or "none"}'
         )
-    key = "images" if "images" in candidates else candidates[0]
+    [key] = candidates
     shape, fortran, dtype, _ = headers[key]
-    if dtype != np.uint8 or fortran:
+    if dtype != np.uint8 or fortran or key in channels_first:
+        order = f"{' with the channels first' * (key in channels_first)}{' in Fortran order' * fortran}"
         raise UsageError(
-            f'{where}: array "{printable(key)}" must be uint8 in C order, got {dtype}; convert it to 0..255 and save'
+            f'{where}: array "{printable(key)}" is {dtype} {list(shape)}{order}, and must be uint8 [N, H, W, C] in C '
+            f"order; save {conversion_of(dtype, key in channels_first, 'images', fortran)}"
         )
     if shape[0] == 0:
         raise UsageError(f"{where} holds no images")

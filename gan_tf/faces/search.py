@@ -12,12 +12,12 @@ import numpy as np
 from mtcnn import MTCNN
 from PIL import Image
 
-from gan_tf.data.images import UnreadableImage, open_image, to_rgb
+from gan_tf.data.images import UnreadableImage, read_rgb
 from gan_tf.faces.crop import crop_square, cut, rotate, shown_twice
 from gan_tf.faces.results import FACE
 from gan_tf.io.progress import Progress, map_in_order
 
-FORMAT = 2  # of partial results; raise it when the same photographs would give other faces
+FORMAT = 3  # of partial results; raise it when the same photographs would give other faces
 # Photographs are searched in a reduced copy in which the smallest face has this size: MTCNN found 40 of 40 portraits at
 # 24 pixels, 36 of 40 at 16.
 FINDABLE_PIXELS = 24
@@ -135,7 +135,7 @@ def search(source, settings, detector, partial, check):
 
     def decode(i):
         try:
-            image = to_rgb(open_image(source.read(i)), BACKGROUND)
+            image, _ = read_rgb(source.read(i), BACKGROUND)
         except UnreadableImage as error:
             return Photo(i, None, None, str(error))
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gan_tf.data import dataset_report
 from gan_tf.data.dataset_report import near_groups
-from gan_tf.data.prepare import survey
+from gan_tf.data.images import FORMATS
+from gan_tf.data.prepare import prepare, survey
 from gan_tf.data.sources import FolderSource
-from tests.data.encoded import encoded, write
+from tests.data.encoded import encode, encoded, rgb_icc, write
 
 
 def thumbs(count, seed=0):
@@ -45,6 +47,25 @@ def test_report_of_a_folder(source):
     for part in ("pets: 5 images", "12x20 to 40x30, median 40x30", "RGB 4, P 1", "cat 3, dog 2", "dog/empty.webp: "):
         assert part in text
     assert "cat/a.png = cat/same.png" in text and "cat/a.png ~ cat/again.jpg" in text
+
+
+def test_what_files_state_of_their_pixels_is_counted(tmp_path):
+    values = np.linspace(0, 4095, 64).astype(np.uint16).reshape(8, 8)
+    wide = {f"{name}.png": encode(Image.fromarray(values >> shift)) for name, shift in (("a", 0), ("b", 0), ("c", 4))}
+    profile = rgb_icc((0.1431, 0.0606, 0.7141), (0.3851, 0.7169, 0.0971), (0.4361, 0.2225, 0.0139), 2.2)
+    others = {"d.png": encoded(1, icc_profile=profile), "e.png": encoded(2, icc_profile=b"?"), "f.heic": b""}
+    source = FolderSource(write(tmp_path, wide | others))
+    report = survey(source, resolution=8)
+    assert (report.converted, report.without_metadata, report.bits) == (1, ["e.png"], {"8": 1, "12": 2})
+    text = report.text()
+    for part in ("3 images: 1 use 8, 2 use 12 bits at most; --bits 12 ", "1 converted to sRGB", "1 with unreadable"):
+        assert part in text
+    if "HEIF" not in FORMATS:
+        assert ".heic 1; for .heic: pip install pillow-heif" in text
+    assert "at most (--bits 12)" in survey(source, resolution=8, bits=12).text()
+    assert "--bits 8 clips them, give --bits 12" in survey(source, resolution=8, bits=8).text()
+    dark, bright = (prepare(source, resolution=8, bits=bits).images[0].max() for bits in (16, 12))
+    assert dark < 20 and bright == 255
 
 
 def test_long_lists_are_shortened(tmp_path):

@@ -1,5 +1,6 @@
 """Decoding of single images: formats, modes, orientation, fitting, damage."""
 
+import re
 import struct
 import zlib
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_tf.data.images import UnreadableImage, load_square, parse_colour
-from tests.data.encoded import encode
+from gan_tf.data import images
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square, parse_colour
+from tests.data.encoded import encode, png_chunk
 
 WHITE = (255, 255, 255)
 
@@ -25,14 +27,12 @@ def flat(colour, size=(4, 4)):
     return np.broadcast_to(np.uint8(colour), (*size, 3))
 
 
-def png(width, height, depth, colour_type, rows):
+def png(width, height, depth, colour_type, rows, *chunks):
     """Returns a PNG file made from raw rows, for formats that Pillow does not write."""
 
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
     header = struct.pack(">2I5B", width, height, depth, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    chunks = (png_chunk(b"IHDR", header), *chunks, png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def palette(transparency):
@@ -41,7 +41,7 @@ def palette(transparency):
     return encode(image, transparency=transparency)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "MPO"])
+@pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
 def test_formats(kind):
     image, original = load_square(encode(solid((200, 40, 90), (9, 7)), kind), 4, "crop", WHITE)
     assert image.shape == (4, 4, 3) and image.dtype == np.uint8
@@ -73,7 +73,8 @@ def test_exif_orientation_is_applied(orientation):
         (encode(solid(90, mode="L")), 90, 0),
         (encode(solid(1, mode="1")), 255, 0),
         (encode(solid((10, 200, 30)).quantize(4)), (10, 200, 30), 1),
-        (encode(solid((0, 255, 255, 0), (16, 16), "CMYK"), "JPEG"), (255, 0, 0), 3),
+        (encode(solid((0, 255, 255, 0), (16, 16), "CMYK"), "JPEG"), (255, 0, 0), 3),  # inverted, as Adobe does
+        (encode(solid((76, 85, 255), (16, 16), "YCbCr"), "TIFF"), (255, 0, 0), 2),
         (png(4, 4, 16, 2, (b"\0" + struct.pack(">3H", 65535, 32896, 0) * 4) * 4), (255, 128, 0), 0),
         (np.full((4, 4, 1), 77, np.uint8), 77, 0),
         (np.full((4, 4), 77, np.uint8), 77, 0),
@@ -82,8 +83,23 @@ def test_exif_orientation_is_applied(orientation):
         (encode(solid((50, 0), mode="LA")), (7, 8, 255), 0),
         (encode(solid((200, 0, 0, 128), mode="RGBA")), (104, 4, 127), 1),
         (palette(transparency=0), (7, 8, 255), 0),
+        (palette(transparency=b"\x80\xff"), (8, 8, 132), 1),
     ],
-    ids=["grey", "bilevel", "palette", "CMYK", "16-bit", "array", "matrix", "alpha", "LA", "RGBA", "clear palette"],
+    ids=[
+        "grey",
+        "bilevel",
+        "palette",
+        "CMYK",
+        "YCbCr",
+        "16-bit",
+        "array",
+        "matrix",
+        "alpha",
+        "LA",
+        "RGBA",
+        "clear palette",
+        "alphas",
+    ],
 )
 def test_modes_become_rgb(data, colour, tolerance):
     np.testing.assert_allclose(square(data, colour=(7, 8, 255)), flat(colour), atol=tolerance)
@@ -102,6 +118,54 @@ def test_sixteen_bit_grey_is_scaled():
     expected = [[0, 0, 1, 128], [255, 255, 254, 1]] * 2  # round(v / 257)
     for kind in ("PNG", "TIFF"):
         np.testing.assert_array_equal(square(encode(Image.fromarray(values), kind))[..., 0], expected)
+
+
+def wide(colour_type, values, *chunks):
+    """Returns a 16-bit PNG file of uint16 [H, W, C]."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png(values.shape[1], len(values), 16, colour_type, rows, *chunks)
+
+
+def wide_tiff(values, photometric, order):
+    """Returns a 16-bit TIFF file of uint16 [H, W, C]; `order` of bytes is "<" or ">"."""
+    height, width, channels = values.shape
+    tags = {256: width, 257: height, 258: 16 if channels == 1 else 126, 259: 1, 262: photometric, 273: 132}
+    tags |= {277: channels, 278: height, 279: values.nbytes}
+    entries = b""
+    for tag, value in tags.items():
+        several = tag == 258 and channels > 1  # then at an offset
+        entries += struct.pack(order + "HHI", tag, 3, channels if several else 1)
+        entries += struct.pack(order + ("I" if several else "Hxx"), value)
+    start = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 9)
+    return start + entries + bytes(8) + struct.pack(order + "3H", 16, 16, 16) + values.astype(order + "u2").tobytes()
+
+
+LEVELS = np.repeat(np.uint16([0, 1, 100, 2048, 4095])[:, None, None], 5, 1)  # of 12 bits
+EXPECTED = LEVELS * np.ones(3) / 4095 * 255
+
+
+@pytest.mark.parametrize("opaque", [4095, 65535])  # alpha uses the same bits, or all
+@pytest.mark.parametrize(("colour_type", "colours"), [(0, 1), (2, 3), (4, 1), (6, 3)])
+def test_unused_bits(colour_type, colours, opaque):
+    values = LEVELS.repeat(colours, 2)
+    if colour_type >= 4:
+        values = np.append(values, np.full_like(LEVELS, opaque), 2)
+    for data in [wide(colour_type, values)] + [wide_tiff(values, 2, order) for order in "<>" if colour_type == 2]:
+        pixels, facts = load_square(data, 5, "crop", WHITE, 12)
+        np.testing.assert_allclose(pixels, EXPECTED, atol=0.5)
+        assert facts.bits == 12
+        np.testing.assert_allclose(square(data, 5, colour=(0, 0, 0)), EXPECTED / 16, atol=1 if opaque == 65535 else 16)
+
+
+def test_sixteen_bit_images_with_a_transparent_colour():
+    values = np.repeat(np.uint16([4096, 4097, 40000])[:, None, None], 3, 1)  # the first two are equal in 8 bits
+    for colour_type, channels, chunk in ((0, 1, struct.pack(">H", 4097)), (2, 3, struct.pack(">3H", *[4097] * 3))):
+        pixels = square(wide(colour_type, values.repeat(channels, 2), png_chunk(b"tRNS", chunk)), 3, colour=(7, 8, 255))
+        np.testing.assert_allclose(pixels[:, 0], [[16] * 3, [7, 8, 255], [156] * 3], atol=0.5)
+
+
+def test_sixteen_bit_tiff_in_which_zero_is_white():
+    np.testing.assert_allclose(square(wide_tiff(LEVELS * 16, 0, "<"), 5), 255 - EXPECTED, atol=0.6)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
@@ -149,14 +213,22 @@ def test_resizing_is_antialiased():
         (png(10_001, 10_001, 8, 2, b""), "100 megapixels"),
         (png(50_000, 50_000, 8, 2, b""), "100 megapixels"),  # above Pillow's own limit too
         (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((3, 6, 6), np.uint8), r"give image.transpose\(1, 2, 0\)"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
     ],
-    ids=["empty", "text", "JPEG", "PNG", "float", "32-bit", "large", "huge", "float array", "no pixels"],
+    ids=["empty", "text", "JPEG", "PNG", "float", "32-bit", "large", "huge", "float array", "NCHW", "no pixels"],
 )
 def test_unreadable_images_have_a_reason_of_one_line(data, reason):
     with pytest.raises(UnreadableImage, match=reason) as caught:
         square(data)
     assert "\n" not in str(caught.value) and "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "brand"), [("AVIF", b"avif"), ("HEIF", b"heic"), ("HEIF", b"mif1")])
+def test_formats_of_other_packages_are_refused_with_the_package(monkeypatch, name, brand):
+    monkeypatch.setattr(images, "FORMATS", [kind for kind in FORMATS if kind != name])
+    with pytest.raises(UnreadableImage, match=re.escape(OPTIONAL[name][1])):
+        square(bytes([0, 0, 0, 24]) + b"ftyp" + brand + bytes(12))
 
 
 def test_colours():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gan_tf.data.cache import CacheEntry, read_rows
-from gan_tf.data.prepare import box_means, prepare, select_rows
+from gan_tf.data.prepare import _key, box_means, prepare, select_rows
 from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write
@@ -87,7 +87,9 @@ def test_finished_entries_are_used_again(source, memory, tmp_path, monkeypatch):
     assert lines == []
 
 
-@pytest.mark.parametrize("other", [{"resolution": 16}, {"fit": "pad"}, {"background": "black"}, {"limit": 3}])
+@pytest.mark.parametrize(
+    "other", [{"resolution": 16}, {"fit": "pad"}, {"background": "black"}, {"bits": 12}, {"limit": 3}]
+)
 def test_other_settings_make_another_entry(source, tmp_path, other):
     prepare_in(tmp_path, source)
     _, lines = prepare_in(tmp_path, source, **other)
@@ -101,6 +103,27 @@ def test_changed_data_make_other_entries(source, tmp_path):
     after, lines = prepare_in(tmp_path, FolderSource(source.folder))
     assert len(lines) == 1 and after.fingerprint != before.fingerprint and after.at(4).key != small.key
     assert (after.images[0] != before.images[0]).any() and (after.at(4).images[0] != small.images[0]).any()
+
+
+def test_scores_of_earlier_versions_stay_valid_for_sets_with_the_same_pixels():
+    """Keys of version 0.1, which runs store with their scores; images that are now read otherwise give another key."""
+    images = list(np.zeros((2, 8, 8, 3), np.uint8))
+    before = prepare(ArraySource("set", images), resolution=8, background="#010203", limit=2)
+    assert (before.key, before.at(4).key) == ("922407ff20c6780f0fe07282e674afbb", "d91107344cef30ed2f4f93597c11447e")
+    plain, other = (
+        prepare(ArraySource("set", [encoded(0, **options), encoded(1)]), resolution=8)
+        for options in ({}, {"icc_profile": b"?"})
+    )
+    assert plain.key == _key(plain.fingerprint, (8, "crop", (255, 255, 255)), None)
+    assert other.key != _key(other.fingerprint, (8, "crop", (255, 255, 255)), None)
+
+
+def test_installing_a_package_for_a_format_makes_another_entry(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_tf.data.prepare.FORMATS", ["PNG"])
+    without, _ = prepare_in(tmp_path, source)
+    monkeypatch.setattr("gan_tf.data.prepare.FORMATS", ["PNG", "HEIF"])
+    again, lines = prepare_in(tmp_path, source)
+    assert len(lines) == 1 and again.key == without.key
 
 
 def test_limit_selects_at_even_distances(source):
@@ -132,7 +155,9 @@ def test_a_source_without_readable_images_is_refused(tmp_path, memory_gb):
         prepare_in(tmp_path, source, memory_gb=memory_gb)
 
 
-@pytest.mark.parametrize(("name", "value"), [("fit", "squeeze"), ("background", "whitish"), ("resolution", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("fit", "squeeze"), ("background", "whitish"), ("resolution", 0), ("bits", 7)]
+)
 def test_invalid_settings_are_refused(source, name, value):
     with pytest.raises(UsageError, match=f"--{name}.*{value}"):
         prepare(source, **{"resolution": SIDE, name: value})

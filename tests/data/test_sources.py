@@ -15,6 +15,7 @@ from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write, write_zip
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
+CHANNELS_FIRST = np.ascontiguousarray(np.resize(PIXELS, (3, 3, 6, 5)))
 
 
 def test_a_folder_lists_images_of_any_case_and_depth(tmp_path):
@@ -23,7 +24,7 @@ def test_a_folder_lists_images_of_any_case_and_depth(tmp_path):
     source = open_source(str(write(tmp_path / "set", files | others)))
     assert source.names == ["a.png", "b.JPG", "deep/er/c.WebP"]
     assert [source.read(i) for i in range(3)] == [b"2", b"1", b"3"]
-    assert source.ignored == {".txt": 1, ".heic": 2, "README": 1}
+    assert source.ignored == {".txt": 1, ".heic": 2, "README": 1}  # without pillow-heif
     assert source.name == "set" and source.class_names == ()
     (tmp_path / "set/a.png").unlink()
     with pytest.raises(UnreadableImage, match="No such file"):
@@ -248,8 +249,11 @@ def test_a_full_cache_is_named(opened, monkeypatch):
     [
         ({"images": np.array([{}, []], object)}, '"images" holds Python objects'),
         ({"images": PIXELS, "labels": np.array([None] * 3)}, '"labels" holds Python objects'),
-        ({"images": PIXELS / 255}, "float64"),
-        ({"images": np.asfortranarray(PIXELS)}, "C order"),
+        ({"images": PIXELS / 255}, r"float64 .*\(images \* 255\)\.round.* in \[0, 1\], .*127\.5.* in \[-1, 1\]"),
+        ({"images": PIXELS.astype(np.uint16)}, "uint16 .*images / 257"),
+        ({"images": np.asfortranarray(PIXELS)}, r"C order; save np\.ascontiguousarray\(images\)"),
+        ({"images": CHANNELS_FIRST, "masks": PIXELS[..., 0]}, r"save images\.transpose\(0, 2, 3, 1\)$"),
+        ({"x": CHANNELS_FIRST.astype(np.float32)}, r"save \(images\.transpose\(0, 2, 3, 1\) \* 255\)\.round"),
         ({"a": PIXELS, "b": PIXELS}, '"a" uint8'),
         ({"a": np.zeros(3)}, "must hold one uint8"),
         ({"images": PIXELS[:0]}, "no images"),

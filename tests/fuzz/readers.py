@@ -8,7 +8,7 @@ import zipfile
 from collections import OrderedDict
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageCms, ImageDraw
 
 from gan_tf.config.settings import TrainConfig, changed, stored_settings
 from gan_tf.convert import read_weight_file
@@ -55,6 +55,8 @@ def encoded_images():
     forms = [("PNG", mode, {}) for mode in ("RGB", "RGBA", "L", "P", "1")]
     forms += [("JPEG", mode, {"exif": exif}) for mode in ("RGB", "CMYK")] + [("WEBP", "RGBA", {"exif": exif})]
     forms += [("BMP", "P", {}), ("GIF", "P", {}), ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "F", {})]
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    forms += [("AVIF", "RGB", {}), ("TIFF", "RGB", {"icc_profile": profile}), ("JPEG", "L", {"icc_profile": profile})]
     return [encode(image.convert(mode), form, **more) for form, mode, more in forms]
 
 
