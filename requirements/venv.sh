@@ -38,5 +38,5 @@ if ! usable; then
     "$python" -m venv --clear .venv
 fi
 echo "Installing TensorFlow ($extra) and the other dependencies into .venv; the first time, this downloads them and takes a minute or more"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -r "requirements/$extra.txt" -r requirements/test.txt
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r "requirements/$extra.txt"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -1,14 +1,17 @@
 """Commands on other platforms: without TensorFlow, with one that cannot be imported, and without POSIX modules."""
 
+import importlib.metadata
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from gan_tf.cli.main import COMMANDS
+from gan_tf.export import FORMATS
 from gan_tf.io import image_files, packages
 from tests.programs import ROOT
 from tests.training import tiny
@@ -165,6 +168,24 @@ def test_the_extra_for_a_machine(monkeypatch, system, machine, has_driver, extra
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/nvidia-smi" if has_driver else None)
     assert packages.tensorflow_extra() == extra
+
+
+def test_messages_name_extras_that_have_the_missing_package():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    packages_of = {extra: {re.match(r"[\w-]+", line)[0] for line in lines} for extra, lines in extras.items()}
+    for name, form in FORMATS.items():  # `gan-tf export` names the extra like the format
+        assert set(form.needs) <= packages_of.get(name, set()), name
+    texts = [path.read_text() for path in (ROOT / "gan_tf").rglob("*.py")]
+    named = {extra for text in texts for extra in re.findall(r"""install_command\(["'](\w+)["']\)""", text)}
+    assert "av" in packages_of["video"] and "video" in named and named <= packages_of.keys()
+
+
+def test_an_uninstalled_copy_of_the_repository_is_installed_by_its_path(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    assert packages.install_command("cpu") == f'pip install -e "{ROOT}[cpu]"'
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
