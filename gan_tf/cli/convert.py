@@ -17,7 +17,9 @@ from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architecture_fields, as_argument
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, sha256_of, user_path
+from gan_tf.io.progress import Progress
 
+STATISTICS_IMAGES = 1024  # generated to estimate the statistics of batch norm
 ROLES = {"g_ema": "EMA generator", "g": "generator", "d": "discriminator"}
 
 
@@ -31,6 +33,12 @@ class ConvertOptions:
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     # Folder of the new run, such as checkpoints/converted.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    # FastGAN: keep the statistics of batch norm in the file. By default they are estimated anew from generated images,
+    # because the official program averages the weights without them, and does not use them
+    keep_statistics: bool = False
+    # Family and pixels of the networks; the file determines them, and other ones are refused.
+    model: str | None = None
+    resolution: int | None = None
     verbose: bool = False  # print TensorFlow's messages
 
 
@@ -44,16 +52,22 @@ def main(argv) -> int:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"RUN: {folder} already exists; give a new folder")
         start_tensorflow(options.verbose)
-        print(convert(path, folder), flush=True)
-        return 0
+        given = {name: getattr(options, name) for name in ("model", "resolution")}
+        lines = convert(path, folder, options.keep_statistics, given)
     except MemoryError as error:
         raise UsageError(f"{path}: its networks need more memory than is free; close other programs") from error
     except OSError as error:
         raise UsageError(f"RUN: {folder} cannot be written: {error.strerror or error}; give another folder") from error
+    print(lines, flush=True)
+    return 0
 
 
-def convert(path, folder) -> str:
+def convert(path, folder, keep_statistics=False, given=()) -> str:
     """Converts a weight file into a run folder. Returns a summary.
+
+    Args:
+        keep_statistics: keep the statistics of batch norm in the file.
+        given: {field of TrainConfig: expected value, None for any}; another value is an error.
 
     The folder gets its name when it is complete. It contains
         config.json          the settings of the networks, defaults for all others; no images, so it cannot be continued
@@ -66,6 +80,7 @@ def convert(path, folder) -> str:
 
     from gan_tf.convert import load_state_dict, read_weight_file
     from gan_tf.models import FAMILIES
+    from gan_tf.models.statistics import estimate_statistics, has_statistics
     from gan_tf.pretrained.torch_files import reading
 
     remove_parts(folder)
@@ -75,6 +90,11 @@ def convert(path, folder) -> str:
         config = dataclasses.replace(default_config(weights.model), **weights.settings)
     except UsageError as error:
         raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
+    for name, value in dict(given).items():
+        if value not in (None, getattr(config, name)):
+            raise UsageError(
+                f"--{name} is {value}, but the networks of {path} have {getattr(config, name)}; leave it out"
+            )
     family = FAMILIES[config.model]
     builders = {"g_ema": family.generator}
     if "d" in weights.states:
@@ -86,6 +106,10 @@ def convert(path, folder) -> str:
     with reading(path, "checkpoint or pickle"):
         for name, network in networks.items():
             load_state_dict(network, weights.states.get(name, weights.states["g_ema"]))
+    estimated = has_statistics(networks["g_ema"]) and not keep_statistics
+    if estimated:
+        with Progress(STATISTICS_IMAGES, "generated for the statistics of batch norm") as progress:
+            estimate_statistics(networks["g_ema"], STATISTICS_IMAGES, progress=progress.advance)
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     try:
         write(part, config, networks, f"{printable(path.name)} (SHA-256 {digest})")
@@ -94,7 +118,7 @@ def convert(path, folder) -> str:
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return summary(weights, config, networks, folder)
+    return summary(weights, config, networks, folder, estimated)
 
 
 def default_config(model):
@@ -143,8 +167,11 @@ def write(folder, config, networks, origin):
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})
 
 
-def summary(weights, config, networks, folder):
-    """Returns the lines to print: converted networks, other content of the file, and the next commands."""
+def summary(weights, config, networks, folder, estimated):
+    """Returns the lines to print: converted networks, other content of the file, and the next commands.
+
+    estimated: the batch norm statistics are not those of the file.
+    """
     from gan_tf.models.pggan import GROWTH, resolution_of
     from gan_tf.models.variables import named_variables
 
@@ -152,6 +179,11 @@ def summary(weights, config, networks, folder):
     sizes = ", ".join(f"{name} {getattr(config, name)}" for name in architecture_names(config, "d" in networks))
     parts = ", ".join(f"{ROLES[name]} ({len(named_variables(net))} variables)" for name, net in networks.items())
     lines = [f"{folder}: {config.model} of {weights.program}: {sizes}", f"converted: {parts}"]
+    if estimated:
+        lines.append(
+            f"statistics of batch norm: of {STATISTICS_IMAGES:,} generated images, since those of the file may be of "
+            "other weights; --keep-statistics keeps them"
+        )
     if "d" not in networks:
         lines.append("no discriminator: a run that starts from this one trains a new discriminator")
     elif "g" not in weights.states:

@@ -35,7 +35,9 @@ class GeneratorOptions:
     which: str = "best"  # best: best score; last: newest checkpoint; 12000: snapshot saved at 12,000 images
     # Name or number of the class to generate, for runs trained with --conditional. Default: drawn from each seed.
     class_name: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME")] = None
-    truncation: float = 1.0  # 0 to 2: truncation psi, for w (StyleGAN2) or the latent (FastGAN); below 1: less variety
+    # Truncation psi, -2 to 2, of w (StyleGAN2; towards the mean of the class) or of the latent (FastGAN). Below 1: less
+    # variety; 0: all images alike except for noise; negative: the opposite of each image.
+    truncation: float = 1.0
     batch_size: int | None = None  # images per batch; default: chosen by resolution and device
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware supports it
     overwrite: bool = False  # replace existing files

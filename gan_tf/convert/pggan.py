@@ -12,7 +12,16 @@ import re
 
 import numpy as np
 
-from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
+from gan_tf.convert.weight_file import (
+    NAMES,
+    WeightFile,
+    check_arguments,
+    check_shape,
+    check_sizes,
+    merge_settings,
+    shape_of,
+    shown,
+)
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import GROWTH, RESOLUTIONS, PgganGenerator, channels_of, resolution_of
 from gan_tf.models.variables import named_variables
@@ -54,6 +63,8 @@ def describe(networks, left_out) -> WeightFile:
         if role != "D":
             own["pixel_norm"] = bool(network.arguments.get("use_pixelnorm", True))
         merge_settings(settings, role, own, largest=("fmap_base", "fmap_max"))
+    for role, network in networks.items():
+        check_sizes(role, network.arguments, {name: settings[name] for name in ("resolution", "latent_size")})
     states = {NAMES[role]: network.arrays for role, network in networks.items()}
     return WeightFile("pggan", "Progressive GAN (TensorFlow)", settings, states, left_out)
 

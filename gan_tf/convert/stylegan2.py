@@ -11,7 +11,16 @@ import re
 
 import numpy as np
 
-from gan_tf.convert.weight_file import NAMES, WeightFile, check_arguments, check_shape, merge_settings, shape_of, shown
+from gan_tf.convert.weight_file import (
+    NAMES,
+    WeightFile,
+    check_arguments,
+    check_shape,
+    check_sizes,
+    merge_settings,
+    shape_of,
+    shown,
+)
 from gan_tf.errors import UsageError
 from gan_tf.models.stylegan2 import LABEL_LAYERS, RESOLUTIONS, StyleGan2Generator, channels_of, sizes_of
 from gan_tf.models.stylegan2_blocks import FILTER
@@ -33,8 +42,11 @@ FIXED = {
     "mbstd_num_channels": (1,),
 }
 ARCHITECTURES = {"G": ("skip",), "D": ("resnet", "orig"), "G_ema": ("skip",)}
+# Arguments that repeat a size of the arrays: {argument: its name here}. Other programs give both names of the first.
+SIZES = {"img_resolution": "resolution", "resolution": "resolution", "z_dim": "latent_size", "w_dim": "w_size"}
+SIZES |= {"c_dim": "classes"}
 # Other arguments: the shapes of the arrays determine them, they are read below, or they change no result.
-KNOWN = {"img_resolution", "z_dim", "w_dim", "c_dim", "embed_features", "layer_features", "cmap_dim", "num_layers"}
+KNOWN = {*SIZES, "embed_features", "layer_features", "cmap_dim", "num_layers"}
 KNOWN |= {"architecture", "channel_base", "channel_max", "conv_clamp", "mbstd_group_size", "num_fp16_res", "use_fp16"}
 KNOWN |= {"fp16_channels_last", "fused_modconv_default", "freeze_layers"}
 DEFAULTS = {"channel_base": 32768, "channel_max": 512, "mbstd_group_size": 4}
@@ -47,7 +59,9 @@ def describe(networks, left_out) -> WeightFile:
     for role, network in networks.items():
         arguments = {"conv_clamp": default_clamp} | _flattened(role, network.arguments)
         check_arguments(role, arguments, FIXED | {"architecture": ARCHITECTURES[role]}, KNOWN)
-        merge_settings(settings, role, _settings(role, arguments, arguments_of(network.arrays)))
+        own = arguments_of(network.arrays)
+        check_sizes(role, arguments, {given: own[name] for given, name in SIZES.items() if name in own})
+        merge_settings(settings, role, _settings(role, arguments, own))
     settings["conditional"] = settings["classes"] > 0
     states = {NAMES[role]: network.arrays for role, network in networks.items()}
     return WeightFile("stylegan2", "StyleGAN2-ADA (PyTorch)", settings, states, left_out)

@@ -31,6 +31,13 @@ def check_arguments(role, arguments, fixed, known):
             raise UsageError(f"{role} was built with the unknown argument {shown(name)} ({shown(value)})")
 
 
+def check_sizes(role, arguments, sizes):
+    """Raises UsageError if a network was built with another size than `sizes`, {argument: size} of its arrays."""
+    for name, size in sizes.items():
+        if arguments.get(name) not in (None, size):
+            raise UsageError(f"{role} was built with {name} {shown(arguments[name])}, and its arrays have {size}")
+
+
 def merge_settings(settings, role, new, largest=()):
     """Adds the settings of one more network to `settings`; for the names in `largest` the larger value is kept.
 

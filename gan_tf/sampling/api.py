@@ -83,8 +83,9 @@ class Trained:
         check_supported(self.config.model, "w", "ws")
         check_truncation(truncation, self.config.model, "truncation")
         seeds = _checked_seeds(seeds)
-        latents = generate.latents_of_seeds(self.generator, seeds)
-        return self.generator.ws_of(latents, self._labels(seeds, classes), truncation=truncation).numpy()
+        labels = self._labels(seeds, classes)
+        latents = generate.latents_of_seeds(self.generator, seeds, truncation, labels)
+        return self.generator.ws_of(latents, labels).numpy()
 
     def images_of(self, latents=None, noise_seeds=0, batch_size=None, noise=None, classes=None, ws=None):
         """Generates images of latents or of styles. Returns uint8 [N, R, R, 3].

@@ -23,6 +23,7 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
+from gan_tf.io.progress import log
 from gan_tf.models import FAMILIES
 from gan_tf.sampling.seeds import parse_ranges
 
@@ -30,6 +31,7 @@ BATCH_PIXELS = 16 * 256**2  # larger batches are not faster on a CPU
 MAX_BATCH_SIZE = 64  # on a CPU
 GPU_FACTOR = 4  # batches are larger on a GPU by this factor
 MAX_TRUNCATION = 2.0
+MEAN_LATENTS = 1000  # random latents for the mean w of a class
 FIRST_FINE = 7  # StyleGAN2's first fine layer
 GAP = 1 / 16  # of an image's width, between the headers and the mixed images of a table
 
@@ -43,21 +45,26 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
 def check_truncation(truncation: float, model: str, flag="--truncation"):
     """Checks the range of a truncation psi, and that the family `model` supports it. `flag`: for messages.
 
-    With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN). Without one a latent z becomes
-    psi * z (Glow's temperature), the same formula with mean 0; far below 1, images of such short latents turn pale.
+    With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN), for networks with classes that
+    of the class; the official program uses that of all classes. Without a mapping network a latent z becomes psi * z
+    (Glow's temperature), the same formula with mean 0; near 0, images of such short latents turn pale. A negative psi
+    gives the opposite of an image. Prints a line for 0.
 
     Raises:
         UsageError: out of range, or unsupported by the family.
 
     Source: Karras et al. 2019 (StyleGAN), appendix B; Kingma and Dhariwal 2018 (Glow), section 6.
     """
-    if not 0 <= truncation <= MAX_TRUNCATION:
-        raise UsageError(f"{flag} is {truncation:g}; give a number from 0 to {MAX_TRUNCATION:g}, such as 0.9")
+    if not -MAX_TRUNCATION <= truncation <= MAX_TRUNCATION:
+        limits = f"{-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}"
+        raise UsageError(f"{flag} is {truncation:g}; give a number from {limits}, such as 0.9")
     reason = FAMILIES[model].unsupported.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(
             f"{flag} is {truncation:g}, but {model} {reason}; leave it out (gan-tf generate --best selects images)"
         )
+    if truncation == 0:
+        log(f"{flag} is 0: all images, or all of a class, are alike except for their noise")
 
 
 def check_supported(model, feature, setting, run="this run"):
@@ -79,11 +86,24 @@ def truncate(g, latents, truncation, labels=None):
     """Applies truncation to latents; see `check_truncation`.
 
     Without a mapping network [N, Z] -> [N, Z]. With one, [N, Z], [N, 1, W] or [N, S, W] -> ws [N, S, W], which include
-    the classes `labels` [N]; the mean w is that of all classes. A truncation of 1 returns `latents` unchanged.
+    the classes `labels` [N]. A truncation of 1 returns `latents` unchanged.
     """
     if truncation == 1:
         return latents
-    return g.ws_of(latents, labels, truncation=truncation) if has_mapping(g) else latents * truncation
+    if not has_mapping(g):
+        return latents * truncation
+    if labels is None:
+        return g.ws_of(latents, truncation=truncation)
+    mean = tf.gather(class_means(g), labels)[:, None]  # [N, 1, W]
+    return mean + truncation * (g.ws_of(latents, labels) - mean)
+
+
+def class_means(g):
+    """Returns the mean w of each class over the same MEAN_LATENTS random latents: float32 [classes, W]."""
+    with tf.init_scope():  # once, not in each call of a function that is being traced
+        z = rng.Draws(0, tf.constant(0, tf.int64), MEAN_LATENTS, path="truncation/").normal("z", (g.latent_size,))
+        ws = (g.mapping(z, tf.fill([MEAN_LATENTS], label)) for label in range(g.classes))
+        return tf.stack([tf.reduce_mean(w[:, 0], axis=0) for w in ws])
 
 
 def latents_of_seeds(g, seeds, truncation=1.0, labels=None):
@@ -188,9 +208,9 @@ def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labe
     def mix(content, style, content_labels, style_labels):
         noise = rng.noise_of_seeds(content, g.noise_shapes)
         if has_mapping(g):
-            ws = g.ws_of(latents_of_seeds(g, content), content_labels)
-            style_ws = g.ws_of(latents_of_seeds(g, style), style_labels)
-            return g(truncate(g, tf.where(replaced, style_ws, ws), truncation), noise=noise, training=False)
+            ws = g.ws_of(latents_of_seeds(g, content, truncation, content_labels), content_labels)
+            style_ws = g.ws_of(latents_of_seeds(g, style, truncation, style_labels), style_labels)
+            return g(tf.where(replaced, style_ws, ws), noise=noise, training=False)
         style_noise = rng.noise_of_seeds(style, g.noise_shapes)
         weights = g.style_of(latents_of_seeds(g, style, truncation), style_labels, noise=style_noise)
         latents = latents_of_seeds(g, content, truncation)

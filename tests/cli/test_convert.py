@@ -18,11 +18,14 @@ from gan_tf.cli.main import run_command
 from gan_tf.convert.fastgan import BUFFERS
 from gan_tf.export import FORMATS
 from gan_tf.models import FAMILIES
+from gan_tf.models.fastgan import FastGanGenerator
+from gan_tf.models.statistics import BATCH
 from gan_tf.models.variables import load_weights
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
+from gan_tf.sampling.generate import images_of_seeds
 from tests.convert.file_writers import optimizer, tensors, write_tensorflow
-from tests.convert.states import assert_same, averaged, fastgan_states, parameters, pggan_networks, pggan_states
+from tests.convert.states import assert_same, averaged, built, fastgan_states, parameters, pggan_networks, pggan_states
 from tests.parity.fastgan import discriminate
 from tests.parity.report import channels_first, channels_last, read_arrays, relative_l2
 from tests.parity.state_dicts import state_dict
@@ -47,8 +50,14 @@ def converted(tmp_path_factory):
     averages = [whole(value) for value in parameters(averaged(g, 1.1))]
     content = {"g": tensors(g), "d": tensors(d), "g_ema": averages, "opt_g": optimizer(parameters(g))}
     path = write_zip(folder / "all_10.pth", content)
-    assert run_command("convert", [str(path), str(folder / "run")]) == 0
+    assert run_command("convert", [str(path), str(folder / "run"), "--keep-statistics"]) == 0
     return Run(folder / "run")
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    """Statistics of batch norm are estimated from few images."""
+    monkeypatch.setattr("gan_tf.cli.convert.STATISTICS_IMAGES", 2 * BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +100,33 @@ def test_settings_and_weights_are_those_of_the_file(converted, grown):
             assert_same(state_dict(network), state)
 
 
-def test_the_summary(tmp_path, monkeypatch, done):
+def test_statistics_are_estimated_if_the_file_has_those_of_other_weights(tmp_path, few_images, done):
+    """As the official program writes it: averaged weights with the buffers of an untrained generator."""
+    g, d = fastgan_states()
+    state = built(FastGanGenerator, {"resolution": 256, "ngf": 8, "latent_size": 12}, seed=3)
+    buffers = {name: value for name, value in state_dict(state).items() if name.endswith(BUFFERS)}
+    for name, content in (("own", g), ("other", g | buffers)):
+        path = write_zip(tmp_path / f"{name}.pth", {"g": tensors(content), "d": tensors(d)})
+        output = done("convert", path, tmp_path / name).out
+        assert f"statistics of batch norm: of {2 * BATCH} generated images" in output and "--keep-statistics" in output
+    assert "of batch norm" not in done("convert", path, tmp_path / "kept", "--keep-statistics").out
+    own, other, kept = (load_generator(Run(tmp_path / name)).folded() for name in ("own", "other", "kept"))
+    [images, again, grey] = (next(images_of_seeds(g, [0, 1, 2], 3))[1] for g in (own, other, kept))
+    assert images.std() > 5 and np.abs(images - again.astype(float)).max() <= 2
+    assert np.abs(images - grey.astype(float)).mean() > 5
+    last = load_generator(Run(tmp_path / "other"), "last")
+    assert np.array_equal(last.folded().stem.kernel, other.stem.kernel)
+
+
+def test_arguments_that_agree_with_the_file_are_accepted(source, tmp_path, done, refused):
+    done("convert", source, tmp_path / "run", "--model", "pggan", "--resolution", 16)
+    for name, value, actual in (("model", "fastgan", "pggan"), ("resolution", 32, 16)):
+        error = refused("convert", source, tmp_path / "new", f"--{name}", value)
+        assert f"--{name} is {value}" in error and f"{source} have {actual}" in error
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_summary(tmp_path, few_images, monkeypatch, done):
     monkeypatch.chdir(tmp_path)
     g, d = fastgan_states()
     content = {"g": tensors(g), "d": tensors(d), "opt_g": optimizer(parameters(g))}
@@ -221,7 +256,7 @@ def test_checkpoints_written_by_pytorch_have_the_official_images_and_logits(torc
         content |= {"opt_g": stepped(torch, content["g_ema"]), "opt_d": stepped(torch, parameters(d))}
         content["g"] = OrderedDict((name, value if name.endswith(BUFFERS) else -value) for name, value in g.items())
     torch.save(content, tmp_path / "10.pth", _use_new_zipfile_serialization=new)
-    assert run_command("convert", [str(tmp_path / "10.pth"), str(tmp_path / "run")]) == 0
+    assert run_command("convert", [str(tmp_path / "10.pth"), str(tmp_path / "run"), "--keep-statistics"]) == 0
     run = Run(tmp_path / "run")
     fakes = load_generator(run).generator(tf.constant(arrays["z"]), training=True)
     for got, name in zip(fakes, ("train/fake_big", "train/fake_128"), strict=True):

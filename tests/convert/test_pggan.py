@@ -146,6 +146,8 @@ def test_a_discriminator_that_cannot_be_converted_is_left_out(tmp_path, fused, a
         ({"label_size": 10}, "G was built with label_size 10; only 0"),
         ({"tanh_at_end": True}, "G was built with tanh_at_end True"),
         ({"num_channels": 1}, "num_channels 1; only 3"),
+        ({"resolution": 32}, "G was built with resolution 32, and its arrays have 16"),
+        ({"latent_size": 512}, "was built with latent_size 512, and its arrays have 6"),
         ({"attention": True}, "G was built with the unknown argument attention"),
     ],
 )

@@ -205,6 +205,10 @@ def test_the_official_channel_base_is_kept(tmp_path):
     [
         ({"img_channels": 1}, {}, "G was built with img_channels 1; only 3"),
         ({"architecture": "resnet"}, {}, "G was built with architecture resnet; only skip"),
+        ({"img_resolution": 32}, {}, "G was built with img_resolution 32, and its arrays have 16"),
+        ({}, {"resolution": 32}, "D was built with resolution 32, and its arrays have 16"),
+        ({"w_dim": 512}, {}, "G was built with w_dim 512, and its arrays have 8"),
+        ({"c_dim": 3}, {}, "G was built with c_dim 3, and its arrays have 0"),
         ({"attention": True}, {}, "G was built with the unknown argument attention (True)"),
         ({"resample_filter": [1, 2, 1]}, {}, "resample_filter [1, 2, 1]; only [1, 3, 3, 1]"),
         ({"mapping_kwargs": {"lr_multiplier": 1}}, {}, "lr_multiplier 1; only 0.01"),
@@ -218,6 +222,13 @@ def test_the_official_channel_base_is_kept(tmp_path):
 )
 def test_unsupported_arguments(tmp_path, g, d, reason):
     assert reason in refusal(write(tmp_path / "a.pkl", states(), G_ARGUMENTS | g, D_ARGUMENTS | d))
+
+
+def test_a_size_that_is_given_twice_is_accepted_if_the_arrays_have_it(tmp_path):
+    twice = {"resolution": 16}
+    g_arguments = G_ARGUMENTS | twice | {"synthesis_kwargs": G_ARGUMENTS["synthesis_kwargs"] | {"img_resolution": 16}}
+    weights = read_weight_file(write(tmp_path / "a.pkl", states(), g_arguments, D_ARGUMENTS | twice))
+    assert weights.settings["resolution"] == 16
 
 
 def test_a_converted_run_has_the_official_styles_images_and_logits(tmp_path):

@@ -8,12 +8,15 @@ import tensorflow as tf
 
 import gan_tf
 from gan_tf import rng
+from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
+from gan_tf.models import FAMILIES
 from gan_tf.models.network import fold
 from gan_tf.models.stylegan2 import styles_of
 from gan_tf.models.variables import named_variables
 from gan_tf.sampling import project as projection
+from gan_tf.sampling.api import Trained
 from gan_tf.sampling.generate import (
     images_of_latents,
     images_of_seeds,
@@ -62,13 +65,34 @@ def truncated_w(plain, w, psi):
     return mean + np.float32(psi) * (w - mean)
 
 
-@pytest.mark.parametrize("psi", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("psi", [0.0, 0.5, 1.5, -1.0])
 def test_truncation_moves_w_towards_its_mean_and_does_not_scale_latents(plain, g, psi):
     w = plain.mapping(z_of(g, SEEDS)).numpy()
     [(_, images)] = images_of_seeds(g, SEEDS, 4, psi)
     assert difference(images, synthesised(plain, truncated_w(plain, w, psi), SEEDS)) <= 1
     scaled = synthesised(plain, plain.mapping(psi * z_of(g, SEEDS)).numpy(), SEEDS)
     assert difference(images, scaled) > 5
+
+
+def test_truncation_moves_w_towards_the_mean_of_its_class(capsys):
+    plain = FAMILIES["stylegan2"].generator(styled_config(classes=2, conditional=True), "float32")
+    plain.mapping.average.assign(np.full(12, 9.0))  # of all classes: without effect
+    g, z, labels = fold(plain), z_of(plain, range(4)), np.array([0, 1, 1, 0], np.int32)
+    w = g.mapping(z, labels)[:, 0].numpy()
+    means = np.stack([g.mapping(z_of(g, range(100, 3100)), np.full(3000, k))[:, 0].numpy().mean(0) for k in (0, 1)])
+    apart = np.abs(means[0] - means[1]).max()
+    for psi in (0.0, 0.5, -1.0):
+        want = means[labels] + psi * (w - means[labels])
+        for points in (z, w[:, None]):
+            ws = truncate(g, points, psi, labels).numpy()
+            np.testing.assert_allclose(ws, np.repeat(want[:, None], 6, axis=1), atol=0.1 * apart)
+    trained = Trained(g, styled_config(classes=2, conditional=True), 0, ClassLabels(("red", "blue"), (5, 5)))
+    first, second, third = trained.images_of(ws=trained.ws([1, 2, 3], 0, ["red", "red", "blue"]))
+    assert difference(first, second) == 0 and difference(first, third) > 5
+    mixed = trained.mix([1], [2], 0, classes="red", layers="0-")
+    assert difference(mixed[0], trained.sample([1], 0, classes="red")[0]) <= 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["truncation is 0: all images, or all of a class, are alike except for their noise"] * 3
 
 
 def test_latents_w_and_ws_are_accepted(g):
