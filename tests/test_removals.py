@@ -18,6 +18,7 @@ KNOWN = {
     "gan_tf/faces/results.py": {"_remove_windows", "remove", "write_npz", "write_folder", "check_replaceable"},
     "gan_tf/io/files.py": {"check_writable", "part_file", "remove_parts"},
     "gan_tf/metrics/features.py": {"compute"},
+    "gan_tf/pretrained/downloads.py": {"_open_rest", "fetch"},
     "gan_tf/pretrained/lpips.py": {"_keep_convolutions"},
     "gan_tf/runs/folder.py": {"cut", "remove_checkpoint", "remove_leftovers", "remove_snapshot"},
     "gan_tf/sampling/image_writer.py": {"missing_seeds", "_folder_writer"},

@@ -94,9 +94,10 @@ class Workers:
         Raises:
             UsageError: on every worker, if the chief cannot write the folder.
         """
-        token, problem = secrets.randbits(32), ""
+        token, problem, created = secrets.randbits(32), "", [folder]
         if self.is_chief:
             try:
+                created += [parent for parent in folder.parents if not parent.exists()]
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / str(token)).touch()
             except OSError as error:
@@ -111,8 +112,11 @@ class Workers:
         missing = self._sum([index == self.index and not path.exists() for index in range(self.count)])
         if self.is_chief:
             with contextlib.suppress(OSError):  # not empty: it has other files
-                path.unlink()
-                folder.rmdir()
+                for file in folder.iterdir():
+                    if file.name.isdigit():  # also of a killed process
+                        file.unlink()
+                for parent in created:  # the deepest first
+                    parent.rmdir()
         if any(missing):
             workers = ", ".join(f"worker {index}" for index, is_missing in enumerate(missing) if is_missing)
             end_process(f"{workers} cannot see a new file in {folder}; put it on a file system that all workers share")
