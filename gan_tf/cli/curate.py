@@ -157,4 +157,4 @@ def training_reals(options, loaded):
     name = None if loaded.class_number is None else loaded.trained.classes.names[loaded.class_number]
     if name is not None and name not in images.class_names:
         raise UsageError(f"--dataset {options.dataset} has no class {name!r}; give images of the run's classes")
-    return reals_at(images, loaded.generator.resolution, loaded.trained.config.mirror, name)
+    return reals_at(images, loaded.generator.resolution, training_images.may_be_mirrored(loaded.run), name)

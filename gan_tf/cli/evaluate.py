@@ -134,7 +134,7 @@ def load_run(options, run):
     weights = f"{options.which} weights, {trained.images_seen / 1000:.1f} kimg"
     log(f"{run.folder}: {weights}; precision: {precision} ({reason})")
     sampler = Sampler(trained.folded(devices.KERAS_POLICIES[precision]), options.seed, classes=trained.classes)
-    reals_of = functools.partial(reals_at, images, sampler.resolution, config.mirror)
+    reals_of = functools.partial(reals_at, images, sampler.resolution, training_images.may_be_mirrored(run))
     class_names = trained.classes.names if options.per_class else ()
     if missing := [name for name in class_names if name not in images.class_names]:
         raise UsageError(f"--per-class: --dataset {options.dataset} has no class {missing[0]!r}; leave out --per-class")
@@ -213,7 +213,10 @@ def size_of(source):
         except UnreadableImage:
             continue
         if image.width != image.height:
-            raise UsageError(f"--resolution is missing: {source.names[i]} is {image.width}x{image.height}, not square")
+            size = f"{image.width}x{image.height}"
+            raise UsageError(
+                f"--resolution is missing: {source.names[i]} is {size}, not square; give the size for the comparison"
+            )
         return image.width
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 

@@ -89,7 +89,7 @@ def neighbours(options, seeds) -> int:
     )
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
-    reals = reals_at(image_set, g.resolution, trained.config.mirror)
+    reals = reals_at(image_set, g.resolution, training_images.may_be_mirrored(run))
     batches = images_of_seeds(g, seeds, min(len(seeds), suitable_batch_size(g.resolution, False)), labels=labels)
     images = measurable(np.concatenate([images for _, images in batches]))
     by_space = [rows_of_space(options, space, seeds, images, reals, image_set.names) for space in spaces]

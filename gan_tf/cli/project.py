@@ -163,7 +163,7 @@ def training_reals(options, run, resolution):
         offline = options.offline or options.dataset is None
         image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, log=log)
         if len(image_set) > 1:
-            return reals_at(image_set, resolution, run.read_settings()[0].mirror), image_set.names
+            return reals_at(image_set, resolution, training_images.may_be_mirrored(run)), image_set.names
         reason = "there is only one training image"
     except UsageError as error:
         if options.dataset is not None:

@@ -51,7 +51,16 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
             raise UsageError(
                 f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them anyway"
             )
-        log(f"{changed}: comparing with them anyway, so copies of training images are not found")
+        if data.get("converted_from"):
+            log(f"{run.folder} was converted, and its training images are not recorded: comparing with {name}")
+        else:
+            log(f"{changed}: comparing with them anyway, so copies of training images are not found")
     if images.report.unreadable:
         log(f"{name}: {len(images.report.unreadable)} unreadable images left out")
     return images
+
+
+def may_be_mirrored(run) -> bool:
+    """Returns True if copies may be mirrored: the run was trained on mirrored images, or converted, so nobody knows."""
+    config, data = run.read_settings()
+    return config.mirror or bool(data.get("converted_from"))

@@ -211,6 +211,14 @@ def test_mirrored_copies_in_a_folder_are_found(few_fakes, folder, tmp_path, scor
     assert copies.value == 1 and copies.protocol["mirrored"]
 
 
+def test_mirrored_copies_count_for_a_converted_run(few_fakes, run, dataset, scores_of):
+    config, data = run.read_settings()
+    for origin, mirrored in (("", False), ("network.pkl", True)):
+        run.write_settings(dataclasses.replace(config, mirror=False), {**data, "converted_from": origin})
+        scores = scores_of(run.folder, "--dataset", dataset, "--metrics", "memorisation")
+        assert scores["memorisation"].protocol["mirrored"] is mirrored
+
+
 @pytest.mark.parametrize("jpeg_first", [True, False])
 def test_jpeg_files_against_others_resized_and_repeated_images_are_noted(folder, tmp_path, done, jpeg_first):
     jpeg = tmp_path / "jpeg"
