@@ -5,8 +5,8 @@ import dataclasses
 import glob
 import os
 import secrets
-import shlex
 import shutil
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -18,6 +18,7 @@ from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architectu
 from gan_tf.errors import UsageError
 from gan_tf.io.files import printable, sha256_of, user_path
 from gan_tf.io.progress import Progress
+from gan_tf.io.shell import quote
 
 STATISTICS_IMAGES = 1024  # generated to estimate the statistics of batch norm
 ROLES = {"g_ema": "EMA generator", "g": "generator", "d": "discriminator"}
@@ -191,14 +192,16 @@ def summary(weights, config, networks, folder, estimated):
     lines += [f"left out: {printable(content)}" for content in weights.left_out]
     if "g" in weights.states and "g" not in networks and weights.states["g"] is not weights.states["g_ema"]:
         lines.append("left out: g, the trained generator: without its discriminator, the EMA generator is better")
-    run = shlex.quote(os.path.relpath(folder))
-    commands = ["next:", f"  gan-tf generate {run} --seeds 0-63 --out {shlex.quote(f'{folder.name}-images')} --grid"]
-    commands.append(f"  gan-tf evaluate {run} --dataset DATASET")
+    run = Path(os.path.relpath(folder))
+    images = Path(f"{folder.name}-images")
+    commands = ["next:", f"  gan-tf generate {quote(run)} --seeds 0-63 --out {quote(images)} --grid"]
+    commands.append(f"  gan-tf evaluate {quote(run)} --dataset DATASET")
     if hasattr(g_ema, GROWTH) and (growth := float(g_ema.growth.numpy())) < g_ema.levels:
         size = f"{resolution_of(int(growth))}x{resolution_of(int(growth))} of {config.resolution}x{config.resolution}"
         lines.append(f"half grown: to {size}; --init-from needs fully grown networks")
     else:
-        commands.append(f"  gan-tf train --dataset DATASET --init-from {run} --run NAME{architecture_flags(config)}")
+        flags = architecture_flags(config)
+        commands.append(f"  gan-tf train --dataset DATASET --init-from {quote(run)} --run NAME" + flags)
     return "\n".join(lines + commands)
 
 

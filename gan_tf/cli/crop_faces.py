@@ -1,17 +1,18 @@
 """`gan-tf crop-faces PHOTOS OUT`: makes a dataset of faces cropped from photographs."""
 
 import dataclasses
-import shlex
 import time
 from typing import Annotated, Literal
 
 import tyro
 
 from gan_tf.cli import arguments
+from gan_tf.cli.datasets import KNOWN_NAMES
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.validation import RESOLUTIONS
 from gan_tf.errors import INTERRUPTED, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, refuse_existing, user_path
+from gan_tf.io.shell import quote
 
 LISTED = 3  # names printed of each list; the report has all
 OTHER_FILES = (".zip", ".npy", ".tar", ".gz", ".csv", ".json", ".jpg", ".jpeg", ".png", ".webp", ".h5", ".tfrecord")
@@ -159,8 +160,8 @@ def write_result(options, source, out, partial, check, rate):
     partial.remove()
     print("\n".join([*lines, f"  {options.out}, contact sheet {sheet}, report {report}"]), flush=True)
     resolution = min(1 << (options.size.bit_length() - 1), RESOLUTIONS["pggan"][-1])  # the largest power of two
-    dataset = shlex.quote(options.out)
-    print(f"next:\n  python train.py --dataset {dataset} --resolution {resolution} --model pggan", flush=True)
+    dataset = out.absolute() if options.out in KNOWN_NAMES else out
+    print(f"next:\n  gan-tf train --dataset {quote(dataset)} --resolution {resolution} --model pggan", flush=True)
 
 
 def summary(source, partial, without, rate):

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import gan_tf
+from gan_tf.cli.output import protect_streams
 from gan_tf.errors import INTERRUPTED, USAGE_ERROR, UsageError
 from gan_tf.io.packages import requiring_tensorflow
 
@@ -30,6 +31,7 @@ COMMANDS = {
 def main(argv=None) -> int:
     """Prints the help or the version, or runs a command. Returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    protect_streams(colours="--help" in argv)
     if not argv or argv[0] in ("-h", "--help"):
         commands = "\n".join(f"  {name:<16} {purpose}" for name, purpose in COMMANDS.items())
         print(f"usage: gan-tf COMMAND [OPTIONS]\n\n{commands}\n\ngan-tf COMMAND --help shows the options of a command.")
@@ -42,6 +44,7 @@ def main(argv=None) -> int:
 
 def run_command(name, argv) -> int:
     """Runs the command `name` with the arguments `argv`. Returns the exit code."""
+    protect_streams(colours="--help" in argv)
     try:
         if name not in COMMANDS:
             raise UsageError(f"unknown command {name!r}; choose from {', '.join(COMMANDS)}")

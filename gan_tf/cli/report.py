@@ -35,7 +35,7 @@ def main(argv) -> int:
         raise UsageError(f"{run.folder} is no run folder (it has no config.json); give one such as checkpoints/demo")
     out = user_path(options.out) if options.out else run.report
     check_writable(out, "--out", overwrite=options.overwrite or out == run.report)
-    page = report_html(run, interpolation(options, run) if options.walk else None).encode()
+    page = report_html(run, interpolation(options, run) if options.walk else None).encode(errors="backslashreplace")
     with writing(out, "--out"):
         write_atomically(out, page)
     print(f"{out}: {len(page) / 1e6:.1f} MB, needs no other file")

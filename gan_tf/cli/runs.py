@@ -1,7 +1,6 @@
 """`gan-tf runs FOLDER`: ranks the best weights, snapshots and final scores of all runs."""
 
 import dataclasses
-import shlex
 import textwrap
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -12,6 +11,7 @@ from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 from gan_tf.io.json_text import json_text
+from gan_tf.io.shell import quote
 from gan_tf.report.summary import (
     RunSummary,
     ScoredWeights,
@@ -158,7 +158,7 @@ def ranking_lines(ranking, limit) -> list[str]:
             "size": str(row.run.config.resolution),
             "data": row.run.dataset,
             "which": row.which + ("*" if row.kind == "final" else ""),
-            "run": shlex.quote(str(row.run.folder)),  # in the last column, so that a long path moves no other
+            "run": quote(row.run.folder),  # in the last column, so that a long path moves no other
         }
         for place, row in enumerate(shown, 1)
     ]

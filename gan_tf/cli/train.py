@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 import typing
+from pathlib import Path
 
 import tyro
 
@@ -18,6 +19,7 @@ from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import FAULT, INTERRUPTED, Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, is_temporary, locked
+from gan_tf.io.shell import quote
 
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}
     "dataset": "model and data",
@@ -259,7 +261,8 @@ def next_steps(run):
         lines.append(f"report: {run.report}")
     if grid := run.newest_grid():
         lines.append(f"samples: {grid}")
-    folder, seen = os.path.relpath(run.folder), best["images_seen"] if best else 0
+    folder, seen = Path(os.path.relpath(run.folder)), best["images_seen"] if best else 0
     # Other weights get another folder: `generate` does not replace images.
-    lines += ["next:", f"  gan-tf generate {folder} --seeds 0-63 --out {run.folder.name}-{seen} --grid"]
-    return "\n".join([*lines, f"  tensorboard --logdir {os.path.dirname(folder) or '.'}"])
+    out = Path(f"{run.folder.name}-{seen}")
+    lines += ["next:", f"  gan-tf generate {quote(folder)} --seeds 0-63 --out {quote(out)} --grid"]
+    return "\n".join([*lines, f"  tensorboard --logdir {quote(folder.parent)}"])

@@ -2,6 +2,7 @@
 
 from gan_tf.cli.datasets import resolve
 from gan_tf.errors import UsageError
+from gan_tf.io.shell import quote
 
 
 def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=print):
@@ -49,7 +50,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         changed = f"the images in {name} are not those of the training"
         if dataset is None:
             raise UsageError(
-                f"--dataset: {changed}; restore them, or give --dataset {name} to compare with them anyway"
+                f"--dataset: {changed}; restore them, or give --dataset {quote(name)} to compare with them anyway"
             )
         if data.get("converted_from"):
             log(f"{run.folder} was converted, and its training images are not recorded: comparing with {name}")

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import math
 import re
-import shlex
 import typing
 from pathlib import Path
 from typing import Literal
@@ -20,6 +19,7 @@ from gan_tf.config import validation
 from gan_tf.config.validation import FAMILIES, did_you_mean, flag, require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
+from gan_tf.io.shell import quote
 
 FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
@@ -307,7 +307,7 @@ def as_argument(name: str, value) -> str:
     """Returns a setting as a command-line argument, such as "--ngf 64" or "--no-pixel-norm"."""
     if isinstance(value, bool):
         return flag(name if value else f"no_{name}")
-    return f"{flag(name)} {shlex.quote(str(value))}"
+    return f"{flag(name)} {quote(value)}"
 
 
 def reject_other_families(names, model: str):

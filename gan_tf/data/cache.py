@@ -67,7 +67,7 @@ class CacheEntry:
         Raises:
             UsageError: images.bin has the wrong size.
         """
-        entry = json.loads((self.folder / "entry.json").read_text())
+        entry = json.loads((self.folder / "entry.json").read_text(encoding="utf-8"))
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
         if path.stat().st_size != math.prod(shape):
             raise UsageError(f"{self.folder} is damaged; delete this folder and start again")
@@ -84,7 +84,7 @@ class CacheEntry:
         Returns zeros without a readable record, or if a file is shorter than its recorded rows: the entry starts again.
         """
         with contextlib.suppress(OSError, ValueError):
-            state = json.loads((self.partial / "progress.json").read_text())
+            state = json.loads((self.partial / "progress.json").read_text(encoding="utf-8"))
             files = (("images.bin", self.row_bytes), ("facts.bin", self.facts.itemsize))
             if all((self.partial / name).stat().st_size >= state["kept"] * size for name, size in files):
                 return state

@@ -127,7 +127,7 @@ def prepare(
         images, facts, unreadable = entry.load(in_memory)
     report_path = entry.folder / "report.json"  # kept with the entry: comparing all pairs of a large set takes long
     if report_path.exists():
-        report = DatasetReport(**json.loads(report_path.read_text()))
+        report = DatasetReport(**json.loads(report_path.read_text(encoding="utf-8")))
     else:
         report = build_report(source, facts, unreadable, resolution, fit, bits)
         if entry.finished:

@@ -115,7 +115,7 @@ class ImageSource(abc.ABC):
         path_digest = hashlib.sha256(os.fsencode(os.path.realpath(user_path(self.where)))).hexdigest()
         path = cache_root() / "digests" / f"{path_digest[:32]}.json"
         try:
-            cached = json.loads(path.read_text())
+            cached = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # first start, or a damaged file
             cached = {}
         missing = [i for i, stamp in enumerate(stamps) if not cached.get(stamp)]

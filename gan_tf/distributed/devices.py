@@ -104,7 +104,7 @@ def choose_precision(name, training=False):
             return "float16", f"{text} no native bfloat16, but Tensor Cores for float16"
         return "float32", f"{text} neither native bfloat16 nor Tensor Cores; --precision float16 needs less memory"
     cpu = Path("/proc/cpuinfo")  # only Linux has it
-    words = cpu.read_text().split() if cpu.exists() else []
+    words = cpu.read_text(encoding="utf-8").split() if cpu.exists() else []
     flags = [flag for flag in NATIVE_BFLOAT16 if flag in words]
     reason = f"this CPU has native bfloat16 ({flags[0]})" if flags else "this CPU has no native bfloat16"
     return ("bfloat16" if flags else "float32"), reason
@@ -129,7 +129,7 @@ def free_memory_gb() -> float:
     free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
     for path in CONTAINER_LIMITS:
         with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
-            free = min(free, int(Path(path).read_text()))
+            free = min(free, int(Path(path).read_text(encoding="utf-8")))
     return free / 2**30
 
 

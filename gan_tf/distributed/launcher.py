@@ -142,7 +142,9 @@ def visible_gpus() -> list[str] | None:
     if visible is not None:  # like CUDA, read it up to the first invalid name
         return list(itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(","))))
     try:  # nvidia-smi may have to wake the GPUs
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace", timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listing.stdout, re.M)))]

@@ -41,7 +41,7 @@ def write_saved_model(trained, settings, metadata, path):
     """Writes a SavedModel folder at `path`. Each writer has the arguments of `Format.write`."""
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         asset = Path(folder) / ASSET
-        asset.write_text(json_text(metadata, indent=2) + "\n")
+        asset.write_text(json_text(metadata, indent=2) + "\n", encoding="utf-8")
         _save(network.traced(trained, settings, network.UNCOMPILED), path, asset)
 
 
@@ -69,7 +69,7 @@ def open_saved_model(path):
 
 def read_saved_model_metadata(path):
     """Returns the metadata dict of a SavedModel."""
-    return json.loads((Path(path) / "assets" / ASSET).read_text())
+    return json.loads((Path(path) / "assets" / ASSET).read_text(encoding="utf-8"))
 
 
 # TFLite

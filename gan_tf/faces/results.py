@@ -85,7 +85,7 @@ class PartialResult:
         """Records the key of a new search; raises UsageError, or deletes the windows, if there is another key."""
         path = self.folder / "settings.json"
         try:
-            earlier = json.loads(path.read_text())
+            earlier = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             earlier = None
         if earlier == key:
@@ -259,7 +259,7 @@ def check_replaceable(out):
     present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
     written = set()
     if TABLE in present:
-        with open(out / TABLE, newline="") as file:
+        with open(out / TABLE, newline="", encoding="utf-8") as file:
             written = {TABLE} | {row[0] for row in csv.reader(file)}
     if others := sorted(present - written):
         foreign = f"files that are not faces of an earlier search ({others[0]})"

@@ -255,7 +255,7 @@ def checksums_path():
 def read_checksums(path) -> dict:
     """Returns {file name: SHA-256} of a file of records, {} if there is none. Raises UsageError if it is damaged."""
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return {}
     rows = [line.split("\t") for line in lines if line.strip()]
@@ -276,6 +276,6 @@ def require_checksum(path, digest, recorded):
 def record_checksum(url, path, digest, name, log=print):
     """Adds the file at `path`, published as `name`, to this machine's records."""
     records = checksums_path()
-    before = records.read_text() if records.exists() else ""
+    before = records.read_text(encoding="utf-8") if records.exists() else ""
     write_atomically(records, f"{before}{url}\t{Path(path).stat().st_size}\t{digest}\t{name}\n".encode())
     log(f"{name}: recorded its SHA-256 {digest} in {records}; later copies must be equal")

@@ -4,11 +4,11 @@ Source: the headings of the model card follow Mitchell et al. 2019 (Model Cards 
 """
 
 import math
-import shlex
 from html import escape
 
 from gan_tf.config.settings import stored_settings
 from gan_tf.io.files import write_atomically
+from gan_tf.io.shell import quote
 from gan_tf.metrics.score import number
 from gan_tf.report.charts import loss_charts, score_charts
 from gan_tf.report.elements import document, figure, table
@@ -62,7 +62,7 @@ def write_report(run):
     Raises:
         OSError: report.html cannot be written.
     """
-    write_atomically(run.report, report_html(run).encode())
+    write_atomically(run.report, report_html(run).encode(errors="backslashreplace"))
 
 
 def _head(summary) -> str:
@@ -268,10 +268,12 @@ def _evaluation(summary) -> str:
 
 def _snapshots(summary) -> str:
     """The snapshots, newest first, each with the command that generates images from it."""
-    folder, rows, best = shlex.quote(str(summary.folder)), [], []
+    rows, best = [], []
     for i, kept in enumerate(reversed(summary.snapshots)):
-        command = f"<code>{escape(f'gan-tf generate {folder} --which {kept.images_seen}')}</code>"
-        rows.append([format_kimg(kept.images_seen), escape(kept.score.text()), _copies(kept), command])
+        command = f"gan-tf generate {quote(summary.folder)} --which {kept.images_seen}"
+        rows.append(
+            [format_kimg(kept.images_seen), escape(kept.score.text()), _copies(kept), f"<code>{escape(command)}</code>"]
+        )
         if summary.best and kept.images_seen == summary.best.images_seen:
             best.append(i)
     shown = table(["kimg", "score", "copies", "images from these weights"], rows, best)

@@ -208,7 +208,7 @@ class Run:
 
     def log(self, images_seen: int, kind: str, values: dict):
         """Appends one record to stats.jsonl."""
-        with open(self.stats, "a") as file:
+        with open(self.stats, "a", encoding="utf-8") as file:
             file.write(json_text({"images_seen": images_seen, "kind": kind, **values}) + "\n")
 
     def records(self) -> list[dict]:

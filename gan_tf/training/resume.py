@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import shlex
 import sys
 
 import keras
@@ -17,6 +16,7 @@ from gan_tf.data.cache import check_space
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
+from gan_tf.io.shell import quote
 from gan_tf.training.schedule import growing_stages
 from gan_tf.training.selection import expected_score_seconds
 from gan_tf.training.state import restore_checkpoint, restore_newest, save_state, state_bytes
@@ -118,7 +118,7 @@ def refuse_converted(data: dict, folder):
     if origin := data.get("converted_from"):
         raise UsageError(
             f"--run: {folder} was converted from {origin} and has no training images, so it cannot be continued; start "
-            f"a run from it: --init-from {shlex.quote(str(folder))} --run NAME"
+            f"a run from it: --init-from {quote(folder)} --run NAME"
         )
 
 
@@ -134,7 +134,7 @@ def refuse_identity_change(before, after, run):
     same_networks = not {*architecture_fields(before.model), "model", "conditional", "init_from"} & pairs.keys()
     fully_grown = not before.grows or run.trained_images() >= growing_stages(before)[-1].first_image
     if same_networks and fully_grown and run.checkpoints():
-        other += f" (with --init-from {shlex.quote(str(run.folder))} it begins with the networks of this one)"
+        other += f" (with --init-from {quote(run.folder)} it begins with the networks of this one)"
     raise UsageError(f"{', '.join(changes)}: give {flags} to continue the run {run.folder}, or {other}")
 
 
