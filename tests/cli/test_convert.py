@@ -37,7 +37,7 @@ STOPPING = """
 import os, signal, sys
 from gan_tf.cli.main import main
 from gan_tf.runs.folder import Run
-Run.write_settings = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP)
+Run.write_environment = lambda *arguments: os.kill(os.getpid(), signal.SIGSTOP)
 sys.exit(main(sys.argv[1:]))
 """
 
