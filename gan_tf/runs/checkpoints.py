@@ -4,6 +4,7 @@
 attribute path, such as `g_ema/blocks/3/conv/kernel`.
 """
 
+import glob
 import os
 import re
 
@@ -24,7 +25,7 @@ def write_variables(prefix, variables):
         OSError, tf.errors.OpError: the disk is full or not writable.
     """
     tf.train.Checkpoint(**variables).write(tensorflow_path(prefix))
-    for path in sorted(prefix.parent.glob(prefix.name + ".*")):
+    for path in sorted(prefix.parent.glob(glob.escape(prefix.name) + ".*")):
         with open(path, "r+b") as file:  # Windows requires it to be writable
             os.fsync(file.fileno())
 

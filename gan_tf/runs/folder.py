@@ -18,6 +18,7 @@ A file is replaced by writing a new one next to it and renaming, so a kill at an
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
@@ -245,7 +246,7 @@ class Run:
 
         Links that lead out of the run folder are left out, so that the report shows no other images of the user.
         """
-        paths = [(GRID.fullmatch(path.name), path) for path in self.samples.glob(f"{kind}-*.png")]
+        paths = [(GRID.fullmatch(path.name), path) for path in self.samples.glob(f"{glob.escape(kind)}-*.png")]
         return sorted((int(match[1]), path) for match, path in paths if match and self._contains(path))
 
     def newest_grid(self, kind: str = "samples") -> Path | None:
@@ -267,7 +268,7 @@ class Run:
     def remove_checkpoint(self, prefix: Path):
         """Removes one checkpoint, its index file first, so that a half removed checkpoint is never read."""
         prefix.with_suffix(".index").unlink(missing_ok=True)
-        for path in self.state.glob(prefix.name + ".data-*"):
+        for path in self.state.glob(glob.escape(prefix.name) + ".data-*"):
             if CHECKPOINT_FILE.fullmatch(path.name):
                 path.unlink()
 
