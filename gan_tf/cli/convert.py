@@ -68,7 +68,7 @@ def convert(path, folder, keep_statistics=False, given=()) -> str:
 
     Args:
         keep_statistics: keep the statistics of batch norm in the file.
-        given: {field of TrainConfig: expected value, None for any}; another value is an error.
+        given: {field of TrainConfig: expected value, None for any}; another value in the file is an error.
 
     The folder gets its name when it is complete. It contains
         config.json          the settings of the networks, defaults for all others; no images, so it cannot be continued
@@ -93,9 +93,7 @@ def convert(path, folder, keep_statistics=False, given=()) -> str:
         raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
     for name, value in dict(given).items():
         if value not in (None, getattr(config, name)):
-            raise UsageError(
-                f"--{name} is {value}, but the networks of {path} have {getattr(config, name)}; leave it out"
-            )
+            raise UsageError(f"--{name} is {value}, but {path} has networks of --{name} {getattr(config, name)}")
     family = FAMILIES[config.model]
     builders = {"g_ema": family.generator}
     if "d" in weights.states:

@@ -228,6 +228,13 @@ def test_commands_with_classes(fastgan, tmp_path, done, monkeypatch):
     assert np.load("e/latent.npz")["class"] in (0, 1, 2)
 
 
+def test_truncation_0_of_fastgan_keeps_the_class(fastgan):
+    trained = gan_tf.load(fastgan.folder)
+    cats, dogs = (trained.sample([1, 2], 0, classes=name) for name in ("cat", "dog"))
+    assert not near(cats, dogs) and not near(cats, trained.sample([1, 2], classes="cat"))
+    np.testing.assert_array_equal(cats[0], trained.images_of(np.zeros((1, trained.latent_size)), 1, classes="cat")[0])
+
+
 @pytest.mark.parametrize("name", [None, "dog"])
 def test_an_exported_file_takes_classes_or_has_one(run, tmp_path, done, name):
     path, out = tmp_path / "report.json", tmp_path / "file"

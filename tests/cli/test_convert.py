@@ -122,7 +122,7 @@ def test_arguments_that_agree_with_the_file_are_accepted(source, tmp_path, done,
     done("convert", source, tmp_path / "run", "--model", "pggan", "--resolution", 16)
     for name, value, actual in (("model", "fastgan", "pggan"), ("resolution", 32, 16)):
         error = refused("convert", source, tmp_path / "new", f"--{name}", value)
-        assert f"--{name} is {value}" in error and f"{source} have {actual}" in error
+        assert f"--{name} is {value}, but {source} has networks of --{name} {actual}" in error
     assert not (tmp_path / "new").exists()
 
 
