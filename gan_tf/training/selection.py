@@ -242,4 +242,5 @@ def reason_to_end(trainer, seen) -> str | None:
         stale = int(trainer.state.stale_epochs.numpy())
         reasons.append(f"--patience is {config.patience}, and the best score is {stale} score{'s' * (stale > 1)} old")
         remedies.append(f"--patience above {stale} (or none)")
-    return f"{'; '.join(reasons)}; {' and '.join(remedies)} continues the run" if reasons else None
+    verb = "continue" if len(remedies) > 1 else "continues"
+    return f"{'; '.join(reasons)}; {' and '.join(remedies)} {verb} the run" if reasons else None
