@@ -16,6 +16,7 @@ from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, check_file
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.content import reason_of
+from gan_tf.io.files import raise_fault
 
 # Entries of a tar that extend the header of the next one: long names, and pax.
 EXTENSIONS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
@@ -141,9 +142,9 @@ class TarSource(ImageSource):
                 f"{path} is not a complete, uncompressed tar archive ({reason_of(error, path)}); download it again"
             ) from None
         files = {safe_name(member.name, path): member for member in members if member.type in tarfile.REGULAR_TYPES}
-        names, ignored = select_images(files, path)
-        self.members = [files[name] for name in names]
-        super().__init__(Path(path).stem, names, *classes_of(names), path, ignored)
+        paths, ignored, notes = select_images(files, path)
+        names, self.members = list(paths), [files[path] for path in paths.values()]
+        super().__init__(Path(path).stem, names, *classes_of(names), path, ignored, notes)
 
     def read(self, i):
         member = self.members[i]
@@ -157,6 +158,7 @@ class TarSource(ImageSource):
                 file.seek(member.offset_data)
                 return file.read(member.size)
         except OSError as error:
+            raise_fault(error, self.where)
             raise UnreadableImage(error.strerror or str(error)) from None
 
 

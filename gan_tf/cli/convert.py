@@ -16,7 +16,7 @@ from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architecture_fields, as_argument
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable, sha256_of, user_path
+from gan_tf.io.files import list_folder, printable, raise_fault, sha256_of, user_path
 from gan_tf.io.progress import Progress
 from gan_tf.io.shell import quote
 
@@ -58,6 +58,7 @@ def main(argv) -> int:
     except MemoryError as error:
         raise UsageError(f"{path}: its networks need more memory than is free; close other programs") from error
     except OSError as error:
+        raise_fault(error, folder)
         raise UsageError(f"RUN: {folder} cannot be written: {error.strerror or error}; give another folder") from error
     print(lines, flush=True)
     return 0
@@ -132,7 +133,7 @@ def remove_parts(folder):
     """
     from gan_tf.runs.folder import Run
 
-    for part in folder.parent.glob(f"{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.part"):
+    for part in list_folder(folder.parent, f"{glob.escape(folder.name)}.{'[0-9a-f]' * 8}.part"):
         if part.is_dir() and not part.is_symlink():
             run = Run(part)
             with contextlib.suppress(UsageError):

@@ -112,6 +112,8 @@ def crop(options, source, out):
     from gan_tf.faces import results, search
 
     settings = search.CropSettings(*(getattr(options, name) for name in search.CropSettings._fields))
+    for note in source.notes:
+        print(note, flush=True)
     partial = results.PartialResult(out, search.search_key(source, settings), options.overwrite)
     done, left = partial.photos, len(source) - partial.photos
     if done:

@@ -1,6 +1,5 @@
 """`gan-tf evaluate RUN|FOLDER|ZIP`: scores a trained generator, or image files."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -16,7 +15,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, user_path, write_atomically, writing
+from gan_tf.io.files import check_writable, raise_fault, user_path, write_atomically, writing
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
@@ -293,9 +292,11 @@ def format_entries(entries):
 def refuse_other_results(folder, target):
     """Raises UsageError if a folder has scores of another target, or other files of the names of results."""
     for path in (folder / "scores.json", folder / "copies.png"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        try:
             if user_path(read_json(folder / "scores.json")["target"]) == user_path(target):
                 return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise_fault(error, path)
         if os.path.lexists(path):
             raise UsageError(f"--out: {path} exists and is not a result for {target}; give another folder")
 
@@ -310,5 +311,6 @@ def other_scores(path, report):
         stored = read_json(path)
         new = [identity(score) for score in report["scores"]]
         return [s for s in stored["scores"] if identity(s) not in new]
-    except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
+    except (OSError, ValueError, KeyError, TypeError) as error:  # no file, or another format
+        raise_fault(error, path)
         return []

@@ -14,6 +14,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import (
     disk_remedy,
     printable,
+    raise_fault,
     refuse_existing,
     unwritable_error,
     user_path,
@@ -82,6 +83,7 @@ def main(argv) -> int:
     try:
         return export(options, out)
     except (tf.errors.OpError, MemoryError, OSError) as error:
+        raise_fault(error, out)
         if remedy := disk_remedy(error):
             raise UsageError(f"--out {out} cannot be written: {remedy}") from error
         if isinstance(error, OSError):

@@ -19,7 +19,7 @@ from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, printable, remove_parts, unwritable_error, user_path
+from gan_tf.io.files import check_writable, printable, raise_fault, remove_parts, unwritable_error, user_path
 from gan_tf.io.progress import Progress
 from gan_tf.runs.folder import Run
 from gan_tf.sampling import image_writer
@@ -137,6 +137,7 @@ def run_on_device(command, options, remedy="a smaller --batch-size, or --precisi
     except tf.errors.ResourceExhaustedError as error:
         raise UsageError(f"out of memory: give {remedy} ({error.op})") from error
     except OSError as error:
+        raise_fault(error)
         if error.filename is None:
             raise
         failed, out = Path(os.fsdecode(error.filename)).absolute(), user_path(options.out).absolute()

@@ -43,6 +43,8 @@ def main(argv) -> int:
         print(line, file=sys.stderr)  # standard output is for the report
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
+    for note in source.notes:
+        log(note)
     try:
         source.read_label_file()
     except UsageError as error:

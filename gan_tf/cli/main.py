@@ -1,11 +1,12 @@
-"""`gan-tf COMMAND`: runs a command, and prints a UsageError as one line."""
+"""`gan-tf COMMAND`: runs a command, and prints a UsageError, or the fault of a disk, as one line."""
 
 import importlib
 import sys
 
 import gan_tf
 from gan_tf.cli.output import protect_streams
-from gan_tf.errors import INTERRUPTED, USAGE_ERROR, UsageError
+from gan_tf.errors import FAULT, INTERRUPTED, USAGE_ERROR, UsageError
+from gan_tf.io.files import disk_fault, disk_remedy, escaped
 from gan_tf.io.packages import requiring_tensorflow
 
 COMMANDS = {
@@ -53,6 +54,14 @@ def run_command(name, argv) -> int:
     except UsageError as error:
         print(f"gan-tf: error: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except OSError as error:
+        fault, remedy = disk_fault(error), disk_remedy(error)
+        if not fault and not remedy:
+            raise
+        cause, error = ("the disk or the network drive failed; wait", fault) if fault else (remedy, error)
+        file = escaped(str(error.filename or "a file"))
+        print(f"gan-tf: error: cannot use {file} ({error.strerror}): {cause}, and start again", file=sys.stderr)
+        return FAULT if fault else USAGE_ERROR
     except KeyboardInterrupt:
         print("\ngan-tf: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -12,7 +12,7 @@ from gan_tf.cli.generate import requested_class, run_on_device
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, part_file, printable, user_path
+from gan_tf.io.files import check_writable, part_file, printable, raise_fault, user_path
 from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics import memorisation
 from gan_tf.metrics.image_sets import measurable, reals_at
@@ -139,6 +139,7 @@ def read_image(path, resolution, config):
             raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
         return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background), config.bits)[0]
     except (OSError, UnreadableImage) as error:
+        raise_fault(error, file)
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"IMAGE {path} cannot be read: {reason}; give another image") from error
 

@@ -9,7 +9,7 @@ import tyro
 
 from gan_tf.cli import arguments
 from gan_tf.errors import UsageError
-from gan_tf.io.files import user_path
+from gan_tf.io.files import raise_fault, user_path
 from gan_tf.io.json_text import json_text
 from gan_tf.io.shell import quote
 from gan_tf.report.summary import (
@@ -92,6 +92,7 @@ def find_runs(folder) -> list[Run]:
     try:
         runs = [Run(child) for child in sorted(path.iterdir()) if Run(child).exists()]
     except OSError as error:
+        raise_fault(error, path)
         reason = error.strerror or error
         raise UsageError(
             f"FOLDER {folder} cannot be read ({reason}); give the folder that contains the runs"

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import sys
 import typing
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig, reject_other_families
 from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.distributed.cluster_spec import cluster_source
-from gan_tf.errors import FAULT, INTERRUPTED, Diverged, Interrupted, UsageError
-from gan_tf.io.files import disk_remedy, is_temporary, locked
+from gan_tf.errors import INTERRUPTED, Diverged, Interrupted, UsageError
+from gan_tf.io.files import disk_remedy, locked, raise_fault
 from gan_tf.io.shell import quote
 
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}
@@ -36,7 +35,7 @@ FAMILY_NAMES = {"fastgan": "FastGAN", "pggan": "Progressive GAN", "stylegan2": "
 
 
 def main(argv) -> int:
-    """Runs the command. Returns the exit code: 0, FAULT or INTERRUPTED; a lost worker ends it with LOST_WORKER."""
+    """Runs the command. Returns the exit code: 0 or INTERRUPTED; a lost worker ends it with LOST_WORKER."""
     config, preset = parse_arguments(argv)
     start_tensorflow(config.verbose)
     import tensorflow as tf
@@ -61,10 +60,7 @@ def main(argv) -> int:
         workers.end()
         raise UsageError(str(error)) from error
     except (tf.errors.OpError, OSError, MemoryError, RuntimeError) as error:
-        if is_temporary(error):
-            message = disk_error(error, "this is not due to the settings: wait", run)
-            print(f"gan-tf: error: {message}", file=sys.stderr)
-            return FAULT
+        raise_fault(error, run.folder)
         if remedy := disk_remedy(error):  # before memory: TensorFlow raises ResourceExhaustedError for both
             raise UsageError(disk_error(error, remedy, run)) from error
         if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import write_atomically
+from gan_tf.io.files import naming, raise_fault, write_atomically
 from gan_tf.io.json_text import json_text
 
 FLUSH_BYTES = 64 << 20  # of rows between two writes of progress.json; a kill loses at most these
@@ -65,17 +65,18 @@ class CacheEntry:
             (images uint8 [N, R, R, 3], facts [N], unreadable [(index in the source, reason)]).
 
         Raises:
-            UsageError: images.bin has the wrong size.
+            UsageError: a file has the wrong size.
         """
-        entry = json.loads((self.folder / "entry.json").read_text(encoding="utf-8"))
+        with naming(self.folder):
+            entry = json.loads((self.folder / "entry.json").read_text(encoding="utf-8"))
+            facts = (self.folder / "facts.bin").read_bytes()  # not np.fromfile, which ignores errors of reading
         path, shape = self.folder / "images.bin", (entry["kept"], *self.shape)
-        if path.stat().st_size != math.prod(shape):
+        if path.stat().st_size != math.prod(shape) or len(facts) != entry["kept"] * self.facts.itemsize:
             raise UsageError(f"{self.folder} is damaged; delete this folder and start again")
-        if in_memory or not entry["kept"]:  # an empty file cannot be mapped
-            images = np.fromfile(path, np.uint8).reshape(shape)
-        else:
+        facts, images = np.frombuffer(facts, self.facts), np.empty(shape, np.uint8)
+        if entry["kept"]:  # an empty file cannot be mapped
             images = np.memmap(path, np.uint8, "r", 0, shape)
-        facts = np.fromfile(self.folder / "facts.bin", self.facts)
+            images = read_rows(images, np.arange(len(images))) if in_memory else images
         return images, facts, [tuple(item) for item in entry["unreadable"]]
 
     def progress(self):
@@ -83,11 +84,13 @@ class CacheEntry:
 
         Returns zeros without a readable record, or if a file is shorter than its recorded rows: the entry starts again.
         """
-        with contextlib.suppress(OSError, ValueError):
+        try:
             state = json.loads((self.partial / "progress.json").read_text(encoding="utf-8"))
             files = (("images.bin", self.row_bytes), ("facts.bin", self.facts.itemsize))
             if all((self.partial / name).stat().st_size >= state["kept"] * size for name, size in files):
                 return state
+        except (OSError, ValueError) as error:
+            raise_fault(error, self.partial)
         return {"done": 0, "kept": 0, "unreadable": []}
 
     @contextlib.contextmanager
@@ -131,15 +134,16 @@ class CacheEntry:
 def read_rows(images, index):
     """Returns `images[index]` as uint8 [n, R, R, 3], for an integer array `index` [n].
 
-    Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, and the pages
-    count as the system's cache, not as memory of this process.
+    Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, the pages
+    count as the system's cache, not as memory of this process, and a failing disk raises an error instead of SIGBUS.
     """
     if not isinstance(images, np.memmap):
         return images[index]
     rows = np.empty((len(index), *images.shape[1:]), np.uint8)
-    with open(images.filename, "rb", buffering=0) as file:
+    with naming(images.filename), open(images.filename, "rb", buffering=0) as file:
         for row, i in zip(rows, index, strict=True):
             file.seek(images.offset + int(i) * row.nbytes)
             if file.readinto(row.data) != row.nbytes:
-                raise OSError(f"{images.filename} ends before image {i}; delete its folder and start again")
+                remedy = "if it is in the cache, delete its folder; then start again"
+                raise UsageError(f"{images.filename} ends before image {i}, so it was cut short: {remedy}")
     return rows

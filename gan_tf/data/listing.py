@@ -1,4 +1,4 @@
-"""Names of image files in folders and archives: selection, order, classes, unsafe names."""
+"""Names of image files in folders and archives: selection, order, classes, run folders, unsafe names."""
 
 import os
 import re
@@ -7,38 +7,86 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from gan_tf.data.images import FORMATS, OPTIONAL
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage
 from gan_tf.errors import UsageError
-from gan_tf.io.files import UNPRINTABLE, printable
+from gan_tf.io.files import escaped, printable, raise_fault, user_path
+from gan_tf.io.json_text import json_object
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SUFFIXES += tuple(suffix for name, (suffixes, _) in OPTIONAL.items() if name in FORMATS for suffix in suffixes)
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+SYSTEM_FOLDERS = ("lost+found", "System Volume Information")  # without files of the user; often not readable
 
 
-def select_images(paths, where):
-    """Splits relative paths into (sorted list of image names, {suffix: count} of other files).
+def select_images(paths, where, read=None):
+    """Selects the images among relative paths of files.
 
-    Hidden files and folders are left out. Raises UsageError if there is no image, or if a name is unprintable.
+    Hidden files and folders, and the folders of training runs, whose images are generated, are left out.
+
+    Args:
+        paths: strings.
+        where: the folder or archive, for messages.
+        read: function that returns the content of a file, to recognise runs; UnreadableImage if it cannot.
+
+    Returns:
+        {name: path} of the images in the order of the names, which are the paths with `escaped` characters;
+        {suffix: count} of other files; a list of lines to print.
+
+    Raises:
+        UsageError: there is no image, or `where` is the folder of a run.
     """
-    names, ignored = [], Counter()
+    paths = [path for path in paths if not any(map(is_hidden, PurePosixPath(path).parts))]
+    configs = [path for path in map(PurePosixPath, paths) if read and path.name == "config.json"]
+    datasets = {str(path.parent): dataset_of_run(read, str(path)) for path in configs}
+    runs = {folder for folder, dataset in datasets.items() if dataset is not None}
+    if "." in runs:
+        advice = f"give its data set, {escaped(datasets['.'])}" if datasets["."] else "give a folder of images"
+        raise UsageError(f"{where} is the folder of a run, whose images are generated; {advice}")
+    names, ignored, notes = {}, Counter(), []
     for path in map(PurePosixPath, paths):
-        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        if runs and not runs.isdisjoint(map(str, path.parents)):
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() in SUFFIXES:
+            names[escaped(str(path))] = str(path)
+        else:
             ignored[printable(path.suffix.lower() or path.name)] += 1
-            continue
-        if UNPRINTABLE.search(str(path)):
-            raise UsageError(
-                f"{where}: rename {str(path)[:200]!a}, which holds a control character or is not valid UTF-8"
-            )
-        names.append(str(path))
+    if runs:
+        shown = ", ".join(map(escaped, sorted(runs)[:3])) + (", ..." if len(runs) > 3 else "")
+        notes.append(f"{where}: the folders of training runs are left out: {shown}")
     if not names:
         others = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5)) or "nothing"
-        raise UsageError(
-            f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others}{remedies(ignored)})"
-        )
-    return sorted(names), ignored
+        others = "; ".join([others + remedies(ignored), *notes])
+        raise UsageError(f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others})")
+    parent, folders = folders_of(names)
+    splits = dict(Counter(parts[0] for parts in folders if parts and parts[0].lower() in SPLIT_NAMES).most_common())
+    if len(splits) > 1:
+        counts = ", ".join(f"{split} {count}" for split, count in splits.items())
+        first = Path(where if user_path(where).is_dir() else "", parent, next(iter(splits)))
+        notes.append(f"{where}: images of {counts} are used together; to use one of these splits, give {first} alone")
+    return dict(sorted(names.items())), ignored, notes
+
+
+def is_hidden(part):
+    """Returns True for the name of a file or folder that is left out, with all that it holds."""
+    return part.startswith(".") or part == "__MACOSX"
+
+
+def dataset_of_run(read, path):
+    """Returns --dataset ("" without one) in a config.json of a run; None if it is another file."""
+    try:
+        config = json_object(read(path))
+        return str(config["settings"].get("dataset") or "") if "fingerprint" in config["data"] else None
+    except (UnreadableImage, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def folders_of(names):
+    """Returns (folder around all of N relative paths, as a path; N tuples of the names of the folders below it)."""
+    folders, parent = [PurePosixPath(name).parts[:-1] for name in names], PurePosixPath()
+    while all(folders) and len({parts[0] for parts in folders}) == 1:
+        parent /= folders[0][0]
+        folders = [parts[1:] for parts in folders]
+    return parent, folders
 
 
 def natural_key(name):
@@ -64,9 +112,7 @@ def classes_of(names):
     Returns:
         labels int32 [N] and a tuple of class names in natural order; zeros and () without classes.
     """
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while all(folders) and len({parts[0] for parts in folders}) == 1:
-        folders = [parts[1:] for parts in folders]
+    folders = folders_of(names)[1]
     if all(folders) and {parts[0].lower() for parts in folders} <= SPLIT_NAMES:
         folders = [parts[1:] for parts in folders]
     if not all(folders) or len({parts[0] for parts in folders}) < 2:
@@ -76,17 +122,45 @@ def classes_of(names):
     return np.array([numbers[parts[0]] for parts in folders], np.int32), tuple(class_names)
 
 
-def walk(folder):
-    """Yields the relative paths of all files below `folder`. Follows links, but enters no folder twice: no cycles."""
-    entered = set()
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in entered:
-            subfolders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        for file in files:
-            yield Path(parent, file).relative_to(folder).as_posix()
+def walk(folder, hidden=False):
+    """Yields the relative paths of all files below `folder`; of hidden folders only if `hidden`.
+
+    Follows links, but enters no folder twice: no cycles.
+
+    Raises:
+        UsageError: a folder cannot be listed, whose images would be missing.
+        OSError: the disk fails.
+    """
+    entered, waiting = set(), [PurePosixPath(".")]
+    while waiting:
+        parent = waiting.pop()
+        path, subfolders = Path(folder, parent), []
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not _is_folder(entry):
+                        yield str(parent / entry.name)
+                    elif hidden or not is_hidden(entry.name):
+                        subfolders.append(parent / entry.name)
+        except OSError as error:
+            raise_fault(error, path)
+            if parent.name not in SYSTEM_FOLDERS:
+                reason = f"{escaped(str(path))} cannot be listed ({error.strerror})"
+                raise UsageError(f"{reason}; make it readable, or move it out of {folder}") from error
+        waiting += reversed(subfolders)
+
+
+def _is_folder(entry):
+    """Returns True for a folder or a link to one. A link that cannot be followed counts as a file."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise_fault(error, entry.path)
+        return False
 
 
 def safe_name(name, archive):

@@ -20,7 +20,7 @@ from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, s
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
 from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square, parse_colour
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked, write_atomically, writing_cache
+from gan_tf.io.files import cache_root, locked, naming, write_atomically, writing_cache
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
@@ -109,7 +109,10 @@ def prepare(
 
     Raises:
         UsageError: no readable image, a full disk, or an invalid argument.
+        OSError: the disk fails.
     """
+    for note in source.notes:
+        log(note)
     settings, rows = _square_settings(resolution, fit, background, bits), select_rows(len(source), limit)
     origin = (source.fingerprint, settings[:3] if bits == 16 else settings, limit)  # 16: as before there was a setting
     # Images of a format that needs another package are unreadable without it.
@@ -127,7 +130,10 @@ def prepare(
         images, facts, unreadable = entry.load(in_memory)
     report_path = entry.folder / "report.json"  # kept with the entry: comparing all pairs of a large set takes long
     if report_path.exists():
-        report = DatasetReport(**json.loads(report_path.read_text(encoding="utf-8")))
+        with naming(report_path):
+            stored = json.loads(report_path.read_text(encoding="utf-8"))
+        stored |= {"name": source.name, "ignored": source.ignored}
+        report = DatasetReport(**stored)
     else:
         report = build_report(source, facts, unreadable, resolution, fit, bits)
         if entry.finished:
@@ -185,7 +191,15 @@ def _squares(source, rows, settings, verb):
 
     def decode(i):
         try:
-            pixels, image_facts = load_square(source.read(i), *settings)
+            data = source.read(i)
+        except UnreadableImage as error:
+            # The key of a cache entry holds the digests: this failure must not be stored under that of the content.
+            if source.digests[i]:
+                failure = f"{source.where}: {source.names[i]} cannot be read ({error}), which it could before"
+                raise UsageError(f"{failure}; make it readable, and start again") from error
+            return i, None, str(error)
+        try:
+            pixels, image_facts = load_square(data, *settings)
         except UnreadableImage as error:
             return i, None, str(error)
         return i, pixels, fact_of(i, image_facts, pixels)

@@ -16,7 +16,7 @@ from collections import Counter
 
 import numpy as np
 
-from gan_tf.data.cache import check_space
+from gan_tf.data.cache import check_space, read_rows
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, conversion_of, is_channels_first
 from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, check_labels, parse_label_file
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
@@ -26,9 +26,11 @@ from gan_tf.io.content import reason_of
 from gan_tf.io.files import (
     UNPRINTABLE,
     cache_root,
+    escaped,
     file_stamp,
     part_file,
     printable,
+    raise_fault,
     user_path,
     write_atomically,
     writing_cache,
@@ -37,6 +39,7 @@ from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
 LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
+MAX_CONFIG_BYTES = 1 << 20  # of a config.json that is read to recognise a run
 IN_MEMORY_BYTES = 512 << 20  # larger compressed arrays of an .npz are unpacked into the cache, once
 
 
@@ -51,16 +54,18 @@ class ImageSource(abc.ABC):
         where: the path given by the user; "" for arrays in memory.
         ignored: {suffix: count} of files that are not images.
         label_files: {path: argument of `_content`} of the files called LABEL_FILE.
+        notes: lines to print, such as one on run folders that are left out.
     """
 
-    def __init__(self, name, names, labels=None, class_names=(), where="", ignored=None):
-        self.name = name
+    def __init__(self, name, names, labels=None, class_names=(), where="", ignored=None, notes=()):
+        self.name = escaped(name)
         self.where = str(where)
         self.names = names
         self.labels = np.zeros(len(names), np.int32) if labels is None else np.asarray(labels, np.int32)
         self.class_names = tuple(class_names)
         self.ignored = dict(ignored or {})
         self.label_files = {}
+        self.notes = list(notes)
 
     def __len__(self):
         return len(self.names)
@@ -69,7 +74,9 @@ class ImageSource(abc.ABC):
     def read(self, i):
         """Returns image i as the bytes of an encoded file or as a uint8 array [H, W, C]. Thread-safe.
 
-        Raises UnreadableImage if this image cannot be read.
+        Raises:
+            UnreadableImage: this image cannot be read.
+            OSError: the disk fails; this and other images may be readable later.
         """
 
     def read_label_file(self, started=""):
@@ -108,6 +115,7 @@ class ImageSource(abc.ABC):
         """N hex strings: the SHA-256 of each image's stored content, "" if it cannot be read.
 
         Digests are cached under `cache_root` by the strings of `stamps`, so the next start reads changed images only.
+        No "" is stored: the file may be readable then.
         """
         stamps = self.stamps()
         if stamps is None:
@@ -116,13 +124,15 @@ class ImageSource(abc.ABC):
         path = cache_root() / "digests" / f"{path_digest[:32]}.json"
         try:
             cached = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # first start, or a damaged file
+        except (OSError, ValueError) as error:  # first start, or a damaged file
+            raise_fault(error, path)
             cached = {}
         missing = [i for i, stamp in enumerate(stamps) if not cached.get(stamp)]
         cached.update(zip([stamps[i] for i in missing], self._hash(missing), strict=True))
         if missing:
             with writing_cache(path):
-                write_atomically(path, json_text({stamp: cached[stamp] for stamp in stamps}).encode())
+                stored = {stamp: cached[stamp] for stamp in stamps if cached[stamp]}
+                write_atomically(path, json_text(stored).encode())
         return [cached[stamp] for stamp in stamps]
 
     @functools.cached_property
@@ -170,7 +180,7 @@ class ArraySource(ImageSource):
         self.images = images
 
     def read(self, i):
-        return self.images[i]
+        return read_rows(self.images, [i])[0] if isinstance(self.images, np.memmap) else self.images[i]
 
 
 class FolderSource(ImageSource):
@@ -179,12 +189,14 @@ class FolderSource(ImageSource):
     def __init__(self, folder):
         self.folder = user_path(folder)
         paths = list(walk(self.folder))
-        names, ignored = select_images(paths, folder)
-        super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored)
+        read = functools.partial(self._content, most=MAX_CONFIG_BYTES)
+        images, ignored, notes = select_images(paths, folder, read)
+        names, self.paths = list(images), list(images.values())
+        super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored, notes)
         self.label_files = {path: path for path in paths if path.endswith(LABEL_FILE)}
 
     def read(self, i):
-        return self._content(self.names[i], MAX_FILE_BYTES)
+        return self._content(self.paths[i], MAX_FILE_BYTES)
 
     def _content(self, path, most):
         path = self.folder / path
@@ -195,10 +207,11 @@ class FolderSource(ImageSource):
             check_file_size(status.st_size, most)
             return path.read_bytes()
         except OSError as error:
+            raise_fault(error, path)
             raise UnreadableImage(error.strerror or str(error)) from None
 
     def stamps(self):
-        return [f"{name}:{file_stamp(self.folder / name)}" for name in self.names]
+        return [f"{name}:{file_stamp(self.folder / path)}" for name, path in zip(self.names, self.paths, strict=True)]
 
 
 class ZipSource(ImageSource):
@@ -212,9 +225,12 @@ class ZipSource(ImageSource):
             raise UsageError(f"{path} is not a complete zip archive ({reason}); download or pack it again") from None
         files = [info for info in self.archive.infolist() if info.filename and not info.is_dir()]
         entries = {safe_name(info.filename, path): info for info in files}
-        names, ignored = select_images(entries, path)
-        self.entries = [entries[name] for name in names]
-        super().__init__(user_path(path).stem, names, *classes_of(names), path, ignored)
+        read = lambda name: self._content(entries[name], MAX_CONFIG_BYTES)  # noqa: E731
+        images, ignored, notes = select_images(entries, path, read)
+        if again := len(files) - len(entries):
+            notes.append(f"{path}: entries with the name of a later entry are left out: {again}")
+        names, self.entries = list(images), [entries[name] for name in images.values()]
+        super().__init__(user_path(path).stem, names, *classes_of(names), path, ignored, notes)
         self.label_files = {name: info for name, info in entries.items() if name.endswith(LABEL_FILE)}
 
     def read(self, i):
@@ -228,6 +244,7 @@ class ZipSource(ImageSource):
             with self.archive.open(entry) as file:
                 return file.read(entry.file_size)  # at most the declared size
         except Exception as error:  # noqa: BLE001  damaged or encrypted entries: BadZipFile, zlib.error, ...
+            raise_fault(error, self.archive.filename)
             raise UnreadableImage(f"damaged entry: {printable(error)}") from None
 
 

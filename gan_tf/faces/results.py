@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gan_tf.data.listing import walk
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
-from gan_tf.io.files import part_file, remove_parts, take_lock, write_atomically
+from gan_tf.io.files import list_folder, part_file, raise_fault, remove_parts, take_lock, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
@@ -77,7 +78,8 @@ class PartialResult:
             try:
                 with np.load(self._window_path(self._windows), allow_pickle=False) as window:
                     faces, facts = window["faces"], json.loads(str(window["facts"]))
-            except DAMAGED:
+            except DAMAGED as error:
+                raise_fault(error, self.folder)
                 break  # the search continues from here, and writes this window and all later ones again
             self._append(faces, **facts)
 
@@ -86,7 +88,8 @@ class PartialResult:
         path = self.folder / "settings.json"
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            raise_fault(error, path)
             earlier = None
         if earlier == key:
             return
@@ -136,7 +139,7 @@ class PartialResult:
         self._lock.close()
 
     def _remove_windows(self):
-        for window in self.folder.glob("window-*.npz"):
+        for window in list_folder(self.folder, "window-*.npz"):
             if WINDOW.fullmatch(window.name):
                 window.unlink()
 
@@ -256,7 +259,7 @@ def file_names(source, faces):
 def check_replaceable(out):
     """Raises UsageError if a folder holds files other than the faces written by an earlier search."""
     out = Path(out)
-    present = {path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()}
+    present = set(walk(out, hidden=True))
     written = set()
     if TABLE in present:
         with open(out / TABLE, newline="", encoding="utf-8") as file:

@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from gan_tf.io.files import printable
+from gan_tf.io.files import printable, raise_fault
 
 HEAD = 512  # bytes
 SERVER = "such as the error message of a server"
@@ -30,7 +30,10 @@ def reason_of(error, source) -> str:
 
     That is what the first bytes show it to be: nothing, a Git LFS pointer, a web page, a server's message, an archive
     of another kind, or a zip archive without its end. Otherwise it is the text of `error`.
+
+    Raises the OSError of a failing disk, see `raise_fault`.
     """
+    raise_fault(error, source)
     return _found(source) or printable(error)
 
 
@@ -45,7 +48,8 @@ def _found(source):
                 head, name = file.read(HEAD), str(source)
                 if head.startswith(ZIP) and zipfile.is_zipfile(file):
                     return None  # its reader describes it better
-        except OSError:
+        except OSError as error:
+            raise_fault(error, source)
             return None
     if not head:
         return "it is empty"

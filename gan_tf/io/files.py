@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fnmatch
 import hashlib
 import os
 import re
@@ -34,6 +35,17 @@ REMEDIES = {  # for a full and for a read-only disk
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), CHECK_ACCESS),
 }
 
+# Errors that another start would not change: of a file, of a setting, of a file system without locks, of a program.
+# Every other error of the system counts as a fault of the disk, the network drive or the machine, see `disk_fault`.
+LASTING = {
+    *REMEDIES,
+    *NO_FOLDER,
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTEMPTY, errno.EXDEV),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EOVERFLOW, errno.ESPIPE),
+    *(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+    *(errno.EBADF, errno.EPIPE, errno.ESRCH, errno.ECHILD),
+}
+
 
 def disk_remedy(error) -> str | None:
     """Returns advice if an OSError or TensorFlow error means a full or read-only disk, else None."""
@@ -43,9 +55,68 @@ def disk_remedy(error) -> str | None:
     return next((remedy for number, remedy in REMEDIES.items() if os.strerror(number) in str(error)), None)
 
 
-def is_temporary(error) -> bool:
-    """Returns True for an I/O error, often of a network drive, that may not happen again after a restart."""
-    return isinstance(error, OSError) and error.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+def disk_fault(error, path=None) -> OSError | None:
+    """Returns the error of a disk, a network drive or this machine that may pass, as an OSError with a file name.
+
+    None for errors in LASTING, and for errors that are not of the system.
+
+    Args:
+        error: an exception. The exceptions that caused it count too, since libraries raise others for damaged files,
+            and so does the text of TensorFlow's.
+        path: the file, if the error does not name it.
+    """
+    while isinstance(error, BaseException):
+        number, name = getattr(error, "errno", None), getattr(error, "filename", None)
+        if hasattr(error, "error_code"):  # of TensorFlow; the first form is that of a Python function called by it
+            texts = [(int(n), m) for n, m in re.findall(r"\[Errno (\d+)\][^'\n]*(?:'([^'\n]+)')?", str(error))]
+            texts += [(n, None) for n in errno.errorcode if f"; {os.strerror(n)}" in str(error)]
+            number, name = texts[0] if texts else (None, None)
+        if number in errno.errorcode and number not in LASTING:
+            return OSError(number, os.strerror(number), os.fspath(name or path or "a file"))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def raise_fault(error, path=None):
+    """Raises `disk_fault(error, path)` if there is one.
+
+    Called first wherever an error of reading is caught: a file that cannot be read for a moment is not missing or
+    damaged.
+    """
+    if fault := disk_fault(error, path):
+        raise fault from error
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Names the file in errors of a failing disk: those of reading an open file have no name."""
+    try:
+        yield
+    except OSError as error:
+        raise_fault(error, path)
+        raise
+
+
+def exists(path) -> bool:
+    """Returns True if there is a file or folder that this user can reach. Raises the OSError of a failing disk."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        raise_fault(error, path)
+        return False
+    return True
+
+
+def list_folder(folder, pattern="*") -> list[Path]:
+    """Returns the paths in a folder whose names match a pattern of `fnmatch`, sorted; [] if there is no such folder.
+
+    Raises OSError if the folder cannot be listed, which `Path.glob` ignores.
+    """
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [Path(folder, name) for name in sorted(fnmatch.filter(names, pattern))]
 
 
 def printable(text):
@@ -53,21 +124,27 @@ def printable(text):
     return UNPRINTABLE.sub("?", " ".join(str(text).split()))[:200] or type(text).__name__
 
 
+def escaped(text):
+    """Returns a name with control characters and bytes that are not UTF-8 as escapes, such as "\\n" and "\\udcff"."""
+    return UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
 def file_stamp(path):
-    """Returns the size and times of a file as text, or "missing".
+    """Returns the size and times of a file as text, or "missing". Raises the OSError of a failing disk.
 
     Programs can set back the time of the last modification, but not that of the last status change.
     """
     try:
         status = os.stat(path)
-    except OSError:
+    except OSError as error:
+        raise_fault(error, path)
         return "missing"
     return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
 
 
 def sha256_of(path):
     """Returns the SHA-256 of a file's content as hex."""
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -98,6 +175,7 @@ def writing(path, flag):
     try:
         yield
     except OSError as error:
+        raise_fault(error, path)
         raise unwritable_error(path, flag, error) from error
 
 
@@ -185,7 +263,7 @@ def remove_parts(folder, names):
 
     `names`: regular expression of the names of the complete files; other files in the folder are not touched.
     """
-    for part in folder.glob("*.part"):
+    for part in list_folder(folder, "*.part"):
         if re.fullmatch(rf"({names})\.[0-9a-f]{{8}}\.part", part.name) and part.is_file():
             part.unlink(missing_ok=True)
 

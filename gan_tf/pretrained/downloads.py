@@ -17,7 +17,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import cache_root, locked, sha256_of, write_atomically
+from gan_tf.io.files import cache_root, list_folder, locked, raise_fault, sha256_of, write_atomically
 from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # time limit of a connection, and of each read
@@ -65,6 +65,7 @@ def obtain(download, *, file=None, offline=False, log=print):
     try:
         digest = sha256_of(path)
     except OSError as error:
+        raise_fault(error, path)
         reason = f"cannot read {path} ({error.strerror or error})"
         raise UsageError(f"{reason}: give the file published as {download.url}") from error
     genuine = digest.startswith(download.sha256)
@@ -136,6 +137,7 @@ def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remed
         os.replace(part, path)
     except OSError as error:
         keep = False
+        raise_fault(error, path)
         raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
     finally:
         if part and not keep:
@@ -150,7 +152,10 @@ def _open_rest(url, path, remedy, resume):
     """
     if not resume:
         return open_url(url, remedy), "", 0
-    old = {part: part.stat().st_size for part in path.parent.glob(f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part")}
+    old = {
+        part: part.stat().st_size
+        for part in list_folder(path.parent, f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part")
+    }
     part, done = max(old.items(), key=lambda item: item[1], default=(None, 0))
     response = open_url(url, remedy, first=done)
     version, continues = _version(response), response.headers.get("Content-Range", "").startswith(f"bytes {done}-")

@@ -26,7 +26,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import UNPRINTABLE, printable
+from gan_tf.io.files import UNPRINTABLE, printable, raise_fault
 
 DICTS = ("collections.OrderedDict", "dnnlib.EasyDict", "dnnlib.util.EasyDict")
 # Types of storages and of their numbers in NumPy; bfloat16 is the upper half of a float32.
@@ -193,10 +193,12 @@ def reading(path, kind):
         reason = f"{path} asks for {printable(error)}, which weights do not need and which could run a program"
         raise FileError(f"{reason}: it was not read; get the file from its publisher") from None
     except OSError as error:
+        raise_fault(error, path)
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     except MemoryError as error:
         raise FileError(f"{path} needs more memory than is free; close other programs, or get another file") from error
     except Exception as error:  # a damaged pickle or archive raises errors of many types
+        raise_fault(error, path)
         reason = reason_of(f"{type(error).__name__} {error}" if type(error) is not ValueError else error, path)
         raise FileError(f"{path} is damaged, incomplete or no {kind} ({reason}): get the file again") from error
 

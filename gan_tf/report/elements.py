@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.io.files import raise_fault
 
 # Light or dark as the system is; one column on a phone.
 CSS = """
@@ -119,6 +120,7 @@ def figure(image, longest_side, description, caption) -> str:
         else:
             source, width, height = _embed_file(image, image.stat().st_mtime_ns, image.stat().st_size, longest_side)
     except (UsageError, OSError) as error:
+        raise_fault(error, image)
         return f'<p class="warn">{escape(str(error))}</p>'
     return (
         f'<figure><img src="{source}" width="{width}" height="{height}" alt="{escape(description)}">'

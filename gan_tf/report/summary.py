@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable
+from gan_tf.io.files import list_folder, printable, raise_fault
 from gan_tf.io.json_text import json_text
 from gan_tf.metrics.score import Score
 
@@ -89,6 +89,7 @@ def read_summary(run) -> RunSummary:
         try:
             return read()
         except (UsageError, OSError) as error:
+            raise_fault(error, run.folder)
             problems.append(str(error))
             return default
 
@@ -102,7 +103,7 @@ def read_summary(run) -> RunSummary:
     snapshots = [_scored_weights(meta, scores) for meta in attempt(run.snapshot_metas, [])]
     snapshots = [snapshot for snapshot in snapshots if snapshot]
     readable = {f"{snapshot.images_seen:09d}" for snapshot in snapshots}
-    for path in sorted(run.snapshots.glob("*.npz")):
+    for path in list_folder(run.snapshots, "*.npz"):
         if path.stem.rpartition("-")[2] not in readable:
             problems.append(f"{path} is damaged or not a snapshot; remove it")
     counts = [record["images_seen"] for record in records] + [seen for seen, _ in run.checkpoints()]

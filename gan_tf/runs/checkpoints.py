@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
+from gan_tf.io.files import list_folder, raise_fault
 from gan_tf.io.tensorflow_paths import tensorflow_path
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
@@ -25,7 +26,7 @@ def write_variables(prefix, variables):
         OSError, tf.errors.OpError: the disk is full or not writable.
     """
     tf.train.Checkpoint(**variables).write(tensorflow_path(prefix))
-    for path in sorted(prefix.parent.glob(glob.escape(prefix.name) + ".*")):
+    for path in list_folder(prefix.parent, glob.escape(prefix.name) + ".*"):
         with open(path, "r+b") as file:  # Windows requires it to be writable
             os.fsync(file.fileno())
 
@@ -66,6 +67,7 @@ def read_newest(checkpoints, read, log):
         except UsageError:
             raise
         except DAMAGED as error:
+            raise_fault(error, prefix)  # an older one would lose work
             reason = reason_of(str(error).splitlines()[0][:100], f"{prefix}.index")
             action = "trying an older one" if number < len(checkpoints) else "there is no older one"
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); {action}")

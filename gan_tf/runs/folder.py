@@ -28,7 +28,16 @@ from pathlib import Path
 from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import printable, remove_parts, take_lock, write_atomically
+from gan_tf.io.files import (
+    exists,
+    list_folder,
+    naming,
+    printable,
+    raise_fault,
+    remove_parts,
+    take_lock,
+    write_atomically,
+)
 from gan_tf.io.json_text import json_text
 from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
 
@@ -64,7 +73,7 @@ class Run:
 
     def exists(self) -> bool:
         """Returns True if a run was started here."""
-        return os.path.exists(self._config)  # Path.exists raises PermissionError in a folder without access
+        return exists(self._config)
 
     def check(self, argument="--checkpoints"):
         """Raises UsageError where `create` does, and writes nothing. Locks the run if another process may have it."""
@@ -130,6 +139,7 @@ class Run:
             ) from error
         except OSError as error:
             self.close()
+            raise_fault(error, self.folder)
             raise UsageError(
                 f"{argument}: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
@@ -203,6 +213,7 @@ class Run:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
+            raise_fault(error, self._environment)
             raise UsageError(f"{self._environment} {_problem(error)}; the next start of the run replaces it") from error
 
     # Records
@@ -215,7 +226,9 @@ class Run:
     def records(self) -> list[dict]:
         """Returns all records. Lines that a kill or a full disk cut short are left out."""
         records = []
-        for line in self.stats.read_bytes().split(b"\n") if self.stats.is_file() else ():
+        with naming(self.stats):
+            lines = self.stats.read_bytes().split(b"\n") if self.stats.is_file() else ()
+        for line in lines:
             with contextlib.suppress(ValueError, RecursionError):  # RecursionError: nested brackets
                 record = json.loads(line)
                 if has_image_count(record):
@@ -231,7 +244,7 @@ class Run:
         """Removes records and grids after `images_seen`: a continued run writes them again."""
         kept = [record for record in self.records() if record["images_seen"] <= images_seen]
         write_atomically(self.stats, "".join(json_text(record) + "\n" for record in kept).encode())
-        for path in self.samples.glob("*.png"):
+        for path in list_folder(self.samples, "*.png"):
             if (match := GRID.fullmatch(path.name)) and int(match[1]) > images_seen:
                 path.unlink()
 
@@ -246,7 +259,7 @@ class Run:
 
         Links that lead out of the run folder are left out, so that the report shows no other images of the user.
         """
-        paths = [(GRID.fullmatch(path.name), path) for path in self.samples.glob(f"{glob.escape(kind)}-*.png")]
+        paths = [(GRID.fullmatch(path.name), path) for path in list_folder(self.samples, f"{glob.escape(kind)}-*.png")]
         return sorted((int(match[1]), path) for match, path in paths if match and self._contains(path))
 
     def newest_grid(self, kind: str = "samples") -> Path | None:
@@ -262,13 +275,13 @@ class Run:
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """Returns (image count, prefix) of every checkpoint that has an index file, newest first."""
-        matches = [(CHECKPOINT.fullmatch(path.stem), path) for path in self.state.glob("ckpt-*.index")]
+        matches = [(CHECKPOINT.fullmatch(path.stem), path) for path in list_folder(self.state, "ckpt-*.index")]
         return sorted(((int(match[1]), path.with_suffix("")) for match, path in matches if match), reverse=True)
 
     def remove_checkpoint(self, prefix: Path):
         """Removes one checkpoint, its index file first, so that a half removed checkpoint is never read."""
         prefix.with_suffix(".index").unlink(missing_ok=True)
-        for path in self.state.glob(glob.escape(prefix.name) + ".data-*"):
+        for path in list_folder(self.state, glob.escape(prefix.name) + ".data-*"):
             if CHECKPOINT_FILE.fullmatch(path.name):
                 path.unlink()
 
@@ -283,7 +296,7 @@ class Run:
     def remove_leftovers(self):
         """Removes files of interrupted writes: data files without an index, and TensorFlow's temporary folders."""
         complete = {prefix.name for _, prefix in self.checkpoints()}
-        for path in self.state.glob("ckpt-*"):
+        for path in list_folder(self.state, "ckpt-*"):
             if CHECKPOINT_FILE.fullmatch(path.name) and path.name.split(".")[0] not in complete:
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -297,7 +310,7 @@ class Run:
 
         Raises UsageError if the file is damaged.
         """
-        return read_weights(self.best, self._other(), with_arrays=False)[1] if os.path.exists(self.best) else None
+        return read_weights(self.best, self._other(), with_arrays=False)[1] if exists(self.best) else None
 
     def best_weights(self, remedy=None):
         """Returns ({attribute path: array}, meta dict) of the best EMA generator.
@@ -305,7 +318,7 @@ class Run:
         Raises UsageError, which offers `remedy` or other weights of the run, if there is none yet or the file is
         damaged.
         """
-        if not os.path.exists(self.best):
+        if not exists(self.best):
             others = remedy or (self._other() if self.checkpoints() else "")
             others = f", or {others}" if others else ""
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score{others}")
@@ -321,7 +334,7 @@ class Run:
     def snapshot_metas(self) -> list[dict]:
         """Returns the meta dicts of all snapshots, oldest first; damaged files are left out."""
         metas = []
-        for path in sorted(filter(lambda path: SNAPSHOT.fullmatch(path.name), self.snapshots.glob("*.npz"))):
+        for path in filter(lambda path: SNAPSHOT.fullmatch(path.name), list_folder(self.snapshots, "*.npz")):
             with contextlib.suppress(UsageError):
                 metas.append(read_weights(path, with_arrays=False)[1])
         return metas
@@ -329,7 +342,7 @@ class Run:
     def snapshot_weights(self, images_seen: int):
         """Returns ({attribute path: array}, meta dict) of one snapshot. Raises UsageError without one."""
         path = self._snapshot(images_seen)
-        if not os.path.exists(path):
+        if not exists(path):
             counts = ", ".join(str(meta["images_seen"]) for meta in self.snapshot_metas()) or "none"
             raise UsageError(
                 f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {counts}"

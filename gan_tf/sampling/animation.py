@@ -10,7 +10,7 @@ from PIL import Image
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import part_file, writing
+from gan_tf.io.files import list_folder, part_file, writing
 from gan_tf.io.packages import install_command
 from gan_tf.sampling.sheets import add_caption
 
@@ -41,7 +41,7 @@ def existing_frames(path):
     """Returns the names of frames that exist in a folder; None if `path` means a file."""
     if format_of(path):
         return None
-    return sorted(file.name for file in path.glob("frame-*.png") if FRAME_PATTERN.fullmatch(file.name))
+    return sorted(file.name for file in list_folder(path, "frame-*.png") if FRAME_PATTERN.fullmatch(file.name))
 
 
 def check_fps(path, fps):

@@ -8,6 +8,7 @@ import time
 import tensorflow as tf
 
 from gan_tf.distributed.devices import peak_memory_gb
+from gan_tf.io.files import list_folder
 from gan_tf.io.tensorflow_paths import tensorflow_path
 from gan_tf.training.adaptation import ada_scalars
 
@@ -125,7 +126,7 @@ class RunLog:
             return
         self.close()
         self.run.cut(images_seen)
-        old = sorted(self.run.folder.glob("events.out.tfevents.*"))
+        old = list_folder(self.run.folder, "events.out.tfevents.*")
         if not old:
             return
         # The new name sorts after the old ones even if the clock was set back. TensorBoard ignores it until the rename.

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import disk_remedy
+from gan_tf.io.files import disk_remedy, raise_fault
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.checkpoints import read_arrays, read_newest, write_variables
 
@@ -201,6 +201,7 @@ def save_state(state, run, keep):
         if is_new:  # TensorFlow replaces an existing one, as after a rollback, only when all is written
             run.remove_checkpoint(prefix)
         run.remove_leftovers()
+        raise_fault(error, prefix)
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "there is no older checkpoint"
         reason = re.sub(r"{{[^}]*}} *| *\[Op:.*?\]", "", str(error).splitlines()[0])  # without TensorFlow's node names

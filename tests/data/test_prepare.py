@@ -169,7 +169,7 @@ def test_rows_are_read_from_the_file_and_a_damaged_entry_is_refused(source, tmp_
     for stored in (images, np.asarray(images)):
         np.testing.assert_array_equal(read_rows(stored, index), images[index])
     os.truncate(images.filename, 3 * SIDE * SIDE * 3)
-    with pytest.raises(OSError, match="ends before image 6"):
+    with pytest.raises(UsageError, match="ends before image 6"):
         read_rows(images, [6])
     with pytest.raises(UsageError, match="damaged"):
         prepare_in(tmp_path, source)

@@ -1,6 +1,7 @@
 """Folders, zip archives, .npz files and arrays as image sources: listing, classes, fingerprints, errors."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -10,9 +11,10 @@ import pytest
 from gan_tf.data import sources
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.listing import classes_of
+from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource, FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
-from tests.data.encoded import encoded, write, write_zip
+from tests.data.encoded import encoded, write, write_zip, zip_bytes
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 5, 4, 3), np.uint8)
 CHANNELS_FIRST = np.ascontiguousarray(np.resize(PIXELS, (3, 3, 6, 5)))
@@ -105,6 +107,66 @@ def test_unchanged_files_are_not_hashed_again(tmp_path, monkeypatch, cache_folde
     for path in (cache_folder / "digests").iterdir():
         path.write_text("{")  # a damaged cache is replaced
     assert FolderSource(folder).digests == after[0]
+
+
+def test_names_that_cannot_be_printed_are_escaped_everywhere(tmp_path, cache_folder):
+    folder = write(tmp_path / "set", {"x/a.png": encoded(0), "new\nline/b.png": encoded(1)})
+    os.rename(folder / "x/a.png", os.path.join(os.fsencode(folder), b"x", b"m\xfcnchen.png"))
+    plain = FolderSource(folder)
+    packed = open_source(write_zip(tmp_path / "set.zip", {"x/m\x81.png": encoded(0), "new\nline/b.png": encoded(1)}))
+    assert plain.names == [r"new\nline/b.png", r"x/m\udcfcnchen.png"] and packed.names[1] == r"x/m\x81.png"
+    for source in (plain, packed):
+        assert source.class_names == (r"new\nline", "x") and source.fingerprint
+        assert [source.read(i) for i in range(2)] == [encoded(1), encoded(0)]
+        report = prepare(source, resolution=16, memory_gb=0, log=lambda line: None).report
+        assert report.count == 2 and report.text().encode() and json.dumps(report.upscaled)
+    assert all(path.read_text() for path in (cache_folder / "digests").iterdir())
+    assert FolderSource(folder).digests == plain.digests
+
+
+def test_of_entries_with_one_name_the_last_one_counts(tmp_path):
+    entries = [("a.png", b"1"), ("x/b.png", b"2"), ("a.png", b"3"), ("x\\b.png", b"4"), ("caf\u00e9.png", b"5")]
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        (tmp_path / "set.zip").write_bytes(zip_bytes(entries))
+    source = open_source(tmp_path / "set.zip")
+    assert source.names == ["a.png", "caf\u00e9.png", "x/b.png"] and [source.read(i) for i in range(3)] == [
+        b"3",
+        b"5",
+        b"4",
+    ]
+    assert "left out: 2" in source.notes[0]
+
+
+def test_run_folders_are_left_out_and_refused_as_data_sets(tmp_path):
+    run = json.dumps({"format": 1, "settings": {"dataset": "my photos"}, "data": {"fingerprint": "0"}}).encode()
+    files = {
+        "a.png": b"1",
+        "x/config.json": b'{"settings": 1}',
+        "x/b.png": b"2",
+        "y/config.json": b"no JSON",
+        "y/c.png": b"3",
+    }
+    before = FolderSource(write(tmp_path / "set", files))
+    write(tmp_path / "set/checkpoints", {"r/config.json": run, "r/samples/1.png": b"4", "r/state/ckpt": b""})
+    archive = write_zip(tmp_path / "set.zip", files | {"runs/r/config.json": run, "runs/r/samples/1.png": b"4"})
+    for source, name in ((FolderSource(tmp_path / "set"), "checkpoints/r"), (open_source(archive), "runs/r")):
+        assert source.fingerprint == before.fingerprint and source.ignored == before.ignored
+        assert name in source.notes[0] and not before.notes
+    assert len(FolderSource(tmp_path / "set/checkpoints/r/samples")) == 1
+    with pytest.raises(UsageError, match="folder of a run.*give its data set, my photos"):
+        open_source(tmp_path / "set/checkpoints/r")
+    with pytest.raises(UsageError, match="no images.*runs are left out: r"):
+        open_source(tmp_path / "set/checkpoints")
+
+
+def test_splits_that_are_used_together_are_noticed(tmp_path):
+    files = {"s/train/x/a.png": b"1", "s/train/y/b.png": b"2", "s/test/x/c.png": b"3"}
+    folder = open_source(write(tmp_path / "set", files))
+    assert (
+        f"train 2, test 1 are used together; to use one of these splits, give {tmp_path}/set/s/train" in folder.notes[0]
+    )
+    assert "give s/train alone" in open_source(write_zip(tmp_path / "set.zip", files)).notes[0]
+    assert not FolderSource(tmp_path / "set/s/train").notes
 
 
 def test_links_are_followed_once(tmp_path):
