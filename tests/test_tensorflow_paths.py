@@ -88,9 +88,9 @@ def test_every_path_for_tensorflow_comes_from_one_function():
 
 
 def test_names_in_patterns_are_escaped():
-    """A pattern of pathlib is a constant, or has its names escaped."""
+    """A pattern of file names is a constant, or has its names escaped."""
     calls = [node for _, tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    patterns = [call.args[0] for call in calls if re.search(r"\.r?glob$", ast.unparse(call.func))]
+    patterns = [call.args[-1] for call in calls if re.search(r"\.r?glob$|^list_folder$", ast.unparse(call.func))]
     assert len(patterns) > 5
     made = [ast.unparse(pattern) for pattern in patterns if not isinstance(pattern, ast.Constant)]
     assert not [pattern for pattern in made if "glob.escape(" not in pattern]
