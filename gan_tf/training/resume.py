@@ -60,7 +60,7 @@ def open_run(trainer) -> int | None:
         if run.exists():
             before, stored = run.read_settings()
             refuse_class_change(before, config, run.folder)
-            refuse_data_change(stored, data_of(trainer.dataset), run.folder)
+            refuse_data_change(stored, data_of(trainer.dataset), run.folder, trainer.dataset.report.unreadable)
     return restore_or_transfer(trainer)
 
 
@@ -147,12 +147,14 @@ def refuse_class_change(before, after, folder):
         )
 
 
-def refuse_data_change(before: dict, after: dict, folder):
-    """Raises UsageError if the images are not those that the run was started with."""
+def refuse_data_change(before: dict, after: dict, folder, unreadable=()):
+    """Raises UsageError if the images are not those that the run was started with. `unreadable`: {name: reason} now."""
     if before["fingerprint"] != after["fingerprint"]:
+        name = next(iter(unreadable), None)
+        failed = f"; {len(unreadable)} cannot be read now, such as {name} ({unreadable[name]})" if unreadable else ""
         raise UsageError(
             f"--dataset: its images changed since the run {folder} was started ({before['images']} images, fingerprint "
-            f"{before['fingerprint'][:12]}, now {after['images']}, {after['fingerprint'][:12]}); "
+            f"{before['fingerprint'][:12]}, now {after['images']}, {after['fingerprint'][:12]}{failed}); "
             "restore them, or give --run NAME to start another run"
         )
 

@@ -214,6 +214,8 @@ def test_other_data_is_refused():
     refuse_data_change(DATA, dict(DATA), "folder")
     with pytest.raises(UsageError, match=r"--dataset: .*\(12 images, .* now 13, "):
         refuse_data_change(DATA, {**DATA, "fingerprint": "0" * 64, "images": 13}, "folder")
+    with pytest.raises(UsageError, match="1 cannot be read now, such as a.png .Permission denied"):
+        refuse_data_change(DATA, {**DATA, "fingerprint": "0" * 64}, "folder", {"a.png": "Permission denied"})
 
 
 def test_stored_data_is_checked():
