@@ -66,7 +66,8 @@ def test_a_setting_of_another_type_is_named(tmp_path, name, value):
 def test_files_that_are_no_settings(tmp_path, text):
     content = text.encode(errors="surrogateescape")
     (tmp_path / "config.json").write_bytes(content)
-    assert re.search("config.json is damaged.*--run NAME", refusal(Run(tmp_path).read_settings))
+    error = refusal(Run(tmp_path).read_settings)
+    assert re.search("config.json is damaged .*; restore it from a backup, or train another run", error)
     (tmp_path / "environment.json").write_bytes(content)
     (tmp_path / "stats.jsonl").write_bytes(content + b'\n{"images_seen": "8"}\n{"images_seen": 8}')
     run = Run(tmp_path)
