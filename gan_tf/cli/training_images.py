@@ -48,6 +48,8 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
     )
     if images.fingerprint != data["fingerprint"]:
         changed = f"the images in {name} are not those of the training"
+        if data["fingerprint"]:  # not of a converted run
+            changed += f" ({run.describe_changes(data['images'], images)})"
         if dataset is None:
             raise UsageError(
                 f"--dataset: {changed}; restore them, or give --dataset {quote(name)} to compare with them anyway"

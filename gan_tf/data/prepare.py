@@ -43,6 +43,7 @@ class ImageSet:
     fingerprint: str  # SHA-256 hex of the source's names and contents, independent of settings such as the resolution
     key: str  # hex that changes whenever a pixel of `images` may have changed: fingerprint and settings
     report: DatasetReport
+    contents: list = dataclasses.field(default_factory=list)  # (name, digest) of all images of the source
     memory_gb: float = 4.0  # smaller sizes of a mapped set are loaded into memory up to this size (10^9 bytes)
     log: Callable = print  # called with a line of text before long work
     full: "ImageSet | None" = None  # the full-size set, if this one is a smaller size of it
@@ -149,6 +150,7 @@ def prepare(
         # Where every image has the pixels of FORMAT 1, the scores and features measured then stay valid.
         key=name if facts["reread"].any() else _key(*origin),
         report=report,
+        contents=list(zip(source.names, source.digests, strict=True)),
         memory_gb=memory_gb,
         log=log,
     )

@@ -1,6 +1,7 @@
 """Run: reads and writes the files of a run folder.
 
     config.json       settings, and the fingerprint of the training images
+    images.json       names and shortened digests of the training images, to name what has changed
     environment.json  versions and devices of the last start
     stats.jsonl       a record a line: {"images_seen", "kind": "train" | "epoch" | "final" | "change" | "rollback", ...}
     events.*          the same for TensorBoard
@@ -26,6 +27,7 @@ import shutil
 from pathlib import Path
 
 from gan_tf.config.settings import from_stored_settings, stored_settings
+from gan_tf.data.changes import DIGITS, describe_changes
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import (
@@ -49,7 +51,9 @@ GRID = re.compile(r"(?:samples|copies|phases)-(\d{9,15})\.png")
 SNAPSHOT = re.compile(r"generator-\d{9,15}\.npz")
 IMAGE_COUNT = re.compile(r"[0-9]{1,15}")
 # Files that are written under another name first, and left there by a kill.
-WRITTEN = rf"(config|environment)\.json|stats\.jsonl|report\.html|generator\.npz|{GRID.pattern}|{SNAPSHOT.pattern}"
+WRITTEN = (
+    rf"(config|environment|images)\.json|stats\.jsonl|report\.html|generator\.npz|{GRID.pattern}|{SNAPSHOT.pattern}"
+)
 
 
 class Run:
@@ -65,6 +69,7 @@ class Run:
         self.stats = self.folder / "stats.jsonl"
         self.report = self.folder / "report.html"
         self._config = self.folder / "config.json"
+        self._images = self.folder / "images.json"
         self._environment = self.folder / "environment.json"
         self._lock_path = self.folder / "lock"
         self._lock, self._is_locked = None, False
@@ -201,6 +206,28 @@ class Run:
         """Writes config.json: the TrainConfig, and the data dict that identifies the training images."""
         stored = {"format": FORMAT, "settings": stored_settings(config), "data": data}
         write_atomically(self._config, (json_text(stored, indent=2) + "\n").encode())
+
+    def write_images(self, contents):
+        """Writes images.json: [(name, digest)] of the training images."""
+        names, digests = [name for name, _ in contents], [digest[:DIGITS] for _, digest in contents]
+        write_atomically(self._images, json_text({"names": names, "digests": digests}).encode())
+
+    def describe_changes(self, count, image_set) -> str:
+        """Returns what differs between an ImageSet and the `count` images that the run was started with.
+
+        Only numbers for runs of earlier versions, and if images.json is damaged.
+        """
+        unreadable = image_set.report.unreadable
+        try:
+            stored = read_json(self._images)
+            before = list(zip(stored["names"], stored["digests"], strict=True))
+            if all(isinstance(text, str) for pair in before for text in pair):
+                return describe_changes(before, image_set.contents, unreadable)
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        name = next(iter(unreadable), None)
+        failed = f", {len(unreadable)} not readable, such as {name} ({unreadable[name]})" if unreadable else ""
+        return f"{count} images then, {len(image_set.images)} now{failed}"
 
     def write_environment(self, environment):
         """Writes environment.json: versions and devices of this start."""

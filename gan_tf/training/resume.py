@@ -59,8 +59,7 @@ def open_run(trainer) -> int | None:
         check_start(run, config)  # again: another process may have started the run since then
         if run.exists():
             before, stored = run.read_settings()
-            refuse_class_change(before, config, run.folder)
-            refuse_data_change(stored, data_of(trainer.dataset), run.folder, trainer.dataset.report.unreadable)
+            refuse_data_change(before, config, stored, trainer.dataset, run)
     return restore_or_transfer(trainer)
 
 
@@ -77,6 +76,7 @@ def start_run(trainer) -> int:
     pairs = changed(run.read_settings()[0], config, "run") if existed else {}
     changes = [f"{flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
     run.write_settings(config, data_of(trainer.dataset))
+    run.write_images(trainer.dataset.contents)
     run.write_environment(environment(trainer))
     log.cut(-1 if seen is None else seen)
     if seen is None:
@@ -132,31 +132,36 @@ def refuse_identity_change(before, after, run):
     flags = " ".join(as_argument(name, old) for name, (old, _) in pairs.items())
     other = "--run NAME to start another"
     same_networks = not {*architecture_fields(before.model), "model", "conditional", "init_from"} & pairs.keys()
-    fully_grown = not before.grows or run.trained_images() >= growing_stages(before)[-1].first_image
-    if same_networks and fully_grown and run.checkpoints():
+    if same_networks and gives_networks(run, before):
         other += f" (with --init-from {quote(run.folder)} it begins with the networks of this one)"
     raise UsageError(f"{', '.join(changes)}: give {flags} to continue the run {run.folder}, or {other}")
 
 
-def refuse_class_change(before, after, folder):
-    """Raises UsageError if the images have another number of classes."""
+def refuse_data_change(before, after, stored, dataset, run):
+    """Raises UsageError if the images, or the number of their classes, are not those that the run was started with.
+
+    Args:
+        before, after: TrainConfig of the run, and of this start.
+        stored: the description of the run's images in config.json.
+        dataset: ImageSet of this start.
+    """
+    if stored["fingerprint"] == dataset.fingerprint and before.classes == after.classes:
+        return
+    where, remedy = f"--dataset {after.dataset}", "restore them, or give --run NAME to start another run"
     if before.classes != after.classes:
-        raise UsageError(
-            f"--dataset has {after.classes} classes, and had {before.classes} when the run {folder} was started; "
-            "restore them, or give --run NAME to start another run"
-        )
+        where = f"--dataset has {after.classes} classes, and had {before.classes}"
+    elif gives_networks(run, before):
+        remedy += f", with --init-from {quote(run.folder)} to continue from these weights on the new images"
+    raise UsageError(
+        f"{where}: its images changed since the run {run.folder} was started: "
+        f"{run.describe_changes(stored['images'], dataset)}; {remedy}"
+    )
 
 
-def refuse_data_change(before: dict, after: dict, folder, unreadable=()):
-    """Raises UsageError if the images are not those that the run was started with. `unreadable`: {name: reason} now."""
-    if before["fingerprint"] != after["fingerprint"]:
-        name = next(iter(unreadable), None)
-        failed = f"; {len(unreadable)} cannot be read now, such as {name} ({unreadable[name]})" if unreadable else ""
-        raise UsageError(
-            f"--dataset: its images changed since the run {folder} was started ({before['images']} images, fingerprint "
-            f"{before['fingerprint'][:12]}, now {after['images']}, {after['fingerprint'][:12]}{failed}); "
-            "restore them, or give --run NAME to start another run"
-        )
+def gives_networks(run, config) -> bool:
+    """Returns True if `--init-from` can load the networks of a run with these settings."""
+    fully_grown = not config.grows or run.trained_images() >= growing_stages(config)[-1].first_image
+    return fully_grown and bool(run.checkpoints())
 
 
 def restore_or_transfer(trainer) -> int | None:

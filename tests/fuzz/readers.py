@@ -6,6 +6,7 @@ import json
 import pickletools
 import zipfile
 from collections import OrderedDict
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageCms, ImageDraw
@@ -64,6 +65,7 @@ def encoded_images():
 CONFIGS = (TrainConfig(dataset="panda"), TrainConfig(model="pggan", resolution=64, phase_lr="64:0.001", limit=5))
 DATA = {"fingerprint": "f" * 64, "images": 12, "class_names": ["cat", "dog"]}
 SETTINGS = [{"format": FORMAT, "settings": stored_settings(config), "data": DATA} for config in CONFIGS]
+CONTENTS = {"names": ["a.png", "b.png"], "digests": ["0" * 16, ""]}
 # Lines of stats.jsonl.
 RECORDS = [
     {"images_seen": 8, "kind": "train", "loss/g": 1.0},
@@ -140,6 +142,7 @@ def make_run(random, folder):
     config = random.choice(SETTINGS)
     name = random.choice(("config.json", "config.json", "config.json", "environment.json", "stats.jsonl"))
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "images.json").write_bytes(json_of(random, CONTENTS))
     (folder / "environment.json").write_text('{"gan_tf": "0.1.0", "command": ["--dataset", "panda"]}')
     lines = b"\n".join(json_of(random, line) for line in RECORDS) + b"\n"
     (folder / name).write_bytes(lines if name == "stats.jsonl" else json_of(random, config))
@@ -154,6 +157,9 @@ def read_run(folder):
     run.trained_images()
     run.cut(12)
     run.read_environment()
+    assert run.describe_changes(
+        2, SimpleNamespace(images=[], report=SimpleNamespace(unreadable={}), contents=[("a.png", "1" * 64)])
+    ).isprintable()
     config, data = run.read_settings()
     assert config.total_images > 0 and config.epoch_length(data["images"]) > 0 and config.run_name
     assert config.batch_sizes and config.learning_rates
