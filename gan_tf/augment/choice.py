@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from gan_tf.augment.ada import ada
+from gan_tf.augment.ada import POLICIES, ada
 from gan_tf.augment.diffaugment import diffaugment
 
 ADA_P = "ada_p"  # key of ADA's probability in TrainState.extra
@@ -20,6 +20,26 @@ class Augmentation:
 def augmentation_of(config) -> Augmentation:
     """The augmentation that `--augment` selects; `config` has the attributes of TrainConfig."""
     return Augmentation(config.augment, config.policies, config.augment_probability)
+
+
+def flips(kind, policy) -> bool:
+    """Returns True if a policy of an augmentation shows some images mirrored."""
+    return kind == "ada" and "xflip" in POLICIES[policy]
+
+
+def mirror_text(config, continued) -> str:
+    """Returns a line on mirrored images in training, with the setting that leaves them out unless it is too late."""
+    if config.mirror:
+        advice = "" if continued else "; give --no-mirror for text, or where left and right differ"
+        return f"images are also shown mirrored{advice}"
+    if not any(flips(config.augment, policy) for policy in config.policies):
+        return "images are not shown mirrored"
+    without = ", ".join(policy for policy in POLICIES if not flips("ada", policy))
+    advice = "" if continued else f" (the policies {without} and --augment diffaugment do not)"
+    return (
+        f"images are not shown mirrored (--no-mirror), but --augment-policy {config.policies[0]} of ada flips some of "
+        f"those that it augments{advice}"
+    )
 
 
 def augment(images, draws, purpose, chosen, p=None):

@@ -126,6 +126,7 @@ def grouped_options(defaults, preset):
 
 def train_on(workers, config, run):
     """Opens the dataset, builds the trainer, and trains; with `--dry-run` only measures."""
+    from gan_tf.augment.choice import mirror_text
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
     from gan_tf.training.resume import check_start
@@ -155,6 +156,7 @@ def train_on(workers, config, run):
         log=workers.log,
     )
     workers.log(dataset.report.text())
+    workers.log(mirror_text(config, continued=run.exists()))
     config = with_classes(config, dataset)
     if config.init_from in SOURCES and not run.checkpoints():
         prepare_published_networks(config.init_from, config.offline, workers.log)

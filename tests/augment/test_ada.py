@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from gan_tf.augment import ada_maps
 from gan_tf.augment.ada import ADA_KIMG, GROUPS, INTERVAL, POLICIES, TRANSFORMS, ada, adapted, apply, draw, parameters
-from gan_tf.augment.choice import Augmentation, augment
+from gan_tf.augment.choice import Augmentation, augment, flips, mirror_text
 from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.config.settings import TrainConfig
 from gan_tf.config.validation import ADA_POLICIES
 from tests.augment.helpers import SIDE, check_penalty, draws_for, gradient_of, gradient_on_two_replicas, random_images
 from tests.parity.report import relative_l2
@@ -22,6 +23,27 @@ def test_there_are_18_transforms_of_which_12_are_the_default():
     assert len(TRANSFORMS) == 19 and len(POLICIES["bgc"]) == 13
     assert POLICIES[ALL] == tuple(TRANSFORMS)
     assert tuple(POLICIES) == ADA_POLICIES
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_policies_that_flip_are_those_whose_maps_mirror(policy):
+    values = parameters(draw(draws_for(64), POLICIES[policy]), 1.0)
+    geometric = {name: value for name, value in values.items() if name in ada_maps.GEOMETRIC}
+    maps = ada_maps.geometric_map(geometric, SIDE).numpy() if geometric else np.eye(3)[None]
+    assert flips("ada", policy) == (np.linalg.det(maps) < 0).any()
+
+
+def test_the_start_states_whether_images_are_shown_mirrored():
+    def text(continued=False, **settings):
+        return mirror_text(TrainConfig(**settings), continued)
+
+    assert text().endswith("; give --no-mirror for text, or where left and right differ")
+    assert text(continued=True) == "images are also shown mirrored"  # a run keeps this setting
+    for settings in ({}, {"augment": "ada", "augment_policy": "geom"}, {"augment": "none"}):
+        assert text(mirror=False, **settings) == "images are not shown mirrored"
+    line = text(mirror=False, augment="ada")
+    assert "--augment-policy bgc of ada flips" in line and "geom, color, filter, noise, cutout" in line
+    assert "geom" not in text(continued=True, mirror=False, augment="ada")
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 1.0])

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.augment import diffaugment as da
+from gan_tf.augment.choice import flips
 from gan_tf.config.validation import POLICIES
 from tests.augment.helpers import check_penalty, draws_for, gradient_of, gradient_on_two_replicas, random_images
 
@@ -32,6 +33,13 @@ def test_no_saturation_is_grey_and_no_contrast_draw_halves_the_distance_from_the
     flat = da.contrast(images, column([0.0] * 6)).numpy()
     np.testing.assert_allclose(flat.mean((1, 2, 3)), images.numpy().mean((1, 2, 3)), atol=1e-6)
     np.testing.assert_allclose(flat.std((1, 2, 3)), images.numpy().std((1, 2, 3)) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_policy_mirrors(policy):
+    ramp = tf.tile(tf.linspace(-1.0, 1.0, 16)[None, None, :, None], (64, 16, 1, 3))
+    rises = np.diff(da.diffaugment(ramp, draws_for(64), (policy,)), axis=2)
+    assert (np.median(rises, axis=(1, 2, 3)) > -1e-6).all() and not flips("diffaugment", policy)
 
 
 @pytest.mark.parametrize("rows, columns", [(0, 0), (3, 0), (0, -2), (-1, 4), (16, 0)])
