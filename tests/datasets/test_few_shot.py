@@ -88,10 +88,11 @@ def test_a_download_is_logged_first(downloads, site):
     source, lines = open_dataset("panda")
     assert len(source) == 100
     assert lines[0] == f"downloading {archives.SITE}{PANDA} ({size / 1e6:.1f} MB) to {downloads / PANDA}"
-    assert sorted(path.name for path in downloads.iterdir()) == [PANDA]
+    assert sorted(path.name for path in downloads.iterdir()) == [PANDA, f"{PANDA}.lock"]
 
 
 def test_an_unusable_download_is_neither_kept_nor_recorded(downloads, site):
     (site / PANDA).write_text("<html>Please log in to the hotel's network</html>")
     refusal(f"{archives.SITE}{PANDA} is unusable: {PANDA} is not a complete")
-    assert list(downloads.iterdir()) == [] and not downloads.with_name("checksums.tsv").exists()
+    assert [path.name for path in downloads.iterdir()] == [f"{PANDA}.lock"]
+    assert not downloads.with_name("checksums.tsv").exists()
