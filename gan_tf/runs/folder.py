@@ -223,8 +223,8 @@ class Run:
             before = list(zip(stored["names"], stored["digests"], strict=True))
             if all(isinstance(text, str) for pair in before for text in pair):
                 return describe_changes(before, image_set.contents, unreadable)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise_fault(error, self._images)
         name = next(iter(unreadable), None)
         failed = f", {len(unreadable)} not readable, such as {name} ({unreadable[name]})" if unreadable else ""
         return f"{count} images then, {len(image_set.images)} now{failed}"
