@@ -15,7 +15,7 @@ KNOWN = {
     "gan_tf/distributed/workers.py": {"require_shared_folder"},
     "gan_tf/export/comparison.py": {"size_of"},
     "gan_tf/export/formats.py": {"output"},
-    "gan_tf/faces/results.py": {"_remove_windows", "remove", "write_npz", "write_folder", "check_replaceable"},
+    "gan_tf/faces/results.py": {"_remove_windows", "remove", "write_npz", "write_folder"},
     "gan_tf/io/files.py": {"check_writable", "part_file", "remove_parts"},
     "gan_tf/metrics/features.py": {"compute"},
     "gan_tf/pretrained/downloads.py": {"_open_rest", "fetch"},
