@@ -20,7 +20,7 @@ KNOWN = {
     "gan_tf/metrics/features.py": {"compute"},
     "gan_tf/pretrained/downloads.py": {"_open_rest", "fetch"},
     "gan_tf/pretrained/lpips.py": {"_keep_convolutions"},
-    "gan_tf/runs/folder.py": {"cut", "remove_checkpoint", "remove_leftovers", "remove_snapshot"},
+    "gan_tf/runs/folder.py": {"cut", "remove_checkpoints", "remove_snapshot"},
     "gan_tf/sampling/image_writer.py": {"missing_seeds", "_folder_writer"},
     "gan_tf/training/log.py": {"cut"},
     "gan_tf/training/resume.py": {"start_run"},

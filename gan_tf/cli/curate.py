@@ -100,7 +100,7 @@ def curate(options, loaded, seeds) -> Selection:
         try:
             scorers[name], seen = load_discriminator_scorer(loaded.run, trained.config, trained.generator)
         except UsageError as error:
-            raise UsageError(f"--by discriminator: {error}") from error
+            raise UsageError(f"--by discriminator: {error}, or give --by features or --by pixels") from error
         if seen != trained.images_seen:
             remarks.append(f"the discriminator is that of {seen / 1000:.1f} kimg, since only the newest one is stored")
     scores = score_images(options, loaded, seeds, scorers)

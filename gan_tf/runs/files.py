@@ -46,13 +46,13 @@ def write_weights(path, weights, meta):
         np.savez(file, **{META_KEY: np.array(json_text(meta))}, **weights)
 
 
-def read_weights(path, remedy="restore it from a backup", with_arrays=True):
+def read_weights(path, with_arrays=True):
     """Reads a file of `write_weights`. Returns ({name: array}, meta dict); without `with_arrays` the first is empty.
 
     Compressed entries are rejected, so that all arrays together are not larger than the file.
 
     Raises:
-        UsageError: the file is damaged; the message offers `remedy`.
+        UsageError: the file is damaged.
     """
     try:
         if not path.is_file():
@@ -70,8 +70,7 @@ def read_weights(path, remedy="restore it from a backup", with_arrays=True):
             raise ValueError("no image count, or arrays that are not numbers")
         return weights, meta
     except (*DAMAGED, RecursionError) as error:
-        reason = reason_of(error, path)
-        raise UsageError(f"{path} is damaged ({reason}); {remedy}") from error
+        raise UsageError(f"{path} is damaged ({reason_of(error, path)}); restore it from a backup") from error
 
 
 def has_image_count(record) -> bool:

@@ -80,63 +80,39 @@ class Run:
         """Returns True if a run was started here."""
         return exists(self._config)
 
-    def check(self, argument="--checkpoints"):
-        """Raises UsageError where `create` does, and writes nothing. Locks the run if another process may have it."""
-        for path in (*self._folders(), self.stats, self._lock_path):
+    def create(self, argument="--checkpoints", writes=True) -> bool:
+        """Creates the folders and locks the run for this process.
+
+        Args:
+            argument: the flag that error messages name.
+            writes: False only raises the errors, and locks an existing run.
+
+        Returns:
+            False if the run is not locked: the file system has no locks, or there is no run yet.
+
+        Raises:
+            UsageError: another process has the lock; the folder cannot be written, has files that are not of a run, or
+                a link leads out of it.
+        """
+        folders = self.state, self.samples, self.snapshots, self.best.parent
+        for path in (*folders, self.stats, self._lock_path):
             self._refuse_link_out(path)
-        with self._refusing(argument):
+        try:
             if not self.exists():
-                self._refuse_other_files()
-            for folder in self._folders():
+                self._refuse_other_files(folders)
+            for folder in folders:
                 existing = next(path for path in (folder, *folder.parents) if path.exists())
                 if not existing.is_dir():
                     raise NotADirectoryError(errno.ENOTDIR, f"{existing} is not a folder")
                 if not os.access(existing, os.W_OK | os.X_OK):
                     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if self._lock is None and self._lock_path.exists():
-                self._take_lock()
-
-    def create(self, argument="--checkpoints") -> bool:
-        """Creates the folders and locks the run for this process. `argument`: the flag that error messages name.
-
-        Returns:
-            False if the file system has no locks.
-
-        Raises:
-            UsageError: another process has the lock; the folder cannot be written; a link leads out of it.
-        """
-        self.check(argument)
-        with self._refusing(argument):
-            for folder in self._folders():
-                folder.mkdir(parents=True, exist_ok=True)
-            if self._lock is None:
-                self._take_lock()
-            for folder in (self.folder, *self._folders()):
+                if writes:
+                    folder.mkdir(parents=True, exist_ok=True)
+            if self._lock is None and (writes or self._lock_path.exists()):
+                self._lock = open(self._lock_path, "ab")  # noqa: SIM115 open until the process ends
+                self._is_locked = take_lock(self._lock)
+            for folder in (self.folder, *folders) if writes else ():
                 remove_parts(folder, WRITTEN)
-        return self._is_locked
-
-    def _refuse_other_files(self):
-        """Raises UsageError if a folder without config.json has files that a run would replace, or mix with its own."""
-        own = [path for folder in self._folders() if folder.is_dir() for path in folder.iterdir()]
-        own += [path for path in (self.stats, self.report, self._environment) if path.exists()]
-        if own := [path for path in own if path.suffix != ".part"]:
-            raise UsageError(
-                f"--run {self.folder.name}: {printable(own[0])} is in the way, and {self.folder} is not a run (it has "
-                "no config.json); restore its config.json, or choose another --run"
-            )
-
-    def _folders(self):
-        return self.state, self.samples, self.snapshots, self.best.parent
-
-    def _take_lock(self):
-        self._lock = open(self._lock_path, "ab")  # noqa: SIM115 open until the process ends
-        self._is_locked = take_lock(self._lock)
-
-    @contextlib.contextmanager
-    def _refusing(self, argument):
-        """Converts an OSError in the block to a UsageError."""
-        try:
-            yield
         except BlockingIOError as error:
             self.close()
             raise UsageError(
@@ -148,6 +124,17 @@ class Run:
             raise UsageError(
                 f"{argument}: cannot write the run folder {self.folder} ({error.strerror}); choose another"
             ) from error
+        return self._is_locked
+
+    def _refuse_other_files(self, folders):
+        """Raises UsageError if there are files that a new run would replace, or mix with its own."""
+        files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        files += [path for path in (self.stats, self.report, self._environment) if path.exists()]
+        if files := [path for path in files if path.suffix != ".part"]:
+            raise UsageError(
+                f"--run {self.folder.name}: {printable(files[0])} is in the way, and {self.folder} is not a run (it "
+                "has no config.json); restore its config.json, or choose another --run"
+            )
 
     def close(self):
         """Releases the lock."""
@@ -193,8 +180,7 @@ class Run:
                 f"{self.folder} is no run folder (it has no config.json); give one such as checkpoints/demo"
             ) from error
         except (OSError, ValueError) as error:
-            problem = f"{_problem(error)} ({reason_of(error, self._config)})"
-            raise UsageError(f"{where} {problem}; restore it from a backup, or train another run") from error
+            raise _unreadable(self._config, error, "restore it from a backup, or train another run") from error
         if stored.get("format", FORMAT) != FORMAT:
             raise UsageError(
                 f"{where} has the format {stored['format']!r:.40}; use the version of gan_tf that wrote it"
@@ -240,8 +226,7 @@ class Run:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise_fault(error, self._environment)
-            raise UsageError(f"{self._environment} {_problem(error)}; the next start of the run replaces it") from error
+            raise _unreadable(self._environment, error, "the next start of the run replaces it") from error
 
     # Records
 
@@ -305,30 +290,22 @@ class Run:
         matches = [(CHECKPOINT.fullmatch(path.stem), path) for path in list_folder(self.state, "ckpt-*.index")]
         return sorted(((int(match[1]), path.with_suffix("")) for match, path in matches if match), reverse=True)
 
-    def remove_checkpoint(self, prefix: Path):
-        """Removes one checkpoint, its index file first, so that a half removed checkpoint is never read."""
-        prefix.with_suffix(".index").unlink(missing_ok=True)
-        for path in list_folder(self.state, glob.escape(prefix.name) + ".data-*"):
-            if CHECKPOINT_FILE.fullmatch(path.name):
-                path.unlink()
+    def remove_checkpoints(self, prefixes=()):
+        """Removes checkpoints, and files of interrupted writes: those without an index, and temporary folders.
 
-    def tidy_checkpoints(self, newest: int, keep: int):
-        """Removes all but the last `keep` checkpoints up to image `newest`. Later ones, which are damaged, go too."""
-        older = [prefix for seen, prefix in self.checkpoints() if seen <= newest]
-        for _, prefix in self.checkpoints():
-            if prefix not in older[:keep]:
-                self.remove_checkpoint(prefix)
-        self.remove_leftovers()
-
-    def remove_leftovers(self):
-        """Removes files of interrupted writes: data files without an index, and TensorFlow's temporary folders."""
+        Index files are removed first, so that a half removed checkpoint is never read.
+        """
+        for prefix in prefixes:
+            prefix.with_suffix(".index").unlink(missing_ok=True)
         complete = {prefix.name for _, prefix in self.checkpoints()}
         for path in list_folder(self.state, "ckpt-*"):
             if CHECKPOINT_FILE.fullmatch(path.name) and path.name.split(".")[0] not in complete:
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def tidy_checkpoints(self, newest: int, keep: int):
+        """Removes all but the last `keep` checkpoints up to image `newest`. Later ones, which are damaged, go too."""
+        kept = [prefix for seen, prefix in self.checkpoints() if seen <= newest][:keep]
+        self.remove_checkpoints([prefix for _, prefix in self.checkpoints() if prefix not in kept])
 
     # Best weights and snapshots
 
@@ -337,22 +314,16 @@ class Run:
 
         Raises UsageError if the file is damaged.
         """
-        return read_weights(self.best, self._other(), with_arrays=False)[1] if exists(self.best) else None
+        return read_weights(self.best, with_arrays=False)[1] if exists(self.best) else None
 
-    def best_weights(self, remedy=None):
+    def best_weights(self):
         """Returns ({attribute path: array}, meta dict) of the best EMA generator.
 
-        Raises UsageError, which offers `remedy` or other weights of the run, if there is none yet or the file is
-        damaged.
+        Raises UsageError if there is none yet or the file is damaged.
         """
         if not exists(self.best):
-            others = remedy or (self._other() if self.checkpoints() else "")
-            others = f", or {others}" if others else ""
-            raise UsageError(f"{self.folder} has no best weights yet; train until the first score{others}")
-        return read_weights(self.best, remedy or self._other())
-
-    def _other(self):
-        return "use --which last" if self.checkpoints() else "restore it from a backup"
+            raise UsageError(f"{self.folder} has no best weights yet; train until the first score")
+        return read_weights(self.best)
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights and their meta dict in one step."""
@@ -374,7 +345,7 @@ class Run:
             raise UsageError(
                 f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {counts}"
             )
-        return read_weights(path, "give another --which")
+        return read_weights(path)
 
     def keep_snapshot(self, weights: dict, meta: dict):
         """Writes the weights of `meta["images_seen"]` as a snapshot."""
@@ -388,5 +359,7 @@ class Run:
         return self.snapshots / f"generator-{images_seen:09d}.npz"
 
 
-def _problem(error):
-    return "cannot be read" if isinstance(error, OSError) else "is damaged"
+def _unreadable(path, error, remedy):
+    """Returns the UsageError for a JSON file that `error` prevents from being read; raises that of a failing disk."""
+    problem = "cannot be read" if isinstance(error, OSError) else "is damaged"
+    return UsageError(f"{path} {problem} ({reason_of(error, path)}); {remedy}")

@@ -1,6 +1,5 @@
 """Loads the trained networks of a run: the EMA generator, or networks of the newest checkpoint."""
 
-import contextlib
 import dataclasses
 
 import keras
@@ -9,6 +8,7 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.data import class_labels
 from gan_tf.data.class_labels import ClassLabels
 from gan_tf.errors import UsageError
+from gan_tf.io.files import exists
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
 from gan_tf.models.variables import load_weights
@@ -46,12 +46,16 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     if which not in ("best", "last") and not IMAGE_COUNT.fullmatch(which):
         raise UsageError(f"--which {which[:40]!r} is unknown; give best, last, or the image count of a snapshot")
     config, data = run.read_settings()
-    if which == "last":
-        weights, seen, source = newest_weights(run, "g_ema", log)
-        meta = {}
-    else:
-        weights, meta = run.best_weights() if which == "best" else run.snapshot_weights(int(which))
-        seen, source = meta["images_seen"], run.best if which == "best" else f"the snapshot {which}"
+    try:
+        if which == "last":
+            weights, seen, source = newest_weights(run, "g_ema", log)
+            meta = {}
+        else:
+            weights, meta = run.best_weights() if which == "best" else run.snapshot_weights(int(which))
+            seen, source = meta["images_seen"], run.best if which == "best" else f"the snapshot {which}"
+    except UsageError as error:
+        others = [name for name, found in (("best", exists(run.best)), ("last", run.checkpoints())) if found]
+        raise UsageError(", or give --which ".join([str(error), *(o for o in others if o != which)])) from error
     generator = FAMILIES[config.model].generator(config, "float32")
     if hasattr(generator, GROWTH):
         growth_of(weights, generator.levels, source)
@@ -60,29 +64,27 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, classes)
 
 
-def newest_weights(run: Run, network: str, log=print, remedy=None):
+def newest_weights(run: Run, network: str, log=print):
     """Reads one network from the newest undamaged checkpoint; see `newest_networks`."""
-    networks, seen, prefix = newest_networks(run, (network,), log, remedy)
+    networks, seen, prefix = newest_networks(run, (network,), log)
     return networks[network], seen, prefix
 
 
-def newest_networks(run: Run, networks, log=print, remedy=None):
+def newest_networks(run: Run, networks, log=print):
     """Reads several networks, such as "g_ema" and "d", from the newest undamaged checkpoint.
 
     Returns:
         ({network: {attribute path: array}}, images seen, the checkpoint's prefix).
 
     Raises:
-        UsageError: there is no checkpoint, or none can be read. The message offers `remedy`, or the best weights.
+        UsageError: there is no checkpoint, or none can be read.
     """
-    checkpoints, has_best = run.checkpoints(), False
-    with contextlib.suppress(UsageError):  # damaged
-        has_best = run.best_meta() is not None
-    remedy = remedy or ("use --which best" if has_best else "restore it from a backup")
+    checkpoints = run.checkpoints()
     if not checkpoints:
-        remedy = remedy if has_best else "train until the first one is saved"
-        raise UsageError(f"{run.folder} has no checkpoint; {remedy}")
+        raise UsageError(f"{run.folder} has no checkpoint; train until the first one is saved")
     found = read_newest(checkpoints, lambda _, prefix: {name: read_arrays(prefix, name) for name in networks}, log)
     if found is None:
-        raise UsageError(f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; {remedy}")
+        raise UsageError(
+            f"none of the {len(checkpoints)} checkpoints in {run.state} can be read; restore one from a backup"
+        )
     return found

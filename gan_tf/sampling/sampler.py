@@ -117,7 +117,7 @@ def load_discriminator_scorer(run, config, generator, log=print):
     Raises:
         UsageError: the run has no checkpoint, or none can be read.
     """
-    weights, images_seen, where = newest_weights(run, "d", log, "give --by features or --by pixels, which need none")
+    weights, images_seen, where = newest_weights(run, "d", log)
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, weights, where)
     logits = FAMILIES[config.model].image_logits(network, generator)

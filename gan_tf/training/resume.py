@@ -23,22 +23,26 @@ from gan_tf.training.state import restore_checkpoint, restore_newest, save_state
 from gan_tf.training.transfer import begin_with_run
 
 
-def check_start(run, config, is_chief=True):
-    """Raises UsageError if a start is refused whatever the images are. Called before they are read; writes nothing.
+def check_start(run, config, is_chief=True, writes=False):
+    """Raises UsageError if a start is refused whatever the images are.
 
-    On the chief an existing run is locked from here on.
+    The chief locks an existing run. With `writes`, it creates the folders of the run.
     """
     if os.path.realpath(run.folder) == os.path.realpath(user_path(config.dataset)):
         raise UsageError(
             f"--run: {run.folder} would be the run folder, but is --dataset; give another --run or --checkpoints"
         )
-    settings = run.read_settings() if run.exists() else None
-    if settings:
-        refuse_converted(settings[1], run.folder)
     if is_chief:
-        run.check()
-    if settings:
-        refuse_identity_change(settings[0], config, run)
+        run.create(writes=writes)
+    if not run.exists():
+        return
+    before, data = run.read_settings()
+    if origin := data.get("converted_from"):
+        raise UsageError(
+            f"--run: {run.folder} was converted from {origin} and has no training images, so it cannot be continued; "
+            f"start a run from it: --init-from {quote(run.folder)} --run NAME"
+        )
+    refuse_identity_change(before, config, run)
 
 
 def open_run(trainer) -> int | None:
@@ -54,9 +58,7 @@ def open_run(trainer) -> int | None:
     run, config = trainer.run, trainer.config
     if trainer.workers.is_chief:
         check_space(run.folder, state_bytes(trainer.state), "a checkpoint", "free some, or give another --checkpoints")
-        if not config.dry_run:
-            run.create()
-        check_start(run, config)  # again: another process may have started the run since then
+        check_start(run, config, writes=not config.dry_run)  # again: another process may have started the run
         if run.exists():
             before, stored = run.read_settings()
             refuse_data_change(before, config, stored, trainer.dataset, run)
@@ -92,10 +94,10 @@ def start_run(trainer) -> int:
     log.close()
     try:
         if run.best.exists():
-            run.best_weights("the next score replaces it")
+            run.best_weights()
     except UsageError as error:
         aside = run.best.replace(run.best.with_suffix(".damaged"))
-        log.print(f"warning: {error}; it is now {aside.name}")
+        log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")
     if not seen:
         save_checkpoint(trainer)  # for a rollback in the first epoch
     if (seen or 0) < config.total_images:
@@ -111,15 +113,6 @@ def data_of(dataset) -> dict:
         "class_names": list(dataset.class_names),
         "class_counts": class_labels.counts_of(dataset),
     }
-
-
-def refuse_converted(data: dict, folder):
-    """Raises UsageError if a run was converted from another program's file: it has no images to train on."""
-    if origin := data.get("converted_from"):
-        raise UsageError(
-            f"--run: {folder} was converted from {origin} and has no training images, so it cannot be continued; start "
-            f"a run from it: --init-from {quote(folder)} --run NAME"
-        )
 
 
 def refuse_identity_change(before, after, run):

@@ -198,9 +198,8 @@ def save_state(state, run, keep):
     try:
         write_variables(prefix, {"format": tf.Variable(FORMAT, dtype=tf.int64), **state.named_variables()})
     except (OSError, tf.errors.OpError) as error:
-        if is_new:  # TensorFlow replaces an existing one, as after a rollback, only when all is written
-            run.remove_checkpoint(prefix)
-        run.remove_leftovers()
+        # TensorFlow replaces an existing one, as after a rollback, only when all is written.
+        run.remove_checkpoints([prefix] if is_new else [])
         raise_fault(error, prefix)
         older = [count for count, _ in run.checkpoints() if count <= seen]
         kept = f"the run continues from {older[0]} images" if older else "there is no older checkpoint"

@@ -9,8 +9,6 @@ from gan_tf.pretrained.published_networks import folder_of
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import newest_networks
 
-REMEDY = "give another run"  # for a run whose weights cannot be read
-
 
 def begin_with_run(state, config, log):
     """Loads the networks of the run `config.init_from` into a new state; optimisers and counters are not loaded.
@@ -31,9 +29,9 @@ def begin_with_run(state, config, log):
         has_discriminator = bool(run.checkpoints())
         check_architecture(before, config, has_discriminator)
         if has_discriminator:
-            networks, seen, source = newest_networks(run, ("g", "d", "g_ema"), log, REMEDY)
+            networks, seen, source = newest_networks(run, ("g", "d", "g_ema"), log)
         else:
-            best, meta = run.best_weights(REMEDY)
+            best, meta = run.best_weights()
             networks, seen, source = {"g": best, "g_ema": best}, meta["images_seen"], run.best
         check_fully_grown(networks, config, data, source)
     except UsageError as error:

@@ -112,9 +112,9 @@ def test_run_is_locked_until_it_is_closed(run):
         Run(run.folder).create()
     run.close()
     again = Run(run.folder)
-    again.check()  # holds the lock too, without a change of the folder
+    again.create(writes=False)  # holds the lock too, without a change of the folder
     with pytest.raises(UsageError, match="--run mine: another process trains"):
-        Run(run.folder).check()
+        Run(run.folder).create(writes=False)
     again.create()
     again.close()
 

@@ -306,7 +306,7 @@ def test_full_disk_ends_in_one_line_and_the_run_continues(dataset, whole, tmp_pa
 
 @pytest.mark.parametrize(("number", "code"), [(errno.EACCES, REFUSED), (errno.ESTALE, 1)])
 def test_disk_error_ends_in_one_line(number, code, dataset, tmp_path, capfd, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise OSError(number, os.strerror(number), "stats.jsonl")
 
     monkeypatch.setattr(Run, "create", fail)

@@ -91,7 +91,7 @@ def test_best_weights_of_a_larger_size_stay_after_checkpoints_were_lost(dataset,
     run = trained(dataset, tmp_path, total_kimg=0.16)  # ends with a score of 16x16
     for seen, prefix in run.checkpoints():
         if seen > 100:
-            run.remove_checkpoint(prefix)
+            run.remove_checkpoints([prefix])
     best = run.best_meta()
     trained(dataset, tmp_path, total_kimg=0.12)  # scores 8x8 again
     assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
