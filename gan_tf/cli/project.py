@@ -9,7 +9,8 @@ import tyro
 
 from gan_tf.cli import arguments, training_images
 from gan_tf.cli.generate import requested_class, run_on_device
-from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square, parse_colour
+from gan_tf.data.colour import parse_colour
+from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, part_file, printable, raise_fault, user_path

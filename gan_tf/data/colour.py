@@ -1,10 +1,10 @@
-"""Converts images with an ICC profile to sRGB."""
+"""Converts images of any mode to RGB: with an ICC profile to sRGB, and with a colour under transparent parts."""
 
 import functools
 import io
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image, ImageCms, ImageColor, features
 
 from gan_tf.errors import UsageError
 
@@ -13,20 +13,50 @@ SAME = 2  # levels; profiles that change no colour by more are sRGB, whose table
 
 
 class BrokenProfile(Exception):
-    """A profile that cannot be read, or one for other kinds of pixels."""
+    """A profile that cannot be read, or one for other kinds of pixels; the image is used without it."""
 
 
-def to_srgb(image, profile):
-    """Returns (an image RGB, True if a profile changed its colours; False if the colours are sRGB already).
+def parse_colour(background):
+    """Converts a colour such as "white" or "#rrggbb" to (r, g, b), each 0..255. Raises UsageError if it is unknown."""
+    try:
+        return ImageColor.getrgb(background)[:3]
+    except ValueError:
+        raise UsageError(f'--background must be a colour such as "white" or "#rrggbb", got "{background}"') from None
+
+
+def to_rgb(image, colour, profile=None):
+    """Converts an 8-bit Pillow image to RGB: (image, its colours were converted, its profile is broken).
 
     Args:
-        image: Pillow image of mode L, RGB, CMYK or LAB, without transparency.
-        profile: bytes of an ICC profile. LAB needs none.
+        colour: (r, g, b) under transparent parts.
+        profile: bytes of an ICC profile.
 
     Raises:
-        BrokenProfile: the image can be used without the profile.
         UsageError: Pillow was built without LittleCMS: the same images must not have other colours on another machine.
     """
+    alpha, converted, broken = None, False, False
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        # Pillow converts premultiplied grey to LA only.
+        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.getchannel("R") if grey else image.convert("RGB")
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    if profile or image.mode == "LAB":
+        try:
+            image, converted = _to_srgb(image, profile)
+        except BrokenProfile:
+            broken = True
+    image = image.convert("RGB")
+    if alpha is not None:
+        image.putalpha(alpha)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
+    return image, converted, broken
+
+
+def _to_srgb(image, profile):
+    """Returns (an image L, RGB, CMYK or LAB as RGB, True if a profile changed its colours; LAB needs none)."""
     if not features.check("littlecms2"):
         raise UsageError(
             "the images have colour profiles, but this Pillow was built without LittleCMS, which converts them; "
@@ -48,14 +78,11 @@ def _transform(profile, mode):
 
     Raises BrokenProfile.
     """
-    from PIL import ImageCms
-
     flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
     try:
         source = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
-        transform = ImageCms.buildTransform(
-            source, _srgb(), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC, flags=flags
-        )
+        srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
+        transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, flags=flags)
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         raise BrokenProfile from None
     if mode not in ("L", "RGB"):
@@ -66,10 +93,3 @@ def _transform(profile, mode):
     colours = Image.fromarray(grid[..., 0] if mode == "L" else grid)
     change = np.asarray(transform.apply(colours)).astype(int) - np.asarray(colours.convert("RGB"))
     return None if np.abs(change).max() <= SAME else transform
-
-
-@functools.cache
-def _srgb():
-    from PIL import ImageCms
-
-    return ImageCms.createProfile("sRGB")

@@ -15,9 +15,10 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageColor, features
+from PIL import ExifTags, Image, features
 
-from gan_tf.data.colour import BrokenProfile, to_srgb
+from gan_tf.data.arrays import conversion_of
+from gan_tf.data.colour import to_rgb
 from gan_tf.data.containers import without_metadata
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
@@ -65,14 +66,6 @@ class UnreadableImage(Exception):
     """An image that cannot be used. The message is the reason, without the name of the file."""
 
 
-def parse_colour(background):
-    """Converts a colour such as "white" or "#rrggbb" to (r, g, b), each 0..255. Raises UsageError if it is unknown."""
-    try:
-        return ImageColor.getrgb(background)[:3]
-    except ValueError:
-        raise UsageError(f'--background must be a colour such as "white" or "#rrggbb", got "{background}"') from None
-
-
 class Facts(NamedTuple):
     """Properties of an image before it was fitted to a square."""
 
@@ -98,18 +91,19 @@ def read_rgb(data, colour, bits=16):
     Raises:
         UnreadableImage: unknown format, damaged, array of another shape or dtype, more than MAX_PIXELS; float or 32-bit
             pixels, whose range is unknown.
-        UsageError: see `to_srgb`.
+        UsageError: see `to_rgb`.
     """
     if not isinstance(data, bytes):
         image = _image_of_array(np.asarray(data))
-        return _flatten(image, colour)[0], Facts(image.size, image.mode)
+        return to_rgb(image, colour)[0], Facts(image.size, image.mode)
     if not data:
         raise UnreadableImage("the file is empty")
-    image, raw_mode, content, profile = _decode(data)
+    image, raw_mode, content = _decode(data)
     mode, info, (turn, bad_orientation) = image.mode, image.info, _orientation(image)
+    profile = info.get("icc_profile")
     try:
         image, used, special = _eight_bits(image, raw_mode, content, bits)
-        rgb, converted, bad_profile = _flatten(image, colour, profile)
+        rgb, converted, bad_profile = to_rgb(image, colour, profile)
         if turn is not None:
             rgb = rgb.transpose(turn)
     except (UnreadableImage, UsageError):
@@ -124,24 +118,17 @@ def read_rgb(data, colour, bits=16):
 def _decode(data):
     """Decodes a file, if necessary without its metadata; damaged pixels are not accepted.
 
-    Returns (Pillow image as it is stored, Pillow's name for the pixels in the file, the file decoded, ICC profile).
+    Returns (Pillow image as it is stored, Pillow's name for the pixels in the file, the file decoded).
     """
-    for content, profile in _forms(data):
-        try:
-            image, raw_mode = _open(content)
-            return image, raw_mode, content, profile or image.info.get("icc_profile")
-        except UnreadableImage as error:
-            reason = error
-    raise reason
-
-
-def _forms(data):
-    """Yields (encoded file, ICC profile that is not in it): `data`, and ones with less metadata if they differ."""
-    yield data, None
-    for keep in (True, False):
-        content, profile = without_metadata(data, keep)
-        if content != data:
-            yield content, profile
+    try:
+        return *_open(data), data
+    except UnreadableImage:
+        content, info = without_metadata(data)
+        if content == data:
+            raise
+    image, raw_mode = _open(content)
+    image.info |= info
+    return image, raw_mode, content
 
 
 def _open(data):
@@ -185,38 +172,40 @@ def _eight_bits(image, raw_mode, data, bits):
 
     Raises UnreadableImage for float and 32-bit pixels.
     """
-    transparent = image.info.get("transparency")
+    transparent, inverted = image.info.get("transparency"), False
+    if image.mode == "F":
+        raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
     if image.mode in WIDE_MODES:
-        values = np.asarray(image)
+        values = np.asarray(image)[..., None]
         if values.min() < 0 or values.max() > 65535:
             raise UnreadableImage("32-bit pixels have no defined range; save it with 8 or 16 bits")
         used, eight = int(values.max()).bit_length(), _scale(values, bits)
         if inverted := getattr(image, "tag_v2", {}).get(262) == 0:  # TIFF in which 0 is white; Pillow ignores it here
             eight = 255 - eight
-        if transparent is not None:
-            eight = np.stack([eight, np.where(values == transparent, 0, 255).astype(np.uint8)], -1)
-        converted, special = Image.fromarray(eight), inverted or transparent is not None
     elif raw_mode in LOW_BYTES:
         high = np.asarray(image)
-        used, special = 8 + int(high[..., :3].max()).bit_length(), transparent is not None
-        if bits == 16 and not special:
+        used = 8 + int(high[..., :3].max()).bit_length()
+        if bits == 16 and transparent is None:
             return image, used, False
-        low_mode, channels = LOW_BYTES[raw_mode]
-        again = Image.open(io.BytesIO(data), formats=FORMATS)
-        for i, tile in enumerate(again.tile):
-            again.tile[i] = tile._replace(args=low_mode if isinstance(tile.args, str) else (low_mode, *tile.args[1:]))
-        again.load()
-        values = high.astype(np.uint16) << 8 | np.asarray(again)[..., channels]
+        values = high.astype(np.uint16) << 8 | _low_bytes(data, raw_mode)
         eight = high if bits == 16 else _scale(values, bits)
-        if special:
-            alpha = np.where((values == transparent).all(-1, keepdims=True), 0, 255).astype(np.uint8)
-            eight = np.concatenate([eight, alpha], -1)
-        converted = Image.fromarray(eight)
-    elif image.mode == "F":
-        raise UnreadableImage("float pixels have no defined range; save it with 8 or 16 bits")
     else:
         return image, 0, image.format in OPTIONAL
-    return converted, used, special
+    if transparent is not None:
+        alpha = np.where((values == transparent).all(-1, keepdims=True), 0, 255).astype(np.uint8)
+        eight = np.concatenate([eight, alpha], -1)
+    eight = eight[..., 0] if eight.shape[-1] == 1 else eight
+    return Image.fromarray(eight), used, inverted or transparent is not None
+
+
+def _low_bytes(data, raw_mode):
+    """Decodes the low bytes of 16-bit colours: uint8 [H, W, C]."""
+    mode, channels = LOW_BYTES[raw_mode]
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    for i, tile in enumerate(image.tile):
+        image.tile[i] = tile._replace(args=mode if isinstance(tile.args, str) else (mode, *tile.args[1:]))
+    image.load()
+    return np.asarray(image)[..., channels]
 
 
 def _scale(values, bits):
@@ -230,66 +219,15 @@ def _image_of_array(array):
     """Checks a uint8 array of any supported shape and returns it as a Pillow image."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        first = is_channels_first(array.shape)
-        remedy = f"; give {conversion_of(array.dtype, first, 'image')}" if first or array.dtype != np.uint8 else ""
+    conversion = conversion_of("image", array.dtype, array.shape)
+    if conversion or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        remedy = conversion and f"; give {conversion}"
         raise UnreadableImage(f"need uint8 [H, W, 1, 3 or 4], got {array.dtype} {list(array.shape)}{remedy}")
     if array.size == 0:
         raise UnreadableImage("no pixels")
     if array.shape[0] * array.shape[1] > MAX_PIXELS:
         raise UnreadableImage(f"{array.shape[1]}x{array.shape[0]} is more than {MAX_PIXELS // 10**6} megapixels")
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def is_channels_first(shape):
-    """Returns True if the shape of one image is [C, H, W], not [H, W, C]."""
-    return len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
-
-
-def conversion_of(dtype, channels_first, name, fortran=False):
-    """Returns the NumPy expression that makes uint8 [..., H, W, C] of the array called `name`.
-
-    The range of floats is unknown: the expressions for the two that are common are given.
-    """
-    axes = {"image": "1, 2, 0", "images": "0, 2, 3, 1"}[name]
-    array = f"{name}.transpose({axes})" if channels_first else name
-    array = f"np.ascontiguousarray({array})" if fortran else array
-    if dtype == np.uint8:
-        return array
-    if dtype.kind == "f":
-        return (
-            f"({array} * 255).round().clip(0, 255).astype('uint8') if its values are in [0, 1], "
-            f"(({array} + 1) * 127.5).round().clip(0, 255).astype('uint8') if in [-1, 1]"
-        )
-    if dtype == np.uint16:
-        return f"({array} / 257).round().astype('uint8'), or with 12 bits of data / 16.06 in place of / 257"
-    return f"{array}.astype('uint8') if its values are in 0..255"
-
-
-def _flatten(image, colour, profile=None):
-    """Converts an 8-bit Pillow image to RGB: (image, its colours were converted, its profile is broken).
-
-    Transparent parts show `colour` (r, g, b).
-    """
-    alpha, converted, broken = None, False, False
-    if image.has_transparency_data:
-        grey = image.mode in ("1", "L", "LA", "La")
-        # Pillow converts premultiplied grey to LA only.
-        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        alpha = image.getchannel("A")
-        image = image.getchannel("R") if grey else image.convert("RGB")
-    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    if profile or image.mode == "LAB":
-        try:
-            image, converted = to_srgb(image, profile)
-        except BrokenProfile:
-            broken = True
-    image = image.convert("RGB")
-    if alpha is not None:
-        image.putalpha(alpha)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
-    return image, converted, broken
 
 
 def load_square(data, resolution, fit, colour, bits=16):

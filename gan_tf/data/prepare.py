@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, size_text
+from gan_tf.data.colour import parse_colour
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
-from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square, parse_colour
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, locked, naming, write_atomically, writing_cache
 from gan_tf.io.json_text import json_text

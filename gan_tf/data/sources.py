@@ -9,26 +9,25 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import stat
 import zipfile
 from collections import Counter
+from pathlib import PurePosixPath
 
 import numpy as np
 
-from gan_tf.data.cache import check_space, read_rows
-from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, conversion_of, is_channels_first
-from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, check_labels, parse_label_file
+from gan_tf.data.arrays import read_npz
+from gan_tf.data.cache import read_rows
+from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
+from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, parse_label_file
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
 from gan_tf.errors import UsageError
-from gan_tf.io.arrays import COMPRESSION, DAMAGED, read_array, read_header
+from gan_tf.io.arrays import COMPRESSION, DAMAGED
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import (
-    UNPRINTABLE,
     cache_root,
     escaped,
     file_stamp,
-    part_file,
     printable,
     raise_fault,
     user_path,
@@ -38,9 +37,7 @@ from gan_tf.io.files import (
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import Progress, map_in_order
 
-LABEL_KEYS = ("labels", "label", "y")  # of arrays in an .npz
 MAX_CONFIG_BYTES = 1 << 20  # of a config.json that is read to recognise a run
-IN_MEMORY_BYTES = 512 << 20  # larger compressed arrays of an .npz are unpacked into the cache, once
 
 
 class ImageSource(abc.ABC):
@@ -53,7 +50,6 @@ class ImageSource(abc.ABC):
         class_names: tuple of names, () without classes.
         where: the path given by the user; "" for arrays in memory.
         ignored: {suffix: count} of files that are not images.
-        label_files: {path: argument of `_content`} of the files called LABEL_FILE.
         notes: lines to print, such as one on run folders that are left out.
     """
 
@@ -64,7 +60,6 @@ class ImageSource(abc.ABC):
         self.labels = np.zeros(len(names), np.int32) if labels is None else np.asarray(labels, np.int32)
         self.class_names = tuple(class_names)
         self.ignored = dict(ignored or {})
-        self.label_files = {}
         self.notes = list(notes)
 
     def __len__(self):
@@ -79,29 +74,8 @@ class ImageSource(abc.ABC):
             OSError: the disk fails; this and other images may be readable later.
         """
 
-    def read_label_file(self, started=""):
-        """Takes labels and classes from LABEL_FILE, if it is next to the images or in the only folder around them.
-
-        Args:
-            started: fingerprint of the run that is continued. Earlier versions did not read the file: if the run was
-                started with the folders as classes, they are kept.
-
-        Raises:
-            UsageError: the file cannot be read, or as `parse_label_file`.
-        """
-        first = self.names[0].partition("/")[0] + "/"
-        folders = ("", first) if all(name.startswith(first) for name in self.names) else ("",)
-        folder = next((folder for folder in folders if folder + LABEL_FILE in self.label_files), None)
-        if folder is None or self.fingerprint == started:
-            return
-        try:
-            content = self._content(self.label_files[folder + LABEL_FILE], LABEL_FILE_BYTES)
-        except UnreadableImage as error:
-            raise UsageError(f"--dataset {self.where}: {LABEL_FILE} cannot be read ({error}); correct it") from error
-        if found := parse_label_file(content, [name.removeprefix(folder) for name in self.names], self.where):
-            self.labels, self.class_names = found[0].astype(np.int32), found[1]
-            self.ignored = dict(Counter(self.ignored) - Counter({".json": 1}))
-            del self.fingerprint  # computed anew, with these classes
+    def read_label_file(self, started=""):  # noqa: B027
+        """Takes labels and classes from a file next to the images, see `FileSource`; does nothing without files."""
 
     def stamps(self):
         """Returns N strings; string i changes if image i may have changed. None if the images are not in files."""
@@ -183,22 +157,55 @@ class ArraySource(ImageSource):
         return read_rows(self.images, [i])[0] if isinstance(self.images, np.memmap) else self.images[i]
 
 
-class FolderSource(ImageSource):
+class FileSource(ImageSource):
+    """Images in files, whose paths below one folder are known."""
+
+    def __init__(self, name, paths, where):
+        read = functools.partial(self.content, most=MAX_CONFIG_BYTES)
+        images, ignored, notes = select_images(paths, where, read)
+        names, self.paths = list(images), list(images.values())
+        self.label_files = [path for path in paths if PurePosixPath(path).name == LABEL_FILE]
+        super().__init__(name, names, *classes_of(names), where, ignored, notes)
+
+    @abc.abstractmethod
+    def content(self, path, most):
+        """Returns the bytes of a file. Raises UnreadableImage if it has more than `most`, otherwise as `read`."""
+
+    def read(self, i):
+        return self.content(self.paths[i], MAX_FILE_BYTES)
+
+    def read_label_file(self, started=""):
+        """Takes labels and classes from LABEL_FILE, if it is in a folder around all images.
+
+        Args:
+            started: fingerprint of the run that is continued. Earlier versions did not read the file: if the run was
+                started with the folders as classes, they are kept.
+
+        Raises:
+            UsageError: the file cannot be read, or as `parse_label_file`.
+        """
+        folders = sorted(path.removesuffix(LABEL_FILE) for path in self.label_files)
+        folder = next((folder for folder in folders if all(name.startswith(folder) for name in self.names)), None)
+        if folder is None or self.fingerprint == started:
+            return
+        try:
+            content = self.content(folder + LABEL_FILE, LABEL_FILE_BYTES)
+        except UnreadableImage as error:
+            raise UsageError(f"--dataset {self.where}: {LABEL_FILE} cannot be read ({error}); correct it") from error
+        if found := parse_label_file(content, [name.removeprefix(folder) for name in self.names], self.where):
+            self.labels, self.class_names = found[0].astype(np.int32), found[1]
+            self.ignored = dict(Counter(self.ignored) - Counter({".json": 1}))
+            del self.fingerprint  # it depends on the classes
+
+
+class FolderSource(FileSource):
     """Images in a folder and its sub-folders."""
 
     def __init__(self, folder):
         self.folder = user_path(folder)
-        paths = list(walk(self.folder))
-        read = functools.partial(self._content, most=MAX_CONFIG_BYTES)
-        images, ignored, notes = select_images(paths, folder, read)
-        names, self.paths = list(images), list(images.values())
-        super().__init__(self.folder.resolve().name, names, *classes_of(names), folder, ignored, notes)
-        self.label_files = {path: path for path in paths if path.endswith(LABEL_FILE)}
+        super().__init__(self.folder.resolve().name, list(walk(self.folder)), folder)
 
-    def read(self, i):
-        return self._content(self.paths[i], MAX_FILE_BYTES)
-
-    def _content(self, path, most):
+    def content(self, path, most):
         path = self.folder / path
         try:
             status = path.stat()
@@ -214,7 +221,7 @@ class FolderSource(ImageSource):
         return [f"{name}:{file_stamp(self.folder / path)}" for name, path in zip(self.names, self.paths, strict=True)]
 
 
-class ZipSource(ImageSource):
+class ZipSource(FileSource):
     """Images in a zip archive, read without unpacking it."""
 
     def __init__(self, path):
@@ -224,19 +231,13 @@ class ZipSource(ImageSource):
             reason = reason_of(error, user_path(path))
             raise UsageError(f"{path} is not a complete zip archive ({reason}); download or pack it again") from None
         files = [info for info in self.archive.infolist() if info.filename and not info.is_dir()]
-        entries = {safe_name(info.filename, path): info for info in files}
-        read = lambda name: self._content(entries[name], MAX_CONFIG_BYTES)  # noqa: E731
-        images, ignored, notes = select_images(entries, path, read)
-        if again := len(files) - len(entries):
-            notes.append(f"{path}: entries with the name of a later entry are left out: {again}")
-        names, self.entries = list(images), [entries[name] for name in images.values()]
-        super().__init__(user_path(path).stem, names, *classes_of(names), path, ignored, notes)
-        self.label_files = {name: info for name, info in entries.items() if name.endswith(LABEL_FILE)}
+        self.entries = {safe_name(info.filename, path): info for info in files}
+        super().__init__(user_path(path).stem, list(self.entries), path)
+        if again := len(files) - len(self.entries):
+            self.notes.append(f"{path}: entries with the name of a later entry are left out: {again}")
 
-    def read(self, i):
-        return self._content(self.entries[i], MAX_FILE_BYTES)
-
-    def _content(self, entry, most):
+    def content(self, path, most):
+        entry = self.entries[path]
         check_file_size(entry.file_size, most)
         if entry.compress_type not in COMPRESSION:
             raise UnreadableImage("compressed by a method other than deflate")
@@ -246,89 +247,6 @@ class ZipSource(ImageSource):
         except Exception as error:  # noqa: BLE001  damaged or encrypted entries: BadZipFile, zlib.error, ...
             raise_fault(error, self.archive.filename)
             raise UnreadableImage(f"damaged entry: {printable(error)}") from None
-
-
-def open_npz(where):
-    """Opens an .npz file of images as an ArraySource.
-
-    The array "images", or else the only array of a fitting shape, is uint8 [N, H, W, C] with C = 1, 3 or 4, or
-    [N, H, W]. Optional: integers [N], the first of "labels", "label" and "y"; strings "class_names" [K], "names" [N].
-
-    Raises:
-        UsageError: damaged file, object arrays, no array of images or several, wrong dtype, or labels that do not fit.
-    """
-    path = user_path(where)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            headers = {key: read_header(archive, info) for key, info in entries.items()}
-            images_key = _find_images(headers, where)
-            images = _open_array(path, archive, entries[images_key], headers[images_key])
-            label_key = next((key for key in LABEL_KEYS if key in entries), None)
-            labels, class_names, names = (
-                read_array(archive, entries[key], IN_MEMORY_BYTES) if key in entries else None
-                for key in (label_key, "class_names", "names")
-            )
-        classes = check_labels(labels, class_names, len(images), where)
-        # In files of other programs "names" may be something else, which is ignored.
-        is_named = names is not None and names.dtype.kind == "U" and names.shape == (len(images),)
-        if is_named and not any(map(UNPRINTABLE.search, names.tolist())):
-            return ArraySource(path.stem, images, *classes, names.tolist(), where)
-        return ArraySource(path.stem, images, *classes, where=where)
-    except UsageError:
-        raise
-    except DAMAGED as error:
-        reason = reason_of(error, path)
-        raise UsageError(f"{where} is not a complete .npz file ({reason}); save it again with numpy.savez") from None
-
-
-def _find_images(headers, where):
-    """Returns the key of the array of images."""
-    for key, (_, _, dtype, _) in headers.items():
-        if dtype.hasobject:
-            raise UsageError(
-                f'{where}: array "{printable(key)}" holds Python objects, which are not safe to load; save as uint8'
-            )
-    shapes = {key: header[0] for key, header in headers.items()}
-    fitting = [key for key, shape in shapes.items() if len(shape) == 3 or shape[3:] in ((1,), (3,), (4,))]
-    channels_first = [key for key, shape in shapes.items() if key not in fitting and is_channels_first(shape[1:])]
-    candidates = [key for key in (*fitting, *channels_first) if key == "images"] or fitting or channels_first
-    if len(candidates) != 1:
-        contents = ", ".join(f'"{printable(key)}" {headers[key][2]} {list(shape)}' for key, shape in shapes.items())
-        raise UsageError(
-            f'{where} must hold one uint8 [N, H, W, 3] array, named "images"; it has {contents[:500] or "none"}'
-        )
-    [key] = candidates
-    shape, fortran, dtype, _ = headers[key]
-    if dtype != np.uint8 or fortran or key in channels_first:
-        order = f"{' with the channels first' * (key in channels_first)}{' in Fortran order' * fortran}"
-        raise UsageError(
-            f'{where}: array "{printable(key)}" is {dtype} {list(shape)}{order}, and must be uint8 [N, H, W, C] in C '
-            f"order; save {conversion_of(dtype, key in channels_first, 'images', fortran)}"
-        )
-    if shape[0] == 0:
-        raise UsageError(f"{where} holds no images")
-    return key
-
-
-def _open_array(path, archive, info, header):
-    """Returns the array of one member: in memory if it is compressed and small, otherwise a memory map."""
-    shape, _, dtype, header_length = header
-    if info.compress_type == zipfile.ZIP_STORED:  # as numpy.savez writes it
-        with open(path, "rb") as file:
-            file.seek(info.header_offset + 26)  # two lengths in the member's local header of 30 bytes
-            name_length, extra_length = map(int, np.frombuffer(file.read(4), "<u2"))
-        start = info.header_offset + 30 + name_length + extra_length + header_length
-        return np.memmap(path, dtype, "r", start, shape)
-    if info.file_size <= IN_MEMORY_BYTES:
-        return read_array(archive, info, IN_MEMORY_BYTES)
-    # Named by the member's offset: its name may be a path.
-    unpacked = cache_root() / "npz" / f"{file_stamp(path).replace(':', '-')}-{info.header_offset}.npy"
-    if not unpacked.exists():
-        check_space(unpacked.parent, info.file_size)
-        with writing_cache(unpacked), part_file(unpacked) as target, archive.open(info) as packed:
-            shutil.copyfileobj(packed, target, 1 << 20)
-    return np.load(unpacked, mmap_mode="r", allow_pickle=False)
 
 
 def open_source(where):
@@ -342,10 +260,12 @@ def open_source(where):
         return FolderSource(where)
     if not path.exists():
         raise UsageError(f"--dataset {where}: no such file or folder")
-    openers = {".zip": ZipSource, ".npz": open_npz}
-    if path.suffix.lower() not in openers:
-        raise UsageError(f"--dataset {where} must be a folder, a .zip or an .npz")
-    return openers[path.suffix.lower()](where)
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return ZipSource(where)
+    if suffix == ".npz":
+        return ArraySource(path.stem, *read_npz(where), where)
+    raise UsageError(f"--dataset {where} must be a folder, a .zip or an .npz")
 
 
 def check_file_size(size, most=MAX_FILE_BYTES):

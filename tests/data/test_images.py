@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from gan_tf.data import images
-from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square, parse_colour
+from gan_tf.data.colour import parse_colour
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
 from tests.data.encoded import encode, png_chunk
 
 WHITE = (255, 255, 255)

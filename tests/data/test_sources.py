@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from gan_tf.data import sources
+from gan_tf.data import arrays, sources
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.listing import classes_of
 from gan_tf.data.prepare import prepare
@@ -287,7 +287,7 @@ def test_names_of_images_in_an_npz(opened):
 def test_large_compressed_arrays_are_unpacked_once_and_others_mapped(opened, monkeypatch, cache_folder):
     plain = opened(images=PIXELS)
     assert isinstance(plain.images, np.memmap)
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(arrays, "IN_MEMORY_BYTES", 10)
     packed = opened(images=PIXELS, save=np.savez_compressed)
     again = open_source(packed.where)
     assert isinstance(packed.images, np.memmap) and isinstance(again.images, np.memmap)
@@ -300,8 +300,8 @@ def test_a_full_cache_is_named(opened, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 10)
-    monkeypatch.setattr(sources.shutil, "copyfileobj", full)
+    monkeypatch.setattr(arrays, "IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(arrays.shutil, "copyfileobj", full)
     with pytest.raises(UsageError, match="GAN_TF_CACHE"):
         opened(images=PIXELS, save=np.savez_compressed)
 

@@ -16,7 +16,7 @@ from tensorboard.plugin_util import markdown_to_safe_html
 
 from gan_tf.cli.evaluate import other_scores
 from gan_tf.config.settings import TrainConfig
-from gan_tf.data import sources
+from gan_tf.data import arrays
 from gan_tf.data.images import UnreadableImage
 from gan_tf.data.sources import FolderSource, ZipSource, open_source
 from gan_tf.errors import UsageError
@@ -130,7 +130,7 @@ def test_weights_larger_than_their_file(tmp_path):
 def test_an_array_named_as_a_path_is_unpacked_into_the_cache(tmp_path, monkeypatch):
     cache = tmp_path / "a" / "b" / "cache"
     monkeypatch.setenv("GAN_TF_CACHE", str(cache))
-    monkeypatch.setattr(sources, "IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(arrays, "IN_MEMORY_BYTES", 10)
     (tmp_path / "set.npz").write_bytes(zip_bytes([("x/../../../../out.npy", npy(PIXELS))], zipfile.ZIP_DEFLATED))
     np.testing.assert_array_equal(open_source(tmp_path / "set.npz").read(2), PIXELS[2])
     [made] = [path for path in tmp_path.rglob("*.npy") if path.is_file()]
