@@ -16,7 +16,6 @@ from gan_tf.faces.results import PartialResult
 from gan_tf.io import files
 from gan_tf.io.files import locked, take_lock
 from gan_tf.runs.folder import Run
-from tests.test_import_table import MODULES, imports_of
 
 
 @pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL], ids=errno.errorcode.get)
@@ -26,11 +25,6 @@ def no_locks(request, monkeypatch):
 
     monkeypatch.setattr(files, "_lock", fail)
     monkeypatch.setattr(files, "folders_without_locks", set())
-
-
-def test_one_module_locks_files():
-    modules = {name for name in MODULES if imports_of(name) & {"fcntl", "msvcrt", "filelock"}}
-    assert modules == {"gan_tf.io.files"}
 
 
 def test_without_locks_one_line_names_each_folder(no_locks, tmp_path, capfd):

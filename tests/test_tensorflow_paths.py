@@ -1,8 +1,6 @@
 """Paths that TensorFlow would read as patterns: files in such folders, and the one function for all paths."""
 
-import ast
 import os
-import re
 
 import pytest
 import tensorflow as tf
@@ -13,7 +11,6 @@ from gan_tf.io.tensorflow_paths import original_path, tensorflow_path
 from gan_tf.runs.checkpoints import read_arrays, write_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training.log import RunLog
-from tests.test_import_table import MODULES
 
 NAMES = [
     "exp[1]",
@@ -30,11 +27,6 @@ NAMES = [
     "x@2",
     os.fsdecode(b"\xff"),
 ]
-LIBRARIES = ("tf", "tfds", "keras", "onnx", "onnxruntime")
-FILE_CALLS = re.compile(  # names of functions in these libraries that take a path
-    r"(read|write|restore|save|load|latest|matching|match)(_\w+)?|\w*([Ww]riter|Dataset|Reader)|Asset|InferenceSession|"
-    r"from_saved_model|list_files|start|builder|glob|rename|remove|copy|exists|isdir|makedirs|rmtree|GFile"
-)
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -66,31 +58,3 @@ def test_prepared_datasets_in_any_folder(tmp_path):
         source = resolve("demo", resolution=64, data_dir=tmp_path / "new" / "set[1]*", log=lines.append)
     assert len(lines) == 1 and lines[0].endswith(f"{tmp_path}/new/set[1]*/demo/64/1.0.0")
     assert isinstance(source.read(0), bytes)
-
-
-def path_calls():
-    """Yields (place, call) for each call in gan_tf and the datasets that passes a path to a C++ library."""
-    for module, (_, tree) in MODULES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                function = ast.unparse(node.func)
-                library, name = function.partition(".")[0], function.rpartition(".")[2]
-                converts = any(ast.unparse(value).startswith(("str(", "os.fspath(")) for value in node.args)
-                in_library = library in LIBRARIES and (FILE_CALLS.fullmatch(name) or converts)
-                if in_library or name == "Interpreter" or any(word.arg == "data_dir" for word in node.keywords):
-                    yield f"{module}:{node.lineno}", ast.unparse(node)
-
-
-def test_every_path_for_tensorflow_comes_from_one_function():
-    calls = dict(path_calls())
-    assert len(calls) > 10
-    assert not {place: call for place, call in calls.items() if "tensorflow_path(" not in call}
-
-
-def test_names_in_patterns_are_escaped():
-    """A pattern of file names is a constant, or has its names escaped."""
-    calls = [node for _, tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    patterns = [call.args[-1] for call in calls if re.search(r"\.r?glob$|^list_folder$", ast.unparse(call.func))]
-    assert len(patterns) > 5
-    made = [ast.unparse(pattern) for pattern in patterns if not isinstance(pattern, ast.Constant)]
-    assert not [pattern for pattern in made if "glob.escape(" not in pattern]

@@ -224,7 +224,7 @@ def disk_error(error, remedy, run):
     file, reason = getattr(error, "filename", None), getattr(error, "strerror", None)
     file = f"{file or run.folder} ({reason})" if reason else file or run.folder
     continues = ""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # reads no file: the end of a message
         if run.checkpoints():
             continues = ": the same command continues the run from its newest checkpoint"
     return f"cannot use {file}; {remedy} and start again{continues}"

@@ -83,7 +83,7 @@ def _transform(profile, mode):
         source = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
         srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
         transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, flags=flags)
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
+    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):  # reads no file: bytes in memory
         raise BrokenProfile from None
     if mode not in ("L", "RGB"):
         return transform

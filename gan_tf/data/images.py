@@ -108,7 +108,7 @@ def read_rgb(data, colour, bits=16):
             rgb = rgb.transpose(turn)
     except (UnreadableImage, UsageError):
         raise
-    except Exception as error:  # noqa: BLE001  such as a damaged palette, which Pillow decodes only now
+    except Exception as error:  # noqa: BLE001  # reads no file: such as a damaged palette, which Pillow decodes only now
         raise UnreadableImage(printable(error)) from None
     unread_profile = not profile and "icc_profile" in info  # as Pillow marks it
     broken = content is not data or bad_orientation or unread_profile or bad_profile
@@ -143,7 +143,7 @@ def _open(data):
         raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except Image.UnidentifiedImageError:
         raise UnreadableImage(_describe_unknown(data)) from None
-    except Exception as error:  # noqa: BLE001  Pillow raises many types for damaged files
+    except Exception as error:  # noqa: BLE001  # reads no file: Pillow raises many types for damaged bytes
         raise UnreadableImage(printable(error)) from None
     raise UnreadableImage(f"{image.width}x{image.height} is more than {MAX_PIXELS // 10**6} megapixels")
 
@@ -163,7 +163,7 @@ def _orientation(image):
         Image.Exif().load(image.info.get("exif") or b"")  # opening a JPEG hides errors from the next line
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         return TURNS.get(orientation), orientation not in range(9)  # some programs write 0 for "unknown"
-    except Exception:  # noqa: BLE001  Pillow raises many types for damaged EXIF
+    except Exception:  # noqa: BLE001  # reads no file: Pillow raises many types for damaged EXIF
         return None, True
 
 

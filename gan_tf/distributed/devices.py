@@ -128,7 +128,7 @@ def free_memory_gb() -> float:
     """
     free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
     for path in CONTAINER_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+        with contextlib.suppress(OSError, ValueError):  # reads no file of a disk: no such limit, or "max"
             free = min(free, int(Path(path).read_text(encoding="utf-8")))
     return free / 2**30
 

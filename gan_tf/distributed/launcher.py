@@ -145,7 +145,7 @@ def visible_gpus() -> list[str] | None:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace", timeout=60
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.TimeoutExpired):  # reads no file: a program is missing
         return None
     return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listing.stdout, re.M)))]
 
@@ -164,7 +164,7 @@ def log(text):
 
 def write(stream, text):
     """Writes to a stream. A closed pipe or terminal must not end the training."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError):  # reads no file: a closed stream
         stream.write(text)
         stream.flush()
 
@@ -218,5 +218,5 @@ def copy_output(selector, seconds):
 
 def kill_group(process):
     """Kills a worker and all processes that it started."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # reads no file: a process
         os.killpg(process.pid, signal.SIGKILL)

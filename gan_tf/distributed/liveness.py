@@ -75,7 +75,7 @@ class StopSignals:
         While the main thread waits in TensorFlow no Python handler can run, but the interpreter still writes the
         signal's number to the wakeup socket.
         """
-        with contextlib.suppress(OSError, AttributeError):  # no signal, or outside the block
+        with contextlib.suppress(OSError, AttributeError):  # reads no file: no signal, or outside the block
             for number in self._reader.recv(64):
                 if number in self._previous:
                     self._received = self._received or signal.Signals(number).name

@@ -100,7 +100,7 @@ class Workers:
                 created += [parent for parent in folder.parents if not parent.exists()]
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / str(token)).touch()
-            except OSError as error:
+            except OSError as error:  # reads no file: it is written
                 problem = f" ({error.strerror})"
         token, failed = self.broadcast(token, bool(problem))
         if failed:
@@ -111,7 +111,7 @@ class Workers:
             time.sleep(0.1)
         missing = self._sum([index == self.index and not path.exists() for index in range(self.count)])
         if self.is_chief:
-            with contextlib.suppress(OSError):  # not empty: it has other files
+            with contextlib.suppress(OSError):  # reads no file: not empty, it has other files
                 for file in folder.iterdir():
                     if file.name.isdigit():  # also of a killed process
                         file.unlink()

@@ -152,7 +152,7 @@ class PartialResult:
         for name in ("settings.json", "lock"):
             (self.folder / name).unlink(missing_ok=True)
         remove_parts(self.folder, rf"settings\.json|finished\.npz|{WINDOW.pattern}")
-        with contextlib.suppress(OSError):  # not empty: it has files of the user
+        with contextlib.suppress(OSError):  # reads no file: not empty, it has files of the user
             self.folder.rmdir()
 
 

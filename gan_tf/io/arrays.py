@@ -40,7 +40,7 @@ def read_header(archive, entry):
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         try:
             shape, fortran, dtype = read(file)
-        except Exception as error:  # NumPy parses it as Python: SyntaxError, TokenError, RecursionError, ...
+        except Exception as error:  # reads no file: NumPy parses it as Python, SyntaxError and others
             raise ValueError("unreadable header of an array") from error
         length = file.tell()
     size = entry.file_size - length

@@ -208,7 +208,7 @@ def check_writable(path, flag, files=None, overwrite=False):
                 file.write(b"0")
     finally:
         for ancestor in missing:  # the deepest first
-            with contextlib.suppress(OSError):  # not empty: another process has written to it
+            with contextlib.suppress(OSError):  # reads no file: not empty, another process has written to it
                 ancestor.rmdir()
     refuse_existing([path] if is_file else [path / name for name in files], flag, overwrite)
 

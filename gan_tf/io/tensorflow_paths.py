@@ -27,12 +27,12 @@ def tensorflow_path(path) -> str:
         return os.fspath(path)
     folder = Path(os.path.abspath(path if PATTERN.search(path.name) else path.parent))
     if folder not in links:
-        with contextlib.suppress(OSError):  # the caller's error is clearer
+        with contextlib.suppress(OSError):  # reads no file: the caller's error is clearer
             folder.mkdir(parents=True, exist_ok=True)
         links[folder] = _links_folder() / str(len(links))
         try:
             links[folder].symlink_to(folder, target_is_directory=True)
-        except OSError as error:  # Windows requires a privilege
+        except OSError as error:  # reads no file: Windows requires a privilege for links
             raise UsageError(f"{folder}: TensorFlow takes * ? [ ] for a pattern; rename that folder") from error
     return os.fspath(links[folder] if PATTERN.search(path.name) else links[folder] / path.name)
 

@@ -197,7 +197,7 @@ def open_url(url, remedy, first=0):
                 if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise
                 outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
-        except (OSError, ValueError, http.client.HTTPException) as error:  # urllib.error.URLError is an OSError
+        except (OSError, ValueError, http.client.HTTPException) as error:  # reads no file: the network
             outcome["error"] = error
 
     thread = threading.Thread(target=request, daemon=True)
@@ -219,7 +219,7 @@ def _copy(response, file, done, size, remedy):
         while True:
             try:
                 chunk = response.read(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http.client.HTTPException) as error:  # reads no file: the network
                 raise UsageError(f"the connection broke after {done} bytes ({error}): {remedy}") from error
             if not chunk:
                 break

@@ -14,6 +14,7 @@ from gan_tf.cli.main import COMMANDS
 from gan_tf.export import FORMATS
 from gan_tf.io import image_files, packages
 from tests.programs import ROOT
+from tests.test_source_rules import POSIX_MODULES, POSIX_NAMES
 from tests.training import tiny
 
 # Commands that only read files; with --no-walk, `report` is one too.
@@ -37,15 +38,16 @@ except ImportError:
 # This process without the modules and functions that Windows lacks, as far as Linux can show it: os.name stays "posix",
 # and paths, TensorFlow and the standard library are those of Linux. A file must be writable for fsync, and closed for
 # its removal or replacement.
-WINDOWS = """
+WINDOWS = (
+    f"MODULES, NAMES = {POSIX_MODULES.split('|')}, {POSIX_NAMES.split('|')}"
+    + """
 import builtins, errno, os, signal, sys, types
 
-POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty"}
 import_module, fsync = builtins.__import__, os.fsync
 
 def import_for_windows(name, globals=None, locals=None, fromlist=(), level=0):
     if (globals or {}).get("__name__", "").startswith("gan_tf"):
-        if name in POSIX:
+        if name in MODULES:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         if name == "msvcrt":
             return types.SimpleNamespace(LK_NBLCK=2, locking=lambda descriptor, mode, count: None)
@@ -70,11 +72,10 @@ def closed_only(function):
 builtins.__import__, os.fsync = import_for_windows, fsync_for_windows
 for name in ("replace", "rename", "remove", "unlink"):
     setattr(os, name, closed_only(getattr(os, name)))
-for module, names in ((os, "killpg getpgid setsid sched_getaffinity getuid geteuid fork O_NOFOLLOW"),
-                      (signal, "SIGHUP SIGKILL SIGSTOP SIGQUIT SIGALRM SIGUSR1 SIGUSR2 setitimer alarm")):
-    for name in names.split():
-        delattr(module, name)
+for name in NAMES:
+    delattr(os if hasattr(os, name) else signal, name)
 """
+)
 RUN_COMMANDS = """
 import contextlib, io, json, sys
 from gan_tf.cli.main import run_command
@@ -204,15 +205,3 @@ def test_without_the_modules_of_posix_a_run_trains_and_is_read(dataset, tmp_path
     }
     for name, (code, err) in json.loads(run_python(RUN_COMMANDS, tmp_path, commands).splitlines()[-1]).items():
         assert code == 0, (name, err)
-
-
-def test_what_windows_lacks_is_used_only_where_it_exists():
-    """In the launcher, which refuses to start elsewhere, or behind `hasattr`; modules within `try`."""
-    modules = "|".join(re.findall(r'"(\w+)"', re.search("POSIX = {.*}", WINDOWS)[0]))
-    names = "|".join(" ".join(re.findall(r'\((?:os|signal), "(.*)"\)', WINDOWS)).split())
-    assert "fcntl" in modules and "SIGHUP" in names and "killpg" in names
-    for path in [*(ROOT / "gan_tf").rglob("*.py"), *(ROOT / "datasets").rglob("*.py")]:
-        text = path.read_text()
-        assert not re.search(rf"(?<!try:\n    )\b(import|from) ({modules})\b", text), path
-        used = [line for line in text.splitlines() if re.search(rf"\b(os|signal)\.({names})\b", line)]
-        assert path.name == "launcher.py" or all("hasattr" in line for line in used), (path, used)

@@ -1,18 +1,15 @@
 """Metadata: what it states of the pixels is used, and if it cannot be read, the image is not lost."""
 
-import ast
 import io
 import struct
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-import gan_tf
 from gan_tf.data import colour
 from gan_tf.data.images import UnreadableImage, load_square, read_rgb
 from gan_tf.errors import UsageError
@@ -205,17 +202,3 @@ def test_a_pillow_without_littlecms_is_refused_for_images_with_profiles_only(mon
     read_rgb(PNG, (0, 0, 0))
     with pytest.raises(UsageError, match="LittleCMS.*pip install"):
         read_rgb(encode(IMAGE, icc_profile=SRGB), (0, 0, 0))
-
-
-def test_images_of_users_are_opened_in_one_place():
-    """Another call of a decoder would lose profiles, orientation or whole images. (image_files reads our own files.)"""
-    root = Path(gan_tf.__file__).parents[1]
-    openers = {"open", "imread", "load_img", "decode_image", "decode_png", "decode_jpeg", "decode_bmp", "decode_gif"}
-    found = set()
-    for path in [*root.glob("gan_tf/**/*.py"), *root.glob("datasets/**/*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Attribute) or node.attr not in openers:
-                continue
-            if node.attr != "open" or getattr(node.value, "id", "") == "Image":
-                found.add(str(path.relative_to(root)))
-    assert found == {"gan_tf/data/images.py", "gan_tf/io/image_files.py"}
