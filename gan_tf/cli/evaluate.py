@@ -1,5 +1,6 @@
 """`gan-tf evaluate RUN|FOLDER|ZIP`: scores a trained generator, or image files."""
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -15,13 +16,13 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, raise_fault, user_path, write_atomically, writing
+from gan_tf.io.files import check_writable, raise_fault, user_path, writing
 from gan_tf.io.json_text import json_text
 from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics.image_sets import RealImages, StoredImages, reals_at
 from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.metrics.score import number
-from gan_tf.runs.files import read_json
+from gan_tf.runs.files import read_json, write_json
 from gan_tf.runs.folder import Run
 
 
@@ -96,7 +97,7 @@ def evaluate(options, run) -> int:
         folder = user_path(folder)
         with writing(folder, "--out"):
             report["scores"] = [*other_scores(folder / "scores.json", report), *report["scores"]]
-            write_atomically(folder / "scores.json", (json_text(report, indent=2) + "\n").encode())
+            write_json(folder / "scores.json", report)
             if result.panel is not None:
                 image_files.save_png(folder / "copies.png", result.panel)
         log(f"written to {folder}")
@@ -163,17 +164,14 @@ def load_image_sets(options):
     reals = prepared(options, real_source, resolution)
     compared = f"{len(fakes)} images, against {len(reals)} of {options.dataset}"
     log(f"{options.target}: {compared}, at {resolution}x{resolution}")
-    sets = ((options.target, source, fakes), (options.dataset, real_source, reals))
-    for name, _, images in sets:
+    for name, images in ((options.target, fakes), (options.dataset, reals)):
         if resized := resizing(images):
             log(f"{name}: {resized}")
-    formats = {file_format(source, images): name for name, source, images in sets}
-    if {"JPEG", "other"} <= formats.keys():
-        log(
-            f"warning: {formats['JPEG']} has JPEG files, and {formats['other']} has not: compression changes the scores"
-        )
-    details = [text for text in (file_format(source, fakes), resizing(fakes)) if text not in ("", "other")]
-    stored = StoredImages(fakes.images, ", ".join([f"{len(fakes)} images of {fakes.name}", *details]))
+    jpeg = {mostly_jpeg(real_source, reals): options.dataset, mostly_jpeg(source, fakes): options.target}
+    if {True, False} <= jpeg.keys():
+        log(f"warning: {jpeg[True]} has JPEG files, and {jpeg[False]} has not: compression changes the scores")
+    details = [f"{len(fakes)} images of {fakes.name}", "JPEG" * bool(mostly_jpeg(source, fakes)), resizing(fakes)]
+    stored = StoredImages(fakes.images, ", ".join(filter(None, details)))
     # Whoever made the images may have mirrored the real ones: the copy check compares with both.
     return RealImages(reals.images, reals.key, reals.name, mirror=True), stored
 
@@ -188,12 +186,11 @@ def resizing(images):
     return f"{sum(others.values())} resized to {size}, most from {next(iter(others))}{enlarged}"
 
 
-def file_format(source, images):
-    """Returns "JPEG" if most files of an ImageSet are of that format, else "other"; "" if its images are arrays."""
+def mostly_jpeg(source, images):
+    """Returns True if most files of an ImageSet are JPEG files; None if its images are arrays."""
     if isinstance(source, ArraySource):
-        return ""
-    jpeg = sum(name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")) for name in images.names)
-    return "JPEG" if 2 * jpeg > len(images) else "other"
+        return None
+    return 2 * sum(name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")) for name in images.names) > len(images)
 
 
 def prepared(options, source, resolution):
@@ -206,17 +203,13 @@ def prepared(options, source, resolution):
 
 def size_of(source):
     """Returns the width of the first readable image. Raises UsageError if there is none, or if it is not square."""
-    for i in range(len(source)):
-        try:
+    for i, name in enumerate(source.names):
+        with contextlib.suppress(UnreadableImage):
             image, _ = read_rgb(source.read(i), (255, 255, 255))
-        except UnreadableImage:
-            continue
-        if image.width != image.height:
-            size = f"{image.width}x{image.height}"
-            raise UsageError(
-                f"--resolution is missing: {source.names[i]} is {size}, not square; give the size for the comparison"
-            )
-        return image.width
+            if image.width == image.height:
+                return image.width
+            size = f"{image.width}x{image.height}, not square"
+            raise UsageError(f"--resolution is missing: {name} is {size}; give the size for the comparison")
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 
 
@@ -291,12 +284,13 @@ def format_entries(entries):
 
 def refuse_other_results(folder, target):
     """Raises UsageError if a folder has scores of another target, or other files of the names of results."""
-    for path in (folder / "scores.json", folder / "copies.png"):
-        try:
-            if user_path(read_json(folder / "scores.json")["target"]) == user_path(target):
-                return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise_fault(error, path)
+    scores = folder / "scores.json"
+    try:
+        if user_path(read_json(scores)["target"]) == user_path(target):
+            return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_fault(error, scores)
+    for path in (scores, folder / "copies.png"):
         if os.path.lexists(path):
             raise UsageError(f"--out: {path} exists and is not a result for {target}; give another folder")
 

@@ -18,14 +18,13 @@ from gan_tf.io.files import (
     refuse_existing,
     unwritable_error,
     user_path,
-    write_atomically,
     writing,
 )
-from gan_tf.io.json_text import json_text
 from gan_tf.io.packages import install_command
 from gan_tf.io.progress import Progress
 from gan_tf.io.tensorflow_paths import PATTERN
 from gan_tf.report.summary import read_score
+from gan_tf.runs.files import write_json
 
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
@@ -132,7 +131,7 @@ def export(options, out) -> int:
     if options.report is not None:
         report = {"file": str(out), **metadata, **dataclasses.asdict(comparison)}
         with writing(options.report, "--report"):
-            write_atomically(user_path(options.report), (json_text(report, indent=2) + "\n").encode())
+            write_json(user_path(options.report), report)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""File formats of the run folder: JSON objects, and npz files with the weights of a generator.
+"""File formats of the run folder: JSON, and npz files with the weights of a generator.
 
 Files may come from an untrusted source: nothing is unpickled, and an array is never larger than its file.
 """
@@ -9,10 +9,11 @@ import zipfile
 import numpy as np
 
 from gan_tf.config.validation import require_type
+from gan_tf.data.changes import DIGITS
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, read_array
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import part_file
+from gan_tf.io.files import part_file, raise_fault, write_atomically
 from gan_tf.io.json_text import json_object, json_text
 
 META_KEY = "meta_json"  # entry of a weight file that holds the score, not an array of weights
@@ -28,6 +29,28 @@ def read_json(path) -> dict:
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")  # reading a pipe blocks, reading a device never ends
     return json_object(path.read_bytes())
+
+
+def write_json(path, content):
+    """Replaces a JSON file in one step."""
+    write_atomically(path, (json_text(content, indent=2) + "\n").encode())
+
+
+def write_images(path, contents):
+    """Writes images.json from [(name, SHA-256 hex)] of the training images."""
+    names, digests = [name for name, _ in contents], [digest[:DIGITS] for _, digest in contents]
+    write_atomically(path, json_text({"names": names, "digests": digests}).encode())
+
+
+def read_images(path) -> list:
+    """Reads a file of `write_images`: [(name, shortened digest)]; [] if there is none or it is damaged."""
+    try:
+        stored = read_json(path)
+        images = list(zip(stored["names"], stored["digests"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_fault(error, path)
+        return []
+    return images if all(isinstance(text, str) for image in images for text in image) else []
 
 
 def check_data(data: dict, where: str):

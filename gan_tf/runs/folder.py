@@ -27,7 +27,7 @@ import shutil
 from pathlib import Path
 
 from gan_tf.config.settings import from_stored_settings, stored_settings
-from gan_tf.data.changes import DIGITS, describe_changes
+from gan_tf.data.changes import describe_changes
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import (
@@ -41,7 +41,7 @@ from gan_tf.io.files import (
     write_atomically,
 )
 from gan_tf.io.json_text import json_text
-from gan_tf.runs.files import check_data, has_image_count, read_json, read_weights, write_weights
+from gan_tf.runs import files
 
 FORMAT = 1  # of config.json
 CHECKPOINT = re.compile(r"ckpt-(\d{12})")  # name of a checkpoint without its suffix
@@ -69,7 +69,7 @@ class Run:
         self.stats = self.folder / "stats.jsonl"
         self.report = self.folder / "report.html"
         self._config = self.folder / "config.json"
-        self._images = self.folder / "images.json"
+        self.images = self.folder / "images.json"
         self._environment = self.folder / "environment.json"
         self._lock_path = self.folder / "lock"
         self._lock, self._is_locked = None, False
@@ -128,11 +128,11 @@ class Run:
 
     def _refuse_other_files(self, folders):
         """Raises UsageError if there are files that a new run would replace, or mix with its own."""
-        files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
-        files += [path for path in (self.stats, self.report, self._environment) if path.exists()]
-        if files := [path for path in files if path.suffix != ".part"]:
+        found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        found += [path for path in (self.stats, self.report, self._environment) if path.exists()]
+        if found := [path for path in found if path.suffix != ".part"]:
             raise UsageError(
-                f"--run {self.folder.name}: {printable(files[0])} is in the way, and {self.folder} is not a run (it "
+                f"--run {self.folder.name}: {printable(found[0])} is in the way, and {self.folder} is not a run (it "
                 "has no config.json); restore its config.json, or choose another --run"
             )
 
@@ -165,14 +165,14 @@ class Run:
     # Settings
 
     def read_settings(self):
-        """Returns (TrainConfig, data dict). Raises UsageError if there is no run here, or its config.json is damaged.
+        """Returns (TrainConfig, data dict). Raises UsageError if there is no run here, or config.json is damaged.
 
         The data dict has "fingerprint", "images", "class_names" and "class_counts" (images of each class), and for a
         converted run also "converted_from".
         """
         where = str(self._config)
         try:
-            stored = read_json(self._config)
+            stored = files.read_json(self._config)
             if not all(isinstance(stored.get(name), dict) for name in ("settings", "data")):
                 raise ValueError("no settings or data")
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -185,18 +185,12 @@ class Run:
             raise UsageError(
                 f"{where} has the format {stored['format']!r:.40}; use the version of gan_tf that wrote it"
             )
-        check_data(stored["data"], where)
+        files.check_data(stored["data"], where)
         return from_stored_settings(stored["settings"], where), stored["data"]
 
     def write_settings(self, config, data):
         """Writes config.json: the TrainConfig, and the data dict that identifies the training images."""
-        stored = {"format": FORMAT, "settings": stored_settings(config), "data": data}
-        write_atomically(self._config, (json_text(stored, indent=2) + "\n").encode())
-
-    def write_images(self, contents):
-        """Writes images.json: [(name, digest)] of the training images."""
-        names, digests = [name for name, _ in contents], [digest[:DIGITS] for _, digest in contents]
-        write_atomically(self._images, json_text({"names": names, "digests": digests}).encode())
+        files.write_json(self._config, {"format": FORMAT, "settings": stored_settings(config), "data": data})
 
     def describe_changes(self, count, image_set) -> str:
         """Returns what differs between an ImageSet and the `count` images that the run was started with.
@@ -204,25 +198,20 @@ class Run:
         Only numbers for runs of earlier versions, and if images.json is damaged.
         """
         unreadable = image_set.report.unreadable
-        try:
-            stored = read_json(self._images)
-            before = list(zip(stored["names"], stored["digests"], strict=True))
-            if all(isinstance(text, str) for pair in before for text in pair):
-                return describe_changes(before, image_set.contents, unreadable)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise_fault(error, self._images)
+        if before := files.read_images(self.images):
+            return describe_changes(before, image_set.contents, unreadable)
         name = next(iter(unreadable), None)
         failed = f", {len(unreadable)} not readable, such as {name} ({unreadable[name]})" if unreadable else ""
         return f"{count} images then, {len(image_set.images)} now{failed}"
 
     def write_environment(self, environment):
         """Writes environment.json: versions and devices of this start."""
-        write_atomically(self._environment, (json_text(environment, indent=2) + "\n").encode())
+        files.write_json(self._environment, environment)
 
     def read_environment(self) -> dict:
         """Returns the versions and devices of the last start, or {}. Raises UsageError if the file is damaged."""
         try:
-            return read_json(self._environment)
+            return files.read_json(self._environment)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -243,7 +232,7 @@ class Run:
         for line in lines:
             with contextlib.suppress(ValueError, RecursionError):  # RecursionError: nested brackets
                 record = json.loads(line)
-                if has_image_count(record):
+                if files.has_image_count(record):
                     records.append(record)
         return records
 
@@ -314,7 +303,7 @@ class Run:
 
         Raises UsageError if the file is damaged.
         """
-        return read_weights(self.best, with_arrays=False)[1] if exists(self.best) else None
+        return files.read_weights(self.best, with_arrays=False)[1] if exists(self.best) else None
 
     def best_weights(self):
         """Returns ({attribute path: array}, meta dict) of the best EMA generator.
@@ -323,18 +312,18 @@ class Run:
         """
         if not exists(self.best):
             raise UsageError(f"{self.folder} has no best weights yet; train until the first score")
-        return read_weights(self.best)
+        return files.read_weights(self.best)
 
     def replace_best(self, weights: dict, meta: dict):
         """Replaces the best weights and their meta dict in one step."""
-        write_weights(self.best, weights, meta)
+        files.write_weights(self.best, weights, meta)
 
     def snapshot_metas(self) -> list[dict]:
         """Returns the meta dicts of all snapshots, oldest first; damaged files are left out."""
         metas = []
         for path in filter(lambda path: SNAPSHOT.fullmatch(path.name), list_folder(self.snapshots, "*.npz")):
             with contextlib.suppress(UsageError):
-                metas.append(read_weights(path, with_arrays=False)[1])
+                metas.append(files.read_weights(path, with_arrays=False)[1])
         return metas
 
     def snapshot_weights(self, images_seen: int):
@@ -345,11 +334,11 @@ class Run:
             raise UsageError(
                 f"--which {images_seen}: {self.folder} has no snapshot of that many images; it has {counts}"
             )
-        return read_weights(path)
+        return files.read_weights(path)
 
     def keep_snapshot(self, weights: dict, meta: dict):
         """Writes the weights of `meta["images_seen"]` as a snapshot."""
-        write_weights(self._snapshot(meta["images_seen"]), weights, meta)
+        files.write_weights(self._snapshot(meta["images_seen"]), weights, meta)
 
     def remove_snapshot(self, images_seen: int):
         """Removes one snapshot, if it exists."""

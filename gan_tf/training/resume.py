@@ -17,6 +17,7 @@ from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 from gan_tf.io.shell import quote
+from gan_tf.runs.files import write_images
 from gan_tf.training.schedule import growing_stages
 from gan_tf.training.selection import expected_score_seconds
 from gan_tf.training.state import restore_checkpoint, restore_newest, save_state, state_bytes
@@ -78,7 +79,7 @@ def start_run(trainer) -> int:
     pairs = changed(run.read_settings()[0], config, "run") if existed else {}
     changes = [f"{flag(name)}: {old} -> {new}" for name, (old, new) in pairs.items()]
     run.write_settings(config, data_of(trainer.dataset))
-    run.write_images(trainer.dataset.contents)
+    write_images(run.images, trainer.dataset.contents)
     run.write_environment(environment(trainer))
     log.cut(-1 if seen is None else seen)
     if seen is None:

@@ -9,6 +9,7 @@ from PIL import Image
 import gan_tf.cli
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import open_source
+from gan_tf.runs.files import write_images
 from tests import conditional
 from tests.training import tiny
 
@@ -31,7 +32,7 @@ def run(tmp_path_factory):
     image_set = prepare(open_source(images), resolution=64)
     data = {"fingerprint": image_set.fingerprint, "images": 8, "class_names": []}
     made.write_settings(made.read_settings()[0], data)
-    made.write_images(image_set.contents)
+    write_images(made.images, image_set.contents)
     (images / "cat" / "0.png").unlink()
     for name in ("1.png", "new.png"):
         Image.new("RGB", (64, 64)).save(images / "cat" / name)

@@ -304,7 +304,7 @@ def test_an_unwritable_folder_is_an_error_before_anything_is_measured(run, tmp_p
 
 def test_scores_are_printed_even_if_they_cannot_be_written(run, few_fakes, tmp_path, monkeypatch, capsys):
     full = Mock(side_effect=OSError(28, "No space left on device"))
-    monkeypatch.setattr("gan_tf.cli.evaluate.write_atomically", full)
+    monkeypatch.setattr("gan_tf.cli.evaluate.write_json", full)
     assert run_command("evaluate", [str(run.folder), "--metrics", "swd2k", "--out", str(tmp_path / "out")]) == 2
     captured = capsys.readouterr()
     assert captured.out.startswith("swd2k ") and "No space left" in captured.err
