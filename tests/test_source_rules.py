@@ -34,7 +34,7 @@ REMOVING = {  # {file: functions}. Before you add one: which files of the user m
     "gan_tf/faces/results.py": "_remove_windows remove write_npz write_folder",
     "gan_tf/io/files.py": "check_writable part_file remove_parts",
     "gan_tf/metrics/features.py": "compute",
-    "gan_tf/pretrained/downloads.py": "_open_rest fetch",
+    "gan_tf/pretrained/downloads.py": "fetch _download",
     "gan_tf/pretrained/lpips.py": "_keep_convolutions",
     "gan_tf/runs/folder.py": "cut remove_checkpoints remove_snapshot",
     "gan_tf/sampling/image_writer.py": "missing_seeds _folder_writer",

@@ -12,7 +12,7 @@ from gan_tf.data.images import UnreadableImage
 from gan_tf.data.listing import natural_key
 from gan_tf.data.sources import ZipSource
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked, sha256_of
+from gan_tf.io.files import cache_root, sha256_of
 from gan_tf.pretrained.downloads import checksums_path, fetch, read_checksums, record_checksum, require_checksum
 
 SITE = "https://data-efficient-gans.mit.edu/datasets/"
@@ -52,10 +52,7 @@ def obtain(archive, *, offline=False, log=print):
             recorded checksum.
     """
     if not archive.path.exists():
-        with locked(archive.path.with_name(archive.path.name + ".lock")) as own:  # a second process waits
-            if not archive.path.exists():
-                options = {"offline": offline, "log": log, "resume": not own}
-                fetch(archive.url, archive.path, **options, check=lambda path: check(archive, path))
+        fetch(archive.url, archive.path, lambda path: check(archive, path), offline=offline, log=log)
     return check(archive, archive.path, log)
 
 

@@ -1,12 +1,9 @@
 """Downloads published files once, checks their SHA-256 and keeps them in the cache. Continues broken downloads."""
 
 import contextlib
-import glob
-import hashlib
 import http.client
 import os
 import re
-import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -17,7 +14,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import cache_root, list_folder, locked, raise_fault, sha256_of, write_atomically
+from gan_tf.io.files import cache_root, locked, naming, raise_fault, remove_parts, sha256_of, write_atomically
 from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # time limit of a connection, and of each read
@@ -61,7 +58,16 @@ def obtain(download, *, file=None, offline=False, log=print):
     """
     path = pretrained_folder() / download.name if file is None else Path(file).expanduser()
     if file is None and not path.exists():
-        _download(download, path, offline, log)
+        remedy = f"download {download.url} ({download.megabytes:g} MB) elsewhere and put it into {path.parent}"
+        remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
+
+        def check(part):
+            digest = sha256_of(part)
+            if not digest.startswith(download.sha256):
+                differs = f"has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}"
+                raise UsageError(f"{part} {differs} ({reason_of('it is damaged or another file', part)}): {remedy}")
+
+        fetch(download.url, path, check, offline=offline, log=log, remedy=remedy)
     try:
         digest = sha256_of(path)
     except OSError as error:
@@ -75,106 +81,59 @@ def obtain(download, *, file=None, offline=False, log=print):
     return Obtained(path, digest, genuine)
 
 
-def _download(download, path, offline, log):
-    """Downloads into the cache. One of several processes does so; the others wait for it."""
-    remedy = f"download {download.url} ({download.megabytes:g} MB) elsewhere and put it into {path.parent}"
-    remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
-    if offline:
-        raise UsageError(f"--offline forbids downloading {path.name}: {remedy}")
+def fetch(url, path, check, *, offline=False, log=print, remedy=None):
+    """Downloads `url` to `path` in the cache, unless it exists. One of several processes does so; the others wait.
 
-    def check(part):
-        digest = sha256_of(part)
-        if not digest.startswith(download.sha256):
-            differs = f"has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}"
-            raise UsageError(f"{part} {differs} ({reason_of('it is damaged or another file', part)}): {remedy}")
-
-    with locked(path.with_name(path.name + ".lock")) as own:
-        if not path.exists():
-            fetch(download.url, path, log=log, check=check, remedy=remedy, resume=not own)
-
-
-def fetch(url, path, *, offline=False, log=print, check=lambda path: None, remedy=None, resume=True):
-    """Downloads `url` to `path`, in a temporary file that is renamed when it is complete.
-
-    If the connection breaks, or the program is killed, the temporary file is kept and the next call continues it, as
-    long as the server still has the same file and supports it. Otherwise the download starts again.
+    The temporary file of a download that broke or was killed is kept, and the next call continues it.
 
     Args:
-        path: the destination; its folder is created.
+        check: called with the path of the complete temporary file; raises UsageError for a damaged one.
         offline: forbids the download.
         log: called with the URL, the size and the destination before the download.
-        check: called with the path of the complete temporary file; may raise UsageError.
         remedy: end of the error messages; default: advice to put the file there by hand.
-        resume: continue and keep unfinished files; no other process may be downloading to `path`.
 
     Raises:
         UsageError: `offline`, no response within ANSWER_SECONDS, an HTTP error, a broken connection or a full disk.
     """
-    path = Path(path)
     remedy = remedy or f"download {url} elsewhere and put it into {path.parent} as {path.name}"
     if offline:
         raise UsageError(f"--offline forbids downloading {path.name}: {remedy}")
-    part, keep = None, False
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        response, version, done = _open_rest(url, path, remedy, resume)
-        part = path.with_name(f"{path.name}.{version or secrets.token_hex(4)}.part")
-        with contextlib.closing(response), open(part, "ab") as file:
-            rest = int(response.headers.get("Content-Length") or 0)
-            size = done + rest if rest else 0
-            here = f", {done / 1e6:.1f} MB are here already" if done else ""
-            log(f"downloading {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}{here}) to {path}")
-            keep = bool(version)
-            _copy(response, file, done, size, f"start again to continue there, or {remedy}" if keep else remedy)
-            keep = False
-            file.flush()
-            os.fsync(file.fileno())
+    with locked(path.with_name(path.name + ".lock")) as own, naming(path):
+        if path.exists():
+            return
+        part = path.with_name(f"{path.name}{own}.part")
         try:
-            check(str(part))
-        except UsageError as error:
-            reason = str(error).replace(str(part), path.name)
-            raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
-        os.replace(part, path)
-    except OSError as error:
-        keep = False
-        raise_fault(error, path)
-        raise UsageError(f"cannot write {path} ({error.strerror or error}): make room for it there") from error
-    finally:
-        if part and not keep:
-            part.unlink(missing_ok=True)
+            if not own:
+                remove_parts(path.parent, re.escape(path.name))  # those that no later process continues
+            _download(url, part, path, check, log, remedy)
+            os.replace(part, path)
+        finally:
+            if own:
+                part.unlink(missing_ok=True)
 
 
-def _open_rest(url, path, remedy, resume):
-    """Returns (response, version of the file on the server or "", number of bytes in the unfinished file of `fetch`).
-
-    The version, which is part of the unfinished file's name, is a hash of what the server states of the file; "" if
-    that is not enough to recognise it. Unfinished files of other versions are removed.
-    """
-    if not resume:
-        return open_url(url, remedy), "", 0
-    old = {
-        part: part.stat().st_size
-        for part in list_folder(path.parent, f"{glob.escape(path.name)}.{'[0-9a-f]' * 8}.part")
-    }
-    part, done = max(old.items(), key=lambda item: item[1], default=(None, 0))
-    response = open_url(url, remedy, first=done)
-    version, continues = _version(response), response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-    if done and not (continues and part.name == f"{path.name}.{version}.part"):
-        part, done = None, 0
-        if continues:
-            response.close()
-            response = open_url(url, remedy)
-            version = _version(response)
-    for other in old.keys() - {part}:
-        other.unlink(missing_ok=True)
-    return response, version, done
-
-
-def _version(response):
-    tag, total = response.headers.get("ETag", ""), response.headers.get("Content-Range", "").rpartition("/")[2]
-    stated = [tag if re.match('"', tag) else response.headers.get("Last-Modified", "")]  # W/"...": not for single bytes
-    stated.append(total or response.headers.get("Content-Length", ""))
-    return hashlib.sha256("\n".join(stated).encode()).hexdigest()[:8] if all(stated) else ""
+def _download(url, part, path, check, log, remedy):
+    """Downloads the file `part`, or its rest if the server supports that, and checks it. For messages: `path`."""
+    done = part.stat().st_size if part.exists() else 0
+    with contextlib.closing(open_url(url, remedy, first=done)) as response, open(part, "ab") as file:
+        if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            done = 0
+        file.truncate(done)
+        rest = int(response.headers.get("Content-Length") or 0)
+        size = done + rest if rest else 0
+        here = f", {done / 1e6:.1f} MB are here already" if done else ""
+        log(f"downloading {url} ({f'{size / 1e6:.1f} MB' if size else 'size unknown'}{here}) to {path}")
+        _copy(response, file, done, size, f"start again, or {remedy}")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        check(str(part))
+    except UsageError as error:
+        part.unlink()
+        if done:  # its parts may be of two versions of the file
+            return _download(url, part, path, check, log, remedy)
+        reason = str(error).replace(str(part), path.name)
+        raise UsageError(f"the file downloaded from {url} is unusable: {reason}") from error
 
 
 def open_url(url, remedy, first=0):
