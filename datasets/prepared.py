@@ -10,7 +10,8 @@ from absl import logging
 
 from gan_tf.data.sources import ImageSource
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked
+from gan_tf.io.files import cache_root
+from gan_tf.io.locks import locked
 from gan_tf.io.tensorflow_paths import original_path
 
 FILE_FORMAT = "array_record"  # the only format of TFDS that can be read by index

@@ -9,7 +9,8 @@ import pytest
 
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files, progress
-from gan_tf.io.files import cache_root, check_writable, locked, part_file, user_path, write_atomically
+from gan_tf.io.files import cache_root, check_writable, part_file, user_path, write_atomically
+from gan_tf.io.locks import locked
 from gan_tf.io.progress import Progress, StagedProgress, map_in_order
 
 

@@ -13,8 +13,9 @@ from gan_tf.data import prepare as prepare_module
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.faces.results import PartialResult
-from gan_tf.io import files
-from gan_tf.io.files import locked, take_lock
+from gan_tf.io import locks
+from gan_tf.io.files import cache_root
+from gan_tf.io.locks import locked, take_lock
 from gan_tf.runs.folder import Run
 
 
@@ -23,8 +24,8 @@ def no_locks(request, monkeypatch):
     def fail(file):
         raise OSError(request.param, os.strerror(request.param))
 
-    monkeypatch.setattr(files, "_lock", fail)
-    monkeypatch.setattr(files, "folders_without_locks", set())
+    monkeypatch.setattr(locks, "_lock", fail)
+    monkeypatch.setattr(locks, "folders_without_locks", set())
 
 
 def test_without_locks_one_line_names_each_folder(no_locks, tmp_path, capfd):
@@ -34,10 +35,10 @@ def test_without_locks_one_line_names_each_folder(no_locks, tmp_path, capfd):
         run.close()
     PartialResult(tmp_path / "faces", {}).close()
     for name in ("pretrained/a.lock", "data/b.lock"):
-        with locked(files.cache_root() / name) as own:
+        with locked(cache_root() / name) as own:
             assert own
     lines = capfd.readouterr().err.splitlines()
-    folders = [tmp_path / "first", tmp_path / "second", tmp_path / "faces.partial", files.cache_root()]
+    folders = [tmp_path / "first", tmp_path / "second", tmp_path / "faces.partial", cache_root()]
     assert [Path(line.partition(":")[0]) for line in lines] == folders
     assert all("no locks" in line and "same time" in line for line in lines)
 
@@ -66,7 +67,7 @@ def test_without_locks_processes_convert_at_the_same_time(no_locks, tmp_path, mo
 
 
 def test_a_long_wait_prints_a_line(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(files, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.05)
     with open(tmp_path / "lock", "w") as first, open(tmp_path / "lock", "w") as second:
         assert take_lock(first)
         with pytest.raises(BlockingIOError):

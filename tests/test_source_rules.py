@@ -130,7 +130,7 @@ RULES = {  # {what to do: Rule}
         r"\bjson\.(dumps?|JSONEncoder)\b|from json import", "json.dumps(x)", "gan_tf/io/json_text.py"
     ),
     "take_lock locks files, also where the file system has no locks": Rule(
-        r"(import|from) (fcntl|msvcrt|filelock)\b", "import filelock", "gan_tf/io/files.py"
+        r"(import|from) (fcntl|msvcrt|filelock)\b", "import filelock", "gan_tf/io/locks.py"
     ),
     "data.images decodes the images of users, with their profile and orientation": Rule(
         r"\bImage\.open\b|\.(imread|load_img|decode_(image|png|jpeg|bmp|gif))\b",

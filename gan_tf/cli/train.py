@@ -17,7 +17,8 @@ from gan_tf.config.settings import TrainConfig, reject_other_families
 from gan_tf.config.validation import LOSSES, RESOLUTIONS
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import INTERRUPTED, Diverged, Interrupted, UsageError
-from gan_tf.io.files import disk_remedy, locked, raise_fault
+from gan_tf.io.files import disk_remedy, raise_fault
+from gan_tf.io.locks import locked
 from gan_tf.io.shell import quote
 
 GROUPS = {  # {first field of each group in TrainConfig: title in --help}

@@ -46,7 +46,7 @@ class CacheEntry:
 
     def __init__(self, folder, shape, facts):
         self.folder = Path(folder)
-        self.own = ""  # part of the partial folder's name, from `files.locked`; only the one with "" can be continued
+        self.own = ""  # part of the partial folder's name, from `locks.locked`; only the one with "" can be continued
         self.shape, self.facts = tuple(shape), np.dtype(facts)
         self.row_bytes = math.prod(shape)
 

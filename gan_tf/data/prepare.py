@@ -21,8 +21,9 @@ from gan_tf.data.colour import parse_colour
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
 from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked, naming, write_atomically, writing_cache
+from gan_tf.io.files import cache_root, naming, write_atomically, writing_cache
 from gan_tf.io.json_text import json_text
+from gan_tf.io.locks import locked
 from gan_tf.io.progress import Progress, map_in_order
 
 FITS = ("crop", "pad", "stretch")
@@ -304,7 +305,7 @@ def _load_smaller(image_set, resolution):
 
 
 def _make_smaller(image_set, entries, folder, own):
-    """Fills the entries {size: CacheEntry} in one pass over the full-size images. `own`: see `files.locked`."""
+    """Fills the entries {size: CacheEntry} in one pass over the full-size images. `own`: see `locks.locked`."""
     need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
     sizes = ", ".join(map(str, entries))
     disk = f"{size_text(need)} of disk needed in {folder}"

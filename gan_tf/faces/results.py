@@ -18,9 +18,10 @@ from gan_tf.data.listing import walk
 from gan_tf.data.prepare import select_rows
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
-from gan_tf.io.files import list_folder, part_file, raise_fault, remove_parts, take_lock, write_atomically
+from gan_tf.io.files import list_folder, part_file, raise_fault, remove_parts, write_atomically
 from gan_tf.io.image_files import grid, save_png
 from gan_tf.io.json_text import json_text
+from gan_tf.io.locks import take_lock
 from gan_tf.io.progress import Progress, map_in_order
 
 # One face: index of the photograph; x1, y1, x2, y2 of its box; MTCNN's score, 0 to 1; (x, y) of left eye, right eye,

@@ -1,4 +1,4 @@
-"""Atomic file writes, file locks, error messages for unwritable paths, and the cache folder."""
+"""Atomic file writes, errors of reading and writing, and the cache folder."""
 
 import contextlib
 import errno
@@ -7,27 +7,13 @@ import hashlib
 import os
 import re
 import secrets
-import time
 from pathlib import Path
 
 from gan_tf.errors import UsageError
-from gan_tf.io.progress import log
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    import msvcrt
-
-    fcntl = None
 
 # Control characters, which terminals interpret, and lone surrogates, which cannot be encoded.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-LOCK_IS_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-# Network drives without a lock service, and many drives in user space, such as Google Drive in Colab.
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-WAIT_SECONDS = 1.0  # for a lock; a longer wait prints a line
-folders_without_locks = set()  # that a line was printed for
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file exists where a folder is needed
 CHECK_ACCESS = "check that it can be read and written"
 REMEDIES = {  # for a full and for a read-only disk
@@ -272,67 +258,3 @@ def write_atomically(path, content):
     """Replaces a file by `content` (bytes) in one step."""
     with part_file(path) as file:
         file.write(content)
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Waits for the lock of the file `path` and holds it during the block. Converts OSErrors as `writing_cache` does.
-
-    The system releases the lock if the process dies.
-
-    Yields:
-        "", or, on a file system without locks, random hex: part of the names of unfinished files in the block, so that
-        processes that write at the same time write different files. The first name is known to a later process, which
-        continues the file of a killed one.
-    """
-    with writing_cache(path):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            yield "" if take_lock(file, wait=True) else f".{secrets.token_hex(4)}"
-
-
-def take_lock(file, wait=False):
-    """Locks an open file for this process until it is closed. With `wait`, waits for another process that holds it.
-
-    Returns:
-        True; False if its file system has no locks, after a line that names the folder, once for each.
-
-    Raises:
-        BlockingIOError: another process holds it and `wait` is False.
-        OSError: any other error.
-    """
-    start, is_shown = time.monotonic(), False
-    while True:
-        try:
-            _lock(file)
-            return True
-        except OSError as error:
-            if error.errno in NO_LOCKS:
-                _print_missing_locks(Path(file.name).absolute(), error)
-                return False
-            if error.errno not in LOCK_IS_HELD:
-                raise
-            if not wait:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), file.name) from error
-        if not is_shown and time.monotonic() - start >= WAIT_SECONDS:
-            is_shown = True
-            log(f"waiting for another process, which holds the lock {printable(file.name)}")
-        time.sleep(WAIT_SECONDS if is_shown else WAIT_SECONDS / 10)
-
-
-def _lock(file):
-    if fcntl is None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _print_missing_locks(path, error):
-    cache = cache_root().absolute()
-    folder = cache if path.is_relative_to(cache) else path.parent
-    if folder not in folders_without_locks:
-        folders_without_locks.add(folder)
-        log(
-            f"{printable(folder)}: its file system has no locks ({printable(error.strerror)}): do not let two "
-            "processes write there at the same time"
-        )

@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import cache_root, locked
+from gan_tf.io.files import cache_root
+from gan_tf.io.locks import locked
 from gan_tf.metrics.feature_metrics import mean_and_covariance
 from gan_tf.metrics.image_sets import CHUNK_IMAGES
 from gan_tf.pretrained.inception import FEATURES, INCEPTION, load_inception, network_input

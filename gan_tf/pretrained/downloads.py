@@ -14,7 +14,8 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import cache_root, locked, naming, raise_fault, remove_parts, sha256_of, write_atomically
+from gan_tf.io.files import cache_root, naming, raise_fault, remove_parts, sha256_of, write_atomically
+from gan_tf.io.locks import locked
 from gan_tf.io.progress import Progress
 
 SOCKET_SECONDS = 6  # time limit of a connection, and of each read

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import locked, part_file
+from gan_tf.io.files import part_file
+from gan_tf.io.locks import locked
 from gan_tf.pretrained.downloads import Download, check_arrays, obtain, pretrained_folder
 from gan_tf.pretrained.torch_files import read_state_dict
 

@@ -30,17 +30,9 @@ from gan_tf.config.settings import from_stored_settings, stored_settings
 from gan_tf.data.changes import describe_changes
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import (
-    exists,
-    list_folder,
-    naming,
-    printable,
-    raise_fault,
-    remove_parts,
-    take_lock,
-    write_atomically,
-)
+from gan_tf.io.files import exists, list_folder, naming, printable, raise_fault, remove_parts, write_atomically
 from gan_tf.io.json_text import json_text
+from gan_tf.io.locks import take_lock
 from gan_tf.runs import files
 
 FORMAT = 1  # of config.json

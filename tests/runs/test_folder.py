@@ -136,7 +136,7 @@ def test_only_a_held_lock_is_reported_as_another_process(tmp_path, monkeypatch, 
     def fail(file):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr("gan_tf.io.files._lock", fail)
+    monkeypatch.setattr("gan_tf.io.locks._lock", fail)
     held = number in (errno.EWOULDBLOCK, errno.EACCES)
     error, message = (UsageError, "--run mine") if held else (OSError, os.strerror(number))
     with pytest.raises(error, match=message):
