@@ -12,10 +12,6 @@ MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}  # Pillow's mode of a pr
 SAME = 2  # levels; profiles that change no colour by more are sRGB, whose tables are rounded in many ways
 
 
-class BrokenProfile(Exception):
-    """A profile that cannot be read, or one for other kinds of pixels; the image is used without it."""
-
-
 def parse_colour(background):
     """Converts a colour such as "white" or "#rrggbb" to (r, g, b), each 0..255. Raises UsageError if it is unknown."""
     try:
@@ -44,9 +40,14 @@ def to_rgb(image, colour, profile=None):
     elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     if profile or image.mode == "LAB":
+        if not features.check("littlecms2"):
+            raise UsageError(
+                "the images have colour profiles, but this Pillow was built without LittleCMS, which converts them; "
+                "install one with it: pip install --force-reinstall --only-binary :all: pillow"
+            )
         try:
             image, converted = _to_srgb(image, profile)
-        except BrokenProfile:
+        except (ImageCms.PyCMSError, OSError, TypeError, ValueError):  # reads no file: bytes in memory
             broken = True
     image = image.convert("RGB")
     if alpha is not None:
@@ -57,16 +58,11 @@ def to_rgb(image, colour, profile=None):
 
 def _to_srgb(image, profile):
     """Returns (an image L, RGB, CMYK or LAB as RGB, True if a profile changed its colours; LAB needs none)."""
-    if not features.check("littlecms2"):
-        raise UsageError(
-            "the images have colour profiles, but this Pillow was built without LittleCMS, which converts them; "
-            "install one with it: pip install --force-reinstall --only-binary :all: pillow"
-        )
     if image.mode == "LAB":
         return _transform(None, "LAB").apply(image), True
     mode = MODES.get(profile[16:20])
     if mode is None or (mode != image.mode and "CMYK" in (mode, image.mode)) or (mode, image.mode) == ("L", "RGB"):
-        raise BrokenProfile
+        raise ValueError("a profile for other pixels")
     if (transform := _transform(profile, mode)) is None:
         return image.convert("RGB"), False
     return transform.apply(image.convert(mode)), True
@@ -74,17 +70,10 @@ def _to_srgb(image, profile):
 
 @functools.lru_cache(maxsize=16)  # images of one camera or program have equal profiles
 def _transform(profile, mode):
-    """Returns the ImageCms transform from a profile to sRGB, which several threads may use; None if that is sRGB.
-
-    Raises BrokenProfile.
-    """
-    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-    try:
-        source = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
-        srgb, intent = ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC
-        transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, flags=flags)
-    except (ImageCms.PyCMSError, OSError, TypeError, ValueError):  # reads no file: bytes in memory
-        raise BrokenProfile from None
+    """Returns the ImageCms transform from a profile to sRGB, which several threads may use; None if that is sRGB."""
+    source, srgb = io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+    transform = ImageCms.buildTransform(source, srgb, mode, "RGB", intent, flags=flags)
     if mode not in ("L", "RGB"):
         return transform
     # By its effect: the name in a profile is often missing or wrong.

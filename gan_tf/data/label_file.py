@@ -43,14 +43,11 @@ def parse_label_file(content, names, where):
     values = [labels[name] for name in names]
     for name, value in zip(names, values, strict=True):
         if type(value) is not int or not 0 <= value < 1 << 31:
-            shown = printable(value)[:40]
-            raise UsageError(
-                f"--dataset {where}: the label of {name} is {shown}; give the integer of one class, from 0 on"
-            )
+            shown = f"the label of {name} is {printable(value)[:40]}"
+            raise UsageError(f"--dataset {where}: {shown}; give the integer of one class, from 0 on")
     class_names = stored.get("class_names")
-    if class_names is not None and not (isinstance(class_names, list) and all(type(n) is str for n in class_names)):
-        raise UsageError(f"--dataset {where}: class_names must be a list of strings; correct it")
-    return check_labels(np.array(values), None if class_names is None else np.array(class_names), len(names), where)
+    class_names = class_names if class_names is None else np.array(class_names, object)
+    return check_labels(np.array(values), class_names, len(names), where)
 
 
 def check_labels(labels, class_names, count, where):

@@ -15,7 +15,7 @@ from gan_tf.io.json_text import json_object
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SUFFIXES += tuple(suffix for name, (suffixes, _) in OPTIONAL.items() if name in FORMATS for suffix in suffixes)
 SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
-SYSTEM_FOLDERS = ("lost+found", "System Volume Information")  # without files of the user; often not readable
+SYSTEM_FOLDERS = ("__MACOSX", "lost+found", "System Volume Information")  # some of them cannot be listed
 
 
 def select_images(paths, where, read=None):
@@ -68,7 +68,7 @@ def select_images(paths, where, read=None):
 
 def is_hidden(part):
     """Returns True for the name of a file or folder that is left out, with all that it holds."""
-    return part.startswith(".") or part == "__MACOSX"
+    return part.startswith(".") or part in SYSTEM_FOLDERS
 
 
 def dataset_of_run(read, path):
@@ -122,6 +122,15 @@ def classes_of(names):
     return np.array([numbers[parts[0]] for parts in folders], np.int32), tuple(class_names)
 
 
+def select_rows(count, limit):
+    """Returns the indices used of `count` images: all, or `limit` at even distances, which keeps class frequencies."""
+    if limit is None or limit >= count:
+        return np.arange(count)
+    if limit < 1:
+        raise UsageError(f"--limit must be positive, got {limit}")
+    return (2 * np.arange(limit) + 1) * count // (2 * limit)
+
+
 def walk(folder, hidden=False):
     """Yields the relative paths of all files below `folder`; of hidden folders only if `hidden`.
 
@@ -148,9 +157,8 @@ def walk(folder, hidden=False):
                         subfolders.append(parent / entry.name)
         except OSError as error:
             raise_fault(error, path)
-            if parent.name not in SYSTEM_FOLDERS:
-                reason = f"{escaped(str(path))} cannot be listed ({error.strerror})"
-                raise UsageError(f"{reason}; make it readable, or move it out of {folder}") from error
+            reason = f"{escaped(str(path))} cannot be listed ({error.strerror})"
+            raise UsageError(f"{reason}; make it readable, or move it out of {folder}") from error
         waiting += reversed(subfolders)
 
 

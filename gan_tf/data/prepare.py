@@ -20,6 +20,7 @@ from gan_tf.data.cache import FLUSH_BYTES, CacheEntry, check_space, read_rows, s
 from gan_tf.data.colour import parse_colour
 from gan_tf.data.dataset_report import FACTS, DatasetReport, build_report, fact_of
 from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
+from gan_tf.data.listing import select_rows
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root, naming, write_atomically, writing_cache
 from gan_tf.io.json_text import json_text
@@ -89,8 +90,9 @@ class ImageSet:
                 images = np.empty((len(self), resolution, resolution, 3), np.uint8)
                 for first, (means,) in _reduce_chunks(self.images, [resolution]):
                     images[first : first + len(means)] = means
-            smaller = dataclasses.replace(self, images=images, key=_key(self.key, resolution), full=self)
-            self._sizes[resolution] = smaller
+            self._sizes[resolution] = dataclasses.replace(
+                self, images=images, key=_key(self.key, resolution), full=self
+            )
         return self._sizes[resolution]
 
 
@@ -118,25 +120,23 @@ def prepare(
         log(note)
     settings, rows = _square_settings(resolution, fit, background, bits), select_rows(len(source), limit)
     origin = (source.fingerprint, settings[:3] if bits == 16 else settings, limit)  # 16: as before there was a setting
-    # Images of a format that needs another package are unreadable without it.
-    reading = (FORMAT, *(name for name in OPTIONAL if name in FORMATS))
-    name = _key(*origin, *reading)
+    # Without the package that a format needs, its images are unreadable.
+    name = _key(*origin, FORMAT, *(name for name in OPTIONAL if name in FORMATS))
     entry = CacheEntry(Path(cache_dir or cache_root()) / "data" / name, (resolution, resolution, 3), FACTS)
     in_memory = len(rows) * entry.row_bytes <= memory_gb * 1e9
-    if in_memory and not entry.finished:
+    if not in_memory and not entry.finished:
+        _convert(source, rows, settings, entry, log)
+    if entry.finished:
+        images, facts, unreadable = entry.load(in_memory)
+    else:
         images = np.empty((len(rows), *entry.shape), np.uint8)
         facts, unreadable = _decode(source, rows, settings, "decoded", images)
         images = images[: len(facts)]
-    else:
-        if not entry.finished:
-            _convert(source, rows, settings, entry, log)
-        images, facts, unreadable = entry.load(in_memory)
     report_path = entry.folder / "report.json"  # kept with the entry: comparing all pairs of a large set takes long
     if report_path.exists():
         with naming(report_path):
             stored = json.loads(report_path.read_text(encoding="utf-8"))
-        stored |= {"name": source.name, "ignored": source.ignored}
-        report = DatasetReport(**stored)
+        report = DatasetReport(**{**stored, "name": source.name, "ignored": source.ignored})
     else:
         report = build_report(source, facts, unreadable, resolution, fit, bits)
         if entry.finished:
@@ -165,15 +165,6 @@ def survey(source, *, resolution, fit="crop", background="white", bits=16, limit
     return build_report(source, facts, unreadable, resolution, fit, bits)
 
 
-def select_rows(count, limit):
-    """Returns the indices used of `count` images: all, or `limit` at even distances, which keeps class frequencies."""
-    if limit is None or limit >= count:
-        return np.arange(count)
-    if limit < 1:
-        raise UsageError(f"--limit must be positive, got {limit}")
-    return (2 * np.arange(limit) + 1) * count // (2 * limit)
-
-
 def _square_settings(resolution, fit, background, bits):
     """Checks the settings. Returns the arguments of `load_square` after the data: (resolution, fit, colour, bits)."""
     if fit not in FITS:
@@ -194,19 +185,17 @@ def _squares(source, rows, settings, verb):
     """Decodes images in threads. Yields (i, uint8 [R, R, 3], fact), or (i, None, reason) if unreadable, in order."""
 
     def decode(i):
+        data = None
         try:
             data = source.read(i)
+            pixels, facts = load_square(data, *settings)
         except UnreadableImage as error:
             # The key of a cache entry holds the digests: this failure must not be stored under that of the content.
-            if source.digests[i]:
+            if data is None and source.digests[i]:
                 failure = f"{source.where}: {source.names[i]} cannot be read ({error}), which it could before"
                 raise UsageError(f"{failure}; make it readable, and start again") from error
             return i, None, str(error)
-        try:
-            pixels, image_facts = load_square(data, *settings)
-        except UnreadableImage as error:
-            return i, None, str(error)
-        return i, pixels, fact_of(i, image_facts, pixels)
+        return i, pixels, fact_of(i, facts, pixels)
 
     with Progress(len(rows), verb) as progress:
         for result in map_in_order(decode, map(int, rows)):
@@ -298,14 +287,16 @@ def _load_smaller(image_set, resolution):
         with locked(folder / f"{image_set.key}.smaller.lock") as own:  # a second process waits
             missing = {size: entry for size, entry in entries.items() if not entry.finished}
             if resolution in missing:
-                _make_smaller(image_set, missing, folder, own)
+                for entry in missing.values():
+                    entry.own = own
+                _make_smaller(image_set, missing, folder)
     # Counted together with all smaller sizes, since growing networks use one after the other.
     need = sum(entry.row_bytes for size, entry in entries.items() if size <= resolution) * len(image_set)
     return entries[resolution].load(in_memory=need <= image_set.memory_gb * 1e9)[0]
 
 
-def _make_smaller(image_set, entries, folder, own):
-    """Fills the entries {size: CacheEntry} in one pass over the full-size images. `own`: see `locks.locked`."""
+def _make_smaller(image_set, entries, folder):
+    """Fills the entries {size: CacheEntry} in one pass over the full-size images."""
     need = len(image_set) * sum(entry.row_bytes for entry in entries.values())
     sizes = ", ".join(map(str, entries))
     disk = f"{size_text(need)} of disk needed in {folder}"
@@ -313,7 +304,6 @@ def _make_smaller(image_set, entries, folder, own):
     check_space(folder, need)
     with contextlib.ExitStack() as stack:
         for entry in entries.values():
-            entry.own = own
             shutil.rmtree(entry.partial, ignore_errors=True)  # of a killed process
             stack.enter_context(entry.writing())
         for first, means in _reduce_chunks(image_set.images, list(entries)):

@@ -6,7 +6,6 @@ import functools
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -14,8 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from gan_tf.data.listing import walk
-from gan_tf.data.prepare import select_rows
+from gan_tf.data.listing import select_rows, walk
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
 from gan_tf.io.files import list_folder, part_file, raise_fault, remove_parts, write_atomically
@@ -30,7 +28,6 @@ from gan_tf.io.progress import Progress, map_in_order
 FACE = np.dtype([("photo", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("landmarks", "<f4", (5, 2))])
 TABLE = "faces.csv"  # in a folder of faces
 SHEET, REPORT = "-sheet.png", "-report.txt"  # endings of the files next to it
-WINDOW = re.compile(r"window-\d{6,}\.npz")
 FINISHED, REPLACED = "finished", "replaced"  # folders in that of the partial results
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 SHEET_FACES, SHEET_PIXELS = 100, 128  # at most, on the contact sheet: faces, and pixels of a face
@@ -65,16 +62,13 @@ class PartialResult:
         self._rows = []  # of each face: its window, and its index there
         self._window_images = functools.lru_cache(maxsize=8)(self._load_images)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "lock", "ab")  # noqa: SIM115  held until `close`
-        try:
+        with contextlib.ExitStack() as stack:
             try:
-                take_lock(self._lock)
+                take_lock(stack.enter_context(open(self.folder / "lock", "ab")))
             except BlockingIOError:
                 raise UsageError(f"another gan-tf crop-faces is writing {out}; wait for it, or stop it") from None
             self._check_key(key, overwrite)
-        except BaseException:
-            self.close()
-            raise
+            self._lock = stack.pop_all()  # held until `close`
         while self._window_path(self._windows).exists():
             try:
                 with np.load(self._window_path(self._windows), allow_pickle=False) as window:
@@ -95,12 +89,14 @@ class PartialResult:
         if earlier == key:
             return
         if earlier is not None and not overwrite:
-            changed = [name for name in key if earlier.get(name) != key[name]]
-            changes = [f"{name} was {earlier.get(name)}, now {key[name]}" for name in changed if name.startswith("--")]
-            changes += [f"other {name}" for name in changed if not name.startswith("--")]
+            changes = "; ".join(
+                f"{name} was {earlier.get(name)}, now {value}" if name.startswith("--") else f"other {name}"
+                for name, value in key.items()
+                if earlier.get(name) != value
+            )
             raise UsageError(
-                f"{self.folder} holds a search with other settings ({'; '.join(changes)}); repeat its command to "
-                "finish it, or give --overwrite to start again"
+                f"{self.folder} holds a search with other settings ({changes}); repeat its command to finish it, or "
+                "give --overwrite to start again"
             )
         self._remove_windows()
         write_atomically(path, json_text(key).encode())
@@ -140,19 +136,18 @@ class PartialResult:
         self._lock.close()
 
     def _remove_windows(self):
-        for window in list_folder(self.folder, "window-*.npz"):
-            if WINDOW.fullmatch(window.name):
-                window.unlink()
+        for window in list_folder(self.folder, "window-[0-9]*.npz"):
+            window.unlink()
 
     def remove(self):
-        """Deletes what a search writes into the folder, after the result is written, and the folder if it is empty."""
+        """Deletes the files that a search writes into the folder, and the folder if it is empty then."""
         self.close()
         self._remove_windows()
         for name in (FINISHED, REPLACED):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for name in ("settings.json", "lock"):
             (self.folder / name).unlink(missing_ok=True)
-        remove_parts(self.folder, rf"settings\.json|finished\.npz|{WINDOW.pattern}")
+        remove_parts(self.folder, r"settings\.json|finished\.npz|window-\d+\.npz")
         with contextlib.suppress(OSError):  # reads no file: not empty, it has files of the user
             self.folder.rmdir()
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from gan_tf.data.cache import CacheEntry, read_rows
-from gan_tf.data.prepare import _key, box_means, prepare, select_rows
+from gan_tf.data.listing import select_rows
+from gan_tf.data.prepare import _key, box_means, prepare
 from gan_tf.data.sources import ArraySource, FolderSource
 from gan_tf.errors import UsageError
 from tests.data.encoded import encoded, write
