@@ -45,16 +45,9 @@ def test_changed_images_are_named(run, output_of, tmp_path, monkeypatch, name):
     Image.new("RGB", (64, 64)).save("image.png")
     target, code = [run.folder], 0 if name == "project" else 2  # without the images, it only compares with none
     if name == "train":
-        sizes = [f"--{key.replace('_', '-')}={value}" for key, value in conditional.SIZES["fastgan"].items()]
-        target = [
-            "--dataset",
-            run.read_settings()[0].dataset,
-            "--checkpoints",
-            run.folder.parent,
-            "--run",
-            "run",
-            *sizes,
-        ]
+        settings = {"dataset": run.read_settings()[0].dataset, "checkpoints": run.folder.parent, "run": "run"}
+        settings |= conditional.SIZES["fastgan"]
+        target = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
     message = output_of(code, name, *target, *COMMANDS[name]).err
     assert "1 added (cat/new.png), 1 removed (cat/0.png), 1 changed (cat/1.png)" in message
     if name == "train":

@@ -30,7 +30,6 @@ def flat(colour, size=(4, 4)):
 
 def png(width, height, depth, colour_type, rows, *chunks):
     """Returns a PNG file made from raw rows, for formats that Pillow does not write."""
-
     header = struct.pack(">2I5B", width, height, depth, colour_type, 0, 0, 0)
     chunks = (png_chunk(b"IHDR", header), *chunks, png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
@@ -68,40 +67,24 @@ def test_exif_orientation_is_applied(orientation):
     assert (image.size, image.mode) == ((4, 5), "RGB")  # the upright size is reported
 
 
-@pytest.mark.parametrize(
-    ("data", "colour", "tolerance"),
-    [
-        (encode(solid(90, mode="L")), 90, 0),
-        (encode(solid(1, mode="1")), 255, 0),
-        (encode(solid((10, 200, 30)).quantize(4)), (10, 200, 30), 1),
-        (encode(solid((0, 255, 255, 0), (16, 16), "CMYK"), "JPEG"), (255, 0, 0), 3),  # inverted, as Adobe does
-        (encode(solid((76, 85, 255), (16, 16), "YCbCr"), "TIFF"), (255, 0, 0), 2),
-        (png(4, 4, 16, 2, (b"\0" + struct.pack(">3H", 65535, 32896, 0) * 4) * 4), (255, 128, 0), 0),
-        (np.full((4, 4, 1), 77, np.uint8), 77, 0),
-        (np.full((4, 4), 77, np.uint8), 77, 0),
-        # Transparent parts show the background, here (7, 8, 255).
-        (np.zeros((4, 4, 4), np.uint8), (7, 8, 255), 0),
-        (encode(solid((50, 0), mode="LA")), (7, 8, 255), 0),
-        (encode(solid((200, 0, 0, 128), mode="RGBA")), (104, 4, 127), 1),
-        (palette(transparency=0), (7, 8, 255), 0),
-        (palette(transparency=b"\x80\xff"), (8, 8, 132), 1),
-    ],
-    ids=[
-        "grey",
-        "bilevel",
-        "palette",
-        "CMYK",
-        "YCbCr",
-        "16-bit",
-        "array",
-        "matrix",
-        "alpha",
-        "LA",
-        "RGBA",
-        "clear palette",
-        "alphas",
-    ],
-)
+MODES = {  # (data, colour, tolerance); transparent parts show the background, here (7, 8, 255)
+    "grey": (encode(solid(90, mode="L")), 90, 0),
+    "bilevel": (encode(solid(1, mode="1")), 255, 0),
+    "palette": (encode(solid((10, 200, 30)).quantize(4)), (10, 200, 30), 1),
+    "CMYK": (encode(solid((0, 255, 255, 0), (16, 16), "CMYK"), "JPEG"), (255, 0, 0), 3),  # inverted, as Adobe does
+    "YCbCr": (encode(solid((76, 85, 255), (16, 16), "YCbCr"), "TIFF"), (255, 0, 0), 2),
+    "16-bit": (png(4, 4, 16, 2, (b"\0" + struct.pack(">3H", 65535, 32896, 0) * 4) * 4), (255, 128, 0), 0),
+    "array": (np.full((4, 4, 1), 77, np.uint8), 77, 0),
+    "matrix": (np.full((4, 4), 77, np.uint8), 77, 0),
+    "alpha": (np.zeros((4, 4, 4), np.uint8), (7, 8, 255), 0),
+    "LA": (encode(solid((50, 0), mode="LA")), (7, 8, 255), 0),
+    "RGBA": (encode(solid((200, 0, 0, 128), mode="RGBA")), (104, 4, 127), 1),
+    "clear palette": (palette(transparency=0), (7, 8, 255), 0),
+    "alphas": (palette(transparency=b"\x80\xff"), (8, 8, 132), 1),
+}
+
+
+@pytest.mark.parametrize(("data", "colour", "tolerance"), MODES.values(), ids=MODES)
 def test_modes_become_rgb(data, colour, tolerance):
     np.testing.assert_allclose(square(data, colour=(7, 8, 255)), flat(colour), atol=tolerance)
 
@@ -201,24 +184,23 @@ def test_resizing_is_antialiased():
     np.testing.assert_allclose(square(stripes, 8)[1:-1, 1:-1], 127.5, atol=2)
 
 
+UNREADABLE = {
+    "empty": (b"", "empty"),
+    "text": (b"not an image", "not an image"),
+    "JPEG": (encode(solid("red", (64, 64)), "JPEG")[:300], "(?i)truncated"),
+    "PNG": (encode(solid("red", (64, 64)))[:100], "(?i)truncated"),
+    "float": (encode(solid(100_000, mode="F"), "TIFF"), "range"),
+    "32-bit": (encode(solid(100_000, mode="I"), "TIFF"), "range"),
+    "large": (png(10_001, 10_001, 8, 2, b""), "100 megapixels"),
+    "huge": (png(50_000, 50_000, 8, 2, b""), "100 megapixels"),  # above Pillow's own limit too
+    "float array": (np.zeros((4, 4, 3), np.float32), "float32"),
+    "NCHW": (np.zeros((3, 6, 6), np.uint8), r"give image.transpose\(1, 2, 0\)"),
+    "no pixels": (np.zeros((0, 4, 3), np.uint8), "no pixels"),
+}
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # pytest resets the module's own filter
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "empty"),
-        (b"not an image", "not an image"),
-        (encode(solid("red", (64, 64)), "JPEG")[:300], "(?i)truncated"),
-        (encode(solid("red", (64, 64)))[:100], "(?i)truncated"),
-        (encode(solid(100_000, mode="F"), "TIFF"), "range"),
-        (encode(solid(100_000, mode="I"), "TIFF"), "range"),
-        (png(10_001, 10_001, 8, 2, b""), "100 megapixels"),
-        (png(50_000, 50_000, 8, 2, b""), "100 megapixels"),  # above Pillow's own limit too
-        (np.zeros((4, 4, 3), np.float32), "float32"),
-        (np.zeros((3, 6, 6), np.uint8), r"give image.transpose\(1, 2, 0\)"),
-        (np.zeros((0, 4, 3), np.uint8), "no pixels"),
-    ],
-    ids=["empty", "text", "JPEG", "PNG", "float", "32-bit", "large", "huge", "float array", "NCHW", "no pixels"],
-)
+@pytest.mark.parametrize(("data", "reason"), UNREADABLE.values(), ids=UNREADABLE)
 def test_unreadable_images_have_a_reason_of_one_line(data, reason):
     with pytest.raises(UnreadableImage, match=reason) as caught:
         square(data)
@@ -233,5 +215,4 @@ def test_formats_of_other_packages_are_refused_with_the_package(monkeypatch, nam
 
 
 def test_colours():
-    assert parse_colour("white") == WHITE
-    assert parse_colour("#010203") == (1, 2, 3)
+    assert (parse_colour("white"), parse_colour("#010203")) == (WHITE, (1, 2, 3))

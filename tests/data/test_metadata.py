@@ -1,6 +1,7 @@
-"""Metadata: what it states of the pixels is used, and if it cannot be read, the image is not lost."""
+"""Metadata: it is used for the pixels, and if it cannot be read, the image is not lost."""
 
 import io
+import itertools
 import struct
 import tracemalloc
 import zlib
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gan_tf.data import colour
-from gan_tf.data.images import UnreadableImage, load_square, read_rgb
+from gan_tf.data.images import UnreadableImage, read_rgb
 from gan_tf.errors import UsageError
 from tests.data.encoded import encode, icc, png_chunk, rgb_icc, smooth
 
@@ -82,7 +83,7 @@ UNUSABLE = {
     "cut WebP": WEBP[:-20],
     "TIFF profile": tiff(34675, 7, 200, 8, compression="tiff_lzw"),
 }
-HARMLESS = {  # Pillow skips these by itself
+HARMLESS = {  # Pillow skips these
     "XMP": jpeg(0xE1, b"http://ns.adobe.com/xap/1.0/\0<"),
     "MPO index": jpeg(0xE2, b"MPF\0II*\0" + bytes(4)),
     "Photoshop": jpeg(0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed\0\0\0\0\0\4abcd"),
@@ -135,21 +136,23 @@ def solid(mode, value):
 def cmyk_icc():
     """Returns a CMYK profile that shows cyan as red, black as black and everything else as white, in CIELAB."""
     white, red, black = (255, 128, 128), (138, 209, 198), (0, 128, 128)
-    cells = [
-        black if k else red if c and not (m or y) else white
-        for c in (0, 1)
-        for m in (0, 1)
-        for y in (0, 1)
-        for k in (0, 1)
-    ]
+    corners = itertools.product((0, 1), repeat=4)
+    cells = [black if k else red if c and not (m or y) else white for c, m, y, k in corners]
     identity, matrix = bytes(range(256)), struct.pack(">9i", *[65536, 0, 0, 0] * 2, 65536)
     table = b"mft1" + bytes([0, 0, 0, 0, 4, 3, 2, 0]) + matrix + identity * 4 + bytes(sum(cells, ())) + identity * 3
     return icc(b"CMYK", {b"A2B0": table})
 
 
+def lab(colour):
+    """Returns a CIELAB image of an sRGB colour."""
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return ImageCms.profileToProfile(solid("RGB", colour), *profiles, outputMode="LAB")
+
+
 @pytest.mark.parametrize(
     ("image", "profile", "expected"),
     [
+        (lab((200, 100, 50)), None, (200, 100, 50)),
         (solid("RGB", (200, 100, 50)), ADOBE, (227, 100, 42)),
         (solid("RGB", (200, 100, 50)).quantize(2), ADOBE, (227, 100, 42)),
         (solid("RGBA", (200, 100, 50, 0)), ADOBE, (7, 8, 255)),
@@ -166,20 +169,16 @@ def cmyk_icc():
 def test_colours_are_converted_to_srgb(image, profile, expected):
     """Known answers; those of Adobe RGB follow from its specification."""
     forms = {"PNG": {}, "TIFF": {}, "JPEG": {"quality": 100}, "WEBP": {"lossless": True}, "AVIF": {"quality": 100}}
-    modes = {"JPEG": ("RGB", "L", "CMYK"), "PNG": ("RGB", "RGBA", "P", "L", "LA", "I;16"), "TIFF": ("RGB", "CMYK", "L")}
+    modes = {
+        "JPEG": ("RGB", "L", "CMYK"),
+        "PNG": ("RGB", "RGBA", "P", "L", "LA", "I;16"),
+        "TIFF": ("RGB", "CMYK", "L", "LAB"),
+    }
     for form, options in forms.items():
         if image.mode in modes.get(form, ("RGB", "RGBA")):
-            pixels = load_square(encode(image, form, icc_profile=profile, **options), 8, "crop", (7, 8, 255))[0]
-            np.testing.assert_allclose(pixels[4, 4], expected, atol=3, err_msg=form)
-
-
-def test_lab_images_are_read():
-    lab = ImageCms.profileToProfile(
-        solid("RGB", (200, 100, 50)), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
-    )
-    pixels, facts = load_square(encode(lab, "TIFF"), 8, "crop", (0, 0, 0))
-    np.testing.assert_allclose(pixels[4, 4], (200, 100, 50), atol=2)
-    assert facts.converted
+            pixels, facts = read_rgb(encode(image, form, icc_profile=profile, **options), (7, 8, 255))
+            np.testing.assert_allclose(pixels.getpixel((4, 4)), expected, atol=3, err_msg=form)
+            assert facts.converted
 
 
 @pytest.mark.parametrize("profile", [SRGB, rgb_icc(*D50.values(), 2.2)], ids=["sRGB", "gamma 2.2"])
