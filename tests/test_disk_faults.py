@@ -203,6 +203,13 @@ def test_commands_end_with_1_and_one_line(arguments, name, files, cache, disk, c
     assert line.startswith("gan-tf: error: cannot use ") and f"{name} (Input/output error)" in line and "wait" in line
 
 
+def test_too_many_open_files_are_not_called_a_fault_of_the_disk(files, cache, disk, capsys):
+    disk.failing, disk.number = {("read", "a-1.png")}, errno.EMFILE
+    assert run_command("inspect", [str(files / "set")]) == FAULT
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "ulimit -n" in line and "disk" not in line
+
+
 def test_what_passes_and_what_does_not():
     cause = OSError(errno.ENOTCONN, "gone", "drive")
     assert disk_fault(zipfile.BadZipFile("no zip"), "x") is None and disk_fault(OSError("of a library"), "x") is None

@@ -40,7 +40,11 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
     choices = f"built-in datasets: {', '.join(KNOWN_NAMES)}, tfds:<name>, or the path of a folder, .zip or .npz"
     if not dataset:
         raise UsageError(f"--dataset is missing; {choices}")
+    if "://" in dataset:
+        raise UsageError(f"--dataset {dataset} is a web address; download it, and give the path of the folder or file")
     if not user_path(dataset).exists():
+        if "/" in dataset or dataset.endswith((".zip", ".npz")):
+            raise UsageError(f"--dataset {dataset}: no such file or folder; give the path of a folder, .zip or .npz")
         names = {name.replace("-", "_"): name for name in KNOWN_NAMES}
         similar = difflib.get_close_matches(dataset.lower().replace("-", "_"), names, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(names[name] for name in similar)}?" if similar else choices

@@ -6,7 +6,7 @@ import sys
 import gan_tf
 from gan_tf.cli.output import protect_streams
 from gan_tf.errors import FAULT, INTERRUPTED, USAGE_ERROR, UsageError
-from gan_tf.io.files import disk_fault, disk_remedy, escaped
+from gan_tf.io.files import MACHINE_REMEDIES, disk_fault, disk_remedy, escaped
 from gan_tf.io.packages import requiring_tensorflow
 
 COMMANDS = {
@@ -58,9 +58,10 @@ def run_command(name, argv) -> int:
         fault, remedy = disk_fault(error), disk_remedy(error)
         if not fault and not remedy:
             raise
-        cause, error = ("the disk or the network drive failed; wait", fault) if fault else (remedy, error)
+        if fault:
+            remedy, error = MACHINE_REMEDIES.get(fault.errno, "the disk or the network drive failed; wait"), fault
         file = escaped(str(error.filename or "a file"))
-        print(f"gan-tf: error: cannot use {file} ({error.strerror}): {cause}, and start again", file=sys.stderr)
+        print(f"gan-tf: error: cannot use {file} ({error.strerror}): {remedy}, and start again", file=sys.stderr)
         return FAULT if fault else USAGE_ERROR
     except KeyboardInterrupt:
         print("\ngan-tf: interrupted", file=sys.stderr)

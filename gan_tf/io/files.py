@@ -16,9 +16,14 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 NO_FOLDER = (errno.ENOTDIR, errno.EEXIST)  # a file exists where a folder is needed
 CHECK_ACCESS = "check that it can be read and written"
-REMEDIES = {  # for a full and for a read-only disk
+REMEDIES = {  # for a full and for a read-only disk, and for a path of too many characters
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some disk space"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), CHECK_ACCESS),
+    errno.ENAMETOOLONG: "give a shorter path",
+}
+MACHINE_REMEDIES = {  # for faults that are not of a disk
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "raise the limit of open files (ulimit -n)"),
+    errno.ENOMEM: "free some memory",
 }
 
 # Errors that another start would not change: of a file, of a setting, of a file system without locks, of a program.
@@ -27,7 +32,7 @@ LASTING = {
     *REMEDIES,
     *NO_FOLDER,
     *(errno.ENOENT, errno.EISDIR, errno.ENOTEMPTY, errno.EXDEV),
-    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EOVERFLOW, errno.ESPIPE),
+    *(errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EOVERFLOW, errno.ESPIPE),
     *(errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
     *(errno.EBADF, errno.EPIPE, errno.ESRCH, errno.ECHILD),
 }

@@ -27,12 +27,25 @@ def test_names_are_those_of_the_packages():
         ("Obama", "did you mean .*obama"),
         ("grumpy-cat", "did you mean .*grumpy_cat"),
         ("ffqh", "did you mean .*ffhq"),
-        ("/no/such/folder", LIST),
+        ("unknown", LIST),
         ("", LIST),
     ],
 )
 def test_a_misspelt_name_gets_a_suggestion_and_others_the_list(name, message):
     with pytest.raises(UsageError, match=f"--dataset {name}.*: .*{message}"):
+        open_dataset(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/no/such/folder", "no such file or folder; give the path of a folder, .zip or .npz"),
+        ("panda.zip", "no such file or folder; give the path of a folder, .zip or .npz"),
+        ("https://x.org/panda.zip", "is a web address; download it, and give the path of the folder or file"),
+    ],
+)
+def test_a_missing_path_is_no_misspelt_name(name, message):
+    with pytest.raises(UsageError, match=f"--dataset {name}:? {message}$"):
         open_dataset(name)
 
 

@@ -37,6 +37,7 @@ def check_error(run, folder, refused, command, arguments, message):
         ("generate", "--count 5 --seeds 1-3", "--count is 5 and --seeds 1-3"),
         ("generate", "--truncation 2.5", "--truncation is 2.5"),
         ("generate", "--out images.tar", "--out images.tar"),
+        ("generate", f"--out {300 * 'x'}", "xxx (File name too long): give a shorter path, and start again"),
         ("generate", "--class panda", "--class panda"),
         ("generate", "--best 64", "--best is 64"),
         ("generate", "--by taste --best 3", "--by is 'taste'"),
