@@ -11,7 +11,7 @@ from gan_tf.errors import UsageError
 COLOUR = r"\x1b\[[\d;]*m"
 RULE = r"(?:─|-){5,}"  # between the sections of a message of tyro: title, error, similar options, reference to --help
 REWORDED = (  # (error of tyro, replacement)
-    (r"Missing value for argument '(.+)'\. .*", r"\1 has no value; give one"),
+    (r"Missing value for argument '(-.+)'\. .*", r"\1 has no value; give one"),
     (r"invalid choice '(.*)' for argument '(.+)'\. Expected one of \((.+?),?\)\.", r"\2 is '\1'; choose from \3"),
     (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 is \2; give INT"),
     (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 is \2; give FLOAT"),
@@ -53,7 +53,9 @@ def one_line(message, prog):
     for pattern, replacement in REWORDED:
         if match := re.fullmatch(pattern, error):
             return match.expand(replacement)
-    if error.startswith("Missing from"):  # "Missing from gan-tf inspect: DATASET A dataset name ... (required)"
+    if match := re.match(r"Missing value for argument '(\w+)'", error):  # one of several positional arguments
+        error = f"missing: {match[1].upper()}"
+    elif error.startswith("Missing from"):  # "Missing from gan-tf inspect: DATASET A dataset name ... (required)"
         required = error.partition(": ")[2].split("(required)")[:-1]
         error = f"missing: {', '.join(argument.split()[0] for argument in required)}"
     similar = re.search(r"^ {4,}(--[\w-]+)", "".join(sections[1:]), re.MULTILINE)

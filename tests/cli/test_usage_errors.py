@@ -104,6 +104,7 @@ def test_errors_on_a_terminal_are_not_coloured(run, refused, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert refused("generate", run.folder, "--sed", 1) == "Unrecognized options: --sed, 1; did you mean --seeds?"
     assert refused("generate") == "missing: RUN; see gan-tf generate --help"
+    assert refused("project", "run", "--steps", "3") == "missing: IMAGE; see gan-tf project --help"
 
 
 @pytest.mark.parametrize("command", ["generate", "interpolate", "style-mix", "project", "progress"])
