@@ -92,14 +92,14 @@ class DatasetReport:
 
     def _depth(self):
         """Describes how many bits the 16-bit images use, and the setting for them."""
-        most = max(map(int, self.bits))
+        most = max(8, *map(int, self.bits))
         counts = ", ".join(f"{count} use {bits}" for bits, count in self.bits.items())
         text = f"{sum(self.bits.values())} images: {counts} bits at most"
         if most > self.used_bits:
             return f"{text}; --bits {self.used_bits} clips them, give --bits {most}"
-        if max(most, 8) < self.used_bits:
-            return f"{text}; --bits {max(most, 8)} uses the range of this set, which is darker without it"
-        return f"{text} (--bits {self.used_bits})"
+        if most < self.used_bits:
+            return f"{text}; --bits {most} uses the range of this set, which is darker without it"
+        return f"{text} (--bits {most})"
 
 
 def build_report(source, facts, unreadable, resolution, fit, bits=16):

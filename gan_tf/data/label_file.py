@@ -40,14 +40,13 @@ def parse_label_file(content, names, where):
             f"--dataset {where} has no label for {len(missing)} of {len(names)} images, such as {missing[0]}; add the "
             "labels, or remove these images"
         )
-    values = [labels[name] for name in names]
-    for name, value in zip(names, values, strict=True):
-        if type(value) is not int or not 0 <= value < 1 << 31:
-            shown = f"the label of {name} is {printable(value)[:40]}"
+    for name in names:
+        if type(labels[name]) is not int or not 0 <= labels[name] < 1 << 31:
+            shown = f"the label of {name} is {printable(labels[name])[:40]}"
             raise UsageError(f"--dataset {where}: {shown}; give the integer of one class, from 0 on")
     class_names = stored.get("class_names")
     class_names = class_names if class_names is None else np.array(class_names, object)
-    return check_labels(np.array(values), class_names, len(names), where)
+    return check_labels(np.array([labels[name] for name in names]), class_names, len(names), where)
 
 
 def check_labels(labels, class_names, count, where):
