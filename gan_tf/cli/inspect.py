@@ -1,7 +1,6 @@
 """`gan-tf inspect DATASET`: report on a dataset before training."""
 
 import dataclasses
-import sys
 from typing import Annotated, Literal
 
 import tyro
@@ -11,6 +10,7 @@ from gan_tf.cli.datasets import KNOWN_NAMES, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.errors import UsageError
 from gan_tf.io.json_text import json_text
+from gan_tf.io.progress import log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,6 @@ def main(argv) -> int:
     if options.dataset.startswith("tfds:") or options.dataset in KNOWN_NAMES:  # TensorFlow Datasets reads these
         start_tensorflow()
     from gan_tf.data.prepare import survey
-
-    def log(line):
-        print(line, file=sys.stderr)  # standard output is for the report
 
     source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
     for note in source.notes:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gan_tf.data.label_file import LABEL_FILE, parse_label_file
-from gan_tf.data.sources import FolderSource, open_source
+from gan_tf.data.sources import open_source
 from gan_tf.errors import UsageError
 from tests.data.encoded import write, write_zip
 
@@ -72,10 +72,3 @@ def test_unusable_label_files_are_refused_in_one_line(content, message):
     with pytest.raises(UsageError, match=f"^--dataset set: {LABEL_FILE}.*{message}") as caught:
         parse_label_file(content, NAMES, "set")
     assert str(caught.value).isprintable()
-
-
-def test_large_label_files_and_pipes_are_not_read(tmp_path, monkeypatch):
-    folder = write(tmp_path, {"a.png": b"1", LABEL_FILE: stored()})
-    monkeypatch.setattr("gan_tf.data.sources.LABEL_FILE_BYTES", 10)
-    with pytest.raises(UsageError, match="dataset.json cannot be read"):
-        FolderSource(folder).read_label_file()

@@ -22,11 +22,11 @@ CHANNELS_FIRST = np.ascontiguousarray(np.resize(PIXELS, (3, 3, 6, 5)))
 
 def test_a_folder_lists_images_of_any_case_and_depth(tmp_path):
     files = {"b.JPG": b"1", "a.png": b"2", "deep/er/c.WebP": b"3", ".hidden.png": b"", ".git/d.png": b""}
-    others = {"__MACOSX/a.png": b"", "notes.txt": b"", "e.heic": b"", "f.heic": b"", "README": b""}
+    others = {"__MACOSX/a.png": b"", "notes.txt": b"", "e.heic": b"", "f.heic": b"", "README": b"", "Icon\r": b""}
     source = open_source(str(write(tmp_path / "set", files | others)))
     assert source.names == ["a.png", "b.JPG", "deep/er/c.WebP"]
     assert [source.read(i) for i in range(3)] == [b"2", b"1", b"3"]
-    assert source.ignored == {".txt": 1, ".heic": 2, "README": 1}  # without pillow-heif
+    assert source.ignored == {".txt": 1, ".heic": 2, "README": 1, "Icon": 1}  # without pillow-heif
     assert source.name == "set" and source.class_names == ()
     (tmp_path / "set/a.png").unlink()
     with pytest.raises(UnreadableImage, match="No such file"):
@@ -113,8 +113,10 @@ def test_names_that_cannot_be_printed_are_escaped_everywhere(tmp_path, cache_fol
     folder = write(tmp_path / "set", {"x/a.png": encoded(0), "new\nline/b.png": encoded(1)})
     os.rename(folder / "x/a.png", os.path.join(os.fsencode(folder), b"x", b"m\xfcnchen.png"))
     plain = FolderSource(folder)
-    packed = open_source(write_zip(tmp_path / "set.zip", {"x/m\x81.png": encoded(0), "new\nline/b.png": encoded(1)}))
-    assert plain.names == [r"new\nline/b.png", r"x/m\udcfcnchen.png"] and packed.names[1] == r"x/m\x81.png"
+    packed = open_source(
+        write_zip(tmp_path / "set.zip", {"x/\x1b[2J\x81.png": encoded(0), "new\nline/b.png": encoded(1)})
+    )
+    assert plain.names == [r"new\nline/b.png", r"x/m\udcfcnchen.png"] and packed.names[1] == r"x/\x1b[2J\x81.png"
     for source in (plain, packed):
         assert source.class_names == (r"new\nline", "x") and source.fingerprint
         assert [source.read(i) for i in range(2)] == [encoded(1), encoded(0)]
@@ -125,7 +127,14 @@ def test_names_that_cannot_be_printed_are_escaped_everywhere(tmp_path, cache_fol
 
 
 def test_of_entries_with_one_name_the_last_one_counts(tmp_path):
-    entries = [("a.png", b"1"), ("x/b.png", b"2"), ("a.png", b"3"), ("x\\b.png", b"4"), ("caf\u00e9.png", b"5")]
+    entries = [
+        ("a.png", b"1"),
+        ("x/b.png", b"2"),
+        ("a.png", b"3"),
+        ("x\\b.png", b"4"),
+        ("caf\u00e9.png", b"5"),
+        ("", b""),
+    ]
     with pytest.warns(UserWarning, match="Duplicate name"):
         (tmp_path / "set.zip").write_bytes(zip_bytes(entries))
     source = open_source(tmp_path / "set.zip")
@@ -207,12 +216,13 @@ def test_missing_empty_damaged_and_unsupported_paths_are_refused(tmp_path, name,
 
 def test_too_large_files_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 3)
-    for source in (
-        FolderSource(write(tmp_path / "set", {"a.png": b"1234"})),
-        ZipSource(write_zip(tmp_path / "a.zip", {"a.png": b"1234"})),
-    ):
+    monkeypatch.setattr(sources, "LABEL_FILE_BYTES", 3)
+    files = {"a.png": b"1234", "dataset.json": b"1234"}
+    for source in (FolderSource(write(tmp_path / "set", files)), ZipSource(write_zip(tmp_path / "a.zip", files))):
         with pytest.raises(UnreadableImage, match="larger than"):
             source.read(0)
+        with pytest.raises(UsageError, match="dataset.json cannot be read .*larger than"):
+            source.read_label_file()
 
 
 def test_arrays_in_memory():

@@ -164,19 +164,6 @@ def test_impossible_sets_of_images(tmp_path, members):
     assert "set.npz" in refusal(open_source, tmp_path / "set.npz")
 
 
-def test_names_with_control_characters_are_escaped(tmp_path):
-    (tmp_path / "set.zip").write_bytes(zip_bytes([("a\x1b[2J.png", b"1")]))
-    assert ZipSource(tmp_path / "set.zip").names == [r"a\x1b[2J.png"]
-    (tmp_path / "set.zip").write_bytes(zip_bytes([("", b"1"), ("a.png", b"1")]))
-    assert ZipSource(tmp_path / "set.zip").names == ["a.png"]
-    (tmp_path / "Icon\r").write_text("a file of macOS, not an image")
-    (tmp_path / "a.png").write_text("1")
-    assert FolderSource(tmp_path).names == ["a.png"]
-    with open(os.fsencode(tmp_path) + b"/m\xfcnchen.png", "wb"):
-        pass
-    assert FolderSource(tmp_path).names == ["a.png", r"m\udcfcnchen.png"]
-
-
 def test_a_tar_with_negative_sizes_does_not_loop(tmp_path):
     for name, size, layout, pax in (
         ("a", b"\xff" * 10 + b"\xfe\x00", tarfile.GNU_FORMAT, {}),  # -512
