@@ -1,8 +1,8 @@
 """Estimates batch norm statistics of a generator, and its spectral vectors, from generated images.
 
 The running statistics of a trained generator are those of earlier weights, or, in the files of programs that average
-weights alone, of other weights. Standing statistics are computed for given weights instead, from images that only the
-seed determines. Source: Brock et al. 2019 (BigGAN), appendix C.
+weights alone, of other weights. Standing statistics are computed for given weights instead.
+Source: Brock et al. 2019 (BigGAN), appendix C.
 """
 
 import numpy as np
@@ -23,17 +23,15 @@ def has_statistics(generator) -> bool:
     return any(name.endswith(MEAN) for name in named_variables(generator))
 
 
-def estimate_statistics(generator, images, seed=0, labels_of=lambda draws: None, progress=lambda count: None):
+def estimate_statistics(generator, images, progress=lambda count: None):
     """Sets the batch norm statistics of a trainable generator to those of generated images, in training mode.
 
     The mean is the mean of the batches' means. The variance is the mean of the batches' variances plus the variance of
     their means: that of all pixels of all images. The spectral vectors are first set to those of the kernels.
 
     Args:
-        generator: built, not folded; one device. Its other variables are not changed.
+        generator: built, not folded, without classes; one device. Its other variables are not changed.
         images: number of images, at least BATCH; rounded down to whole batches.
-        seed: of latents and noise.
-        labels_of: function of rng.Draws that returns the class labels of a batch.
         progress: called with the number of images of each batch.
     """
     variables = named_variables(generator)
@@ -50,11 +48,11 @@ def estimate_statistics(generator, images, seed=0, labels_of=lambda draws: None,
 
     @tf.function(autograph=False)
     def batch_statistics(first):
-        draws = Draws(seed, first, BATCH, path="statistics/")
+        draws = Draws(0, first, BATCH, path="statistics/")
         for variable in statistics.values():
             variable.assign(tf.zeros_like(variable.value))
         noise = draws.noise("noise", generator.noise_shapes)
-        generator(draws.normal("latents", (generator.latent_size,)), labels_of(draws), noise=noise, training=True)
+        generator(draws.normal("latents", (generator.latent_size,)), noise=noise, training=True)
         return {name: variable.value / MOMENTUM for name, variable in statistics.items()}
 
     for _ in range(POWER_ITERATIONS):

@@ -232,15 +232,14 @@ def is_out_of_patience(trainer) -> bool:
 
 def reason_to_end(trainer, seen) -> str | None:
     """Returns why training ends at `seen` images, and what continues the run; None if it goes on."""
-    config, reasons, remedies = trainer.config, [], []
+    config, ends = trainer.config, {}  # {reason: what continues the run}
     if seen >= config.total_images:
         is_passed = seen - trainer.stage_before(seen).batch_size >= config.total_images  # more than the last step
         more = f", and {seen / 1000:g} kimg are trained already" if is_passed else ""
-        reasons.append(f"--total-kimg is {config.total_kimg:g}{more}")
-        remedies.append(f"--total-kimg above {seen / 1000:g}")
+        ends[f"--total-kimg is {config.total_kimg:g}{more}"] = f"--total-kimg above {seen / 1000:g}"
     if is_out_of_patience(trainer):
         stale = int(trainer.state.stale_epochs.numpy())
-        reasons.append(f"--patience is {config.patience}, and the best score is {stale} score{'s' * (stale > 1)} old")
-        remedies.append(f"--patience above {stale} (or none)")
-    verb = "continue" if len(remedies) > 1 else "continues"
-    return f"{'; '.join(reasons)}; {' and '.join(remedies)} {verb} the run" if reasons else None
+        age = f"the best score is {stale} score{'s' * (stale > 1)} old"
+        ends[f"--patience is {config.patience}, and {age}"] = f"--patience above {stale} (or none)"
+    verb = "continue" if len(ends) > 1 else "continues"
+    return f"{'; '.join(ends)}; {' and '.join(ends.values())} {verb} the run" if ends else None

@@ -8,21 +8,18 @@ from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.statistics import BATCH, estimate_statistics, has_statistics
 from gan_tf.models.variables import named_variables
 from gan_tf.rng import Draws
+from gan_tf.training.state import weights_of
 from tests.convert.states import built
 from tests.sampling.trained import styled, styled_config
 
 IMAGES = 8 * BATCH
-ARGUMENTS = {"resolution": 64, "ngf": 4, "latent_size": 8, "classes": 3}
-
-
-def labels_of(draws):
-    return draws.integers("classes", (), 0, 3)
+STATISTICS = ("moving_mean", "moving_variance")
 
 
 @pytest.fixture(scope="module")
 def generator():
     """A generator as in a file without its statistics and spectral vectors: all are initial values."""
-    g = built(FastGanGenerator, ARGUMENTS, seed=5)
+    g = built(FastGanGenerator, {"resolution": 64, "ngf": 4, "latent_size": 8}, seed=5)
     for name, variable in named_variables(g).items():
         if name.endswith("strength"):
             variable.assign([0.5])
@@ -33,7 +30,7 @@ def generator():
 
 @pytest.fixture(scope="module")
 def before(generator):
-    return values_of(generator)
+    return weights_of(generator)
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +38,14 @@ def estimated(generator, before):
     counts = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gan_tf.models.statistics.POWER_ITERATIONS", 2000)  # random kernels take more than trained ones
-        estimate_statistics(generator, IMAGES + 3, labels_of=labels_of, progress=counts.append)
+        estimate_statistics(generator, IMAGES + 3, progress=counts.append)
     assert counts == [BATCH] * (IMAGES // BATCH)
-    return values_of(generator)
-
-
-def values_of(generator):
-    return {name: variable.numpy() for name, variable in named_variables(generator).items()}
+    return weights_of(generator)
 
 
 def inputs(first, count):
     draws = Draws(0, tf.constant(first, tf.int64), count, path="statistics/")
-    return draws.normal("latents", (8,)), labels_of(draws), draws
+    return draws.normal("latents", (8,)), draws
 
 
 def test_moments_are_those_of_the_generated_images(generator, estimated):
@@ -67,7 +60,7 @@ def test_moments_are_those_of_the_generated_images(generator, estimated):
 
 def test_nothing_else_changes_but_spectral_vectors(before, estimated):
     for name, value in estimated.items():
-        if name.endswith(("moving_mean", "moving_variance")):
+        if name.endswith(STATISTICS):
             assert not np.array_equal(value, before[name]), name
         elif name.endswith("/u"):
             matrix = before[f"{name[:-1]}kernel"].reshape(-1, len(value))
@@ -79,16 +72,16 @@ def test_nothing_else_changes_but_spectral_vectors(before, estimated):
 
 def test_images_are_those_of_training_mode(generator, before, estimated):
     """As the official program samples: with the statistics of the batch."""
-    z, labels, draws = inputs(10_000, 64)
+    z, draws = inputs(10_000, 64)
     noise = draws.noise("noise", generator.noise_shapes)
-    wanted = generator(z, labels, noise=noise)[0].numpy()
-    of_batch = generator(z, labels, noise=noise, training=True)[0].numpy()
+    wanted = generator(z, noise=noise)[0].numpy()
+    of_batch = generator(z, noise=noise, training=True)[0].numpy()
     assert np.sqrt(np.mean((wanted - of_batch) ** 2)) < 0.25 * of_batch.std()
     for name, variable in named_variables(generator).items():
-        variable.assign(before[name] if name.endswith(("moving_mean", "moving_variance")) else estimated[name])
-    assert generator(z, labels, noise=noise)[0].numpy().std() < 0.3 * of_batch.std()
-    estimate_statistics(generator, IMAGES, labels_of=labels_of)
-    for name, value in values_of(generator).items():
+        variable.assign(before[name] if name.endswith(STATISTICS) else estimated[name])
+    assert generator(z, noise=noise)[0].numpy().std() < 0.3 * of_batch.std()
+    estimate_statistics(generator, IMAGES)
+    for name, value in weights_of(generator).items():
         np.testing.assert_allclose(value, estimated[name], rtol=1e-3, atol=1e-4, err_msg=name)
 
 
