@@ -49,7 +49,7 @@ def main(argv) -> int:
         tf.config.experimental.enable_op_determinism()
     run = Run(config.run_folder)
     try:
-        workers = start_workers(config, run.workers_folder(), liveness.StopSignals())
+        workers = start_workers(config, run.inside(run.folder / "workers"), liveness.StopSignals())
         workers.log(f"run: {run.folder} (preset {preset})")
         train_on(workers, config, run)
         workers.end()

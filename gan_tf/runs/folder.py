@@ -88,7 +88,7 @@ class Run:
         """
         folders = self.state, self.samples, self.snapshots, self.best.parent
         for path in (*folders, self.stats, self._lock_path):
-            self._refuse_link_out(path)
+            self.inside(path)
         try:
             if not self.exists():
                 self._refuse_other_files(folders)
@@ -134,19 +134,16 @@ class Run:
             self._lock.close()
             self._lock = None
 
-    def workers_folder(self) -> Path:
-        """Returns the path of workers/. Raises UsageError if a link leads it out of the run folder."""
-        return self._refuse_link_out(self.folder / "workers")
-
     def evaluation_folder(self, images_seen: int) -> Path:
-        """Returns the folder for scores of the weights at `images_seen`; raises as `workers_folder`."""
-        return self._refuse_link_out(self.evaluations / f"{images_seen:09d}")
+        """Returns the folder for scores of the weights at `images_seen`; raises as `inside`."""
+        return self.inside(self.evaluations / f"{images_seen:09d}")
 
     def _contains(self, path) -> bool:
         """Returns True if `path`, with links resolved, is in the run folder, which may be a link itself."""
         return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
 
-    def _refuse_link_out(self, path) -> Path:
+    def inside(self, path) -> Path:
+        """Returns the path of a file or folder in the run. Raises UsageError if a link leads it out of the run."""
         if not self._contains(path):
             raise UsageError(
                 f"{path} leads out of the run folder, to {printable(os.path.realpath(path))}; remove that link (only "

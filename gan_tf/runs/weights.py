@@ -48,8 +48,8 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     config, data = run.read_settings()
     try:
         if which == "last":
-            weights, seen, source = newest_weights(run, "g_ema", log)
-            meta = {}
+            networks, seen, source = newest_networks(run, ["g_ema"], log)
+            weights, meta = networks["g_ema"], {}
         else:
             weights, meta = run.best_weights() if which == "best" else run.snapshot_weights(int(which))
             seen, source = meta["images_seen"], run.best if which == "best" else f"the snapshot {which}"
@@ -62,12 +62,6 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     load_weights(generator, weights, source)
     classes = class_labels.of_run(config, data, run.folder)
     return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, classes)
-
-
-def newest_weights(run: Run, network: str, log=print):
-    """Reads one network from the newest undamaged checkpoint; see `newest_networks`."""
-    networks, seen, prefix = newest_networks(run, (network,), log)
-    return networks[network], seen, prefix
 
 
 def newest_networks(run: Run, networks, log=print):

@@ -11,7 +11,7 @@ from gan_tf.io.image_files import to_uint8
 from gan_tf.metrics.image_sets import measurable
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
-from gan_tf.runs.weights import newest_weights
+from gan_tf.runs.weights import newest_networks
 from gan_tf.sampling.generate import compiled, compiled_for_latents, has_mapping, images_in_batches
 
 SAMPLE_BATCH = 16  # images per call; divides the number of images in every sample grid
@@ -117,9 +117,9 @@ def load_discriminator_scorer(run, config, generator, log=print):
     Raises:
         UsageError: the run has no checkpoint, or none can be read.
     """
-    weights, images_seen, where = newest_weights(run, "d", log)
+    networks, images_seen, where = newest_networks(run, ["d"], log)
     network = FAMILIES[config.model].discriminator(config, "float32")
-    load_weights(network, weights, where)
+    load_weights(network, networks["d"], where)
     logits = FAMILIES[config.model].image_logits(network, generator)
 
     @tf.function(reduce_retracing=True, autograph=False)

@@ -63,7 +63,11 @@ def open_run(trainer) -> int | None:
         if run.exists():
             before, stored = run.read_settings()
             refuse_data_change(before, config, stored, trainer.dataset, run)
-    return restore_or_transfer(trainer)
+    seen = restore(trainer)
+    # `build_trainer` loads these networks into a run without checkpoints. Here the only one, of image 0, is damaged.
+    if seen is None and config.init_from and run.checkpoints():
+        begin_with_run(trainer.state, config, trainer.log.print)
+    return seen
 
 
 def start_run(trainer) -> int:
@@ -71,8 +75,7 @@ def start_run(trainer) -> int:
 
     Also renames damaged best weights, and estimates the duration of a score for the log.
     """
-    run, config, log = trainer.run, trainer.config, trainer.log
-    existed = run.exists()
+    run, config, log, existed = trainer.run, trainer.config, trainer.log, trainer.run.exists()
     seen = open_run(trainer)
     if not trainer.workers.is_chief:
         return seen or 0
@@ -134,10 +137,7 @@ def refuse_identity_change(before, after, run):
 def refuse_data_change(before, after, stored, dataset, run):
     """Raises UsageError if the images, or the number of their classes, are not those that the run was started with.
 
-    Args:
-        before, after: TrainConfig of the run, and of this start.
-        stored: the description of the run's images in config.json.
-        dataset: ImageSet of this start.
+    `stored`: the description of its images in config.json; `dataset`: ImageSet of this start.
     """
     if stored["fingerprint"] == dataset.fingerprint and before.classes == after.classes:
         return
@@ -156,18 +156,6 @@ def gives_networks(run, config) -> bool:
     """Returns True if `--init-from` can load the networks of a run with these settings."""
     fully_grown = not config.grows or run.trained_images() >= growing_stages(config)[-1].first_image
     return fully_grown and bool(run.checkpoints())
-
-
-def restore_or_transfer(trainer) -> int | None:
-    """Restores the newest complete checkpoint; returns its image count, None if there is none.
-
-    `build_trainer` loads the networks of `--init-from` into a run without checkpoints. If the only checkpoint is that
-    of image 0, and damaged, they are loaded here.
-    """
-    seen = restore(trainer)
-    if seen is None and trainer.config.init_from and trainer.run.checkpoints():
-        begin_with_run(trainer.state, trainer.config, trainer.log.print)
-    return seen
 
 
 def restore(trainer) -> int | None:

@@ -1,6 +1,7 @@
 """Every command that needs the training images of a run names those that have changed."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,20 +44,18 @@ def run(tmp_path_factory):
 def test_changed_images_are_named(run, output_of, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (64, 64)).save("image.png")
-    target, code = [run.folder], 0 if name == "project" else 2  # without the images, it only compares with none
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    target, code = [folder], 0 if name == "project" else 2  # without the images, it only compares with none
     if name == "train":
-        settings = {"dataset": run.read_settings()[0].dataset, "checkpoints": run.folder.parent, "run": "run"}
+        settings = {"dataset": run.read_settings()[0].dataset, "checkpoints": tmp_path, "run": "run"}
         settings |= conditional.SIZES["fastgan"]
         target = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
     message = output_of(code, name, *target, *COMMANDS[name]).err
     assert "1 added (cat/new.png), 1 removed (cat/0.png), 1 changed (cat/1.png)" in message
     if name == "train":
-        assert f"--init-from {run.folder}" in message and "--run NAME" in message
-    (run.folder / "images.json").rename(tmp_path / "images.json")
-    try:  # as a run of an earlier version
-        assert "8 images then, 8 now" in output_of(code, name, *target, *COMMANDS[name]).err
-    finally:
-        (tmp_path / "images.json").rename(run.folder / "images.json")
+        assert f"--init-from {folder}" in message and "--run NAME" in message
+    (folder / "images.json").unlink()  # as a run of an earlier version
+    assert "8 images then, 8 now" in output_of(code, name, *target, *COMMANDS[name]).err
 
 
 def test_these_are_all_commands_that_compare_fingerprints():

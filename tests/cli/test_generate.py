@@ -59,9 +59,9 @@ def test_os_errors_are_reported_only_for_the_output(run, tmp_path, refused, monk
         patch.setattr("gan_tf.io.files.os.fsync", Mock(side_effect=OSError(28, "No space left on device")))
         assert f"--out {tmp_path / 'new'}" in refused("generate", run.folder, "--seeds", 0, "--out", tmp_path / "new")
     for filename in (None, "/elsewhere/file"):
-        fail = Mock(side_effect=OSError(5, "Input/output error", filename))
+        fail = Mock(side_effect=OSError(2, "No such file", filename))
         monkeypatch.setattr("gan_tf.sampling.generate.images_of_seeds", fail)
-        with pytest.raises(OSError, match="Input/output error"):
+        with pytest.raises(OSError, match="No such file"):
             run_command("generate", [str(run.folder), "--seeds", "0", "--out", str(tmp_path / "other")])
 
 
@@ -93,10 +93,8 @@ def test_an_interrupted_command_ends_with_the_same_bytes(run, tmp_path, monkeypa
         other = (*arguments, stopped / name, "--which", "last")
         assert "weights" in refused("generate", *other)
         shutil.copytree(stopped, tmp_path / "other")
-        assert (
-            "images exist"
-            not in done("generate", *other[:-3], tmp_path / "other" / name, "--overwrite", *other[-2:]).out
-        )
+        elsewhere = (*arguments, tmp_path / "other" / name, "--which", "last", "--overwrite")
+        assert "images exist" not in done("generate", *elsewhere).out
     printed = done("generate", *arguments, stopped / name).out
     assert ("6 of 7 images exist" in printed) == (name == "folder")
     for path in (name, f"{name}-grid.png"):

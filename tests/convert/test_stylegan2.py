@@ -183,10 +183,11 @@ def test_a_converted_conditional_run_generates_images_of_a_class(tmp_path, capsy
 
 
 def test_a_pickle_of_the_stylegan3_program(tmp_path):
+    """Here with a size that is given twice, as by other programs."""
     g_arguments = dict(official.generator_arguments(**OFFICIAL_SIZES, size=8))
     synthesis = dict(g_arguments.pop("synthesis_kwargs"))
     del synthesis["conv_clamp"]
-    g_arguments |= synthesis | {"fused_modconv_default": "inference_only"}
+    g_arguments |= synthesis | {"fused_modconv_default": "inference_only", "resolution": 16}
     d_arguments = {name: value for name, value in D_ARGUMENTS.items() if name != "conv_clamp"}
     weights = read_weight_file(write(tmp_path / "a.pkl", states(), g_arguments, d_arguments))
     assert weights.settings["conv_clamp"] == 256.0 and weights.settings["channel_base"] == 128
@@ -222,13 +223,6 @@ def test_the_official_channel_base_is_kept(tmp_path):
 )
 def test_unsupported_arguments(tmp_path, g, d, reason):
     assert reason in refusal(write(tmp_path / "a.pkl", states(), G_ARGUMENTS | g, D_ARGUMENTS | d))
-
-
-def test_a_size_that_is_given_twice_is_accepted_if_the_arrays_have_it(tmp_path):
-    twice = {"resolution": 16}
-    g_arguments = G_ARGUMENTS | twice | {"synthesis_kwargs": G_ARGUMENTS["synthesis_kwargs"] | {"img_resolution": 16}}
-    weights = read_weight_file(write(tmp_path / "a.pkl", states(), g_arguments, D_ARGUMENTS | twice))
-    assert weights.settings["resolution"] == 16
 
 
 def test_a_converted_run_has_the_official_styles_images_and_logits(tmp_path):

@@ -20,7 +20,7 @@ from gan_tf.errors import UsageError
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.checkpoints import read_arrays, write_variables
 from gan_tf.runs.folder import Run
-from gan_tf.runs.weights import load_generator, newest_weights
+from gan_tf.runs.weights import load_generator, newest_networks
 from gan_tf.training.state import weights_of
 from gan_tf.training.trainer import build_trainer
 from tests.sampling.trained import BEST_AT, FIRST, SECOND, make_run, marked
@@ -49,8 +49,8 @@ def test_best_last_and_snapshot_load_their_weights(run):
 
 def test_every_variable_is_loaded(run):
     variables = named_variables(load_generator(run, "last").generator)
-    weights, _, _ = newest_weights(run, "g_ema")
-    tiny.assert_equal({name: variable.numpy() for name, variable in variables.items()}, weights)
+    networks, _, _ = newest_networks(run, ["g_ema"])
+    tiny.assert_equal({name: variable.numpy() for name, variable in variables.items()}, networks["g_ema"])
 
 
 def test_escaped_names_are_read_from_checkpoints(tmp_path):

@@ -63,12 +63,9 @@ def test_a_third_divergence_ends_the_run(dataset, tmp_path, capsys):
         assert run.best_meta()["images_seen"] == 40
 
 
-@pytest.mark.parametrize(
-    ("precision", "reason", "helps"),
-    [("bfloat16", "loss/g became non-finite", True), ("bfloat16", "the discriminator has won", False)],
-)
-def test_another_precision_is_advised_where_it_may_help(precision, reason, helps):
-    trainer = types.SimpleNamespace(state=types.SimpleNamespace(g=keras.layers.Dense(1, dtype=f"mixed_{precision}")))
+@pytest.mark.parametrize(("reason", "helps"), [("loss/g became non-finite", True), ("D has won", False)])
+def test_another_precision_is_advised_where_it_may_help(reason, helps):
+    trainer = types.SimpleNamespace(state=types.SimpleNamespace(g=keras.layers.Dense(1, dtype="mixed_bfloat16")))
     assert ("--precision float32 to continue" in recovery.remedy(trainer, reason)) == helps
 
 

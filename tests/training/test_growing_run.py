@@ -89,9 +89,7 @@ def test_only_scores_of_the_last_size_count_for_best_and_patience(dataset, tmp_p
 def test_best_weights_of_a_larger_size_stay_after_checkpoints_were_lost(dataset, tmp_path, monkeypatch):
     tiny.set_scores(monkeypatch, [1.0, 2.0, 3.0, 4.0, 0.5])
     run = trained(dataset, tmp_path, total_kimg=0.16)  # ends with a score of 16x16
-    for seen, prefix in run.checkpoints():
-        if seen > 100:
-            run.remove_checkpoints([prefix])
+    run.remove_checkpoints([prefix for seen, prefix in run.checkpoints() if seen > 100])
     best = run.best_meta()
     trained(dataset, tmp_path, total_kimg=0.12)  # scores 8x8 again
     assert run.best_meta() == best and best["score"]["protocol"]["resolution"] == 16
