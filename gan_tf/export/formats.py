@@ -236,7 +236,7 @@ def check_output(path, overwrite, is_folder):
     """
     path = Path(path)
     refuse_existing([path], "--out", overwrite)
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(path):
         return
     if path.is_symlink() or not (path / "saved_model.pb" if is_folder else path).is_file():
         kind = "a SavedModel folder" if is_folder else "a file"

@@ -98,8 +98,14 @@ FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, o
 def check_names(names):
     """Raises UsageError if a name is neither in METRICS nor in FOLDER_METRICS."""
     for name in names:
-        if name not in METRICS and name not in FOLDER_METRICS:
-            raise UsageError(f"--metrics: {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}")
+        metric_of(name)
+
+
+def metric_of(name) -> Metric:
+    """Returns the metric of a name in METRICS or FOLDER_METRICS. Raises UsageError for any other."""
+    if name not in METRICS and name not in FOLDER_METRICS:
+        raise UsageError(f"--metrics: {name!r} is unknown; choose from {', '.join((*METRICS, *FOLDER_METRICS))}")
+    return METRICS[FOLDER_METRICS.get(name, name)]
 
 
 def family_of(metric: str) -> str:

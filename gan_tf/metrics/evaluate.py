@@ -17,16 +17,7 @@ import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.definitions import (
-    COPY_CHECK,
-    FEATURES,
-    FOLDER_METRICS,
-    IMAGES,
-    METRICS,
-    PATHS,
-    check_names,
-    family_of,
-)
+from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, PATHS, family_of, metric_of
 from gan_tf.metrics.features import RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
@@ -57,8 +48,8 @@ class Evaluator:
     """
 
     def __init__(self, names, reals, networks):
-        check_names(names)
         self.names, self.reals, self.networks = tuple(names), reals, networks
+        self._metrics = [metric_of(name) for name in names]
         self._prepared, self._indexes = {}, []
 
     @functools.cached_property
@@ -68,10 +59,9 @@ class Evaluator:
 
     def load_networks(self):
         """Loads the networks that the metrics need. Raises UsageError if their weights are missing."""
-        metrics = [metric_of(name) for name in self.names]
-        if any(metric.needs == FEATURES for metric in metrics):
+        if any(metric.needs == FEATURES for metric in self._metrics):
             _ = self.networks.extractor
-        if any(metric.uses_lpips for metric in metrics):
+        if any(metric.uses_lpips for metric in self._metrics):
             _ = self.networks.lpips
 
     def __call__(self, sampler, metrics=None, progress=None) -> Evaluation:
@@ -240,8 +230,3 @@ class Evaluator:
             protocol |= self.networks.extractor.protocol
         protocol["versions"] = VERSIONS
         return Score(full_name, measured.value, metric.lower_is_better, protocol, measured.parts)
-
-
-def metric_of(name):
-    """Returns the Metric of a name in METRICS or FOLDER_METRICS."""
-    return METRICS[FOLDER_METRICS.get(name, name)]

@@ -214,10 +214,4 @@ class Networks:
 
 def networks_of(config, log):
     """Returns Networks for `weights`, `resize`, `feature_precision` and `offline` of a TrainConfig or of options."""
-    return Networks(
-        weights=config.weights,
-        resize=config.resize,
-        precision=config.feature_precision,
-        offline=config.offline,
-        log=log,
-    )
+    return Networks(config.weights, config.resize, config.feature_precision, config.offline, log)

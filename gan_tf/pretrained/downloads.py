@@ -63,10 +63,9 @@ def obtain(download, *, file=None, offline=False, log=print):
         remedy += f" as {path.name}" + (f", or {download.alternative}" if download.alternative else "")
 
         def check(part):
-            digest = sha256_of(part)
-            if not digest.startswith(download.sha256):
-                differs = f"has a SHA-256 that begins with {digest[:8]}, not {download.sha256[:8]}"
-                raise UsageError(f"{part} {differs} ({reason_of('it is damaged or another file', part)}): {remedy}")
+            if not (digest := sha256_of(part)).startswith(download.sha256):
+                reason = reason_of("it is damaged or another file", part)
+                raise UsageError(f"{part} has the SHA-256 {digest[:8]}, not {download.sha256[:8]} ({reason}): {remedy}")
 
         fetch(download.url, path, check, offline=offline, log=log, remedy=remedy)
     try:
@@ -77,7 +76,7 @@ def obtain(download, *, file=None, offline=False, log=print):
         raise UsageError(f"{reason}: give the file published as {download.url}") from error
     genuine = digest.startswith(download.sha256)
     if file is None and not genuine:
-        reason = reason_of(f"its SHA-256 begins with {digest[:8]}, not {download.sha256[:8]}", path)
+        reason = reason_of(f"its SHA-256 is {digest[:8]}, not {download.sha256[:8]}", path)
         raise UsageError(f"{path} is damaged or another file ({reason}): delete it, and it is downloaded again")
     return Obtained(path, digest, genuine)
 
@@ -151,12 +150,7 @@ def open_url(url, remedy, first=0):
     def request():  # in a thread: the time limits of sockets do not cover the DNS look-up
         try:
             wanted = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
-            try:
-                outcome["response"] = urllib.request.urlopen(wanted, timeout=SOCKET_SECONDS)
-            except urllib.error.HTTPError as error:
-                if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    raise
-                outcome["response"] = urllib.request.urlopen(url, timeout=SOCKET_SECONDS)
+            outcome["response"] = urllib.request.urlopen(wanted, timeout=SOCKET_SECONDS)
         except (OSError, ValueError, http.client.HTTPException) as error:  # reads no file: the network
             outcome["error"] = error
 
@@ -167,6 +161,8 @@ def open_url(url, remedy, first=0):
         return outcome["response"]
     error = outcome.get("error", f"no answer within {ANSWER_SECONDS} s")
     if isinstance(error, urllib.error.HTTPError):
+        if first and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return open_url(url, remedy)
         error = f"the server responded with {error.code} {error.reason}"
     elif isinstance(error, urllib.error.URLError):
         error = error.reason

@@ -188,7 +188,7 @@ def test_an_unfinished_file_with_other_content_is_downloaded_again(cache, range_
 
 def test_a_download_with_another_checksum_is_refused(cache, published, file_server):
     (file_server[0] / "net.pth").write_bytes(CONTENT[:-1] + b"x")
-    with pytest.raises(UsageError, match=r"net\.pth has a SHA-256") as caught:
+    with pytest.raises(UsageError, match=r"net\.pth has the SHA-256") as caught:
         obtain(published, log=len)
     assert published.url in str(caught.value) and "\n" not in str(caught.value)
     assert [path.name for path in cache.iterdir()] == ["net.pth.lock"]
