@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import http.server
 import os
 import socket
 import threading
@@ -19,24 +18,29 @@ CONTENT = os.urandom(700_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-def serve_once(response, linger=0.0):
-    """Starts a server that sends these bytes to one client and closes after `linger` seconds. Returns its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def serve(*responses, linger=0.0):
+    """Starts a server that sends these bytes to one client each, and closes the connection after `linger` seconds.
 
-    def serve():
-        connection, _ = listener.accept()
-        with connection, listener:
-            connection.recv(4096)
-            connection.sendall(response)
-            time.sleep(linger)
+    Returns (its URL, a list to which each request is appended).
+    """
+    listener, requests = socket.create_server(("127.0.0.1", 0)), []
 
-    threading.Thread(target=serve, daemon=True).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}/file.bin"
+    def answer():
+        with listener:
+            for response in responses:
+                connection, _ = listener.accept()
+                with connection:
+                    requests.append(connection.recv(4096).decode())
+                    connection.sendall(response)
+                    time.sleep(linger)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/net.pth", requests
 
 
 def test_a_download_without_content_length(cache):
     lines = []
-    fetch(serve_once(b"HTTP/1.0 200 OK\r\n\r\nhello"), cache / "file.bin", len, log=lines.append)
+    fetch(serve(b"HTTP/1.0 200 OK\r\n\r\nhello")[0], cache / "file.bin", len, log=lines.append)
     assert (cache / "file.bin").read_bytes() == b"hello"
     assert "size unknown" in lines[0]
 
@@ -44,7 +48,7 @@ def test_a_download_without_content_length(cache):
 def test_a_server_without_response_and_a_hanging_dns_look_up(cache, monkeypatch):
     monkeypatch.setattr(downloads, "SOCKET_SECONDS", 0.3)
     with pytest.raises(UsageError, match="timed out"):
-        fetch(serve_once(b"", linger=2), cache / "file.bin", len, log=len)
+        fetch(serve(b"", linger=2)[0], cache / "file.bin", len, log=len)
     monkeypatch.setattr(downloads, "ANSWER_SECONDS", 0.2)  # sockets have no time limit for the look-up
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     start = time.monotonic()
@@ -114,76 +118,34 @@ def test_concurrent_calls_download_once_and_remove_the_rest_of_a_killed_download
     assert not (cache / "net.pth.0123abcd.part").exists() and (cache / "other.pth.0123abcd.part").exists()
 
 
-class RangeServer:
-    """A web server of one file that sends at most `limit` bytes of a response, which breaks the connection."""
-
-    def __init__(self, content, supports_ranges=True):
-        self.content, self.supports_ranges, self.limit, self.ranges = content, supports_ranges, 300_000, []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.respond(self)
-
-            def log_message(self, *arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True).start()
-        self.download = Download("net.pth", f"http://127.0.0.1:{self.server.server_port}/net.pth", DIGEST, 0.7)
-
-    def respond(self, handler):
-        wanted = handler.headers.get("Range")
-        self.ranges.append(wanted)
-        first = int(wanted[6:-1]) if wanted and self.supports_ranges else 0
-        if first >= len(self.content):
-            handler.send_error(416)
-            return
-        handler.send_response(206 if first else 200)
-        if first:
-            handler.send_header("Content-Range", f"bytes {first}-{len(self.content) - 1}/{len(self.content)}")
-        handler.send_header("Content-Length", str(len(self.content) - first))
-        handler.end_headers()
-        handler.wfile.write(self.content[first:][: self.limit])
+def response(status, content, first=0):
+    """A response with `content` from byte `first` on."""
+    headers = f"Content-Length: {len(content) - first}\r\n"
+    headers += f"Content-Range: bytes {first}-{len(content) - 1}/{len(content)}\r\n" if first else ""
+    return f"HTTP/1.0 {status} x\r\n{headers}\r\n".encode() + content[first:]
 
 
-@pytest.fixture(params=[True], ids=["ranges"])
-def range_server(request, cache):
-    """A RangeServer whose first response broke after 300,000 bytes."""
-    server = RangeServer(CONTENT, request.param)
-    with pytest.raises(UsageError, match="300000 of 700000 bytes"):
-        obtain(server.download, log=len)
-    server.limit = None
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
+OTHER = b"x" * 700_000
+CONTINUED = {  # {what happens after a connection broke at byte 300,000: (responses, content of the file)}
+    "the rest": ([response(206, CONTENT, 300_000)], CONTENT),
+    "no ranges": ([response(200, CONTENT)], CONTENT),
+    "another file": ([response(206, OTHER, 300_000), response(200, OTHER)], OTHER),
+    "a smaller file": ([response(416, b""), response(200, b"short")], b"short"),
+}
 
 
-def test_a_broken_download_continues_where_it_broke(cache, range_server):
-    lines = []
+@pytest.mark.parametrize("case", CONTINUED)
+def test_a_broken_download_continues(cache, case):
+    responses, content = CONTINUED[case]
+    url, requests = serve(response(200, CONTENT)[:-400_000], *responses)
+    download, lines = Download("net.pth", url, hashlib.sha256(content).hexdigest(), 0.7), []
+    with pytest.raises(UsageError, match="300000 of 700000 bytes.*start again"):
+        obtain(download, log=len)
     assert (cache / "net.pth.part").read_bytes() == CONTENT[:300_000]
-    obtained = obtain(range_server.download, log=lines.append)  # as another process would, from the file alone
-    assert obtained.genuine and obtained.path.read_bytes() == CONTENT
-    assert range_server.ranges == [None, "bytes=300000-"] and "0.3 MB are here" in lines[0]
-    assert list(cache.glob("*.part")) == []
-
-
-@pytest.mark.parametrize("range_server", [False], indirect=True)
-def test_a_download_from_a_server_without_ranges_starts_again(cache, range_server):
-    assert obtain(range_server.download, log=len).genuine and list(cache.glob("*.part")) == []
-
-
-@pytest.mark.parametrize("content", [b"x" * 700_000, b"x" * 300_000, b"short"])
-def test_a_file_that_changes_on_the_server_is_downloaded_whole(cache, range_server, content):
-    range_server.content = content
-    download = range_server.download._replace(sha256=hashlib.sha256(content).hexdigest())
-    assert obtain(download, log=len).path.read_bytes() == content
-
-
-def test_an_unfinished_file_with_other_content_is_downloaded_again(cache, range_server):
-    (cache / "net.pth.part").write_bytes(b"x" * 300_000)
-    assert obtain(range_server.download, log=len).genuine
-    assert range_server.ranges == [None, "bytes=300000-", None] and list(cache.glob("*.part")) == []
+    obtained = obtain(download, log=lines.append)  # as another process would, from the file alone
+    assert obtained.genuine and obtained.path.read_bytes() == content and list(cache.glob("*.part")) == []
+    assert ["Range: bytes=300000-" in request for request in requests] == [False, True, False][: len(requests)]
+    assert len(requests) == 1 + len(responses) and (case != "the rest" or "0.3 MB are here" in lines[0])
 
 
 def test_a_download_with_another_checksum_is_refused(cache, published, file_server):
