@@ -14,7 +14,7 @@ from gan_tf.data.sources import open_source
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
 from gan_tf.io.image_files import read_png
-from gan_tf.pretrained.downloads import obtain, pretrained_folder, require_checksum
+from gan_tf.pretrained.downloads import obtain, require_checksum
 from gan_tf.pretrained.inception import load_inception
 from gan_tf.pretrained.lpips import HEADS, KEPT, load_lpips
 from gan_tf.pretrained.network_pickles import read_network_pickle
@@ -45,45 +45,24 @@ CONTENTS = {  # {content: what an error about it names}
 
 
 def read_checkpoint(path):
-    path.rename(path.with_suffix(".index"))
     lines = []
     assert read_newest([(0, path.with_suffix(""))], lambda _, prefix: read_arrays(prefix), lines.append) is None
     raise UsageError(*lines)
 
 
-def cached(name, read):
-    """A reader of a file in the cache of published files."""
-
-    def read_cached(path):
-        pretrained_folder().mkdir(parents=True)
-        path.rename(pretrained_folder() / name)
-        read(pretrained_folder() / name)
-
-    return read_cached
-
-
-def heads_of_lpips(path):
-    obtain(HEADS, offline=True)
-
-
-def kept_vgg16(path):
+def load_kept_vgg16(path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gan_tf.pretrained.lpips.obtain", lambda *arguments, **options: None)
         load_lpips(offline=True)
 
 
-def settings(path):
-    path.rename(path.with_name("config.json"))
-    Run(path.parent).read_settings()
-
-
-READERS = {  # {name of the file: reader}
+READERS = {  # {path, which ends with the name of the file: reader}
     "all_10.pth": read_weight_file,
     "network.pkl": read_network_pickle,
     "state.pth": read_state_dict,
-    "inception.pth": lambda path: load_inception(path),
-    "heads.pth": cached(HEADS.name, heads_of_lpips),
-    "vgg16.npz": cached(KEPT, kept_vgg16),
+    "inception.pth": load_inception,
+    f"pretrained/{HEADS.name}": lambda path: obtain(HEADS, offline=True),
+    f"pretrained/{KEPT}": load_kept_vgg16,
     "ffhq.pkl": lambda path: require_checksum(path, "0", "1"),
     "images.zip": open_source,
     "images.npz": open_source,
@@ -91,24 +70,23 @@ READERS = {  # {name of the file: reader}
     "image.png": lambda path: read_image(path, 64, TrainConfig(dataset="demo")),
     "grid.png": read_png,
     "generator.npz": read_weights,
-    "ckpt-000000000000": read_checkpoint,
-    "settings": settings,
+    "ckpt-000000000000.index": read_checkpoint,
+    "config.json": lambda path: Run(path.parent).read_settings(),
 }
 
 
+@pytest.mark.parametrize("content", CONTENTS, ids=CONTENTS.get)
 @pytest.mark.parametrize("name", READERS)
-def test_every_reader_names_what_it_found(tmp_path, name):
-    for i, (content, named) in enumerate(CONTENTS.items()):
-        if (name, named) == ("settings", "JSON"):
-            continue  # the right kind of text, with other content
-        path = tmp_path / str(i) / name
-        path.parent.mkdir()
-        path.write_bytes(content)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("GAN_TF_CACHE", str(tmp_path / f"cache-{i}"))
-            with pytest.raises(UsageError) as caught:
-                READERS[name](path)
-        assert named in str(caught.value) and str(caught.value).isprintable(), (named, caught.value)
+def test_every_reader_names_what_it_found(tmp_path, monkeypatch, name, content):
+    if (name, CONTENTS[content]) == ("config.json", "JSON"):
+        pytest.skip("the right kind of text, with other content")
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        READERS[name](path)
+    assert CONTENTS[content] in str(caught.value) and str(caught.value).isprintable()
 
 
 def test_other_content_keeps_the_reason_of_the_reader(tmp_path):

@@ -41,7 +41,7 @@ except ImportError:
 WINDOWS = (
     f"MODULES, NAMES = {POSIX_MODULES.split('|')}, {POSIX_NAMES.split('|')}"
     + """
-import builtins, errno, os, signal, sys, types
+import builtins, contextlib, errno, os, signal, sys, types
 
 import_module, fsync = builtins.__import__, os.fsync
 
@@ -62,7 +62,10 @@ def fsync_for_windows(descriptor):
 
 def closed_only(function):
     def checked(*paths, **options):
-        used = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+        used = set()
+        for number in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):  # another thread has closed it
+                used.add(os.readlink(f"/proc/self/fd/{number}"))
         for path in () if options else paths:
             if os.path.abspath(os.fsdecode(path)) in used:
                 raise PermissionError(errno.EACCES, "used by another process", path)
@@ -93,12 +96,15 @@ def run_python(program, folder, commands=None):
     """Runs a program with the modules in `folder` before all others, and returns its standard output."""
     path = os.pathsep.join([str(folder), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, input=json.dumps(commands), capture_output=True, text=True, env=environment, cwd=folder
-    )
+    options = {"input": json.dumps(commands), "capture_output": True, "text": True, "env": environment, "cwd": folder}
+    done = subprocess.run([sys.executable, "-c", program], **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def run_commands(commands, folder):
+    """Runs {command: arguments} in one process as `run_python`, and returns {command: (exit code, standard error)}."""
+    return json.loads(run_python(RUN_COMMANDS, folder, commands).splitlines()[-1])
 
 
 @pytest.fixture
@@ -113,6 +119,10 @@ def commands(run, dataset, tmp_path):
         "train": training,
         "launch": ["--workers", "1", "--", "train", *training],
         "project": [run.folder, photos / "0.png", "--out", out],
+        "generate": [run.folder, "--out", out],
+        "interpolate": [run.folder, "--out", tmp_path / "x.webp"],
+        "style-mix": [run.folder, "--out", tmp_path / "x.png"],
+        "neighbours": [run.folder, "--out", tmp_path / "x.png"],
         "evaluate": [run.folder, "--dataset", dataset],
         "progress": [run.folder, "--out", tmp_path / "progress.webp"],
         "report": [run.folder, "--no-walk", "--out", tmp_path / "report.html"],
@@ -122,16 +132,12 @@ def commands(run, dataset, tmp_path):
         "crop-faces": [photos, out],
         "augment-preview": [photos, "--out", tmp_path / "preview.png"],
     }
-    outputs = {name: ["--out", tmp_path / "x"] for name in ("generate",)}
-    outputs |= {name: ["--out", tmp_path / "x.png"] for name in ("style-mix", "neighbours")}
-    outputs |= {"interpolate": ["--out", tmp_path / "x.webp"]}
-    arguments |= {name: [run.folder, *outputs.get(name, [])] for name in COMMANDS if name not in arguments}
-    return {name: list(map(str, arguments[name])) for name in COMMANDS}
+    return {name: list(map(str, arguments.get(name, [run.folder]))) for name in COMMANDS}
 
 
 def test_without_tensorflow_every_command_prints_what_to_install(commands, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDE)
-    for name, (code, err) in json.loads(run_python(RUN_COMMANDS, tmp_path, commands)).items():
+    for name, (code, err) in run_commands(commands, tmp_path).items():
         if name in WITHOUT_TENSORFLOW:
             assert code == 0, (name, err)
         elif name == "launch":
@@ -150,7 +156,7 @@ def test_a_tensorflow_that_cannot_be_imported(run, tmp_path):
     load = f"import gan_tf\ntry:\n    gan_tf.load({str(run.folder)!r})\nexcept ValueError as error:\n    print(error)"
     [line] = run_python(load, tmp_path).splitlines()
     assert line.startswith("TensorFlow cannot be imported (libcudart.so.12: cannot open") and line.endswith(install())
-    [(code, err)] = json.loads(run_python(RUN_COMMANDS, tmp_path, {"generate": [str(run.folder)]})).values()
+    [(code, err)] = run_commands({"generate": [str(run.folder)]}, tmp_path).values()
     assert code == 2 and line in err
 
 
@@ -190,18 +196,13 @@ def test_an_uninstalled_copy_of_the_repository_is_installed_by_its_path(monkeypa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_without_the_modules_of_posix_a_run_trains_and_is_read(dataset, tmp_path):
+def test_without_the_modules_of_posix_a_run_trains_and_is_read(commands, tmp_path):
     """For Windows, on which gan_tf is not tested itself."""
     (tmp_path / "sitecustomize.py").write_text(WINDOWS)
-    training = tiny.arguments(dataset, tmp_path / "runs", total_kimg=0.04, memory_gb=1e-6)
-    folder = str(tmp_path / "runs" / "tiny")
-    commands = {
-        "train": [*training, "--no-final-score"],
-        "generate": [folder, "--seeds", "0-3", "--out", str(tmp_path / "images")],
-        "runs": [folder],
-        "inspect": [str(dataset)],
-        "report": [folder],
-        "progress": [folder, "--out", str(tmp_path / "progress.webp")],
-    }
-    for name, (code, err) in json.loads(run_python(RUN_COMMANDS, tmp_path, commands).splitlines()[-1]).items():
+    commands["train"] += ["--total-kimg", "0.04", "--memory-gb", "1e-6", "--no-final-score"]
+    commands = {name: commands[name] for name in ("train", "generate", "runs", "inspect", "report", "progress")}
+    trained = str(tmp_path / "runs" / "tiny")
+    for name in ("generate", "runs", "report", "progress"):
+        commands[name][0] = trained
+    for name, (code, err) in run_commands(commands, tmp_path).items():
         assert code == 0, (name, err)
