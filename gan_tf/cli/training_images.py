@@ -64,6 +64,6 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
 
 
 def may_be_mirrored(run) -> bool:
-    """Returns True if copies may be mirrored: the run was trained on mirrored images, or converted, so nobody knows."""
+    """Returns True if copies may be mirrored: it was trained on mirrored images, or converted, which leaves it open."""
     config, data = run.read_settings()
     return config.mirror or bool(data.get("converted_from"))

@@ -10,7 +10,7 @@ MAX_PROFILE_BYTES = 16 << 20  # of a decompressed ICC profile; the largest in us
 
 
 def without_metadata(data):
-    """Returns (the file without metadata, {"exif": bytes, "icc_profile": bytes} as far as these were found in it).
+    """Returns (the file without metadata, {"exif": bytes, "icc_profile": bytes} as far as it contains them).
 
     `data` is the content of a PNG, JPEG, WebP or AVIF file; others are returned as they are.
     """

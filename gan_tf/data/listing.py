@@ -9,7 +9,7 @@ import numpy as np
 
 from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage
 from gan_tf.errors import UsageError
-from gan_tf.io.files import escaped, printable, raise_fault, user_path
+from gan_tf.io.files import escaped, printable, raise_fault
 from gan_tf.io.json_text import json_object
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -57,12 +57,10 @@ def select_images(paths, where, read=None):
         others = ", ".join(f"{count} {suffix}" for suffix, count in ignored.most_common(5)) or "nothing"
         others = "; ".join([others + remedies(ignored), *notes])
         raise UsageError(f"{where} holds no images (supported: {' '.join(SUFFIXES)}; found {others})")
-    parent, folders = folders_of(names)
-    splits = dict(Counter(parts[0] for parts in folders if parts and parts[0].lower() in SPLIT_NAMES).most_common())
+    splits = Counter(parts[0] for parts in folders_of(names) if parts and parts[0].lower() in SPLIT_NAMES)
     if len(splits) > 1:
-        counts = ", ".join(f"{split} {count}" for split, count in splits.items())
-        first = Path(where if user_path(where).is_dir() else "", parent, next(iter(splits)))
-        notes.append(f"{where}: images of {counts} are used together; to use one of these splits, give {first} alone")
+        counts = ", ".join(f"{split} {count}" for split, count in splits.most_common())
+        notes.append(f"{where}: images of {counts} are used together; to use one of these splits, give its folder")
     return dict(sorted(names.items())), ignored, notes
 
 
@@ -81,12 +79,11 @@ def dataset_of_run(read, path):
 
 
 def folders_of(names):
-    """Returns (folder around all of N relative paths, as a path; N tuples of the names of the folders below it)."""
-    folders, parent = [PurePosixPath(name).parts[:-1] for name in names], PurePosixPath()
+    """Returns N tuples of the names of the folders of N relative paths, without folders around all of them."""
+    folders = [PurePosixPath(name).parts[:-1] for name in names]
     while all(folders) and len({parts[0] for parts in folders}) == 1:
-        parent /= folders[0][0]
         folders = [parts[1:] for parts in folders]
-    return parent, folders
+    return folders
 
 
 def natural_key(name):
@@ -112,7 +109,7 @@ def classes_of(names):
     Returns:
         labels int32 [N] and a tuple of class names in natural order; zeros and () without classes.
     """
-    folders = folders_of(names)[1]
+    folders = folders_of(names)
     if all(folders) and {parts[0].lower() for parts in folders} <= SPLIT_NAMES:
         folders = [parts[1:] for parts in folders]
     if not all(folders) or len({parts[0] for parts in folders}) < 2:
