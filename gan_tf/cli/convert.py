@@ -34,7 +34,7 @@ class ConvertOptions:
     file: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     # Folder of the new run, such as checkpoints/converted.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    # FastGAN: keep the statistics of batch norm in the file. By default they are estimated anew from generated images,
+    # FastGAN: keep the statistics of batch norm in the file. By default they are estimated again from generated images,
     # because the official program averages the weights without them, and does not use them
     keep_statistics: bool = False
     # Family and pixels of the networks; the file determines them, and other ones are refused.

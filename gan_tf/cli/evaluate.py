@@ -172,7 +172,7 @@ def load_image_sets(options):
         log(f"warning: {jpeg[True]} has JPEG files, and {jpeg[False]} has not: compression changes the scores")
     details = [f"{len(fakes)} images of {fakes.name}", "JPEG" * bool(mostly_jpeg(source, fakes)), resizing(fakes)]
     stored = StoredImages(fakes.images, ", ".join(filter(None, details)))
-    # Whoever made the images may have mirrored the real ones: the copy check compares with both.
+    # The images may be those of a generator trained on mirrored images: the copy check compares with both.
     return RealImages(reals.images, reals.key, reals.name, mirror=True), stored
 
 

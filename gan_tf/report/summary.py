@@ -204,7 +204,7 @@ def _losses(records) -> dict:
 
 
 def _number(stored, name) -> float | None:
-    """Returns a number of a dict from JSON as float; NaN for null, which stands for it; None for anything else."""
+    """Returns a number of a dict from JSON as float; NaN for null; None for anything else."""
     value = stored.get(name, "")
     if value is None:
         return math.nan

@@ -54,8 +54,9 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
             weights, meta = run.best_weights() if which == "best" else run.snapshot_weights(int(which))
             seen, source = meta["images_seen"], run.best if which == "best" else f"the snapshot {which}"
     except UsageError as error:
-        others = [name for name, found in (("best", exists(run.best)), ("last", run.checkpoints())) if found]
-        raise UsageError(", or give --which ".join([str(error), *(o for o in others if o != which)])) from error
+        stored = {"best": exists(run.best), "last": run.checkpoints()}
+        others = " or ".join(name for name, found in stored.items() if found and name != which)
+        raise UsageError(f"{error} (or give --which {others})" if others else str(error)) from error
     generator = FAMILIES[config.model].generator(config, "float32")
     if hasattr(generator, GROWTH):
         growth_of(weights, generator.levels, source)

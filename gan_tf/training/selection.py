@@ -231,7 +231,7 @@ def is_out_of_patience(trainer) -> bool:
 
 
 def reason_to_end(trainer, seen) -> str | None:
-    """Returns why training ends at `seen` images, and what continues the run; None if it goes on."""
+    """Returns why training ends at `seen` images, and what continues the run; None if it does not end."""
     config, ends = trainer.config, {}  # {reason: what continues the run}
     if seen >= config.total_images:
         is_passed = seen - trainer.stage_before(seen).batch_size >= config.total_images  # more than the last step
