@@ -86,6 +86,13 @@ def cache_folder(tmp_path_factory):
         yield folder
 
 
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """GAN_TF_CACHE: a missing folder, for a single test."""
+    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
     """The file of a dataset with 12 images."""

@@ -115,12 +115,6 @@ READERS = [  # (function, path, kind of call that fails, name that it fails for)
 ]
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
 def finished(cache):
     """{path: content} of the files in the cache that a later start reads."""
     paths = [path for path in cache.rglob("*") if path.is_file() and ".partial" not in str(path)]

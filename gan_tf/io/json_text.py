@@ -13,11 +13,8 @@ def json_text(value, **options) -> str:
         value: dicts, lists, tuples, text and numbers; np.float64 is a float, other NumPy types raise TypeError.
         options: `indent` and `sort_keys` of json.dumps.
     """
-    try:
-        return json.dumps(value, allow_nan=False, **options)
-    except ValueError:
-        finite = json.loads(json.dumps(value), parse_constant=lambda name: None)
-        return json.dumps(finite, allow_nan=False, **options)
+    finite = json.loads(json.dumps(value), parse_constant=lambda name: None)
+    return json.dumps(finite, allow_nan=False, **options)
 
 
 def json_object(content) -> dict:

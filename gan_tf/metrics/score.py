@@ -26,9 +26,8 @@ class Score:
     value: float  # the number that is ranked
     lower_is_better: bool
     protocol: dict  # settings and data of the measurement
-    parts: dict = dataclasses.field(
-        default_factory=dict
-    )  # further numbers: a standard error, levels, that of the reals
+    # Further numbers: a standard error, levels, that of the reals.
+    parts: dict = dataclasses.field(default_factory=dict)
 
     def comparable_with(self, other) -> bool:
         """Returns True if both scores have the same name and protocol."""

@@ -44,10 +44,7 @@ ALLOWED = {
     "dnnlib.tflib.network.Network",
     "numpy.dtype",
     "numpy.ndarray",  # an argument of _reconstruct
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray._reconstruct",  # since NumPy 2
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
 }
 # Instructions that call something by another way than REDUCE and NEWOBJ, or hash items that are not checked.
 UNSUPPORTED = (pickle.INST, pickle.OBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2, pickle.EXT4)

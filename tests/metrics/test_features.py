@@ -16,6 +16,8 @@ from tests.pretrained.made_weights import inception_arrays
 
 from . import stubs
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 
 class Pixel(tf.Module):
     """Replaces Inception: its features are one pixel."""
@@ -155,11 +157,6 @@ EXPECTED = stubs.repeated(stubs.cell_means(REALS), 2048)
 
 class Stopped(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))
 
 
 def real_features(extractor=None, key="a" * 32, mirror=False):

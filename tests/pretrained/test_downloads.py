@@ -72,9 +72,8 @@ def hang(*args, **kwargs):
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "pretrained"
+def cache(cache):
+    return cache / "pretrained"
 
 
 @pytest.fixture
