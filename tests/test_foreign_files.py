@@ -1,4 +1,4 @@
-"""Files that are something else than their name says: every reader of users' files names what it found."""
+"""Files with other content than their name says: every reader of users' files names that content."""
 
 import gzip
 import io
@@ -33,7 +33,7 @@ def archive(size):
     return file.getvalue()[: size // 2]
 
 
-CONTENTS = {  # {content: what an error about it names}
+CONTENTS = {  # {content: its name in an error}
     b"": "empty",
     b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n": "git lfs pull",
     b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>": "web page",
@@ -77,7 +77,7 @@ READERS = {  # {path, which ends with the name of the file: reader}
 
 @pytest.mark.parametrize("content", CONTENTS, ids=CONTENTS.get)
 @pytest.mark.parametrize("name", READERS)
-def test_every_reader_names_what_it_found(tmp_path, monkeypatch, name, content):
+def test_every_reader_names_the_content(tmp_path, monkeypatch, name, content):
     if (name, CONTENTS[content]) == ("config.json", "JSON"):
         pytest.skip("the right kind of text, with other content")
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path))

@@ -14,7 +14,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[K
 def protect_streams(colours=False):
     """Makes sys.stdout and sys.stderr escape what cannot be encoded, and control characters unless `colours`.
 
-    Once the reader of a pipe or the terminal has gone, what is printed is lost, and the command continues.
+    Once the reader of a pipe or the terminal has gone, the command continues, and its output is lost.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -142,12 +142,10 @@ def visible_gpus() -> list[str] | None:
     if visible is not None:  # like CUDA, read it up to the first invalid name
         return list(itertools.takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(","))))
     try:  # nvidia-smi may have to wake the GPUs
-        listing = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, encoding="utf-8", errors="replace", timeout=60
-        )
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=60).stdout
     except (OSError, subprocess.TimeoutExpired):  # reads no file: a program is missing
         return None
-    return [str(number) for number in range(len(re.findall(r"^GPU \d+:", listing.stdout, re.M)))]
+    return [str(number) for number in range(len(re.findall(rb"^GPU \d+:", listing, re.M)))]
 
 
 def free_ports(count) -> list[int]:

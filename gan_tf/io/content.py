@@ -1,4 +1,4 @@
-"""Reasons of failed reads: names by its first bytes what a file is instead of weights, an archive or an image."""
+"""Reasons of failed reads: recognises, by its first bytes, a file that is no weights, archive or image."""
 
 import re
 import zipfile
@@ -28,8 +28,8 @@ PACKED = {  # {first bytes: name} of archives that no reader opens
 def reason_of(error, source) -> str:
     """Returns in one line why `source`, the path of a file or its bytes, could not be read.
 
-    That is what the first bytes show it to be: nothing, a Git LFS pointer, a web page, a server's message, an archive
-    of another kind, or a zip archive without its end. Otherwise it is the text of `error`.
+    The first bytes may show that: no content, a Git LFS pointer, a web page, a server's message, an archive of another
+    kind, or a zip archive without its end. Otherwise it is the text of `error`.
 
     Raises the OSError of a failing disk, see `raise_fault`.
     """

@@ -1,4 +1,4 @@
-"""Words of the commands that the program prints."""
+"""Quotes the values in commands that the program prints."""
 
 import os
 import shlex

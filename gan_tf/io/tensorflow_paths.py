@@ -40,7 +40,7 @@ def tensorflow_path(path) -> str:
 @functools.cache
 def _links_folder():
     folder = tempfile.mkdtemp(prefix="gan-tf-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # removes the links, not what they lead to
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # removes the links only
     return Path(folder)
 
 

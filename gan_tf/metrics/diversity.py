@@ -39,14 +39,8 @@ def prepare_ms_ssim(real_images, count):
     Raises:
         UsageError: R is not a multiple of 16 and >= 32.
     """
-    protocol = {
-        "reals": len(real_images),
-        "fakes": count,
-        "pairs": count // 2,
-        "scales": len(WEIGHTS),
-        "windows": window_sizes(real_images.shape[1]),
-        "seed": SEED,
-    }
+    protocol = {"reals": len(real_images), "fakes": count, "pairs": count // 2}
+    protocol |= {"scales": len(WEIGHTS), "windows": window_sizes(real_images.shape[1]), "seed": SEED}
     return mean_similarity(random_chunks(real_images, count)), protocol
 
 

@@ -46,14 +46,8 @@ def prepare(real_images, count):
     random = np.random.default_rng([SEED, 1])
     directions = [unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels]
     descriptions = _describe(random_chunks(real_images, count), count, levels)
-    protocol = {
-        "reals": len(real_images),
-        "fakes": count,
-        "levels": levels,
-        "patches_per_image": PATCHES_PER_IMAGE,
-        "directions": DIRECTIONS,
-        "seed": SEED,
-    }
+    protocol = {"reals": len(real_images), "fakes": count, "levels": levels}
+    protocol |= {"patches_per_image": PATCHES_PER_IMAGE, "directions": DIRECTIONS, "seed": SEED}
     return list(map(_project, descriptions, directions)), directions, protocol
 
 

@@ -48,18 +48,15 @@ def read_network_pickle(path) -> tuple[dict, list]:
             content = {"G_ema": content}
         elif type(content) is tuple:
             content = dict(zip(ROLES, content, strict=True))
-        networks = {
-            role: _network(content[role], len(mapped)) for role in ROLES if type(content.get(role)) is PickledObject
-        }
-        if not networks:
+        roles = [role for role in ROLES if type(content.get(role)) is PickledObject]
+        if not roles:
             raise ValueError(f"without {', '.join(ROLES)}")
-        return networks, [
-            printable(name)[:80] for name in content if name not in networks and content[name] is not None
-        ]
+        others = [printable(name)[:80] for name in content if name not in roles and content[name] is not None]
+        return {role: _network(content[role], len(mapped)) for role in roles}, others
 
 
 def _network(pickled, most):
-    """Returns the Network of a pickled object; it has at most as many numbers as the file has bytes, `most`."""
+    """Returns the Network of a pickled object. It has at most `most` numbers, the bytes of the file."""
     arrays = {}
     if pickled.name in NETWORKS:
         form, name, arguments = FORM_TENSORFLOW, pickled.state["build_func_name"], pickled.state["static_kwargs"]

@@ -19,7 +19,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def words_in_bash(text):
-    """Returns the words of a command as bash reads them."""
+    """Returns the arguments in the text of a command as bash reads them."""
     command = ["bash", "-c", f"printf '%s\\0' {text}"]
     return [os.fsdecode(word) for word in subprocess.run(command, stdout=-1, check=True).stdout.split(b"\0")[:-1]]
 
