@@ -17,6 +17,7 @@ from gan_tf.data.sources import open_source
 from gan_tf.errors import FAULT, UsageError
 from gan_tf.io.files import disk_fault, exists, list_folder
 from gan_tf.io.image_files import read_png
+from gan_tf.runs.checkpoints import read_newest
 from gan_tf.runs.files import read_weights
 from gan_tf.runs.folder import Run
 from tests.data.encoded import numbered, tar_bytes, write, write_zip
@@ -135,6 +136,26 @@ def test_a_fault_is_raised_and_not_stored(reader, path, kind, name, hashed, file
     disk.failing = set()
     if reader is prepared:
         assert len(prepared(files / path)) == len(open_source(files / path))
+
+
+@pytest.mark.parametrize(
+    ("reader", "path", "name"),
+    [(reader, path, name) for reader, path, kind, name in READERS if "." in name and path not in ("set", "set.tar")],
+)
+def test_a_file_without_permission_is_not_called_damaged(reader, path, name, files, cache, disk):
+    disk.failing, disk.number = {("read", name)}, errno.EACCES
+    with pytest.raises(UsageError, match=rf"{name} cannot be read \(Permission denied\); check that [^()]*$"):
+        reader(files / path)
+
+
+def test_no_older_checkpoint_is_read_for_one_without_permission():
+    """Training would then remove the newer one."""
+
+    def read(seen, prefix):
+        raise tf.errors.PermissionDeniedError(None, None, f"{prefix}.index; Permission denied")
+
+    with pytest.raises(UsageError, match="ckpt-8 cannot be read"):
+        read_newest([(8, Path("ckpt-8")), (4, Path("ckpt-4"))], read, pytest.fail)
 
 
 @pytest.mark.parametrize("file", ["images.bin", "facts.bin", "entry.json", "report.json"])

@@ -75,7 +75,7 @@ def main(argv) -> int:
     if unscored:
         blocks.append(["Without a score:", *(f"{run.folder}: {reason}" for run, reason in unscored)])
     if damaged:
-        blocks.append(["Damaged, and left out:", *damaged])
+        blocks.append(["Not readable, and left out:", *damaged])
     print("\n\n".join("\n".join(lines) for lines in blocks))
     return 0
 

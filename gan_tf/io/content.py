@@ -4,7 +4,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from gan_tf.io.files import printable, raise_fault
+from gan_tf.io.files import printable, raise_fault, refuse_no_access
 
 HEAD = 512  # bytes
 SERVER = "such as the error message of a server"
@@ -31,9 +31,12 @@ def reason_of(error, source) -> str:
     The first bytes may show that: no content, a Git LFS pointer, a web page, a server's message, an archive of another
     kind, or a zip archive without its end. Otherwise it is the text of `error`.
 
-    Raises the OSError of a failing disk, see `raise_fault`.
+    Raises:
+        OSError: the disk fails, see `raise_fault`.
+        UsageError: this user may not read the file.
     """
     raise_fault(error, source)
+    refuse_no_access(error, source)
     return _found(source) or printable(error)
 
 

@@ -68,6 +68,14 @@ def disk_fault(error, path=None) -> OSError | None:
     return None
 
 
+def refuse_no_access(error, path):
+    """Raises UsageError if `error`, or one that caused it, is that this user may not read the file: it is whole."""
+    while error is not None:
+        if disk_remedy(error) == CHECK_ACCESS:
+            raise UsageError(f"{path} cannot be read ({os.strerror(errno.EACCES)}); {CHECK_ACCESS}")
+        error = getattr(error, "__cause__", None) or getattr(error, "__context__", None)
+
+
 def raise_fault(error, path=None):
     """Raises `disk_fault(error, path)` if there is one.
 

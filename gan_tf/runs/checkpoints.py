@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
-from gan_tf.io.files import list_folder, raise_fault
+from gan_tf.io.files import list_folder, raise_fault, refuse_no_access
 from gan_tf.io.tensorflow_paths import tensorflow_path
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # suffix of every variable's key in a tf.train.Checkpoint
@@ -68,6 +68,7 @@ def read_newest(checkpoints, read, log):
             raise
         except DAMAGED as error:
             raise_fault(error, prefix)  # an older one would lose work
+            refuse_no_access(error, prefix)
             reason = reason_of(str(error).splitlines()[0][:100], f"{prefix}.index")
             action = "trying an older one" if number < len(checkpoints) else "there is no older one"
             log(f"warning: checkpoint {prefix.name} is damaged ({reason}); {action}")
