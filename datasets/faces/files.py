@@ -11,8 +11,8 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from gan_tf.data.images import UnreadableImage
-from gan_tf.data.listing import classes_of, natural_key, safe_name, select_images
-from gan_tf.data.sources import FolderSource, ImageSource, ZipSource, check_file_size
+from gan_tf.data.listing import natural_key, safe_name
+from gan_tf.data.sources import FileSource, FolderSource, ImageSource, ZipSource, check_file_size
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED
 from gan_tf.io.content import reason_of
@@ -130,7 +130,7 @@ class BoundedTarInfo(tarfile.TarInfo):
         return super()._proc_member(archive)
 
 
-class TarSource(ImageSource):
+class TarSource(FileSource):
     """Images in an uncompressed tar archive, read without unpacking it."""
 
     def __init__(self, path):
@@ -141,24 +141,23 @@ class TarSource(ImageSource):
             raise UsageError(
                 f"{path} is not a complete, uncompressed tar archive ({reason_of(error, path)}); download it again"
             ) from None
-        files = {safe_name(member.name, path): member for member in members if member.type in tarfile.REGULAR_TYPES}
-        paths, ignored, notes = select_images(files, path)
-        names, self.members = list(paths), [files[path] for path in paths.values()]
-        super().__init__(Path(path).stem, names, *classes_of(names), path, ignored, notes)
+        self.path = path
+        self.members = {safe_name(entry.name, path): entry for entry in members if entry.type in tarfile.REGULAR_TYPES}
+        super().__init__(Path(path).stem, list(self.members), path)
 
-    def read(self, i):
-        member = self.members[i]
-        check_file_size(member.size)
+    def content(self, path, most):
+        member = self.members[path]
+        check_file_size(member.size, most)
         if member.issparse():
             raise UnreadableImage("sparse file")
         try:
-            with open(self.where, "rb") as file:  # one handle per thread
+            with open(self.path, "rb") as file:  # one handle per thread
                 if member.offset_data + member.size > os.fstat(file.fileno()).st_size:
                     raise UnreadableImage("the archive ends before it")
                 file.seek(member.offset_data)
                 return file.read(member.size)
         except OSError as error:
-            raise_fault(error, self.where)
+            raise_fault(error, self.path)
             raise UnreadableImage(error.strerror or str(error)) from None
 
 

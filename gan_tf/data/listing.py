@@ -18,7 +18,7 @@ SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validati
 SYSTEM_FOLDERS = ("__MACOSX", "lost+found", "System Volume Information")  # some of them cannot be listed
 
 
-def select_images(paths, where, read=None):
+def select_images(paths, where, read):
     """Selects the images among relative paths of files.
 
     Hidden files and folders, and the folders of training runs, whose images are generated, are left out.
@@ -36,7 +36,7 @@ def select_images(paths, where, read=None):
         UsageError: there is no image, or `where` is the folder of a run.
     """
     paths = [path for path in paths if not any(map(is_hidden, PurePosixPath(path).parts))]
-    configs = [path for path in map(PurePosixPath, paths) if read and path.name == "config.json"]
+    configs = [path for path in map(PurePosixPath, paths) if path.name == "config.json"]
     datasets = {str(path.parent): dataset_of_run(read, str(path)) for path in configs}
     runs = {folder for folder, dataset in datasets.items() if dataset is not None}
     if "." in runs:

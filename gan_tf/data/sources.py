@@ -146,9 +146,7 @@ class ArraySource(ImageSource):
         names = [str(i) for i in range(len(images))] if names is None else list(names)
         super().__init__(name, names, labels, class_names, where)
         if not len(images) == len(names) == len(self.labels):
-            raise ValueError(
-                f"{len(images)} images, {len(names)} names and {len(self.labels)} labels; give one of each"
-            )
+            raise ValueError(f"{len(images)} images, {len(names)} names, {len(self.labels)} labels; give one of each")
         if not names:
             raise UsageError(f"{where or name} holds no images")
         self.images = images
@@ -268,7 +266,7 @@ def open_source(where):
     raise UsageError(f"--dataset {where} must be a folder, a .zip or an .npz")
 
 
-def check_file_size(size, most=MAX_FILE_BYTES):
+def check_file_size(size, most):
     """Raises UnreadableImage if a file has more than `most` bytes."""
     if size > most:
         raise UnreadableImage(f"the file is larger than {most >> 20} MB")
