@@ -8,11 +8,10 @@ import numpy as np
 import tyro
 
 from gan_tf.cli import arguments, training_images
-from gan_tf.cli.generate import requested_class
-from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.cli.generate import requested_class, run_on_device
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
-from gan_tf.io.files import check_writable, printable, user_path, writing
+from gan_tf.io.files import check_writable, printable, user_path
 from gan_tf.io.progress import StagedProgress, log
 from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
 from gan_tf.metrics.memorisation import THRESHOLD, training_image
@@ -49,6 +48,8 @@ class NeighboursOptions:
     verbose: bool = False  # show TensorFlow's messages
 
     def __post_init__(self):
+        if (count := len(parse_seeds(self.seeds))) > MAX_SEEDS:
+            raise UsageError(f"--seeds has {count} seeds; give at most {MAX_SEEDS}")
         if self.nearest < 1:
             raise UsageError(f"--nearest is {self.nearest}; give an integer of at least 1")
         if Path(self.out).suffix.lower() != ".png":
@@ -58,25 +59,16 @@ class NeighboursOptions:
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
     options = arguments.parse(NeighboursOptions, argv, prog="gan-tf neighbours")
-    seeds = parse_seeds(options.seeds)
-    if len(seeds) > MAX_SEEDS:
-        raise UsageError(f"--seeds has {len(seeds)} seeds; give at most {MAX_SEEDS}")
     check_writable(user_path(options.out), "--out", overwrite=options.overwrite)
-    start_tensorflow(options.verbose)
-    import tensorflow as tf
-
-    try:
-        return neighbours(options, seeds)
-    except tf.errors.ResourceExhaustedError as error:
-        raise UsageError(f"out of memory: give fewer --seeds, or --space pixels ({error.op})") from error
+    return run_on_device(neighbours, options, "fewer --seeds, or --space pixels")
 
 
-def neighbours(options, seeds) -> int:
+def neighbours(options) -> int:
     """Writes the image and prints the nearest training images; returns the exit code."""
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling.generate import images_of_seeds, suitable_batch_size
 
-    run = Run(user_path(options.run))
+    run, seeds = Run(user_path(options.run)), parse_seeds(options.seeds)
     trained = load_generator(run, options.which, log)
     g, labels = trained.folded(), trained.classes.of_seeds(seeds, requested_class(options, trained, log))
     spaces = spaces_of(options, run)
@@ -102,8 +94,7 @@ def neighbours(options, seeds) -> int:
             f"distance {row.distances[0]:.3g}, ratio {row.ratios[0]:.2f}{counted}"
         )
     out = user_path(options.out)
-    with writing(options.out, "--out"):
-        image_files.save_png(out, neighbour_sheet(rows, THRESHOLD))
+    image_files.save_png(out, neighbour_sheet(rows, THRESHOLD))
     print(f"{out}: {len(copies)} of {len(seeds)} images count as copies (a ratio below {THRESHOLD:g})")
     return 0
 

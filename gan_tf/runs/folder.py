@@ -60,8 +60,8 @@ class Run:
         self.evaluations = self.folder / "evaluations"
         self.stats = self.folder / "stats.jsonl"
         self.report = self.folder / "report.html"
-        self._config = self.folder / "config.json"
         self.images = self.folder / "images.json"
+        self._config = self.folder / "config.json"
         self._environment = self.folder / "environment.json"
         self._lock_path = self.folder / "lock"
         self._lock, self._is_locked = None, False
@@ -122,7 +122,7 @@ class Run:
         """Raises UsageError if there are files that a new run would replace, or mix with its own."""
         found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
         found += [path for path in (self.stats, self.report, self._environment) if path.exists()]
-        if found := [path for path in found if path.suffix != ".part"]:
+        if found:
             raise UsageError(
                 f"--run {self.folder.name}: {printable(found[0])} is in the way, and {self.folder} is not a run (it "
                 "has no config.json); restore its config.json, or choose another --run"

@@ -124,6 +124,7 @@ def test_only_its_own_temporary_files_are_removed(run):
     left = [run.grid_path(8), run.grid_path(8, "phases"), run.best, run.snapshots / "generator-000000008.npz"]
     left = [path.with_name(f"{path.name}.0123abcd.part") for path in (*left, run.stats, run.folder / "config.json")]
     foreign = [run.folder / "my" / "x.part", run.samples / "x.png.part", run.best.parent / "mine.0123abcd.part"]
+    foreign.append(run.folder / "config.json")
     for path in (*left, *foreign):
         path.parent.mkdir(exist_ok=True)
         path.touch()
