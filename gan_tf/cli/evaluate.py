@@ -49,6 +49,16 @@ class EvaluateOptions:
     offline: bool = False  # do not download anything
     verbose: bool = False  # show TensorFlow's messages
 
+    def __post_init__(self):
+        if self.metrics is not None and not self.names:
+            raise UsageError(f"--metrics is {self.metrics!r}; give names such as fid5k,memorisation")
+
+    @property
+    def names(self):
+        """The names in --metrics, each once."""
+        names = dict.fromkeys(name.strip() for name in (self.metrics or "").split(","))
+        return [name for name in names if name]
+
 
 def main(argv) -> int:
     """Runs the command and returns its exit code."""
@@ -56,7 +66,6 @@ def main(argv) -> int:
     run = Run(user_path(options.target))
     if not run.exists() and options.dataset is None:
         raise UsageError(f"--dataset is missing: {options.target} is not a run; give the real images to compare with")
-    requested_metrics(options)
     if options.out:
         check_writable(user_path(options.out), "--out", files=())
         refuse_other_results(user_path(options.out), options.target)
@@ -75,12 +84,12 @@ def evaluate(options, run) -> int:
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.features import networks_of
 
-    check_names(requested_metrics(options) or ())
+    check_names(options.names)
     if run.exists():
         reals, sampler, folder, classes = load_run(options, run)
     else:
         (reals, sampler), folder, classes = load_image_sets(options), options.out, []
-    names = requested_metrics(options) or default_metrics(len(reals.images), sampler.available)
+    names = options.names or default_metrics(len(reals.images), sampler.available)
     progress, networks = StagedProgress(), networks_of(options, log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
@@ -124,7 +133,7 @@ def load_run(options, run):
     if options.resolution not in (None, config.resolution):
         raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
     precision, reason = devices.choose_precision(options.precision)
-    if any(name.startswith("ppl") for name in requested_metrics(options) or ()):
+    if any(name.startswith("ppl") for name in options.names):
         if options.precision == "bfloat16":
             raise UsageError("--precision is bfloat16, which is too coarse for the tiny steps of ppl; give float32")
         precision, reason = "float32", "ppl takes tiny steps"
@@ -211,16 +220,6 @@ def size_of(source):
             size = f"{image.width}x{image.height}, not square"
             raise UsageError(f"--resolution is missing: {name} is {size}; give the size for the comparison")
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
-
-
-def requested_metrics(options):
-    """Returns the names in --metrics, each once, or None without that option. Raises UsageError if it is empty."""
-    if options.metrics is None:
-        return None
-    names = list(dict.fromkeys(name.strip() for name in options.metrics.split(",") if name.strip()))
-    if not names:
-        raise UsageError(f"--metrics is {options.metrics!r}; give names such as fid5k,memorisation")
-    return names
 
 
 def default_metrics(reals, available):
