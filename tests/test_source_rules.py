@@ -110,10 +110,14 @@ def removals(source):
 
 
 class Rule:
-    """A pattern, or a function, that finds code which breaks a rule; an example of it; files that may have it."""
+    """A pattern, or a function, that finds code which breaks a rule; an example of it; files that may have it.
 
-    def __init__(self, find, example, *allowed):
-        self.find, self.example, self.allowed = find, example, allowed
+    The programs in benchmarks/ and deploy/ must follow only the rules that apply `everywhere`.
+    """
+
+    def __init__(self, find, example, *allowed, everywhere=False):
+        self.find, self.example = find, example
+        self.allowed = allowed if everywhere else (*allowed, "benchmarks/", "deploy/")
 
     def places(self, source):
         """Returns the places in a source that break the rule, except if it may."""
@@ -124,10 +128,9 @@ class Rule:
         return [f"{source.name}: {code}" for code in found]
 
 
-PROGRAMS = ("benchmarks/", "deploy/")
 RULES = {  # {what to do: Rule}
     "json_text makes all JSON text, without NaN and Infinity": Rule(
-        r"\bjson\.(dumps?|JSONEncoder)\b|from json import", "json.dumps(x)", "gan_tf/io/json_text.py"
+        r"\bjson\.(dumps?|JSONEncoder)\b|from json import", "json.dumps(x)", "gan_tf/io/json_text.py", everywhere=True
     ),
     "take_lock locks files, also where the file system has no locks": Rule(
         r"(import|from) (fcntl|msvcrt|filelock)\b", "import filelock", "gan_tf/io/locks.py"
@@ -135,48 +138,40 @@ RULES = {  # {what to do: Rule}
     "data.images decodes the images of users, with their profile and orientation": Rule(
         r"\bImage\.open\b|\.(imread|load_img|decode_(image|png|jpeg|bmp|gif))\b",
         "tf.io.decode_png(x)",
-        *("gan_tf/data/images.py", "gan_tf/io/image_files.py", *PROGRAMS),
+        *("gan_tf/data/images.py", "gan_tf/io/image_files.py"),
     ),
     "a module that opens files of users calls reason_of, which names a web page or a Git LFS pointer as that": Rule(
         rf"\A(?![\s\S]*(reason_of|with reading)\()[\s\S]*({OPENS})",
         "zipfile.ZipFile(path)",
-        *("gan_tf/faces/results.py", "gan_tf/sampling/image_writer.py", "gan_tf/io/arrays.py", *PROGRAMS),  # own files
+        *("gan_tf/faces/results.py", "gan_tf/sampling/image_writer.py", "gan_tf/io/arrays.py"),  # own files
     ),
     "tensorflow_path makes all paths for TensorFlow, TFDS and others, which read [ and * as patterns": Rule(
-        rf"^(?!.*(tensorflow_path\(|\bdef )).*({FOR_TENSORFLOW}|\bInterpreter\(|\(.*data_dir=)",
-        "tf.io.gfile.glob(x)",
-        *PROGRAMS,
+        rf"^(?!.*(tensorflow_path\(|\bdef )).*({FOR_TENSORFLOW}|\bInterpreter\(|\(.*data_dir=)", "tf.io.gfile.glob(x)"
     ),
     "glob.escape escapes names in patterns": Rule(
-        r"^(?!.*(glob\.escape|\bdef )).*(\.r?glob\((?!')|list_folder\([^,]*, [^'])",
-        "list_folder(x, f'{name}.*')",
-        *PROGRAMS,
+        r"^(?!.*(glob\.escape|\bdef )).*(\.r?glob\((?!')|list_folder\([^,]*, [^'])", "list_folder(x, f'{name}.*')"
     ),
     "REMOVING lists the functions that remove or replace files: only those of the program": Rule(
-        removals, "def clean():\n    path.unlink()", *PROGRAMS
+        removals, "def clean():\n    path.unlink()"
     ),
     "raise_fault comes first in a handler of errors of reading; else its line ends with: # reads no file: REASON": Rule(
-        silent_handlers, "with contextlib.suppress(OSError):\n    path.read_bytes()", *PROGRAMS
+        silent_handlers, "with contextlib.suppress(OSError):\n    path.read_bytes()"
     ),
     "list_folder, walk, exists and read_rows raise the error of a failing disk, which these ignore": Rule(
         r"\bos\.walk\b|os\.path\.(exists|isfile|isdir)\b|\.r?glob\(|fromfile\b",
         "os.walk(folder)",
-        *("gan_tf/export/comparison.py", "gan_tf/export/formats.py", *PROGRAMS),  # folders that were just written
+        *("gan_tf/export/comparison.py", "gan_tf/export/formats.py"),  # folders that were just written
     ),
     "quote makes each word of a printed command": Rule(printed_words, "f'run: gan-tf generate {folder}'"),
     "quote, not shlex, makes names printable": Rule(r"(import|from) shlex\b", "import shlex", "gan_tf/io/shell.py"),
     "text files have encoding='utf-8'": Rule(
-        rf"^(?!.*(encoding=|{BINARY})).*\b(open|read_text|write_text|fdopen|NamedTemporaryFile)\(",
-        "path.read_text()",
-        *PROGRAMS,
+        rf"^(?!.*(encoding=|{BINARY})).*\b(open|read_text|write_text|fdopen|NamedTemporaryFile)\(", "path.read_text()"
     ),
     "Windows lacks this module: import it within `try`": Rule(
         rf"(?<!try:\n    )\b(import|from) ({POSIX_MODULES})\b", "import resource"
     ),
     "Windows lacks this name: use it on a line with `hasattr`, or in the launcher, which refuses to start there": Rule(
-        rf"^(?!.*hasattr).*\b(os|signal)\.({POSIX_NAMES})\b",
-        "os.killpg(group, 9)",
-        *("gan_tf/distributed/launcher.py", *PROGRAMS),
+        rf"^(?!.*hasattr).*\b(os|signal)\.({POSIX_NAMES})\b", "os.killpg(group, 9)", "gan_tf/distributed/launcher.py"
     ),
 }
 

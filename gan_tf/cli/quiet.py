@@ -45,11 +45,10 @@ def stderr_buffered():
         os.dup2(buffer.fileno(), 2)
         try:
             yield
-        except UsageError:
-            raise
-        except BaseException:
-            buffer.seek(0)
-            os.write(stderr, buffer.read())
+        except BaseException as error:
+            if not isinstance(error, UsageError):
+                buffer.seek(0)
+                os.write(stderr, buffer.read())
             raise
         finally:
             os.dup2(stderr, 2)

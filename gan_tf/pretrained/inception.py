@@ -37,14 +37,7 @@ RESIZES = ("pytorch", "clean", "tf1")
 
 
 def network_input(images, resize, map_images=map):
-    """Resizes images and scales them to the network's range.
-
-    Args:
-        images, resize, map_images: as for `resized`.
-
-    Returns:
-        float32 [N, 299, 299, 3] in [-1, 1].
-    """
+    """Resizes images as `resized` does, and scales them to [-1, 1], the network's range."""
     values = resized(images, resize, map_images)
     return (values - 128.0) / 128.0 if resize == "tf1" else values / 255.0 * 2.0 - 1.0
 
@@ -60,9 +53,6 @@ def resized(images, resize, map_images=map):
 
     Returns:
         float32 tensor [N, 299, 299, 3] in [0, 255].
-
-    Raises:
-        ValueError: another `resize`.
     """
     if resize not in RESIZES:
         raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {resize}")
