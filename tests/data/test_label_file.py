@@ -17,7 +17,7 @@ def stored(labels=PAIRS, **more):
     return json.dumps({"labels": labels, **more}).encode()
 
 
-@pytest.mark.parametrize("make", [lambda path, files: write(path, files), lambda path, files: write_zip(path, files)])
+@pytest.mark.parametrize("make", [write, write_zip])
 @pytest.mark.parametrize("folder", ["", "set/"])
 def test_labels_of_a_folder_or_zip_replace_its_folders_as_classes(tmp_path, make, folder):
     images = {folder + name: b"1" for name in NAMES}
@@ -48,23 +48,13 @@ def test_class_names_and_other_forms():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "must be"),
-        (b"[" * 100_000, "must be"),
-        (b"[]", "must be"),
-        (stored(5), "must be"),
-        (stored([1, 2]), "must be"),
-        (stored([[1, 2]]), "must be"),
-        (stored([[[], 2]]), "must be"),
+        *((content, "must be") for content in (b"{", b"[" * 100_000, b"[]")),
+        *((stored(labels), "must be") for labels in (5, [1, 2], [[1, 2]], [[[], 2]])),
         (stored(None), "no labels; add them, or delete it"),
         (stored([]), "no labels"),
         (stored(PAIRS[1:]), "no label for 1 of 3 images, such as 00001/c.png"),
-        *(
-            (stored([*PAIRS, ["00000/b.png", v]]), "label of 00000/b.png")
-            for v in ([0, 1], 0.5, -1, True, None, "x", 2**31)
-        ),
-        (stored(class_names=["a"]), "class_names"),
-        (stored(class_names=["a\n"] * 11), "class_names"),
-        (stored(class_names="ab"), "class_names"),
+        *((stored([*PAIRS, ["00000/b.png", v]]), "label of 00000/b.png") for v in ([0, 1], 0.5, -1, True, None, 2**31)),
+        *((stored(class_names=names), "class_names") for names in (["a"], ["a\n"] * 11, "ab", [["a"], []])),
     ],
     ids=range(20),
 )
