@@ -22,7 +22,8 @@ def describe_changes(before, after, reasons=()) -> str:
         "renamed": [f"{previous} -> {name}" for name, previous in renamed.items()],
         "added": [name for name in added if name not in renamed],
         "removed": [name for name in old if name not in new and name not in renamed.values()],
-        "changed": [name for name in new if new[name] and old.get(name, new[name]) != new[name]],
+        "changed": [name for name in new if new[name] and old.get(name, new[name]) not in (new[name], "")],
+        "readable only now": [name for name in new if new[name] and old.get(name) == ""],
         "not readable now": [name for name in new if not new[name] and old.get(name)],
     }
     parts = []

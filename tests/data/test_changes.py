@@ -22,7 +22,7 @@ def after(**changes):
         ({"a": None, "bad": None}, "2 removed (a.png, bad.png)"),
         ({"a": "9"}, "1 changed (a.png)"),
         ({"a": ""}, "1 not readable now (a.png: Permission denied)"),
-        ({"bad": "5"}, "1 changed (bad.png)"),
+        ({"bad": "5"}, "1 readable only now (bad.png)"),
         ({"a": None, "d": "1", "e": "1"}, "1 renamed (a.png -> d.png), 1 added (e.png)"),
         ({"a": None, "b": "1", "d": "2"}, "1 added (d.png), 1 removed (a.png), 1 changed (b.png)"),
         (dict.fromkeys("defgh", "7"), "5 added (d.png, e.png, f.png, ...)"),
