@@ -16,7 +16,7 @@ import numpy as np
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import naming, raise_fault, write_atomically
-from gan_tf.io.json_text import json_text
+from gan_tf.io.json_text import json_object, json_text
 
 FLUSH_BYTES = 64 << 20  # of rows between two writes of progress.json; a kill loses at most these
 CACHE_REMEDY = "set GAN_TF_CACHE to a folder on a larger disk, or use --limit"
@@ -33,6 +33,15 @@ def check_space(folder, need_bytes, subject="converting this dataset", remedy=CA
 def size_text(count):
     """Formats a number of bytes: "13.8 GB", "31 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
+
+
+def stored_object(path):
+    """Returns the object in a JSON file; {} if there is no such file or it is damaged, so that it is made again."""
+    try:
+        return json_object(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise_fault(error, path)
+        return {}
 
 
 class CacheEntry:

@@ -7,7 +7,6 @@ classes and contents only: a copied folder has the same fingerprint, an edited o
 import abc
 import functools
 import hashlib
-import json
 import os
 import stat
 import zipfile
@@ -17,7 +16,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from gan_tf.data.arrays import read_npz
-from gan_tf.data.cache import read_rows
+from gan_tf.data.cache import read_rows, stored_object
 from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage
 from gan_tf.data.label_file import LABEL_FILE, LABEL_FILE_BYTES, parse_label_file
 from gan_tf.data.listing import classes_of, safe_name, select_images, walk
@@ -96,11 +95,7 @@ class ImageSource(abc.ABC):
             return self._hash(range(len(self)))
         path_digest = hashlib.sha256(os.fsencode(os.path.realpath(user_path(self.where)))).hexdigest()
         path = cache_root() / "digests" / f"{path_digest[:32]}.json"
-        try:
-            cached = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:  # first start, or a damaged file
-            raise_fault(error, path)
-            cached = {}
+        cached = stored_object(path)
         missing = [i for i, stamp in enumerate(stamps) if not cached.get(stamp)]
         cached.update(zip([stamps[i] for i in missing], self._hash(missing), strict=True))
         if missing:

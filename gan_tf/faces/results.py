@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gan_tf.data.cache import stored_object
 from gan_tf.data.listing import select_rows, walk
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import DAMAGED, npz_writer
@@ -81,14 +82,10 @@ class PartialResult:
     def _check_key(self, key, overwrite):
         """Records the key of a new search; raises UsageError, or deletes the windows, if there is another key."""
         path = self.folder / "settings.json"
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise_fault(error, path)
-            earlier = None
+        earlier = stored_object(path)
         if earlier == key:
             return
-        if earlier is not None and not overwrite:
+        if earlier and not overwrite:
             changes = "; ".join(
                 f"{name} was {earlier.get(name)}, now {value}" if name.startswith("--") else f"other {name}"
                 for name, value in key.items()

@@ -104,9 +104,10 @@ def test_unchanged_files_are_not_hashed_again(tmp_path, monkeypatch, cache_folde
     after = FolderSource(folder).digests, ZipSource(zipped).digests
     assert hashed == [1]
     assert after[0][0] == before[0][0] and after[0][1] != before[0][1] and after[1] == before[1]
-    for path in (cache_folder / "digests").iterdir():
-        path.write_text("{")  # a damaged cache is replaced
-    assert FolderSource(folder).digests == after[0]
+    for damaged in ("{", "[]"):  # is replaced
+        for path in (cache_folder / "digests").iterdir():
+            path.write_text(damaged)
+        assert FolderSource(folder).digests == after[0]
 
 
 def test_names_that_cannot_be_printed_are_escaped_everywhere(tmp_path, cache_folder):
