@@ -53,8 +53,7 @@ def main(argv) -> int:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"RUN: {folder} already exists; give a new folder")
         start_tensorflow(options.verbose)
-        given = {name: getattr(options, name) for name in ("model", "resolution")}
-        lines = convert(path, folder, options.keep_statistics, given)
+        lines = convert(path, folder, options.keep_statistics, options.model, options.resolution)
     except MemoryError as error:
         raise UsageError(f"{path}: its networks need more memory than is free; close other programs") from error
     except OSError as error:
@@ -64,12 +63,11 @@ def main(argv) -> int:
     return 0
 
 
-def convert(path, folder, keep_statistics=False, given=()) -> str:
+def convert(path, folder, keep_statistics=False, model=None, resolution=None) -> str:
     """Converts a weight file into a run folder. Returns a summary.
 
-    Args:
-        keep_statistics: keep the statistics of batch norm in the file.
-        given: {field of TrainConfig: expected value, None for any}; another value in the file is an error.
+    Raises UsageError unless the file has networks of `model` and `resolution`, if they are given. `keep_statistics`:
+    of batch norm.
 
     The folder gets its name when it is complete. It contains
         config.json          the settings of the networks, defaults for all others; no images, so it cannot be continued
@@ -92,9 +90,9 @@ def convert(path, folder, keep_statistics=False, given=()) -> str:
         config = dataclasses.replace(default_config(weights.model), **weights.settings)
     except UsageError as error:
         raise UsageError(f"{path} has networks that cannot be trained here: {error}") from error
-    for name, value in dict(given).items():
-        if value not in (None, getattr(config, name)):
-            raise UsageError(f"--{name} is {value}, but {path} has networks of --{name} {getattr(config, name)}")
+    for name, given in (("model", model), ("resolution", resolution)):
+        if given not in (None, getattr(config, name)):
+            raise UsageError(f"--{name} is {given}, but {path} has networks of --{name} {getattr(config, name)}")
     family = FAMILIES[config.model]
     builders = {"g_ema": family.generator}
     if "d" in weights.states:
@@ -148,17 +146,17 @@ def write(folder, config, networks, origin):
     import tensorflow as tf
 
     import gan_tf
-    from gan_tf.models.variables import load_weights, named_variables
+    from gan_tf.models.variables import load_weights
     from gan_tf.runs.folder import Run
     from gan_tf.training.recipes import RECIPES
-    from gan_tf.training.state import create_state, save_state
+    from gan_tf.training.state import create_state, save_state, weights_of
 
     with contextlib.closing(Run(folder)) as run:
         run.create("RUN")
         names = [str(number) for number in range(config.classes)]  # the file has no class names or counts
         data = {"fingerprint": "", "images": 0, "class_names": names, "class_counts": [1] * len(names)}
         run.write_settings(config, {**data, "converted_from": origin})
-        weights = {name: variable.numpy() for name, variable in named_variables(networks["g_ema"]).items()}
+        weights = weights_of(networks["g_ema"])
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
             state = create_state(networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model])
@@ -191,8 +189,7 @@ def summary(weights, config, networks, folder, estimated):
     lines += [f"left out: {printable(content)}" for content in weights.left_out]
     if "g" in weights.states and "g" not in networks and weights.states["g"] is not weights.states["g_ema"]:
         lines.append("left out: g, the trained generator: without its discriminator, the EMA generator is better")
-    run = Path(os.path.relpath(folder))
-    images = Path(f"{folder.name}-images")
+    run, images = Path(os.path.relpath(folder)), Path(f"{folder.name}-images")
     commands = ["next:", f"  gan-tf generate {quote(run)} --seeds 0-63 --out {quote(images)} --grid"]
     commands.append(f"  gan-tf evaluate {quote(run)} --dataset DATASET")
     if hasattr(g_ema, GROWTH) and (growth := float(g_ema.growth.numpy())) < g_ema.levels:
