@@ -65,6 +65,7 @@ def main(argv) -> int:
         animation.save(out, played(progress), options.fps)
     print(
         f"{out}: {len(shown)} of {len(grids)} sample grids, {shown[0][0]:,} to {shown[-1][0]:,} images, "
-        f"{(len(shown) / options.fps + options.hold):.1f} s, {out.stat().st_size / 1e6:.1f} MB"
+        f"{(len(shown) / options.fps + options.hold):.1f} s"
+        + (f", {out.stat().st_size / 1e6:.1f} MB" if out.is_file() else "")
     )
     return 0

@@ -262,6 +262,6 @@ def next_steps(run):
         lines.append(f"samples: {grid}")
     folder, seen = Path(os.path.relpath(run.folder)), best["images_seen"] if best else 0
     # Other weights get another folder: `generate` does not replace images.
-    out = Path(f"{run.folder.name}-{seen}")
-    lines += ["next:", f"  gan-tf generate {quote(folder)} --seeds 0-63 --out {quote(out)} --grid"]
+    out, which = Path(f"{run.folder.name}-{seen}"), "" if best else " --which last"
+    lines += ["next:", f"  gan-tf generate {quote(folder)}{which} --seeds 0-63 --out {quote(out)} --grid"]
     return "\n".join([*lines, f"  tensorboard --logdir {quote(folder.parent)}"])

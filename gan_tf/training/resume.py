@@ -15,7 +15,7 @@ from gan_tf.data import class_labels
 from gan_tf.data.cache import check_space
 from gan_tf.distributed import devices
 from gan_tf.errors import UsageError
-from gan_tf.io.files import user_path
+from gan_tf.io.files import refuse_no_access, user_path
 from gan_tf.io.shell import quote
 from gan_tf.runs.files import write_images
 from gan_tf.training.schedule import growing_stages
@@ -100,6 +100,7 @@ def start_run(trainer) -> int:
         if run.best.exists():
             run.best_weights()
     except UsageError as error:
+        refuse_no_access(error, run.best)
         aside = run.best.replace(run.best.with_suffix(".damaged"))
         log.print(f"warning: {error}; it is now {aside.name}, and the next score replaces it")
     if not seen:

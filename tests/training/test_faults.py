@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from gan_tf.config.settings import TrainConfig
-from gan_tf.errors import UsageError
+from gan_tf.errors import USAGE_ERROR, UsageError
+from gan_tf.runs import files
 from gan_tf.runs.checkpoints import write_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training import schedule
@@ -103,6 +104,19 @@ def test_damaged_best_weights_are_set_aside(stopped, dataset, capsys):
     run = tiny.trained(dataset, stopped.folder.parent, total_kimg=0.084)
     assert "it is now generator.damaged" in capsys.readouterr().out
     assert run.best.with_suffix(".damaged").read_bytes() == b"damaged" and run.best_meta()["images_seen"] == 84
+
+
+def test_best_weights_without_permission_are_not_set_aside(stopped, dataset, monkeypatch, capsys):
+    def read_array(archive, *arguments):
+        if Path(archive.filename) == stopped.best:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return original(archive, *arguments)
+
+    original = files.read_array
+    monkeypatch.setattr(files, "read_array", read_array)
+    assert tiny.train(dataset, stopped.folder.parent, total_kimg=0.084)[0] == USAGE_ERROR
+    assert "generator.npz cannot be read (Permission denied)" in capsys.readouterr().err
+    assert stopped.best.exists() and not stopped.best.with_suffix(".damaged").exists()
 
 
 @pytest.mark.parametrize(
