@@ -71,7 +71,8 @@ def check_best(options):
     """Raises UsageError if --best or --by is invalid."""
     count = len(options.all_seeds())
     if not 1 <= options.best < count:
-        raise UsageError(f"--best is {options.best} of {count} images; give 1 to {count - 1}, or a larger --count")
+        choices = f"1 to {count - 1}, or " if count > 1 else ""
+        raise UsageError(f"--best is {options.best} of {count} images; give {choices}a larger --count")
     scorer_names(options)
 
 
