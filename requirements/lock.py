@@ -18,9 +18,7 @@ MARKERS = {"array-record": "sys_platform == 'linux'"}
 CUDA_OF_TORCH = ("nvidia-", "cuda-", "triton")
 # A dependency of tqdm and pytest on Windows only, which pip does not resolve on Linux.
 WINDOWS = "colorama==0.4.6; sys_platform == 'win32'"
-HEADER = (
-    "# Exact versions for Python 3.11 to 3.13, written by requirements/lock.py from the extras of pyproject.toml.\n"
-)
+HEADER = "# Exact versions for Python 3.11 to 3.13, written by requirements/lock.py from pyproject.toml.\n"
 CONDA_HEADER = """\
 # Conda environment for Azure Machine Learning: the versions of requirements/cuda.txt. The job installs gan_tf itself.
 # Written by requirements/lock.py.

@@ -1,7 +1,11 @@
 """Decoding of single images: formats, modes, orientation, fitting, damage."""
 
+import json
+import os
 import re
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,7 +15,7 @@ from PIL import Image
 from gan_tf.data import images
 from gan_tf.data.colour import parse_colour
 from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
-from tests.data.encoded import encode, png_chunk
+from tests.data.encoded import encode, png_chunk, write
 
 WHITE = (255, 255, 255)
 
@@ -212,6 +216,26 @@ def test_formats_of_other_packages_are_refused_with_the_package(monkeypatch, nam
     monkeypatch.setattr(images, "FORMATS", [kind for kind in FORMATS if kind != name])
     with pytest.raises(UnreadableImage, match=re.escape(OPTIONAL[name][1])):
         square(bytes([0, 0, 0, 24]) + b"ftyp" + brand + bytes(12))
+
+
+def test_heic_is_read_with_the_package_for_it(tmp_path):
+    """A stand-in for pillow-heif registers a decoder of images of 8x8 pixels, as the real one does of HEIC."""
+    (tmp_path / "pillow_heif.py").write_text("""if True:
+        from PIL import Image, ImageFile
+        class Heif(ImageFile.ImageFile):
+            format = "HEIF"
+            def _open(self):
+                tile = ImageFile._Tile("raw", (0, 0, 8, 8), 24, ("RGB", 0, 1))
+                self._size, self._mode, self.tile = (8, 8), "RGB", [tile]
+        def register_heif_opener():
+            Image.register_open("HEIF", Heif, lambda head: head[4:12] == b"ftypheic")
+    """)
+    write(tmp_path / "set", {"a.heic": bytes([0, 0, 0, 24]) + b"ftypheic" + bytes(12) + bytes([250, 20, 30]) * 64})
+    program = [sys.executable, "-m", "gan_tf.cli.main", "inspect", str(tmp_path / "set"), "--resolution", "8", "--json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    output = subprocess.run(program, env=environment, check=True, capture_output=True, text=True).stdout
+    report = json.loads(output)
+    assert (report["count"], report["modes"], report["unreadable"]) == (1, {"RGB": 1}, {})
 
 
 def test_colours():
