@@ -37,12 +37,12 @@ def parse_label_file(content, names, where):
         raise UsageError(f"--dataset {where} has no labels; add them, or delete it to use folders as classes")
     if missing := [name for name in names if name not in labels]:
         raise UsageError(
-            f"--dataset {where} has no label for {len(missing)} of {len(names)} images, such as {missing[0]}; add the "
-            "labels, or remove these images"
+            f"--dataset {where} has no label for {len(missing)} of {len(names)} images, such as "
+            f"{printable(missing[0])}; add the labels, or remove these images"
         )
     for name in names:
         if type(labels[name]) is not int or not 0 <= labels[name] < 1 << 31:
-            shown = f"the label of {name} is {printable(labels[name])[:40]}"
+            shown = f"the label of {printable(name)} is {printable(labels[name])[:40]}"
             raise UsageError(f"--dataset {where}: {shown}; give the integer of one class, from 0 on")
     class_names = stored.get("class_names")
     class_names = class_names if class_names is None else np.array(class_names, object)
