@@ -75,7 +75,7 @@ READERS = {  # {path, which ends with the name of the file: reader}
 }
 
 
-# JSON is what a config.json should be.
+# A config.json is JSON.
 CASES = [
     (name, content) for name in READERS for content in CONTENTS if (name, CONTENTS[content]) != ("config.json", "JSON")
 ]
