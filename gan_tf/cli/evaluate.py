@@ -80,11 +80,12 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and saves the scores; returns the exit code."""
-    from gan_tf.metrics.definitions import check_names
+    from gan_tf.metrics.definitions import metric_of
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.features import networks_of
 
-    check_names(options.names)
+    for name in options.names:
+        metric_of(name)  # raises UsageError before images are read
     if run.exists():
         reals, sampler, folder, classes = load_run(options, run)
     else:

@@ -32,13 +32,19 @@ def _write_escaped(write, text):
 
 
 def _guarded(stream, function):
+    closed = (
+        (errno.EPIPE, errno.EIO) if stream.isatty() else (errno.EPIPE,)
+    )  # EIO is a closed terminal, or a failing disk
+
     def call(*arguments):
         try:
             return function(*arguments)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO) or (error.errno == errno.EIO and not stream.isatty()):
+            if error.errno not in closed:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
             return None
 
     return call

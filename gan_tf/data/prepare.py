@@ -178,6 +178,7 @@ def _square_settings(resolution, fit, background, bits):
 
 def _key(*parts):
     """Returns the name of a cache entry: a hash of all values that its pixels depend on."""
+    # The 1 keeps the keys of gan_tf 0.1, under which scores and features are stored.
     return hashlib.sha256(repr((1, *parts)).encode()).hexdigest()[:32]
 
 

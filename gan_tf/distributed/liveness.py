@@ -38,8 +38,7 @@ _ending = threading.Lock()
 class StopSignals:
     """Records SIGINT, SIGTERM and SIGHUP within a `with` block. The second one of a kind has its usual effect.
 
-    SIGHUP is sent when the terminal is closed, after which printing to it fails: output is then dropped. If it was
-    ignored, as by nohup, it still is.
+    SIGHUP is sent when the terminal is closed. If it was ignored, as by nohup, it still is.
 
     With several workers, enter the block after `workers.start_workers`: TensorFlow 2.21 installs a SIGTERM handler of
     its own when it connects the workers.
@@ -54,7 +53,6 @@ class StopSignals:
         # Shells start background commands with SIGINT ignored, but a script may send it to stop them.
         handled = [n for n in self.HANDLED if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
         self._previous = {number: signal.signal(number, self._handle) for number in handled}
-        self._terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)
@@ -84,11 +82,6 @@ class StopSignals:
     def _handle(self, number, frame):
         self._received = self._received or signal.Signals(number).name
         signal.signal(number, self._previous[number])
-        if number not in (signal.SIGINT, signal.SIGTERM):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for descriptor in self._terminals:
-                os.dup2(nowhere, descriptor)
-            os.close(nowhere)
 
 
 class WorkerMonitor:

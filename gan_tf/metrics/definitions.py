@@ -95,12 +95,6 @@ METRICS = {
 FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, of all images of a folder
 
 
-def check_names(names):
-    """Raises UsageError if a name is neither in METRICS nor in FOLDER_METRICS."""
-    for name in names:
-        metric_of(name)
-
-
 def metric_of(name) -> Metric:
     """Returns the metric of a name in METRICS or FOLDER_METRICS. Raises UsageError for any other."""
     if name not in METRICS and name not in FOLDER_METRICS:

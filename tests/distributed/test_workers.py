@@ -146,12 +146,15 @@ def test_closing_the_terminal_is_a_signal_that_printing_survives(tmp_path):
     """The process can still save, and print into nothing, after the terminal of its session is gone."""
     program = f"""if True:
         import os, pathlib, sys, time
+        from gan_tf.cli.output import protect_streams
         from gan_tf.distributed.liveness import StopSignals
+        protect_streams()
         with StopSignals() as signals:
             print("started", flush=True)
             while not signals.received:
                 time.sleep(0.01)
-            print("saving", flush=True)
+            for stream in (sys.stdout, sys.stderr):
+                print("saving", file=stream, flush=True)
             pathlib.Path({str(tmp_path / "saved")!r}).write_text(signals.received)
     """
     pid, terminal = pty.fork()
