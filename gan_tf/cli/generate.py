@@ -4,7 +4,6 @@ Other commands that generate images share its options and functions for loading 
 """
 
 import dataclasses
-import hashlib
 import math
 import os
 import re
@@ -236,13 +235,10 @@ def image_settings(options, loaded):
     """Returns the settings, apart from the seeds, that determine the generated images, as a dict for JSON."""
     import tensorflow as tf
 
-    from gan_tf.models.variables import named_variables
+    from gan_tf.models.variables import weights_digest
 
-    weights = hashlib.sha256()
-    for name, variable in named_variables(loaded.trained.generator).items():
-        weights.update(name.encode() + variable.numpy().tobytes())
     return {
-        "weights": weights.hexdigest(),
+        "weights": weights_digest(loaded.trained.generator),
         "truncation": options.truncation,
         "class": loaded.class_number,
         "precision": loaded.precision,

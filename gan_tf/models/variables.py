@@ -4,6 +4,8 @@
 layers kept in lists and dicts. A name here is the attribute path, such as `blocks/3/conv/kernel`.
 """
 
+import hashlib
+
 import keras
 
 from gan_tf.errors import UsageError
@@ -41,6 +43,14 @@ def named_variables(layer):
     if lost:
         raise ValueError(f"{type(layer).__name__} holds variables that no attribute leads to: {lost}")
     return found
+
+
+def weights_digest(network):
+    """Returns a SHA-256 in hex that identifies the weights of a built network: of all names and bytes of variables."""
+    digest = hashlib.sha256()
+    for name, variable in named_variables(network).items():
+        digest.update(name.encode() + variable.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_weights(network, weights: dict, where):
