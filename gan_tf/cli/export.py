@@ -1,4 +1,4 @@
-"""`gan-tf export RUN --format saved_model|tflite|onnx`: writes a trained generator as a file for other programs."""
+"""`gan-tf export RUN --format saved_model|tflite|onnx|web`: writes trained generators for other programs."""
 
 import contextlib
 import dataclasses
@@ -29,20 +29,27 @@ from gan_tf.runs.files import write_json
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
 MOST_BATCH = 64
+UNUSED_BY_WEB = {
+    name: f"--{name.replace('_', '-')}" for name in ("precision", "noise", "noise_seed", "batch", "report")
+} | {"class_name": "--class"}
+USED_BY_WEB = {"title": "--title", "runtime": "--runtime", "offline": "--offline"}
 BYTE_STEP = 1 / 127.5  # one 8-bit grey level, in values from -1 to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """Writes the trained generator of a run as a file for other programs, runs it, and reports its differences from
-    Keras.
+    Keras. With --format web, writes a web app of one or several runs that needs no server.
     """
 
-    # Folder of the run, such as checkpoints/panda.
-    run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    format: Literal["saved_model", "tflite", "onnx"]  # for TensorFlow; for phones, browsers, boards; for the others
-    out: str | None = None  # file to write (saved_model: folder); default: name of the run, in the current folder
-    precision: Literal["float32", "float16", "int8"] = "float32"  # of the stored weights; the last two for tflite only
+    # Folder of the run, such as checkpoints/panda. Several with --format web.
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    # For TensorFlow; for phones, browsers, boards; for other programs; as an app for the browser.
+    format: Literal["saved_model", "tflite", "onnx", "web"]
+    # File to write (saved_model, web: folder); default: name of the run, in the current folder.
+    out: str | None = None
+    # Of the stored weights: float16 and int8 for tflite. Default float32; web has float16.
+    precision: Literal["float32", "float16", "int8"] | None = None
     # Noise of FastGAN and StyleGAN2: the same for every image, an input of the file, or none.
     noise: Literal["constant", "input", "none"] | None = None
     noise_seed: int | None = None  # seed of the noise, with --noise constant; default 0
@@ -54,11 +61,19 @@ class ExportOptions:
     licence: str | None = None  # your licence text, stored in the file
     overwrite: bool = False  # replace existing files at --out and --report
     report: str | None = None  # also write the report to this JSON file
+    title: str | None = None  # web: name of the app; default: that of the first run
+    runtime: str | None = None  # web: folder with LiteRT.js from npm, instead of downloading it
+    offline: bool = False  # web: do not download LiteRT.js
     verbose: bool = False  # show messages of TensorFlow and the converters
 
     def __post_init__(self):
-        if self.precision != "float32" and self.format != "tflite":
+        if not self.runs or (len(self.runs) > 1 and self.format != "web"):
+            raise UsageError(f"{len(self.runs)} runs with --format {self.format}; give one RUN (several with web)")
+        if self.precision not in (None, "float32") and self.format != "tflite":
             raise UsageError(f"--precision {self.precision} is for --format tflite; leave it out with {self.format}")
+        for name, flag in UNUSED_BY_WEB.items() if self.format == "web" else USED_BY_WEB.items():
+            if getattr(self, name) not in (None, False):
+                raise UsageError(f"{flag} has no effect with --format {self.format}; leave it out")
         if self.noise_seed is not None and self.noise in ("input", "none"):
             raise UsageError(f"--noise-seed {self.noise_seed} has no effect with --noise {self.noise}; leave one out")
         if self.noise_seed is not None and not 0 <= self.noise_seed < 2**63:
@@ -75,12 +90,14 @@ def main(argv) -> int:
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
+    from gan_tf.cli.export_web import export_site
     from gan_tf.export import FORMATS
 
-    run_name = user_path(options.run).resolve().name
-    out = user_path(options.out or f"{run_name}{FORMATS[options.format].suffix}")
+    is_site = options.format == "web"
+    suffix = "-site" if is_site else FORMATS[options.format].suffix
+    out = user_path(options.out or f"{run_name(options.runs[0])}{suffix}")
     try:
-        return export(options, out)
+        return export_site(options, out) if is_site else export(options, out)
     except (tf.errors.OpError, MemoryError, OSError) as error:
         raise_fault(error, out)
         if remedy := disk_remedy(error):
@@ -92,26 +109,33 @@ def main(argv) -> int:
         raise
 
 
+def run_name(run):
+    """Returns the name of the folder of a run."""
+    return user_path(run).resolve().name
+
+
 def export(options, out) -> int:
     """Writes the file `out`, compares it with Keras and prints the report. Returns the exit code."""
     from gan_tf.export import FORMATS, network
     from gan_tf.export.comparison import SEEDS, compare_with_keras
-    from gan_tf.export.formats import check_output, output
+    from gan_tf.export.formats import SAVED_MODEL, check_output, output
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
 
     file_format = FORMATS[options.format]
     if missing := file_format.missing_packages():
         raise UsageError(f"--format {options.format} needs {', '.join(missing)}: {install_command(options.format)}")
-    trained = load_generator(Run(user_path(options.run)), options.which)
+    [folder] = options.runs
+    trained = load_generator(Run(user_path(folder)), options.which)
     settings = export_settings(options, trained, file_format.batch)
-    check_output(out, options.overwrite, is_folder=options.format == "saved_model")
+    folder_of = {"kind": "a SavedModel folder", "names": SAVED_MODEL} if options.format == "saved_model" else {}
+    check_output(out, options.overwrite, **folder_of)
     if options.report is not None:
         check_report(user_path(options.report), out, options.overwrite)
     scores = {name: read_score(trained.meta.get(name)) for name in SCORES}
     generator = network.folded(trained, network.UNCOMPILED)
     scored = f", {printable(scores['score'].text())}" if scores["score"] else ""
-    print(f"{describe_generator(options, trained, generator)}{scored}", flush=True)
+    print(f"{describe_generator(folder, options.which, trained, generator)}{scored}", flush=True)
     metadata = network.describe(
         trained,
         generator,
@@ -151,7 +175,8 @@ def export_settings(options, trained, default_batch):
     batch = default_batch
     if options.batch is not None:
         batch = None if options.batch == "dynamic" else int(options.batch)
-    return ExportSettings(options.precision, noise, options.noise_seed or 0, batch, requested_class(options, trained))
+    label = requested_class(options.class_name, options.runs[0], trained)
+    return ExportSettings(options.precision or "float32", noise, options.noise_seed or 0, batch, label)
 
 
 def check_report(path, out, overwrite):

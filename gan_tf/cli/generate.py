@@ -154,35 +154,37 @@ def load_from_options(options) -> LoadedGenerator:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which)
-    class_number = requested_class(options, trained)
+    class_number = requested_class(options.class_name, options.run, trained)
     check_truncation(options.truncation, trained.config.model)
     precision, reason = devices.choose_precision(options.precision)
     generator = trained.folded(devices.KERAS_POLICIES[precision])
-    print(f"{describe_generator(options, trained, generator)}; precision: {precision} ({reason})", flush=True)
+    print(
+        f"{describe_generator(options.run, options.which, trained, generator)}; precision: {precision} ({reason})",
+        flush=True,
+    )
     batch_size = options.batch_size or suitable_batch_size(generator.resolution, has_gpu())
     return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
 
 
-def describe_generator(options, trained, generator):
+def describe_generator(run, which, trained, generator):
     """Returns the start of the first line that a command prints: run, model, resolution and weights."""
     resolution, full = generator.resolution, trained.config.resolution
     growing = f" (growing to {full}x{full})" if resolution < full else ""
     return (
-        f"{options.run}: {trained.config.model} at {resolution}x{resolution}{growing}, {options.which} weights, "
+        f"{run}: {trained.config.model} at {resolution}x{resolution}{growing}, {which} weights, "
         f"{trained.images_seen / 1000:.1f} kimg"
     )
 
 
-def requested_class(options, trained, log=print):
-    """Returns the number of the class given by `--class`, and logs its name; None without that option."""
-    if options.class_name is None:
+def requested_class(name, run, trained, log=print):
+    """Returns the number of the class given by `--class`, and logs its name; None if `name` is None."""
+    if name is None:
         return None
     if not trained.classes:
         raise UsageError(
-            f"--class {options.class_name}: {options.run} is a run of unconditional networks; leave out --class, or "
-            "train with --conditional"
+            f"--class {name}: {run} is a run of unconditional networks; leave out --class, or train with --conditional"
         )
-    number = trained.classes.number(options.class_name)
+    number = trained.classes.number(name)
     log(f"class: {printable(trained.classes.names[number])}")
     return number
 

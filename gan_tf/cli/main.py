@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "score a generator or a folder of images, and check for copies of training images",
     "progress": "show the course of training as an animation",
     "report": "write the report of a run as one HTML file",
-    "export": "export a generator as SavedModel, TFLite or ONNX",
+    "export": "export generators as SavedModel, TFLite, ONNX or a web app",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a dataset",
     "convert": "convert official weights into a run",

@@ -93,7 +93,7 @@ def project(options) -> int:
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
-    model, class_number = trained.config.model, requested_class(options, trained, log)
+    model, class_number = trained.config.model, requested_class(options.class_name, options.run, trained, log)
     if options.space in ("w", "w+"):
         check_supported(model, "w", f"--space {options.space}", options.run)
     space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")

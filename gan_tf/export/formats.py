@@ -80,13 +80,18 @@ def write_tflite(trained, settings, metadata, path):
     # Transposed convolutions on large maps are a fifth faster in float32, for a file a tenth larger (FastGAN at 256
     # pixels); with 8-bit kernels they are slower.
     forms = network.CONVERTIBLE if settings.precision == "int8" else network.TRANSPOSED
+    convert_to_tflite(network.traced(trained, settings, forms), settings.precision, metadata, path)
+
+
+def convert_to_tflite(function, precision, metadata, path):
+    """Writes a traced tf.function as a TFLite file. precision: of the stored weights, as in ExportSettings."""
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
-        _save(network.traced(trained, settings, forms), folder)
+        _save(function, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(tensorflow_path(folder), signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if settings.precision != "float32":
+        if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if settings.precision == "float16":
+        if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         model = converter.convert()
     Path(path).write_bytes(_with_tflite_metadata(model, metadata))
@@ -129,15 +134,26 @@ def _pack_buffer(schema, data, builder):
 
 def open_tflite(path):
     """Returns a function as `open_saved_model` does. A file of dynamic batch size takes any number of inputs."""
+    names = [entry["name"] for entry in read_tflite_metadata(path)["inputs"]]
+    runner = tflite_runner(path)
+
+    def run(inputs):
+        return runner(**dict(zip(names, inputs, strict=True)))[network.IMAGES]
+
+    run.interpreter = runner.interpreter
+    return run
+
+
+def tflite_runner(path):
+    """Returns a function from named arrays to {name of output: array} of a TFLite file of `convert_to_tflite`."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=tensorflow_path(path), num_threads=network.usable_cores())
     interpreter.allocate_tensors()  # else the first call does so, with a message
-    names = [entry["name"] for entry in read_tflite_metadata(path)["inputs"]]
-    runner = interpreter.get_signature_runner(SIGNATURE)
+    signature = interpreter.get_signature_runner(SIGNATURE)
 
-    def run(inputs):
-        return runner(**dict(zip(names, inputs, strict=True)))[network.IMAGES]
+    def run(**inputs):
+        return signature(**inputs)
 
     run.interpreter = interpreter
     return run
@@ -228,20 +244,23 @@ FORMATS = {
 # Output
 
 
-def check_output(path, overwrite, is_folder):
+def check_output(path, overwrite, kind="a file", names=()):
     """Raises UsageError if `path` exists and may not be replaced.
 
-    Without `overwrite` nothing may be replaced; with it only a file by a file, and a SavedModel by a SavedModel without
-    other files. Links are never replaced.
+    Without `overwrite` nothing may be replaced; with it only a file by a file, and an exported folder without other
+    files by one of the same kind. Links are never replaced.
+
+    Args:
+        kind: for the message.
+        names: all that an exported folder consists of; the first is in no other folder. () for a file.
     """
     path = Path(path)
     refuse_existing([path], "--out", overwrite)
     if not os.path.lexists(path):
         return
-    if path.is_symlink() or not (path / "saved_model.pb" if is_folder else path).is_file():
-        kind = "a SavedModel folder" if is_folder else "a file"
+    if path.is_symlink() or not (path / names[0] if names else path).is_file():
         raise UsageError(f"--out {path} exists and is not {kind}, so it is not replaced; give another --out")
-    others = [file.name for file in path.iterdir() if file.name not in SAVED_MODEL] if is_folder else ()
+    others = [file.name for file in path.iterdir() if file.name not in names] if names else ()
     if others:
         raise UsageError(f"--out {path} has other files, such as {others[0]}; move them, or give another --out")
 

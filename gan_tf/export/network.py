@@ -142,8 +142,13 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         "images_seen": trained.images_seen,
         **{name: score and _without_folders(score) for name, score in scores.items()},
         "converted_from": trained.converted_from,
-        "licence": " ".join([licence or LICENCE] + ([CONVERTED] if trained.converted_from else [])),
+        "licence": licence_text(trained, licence),
     }
+
+
+def licence_text(trained, licence=None) -> str:
+    """Returns the licence in the metadata of a file. licence: text of the user; default: LICENCE."""
+    return " ".join([licence or LICENCE] + ([CONVERTED] if trained.converted_from else []))
 
 
 def _without_folders(score):

@@ -98,7 +98,7 @@ class FastGanGenerator(SeededNetwork):
 
     def call(self, z, labels=None, noise=None, training=False, style=None):
         self.check_training(training)
-        maps = self._maps(z, labels, noise, self.resolution, style, training)
+        maps = self._maps(self._first_map(z, labels, training), noise, self.resolution, style, training)
         images = self._output(self.to_rgb, maps[self.resolution], training)
         return images if self.folded else (images, self._output(self.to_small, maps[self.small_resolution], training))
 
@@ -107,25 +107,40 @@ class FastGanGenerator(SeededNetwork):
 
         Arguments as for `call`. Only the small maps are computed: the maps that excite others are not excited.
         """
-        maps = self._maps(z, labels, noise, largest=self.excited_sizes[-1] // 16)
+        return self.map_and_style_of(z, labels, noise)[1]
+
+    def map_and_style_of(self, z, labels=None, noise=None):
+        """First part of `call`: the largest map that excites another [N, s, s, C], and the weights as in `style_of`."""
+        largest = self.excited_sizes[-1] // 16
+        maps = self._maps(self._first_map(z, labels), noise, largest)
         pairs = zip(self.excited_sizes, self.excitations, strict=True)
-        return [excitation(maps[size // 16]) for size, excitation in pairs]
+        return maps[largest], [excitation(maps[size // 16]) for size, excitation in pairs]
+
+    def images_of_map(self, x, style, noise=None):
+        """Second part of `call`, of a folded generator: images [N, R, R, 3] of the results of `map_and_style_of`.
+
+        noise: only the maps of more pixels than `x`.
+        """
+        return self._output(self.to_rgb, self._maps(x, noise, self.resolution, style)[self.resolution], False)
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
         fold_glu_layer(self, weights, "stem", "stem_norm")
         self.fold_parts(weights, "embed", "blocks", "excitations", "to_rgb")
 
-    def _maps(self, z, labels, noise, largest, style=None, training=False):
-        """{size: [N, size, size, C]} from 4 to `largest` pixels."""
-        noise = iter(noise or [None] * len(self.noise_shapes))
+    def _first_map(self, z, labels, training=False):
+        """[N, 4, 4, C]."""
         vectors = None if self.embed is None else self.embed(labels)
-        x = glu_layer(z, self.stem, self.stem_norm, vectors=vectors, training=training)
-        maps, excitations = {4: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
+        return glu_layer(z, self.stem, self.stem_norm, vectors=vectors, training=training)
+
+    def _maps(self, x, noise, largest, style=None, training=False):
+        """{size: [N, size, size, C]}: the map `x`, and those after it up to `largest` pixels. noise: of the latter."""
+        noise = iter(noise or [None] * len(self.noise_shapes))
+        maps, excitations = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
         styles = {} if style is None else dict(zip(self.excited_sizes, style, strict=True))
         for size, block in zip(self.sizes, self.blocks, strict=True):
-            if size > largest:
-                break
+            if not x.shape[1] < size <= largest:
+                continue
             weights = styles.get(size)  # [N, 1, 1, C], or None for a map that is not excited
             if weights is None and size in excitations:
                 weights = excitations[size](maps[size // 16], training=training)

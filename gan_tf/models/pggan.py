@@ -154,19 +154,24 @@ class PgganGenerator(SeededNetwork):
     def call(self, z, labels=None, noise=None, training=False, level=None, alpha=None):
         self.check_training(training)
         level = self.default_level if level is None else level
+        maps = self.maps(z, labels, level, training)
+        images = at_least_float32(self.to_rgb[level](maps[-1]))
+        if self.folded:
+            images += self.rgb_bias.value
+        if level == 0 or (alpha is None and not self.folded):
+            return images
+        older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](maps[-2])))
+        return images + older if self.folded else blend(images, older, alpha)
+
+    def maps(self, z, labels=None, level=None, training=False):
+        """Feature maps of the levels 0 to `level`: a list of [N, r, r, C]. Arguments as for `call`."""
         z = pixel_norm(z)
         if self.embed is not None:
             z = tf.concat([z, tf.cast(self.embed(labels), z.dtype)], axis=1)
-        older, x = None, self.stem(tf.cast(z, self.compute_dtype), training=training)
-        for block in self.blocks[:level]:
-            older, x = x, block(x, training=training)
-        images = at_least_float32(self.to_rgb[level](x))
-        if self.folded:
-            images += self.rgb_bias.value
-        if older is None or (alpha is None and not self.folded):
-            return images
-        older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](older)))
-        return images + older if self.folded else blend(images, older, alpha)
+        maps = [self.stem(tf.cast(z, self.compute_dtype), training=training)]
+        for block in self.blocks[: self.default_level if level is None else level]:
+            maps.append(block(maps[-1], training=training))
+        return maps
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one, and its growth.

@@ -1,0 +1,105 @@
+"""The parts of a generator that the web app runs, one image at a time; between them, images exchange their styles.
+
+Progressive GAN has one part, "images", which generates an image of each size that the network has grown through. The
+others have two: "style" computes what another image can use, and "images" generates an image of it. FastGAN is divided
+after the largest map that excites others, StyleGAN2 between its mapping and its synthesis network.
+"""
+
+import tensorflow as tf
+
+from gan_tf.export.network import IMAGES, LABELS, LATENTS, folded
+from gan_tf.models.pggan import resolution_of
+from gan_tf.ops.activations import at_least_float32
+from gan_tf.ops.forms import use_forms
+
+
+def traced_parts(trained, forms):
+    """Returns {"style" and "images", or "images" alone: tf.function} of a TrainedGenerator.
+
+    Inputs and outputs are named, with batch size 1, and float32, except `labels`, int32 [1], which only conditional
+    generators have. Inputs: latents [1, Z], noise_0, noise_1, ... [1, h, w, 1]. Outputs: images_R [1, R, R, 3] in
+    [-1, 1] for each size R. Between the parts: for FastGAN map [1, s, s, C] and style_0, style_1, ... [1, 1, 1, C];
+    for StyleGAN2 w [1, W], which becomes the input ws [1, S, W].
+    """
+    g = folded(trained, forms)
+    inputs = [tf.TensorSpec([1, g.latent_size], tf.float32, LATENTS)]
+    inputs += [tf.TensorSpec([1], tf.int32, LABELS)] if g.classes else []
+    noise = [tf.TensorSpec([1, *shape], tf.float32, f"noise_{i}") for i, shape in enumerate(g.noise_shapes)]
+    with use_forms(forms):
+        return {"fastgan": _fastgan, "pggan": _pggan, "stylegan2": _stylegan2}[trained.config.model](
+            g, trained, inputs, noise
+        )
+
+
+def _fastgan(g, trained, inputs, noise):
+    excited, largest = len(g.excited_sizes), g.excited_sizes[-1] // 16
+    early = [spec for spec in noise if spec.shape[1] <= largest]
+
+    def style(*values):
+        latents, labels, maps = _split(g, values)
+        x, weights = g.map_and_style_of(latents, labels, maps)
+        return {"map": x, **{f"style_{i}": one for i, one in enumerate(weights)}}
+
+    def images(x, *values):
+        return _clipped([g.images_of_map(x, values[:excited], values[excited:])])
+
+    style = _traced(style, [*inputs, *early])
+    between = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in outputs_of(style).items()]
+    return {"style": style, "images": _traced(images, [*between, *noise[len(early) :]])}
+
+
+def _pggan(g, trained, inputs, noise):
+    def images(*values):
+        latents, labels, _ = _split(g, values)
+        # Each size before the present one has the colours that it learned while it was the newest.
+        layers = trained.generator.to_rgb[: g.default_level]
+        smaller = [at_least_float32(layer(x)) for layer, x in zip(layers, g.maps(latents, labels), strict=False)]
+        return _clipped([*smaller, g(latents, labels)])
+
+    return {"images": _traced(images, inputs)}
+
+
+def _stylegan2(g, trained, inputs, noise):
+    def style(*values):
+        latents, labels, _ = _split(g, values)
+        return {"w": g.mapping(latents, labels)[:, 0]}
+
+    def images(ws, *maps):
+        return _clipped([g.synthesis(ws, noise=maps)])
+
+    ws = tf.TensorSpec([1, g.mapping.copies, g.w_size], tf.float32, "ws")
+    return {"style": _traced(style, inputs), "images": _traced(images, [ws, *noise])}
+
+
+def _split(g, values):
+    """Splits the inputs of a first part into (latents, labels or None, list of noise maps)."""
+    latents, *others = values
+    return (latents, others[0], others[1:]) if g.classes else (latents, None, others)
+
+
+def _clipped(images):
+    """{"images_R": [1, R, R, 3] clipped to [-1, 1]}: networks may exceed it a little."""
+    return {f"{IMAGES}_{image.shape[1]}": tf.clip_by_value(image, -1.0, 1.0) for image in images}
+
+
+def _traced(function, specs):
+    function = tf.function(function, input_signature=specs, autograph=False)
+    function.get_concrete_function()
+    return function
+
+
+def inputs_of(function) -> dict:
+    """Returns {name: TensorSpec} of the inputs of a part."""
+    return {spec.name: spec for spec in function.input_signature}
+
+
+def outputs_of(function) -> dict:
+    """Returns {name: TensorSpec} of the outputs of a part."""
+    return dict(function.get_concrete_function().structured_outputs)
+
+
+def sizes_of(g) -> list[int]:
+    """Returns the sizes in pixels that a folded generator has an output for, largest first."""
+    if hasattr(g, "default_level"):
+        return [resolution_of(level) for level in range(g.default_level, -1, -1)]
+    return [g.resolution]

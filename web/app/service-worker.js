@@ -1,0 +1,2 @@
+const VERSION = "@VERSION@";
+const FILES = [/*@FILES@*/];
