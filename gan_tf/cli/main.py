@@ -21,6 +21,7 @@ COMMANDS = {
     "progress": "show the course of training as an animation",
     "report": "write the report of a run as one HTML file",
     "export": "export generators as SavedModel, TFLite, ONNX or a web app",
+    "serve": "serve an exported web app, on this machine or the local network",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a dataset",
     "convert": "convert official weights into a run",
