@@ -1,4 +1,4 @@
-"""Job files of Azure and Kubernetes, the Docker image, and shellcheck of the scripts in deploy/."""
+"""Job files of Azure, Kubernetes and GitHub Pages, the Docker image, and shellcheck of the scripts in deploy/."""
 
 import fnmatch
 import importlib.util
@@ -79,6 +79,24 @@ def test_docker_context_has_all_copied_files_and_no_runs():
     assert "*" in lines and all((ROOT / path).exists() for path in included)
     assert {source for source, _ in copies()} <= set(included)
     assert not any(fnmatch.fnmatch("checkpoints", path) for path in included)
+
+
+def test_pages_workflow_publishes_a_complete_site(tmp_path):
+    workflow = yaml.safe_load((DEPLOY / "pages" / "pages.yml").read_text())
+    assert workflow["permissions"] == {"contents": "read", "pages": "write", "id-token": "write"}
+    steps = workflow["jobs"]["publish"]["steps"]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", action) for action in actions)
+    [folder] = [step["with"]["path"] for step in steps if "upload-pages-artifact" in step.get("uses", "")]
+    triggers = workflow[True]["push"]["paths"]  # YAML reads the key `on` as true
+    assert triggers == [f"{folder}/**", ".github/workflows/pages.yml"]
+    [check] = [step["run"] for step in steps if "run" in step]
+    (tmp_path / folder).mkdir()
+    for name in ("index.html", "site.json", "service-worker.js", "manifest.webmanifest"):
+        done = subprocess.run(["bash", "-ec", check], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout.startswith(f"{folder}/{name} is missing")
+        (tmp_path / folder / name).touch()
+    assert subprocess.run(["bash", "-ec", check], cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.slow
