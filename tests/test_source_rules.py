@@ -30,6 +30,7 @@ REMOVING = {  # {file: functions}. Before you add one: which files of the user m
     "gan_tf/data/cache.py": "writing",
     "gan_tf/data/prepare.py": "_make_smaller",
     "gan_tf/distributed/workers.py": "require_shared_folder",
+    "gan_tf/export/android.py": "debug_key",
     "gan_tf/export/formats.py": "output",
     "gan_tf/export/runtime.py": "_download",
     "gan_tf/faces/results.py": "_remove_windows remove write_npz write_folder",

@@ -1,0 +1,4 @@
+package android.webkit;
+
+/** Since API 26. */
+public abstract class RenderProcessGoneDetail {}
