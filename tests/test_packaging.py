@@ -92,14 +92,16 @@ def test_environment_file_resolves(tmp_path):
 
 
 def test_wheel_contains_every_module_and_data_file(tmp_path):
-    tracked = run("git", "ls-files", "gan_tf", "datasets", cwd=ROOT).splitlines()
+    folders = ("gan_tf", "datasets", "web/__init__.py", "web/app")
+    tracked = run("git", "ls-files", *folders, cwd=ROOT).splitlines()
     source = tmp_path / "source"  # a copy, so that the build leaves nothing in the working tree
     run("git", "checkout-index", "--all", f"--prefix={source}/", cwd=ROOT)
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", tmp_path, source)
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert {re.sub("^datasets/", "gan_tf_datasets/", name) for name in tracked} <= set(archive.namelist())
-        assert not [name for name in archive.namelist() if name.split("/")[0] in {"datasets", "tests", "benchmarks"}]
+        assert {re.sub("^(datasets|web)/", r"gan_tf_\1/", name) for name in tracked} <= set(archive.namelist())
+        outside = {"datasets", "web", "tests", "benchmarks"}
+        assert not [name for name in archive.namelist() if name.split("/")[0] in outside or "node_modules" in name]
 
 
 def test_another_package_called_datasets_can_be_imported(tmp_path):

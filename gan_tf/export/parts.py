@@ -1,16 +1,21 @@
 """The parts of a generator that the web app runs, one image at a time; between them, images exchange their styles.
 
-Progressive GAN has one part, "images", which generates an image of each size that the network has grown through. The
+Progressive GAN has one part, "images", which generates the image in each size that the network has grown through. The
 others have two: "style" computes what another image can use, and "images" generates an image of it. FastGAN is divided
 after the largest map that excites others, StyleGAN2 between its mapping and its synthesis network.
 """
 
+import numpy as np
 import tensorflow as tf
 
+from gan_tf import rng
 from gan_tf.export.network import IMAGES, LABELS, LATENTS, folded
 from gan_tf.models.pggan import resolution_of
-from gan_tf.ops.activations import at_least_float32
 from gan_tf.ops.forms import use_forms
+from gan_tf.ops.resample import average_pool_to
+
+FITTED, FITTED_BATCH = 128, 8  # images for `fitted_colours`; four times as many pixels of 4x4 as a map has channels
+RIDGE = 1e-6
 
 
 def traced_parts(trained, forms):
@@ -49,14 +54,40 @@ def _fastgan(g, trained, inputs, noise):
 
 
 def _pggan(g, trained, inputs, noise):
+    colours = fitted_colours(g)
+
     def images(*values):
         latents, labels, _ = _split(g, values)
-        # Each size before the present one has the colours that it learned while it was the newest.
-        layers = trained.generator.to_rgb[: g.default_level]
-        smaller = [at_least_float32(layer(x)) for layer, x in zip(layers, g.maps(latents, labels), strict=False)]
+        smaller = [x @ kernel + bias for x, (kernel, bias) in zip(g.maps(latents, labels), colours, strict=False)]
         return _clipped([*smaller, g(latents, labels)])
 
     return {"images": _traced(images, inputs)}
+
+
+def fitted_colours(g):
+    """Returns (kernel [C, 3], bias [3]) for each size below the present one of a folded generator of Progressive GAN.
+
+    They compute from the map of that size the colours nearest to those of the whole image, averaged over its pixels:
+    the least squares solution over FITTED images. The layers that the network had at that size do not fit any more: the
+    maps have changed in the training of the larger sizes.
+    """
+    sums = [0.0] * g.default_level
+    for first in range(0, FITTED, FITTED_BATCH):
+        draws = rng.Draws(0, tf.constant(first, tf.int64), FITTED_BATCH, path="colours/")
+        labels = tf.range(first, first + FITTED_BATCH) % g.classes if g.classes else None
+        latents = draws.normal("latents", (g.latent_size,))
+        images = g(latents, labels)
+        for level, x in enumerate(g.maps(latents, labels, g.default_level - 1) if g.default_level else []):
+            x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1).numpy().reshape(-1, x.shape[-1] + 1)
+            colours = average_pool_to(images, resolution_of(level)).numpy().reshape(-1, 3)
+            sums[level] += x.T.astype(np.float64) @ np.concatenate([x, colours], axis=1)
+    fits = []
+    for total in sums:
+        count = len(total)
+        ridge = RIDGE * np.trace(total[:, :count]) / count * np.eye(count)  # maps may depend on each other
+        weights = np.linalg.solve(total[:, :count] + ridge, total[:, count:]).astype(np.float32)
+        fits.append((weights[:-1], weights[-1]))
+    return fits
 
 
 def _stylegan2(g, trained, inputs, noise):

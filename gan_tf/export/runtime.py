@@ -63,7 +63,7 @@ def obtain_runtime(folder=None, offline=False, log=print) -> Path:
         UsageError: files are missing or are those of another version, or the download fails.
     """
     if folder is not None:
-        _check(folder, f"give a folder with version {VERSION}, made by {npm_text()}")
+        _check(folder, f"give --runtime a folder made by {npm_text()}")
         return folder
     folder = cache_root() / f"litert-{VERSION}"
     with locked(folder.with_name(folder.name + ".lock")):

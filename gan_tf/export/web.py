@@ -5,14 +5,15 @@ generate the image of a seed as `gan-tf generate` does.
 """
 
 import hashlib
-import importlib.resources
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import gan_tf
+import gan_tf_web
 from gan_tf import rng
 from gan_tf.data.listing import walk
 from gan_tf.export import formats, network, parts
@@ -34,7 +35,7 @@ SHORT_NAME = 12  # characters that fit below an icon
 
 def page_folder():
     """Returns the folder of the page's own files, which is `web/app` in the repository."""
-    return importlib.resources.files("gan_tf_web") / "app"
+    return Path(gan_tf_web.__file__).parent / "app"
 
 
 def site_names() -> list[str]:

@@ -1,0 +1,135 @@
+"""`gan-tf export --format web`: a folder with a page, its runtime and trained generators; whole or not at all."""
+
+import errno
+import hashlib
+import json
+import re
+import unittest.mock
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_tf import rng
+from gan_tf.export import web
+from gan_tf.runs.weights import load_generator
+from tests import conditional
+from tests.export.litert import replace_files, write_packages
+from tests.sampling import trained as networks
+
+pytest.importorskip("ai_edge_litert", reason="needs ai_edge_litert")
+
+
+@pytest.fixture(autouse=True)
+def packages(tmp_path_factory, monkeypatch):
+    """A folder for --runtime, with small files in place of LiteRT.js."""
+    replace_files(monkeypatch)
+    return write_packages(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of each family; that of Progressive GAN is in the middle of its growth, that of StyleGAN2 conditional."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        networks.write_trained(folder / "panda", networks.trained_fastgan()).folder,
+        networks.write_trained(folder / "a" / "Panda", networks.trained_pggan(1.5)).folder,
+        conditional.make_run(folder / "ü", "stylegan2").folder,
+    ]
+
+
+def test_site_of_three_families(runs, packages, tmp_path, done):
+    out = tmp_path / "my site"
+    arguments = ("--format", "web", "--runtime", packages, "--out", out, "--title", "Made by three networks")
+    printed = done("export", *runs, *arguments).out
+    assert printed.endswith(f"to open it: gan-tf serve '{out}'\n")
+    assert len(re.findall(r"difference +from Keras over 64 seeds", printed)) == 3
+    assert "pggan at 16x16 (growing to 32x32)" in printed
+    site = json.loads((out / "site.json").read_text())
+    assert site["title"] == "Made by three networks" and site["format"] == web.FORMAT
+    fastgan, pggan, stylegan2 = site["models"]
+    assert [model["id"] for model in site["models"]] == ["panda", "panda-2", "run"]
+    for model, run in zip(site["models"], runs, strict=True):
+        assert 0 < model["difference"]["largest"] < 0.01 and model["difference"]["mean"] < 0.001
+        assert model["name"] == run.name and "rights" in model["licence"]
+        assert model["keys"]["latents"] == str(rng.stream_key("image", "latents"))
+        for part in model["parts"].values():
+            content = (out / part["file"]).read_bytes()
+            assert part["sha256"] == hashlib.sha256(content).hexdigest() and part["bytes"] == len(content)
+    assert fastgan["score"] == "swd2k 28.5" and fastgan["truncation"] and fastgan["mean_w"] is None
+    assert [(size["pixels"], size["scaled"]) for size in fastgan["sizes"]] == [(64, False), (32, True)]
+    assert fastgan["style"] == {"kind": "excitations", "layers": ["64"], "default": [0]}
+    assert [size["output"] for size in pggan["sizes"]] == ["images_16", "images_8", "images_4"]
+    assert not pggan["truncation"] and pggan["style"] is None and pggan["noise"] == []
+    assert (stylegan2["classes"], stylegan2["class_counts"]) == (conditional.NAMES, conditional.COUNTS)
+    assert stylegan2["style"]["layers"] == ["4", "8", "8", "16", "16", "16"] and np.shape(stylegan2["mean_w"]) == (
+        3,
+        16,
+    )
+    assert stylegan2["noise"][4] == {
+        "name": "noise_4",
+        "shape": [16, 16],
+        "key": str(rng.stream_key("image", "noise/4")),
+    }
+
+
+def test_mean_w_without_classes_is_the_average(tmp_path, packages, done):
+    run = networks.write_trained(tmp_path / "run", networks.trained_stylegan2())
+    done("export", run.folder, "--format", "web", "--runtime", packages, "--out", tmp_path / "site")
+    [model] = json.loads((tmp_path / "site" / "site.json").read_text())["models"]
+    average = load_generator(run).generator.mapping.average.numpy()
+    np.testing.assert_allclose(model["mean_w"], [average], rtol=1e-6)
+
+
+def test_files_of_a_site(runs, packages, tmp_path, done):
+    out = tmp_path / "site"
+    done("export", runs[1], "--format", "web", "--runtime", packages, "--out", out)
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    worker = (out / "service-worker.js").read_text()
+    listed = json.loads(re.search(r"const FILES = (\[.*\]);", worker)[1])
+    assert set(listed) == {name for name in files if not name.startswith("litert/litert_wasm")} - {"service-worker.js"}
+    assert re.search(r'const VERSION = "[0-9a-f]{16}";', worker)
+    manifest = json.loads((out / "manifest.webmanifest").read_text())
+    assert manifest["name"] == manifest["short_name"] == "Panda" and manifest["display"] == "standalone"
+    for icon in manifest["icons"]:
+        with Image.open(out / icon["src"]) as image:
+            assert "x".join(map(str, image.size)) == icon["sizes"] and np.asarray(image).std() > 10
+    assert "Apache License" in (out / "litert" / "LICENSE").read_text()
+    first = worker
+    done("export", runs[1], "--format", "web", "--runtime", packages, "--out", out, "--overwrite", "--title", "Other")
+    assert (out / "service-worker.js").read_text() != first  # browsers then fetch the new files
+
+
+def test_bad_input_is_one_line_and_writes_nothing(runs, packages, tmp_path, refused):
+    other, site = tmp_path / "other", ("--format", "web", "--runtime", packages)
+    other.mkdir()
+    (other / "site.json").write_text("{}")
+    (other / "notes.txt").write_text("mine")
+    empty = networks.write_trained(tmp_path / "empty", networks.trained_pggan())
+    (empty.folder / "best" / "generator.npz").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    new = tmp_path / "new"
+    for given, text in (
+        ([*runs, *site, "--out", other], "--overwrite"),
+        ([*runs, *site, "--out", other, "--overwrite"], "notes.txt"),
+        ([runs[0], "--format", "web", "--runtime", tmp_path, "--out", new], "--runtime"),
+        ([runs[0], "--format", "web", "--offline", "--out", new], "--offline"),
+        ([runs[0], empty.folder, *site, "--out", new], "best"),
+        ([runs[0], *site, "--title", " ", "--out", new], "--title"),
+        ([runs[0], *site, "--batch", 4, "--out", new], "--batch"),
+        ([runs[0], *site, "--class", "cat", "--out", new], "--class"),
+        ([runs[0], *site, "--precision", "int8", "--out", new], "--precision"),
+        ([*runs, "--format", "tflite", "--out", new], "one RUN"),
+        ([runs[0], "--format", "onnx", "--title", "x", "--out", new], "--title"),
+        (["--format", "web", "--out", new], "RUN"),
+    ):
+        assert text in refused("export", *given)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_full_disk_leaves_nothing(runs, packages, tmp_path, monkeypatch, refused):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(web, "copy_runtime", unittest.mock.Mock(side_effect=full))
+    out = tmp_path / "site"
+    assert f"--out {out}" in refused("export", runs[1], "--format", "web", "--runtime", packages, "--out", out)
+    assert list(tmp_path.iterdir()) == []
