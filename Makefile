@@ -14,7 +14,7 @@ TOOLS := .venv/tools-$(EXTRA)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all fuzz lint format docs lock clean
+.PHONY: help install demo test test-all fuzz lint web-lint format docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -37,6 +37,10 @@ lint: $(TOOLS)  ## check style and the import table
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m pytest -q tests/test_import_table.py
+
+web-lint:  ## check types and style of the web app (needs npm)
+	@command -v npm >/dev/null || { echo "make web-lint needs npm (Debian: apt-get install npm)"; exit 1; }
+	@cd web && npm ci --no-audit --no-fund --loglevel=error >/dev/null && npm run --silent check
 
 format: $(TOOLS)  ## format the code with ruff
 	@$(PY) -m ruff check --fix .

@@ -1,2 +1,58 @@
 const VERSION = "@VERSION@";
+/** @type {string[]} */
 const FILES = [/*@FILES@*/];
+// Stores the site at the first visit and serves it from there, so that it works without a network. A newer version is
+// stored beside it, and is used when the user reloads or no page of the old one is open.
+
+importScripts("simd.js");
+
+const scope = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+const PREFIX = `gan_tf ${scope.registration.scope} `; // sites of one host share their caches
+const NAME = PREFIX + VERSION;
+
+scope.addEventListener("install", (event) => event.waitUntil(store()));
+
+scope.addEventListener("activate", (event) => event.waitUntil(deleteOldVersions().then(() => scope.clients.claim())));
+
+scope.addEventListener("message", ({ data }) => {
+  if (data === "activate") scope.skipWaiting();
+});
+
+scope.addEventListener("fetch", (event) => {
+  const { request } = event;
+  if (request.method === "GET" && request.url.startsWith(scope.registration.scope)) event.respondWith(serve(request));
+});
+
+async function store() {
+  const cache = await caches.open(NAME);
+  const variant = wasmVariant(); // one of two builds of 9 MB
+  const runtime = variant ? [`litert/${variant}.js`, `litert/${variant}.wasm`] : [];
+  try {
+    await Promise.all([...FILES, ...runtime].map((file) => storeFile(cache, file)));
+  } catch (error) {
+    await caches.delete(NAME);
+    throw error;
+  }
+}
+
+/** @param {Cache} cache @param {string} file */
+async function storeFile(cache, file) {
+  // A host or the browser may have kept an older version: it is asked whether it is the newest.
+  const response = await fetch(file, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`${file}: status ${response.status}`);
+  // A response that was redirected (index.html to ./) is refused when a page is opened.
+  const { headers } = response;
+  await cache.put(file, response.redirected ? new Response(await response.blob(), { headers }) : response);
+}
+
+async function deleteOldVersions() {
+  const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== NAME);
+  await Promise.all(old.map((name) => caches.delete(name)));
+}
+
+/** @param {Request} request */
+async function serve(request) {
+  const cache = await caches.open(NAME);
+  const stored = await cache.match(request.mode === "navigate" ? "index.html" : request, { ignoreSearch: true });
+  return stored ?? fetch(request);
+}

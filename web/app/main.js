@@ -1,0 +1,175 @@
+/** Starts the page: reads the site's description, loads the model, and connects the views. */
+
+import { Engine } from "./engine.js";
+import { addFileButton, createGallery } from "./gallery-view.js";
+import { Images } from "./images.js";
+import { createMix, createPath } from "./pairs.js";
+import { Plane } from "./plane.js";
+import { UserError } from "./recipes.js";
+import { registerServiceWorker } from "./offline.js";
+import { Tabs } from "./tabs.js";
+import { byId, clearMessages, make, showError, showNote } from "./dom.js";
+
+/** @typedef {import("../types").App} App */
+/** @typedef {import("../types").Model} Model */
+/** @typedef {import("../types").Recipe} Recipe */
+/** @typedef {import("../types").Site} Site */
+
+const ACCELERATORS = { webgpu: "WebGPU", wasm: "WebAssembly" };
+
+/** @implements {App} */
+class Page {
+  engine = new Engine();
+  #modelSelect = byId("model", HTMLSelectElement);
+  #sizeSelect = byId("size", HTMLSelectElement);
+  #site;
+  /** @type {Images} */
+  #images;
+  /** @type {Tabs} */
+  #tabs;
+
+  /** @param {Site} site */
+  constructor(site) {
+    this.#site = site;
+    this.models = site.models;
+    this.model = site.models[0];
+    this.pixels = this.model.resolution;
+    this.#images = new Images(this);
+    this.#tabs = new Tabs({
+      images: this.#images,
+      mix: createMix(this),
+      path: createPath(this),
+      plane: new Plane(this),
+      gallery: createGallery(this),
+    });
+    addFileButton(this);
+    this.#modelSelect.append(...site.models.map(({ id, name }) => make("option", { value: id }, name)));
+    byId("model-choice", HTMLElement).hidden = site.models.length < 2;
+    this.#modelSelect.addEventListener("change", () => this.#chooseModel());
+    this.#sizeSelect.addEventListener("change", () => {
+      this.pixels = Number(this.#sizeSelect.value);
+      this.#images.show();
+    });
+  }
+
+  settings() {
+    return this.#images.settings();
+  }
+
+  selected() {
+    return this.#images.selected();
+  }
+
+  /** @param {Recipe[]} recipes @param {Model} model @param {string} note */
+  async open(recipes, model, note) {
+    if (model !== this.model && !(await this.load(model))) return;
+    this.#images.open(recipes);
+    this.#tabs.open("images");
+    showNote(note);
+  }
+
+  /**
+   * Loads a model and shows its progress; after an error the last model stays.
+   *
+   * @param {Model} model
+   * @returns {Promise<boolean>} false after an error
+   */
+  async load(model) {
+    this.#tabs.setBusy(true);
+    clearMessages();
+    this.#modelSelect.value = model.id;
+    try {
+      const accelerator = await this.engine.load(model, showProgress);
+      byId("runs", HTMLElement).textContent = `Runs on this device with ${ACCELERATORS[accelerator]}.`;
+    } catch (error) {
+      showError(error);
+      this.#modelSelect.value = this.model.id;
+      return false;
+    } finally {
+      byId("loading", HTMLElement).hidden = true;
+      this.#tabs.setBusy(false);
+    }
+    this.model = model;
+    fillSizes(this.#sizeSelect, model);
+    this.pixels = model.resolution;
+    byId("about-text", HTMLElement).replaceChildren(...about(this.#site, model));
+    this.#tabs.modelChanged(model);
+    return true;
+  }
+
+  async #chooseModel() {
+    const model = this.models.find(({ id }) => id === this.#modelSelect.value);
+    if (model && (await this.load(model))) this.#tabs.open(this.#tabs.current);
+  }
+
+  showFirst() {
+    this.#tabs.open("images");
+  }
+}
+
+/** @returns {Promise<Site>} */
+async function readSite() {
+  try {
+    const response = await fetch("site.json");
+    if (!response.ok) throw new UserError(`The file site.json is missing on the server (status ${response.status}).`);
+    const site = await response.json();
+    if (site.format !== 1) throw new UserError(`This page reads site.json of format 1, and the file has ${site.format}.`);
+    document.title = site.title;
+    byId("title", HTMLElement).textContent = site.title;
+    return site;
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const reason = error instanceof SyntaxError ? "site.json is damaged" : "the connection was lost";
+    throw new UserError(`The page could not start because ${reason}; connect to the network and reload the page.`);
+  }
+}
+
+/** @param {import("./engine.js").Progress} progress */
+function showProgress(progress) {
+  const bar = byId("loading-bar", HTMLProgressElement);
+  byId("loading", HTMLElement).hidden = false;
+  if (progress.what === "compile") {
+    bar.removeAttribute("value");
+    byId("loading-text", HTMLElement).textContent = "Preparing the model…";
+    return;
+  }
+  bar.value = progress.loaded / progress.total;
+  const [loaded, total] = [progress.loaded, progress.total].map((bytes) => (bytes / 1e6).toFixed(1));
+  byId("loading-text", HTMLElement).textContent = `Downloading the model: ${loaded} of ${total} MB`;
+}
+
+/** @param {HTMLSelectElement} select @param {Model} model */
+function fillSizes(select, { sizes }) {
+  const options = sizes.map(({ pixels, scaled }) =>
+    make("option", { value: String(pixels) }, `${pixels} × ${pixels}${scaled ? ", scaled" : ""}`),
+  );
+  select.replaceChildren(...options);
+}
+
+/** @param {Site} site @param {Model} model */
+function about(site, model) {
+  const seen = model.images_seen.toLocaleString("en");
+  const score = model.score ? `, ${model.score}` : "";
+  const { largest, mean } = model.difference;
+  const texts = [
+    `Model ${model.name}: ${model.family}, trained on ${seen} images${score}.`,
+    `Images differ from those of gan-tf generate by ${mean.toPrecision(2)} on average and at most ${largest.toPrecision(2)}, of values from -1 to 1.`,
+    model.licence,
+    `Made by ${site.made_by}. The runtime is LiteRT.js, under Apache-2.0. Nothing leaves this device.`,
+  ];
+  return texts.map((text) => make("p", {}, text));
+}
+
+async function start() {
+  const page = new Page(await readSite());
+  if (!(await page.load(page.model))) return;
+  page.showFirst();
+  registerServiceWorker();
+}
+
+byId("start-note", HTMLElement).remove();
+byId("app", HTMLElement).hidden = false;
+start().catch((error) => {
+  byId("loading", HTMLElement).hidden = true;
+  showError(error);
+});

@@ -1,0 +1,236 @@
+// Runs the networks. A classic worker, because the runtime loads its WebAssembly by importScripts.
+
+importScripts("simd.js");
+
+/** @typedef {import("../types").Model} Model */
+/** @typedef {import("../types").Part} Part */
+/** @typedef {import("../types").Recipe} Recipe */
+/** @typedef {import("../types").Answer} Answer */
+/** @typedef {import("../types").LiteRt} LiteRt */
+/** @typedef {import("../types").Accelerator} Accelerator */
+/** @typedef {import("../types").CompiledModel} CompiledModel */
+/** @typedef {import("./render.js").Arrays} Arrays */
+/** @typedef {{model: Model, accelerator: Accelerator, parts: Record<string, CompiledModel>}} Loaded */
+
+const RUNTIME_BYTES = 9.4e6; // of the WebAssembly file, for the progress bar
+
+class Failure extends Error {} // its message is one sentence for the page
+
+/** @type {Promise<LiteRt> | null} */
+let runtime = null;
+/** @type {Loaded | null} */
+let loaded = null;
+let last = Promise.resolve();
+
+self.onmessage = ({ data }) => {
+  last = last.then(() => answer(data)); // one after the other
+};
+
+/** @param {import("../types").Request} request */
+async function answer(request) {
+  const { id } = request;
+  /** @type {(message: any, transfer?: Transferable[]) => void} */
+  const reply = (message, transfer = []) => self.postMessage({ ...message, id }, { transfer });
+  try {
+    if (request.kind === "load") {
+      loaded = await load(request.model, (progress) => reply({ kind: "progress", ...progress }));
+      reply({ kind: "loaded", accelerator: loaded.accelerator });
+    } else {
+      if (!loaded) throw new Failure("No model is loaded; reload the page.");
+      const rgba = await render(loaded, request.recipe, request.pixels);
+      reply({ kind: "rendered", pixels: request.pixels, rgba }, [rgba.buffer]);
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const known = error instanceof Failure;
+    if (!known) console.warn(error);
+    reply({ kind: "failed", message: known ? reason : `The image could not be generated (${reason}); reload the page.` });
+  }
+}
+
+// Loading
+
+/**
+ * Loads the runtime, at the first call, and a model, which replaces the last one.
+ *
+ * @param {Model} model
+ * @param {(progress: object) => void} report
+ * @returns {Promise<Loaded>}
+ */
+async function load(model, report) {
+  const variant = wasmVariant();
+  if (!variant) throw new Failure("This browser cannot run the model: it lacks WebAssembly SIMD; update the browser.");
+  const parts = Object.entries(model.parts);
+  const total = parts.reduce((sum, [, part]) => sum + part.bytes, runtime ? 0 : RUNTIME_BYTES);
+  let received = 0;
+  /** @param {number} bytes */
+  const onBytes = (bytes) => report({ what: "files", loaded: Math.min((received += bytes), total), total });
+  runtime ??= loadRuntime(variant, onBytes).catch((error) => {
+    runtime = null;
+    throw error;
+  });
+  const [litert, ...files] = await Promise.all([runtime, ...parts.map(([, part]) => downloadPart(part, onBytes))]);
+  report({ what: "compile" });
+  for (const old of Object.values(loaded?.parts ?? {})) old.delete();
+  const named = parts.map(([name], i) => /** @type {[string, Uint8Array]} */ ([name, files[i]]));
+  return (await onGpu(litert, model, named)) ?? (await compiled(litert, model, named, "wasm"));
+}
+
+/** @param {string} variant @param {(bytes: number) => void} onBytes @returns {Promise<LiteRt>} */
+async function loadRuntime(variant, onBytes) {
+  const url = `litert/${variant}.wasm`;
+  const download = await request(url, onBytes);
+  const headers = { "Content-Type": "application/wasm" };
+  const program = await WebAssembly.compileStreaming(new Response(download, { headers })).catch((error) => {
+    throw broken(error, `The file ${url} is damaged (${error.message}); reload the page.`);
+  });
+  // Settings of Emscripten. Without them the runtime downloads the file itself, which reports no progress, and writes
+  // what it does to console.error.
+  Object.assign(self, {
+    Module: {
+      printErr: console.debug,
+      /** @param {WebAssembly.Imports} imports @param {Function} receive */
+      instantiateWasm: (imports, receive) =>
+        WebAssembly.instantiate(program, imports).then((instance) => receive(instance, program)),
+    },
+  });
+  const litert = /** @type {LiteRt} */ (await import(new URL("litert/index.js", location.href).href));
+  await litert.loadLiteRt(new URL("litert/", location.href).href);
+  return litert;
+}
+
+/** @param {Part} part @param {(bytes: number) => void} onBytes */
+async function downloadPart(part, onBytes) {
+  let bytes;
+  try {
+    bytes = new Uint8Array(await new Response(await request(part.file, onBytes)).arrayBuffer());
+  } catch (error) {
+    throw broken(error, lost(part.file));
+  }
+  const problem = bytes.length === part.bytes ? await wrongHash(bytes, part) : `${bytes.length} of ${part.bytes} bytes`;
+  if (!problem) return bytes;
+  for (const name of (await self.caches?.keys()) ?? []) await (await caches.open(name)).delete(part.file);
+  throw new Failure(`The model file ${part.file} is damaged (${problem}); reload the page to download it again.`);
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes @param {Part} part */
+async function wrongHash(bytes, part) {
+  if (!self.crypto?.subtle) return ""; // a page without HTTPS
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex === part.sha256 ? "" : "its SHA-256 is another";
+}
+
+/** @param {string} url @param {(bytes: number) => void} onBytes @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} */
+async function request(url, onBytes) {
+  const response = await fetch(url).catch(() => {
+    throw new Failure(lost(url));
+  });
+  if (!response.ok || !response.body) {
+    throw new Failure(`The file ${url} is missing on the server (status ${response.status}).`);
+  }
+  const counter = new TransformStream({
+    transform(chunk, controller) {
+      onBytes(chunk.length);
+      controller.enqueue(chunk);
+    },
+  });
+  return response.body.pipeThrough(counter);
+}
+
+/** @param {string} url */
+function lost(url) {
+  return `The connection was lost before ${url} was stored; connect to the network and reload the page.`;
+}
+
+/** @param {unknown} error @param {string} sentence */
+function broken(error, sentence) {
+  if (error instanceof Failure) return error;
+  return new Failure(error instanceof TypeError ? lost("everything") : sentence);
+}
+
+/**
+ * The model on WebGPU, null if this device has none or cannot run all of the model on it.
+ *
+ * @param {LiteRt} litert
+ * @param {Model} model
+ * @param {[string, Uint8Array][]} files
+ */
+async function onGpu(litert, model, files) {
+  try {
+    const gpu = /** @type {any} */ (navigator).gpu;
+    if (!(await gpu?.requestAdapter())) return null;
+    const candidate = await compiled(litert, model, files, "webgpu");
+    if (Object.values(candidate.parts).every((part) => part.isFullyAccelerated)) {
+      await render(candidate, trialRecipe(model), model.sizes[0].pixels);
+      return candidate;
+    }
+    for (const part of Object.values(candidate.parts)) part.delete();
+  } catch (error) {
+    console.warn("WebGPU is not used:", error);
+  }
+  return null;
+}
+
+/** @param {Model} model @returns {Recipe} */
+function trialRecipe({ latent_size, classes }) {
+  const latent = Array.from({ length: latent_size }, () => 1);
+  return { seed: null, latent, noise_seed: "0", class: classes[0] ?? null, truncation: 1, style: null };
+}
+
+/**
+ * @param {LiteRt} litert
+ * @param {Model} model
+ * @param {[string, Uint8Array][]} files
+ * @param {Accelerator} accelerator
+ * @returns {Promise<Loaded>}
+ */
+async function compiled(litert, model, files, accelerator) {
+  /** @type {Record<string, CompiledModel>} */
+  const parts = {};
+  for (const [name, bytes] of files) {
+    /** @type {Parameters<LiteRt["loadAndCompile"]>[1]} */
+    const options = accelerator === "webgpu" ? { accelerator, gpuOptions: { precision: "fp32" } } : { accelerator };
+    parts[name] = await litert.loadAndCompile(bytes, options);
+  }
+  return { model, accelerator, parts };
+}
+
+// Generating
+
+/** @param {Loaded} network @param {Recipe} recipe @param {number} pixels */
+async function render({ model, parts }, recipe, pixels) {
+  const { generate } = await import("./render.js");
+  const litert = /** @type {LiteRt} */ (await runtime);
+  return generate(model, (name, arrays) => run(litert, parts[name], partOf(model, name), arrays), recipe, pixels);
+}
+
+/** @param {Model} model @param {"style" | "images"} name */
+function partOf(model, name) {
+  const part = model.parts[name];
+  if (!part) throw new Failure(`The description of the model ${model.name} lacks its ${name} part.`);
+  return part;
+}
+
+/**
+ * Runs one file of a model.
+ *
+ * @param {LiteRt} litert
+ * @param {CompiledModel} compiledPart
+ * @param {Part} part
+ * @param {Arrays} arrays at least its inputs
+ * @returns {Promise<Record<string, Float32Array<ArrayBuffer>>>} its outputs
+ */
+async function run(litert, compiledPart, part, arrays) {
+  const tensors = part.inputs.map(({ name, shape }) => [name, new litert.Tensor(arrays[name], shape)]);
+  const inputs = Object.fromEntries(tensors);
+  /** @type {Record<string, import("../types").Tensor>} */
+  let outputs = {};
+  try {
+    outputs = await compiledPart.run(inputs);
+    const values = Object.entries(outputs).map(async ([name, tensor]) => [name, Float32Array.from(await tensor.data())]);
+    return Object.fromEntries(await Promise.all(values));
+  } finally {
+    for (const tensor of [...Object.values(inputs), ...Object.values(outputs)]) tensor.delete();
+  }
+}
