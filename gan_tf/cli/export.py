@@ -1,4 +1,4 @@
-"""`gan-tf export RUN --format saved_model|tflite|onnx|web`: writes trained generators for other programs."""
+"""`gan-tf export RUN --format saved_model|tflite|onnx|web|apk`: writes trained generators for other programs."""
 
 import contextlib
 import dataclasses
@@ -29,26 +29,28 @@ from gan_tf.runs.files import write_json
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
 MOST_BATCH = 64
-UNUSED_BY_WEB = {
+APPS = ("web", "apk")
+UNUSED_BY_APPS = {
     name: f"--{name.replace('_', '-')}" for name in ("precision", "noise", "noise_seed", "batch", "report")
 } | {"class_name": "--class"}
-USED_BY_WEB = {"title": "--title", "runtime": "--runtime", "offline": "--offline"}
+USED_BY_APPS = {"title": "--title", "runtime": "--runtime", "offline": "--offline"}
+USED_BY_APK = {"app_id": "--app-id", "key": "--key"}
 BYTE_STEP = 1 / 127.5  # one 8-bit grey level, in values from -1 to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """Writes the trained generator of a run as a file for other programs, runs it, and reports its differences from
-    Keras. With --format web, writes a web app of one or several runs that needs no server.
+    Keras. With --format web or apk, writes an app of one or several runs that generates images on the user's device.
     """
 
-    # Folder of the run, such as checkpoints/panda. Several with --format web.
+    # Folder of the run, such as checkpoints/panda. Several with --format web or apk.
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    # For TensorFlow; for phones, browsers, boards; for other programs; as an app for the browser.
-    format: Literal["saved_model", "tflite", "onnx", "web"]
+    # For TensorFlow; for phones, browsers, boards; for other programs; as an app for the browser, and for Android.
+    format: Literal["saved_model", "tflite", "onnx", "web", "apk"]
     # File to write (saved_model, web: folder); default: name of the run, in the current folder.
     out: str | None = None
-    # Of the stored weights: float16 and int8 for tflite. Default float32; web has float16.
+    # Of the stored weights: float16 and int8 for tflite. Default float32; apps have float16.
     precision: Literal["float32", "float16", "int8"] | None = None
     # Noise of FastGAN and StyleGAN2: the same for every image, an input of the file, or none.
     noise: Literal["constant", "input", "none"] | None = None
@@ -61,17 +63,21 @@ class ExportOptions:
     licence: str | None = None  # your licence text, stored in the file
     overwrite: bool = False  # replace existing files at --out and --report
     report: str | None = None  # also write the report to this JSON file
-    title: str | None = None  # web: name of the app; default: that of the first run
-    runtime: str | None = None  # web: folder with LiteRT.js from npm, instead of downloading it
-    offline: bool = False  # web: do not download LiteRT.js
+    title: str | None = None  # web, apk: name of the app; default: that of the first run
+    runtime: str | None = None  # web, apk: folder with LiteRT.js from npm, instead of downloading it
+    offline: bool = False  # web, apk: do not download LiteRT.js
+    app_id: str | None = None  # apk: application id, such as com.example.cats; default: made from the title
+    # apk: keystore that signs it; its password is read from GAN_TF_KEY_PASSWORD or typed. Default: a debug key.
+    key: str | None = None
     verbose: bool = False  # show messages of TensorFlow and the converters
 
     def __post_init__(self):
-        if not self.runs or (len(self.runs) > 1 and self.format != "web"):
-            raise UsageError(f"{len(self.runs)} runs with --format {self.format}; give one RUN (several with web)")
+        if not self.runs or (len(self.runs) > 1 and self.format not in APPS):
+            raise UsageError(f"{len(self.runs)} runs with --format {self.format}; give one RUN (more with web and apk)")
         if self.precision not in (None, "float32") and self.format != "tflite":
             raise UsageError(f"--precision {self.precision} is for --format tflite; leave it out with {self.format}")
-        for name, flag in UNUSED_BY_WEB.items() if self.format == "web" else USED_BY_WEB.items():
+        unused = UNUSED_BY_APPS if self.format in APPS else USED_BY_APPS
+        for name, flag in (unused if self.format == "apk" else {**unused, **USED_BY_APK}).items():
             if getattr(self, name) not in (None, False):
                 raise UsageError(f"{flag} has no effect with --format {self.format}; leave it out")
         if self.noise_seed is not None and self.noise in ("input", "none"):
@@ -90,14 +96,15 @@ def main(argv) -> int:
     start_tensorflow(options.verbose)
     import tensorflow as tf
 
+    from gan_tf.cli.export_apk import export_package
     from gan_tf.cli.export_web import export_site
     from gan_tf.export import FORMATS
 
-    is_site = options.format == "web"
-    suffix = "-site" if is_site else FORMATS[options.format].suffix
+    apps = {"web": ("-site", export_site), "apk": (".apk", export_package)}
+    suffix, write = apps.get(options.format) or (FORMATS[options.format].suffix, export)
     out = user_path(options.out or f"{run_name(options.runs[0])}{suffix}")
     try:
-        return export_site(options, out) if is_site else export(options, out)
+        return write(options, out)
     except (tf.errors.OpError, MemoryError, OSError) as error:
         raise_fault(error, out)
         if remedy := disk_remedy(error):

@@ -19,7 +19,7 @@ from pathlib import Path
 import gan_tf_web
 from gan_tf.errors import UsageError
 from gan_tf.export.android_tools import run_tool
-from gan_tf.io.files import cache_root, printable, user_path
+from gan_tf.io.files import cache_root, printable
 from gan_tf.io.locks import locked
 
 APP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
@@ -157,9 +157,6 @@ def escaped_label(title) -> str:
 
 def user_key(path, password, tools) -> Key:
     """Returns the key in a keystore. Raises UsageError if it cannot be read, or does not have exactly one key."""
-    path = user_path(path)
-    if not path.is_file():
-        raise UsageError(f"--key {path} is not a file; give a keystore, such as one that keytool -genkeypair made")
     arguments = ["-J-Duser.language=en", "-list", "-keystore", path, "-storepass:env", KEY_PASSWORD]
     try:
         entries = run_tool(tools.keytool, *arguments, environment={KEY_PASSWORD: password})

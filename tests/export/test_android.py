@@ -1,8 +1,4 @@
-"""Android packages: application ids, labels, keys, missing tools, and a package that is built, verified and read again.
-
-Tests that build need Debian's tools (`DEBIAN_PACKAGES`) or an Android SDK; without them they are skipped, or fail if
-`CI` is set on a system with apt-get.
-"""
+"""Android packages: application ids, labels, keys, missing tools, and a package that is built, verified and read."""
 
 import hashlib
 import json
@@ -18,18 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_tf.cli import serve
 from gan_tf.errors import UsageError
 from gan_tf.export import android, android_tools
-from gan_tf.io.files import cache_root
-from tests.export.apk import SOURCES, java_types
+from tests.export.apk import SOURCES, java_types, keystore, required_tools
 
 
 @pytest.fixture(scope="module")
 def tools():
-    try:
-        return android_tools.find_tools()
-    except UsageError as error:
-        pytest.fail(str(error)) if os.environ.get("CI") and shutil.which("apt-get") else pytest.skip(str(error))
+    return required_tools()
 
 
 @pytest.fixture
@@ -48,13 +41,6 @@ def site(tmp_path_factory):
     for name, pixels in (("192.png", 192), ("512.png", 512), ("maskable-512.png", 512)):
         Image.new("RGB", (pixels, pixels), (200, 100, 50)).save(folder / "icons" / name)
     return folder
-
-
-def keystore(path, tools, aliases=("one",), password="secret password"):
-    for alias in aliases:
-        arguments = ["-keystore", path, "-storetype", "PKCS12", "-storepass", password, "-alias", alias]
-        android_tools.run_tool(tools.keytool, "-genkeypair", "-keyalg", "RSA", "-dname", f"CN={alias}", *arguments)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -105,12 +91,19 @@ def test_classes_dex_belongs_to_the_sources():
         assert hashlib.sha256((SOURCES / name).read_bytes()).hexdigest() == digest, name
 
 
-def test_activity_has_the_colours_of_its_start_window():
+def test_activity_has_the_colours_of_the_page():
     java = (SOURCES / "java" / "gan_tf" / "web" / "MainActivity.java").read_text(encoding="utf-8")
-    for constant, folder in (("LIGHT", "values"), ("DARK", "values-night")):
+    page = (SOURCES.parent / "app" / "index.html").read_text(encoding="utf-8")
+    for constant, folder, scheme in (("LIGHT", "values", "light"), ("DARK", "values-night", "dark")):
         styles = (SOURCES / "res" / folder / "styles.xml").read_text(encoding="utf-8")
         colour = re.search('name="background">#([0-9a-f]{6})<', styles)[1]
         assert f"int {constant} = 0xff{colour};" in java
+        assert f'name="theme-color" content="#{colour}" media="(prefers-color-scheme: {scheme})"' in page
+
+
+def test_activity_and_server_give_the_same_types():
+    served = {suffix.removeprefix("."): mime.partition(";")[0] for suffix, mime in serve.TYPES.items()}
+    assert java_types() == served
 
 
 @pytest.mark.slow
@@ -208,7 +201,6 @@ def test_keys_that_cannot_be_used_are_refused(tools, tmp_path):
         (one, "wrong password", "password was incorrect"),
         (two, "secret password", "has 2 keys"),
         (tmp_path / "text.p12", "secret password", "keytool failed"),
-        (tmp_path / "missing.p12", "secret password", "is not a file"),
     ]:
         with pytest.raises(UsageError, match=f"^--key {path} .*{message}") as error:
             android.user_key(path, password, tools)
@@ -216,10 +208,10 @@ def test_keys_that_cannot_be_used_are_refused(tools, tmp_path):
 
 
 @pytest.mark.slow
-def test_debug_key_is_made_once_and_private(tools):
+def test_debug_key_is_made_once_and_private(tools, cache):
     key = android.debug_key(tools)
     content = key.path.read_bytes()
-    assert key.path.is_relative_to(cache_root()) and stat.S_IMODE(key.path.stat().st_mode) == 0o600
+    assert key.path.is_relative_to(cache) and stat.S_IMODE(key.path.stat().st_mode) == 0o600
     assert android.debug_key(tools) == key and key.path.read_bytes() == content
     assert sorted(path.name for path in key.path.parent.iterdir()) == ["debug.lock", "debug.p12"]
 

@@ -14,8 +14,6 @@ import android.view.View;
 import android.view.WindowInsets;
 import android.webkit.JavascriptInterface;
 import android.webkit.RenderProcessGoneDetail;
-import android.webkit.ServiceWorkerClient;
-import android.webkit.ServiceWorkerController;
 import android.webkit.ValueCallback;
 import android.webkit.WebChromeClient;
 import android.webkit.WebResourceRequest;
@@ -33,13 +31,18 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.util.Collections;
 
-/** Shows the site in the assets of the app. Requests of the page and its workers are answered here, and no others. */
+/**
+ * Shows the site in the assets of the app: requests of the page and its worker are answered from there, and no others.
+ * The page does not register its service worker, since the assets are on the device already.
+ */
 public final class MainActivity extends Activity {
     private static final int SAVE = 1;
     private static final int OPEN = 2;
-    private static final int LIGHT = 0xffffffff; // as in res/values*/styles.xml
-    private static final int DARK = 0xff121212;
+    private static final int LIGHT = 0xfff6f5f1; // theme-color of the page, as in res/values*/styles.xml
+    private static final int DARK = 0xff141618;
     private static final int SYSTEM_UI_FLAG_LIGHT_NAVIGATION_BAR = 0x10; // since API 26
+    private static final String CLOSE_DIALOG =
+            "(dialog => dialog !== null && (dialog.close(), true))(document.querySelector('dialog[open]'))";
     private static final long SHORTEST_LIFE_MS = 20_000;
 
     private FrameLayout frame;
@@ -67,7 +70,6 @@ public final class MainActivity extends Activity {
                     }
                 });
         setColours(); // before the page is created, which reads the theme
-        ServiceWorkerController.getInstance().setServiceWorkerClient(new WorkerRequests());
         openPage();
         if (Build.VERSION.SDK_INT >= 36) {
             BackOfAndroid16.register(this);
@@ -130,11 +132,19 @@ public final class MainActivity extends Activity {
 
     @Override
     public void onBackPressed() {
-        if (page != null && page.canGoBack()) {
-            page.goBack();
-        } else {
-            moveTaskToBack(true); // so that the page is as it was when the user returns
+        if (page == null) {
+            return; // the activity is ending
         }
+        page.evaluateJavascript(
+                CLOSE_DIALOG,
+                new ValueCallback<String>() {
+                    @Override
+                    public void onReceiveValue(String closed) {
+                        if (!"true".equals(closed)) {
+                            moveTaskToBack(true); // the page is as it was when the user returns
+                        }
+                    }
+                });
     }
 
     /** Android 16 calls this in place of onBackPressed. A class of its own, since earlier versions cannot load it. */
@@ -164,10 +174,10 @@ public final class MainActivity extends Activity {
 
     // Requests
 
-    /** Returns the response to a request: a file of the assets, 404, 403 for other servers, or null for data: URLs. */
+    /** Returns the response to a request: a file of the assets, 404, or 403 for other servers. */
     private WebResourceResponse answer(WebResourceRequest request) {
         Uri url = request.getUrl();
-        if ("data".equals(url.getScheme())) {
+        if ("data".equals(url.getScheme()) || "blob".equals(url.getScheme())) {
             return null; // WebView has the content
         }
         if (!SiteFiles.isSite(url.getScheme(), url.getHost())) {
@@ -184,13 +194,6 @@ public final class MainActivity extends Activity {
     private static WebResourceResponse response(String type, int status, String reason, InputStream content) {
         return new WebResourceResponse(
                 type, SiteFiles.encodingOf(type), status, reason, Collections.<String, String>emptyMap(), content);
-    }
-
-    private final class WorkerRequests extends ServiceWorkerClient {
-        @Override
-        public WebResourceResponse shouldInterceptRequest(WebResourceRequest request) {
-            return answer(request);
-        }
     }
 
     private final class PageRequests extends WebViewClient {

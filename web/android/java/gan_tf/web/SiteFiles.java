@@ -14,7 +14,6 @@ final class SiteFiles {
         {"wasm", "application/wasm"},
         {"png", "image/png"},
         {"svg", "image/svg+xml"},
-        {"txt", "text/plain"},
         {"", "text/plain"},
     };
 
