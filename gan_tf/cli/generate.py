@@ -4,6 +4,7 @@ Other commands that generate images share its options and functions for loading 
 """
 
 import dataclasses
+import functools
 import math
 import os
 import re
@@ -22,6 +23,7 @@ from gan_tf.io.files import check_writable, printable, raise_fault, remove_parts
 from gan_tf.io.progress import Progress
 from gan_tf.runs.folder import Run
 from gan_tf.sampling import image_writer
+from gan_tf.sampling.latents_file import checked_images, read_latents_file
 from gan_tf.sampling.seeds import MAX_SEEDS, parse_seeds
 
 
@@ -56,6 +58,7 @@ class GenerateOptions(GeneratorOptions):
 
     seeds: str | None = None  # integers and ranges, such as 1,5,9; default 0-63
     count: int | None = None  # number of images, instead of --seeds: seeds 0 to COUNT - 1
+    latents: str | None = None  # JSON file of images that the web app has exported, instead of seeds
     out: str = "pictures"  # folder for PNG files, or a .zip of them, or an .npz with the array "images"
     grid: bool = False  # also write all images as one image, OUT-grid.png
     # Keep only this many images, the best by --by, and write them as one image too, OUT-best.png
@@ -78,9 +81,21 @@ class GenerateOptions(GeneratorOptions):
             raise UsageError(f"--count is {self.count} and --seeds {self.seeds}; give one of them")
         if self.count is not None and not 1 <= self.count <= MAX_SEEDS:
             raise UsageError(f"--count is {self.count}; give an integer from 1 to {MAX_SEEDS}")
+        defaults = {"seeds": None, "count": None, "best": None, "class_name": None, "truncation": 1}
+        for name, default in defaults.items() if self.latents is not None else ():
+            if (value := getattr(self, name)) != default:
+                flag = name.removesuffix("_name")
+                raise UsageError(f"--{flag} is {value}, but --latents gives all settings of the images; leave it out")
+
+    @functools.cached_property
+    def latents_file(self):
+        """The content of --latents, or None."""
+        return None if self.latents is None else read_latents_file(user_path(self.latents))
 
     def all_seeds(self):
-        """Returns the requested seeds, before --best selects some of them."""
+        """Returns the requested seeds, before --best selects some of them; numbers of the images for --latents."""
+        if self.latents_file is not None:
+            return list(range(len(self.latents_file.images)))
         if self.count is not None:
             return list(range(self.count))
         return parse_seeds("0-63" if self.seeds is None else self.seeds)
@@ -206,8 +221,13 @@ def generate(options) -> int:
         selection = curate(options, loaded, seeds)
         seeds, about = selection.seeds, selection.about
     settings = {**image_settings(options, loaded), "--best or --by": list(about.values())}
-    labels = loaded.labels(seeds)
-    if labels is not None:
+    saved, labels = None, loaded.labels(seeds)
+    if options.latents_file is not None:
+        saved = checked_images(options.latents_file, loaded.trained, loaded.generator, options.run)
+        about = dict(zip(seeds, saved.descriptions, strict=True))
+        if options.latents_file.model["weights"] != settings["weights"]:
+            print(f"{options.latents} was made with other weights, so the images will differ", flush=True)
+    elif labels is not None:
         names = [f"class {loaded.trained.classes.names[label]}" for label in labels]
         about = {seed: f"{name}; {about[seed]}" if about else name for seed, name in zip(seeds, names, strict=True)}
     batch_size, is_folder = min(loaded.batch_size, len(seeds)), not image_writer.archive_suffix(out)
@@ -216,7 +236,7 @@ def generate(options) -> int:
         missing = image_writer.missing_seeds(out, seeds, batch_size, settings, options.overwrite)
     grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
     with image_writer.image_writer(out, seeds, resolution, about) as write:
-        images = write_images(options, loaded, seeds, missing, batch_size, write, keep=options.grid or selection)
+        images = write_images(options, loaded, seeds, missing, batch_size, write, options.grid or selection, saved)
         if selection:
             remove_parts(sheet_path.parent, re.escape(sheet_path.name))
             selection.write_sheet(images, sheet_path)
@@ -240,6 +260,7 @@ def image_settings(options, loaded):
     from gan_tf.models.variables import weights_digest
 
     return {
+        **({} if options.latents_file is None else {"--latents": options.latents_file.digest}),
         "weights": weights_digest(loaded.trained.generator),
         "truncation": options.truncation,
         "class": loaded.class_number,
@@ -248,19 +269,23 @@ def image_settings(options, loaded):
     }
 
 
-def write_images(options, loaded, seeds, missing, batch_size, write, keep):
-    """Generates the images of the seeds `missing` and writes them.
+def write_images(options, loaded, seeds, missing, batch_size, write, keep, saved=None):
+    """Generates the images of the seeds `missing`, or those with these numbers in `saved`, and writes them.
 
     With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder.
     """
-    from gan_tf.sampling.generate import images_of_seeds
+    from gan_tf.sampling.generate import images_of_seeds, saved_images
 
     existing, kept = len(seeds) - len(missing), {}
     if existing:
         print(f"{existing} of {len(seeds)} images exist; continuing", flush=True)
-    labels = loaded.labels(missing)
+    g, labels = loaded.generator, loaded.labels(missing)
+    if saved is None:
+        batches = images_of_seeds(g, missing, batch_size, options.truncation, labels)
+    else:
+        batches = saved_images(g, saved, missing, batch_size)
     with Progress(len(seeds), "written", before=existing) as progress:
-        for batch, images in images_of_seeds(loaded.generator, missing, batch_size, options.truncation, labels):
+        for batch, images in batches:
             write(batch, images)
             progress.advance(len(batch))
             if keep:

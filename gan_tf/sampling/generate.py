@@ -25,12 +25,12 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.progress import log
 from gan_tf.models import FAMILIES
+from gan_tf.sampling.latents_file import MAX_TRUNCATION
 from gan_tf.sampling.seeds import parse_ranges
 
 BATCH_PIXELS = 16 * 256**2  # larger batches are not faster on a CPU
 MAX_BATCH_SIZE = 64  # on a CPU
 GPU_FACTOR = 4  # batches are larger on a GPU by this factor
-MAX_TRUNCATION = 2.0
 MEAN_LATENTS = 1000  # random latents for the mean w of a class
 FIRST_FINE = 7  # StyleGAN2's first fine layer
 GAP = 1 / 16  # of an image's width, between the headers and the mixed images of a table
@@ -86,9 +86,11 @@ def truncate(g, latents, truncation, labels=None):
     """Applies truncation to latents; see `check_truncation`.
 
     Without a mapping network [N, Z] -> [N, Z]. With one, [N, Z], [N, 1, W] or [N, S, W] -> ws [N, S, W], which include
-    the classes `labels` [N]. A truncation of 1 returns `latents` unchanged.
+    the classes `labels` [N]. A truncation of 1 returns `latents` unchanged; it may also be a tensor [N].
     """
-    if truncation == 1:
+    if tf.is_tensor(truncation):
+        truncation = truncation[:, None, None] if has_mapping(g) else truncation[:, None]
+    elif truncation == 1:
         return latents
     if not has_mapping(g):
         return latents * truncation
@@ -141,9 +143,9 @@ def images_in_batches(function, inputs, batch_size):
 
     Args:
         function: takes tensors of `batch_size` rows; returns float images in [-1, 1].
-        inputs: list of its arguments for all N rows: arrays [N, ...], lists of them, or None; the first is an array.
+        inputs: list of its arguments for all N rows: arrays [N, ...], lists of them, or None.
     """
-    count = len(inputs[0])
+    count = len(tf.nest.flatten(inputs)[0])
     for first in range(0, count, batch_size):
         rows = np.minimum(np.arange(first, first + batch_size), count - 1)
         batch = tf.nest.map_structure(
@@ -200,24 +202,62 @@ def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labe
         labels: pair of labels: of the contents and of the styles.
         layers: result of `style_layers`; None for its default.
     """
+    replaced = None
     if has_mapping(g):
         layers = layers or style_layers(g)
-        replaced = np.array([[layer in layers] for layer in range(g.mapping.copies)])  # [S, 1]
+        replaced = np.array([layer in layers for layer in range(g.mapping.copies)])
 
     @tf.function(autograph=False)
-    def mix(content, style, content_labels, style_labels):
-        noise = rng.noise_of_seeds(content, g.noise_shapes)
-        if has_mapping(g):
-            ws = g.ws_of(latents_of_seeds(g, content, truncation, content_labels), content_labels)
-            style_ws = g.ws_of(latents_of_seeds(g, style, truncation, style_labels), style_labels)
-            return g(tf.where(replaced, style_ws, ws), noise=noise, training=False)
-        style_noise = rng.noise_of_seeds(style, g.noise_shapes)
-        weights = g.style_of(latents_of_seeds(g, style, truncation), style_labels, noise=style_noise)
-        latents = latents_of_seeds(g, content, truncation)
-        return g(latents, content_labels, noise=noise, training=False, style=weights)
+    def mixed(content, style, labels):
+        pairs = zip((content, style), labels, strict=True)
+        sources = ((rng.latents_of_seeds(seeds, g.latent_size), seeds, label) for seeds, label in pairs)
+        return mix(g, *sources, truncation, replaced)
 
-    inputs = [np.asarray(content_seeds, np.int64), np.asarray(style_seeds, np.int64), *labels]
-    return images_in_batches(mix, inputs, min(batch_size, len(content_seeds)))
+    inputs = [np.asarray(content_seeds, np.int64), np.asarray(style_seeds, np.int64), labels]
+    return images_in_batches(mixed, inputs, min(batch_size, len(content_seeds)))
+
+
+def mix(g, content, style, truncation=1.0, replaced=None):
+    """Returns images [N, R, R, 3] with the content of one list of images and the style of another.
+
+    Args:
+        content, style: (latents [N, Z], seeds of the noise int64 [N], labels [N] or None).
+        truncation: a number, or a tensor [N].
+        replaced: bool [S] or [N, S], layers (or excitations of FastGAN) that take the style; None: all.
+    """
+    latents, noise_seeds, labels = content
+    style_latents, style_seeds, style_labels = style
+    noise = rng.noise_of_seeds(noise_seeds, g.noise_shapes)
+    latents = truncate(g, latents, truncation, labels)
+    style_latents = truncate(g, style_latents, truncation, style_labels)
+    if has_mapping(g):
+        ws, style_ws = g.ws_of(latents, labels), g.ws_of(style_latents, style_labels)
+        return g(tf.where(replaced[..., None], style_ws, ws), noise=noise, training=False)
+    weights = g.style_of(style_latents, style_labels, noise=rng.noise_of_seeds(style_seeds, g.noise_shapes))
+    if replaced is not None:
+        own = g.style_of(latents, labels, noise=noise)
+        chosen = tf.unstack(replaced[..., None, None, None], axis=-4)
+        weights = [tf.where(*parts) for parts in zip(chosen, weights, own, strict=True)]
+    return g(latents, labels, noise=noise, training=False, style=weights)
+
+
+def saved_images(g, saved, rows, batch_size):
+    """Generates the images of a `latents_file.SavedImages` with the numbers `rows`. Yields (n rows, [n, R, R, 3])."""
+    mixes, truncated = saved.replaced.any(), (saved.truncation != 1).any()
+
+    @tf.function(autograph=False)
+    def images(content, style, replaced, truncation):
+        truncation = 1.0 if truncation is None else truncation
+        if style is not None:
+            return mix(g, content, style, truncation, replaced)
+        latents, seeds, labels = content
+        noise = rng.noise_of_seeds(seeds, g.noise_shapes)
+        return g(truncate(g, latents, truncation, labels), labels, noise=noise, training=False)
+
+    inputs = [saved.content, saved.style if mixes else None, saved.replaced, saved.truncation if truncated else None]
+    inputs = tf.nest.map_structure(lambda array: None if array is None else array[rows], inputs)
+    for i, batch in enumerate(images_in_batches(images, inputs, batch_size)):
+        yield rows[i * batch_size : (i + 1) * batch_size], batch
 
 
 def mixed_table(g, rows, columns, batch_size, truncation, labels_of, layers, progress):

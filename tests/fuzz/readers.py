@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageDraw
 
 from gan_tf.config.settings import TrainConfig, changed, stored_settings
 from gan_tf.convert import read_weight_file
+from gan_tf.data.class_labels import ClassLabels
 from gan_tf.data.images import UnreadableImage, load_square
 from gan_tf.data.label_file import parse_label_file
 from gan_tf.data.sources import open_source
@@ -21,6 +22,7 @@ from gan_tf.pretrained.torch_files import read_torch_file
 from gan_tf.report import report_html
 from gan_tf.runs.files import META_KEY
 from gan_tf.runs.folder import FORMAT, Run
+from gan_tf.sampling.latents_file import checked_images, read_latents_file
 from gan_tf_datasets.faces.files import TarSource
 from tests.convert import file_writers
 from tests.convert.states import PGGAN, built, pggan_networks
@@ -84,6 +86,15 @@ IMAGES = encoded_images()
 FILES = {"x/a.png": IMAGES[0], "x/b.png": IMAGES[1], "y/c.png": IMAGES[0], "y/readme.txt": b"hello"}
 LABELS = {"labels": [["x/a.png", 1], ["x\\b.png", 0], ["y/c.png", 1]], "class_names": ["u", "v"]}
 FILES["dataset.json"] = json.dumps(LABELS).encode()
+
+# A file of the web app, and a stand-in for its generator.
+SOURCES = [{"latent": [0.5, -1, 2], "noise_seed": "7", "class": name} for name in ("cat", "dog")]
+LATENTS = {"format": "gan_tf latents", "version": 1, "model": {"name": "a", "family": "stylegan2", "weights": "0"}}
+LATENTS["other"] = {"page": 2, "shown": [1, 2]}  # entries that the reader ignores
+LATENTS["images"] = [{"seed": "7", **source, "truncation": 0.5, "style": None} for source in SOURCES]
+LATENTS["images"][0]["style"] = {**SOURCES[1], "layers": [0, 5]}
+STYLED = SimpleNamespace(latent_size=3, mapping=SimpleNamespace(copies=6))
+CLASSES = ClassLabels(("cat", "dog"), (1, 2))
 
 
 @functools.cache
@@ -247,6 +258,16 @@ def read_labels(path):
         assert len(found[0]) == 3 and max(found[0]) < len(found[1]) and "".join(found[1]).isprintable()
 
 
+def read_latents(path):
+    """Reads a file of latents, and checks it against a generator."""
+    trained = SimpleNamespace(config=SimpleNamespace(model="stylegan2"), classes=CLASSES)
+    images = checked_images(read_latents_file(path), trained, STYLED, "run")
+    for latents, seeds, labels in (images.content, images.style):
+        assert np.isfinite(latents).all() and min(seeds) >= 0 and set(labels) <= {0, 1}
+    assert np.isfinite(images.truncation).all() and images.replaced.shape == (len(latents), 6)
+    assert "".join(images.descriptions).isprintable()
+
+
 def read_image(path):
     """Decodes an image, with each way to make it square."""
     for fit in ("crop", "pad", "stretch"):
@@ -269,6 +290,7 @@ READERS = {
     "npz": (written("set.npz", lambda r: zip_of(r, r.choice(IMAGE_SETS), npy_of)), read_set),
     "zip": (written("set.zip", lambda r: zip_of(r, FILES.items(), bytes_of)), read_set),
     "labels": (written("dataset.json", lambda r: json_of(r, LABELS)), read_labels),
+    "latents": (written("saved.json", lambda r: json_of(r, LATENTS)), read_latents),
     "tar": (written("set.tar", lambda r: tar_of(r, tar_bytes(FILES))), read_set),
     "torch": (make_torch, read_torch_file),
     "convert": (make_official, read_converted),

@@ -21,6 +21,7 @@ from gan_tf.sampling.generate import (
     images_of_latents,
     images_of_seeds,
     latents_of_seeds,
+    mix,
     mixed_images,
     mixed_table,
     style_layers,
@@ -247,6 +248,17 @@ def test_mixing_equals_swapping_the_inputs_of_excitations(fast, folded, monkeypa
     images = folded(content[0], noise=content[1], style=folded.style_of(style[0], noise=style[1])).numpy()
     assert np.abs(images - expected).max() < 1e-4 * np.abs(expected).max()
     assert np.abs(images - folded(content[0], noise=content[1]).numpy()).max() > 0.02 * np.abs(expected).max()
+
+
+def test_excitations_that_are_not_chosen_keep_the_weights_of_the_image(folded):
+    sources = [(*inputs(folded, seeds)[:1], np.int64(seeds), None) for seeds in ([1, 2], [3, 4])]
+    replaced = np.array([[True, False], [False, True]])
+    images = mix(folded, *sources, replaced=replaced)
+    (latents, noise), (style_latents, style_noise) = (inputs(folded, seeds) for seeds in ([1, 2], [3, 4]))
+    style = folded.style_of(style_latents, noise=style_noise)
+    first, second = (folded(latents, noise=noise, style=chosen) for chosen in ([style[0], None], [None, style[1]]))
+    np.testing.assert_allclose(images, [first[0], second[1]], rtol=1e-4, atol=1e-5)
+    assert np.abs(images - folded(latents, noise=noise)).max(axis=(1, 2, 3)).min() > 0.01 * np.abs(images).max()
 
 
 def test_the_table_has_unmixed_images_as_headers(folded):
