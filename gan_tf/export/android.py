@@ -26,7 +26,6 @@ APP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 ACTIVITY = "gan_tf.web.MainActivity"
 LEAST_SDK, TARGET_SDK = 24, 36  # of AndroidManifest.xml
 ICONS = {"icon.png": "192.png", "maskable.png": "maskable-512.png"}  # in res/: in icons/ of the site
-STORED = ("tflite",)  # not compressed: float16 weights become 8 % smaller, and are slower to load
 YEAR_2020 = 1_577_836_800  # seconds since 1970
 KEY_PASSWORD = "GAN_TF_KEY_PASSWORD"
 DEBUG_PASSWORD = "android"  # that of the SDK's debug keys: only the file's permissions protect it
@@ -69,7 +68,7 @@ def build_apk(site, out, app_id, key, tools) -> Package:
         folder = Path(folder)
         prepare(folder, site, title, app_id, code)
         arguments = ["-M", folder / "AndroidManifest.xml", "-S", folder / "res", "-A", site, "-I", tools.framework]
-        arguments += [argument for suffix in STORED for argument in ("-0", suffix)]
+        arguments += ["-0", "tflite"]  # not compressed: float16 weights would be 8 % smaller, and slower to load
         run_tool(tools.aapt, "package", *arguments, "-F", folder / "packed.apk", folder / "raw")
         run_tool(tools.zipalign, "-p", "4", folder / "packed.apk", folder / "aligned.apk")
         arguments = ["--ks", key.path, "--ks-pass", f"env:{KEY_PASSWORD}", "--v4-signing-enabled", "false"]
@@ -115,7 +114,7 @@ def check(tools, apk, app_id, code) -> Package:
     if not certificate or "Verified using v2 scheme (APK Signature Scheme v2): true" not in verified:
         wrong.append("signature of scheme 2")
     if wrong:
-        raise UsageError(f"{tools.aapt} and {tools.apksigner} made a wrong package ({', '.join(wrong)}); use others")
+        raise UsageError(f"{tools.aapt} and {tools.apksigner} made a wrong package ({', '.join(wrong)}); use other versions")
     return Package(app_id, code, apk.stat().st_size, certificate[1])
 
 

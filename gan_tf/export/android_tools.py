@@ -80,7 +80,7 @@ def run_tool(program, *arguments, environment=None) -> str:
             [program, *map(os.fspath, arguments)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},  # else Java may read names as ASCII
         )
     except OSError as error:  # reads no file
         raise UsageError(f"{name} cannot be started ({printable(error.strerror)}): {program}") from error

@@ -72,7 +72,9 @@ def test_failing_tool_leaves_nothing(run, packages, tmp_path, monkeypatch, outpu
 @pytest.mark.slow
 def test_package_has_the_site_and_is_signed_with_the_key(run, packages, tmp_path, monkeypatch, done):
     tools = required_tools()
-    key, out = keystore(tmp_path / "key.p12", tools), tmp_path / "cats.apk"
+    (tmp_path / "kätzchen").mkdir()
+    monkeypatch.setenv("LC_ALL", "C")  # in which Java would read names as ASCII
+    key, out = keystore(tmp_path / "kätzchen" / "key.p12", tools), tmp_path / "kätzchen" / "cats.apk"
     arguments = ("export", run.folder, "--runtime", packages, "--title", "My cats")
     monkeypatch.setenv(android.KEY_PASSWORD, PASSWORD)
     printed = done(*arguments, "--format", "apk", "--out", out, "--key", key).out
