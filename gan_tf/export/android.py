@@ -114,7 +114,9 @@ def check(tools, apk, app_id, code) -> Package:
     if not certificate or "Verified using v2 scheme (APK Signature Scheme v2): true" not in verified:
         wrong.append("signature of scheme 2")
     if wrong:
-        raise UsageError(f"{tools.aapt} and {tools.apksigner} made a wrong package ({', '.join(wrong)}); use other versions")
+        raise UsageError(
+            f"{tools.aapt} and {tools.apksigner} made a wrong package ({', '.join(wrong)}); use other versions of them"
+        )
     return Package(app_id, code, apk.stat().st_size, certificate[1])
 
 
