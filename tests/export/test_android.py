@@ -91,6 +91,15 @@ def test_classes_dex_belongs_to_the_sources():
         assert hashlib.sha256((SOURCES / name).read_bytes()).hexdigest() == digest, name
 
 
+def test_activity_answers_requests_of_workers():
+    """The page's worker loads the runtime and the models. WebView does not ask the page's WebViewClient for them.
+
+    Read from the source, because only a device has WebView.
+    """
+    java = (SOURCES / "java" / "gan_tf" / "web" / "MainActivity.java").read_text(encoding="utf-8")
+    assert "setServiceWorkerClient(new WorkerRequests())" in java
+
+
 def test_activity_has_the_colours_of_the_page():
     java = (SOURCES / "java" / "gan_tf" / "web" / "MainActivity.java").read_text(encoding="utf-8")
     page = (SOURCES.parent / "app" / "index.html").read_text(encoding="utf-8")

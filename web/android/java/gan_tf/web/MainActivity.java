@@ -14,6 +14,8 @@ import android.view.View;
 import android.view.WindowInsets;
 import android.webkit.JavascriptInterface;
 import android.webkit.RenderProcessGoneDetail;
+import android.webkit.ServiceWorkerClient;
+import android.webkit.ServiceWorkerController;
 import android.webkit.ValueCallback;
 import android.webkit.WebChromeClient;
 import android.webkit.WebResourceRequest;
@@ -70,6 +72,7 @@ public final class MainActivity extends Activity {
                     }
                 });
         setColours(); // before the page is created, which reads the theme
+        ServiceWorkerController.getInstance().setServiceWorkerClient(new WorkerRequests());
         openPage();
         if (Build.VERSION.SDK_INT >= 36) {
             BackOfAndroid16.register(this);
@@ -194,6 +197,17 @@ public final class MainActivity extends Activity {
     private static WebResourceResponse response(String type, int status, String reason, InputStream content) {
         return new WebResourceResponse(
                 type, SiteFiles.encodingOf(type), status, reason, Collections.<String, String>emptyMap(), content);
+    }
+
+    /**
+     * WebView asks this client for files that no frame requests: those of service workers, and also those that the page's
+     * own worker loads, such as the runtime and the models.
+     */
+    private final class WorkerRequests extends ServiceWorkerClient {
+        @Override
+        public WebResourceResponse shouldInterceptRequest(WebResourceRequest request) {
+            return answer(request);
+        }
     }
 
     private final class PageRequests extends WebViewClient {
