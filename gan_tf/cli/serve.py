@@ -30,7 +30,6 @@ TYPES = {
     ".webmanifest": "application/manifest+json",
     ".wasm": "application/wasm",
     ".png": "image/png",
-    ".svg": "image/svg+xml",
     "": "text/plain; charset=utf-8",  # LICENSE
 }
 OTHER_TYPE = "application/octet-stream"  # such as .tflite
