@@ -13,7 +13,6 @@ final class SiteFiles {
         {"webmanifest", "application/manifest+json"},
         {"wasm", "application/wasm"},
         {"png", "image/png"},
-        {"svg", "image/svg+xml"},
         {"", "text/plain"},
     };
 
@@ -44,6 +43,6 @@ final class SiteFiles {
 
     /** Returns the character encoding of a type, null for bytes. */
     static String encodingOf(String type) {
-        return type.startsWith("text/") || type.endsWith("json") || type.endsWith("xml") ? "utf-8" : null;
+        return type.startsWith("text/") || type.endsWith("json") ? "utf-8" : null;
     }
 }
