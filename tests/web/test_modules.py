@@ -238,3 +238,68 @@ BAD_STYLE = {"latent": latent(9), "noise_seed": "9", "class": "d", "layers": [2]
 def test_unusable_latent_file_gets_a_sentence(modules, text):
     message = read_file(modules, text)
     assert isinstance(message, str) and message.endswith(".") and "\n" not in message
+
+
+def test_newer_requests_replace_waiting_ones(modules):
+    sent, shown, finished = modules.evaluate(
+        """async () => {
+            const { BACKGROUND, Engine } = await import("/engine.js");
+            const sent = [], shown = [], finished = {};
+            let answer;
+            window.Worker = class {
+                addEventListener(type, listener) {
+                    if (type === "message") answer = (data) => listener({ data });
+                }
+                postMessage(request) {
+                    sent.push(request);
+                }
+            };
+            const engine = new Engine();
+            const render = (channel, names) => {
+                const show = ({ recipe }, i) => shown.push(`${channel} ${recipe} ${i}`);
+                engine.render(channel, names, 8, show).then((done) => (finished[`${channel} ${names}`] = done));
+            };
+            const reply = () => answer({ id: sent.at(-1).id, kind: "rendered", pixels: 8, rgba: null });
+            render(BACKGROUND, ["b1", "b2", "b3"]);
+            render("grid", ["g1", "g2", "g3"]);
+            render("drag", ["d1"]);
+            reply();
+            render("drag", ["d2"]);
+            reply();
+            render("grid", ["g4", "g5"]);
+            for (let i = 0; i < 3; i++) reply();
+            engine.cancel(BACKGROUND);
+            reply();
+            await 0;
+            return [sent.map(({ recipe }) => recipe), shown, finished];
+        }"""
+    )
+    # d1 was sent before d2 replaced it, so it is shown; g1, g2, g3 and b3 were never sent.
+    assert sent == ["b1", "d1", "d2", "g4", "g5", "b2"]
+    assert shown == ["background b1 0", "drag d1 0", "drag d2 0", "grid g4 0", "grid g5 1", "background b2 1"]
+    replaced = {"background b1,b2,b3": False, "grid g1,g2,g3": False, "drag d1": False}
+    assert finished == {**replaced, "drag d2": True, "grid g4,g5": True}
+
+
+def test_failed_image_ends_its_request_only(modules):
+    got = modules.evaluate(
+        """async () => {
+            const { Engine } = await import("/engine.js");
+            let answer, last, shown = 0;
+            window.Worker = class {
+                addEventListener(type, listener) {
+                    if (type === "message") answer = (data) => listener({ data });
+                }
+                postMessage(request) {
+                    last = request;
+                }
+            };
+            const engine = new Engine();
+            const failed = engine.render("a", ["a1", "a2"], 8, () => shown++).catch((error) => error.message);
+            const other = engine.render("b", ["b1"], 8, () => shown++);
+            answer({ id: last.id, kind: "failed", message: "No." });
+            answer({ id: last.id, kind: "rendered", pixels: 8, rgba: null });
+            return [await failed, await other, shown];
+        }"""
+    )
+    assert got == ["No.", True, 1]

@@ -44,17 +44,26 @@ export function showError(error) {
   fillMessage(byId("alert", HTMLElement), text);
 }
 
-/** Shows a message that is no error, with a button if `action` is given. @type {(text: string, action?: [string, () => void]) => void} */
-export function showNote(text, action) {
+/**
+ * Shows a message that is no error.
+ *
+ * @param {string} text
+ * @param {{action?: [string, () => void], seconds?: number}} options action: name and function of a button; seconds:
+ *     time until the message disappears, which it does not without
+ */
+export function showNote(text, { action, seconds } = {}) {
   const area = byId("note", HTMLElement);
   fillMessage(area, text);
-  if (!text || !action) return;
-  const button = make("button", { class: "tool" }, action[0]);
-  button.addEventListener("click", () => {
-    area.replaceChildren();
-    action[1]();
-  });
-  area.firstElementChild?.after(button);
+  const [paragraph] = area.children;
+  if (action) {
+    const button = make("button", { class: "tool" }, action[0]);
+    button.addEventListener("click", () => {
+      area.replaceChildren();
+      action[1]();
+    });
+    paragraph.after(button);
+  }
+  if (seconds) setTimeout(() => paragraph.parentNode === area && area.replaceChildren(), 1000 * seconds);
 }
 
 export function clearMessages() {
@@ -86,7 +95,7 @@ export function draw(canvas, { rgba, pixels }) {
 /** Words for a recipe, such as "seed 12, panda, mixed". @param {Recipe} recipe */
 export function describe({ seed, class: name, truncation, style }) {
   const words = [seed === null ? "between seeds" : `seed ${seed}`];
-  if (name !== null) words.push(name);
+  if (name !== null) words.push(/^\d+$/.test(name) ? `class ${name}` : name);
   if (truncation !== 1) words.push(`truncation ${truncation}`);
   if (style) words.push("mixed");
   return words.join(", ");

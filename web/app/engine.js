@@ -93,8 +93,8 @@ export class Engine {
 
   #sendNext() {
     if (this.#sent) return;
-    const channels = [...this.#jobs.keys()];
-    const channel = channels.find((name) => name !== BACKGROUND) ?? channels[0];
+    const channels = [...this.#jobs.keys()]; // the latest request is the last
+    const channel = channels.reverse().find((name) => name !== BACKGROUND) ?? BACKGROUND;
     const job = this.#jobs.get(channel);
     if (!job) return;
     const index = job.next++;

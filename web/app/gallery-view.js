@@ -36,7 +36,7 @@ export function createGallery(app) {
 
   /** @param {Entry} entry @param {string} url */
   function card(entry, url) {
-    const text = app.models.length > 1 ? `${entry.model.name}: ${describe(entry.recipe)}` : describe(entry.recipe);
+    const text = `${describe(entry.recipe)}${app.models.length > 1 ? ` (${entry.model.name})` : ""}`;
     const button = make("button", { class: "thumb" }, make("img", { src: url, alt: "" }), make("small", {}, text));
     button.addEventListener("click", () => {
       current = entry;
@@ -60,7 +60,8 @@ export function createGallery(app) {
     if (deleted?.id === undefined) return;
     try {
       await deleteEntry(deleted.id);
-      showNote("The image was deleted.", ["Undo", () => addEntry(deleted).then(show, showError)]);
+      const undo = () => addEntry(deleted).then(show, showError);
+      showNote("The image was deleted.", { action: ["Undo", undo], seconds: 20 });
     } catch (error) {
       showError(error);
     }

@@ -133,6 +133,7 @@ export class Images {
     if (this.#tiles.length > 1) {
       this.#tiles.forEach(({ element }, j) => element.setAttribute("aria-pressed", String(i === j)));
     }
+    byId("caption", HTMLElement).textContent = describe(recipe);
     this.#seedInput.value = this.#seed ?? recipe.seed ?? "";
     this.#seedInput.placeholder = this.#seedInput.value ? "" : "none: between seeds";
     this.#showSeedError("");

@@ -22,6 +22,7 @@ class Page {
   engine = new Engine();
   #modelSelect = byId("model", HTMLSelectElement);
   #sizeSelect = byId("size", HTMLSelectElement);
+  #loaded = false; // a model
   #site;
   /** @type {Images} */
   #images;
@@ -84,11 +85,13 @@ class Page {
     } catch (error) {
       showError(error);
       this.#modelSelect.value = this.model.id;
+      if (this.#loaded) this.#tabs.setBusy(false);
       return false;
     } finally {
       byId("loading", HTMLElement).hidden = true;
-      this.#tabs.setBusy(false);
     }
+    this.#loaded = true;
+    this.#tabs.setBusy(false);
     this.model = model;
     fillSizes(this.#sizeSelect, model);
     this.pixels = model.resolution;
@@ -119,8 +122,11 @@ async function readSite() {
     return site;
   } catch (error) {
     if (error instanceof UserError) throw error;
-    const reason = error instanceof SyntaxError ? "site.json is damaged" : "the connection was lost";
-    throw new UserError(`The page could not start because ${reason}; connect to the network and reload the page.`);
+    throw new UserError(
+      error instanceof SyntaxError
+        ? "The file site.json is damaged; reload the page to download it again."
+        : "The connection was lost before the page was stored; connect to the network and reload the page.",
+    );
   }
 }
 

@@ -38,11 +38,9 @@ function watch(registration) {
 
 /** @param {ServiceWorker} worker of a newer version of the site */
 function offerUpdate(worker) {
-  showNote("A new version of this page is ready.", [
-    "Reload",
-    () => {
-      navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
-      worker.postMessage("activate");
-    },
-  ]);
+  const reload = () => {
+    navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+    worker.postMessage("activate");
+  };
+  showNote("A new version of this page is ready.", { action: ["Reload", reload] });
 }

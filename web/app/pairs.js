@@ -34,11 +34,13 @@ export function createResult(app, name) {
   return {
     /** @param {() => Recipe} recipe */
     async show(recipe) {
+      canvas.setAttribute("aria-busy", "true");
       try {
-        await app.engine.render(name, [recipe()], app.pixels, (rendered) => {
+        const finished = await app.engine.render(name, [recipe()], app.pixels, (rendered) => {
           shown = rendered;
           draw(canvas, rendered);
         });
+        if (finished) canvas.setAttribute("aria-busy", "false");
       } catch (error) {
         showError(error);
       }

@@ -72,6 +72,7 @@ async function load(model, report) {
   const [litert, ...files] = await Promise.all([runtime, ...parts.map(([, part]) => downloadPart(part, onBytes))]);
   report({ what: "compile" });
   for (const old of Object.values(loaded?.parts ?? {})) old.delete();
+  loaded = null;
   const named = parts.map(([name], i) => /** @type {[string, Uint8Array]} */ ([name, files[i]]));
   return (await onGpu(litert, model, named)) ?? (await compiled(litert, model, named, "wasm"));
 }
@@ -81,8 +82,9 @@ async function loadRuntime(variant, onBytes) {
   const url = `litert/${variant}.wasm`;
   const download = await request(url, onBytes);
   const headers = { "Content-Type": "application/wasm" };
-  const program = await WebAssembly.compileStreaming(new Response(download, { headers })).catch((error) => {
-    throw broken(error, `The file ${url} is damaged (${error.message}); reload the page.`);
+  const program = await WebAssembly.compileStreaming(new Response(download, { headers })).catch(async (error) => {
+    if (error instanceof WebAssembly.CompileError) throw await damaged(url, "it cannot be compiled");
+    throw new Failure(lost(url));
   });
   // Settings of Emscripten. Without them the runtime downloads the file itself, which reports no progress, and writes
   // what it does to console.error.
@@ -101,16 +103,20 @@ async function loadRuntime(variant, onBytes) {
 
 /** @param {Part} part @param {(bytes: number) => void} onBytes */
 async function downloadPart(part, onBytes) {
-  let bytes;
-  try {
-    bytes = new Uint8Array(await new Response(await request(part.file, onBytes)).arrayBuffer());
-  } catch (error) {
-    throw broken(error, lost(part.file));
-  }
+  const stream = await request(part.file, onBytes);
+  const buffer = await new Response(stream).arrayBuffer().catch(() => {
+    throw new Failure(lost(part.file));
+  });
+  const bytes = new Uint8Array(buffer);
   const problem = bytes.length === part.bytes ? await wrongHash(bytes, part) : `${bytes.length} of ${part.bytes} bytes`;
-  if (!problem) return bytes;
-  for (const name of (await self.caches?.keys()) ?? []) await (await caches.open(name)).delete(part.file);
-  throw new Failure(`The model file ${part.file} is damaged (${problem}); reload the page to download it again.`);
+  if (problem) throw await damaged(part.file, problem);
+  return bytes;
+}
+
+/** Forgets a file that is stored for use without a network. @param {string} url @param {string} reason */
+async function damaged(url, reason) {
+  for (const name of (await self.caches?.keys()) ?? []) await (await caches.open(name)).delete(url);
+  return new Failure(`The file ${url} is damaged (${reason}); reload the page to download it again.`);
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @param {Part} part */
@@ -118,7 +124,7 @@ async function wrongHash(bytes, part) {
   if (!self.crypto?.subtle) return ""; // a page without HTTPS
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex === part.sha256 ? "" : "its SHA-256 is another";
+  return hex === part.sha256 ? "" : "its SHA-256 differs";
 }
 
 /** @param {string} url @param {(bytes: number) => void} onBytes @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} */
@@ -141,12 +147,6 @@ async function request(url, onBytes) {
 /** @param {string} url */
 function lost(url) {
   return `The connection was lost before ${url} was stored; connect to the network and reload the page.`;
-}
-
-/** @param {unknown} error @param {string} sentence */
-function broken(error, sentence) {
-  if (error instanceof Failure) return error;
-  return new Failure(error instanceof TypeError ? lost("everything") : sentence);
 }
 
 /**
