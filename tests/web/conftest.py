@@ -44,8 +44,9 @@ def served(folder):
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def browser():
+@contextlib.contextmanager
+def chromium(*arguments):
+    """Context manager: yields a headless Chromium; skips or fails the test without one."""
     skip_or_fail(not CHROMIUM, "no Chromium in the PATH (Debian: apt-get install chromium)")
     has_playwright = importlib.util.find_spec("playwright")
     skip_or_fail(not has_playwright, "playwright is not installed (requirements/test.txt)")
@@ -53,9 +54,15 @@ def browser():
 
     with sync_playwright() as play:
         # Chromium as root, as in a container, needs --no-sandbox; it opens pages of these tests only.
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """The web app with a model of each family: images, sizes, mixing; accessibility, installation and layout."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from gan_tf.export import web
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, mixed_images
 from tests.web.conftest import WEB, served, skip_or_fail
 from tests.web.test_page import assert_equal_images, choose, downloaded
@@ -240,3 +242,26 @@ def test_installable(new_app, url, three):
     files = {str(path.relative_to(three[0])) for path in three[0].rglob("*") if path.is_file()}
     other = {"litert/litert_wasm_compat_internal.js", "litert/litert_wasm_compat_internal.wasm", "service-worker.js"}
     assert set(stored) == files - other
+
+
+def test_new_version_is_used_after_the_button(three, new_app, tmp_path):
+    site = tmp_path / "site"
+    shutil.copytree(three[0], site)
+    with served(site) as url:
+        app = new_app(url)
+        app.open()
+        app.until_text("#offline", "Works without")
+        text = (site / "site.json").read_text()
+        (site / "site.json").write_text(text.replace("Small networks", "Newer networks"))
+        worker = web.page_folder() / "service-worker.js"
+        shutil.copy(worker, site)
+        web.write_service_worker(site)
+        app.page.reload()
+        app.page.wait_for_selector("#note button:has-text('Reload')")
+        assert app.page.title() == "Small networks"
+        with app.page.expect_navigation():
+            app.page.click("#note button:has-text('Reload')")
+        app.page.wait_for_selector(".tile")
+        assert app.page.title() == "Newer networks"
+        assert app.page.evaluate("caches.keys().then((names) => names.length)") == 1
+        assert app.problems == []

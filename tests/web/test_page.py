@@ -1,5 +1,7 @@
 """The web app in Chromium with a small conditional FastGAN: images equal those of Python, and all views work."""
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -23,12 +25,17 @@ def g(fastgan_site):
 
 
 @pytest.fixture(scope="module")
-def shared(fastgan_site, new_app):
-    """The opened app that most tests use."""
+def url(fastgan_site):
     with served(fastgan_site[0]) as url:
-        app = new_app(url)
-        app.open()
-        yield app
+        yield url
+
+
+@pytest.fixture(scope="module")
+def shared(url, new_app):
+    """The opened app that most tests use."""
+    app = new_app(url)
+    app.open()
+    return app
 
 
 @pytest.fixture
@@ -222,6 +229,55 @@ def test_saved_image_is_the_one_shown(app, tmp_path):
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), app.image())
 
 
+def opened_with(new_app, url, script):
+    """An opened App whose window is prepared by a script."""
+    app = new_app(url)
+    app.page.add_init_script(script)
+    app.open()
+    app.set_seed(41)
+    return app
+
+
+def test_shared_file_is_the_image(new_app, url):
+    app = opened_with(
+        new_app,
+        url,
+        """navigator.canShare = ({ files }) => files[0].type === "image/png";
+        navigator.share = async ({ files: [file] }) => {
+            window.shared = [file.name, file.type, ...new Uint8Array(await file.arrayBuffer())];
+        };""",
+    )
+    app.page.click("#images-actions [data-action=share]")
+    app.until("window.shared")
+    name, kind, *content = app.page.evaluate("window.shared")
+    assert (name, kind) == ("fastgan-seed-41.png", "image/png")
+    with Image.open(io.BytesIO(bytes(content))) as image:
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), app.image())
+
+
+def test_without_sharing_there_is_no_button(app):
+    assert app.page.evaluate("!navigator.canShare") == (app.page.locator("[data-action=share]").count() == 0)
+
+
+def test_app_for_android_saves_files_itself(new_app, url):
+    app = opened_with(new_app, url, "window.Android = { save: (...saved) => (window.saved = saved) };")
+    for action, name, kind in (("save", "fastgan-seed-41.png", "image/png"), ("latent", ".json", "application/json")):
+        app.page.evaluate("window.saved = null")
+        app.page.click(f"#images-actions [data-action={action}]")
+        app.until("window.saved")
+        saved = app.page.evaluate("window.saved")
+        assert saved[0].endswith(name) and saved[1] == kind
+        content = base64.b64decode(saved[2], validate=True)
+        if kind == "image/png":
+            with Image.open(io.BytesIO(content)) as image:
+                np.testing.assert_array_equal(np.asarray(image.convert("RGB")), app.image())
+        else:
+            assert json.loads(content)["images"][0]["seed"] == "41"
+    # Its files are in the package: nothing is stored.
+    assert app.page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+    assert app.page.text_content("#offline") == ""
+
+
 def test_latent_file_gives_the_same_image_in_python_and_in_the_app(app, fastgan_site, g, tmp_path):
     choose(app, "path", 0, 51)
     choose(app, "path", 1, 52)
@@ -264,30 +320,29 @@ def test_unreadable_latent_file_is_one_sentence(app, tmp_path):
     assert app.page.locator("#alert p").count() == 0
 
 
-def test_gallery_after_reload(fastgan_site, new_app):
-    with served(fastgan_site[0]) as url:
-        app = new_app(url)
-        app.open()
-        app.set_seed(61)
-        app.page.click("#images-actions [data-action=keep]")
-        app.page.wait_for_selector("#note p")
-        shown = app.image()
-        app.page.reload()
-        app.page.wait_for_selector(".tile")
-        app.page.click("#tab-gallery")
-        app.page.click("#gallery button")
-        assert app.page.text_content("#entry-title").startswith("seed 61, ")
-        app.page.click("#entry-open")
-        app.until_text("#caption", "seed 61, ")
-        app.wait()
-        np.testing.assert_array_equal(app.image(), shown)
-        app.page.click("#tab-gallery")
-        app.page.click("#gallery button")
-        app.page.click("#entry-delete")
-        app.until("!document.querySelector('#gallery li')")
-        app.page.click("#note button:has-text('Undo')")
-        app.page.wait_for_selector("#gallery li")
-        assert app.problems == []
+def test_gallery_after_reload(url, new_app):
+    app = new_app(url)
+    app.open()
+    app.set_seed(61)
+    app.page.click("#images-actions [data-action=keep]")
+    app.page.wait_for_selector("#note p")
+    shown = app.image()
+    app.page.reload()
+    app.page.wait_for_selector(".tile")
+    app.page.click("#tab-gallery")
+    app.page.click("#gallery button")
+    assert app.page.text_content("#entry-title").startswith("seed 61, ")
+    app.page.click("#entry-open")
+    app.until_text("#caption", "seed 61, ")
+    app.wait()
+    np.testing.assert_array_equal(app.image(), shown)
+    app.page.click("#tab-gallery")
+    app.page.click("#gallery button")
+    app.page.click("#entry-delete")
+    app.until("!document.querySelector('#gallery li')")
+    app.page.click("#note button:has-text('Undo')")
+    app.page.wait_for_selector("#gallery li")
+    assert app.problems == []
 
 
 def test_works_without_the_server(fastgan_site, new_app):

@@ -19,7 +19,6 @@ const ACCELERATORS = { webgpu: "WebGPU", wasm: "WebAssembly" };
 
 /** @implements {App} */
 class Page {
-  engine = new Engine();
   #modelSelect = byId("model", HTMLSelectElement);
   #sizeSelect = byId("size", HTMLSelectElement);
   #loaded = false; // a model
@@ -29,9 +28,10 @@ class Page {
   /** @type {Tabs} */
   #tabs;
 
-  /** @param {Site} site */
-  constructor(site) {
+  /** @param {Site} site @param {Engine} engine */
+  constructor(site, engine) {
     this.#site = site;
+    this.engine = engine;
     this.models = site.models;
     this.model = site.models[0];
     this.pixels = this.model.resolution;
@@ -158,7 +158,7 @@ function about(site, model) {
   const score = model.score ? `, ${model.score}` : "";
   const { largest, mean } = model.difference;
   const texts = [
-    `Model ${model.name}: ${model.family}, trained on ${seen} images${score}.`,
+    `Model ${model.name}: ${model.family}, after ${seen} images seen in training${score}.`,
     `Images differ from those of gan-tf generate by ${mean.toPrecision(2)} on average and at most ${largest.toPrecision(2)}, of values from -1 to 1.`,
     model.licence,
     `Made by ${site.made_by}. The runtime is LiteRT.js, under Apache-2.0. Nothing leaves this device.`,
@@ -167,7 +167,8 @@ function about(site, model) {
 }
 
 async function start() {
-  const page = new Page(await readSite());
+  const engine = new Engine(); // its worker starts while the description is downloaded
+  const page = new Page(await readSite(), engine);
   if (!(await page.load(page.model))) return;
   page.showFirst();
   registerServiceWorker();

@@ -74,7 +74,7 @@ async function load(model, report) {
   for (const old of Object.values(loaded?.parts ?? {})) old.delete();
   loaded = null;
   const named = parts.map(([name], i) => /** @type {[string, Uint8Array]} */ ([name, files[i]]));
-  return (await onGpu(litert, model, named)) ?? (await compiled(litert, model, named, "wasm"));
+  return (await onGpu(litert, model, named)) ?? (await onCpu(litert, model, named));
 }
 
 /** @param {string} variant @param {(bytes: number) => void} onBytes @returns {Promise<LiteRt>} */
@@ -150,26 +150,35 @@ function lost(url) {
 }
 
 /**
- * The model on WebGPU, null if this device has none or cannot run all of the model on it.
+ * The model on WebGPU, null if this device has none or cannot run the images part on it. A part with an operation that
+ * WebGPU lacks, such as the choice of a class, runs on the CPU; it is small if it is not the images part.
  *
  * @param {LiteRt} litert
  * @param {Model} model
  * @param {[string, Uint8Array][]} files
+ * @returns {Promise<Loaded | null>}
  */
 async function onGpu(litert, model, files) {
+  const gpu = /** @type {any} */ (navigator).gpu;
+  /** @type {Record<string, CompiledModel>} */
+  const parts = {};
   try {
-    const gpu = /** @type {any} */ (navigator).gpu;
     if (!(await gpu?.requestAdapter())) return null;
-    const candidate = await compiled(litert, model, files, "webgpu");
-    if (Object.values(candidate.parts).every((part) => part.isFullyAccelerated)) {
-      await render(candidate, trialRecipe(model), model.sizes[0].pixels);
-      return candidate;
+    for (const [name, bytes] of files) {
+      parts[name] = await litert.loadAndCompile(bytes, { accelerator: "webgpu", gpuOptions: { precision: "fp32" } });
+      if (parts[name].isFullyAccelerated) continue;
+      if (name === "images") throw new Error("the images part has an operation that WebGPU lacks");
+      parts[name].delete();
+      parts[name] = await litert.loadAndCompile(bytes, { accelerator: "wasm" });
     }
-    for (const part of Object.values(candidate.parts)) part.delete();
+    const network = { model, accelerator: /** @type {Accelerator} */ ("webgpu"), parts };
+    await render(network, trialRecipe(model), model.resolution);
+    return network;
   } catch (error) {
     console.warn("WebGPU is not used:", error);
+    for (const part of Object.values(parts)) part.delete();
+    return null;
   }
-  return null;
 }
 
 /** @param {Model} model @returns {Recipe} */
@@ -178,22 +187,12 @@ function trialRecipe({ latent_size, classes }) {
   return { seed: null, latent, noise_seed: "0", class: classes[0] ?? null, truncation: 1, style: null };
 }
 
-/**
- * @param {LiteRt} litert
- * @param {Model} model
- * @param {[string, Uint8Array][]} files
- * @param {Accelerator} accelerator
- * @returns {Promise<Loaded>}
- */
-async function compiled(litert, model, files, accelerator) {
+/** @param {LiteRt} litert @param {Model} model @param {[string, Uint8Array][]} files @returns {Promise<Loaded>} */
+async function onCpu(litert, model, files) {
   /** @type {Record<string, CompiledModel>} */
   const parts = {};
-  for (const [name, bytes] of files) {
-    /** @type {Parameters<LiteRt["loadAndCompile"]>[1]} */
-    const options = accelerator === "webgpu" ? { accelerator, gpuOptions: { precision: "fp32" } } : { accelerator };
-    parts[name] = await litert.loadAndCompile(bytes, options);
-  }
-  return { model, accelerator, parts };
+  for (const [name, bytes] of files) parts[name] = await litert.loadAndCompile(bytes, { accelerator: "wasm" });
+  return { model, accelerator: "wasm", parts };
 }
 
 // Generating

@@ -1,0 +1,25 @@
+"""The web app on WebGPU, with Chromium's adapter that needs no graphics card."""
+
+import pytest
+
+from gan_tf.sampling.generate import images_of_seeds
+from tests.web.conftest import App, chromium, served
+from tests.web.test_page import assert_equal_images
+
+pytestmark = pytest.mark.slow
+SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU")
+
+
+def test_image_on_webgpu_is_that_of_python(fastgan_site):
+    folder, trained = fastgan_site
+    with chromium(*SOFTWARE) as browser, served(folder) as url:
+        app = App(browser.new_context(), url)
+        app.open()
+        if not app.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
+            pytest.skip("this Chromium has no software adapter for WebGPU")
+        assert app.page.text_content("#runs") == "Runs on this device with WebGPU."
+        app.set_seed(5)
+        labels = trained.classes.of_seeds([5])
+        [[expected]] = [images for _, images in images_of_seeds(trained.folded(), [5], 1, labels=labels)]
+        assert_equal_images(app.image(), expected)
+        assert app.problems == []
