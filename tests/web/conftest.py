@@ -192,7 +192,7 @@ class App:
 
 @pytest.fixture(scope="module")
 def new_app(browser):
-    """A function (url, **options of browser.new_context) -> App in a context of its own, not opened."""
+    """A function (url, **options of browser.new_context) -> App in a new context, not opened."""
     contexts = []
 
     def make(url, **options):

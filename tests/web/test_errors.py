@@ -84,10 +84,25 @@ def test_lost_connection_before_everything_is_stored(app, pattern):
     assert "connection was lost" in start(app)
 
 
-def test_missing_program(app):
-    app.page.route("**/render.js", lambda route: route.abort())
+@pytest.mark.parametrize("name", ["worker.js", "simd.js", "litert/index.js", "litert/litert_wasm_internal.js"])
+def test_missing_program(app, name):
+    app.page.route(f"**/{name}", lambda route: route.fulfill(status=404))
+    assert "reload the page" in start(app)
+
+
+def test_runtime_that_cannot_be_started(app):
+    code = b"WebAssembly.instantiate = () => Promise.reject(new RangeError('out of memory'));"
+    change(app, "**/litert/index.js", lambda body: code + body)
+    assert "out of memory" in start(app)
+
+
+def test_failure_while_generating(app):
+    change(
+        app, "**/render.js", lambda body: body.replace(b"export async function generate(", b"export async function no(")
+    )
     app.page.goto(app.url)
-    assert SENTENCE.fullmatch(app.alert())
+    text = app.alert()
+    assert SENTENCE.fullmatch(text) and text.startswith("The image could not be generated (")
 
 
 def test_damaged_description(app):

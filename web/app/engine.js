@@ -28,14 +28,15 @@ export class Engine {
   #sent = null;
   /** @type {Map<string, Job>} */
   #jobs = new Map();
+  #broken = false; // the worker has not started
 
   constructor() {
     this.#worker.addEventListener("message", ({ data }) => {
       if (data.id === this.#sent?.id) this.#sent?.onAnswer(data);
     });
-    this.#worker.addEventListener("error", ({ message }) => {
-      const text = `The part of the page that generates images could not be started (${message || "file missing"}); reload the page.`;
-      this.#sent?.onAnswer({ id: this.#lastId, kind: "failed", message: text });
+    this.#worker.addEventListener("error", () => {
+      this.#broken = true;
+      this.#sent?.onAnswer(this.#failure());
     });
   }
 
@@ -121,6 +122,13 @@ export class Engine {
   #send(request, onAnswer) {
     const id = ++this.#lastId;
     this.#sent = { id, onAnswer };
-    this.#worker.postMessage({ ...request, id });
+    if (this.#broken) onAnswer(this.#failure());
+    else this.#worker.postMessage({ ...request, id });
+  }
+
+  /** @returns {Answer} */
+  #failure() {
+    const message = "A file of this page is missing or damaged, so that it cannot generate images; reload the page.";
+    return { id: this.#lastId, kind: "failed", message };
   }
 }

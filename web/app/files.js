@@ -51,7 +51,7 @@ export function addActions(id, current, { keep }) {
 
 /** @param {Item} item */
 async function keepImage({ recipe, model, pixels, png }) {
-  await addEntry({ recipe, model: nameOf(/** @type {any} */ (model)), pixels, png: await png(), created: Date.now() });
+  await addEntry({ recipe, model: nameOf(model), pixels, png: await png(), created: Date.now() });
   showNote("Kept in the gallery of this browser.", { seconds: 4 });
   document.dispatchEvent(new Event("gallery-changed"));
 }

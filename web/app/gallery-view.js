@@ -41,7 +41,7 @@ export function createGallery(app) {
     button.addEventListener("click", () => {
       current = entry;
       byId("entry-title", HTMLElement).textContent = text;
-      byId("entry-image", HTMLImageElement).src = url;
+      Object.assign(byId("entry-image", HTMLImageElement), { src: url, alt: `Image: ${text}` });
       dialog.showModal();
     });
     return make("li", {}, button);

@@ -111,7 +111,7 @@ function ownStyle({ latent, noise_seed, class: name }) {
 
 // Files
 
-/** @param {Model} model @returns {ModelName} */
+/** @param {ModelName} model @returns {ModelName} without its other properties */
 export function nameOf({ name, family, weights }) {
   return { name, family, weights };
 }
@@ -121,7 +121,7 @@ export function nameOf({ name, family, weights }) {
  * @param {Recipe[]} images
  */
 export function toJson(model, images) {
-  return `${JSON.stringify({ format: FORMAT, version: 1, model: nameOf(/** @type {Model} */ (model)), images }, null, 1)}\n`;
+  return `${JSON.stringify({ format: FORMAT, version: 1, model: nameOf(model), images }, null, 1)}\n`;
 }
 
 /**

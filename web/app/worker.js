@@ -41,11 +41,16 @@ async function answer(request) {
       reply({ kind: "rendered", pixels: request.pixels, rgba }, [rgba.buffer]);
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    const known = error instanceof Failure;
-    if (!known) console.warn(error);
-    reply({ kind: "failed", message: known ? reason : `The image could not be generated (${reason}); reload the page.` });
+    reply({ kind: "failed", message: sentenceOf(error, request.kind === "load" ? "model" : "image") });
   }
+}
+
+/** @param {unknown} error @param {"model" | "image"} what */
+function sentenceOf(error, what) {
+  if (error instanceof Failure) return error.message;
+  console.warn(error);
+  const reason = error instanceof Error ? error.message : String(error);
+  return `The ${what} could not be ${what === "model" ? "started" : "generated"} (${reason}); reload the page.`;
 }
 
 // Loading
@@ -86,18 +91,16 @@ async function loadRuntime(variant, onBytes) {
     if (error instanceof WebAssembly.CompileError) throw await damaged(url, "it cannot be compiled");
     throw new Failure(lost(url));
   });
-  // Settings of Emscripten. Without them the runtime downloads the file itself, which reports no progress, and writes
-  // what it does to console.error.
-  Object.assign(self, {
-    Module: {
-      printErr: console.debug,
-      /** @param {WebAssembly.Imports} imports @param {Function} receive */
-      instantiateWasm: (imports, receive) =>
-        WebAssembly.instantiate(program, imports).then((instance) => receive(instance, program)),
-    },
+  // Settings of Emscripten. Without them the runtime downloads the file itself, which reports no progress, waits for ever
+  // if the file cannot be started, and writes what it does to console.error.
+  const failed = new Promise((_, reject) => {
+    const instantiateWasm = (/** @type {WebAssembly.Imports} */ imports, /** @type {Function} */ receive) => {
+      WebAssembly.instantiate(program, imports).then((instance) => receive(instance, program)).catch(reject);
+    };
+    Object.assign(self, { Module: { printErr: console.debug, instantiateWasm } });
   });
   const litert = /** @type {LiteRt} */ (await import(new URL("litert/index.js", location.href).href));
-  await litert.loadLiteRt(new URL("litert/", location.href).href);
+  await Promise.race([litert.loadLiteRt(new URL("litert/", location.href).href), failed]);
   return litert;
 }
 

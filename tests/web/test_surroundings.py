@@ -1,4 +1,4 @@
-"""The web app on WebGPU, with Chromium's adapter that needs no graphics card."""
+"""The web app in other surroundings: on WebGPU (without a graphics card), and from a host without HTTPS."""
 
 import pytest
 
@@ -8,6 +8,7 @@ from tests.web.test_page import assert_equal_images
 
 pytestmark = pytest.mark.slow
 SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU")
+NAMED = "--host-resolver-rules=MAP app.test 127.0.0.1"
 
 
 def test_image_on_webgpu_is_that_of_python(fastgan_site):
@@ -22,4 +23,18 @@ def test_image_on_webgpu_is_that_of_python(fastgan_site):
         labels = trained.classes.of_seeds([5])
         [[expected]] = [images for _, images in images_of_seeds(trained.folded(), [5], 1, labels=labels)]
         assert_equal_images(app.image(), expected)
+        assert app.problems == []
+
+
+def test_without_https_images_are_generated_and_kept(fastgan_site):
+    folder, _ = fastgan_site
+    with chromium(NAMED) as browser, served(folder) as url:
+        app = App(browser.new_context(), url.replace("127.0.0.1", "app.test"))
+        app.open()
+        assert app.page.evaluate("isSecureContext") is False
+        app.page.click("#images-actions [data-action=keep]")
+        app.page.wait_for_selector("#note p")
+        app.page.click("#tab-gallery")
+        app.page.wait_for_selector("#gallery img")
+        assert app.page.text_content("#offline") == ""  # no service worker
         assert app.problems == []
