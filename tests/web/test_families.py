@@ -5,7 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from gan_tf.cli.main import main
 from gan_tf.export import web
 from gan_tf.sampling.generate import images_of_latents, images_of_seeds, mixed_images
 from tests.web.conftest import WEB, served, skip_or_fail
@@ -128,6 +130,30 @@ def test_latent_file_selects_its_model(app, three, tmp_path):
     app.wait()
     assert app.page.input_value("#model") == "stylegan2" and "mixed" in app.page.text_content("#caption")
     np.testing.assert_array_equal(app.image(), shown)
+
+
+@pytest.mark.parametrize("family", ["stylegan2", "fastgan"])
+def test_gan_tf_generate_makes_the_same_image_of_a_latent_file(app, three, tmp_path, family):
+    """A mixed image with truncation, interpolated with another one."""
+    select(app, family)
+    app.set_slider("#truncation", 0.8)
+    choose(app, "mix", 0, 41)
+    choose(app, "mix", 1, 42)
+    app.page.click("#mix-actions [data-action=keep]")
+    app.until("document.querySelectorAll('#note p').length")
+    choose(app, "path", 1, 43)
+    app.page.click("#path-slots [data-slot='0']")
+    app.page.click("#picker-list button:has-text('mixed') >> nth=0")
+    app.until("document.querySelector(`#path-slots [data-slot='0'] small`).textContent.includes('mixed')")
+    app.set_slider("#share-of-b", 0.4)
+    path = downloaded(app, "#path-actions [data-action=latent]", tmp_path)
+    images, precision = tmp_path / "images", ("--precision", "float32")
+    assert (
+        main(["generate", str(three[0].parent / family), "--latents", str(path), "--out", str(images), *precision]) == 0
+    )
+    [file] = images.glob("*.png")
+    with Image.open(file) as image:
+        assert_equal_images(app.image("#path-image"), np.asarray(image.convert("RGB")))
 
 
 def test_latent_file_of_other_weights_and_of_another_family(app, three, tmp_path):

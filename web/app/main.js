@@ -159,7 +159,7 @@ function about(site, model) {
   const { largest, mean } = model.difference;
   const texts = [
     `Model ${model.name}: ${model.family}, after ${seen} images seen in training${score}.`,
-    `Images differ from those of gan-tf generate by ${mean.toPrecision(2)} on average and at most ${largest.toPrecision(2)}, of values from -1 to 1.`,
+    `Images differ from those of Keras in float32 by ${mean.toPrecision(2)} on average and at most ${largest.toPrecision(2)}, of values from -1 to 1.`,
     model.licence,
     `Made by ${site.made_by}. The runtime is LiteRT.js, under Apache-2.0. Nothing leaves this device.`,
   ];
