@@ -291,3 +291,26 @@ def test_new_version_is_used_after_the_button(three, new_app, tmp_path):
         assert app.page.title() == "Newer networks"
         assert app.page.evaluate("caches.keys().then((names) => names.length)") == 1
         assert app.problems == []
+
+
+def test_file_that_is_damaged_on_the_device_is_downloaded_again(three, new_app):
+    file = json.loads((three[0] / "site.json").read_text())["models"][0]["parts"]["images"]["file"]
+    with served(three[0]) as url:
+        app = new_app(url)
+        app.open()
+        app.until_text("#offline", "Works without")
+        app.page.evaluate(
+            """async (file) => {
+                const [name] = await caches.keys();
+                await (await caches.open(name)).put(file, new Response("damaged"));
+            }""",
+            file,
+        )
+        app.page.reload()
+        assert file in app.alert() and "damaged" in app.alert()
+        app.page.reload()
+        app.page.wait_for_selector(".tile")
+        app.wait()
+    app.page.reload()  # without the server
+    app.page.wait_for_selector(".tile")
+    app.set_seed(3)

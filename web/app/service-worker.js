@@ -25,14 +25,18 @@ scope.addEventListener("fetch", (event) => {
 
 async function store() {
   const cache = await caches.open(NAME);
-  const variant = wasmVariant(); // one of two builds of 9 MB
-  const runtime = variant ? [`litert/${variant}.js`, `litert/${variant}.wasm`] : [];
   try {
-    await Promise.all([...FILES, ...runtime].map((file) => storeFile(cache, file)));
+    await Promise.all(siteFiles().map((file) => storeFile(cache, file)));
   } catch (error) {
     await caches.delete(NAME);
     throw error;
   }
+}
+
+/** All files of the site, with the one of the two builds of the runtime that this browser runs. */
+function siteFiles() {
+  const variant = wasmVariant();
+  return [...FILES, ...(variant ? [`litert/${variant}.js`, `litert/${variant}.wasm`] : [])];
 }
 
 /** @param {Cache} cache @param {string} file */
@@ -53,6 +57,11 @@ async function deleteOldVersions() {
 /** @param {Request} request */
 async function serve(request) {
   const cache = await caches.open(NAME);
-  const stored = await cache.match(request.mode === "navigate" ? "index.html" : request, { ignoreSearch: true });
-  return stored ?? fetch(request);
+  const file = request.mode === "navigate" ? "index.html" : request;
+  const stored = await cache.match(file, { ignoreSearch: true });
+  if (stored) return stored;
+  const name = decodeURI(request.url.slice(scope.registration.scope.length));
+  if (!siteFiles().includes(name)) return fetch(request);
+  await storeFile(cache, name); // a damaged file was deleted
+  return /** @type {Promise<Response>} */ (cache.match(file));
 }
