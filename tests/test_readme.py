@@ -15,8 +15,9 @@ PAGES = {
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 }
 REFERENCE = PAGES["docs/commands.md"]  # tests/cli/test_help.py compares it with the commands
-# Flags of tensorboard, pytest, the fuzzer and the benchmarks.
+# Flags of tensorboard, pytest, the fuzzer and the benchmarks, and of npm.
 OTHER_PROGRAMS = {"--help", "--logdir", "--dist", "--only", "--level", "--runs", "--names", "--smooth", "--values"}
+OTHER_PROGRAMS |= {"--prefix", "--ignore-scripts", "--no-audit", "--no-fund"}
 
 
 @pytest.mark.parametrize("name", PAGES)
