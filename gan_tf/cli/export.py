@@ -29,12 +29,12 @@ from gan_tf.runs.files import write_json
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
 MOST_LICENCE = 4096  # characters
 MOST_BATCH = 64
-APPS = ("web", "apk")
-UNUSED_BY_APPS = {
-    name: f"--{name.replace('_', '-')}" for name in ("precision", "noise", "noise_seed", "batch", "report")
-} | {"class_name": "--class"}
-USED_BY_APPS = {"title": "--title", "runtime": "--runtime", "offline": "--offline"}
-USED_BY_APK = {"app_id": "--app-id", "key": "--key"}
+FILES, APPS = ("saved_model", "tflite", "onnx"), ("web", "apk")
+FORMATS_OF_OPTIONS = {  # options that have no effect with other formats
+    **dict.fromkeys(("precision", "noise", "noise_seed", "class_name", "batch", "report"), FILES),
+    **dict.fromkeys(("title", "runtime", "offline"), APPS),
+    **dict.fromkeys(("app_id", "key"), ("apk",)),
+}
 BYTE_STEP = 1 / 127.5  # one 8-bit grey level, in values from -1 to 1
 
 
@@ -76,10 +76,10 @@ class ExportOptions:
             raise UsageError(f"{len(self.runs)} runs with --format {self.format}; give one RUN (more with web and apk)")
         if self.precision not in (None, "float32") and self.format != "tflite":
             raise UsageError(f"--precision {self.precision} is for --format tflite; leave it out with {self.format}")
-        unused = UNUSED_BY_APPS if self.format in APPS else USED_BY_APPS
-        for name, flag in (unused if self.format == "apk" else {**unused, **USED_BY_APK}).items():
-            if getattr(self, name) not in (None, False):
-                raise UsageError(f"{flag} has no effect with --format {self.format}; leave it out")
+        for name, formats in FORMATS_OF_OPTIONS.items():
+            if self.format not in formats and getattr(self, name) not in (None, False):
+                flag = name.removesuffix("_name").replace("_", "-")
+                raise UsageError(f"--{flag} has no effect with --format {self.format}; leave it out")
         if self.noise_seed is not None and self.noise in ("input", "none"):
             raise UsageError(f"--noise-seed {self.noise_seed} has no effect with --noise {self.noise}; leave one out")
         if self.noise_seed is not None and not 0 <= self.noise_seed < 2**63:
@@ -135,14 +135,12 @@ def export(options, out) -> int:
     [folder] = options.runs
     trained = load_generator(Run(user_path(folder)), options.which)
     settings = export_settings(options, trained, file_format.batch)
-    folder_of = {"kind": "a SavedModel folder", "names": SAVED_MODEL} if options.format == "saved_model" else {}
-    check_output(out, options.overwrite, **folder_of)
+    check_output(out, options.overwrite, SAVED_MODEL if options.format == "saved_model" else ())
     if options.report is not None:
         check_report(user_path(options.report), out, options.overwrite)
     scores = {name: read_score(trained.meta.get(name)) for name in SCORES}
     generator = network.folded(trained, network.UNCOMPILED)
-    scored = f", {printable(scores['score'].text())}" if scores["score"] else ""
-    print(f"{describe_generator(folder, options.which, trained, generator)}{scored}", flush=True)
+    print_generator(folder, options.which, trained, generator, scores["score"])
     metadata = network.describe(
         trained,
         generator,
@@ -196,6 +194,12 @@ def check_report(path, out, overwrite):
     refuse_existing([path], "--report", overwrite)
 
 
+def print_generator(run, which, trained, generator, score):
+    """Prints the line about a loaded generator. score: Score, or None."""
+    scored = f", {printable(score.text())}" if score else ""
+    print(f"{describe_generator(run, which, trained, generator)}{scored}", flush=True)
+
+
 def report_text(out, program, metadata, comparison):
     """Returns the report as text. `program`: pip package that ran the file."""
     noise = metadata["noise"] + (f" (seed {metadata['noise_seed']})" if metadata["noise"] == "constant" else "")
@@ -206,12 +210,10 @@ def report_text(out, program, metadata, comparison):
     elif names := metadata["classes"]:
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         values += f"; labels int32, classes {', '.join(f'{i} {printable(n)}' for i, n in enumerate(names[:10]))}{more}"
-    largest, mean = comparison.largest, comparison.mean
     lines = [
         f"{out}: {metadata['file']}, {metadata['precision']}, batch {metadata['batch']}, noise {noise}",
         f"  size        {comparison.bytes / 1e6:.2f} MB",
-        f"  difference  from Keras over {comparison.seeds} seeds: largest {largest:.2g}, mean {mean:.2g} "
-        f"({largest / BYTE_STEP:.2g} and {mean / BYTE_STEP:.2g} steps of 8-bit values)",
+        difference_line(comparison),
         f"  time        {comparison.ms_per_image:.1f} ms an image, batch size {comparison.timed_batch}, "
         f"{comparison.threads} threads, {program_version(program)}",
         f"  input       {names_and_shapes(metadata['inputs'])}; {values}",
@@ -227,9 +229,18 @@ def report_text(out, program, metadata, comparison):
     remedy = f"; --precision {finer} is closer" if finer else ""
     if not comparison.finite:
         lines.append(f"  warning     the file computes values that are not finite{remedy}")
-    elif largest > BYTE_STEP:
+    elif comparison.largest > BYTE_STEP:
         lines.append(f"  note        some values differ by more than one step of 8-bit values{remedy}")
     return "\n".join(lines)
+
+
+def difference_line(comparison) -> str:
+    """Returns the line of a report with the differences from Keras."""
+    largest, mean = comparison.largest, comparison.mean
+    return (
+        f"  difference  from Keras over {comparison.seeds} seeds: largest {largest:.2g}, mean {mean:.2g} "
+        f"({largest / BYTE_STEP:.2g} and {mean / BYTE_STEP:.2g} steps of 8-bit values)"
+    )
 
 
 def names_and_shapes(specs) -> str:

@@ -3,10 +3,10 @@
 import contextlib
 import importlib.util
 
-from gan_tf.cli.generate import describe_generator
+from gan_tf.cli.export import difference_line, print_generator
 from gan_tf.cli.quiet import stderr_buffered
 from gan_tf.errors import UsageError
-from gan_tf.io.files import printable, user_path
+from gan_tf.io.files import user_path
 from gan_tf.io.packages import install_command
 from gan_tf.io.progress import Progress
 from gan_tf.io.shell import quote
@@ -21,7 +21,7 @@ def export_site(options, out) -> int:
     from gan_tf.export.formats import check_output, output
     from gan_tf.export.web import site_names
 
-    check_output(out, options.overwrite, "a folder of --format web", site_names())
+    check_output(out, options.overwrite, site_names())
     with output(out) as part:
         write_app(options, part)
     print(f"{out}: {size_of(out) / 1e6:.1f} MB; to open it: gan-tf serve {quote(out)}")
@@ -49,8 +49,7 @@ def write_app(options, site):
     entries, icon = [], None
     for run, identifier, name, trained in zip(options.runs, unique_ids(names), names, generators, strict=True):
         score = read_score(trained.meta.get("score"))
-        description = describe_generator(run, options.which, trained, folded(trained, FAST))
-        print(f"{description}{f', {printable(score.text())}' if score else ''}", flush=True)
+        print_generator(run, options.which, trained, folded(trained, FAST), score)
         quiet = contextlib.nullcontext() if options.verbose else stderr_buffered()
         with quiet, Progress(SEEDS, "compared with Keras") as progress:
             entry, comparison, image_of_seed = write_model(
@@ -70,13 +69,9 @@ def write_app(options, site):
 
 def report_text(comparison, entry):
     """Returns the report of a generator as text."""
-    from gan_tf.cli.export import BYTE_STEP
-
-    largest, mean = comparison.largest, comparison.mean
     lines = [
         f"  size        {comparison.bytes / 1e6:.2f} MB, float16",
-        f"  difference  from Keras over {comparison.seeds} seeds: largest {largest:.2g}, mean {mean:.2g} "
-        f"({largest / BYTE_STEP:.2g} and {mean / BYTE_STEP:.2g} steps of 8-bit values)",
+        difference_line(comparison),
         f"  time        {comparison.ms_per_image:.1f} ms an image outside of a browser, {comparison.threads} threads",
         f"  sizes       {', '.join(str(size['pixels']) for size in entry['sizes'] if not size['scaled'])} pixels",
     ]

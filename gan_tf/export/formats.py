@@ -244,14 +244,13 @@ FORMATS = {
 # Output
 
 
-def check_output(path, overwrite, kind="a file", names=()):
+def check_output(path, overwrite, names=()):
     """Raises UsageError if `path` exists and may not be replaced.
 
     Without `overwrite` nothing may be replaced; with it only a file by a file, and an exported folder without other
     files by one of the same kind. Links are never replaced.
 
     Args:
-        kind: for the message.
         names: all that an exported folder consists of; the first is in no other folder. () for a file.
     """
     path = Path(path)
@@ -259,6 +258,7 @@ def check_output(path, overwrite, kind="a file", names=()):
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not (path / names[0] if names else path).is_file():
+        kind = "a folder of this format" if names else "a file"
         raise UsageError(f"--out {path} exists and is not {kind}, so it is not replaced; give another --out")
     others = [file.name for file in path.iterdir() if file.name not in names] if names else ()
     if others:

@@ -55,15 +55,15 @@ def test_earlier_folder_is_restored_if_it_cannot_be_replaced(tmp_path, monkeypat
 @KINDS
 def test_only_earlier_exports_may_be_replaced(tmp_path, is_folder):
     path = tmp_path / "file"
-    kind = {"kind": "a SavedModel folder", "names": SAVED_MODEL} if is_folder else {}
-    check_output(path, False, **kind)
+    names = SAVED_MODEL if is_folder else ()
+    check_output(path, False, names)
     write(path, is_folder)
     with pytest.raises(UsageError, match="--overwrite"):
-        check_output(path, False, **kind)
-    check_output(path, True, **kind)
+        check_output(path, False, names)
+    check_output(path, True, names)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("photos", "link"):
         with pytest.raises(UsageError, match="--out .*not replaced"):
-            check_output(tmp_path / name, True, **kind)
+            check_output(tmp_path / name, True, names)
