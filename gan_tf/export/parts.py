@@ -14,7 +14,7 @@ from gan_tf.models.pggan import resolution_of
 from gan_tf.ops.forms import use_forms
 from gan_tf.ops.resample import average_pool_to
 
-FITTED, FITTED_BATCH = 128, 8  # images for `fitted_colours`; four times as many pixels of 4x4 as a map has channels
+FITTED, FITTED_BATCH = 128, 8  # images for `fitted_colours`: 2,048 pixels at 4x4, for maps of 512 channels
 RIDGE = 1e-6
 
 

@@ -7,6 +7,7 @@ generate the image of a seed as `gan-tf generate` does.
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from gan_tf.data.listing import walk
 from gan_tf.export import formats, network, parts
 from gan_tf.export.comparison import compare_with_keras, inputs_of_seeds
 from gan_tf.export.runtime import copy_runtime
+from gan_tf.io.files import sha256_of
 from gan_tf.io.image_files import to_uint8
 from gan_tf.io.json_text import json_text
 from gan_tf.models.variables import weights_digest
@@ -75,8 +77,7 @@ def write_model(site, trained, identifier, name, *, score, licence, advance=lamb
         path = folder / f"{part}.tflite"
         description = {"inputs": _named(parts.inputs_of(function)), "outputs": _named(parts.outputs_of(function))}
         formats.convert_to_tflite(function, "float16", {"made_by": _made_by(), "part": part, **description}, path)
-        content = path.read_bytes()
-        file = {"file": f"models/{identifier}/{path.name}", "bytes": len(content), "sha256": _sha256(content)}
+        file = {"file": f"models/{identifier}/{path.name}", "bytes": path.stat().st_size, "sha256": sha256_of(path)}
         described[part], runners[part] = {**file, **description}, formats.tflite_runner(path)
     g = network.folded(trained, network.FAST)
     settings = network.ExportSettings("float16", "input" if g.noise_shapes else "none", batch=1)
@@ -91,7 +92,7 @@ def write_model(site, trained, identifier, name, *, score, licence, advance=lamb
         "weights": weights_digest(trained.generator),
         "licence": network.licence_text(trained, licence),
         "difference": {"largest": comparison.largest, "mean": comparison.mean},
-        **_properties(g, trained),
+        **properties(g, trained),
         "parts": described,
     }
     return entry, comparison, lambda seed: to_uint8(run(inputs_of_seeds(g, settings, [seed]))[0])
@@ -112,8 +113,8 @@ def chained(g, settings, described, runners):
     return run
 
 
-def _properties(g, trained):
-    """Returns the properties of a folded generator that site.json has."""
+def properties(g, trained):
+    """Returns the properties of a folded generator that the page needs, as a dict for site.json."""
     sizes = [{"pixels": size, "output": f"{network.IMAGES}_{size}", "scaled": False} for size in parts.sizes_of(g)]
     if len(sizes) == 1:
         pixels, output = g.resolution // 2, sizes[0]["output"]
@@ -155,7 +156,7 @@ def write_site(site, title, models, icon, runtime):
         icon: uint8 [R, R, 3].
         runtime: folder of `runtime.obtain_runtime`.
     """
-    _copy(page_folder(), site)
+    shutil.copytree(page_folder(), site, copy_function=shutil.copyfile, dirs_exist_ok=True)
     copy_runtime(runtime, site / "litert")
     manifest = json.loads((site / "manifest.webmanifest").read_bytes())
     manifest |= {"name": title, "short_name": title[:SHORT_NAME].strip()}
@@ -184,19 +185,10 @@ def write_service_worker(site):
     worker, digest, files = site / WORKER, hashlib.sha256(), []
     for name in sorted(walk(site)):
         if name != WORKER:
-            digest.update(f"{name} {_sha256((site / name).read_bytes())}\n".encode())
+            digest.update(f"{name} {sha256_of(site / name)}\n".encode())
             files += [] if name.startswith("litert/litert_wasm") else [name]
     text = worker.read_text(encoding="utf-8").replace("@VERSION@", digest.hexdigest()[:16])
     worker.write_text(text.replace("/*@FILES@*/", ", ".join(map(json_text, files))), encoding="utf-8")
-
-
-def _copy(source, target):
-    target.mkdir(exist_ok=True)
-    for entry in source.iterdir():
-        if entry.is_dir():
-            _copy(entry, target / entry.name)
-        else:
-            (target / entry.name).write_bytes(entry.read_bytes())
 
 
 def _named(specs):
@@ -209,7 +201,3 @@ def _key(purpose):
 
 def _made_by():
     return f"gan_tf {gan_tf.__version__}"
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()

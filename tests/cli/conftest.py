@@ -12,6 +12,7 @@ from gan_tf.data.sources import open_source
 from gan_tf.io import image_files
 from gan_tf.runs.weights import load_generator
 from gan_tf.sampling.generate import images_of_seeds
+from tests.export.litert import replace_files, write_packages
 from tests.sampling.trained import make_run
 from tests.training import tiny
 
@@ -37,6 +38,13 @@ def copying(tmp_path_factory):
     images = prepare(open_source(config.dataset), resolution=64)
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
     return run
+
+
+@pytest.fixture
+def packages(tmp_path_factory, monkeypatch):
+    """A folder for --runtime, with small files in place of LiteRT.js."""
+    replace_files(monkeypatch)
+    return write_packages(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture

@@ -8,16 +8,8 @@ import pytest
 
 from gan_tf.export import android, android_tools
 from tests.export.apk import PASSWORD, SOURCES, keystore, required_tools
-from tests.export.litert import replace_files, write_packages
 
 pytest.importorskip("ai_edge_litert", reason="needs ai_edge_litert")
-
-
-@pytest.fixture(autouse=True)
-def packages(tmp_path_factory, monkeypatch):
-    """A folder for --runtime, with small files in place of LiteRT.js."""
-    replace_files(monkeypatch)
-    return write_packages(tmp_path_factory.mktemp("packages"))
 
 
 def use_failing_tools(monkeypatch, folder):

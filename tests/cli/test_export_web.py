@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import re
+import shutil
 import unittest.mock
 
 import numpy as np
@@ -12,19 +13,10 @@ from PIL import Image
 
 from gan_tf import rng
 from gan_tf.export import web
-from gan_tf.runs.weights import load_generator
 from tests import conditional
-from tests.export.litert import replace_files, write_packages
 from tests.sampling import trained as networks
 
 pytest.importorskip("ai_edge_litert", reason="needs ai_edge_litert")
-
-
-@pytest.fixture(autouse=True)
-def packages(tmp_path_factory, monkeypatch):
-    """A folder for --runtime, with small files in place of LiteRT.js."""
-    replace_files(monkeypatch)
-    return write_packages(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.fixture(scope="module")
@@ -62,23 +54,16 @@ def test_site_of_three_families(runs, packages, tmp_path, done):
     assert [size["output"] for size in pggan["sizes"]] == ["images_16", "images_8", "images_4"]
     assert not pggan["truncation"] and pggan["style"] is None and pggan["noise"] == []
     assert (stylegan2["classes"], stylegan2["class_counts"]) == (conditional.NAMES, conditional.COUNTS)
-    assert stylegan2["style"]["layers"] == ["4", "8", "8", "16", "16", "16"] and np.shape(stylegan2["mean_w"]) == (
-        3,
-        16,
-    )
-    assert stylegan2["noise"][4] == {
-        "name": "noise_4",
-        "shape": [16, 16],
-        "key": str(rng.stream_key("image", "noise/4")),
-    }
+    assert stylegan2["style"]["layers"] == ["4", "8", "8", "16", "16", "16"]
+    assert np.shape(stylegan2["mean_w"]) == (3, 16)
+    key = str(rng.stream_key("image", "noise/4"))
+    assert stylegan2["noise"][4] == {"name": "noise_4", "shape": [16, 16], "key": key}
 
 
-def test_mean_w_without_classes_is_the_average(tmp_path, packages, done):
-    run = networks.write_trained(tmp_path / "run", networks.trained_stylegan2())
-    done("export", run.folder, "--format", "web", "--runtime", packages, "--out", tmp_path / "site")
-    [model] = json.loads((tmp_path / "site" / "site.json").read_text())["models"]
-    average = load_generator(run).generator.mapping.average.numpy()
-    np.testing.assert_allclose(model["mean_w"], [average], rtol=1e-6)
+def test_mean_w_without_classes_is_the_average():
+    trained = networks.trained_stylegan2()
+    mean_w = web.properties(trained.folded(), trained)["mean_w"]
+    np.testing.assert_allclose(mean_w, [trained.generator.mapping.average.numpy()], rtol=1e-6)
 
 
 def test_files_of_a_site(runs, packages, tmp_path, done):
@@ -95,9 +80,10 @@ def test_files_of_a_site(runs, packages, tmp_path, done):
         with Image.open(out / icon["src"]) as image:
             assert "x".join(map(str, image.size)) == icon["sizes"] and np.asarray(image).std() > 10
     assert "Apache License" in (out / "litert" / "LICENSE").read_text()
-    first = worker
-    done("export", runs[1], "--format", "web", "--runtime", packages, "--out", out, "--overwrite", "--title", "Other")
-    assert (out / "service-worker.js").read_text() != first  # browsers then fetch the new files
+    (out / "site.json").write_text("{}")
+    shutil.copy(web.page_folder() / "service-worker.js", out)
+    web.write_service_worker(out)
+    assert (out / "service-worker.js").read_text() != worker  # browsers then fetch the new files
 
 
 def test_bad_input_is_one_line_and_writes_nothing(runs, packages, tmp_path, refused):
