@@ -173,10 +173,8 @@ def load_from_options(options) -> LoadedGenerator:
     check_truncation(options.truncation, trained.config.model)
     precision, reason = devices.choose_precision(options.precision)
     generator = trained.folded(devices.KERAS_POLICIES[precision])
-    print(
-        f"{describe_generator(options.run, options.which, trained, generator)}; precision: {precision} ({reason})",
-        flush=True,
-    )
+    description = describe_generator(options.run, options.which, trained, generator)
+    print(f"{description}; precision: {precision} ({reason})", flush=True)
     batch_size = options.batch_size or suitable_batch_size(generator.resolution, has_gpu())
     return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
 
@@ -236,7 +234,8 @@ def generate(options) -> int:
         missing = image_writer.missing_seeds(out, seeds, batch_size, settings, options.overwrite)
     grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
     with image_writer.image_writer(out, seeds, resolution, about) as write:
-        images = write_images(options, loaded, seeds, missing, batch_size, write, options.grid or selection, saved)
+        batches = image_batches(options, loaded, missing, batch_size, saved)
+        images = write_images(batches, seeds, missing, out, write, keep=options.grid or selection)
         if selection:
             remove_parts(sheet_path.parent, re.escape(sheet_path.name))
             selection.write_sheet(images, sheet_path)
@@ -269,21 +268,23 @@ def image_settings(options, loaded):
     }
 
 
-def write_images(options, loaded, seeds, missing, batch_size, write, keep, saved=None):
-    """Generates the images of the seeds `missing`, or those with these numbers in `saved`, and writes them.
-
-    With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder.
-    """
+def image_batches(options, loaded, seeds, batch_size, saved=None):
+    """Generates the images of seeds, or those with these numbers in `saved`. Yields (n seeds, uint8 [n, R, R, 3])."""
     from gan_tf.sampling.generate import images_of_seeds, saved_images
 
+    if saved is not None:
+        return saved_images(loaded.generator, saved, seeds, batch_size)
+    return images_of_seeds(loaded.generator, seeds, batch_size, options.truncation, loaded.labels(seeds))
+
+
+def write_images(batches, seeds, missing, out, write, keep):
+    """Writes batches of the images of the seeds `missing`.
+
+    With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder `out`.
+    """
     existing, kept = len(seeds) - len(missing), {}
     if existing:
         print(f"{existing} of {len(seeds)} images exist; continuing", flush=True)
-    g, labels = loaded.generator, loaded.labels(missing)
-    if saved is None:
-        batches = images_of_seeds(g, missing, batch_size, options.truncation, labels)
-    else:
-        batches = saved_images(g, saved, missing, batch_size)
     with Progress(len(seeds), "written", before=existing) as progress:
         for batch, images in batches:
             write(batch, images)
@@ -292,7 +293,7 @@ def write_images(options, loaded, seeds, missing, batch_size, write, keep, saved
                 kept.update(zip(batch, images, strict=True))
     if not keep:
         return None
-    paths = {seed: user_path(options.out) / image_writer.png_name(seed) for seed in seeds}
+    paths = {seed: out / image_writer.png_name(seed) for seed in seeds}
     return np.stack([kept[seed] if seed in kept else image_files.read_png(paths[seed]) for seed in seeds])
 
 

@@ -70,10 +70,8 @@ def neighbours(options) -> int:
 
     run, seeds = Run(user_path(options.run)), parse_seeds(options.seeds)
     trained = load_generator(run, options.which, log)
-    g, labels = (
-        trained.folded(),
-        trained.classes.of_seeds(seeds, requested_class(options.class_name, options.run, trained, log)),
-    )
+    class_number = requested_class(options.class_name, options.run, trained, log)
+    g, labels = trained.folded(), trained.classes.of_seeds(seeds, class_number)
     spaces = spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
     size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, MIN_SIDE))

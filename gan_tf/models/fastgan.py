@@ -138,8 +138,9 @@ class FastGanGenerator(SeededNetwork):
         noise = iter(noise or [None] * len(self.noise_shapes))
         maps, excitations = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
         styles = {} if style is None else dict(zip(self.excited_sizes, style, strict=True))
+        first = x.shape[1]
         for size, block in zip(self.sizes, self.blocks, strict=True):
-            if not x.shape[1] < size <= largest:
+            if size <= first or size > largest:
                 continue
             weights = styles.get(size)  # [N, 1, 1, C], or None for a map that is not excited
             if weights is None and size in excitations:

@@ -76,7 +76,7 @@ def read_latents_file(path) -> LatentsFile:
             raise ValueError(f"it is larger than {MAX_BYTES >> 20} MB")
         stored = read_json(path)
     except (OSError, ValueError) as error:
-        reason = reason_of(error, path)
+        reason = reason_of(error, path)  # raises if the disk fails, or this user may not read the file
         reason = error.strerror if isinstance(error, OSError) else reason
         raise UsageError(f"{where} cannot be read ({reason}); give a file that the web app has exported") from error
     kind, version = stored.get("format"), stored.get("version")
