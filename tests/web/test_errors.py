@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.web.conftest import served
+from tests.web.app import served
 
 SENTENCE = re.compile(r"[A-Z][^\n]{20,240}\.")
 

@@ -9,9 +9,8 @@ from PIL import Image
 
 from gan_tf.cli.main import main
 from gan_tf.export import web
-from gan_tf.sampling.generate import images_of_latents, images_of_seeds, mixed_images
-from tests.web.conftest import WEB, served, skip_or_fail
-from tests.web.test_page import assert_equal_images, choose, downloaded
+from gan_tf.sampling.generate import images_of_latents, mixed_images
+from tests.web.app import WEB, assert_equal_images, python_images, served, skip_or_fail
 
 pytestmark = pytest.mark.slow
 FAMILIES = ["stylegan2", "pggan", "fastgan"]
@@ -67,9 +66,7 @@ def test_images_of_seeds_are_those_of_python(app, three, family):
     trained = three[1][family]
     select(app, family)
     seeds = [3, 4, 2**63 - 1]
-    labels = trained.classes.of_seeds(seeds)
-    expected = np.concatenate([images for _, images in images_of_seeds(trained.folded(), seeds, 4, labels=labels)])
-    for seed, image in zip(seeds, expected, strict=True):
+    for seed, image in zip(seeds, python_images(trained, seeds), strict=True):
         app.set_seed(seed)
         assert_equal_images(app.image(), image)
     assert app.page.locator("#truncation").is_visible() == (family != "pggan")
@@ -80,12 +77,10 @@ def test_truncation_and_mixing_of_stylegan2(app, three):
     trained, g = three[1]["stylegan2"], three[1]["stylegan2"].folded()
     select(app, "stylegan2")
     app.set_seed(5)
-    labels = trained.classes.of_seeds([5])
     app.set_slider("#truncation", 0.6)
-    [[expected]] = [images for _, images in images_of_seeds(g, [5], 1, 0.6, labels)]
-    assert_equal_images(app.image(), expected)
-    choose(app, "mix", 0, 11)
-    choose(app, "mix", 1, 12)
+    assert_equal_images(app.image(), python_images(trained, [5], 0.6)[0])
+    app.choose("mix", 0, 11)
+    app.choose("mix", 1, 12)
     both = [trained.classes.of_seeds([seed]) for seed in (11, 12)]
     [expected] = next(mixed_images(g, [11], [12], 1, 0.6, both))
     assert_equal_images(app.image("#mix-image"), expected)
@@ -120,10 +115,10 @@ def test_size_is_used_in_all_views(app):
 
 def test_latent_file_selects_its_model(app, three, tmp_path):
     select(app, "stylegan2")
-    choose(app, "mix", 0, 21)
-    choose(app, "mix", 1, 22)
+    app.choose("mix", 0, 21)
+    app.choose("mix", 1, 22)
     shown = app.image("#mix-image")
-    path = downloaded(app, "#mix-actions [data-action=latent]", tmp_path)
+    path = app.downloaded("#mix-actions [data-action=latent]", tmp_path)
     select(app, "pggan")
     app.page.set_input_files("#open-file", path)
     app.until_text("#caption", "seed 21, ")
@@ -137,16 +132,16 @@ def test_gan_tf_generate_makes_the_same_image_of_a_latent_file(app, three, tmp_p
     """A mixed image with truncation, interpolated with another one."""
     select(app, family)
     app.set_slider("#truncation", 0.8)
-    choose(app, "mix", 0, 41)
-    choose(app, "mix", 1, 42)
+    app.choose("mix", 0, 41)
+    app.choose("mix", 1, 42)
     app.page.click("#mix-actions [data-action=keep]")
     app.until("document.querySelectorAll('#note p').length")
-    choose(app, "path", 1, 43)
+    app.choose("path", 1, 43)
     app.page.click("#path-slots [data-slot='0']")
     app.page.click("#picker-list button:has-text('mixed') >> nth=0")
     app.until("document.querySelector(`#path-slots [data-slot='0'] small`).textContent.includes('mixed')")
     app.set_slider("#share-of-b", 0.4)
-    path = downloaded(app, "#path-actions [data-action=latent]", tmp_path)
+    path = app.downloaded("#path-actions [data-action=latent]", tmp_path)
     images, precision = tmp_path / "images", ("--precision", "float32")
     assert (
         main(["generate", str(three[0].parent / family), "--latents", str(path), "--out", str(images), *precision]) == 0
@@ -159,7 +154,7 @@ def test_gan_tf_generate_makes_the_same_image_of_a_latent_file(app, three, tmp_p
 def test_latent_file_of_other_weights_and_of_another_family(app, three, tmp_path):
     select(app, "fastgan")
     app.set_seed(31)
-    file = json.loads(downloaded(app, "#images-actions [data-action=latent]", tmp_path).read_text())
+    file = json.loads(app.downloaded("#images-actions [data-action=latent]", tmp_path).read_text())
     path = tmp_path / "changed.json"
     file["model"]["weights"] = "0" * 64
     file["images"] *= 20
@@ -184,7 +179,7 @@ def test_recipe_of_the_explorer_gives_the_same_image_in_python(app, three, tmp_p
     app.page.focus("#pad")
     app.page.keyboard.press("Home")
     app.wait()
-    [recipe] = json.loads(downloaded(app, "#plane-actions [data-action=latent]", tmp_path).read_text())["images"]
+    [recipe] = json.loads(app.downloaded("#plane-actions [data-action=latent]", tmp_path).read_text())["images"]
     labels = np.int32([trained.classes.names.index(recipe["class"])])
     noise_seeds = [int(recipe["noise_seed"])]
     [image] = next(images_of_latents(trained.folded(), np.float32([recipe["latent"]]), noise_seeds, 1, labels=labels))

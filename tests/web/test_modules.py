@@ -240,21 +240,28 @@ def test_unusable_latent_file_gets_a_sentence(modules, text):
     assert isinstance(message, str) and message.endswith(".") and "\n" not in message
 
 
+# Requests to the worker go to `sent`, and the test sends its answers.
+FAKE_WORKER = """
+    const sent = [];
+    let answer;
+    window.Worker = class {
+        addEventListener(type, listener) {
+            if (type === "message") answer = (data) => listener({ data });
+        }
+        postMessage(request) {
+            sent.push(request);
+        }
+    };
+    const { BACKGROUND, Engine } = await import("/engine.js");
+    const engine = new Engine();
+"""
+
+
 def test_newer_requests_replace_waiting_ones(modules):
     sent, shown, finished = modules.evaluate(
-        """async () => {
-            const { BACKGROUND, Engine } = await import("/engine.js");
-            const sent = [], shown = [], finished = {};
-            let answer;
-            window.Worker = class {
-                addEventListener(type, listener) {
-                    if (type === "message") answer = (data) => listener({ data });
-                }
-                postMessage(request) {
-                    sent.push(request);
-                }
-            };
-            const engine = new Engine();
+        f"async () => {{ {FAKE_WORKER}"
+        """
+            const shown = [], finished = {};
             const render = (channel, names) => {
                 const show = ({ recipe }, i) => shown.push(`${channel} ${recipe} ${i}`);
                 engine.render(channel, names, 8, show).then((done) => (finished[`${channel} ${names}`] = done));
@@ -283,22 +290,13 @@ def test_newer_requests_replace_waiting_ones(modules):
 
 def test_failed_image_ends_its_request_only(modules):
     got = modules.evaluate(
-        """async () => {
-            const { Engine } = await import("/engine.js");
-            let answer, last, shown = 0;
-            window.Worker = class {
-                addEventListener(type, listener) {
-                    if (type === "message") answer = (data) => listener({ data });
-                }
-                postMessage(request) {
-                    last = request;
-                }
-            };
-            const engine = new Engine();
+        f"async () => {{ {FAKE_WORKER}"
+        """
+            let shown = 0;
             const failed = engine.render("a", ["a1", "a2"], 8, () => shown++).catch((error) => error.message);
             const other = engine.render("b", ["b1"], 8, () => shown++);
-            answer({ id: last.id, kind: "failed", message: "No." });
-            answer({ id: last.id, kind: "rendered", pixels: 8, rgba: null });
+            answer({ id: sent.at(-1).id, kind: "failed", message: "No." });
+            answer({ id: sent.at(-1).id, kind: "rendered", pixels: 8, rgba: null });
             return [await failed, await other, shown];
         }"""
     )

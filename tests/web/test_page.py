@@ -9,13 +9,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gan_tf.sampling.generate import images_of_latents, images_of_seeds, mixed_images
+from gan_tf.sampling.generate import images_of_latents, mixed_images
 from gan_tf.sampling.interpolate import interpolated_images, sphere_path
 from tests.conditional import NAMES
-from tests.web.conftest import served
+from tests.web.app import LARGEST, assert_equal_images, python_images, served
 
-# Mean and largest difference of bytes: the weights of the app are float16.
-MEAN, LARGEST = 0.1, 3
 BIG = 2**63 - 1
 
 
@@ -50,19 +48,9 @@ def app(shared):
     assert shared.problems == []
 
 
-def assert_equal_images(got, expected):
-    error = np.abs(got.astype(int) - expected.astype(int))
-    assert error.mean() < MEAN and error.max() <= LARGEST
-
-
-def of_seeds(fastgan_site, g, seeds, truncation=1.0, label=None):
-    labels = fastgan_site[1].classes.of_seeds(seeds, label)
-    return np.concatenate([images for _, images in images_of_seeds(g, seeds, 4, truncation, labels)])
-
-
 def test_images_of_seeds_are_those_of_python(app, fastgan_site, g):
     seeds = [0, 5, 2**32 + 1, BIG]
-    for seed, expected in zip(seeds, of_seeds(fastgan_site, g, seeds), strict=True):
+    for seed, expected in zip(seeds, python_images(fastgan_site[1], seeds), strict=True):
         app.set_seed(seed)
         assert_equal_images(app.image(), expected)
         [label] = fastgan_site[1].classes.of_seeds([seed])
@@ -98,7 +86,7 @@ def test_scaled_size_is_the_mean_over_squares(app, fastgan_site, g):
     app.set_seed(5)
     app.page.select_option("#size", "32")
     app.wait()
-    [expected] = of_seeds(fastgan_site, g, [5]).reshape(1, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    [expected] = python_images(fastgan_site[1], [5]).reshape(1, 32, 2, 32, 2, 3).mean(axis=(2, 4))
     assert app.image().shape == (32, 32, 3) and np.abs(app.image() - expected).max() <= LARGEST
     labels = app.page.locator("#size option").all_text_contents()
     assert labels == ["64 × 64", "32 × 32, scaled"]
@@ -109,9 +97,9 @@ def test_classes_and_truncation(app, fastgan_site, g):
     for label, name in enumerate(NAMES):
         app.page.select_option("#class", name)
         app.wait()
-        assert_equal_images(app.image(), of_seeds(fastgan_site, g, [5], label=label)[0])
+        assert_equal_images(app.image(), python_images(fastgan_site[1], [5], label=label)[0])
     app.set_slider("#truncation", 0.5)
-    assert_equal_images(app.image(), of_seeds(fastgan_site, g, [5], truncation=0.5, label=label)[0])
+    assert_equal_images(app.image(), python_images(fastgan_site[1], [5], truncation=0.5, label=label)[0])
 
 
 def test_grid_shows_consecutive_seeds(app, fastgan_site, g):
@@ -119,7 +107,7 @@ def test_grid_shows_consecutive_seeds(app, fastgan_site, g):
     app.page.check("input[name=count][value='4']", force=True)
     app.wait()
     seeds = [BIG - 1, BIG, 0, 1]  # the one after the largest is 0
-    expected = of_seeds(fastgan_site, g, seeds)
+    expected = python_images(fastgan_site[1], seeds)
     assert_equal_images(app.images(), expected)
     app.page.click(".tile >> nth=3")
     assert app.page.locator(".tile[aria-pressed=true]").count() == 1
@@ -129,34 +117,21 @@ def test_grid_shows_consecutive_seeds(app, fastgan_site, g):
     assert_equal_images(app.image(), expected[3])
 
 
-def choose(app, view, slot, seed):
-    """Keeps the image of a seed, and chooses it for a slot of a view."""
-    app.tab("images")
-    app.set_seed(seed)
-    app.page.click("#images-actions [data-action=keep]")
-    app.page.wait_for_selector("#note p")
-    app.tab(view)
-    app.page.click(f"#{view}-slots [data-slot='{slot}']")
-    app.page.click(f"#picker-list button:has-text('seed {seed},') >> nth=0")
-    app.until_text(f"#{view}-slots [data-slot='{slot}'] small", f"seed {seed},")
-    app.wait()
-
-
 def test_style_mixing_is_that_of_python(app, fastgan_site, g):
-    choose(app, "mix", 0, 11)
-    choose(app, "mix", 1, 12)
+    app.choose("mix", 0, 11)
+    app.choose("mix", 1, 12)
     labels = [fastgan_site[1].classes.of_seeds([seed]) for seed in (11, 12)]
     [expected] = next(mixed_images(g, [11], [12], 1, labels=labels))
     assert_equal_images(app.image("#mix-image"), expected)
-    assert (expected != of_seeds(fastgan_site, g, [11])[0]).any()
+    assert (expected != python_images(fastgan_site[1], [11])[0]).any()
     app.page.uncheck("#layers input")
     app.wait()
-    assert_equal_images(app.image("#mix-image"), of_seeds(fastgan_site, g, [11])[0])
+    assert_equal_images(app.image("#mix-image"), python_images(fastgan_site[1], [11])[0])
 
 
 def test_interpolation_is_that_of_python(app, fastgan_site, g):
-    choose(app, "path", 0, 21)
-    choose(app, "path", 1, 22)
+    app.choose("path", 0, 21)
+    app.choose("path", 1, 22)
     labels = fastgan_site[1].classes.of_seeds([21])
     frames = np.concatenate(list(interpolated_images(g, [[21, 22]], 4, False, 1, labels=labels)))
     for i, expected in enumerate(frames):
@@ -197,7 +172,7 @@ def test_explorer_follows_pointer_and_keys(app, fastgan_site, g):
     app.page.mouse.move(*at, steps=5)
     app.page.mouse.up()
     app.wait()
-    error = app.image("#plane-image").astype(int) - of_seeds(fastgan_site, g, [31])[0]
+    error = app.image("#plane-image").astype(int) - python_images(fastgan_site[1], [31])[0]
     assert np.abs(error).mean() < 1  # at corner A, up to a pixel of the pad
     before = app.image("#plane-image")
     app.page.focus("#pad")
@@ -213,17 +188,9 @@ def test_explorer_follows_pointer_and_keys(app, fastgan_site, g):
     assert str(BIG) in app.page.text_content("#corner-error")
 
 
-def downloaded(app, selector, folder):
-    with app.page.expect_download() as download:
-        app.page.click(selector)
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
-
-
 def test_saved_image_is_the_one_shown(app, tmp_path):
     app.set_seed(41)
-    path = downloaded(app, "#images-actions [data-action=save]", tmp_path)
+    path = app.downloaded("#images-actions [data-action=save]", tmp_path)
     assert path.name == "fastgan-seed-41.png"
     with Image.open(path) as image:
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), app.image())
@@ -279,11 +246,11 @@ def test_app_for_android_saves_files_itself(new_app, url):
 
 
 def test_latent_file_gives_the_same_image_in_python_and_in_the_app(app, fastgan_site, g, tmp_path):
-    choose(app, "path", 0, 51)
-    choose(app, "path", 1, 52)
+    app.choose("path", 0, 51)
+    app.choose("path", 1, 52)
     app.set_slider("#share-of-b", 0.5)
     shown = app.image("#path-image")
-    path = downloaded(app, "#path-actions [data-action=latent]", tmp_path)
+    path = app.downloaded("#path-actions [data-action=latent]", tmp_path)
     file = json.loads(path.read_text())
     [recipe] = file["images"]
     assert recipe["seed"] is None and recipe["noise_seed"] == "51"

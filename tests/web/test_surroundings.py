@@ -2,9 +2,7 @@
 
 import pytest
 
-from gan_tf.sampling.generate import images_of_seeds
-from tests.web.conftest import App, chromium, served
-from tests.web.test_page import assert_equal_images
+from tests.web.app import App, assert_equal_images, chromium, python_images, served
 
 pytestmark = pytest.mark.slow
 SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan,WebGPU")
@@ -20,9 +18,7 @@ def test_image_on_webgpu_is_that_of_python(fastgan_site):
             pytest.skip("this Chromium has no software adapter for WebGPU")
         assert app.page.text_content("#runs") == "Runs on this device with WebGPU."
         app.set_seed(5)
-        labels = trained.classes.of_seeds([5])
-        [[expected]] = [images for _, images in images_of_seeds(trained.folded(), [5], 1, labels=labels)]
-        assert_equal_images(app.image(), expected)
+        assert_equal_images(app.image(), python_images(trained, [5])[0])
         assert app.problems == []
 
 
