@@ -5,6 +5,7 @@ generate the image of a seed as `gan-tf generate` does.
 """
 
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -50,8 +51,8 @@ def unique_ids(names) -> list[str]:
     ids = []
     for name in names:
         base = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "run"
-        number = 1 + sum(re.fullmatch(rf"{base}(-\d+)?", one) is not None for one in ids)
-        ids.append(base if number == 1 else f"{base}-{number}")
+        numbered = (f"{base}-{number}" for number in itertools.count(2))
+        ids.append(next(one for one in itertools.chain([base], numbered) if one not in ids))
     return ids
 
 

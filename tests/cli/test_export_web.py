@@ -60,6 +60,10 @@ def test_site_of_three_families(runs, packages, tmp_path, done):
     assert stylegan2["noise"][4] == {"name": "noise_4", "shape": [16, 16], "key": key}
 
 
+def test_runs_of_one_name_have_different_folders():
+    assert web.unique_ids(["a-2", "a", "A", "ü", "é"]) == ["a-2", "a", "a-3", "run", "run-2"]
+
+
 def test_mean_w_without_classes_is_the_average():
     trained = networks.trained_stylegan2()
     mean_w = web.properties(trained.folded(), trained)["mean_w"]
