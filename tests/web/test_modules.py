@@ -133,7 +133,7 @@ def test_plane_through_three_seeds(modules):
     points = [[0.16, 0.84], [0.84, 0.84], [0.5, 0.14], [0.5, 0.5], [0.0, 0.0], [1.0, 0.3]]
     got = modules.evaluate(
         """async ([corners, points]) => {
-            const { onPlane } = await import("/recipes.js"), { weightsAt } = await import("/weights.js");
+            const { onPlane } = await import("/recipes.js"), { weightsAt } = await import("/plane.js");
             return points.map((point) => [weightsAt(...point), onPlane(corners, weightsAt(...point))]);
         }""",
         [corners, points],

@@ -186,6 +186,10 @@ def test_explorer_follows_pointer_and_keys(app, fastgan_site, g):
     app.page.fill("#corner-1", "-3")
     app.page.press("#corner-1", "Enter")
     assert str(BIG) in app.page.text_content("#corner-error")
+    set_corners(app, [34])  # the other one is still invalid, and the last valid plane is shown
+    assert str(BIG) in app.page.text_content("#corner-error")
+    set_corners(app, [34, 32])
+    assert app.page.text_content("#corner-error") == ""
 
 
 def test_saved_image_is_the_one_shown(app, tmp_path):

@@ -1,7 +1,8 @@
-/** Elements of the page: lookup, creation, messages, drawing. */
+/** Elements of the page: lookup, creation, messages, drawing, fields of seeds. */
+
+import { MAX_SEED, parseSeed } from "./random.js";
 
 /** @typedef {import("../types").Rendered} Rendered */
-/** @typedef {import("../types").Recipe} Recipe */
 
 /**
  * @template {Element} T
@@ -91,17 +92,20 @@ export function draw(canvas, { rgba, pixels }) {
   canvas.width = canvas.height = pixels;
   canvas.getContext("2d")?.putImageData(new ImageData(rgba, pixels, pixels), 0, 0);
 }
-
-/** Words for a recipe, such as "seed 12, panda, mixed". @param {Recipe} recipe */
-export function describe({ seed, class: name, truncation, style }) {
-  const words = [seed === null ? "between seeds" : `seed ${seed}`];
-  if (name !== null) words.push(/^\d+$/.test(name) ? `class ${name}` : name);
-  if (truncation !== 1) words.push(`truncation ${truncation}`);
-  if (style) words.push("mixed");
-  return words.join(", ");
-}
-
-/** A seed that is short enough to remember. */
-export function randomSeed() {
-  return String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
+/**
+ * Reads fields of seeds, and shows below them if one is invalid.
+ *
+ * @param {HTMLInputElement[]} inputs
+ * @param {string} error id of the element for the message
+ * @returns {string[] | null} null if one is invalid
+ */
+export function readSeeds(inputs, error) {
+  const seeds = inputs.map(({ value }) => parseSeed(value));
+  inputs.forEach((input, i) => {
+    input.value = seeds[i] ?? input.value;
+    input.setAttribute("aria-invalid", String(seeds[i] === null));
+  });
+  const valid = seeds.every((seed) => seed !== null);
+  byId(error, HTMLElement).textContent = valid ? "" : `A seed is an integer from 0 to ${MAX_SEED}.`;
+  return valid ? seeds : null;
 }

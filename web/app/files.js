@@ -12,8 +12,13 @@ import { addEntry } from "./gallery.js";
 const PNG = "image/png";
 const canShare = navigator.canShare?.({ files: [new File([], "image.png", { type: PNG })] }) ?? false;
 
+/** @param {Rendered} rendered @param {ModelName} model @returns {Item} */
+export function itemOf(rendered, model) {
+  return { recipe: rendered.recipe, model, pixels: rendered.pixels, png: () => pngOf(rendered) };
+}
+
 /** @param {Rendered} rendered @returns {Promise<Blob>} */
-export function pngOf(rendered) {
+function pngOf(rendered) {
   const canvas = document.createElement("canvas");
   draw(canvas, rendered);
   return new Promise((resolve, reject) => {
@@ -27,9 +32,9 @@ export function pngOf(rendered) {
  *
  * @param {string} id of the bar
  * @param {() => Item | null} current the image that they apply to
- * @param {{keep: boolean}} options keep: with the button Keep
+ * @param {{keep?: boolean}} options keep: with the button Keep
  */
-export function addActions(id, current, { keep }) {
+export function addActions(id, current, { keep = true } = {}) {
   const bar = byId(id, HTMLElement);
   /** @type {[string, string, boolean, (item: Item) => Promise<void>][]} */
   const buttons = [

@@ -2,8 +2,8 @@
 
 import { addActions } from "./files.js";
 import { addEntry, allEntries, deleteEntry } from "./gallery.js";
-import { fromJson, modelFor, UserError } from "./recipes.js";
-import { byId, describe, make, showError, showNote } from "./dom.js";
+import { describe, fromJson, modelFor, UserError } from "./recipes.js";
+import { byId, make, showError, showNote } from "./dom.js";
 
 /** @typedef {import("../types").App} App */
 /** @typedef {import("../types").View} View */

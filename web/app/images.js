@@ -1,14 +1,15 @@
 /** The view Images: images of seeds, or of recipes that were opened, with their settings. */
 
-import { addActions, pngOf } from "./files.js";
-import { classOfSeed, MAX_SEED, parseSeed } from "./random.js";
-import { recipeOfSeed } from "./recipes.js";
-import { announce, byId, describe, draw, make, randomSeed, showError } from "./dom.js";
+import { addActions, itemOf } from "./files.js";
+import { classOfSeed, MAX_SEED, randomSeed } from "./random.js";
+import { describe, recipeOfSeed } from "./recipes.js";
+import { announce, byId, draw, make, readSeeds, showError } from "./dom.js";
 
 /** @typedef {import("../types").App} App */
 /** @typedef {import("../types").Recipe} Recipe */
 /** @typedef {import("../types").Rendered} Rendered */
-/** @typedef {{recipe: Recipe, element: HTMLElement, canvas: HTMLCanvasElement, rendered: Rendered | null}} Tile */
+/** @typedef {import("./files.js").Item} Item */
+/** @typedef {{recipe: Recipe, element: HTMLElement, canvas: HTMLCanvasElement, item: Item | null}} Tile */
 
 const COUNTS = [1, 4, 9, 16];
 
@@ -32,9 +33,8 @@ export class Images {
     this.#app = app;
     this.#newButton.addEventListener("click", () => this.#showSeed(randomSeed()));
     this.#seedInput.addEventListener("change", () => {
-      const parsed = parseSeed(this.#seedInput.value);
-      if (parsed === null) this.#showSeedError(`A seed is an integer from 0 to ${MAX_SEED}.`);
-      else this.#showSeed(parsed);
+      const seeds = readSeeds([this.#seedInput], "seed-error");
+      if (seeds) this.#showSeed(seeds[0]);
     });
     byId("count", HTMLElement).addEventListener("change", () => {
       this.#seed ??= this.selected().seed ?? randomSeed();
@@ -43,7 +43,7 @@ export class Images {
     this.#larger.addEventListener("click", () => this.#showLarger());
     this.#classSelect.addEventListener("change", () => this.#applySettings());
     this.#truncation.addEventListener("input", () => this.#applySettings());
-    addActions("images-actions", () => this.#item(), { keep: true });
+    addActions("images-actions", () => this.#tiles[this.#selected].item);
   }
 
   /** Class (null: drawn from the seed) and truncation. */
@@ -85,7 +85,7 @@ export class Images {
     byId("truncation-value", HTMLElement).textContent = Number(this.#truncation.value).toFixed(2);
     if (this.#tiles.length !== recipes.length) this.#makeTiles(recipes);
     this.#tiles.forEach((tile, i) => {
-      Object.assign(tile, { recipe: recipes[i], rendered: null });
+      Object.assign(tile, { recipe: recipes[i], item: null });
       label(tile);
     });
     this.#select(this.#selected);
@@ -121,7 +121,7 @@ export class Images {
   #draw(rendered, i) {
     const tile = this.#tiles[i];
     if (tile?.recipe !== rendered.recipe) return; // of a grid that was replaced
-    tile.rendered = rendered;
+    tile.item = itemOf(rendered, this.#app.model);
     draw(tile.canvas, rendered);
     label(tile);
   }
@@ -136,7 +136,8 @@ export class Images {
     byId("caption", HTMLElement).textContent = describe(recipe);
     this.#seedInput.value = this.#seed ?? recipe.seed ?? "";
     this.#seedInput.placeholder = this.#seedInput.value ? "" : "none: between seeds";
-    this.#showSeedError("");
+    this.#seedInput.setAttribute("aria-invalid", "false");
+    byId("seed-error", HTMLElement).textContent = "";
   }
 
   /** @param {string} seed */
@@ -144,12 +145,6 @@ export class Images {
     if (this.#seed === null) setCount(1);
     this.#seed = seed;
     this.show();
-  }
-
-  /** @param {string} text */
-  #showSeedError(text) {
-    byId("seed-error", HTMLElement).textContent = text;
-    this.#seedInput.setAttribute("aria-invalid", String(Boolean(text)));
   }
 
   /** Shows the selected image alone. */
@@ -171,12 +166,6 @@ export class Images {
     }));
     this.show();
   }
-
-  #item() {
-    const { recipe, rendered } = this.#tiles[this.#selected];
-    if (!rendered) return null;
-    return { recipe, model: this.#app.model, pixels: rendered.pixels, png: () => pngOf(rendered) };
-  }
 }
 
 /** @param {Recipe} recipe @param {boolean} selectable @param {() => void} onSelect @returns {Tile} */
@@ -184,13 +173,13 @@ function makeTile(recipe, selectable, onSelect) {
   const canvas = make("canvas", { role: "img" });
   const element = make(selectable ? "button" : "div", { class: "tile" }, canvas);
   if (selectable) element.addEventListener("click", onSelect);
-  return { recipe, element, canvas, rendered: null };
+  return { recipe, element, canvas, item: null };
 }
 
 /** @param {Tile} tile */
-function label({ recipe, element, canvas, rendered }) {
+function label({ recipe, element, canvas, item }) {
   canvas.setAttribute("aria-label", `Image: ${describe(recipe)}`);
-  element.classList.toggle("waiting", rendered === null);
+  element.classList.toggle("waiting", item === null);
   element.title = describe(recipe);
 }
 

@@ -1,52 +1,14 @@
 /** The views of two images: style mixing, and interpolation with a slider. */
 
-import { addActions, pngOf } from "./files.js";
 import { between, mixed } from "./recipes.js";
+import { createResult } from "./result.js";
 import { createSlots } from "./slots.js";
-import { byId, draw, icon, make, showError } from "./dom.js";
+import { byId, icon, make } from "./dom.js";
 
 /** @typedef {import("../types").App} App */
 /** @typedef {import("../types").View} View */
-/** @typedef {import("../types").Recipe} Recipe */
-/** @typedef {import("../types").Rendered} Rendered */
 
 const SECONDS = 4; // from one image to the other
-
-/**
- * A canvas that shows the image of a recipe, with the buttons below it.
- *
- * @param {App} app
- * @param {string} name of the view: its channel, canvas and bar of buttons
- */
-export function createResult(app, name) {
-  const canvas = byId(`${name}-image`, HTMLCanvasElement);
-  /** @type {Rendered | null} */
-  let shown = null;
-  addActions(
-    `${name}-actions`,
-    () => {
-      const rendered = shown;
-      if (!rendered) return null;
-      return { recipe: rendered.recipe, model: app.model, pixels: rendered.pixels, png: () => pngOf(rendered) };
-    },
-    { keep: true },
-  );
-  return {
-    /** @param {() => Recipe} recipe */
-    async show(recipe) {
-      canvas.setAttribute("aria-busy", "true");
-      try {
-        const finished = await app.engine.render(name, [recipe()], app.pixels, (rendered) => {
-          shown = rendered;
-          draw(canvas, rendered);
-        });
-        if (finished) canvas.setAttribute("aria-busy", "false");
-      } catch (error) {
-        showError(error);
-      }
-    },
-  };
-}
 
 /** @param {App} app @returns {View} */
 export function createMix(app) {

@@ -1,16 +1,21 @@
 /** The view Explore: a plane through the latents of three seeds, on which a point is dragged. */
 
 import { BACKGROUND } from "./engine.js";
-import { createResult } from "./pairs.js";
+import { randomSeed } from "./random.js";
 import { onPlane, recipeOfSeed } from "./recipes.js";
-import { MAX_SEED, parseSeed } from "./random.js";
-import { CORNERS, weightsAt } from "./weights.js";
-import { byId, draw, randomSeed, showError } from "./dom.js";
+import { createResult } from "./result.js";
+import { byId, draw, readSeeds, showError } from "./dom.js";
 
 /** @typedef {import("../types").App} App */
 /** @typedef {import("../types").View} View */
 /** @typedef {import("../types").Recipe} Recipe */
 
+/** Corners of the triangle, in shares of the pad from the upper left. */
+const CORNERS = [
+  [0.16, 0.84],
+  [0.84, 0.84],
+  [0.5, 0.14],
+];
 const CENTRE = [0.5, 0.6];
 const CELLS = 6; // preview images in a row of the pad
 const STEP = 0.02; // of an arrow key
@@ -23,6 +28,8 @@ export class Plane {
   #pad = byId("pad", HTMLCanvasElement);
   #inputs = CORNERS.map((_, i) => byId(`corner-${i}`, HTMLInputElement));
   #point = CENTRE;
+  /** @type {string[]} */
+  #seeds = [];
   #previewed = ""; // the plane whose previews are drawn or being drawn
   /** @type {Recipe[]} */
   #corners = [];
@@ -45,7 +52,12 @@ export class Plane {
     });
     pad.addEventListener("keydown", (event) => this.#moveByKey(event));
     new ResizeObserver(() => this.#drawPad()).observe(pad);
-    for (const input of this.#inputs) input.addEventListener("change", () => this.#readSeed(input));
+    for (const input of this.#inputs) {
+      input.addEventListener("change", () => {
+        this.#readSeeds();
+        this.show();
+      });
+    }
     byId("new-corners", HTMLElement).addEventListener("click", () => {
       this.#renew();
       this.show();
@@ -54,7 +66,7 @@ export class Plane {
   }
 
   show() {
-    this.#corners = this.#inputs.map(({ value }) => recipeOfSeed(this.#app.model, value, this.#app.settings()));
+    this.#corners = this.#seeds.map((seed) => recipeOfSeed(this.#app.model, seed, this.#app.settings()));
     this.#showPoint();
     this.#showPreviews();
   }
@@ -69,6 +81,11 @@ export class Plane {
 
   #renew() {
     for (const input of this.#inputs) input.value = randomSeed();
+    this.#readSeeds();
+  }
+
+  #readSeeds() {
+    this.#seeds = readSeeds(this.#inputs, "corner-error") ?? this.#seeds;
   }
 
   #showPoint() {
@@ -115,26 +132,30 @@ export class Plane {
 
   /** @param {KeyboardEvent} event */
   #moveByKey(event) {
-    const step = event.shiftKey ? 5 * STEP : STEP;
-    const target = { ...KEYS, Home: [0, 0] }[event.key];
-    if (!target) return;
+    const direction = KEYS[event.key];
+    if (!direction && event.key !== "Home") return;
     event.preventDefault();
-    this.#move(event.key === "Home" ? CENTRE : this.#point.map((share, i) => share + step * target[i]));
-  }
-
-  /** @param {HTMLInputElement} input of a corner */
-  #readSeed(input) {
-    const seed = parseSeed(input.value);
-    input.setAttribute("aria-invalid", String(seed === null));
-    byId("corner-error", HTMLElement).textContent = seed === null ? `A seed is an integer from 0 to ${MAX_SEED}.` : "";
-    if (seed === null) return;
-    input.value = seed;
-    this.show();
+    const step = event.shiftKey ? 5 * STEP : STEP;
+    this.#move(direction ? this.#point.map((share, i) => share + step * direction[i]) : CENTRE);
   }
 
   #drawPad() {
     drawPad(this.#pad, this.#point, this.#previews);
   }
+}
+
+/**
+ * Weights of the corners at a point: 1 at a corner, 0 on the opposite side, sum 1.
+ *
+ * @param {number} x
+ * @param {number} y
+ */
+export function weightsAt(x, y) {
+  const [[x0, y0], [x1, y1], [x2, y2]] = CORNERS;
+  const area = (y1 - y2) * (x0 - x2) + (x2 - x1) * (y0 - y2);
+  const first = ((y1 - y2) * (x - x2) + (x2 - x1) * (y - y2)) / area;
+  const second = ((y2 - y0) * (x - x2) + (x0 - x2) * (y - y2)) / area;
+  return [first, second, 1 - first - second];
 }
 
 /** Numbers of the cells, those in the middle first. */
@@ -176,8 +197,10 @@ function drawPad(pad, point, previews) {
   context.font = `600 ${4.6 * unit}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  CORNERS.forEach(([x, y], i) => disc(context, x * size, y * size, 3.8 * unit, "#fff", "#1b1d1f", "ABC"[i]));
-  disc(context, point[0] * size, point[1] * size, 3 * unit, "#0d7a6c", "#fff", "");
+  /** @param {number[]} centre */
+  const scaled = (centre) => centre.map((share) => share * size);
+  CORNERS.forEach((corner, i) => disc(context, scaled(corner), 3.8 * unit, ["#fff", "#1b1d1f"], "ABC"[i]));
+  disc(context, scaled(point), 3 * unit, ["#0d7a6c", "#fff"]);
 }
 
 /** A white line with a dark edge, visible on any image. @param {CanvasRenderingContext2D} context @param {number} unit */
@@ -191,14 +214,12 @@ function strokeTwice(context, unit) {
 
 /**
  * @param {CanvasRenderingContext2D} context
- * @param {number} x
- * @param {number} y
+ * @param {number[]} centre
  * @param {number} radius
- * @param {string} fill
- * @param {string} edge
+ * @param {[string, string]} colours of the disc, and of its edge and text
  * @param {string} text
  */
-function disc(context, x, y, radius, fill, edge, text) {
+function disc(context, [x, y], radius, [fill, edge], text = "") {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fillStyle = fill;

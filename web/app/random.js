@@ -24,6 +24,11 @@ export function parseSeed(text) {
   return seed <= MAX_SEED ? String(seed) : null;
 }
 
+/** A seed that is short enough to remember. */
+export function randomSeed() {
+  return String(crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000);
+}
+
 /**
  * The latent of an image that is requested by seed.
  *

@@ -79,6 +79,15 @@ export function onPlane(corners, weights) {
   return { ...corners[0], seed, latent: shortened(sum.map((value) => value * scale)), style: null };
 }
 
+/** A recipe in words, such as "seed 12, panda, mixed". @param {Recipe} recipe */
+export function describe({ seed, class: name, truncation, style }) {
+  const words = [seed === null ? "between seeds" : `seed ${seed}`];
+  if (name !== null) words.push(/^\d+$/.test(name) ? `class ${name}` : name);
+  if (truncation !== 1) words.push(`truncation ${truncation}`);
+  if (style) words.push("mixed");
+  return words.join(", ");
+}
+
 /** @param {number[]} a @param {number[]} b @param {number} share */
 function onSphere(a, b, share) {
   const [lengthA, lengthB] = [lengthOf(a), lengthOf(b)];

@@ -1,8 +1,9 @@
 /** Slots for an image: a button with the image, which opens a dialog with new and kept images to choose from. */
 
 import { allEntries } from "./gallery.js";
-import { modelFor, recipeOfSeed } from "./recipes.js";
-import { byId, describe, draw, icon, make, randomSeed } from "./dom.js";
+import { randomSeed } from "./random.js";
+import { describe, modelFor, recipeOfSeed } from "./recipes.js";
+import { byId, draw, icon, make } from "./dom.js";
 
 /** @typedef {import("../types").App} App */
 /** @typedef {import("../types").Recipe} Recipe */
