@@ -25,7 +25,11 @@ SEEDS, OTHERS = [3, 2**63 - 1, 11], [5, 8, 9]
 FLOAT32 = ("--precision", "float32")
 
 
-@pytest.fixture(scope="module", params=[(model, classes) for model in FAMILIES for classes in (0, 3)])
+QUICK = [("fastgan", 3), ("pggan", 0), ("stylegan2", 3)]
+SLOW = [("fastgan", 0), ("pggan", 3), ("stylegan2", 0)]
+
+
+@pytest.fixture(scope="module", params=[*QUICK, *(pytest.param(one, marks=pytest.mark.slow) for one in SLOW)])
 def run(request, tmp_path_factory):
     """A run of each family, without and with classes."""
     model, classes = request.param

@@ -67,7 +67,13 @@ def run(part, values):
     return values | part(*[values[name] for name in inputs_of(part)])
 
 
-@pytest.mark.parametrize("name", [*MADE, *CONDITIONAL])
+SLOW = ("pggan", "conditional fastgan", "conditional pggan")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in (*MADE, *CONDITIONAL)],
+)
 def test_parts_are_the_generator(made, name):
     _, g, parts = made(name)
     values, labels, noise = inputs(g, 3)
