@@ -27,8 +27,8 @@ from gan_tf.report.summary import read_score
 from gan_tf.runs.files import write_json
 
 SCORES = ("score", "final", "copies", "final_copies")  # stored with the weights
-MOST_LICENCE = 4096  # characters
-MOST_BATCH = 64
+MAX_LICENCE = 4096  # characters
+MAX_BATCH = 64
 FILES, APPS = ("saved_model", "tflite", "onnx"), ("web", "apk")
 FORMATS_OF_OPTIONS = {  # options that have no effect with other formats
     **dict.fromkeys(("precision", "noise", "noise_seed", "class_name", "batch", "report"), FILES),
@@ -84,10 +84,10 @@ class ExportOptions:
             raise UsageError(f"--noise-seed {self.noise_seed} has no effect with --noise {self.noise}; leave one out")
         if self.noise_seed is not None and not 0 <= self.noise_seed < 2**63:
             raise UsageError(f"--noise-seed is {self.noise_seed}; give an integer from 0 to {2**63 - 1}")
-        if self.licence is not None and not 0 < len(self.licence) <= MOST_LICENCE:
-            raise UsageError(f"--licence has {len(self.licence)} characters; give 1 to {MOST_LICENCE}")
-        if self.batch not in (None, "dynamic", *map(str, range(1, MOST_BATCH + 1))):
-            raise UsageError(f"--batch {self.batch!r}: give an integer from 1 to {MOST_BATCH}, or dynamic")
+        if self.licence is not None and not 0 < len(self.licence) <= MAX_LICENCE:
+            raise UsageError(f"--licence has {len(self.licence)} characters; give 1 to {MAX_LICENCE}")
+        if self.batch not in (None, "dynamic", *map(str, range(1, MAX_BATCH + 1))):
+            raise UsageError(f"--batch {self.batch!r}: give an integer from 1 to {MAX_BATCH}, or dynamic")
 
 
 def main(argv) -> int:

@@ -12,7 +12,7 @@ from gan_tf.io.progress import Progress
 from gan_tf.io.shell import quote
 from gan_tf.report.summary import read_score
 
-MOST_TITLE = 60  # characters
+MAX_TITLE = 60  # characters
 
 
 def export_site(options, out) -> int:
@@ -43,8 +43,8 @@ def write_app(options, site):
     generators = [load_generator(run, options.which) for run in runs]
     names = [run.folder.resolve().name for run in runs]
     title = names[0] if options.title is None else options.title.strip()
-    if not 0 < len(title) <= MOST_TITLE:
-        raise UsageError(f"--title (default: name of the run) has {len(title)} characters; give 1 to {MOST_TITLE}")
+    if not 0 < len(title) <= MAX_TITLE:
+        raise UsageError(f"--title (default: name of the run) has {len(title)} characters; give 1 to {MAX_TITLE}")
     runtime = obtain_runtime(options.runtime and user_path(options.runtime), options.offline)
     entries, icon = [], None
     for run, identifier, name, trained in zip(options.runs, unique_ids(names), names, generators, strict=True):

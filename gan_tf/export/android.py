@@ -24,7 +24,7 @@ from gan_tf.io.locks import locked
 
 APP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+")
 ACTIVITY = "gan_tf.web.MainActivity"
-LEAST_SDK, TARGET_SDK = 24, 36  # of AndroidManifest.xml
+MIN_SDK, TARGET_SDK = 24, 36  # of AndroidManifest.xml
 ICONS = {"icon.png": "192.png", "maskable.png": "maskable-512.png"}  # in res/: in icons/ of the site
 YEAR_2020 = 1_577_836_800  # seconds since 1970
 KEY_PASSWORD = "GAN_TF_KEY_PASSWORD"
@@ -80,14 +80,14 @@ def build_apk(site, out, app_id, key, tools) -> Package:
 def prepare(folder, site, title, app_id, code):
     """Writes the inputs of aapt: AndroidManifest.xml, res/ with the site's icons, and raw/ with classes.dex."""
     sources = Path(gan_tf_web.__file__).parent / "android"
-    words = {
+    replacements = {
         "@APP_ID@": app_id,
         "@VERSION_CODE@": str(code),
         "@VERSION_NAME@": time.strftime("%Y.%m.%d", time.gmtime()),
         "@LABEL@": xml.sax.saxutils.escape(escaped_label(title)),
     }
     manifest = (sources / "AndroidManifest.xml").read_text(encoding="utf-8")
-    for word, value in words.items():
+    for word, value in replacements.items():
         manifest = manifest.replace(word, value)
     (folder / "AndroidManifest.xml").write_text(manifest, encoding="utf-8")
     shutil.copytree(sources / "res", folder / "res")
@@ -105,7 +105,7 @@ def check(tools, apk, app_id, code) -> Package:
     badging = run_tool(tools.aapt, "dump", "badging", apk).splitlines()
     starts = {  # of lines of badging
         f"application id {app_id}": f"package: name='{app_id}' versionCode='{code}'",
-        f"minSdkVersion {LEAST_SDK}": (f"sdkVersion:'{LEAST_SDK}'", f"minSdkVersion:'{LEAST_SDK}'"),
+        f"minSdkVersion {MIN_SDK}": (f"sdkVersion:'{MIN_SDK}'", f"minSdkVersion:'{MIN_SDK}'"),
         f"targetSdkVersion {TARGET_SDK}": f"targetSdkVersion:'{TARGET_SDK}'",
         f"activity {ACTIVITY}": f"launchable-activity: name='{ACTIVITY}'",
     }

@@ -64,7 +64,7 @@ def newest(folder) -> Path:
 
 
 def run_tool(program, *arguments, environment=None) -> str:
-    """Runs a program that asks nothing, and returns its standard output.
+    """Runs a program without input, and returns its standard output.
 
     Args:
         program: path.

@@ -31,7 +31,7 @@ FORMAT = 1  # of site.json
 DESCRIPTION = "site.json"
 WRITTEN = (DESCRIPTION, "manifest.webmanifest", "icons", "models", "litert")  # in addition to the page's own files
 WORKER = "service-worker.js"
-LEAST_SIZE = 32  # pixels of a scaled image
+MIN_SIZE = 32  # pixels of a scaled image
 ICONS = {"192.png": (192, 1.0), "512.png": (512, 1.0), "maskable-512.png": (512, 0.8)}  # pixels, share of the image
 SHORT_NAME = 12  # characters that fit below an icon
 
@@ -119,7 +119,7 @@ def properties(g, trained):
     sizes = [{"pixels": size, "output": f"{network.IMAGES}_{size}", "scaled": False} for size in parts.sizes_of(g)]
     if len(sizes) == 1:
         pixels, output = g.resolution // 2, sizes[0]["output"]
-        while pixels >= LEAST_SIZE:
+        while pixels >= MIN_SIZE:
             sizes.append({"pixels": pixels, "output": output, "scaled": True})
             pixels //= 2
     style, mean_w = None, None

@@ -9,8 +9,8 @@
       ]
     }
 
-A latent is that before truncation, and `seed` is null if it is not the latent of a seed. `layers` take the style of the
-other latent: layers of StyleGAN2, excitations of FastGAN.
+Latents are stored before truncation; `seed` is null if the latent is not that of a seed. `layers` are those that take
+the style of the other latent: layers of StyleGAN2, excitations of FastGAN.
 """
 
 import dataclasses
@@ -54,8 +54,8 @@ class SavedImages:
     """Inputs of the generator for N images.
 
     Attributes:
-        content, style: pairs of images: (latents float32 [N, Z], noise seeds int64 [N], labels int32 [N] or None). The
-            style of an image without style mixing is its own.
+        content, style: (latents float32 [N, Z], noise seeds int64 [N], labels int32 [N] or None) each. The style of an
+            image without style mixing is its own.
         replaced: bool [N, S], layers that take the style; S is 0 for families without style mixing.
         truncation: float32 [N].
         descriptions: N texts.

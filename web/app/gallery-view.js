@@ -9,7 +9,7 @@ import { byId, make, showError, showNote } from "./dom.js";
 /** @typedef {import("../types").View} View */
 /** @typedef {import("../types").Entry} Entry */
 
-const MOST_IMAGES = 16; // of a latent file, in the view Images
+const MAX_IMAGES = 16; // of a latent file, in the view Images
 
 /** @param {App} app @returns {View} */
 export function createGallery(app) {
@@ -88,7 +88,7 @@ export function addFileButton(app) {
 /** @param {App} app @param {ReturnType<typeof fromJson>} file */
 async function openImages(app, file) {
   const { model, note } = modelFor(file, [app.model, ...app.models]);
-  const rest = file.images.length - MOST_IMAGES;
-  const cut = rest > 0 ? `The first ${MOST_IMAGES} of ${file.images.length} images of the file are shown.` : "";
-  await app.open(file.images.slice(0, MOST_IMAGES), model, [note, cut].filter(Boolean).join(" "));
+  const rest = file.images.length - MAX_IMAGES;
+  const cut = rest > 0 ? `The first ${MAX_IMAGES} of ${file.images.length} images of the file are shown.` : "";
+  await app.open(file.images.slice(0, MAX_IMAGES), model, [note, cut].filter(Boolean).join(" "));
 }

@@ -8,7 +8,7 @@ import { classOfSeed, latentOfSeed, parseSeed } from "./random.js";
 /** @typedef {import("../types").Style} Style */
 
 const FORMAT = "gan_tf latents";
-const SMALLEST_RADIUS = 1e-3;
+const MIN_RADIUS = 1e-3;
 const OPPOSITE = 1e-3; // angles this close to a half turn have no shortest path
 
 /** A mistake that the user can correct; the message is one sentence for the page. */
@@ -73,7 +73,7 @@ export function onPlane(corners, weights) {
   const sum = corners[0].latent.map((_, i) =>
     corners.reduce((total, { latent }, c) => total + (weights[c] * latent[i]) / lengths[c], 0),
   );
-  const radius = Math.max(SMALLEST_RADIUS, weights.reduce((total, weight, c) => total + weight * lengths[c], 0));
+  const radius = Math.max(MIN_RADIUS, weights.reduce((total, weight, c) => total + weight * lengths[c], 0));
   const scale = radius / Math.max(lengthOf(sum), 1e-9);
   const seed = weights[0] === 1 ? corners[0].seed : null;
   return { ...corners[0], seed, latent: shortened(sum.map((value) => value * scale)), style: null };

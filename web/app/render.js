@@ -1,4 +1,4 @@
-/** From a recipe to an image: which arrays each network of a model receives, by family. */
+/** Generates the image of a recipe: the inputs of each network, by family. */
 
 import { noiseOfSeed } from "./random.js";
 
