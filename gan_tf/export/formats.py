@@ -136,12 +136,7 @@ def open_tflite(path):
     """Returns a function as `open_saved_model` does. A file of dynamic batch size takes any number of inputs."""
     names = [entry["name"] for entry in read_tflite_metadata(path)["inputs"]]
     runner = tflite_runner(path)
-
-    def run(inputs):
-        return runner(**dict(zip(names, inputs, strict=True)))[network.IMAGES]
-
-    run.interpreter = runner.interpreter
-    return run
+    return lambda inputs: runner(**dict(zip(names, inputs, strict=True)))[network.IMAGES]
 
 
 def tflite_runner(path):
@@ -150,13 +145,7 @@ def tflite_runner(path):
 
     interpreter = Interpreter(model_path=tensorflow_path(path), num_threads=network.usable_cores())
     interpreter.allocate_tensors()  # else the first call does so, with a message
-    signature = interpreter.get_signature_runner(SIGNATURE)
-
-    def run(**inputs):
-        return signature(**inputs)
-
-    run.interpreter = interpreter
-    return run
+    return interpreter.get_signature_runner(SIGNATURE)
 
 
 def read_tflite_metadata(path):

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.export import FORMATS, comparison, network
+from gan_tf.export.formats import tflite_runner
 from gan_tf.export.network import ExportSettings
 
 from ..sampling import trained as networks
@@ -135,11 +136,11 @@ def test_dynamic_batch_takes_any_number(written, form, family, noise):
 @pytest.mark.parametrize("form", FORMATS)
 def test_fixed_batch_takes_one_number(written, form):
     trained, settings = made("pggan"), ExportSettings(batch=2)
-    _, run, _ = written(form, "pggan", settings)
+    path, run, _ = written(form, "pggan", settings)
     if form == "tflite":  # LiteRT resizes the inputs of a file to those that it gets
-        [latents] = run.interpreter.get_input_details()
+        runner = tflite_runner(path)
+        latents, images = runner.get_input_details()["latents"], runner.get_output_details()["images"]
         assert list(latents["shape"]) == list(latents["shape_signature"]) == [2, trained.generator.latent_size]
-        [images] = run.interpreter.get_output_details()
         assert list(images["shape"]) == [2, 32, 32, 3]
         return
     with pytest.raises(Exception, match="(?i)dimension|shape|incompatible"):
