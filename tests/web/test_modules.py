@@ -206,6 +206,14 @@ def test_latent_file_selects_the_model_of_its_weights(modules):
     assert read_file(modules, latent_file(), others)[:2] == ["small", ""]
 
 
+def test_latent_file_may_leave_the_class_out(modules):
+    style = {"latent": latent(9), "noise_seed": "9", "layers": [0]}
+    image = {"latent": latent(3), "noise_seed": "3", "truncation": 1, "style": style}
+    text = latent_file({"images": [image]})
+    _, _, [read] = read_file(modules, text, [{**MODEL, "classes": [], "class_counts": []}])
+    assert read == {**image, "seed": None, "class": None, "style": {**style, "class": None}}
+
+
 BAD_STYLE = {"latent": latent(9), "noise_seed": "9", "class": "d", "layers": [2]}
 
 
@@ -223,6 +231,7 @@ BAD_STYLE = {"latent": latent(9), "noise_seed": "9", "class": "d", "layers": [2]
         latent_file(latent=latent(3)[:-1]),
         latent_file(latent=[*latent(3)[:-1], "1"]),
         latent_file(latent=[0.0] * MODEL["latent_size"]),
+        latent_file(latent=[1e4] * MODEL["latent_size"]),
         latent_file(noise_seed="-1"),
         latent_file(noise_seed=3),
         latent_file(seed="9223372036854775808"),

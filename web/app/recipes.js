@@ -9,6 +9,7 @@ import { classOfSeed, latentOfSeed, parseSeed } from "./random.js";
 
 const FORMAT = "gan_tf latents";
 const MIN_RADIUS = 1e-3;
+const MAX_NUMBER = 1000; // in a latent of a file, as for gan-tf generate
 const OPPOSITE = 1e-3; // angles this close to a half turn have no shortest path
 
 /** A mistake that the user can correct; the message is one sentence for the page. */
@@ -204,7 +205,7 @@ function checkStyle(style, model) {
 function checked(image, index) {
   const { seed, latent, noise_seed, class: name = null, truncation = 1, style = null } = image ?? {};
   const mistake = [
-    !isLatent(latent) && "its latent is not a list of numbers",
+    !isLatent(latent) && `its latent is not a list of numbers from -${MAX_NUMBER} to ${MAX_NUMBER}, or all are 0`,
     !isSeed(noise_seed) && "its noise_seed is not a seed",
     !(seed === null || seed === undefined || isSeed(seed)) && "its seed is not a seed",
     !isName(name) && "its class is not a name",
@@ -212,12 +213,13 @@ function checked(image, index) {
     !(style === null || isStyle(style)) && "its style is incomplete",
   ].find(Boolean);
   if (mistake) throw new UserError(`Image ${index + 1} of this latent file cannot be read: ${mistake}.`);
-  return { seed: seed ?? null, latent, noise_seed, class: name, truncation, style };
+  return { seed: seed ?? null, latent, noise_seed, class: name, truncation, style: style && { class: null, ...style } };
 }
 
 /** @param {any} values */
 function isLatent(values) {
-  return Array.isArray(values) && values.length > 0 && values.every(Number.isFinite) && lengthOf(values) > 0;
+  const valid = (/** @type {any} */ value) => Number.isFinite(value) && Math.abs(value) <= MAX_NUMBER;
+  return Array.isArray(values) && values.length > 0 && values.every(valid) && lengthOf(values) > 0;
 }
 
 /** @param {any} seed */
