@@ -142,14 +142,15 @@ def test_opened_as_a_file(new_app, fastgan_site):
     assert app.page.locator("#start-note").is_visible()
 
 
-def test_failure_of_another_model_leaves_the_first(new_app, fastgan_site, tmp_path):
+def test_failure_of_another_model_leaves_the_last(new_app, fastgan_site, tmp_path):
     site = tmp_path / "site"
     shutil.copytree(fastgan_site[0], site)
     description = json.loads((site / "site.json").read_text())
     [model] = description["models"]
     part = {**model["parts"]["images"], "file": "models/none.tflite"}
     broken = {**model, "id": "broken", "name": "broken", "parts": {**model["parts"], "images": part}}
-    (site / "site.json").write_text(json.dumps({**description, "models": [model, broken]}))
+    other = {**model, "id": "other", "name": "other"}
+    (site / "site.json").write_text(json.dumps({**description, "models": [model, other, broken]}))
     with served(site) as url:
         app = new_app(url, service_workers="block")
         app.open()
@@ -158,3 +159,17 @@ def test_failure_of_another_model_leaves_the_first(new_app, fastgan_site, tmp_pa
         assert app.page.input_value("#model") == model["id"]
         app.set_seed(7)
         assert app.page.text_content("#caption").startswith("seed 7, ")
+        app.page.click("#alert button")
+        app.page.locator("#model").evaluate(
+            """async (select) => {
+                for (const id of ["other", "broken"]) {
+                    select.value = id;
+                    select.dispatchEvent(new Event("change"));
+                    await new Promise(requestAnimationFrame); // the second is chosen while the first is being loaded
+                }
+            }"""
+        )
+        assert "models/none.tflite is missing" in app.alert()
+        assert app.page.input_value("#model") == "other"
+        assert app.page.text_content("#about-text").startswith("Model other")
+        app.set_seed(8)

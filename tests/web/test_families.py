@@ -265,7 +265,19 @@ def test_installable(new_app, url, three):
     assert set(stored) == files - other
 
 
-def test_new_version_is_used_after_the_button(three, new_app, tmp_path):
+PUT = """async ([file, content]) => {
+    const [name] = await caches.keys();
+    await (await caches.open(name)).put(file, new Response(content));
+}"""
+
+
+def model_file(site):
+    """Name of a file of the site's first model."""
+    return json.loads((site / "site.json").read_text())["models"][0]["parts"]["images"]["file"]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_new_version_is_used_after_the_button(three, new_app, tmp_path, is_damaged):
     site = tmp_path / "site"
     shutil.copytree(three[0], site)
     with served(site) as url:
@@ -277,6 +289,8 @@ def test_new_version_is_used_after_the_button(three, new_app, tmp_path):
         worker = web.page_folder() / "service-worker.js"
         shutil.copy(worker, site)
         web.write_service_worker(site)
+        if is_damaged:
+            app.page.evaluate(PUT, [model_file(site), "damaged"])
         app.page.reload()
         app.page.wait_for_selector("#note button:has-text('Reload')")
         assert app.page.title() == "Small networks"
@@ -288,19 +302,19 @@ def test_new_version_is_used_after_the_button(three, new_app, tmp_path):
         assert app.problems == []
 
 
-def test_file_that_is_damaged_on_the_device_is_downloaded_again(three, new_app):
-    file = json.loads((three[0] / "site.json").read_text())["models"][0]["parts"]["images"]["file"]
+@pytest.mark.parametrize("changed", ["model", "site.json"])
+def test_file_that_is_damaged_on_the_device_is_downloaded_again(three, new_app, changed):
+    file = model_file(three[0])
     with served(three[0]) as url:
         app = new_app(url)
         app.open()
         app.until_text("#offline", "Works without")
-        app.page.evaluate(
-            """async (file) => {
-                const [name] = await caches.keys();
-                await (await caches.open(name)).put(file, new Response("damaged"));
-            }""",
-            file,
-        )
+        if changed == "model":
+            app.page.evaluate(PUT, [file, "damaged"])
+        else:  # of another version, and stored while this one was being published
+            description = json.loads((three[0] / "site.json").read_text())
+            description["models"][0]["parts"]["images"]["sha256"] = "0" * 64
+            app.page.evaluate(PUT, ["site.json", json.dumps(description)])
         app.page.reload()
         assert file in app.alert() and "damaged" in app.alert()
         app.page.reload()
@@ -309,3 +323,21 @@ def test_file_that_is_damaged_on_the_device_is_downloaded_again(three, new_app):
     app.page.reload()  # without the server
     app.page.wait_for_selector(".tile")
     app.set_seed(3)
+
+
+def test_other_pages_of_the_host_stay_reachable(three, new_app, tmp_path):
+    site = tmp_path / "site"
+    shutil.copytree(three[0], site)
+    (site / "blog").mkdir()
+    (site / "blog" / "index.html").write_text("<title>Blog</title>")
+    with served(site) as url:
+        app = new_app(url)
+        app.open()
+        app.until_text("#offline", "Works without")
+        for address, title in (
+            ("blog/", "Blog"),
+            ("?from=blog", "Small networks"),
+            ("index.html#top", "Small networks"),
+        ):
+            app.page.goto(f"{url}{address}")
+            app.until(f"document.title === '{title}'")

@@ -22,6 +22,9 @@ class Page {
   #modelSelect = byId("model", HTMLSelectElement);
   #sizeSelect = byId("size", HTMLSelectElement);
   #loaded = false; // a model
+  #loading = Promise.resolve(false);
+  /** @type {Model | null} */
+  #next = null; // model that was requested last
   #site;
   /** @type {Images} */
   #images;
@@ -70,12 +73,20 @@ class Page {
   }
 
   /**
-   * Loads a model and shows its progress; after an error the last model stays.
+   * Loads a model and shows its progress; after an error the last model stays. Models are loaded one after the other,
+   * without those that another has replaced before their turn.
    *
    * @param {Model} model
-   * @returns {Promise<boolean>} false after an error
+   * @returns {Promise<boolean>} false after an error, or if it was replaced
    */
-  async load(model) {
+  load(model) {
+    this.#next = model;
+    this.#loading = this.#loading.then(() => model === this.#next && this.#load(model));
+    return this.#loading;
+  }
+
+  /** @param {Model} model */
+  async #load(model) {
     this.#tabs.setBusy(true);
     clearMessages();
     this.#modelSelect.value = model.id;
@@ -113,7 +124,7 @@ class Page {
 /** @returns {Promise<Site>} */
 async function readSite() {
   try {
-    const response = await fetch("site.json");
+    const response = await fetch("site.json", { cache: "no-cache" });
     if (!response.ok) throw new UserError(`The file site.json is missing on the server (status ${response.status}).`);
     const site = await response.json();
     if (site.format !== 1) throw new UserError(`This page reads site.json of format 1, and the file has ${site.format}.`);
@@ -169,9 +180,8 @@ function about(site, model) {
 async function start() {
   const engine = new Engine(); // its worker starts while the description is downloaded
   const page = new Page(await readSite(), engine);
-  if (!(await page.load(page.model))) return;
-  page.showFirst();
-  registerServiceWorker();
+  if (await page.load(page.model)) page.showFirst();
+  registerServiceWorker(); // after an error, too: there may be a newer version
 }
 
 byId("start-note", HTMLElement).remove();

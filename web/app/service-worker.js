@@ -57,11 +57,13 @@ async function deleteOldVersions() {
 /** @param {Request} request */
 async function serve(request) {
   const cache = await caches.open(NAME);
-  const file = request.mode === "navigate" ? "index.html" : request;
-  const stored = await cache.match(file, { ignoreSearch: true });
+  const [url] = request.url.split(/[?#]/);
+  // Other pages of the host may be in sub-folders of this one.
+  const name = siteFiles().find((file) => new URL(file, scope.registration.scope).href === url);
+  const file = url === scope.registration.scope ? "index.html" : name;
+  if (!file) return fetch(request);
+  const stored = await cache.match(file);
   if (stored) return stored;
-  const name = decodeURI(request.url.slice(scope.registration.scope.length));
-  if (!siteFiles().includes(name)) return fetch(request);
-  await storeFile(cache, name); // a damaged file was deleted
+  await storeFile(cache, file); // a damaged file was deleted
   return /** @type {Promise<Response>} */ (cache.match(file));
 }

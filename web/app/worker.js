@@ -116,9 +116,13 @@ async function downloadPart(part, onBytes) {
   return bytes;
 }
 
-/** Forgets a file that is stored for use without a network. @param {string} url @param {string} reason */
+/** Forgets a file that is stored for use without a network, and the description. @param {string} url @param {string} reason */
 async function damaged(url, reason) {
-  for (const name of (await self.caches?.keys()) ?? []) await (await caches.open(name)).delete(url);
+  for (const name of (await self.caches?.keys()) ?? []) {
+    const cache = await caches.open(name);
+    // The file is perhaps newer than the description: both were stored while a new version was being published.
+    for (const file of [url, "site.json"]) await cache.delete(file);
+  }
   return new Failure(`The file ${url} is damaged (${reason}); reload the page to download it again.`);
 }
 
@@ -132,7 +136,8 @@ async function wrongHash(bytes, part) {
 
 /** @param {string} url @param {(bytes: number) => void} onBytes @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} */
 async function request(url, onBytes) {
-  const response = await fetch(url).catch(() => {
+  // A host may allow the browser to keep files for minutes, and to mix them with newer ones.
+  const response = await fetch(url, { cache: "no-cache" }).catch(() => {
     throw new Failure(lost(url));
   });
   if (!response.ok || !response.body) {
