@@ -15,7 +15,7 @@ METADATA_FORMAT = 1
 # For SavedModel: the TensorFlow that loads it may lack XLA.
 UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
 # Kernels of 3x3 instead of 4x4 taps (smaller files), and upsampling by an operation that converters support.
-CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True)
+CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True, shared_small_modulation=True)
 TRANSPOSED = dataclasses.replace(CONVERTIBLE, transposed_up_conv=True)
 LICENCE = (
     "The weights were learned from a set of images. The rights in those images may limit what may be done with this "

@@ -156,7 +156,8 @@ def modulated_conv(x, kernel, styles, f=None, up=1, down=1, demodulate=True, noi
     def convolution(x):
         return resampled_conv(x, kernel, f, up, down, convolve)
 
-    if kernel.shape[0] == up == down == 1 or not forms().shared_modulation:
+    is_small = kernel.shape[0] == up == down == 1
+    if not (forms().shared_small_modulation if is_small else forms().shared_modulation):
         y = _own_kernels(x, kernel, styles, f, up, down, demodulate, convolve, gain)
     elif demodulate:
         y = demodulated_conv(x, convolution, tf.reduce_sum(kernel**2, (0, 1)), styles, gain)

@@ -23,6 +23,8 @@ class Forms:
     compiled_chains: bool = True  # XLA compiles folded GLUs and ADA's bilinear interpolation, on the CPU
     # Nearest upsampling as a single operation: not faster, but converters to other formats infer its shape
     resize_operation: bool = False
+    # The same as shared_modulation for 1x1 kernels: for runtimes on GPUs, which lack tensors of five dimensions
+    shared_small_modulation: bool = False
 
 
 FAST = Forms()

@@ -92,6 +92,14 @@ def test_parts_are_the_generator(made, name):
     assert used == {name for name, value in values.items() if value is not None and name in inputs(g, 3)[0]}
 
 
+@pytest.mark.parametrize("name", ["fastgan", "pggan", "stylegan2"])
+def test_images_part_has_no_tensor_of_five_dimensions(made, name):
+    """WebGPU in LiteRT.js has none, and the page uses it only if it can run the whole images part."""
+    images = traced_parts(made(name)[0], network.TRANSPOSED)["images"].get_concrete_function()
+    ranks = [tensor.shape.rank for op in images.graph.get_operations() for tensor in op.outputs]
+    assert max(rank for rank in ranks if rank is not None) == 4
+
+
 @pytest.mark.parametrize("name", ["fastgan", "large fastgan"])
 def test_fastgan_takes_the_excitations_of_another_image(made, name):
     _, g, parts = made(name)

@@ -9,9 +9,10 @@ SOFTWARE = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--ena
 NAMED = "--host-resolver-rules=MAP app.test 127.0.0.1"
 
 
-def test_image_on_webgpu_is_that_of_python(fastgan_site):
-    folder, trained = fastgan_site
-    with chromium(*SOFTWARE) as browser, served(folder) as url:
+@pytest.mark.parametrize("family", ["fastgan", "stylegan2"])
+def test_image_on_webgpu_is_that_of_python(write_site, tmp_path, family):
+    trained = write_site(tmp_path, [family])[family]
+    with chromium(*SOFTWARE) as browser, served(tmp_path / "site") as url:
         app = App(browser.new_context(), url)
         app.open()
         if not app.page.evaluate("navigator.gpu?.requestAdapter().then(Boolean)"):
