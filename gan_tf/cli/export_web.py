@@ -1,13 +1,11 @@
 """`gan-tf export RUN [RUN ...] --format web`: writes a web app that generates images on the user's device."""
 
 import contextlib
-import importlib.util
 
 from gan_tf.cli.export import difference_line, print_generator
 from gan_tf.cli.quiet import stderr_buffered
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
-from gan_tf.io.packages import install_command
 from gan_tf.io.progress import Progress
 from gan_tf.io.shell import quote
 from gan_tf.report.summary import read_score
@@ -37,8 +35,6 @@ def write_app(options, site):
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
 
-    if not importlib.util.find_spec("ai_edge_litert"):
-        raise UsageError(f"--format {options.format} needs ai-edge-litert: {install_command('tflite')}")
     runs = [Run(user_path(run)) for run in options.runs]
     generators = [load_generator(run, options.which) for run in runs]
     names = [run.folder.resolve().name for run in runs]

@@ -221,9 +221,7 @@ FORMATS = {
     "saved_model": Format(
         "-saved_model", None, (), "tensorflow", write_saved_model, open_saved_model, read_saved_model_metadata
     ),
-    "tflite": Format(
-        ".tflite", 1, ("ai-edge-litert",), "ai-edge-litert", write_tflite, open_tflite, read_tflite_metadata
-    ),
+    "tflite": Format(".tflite", 1, (), "ai-edge-litert", write_tflite, open_tflite, read_tflite_metadata),
     "onnx": Format(
         ".onnx", None, ("onnx", "tf2onnx", "onnxruntime"), "onnxruntime", write_onnx, open_onnx, read_onnx_metadata
     ),

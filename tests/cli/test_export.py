@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DENIED = tf.errors.PermissionDeniedError(None, None, "Permission denied")
 BAD_REPORTS = ("file", "./file", "new/../file", "file/report.json", "folder")
 
-for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+for needed in ("onnxruntime", "tf2onnx"):
     pytest.importorskip(needed, reason=f"needs {needed}")
 
 
@@ -132,9 +132,8 @@ def test_missing_package_is_named_with_the_pip_command(fastgan, tmp_path, refuse
 
 def test_extras_contain_the_packages_of_the_formats():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for form in ("tflite", "onnx"):
-        assert {re.match(r"[\w-]+", line)[0] for line in extras[form]} == set(FORMATS[form].needs)
-        assert set(extras[form]) <= set(extras["test"])
+    assert {re.match(r"[\w-]+", line)[0] for line in extras["onnx"]} == set(FORMATS["onnx"].needs)
+    assert set(extras["onnx"]) <= set(extras["test"])
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ import pytest
 from gan_tf.export import android, android_tools
 from tests.export.apk import PASSWORD, SOURCES, keystore, required_tools
 
-pytest.importorskip("ai_edge_litert", reason="needs ai_edge_litert")
-
 
 def use_failing_tools(monkeypatch, folder):
     """Writes programs that fail and sets them as the tools."""

@@ -16,8 +16,6 @@ from gan_tf.export import web
 from tests import conditional
 from tests.sampling import trained as networks
 
-pytest.importorskip("ai_edge_litert", reason="needs ai_edge_litert")
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

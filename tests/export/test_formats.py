@@ -17,7 +17,7 @@ from gan_tf.export.network import ExportSettings
 
 from ..sampling import trained as networks
 
-for needed in ("ai_edge_litert", "onnxruntime", "tf2onnx"):
+for needed in ("onnxruntime", "tf2onnx"):
     pytest.importorskip(needed, reason=f"needs {needed}")
 
 SEEDS = [5, 2, 9]

@@ -1,7 +1,5 @@
 """Fixtures of the tests of the web app: Chromium, and a site of small untrained networks."""
 
-import importlib.util
-
 import pytest
 
 from tests.web.app import WEB, App, chromium, served, skip_or_fail
@@ -27,7 +25,6 @@ def modules(browser):
 def write_site():
     """A function (folder, families) -> {family: TrainedGenerator}: writes a site of small conditional networks."""
     skip_or_fail(not (WEB / "node_modules/@litertjs").exists(), "web/node_modules is missing: make web-lint")
-    skip_or_fail(not importlib.util.find_spec("ai_edge_litert"), "ai_edge_litert is not installed")
     # They start TensorFlow, which would be too early while tests are collected.
     from gan_tf.export import web
     from gan_tf.export.runtime import obtain_runtime
