@@ -206,6 +206,24 @@ def test_keyboard_alone(app):
     assert app.page.input_value("#seed") != before
 
 
+COVERED = """() => {
+    const [focus, tabs] = [document.activeElement, document.getElementById("tabs")];
+    return !tabs.contains(focus) && focus.getBoundingClientRect().bottom > tabs.getBoundingClientRect().top;
+}"""
+
+
+@pytest.mark.parametrize("height", [560, 700, 900])
+def test_focus_is_not_below_the_tabs_of_a_phone(new_app, url, height):
+    app = new_app(url, viewport={"width": PHONE[0], "height": height})
+    app.open()
+    for view in ("images", "plane"):
+        app.tab(view)
+        for _ in range(9):
+            app.page.keyboard.press("Tab")
+            app.page.wait_for_timeout(50)  # it is scrolled in the next frame
+            assert not app.page.evaluate(COVERED), app.page.evaluate("document.activeElement.outerHTML")
+
+
 @pytest.fixture(scope="module")
 def axe():
     path = WEB / "node_modules/axe-core/axe.min.js"
