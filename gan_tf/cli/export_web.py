@@ -19,7 +19,7 @@ def export_site(options, out) -> int:
     from gan_tf.export.formats import check_output, output
     from gan_tf.export.web import site_names
 
-    check_output(out, options.overwrite, site_names())
+    check_output(out, options.overwrite, site_names(out))
     with output(out) as part:
         write_app(options, part)
     print(f"{out}: {size_of(out) / 1e6:.1f} MB; to open it: gan-tf serve {quote(out)}")

@@ -21,7 +21,7 @@ from gan_tf.data.listing import walk
 from gan_tf.export import formats, network, parts
 from gan_tf.export.comparison import compare_with_keras, inputs_of_seeds
 from gan_tf.export.runtime import copy_runtime
-from gan_tf.io.files import sha256_of
+from gan_tf.io.files import exists, sha256_of
 from gan_tf.io.image_files import to_uint8
 from gan_tf.io.json_text import json_text
 from gan_tf.models.variables import weights_digest
@@ -41,9 +41,18 @@ def page_folder():
     return Path(gan_tf_web.__file__).parent / "app"
 
 
-def site_names() -> list[str]:
-    """Returns the names of all that a site folder consists of."""
-    return [*WRITTEN, *(entry.name for entry in page_folder().iterdir())]
+def site_names(site) -> list[str]:
+    """Returns the names of all that a site folder consists of: also the folder `site`, if another version wrote it."""
+    names = [*WRITTEN, *(entry.name for entry in page_folder().iterdir())]
+    if not exists(site / WORKER):
+        return names
+    listed = re.search(
+        r"^const FILES = (\[.*\]);$", (site / WORKER).read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+    )
+    try:
+        return names + [Path(name).parts[0] for name in json.loads(listed[1] if listed else "[]")]
+    except (ValueError, TypeError, IndexError):  # not a list that `write_service_worker` wrote
+        return names
 
 
 def unique_ids(names) -> list[str]:

@@ -88,6 +88,20 @@ def test_files_of_a_site(runs, packages, tmp_path, done):
     assert (out / "service-worker.js").read_text() != worker  # browsers then fetch the new files
 
 
+def test_site_of_another_version_is_replaced(runs, packages, tmp_path, done):
+    site = tmp_path / "site"
+    site.mkdir()
+    for name in ("site.json", "old.js"):  # gan_tf has no old.js any more
+        (site / name).write_text("{}")
+    shutil.copy(web.page_folder() / web.WORKER, site)
+    web.write_service_worker(site)
+    done("export", runs[1], "--format", "web", "--runtime", packages, "--out", site, "--overwrite")
+    assert (site / "index.html").is_file() and not (site / "old.js").exists()
+    for content in ("const FILES = {];", "const FILES = [5];", 'const FILES = [""];', "\0"):
+        (site / web.WORKER).write_text(content)
+        assert "index.html" in web.site_names(site)
+
+
 def test_bad_input_is_one_line_and_writes_nothing(runs, packages, tmp_path, refused):
     other, site = tmp_path / "other", ("--format", "web", "--runtime", packages)
     other.mkdir()
