@@ -226,12 +226,17 @@ def report_text(out, program, metadata, comparison):
             "  note        TensorFlow cannot load it from a path with * ? [ ] or \\: move it to another folder"
         )
     finer = {"int8": "float16", "float16": "float32"}.get(metadata["precision"])
-    remedy = f"; --precision {finer} is closer" if finer else ""
-    if not comparison.finite:
-        lines.append(f"  warning     the file computes values that are not finite{remedy}")
-    elif comparison.largest > BYTE_STEP:
-        lines.append(f"  note        some values differ by more than one step of 8-bit values{remedy}")
+    lines += accuracy_notes(comparison, f"; --precision {finer} is closer" if finer else "")
     return "\n".join(lines)
+
+
+def accuracy_notes(comparison, remedy="") -> list[str]:
+    """Returns the lines of a report on values that are not finite or differ visibly. remedy: end of a line."""
+    if not comparison.finite:
+        return [f"  warning     the file computes values that are not finite{remedy}"]
+    if comparison.largest > BYTE_STEP:
+        return [f"  note        some values differ by more than one step of 8-bit values{remedy}"]
+    return []
 
 
 def difference_line(comparison) -> str:

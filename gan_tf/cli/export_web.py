@@ -2,7 +2,7 @@
 
 import contextlib
 
-from gan_tf.cli.export import difference_line, print_generator
+from gan_tf.cli.export import accuracy_notes, difference_line, print_generator
 from gan_tf.cli.quiet import stderr_buffered
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
@@ -70,7 +70,6 @@ def report_text(comparison, entry):
         difference_line(comparison),
         f"  time        {comparison.ms_per_image:.1f} ms an image outside of a browser, {comparison.threads} threads",
         f"  sizes       {', '.join(str(size['pixels']) for size in entry['sizes'] if not size['scaled'])} pixels",
+        *accuracy_notes(comparison),
     ]
-    if not comparison.finite:
-        lines.append("  warning     the generator computes values that are not finite")
     return "\n".join(lines)
