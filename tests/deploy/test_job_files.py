@@ -106,13 +106,13 @@ def test_copied_files_can_be_installed_and_run(tmp_path):
         target = image / destination
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / source).is_dir():
-            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / source, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
         else:
             shutil.copy(ROOT / source, target)
     install = next(line for line in DOCKERFILE.splitlines() if "--no-deps" in line)
     command = install.removeprefix("RUN python -m").removesuffix("\\").split()
     subprocess.run([sys.executable, "-m", *command, "--quiet", "--target", packages], cwd=image, check=True)
-    code = "import gan_tf, gan_tf_datasets.demo, sys; from gan_tf.cli.main import main; print(gan_tf.__file__); main()"
+    code = "import gan_tf, gan_tf_datasets.demo, gan_tf_web, sys; from gan_tf.cli.main import main; print(gan_tf.__file__); main()"
     command = [sys.executable, "-c", code, "train", "--help"]
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True)
     assert str(packages) in done.stdout and "usage: gan-tf train" in done.stdout, done.stderr
