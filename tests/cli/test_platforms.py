@@ -197,6 +197,7 @@ def test_an_uninstalled_copy_of_the_repository_is_installed_by_its_path(monkeypa
     assert packages.install_command("cpu") == f'pip install -e "{ROOT}[cpu]"'
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_without_the_modules_of_posix_a_run_trains_and_is_read(commands, tmp_path):
     """For Windows, on which gan_tf is not tested itself."""

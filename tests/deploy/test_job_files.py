@@ -112,7 +112,7 @@ def test_copied_files_can_be_installed_and_run(tmp_path):
     install = next(line for line in DOCKERFILE.splitlines() if "--no-deps" in line)
     command = install.removeprefix("RUN python -m").removesuffix("\\").split()
     subprocess.run([sys.executable, "-m", *command, "--quiet", "--target", packages], cwd=image, check=True)
-    code = "import gan_tf, gan_tf_datasets.demo, gan_tf_web, sys; from gan_tf.cli.main import main; print(gan_tf.__file__); main()"
-    command = [sys.executable, "-c", code, "train", "--help"]
+    imports = "import gan_tf, gan_tf_datasets.demo, gan_tf_web; from gan_tf.cli.main import main"
+    command = [sys.executable, "-c", f"{imports}; print(gan_tf.__file__); main()", "train", "--help"]
     done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(packages)}, capture_output=True, text=True)
     assert str(packages) in done.stdout and "usage: gan-tf train" in done.stdout, done.stderr

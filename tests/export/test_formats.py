@@ -149,7 +149,7 @@ def test_fixed_batch_takes_one_number(written, form):
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("family", ["fastgan", "pggan in a fade", "stylegan2"])
-@pytest.mark.parametrize("batch", [1, None])
+@pytest.mark.parametrize("batch", [1, pytest.param(None, marks=pytest.mark.slow)])
 def test_tflite_precisions(written, precision, family, batch):
     """Images are close, files smaller, operators built in, and buffers aligned."""
     from ai_edge_litert import schema_py_generated as schema

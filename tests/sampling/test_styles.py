@@ -75,6 +75,7 @@ def test_truncation_moves_w_towards_its_mean_and_does_not_scale_latents(plain, g
     assert difference(images, scaled) > 5
 
 
+@pytest.mark.slow
 def test_truncation_moves_w_towards_the_mean_of_its_class(capsys):
     plain = FAMILIES["stylegan2"].generator(styled_config(classes=2, conditional=True), "float32")
     plain.mapping.average.assign(np.full(12, 9.0))  # of all classes: without effect
