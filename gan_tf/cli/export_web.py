@@ -2,7 +2,7 @@
 
 import contextlib
 
-from gan_tf.cli.export import accuracy_notes, difference_line, print_generator
+from gan_tf.cli.export import accuracy_notes, difference_line, print_generator, run_name
 from gan_tf.cli.quiet import stderr_buffered
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
@@ -35,9 +35,8 @@ def write_app(options, site):
     from gan_tf.runs.folder import Run
     from gan_tf.runs.weights import load_generator
 
-    runs = [Run(user_path(run)) for run in options.runs]
-    generators = [load_generator(run, options.which) for run in runs]
-    names = [run.folder.resolve().name for run in runs]
+    generators = [load_generator(Run(user_path(run)), options.which) for run in options.runs]
+    names = [run_name(run) for run in options.runs]
     title = names[0] if options.title is None else options.title.strip()
     if not 0 < len(title) <= MAX_TITLE:
         raise UsageError(f"--title (default: name of the run) has {len(title)} characters; give 1 to {MAX_TITLE}")

@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "score a generator or a folder of images, and check for copies of training images",
     "progress": "show the course of training as an animation",
     "report": "write the report of a run as one HTML file",
-    "export": "export generators as SavedModel, TFLite, ONNX or a web app",
+    "export": "export generators as SavedModel, TFLite, ONNX, or as an app for browsers or Android",
     "serve": "serve an exported web app, on this machine or the local network",
     "runs": "rank runs and snapshots by their scores",
     "inspect": "report on a dataset",

@@ -31,12 +31,11 @@ def traced_parts(trained, forms):
     inputs += [tf.TensorSpec([1], tf.int32, LABELS)] if g.classes else []
     noise = [tf.TensorSpec([1, *shape], tf.float32, f"noise_{i}") for i, shape in enumerate(g.noise_shapes)]
     with use_forms(forms):
-        return {"fastgan": _fastgan, "pggan": _pggan, "stylegan2": _stylegan2}[trained.config.model](
-            g, trained, inputs, noise
-        )
+        build = {"fastgan": _fastgan, "pggan": _pggan, "stylegan2": _stylegan2}[trained.config.model]
+        return build(g, inputs, noise)
 
 
-def _fastgan(g, trained, inputs, noise):
+def _fastgan(g, inputs, noise):
     excited, largest = len(g.excited_sizes), g.excited_sizes[-1] // 16
     early = [spec for spec in noise if spec.shape[1] <= largest]
 
@@ -53,7 +52,7 @@ def _fastgan(g, trained, inputs, noise):
     return {"style": style, "images": _traced(images, [*between, *noise[len(early) :]])}
 
 
-def _pggan(g, trained, inputs, noise):
+def _pggan(g, inputs, noise):
     colours = fitted_colours(g)
 
     def images(*values):
@@ -71,13 +70,15 @@ def fitted_colours(g):
     the least squares solution over FITTED images. The layers that the network had at that size do not fit any more: the
     maps have changed in the training of the larger sizes.
     """
+    if g.default_level == 0:
+        return []
     sums = [0.0] * g.default_level
     for first in range(0, FITTED, FITTED_BATCH):
         draws = rng.Draws(0, tf.constant(first, tf.int64), FITTED_BATCH, path="colours/")
         labels = tf.range(first, first + FITTED_BATCH) % g.classes if g.classes else None
         latents = draws.normal("latents", (g.latent_size,))
         images = g(latents, labels)
-        for level, x in enumerate(g.maps(latents, labels, g.default_level - 1) if g.default_level else []):
+        for level, x in enumerate(g.maps(latents, labels, g.default_level - 1)):
             x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1).numpy().reshape(-1, x.shape[-1] + 1)
             colours = average_pool_to(images, resolution_of(level)).numpy().reshape(-1, 3)
             sums[level] += x.T.astype(np.float64) @ np.concatenate([x, colours], axis=1)
@@ -90,7 +91,7 @@ def fitted_colours(g):
     return fits
 
 
-def _stylegan2(g, trained, inputs, noise):
+def _stylegan2(g, inputs, noise):
     def style(*values):
         latents, labels, _ = _split(g, values)
         return {"w": g.mapping(latents, labels)[:, 0]}
