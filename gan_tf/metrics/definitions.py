@@ -6,10 +6,13 @@ To add a metric, write its function and an entry here; `evaluate.Evaluator` runs
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from gan_tf.errors import UsageError
 from gan_tf.metrics import diversity, feature_metrics, swd
 from gan_tf.metrics.image_sets import SEED
 from gan_tf.metrics.memorisation import COPY_CHECK
+from gan_tf.metrics.neighbour_index import SIDE, pixel_vectors
 from gan_tf.metrics.score import Measurement
 
 # The input of a metric, which determines how it is called; that of the copy check is its name, COPY_CHECK.
@@ -55,9 +58,29 @@ def kid(reals, fakes):
 
 def precision_and_recall(reals, fakes):
     """The harmonic mean of precision and recall, since each alone is easy to maximise."""
-    precision, recall = feature_metrics.precision_recall(reals.compute(), fakes, k=3)
+    return harmonic_mean(*feature_metrics.precision_recall(reals.compute(), fakes, k=3), {"k": 3})
+
+
+def prepare_pixels(real_images, count):
+    """Returns the pixel vectors of all real images, whatever the number of fakes."""
+    return pixel_vectors(real_images)
+
+
+def pixel_precision_and_recall(reals, chunks):
+    """The same without a network, in the space of the copy check: Euclidean distances of pixel vectors.
+
+    Precision is the share of the fakes within the radius of a real image, recall the share of the real images within
+    the radius of a fake. The radius of an image is the distance to the third nearest other image of its own set: all
+    real images, without mirrored copies, or all fakes. Pixel vectors have neither mean colour nor contrast.
+    """
+    fakes = np.concatenate([pixel_vectors(chunk) for chunk in chunks])
+    return harmonic_mean(*feature_metrics.precision_recall(reals, fakes, k=3), {"k": 3, "space": f"pixels{SIDE}"})
+
+
+def harmonic_mean(precision, recall, protocol):
+    """Returns the Measurement of precision and recall, ranked by their harmonic mean."""
     mean = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return Measurement(mean, {"precision": precision, "recall": recall}, {"k": 3})
+    return Measurement(mean, {"precision": precision, "recall": recall}, protocol)
 
 
 def density_and_coverage(reals, fakes):
@@ -80,6 +103,7 @@ METRICS = {
     "kid50k": Metric(50_000, True, FEATURES, kid),
     "precision_recall": Metric(5_000, False, FEATURES, precision_and_recall, least=4),
     "precision_recall50k": Metric(50_000, False, FEATURES, precision_and_recall, least=4),
+    "precision_recall-pixels": Metric(500, False, IMAGES, pixel_precision_and_recall, prepare_pixels, least=4),
     "density_coverage": Metric(5_000, False, FEATURES, density_and_coverage, least=6),
     "density_coverage50k": Metric(50_000, False, FEATURES, density_and_coverage, least=6),
     "is": Metric(5_000, False, FEATURES, inception_score, least=IS_SPLITS, on_logits=True),

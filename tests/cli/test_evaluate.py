@@ -102,6 +102,16 @@ def test_a_run_is_scored_against_its_training_images(few_fakes, run, done):
     assert list(stored(folder)) == ["is"]
 
 
+def test_precision_and_recall_need_no_network(run, folder, dataset, scores_of, monkeypatch):
+    monkeypatch.setattr(stubs.Extractor, "stream", Mock(side_effect=AssertionError("a network was used")))
+    name = "precision_recall-pixels"
+    monkeypatch.setitem(METRICS, name, METRICS[name]._replace(fakes=FEW))
+    for target, count in ((run.folder, FEW), (folder, 12)):  # a folder of fewer images: all of them
+        score = scores_of(target, "--dataset", dataset, "--metrics", name)[name]
+        assert score.parts.keys() == {"precision", "recall"} and not score.lower_is_better
+        assert {"fakes": count, "reals": 12, "k": 3}.items() <= score.protocol.items()
+
+
 def test_json_is_one_object(few_fakes, run, folder, tmp_path, scores_of):
     out = tmp_path / "new" / "out"
     scores = scores_of(run.folder, "--dataset", folder, "--metrics", "swd2k, ms_ssim,swd2k", "--out", out)

@@ -17,7 +17,7 @@ from gan_tf.metrics.score import Score
 
 from .stubs import OFFICIAL, Generator, networks, replace_networks
 
-HIGHER = {"precision_recall", "density_coverage", "is", "lpips_diversity"}
+HIGHER = {"precision_recall", "precision_recall-pixels", "density_coverage", "is", "lpips_diversity"}
 
 
 def waves(count, seed=0):
@@ -171,6 +171,32 @@ def test_too_few_files_are_an_error_before_anything_is_measured(name, remedy):
     with pytest.raises(UsageError, match=f"{name}.* {remedy}"):
         refusing(StoredImages(REALS, "40 images of mine"))
     assert refusing.networks.extractor.streams == []
+
+
+def modes(*chosen, shift=0.0):
+    """30 images of each chosen mode, uint8 [n, 32, 32, 3]: stripes of one direction, at 30 positions close together."""
+    y, x = np.mgrid[:32, :32] / 32
+    positions = (np.arange(30) + shift) / 60
+    grey = [np.sin(9 * np.cos(mode) * x + 9 * np.sin(mode) * y + at) for mode in chosen for at in positions]
+    return np.repeat((127.5 + 120 * np.stack(grey)[..., None]).astype(np.uint8), 3, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "precision", "recall"),
+    [((0, 1, 2, 3), 1, 1), ((0, 2), 1, 0.5), ((0.5, 2.5), 0, 0), ((1, 1.5), 0.5, 0.25)],
+)
+def test_precision_and_recall_of_pixels_count_modes(chosen, precision, recall):
+    measuring = evaluator(["precision_recall-pixels"], modes(0, 1, 2, 3))
+    score = measuring(StoredImages(modes(*chosen, shift=0.5), "modes")).scores["precision_recall-pixels"]
+    assert score.parts == {"precision": precision, "recall": recall}
+    assert score.value == (2 * precision * recall / (precision + recall) if recall else 0)
+    assert {"k": 3, "space": "pixels16", "reals": 120, "fakes": 30 * len(chosen)}.items() <= score.protocol.items()
+
+
+def test_precision_and_recall_of_pixels_ignore_colour_and_contrast():
+    faint = (modes(0, 1) * np.float32([0.5, 0.5, 0.5]) + np.float32([20, 60, 100])).astype(np.uint8)
+    scores = evaluator(["precision_recall-pixels"], modes(0, 1))(StoredImages(faint, "faint")).scores
+    assert min(scores["precision_recall-pixels"].parts.values()) == 1
 
 
 @pytest.mark.parametrize("name", ["precision_recall", "density_coverage", "is", "memorisation", "lpips_diversity"])
