@@ -30,7 +30,8 @@ class RunLog:
         self.run, self.config, self.epoch_images, self.enabled = run, config, epoch_images, enabled
         self.images_per_second = None
         self.score = ""  # text of the last score, for the progress line
-        self.score_seconds = None  # expected duration of a score; None once its share of the time was printed
+        # Function that returns the expected seconds of a score; None once their share of the time was printed.
+        self.expect_score = None
         self._trained_images, self._trained_seconds = 0, 0.0
         self._losses, self._stage_text = {}, ""
         self._warned_of_ada_limit = False
@@ -205,13 +206,13 @@ class RunLog:
             then, once, a line with the share of the time for scores; if that is above EVALUATION_SHARE, with an
             `--eval-every` that lowers it. Else None.
         """
-        if self.score_seconds is None:
+        if self.expect_score is None:
             return None
         self._trained_images += images
         self._trained_seconds += seconds
         if self._trained_seconds < TIMED_SECONDS:
             return None
-        score_seconds, self.score_seconds = self.score_seconds, None
+        score_seconds, self.expect_score = self.expect_score(), None
         epoch_seconds = self._trained_seconds * self.epoch_images / self._trained_images
         share = score_seconds / (score_seconds + self.config.eval_every * epoch_seconds)
         line = f"scores take about {duration(score_seconds)} each, {share:.0%} of the time"

@@ -1,5 +1,6 @@
 """Starts a run: a new one creates its folder, an existing one continues from its newest complete checkpoint."""
 
+import functools
 import os
 import platform
 import re
@@ -73,7 +74,7 @@ def open_run(trainer) -> int | None:
 def start_run(trainer) -> int:
     """Starts or continues the run in its folder. Returns the number of images seen. Raises as `open_run`.
 
-    Also renames damaged best weights, and estimates the duration of a score for the log.
+    Also renames damaged best weights.
     """
     run, config, log, existed = trainer.run, trainer.config, trainer.log, trainer.run.exists()
     seen = open_run(trainer)
@@ -106,7 +107,7 @@ def start_run(trainer) -> int:
     if not seen:
         save_checkpoint(trainer)  # for a rollback in the first epoch
     if (seen or 0) < config.total_images:
-        log.score_seconds = expected_score_seconds(trainer)
+        log.expect_score = functools.partial(expected_score_seconds, trainer)
     return seen or 0
 
 

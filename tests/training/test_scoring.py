@@ -262,7 +262,7 @@ def test_one_image_is_refused(tmp_path, capsys):
 def test_share_of_the_time_for_scores_is_reported_once(score_seconds, share, eval_every):
     run_log = RunLog(None, tiny.TrainConfig(), epoch_images=200)
     assert run_log.measure_share_of_scores(100, 5.0) is None  # the duration of a score is not known yet
-    run_log.score_seconds = score_seconds
+    run_log.expect_score = lambda: score_seconds
     assert run_log.measure_share_of_scores(20, 1.0) is None  # too early
     lines = [run_log.measure_share_of_scores(40, 2.0) for _ in range(5)]  # an epoch of 200 images takes 10 s
     [line] = [line for line in lines if line]
