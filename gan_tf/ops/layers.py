@@ -107,7 +107,7 @@ class BatchNorm(SeededLayer):
         else:
             y, mean, variance = synchronised_batch_norm(x, gamma, beta, tf.identity(self.moving_mean.value))
         for running, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            running.assign(running.value + MOMENTUM * (tf.stop_gradient(batch) - running.value))
+            running.value.assign_add(MOMENTUM * (batch - running.value))
         return y
 
     def fold_weights(self, weights):

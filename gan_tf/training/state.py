@@ -67,18 +67,17 @@ class Adam:
         steps = tf.convert_to_tensor(self.steps) + 1.0
         beta1_power, beta2_power = self.beta1**steps, self.beta2**steps
         epsilon = EPSILON * tf.sqrt(1.0 - beta2_power)  # the kernel adds it before the bias correction
+        numbers = {"beta1_power": beta1_power, "beta2_power": beta2_power, "lr": lr, "epsilon": epsilon}
+        numbers |= {"beta1": self.beta1, "beta2": self.beta2}
+        dtype = next(iter(self.variables.values())).dtype
+        numbers = {name: tf.cast(number, dtype) for name, number in numbers.items()}  # once for all weights
         for path, gradient in gradients.items():
             tf.raw_ops.ResourceApplyAdam(
                 var=self.variables[path].value.handle,
                 m=self.m[path].handle,
                 v=self.v[path].handle,
-                beta1_power=tf.cast(beta1_power, gradient.dtype),
-                beta2_power=tf.cast(beta2_power, gradient.dtype),
-                lr=tf.cast(lr, gradient.dtype),
-                beta1=self.beta1,
-                beta2=self.beta2,
-                epsilon=tf.cast(epsilon, gradient.dtype),
                 grad=gradient,
+                **numbers,
             )
         tf.raw_ops.AssignVariableOp(resource=self.steps.handle, value=steps)
 
@@ -180,14 +179,14 @@ def state_bytes(state) -> int:
 
 def update_ema(state, decay):
     """Updates the EMA generator: decay * g_ema + (1 - decay) * g, except for COPIED variables. `decay`: scalar."""
-    newest = named_variables(state.g)
+    newest, share = named_variables(state.g), 1.0 - decay
     for path, variable in named_variables(state.g_ema).items():
         value = tf.convert_to_tensor(newest[path].value)
         if path.rsplit("/", 1)[-1] in COPIED:
             variable.value.assign(value)
         else:
             difference = tf.convert_to_tensor(variable.value) - value
-            variable.value.assign_sub(tf.cast(1.0 - decay, value.dtype) * difference)
+            variable.value.assign_sub(tf.cast(share, value.dtype) * difference)
 
 
 def save_state(state, run, keep):

@@ -231,8 +231,7 @@ def apply_gradients(state, optimizer, gradients, lr):
         gradients = dict(zip(gradients, summed, strict=True))
     if state.scales_loss:
         gradients = {path: gradient / state.loss_scale for path, gradient in gradients.items()}
-    squares = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients.values()])
-    norm = tf.cast(tf.sqrt(squares), tf.float32)
+    norm = tf.cast(tf.linalg.global_norm(list(gradients.values())), tf.float32)
     rate = lr * state.lr_scale
     if state.scales_loss:
         tf.cond(tf.math.is_finite(norm), lambda: optimizer.apply(gradients, rate), lambda: None)
