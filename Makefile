@@ -1,7 +1,7 @@
 # All targets run in .venv and create it first if necessary: on a new machine, `make demo` is enough. Only targets that
 # need the test tools install them.
 # Variables: EXTRA=cpu|cuda (default: cuda on x86-64 if nvidia-smi works), WORKERS=test processes (2), COUNT=inputs per
-# reader for `make fuzz` (20000).
+# reader for `make fuzz` (20000), OUT=files of `make bench` without the ending (bench).
 
 PY := .venv/bin/python
 ifndef EXTRA
@@ -9,12 +9,13 @@ EXTRA := $(shell if [ "$$(uname -m)" = x86_64 ] && nvidia-smi >/dev/null 2>&1; t
 endif
 WORKERS ?= 2
 COUNT ?= 20000
+OUT ?= bench
 STAMP := .venv/installed-$(EXTRA)
 TOOLS := .venv/tools-$(EXTRA)
 PYTEST := $(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all fuzz lint web-lint format docs lock clean
+.PHONY: help install demo test test-all fuzz lint web-lint format docs bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -48,6 +49,9 @@ format: $(TOOLS)  ## format the code with ruff
 
 docs: $(STAMP)  ## write docs/commands.md from the --help of every command
 	@$(PY) docs/make_commands.py
+
+bench: $(STAMP)  ## measure the speed on this machine, in less than 15 minutes
+	@$(PY) benchmarks/bench.py --out $(OUT)
 
 lock: $(STAMP)  ## update requirements/*.txt (needs Python 3.11)
 	@python3.11 requirements/lock.py

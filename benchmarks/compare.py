@@ -1,109 +1,116 @@
-"""Draws training curves of several runs as one SVG image.
+"""Compares two results of `make bench`, of two machines or versions, as ratios.
 
-    python benchmarks/compare.py --runs checkpoints/a checkpoints/b --names "with ADA" without --out compare.svg
+    python benchmarks/compare.py before.json after.json
 
-There is a chart for each of --values: names of training statistics (such as augment/sign: the mean sign of the
-discriminator's logits for real images), `score`, the metric that selects the best weights, or `copies`, the share of
-images that are copies of training images. Training statistics are averaged over --smooth records.
+Prints a Markdown table of all figures that both files have. A ratio above 1 means that the second file's figure is
+better: more images per second, fewer seconds, less memory. On a machine with other work, the shares of the peak are
+more reliable than the seconds.
 """
 
 import dataclasses
-import html
 import sys
+from typing import Annotated
 
+import tyro
 from frame import run
 
 from gan_tf.errors import UsageError
-from gan_tf.io.files import check_writable, user_path, write_atomically
-from gan_tf.report.charts import COLOURS, HEIGHT, WIDTH, line_chart
-from gan_tf.runs.folder import Run
+from gan_tf.io.files import user_path
+from gan_tf.io.json_text import json_object
 
-PROGRAM = "benchmarks/compare.py"
-TITLES = {
-    "augment/sign": "mean sign of D's logits on real images",
-    "augment/p": "probability of the augmentation",
-    "copies": "share of images that count as copies",
-    "logits/real": "D's logits on real images",
-    "logits/fake": "D's logits on generated images",
+PEAK, MEMORY = "fraction_of_peak", "peak_memory_gb"
+FIGURES = {  # name: (format, whether higher is better); the order is that of tables
+    "seconds_per_step": ("{:.3g} s per step", False),
+    "images_per_second": ("{:.3g} images/s", True),
+    "folded_images_per_second": ("{:.3g} images/s", True),
+    "decode": ("decodes {:,.0f} images/s", True),
+    "resident": ("in memory {:,.0f} images/s", True),
+    "mapped": ("from the disk {:,.0f} images/s", True),
+    "seconds_to_first_step": ("{:.1f} s to the first step", False),
+    "help_cpu_seconds": ("{:.2f} CPU seconds for --help", False),
+    PEAK: ("{:.0%} of the peak", True),
+    MEMORY: ("{:.2f} GB", False),
+    "gflops": ("{:,.0f} GFLOP/s", True),
 }
-TITLE_HEIGHT, COLUMNS = 26, 2  # units above each chart, charts in a row
-STYLE = """
-text { fill: #5d6671; font: 11px system-ui, sans-serif; } .title { fill: #1b1f24; font-weight: 600; font-size: 13px; }
-.grid { stroke: #e7eaee; fill: none; } .level { stroke: #5d6671; stroke-dasharray: 5 4; fill: none; }
-.line { fill: none; stroke-width: 2; } .s0 { stroke: #2563c9; } .s1 { stroke: #b3541e; } .s2 { stroke: #2b8a57; }
-.s3 { stroke: #a3308a; } .s4 { stroke: #7a6a00; } .dot { stroke-width: 0; }
-circle.s0 { fill: #2563c9; } circle.s1 { fill: #b3541e; } circle.s2 { fill: #2b8a57; } circle.s3 { fill: #a3308a; }
-circle.s4 { fill: #7a6a00; }
-"""
 
 
 @dataclasses.dataclass(frozen=True)
 class CompareOptions:
-    """Draws training curves of several runs as one SVG image."""
+    """Compares two results of `make bench`."""
 
-    runs: tuple[str, ...]  # folders of runs, at most five
-    names: tuple[str, ...] = ()  # names in the legend; default: names of the folders
-    values: tuple[str, ...] = ("augment/sign", "augment/p", "score", "copies")  # one chart for each
-    smooth: int = 1  # training records that are averaged to one point
-    out: str = "compare.svg"  # SVG file to write
+    first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A.json")]
+    second: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B.json")]
     json: bool = False  # print one JSON object
 
 
 def compare(options):
-    """Writes the image. Returns {"image": path, "ends": [{"run": name, value name: last value}]}."""
-    out, runs = user_path(options.out), [Run(user_path(folder)) for folder in options.runs]
-    check_writable(out, "--out")
-    names = options.names or [each.folder.name for each in runs]
-    if len(names) != len(runs) or len(runs) > len(COLOURS):
-        raise UsageError(f"--runs has {len(runs)} runs, --names {len(names)} names; give equal numbers, at most 5")
-    if options.smooth < 1:
-        raise UsageError(f"--smooth is {options.smooth}; give an integer of at least 1")
-    records = [each.records() for each in runs]
-    for each, of_run in zip(runs, records, strict=True):
-        if not of_run:
-            raise UsageError(f"--runs: {each.folder} has no training records")
-    curves = {value: [curve(of_run, value, options.smooth) for of_run in records] for value in options.values}
-    for value, lines in curves.items():
-        if not any(lines):
-            known = {name for of_run in records for record in of_run for name in record if "/" in name}
-            known = ", ".join(sorted(known | {"copies", "score"}))
-            raise UsageError(f"--values {value}: no run has records of it; choose from {known}")
-    metric = next((record["metric"] for of_run in records for record in of_run if "metric" in record), "score")
-    write_atomically(out, draw(curves, names, metric).encode())
-    ends = [{"run": name, **{v: c[i][-1][1] for v, c in curves.items() if c[i]}} for i, name in enumerate(names)]
-    return {"image": str(out), "ends": ends}
+    """Prints the table, or with --json returns {measurement: {figure: ratio}}."""
+    first, second = (with_peaks(read(path)) for path in (options.first, options.second))
+    both = [name for name in first if name in second]
+    if options.json:
+        return {name: ratios(first[name], second[name]) for name in both}
+    print("| Measurement | A | B | B better by a factor of |\n|---|---|---|---|")
+    for name in both:
+        for figure, ratio in ratios(first[name], second[name]).items():
+            texts = [FIGURES[figure][0].format(side[name][figure]) for side in (first, second)]
+            print(f"| {name} | {' | '.join(texts)} | {ratio:.2f} |")
+    for side, other, file in ((first, second, "A"), (second, first, "B")):
+        if only := [name for name in side if name not in other]:
+            print(f"\nOnly in {file}: {'; '.join(only)}.")
+    return None
 
 
-def curve(records, value, smooth):
-    """Returns [(kimg, value), ...] of one statistic, by rising kimg. Averages groups of `smooth` training records."""
-    points = [(r["images_seen"] / 1000, r[value]) for r in records if isinstance(r.get(value), int | float)]
-    if value in ("score", "copies"):
-        return points
-    groups = [points[i : i + smooth] for i in range(0, len(points), smooth)]
-    return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
+def ratios(first, second):
+    """Returns {figure: ratio} of the figures that both measurements have; above 1 the second one is better."""
+    found = {}
+    for name, (_, higher_is_better) in FIGURES.items():
+        if name in first and name in second and not (name == "seconds_per_step" and "images_per_second" in first):
+            worse, better = (first, second) if higher_is_better else (second, first)
+            found[name] = better[name] / worse[name] if worse[name] else float("nan")
+    return found
 
 
-def draw(curves, names, metric):
-    """Returns the SVG as text: a legend, and a chart for each of `curves` {value name: lines}, COLUMNS in a row."""
-    width = COLUMNS * WIDTH
-    height = TITLE_HEIGHT + -(-len(curves) // COLUMNS) * (HEIGHT + TITLE_HEIGHT)
-    parts = []
-    for i, name in enumerate(names):
-        x = 14 + i * width / len(names)
-        parts.append(f'<path class="line {COLOURS[i]}" d="M{x:.0f} 14h24"/>')
-        parts.append(f'<text class="title" x="{x + 32:.0f}" y="18">{html.escape(name)}</text>')
-    for i, (value, lines) in enumerate(curves.items()):
-        x, y = i % COLUMNS * WIDTH, TITLE_HEIGHT + i // COLUMNS * (HEIGHT + TITLE_HEIGHT)
-        title = metric if value == "score" else TITLES.get(value, value)
-        parts.append(f'<text class="title" x="{x + 14}" y="{y + 18}">{html.escape(title)}</text>')
-        chart = line_chart(lines, title=title, text=lambda number: f"{number:.3g}")
-        position = f'<svg x="{x}" y="{y + TITLE_HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        parts.append(chart.replace("<svg ", position, 1))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"><style>{STYLE}</style>'
-        f'<rect width="{width}" height="{height}" fill="white"/>{"".join(parts)}</svg>\n'
-    )
+def read(path):
+    """Returns the content of a file of bench.py. Raises UsageError for any other."""
+    try:
+        report = json_object(user_path(path).read_bytes())
+        if all(isinstance(figures, dict) for figures in report["measurements"].values()) and report["machine"]:
+            return report
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; give a file of `make bench`") from error
+    except (ValueError, KeyError, AttributeError):
+        pass
+    raise UsageError(f"{path} is not a result of `make bench`; give its JSON file")
+
+
+def with_peaks(report):
+    """Returns the measurements of a report, preceded by the machine's peaks."""
+    peaks = report["machine"].get("convolution_peak_gflops", {})
+    measured = {f"Peak of convolutions, {precision}": {"gflops": value} for precision, value in peaks.items()}
+    return measured | report["measurements"]
+
+
+def describe(figures, names=tuple(FIGURES)):
+    """Returns the figures of a measurement as text, or its error."""
+    if "error" in figures:
+        return f"failed: {figures['error']}"
+    return ", ".join(FIGURES[name][0].format(figures[name]) for name in names if name in figures)
+
+
+def table(report):
+    """Returns a report of bench.py as Markdown: the machine, its peaks, and a table of the measurements."""
+    machine = report["machine"]
+    peaks = [f"{value:,.0f} GFLOP/s in {name}" for name, value in machine["convolution_peak_gflops"].items()]
+    lines = [f"gan_tf {machine['gan_tf']}, TensorFlow {machine['tensorflow']}, Python {machine['python']}, on "]
+    lines[0] += f"{machine['device']} ({machine['cpu']}, {machine['cores']} cores)."
+    lines += [f"Peak of convolutions: {', '.join(peaks)}." * bool(peaks), ""]
+    lines += ["| Measurement | Speed | Share of the peak | Peak memory |", "|---|---|---|---|"]
+    speeds = [name for name in FIGURES if name not in (PEAK, MEMORY)]
+    for name, figures in report["measurements"].items():
+        others = ["", ""] if "error" in figures else [describe(figures, [each]) for each in (PEAK, MEMORY)]
+        lines.append(f"| {' | '.join([name, describe(figures, speeds), *others])} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
-    sys.exit(run(CompareOptions, compare, sys.argv[1:], prog=PROGRAM, start=lambda: None))
+    sys.exit(run(CompareOptions, compare, sys.argv[1:], prog="benchmarks/compare.py", start=lambda: None))

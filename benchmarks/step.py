@@ -3,6 +3,7 @@
     python benchmarks/step.py --model fastgan --resolution 256 --batch-size 8 --precision bfloat16 --json
     python benchmarks/step.py --model pggan --resolution 256 --level 4 --precision bfloat16 --json
     python benchmarks/step.py --model stylegan2 --resolution 64 --channel-base 4096 --batch-size 16 --json
+    python benchmarks/step.py --resolution 64 --ngf 32 --ndf 32 --images 60000 --json    # with a larger dataset
 
 The step includes augmentation, EMA, reconstruction and penalties, as in training. FLOP are those of the convolutions
 and matrix products of the compiled step, two for a multiply and add. The peak is the speed of one large 3x3
@@ -46,6 +47,8 @@ def measure(options):
         "resolution": options.resolution,
         **widths(options),
         "precision": precision,
+        "jit": options.jit,
+        "images": options.images,
         "device": devices.describe(),
         "convolution_peak_gflops": round(peak / 1e9, 1),
         **figures,

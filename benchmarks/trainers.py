@@ -34,6 +34,8 @@ class TrainerOptions:
     augment: Literal["default", "none"] = "default"  # none: without the family's default augmentation
     p: float = 0.5  # ada: probability of each transform, 0 to 1; at 0 no image is changed, which costs little
     micro_batch: int | None = None  # images that are computed together
+    images: int = 32  # number of images of the dataset
+    jit: bool = False  # as in training
     json: bool = False  # print one JSON object
 
 
@@ -41,7 +43,7 @@ def make_trainer(options, cluster=None):
     """Returns a Trainer on random images.
 
     Args:
-        options: see `settings`; a field `p` sets ADA's probability.
+        options: see `settings`; a field `p` sets ADA's probability, and `images` the number of images.
         cluster: Workers; None: as `build_trainer` chooses.
     """
     import numpy as np
@@ -51,8 +53,9 @@ def make_trainer(options, cluster=None):
     from gan_tf.data.sources import ArraySource
     from gan_tf.training.trainer import build_trainer
 
-    noise = np.random.default_rng(0).integers(0, 256, (32, options.resolution, options.resolution, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=options.resolution, log=lambda text: None)
+    size = options.resolution
+    noise = np.random.default_rng(0).integers(0, 256, (getattr(options, "images", 32), size, size, 3), np.uint8)
+    images = prepare(ArraySource("random", noise), resolution=size, log=lambda text: None)
     trainer = build_trainer(settings(options), images, None, cluster, log=lambda text: None)
     if ADA_P in trainer.state.extra:
         trainer.state.extra[ADA_P].assign(getattr(options, "p", 0.0))
@@ -64,7 +67,7 @@ def settings(options):
 
     Args:
         options: has the attributes model, resolution, level, precision, micro_batch, batch_size (of all devices
-            together; None for the family's default), the family's WIDTHS and optionally augment and p.
+            together; None for the family's default), the family's WIDTHS and optionally augment, jit and p.
 
     Raises:
         UsageError: a wrong option.
@@ -79,6 +82,7 @@ def settings(options):
     defaults = next(iter(PRESETS[options.model].values()))
     if getattr(options, "augment", "default") != "default":
         given["augment"] = options.augment
+    given["jit"] = getattr(options, "jit", False)
     # swd2k needs no downloaded network.
     changes = {"dataset": "random", "metric": "swd2k", **given, **widths(options)}
     return TrainConfig(**{**vars(defaults), **changes})

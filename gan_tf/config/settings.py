@@ -118,6 +118,7 @@ class TrainConfig:
     )
     micro_batch: int | Literal["auto"] | None = changeable(None, "images per forward pass; default: the whole batch")
     steps_per_call: int | None = changeable(None, "steps per graph call; default GPU 16, CPU 1, at 16 pixels 8")
+    jit: bool = changeable(False, "compile the whole step with XLA: for GPUs, on one device; slower on a CPU")
     memory_gb: float = changeable(4.0, "datasets above this size are read from a file on disk")
     deterministic: bool = changeable(False, "bit-for-bit repeatable on the CPU, slightly slower")
 

@@ -70,7 +70,7 @@ def pixel_precision_and_recall(reals, chunks):
     """The same without a network, in the space of the copy check: Euclidean distances of pixel vectors.
 
     Precision is the share of the fakes within the radius of a real image, recall the share of the real images within
-    the radius of a fake. The radius of an image is the distance to the third nearest other image of its own set: all
+    the radius of a fake. The radius of an image is the distance to the third nearest other image of the same set: all
     real images, without mirrored copies, or all fakes. Pixel vectors have neither mean colour nor contrast.
     """
     fakes = np.concatenate([pixel_vectors(chunk) for chunk in chunks])

@@ -130,6 +130,9 @@ def compile_steps(trainer, variant):
             update_probability(state, config, statistics[SIGNS][0], batch_size)
         update_ema(state, ema_decay(variant.ema_kimg, images_seen + batch_size, batch_size, ema_ramp))
 
+    if config.jit:  # a step at a time: XLA has no iterators
+        take_step = tf.function(take_step, jit_compile=True, autograph=False)
+
     @tf.function
     def steps(iterator, count, images_seen):
         for _ in tf.range(count):

@@ -198,6 +198,8 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     if classes:
         log(f"learns {len(classes)} classes; rows of the sample grid: {classes.describe_rows(grid_side(config))}")
     replicas = strategy.num_replicas_in_sync
+    if config.jit and replicas > 1:
+        raise UsageError(f"--jit compiles a step for one device, but {replicas} divide each step; leave it out")
     log(f"device: {devices.describe()}, {replicas} in a step ({workers.reason}); precision: {precision} ({reason})")
     policy = devices.KERAS_POLICIES[precision]
     with strategy.scope():

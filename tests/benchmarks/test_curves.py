@@ -1,4 +1,4 @@
-"""benchmarks/compare.py: curves of runs as SVG, and errors."""
+"""benchmarks/curves.py: curves of runs as SVG, and errors."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def compare(tmp_path):
         train = [{"images_seen": 1000 * i, "kind": "train", "augment/sign": slope * i} for i in (1, 2, 3, 4)]
         epoch = [{"images_seen": 2000 * i, "kind": "epoch", "metric": "swd2k", "score": 90 / i} for i in (1, 2)]
         (tmp_path / name / "stats.jsonl").write_text("".join(json.dumps(record) + "\n" for record in train + epoch))
-    command = [sys.executable, ROOT / "benchmarks" / "compare.py", "--runs", "a", "b", "--out", "curves.svg", "--json"]
+    command = [sys.executable, ROOT / "benchmarks" / "curves.py", "--runs", "a", "b", "--out", "curves.svg", "--json"]
     return lambda *flags: subprocess.run([*command, *flags], capture_output=True, text=True, cwd=tmp_path, timeout=120)
 
 
