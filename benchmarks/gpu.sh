@@ -2,7 +2,7 @@
 # Measures training on a GPU: the step of the three families at 256x256 in each precision, with and without --jit.
 # Writes bench-gpu.json and bench-gpu.md with images per second, the share of the peak and device memory.
 #
-#     sh benchmarks/gpu.sh                            # on a machine with a GPU; about 30 minutes
+#     sh benchmarks/gpu.sh                            # on a machine with a GPU
 #     sh benchmarks/gpu.sh --only FastGAN --overwrite
 #
 # Options are those of benchmarks/bench.py. PYTHON=... selects another Python than that of .venv.
