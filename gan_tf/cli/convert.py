@@ -17,10 +17,8 @@ from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import DISCRIMINATOR_FIELDS, TrainConfig, architecture_fields, as_argument
 from gan_tf.errors import UsageError
 from gan_tf.io.files import list_folder, printable, raise_fault, sha256_of, user_path
-from gan_tf.io.progress import Progress
 from gan_tf.io.shell import quote
 
-STATISTICS_IMAGES = 1024  # generated to estimate the statistics of batch norm
 ROLES = {"g_ema": "EMA generator", "g": "generator", "d": "discriminator"}
 
 
@@ -80,8 +78,10 @@ def convert(path, folder, keep_statistics=False, model=None, resolution=None) ->
 
     from gan_tf.convert import load_state_dict, read_weight_file
     from gan_tf.models import FAMILIES
-    from gan_tf.models.statistics import estimate_statistics, has_statistics
+    from gan_tf.models.statistics import StandingStatistics, has_statistics
+    from gan_tf.models.variables import load_weights
     from gan_tf.pretrained.torch_files import reading
+    from gan_tf.training.state import weights_of
 
     remove_parts(folder)
     with reading(path, "checkpoint or pickle"):
@@ -106,8 +106,8 @@ def convert(path, folder, keep_statistics=False, model=None, resolution=None) ->
             load_state_dict(network, weights.states.get(name, weights.states["g_ema"]))
     estimated = has_statistics(networks["g_ema"]) and not keep_statistics
     if estimated:
-        with Progress(STATISTICS_IMAGES, "generated for the statistics of batch norm") as progress:
-            estimate_statistics(networks["g_ema"], STATISTICS_IMAGES, progress=progress.advance)
+        g_ema = networks["g_ema"]
+        load_weights(g_ema, StandingStatistics(g_ema)(weights_of(g_ema)), path)
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     try:
         write(part, config, networks, f"{printable(path.name)} (SHA-256 {digest})")
@@ -171,6 +171,7 @@ def summary(weights, config, networks, folder, estimated):
     estimated: the batch norm statistics are not those of the file.
     """
     from gan_tf.models.pggan import GROWTH, resolution_of
+    from gan_tf.models.statistics import IMAGES
     from gan_tf.models.variables import named_variables
 
     g_ema = networks["g_ema"]
@@ -179,7 +180,7 @@ def summary(weights, config, networks, folder, estimated):
     lines = [f"{folder}: {config.model} of {weights.program}: {sizes}", f"converted: {parts}"]
     if estimated:
         lines.append(
-            f"statistics of batch norm: of {STATISTICS_IMAGES:,} generated images, since those of the file may be of "
+            f"statistics of batch norm: of {IMAGES:,} generated images, since those of the file may be of "
             "other weights; --keep-statistics keeps them"
         )
     if "d" not in networks:

@@ -11,6 +11,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io.files import exists
 from gan_tf.models import FAMILIES
 from gan_tf.models.pggan import GROWTH, growth_of
+from gan_tf.models.statistics import StandingStatistics
 from gan_tf.models.variables import load_weights
 from gan_tf.runs.checkpoints import read_arrays, read_newest
 from gan_tf.runs.folder import IMAGE_COUNT, Run
@@ -36,8 +37,8 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
     """Builds the EMA generator of a run from its settings and weights.
 
     Args:
-        which: "best": the weights with the best score; "last": those of the newest undamaged checkpoint; an image count
-            such as "12000": those of a snapshot.
+        which: "best": the weights with the best score; "last": those of the newest undamaged checkpoint, with
+            batch norm statistics that are estimated now; an image count such as "12000": those of a snapshot.
         log: called with a line for each damaged checkpoint.
 
     Raises:
@@ -62,6 +63,8 @@ def load_generator(run: Run, which: str = "best", log=print) -> TrainedGenerator
         growth_of(weights, generator.levels, source)
     load_weights(generator, weights, source)
     classes = class_labels.of_run(config, data, run.folder)
+    if which == "last":  # a checkpoint has averages of the statistics
+        load_weights(generator, StandingStatistics(generator, classes.sample)(weights), source)
     return TrainedGenerator(generator, config, seen, meta, data.get("converted_from") or None, classes)
 
 

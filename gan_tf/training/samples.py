@@ -6,7 +6,6 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.augment.choice import ADA_P, augment, augmentation_of
 from gan_tf.io import image_files
-from gan_tf.models.variables import named_variables
 from gan_tf.training.schedule import ends_of_sizes
 
 GRID_SIDES = {512: 4, 1024: 4}  # {resolution: images in a row of the sample grid}
@@ -14,11 +13,14 @@ DEFAULT_GRID_SIDE = 8
 SHOWN_REALS = 8
 
 
-def write_grids(trainer, seen):
-    """Writes the sample grid to samples/ and TensorBoard; reconstructions and augmented reals to TensorBoard only."""
+def write_grids(trainer, seen, weights=None):
+    """Writes the sample grid to samples/ and TensorBoard; reconstructions and augmented reals to TensorBoard only.
+
+    `weights`: result of `Trainer.ema_weights`; None: calls it.
+    """
     if not trainer.workers.is_chief:
         return
-    grids = {"samples": sample_grid(trainer)}
+    grids = {"samples": sample_grid(trainer, trainer.ema_weights() if weights is None else weights)}
     if trainer.recipe.reconstructions and trainer.config.reconstruction != "none":
         grids["reconstructions"] = reconstruction_grid(trainer)
     if trainer.config.augment != "none":
@@ -29,9 +31,9 @@ def write_grids(trainer, seen):
     trainer.log.flush()
 
 
-def sample_grid(trainer):
+def sample_grid(trainer, weights):
     """Returns images of the run's fixed latents, enlarged to its full resolution, as one image uint8 [H, W, 3]."""
-    trainer.sampler.load(named_variables(trainer.state.g_ema))
+    trainer.sampler.load(weights)
     images = trainer.sampler.of_seeds(*grid_seeds(trainer.config, trainer.sampler.classes))
     return image_files.grid(image_files.enlarge(images, trainer.config.resolution))
 

@@ -15,7 +15,6 @@ from gan_tf.report.summary import describe_protocol
 from gan_tf.training.log import COPY_CHECK_TAG
 from gan_tf.training.samples import write_grids
 from gan_tf.training.schedule import every
-from gan_tf.training.state import weights_of
 
 FINAL_FIRST = 10**12  # first generated image of the final score; no other score uses images from there on
 
@@ -44,7 +43,10 @@ def find_missing_score(trainer, seen, ended) -> bool:
 
 
 def expected_score_seconds(trainer) -> float:
-    """Estimates the duration of a score in seconds from a few images."""
+    """Estimates the duration of a score in seconds from a few images.
+
+    Batch norm statistics are left out: they take at most a quarter of a score, and their functions seconds to trace.
+    """
     trainer.sampler.load(named_variables(trainer.state.g_ema))
     return trainer.evaluator().expected_seconds(trainer.sampler, trainer.metric)
 
@@ -55,18 +57,22 @@ def finish_epoch(trainer, seen, ended):
     Raises:
         Interrupted: a signal arrived; the next start repeats the score.
     """
+    weights = trainer.ema_weights(EvaluationProgress(trainer.workers))
     if score_is_due(trainer, seen, ended):
-        score_epoch(trainer, seen)
-    write_grids(trainer, seen)
+        score_epoch(trainer, seen, weights)
+    write_grids(trainer, seen, weights)
     write_report(trainer.run)
 
 
-def score_epoch(trainer, seen):
-    """Scores the EMA generator, keeps it if it is among the best, and records the score and the copy check."""
+def score_epoch(trainer, seen, weights):
+    """Scores the EMA generator, keeps it if it is among the best, and records the score and the copy check.
+
+    `weights`: result of `Trainer.ema_weights`.
+    """
     log, epoch = trainer.log, seen // trainer.epoch_images
-    result = evaluate(trainer, named_variables(trainer.state.g_ema), [trainer.metric, COPY_CHECK])
+    result = evaluate(trainer, weights, [trainer.metric, COPY_CHECK])
     score, copies = result.scores[trainer.metric], result.scores[COPY_CHECK]
-    text = f"{keep_if_best(trainer, seen, score, copies)}, copies {copies.value:.0%}"
+    text = f"{keep_if_best(trainer, seen, weights, score, copies)}, copies {copies.value:.0%}"
     stale_epochs = int(trainer.state.stale_epochs.numpy())
     log.record(seen, "epoch", {"epoch": epoch, **score_record(score, copies), "stale_epochs": stale_epochs})
     log.scalars(seen, {f"score/{score.name}": score.value, "score/copies": copies.value})
@@ -119,10 +125,10 @@ def score_record(score, copies):
     }
 
 
-def keep_if_best(trainer, seen, score, copies) -> str:
-    """Replaces best/ if the score is better than that of best/, and keeps snapshots. Returns the score as text.
+def keep_if_best(trainer, seen, weights, score, copies) -> str:
+    """Replaces best/ by `weights` if the score is better than that of best/, and keeps snapshots.
 
-    Also counts `stale_epochs`, the scores at full resolution since the best one.
+    Returns the score as text. Also counts `stale_epochs`, the scores at full resolution since the best one.
     """
     run, state = trainer.run, trainer.state
     stored = run.best_meta()
@@ -134,7 +140,6 @@ def keep_if_best(trainer, seen, score, copies) -> str:
     # A run that was killed between writing best/ and the checkpoint measures the same score again: it is not stale.
     is_repeated = best is not None and (best["images_seen"], best_score.value) == (seen, score.value)
     meta = {"score": dataclasses.asdict(score), "copies": dataclasses.asdict(copies), "images_seen": seen}
-    weights = weights_of(state.g_ema)
     keep_snapshots(trainer, score, weights, meta)
     if best is None or is_repeated or score.better_than(best_score):
         run.replace_best(weights, meta)

@@ -178,7 +178,10 @@ def state_bytes(state) -> int:
 
 
 def update_ema(state, decay):
-    """Updates the EMA generator: decay * g_ema + (1 - decay) * g, except for COPIED variables. `decay`: scalar."""
+    """Updates the EMA generator: decay * g_ema + (1 - decay) * g, except for COPIED variables. `decay`: scalar.
+
+    The averages of batch norm statistics do not fit the averaged weights; `Trainer.ema_weights` replaces them.
+    """
     newest, share = named_variables(state.g), 1.0 - decay
     for path, variable in named_variables(state.g_ema).items():
         value = tf.convert_to_tensor(newest[path].value)

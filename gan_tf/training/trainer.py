@@ -19,6 +19,7 @@ from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
 from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.models import FAMILIES
+from gan_tf.models.statistics import StandingStatistics, has_statistics
 from gan_tf.ops.normalisation import STDDEV_GROUP
 from gan_tf.runs.folder import Run
 from gan_tf.sampling.sampler import Sampler
@@ -27,7 +28,7 @@ from gan_tf.training.log import RunLog
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.samples import grid_side
 from gan_tf.training.schedule import Stage, Timer, stage_at, stage_before
-from gan_tf.training.state import TrainState, create_state
+from gan_tf.training.state import TrainState, create_state, weights_of
 from gan_tf.training.step import Recipe, Variant, compile_steps
 from gan_tf.training.transfer import begin_with_run, freeze_discriminator
 
@@ -50,6 +51,7 @@ class Trainer:
     recipe: Recipe
     state: TrainState
     sampler: Sampler  # of the EMA generator
+    standing: StandingStatistics | None  # on the chief, for generators with batch norm
     metric_networks: Networks  # Inception and LPIPS, for the scores
     metric: str  # the score that selects the best weights
     log: RunLog
@@ -160,6 +162,18 @@ class Trainer:
 
         return iter(self.strategy.distribute_datasets_from_function(worker_dataset))
 
+    def ema_weights(self, progress=None) -> dict:
+        """Returns the weights of the EMA generator, {attribute path: array}, with batch norm statistics that fit them.
+
+        Untrained weights are returned as they are, so that a run starts without delay.
+
+        Args:
+            progress: as for StandingStatistics.
+        """
+        weights = weights_of(self.state.g_ema)
+        is_trained = self.config.init_from or int(self.state.images_seen.numpy())
+        return self.standing(weights, progress) if self.standing and is_trained else weights
+
     def evaluator(self, resolution=None) -> Evaluator:
         """Returns the Evaluator for a resolution, default the sampler's; the latest is kept, with its features."""
         resolution = resolution or self.sampler.resolution
@@ -210,6 +224,9 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         state = create_state(g, d, g_ema, config, recipe, **options)
         if config.init_from and not run.checkpoints():
             begin_with_run(state, config, log)
+    standing = None
+    if workers.is_chief and has_statistics(g_ema):
+        standing = StandingStatistics(family.generator(config, policy), classes.sample)
     epoch_images = config.epoch_length(len(dataset))
     trainer = Trainer(
         config=config,
@@ -220,6 +237,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         recipe=recipe,
         state=state,
         sampler=Sampler(family.fold(g_ema), config.seed, classes=classes),
+        standing=standing,
         metric_networks=networks_of(config, log),
         metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
         log=RunLog(run, config, epoch_images, enabled=workers.is_chief),

@@ -17,7 +17,7 @@ from gan_tf.config.settings import from_stored_settings
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
-from gan_tf.models.variables import named_variables
+from gan_tf.models import statistics
 from gan_tf.runs.checkpoints import read_arrays, write_variables
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator, newest_networks
@@ -48,9 +48,17 @@ def test_best_last_and_snapshot_load_their_weights(run):
 
 
 def test_every_variable_is_loaded(run):
-    variables = named_variables(load_generator(run, "last").generator)
-    networks, _, _ = newest_networks(run, ["g_ema"])
-    tiny.assert_equal({name: variable.numpy() for name, variable in variables.items()}, networks["g_ema"])
+    weights, _ = run.best_weights()
+    tiny.assert_equal(weights_of(load_generator(run).generator), weights)
+
+
+def test_last_weights_have_statistics_that_fit_them(run, monkeypatch):
+    monkeypatch.setattr(statistics, "IMAGES", 4 * statistics.BATCH)
+    weights = newest_networks(run, ["g_ema"])[0]["g_ema"]
+    generator = load_generator(run, "last").generator
+    loaded = weights_of(generator)
+    tiny.assert_equal(loaded, statistics.StandingStatistics(generator)(weights))
+    assert np.abs(loaded["stem_norm/moving_mean"] - weights["stem_norm/moving_mean"]).max() > 1e-3
 
 
 def test_escaped_names_are_read_from_checkpoints(tmp_path):

@@ -9,6 +9,7 @@ from gan_tf.distributed import devices
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
 from gan_tf.training import samples
+from gan_tf.training.state import weights_of
 from gan_tf.training.trainer import build_trainer
 from tests import conditional
 from tests.training import tiny
@@ -83,7 +84,7 @@ def test_sample_grid_has_rows_of_each_class_with_the_same_latents(trainer, monke
     monkeypatch.setitem(samples.GRID_SIDES, 64, 4)
     seeds, labels = samples.grid_seeds(trainer.config, trainer.sampler.classes)
     assert labels == [0] * 8 + [1] * 8 and seeds == [*range(8), *range(8)]
-    grid = samples.sample_grid(trainer)
+    grid = samples.sample_grid(trainer, weights_of(trainer.state.g_ema))
     assert grid.shape == (256, 256, 3)
     images = trainer.sampler.of_seeds(seeds, labels)
     np.testing.assert_array_equal(grid[128:192, :64], images[8])

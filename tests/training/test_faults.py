@@ -85,8 +85,11 @@ def test_damaged_checkpoint_is_skipped_and_a_run_without_a_complete_one_refused(
         restore_newest(state, stopped, lambda line: None)
 
 
-def test_run_continues_after_damage_to_checkpoint_records_and_events(stopped, whole, dataset, capsys):
+def test_run_continues_after_damage_to_checkpoint_records_and_events(dataset, tmp_path, monkeypatch, capsys):
     """best/ is then an epoch ahead of the checkpoint: the same score, measured again, does not count as stale."""
+    tiny.set_scores(monkeypatch, [2.0, 1.0, 1.0])
+    whole = tiny.trained(dataset, tmp_path / "whole")
+    stopped = Run(shutil.copytree(whole.folder, tmp_path / "tiny"))
     assert stopped.best_meta()["images_seen"] == 80
     truncate(checkpoint_file(stopped, 80, "data"))
     with open(stopped.stats, "a") as file:

@@ -14,7 +14,9 @@ from PIL import Image
 from gan_tf.cli.main import run_command
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.score import from_stored
+from gan_tf.runs.weights import load_generator
 from gan_tf.training import trainer as trainers
+from gan_tf.training.state import weights_of
 from gan_tf.training.trainer import Trainer
 from tests.training import tiny
 
@@ -58,6 +60,16 @@ def test_run_continued_between_stages_with_other_steps_per_call_equals_the_whole
         run = trained(dataset, tmp_path, steps_per_call=7, total_kimg=kimg)
     assert counts == [7, 3] * 5
     tiny.assert_same_state(run, whole, 200)
+
+
+@pytest.mark.slow
+def test_last_weights_with_batch_norm_are_those_that_were_scored_within_a_fade(dataset, tmp_path):
+    run = trained(dataset, tmp_path, batch_norm=True, total_kimg=0.06)
+    with tiny.in_place():
+        last = load_generator(run, "last").generator
+    best, meta = run.best_weights()
+    assert meta["images_seen"] == 60 and 0 < last.growth.numpy() < 1
+    tiny.assert_equal(weights_of(last), best)
 
 
 def test_growth_is_stored_and_optimisers_are_reset_at_every_stage(whole):

@@ -8,9 +8,12 @@ import pytest
 from gan_tf.cli.main import run_command
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import named_variables
 from gan_tf.runs.folder import Run
+from gan_tf.runs.weights import load_generator
+from gan_tf.sampling.sampler import Sampler
 from gan_tf.training import transfer
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.schedule import growing_stages
@@ -41,6 +44,14 @@ def test_it_begins_with_the_networks_of_the_other_run_and_continues_bit_for_bit_
     shutil.rmtree(copy)
     parts = tiny.trained(dataset, tmp_path, **flags, run="parts")
     tiny.assert_same_state(whole, parts, 24)
+
+
+def test_its_first_grid_is_that_of_the_last_weights_of_the_other_run(source, dataset, tmp_path):
+    new = tiny.trained(dataset, tmp_path, init_from=source.folder, total_kimg=0.004)
+    with tiny.in_place():
+        sampler = Sampler(load_generator(source, "last").folded(), seed=0)
+    images = image_files.grid(sampler.of_seeds(range(16)))
+    np.testing.assert_array_equal(image_files.read_png(new.grid_path(0)), images)
 
 
 def test_after_damage_to_its_only_checkpoint_it_begins_with_the_other_run_again(source, dataset, tmp_path):

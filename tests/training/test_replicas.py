@@ -66,6 +66,7 @@ def test_run_moves_between_one_and_two_devices(dataset, tmp_path):
     moved = tiny.trained(dataset, tmp_path / "moved", lr=LR, strategy="default")
     stayed = tiny.trained(dataset, tmp_path / "stayed", lr=LR, strategy="default")
     tiny.assert_close(tiny.weights(moved, 80), tiny.weights(stayed, 80), rtol=1e-4, atol=1e-4)
+    tiny.assert_close(*(run.snapshot_weights(40)[0] for run in (moved, stayed)), rtol=1e-4, atol=1e-4)
 
 
 def test_without_batch_norm_micro_batches_equal_the_whole_batch():

@@ -23,6 +23,7 @@ def test_a_continued_run_equals_the_whole_run(dataset, whole, tmp_path):
     tiny.assert_same_state(run, whole, 80)
     assert tiny.records(run, "train", "epoch") == tiny.records(whole)
     assert run.best_meta() == whole.best_meta()
+    tiny.assert_equal(run.best_weights()[0], whole.best_weights()[0])
 
 
 @pytest.mark.slow

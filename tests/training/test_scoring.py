@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf  # noqa: F401 - at the top, so that the CPU is split in time
 
+from gan_tf.io import image_files
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.score import from_stored
+from gan_tf.models.statistics import VERB
 from gan_tf.runs.checkpoints import read_arrays
 from gan_tf.runs.folder import Run
 from gan_tf.runs.weights import load_generator
+from gan_tf.sampling.sampler import Sampler
 from gan_tf.training import log, selection
 from gan_tf.training.log import RunLog
 from gan_tf.training.selection import EvaluationProgress
+from gan_tf.training.state import weights_of
 from tests.metrics import stubs
 from tests.training import tiny
 
@@ -69,7 +73,23 @@ def test_best_weights_are_those_of_the_best_score(whole):
     assert (meta["images_seen"], meta["score"]["value"]) == (best["images_seen"], best["score"])
     weights, _ = whole.best_weights()
     tiny.assert_equal(weights, whole.snapshot_weights(meta["images_seen"])[0])
-    tiny.assert_equal(weights, read_arrays(whole.checkpoint_prefix(meta["images_seen"]), "g_ema"))
+    averaged = read_arrays(whole.checkpoint_prefix(meta["images_seen"]), "g_ema")
+    for name in ("norm/moving_mean", "norm/moving_variance"):
+        assert np.abs(weights[name] - averaged[name]).max() > 1e-4
+    tiny.assert_equal({**averaged, **{name: weights[name] for name in weights if "moving_" in name}}, weights)
+
+
+def test_last_weights_are_those_that_were_scored(whole):
+    with tiny.in_place():
+        last = load_generator(whole, "last")
+    tiny.assert_equal(weights_of(last.generator), whole.snapshot_weights(80)[0])
+
+
+def test_grid_shows_the_weights_that_were_scored(whole):
+    with tiny.in_place():
+        sampler = Sampler(load_generator(whole, "80").folded(), seed=0)
+    images = image_files.grid(sampler.of_seeds(range(16)))
+    np.testing.assert_array_equal(image_files.read_png(whole.grid_path(80)), images)
 
 
 def test_only_a_better_score_replaces_the_best_weights_and_the_best_snapshots_are_kept(dataset, tmp_path, monkeypatch):
@@ -177,6 +197,7 @@ def interrupt(monkeypatch, work, at_call):
     ("work", "at_call", "stopped_at"),
     [
         pytest.param("real images measured", 1, 40, id="reals", marks=pytest.mark.slow),
+        pytest.param(VERB, 2, 40, id="statistics", marks=pytest.mark.slow),
         pytest.param("fakes measured", 1, 40, id="first score"),
         pytest.param("fakes measured", 4, 80, id="second score", marks=pytest.mark.slow),
         pytest.param("fakes measured", 5, 80, id="final score"),

@@ -21,6 +21,7 @@ from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.metrics.definitions import METRICS
 from gan_tf.metrics.evaluate import Evaluator
+from gan_tf.models import statistics
 from gan_tf.models.variables import load_weights, named_variables
 from gan_tf.ops.layers import BatchNorm
 from gan_tf.runs.checkpoints import read_arrays
@@ -190,13 +191,14 @@ FASTGAN = models.FAMILIES["fastgan"], fastgan.RECIPE  # the real networks, in th
 
 @contextlib.contextmanager
 def in_place(tiny=None, fakes=FAKES):
-    """Makes `--model fastgan` train `tiny` (default: `family()`); scores and grids use a few images only."""
+    """Makes `--model fastgan` train `tiny` (default: `family()`); scores, statistics and grids use few images."""
     networks, recipe = tiny or family()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(models.FAMILIES, "fastgan", networks)
         patch.setitem(recipes.RECIPES, "fastgan", recipe)
         for name in ("swd2k", "memorisation"):
             patch.setitem(METRICS, name, METRICS[name]._replace(fakes=fakes))
+        patch.setattr(statistics, "IMAGES", FAKES)
         patch.setitem(samples.GRID_SIDES, RESOLUTION, 4)
         yield
 
