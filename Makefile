@@ -23,7 +23,7 @@ help:  ## list the targets
 install: $(TOOLS)  ## create .venv with the pinned versions, test tools included
 
 demo: $(STAMP)  ## train on the built-in demo set for a few minutes
-	@$(PY) train.py --preset demo
+	@$(PY) train.py --model pggan --preset demo
 
 test: $(TOOLS)  ## run the quick tests
 	@$(PYTEST) -q

@@ -71,22 +71,23 @@ PRESETS = {
             ema_kimg=5.0,  # the published decay of 0.999 would average over most of such a short stage
             total_kimg=800.0,
         ),
-        # Grows from 4x4 to 64x64 within 12 minutes on two CPU cores. Small batches give many steps on few images, and
-        # small networks are sufficient for drawings; 64x64 takes more than half of the time.
+        # Recognisable images of 64x64 pixels within five minutes on two CPU cores: docs/performance.md compares these
+        # settings with others. Small batches give many steps on few images, and small networks are sufficient for
+        # drawings. Scores are rare, since each takes the time of a few hundred images.
         "demo": replace(
             _CELEBAHQ,
-            **_DEMO,
+            **_DEMO | {"epoch_images": 2000},
             latent_size=96,
             fmap_base=1024,
             fmap_max=96,
-            stabilise_kimg=3.0,
-            fade_kimg=1.5,
-            phase_batch="8",
-            lr=0.0015,
+            stabilise_kimg=2.0,
+            fade_kimg=1.0,
+            phase_batch="4:8,8:8,16:8,32:8,64:4",
+            lr=0.003,
             ema_kimg=1.0,
             total_kimg=40.0,
-            max_minutes=11.0,
-            eval_every=3,
+            max_minutes=5.0,
+            eval_every=6,
             run="demo-pggan",
         ),
     },

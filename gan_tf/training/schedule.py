@@ -16,7 +16,8 @@ import time
 from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 
-FIRST_GRID_SECONDS = 40  # from the start of the loop to an early sample grid and checkpoint
+# Sample grids before the end of the first epoch, which may take hours, in seconds from the start of the loop
+EARLY_GRIDS = (40, 80, 160, 320, 640)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Timer:
         self.started = self.last_save = time.monotonic()
         self.checkpoint_seconds = 60 * config.checkpoint_minutes
         self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
-        self._had_first_grid = False
+        self._early_grids = list(EARLY_GRIDS)
 
     def is_up(self) -> bool:
         """Returns True once `--max-minutes` are over."""
@@ -153,10 +154,10 @@ class Timer:
         """Starts the interval to the next checkpoint."""
         self.last_save = time.monotonic()
 
-    def claim_first_grid(self) -> bool:
-        """Returns True once, FIRST_GRID_SECONDS after the start, and makes a checkpoint due."""
-        if self._had_first_grid or time.monotonic() - self.started < FIRST_GRID_SECONDS:
-            return False
-        self._had_first_grid = True
-        self.last_save = -math.inf
-        return True
+    def early_grid_is_due(self) -> bool:
+        """Returns True once for each of EARLY_GRIDS; the first makes a checkpoint due."""
+        passed = [seconds for seconds in self._early_grids if time.monotonic() - self.started >= seconds]
+        if len(self._early_grids) == len(EARLY_GRIDS) and passed:
+            self.last_save = -math.inf
+        del self._early_grids[: len(passed)]
+        return bool(passed)

@@ -42,7 +42,7 @@ def train(trainer) -> int:
                 if find_missing_score(trainer, seen, ended):
                     on_chief(trainer, finish_epoch, trainer, seen, ended)
                     save_checkpoint(trainer)
-                else:
+                elif seen or config.init_from:  # an untrained generator would delay the first step
                     write_grids(trainer, seen)
                 write_size_strip(trainer, seen, ended)
                 is_starting = False
@@ -76,7 +76,7 @@ def train(trainer) -> int:
             if epoch_ends:
                 save_checkpoint(trainer)  # before the score, which takes long; the one below includes its result
                 on_chief(trainer, finish_epoch, trainer, seen, ended)
-            elif timer.claim_first_grid() or trainer.stage_at(seen) != stage:
+            elif timer.early_grid_is_due() or trainer.stage_at(seen) != stage:
                 write_grids(trainer, seen)
             write_size_strip(trainer, seen, ended)  # growing networks only
 

@@ -269,7 +269,7 @@ def at_step(step, action):
 def test_checkpoint_minutes(dataset, tmp_path, monkeypatch):
     """By a clock with which a step takes a second: every three seconds, at the end of each epoch, at the first grid."""
     now = [0.0]
-    monkeypatch.setattr(schedule, "FIRST_GRID_SECONDS", 5)
+    monkeypatch.setattr(schedule, "EARLY_GRIDS", (5, 7, 9))
     monkeypatch.setattr(schedule, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
 
     def tick(seen):
@@ -277,7 +277,7 @@ def test_checkpoint_minutes(dataset, tmp_path, monkeypatch):
 
     run = tiny.trained(dataset, tmp_path, at_every_step(tick), checkpoint_minutes=0.05)
     assert [seen for seen, _ in run.checkpoints()] == [80, 76, 64, 52, 40, 32, 20, 12, 0]
-    assert [seen for seen, _ in run.grids()] == [0, 20, 40, 80]
+    assert [seen for seen, _ in run.grids()] == [20, 28, 36, 40, 80]
 
 
 @pytest.mark.parametrize(
