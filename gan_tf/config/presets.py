@@ -87,7 +87,7 @@ PRESETS = {
             ema_kimg=1.0,
             total_kimg=40.0,
             max_minutes=5.0,
-            eval_every=6,
+            eval_every=8,
             run="demo-pggan",
         ),
     },
