@@ -50,7 +50,7 @@ format: $(TOOLS)  ## format the code with ruff
 docs: $(STAMP)  ## write docs/commands.md from the --help of every command
 	@$(PY) docs/make_commands.py
 
-bench: $(STAMP)  ## measure the speed on this machine, in less than 15 minutes
+bench: $(STAMP)  ## measure the speed on this machine
 	@$(PY) benchmarks/bench.py --out $(OUT)
 
 lock: $(STAMP)  ## update requirements/*.txt (needs Python 3.11)

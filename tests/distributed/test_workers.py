@@ -159,6 +159,7 @@ def test_closing_the_terminal_is_a_signal_that_printing_survives(tmp_path):
     """
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
         os.execv(sys.executable, [sys.executable, "-c", program])
     while b"started" not in os.read(terminal, 4096):
         pass
