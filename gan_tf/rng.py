@@ -3,8 +3,7 @@
 A draw depends on (seed, attempt, purpose, images seen, index in the global batch) and on nothing else. There is no
 generator state to save: a resumed run draws the same numbers as an uninterrupted one, and one, two and eight replicas
 draw the same numbers. The generator is always Philox. Floats are computed from its raw bits, which are equal inside and
-outside XLA; TensorFlow's own float draws are not, and its bfloat16 draws are not rounded float32 draws. The numbers are
-those of `tf.random.stateless_uniform`, which is 46 operations of a graph in place of 14.
+outside XLA; TensorFlow's own float draws are not, and its bfloat16 draws are not rounded float32 draws.
 """
 
 import dataclasses
@@ -15,8 +14,6 @@ import math
 import numpy as np
 import tensorflow as tf
 
-PHILOX = 1  # number of the algorithm in TensorFlow
-SCRAMBLING_KEY = 0x02461E293EC8F720  # TensorFlow's
 ATTEMPT_STRIDE = 2**48  # images_seen is always below this, so that (attempt, images_seen) fits into one int64
 
 
@@ -28,30 +25,8 @@ def stream_key(seed, purpose):
 
 def unit_uniform(shape, seed):
     """Uniform float32 of `shape` in [0, 1), multiples of 2**-24; `seed` is int64 [2]."""
-    bits = uniform_bits(shape, *_key_and_counter(seed))
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
     return tf.cast(tf.bitcast(tf.bitwise.right_shift(bits, 8), tf.int32), tf.float32) * 2.0**-24
-
-
-def uniform_integers(shape, seed, low, high):
-    """Uniform int32 of `shape` in [low, high); `seed` is int64 [2]."""
-    key, counter = _key_and_counter(seed)
-    return tf.raw_ops.StatelessRandomUniformIntV2(
-        shape=tf.constant(shape, tf.int32), key=key, counter=counter, alg=PHILOX, minval=low, maxval=high
-    )
-
-
-def uniform_bits(shape, key, counter):
-    """Uniform uint32 of `shape`; of Philox's key, uint64 [1], and its 128-bit counter, uint64 [2]."""
-    return tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.constant(shape, tf.int32), key=key, counter=counter, alg=PHILOX, dtype=tf.uint32
-    )
-
-
-def _key_and_counter(seed):
-    """Returns Philox's key and counter for a seed: random bits that all bits of the seed determine."""
-    words = uniform_bits((2, 2), tf.constant([SCRAMBLING_KEY], tf.uint64), tf.cast(seed, tf.uint64))
-    key, upper = tf.split(tf.bitcast(words, tf.uint64), 2)
-    return key, tf.concat([tf.zeros([1], tf.uint64), upper], axis=0)
 
 
 def unit_normal(shape, seed):
@@ -122,7 +97,9 @@ class Draws:
         return [self.normal(f"{purpose}/{i}", tuple(shape)) for i, shape in enumerate(shapes)]
 
     def _integers(self, purpose, shape, low, high):
-        return uniform_integers(shape, self._seed_of(purpose), low, high)
+        return tf.random.stateless_uniform(
+            shape, self._seed_of(purpose), minval=low, maxval=high, dtype=tf.int32, alg="philox"
+        )
 
     def _seed_of(self, purpose):
         position = tf.cast(self.images_seen, tf.int64) + ATTEMPT_STRIDE * tf.cast(self.attempt, tf.int64)
@@ -153,7 +130,7 @@ def _compiled_categories(counts):
     """tf.function: seeds int64 [N] -> categories int32 [N]; without a graph each seed would take a millisecond."""
 
     def number(seed):
-        return uniform_integers((), seed, 0, sum(counts))
+        return tf.random.stateless_uniform((), seed, 0, sum(counts), tf.int32, alg="philox")
 
     def draw(seeds):
         return _category(_rows_of_seeds(seeds, "class", number, (), tf.int32), counts)
