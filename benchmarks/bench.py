@@ -4,8 +4,8 @@
     python benchmarks/bench.py --only fastgan start   # those whose names contain one of these words
     sh benchmarks/gpu.sh                              # the measurements for GPUs
 
-On two quiet CPU cores it takes less than 15 minutes. Half precision is measured on devices that support it. A
-measurement that fails, as for lack of memory, is recorded with its error, and the others continue.
+Half precision is measured on devices that support it. A measurement that fails, as for lack of memory, is recorded with
+its error, and the others continue.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ CPU = {  # name: script and flags
     "Inception features, 256x256": f"evaluate.py --images 64 --rounds 3 {PRECISION}",
     "Input, 256x256": "input.py --seconds 2",
     "Start, FastGAN 256x256": "start.py --preset fastgan-256 --resolution 256",
-    "Start, demo 64x64": "start.py --preset demo --resolution 64",
+    "Start, FastGAN demo 64x64": "start.py --preset demo --resolution 64",
 }
 GPU_STEPS = "--resolution 256 --steps 5 --steps-per-call 8"
 GPU = {

@@ -67,7 +67,7 @@ def prepare_pixels(real_images, count):
 
 
 def pixel_precision_and_recall(reals, chunks):
-    """The same without a network, in the space of the copy check: Euclidean distances of pixel vectors.
+    """Precision and recall without a network: Euclidean distances of the copy check's pixel vectors.
 
     Precision is the share of the fakes within the radius of a real image, recall the share of the real images within
     the radius of a fake. The radius of an image is the distance to the third nearest other image of the same set: all

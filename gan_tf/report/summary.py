@@ -231,7 +231,7 @@ def describe_protocol(score, sources=None) -> str:
         sources: names of the real images, if the sentence is for several scores; default: those of the score.
     """
     protocol = score.protocol
-    metric = METRICS.get(re.match(r"[a-z_]*(-pixels)?", score.name)[0], "score")
+    metric = METRICS.get(score.name) or METRICS.get(re.match(r"[a-z_]*", score.name)[0], "score")
     direction = "lower is better" if score.lower_is_better else "higher is better"
     sources = sources or [str(protocol[name]) for name in ("reals_source",) if name in protocol]
     counts = {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in protocol.items()}

@@ -16,8 +16,7 @@ import time
 from gan_tf.config.settings import round_up
 from gan_tf.models.pggan import level_of
 
-# Sample grids before the end of the first epoch, which may take hours, in seconds from the start of the loop
-EARLY_GRIDS = (40, 80, 160, 320, 640)
+EARLY_GRIDS = (40, 80, 160, 320, 640)  # seconds after the start at which sample grids are due: an epoch may take hours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Timer:
         self.started = self.last_save = time.monotonic()
         self.checkpoint_seconds = 60 * config.checkpoint_minutes
         self.end = self.started + 60 * config.max_minutes if config.max_minutes else math.inf
-        self._early_grids = list(EARLY_GRIDS)
+        self._early_grids = 0  # number of those that are written
 
     def is_up(self) -> bool:
         """Returns True once `--max-minutes` are over."""
@@ -156,8 +155,8 @@ class Timer:
 
     def early_grid_is_due(self) -> bool:
         """Returns True once for each of EARLY_GRIDS; the first makes a checkpoint due."""
-        passed = [seconds for seconds in self._early_grids if time.monotonic() - self.started >= seconds]
-        if len(self._early_grids) == len(EARLY_GRIDS) and passed:
+        elapsed, written = time.monotonic() - self.started, self._early_grids
+        self._early_grids = sum(elapsed >= seconds for seconds in EARLY_GRIDS)
+        if not written and self._early_grids:
             self.last_save = -math.inf
-        del self._early_grids[: len(passed)]
-        return bool(passed)
+        return self._early_grids > written
