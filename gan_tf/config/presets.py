@@ -73,7 +73,8 @@ PRESETS = {
         ),
         # Recognisable images of 64x64 pixels within five minutes on two CPU cores: docs/performance.md compares these
         # settings with others. Small batches give many steps on few images, and small networks are sufficient for
-        # drawings. Scores are rare, since each takes the time of a few hundred images.
+        # drawings. Scores are rare, since each takes the time of a few hundred images. The number of images ends the run,
+        # so that slow machines make the same images.
         "demo": replace(
             _CELEBAHQ,
             **_DEMO | {"epoch_images": 2000},
@@ -84,9 +85,9 @@ PRESETS = {
             fade_kimg=1.0,
             phase_batch="4:8,8:8,16:8,32:8,64:4",
             lr=0.003,
-            ema_kimg=1.0,
-            total_kimg=40.0,
-            max_minutes=5.0,
+            ema_kimg=0.5,
+            total_kimg=23.0,
+            max_minutes=10.0,
             eval_every=8,
             run="demo-pggan",
         ),
