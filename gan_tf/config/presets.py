@@ -73,8 +73,8 @@ PRESETS = {
         ),
         # Recognisable images of 64x64 pixels within five minutes on two CPU cores: docs/performance.md compares these
         # settings with others. Small batches give many steps on few images, and small networks are sufficient for
-        # drawings. Scores are rare, since each takes the time of a few hundred images. The number of images ends the run,
-        # so that slow machines make the same images.
+        # drawings. Scores are rare, since each takes the time of a few hundred images. The number of images ends the
+        # run, not the time, so that slow machines make the same images.
         "demo": replace(
             _CELEBAHQ,
             **_DEMO | {"epoch_images": 2000},
