@@ -22,6 +22,23 @@ _CELEBAHQ = TrainConfig(
     total_kimg=12_000.0,
 )
 
+# Recognisable images within five minutes on two CPU cores: docs/performance.md compares these settings with others.
+# Small batches give many steps on few images, and small networks are sufficient at this size.
+_CPU_64 = replace(
+    _CELEBAHQ,
+    resolution=64,
+    latent_size=96,
+    fmap_base=1024,
+    fmap_max=96,
+    stabilise_kimg=2.0,
+    fade_kimg=1.0,
+    phase_batch="4:8,8:8,16:8,32:8,64:4",
+    lr=0.003,
+    ema_kimg=0.5,
+    total_kimg=40.0,
+    metric="swd2k",
+)
+
 # Official settings of StyleGAN2-ADA: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data),
 # appendix C, and the official program. None: TrainConfig computes the value from the resolution and the batch size.
 _AUTO = TrainConfig(
@@ -71,24 +88,16 @@ PRESETS = {
             ema_kimg=5.0,  # the published decay of 0.999 would average over most of such a short stage
             total_kimg=800.0,
         ),
-        # Recognisable images of 64x64 pixels within five minutes on two CPU cores: docs/performance.md compares these
-        # settings with others. Small batches give many steps on few images, and small networks are sufficient for
-        # drawings. Scores are rare, since each takes the time of a few hundred images. The number of images ends the
-        # run, not the time, so that slow machines make the same images.
+        "cpu-64": _CPU_64,
+        # Scores are rare, since each takes the time of a few hundred images. The number of images ends the run, not the
+        # time, so that slow machines make the same images.
         "demo": replace(
-            _CELEBAHQ,
-            **_DEMO | {"epoch_images": 2000},
-            latent_size=96,
-            fmap_base=1024,
-            fmap_max=96,
-            stabilise_kimg=2.0,
-            fade_kimg=1.0,
-            phase_batch="4:8,8:8,16:8,32:8,64:4",
-            lr=0.003,
-            ema_kimg=0.5,
+            _CPU_64,
+            dataset="demo",
+            epoch_images=2000,
+            eval_every=8,
             total_kimg=23.0,
             max_minutes=10.0,
-            eval_every=8,
             run="demo-pggan",
         ),
     },

@@ -87,6 +87,7 @@ def test_choice():
     assert choose(None, "pggan") == ("celebahq-256", PGGAN["celebahq-256"])
     assert choose("demo", None) == ("demo", PRESETS["fastgan"]["demo"])
     assert choose("demo", "pggan") == ("demo", PGGAN["demo"])
+    assert choose("cpu-64", None) == ("cpu-64", PGGAN["cpu-64"])
     assert choose("faces-64", None) == ("faces-64", PGGAN["faces-64"])
 
 
