@@ -89,8 +89,8 @@ PRESETS = {
             total_kimg=800.0,
         ),
         "cpu-64": _CPU_64,
-        # Scores are rare, since each takes the time of a few hundred images. Except on very slow machines, the number of
-        # images ends the run, not the time, so that all make the same images.
+        # Scores are rare, since each takes the time of a few hundred images. The number of images ends the run, not the
+        # time (except on very slow machines), so that all machines make the same images.
         "demo": replace(
             _CPU_64,
             dataset="demo",
