@@ -24,6 +24,7 @@ install: $(TOOLS)  ## create .venv with the pinned versions, test tools included
 
 demo: $(STAMP)  ## train on the built-in demo set for a few minutes
 	@$(PY) train.py --model pggan --preset demo
+	@.venv/bin/gan-tf evaluate checkpoints/demo-pggan --metrics swd2k,fd5k-lite2
 
 test: $(TOOLS)  ## run the quick tests
 	@$(PYTEST) -q

@@ -66,7 +66,8 @@ def conda_text():
 def main():
     if sys.version_info[:2] != (3, 11):
         sys.exit(f"lock.py: needs Python 3.11, the oldest supported version, got {sys.version.split()[0]}")
-    cpu, cuda, both, torch = resolve("cpu"), resolve("cuda"), resolve("cpu,test"), resolve("cpu,test,parity")
+    sets = ("cpu", "cuda", "cpu,test", "cpu,test,parity")
+    cpu, cuda, both, torch = (resolve(f"{extras},features") for extras in sets)
     write("cpu.txt", cpu, WINDOWS + "\n")
     write("cuda.txt", cuda)
     (ROOT / "deploy" / "azureml" / "conda.yml").write_text(conda_text())

@@ -73,7 +73,7 @@ def test_lock_satisfies_the_ranges_of_pyproject(names, extras):
 def test_environment_file_describes_the_same_project():
     assert ENVIRONMENT["name"] == PROJECT["name"]
     assert {f"python{PROJECT['requires-python']}", "pip"} <= set(map(str, ENVIRONMENT["dependencies"]))
-    assert "-e .[cuda]" in PIP_LINES
+    assert "-e .[cuda,features]" in PIP_LINES
     constraints = [line.removeprefix("-c ") for line in PIP_LINES if line.startswith("-c ")]
     assert constraints and all((ROOT / name).is_file() for name in constraints)
 

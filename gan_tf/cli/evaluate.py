@@ -90,8 +90,8 @@ def evaluate(options, run) -> int:
         reals, sampler, folder, classes = load_run(options, run)
     else:
         (reals, sampler), folder, classes = load_image_sets(options), options.out, []
-    names = options.names or default_metrics(len(reals.images), sampler.available)
     progress, networks = StagedProgress(), networks_of(options, log)
+    names = options.names or default_metrics(len(reals.images), sampler.available, networks)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
         count = evaluator.image_count(name, sampler)  # raises UsageError before slow work starts
@@ -223,13 +223,17 @@ def size_of(source):
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 
 
-def default_metrics(reals, available):
+def default_metrics(reals, available, networks):
     """Returns the default metrics for numbers of real images and of generated images (None: unlimited)."""
-    from gan_tf.metrics.definitions import METRICS, default_metric
+    from gan_tf.metrics.definitions import INCEPTION, METRICS, default_metric, family_of
 
-    fid = default_metric(reals)
+    network = networks.choose_network()
+    if not network:
+        return ["swd2k", "precision_recall-pixels", COPY_CHECK]
+    fid, suffix = default_metric(reals, network), "" if network == INCEPTION else f"-{network}"
     too_few = available is not None and available < METRICS[fid].fakes
-    return [*(("fid", "kid") if too_few else (fid, "kid5k")), "precision_recall", COPY_CHECK]
+    kid = f"kid{'' if too_few else '5k'}{suffix}"
+    return [family_of(fid) if too_few else fid, kid, f"precision_recall{suffix}", COPY_CHECK]
 
 
 def score_classes(classes, names, sampler, networks, progress):

@@ -98,8 +98,21 @@ class TrainConfig:
     patience: int | None = changeable(None, "stop after this many scores in a row without a better one")
     epoch_images: int | None = changeable(None, "minimum images per epoch; default 10,000 or a tenth of the run")
     eval_every: int = changeable(1, "score every this many epochs")
-    metric: Literal["auto", "fid5k", "fid10k", "fid50k", "kid5k", "kid50k", "swd2k", "swd10k"] = changeable(
-        "auto", "score that selects the best weights; auto: fid5k below 1,000 images, else fid10k"
+    metric: Literal[
+        "auto",
+        "fid5k",
+        "fid10k",
+        "fid50k",
+        "kid5k",
+        "kid50k",
+        "fd5k-lite2",
+        "kid5k-lite2",
+        "swd2k",
+        "swd10k",
+    ] = changeable(
+        "auto",
+        "score that selects the best weights; auto: fid5k below 1,000 images, else fid10k; without Inception's weights "
+        "fd5k-lite2 or swd2k",
     )
     resize: Literal["pytorch", "clean", "tf1"] = changeable("pytorch", "how images are resized for Inception")
     weights: str | None = changeable(None, "file of Inception weights to use in place of the official one")

@@ -3,6 +3,7 @@
 To add a metric, write its function and an entry here; `evaluate.Evaluator` runs it.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from gan_tf.metrics.score import Measurement
 FEATURES = "features"  # measure(features.RealFeatures, features of the fakes [N, F]) -> Measurement
 IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count) -> reals; measure(reals, chunks) -> Measurement
 PATHS = "paths"  # perceptual path length, which needs a generator
+INCEPTION, LITE2 = "inception", "lite2"  # networks of features; the names of metrics on Lite2 end in "-lite2"
 
 KID_SUBSETS = 100
 KID_SUBSET_ROWS = 1000  # fewer if a set is smaller
@@ -37,6 +39,7 @@ class Metric(NamedTuple):
     repeats: bool = False  # generated image files are repeated if there are fewer than `fakes`
     uses_lpips: bool = False  # needs LPIPS; `prepare` has it as a third argument
     on_logits: bool = False  # takes the logits of the fakes instead of their features, and no reals
+    network: str = INCEPTION  # of the features
 
 
 def fid(reals, fakes):
@@ -106,6 +109,10 @@ METRICS = {
     "precision_recall-pixels": Metric(500, False, IMAGES, pixel_precision_and_recall, prepare_pixels, least=4),
     "density_coverage": Metric(5_000, False, FEATURES, density_and_coverage, least=6),
     "density_coverage50k": Metric(50_000, False, FEATURES, density_and_coverage, least=6),
+    "fd5k-lite2": Metric(5_000, True, FEATURES, fid, network=LITE2),
+    "kid5k-lite2": Metric(5_000, True, FEATURES, kid, network=LITE2),
+    "precision_recall-lite2": Metric(5_000, False, FEATURES, precision_and_recall, least=4, network=LITE2),
+    "density_coverage-lite2": Metric(5_000, False, FEATURES, density_and_coverage, least=6, network=LITE2),
     "is": Metric(5_000, False, FEATURES, inception_score, least=IS_SPLITS, on_logits=True),
     "is50k": Metric(50_000, False, FEATURES, inception_score, least=IS_SPLITS, on_logits=True),
     "swd2k": Metric(2_000, True, IMAGES, swd.measure, swd.prepare, repeats=True),
@@ -116,7 +123,8 @@ METRICS = {
     "ppl50k": Metric(50_000, True, PATHS, uses_lpips=True),
     COPY_CHECK: Metric(1_000, True, COPY_CHECK),
 }
-FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k"}  # the same, of all images of a folder
+# The same, of all images of a folder.
+FOLDER_METRICS = {"fid": "fid5k", "kid": "kid5k", "swd": "swd2k", "fd-lite2": "fd5k-lite2", "kid-lite2": "kid5k-lite2"}
 
 
 def metric_of(name) -> Metric:
@@ -127,19 +135,23 @@ def metric_of(name) -> Metric:
 
 
 def family_of(metric: str) -> str:
-    """Returns the name of a metric without its number of images: "fid" for "fid5k"."""
-    return metric.rstrip("0123456789k")
+    """Returns the name of a metric without its number of images: "fid" for "fid5k", "fd-lite2" for "fd5k-lite2"."""
+    return re.sub(r"\d+k(?=-|$)", "", metric)
 
 
-def default_metric(reals: int) -> str:
-    """Returns the metric that selects the best weights of a run, by the number of its real images."""
-    return "fid5k" if reals < 1000 else "fid10k"
+def default_metric(reals: int, network: str | None = INCEPTION) -> str:
+    """Returns the metric that selects the best weights of a run, by the number of its real images and the network."""
+    if network == INCEPTION:
+        return "fid5k" if reals < 1000 else "fid10k"
+    return "fd5k-lite2" if network else "swd2k"
 
 
 def final_metric(metric: str, reals: int) -> str | None:
     """Returns the metric of the final score of a run, as in papers: 5,000 fakes below 1,000 reals, else 50,000.
 
-    `metric` selects the best weights. None if it is neither FID nor KID.
+    `metric` selects the best weights. None if it is not on features. Those on Lite2, which no paper has, stay the same.
     """
     family = family_of(metric)
+    if metric_of(metric).network == LITE2:
+        return metric
     return f"{family}{'5k' if reals < 1000 else '50k'}" if family in ("fid", "kid") else None

@@ -1,10 +1,9 @@
 """Runs metrics on the images of a generator, or on image files.
 
-All metrics on Inception features share one pass over the generated images; each metric on images makes its own pass
+All metrics on features of one network share a pass over the generated images; each metric on images makes its own pass
 over the same images. Images are not kept: they are reduced to features or other numbers as they are generated.
 """
 
-import functools
 import time
 from typing import NamedTuple
 
@@ -17,7 +16,16 @@ import gan_tf
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
-from gan_tf.metrics.definitions import COPY_CHECK, FEATURES, FOLDER_METRICS, IMAGES, PATHS, family_of, metric_of
+from gan_tf.metrics.definitions import (
+    COPY_CHECK,
+    FEATURES,
+    FOLDER_METRICS,
+    IMAGES,
+    INCEPTION,
+    PATHS,
+    family_of,
+    metric_of,
+)
 from gan_tf.metrics.features import RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
@@ -51,16 +59,19 @@ class Evaluator:
         self.names, self.reals, self.networks = tuple(names), reals, networks
         self._metrics = [metric_of(name) for name in names]
         self._prepared, self._indexes = {}, []
+        self._real_features = {}  # by network
 
-    @functools.cached_property
-    def real_features(self):
-        """Features of the reals, computed when a metric first needs them."""
-        return RealFeatures(self.reals, self.networks.extractor)
+    def real_features(self, network):
+        """Returns the RealFeatures of a network, which computes them when a metric first needs them."""
+        if network not in self._real_features:
+            self._real_features[network] = RealFeatures(self.reals, self.networks.extractor_of(network))
+        return self._real_features[network]
 
     def load_networks(self):
         """Loads the networks that the metrics need. Raises UsageError if their weights are missing."""
-        if any(metric.needs == FEATURES for metric in self._metrics):
-            _ = self.networks.extractor
+        for metric in self._metrics:
+            if metric.needs == FEATURES:
+                self.networks.extractor_of(metric.network)
         if any(metric.uses_lpips for metric in self._metrics):
             _ = self.networks.lpips
 
@@ -83,12 +94,17 @@ class Evaluator:
         names = self.names if metrics is None else tuple(metrics)
         counts = {name: self.image_count(name, sampler) for name in names}
         needs = {name: metric_of(name).needs for name in names}
-        on_features = [name for name in names if needs[name] == FEATURES]
+        on_features = {}  # names by network
+        for name in names:
+            if needs[name] == FEATURES:
+                on_features.setdefault(metric_of(name).network, []).append(name)
         measured, check, panel = {}, None, None
         if COPY_CHECK in names:
-            check = memorisation.CopyCheck(self._training_indexes(bool(on_features), progress), counts[COPY_CHECK])
-        if on_features:
-            measured |= self._measure_features(sampler, on_features, counts, check, progress)
+            indexes = self._training_indexes(INCEPTION in on_features, progress)
+            check = memorisation.CopyCheck(indexes, counts[COPY_CHECK])
+        for network, group in on_features.items():
+            shared = check if network == INCEPTION or INCEPTION not in on_features else None
+            measured |= self._measure_features(network, sampler, group, counts, shared, progress)
         for name in names:
             if needs[name] == IMAGES:
                 measured[name] = self._measure_images(sampler, name, counts[name], check, progress)
@@ -128,7 +144,7 @@ class Evaluator:
             started = time.monotonic()
             chunks = self._chunks(sampler, TRIAL_IMAGES)
             if metric.needs == FEATURES:
-                for _ in self.networks.extractor.stream(chunks):
+                for _ in self.networks.extractor_of(metric.network).stream(chunks):
                     pass
             else:
                 metric.measure(reals, chunks)
@@ -139,18 +155,19 @@ class Evaluator:
         if not self._indexes:
             self._indexes.append(pixel_index(self.reals.images, self.reals.mirror))
         if with_features and len(self._indexes) == 1:
-            vectors = self.real_features.training_images(progress)
+            vectors = self.real_features(INCEPTION).training_images(progress)
             self._indexes.append(NeighbourIndex(vectors, len(self.reals.images), "inception"))
         return self._indexes if with_features else self._indexes[:1]
 
-    def _measure_features(self, sampler, names, counts, check, progress):
+    def _measure_features(self, network, sampler, names, counts, check, progress):
         """Computes the features of the fakes, and all metrics on them: {name: Measurement}."""
+        real_features, extractor = self.real_features(network), self.networks.extractor_of(network)
         if check or not all(metric_of(name).on_logits for name in names):
-            self.real_features.compute(progress)
+            real_features.compute(progress)
         count = max(check.missing if check else 0, *(counts[name] for name in names))
         logits_count = max(counts[name] if metric_of(name).on_logits else 0 for name in names)
         all_features, done = None, 0
-        for images, features, logits in self.networks.extractor.stream(self._chunks(sampler, count)):
+        for images, features, logits in extractor.stream(self._chunks(sampler, count)):
             if all_features is None:
                 all_features = scratch_array((count, features.shape[1]))
                 all_logits = scratch_array((logits_count, logits.shape[1]))
@@ -165,7 +182,7 @@ class Evaluator:
         for name in names:
             metric = metric_of(name)
             rows = all_logits if metric.on_logits else all_features
-            measured[name] = metric.measure(self.real_features, rows[: counts[name]])
+            measured[name] = metric.measure(real_features, rows[: counts[name]])
         return measured
 
     def _measure_images(self, sampler, name, count, check, progress):
@@ -223,10 +240,11 @@ class Evaluator:
         protocol = {**self.reals.protocol, "fakes": count, "fakes_source": sampler.source, **measured.protocol}
         if sampler.available is not None and sampler.available < count:
             protocol["different_fakes"] = sampler.available  # repeated up to `count`
-        full_name = f"{name}{count}" if name in FOLDER_METRICS else name
+        stem, dash, network = name.partition("-")
+        full_name = f"{stem}{count}{dash}{network}" if name in FOLDER_METRICS else name
         if metric.needs == FEATURES:
-            tag = self.networks.extractor.name
-            full_name += tag if tag.startswith("-") else ""
-            protocol |= self.networks.extractor.protocol
+            extractor = self.networks.extractor_of(metric.network)
+            full_name += extractor.tag
+            protocol |= extractor.protocol
         protocol["versions"] = VERSIONS
         return Score(full_name, measured.value, metric.lower_is_better, protocol, measured.parts)

@@ -24,7 +24,7 @@ from gan_tf.pretrained.downloads import Download, check_arrays, obtain
 from gan_tf.pretrained.inception_blocks import InceptionConv, run, stages
 from gan_tf.pretrained.torch_files import read_state_dict
 
-INCEPTION = Download(
+INCEPTION_FILE = Download(
     name="pt_inception-2015-12-05-6726825d.pth",
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     sha256="6726825d",
@@ -63,14 +63,14 @@ def resized(images, resize, map_images=map):
     )
 
 
-def clean_resized(image):
-    """Resizes uint8 [H, W, 3] by Pillow's bicubic filter (a = -0.5) to float32 [299, 299, 3] in [0, 255]."""
+def clean_resized(image, side=SIDE):
+    """Resizes uint8 [H, W, 3] by Pillow's bicubic filter (a = -0.5) to float32 [side, side, 3] in [0, 255]."""
     planes = [Image.fromarray(plane) for plane in np.moveaxis(image, 2, 0).astype(np.float32)]  # of mode "F"
-    bands = [np.asarray(plane.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for plane in planes]
+    bands = [np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC)) for plane in planes]
     return np.clip(np.stack(bands, axis=2), 0, 255)
 
 
-def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION.alternative):
+def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION_FILE.alternative):
     """Loads FID's Inception with its published weights, downloaded at the first call.
 
     Args:
@@ -80,7 +80,7 @@ def load_inception(file=None, *, offline=False, log=print, alternative=INCEPTION
     Raises:
         UsageError: the file cannot be downloaded or read, or has weights of another network.
     """
-    obtained = obtain(INCEPTION._replace(alternative=alternative), file=file, offline=offline, log=log)
+    obtained = obtain(INCEPTION_FILE._replace(alternative=alternative), file=file, offline=offline, log=log)
     return Inception(read_state_dict(obtained.path), obtained.sha256, obtained.genuine)
 
 
@@ -138,7 +138,7 @@ class Inception:
             UsageError: a name is missing, unknown or has another shape, or a number is not finite.
         """
         arrays = {name: value for name, value in arrays.items() if not name.endswith("num_batches_tracked")}
-        check_arrays(arrays, self.official_shapes, INCEPTION)
+        check_arrays(arrays, self.official_shapes, INCEPTION_FILE)
         for name, layer in self.convolutions.items():
             layer.fold({part: arrays[f"{name}.{part}"] for part in layer.official_shapes})
         self.kernel.assign(np.asarray(arrays["fc.weight"]).T)

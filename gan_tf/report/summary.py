@@ -24,6 +24,10 @@ METRICS = {
     "precision_recall": "harmonic mean of precision and recall in Inception features",
     "precision_recall-pixels": "harmonic mean of precision and recall in 16x16 pixels",
     "density_coverage": "coverage in Inception features",
+    "fd-lite": "Fréchet distance of EfficientNet-Lite2's features",
+    "kid-lite": "kernel distance of EfficientNet-Lite2's features",
+    "precision_recall-lite": "harmonic mean of precision and recall in EfficientNet-Lite2's features",
+    "density_coverage-lite": "coverage in EfficientNet-Lite2's features",
     "is": "Inception Score",
     "swd": "sliced Wasserstein distance of image patches",
     "ms_ssim": "similarity of random pairs (MS-SSIM)",
@@ -231,7 +235,8 @@ def describe_protocol(score, sources=None) -> str:
         sources: names of the real images, if the sentence is for several scores; default: those of the score.
     """
     protocol = score.protocol
-    metric = METRICS.get(score.name) or METRICS.get(re.match(r"[a-z_]*", score.name)[0], "score")
+    names = re.match(r"([a-z_]*)\d*k?(-pixels|-lite)?", score.name).groups("")
+    metric = METRICS.get("".join(names), "score")
     direction = "lower is better" if score.lower_is_better else "higher is better"
     sources = sources or [str(protocol[name]) for name in ("reals_source",) if name in protocol]
     counts = {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in protocol.items()}

@@ -6,7 +6,7 @@ import dataclasses
 from gan_tf.errors import Interrupted
 from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
-from gan_tf.metrics.definitions import final_metric
+from gan_tf.metrics.definitions import INCEPTION, LITE2, default_metric, final_metric, metric_of
 from gan_tf.metrics.memorisation import COPY_CHECK
 from gan_tf.metrics.score import differences, from_stored, number
 from gan_tf.models.variables import named_variables
@@ -17,6 +17,25 @@ from gan_tf.training.samples import write_grids
 from gan_tf.training.schedule import every
 
 FINAL_FIRST = 10**12  # first generated image of the final score; no other score uses images from there on
+
+
+def automatic_metric(run, image_count, networks) -> str:
+    """Returns the metric that selects the best weights for `--metric auto`.
+
+    Args:
+        run: Run. One with scores keeps their network, also if another one has become available.
+        image_count: number of real images.
+        networks: features.Networks.
+
+    Raises:
+        UsageError: Inception's weights are unusable.
+    """
+    best = run.best_meta()
+    if best is None:
+        return default_metric(image_count, networks.choose_network())
+    name = from_stored(best["score"]).name
+    network = LITE2 if LITE2 in name else None if name.startswith("swd") else INCEPTION
+    return default_metric(image_count, network)
 
 
 def score_is_due(trainer, seen, ended) -> bool:
@@ -214,11 +233,11 @@ def finish_run(trainer, seen):
 
 def measure_final_score(trainer, name):
     """Measures the final score and copy check unless the best weights have them, and returns the stored meta."""
-    log, extractor = trainer.log, trainer.metric_networks.extractor
+    log, extractor = trainer.log, trainer.metric_networks.extractor_of(metric_of(name).network)
     weights, best = trainer.run.best_weights()
     if "final" in best:
-        stored, tag = from_stored(best["final"]), extractor.name if extractor.name.startswith("-") else ""
-        if stored.name == name + tag and extractor.protocol.items() <= stored.protocol.items():
+        stored = from_stored(best["final"])
+        if stored.name == name + extractor.tag and extractor.protocol.items() <= stored.protocol.items():
             return best
     log.print(f"scoring the best weights, of {best['images_seen'] / 1000:.1f} kimg, again: {name} on new images")
     scores = evaluate(trainer, weights, [name, COPY_CHECK], first=FINAL_FIRST).scores

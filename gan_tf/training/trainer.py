@@ -13,7 +13,6 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
-from gan_tf.metrics.definitions import default_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
@@ -28,6 +27,7 @@ from gan_tf.training.log import RunLog
 from gan_tf.training.recipes import RECIPES
 from gan_tf.training.samples import grid_side
 from gan_tf.training.schedule import Stage, Timer, stage_at, stage_before
+from gan_tf.training.selection import automatic_metric
 from gan_tf.training.state import TrainState, create_state, weights_of
 from gan_tf.training.step import Recipe, Variant, compile_steps
 from gan_tf.training.transfer import begin_with_run, freeze_discriminator
@@ -228,6 +228,9 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     if workers.is_chief and has_statistics(g_ema):
         standing = StandingStatistics(family.generator(config, policy), classes.sample)
     epoch_images = config.epoch_length(len(dataset))
+    metric, networks = config.metric, networks_of(config, log)
+    if metric == "auto" and workers.is_chief:
+        metric = automatic_metric(run, len(dataset), networks)
     trainer = Trainer(
         config=config,
         run=run,
@@ -238,8 +241,8 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
         state=state,
         sampler=Sampler(family.fold(g_ema), config.seed, classes=classes),
         standing=standing,
-        metric_networks=networks_of(config, log),
-        metric=default_metric(len(dataset)) if config.metric == "auto" else config.metric,
+        metric_networks=networks,
+        metric=metric,
         log=RunLog(run, config, epoch_images, enabled=workers.is_chief),
         stages=recipe.schedule(config),
         epoch_images=epoch_images,

@@ -9,12 +9,15 @@ import types
 import numpy as np
 
 from gan_tf.metrics import features
-from gan_tf.metrics.features import prefetch
+from gan_tf.metrics.features import LITE_RESIZE, prefetch
 from gan_tf.pretrained.inception import LOGITS
 
 BATCH = 16
 CELLS = 8  # in each direction
 OFFICIAL = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+LITE = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
 class Extractor:
@@ -24,10 +27,10 @@ class Extractor:
         streams: number of images in each call of `stream`.
     """
 
-    def __init__(self, resize="pytorch", custom=None, precision="float32"):
-        tag = (f"-custom:{custom[:8]}" if custom else "") + (f"-{precision}" if precision != "float32" else "")
-        self.name = tag or "inception"
-        self.protocol = {"network": custom or OFFICIAL, "resize": resize, "features": precision}
+    def __init__(self, resize="pytorch", custom=None, precision="float32", official=OFFICIAL):
+        self.width = features.FEATURES
+        self.tag = (f"-custom:{custom[:8]}" if custom else "") + (f"-{precision}" if precision != "float32" else "")
+        self.protocol = {"network": custom or official, "resize": resize, "features": precision}
         self.streams = []
 
     def stream(self, chunks):
@@ -64,7 +67,20 @@ class Lpips:
 
 def networks(weights=None, resize="pytorch", precision="float32", offline=False, log=print, alternative=""):
     """Replaces `gan_tf.metrics.features.Networks`."""
-    return types.SimpleNamespace(extractor=Extractor(resize, weights, precision), lpips=Lpips(), has_lpips=False)
+    inception, lite = Extractor(resize, weights, precision), Extractor(LITE_RESIZE, official=LITE)
+    return types.SimpleNamespace(
+        extractor=inception,
+        lite=lite,
+        extractor_of={"inception": inception, "lite2": lite}.get,
+        choose_network=lambda: choose_network(),
+        lpips=Lpips(),
+        has_lpips=False,
+    )
+
+
+def choose_network():
+    """Replaces the method of Networks."""
+    return "inception"
 
 
 def replace_networks(patch):

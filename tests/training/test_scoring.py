@@ -268,6 +268,17 @@ def test_metric_auto_depends_on_the_number_of_images(tmp_path):
     assert run.best_meta()["score"]["name"] == "fid10k" and run.best_meta()["final"]["name"] == "fid50k"
 
 
+def test_metric_auto_keeps_the_network_of_a_run(dataset, tmp_path, monkeypatch, capsys):
+    chosen = []
+    monkeypatch.setattr(stubs, "choose_network", lambda: chosen.append(1) or "lite2")
+    run = tiny.trained(dataset, tmp_path, metric="auto", total_kimg=0.004, epoch_images=4)
+    assert run.best_meta()["score"]["name"] == run.best_meta()["final"]["name"] == "fd5k-lite2"
+    monkeypatch.setattr(stubs, "choose_network", lambda: "inception")
+    run = tiny.trained(dataset, tmp_path, metric="auto", total_kimg=0.008, epoch_images=4)
+    assert [record["metric"] for record in tiny.records(run, "epoch")] == ["fd5k-lite2", "fd5k-lite2"]
+    assert "another protocol" not in capsys.readouterr().out and len(chosen) == 1
+
+
 def test_one_image_is_refused(tmp_path, capsys):
     np.savez(tmp_path / "one.npz", images=tiny.square_images(1))
     assert tiny.train(tmp_path / "one.npz", tmp_path)[0] == REFUSED
