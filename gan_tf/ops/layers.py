@@ -8,7 +8,7 @@ import tensorflow as tf
 from gan_tf.ops.forms import forms
 from gan_tf.ops.normalisation import BATCH_NORM_EPSILON, scale_and_shift, spectral_normalise, synchronised_batch_norm
 from gan_tf.ops.resample import transposed_taps, up_convolution, uses_transposed_form
-from gan_tf.rng import stream_key, unit_normal
+from gan_tf.rng import stream_key, unit_normal, unit_uniform
 
 MOMENTUM = 0.1  # weight of the new batch in batch norm's running statistics
 
@@ -40,6 +40,15 @@ class Seeded:
 
         def initialise(shape, dtype):
             return tf.cast(mean + stddev * self.random(name, shape), dtype)
+
+        return self.weight(name, shape, initialise, **options)
+
+    def uniform(self, name, shape, bound, **options):
+        """Creates a variable with initial values that are uniform in [-bound, bound)."""
+
+        def initialise(shape, dtype):
+            values = unit_uniform(shape, tf.constant([stream_key(self.seed, name), 0], tf.int64))
+            return tf.cast(bound * (2.0 * values - 1.0), dtype)
 
         return self.weight(name, shape, initialise, **options)
 
@@ -80,14 +89,21 @@ class BatchNorm(SeededLayer):
     Call: x [N, H, W, C] -> tensor like x. Statistics are computed in float32, over the global batch; the running
     variance is the unbiased estimate. Folded, it has `shift` [C] alone, and the convolution before it contains the
     factor. Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
+
+    Args:
+        stddev: of the initial factors gamma, around 1.
     """
+
+    def __init__(self, stddev=0.02, **kwargs):
+        super().__init__(**kwargs)
+        self.stddev = stddev
 
     def build(self, shape):
         channels = (shape[-1],)
         if self.folded:
             self.shift = self.weight("shift", channels)
             return
-        self.gamma = self.normal("gamma", channels, mean=1.0, stddev=0.02)
+        self.gamma = self.normal("gamma", channels, mean=1.0, stddev=self.stddev)
         self.beta = self.weight("beta", channels)
         # Every replica computes the same statistics.
         fixed = {"trainable": False, "aggregation": "only_first_replica"}
@@ -151,7 +167,11 @@ class KernelLayer(SeededLayer):
         if self.folded:
             self.kernel = self.weight("kernel", shape, dtype=self.compute_dtype)
         else:
-            self.kernel = self.normal("kernel", shape, stddev=self.STDDEV)
+            self.kernel = self.initial_kernel(shape)
+
+    def initial_kernel(self, shape):
+        """Creates the variable of a trainable layer."""
+        return self.normal("kernel", shape, stddev=self.STDDEV)
 
     def up_shape(self, shape):
         """Shape of the kernel of a 3x3 up-convolution of maps [N, H, W, I]."""
@@ -167,9 +187,18 @@ class KernelLayer(SeededLayer):
 
 
 class SpectralLayer(KernelLayer):
-    """Layer without bias whose kernel is divided by an estimate of its largest singular value: Miyato et al. 2018."""
+    """Layer whose kernel is divided by an estimate of its largest singular value: Miyato et al. 2018.
 
-    STDDEV = 0.02  # without effect on the output; it determines how fast Adam changes the normalised kernel
+    Args:
+        is_uniform: initial kernel as in PyTorch's layers, uniform up to 1 / sqrt(fan in), instead of normal. Its scale
+            has no effect on the output; it determines how fast Adam changes the normalised kernel.
+    """
+
+    STDDEV = 0.02
+
+    def __init__(self, filters, is_uniform=False, **kwargs):
+        super().__init__(filters, **kwargs)
+        self.is_uniform = is_uniform
 
     def add_kernel(self, *shape):
         """Creates `kernel` [*shape] (output channels last) and the spectral vectors `u` [O] and `v` [other entries]."""
@@ -177,6 +206,17 @@ class SpectralLayer(KernelLayer):
         if not self.folded:
             self.u = self._spectral_vector("u", shape[-1])
             self.v = self._spectral_vector("v", math.prod(shape[:-1]))
+
+    def initial_kernel(self, shape):
+        return (
+            self.uniform("kernel", shape, self.fan_in(shape) ** -0.5)
+            if self.is_uniform
+            else super().initial_kernel(shape)
+        )
+
+    def fan_in(self, shape):
+        """Inputs of an output, by the shape of the kernel."""
+        return math.prod(shape[:-1])
 
     def normalised_kernel(self, training=False):
         """kernel / sigma in float32; a training call updates u and v by one power iteration."""
@@ -237,6 +277,9 @@ class SpectralStem(SpectralLayer):
 
     def build(self, shape):
         self.add_kernel(shape[-1], 4, 4, self.filters)
+
+    def fan_in(self, shape):
+        return math.prod(shape[1:])  # as PyTorch computes it for a transposed convolution
 
     def call(self, z, training=False):
         kernel = tf.cast(self.normalised_kernel(training), self.compute_dtype)

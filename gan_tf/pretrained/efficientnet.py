@@ -112,7 +112,7 @@ def efficientnet(name, dtype="float32"):
             return keras.layers.DepthwiseConv2D(kernel_size, depthwise_initializer="zeros", **options)(x)
         return keras.layers.Conv2D(filters, kernel_size, kernel_initializer="zeros", **options)(x)
 
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, 3), dtype=keras.dtype_policies.get(dtype).compute_dtype)
     x, maps, block = convolution("_conv_stem", images, 3, STEM, stride=2), [], 0
     for stage, (repeats, kernel_size, first_stride, expansion, filters) in enumerate(STAGES, 1):
         if 1 < stage < len(STAGES):

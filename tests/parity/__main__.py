@@ -16,6 +16,7 @@ FAMILIES = (  # modules of this package, imported when needed
     "fastgan",  # networks, losses, gradients and one training step
     "pggan",  # networks, losses, gradients, steps and schedule
     "stylegan2",  # operations, networks, penalties, gradients of every training phase
+    "projected",  # features, projection and discriminator of Projected GAN
     "diffaugment",  # augmentation and its gradients
     "ada",  # adaptive augmentation: parameters, maps, images and their gradients
     "swd",  # pyramids, descriptors, sliced Wasserstein distances and MS-SSIM
