@@ -15,11 +15,12 @@ class Augmentation:
     kind: str = "none"  # or "diffaugment", "ada"
     policies: tuple[str, ...] = ()  # of diffaugment, in the order of application; for ada, the name of one policy
     probability: float = 1.0  # for diffaugment, share of the images that are augmented
+    cutout: float = 0.5  # for diffaugment, side of the box relative to the image
 
 
 def augmentation_of(config) -> Augmentation:
     """The augmentation that `--augment` selects; `config` has the attributes of TrainConfig."""
-    return Augmentation(config.augment, config.policies, config.augment_probability)
+    return Augmentation(config.augment, config.policies, config.augment_probability, config.cutout)
 
 
 def flips(kind, policy) -> bool:
@@ -55,5 +56,5 @@ def augment(images, draws, purpose, chosen, p=None):
         return images
     draws = draws.fold_in(f"augment {purpose}")
     if chosen.kind == "diffaugment":
-        return diffaugment(images, draws, chosen.policies, chosen.probability)
+        return diffaugment(images, draws, chosen.policies, chosen.probability, chosen.cutout)
     return ada(images, draws, p, chosen.policies[0])

@@ -12,17 +12,19 @@ TRANSLATION_RATIO = 0.125  # largest shift, relative to the side
 CUTOUT_RATIO = 0.5  # side of the box, relative to the side
 
 
-def diffaugment(images, draws, policy, probability=1.0):
+def diffaugment(images, draws, policy, probability=1.0, cutout_ratio=CUTOUT_RATIO):
     """Applies the policies in their order, with different draws for each image.
 
     Args:
         draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
         policy: names in POLICIES.
         probability: share of the images that are augmented, in [0, 1].
+        cutout_ratio: side of the cutout box, relative to the side of the image.
     """
     augmented = images
     for name in policy:
-        augmented = POLICIES[name](augmented, draws)
+        extra = {"ratio": cutout_ratio} if name == "cutout" else {}
+        augmented = POLICIES[name](augmented, draws, **extra)
     if probability >= 1.0:
         return augmented
     chosen = draws.uniform("augment or not", (1, 1, 1)) < probability
@@ -62,13 +64,13 @@ def translate(images, rows, columns):
     return moved, lambda slopes: (translate(slopes, -rows, -columns), None, None)
 
 
-def cutout(images, rows, columns):
-    """Sets a box of half the side to zero, with its centre at the given row and column, cut off at the border.
+def cutout(images, rows, columns, ratio=CUTOUT_RATIO):
+    """Sets a box of `ratio` of the side to zero, with its centre at the given row and column, cut off at the border.
 
     rows, columns: [N] int32 in [0, side] (in [0, side) if the box has an odd side).
     """
     side = images.shape[1]
-    box = _part(side, CUTOUT_RATIO)
+    box = _part(side, ratio)
     # [N, R]: from the first row and column of the box.
     offsets = (tf.range(side) - (centre[:, None] - box // 2) for centre in (rows, columns))
     outside_rows, outside_columns = ((offset < 0) | (offset >= box) for offset in offsets)
@@ -93,11 +95,11 @@ def _draw_translation(images, draws):
     return translate(images, rows, columns)
 
 
-def _draw_cutout(images, draws):
+def _draw_cutout(images, draws, ratio=CUTOUT_RATIO):
     # An even box has its centre on the line between two pixels, so it has one more position than there are pixels.
-    lines = images.shape[1] + 1 - _part(images.shape[1], CUTOUT_RATIO) % 2
+    lines = images.shape[1] + 1 - _part(images.shape[1], ratio) % 2
     rows, columns = (draws.integers(f"cutout {axis}", (), 0, lines) for axis in ("rows", "columns"))
-    return cutout(images, rows, columns)
+    return cutout(images, rows, columns, ratio)
 
 
 POLICIES = {"color": _draw_color, "translation": _draw_translation, "cutout": _draw_cutout}

@@ -148,7 +148,7 @@ def write(folder, config, networks, origin):
     import gan_tf
     from gan_tf.models.variables import load_weights
     from gan_tf.runs.folder import Run
-    from gan_tf.training.recipes import RECIPES
+    from gan_tf.training.recipes import recipe_of
     from gan_tf.training.state import create_state, save_state, weights_of
 
     with contextlib.closing(Run(folder)) as run:
@@ -159,7 +159,7 @@ def write(folder, config, networks, origin):
         weights = weights_of(networks["g_ema"])
         run.replace_best(weights, {"images_seen": 0, "converted_from": origin})
         if "d" in networks:
-            state = create_state(networks["g"], networks["d"], networks["g_ema"], config, RECIPES[config.model])
+            state = create_state(networks["g"], networks["d"], networks["g_ema"], config, recipe_of(config))
             load_weights(state.g_ema, weights, folder)  # create_state has copied g to it
             save_state(state, run, keep=1)
         run.write_environment({"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "converted_from": origin})

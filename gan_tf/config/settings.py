@@ -23,7 +23,7 @@ from gan_tf.io.shell import quote
 
 FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
-DISCRIMINATOR_FIELDS = ("ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
+DISCRIMINATOR_FIELDS = ("discriminator", "ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
     *("model", "resolution", "latent_size", "ngf", "tanh", "fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
     *("w_size", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "classes"),
@@ -88,6 +88,7 @@ class TrainConfig:
         "filter, noise, cutout, bg, bgc (default), bgcf, bgcfn, bgcfnc",
     )
     augment_probability: float = identity(1.0, "diffaugment: fraction of the images that are augmented")
+    cutout: float = identity(0.5, "diffaugment: side of the box that cutout removes, relative to the image")
     ada_target: float = identity(0.6, "ada: target for the mean sign of D's logits on reals")
     ada_kimg: float | None = identity(None, "ada: kimg for p to rise by 1; default 500, with --init-from 100")
     ada_max: float = identity(0.8, "ada: largest p; near 1, augmentations leak into the generated images")
@@ -147,6 +148,13 @@ class TrainConfig:
     ngf: int = identity(64, "base width of the generator", models=FASTGAN)
     ndf: int = identity(64, "base width of the discriminator", models=FASTGAN)
     decoders: int = identity(3, "reconstruction decoders of the discriminator, 3 or more", models=FASTGAN)
+    discriminator: Literal["own", "projected"] = identity(
+        "own", "projected: heads on features of a network trained on ImageNet", models=FASTGAN
+    )
+    feature_resolution: int = identity(
+        224, "projected: enlarge smaller images to this size for the feature network, 128 or more", models=FASTGAN
+    )
+    share_fakes: bool = identity(False, "projected: both players use the same fakes, which is faster", models=FASTGAN)
     tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)
     fmap_base: int = identity(8192, "width: 2 * fmap_base / R channels at R pixels", models=PGGAN)
     fmap_max: int = identity(512, "maximum channels of a layer", models=PGGAN)
@@ -192,6 +200,11 @@ class TrainConfig:
     def policies(self) -> tuple[str, ...]:
         """Names of the augmentations, in the order in which they are applied."""
         return validation.policies_of(self.augment, self.augment_policy)
+
+    @property
+    def is_projected(self) -> bool:
+        """True if the discriminator is that of Projected GAN."""
+        return self.discriminator == "projected"
 
     @property
     def grows(self) -> bool:

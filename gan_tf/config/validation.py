@@ -40,6 +40,8 @@ RANGES = (  # settings, condition on a value that is not None, fix
     ("fade_kimg r1_gamma path_weight", lambda value: 0 <= value < math.inf, "a number of at least 0"),
     ("ada_target", lambda value: -1 < value < 1, "a number between -1 and 1"),
     ("beta1 beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+    ("cutout", lambda value: 0 < value <= 1, "a number above 0, at most 1"),
+    ("feature_resolution", lambda value: value >= 128 and value % 32 == 0, "a multiple of 32, 128 or more"),
     ("augment_probability style_mixing ada_max", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
 )
 
@@ -111,6 +113,21 @@ def check(config):
         valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
         require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
     _check_micro_batch(config)
+    if config.is_projected:
+        _check_projected(config)
+    else:
+        require(not config.share_fakes, config, "share_fakes", "--discriminator projected with it, or leave it out")
+
+
+def _check_projected(config):
+    """Requires that settings of the own discriminator, which have no effect, are not given."""
+    require(config.loss == "hinge", config, "loss", "hinge with --discriminator projected, or leave it out")
+    require(not config.freeze_d, config, "freeze_d", "0: the feature network is always frozen, and the heads are new")
+    for name in ("ndf", "decoders"):
+        valid = getattr(config, name) == type(config).__dataclass_fields__[name].default
+        require(valid, config, name, "none: --discriminator projected does not have it")
+    valid = config.reconstruction in ("l1", "none")
+    require(valid, config, "reconstruction", "none: --discriminator projected does not reconstruct images")
 
 
 def _check_choices(config):

@@ -28,7 +28,7 @@ PREFIX = "module."
 FIRST_OF_G, FIRST_OF_D = "init.init.0.weight_orig", "rf_big.3.weight_orig"  # identify the network of a state dict
 LISTED = 20  # entries of other content that are described
 LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v", "strength": "weight"}
+LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v", "strength": "weight", "bias": "bias"}
 EXCITATION = {"squeeze": "main.1", "gate": "main.3"}
 
 

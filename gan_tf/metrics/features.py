@@ -112,9 +112,9 @@ class LiteExtractor(Extractor):
     """
 
     def __init__(self, alternative=""):
-        network, sha256, genuine = load_efficientnet(LITE2, alternative=alternative)
-        self._set_protocol(sha256, genuine, LITE_RESIZE, "float32", None)
-        self.width = network.outputs[-1].shape[-1]
+        network = load_efficientnet(LITE2, alternative=alternative)
+        self._set_protocol(network.sha256, network.genuine, LITE_RESIZE, "float32", None)
+        self.width = network.network.outputs[-1].shape[-1]
 
         def features(inputs):
             pooled = tf.reduce_mean(tf.cast(network(inputs)[-1], tf.float32), axis=[1, 2])

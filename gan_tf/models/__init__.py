@@ -6,6 +6,7 @@ from functools import partial
 
 from gan_tf.models import fastgan, pggan, stylegan2
 from gan_tf.models.network import build, fold
+from gan_tf.models.projected import ProjectedDiscriminator
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,19 @@ class Family:
     unsupported: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+def _build_discriminator(own, settings, policy):
+    """Builds a family's own discriminator, or with `discriminator` "projected" that of Projected GAN."""
+    network_class = ProjectedDiscriminator if settings.discriminator == "projected" else own
+    return build(network_class, settings, policy)
+
+
 _NO_MAPPING = "has no mapping network, hence no w"
 
 
 FAMILIES = {
     "fastgan": Family(
         generator=partial(build, fastgan.FastGanGenerator),
-        discriminator=partial(build, fastgan.FastGanDiscriminator),
+        discriminator=partial(_build_discriminator, fastgan.FastGanDiscriminator),
         image_logits=fastgan.image_logits,
         unsupported={"w": _NO_MAPPING},
     ),

@@ -20,6 +20,7 @@ from gan_tf.models.fastgan_blocks import (
 )
 from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
+from gan_tf.ops.normalisation import pixel_norm
 from gan_tf.ops.resample import nearest_resize
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
@@ -48,6 +49,9 @@ class FastGanGenerator(SeededNetwork):
         ngf: width; maps of 64 pixels have 2 * ngf channels.
         latent_size: Z.
         tanh: tanh on the output; always at 1024.
+        up_blocks: "alternating", the published network; or "full" or "lite", the generators of Projected GAN (Sauer et
+            al. 2021): all blocks with noise or all without, latents scaled to length sqrt(Z), a bias in the last layer,
+            PyTorch's initial values, and no small images, which are zeros.
         classes: number of classes, 0 for an unconditional network; see models/fastgan_blocks.py.
         seed, folded: see ops/layers.py.
 
@@ -55,9 +59,10 @@ class FastGanGenerator(SeededNetwork):
         UsageError: a resolution or width that the network cannot have.
     """
 
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=False, classes=0, **kwargs):
+    def __init__(self, resolution, ngf=64, latent_size=256, tanh=False, up_blocks="alternating", classes=0, **kwargs):
         super().__init__(**kwargs)
         check_sizes(resolution, RESOLUTIONS, classes, {"ngf": (ngf, max(1, resolution // 128))})
+        self.up_blocks, self.is_projected = up_blocks, up_blocks != "alternating"
         self.resolution = resolution
         self.small_resolution = small_resolution_of(resolution)
         self.ngf, self.latent_size, self.classes = ngf, latent_size, classes
@@ -66,22 +71,28 @@ class FastGanGenerator(SeededNetwork):
         self.excited_sizes = [size for size in self.sizes if size in G_EXCITED]  # of the maps that excitations change
         width, embedding = 2 * self._channels(4), {"normalised": False, "stddev": CLASS_STDDEV}
         self.embed = ClassEmbedding(width, classes, **embedding, **self.part("g/embed")) if classes else None
-        self.stem = SpectralStem(width, **self.part("g/stem"))
-        self.stem_norm = BatchNorm(**self.part("g/stem_norm"))
+        initial = {"torch_initial": self.is_projected}
+        self.stem = SpectralStem(width, **initial, **self.part("g/stem"))
+        self.stem_norm = BatchNorm(**initial, **self.part("g/stem_norm"))
+        self.noisy_sizes = {"alternating": self.sizes[::2], "full": self.sizes, "lite": []}[up_blocks]
         self.blocks = [
-            (UpBlock if i % 2 else NoisyUpBlock)(self._channels(size), **self.part(f"g/blocks/{size}"))
-            for i, size in enumerate(self.sizes)
+            (NoisyUpBlock if size in self.noisy_sizes else UpBlock)(
+                self._channels(size), **initial, **self.part(f"g/blocks/{size}")
+            )
+            for size in self.sizes
         ]
         self.excitations = [
-            Excitation(self._channels(size), **self.part(f"g/excitations/{size}")) for size in self.excited_sizes
+            Excitation(self._channels(size), **initial, **self.part(f"g/excitations/{size}"))
+            for size in self.excited_sizes
         ]
-        self.to_small = None if self.folded else SpectralConv(3, 1, **self.part("g/to_small"))
-        self.to_rgb = SpectralConv(3, 3, **self.part("g/to_rgb"))
+        has_small = not (self.folded or self.is_projected)
+        self.to_small = SpectralConv(3, 1, **self.part("g/to_small")) if has_small else None
+        self.to_rgb = SpectralConv(3, 3, use_bias=self.is_projected, **initial, **self.part("g/to_rgb"))
 
     @property
     def noise_shapes(self):
-        """Shape (h, w, 1) of every noise map: two for every other block, from the first (8 pixels) on."""
-        return [(size, size, 1) for size in (8, 32, 128, 512) if size <= self.resolution for _ in range(2)]
+        """Shape (h, w, 1) of every noise map: two for each block with noise."""
+        return [(size, size, 1) for size in self.noisy_sizes for _ in range(2)]
 
     def build(self, shape=None):
         if self.embed is not None:
@@ -100,7 +111,11 @@ class FastGanGenerator(SeededNetwork):
         self.check_training(training)
         maps = self._maps(self._first_map(z, labels, training), noise, self.resolution, style, training)
         images = self._output(self.to_rgb, maps[self.resolution], training)
-        return images if self.folded else (images, self._output(self.to_small, maps[self.small_resolution], training))
+        if self.folded:
+            return images
+        if self.to_small is None:
+            return images, tf.zeros((images.shape[0], self.small_resolution, self.small_resolution, 3))
+        return images, self._output(self.to_small, maps[self.small_resolution], training)
 
     def style_of(self, z, labels=None, noise=None):
         """Excitation weights of the large maps: a list of [N, 1, 1, C] for `style`, smallest excited map first.
@@ -130,6 +145,7 @@ class FastGanGenerator(SeededNetwork):
 
     def _first_map(self, z, labels, training=False):
         """[N, 4, 4, C]."""
+        z = pixel_norm(z) if self.is_projected else z
         vectors = None if self.embed is None else self.embed(labels)
         return glu_layer(z, self.stem, self.stem_norm, vectors=vectors, training=training)
 

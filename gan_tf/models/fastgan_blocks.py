@@ -101,11 +101,12 @@ class UpBlock(SeededLayer):
     Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None -> [N, 2H, 2W, filters].
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
-        self.up = SpectralUpConv(2 * filters, **self.part("up"))
-        self.norm = BatchNorm(**self.part("norm"))
+        initial = {"torch_initial": torch_initial}
+        self.up = SpectralUpConv(2 * filters, **initial, **self.part("up"))
+        self.norm = BatchNorm(**initial, **self.part("norm"))
 
     def build(self, shape):
         self.up.build(shape)
@@ -126,15 +127,16 @@ class NoisyUpBlock(SeededLayer):
     -> [N, 2H, 2W, filters].
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
-        self.up = SpectralUpConv(2 * filters, **self.part("up"))
+        initial = {"torch_initial": torch_initial}
+        self.up = SpectralUpConv(2 * filters, **initial, **self.part("up"))
         self.up_noise = NoiseInjection(**self.part("up_noise"))
-        self.up_norm = BatchNorm(**self.part("up_norm"))
-        self.conv = SpectralConv(2 * filters, 3, **self.part("conv"))
+        self.up_norm = BatchNorm(**initial, **self.part("up_norm"))
+        self.conv = SpectralConv(2 * filters, 3, **initial, **self.part("conv"))
         self.conv_noise = NoiseInjection(**self.part("conv_noise"))
-        self.conv_norm = BatchNorm(**self.part("conv_norm"))
+        self.conv_norm = BatchNorm(**initial, **self.part("conv_norm"))
 
     def build(self, shape):
         self.up.build(shape)
@@ -158,11 +160,12 @@ class Excitation(SeededLayer):
     Call: source [N, H, W, I], H a multiple of 4 -> [N, 1, 1, filters] in (0, 1).
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
-        self.squeeze = SpectralConv(filters, 4, padding="VALID", **self.part("squeeze"))
-        self.gate = SpectralConv(filters, 1, **self.part("gate"))
+        initial = {"torch_initial": torch_initial}
+        self.squeeze = SpectralConv(filters, 4, padding="VALID", **initial, **self.part("squeeze"))
+        self.gate = SpectralConv(filters, 1, **initial, **self.part("gate"))
 
     def build(self, shape):
         self.squeeze.build(shape)

@@ -109,11 +109,11 @@ class HeadBlock(SeededLayer):
 
     def build(self, shape):
         if self.separable:
-            self.depthwise = SpectralDepthwiseConv(shape[-1], is_uniform=True, **self.part("depthwise"))
+            self.depthwise = SpectralDepthwiseConv(shape[-1], torch_initial=True, **self.part("depthwise"))
             self.depthwise.build(shape)
         kernel_size, strides = (1, 1) if self.separable else (4, 2)
-        self.conv = SpectralConv(self.filters, kernel_size, strides, is_uniform=True, **self.part("conv"))
-        self.norm = BatchNorm(stddev=0.0, **self.part("norm"))
+        self.conv = SpectralConv(self.filters, kernel_size, strides, torch_initial=True, **self.part("conv"))
+        self.norm = BatchNorm(torch_initial=True, **self.part("norm"))
         self.conv.build(shape)
         self.norm.build((None, None, None, self.filters))
 
@@ -136,7 +136,7 @@ class Head(SeededLayer):
         self.classes = classes
         self.blocks = [HeadBlock(width, separable, **self.part(f"blocks/{i}")) for i, width in enumerate(widths)]
         outputs = CLASS_FEATURES if classes else 1
-        self.to_logits = SpectralConv(outputs, 4, padding="VALID", is_uniform=True, **self.part("to_logits"))
+        self.to_logits = SpectralConv(outputs, 4, padding="VALID", torch_initial=True, **self.part("to_logits"))
         embedding = {"normalised": False, **self.part("embed")}
         self.embed = ClassEmbedding(CLASS_VECTOR, classes, **embedding) if classes else None
 

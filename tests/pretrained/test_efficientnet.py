@@ -14,7 +14,7 @@ IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, 64, 96, 3)).astype(np.float
 
 @pytest.fixture(scope="module")
 def lite0():
-    return load_efficientnet("lite0")[0]
+    return load_efficientnet("lite0")
 
 
 def test_a_folded_convolution_is_convolution_and_batch_norm():
@@ -70,8 +70,8 @@ def test_maps_and_number_of_weights(name, channels, numbers):
 
 @pytest.mark.parametrize("name", ["lite0", "lite2"])
 def test_the_packages_have_the_published_files(name):
-    network, sha256, genuine = load_efficientnet(name)
-    assert genuine and sha256 == VARIANTS[name].weights.sha256
+    network = load_efficientnet(name)
+    assert network.genuine and network.sha256 == network.protocol["sha256"] == VARIANTS[name].weights.sha256
     assert all(np.isfinite(x).all() and np.std(x) > 0.1 for x in network(IMAGES))
 
 
@@ -84,7 +84,7 @@ def test_gradients_reach_the_image(lite0):
 
 
 def test_bfloat16(lite0):
-    got, want = load_efficientnet("lite0", dtype="mixed_bfloat16")[0](IMAGES), lite0(IMAGES)
+    got, want = load_efficientnet("lite0", dtype="mixed_bfloat16")(IMAGES), lite0(IMAGES)
     for x, y in zip(got, want, strict=True):
         assert x.dtype == tf.bfloat16
         assert 1e-4 < np.linalg.norm(tf.cast(x, tf.float32) - y) / np.linalg.norm(y) < 0.1
@@ -107,7 +107,7 @@ def test_missing_weights_name_the_package(monkeypatch, tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     arrays = random_weights(efficientnet.efficientnet("lite0"))
     path = write_legacy(tmp_path / "mine.pth", {name: whole(array) for name, array in arrays.items()})
-    network, _, genuine = load_efficientnet("lite0", path)
-    assert not genuine and network(IMAGES)[0].shape[-1] == 24
+    network = load_efficientnet("lite0", path)
+    assert not network.genuine and network(IMAGES)[0].shape[-1] == 24
     with pytest.raises(UsageError, match=r"efficientnet-lite2-9656183e.pth are of another network.*has shape"):
         load_efficientnet("lite2", path)

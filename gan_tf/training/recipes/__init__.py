@@ -1,5 +1,10 @@
 """The training recipe of each family."""
 
-from gan_tf.training.recipes import fastgan, pggan, stylegan2
+from gan_tf.training.recipes import fastgan, pggan, projected, stylegan2
 
 RECIPES = {"fastgan": fastgan.RECIPE, "pggan": pggan.RECIPE, "stylegan2": stylegan2.RECIPE}
+
+
+def recipe_of(config):
+    """Returns the recipe of a TrainConfig."""
+    return projected.RECIPE if config.is_projected else RECIPES[config.model]

@@ -1,0 +1,96 @@
+"""Projected GAN's training step: an update of the generator, then one of the discriminator, each with its own fakes.
+
+The discriminator sees augmented images through a frozen feature network; see models/projected.py. There is no other
+regularisation.
+
+Source: Sauer et al. 2021 (Projected GANs Converge Faster), sections 3 and 4; order and numbers as in the official
+program, whose unused R1 phase still scales the discriminator's learning rate and decay.
+"""
+
+import tensorflow as tf
+
+from gan_tf.losses import LOSSES
+from gan_tf.pretrained.efficientnet import load_efficientnet
+from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
+
+STATISTICS = ("loss/g", "gradient/g", "loss/d_real", "loss/d_fake", "logits/real", "logits/fake", "gradient/d", SIGNS)
+RATE = 16 / 17  # of the discriminator, as if R1 were computed in every 16th step
+NETWORK = "lite0"
+
+
+def train_step(state, reals, labels, draws, variant):
+    """Updates both players once on one replica; see `step.Phase`."""
+    loss, kept = LOSSES[variant.config.loss], {}  # kept: maps of the fakes, for --share-fakes
+
+    def g_loss(batch):
+        batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("g")
+        with tape_of(state.g) as tape:
+            images = generate(state.g, batch_labels, batch_draws)
+            maps = feature_maps(state, images, batch_draws, "fakes", variant)
+            logits = state.d(maps, batch_labels, training=True)
+            value = share_of_mean(loss.generator(logits, None), batch_draws)
+        if variant.config.share_fakes:
+            kept[batch.draws.first] = maps
+        return tape, value, {"loss/g": value}
+
+    def d_loss(batch):
+        batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("d")
+        if variant.config.share_fakes:
+            fake_maps = kept[batch.draws.first]
+        else:
+            images = generate(state.g, batch_labels, batch_draws)
+            fake_maps = feature_maps(state, images, batch_draws, "fakes", variant)
+        real_maps = feature_maps(state, reals[batch.rows], batch_draws, "reals", variant)
+        with tape_of(state.d) as tape:
+            fake_logits = state.d([tf.stop_gradient(x) for x in fake_maps], batch_labels, training=True)
+            real_logits = state.d(real_maps, batch_labels, training=True)
+            real_loss, fake_loss = loss.discriminator(real_logits, fake_logits, batch_draws.fold_in("loss"))  # [N] each
+            values = {
+                "loss/d_real": real_loss,
+                "loss/d_fake": fake_loss,
+                "logits/real": tf.reduce_mean(real_logits, axis=1),
+                "logits/fake": tf.reduce_mean(fake_logits, axis=1),
+                SIGNS: tf.reduce_mean(tf.sign(real_logits), axis=1),
+            }
+            statistics = {name: share_of_mean(value, batch_draws) for name, value in values.items()}
+            value = statistics["loss/d_real"] + statistics["loss/d_fake"]
+        return tape, value, statistics
+
+    batches = micro_batches(draws, variant.parts)
+    g_statistics = update_player(state, "g", batches, g_loss, variant.lr)
+    d_statistics = update_player(state, "d", batches, d_loss, RATE * variant.lr, after=[g_statistics["gradient/g"]])
+    return {**g_statistics, **d_statistics}
+
+
+def generate(g, labels, draws):
+    """Returns fakes [N, R, R, 3]."""
+    latents = draws.normal("latents", (g.latent_size,))
+    images, _ = g(latents, labels, noise=draws.noise("noise", g.noise_shapes), training=True)
+    return images
+
+
+def feature_maps(state, images, draws, purpose, variant):
+    """Returns the feature maps of augmented images; those smaller than `--feature-resolution` are enlarged to it."""
+    size = variant.config.feature_resolution
+    images = augmented(images, draws, purpose, variant, state)
+    if images.shape[1] < size:
+        images = tf.image.resize(images, (size, size))
+    return state.frozen["features"](images)
+
+
+def adam_decays(config):
+    """Returns {player: (beta1, beta2)} of the optimisers."""
+    return {"g": (config.beta1, config.beta2), "d": (config.beta1**RATE, config.beta2**RATE)}
+
+
+def frozen_networks(config, log):
+    """Returns {"features": network}. Raises UsageError without its weights."""
+    return {"features": load_efficientnet(NETWORK, alternative="give --discriminator own")}
+
+
+RECIPE = Recipe(
+    phases=(Phase(train_step, STATISTICS),),
+    discriminator_layers=lambda d: [],
+    frozen_networks=frozen_networks,
+    adam_decays=adam_decays,
+)
