@@ -170,7 +170,7 @@ def load_from_options(options) -> LoadedGenerator:
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which)
     class_number = requested_class(options.class_name, options.run, trained)
-    check_truncation(options.truncation, trained.config.model)
+    check_truncation(options.truncation, trained.config)
     precision, reason = devices.choose_precision(options.precision)
     generator = trained.folded(devices.KERAS_POLICIES[precision])
     description = describe_generator(options.run, options.which, trained, generator)

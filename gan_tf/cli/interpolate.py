@@ -96,7 +96,7 @@ def interpolate(options) -> int:
     loaded, out = load_from_options(options), user_path(options.out)
     g, batch_size = loaded.generator, loaded.batch_size
     if options.space == "w":
-        check_supported(loaded.trained.config.model, "w", "--space w", options.run)
+        check_supported(loaded.trained.config, "w", "--space w", options.run)
     if options.seeds is None:
         seeds = random_seeds(options.walks * options.keys, options.seed)
         print("seeds: " + ",".join(map(str, seeds)), flush=True)

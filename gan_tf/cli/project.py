@@ -86,17 +86,17 @@ def project(options) -> int:
     """Searches and writes the results; returns the exit code."""
     import tensorflow as tf
 
-    from gan_tf.models import FAMILIES
+    from gan_tf.models import family_of
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling import project as projection
     from gan_tf.sampling.generate import check_supported
 
     run = Run(user_path(options.run))
     trained = load_generator(run, options.which, log)
-    model, class_number = trained.config.model, requested_class(options.class_name, options.run, trained, log)
+    class_number = requested_class(options.class_name, options.run, trained, log)
     if options.space in ("w", "w+"):
-        check_supported(model, "w", f"--space {options.space}", options.run)
-    space = options.space or ("z" if "w" in FAMILIES[model].unsupported else "w")
+        check_supported(trained.config, "w", f"--space {options.space}", options.run)
+    space = options.space or ("z" if "w" in family_of(trained.config).unsupported else "w")
     g = trained.folded()
     image = read_image(options.image, g.resolution, trained.config)
     lpips = load_lpips(options, g.resolution) if options.distance == "lpips" else None
@@ -112,7 +112,7 @@ def project(options) -> int:
         steps=options.steps,
         samples=options.samples,
         space=space,
-        on_sphere=FAMILIES[model].on_sphere,
+        on_sphere=family_of(trained.config).on_sphere,
         progress=stages,
         classes=trained.classes,
         class_number=class_number,

@@ -45,7 +45,7 @@ def style_mix(options) -> int:
     rows, columns = (parse_seeds(getattr(options, name), f"--{name}") for name in ("rows", "columns"))
     loaded = load_from_options(options)
     g = loaded.generator
-    check_supported(loaded.trained.config.model, "style_mix", "style-mix", options.run)
+    check_supported(loaded.trained.config, "style_mix", "style-mix", options.run)
     layers = style_layers(g, options.layers)
     width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers and a gap
     table = f"--rows names {len(rows)} seeds and --columns {len(columns)}"

@@ -39,6 +39,23 @@ _CPU_64 = replace(
     metric="swd2k",
 )
 
+# Official settings of Projected GAN on 8 GPUs with 8 images each: Sauer et al. 2021, and its official program.
+_PROJECTED = TrainConfig(
+    discriminator="projected",
+    up_blocks="full",
+    ngf=128,
+    batch_size=64,
+    micro_batch=8,
+    reconstruction="none",
+    augment_policy="color,translation,cutout",
+    cutout=0.2,
+    beta1=0.0,
+    beta2=0.99,
+    ema_kimg=20.0,
+    ema_ramp=0.05,
+    total_kimg=10_000.0,
+)
+
 # Official settings of StyleGAN2-ADA: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data),
 # appendix C, and the official program. None: TrainConfig computes the value from the resolution and the batch size.
 _AUTO = TrainConfig(
@@ -64,6 +81,8 @@ _PAPER256 = replace(_OFFICIAL, batch_size=64, mbstd_group=8, channel_base=16384,
 PRESETS = {
     "fastgan": {
         "fastgan-256": TrainConfig(),
+        "projected": _PROJECTED,
+        "projected-lite": replace(_PROJECTED, up_blocks="lite"),
         # Needs DiffAugment, the default: without it, at this learning rate, the discriminator dominates within the
         # first thousand images with some seeds, and the generator needs half of the run to recover.
         "demo": TrainConfig(

@@ -25,7 +25,18 @@ FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
 DISCRIMINATOR_FIELDS = ("discriminator", "ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
-    *("model", "resolution", "latent_size", "ngf", "tanh", "fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
+    *(
+        "model",
+        "resolution",
+        "latent_size",
+        "ngf",
+        "tanh",
+        "up_blocks",
+        "fmap_base",
+        "fmap_max",
+        "pixel_norm",
+        "batch_norm",
+    ),
     *("w_size", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "classes"),
     *DISCRIMINATOR_FIELDS,
 )
@@ -153,6 +164,9 @@ class TrainConfig:
     )
     feature_resolution: int = identity(
         224, "projected: enlarge smaller images to this size for the feature network, 128 or more", models=FASTGAN
+    )
+    up_blocks: Literal["alternating", "full", "lite"] = identity(
+        "alternating", "generator's blocks; full, lite: the networks of Projected GAN", models=FASTGAN
     )
     share_fakes: bool = identity(False, "projected: both players use the same fakes, which is faster", models=FASTGAN)
     tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)

@@ -116,7 +116,9 @@ def check(config):
     if config.is_projected:
         _check_projected(config)
     else:
-        require(not config.share_fakes, config, "share_fakes", "--discriminator projected with it, or leave it out")
+        fix = "--discriminator projected with it, or leave it out"
+        require(not config.share_fakes, config, "share_fakes", fix)
+        require(config.up_blocks == "alternating", config, "up_blocks", fix)
 
 
 def _check_projected(config):

@@ -24,7 +24,7 @@ from gan_tf.export.runtime import copy_runtime
 from gan_tf.io.files import exists, sha256_of
 from gan_tf.io.image_files import to_uint8
 from gan_tf.io.json_text import json_text
-from gan_tf.models import FAMILIES
+from gan_tf.models import family_of
 from gan_tf.models.variables import weights_digest
 from gan_tf.sampling.generate import class_means, has_mapping, style_layers
 
@@ -146,7 +146,7 @@ def properties(g, trained):
         "sizes": sizes,
         "classes": list(trained.classes.names),
         "class_counts": list(trained.classes.counts),
-        "truncation": "truncation" not in FAMILIES[trained.config.model].unsupported,
+        "truncation": "truncation" not in family_of(trained.config).unsupported,
         "mean_w": mean_w,
         "style": style,
         "noise": [

@@ -64,3 +64,12 @@ FAMILIES = {
         on_sphere=True,
     ),
 }
+
+
+def family_of(config) -> Family:
+    """Returns the Family of a TrainConfig's networks."""
+    family = FAMILIES[config.model]
+    if config.up_blocks == "alternating":
+        return family
+    reason = FAMILIES["pggan"].unsupported["truncation"]
+    return dataclasses.replace(family, on_sphere=True, unsupported={**family.unsupported, "truncation": reason})

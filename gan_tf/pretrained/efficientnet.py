@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.pretrained.downloads import Download, check_arrays, obtain, pretrained_folder
@@ -33,6 +34,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 FEATURE_STAGES = (2, 3, 5, 7)  # whose outputs are the feature maps, at 1/4, 1/8, 1/16 and 1/32 of the image's size
+PROJECTED_NETWORK = "lite0"  # that of the discriminator of Projected GAN
 EPSILON = 1e-3  # that batch norm adds to the variance
 # Official names of the batch norms, by those of the convolutions before them.
 NORMS = {"_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
@@ -88,6 +90,12 @@ class FeatureNetwork:
         self.protocol = {"network": f"efficientnet-{name}", "sha256": obtained.sha256}
 
     def __call__(self, images):
+        return self.network(images)
+
+    def enlarged_maps(self, images, least):
+        """Returns the maps of square images, which are enlarged to `least` pixels if they are smaller."""
+        if images.shape[1] < least:
+            images = tf.image.resize(images, (least, least))  # bilinear, between pixel centres
         return self.network(images)
 
 

@@ -64,7 +64,7 @@ class Trained:
             truncation: see sampling.generate.check_truncation.
             batch_size: images per batch; default: chosen by resolution and device.
         """
-        check_truncation(truncation, self.config.model, "truncation")
+        check_truncation(truncation, self.config, "truncation")
         seeds = _checked_seeds(seeds)
         batch_size = min(batch_size or self._batch_size, len(seeds))
         labels = self._labels(seeds, classes)
@@ -73,15 +73,15 @@ class Trained:
 
     def latents(self, seeds, truncation=1.0):
         """Returns the latents that `sample` uses: float32 [N, Z]. With a mapping network, truncation needs `ws`."""
-        check_truncation(truncation, self.config.model, "truncation")
+        check_truncation(truncation, self.config, "truncation")
         if truncation != 1 and generate.has_mapping(self.generator):
             raise UsageError(f"truncation of {self.config.model} applies to w, not to latents; see `ws`")
         return generate.latents_of_seeds(self.generator, _checked_seeds(seeds), truncation).numpy()
 
     def ws(self, seeds, truncation=1.0, classes=None):
         """Returns the styles of all S layers: float32 [N, S, W], for families with a mapping network."""
-        check_supported(self.config.model, "w", "ws")
-        check_truncation(truncation, self.config.model, "truncation")
+        check_supported(self.config, "w", "ws")
+        check_truncation(truncation, self.config, "truncation")
         seeds = _checked_seeds(seeds)
         labels = self._labels(seeds, classes)
         latents = generate.latents_of_seeds(self.generator, seeds, truncation, labels)
@@ -132,14 +132,14 @@ class Trained:
             classes: one class, for all images; default: that of the first seed.
             space: "z", or "w" for families with a mapping network.
         """
-        check_truncation(truncation, self.config.model, "truncation")
+        check_truncation(truncation, self.config, "truncation")
         seeds = _checked_seeds(seeds)
         if len(seeds) < 2 or steps < 1:
             raise UsageError(
                 f"cannot interpolate {len(seeds)} seeds in {steps} steps; give 2 seeds or more, and a step"
             )
         if space == "w":
-            check_supported(self.config.model, "w", "space w")
+            check_supported(self.config, "w", "space w")
         elif space != "z":
             raise UsageError(f"space is {space!r}; give z or w")
         labels = self._labels(seeds[:1], classes)
@@ -155,9 +155,8 @@ class Trained:
             classes: of both content and style; default: each seed has its own.
             layers: StyleGAN2's layers that take the style, such as "7-".
         """
-        model = self.config.model
-        check_supported(model, "style_mix", "mix")
-        check_truncation(truncation, model, "truncation")
+        check_supported(self.config, "style_mix", "mix")
+        check_truncation(truncation, self.config, "truncation")
         content, style = _checked_seeds(content), _checked_seeds(style)
         if len(content) != len(style):
             raise UsageError(f"content has {len(content)} seeds and style {len(style)}; give the same number of both")
@@ -181,7 +180,7 @@ class Trained:
     def _checked_ws(self, ws, classes):
         if classes is not None:
             raise UsageError(f"classes are {str(classes)[:60]}, but ws include their class; leave classes out")
-        check_supported(self.config.model, "w", "ws")
+        check_supported(self.config, "w", "ws")
         ws, copies, size = np.asarray(ws, np.float32), self.generator.mapping.copies, self.generator.w_size
         if ws.ndim != 3 or ws.shape[1] not in (1, copies) or ws.shape[2] != size or not len(ws):
             raise UsageError(f"ws have the shape {list(ws.shape)}; give [N, {copies}, {size}] or [N, 1, {size}]")

@@ -24,7 +24,7 @@ from gan_tf import rng
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.progress import log
-from gan_tf.models import FAMILIES
+from gan_tf.models import FAMILIES, family_of
 from gan_tf.sampling.latents_file import MAX_TRUNCATION
 from gan_tf.sampling.seeds import parse_ranges
 
@@ -42,8 +42,8 @@ def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
     return images * GPU_FACTOR if on_gpu else images
 
 
-def check_truncation(truncation: float, model: str, flag="--truncation"):
-    """Checks the range of a truncation psi, and that the family `model` supports it. `flag`: for messages.
+def check_truncation(truncation: float, config, flag="--truncation"):
+    """Checks the range of a truncation psi, and that the networks of `config` support it. `flag`: for messages.
 
     With a mapping network w becomes m + psi * (w - m), where m is the mean w (StyleGAN), for networks with classes that
     of the class; the official program uses that of all classes. Without a mapping network a latent z becomes psi * z
@@ -58,23 +58,24 @@ def check_truncation(truncation: float, model: str, flag="--truncation"):
     if not -MAX_TRUNCATION <= truncation <= MAX_TRUNCATION:
         limits = f"{-MAX_TRUNCATION:g} to {MAX_TRUNCATION:g}"
         raise UsageError(f"{flag} is {truncation:g}; give a number from {limits}, such as 0.9")
-    reason = FAMILIES[model].unsupported.get("truncation")
+    reason = family_of(config).unsupported.get("truncation")
     if truncation != 1 and reason:
         raise UsageError(
-            f"{flag} is {truncation:g}, but {model} {reason}; leave it out (gan-tf generate --best selects images)"
+            f"{flag} is {truncation:g}, but {config.model} {reason}; leave it out "
+            "(gan-tf generate --best selects images)"
         )
     if truncation == 0:
         log(f"{flag} is 0: all images, or all of a class, are alike except for their noise")
 
 
-def check_supported(model, feature, setting, run="this run"):
-    """Raises UsageError if the family `model` does not support `feature`, a key of `models.Family.unsupported`.
+def check_supported(config, feature, setting, run="this run"):
+    """Raises UsageError if the networks of `config` do not support `feature`, a key of `models.Family.unsupported`.
 
     setting, run: names of the setting that needs it and of the run, for the message.
     """
-    if reason := FAMILIES[model].unsupported.get(feature):
+    if reason := family_of(config).unsupported.get(feature):
         others = " or ".join(name for name, family in FAMILIES.items() if feature not in family.unsupported)
-        raise UsageError(f"{setting} needs a run of {others}, and {run} is one of {model}, which {reason}")
+        raise UsageError(f"{setting} needs a run of {others}, and {run} is one of {config.model}, which {reason}")
 
 
 def has_mapping(g):

@@ -110,7 +110,7 @@ def checked_images(file, trained, generator, run) -> SavedImages:
     model, family = trained.config.model, file.model["family"]
     if family != model:
         raise UsageError(f"{file.where} is of a {printable(family)} generator, and {run} of {model}; give a run of it")
-    checks = _Checks(file.where, run, model, generator, trained.classes)
+    checks = _Checks(file.where, run, trained.config, generator, trained.classes)
     rows = [checks.image(image, f"images[{i}]") for i, image in enumerate(file.images)]
     content, style, replaced, truncation, descriptions = zip(*rows, strict=True)
     return SavedImages(_columns(content), _columns(style), np.array(replaced), np.float32(truncation), descriptions)
@@ -119,11 +119,11 @@ def checked_images(file, trained, generator, run) -> SavedImages:
 class _Checks:
     """The limits of one generator, and methods that return a checked part of an image."""
 
-    def __init__(self, where, run, model, generator, classes):
-        from gan_tf.models import FAMILIES  # with TensorFlow, which starts after the file is read
+    def __init__(self, where, run, config, generator, classes):
+        from gan_tf.models import family_of  # with TensorFlow, which starts after the file is read
 
-        self.where, self.run, self.model, self.classes = where, run, model, classes
-        self.latent_size, self.unsupported = generator.latent_size, FAMILIES[model].unsupported
+        self.where, self.run, self.model, self.classes = where, run, config.model, classes
+        self.latent_size, self.unsupported = generator.latent_size, family_of(config).unsupported
         if hasattr(generator, "mapping"):
             self.layers = generator.mapping.copies
         else:

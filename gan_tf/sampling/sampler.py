@@ -11,6 +11,7 @@ from gan_tf.io.image_files import to_uint8
 from gan_tf.metrics.image_sets import measurable
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
+from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
 from gan_tf.runs.weights import newest_networks
 from gan_tf.sampling.generate import compiled, compiled_for_latents, has_mapping, images_in_batches
 
@@ -105,6 +106,11 @@ class Sampler:
         return np.concatenate(list(images_in_batches(self._of_seeds, inputs, self.batch_size)))
 
 
+def projected_logits(discriminator, features, least):
+    """Returns a function as `Family.image_logits` does, for the discriminator of Projected GAN."""
+    return lambda image, labels=None: discriminator(features.enlarged_maps(image, least), labels)
+
+
 def load_discriminator_scorer(run, config, generator, log=print):
     """Loads the discriminator of a run's newest checkpoint. A growing one is used at the resolution of `generator`.
 
@@ -120,7 +126,10 @@ def load_discriminator_scorer(run, config, generator, log=print):
     networks, images_seen, where = newest_networks(run, ["d"], log)
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, networks["d"], where)
-    logits = FAMILIES[config.model].image_logits(network, generator)
+    if config.is_projected:
+        logits = projected_logits(network, load_efficientnet(PROJECTED_NETWORK), config.feature_resolution)
+    else:
+        logits = FAMILIES[config.model].image_logits(network, generator)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def logits_of(images, *labels):

@@ -10,12 +10,11 @@ program, whose unused R1 phase still scales the discriminator's learning rate an
 import tensorflow as tf
 
 from gan_tf.losses import LOSSES
-from gan_tf.pretrained.efficientnet import load_efficientnet
+from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
 from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
 
 STATISTICS = ("loss/g", "gradient/g", "loss/d_real", "loss/d_fake", "logits/real", "logits/fake", "gradient/d", SIGNS)
 RATE = 16 / 17  # of the discriminator, as if R1 were computed in every 16th step
-NETWORK = "lite0"
 
 
 def train_step(state, reals, labels, draws, variant):
@@ -71,11 +70,8 @@ def generate(g, labels, draws):
 
 def feature_maps(state, images, draws, purpose, variant):
     """Returns the feature maps of augmented images; those smaller than `--feature-resolution` are enlarged to it."""
-    size = variant.config.feature_resolution
     images = augmented(images, draws, purpose, variant, state)
-    if images.shape[1] < size:
-        images = tf.image.resize(images, (size, size))
-    return state.frozen["features"](images)
+    return state.frozen["features"].enlarged_maps(images, variant.config.feature_resolution)
 
 
 def adam_decays(config):
@@ -85,7 +81,7 @@ def adam_decays(config):
 
 def frozen_networks(config, log):
     """Returns {"features": network}. Raises UsageError without its weights."""
-    return {"features": load_efficientnet(NETWORK, alternative="give --discriminator own")}
+    return {"features": load_efficientnet(PROJECTED_NETWORK, alternative="give --discriminator own")}
 
 
 RECIPE = Recipe(
