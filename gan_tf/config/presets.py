@@ -42,11 +42,8 @@ _CPU_64 = replace(
 # Official settings of Projected GAN on 8 GPUs with 8 images each: Sauer et al. 2021, and its official program.
 _PROJECTED = TrainConfig(
     discriminator="projected",
-    up_blocks="full",
-    ngf=128,
     batch_size=64,
     micro_batch=8,
-    reconstruction="none",
     augment_policy="color,translation,cutout",
     cutout=0.2,
     beta1=0.0,
@@ -81,8 +78,8 @@ _PAPER256 = replace(_OFFICIAL, batch_size=64, mbstd_group=8, channel_base=16384,
 PRESETS = {
     "fastgan": {
         "fastgan-256": TrainConfig(),
-        "projected": _PROJECTED,
-        "projected-lite": replace(_PROJECTED, up_blocks="lite"),
+        "projected": replace(_PROJECTED, up_blocks="full", ngf=128, reconstruction="none"),
+        "projected-lite": replace(_PROJECTED, up_blocks="lite", ngf=128, reconstruction="none"),
         # Needs DiffAugment, the default: without it, at this learning rate, the discriminator dominates within the
         # first thousand images with some seeds, and the generator needs half of the run to recover.
         "demo": TrainConfig(
@@ -141,6 +138,17 @@ PRESETS = {
             architecture="orig",
             ema_kimg=500.0,
             total_kimg=100_000.0,
+        ),
+        "projected": replace(
+            _PROJECTED,
+            model="stylegan2",
+            latent_size=64,
+            w_size=128,
+            mapping_layers=2,
+            lr=0.002,
+            r1_gamma=0.0,
+            path_weight=0.0,
+            style_mixing=0.0,
         ),
         # About 100 images, as in the comparison on few-shot sets of Zhao et al. 2020 (DiffAugment), appendix.
         "low-shot": replace(

@@ -160,15 +160,22 @@ class TrainConfig:
     ndf: int = identity(64, "base width of the discriminator", models=FASTGAN)
     decoders: int = identity(3, "reconstruction decoders of the discriminator, 3 or more", models=FASTGAN)
     discriminator: Literal["own", "projected"] = identity(
-        "own", "projected: heads on features of a network trained on ImageNet", models=FASTGAN
+        "own", "projected: heads on features of a network trained on ImageNet", models=FASTGAN + STYLEGAN2
     )
     feature_resolution: int = identity(
-        224, "projected: enlarge smaller images to this size for the feature network, 128 or more", models=FASTGAN
+        224,
+        "projected: enlarge smaller images to this size for the feature network, 128 or more",
+        models=FASTGAN + STYLEGAN2,
+    )
+    feature_weights: str | None = changeable(
+        None, "projected: file of EfficientNet-Lite0's weights; default: the package", models=FASTGAN + STYLEGAN2
     )
     up_blocks: Literal["alternating", "full", "lite"] = identity(
         "alternating", "generator's blocks; full, lite: the networks of Projected GAN", models=FASTGAN
     )
-    share_fakes: bool = identity(False, "projected: both players use the same fakes, which is faster", models=FASTGAN)
+    share_fakes: bool = identity(
+        False, "projected: both players use the same fakes, which is faster", models=FASTGAN + STYLEGAN2
+    )
     tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)
     fmap_base: int = identity(8192, "width: 2 * fmap_base / R channels at R pixels", models=PGGAN)
     fmap_max: int = identity(512, "maximum channels of a layer", models=PGGAN)

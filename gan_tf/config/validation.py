@@ -123,18 +123,21 @@ def check(config):
 
 def _check_projected(config):
     """Requires that settings of the own discriminator, which have no effect, are not given."""
-    require(config.loss == "hinge", config, "loss", "hinge with --discriminator projected, or leave it out")
     require(not config.freeze_d, config, "freeze_d", "0: the feature network is always frozen, and the heads are new")
-    for name in ("ndf", "decoders"):
+    for name in ("ndf", "decoders", "architecture", "mbstd_group"):
         valid = getattr(config, name) == type(config).__dataclass_fields__[name].default
         require(valid, config, name, "none: --discriminator projected does not have it")
     valid = config.reconstruction in ("l1", "none")
     require(valid, config, "reconstruction", "none: --discriminator projected does not reconstruct images")
+    if config.model == "stylegan2":
+        for name in ("r1_gamma", "path_weight"):
+            require(getattr(config, name) == 0, config, name, "0: --discriminator projected has no regularisation")
 
 
 def _check_choices(config):
     resolutions, losses, with_model = RESOLUTIONS[config.model], LOSSES[config.model], f"with --model {config.model}"
     require(config.resolution in resolutions, config, "resolution", f"one of {_listed(resolutions)} {with_model}")
+    losses = ("hinge",) if config.is_projected else losses
     require(config.loss in losses, config, "loss", f"one of {_listed(losses)} {with_model}")
     policies_of(config.augment, config.augment_policy)
     if config.augment == "ada":

@@ -32,8 +32,9 @@ class Family:
 
 def _build_discriminator(own, settings, policy):
     """Builds a family's own discriminator, or with `discriminator` "projected" that of Projected GAN."""
-    network_class = ProjectedDiscriminator if settings.discriminator == "projected" else own
-    return build(network_class, settings, policy)
+    if settings.discriminator == "projected":  # with separable heads for StyleGAN2, as in the official program
+        return build(ProjectedDiscriminator, settings, policy, separable=own is stylegan2.StyleGan2Discriminator)
+    return build(own, settings, policy)
 
 
 _NO_MAPPING = "has no mapping network, hence no w"
@@ -59,7 +60,7 @@ FAMILIES = {
     ),
     "stylegan2": Family(
         generator=partial(build, stylegan2.StyleGan2Generator),
-        discriminator=partial(build, stylegan2.StyleGan2Discriminator),
+        discriminator=partial(_build_discriminator, stylegan2.StyleGan2Discriminator),
         image_logits=stylegan2.image_logits,
         on_sphere=True,
     ),

@@ -62,16 +62,17 @@ class SeededNetwork(Seeded, keras.Model):
         self.fold_weights({path: tf.convert_to_tensor(value) for path, value in weights.items()})
 
 
-def build(network_class, settings, policy):
+def build(network_class, settings, policy, **more):
     """Builds a network with initial values.
 
     Args:
         network_class: sub-class of SeededNetwork.
         settings: object with attributes of TrainConfig; those that the network has parameters for are used.
         policy: Keras dtype policy.
+        more: further arguments.
     """
     arguments = {name: getattr(settings, name) for name in network_class.parameters() if hasattr(settings, name)}
-    network = network_class(**arguments, dtype=policy)
+    network = network_class(**arguments, **more, dtype=policy)
     network.build()
     return network
 

@@ -262,7 +262,9 @@ def check_batches(trainer, log):
     Raises UsageError for a batch that replicas or micro-batches do not divide.
     """
     config, replicas, small = trainer.config, trainer.strategy.num_replicas_in_sync, {}
-    group = config.mbstd_group if config.model == "stylegan2" else 1  # of the minibatch standard deviation
+    group = (
+        config.mbstd_group if config.model == "stylegan2" and not config.is_projected else 1
+    )  # of the minibatch standard deviation
     if config.grows and config.minibatch_stddev:
         group = STDDEV_GROUP
     for stage in trainer.stages:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from gan_tf.losses import LOSSES
 from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
+from gan_tf.training.recipes import stylegan2
 from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
 
 STATISTICS = ("loss/g", "gradient/g", "loss/d_real", "loss/d_fake", "logits/real", "logits/fake", "gradient/d", SIGNS)
@@ -24,7 +25,7 @@ def train_step(state, reals, labels, draws, variant):
     def g_loss(batch):
         batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("g")
         with tape_of(state.g) as tape:
-            images = generate(state.g, batch_labels, batch_draws)
+            images = generate(state.g, batch_labels, batch_draws, variant)
             maps = feature_maps(state, images, batch_draws, "fakes", variant)
             logits = state.d(maps, batch_labels, training=True)
             value = share_of_mean(loss.generator(logits, None), batch_draws)
@@ -37,7 +38,7 @@ def train_step(state, reals, labels, draws, variant):
         if variant.config.share_fakes:
             fake_maps = kept[batch.draws.first]
         else:
-            images = generate(state.g, batch_labels, batch_draws)
+            images = generate(state.g, batch_labels, batch_draws, variant)
             fake_maps = feature_maps(state, images, batch_draws, "fakes", variant)
         real_maps = feature_maps(state, reals[batch.rows], batch_draws, "reals", variant)
         with tape_of(state.d) as tape:
@@ -61,8 +62,10 @@ def train_step(state, reals, labels, draws, variant):
     return {**g_statistics, **d_statistics}
 
 
-def generate(g, labels, draws):
+def generate(g, labels, draws, variant):
     """Returns fakes [N, R, R, 3]."""
+    if variant.config.model == "stylegan2":
+        return stylegan2.generate(g, labels, draws, variant)
     latents = draws.normal("latents", (g.latent_size,))
     images, _ = g(latents, labels, noise=draws.noise("noise", g.noise_shapes), training=True)
     return images
@@ -81,7 +84,8 @@ def adam_decays(config):
 
 def frozen_networks(config, log):
     """Returns {"features": network}. Raises UsageError without its weights."""
-    return {"features": load_efficientnet(PROJECTED_NETWORK, alternative="give --discriminator own")}
+    alternative = "give --discriminator own"
+    return {"features": load_efficientnet(PROJECTED_NETWORK, config.feature_weights, alternative=alternative)}
 
 
 RECIPE = Recipe(
