@@ -32,7 +32,9 @@ class Family:
 
 def _build_discriminator(own, settings, policy):
     """Builds a family's own discriminator, or with `discriminator` "projected" that of Projected GAN."""
-    if settings.discriminator == "projected":  # with separable heads for StyleGAN2, as in the official program
+    if (
+        getattr(settings, "discriminator", "own") == "projected"
+    ):  # with separable heads for StyleGAN2, as in the official program
         return build(ProjectedDiscriminator, settings, policy, separable=own is stylegan2.StyleGan2Discriminator)
     return build(own, settings, policy)
 

@@ -94,7 +94,7 @@ class SpectralDepthwiseConv(SpectralLayer):
         return tf.nn.depthwise_conv2d(x, tf.cast(kernel, x.dtype), (1, 1, 1, 1), "SAME")
 
 
-class HeadBlock(SeededLayer):
+class FeatureHeadBlock(SeededLayer):
     """Halves the size: convolution with spectral norm, batch norm, leaky ReLU.
 
     Call: x [N, H, W, I] -> [N, H / 2, W / 2, filters].
@@ -124,7 +124,7 @@ class HeadBlock(SeededLayer):
         return tf.nn.avg_pool2d(x, 2, 2, "VALID") if self.separable else x
 
 
-class Head(SeededLayer):
+class FeatureHead(SeededLayer):
     """Logits of one map: x [N, H, W, I], labels [N] integers (ignored without classes) -> [N, L] float32.
 
     With classes, the logit of a 4x4 window is the scalar product of its features with a vector of the class, as in
@@ -134,7 +134,7 @@ class Head(SeededLayer):
     def __init__(self, widths, separable=False, classes=0, **kwargs):
         super().__init__(**kwargs)
         self.classes = classes
-        self.blocks = [HeadBlock(width, separable, **self.part(f"blocks/{i}")) for i, width in enumerate(widths)]
+        self.blocks = [FeatureHeadBlock(width, separable, **self.part(f"blocks/{i}")) for i, width in enumerate(widths)]
         outputs = CLASS_FEATURES if classes else 1
         self.to_logits = SpectralConv(outputs, 4, padding="VALID", torch_initial=True, **self.part("to_logits"))
         embedding = {"normalised": False, **self.part("embed")}
@@ -180,7 +180,7 @@ class ProjectedDiscriminator(SeededNetwork):
         self.classes, self.separable = classes, separable
         self.projector = Projector(**self.part("d/projector"))
         self.heads = [
-            Head(widths, separable, classes, **self.part(f"d/heads/{i}")) for i, widths in enumerate(HEAD_WIDTHS)
+            FeatureHead(widths, separable, classes, **self.part(f"d/heads/{i}")) for i, widths in enumerate(HEAD_WIDTHS)
         ]
 
     def build(self, shape=None):

@@ -59,6 +59,22 @@ def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch,
     assert FAMILIES["stylegan2"].generator(dataclasses.replace(config, channel_max=8), "float32").channel_base == widest
 
 
+def test_projected_presets_are_the_published_ones():
+    for name, model in (("projected", "fastgan"), ("projected-lite", "fastgan"), ("projected", "stylegan2")):
+        config = PRESETS[model][name]
+        assert (config.discriminator, config.loss, config.share_fakes) == ("projected", "hinge", False)
+        assert (config.batch, config.micro_batch, config.beta1, config.beta2) == (64, 8, 0, 0.99)
+        assert (config.policies, config.cutout) == (("color", "translation", "cutout"), 0.2)
+        assert (config.average_kimg(64), config.ema_ramp, config.total_kimg) == (20, 0.05, 10_000)
+    full, lite, style = PRESETS["fastgan"]["projected"], PRESETS["fastgan"]["projected-lite"], config
+    assert [(each.up_blocks, each.ngf, each.latent_size, each.lr) for each in (full, lite)] == [
+        ("full", 128, 256, 2e-4),
+        ("lite", 128, 256, 2e-4),
+    ]
+    assert (style.lr, style.latent_size, style.w_size, style.mapping_layers) == (0.002, 64, 128, 2)
+    assert (style.r1_gamma, style.path_weight) == (0, 0)
+
+
 def test_named_settings_of_stylegan2_are_the_official_ones():
     def numbers(name):
         config = STYLEGAN2[name]
@@ -72,8 +88,8 @@ def test_named_settings_of_stylegan2_are_the_official_ones():
     cifar = STYLEGAN2["cifar"]
     assert (cifar.path_weight, cifar.style_mixing, cifar.architecture, cifar.resolution) == (0, 0, "orig", 32)
     assert [STYLEGAN2[name].channel_base for name in ("stylegan2", "paper256", "cifar")] == [32768, 16384, 32768]
-    for config in STYLEGAN2.values():
-        assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, True)
+    for name, config in STYLEGAN2.items():
+        assert (config.beta1, config.beta2, config.latent_size == config.w_size) == (0, 0.99, name != "projected")
 
 
 @pytest.mark.parametrize("preset", PGGAN.values(), ids=PGGAN.keys())
@@ -94,7 +110,11 @@ def test_choice():
 @pytest.mark.parametrize(
     ("preset", "model", "message"),
     [
-        ("celebahq-256", "fastgan", "--preset celebahq-256 is for --model pggan.* fastgan-256, demo"),
+        (
+            "celebahq-256",
+            "fastgan",
+            "--preset celebahq-256 is for --model pggan.* fastgan-256, projected, projected-lite, demo",
+        ),
         ("fastgan-256", "pggan", "--preset fastgan-256 is for --model fastgan.* celebahq-256"),
         ("faces64", None, "--preset 'faces64'.* did you mean faces-64"),
         ("fastgan256", "pggan", "--preset 'fastgan256'.* did you mean fastgan-256"),

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from gan_tf.convert import fastgan
 from gan_tf.models.fastgan import FastGanGenerator
-from gan_tf.models.projected import FEATURE_CHANNELS, Head, ProjectedDiscriminator
+from gan_tf.models.projected import FEATURE_CHANNELS, FeatureHead, ProjectedDiscriminator
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.normalisation import pixel_norm
 from gan_tf.pretrained.efficientnet import load_efficientnet
@@ -77,7 +77,7 @@ def compare_class_head(arrays, meta):
     """A conditional head alone."""
     prefix, maps = "sdc/", channels_last(by_rule(meta, "sdc/features"))
     for mode in ("eval", "train"):
-        head = Head((256, 512), classes=meta["config"]["sdc_classes"])
+        head = FeatureHead((256, 512), classes=meta["config"]["sdc_classes"])
         head.build(maps.shape)
         load(head, names_of_head(head, ""), arrays, meta, prefix)
         logits = head(maps, arrays["sdc/labels"], training=mode == "train")
