@@ -80,7 +80,7 @@ def main(argv) -> int:
 
 def evaluate(options, run) -> int:
     """Measures, prints and saves the scores; returns the exit code."""
-    from gan_tf.metrics.definitions import metric_of
+    from gan_tf.metrics.definitions import metric_of, warn_of_relatives
     from gan_tf.metrics.evaluate import Evaluator
     from gan_tf.metrics.features import networks_of
 
@@ -92,6 +92,8 @@ def evaluate(options, run) -> int:
         (reals, sampler), folder, classes = load_image_sets(options), options.out, []
     progress, networks = StagedProgress(), networks_of(options, log)
     names = options.names or default_metrics(len(reals.images), sampler.available, networks)
+    if run.exists():
+        warn_of_relatives(names, run.read_settings()[0], log)
     evaluator = Evaluator(names, reals, networks)
     for name in names:
         count = evaluator.image_count(name, sampler)  # raises UsageError before slow work starts

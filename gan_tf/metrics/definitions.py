@@ -134,6 +134,15 @@ def metric_of(name) -> Metric:
     return METRICS[FOLDER_METRICS.get(name, name)]
 
 
+def warn_of_relatives(names, config, log):
+    """Logs a warning if metrics use a network that is related to the one that a run was trained on."""
+    if config.is_projected and (related := [name for name in names if metric_of(name).network == LITE2]):
+        log(
+            f"warning: {', '.join(related)} may be too good: this run was trained on features of EfficientNet-Lite0, "
+            "which is similar to EfficientNet-Lite2"
+        )
+
+
 def family_of(metric: str) -> str:
     """Returns the name of a metric without its number of images: "fid" for "fid5k", "fd-lite2" for "fd5k-lite2"."""
     return re.sub(r"\d+k(?=-|$)", "", metric)

@@ -13,6 +13,7 @@ from gan_tf.data.prepare import ImageSet
 from gan_tf.distributed import devices
 from gan_tf.distributed.workers import Workers
 from gan_tf.errors import UsageError
+from gan_tf.metrics.definitions import warn_of_relatives
 from gan_tf.metrics.evaluate import Evaluator
 from gan_tf.metrics.features import Networks, networks_of
 from gan_tf.metrics.image_sets import reals_at
@@ -231,6 +232,8 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
     metric, networks = config.metric, networks_of(config, log)
     if metric == "auto" and workers.is_chief:
         metric = automatic_metric(run, len(dataset), networks)
+    if metric != "auto":
+        warn_of_relatives([metric], config, log)
     trainer = Trainer(
         config=config,
         run=run,

