@@ -25,18 +25,8 @@ FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
 DISCRIMINATOR_FIELDS = ("discriminator", "ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
-    *(
-        "model",
-        "resolution",
-        "latent_size",
-        "ngf",
-        "tanh",
-        "up_blocks",
-        "fmap_base",
-        "fmap_max",
-        "pixel_norm",
-        "batch_norm",
-    ),
+    *("model", "resolution", "latent_size", "ngf", "tanh", "up_blocks"),
+    *("fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
     *("w_size", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "classes"),
     *DISCRIMINATOR_FIELDS,
 )
