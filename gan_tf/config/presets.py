@@ -105,6 +105,7 @@ PRESETS = {
             total_kimg=800.0,
         ),
         "cpu-64": _CPU_64,
+        "cpu-128": replace(_CPU_64, resolution=128, phase_batch=f"{_CPU_64.phase_batch},128:4"),
         # Scores are rare, since each takes the time of a few hundred images. The number of images ends the run, not the
         # time (except on very slow machines), so that all machines make the same images.
         "demo": replace(

@@ -131,7 +131,10 @@ def test_the_summary(tmp_path, few_images, monkeypatch, done):
     g, d = fastgan_states()
     content = {"g": tensors(g), "d": tensors(d), "opt_g": optimizer(parameters(g))}
     output = done("convert", write_zip(tmp_path / "a.pth", content), "my run's").out
-    assert "resolution 256, latent_size 12, ngf 8, tanh False, ndf 8, decoders 3" in output
+    assert (
+        "resolution 256, latent_size 12, ngf 8, tanh False, up_blocks alternating, discriminator own, ndf 8, decoders 3"
+        in output
+    )
     assert f"left out: opt_g: {3 * len(parameters(g))} tensors" in output
     lines = output.splitlines()
     generate, _, train = (shlex.split(line) for line in lines[lines.index("next:") + 1 :])

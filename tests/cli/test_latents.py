@@ -166,7 +166,7 @@ STYLED = SimpleNamespace(latent_size=3, mapping=SimpleNamespace(copies=6))
 def read(path, content, family="stylegan2", classes=("cat", "dog")):
     path.write_text(json.dumps(content))
     labels = ClassLabels(tuple(classes), (1,) * len(classes)) if classes else UNCONDITIONAL
-    trained = SimpleNamespace(config=SimpleNamespace(model=family), classes=labels)
+    trained = SimpleNamespace(config=SimpleNamespace(model=family, up_blocks="alternating"), classes=labels)
     return checked_images(read_latents_file(path), trained, STYLED, "runs/a")
 
 

@@ -260,7 +260,7 @@ def read_labels(path):
 
 def read_latents(path):
     """Reads a file of latents, and checks it against a generator."""
-    trained = SimpleNamespace(config=SimpleNamespace(model="stylegan2"), classes=CLASSES)
+    trained = SimpleNamespace(config=SimpleNamespace(model="stylegan2", up_blocks="alternating"), classes=CLASSES)
     images = checked_images(read_latents_file(path), trained, STYLED, "run")
     for latents, seeds, labels in (images.content, images.style):
         assert np.isfinite(latents).all() and min(seeds) >= 0 and set(labels) <= {0, 1}
