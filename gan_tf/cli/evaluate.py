@@ -33,7 +33,8 @@ class EvaluateOptions:
     # Folder of a run, such as checkpoints/panda; or images: a folder, a .zip, an .npz or a dataset name.
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FOLDER|ZIP")]
     dataset: str | None = None  # real images: a dataset name, a folder, a .zip or an .npz; default: those of the run
-    metrics: str | None = None  # comma-separated; default: FID, KID, precision and recall, and the copy check
+    # Comma-separated; default: FID, KID, precision and recall on the best available network, and the copy check.
+    metrics: str | None = None
     per_class: bool = False  # also score each class of a conditional run against the real images of that class
     which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
     resolution: int | None = None  # pixels; default: that of the run, or the size of the images

@@ -163,9 +163,7 @@ class TrainConfig:
     up_blocks: Literal["alternating", "full", "lite"] = identity(
         "alternating", "generator's blocks; full, lite: the networks of Projected GAN", models=FASTGAN
     )
-    share_fakes: bool = identity(
-        False, "projected: both players use the same fakes, which is faster", models=FASTGAN + STYLEGAN2
-    )
+    share_fakes: bool = identity(False, "projected: both players use the same fakes", models=FASTGAN + STYLEGAN2)
     tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)
     fmap_base: int = identity(8192, "width: 2 * fmap_base / R channels at R pixels", models=PGGAN)
     fmap_max: int = identity(512, "maximum channels of a layer", models=PGGAN)

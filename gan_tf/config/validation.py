@@ -125,7 +125,7 @@ def _check_projected(config):
     """Requires that settings of the own discriminator, which have no effect, are not given."""
     require(not config.freeze_d, config, "freeze_d", "0: the feature network is always frozen, and the heads are new")
     for name in ("ndf", "decoders", "architecture", "mbstd_group"):
-        valid = getattr(config, name) == type(config).__dataclass_fields__[name].default
+        valid = getattr(config, name) == getattr(type(config), name)
         require(valid, config, name, "none: --discriminator projected does not have it")
     valid = config.reconstruction in ("l1", "none")
     require(valid, config, "reconstruction", "none: --discriminator projected does not reconstruct images")

@@ -159,7 +159,7 @@ class FeatureHead(SeededLayer):
         if self.classes:
             vectors = leaky_relu(self.embed(labels) @ self.class_kernel.value + self.class_bias.value)
             x = tf.reduce_sum(x * vectors[:, None, None], axis=3, keepdims=True) / math.sqrt(CLASS_FEATURES)
-        return tf.reshape(x, (x.shape[0] or tf.shape(x)[0], -1))
+        return tf.reshape(x, (-1, x.shape[1] * x.shape[2]))
 
 
 class ProjectedDiscriminator(SeededNetwork):

@@ -127,9 +127,8 @@ def load_discriminator_scorer(run, config, generator, log=print):
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, networks["d"], where)
     if config.is_projected:
-        logits = projected_logits(
-            network, load_efficientnet(PROJECTED_NETWORK, config.feature_weights), config.feature_resolution
-        )
+        features = load_efficientnet(PROJECTED_NETWORK, config.feature_weights)
+        logits = projected_logits(network, features, config.feature_resolution)
     else:
         logits = FAMILIES[config.model].image_logits(network, generator)
 

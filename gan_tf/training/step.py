@@ -275,6 +275,25 @@ def share_of_mean(values, draws):
     return tf.cast(tf.reduce_sum(values), tf.float32) / draws.batch
 
 
+def discriminator_statistics(real_loss, fake_loss, real_logits, fake_logits, draws, **more):
+    """Returns the statistics of D's loss that all families record, {name: share of the mean}.
+
+    Args:
+        real_loss, fake_loss: [N] each.
+        real_logits, fake_logits: [N, L] each.
+        more: further losses [N] by the end of their names.
+    """
+    values = {
+        "loss/d_real": real_loss,
+        "loss/d_fake": fake_loss,
+        **{f"loss/{name}": loss for name, loss in more.items()},
+        "logits/real": tf.reduce_mean(real_logits, axis=1),
+        "logits/fake": tf.reduce_mean(fake_logits, axis=1),
+        SIGNS: tf.reduce_mean(tf.sign(real_logits), axis=1),
+    }
+    return {name: share_of_mean(value, draws) for name, value in values.items()}
+
+
 def share_of_replica(value):
     """Divides a value that is equal on all replicas by their number, so that the sum over replicas is the value."""
     return value / tf.distribute.get_replica_context().num_replicas_in_sync

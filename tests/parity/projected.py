@@ -59,8 +59,13 @@ def compare_projection(arrays, name, maps):
         for i, x in enumerate(outputs):
             key, x = f"proj/{name}/type{kind}/", channels_first(x)
             yield forward(f"{key}out{i}", x[:1, :: STRIDES[kind]], arrays[f"{key}out{i}"], FORWARD)
-            yield forward(f"{key}mean{i}", x.mean(axis=(2, 3)), arrays[f"{key}mean{i}"], FORWARD)
-            yield forward(f"{key}rms{i}", np.sqrt((x**2).mean(axis=(2, 3))), arrays[f"{key}rms{i}"], FORWARD)
+            yield from compare_moments(arrays, key, x, str(i))
+
+
+def compare_moments(arrays, key, x, end=""):
+    """Spatial mean and root mean square of all channels of x [N, C, H, W]."""
+    for name, got in (("mean", x.mean(axis=(2, 3))), ("rms", np.sqrt((x**2).mean(axis=(2, 3))))):
+        yield forward(f"{key}{name}{end}", got, arrays[f"{key}{name}{end}"], FORWARD)
 
 
 def compare_heads(arrays, meta, prefix):
@@ -180,8 +185,7 @@ def compare_generator(arrays, meta, up_blocks):
         x, key = channels_first(images), f"{prefix}out/{mode}_"
         yield forward(f"{key}corner", x[:, :, :64, :64], arrays[f"{key}corner"], FORWARD)
         yield forward(f"{key}every4", x[:, :, 2::4, 1::4], arrays[f"{key}every4"], FORWARD)
-        yield forward(f"{key}mean", x.mean(axis=(2, 3)), arrays[f"{key}mean"], FORWARD)
-        yield forward(f"{key}rms", np.sqrt((x**2).mean(axis=(2, 3))), arrays[f"{key}rms"], FORWARD)
+        yield from compare_moments(arrays, key, x)
     official = {names[ours]: value for ours, value in named_variables(g).items()}
     for name, want in arrays.group(f"{prefix}after_train_forward/").items():
         if not name.endswith("num_batches_tracked"):

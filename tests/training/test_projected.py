@@ -78,6 +78,16 @@ def test_a_step_on_two_replicas_is_that_on_one(mirrored_is_two_cpus):
 
 
 @pytest.mark.slow
+def test_shared_fakes_on_two_replicas_and_in_micro_batches(mirrored_is_two_cpus):
+    one, two = (make_trainer(strategy=s, share_fakes=True, lr=1e-7) for s in ("default", "mirrored"))
+    np.testing.assert_allclose(
+        tiny.first_step(two)[0]["logits/fake"], tiny.first_step(one)[0]["logits/fake"], rtol=1e-4
+    )
+    parts = tiny.take_steps(make_trainer(share_fakes=True, micro_batch=2), 1)
+    np.testing.assert_allclose(parts["logits/fake"], -parts["loss/g"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_shared_fakes_change_only_the_discriminators_step():
     own, shared = (make_trainer(share_fakes=share) for share in (False, True))
     (own_values, own_slopes), (values, slopes) = tiny.first_step(own), tiny.first_step(shared)

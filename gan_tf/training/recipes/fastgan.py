@@ -12,7 +12,17 @@ from gan_tf.losses import LOSSES, RECONSTRUCTIONS
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
-from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
+from gan_tf.training.step import (
+    SIGNS,
+    Phase,
+    Recipe,
+    augmented,
+    discriminator_statistics,
+    micro_batches,
+    share_of_mean,
+    tape_of,
+    update_player,
+)
 
 STATISTICS = ("loss/d_real", "loss/d_fake", "loss/reconstruction", "loss/g", "logits/real", "logits/fake")
 STATISTICS += ("gradient/d", "gradient/g", SIGNS)
@@ -76,16 +86,8 @@ def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
     with tape_of(state.d) as tape:
         real_logits, reconstruction = logits_and_reconstruction_loss(state, real_pair, labels, draws, variant)
         fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
-        real_loss, fake_loss = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # [N] each
-        values = {
-            "loss/d_real": real_loss,
-            "loss/d_fake": fake_loss,
-            "loss/reconstruction": reconstruction,
-            "logits/real": tf.reduce_mean(real_logits, axis=1),
-            "logits/fake": tf.reduce_mean(fake_logits, axis=1),
-            SIGNS: tf.reduce_mean(tf.sign(real_logits), axis=1),
-        }
-        statistics = {name: share_of_mean(value, draws) for name, value in values.items()}
+        losses = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # of reals and fakes, [N] each
+        statistics = discriminator_statistics(*losses, real_logits, fake_logits, draws, reconstruction=reconstruction)
         value = statistics["loss/d_real"] + statistics["loss/d_fake"] + statistics["loss/reconstruction"]
     return tape, value, statistics
 

@@ -17,6 +17,7 @@ from gan_tf.training.step import (
     Phase,
     Recipe,
     augmented,
+    discriminator_statistics,
     micro_batches,
     second_order_arguments,
     share_of_mean,
@@ -78,19 +79,9 @@ def discriminator_loss(state, real_images, labels, draws, variant, size):
 
     with tape_of(state.d) as tape:
         real_logits, fake_logits = d(real_images), d(fakes)  # [n, 1]
-        real_loss, fake_loss = LOSSES[variant.config.loss].discriminator(
-            real_logits, fake_logits, draws.fold_in("d loss")
-        )
+        losses = LOSSES[variant.config.loss].discriminator(real_logits, fake_logits, draws.fold_in("d loss"))
         penalty = smoothness_penalty(state, d, real_images, fakes, draws, variant)
-        values = {
-            "loss/d_real": real_loss,
-            "loss/d_fake": fake_loss,
-            "loss/penalty": penalty,
-            "logits/real": real_logits[:, 0],
-            "logits/fake": fake_logits[:, 0],
-            SIGNS: tf.sign(real_logits[:, 0]),
-        }
-        statistics = {name: share_of_mean(value, draws) for name, value in values.items()}
+        statistics = discriminator_statistics(*losses, real_logits, fake_logits, draws, penalty=penalty)
         value = statistics["loss/d_real"] + statistics["loss/d_fake"] + statistics["loss/penalty"]
     return tape, value, statistics
 

@@ -7,12 +7,24 @@ Source: Sauer et al. 2021 (Projected GANs Converge Faster), sections 3 and 4; or
 program, whose unused R1 phase still scales the discriminator's learning rate and decay.
 """
 
+import functools
+
 import tensorflow as tf
 
 from gan_tf.losses import LOSSES
 from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
 from gan_tf.training.recipes import stylegan2
-from gan_tf.training.step import SIGNS, Phase, Recipe, augmented, micro_batches, share_of_mean, tape_of, update_player
+from gan_tf.training.step import (
+    SIGNS,
+    Phase,
+    Recipe,
+    augmented,
+    discriminator_statistics,
+    micro_batches,
+    share_of_mean,
+    tape_of,
+    update_player,
+)
 
 STATISTICS = ("loss/g", "gradient/g", "loss/d_real", "loss/d_fake", "logits/real", "logits/fake", "gradient/d", SIGNS)
 RATE = 16 / 17  # of the discriminator, as if R1 were computed in every 16th step
@@ -20,39 +32,34 @@ RATE = 16 / 17  # of the discriminator, as if R1 were computed in every 16th ste
 
 def train_step(state, reals, labels, draws, variant):
     """Updates both players once on one replica; see `step.Phase`."""
-    loss, kept = LOSSES[variant.config.loss], {}  # kept: maps of the fakes, for --share-fakes
+    loss = LOSSES[variant.config.loss]
+
+    def fakes_on_tape(batch, player):
+        batch_draws = batch.draws.fold_in(player)
+        with tape_of(state.g) as tape:
+            images = generate(state.g, labels[batch.rows], batch_draws, variant)
+            maps = feature_maps(state, images, batch_draws, "fakes", variant)
+        return tape, maps
+
+    if variant.config.share_fakes:  # one forward pass of G serves both players
+        fakes_on_tape = functools.cache(fakes_on_tape)
 
     def g_loss(batch):
-        batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("g")
-        with tape_of(state.g) as tape:
-            images = generate(state.g, batch_labels, batch_draws, variant)
-            maps = feature_maps(state, images, batch_draws, "fakes", variant)
-            logits = state.d(maps, batch_labels, training=True)
-            value = share_of_mean(loss.generator(logits, None), batch_draws)
-        if variant.config.share_fakes:
-            kept[batch.draws.first] = maps
+        tape, maps = fakes_on_tape(batch, "g")
+        with tape:
+            logits = state.d(maps, labels[batch.rows], training=True)
+            value = share_of_mean(loss.generator(logits, None), batch.draws)
         return tape, value, {"loss/g": value}
 
     def d_loss(batch):
         batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("d")
-        if variant.config.share_fakes:
-            fake_maps = kept[batch.draws.first]
-        else:
-            images = generate(state.g, batch_labels, batch_draws, variant)
-            fake_maps = feature_maps(state, images, batch_draws, "fakes", variant)
+        _, fake_maps = fakes_on_tape(batch, "g" if variant.config.share_fakes else "d")
         real_maps = feature_maps(state, reals[batch.rows], batch_draws, "reals", variant)
         with tape_of(state.d) as tape:
             fake_logits = state.d([tf.stop_gradient(x) for x in fake_maps], batch_labels, training=True)
             real_logits = state.d(real_maps, batch_labels, training=True)
-            real_loss, fake_loss = loss.discriminator(real_logits, fake_logits, batch_draws.fold_in("loss"))  # [N] each
-            values = {
-                "loss/d_real": real_loss,
-                "loss/d_fake": fake_loss,
-                "logits/real": tf.reduce_mean(real_logits, axis=1),
-                "logits/fake": tf.reduce_mean(fake_logits, axis=1),
-                SIGNS: tf.reduce_mean(tf.sign(real_logits), axis=1),
-            }
-            statistics = {name: share_of_mean(value, batch_draws) for name, value in values.items()}
+            losses = loss.discriminator(real_logits, fake_logits, batch_draws.fold_in("loss"))  # reals, fakes: [N] each
+            statistics = discriminator_statistics(*losses, real_logits, fake_logits, batch_draws)
             value = statistics["loss/d_real"] + statistics["loss/d_fake"]
         return tape, value, statistics
 

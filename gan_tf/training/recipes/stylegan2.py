@@ -17,6 +17,7 @@ from gan_tf.training.step import (
     Phase,
     Recipe,
     augmented,
+    discriminator_statistics,
     micro_batches,
     second_order_arguments,
     share_of_mean,
@@ -115,14 +116,7 @@ def update_discriminator(state, reals, labels, draws, variant):
             fake_logits = state.d(fake_images, batch_labels, training=True)
             real_loss, fake_loss = logistic_discriminator(real_logits, fake_logits)
             value = share_of_mean(real_loss + fake_loss, batch_draws)
-        statistics = {
-            "loss/d_real": real_loss,
-            "loss/d_fake": fake_loss,
-            "logits/real": real_logits[:, 0],
-            "logits/fake": fake_logits[:, 0],
-            SIGNS: tf.sign(real_logits[:, 0]),
-        }
-        return tape, value, {name: share_of_mean(values, batch_draws) for name, values in statistics.items()}
+        return tape, value, discriminator_statistics(real_loss, fake_loss, real_logits, fake_logits, batch_draws)
 
     return update_player(state, "d", micro_batches(draws.fold_in("d"), variant.parts), loss, lr_of("d", variant))
 
