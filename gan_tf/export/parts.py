@@ -36,7 +36,7 @@ def traced_parts(trained, forms):
 
 
 def _fastgan(g, inputs, noise):
-    excited, largest = len(g.excited_sizes), g.excited_sizes[-1] // 16
+    styles, largest = g.style_count, g.excited_sizes[-1] // 16
     early = [spec for spec in noise if spec.shape[1] <= largest]
 
     def style(*values):
@@ -45,7 +45,7 @@ def _fastgan(g, inputs, noise):
         return {"map": x, **{f"style_{i}": one for i, one in enumerate(weights)}}
 
     def images(x, *values):
-        return _clipped([g.images_of_map(x, values[:excited], values[excited:])])
+        return _clipped([g.images_of_map(x, values[:styles], values[styles:])])
 
     style = _traced(style, [*inputs, *early])
     between = [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in outputs_of(style).items()]

@@ -42,7 +42,7 @@ class FastGanGenerator(SeededNetwork):
     the images alone. With `tanh` they are in [-1, 1]; else this range is learned, as in the official code.
         labels: [N] integers; ignored without classes.
         noise: a list of [N, h, w, 1], one for each of `noise_shapes`; None: none is added.
-        style: excitation weights of other latents from `style_of`, which replace the images' own; or None.
+        style: the style of other latents from `style_of`, which replaces the images' own; or None.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
@@ -51,7 +51,7 @@ class FastGanGenerator(SeededNetwork):
         tanh: tanh on the output; always at 1024.
         up_blocks: "alternating", the published network; or "full" or "lite", the generators of Projected GAN (Sauer et
             al. 2021): all blocks with noise or all without, latents scaled to length sqrt(Z), a bias in the last layer,
-            PyTorch's initial values, and no small images, which are zeros.
+            PyTorch's initial values, no small images, which are zeros, and for classes conditional batch norm.
         classes: number of classes, 0 for an unconditional network; see models/fastgan_blocks.py.
         seed, folded: see ops/layers.py.
 
@@ -69,15 +69,18 @@ class FastGanGenerator(SeededNetwork):
         self.tanh = tanh or resolution == 1024
         self.sizes = [size for size in G_WIDTHS if 8 <= size <= resolution]  # pixels of the outputs of `blocks`
         self.excited_sizes = [size for size in self.sizes if size in G_EXCITED]  # of the maps that excitations change
-        width, embedding = 2 * self._channels(4), {"normalised": False, "stddev": CLASS_STDDEV}
-        self.embed = ClassEmbedding(width, classes, **embedding, **self.part("g/embed")) if classes else None
-        initial = {"torch_initial": self.is_projected}
+        width, initial = 2 * self._channels(4), {"torch_initial": self.is_projected}
+        self.has_class_norm = bool(classes) and self.is_projected
+        vector_size, stddev = (latent_size, 1.0) if self.is_projected else (width, CLASS_STDDEV)
+        embedding = {"normalised": False, "stddev": stddev, **self.part("g/embed")}
+        self.embed = ClassEmbedding(vector_size, classes, **embedding) if classes else None
         self.stem = SpectralStem(width, **initial, **self.part("g/stem"))
         self.stem_norm = BatchNorm(**initial, **self.part("g/stem_norm"))
         self.noisy_sizes = {"alternating": self.sizes[::2], "full": self.sizes, "lite": []}[up_blocks]
+        options = {"vector_size": vector_size if self.has_class_norm else 0, **initial}
         self.blocks = [
             (NoisyUpBlock if size in self.noisy_sizes else UpBlock)(
-                self._channels(size), **initial, **self.part(f"g/blocks/{size}")
+                self._channels(size), **options, **self.part(f"g/blocks/{size}")
             )
             for size in self.sizes
         ]
@@ -109,7 +112,7 @@ class FastGanGenerator(SeededNetwork):
 
     def call(self, z, labels=None, noise=None, training=False, style=None):
         self.check_training(training)
-        maps = self._maps(self._first_map(z, labels, training), noise, self.resolution, style, training)
+        maps = self._maps(*self._first_map(z, labels, training), noise, self.resolution, style, training)
         images = self._output(self.to_rgb, maps[self.resolution], training)
         if self.folded:
             return images
@@ -117,26 +120,34 @@ class FastGanGenerator(SeededNetwork):
             return images, tf.zeros((images.shape[0], self.small_resolution, self.small_resolution, 3))
         return images, self._output(self.to_small, maps[self.small_resolution], training)
 
-    def style_of(self, z, labels=None, noise=None):
-        """Excitation weights of the large maps: a list of [N, 1, 1, C] for `style`, smallest excited map first.
+    @property
+    def style_count(self):
+        """Number of tensors in a style."""
+        return len(self.excited_sizes) + self.has_class_norm
 
-        Arguments as for `call`. Only the small maps are computed: the maps that excite others are not excited.
+    def style_of(self, z, labels=None, noise=None):
+        """The style of images, a list of [N, 1, 1, C]: excitation weights of the large maps, smallest map first.
+
+        With conditional batch norm, the vectors of the classes follow. Arguments as for `call`. Only the small maps are
+        computed: the maps that excite others are not excited.
         """
         return self.map_and_style_of(z, labels, noise)[1]
 
     def map_and_style_of(self, z, labels=None, noise=None):
-        """First part of `call`: the largest map that excites another [N, s, s, C], and the weights as in `style_of`."""
+        """First part of `call`: the largest map that excites another [N, s, s, C], and the style."""
         largest = self.excited_sizes[-1] // 16
-        maps = self._maps(self._first_map(z, labels), noise, largest)
+        x, vectors = self._first_map(z, labels)
+        maps = self._maps(x, vectors, noise, largest)
         pairs = zip(self.excited_sizes, self.excitations, strict=True)
-        return maps[largest], [excitation(maps[size // 16]) for size, excitation in pairs]
+        weights = [excitation(maps[size // 16]) for size, excitation in pairs]
+        return maps[largest], weights if vectors is None else [*weights, vectors]
 
     def images_of_map(self, x, style, noise=None):
         """Second part of `call`, of a folded generator: images [N, R, R, 3] of the results of `map_and_style_of`.
 
         noise: only the maps of more pixels than `x`.
         """
-        return self._output(self.to_rgb, self._maps(x, noise, self.resolution, style)[self.resolution], False)
+        return self._output(self.to_rgb, self._maps(x, None, noise, self.resolution, style)[self.resolution], False)
 
     def fold_weights(self, weights):
         """Stores the weights of a trainable generator {attribute path: tensor} in this folded one."""
@@ -144,16 +155,20 @@ class FastGanGenerator(SeededNetwork):
         self.fold_parts(weights, "embed", "blocks", "excitations", "to_rgb")
 
     def _first_map(self, z, labels, training=False):
-        """[N, 4, 4, C]."""
+        """Map [N, 4, 4, C], and the vectors of the classes [N, 1, 1, V] for conditional batch norm, or None."""
         z = pixel_norm(z) if self.is_projected else z
-        vectors = None if self.embed is None else self.embed(labels)
-        return glu_layer(z, self.stem, self.stem_norm, vectors=vectors, training=training)
+        vectors = None if self.embed is None else self.embed(labels)[:, None, None]
+        terms = None if vectors is None or self.has_class_norm else (None, vectors)
+        x = glu_layer(z, self.stem, self.stem_norm, terms=terms, training=training)
+        return x, vectors if self.has_class_norm else None
 
-    def _maps(self, x, noise, largest, style=None, training=False):
+    def _maps(self, x, vectors, noise, largest, style=None, training=False):
         """{size: [N, size, size, C]}: the map `x`, and those after it up to `largest` pixels. noise: of the latter."""
         noise = iter(noise or [None] * len(self.noise_shapes))
-        maps, excitations = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True))
-        styles = {} if style is None else dict(zip(self.excited_sizes, style, strict=True))
+        maps, excitations, styles = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True)), {}
+        if style is not None:
+            styles = dict(zip(self.excited_sizes, style, strict=False))
+            vectors = style[-1] if self.has_class_norm else None
         first = x.shape[1]
         for size, block in zip(self.sizes, self.blocks, strict=True):
             if size <= first or size > largest:
@@ -162,7 +177,7 @@ class FastGanGenerator(SeededNetwork):
             if weights is None and size in excitations:
                 weights = excitations[size](maps[size // 16], training=training)
             extra = {"noise": (next(noise), next(noise))} if isinstance(block, NoisyUpBlock) else {}
-            x = maps[size] = block(x, weights, **extra, training=training)
+            x = maps[size] = block(x, weights, vectors, **extra, training=training)
         return maps
 
     def _output(self, layer, x, training):

@@ -9,7 +9,7 @@ factor. All pixels of that map get the same vector, so its effect is larger than
 drawings of two classes after 3,000 images, the background colours of a class deviated by 38 grey levels without
 embeddings, by 40 with embeddings of a quarter of the map's standard deviation, by 12 with a half, and, after 5,000
 images, by 4 with the same standard deviation. Concatenated to the latent, before batch norm, the class took three
-quarters of the variance.
+quarters of the variance. The generators of Projected GAN have a factor too, and in all blocks: see ClassTerms.
 
 Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training for High-fidelity Few-shot Image Synthesis).
 """
@@ -28,25 +28,29 @@ DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever t
 DECODER_INPUT = 8  # pixels of a decoder's input after pooling
 
 
-def glu_layer(x, conv, norm, injection=None, noise=None, weights=None, vectors=None, training=False):
+def glu_layer(x, conv, norm, injection=None, noise=None, weights=None, terms=None, training=False):
     """A GLU layer of the generator: input of `conv` -> [N, H, W, C], C half of the filters of `conv`.
 
     Args:
         conv, norm, injection: its layers; injection may be None.
         noise: [N, H, W, 1] or None.
         weights: excitation [N, 1, 1, C] or None.
-        vectors: class embeddings [N, 2C] or None, added after batch norm.
+        terms: (factor [N, 1, 1, 2C] or None, offset [N, 1, 1, 2C]) of the class, applied after batch norm; or None.
     """
     x = conv(x, training=training)
-    if not norm.folded:
-        if injection is not None:
-            x = injection(x, noise)
-        x = norm(x, training=training)
-    if vectors is not None:
-        x += tf.cast(vectors, x.dtype)[:, None, None]
+    factor, offset = (None, None) if terms is None else terms
     if norm.folded:
-        noise = None if noise is None else (noise, injection.strength.value)
-        return biased_glu(x, norm.shift.value, noise, weights)
+        bias, strength = norm.shift.value, None if noise is None else injection.strength.value
+        if factor is not None:
+            x *= tf.cast(factor, x.dtype)
+            bias, strength = bias * factor, None if noise is None else strength * factor
+        bias = bias if offset is None else bias + offset
+        return biased_glu(x, bias, None if noise is None else (noise, strength), weights)
+    if injection is not None:
+        x = injection(x, noise)
+    x = norm(x, training=training)
+    x = x if factor is None else x * tf.cast(factor, x.dtype)
+    x = x if offset is None else x + tf.cast(offset, x.dtype)
     return glu(x) if weights is None else glu(x) * weights
 
 
@@ -63,8 +67,8 @@ def biased_glu(x, bias, noise=None, weights=None):
 
     Args:
         x: [N, H, W, 2C].
-        bias: [2C] float32.
-        noise: ([N, H, W, 1], strength [2C]) or None.
+        bias: [2C] or [N, 1, 1, 2C] float32.
+        noise: ([N, H, W, 1], strength like `bias`) or None.
         weights: [N, 1, 1, C] or None.
 
     Returns:
@@ -95,63 +99,113 @@ def _compiled_glu(*kind):
     return tf.function(functools.partial(_biased_glu), jit_compile=True, autograph=False)
 
 
+class ClassTerms(SeededLayer):
+    """Factor and offset of conditional batch norm: vectors of the classes [N, 1, 1, V] -> two of [N, 1, 1, filters].
+
+    Each is a dense layer with spectral norm and a bias; 1 is added to the factor. Source: the official program of
+    Sauer et al. 2021.
+    """
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        dense = {"use_bias": True, "torch_initial": True}
+        self.factor = SpectralConv(filters, 1, **dense, **self.part("factor"))
+        self.offset = SpectralConv(filters, 1, **dense, **self.part("offset"))
+
+    def build(self, shape):
+        self.factor.build(shape)
+        self.offset.build(shape)
+
+    def call(self, vectors, training=False):
+        factor, offset = self.factor(vectors, training=training), self.offset(vectors, training=training)
+        return tf.cast(factor, self.variable_dtype) + 1.0, tf.cast(offset, self.variable_dtype)
+
+    def fold_weights(self, weights):
+        """Stores the weights of a trained layer."""
+        self.fold_parts(weights, "factor", "offset")
+
+
 class UpBlock(SeededLayer):
     """Doubles the size: upsampling, 3x3 convolution, batch norm, GLU.
 
-    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None -> [N, 2H, 2W, filters].
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, vectors of the classes [N, 1, 1, V] or None
+    -> [N, 2H, 2W, filters].
+
+    Args:
+        vector_size: V, with which batch norm is conditional; 0: it is not.
     """
 
-    def __init__(self, filters, torch_initial=False, **kwargs):
+    def __init__(self, filters, vector_size=0, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
+        self.filters, self.vector_size = filters, vector_size
         initial = {"torch_initial": torch_initial}
         self.up = SpectralUpConv(2 * filters, **initial, **self.part("up"))
-        self.norm = BatchNorm(**initial, **self.part("norm"))
+        self.norm = BatchNorm(**initial, trainable=not vector_size, **self.part("norm"))
+        self.terms = ClassTerms(2 * filters, **self.part("terms")) if vector_size else None
 
     def build(self, shape):
         self.up.build(shape)
         self.norm.build((None, None, None, 2 * self.filters))
+        if self.terms is not None:
+            self.terms.build((None, 1, 1, self.vector_size))
 
-    def call(self, x, weights=None, training=False):
-        return glu_layer(x, self.up, self.norm, weights=weights, training=training)
+    def call(self, x, weights=None, vectors=None, training=False):
+        terms = None if self.terms is None else self.terms(vectors, training=training)
+        return glu_layer(x, self.up, self.norm, weights=weights, terms=terms, training=training)
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
         fold_glu_layer(self, weights, "up", "norm")
+        self.fold_parts(weights, "terms")
 
 
 class NoisyUpBlock(SeededLayer):
     """An up-block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
 
-    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, two noise maps, each [N, 2H, 2W, 1] or None
-    -> [N, 2H, 2W, filters].
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, two noise maps, each [N, 2H, 2W, 1] or None,
+    vectors of the classes [N, 1, 1, V] or None -> [N, 2H, 2W, filters].
+
+    Args:
+        vector_size: V, with which batch norm is conditional, and both places share one strength of the noise; or 0.
     """
 
-    def __init__(self, filters, torch_initial=False, **kwargs):
+    def __init__(self, filters, vector_size=0, torch_initial=False, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
+        self.filters, self.vector_size = filters, vector_size
         initial = {"torch_initial": torch_initial}
         self.up = SpectralUpConv(2 * filters, **initial, **self.part("up"))
         self.up_noise = NoiseInjection(**self.part("up_noise"))
-        self.up_norm = BatchNorm(**initial, **self.part("up_norm"))
+        self.up_norm = BatchNorm(**initial, trainable=not vector_size, **self.part("up_norm"))
         self.conv = SpectralConv(2 * filters, 3, **initial, **self.part("conv"))
-        self.conv_noise = NoiseInjection(**self.part("conv_noise"))
-        self.conv_norm = BatchNorm(**initial, **self.part("conv_norm"))
+        shares_noise = vector_size and not self.folded  # folded, the strengths contain different factors
+        self.conv_noise = self.up_noise if shares_noise else NoiseInjection(**self.part("conv_noise"))
+        self.conv_norm = BatchNorm(**initial, trainable=not vector_size, **self.part("conv_norm"))
+        self.up_terms = ClassTerms(2 * filters, **self.part("up_terms")) if vector_size else None
+        self.conv_terms = ClassTerms(2 * filters, **self.part("conv_terms")) if vector_size else None
 
     def build(self, shape):
         self.up.build(shape)
         self.conv.build((None, None, None, self.filters))
-        for layer in (self.up_noise, self.up_norm, self.conv_noise, self.conv_norm):
+        for layer in {self.up_noise, self.up_norm, self.conv_noise, self.conv_norm}:  # the noise can be one layer
             layer.build((None, None, None, 2 * self.filters))
+        if self.vector_size:
+            self.up_terms.build((None, 1, 1, self.vector_size))
+            self.conv_terms.build((None, 1, 1, self.vector_size))
 
-    def call(self, x, weights=None, noise=(None, None), training=False):
-        x = glu_layer(x, self.up, self.up_norm, self.up_noise, noise[0], training=training)
-        return glu_layer(x, self.conv, self.conv_norm, self.conv_noise, noise[1], weights, training=training)
+    def call(self, x, weights=None, vectors=None, noise=(None, None), training=False):
+        up_terms = conv_terms = None
+        if self.vector_size:
+            up_terms, conv_terms = (layer(vectors, training=training) for layer in (self.up_terms, self.conv_terms))
+        x = glu_layer(x, self.up, self.up_norm, self.up_noise, noise[0], None, up_terms, training)
+        return glu_layer(x, self.conv, self.conv_norm, self.conv_noise, noise[1], weights, conv_terms, training)
 
     def fold_weights(self, weights):
         """Stores the weights of a trained block."""
+        if self.vector_size:  # the shared strength, under the first of its names
+            weights = {**weights, "up_noise/strength": weights["conv_noise/strength"]}
         fold_glu_layer(self, weights, "up", "up_norm", "up_noise")
         fold_glu_layer(self, weights, "conv", "conv_norm", "conv_noise")
+        self.fold_parts(weights, "up_terms", "conv_terms")
 
 
 class Excitation(SeededLayer):

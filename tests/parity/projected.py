@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from gan_tf.convert import fastgan
 from gan_tf.models.fastgan import FastGanGenerator
+from gan_tf.models.network import fold
 from gan_tf.models.projected import FEATURE_CHANNELS, FeatureHead, ProjectedDiscriminator
 from gan_tf.models.variables import named_variables
 from gan_tf.ops.normalisation import pixel_norm
@@ -29,7 +30,7 @@ EPSILON = 1e-8 * (1 - BETA_2) ** 0.5  # PyTorch adds 1e-8 after the bias correct
 LARGE_KERNEL, CUT = 20_000, 16  # 4-d kernels of more numbers are stored as [:16, :16]
 STRIDES = {1: 8, 2: 16}  # of the stored channels, by type of projection
 LEAVES = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v"}
+LEAVES |= {"kernel": "weight_orig", "u": "weight_u", "v": "weight_v", "bias": "bias"}
 
 
 def quantities(arrays):
@@ -47,8 +48,8 @@ def quantities(arrays):
     yield from compare_class_head(arrays, meta)
     for prefix in ("pd/", "pd/blur/"):
         yield from compare_players(arrays, meta, prefix, features)
-    for up_blocks in ("lite", "full"):
-        yield from compare_generator(arrays, meta, up_blocks)
+    for group in ("g_lite", "g_full", "gc_lite", "gc_full"):
+        yield from compare_generator(arrays, meta, group)
 
 
 def compare_projection(arrays, name, maps):
@@ -165,34 +166,65 @@ def compare_discriminator_step(arrays, meta, prefix, features, reals, fakes, suf
         yield Quantity(f"{key}after_adam/{name}, differing steps", float(share), STEP_SHARE)
 
 
-def compare_generator(arrays, meta, up_blocks):
+def compare_generator(arrays, meta, group):
     """Images in evaluation and training mode, and the buffers after the latter. The recorded noise has no effect."""
-    prefix, config = f"g_{up_blocks}/", meta["config"]
+    prefix, config = f"{group}/", meta["config"]
+    classes = config["classes"] if group.startswith("gc") else 0
+    labels = arrays["g/labels"] if classes else None
     yield forward("g/z_normalised", pixel_norm(arrays["g/z"]), arrays["g/z_normalised"], FORWARD)
     for mode in ("eval", "train"):
-        g = FastGanGenerator(256, config["ngf"], config["z_dim"], up_blocks=up_blocks)
+        g = FastGanGenerator(256, config["ngf"], config["z_dim"], up_blocks=group.partition("_")[2], classes=classes)
         g.build()
-        names = {ours: f"synthesis.{theirs}" for ours, theirs in fastgan.official_names(g).items()}
-        for ours, variable in named_variables(g).items():
-            key = prefix + names[ours]
-            value = arrays[key] if key in arrays else by_rule(meta, key)
+        variables, names = named_variables(g), names_of_generator(g)
+        for ours, theirs in names.items():
+            value = arrays[prefix + theirs] if prefix + theirs in arrays else by_rule(meta, prefix + theirs)
             if ours == "stem/kernel":
                 value = value.transpose(0, 2, 3, 1)
             elif not ours.startswith("stem/"):
-                value = from_official(ours, value, named_variables(g))
-            variable.assign(value)
-        images, _ = g(arrays["g/z"], training=mode == "train")
+                value = from_official(ours, value, variables)
+            variables[ours].assign(value)
+        images, _ = g(arrays["g/z"], labels, training=mode == "train")
         x, key = channels_first(images), f"{prefix}out/{mode}_"
         yield forward(f"{key}corner", x[:, :, :64, :64], arrays[f"{key}corner"], FORWARD)
         yield forward(f"{key}every4", x[:, :, 2::4, 1::4], arrays[f"{key}every4"], FORWARD)
         yield from compare_moments(arrays, key, x)
-    official = {names[ours]: value for ours, value in named_variables(g).items()}
+        if mode == "eval":
+            folded = fold(g)(arrays["g/z"], labels)
+            yield Quantity(f"{prefix}folded", relative_l2(folded, images), FORWARD)
     for name, want in arrays.group(f"{prefix}after_train_forward/").items():
         if not name.endswith("num_batches_tracked"):
             ours = next(ours for ours, theirs in names.items() if theirs == name)
-            got = np.asarray(official[name])
-            got = got if ours.startswith("stem/") else to_official(ours, got, named_variables(g))
+            got = np.asarray(variables[ours])
+            got = got if ours.startswith("stem/") else to_official(ours, got, variables)
             yield forward(f"{prefix}after_train_forward/{name}", got, want, FORWARD)
+
+
+def names_of_generator(g):
+    """{our name: official name}. Conditional batch norm has no own factors and offsets, and these are not named."""
+    plain = FastGanGenerator(256, g.ngf, g.latent_size, up_blocks=g.up_blocks)
+    plain.build()
+    names = {ours: f"synthesis.{theirs}" for ours, theirs in fastgan.official_names(plain).items()}
+    if not g.classes:
+        return names
+    names = {ours: theirs for ours, theirs in names.items() if not ours.startswith("blocks/")}
+    names["embed/kernel"] = "synthesis.embed.weight"
+    for ours in named_variables(g):
+        if not ours.startswith("blocks/") or ours.endswith(("gamma", "beta")):
+            continue
+        _, index, layer, *rest = ours.split("/")
+        number = "" if g.up_blocks == "lite" else {"up": 1, "conv": 2}[layer.partition("_")[0]]
+        block = f"synthesis.feat_{2 ** (int(index) + 3)}"
+        if layer == "conv_noise":
+            names[ours] = f"{block}.noise.weight"
+        elif layer.endswith("norm"):
+            leaf = {"moving_mean": "stored_mean", "moving_variance": "stored_var"}[rest[0]]
+            names[ours] = f"{block}.bn{number}.{leaf}"
+        elif layer.endswith("terms"):
+            part = {"factor": "gain", "offset": "bias"}[rest[0]]
+            names[ours] = f"{block}.bn{number}.{part}.{LEAVES[rest[1]]}"
+        else:
+            names[ours] = f"{block}.conv{number}.{LEAVES[rest[0]]}"
+    return names
 
 
 def resize(images):
@@ -306,6 +338,8 @@ def from_official(ours, value, variables):
     """An official array in our layout: kernels [O, I, h, w], v [I * h * w], dense kernels [out, in]."""
     if value.ndim == 4:
         return value.transpose(2, 3, 1, 0)
+    if value.ndim == 2 and len(variables[ours].shape) == 4:  # a dense layer is a 1x1 convolution here
+        return value.T[None, None]
     if ours.endswith("/v"):
         height, width, inputs, _ = variables[ours.removesuffix("v") + "kernel"].shape
         return value.reshape(inputs, height, width).transpose(1, 2, 0).ravel()

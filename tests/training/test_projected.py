@@ -10,8 +10,10 @@ from gan_tf.metrics.definitions import warn_of_relatives
 from gan_tf.models.fastgan import FastGanGenerator
 from gan_tf.models.network import fold
 from gan_tf.models.projected import Projector, double_size
+from gan_tf.models.variables import named_variables
 from gan_tf.pretrained import efficientnet
 from gan_tf.training import resume
+from gan_tf.training.state import trainable
 
 from . import tiny
 
@@ -98,6 +100,16 @@ def test_shared_fakes_change_only_the_discriminators_step():
 
 
 @pytest.mark.slow
+def test_a_step_trains_the_terms_of_the_classes():
+    trainer = make_trainer(classes=2, conditional=True)
+    before = tiny.player_weights(trainer)
+    assert tiny.all_finite(tiny.take_steps(trainer, 2))
+    changed = tiny.changed(before, tiny.player_weights(trainer))
+    assert {"g/embed/kernel", "g/blocks/0/up_terms/factor/kernel", "g/blocks/3/conv_terms/offset/bias"} <= changed
+    assert not [name for name in changed if name.endswith("up_norm/gamma")]
+
+
+@pytest.mark.slow
 def test_micro_batches_have_their_own_statistics_of_batch_norm():
     whole, parts = (make_trainer(micro_batch=size) for size in (None, 2))
     (_, whole_slopes), (values, slopes) = tiny.first_step(whole), tiny.first_step(parts)
@@ -134,20 +146,45 @@ def test_transfer_and_selection_by_the_discriminator(dataset, tmp_path, capsys):
     assert "--truncation is 0.7" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("up_blocks", ["full", "lite"])
-def test_a_folded_generator_makes_the_same_images(up_blocks):
-    g = FastGanGenerator(64, ngf=8, latent_size=16, up_blocks=up_blocks)
+def test_a_folded_generator_makes_the_same_images(up_blocks, classes):
+    g = FastGanGenerator(64, ngf=8, latent_size=16, up_blocks=up_blocks, classes=classes)
     g.build()
     random = np.random.default_rng(0)
+    for path, variable in named_variables(g).items():  # zero at first
+        if path.endswith("strength"):
+            variable.assign(random.uniform(0.2, 0.8, (1,)))
+    names = [path for path in named_variables(g) if path.endswith("strength")]
+    assert len(names) == {"full": 4 if classes else 8, "lite": 0}[up_blocks]  # conditional blocks have one each
+    labels = random.integers(3, size=8)
     for _ in range(30):  # spectral vectors and running statistics are random at first
-        g(random.standard_normal((8, 16)).astype(np.float32), training=True)
+        g(random.standard_normal((8, 16)).astype(np.float32), labels, training=True)
     z = random.standard_normal((2, 16)).astype(np.float32)
     noise = [random.standard_normal((2, *shape)).astype(np.float32) for shape in g.noise_shapes]
     assert len(noise) == {"full": 8, "lite": 0}[up_blocks]
-    images, small = g(z, noise=noise)
+    labels = np.array([0, 2])
+    images, small = g(z, labels, noise=noise)
     assert not np.any(small)
-    np.testing.assert_allclose(fold(g)(z, noise=noise), images, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(g(3 * z, noise=noise)[0], images, rtol=1e-4, atol=1e-4)  # latents on the sphere
+    folded = fold(g)
+    np.testing.assert_allclose(folded(z, labels, noise=noise), images, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(g(3 * z, labels, noise=noise)[0], images, rtol=1e-4, atol=1e-4)  # latents on the sphere
+    own = g.style_of(z, labels, noise=noise)
+    np.testing.assert_allclose(g(z, labels, noise=noise, style=own)[0], images, rtol=1e-4, atol=1e-4)
+    x, style = folded.map_and_style_of(z, labels, noise=noise)
+    assert len(style) == folded.style_count
+    later = [one for one in noise if one.shape[1] > x.shape[1]]
+    np.testing.assert_allclose(folded.images_of_map(x, style, later), images, rtol=1e-4, atol=1e-4)
+    if classes:
+        assert np.abs(g(z, labels[::-1], noise=noise)[0] - images).max() > 0.05
+
+
+def test_conditional_batch_norm_has_no_factor_of_its_own():
+    g = FastGanGenerator(64, ngf=8, latent_size=16, up_blocks="lite", classes=3)
+    g.build()
+    fixed = [path for path, variable in named_variables(g).items() if path.endswith("gamma") and not variable.trainable]
+    assert fixed == [f"blocks/{i}/norm/gamma" for i in range(4)]
+    assert "blocks/0/terms/factor/kernel" in trainable(g)
 
 
 def test_bilinear_interpolation_keeps_the_corners():
