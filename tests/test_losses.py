@@ -10,7 +10,9 @@ from gan_tf.config import validation
 from gan_tf.losses import (
     LOSSES,
     RECONSTRUCTIONS,
+    energy_distance,
     gradient_penalty,
+    image_energy,
     interpolates,
     path_length_penalty,
     path_lengths,
@@ -249,3 +251,45 @@ def test_two_replicas_have_the_path_length_penalty_of_one(two_cpus):
 
     for got, want in zip(summed(two_cpus, step), summed(tf.distribute.get_strategy(), step), strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_energy_distance_of_two_fakes_and_two_reals():
+    fakes, reals = tf.constant([[[0.0]], [[2.0]]]), tf.constant([[[0.0]], [[1.0]]])
+    # Spread 1; from 0: 2 * 0.5 - 2 - 1, from 2: 2 * 1.5 - 2 - 1.
+    np.testing.assert_allclose(energy_distance(fakes, reals), [-2.0, 0.0])
+
+
+def test_energy_distance_is_zero_on_average_between_equal_distributions_only():
+    random = np.random.default_rng(0)
+
+    def distance(shift, scale):
+        samples = ((shift + scale * random.normal(size=(8, 1, 5)), random.normal(size=(8, 1, 5))) for _ in range(400))
+        pairs = [(tf.constant(x, tf.float32), tf.constant(y, tf.float32)) for x, y in samples]
+        return np.mean([energy_distance(*pair) for pair in pairs])
+
+    assert abs(distance(0, 1)) < 0.02 < 0.15 < min(distance(1, 1), distance(0, 0.3), distance(0, 3))
+
+
+def test_energy_distance_moves_equal_fakes_to_the_reals_without_nan():
+    random = np.random.default_rng(0)
+    fakes, reals = tf.Variable([[[3.0, 0.0]]] * 4), tf.constant(random.normal(size=(64, 1, 2)), tf.float32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(energy_distance(fakes, reals))
+    slopes = tape.gradient(loss, fakes).numpy()
+    assert np.isfinite(slopes).all() and (slopes[..., 0] > 0.1).all()
+
+
+def test_image_energy_sees_small_images_whole_and_by_pixel():
+    reals = np.zeros((4, 16, 16, 3), np.float32)
+    reals[:2] = 1.0  # two white images and two black ones
+    halves = reals.copy()
+    halves[0, 8:], halves[2, 8:] = 0.0, 1.0  # each pixel is still white in half of the images
+    whole = [
+        energy_distance(*(tf.reshape(x[:, ::2, ::2], (4, 1, -1)) for x in (fakes, reals))) for fakes in (reals, halves)
+    ]
+    pixels = [np.mean(image_energy(fakes, reals) - part) for fakes, part in zip((reals, halves), whole, strict=True)]
+    np.testing.assert_allclose(pixels[0], pixels[1], atol=1e-6)
+    assert np.mean(whole[1]) > np.mean(whole[0]) + 0.05
+    noise = np.random.default_rng(0).normal(size=(4, 1, 2, 1, 2, 3)).astype(np.float32)
+    noise = np.broadcast_to(noise - noise.mean((2, 4), keepdims=True), (4, 8, 2, 8, 2, 3)).reshape(4, 16, 16, 3)
+    np.testing.assert_allclose(image_energy(halves + noise, reals), image_energy(halves, reals), atol=1e-4)

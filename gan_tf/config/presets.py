@@ -78,6 +78,10 @@ _PAPER256 = replace(_OFFICIAL, batch_size=64, mbstd_group=8, channel_base=16384,
 PRESETS = {
     "fastgan": {
         "fastgan-256": TrainConfig(),
+        # On a CPU, narrow networks are better after equal time: docs/performance.md.
+        "fastgan-64": TrainConfig(
+            resolution=64, ngf=16, ndf=16, lr=4e-4, energy_weight=2.0, total_kimg=20.0, metric="swd2k"
+        ),
         "projected": replace(_PROJECTED, up_blocks="full", ngf=128, reconstruction="none"),
         "projected-lite": replace(_PROJECTED, up_blocks="lite", ngf=128, reconstruction="none"),
         # Needs DiffAugment, the default: without it, at this learning rate, the discriminator dominates within the

@@ -163,7 +163,6 @@ class TrainConfig:
     up_blocks: Literal["alternating", "full", "lite"] = identity(
         "alternating", "generator's blocks; full, lite: the networks of Projected GAN", models=FASTGAN
     )
-    share_fakes: bool = identity(False, "projected: both players use the same fakes", models=FASTGAN + STYLEGAN2)
     tanh: bool = identity(False, "end the generator with tanh at every size; published: at 1024 only", models=FASTGAN)
     fmap_base: int = identity(8192, "width: 2 * fmap_base / R channels at R pixels", models=PGGAN)
     fmap_max: int = identity(512, "maximum channels of a layer", models=PGGAN)
@@ -185,6 +184,9 @@ class TrainConfig:
     )
     reconstruction: Literal["l1", "l2", "lpips", "none"] = identity(
         "l1", "loss of the discriminator's decoders; published: lpips", models=FASTGAN
+    )
+    energy_weight: float = identity(
+        0.0, "weight of the energy distance of small fakes and reals, a loss of the generator", models=FASTGAN
     )
     phase_batch: str = identity(PHASE_BATCH, "images per step at each resolution, or one number", models=PGGAN)
     phase_lr: str = identity("", "learning rate at some resolutions, such as 1024:0.0015; else --lr", models=PGGAN)

@@ -37,7 +37,7 @@ RANGES = (  # settings, condition on a value that is not None, fix
     ("ngf ndf", lambda value: value % 8 == 0, "a multiple of 8"),
     ("decoders", lambda value: value >= 3, "3 or more"),
     ("freeze_d", lambda value: value >= 0, "an integer of at least 0"),
-    ("fade_kimg r1_gamma path_weight", lambda value: 0 <= value < math.inf, "a number of at least 0"),
+    ("fade_kimg r1_gamma path_weight energy_weight", lambda value: 0 <= value < math.inf, "a number of at least 0"),
     ("ada_target", lambda value: -1 < value < 1, "a number between -1 and 1"),
     ("beta1 beta2", lambda value: 0 <= value < 1, "a number from 0 to below 1"),
     ("cutout", lambda value: 0 < value <= 1, "a number above 0, at most 1"),
@@ -117,14 +117,13 @@ def check(config):
         _check_projected(config)
     else:
         fix = "--discriminator projected with it, or leave it out"
-        require(not config.share_fakes, config, "share_fakes", fix)
         require(config.up_blocks == "alternating", config, "up_blocks", fix)
 
 
 def _check_projected(config):
     """Requires that settings of the own discriminator, which have no effect, are not given."""
     require(not config.freeze_d, config, "freeze_d", "0: the feature network is always frozen, and the heads are new")
-    for name in ("ndf", "decoders", "architecture", "mbstd_group"):
+    for name in ("ndf", "decoders", "architecture", "mbstd_group", "energy_weight"):
         valid = getattr(config, name) == getattr(type(config), name)
         require(valid, config, name, "none: --discriminator projected does not have it")
     valid = config.reconstruction in ("l1", "none")

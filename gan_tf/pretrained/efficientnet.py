@@ -34,7 +34,6 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 FEATURE_STAGES = (2, 3, 5, 7)  # whose outputs are the feature maps, at 1/4, 1/8, 1/16 and 1/32 of the image's size
-PROJECTED_NETWORK = "lite0"  # that of the discriminator of Projected GAN
 EPSILON = 1e-3  # that batch norm adds to the variance
 # Official names of the batch norms, by those of the convolutions before them.
 NORMS = {"_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
@@ -97,6 +96,11 @@ class FeatureNetwork:
         if images.shape[1] < least:
             images = tf.image.resize(images, (least, least))  # bilinear, between pixel centres
         return self.network(images)
+
+
+def load_features(config, alternative=""):
+    """Loads the FeatureNetwork of a TrainConfig's losses; `alternative` as for `load_efficientnet`."""
+    return load_efficientnet("lite0", config.feature_weights, alternative=alternative)
 
 
 def load_efficientnet(name, file=None, dtype="float32", alternative=""):

@@ -11,7 +11,7 @@ from gan_tf.io.image_files import to_uint8
 from gan_tf.metrics.image_sets import measurable
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
-from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
+from gan_tf.pretrained.efficientnet import load_features
 from gan_tf.runs.weights import newest_networks
 from gan_tf.sampling.generate import compiled, compiled_for_latents, has_mapping, images_in_batches
 
@@ -127,7 +127,7 @@ def load_discriminator_scorer(run, config, generator, log=print):
     network = FAMILIES[config.model].discriminator(config, "float32")
     load_weights(network, networks["d"], where)
     if config.is_projected:
-        features = load_efficientnet(PROJECTED_NETWORK, config.feature_weights)
+        features = load_features(config)
         logits = projected_logits(network, features, config.feature_resolution)
     else:
         logits = FAMILIES[config.model].image_logits(network, generator)

@@ -262,7 +262,7 @@ def build_trainer(config, dataset, run, workers=None, log=None) -> Trainer:
 def check_batches(trainer, log):
     """Logs where groups of the minibatch standard deviation are too small.
 
-    Raises UsageError for a batch that replicas or micro-batches do not divide.
+    Raises UsageError for a batch that replicas or micro-batches do not divide, or that is too small for a loss.
     """
     config, replicas, small = trainer.config, trainer.strategy.num_replicas_in_sync, {}
     group = (
@@ -282,6 +282,9 @@ def check_batches(trainer, log):
             )
         share = stage.batch_size // replicas
         size = share // parts_of(trainer.micro_batch, stage.batch_size, replicas)
+        if config.energy_weight and size == 1:
+            fix = "larger batches or micro-batches, or fewer devices: it compares images that are computed together"
+            raise UsageError(f"--energy-weight is {config.energy_weight:g}, with one image; give {fix}")
         if size % group:
             small[stage.resolution] = size
     if small:

@@ -23,10 +23,11 @@ def find_micro_batch(trainer):
     the memory of the two smallest is extrapolated. Writes no file.
 
     Raises:
-        UsageError: not even one image at a time fits.
+        UsageError: not even the smallest micro-batch fits.
     """
     share = trainer.stage.batch_size // trainer.strategy.num_replicas_in_sync
-    sizes = [size for size in range(share, 0, -1) if share % size == 0]
+    least = 2 if trainer.config.energy_weight else 1
+    sizes = [size for size in range(share, least - 1, -1) if share % size == 0]
     variables = trainer.state.named_variables()
     before = {name: variable.numpy() for name, variable in variables.items()}
     for size in sizes if tf.config.list_logical_devices("GPU") else find_sizes_that_fit(trainer, sizes):
@@ -42,7 +43,7 @@ def find_micro_batch(trainer):
         return
     is_float32 = trainer.state.g.dtype_policy.compute_dtype == "float32"
     raise UsageError(
-        f"--resolution {trainer.config.resolution}: not even one image at a time fits into memory; "
+        f"--resolution {trainer.config.resolution}: not even a micro-batch of {least} fits into memory; "
         + "give --precision bfloat16 to continue this run, or " * is_float32
         + f"start another (--run NAME) with a smaller --resolution, or smaller {WIDTH_FLAGS[trainer.config.model]}"
     )

@@ -62,7 +62,7 @@ def test_automatic_settings_are_the_official_ones_for_one_gpu(resolution, batch,
 def test_projected_presets_are_the_published_ones():
     for name, model in (("projected", "fastgan"), ("projected-lite", "fastgan"), ("projected", "stylegan2")):
         config = PRESETS[model][name]
-        assert (config.discriminator, config.loss, config.share_fakes) == ("projected", "hinge", False)
+        assert (config.discriminator, config.loss) == ("projected", "hinge")
         assert (config.batch, config.micro_batch, config.beta1, config.beta2) == (64, 8, 0, 0.99)
         assert (config.policies, config.cutout) == (("color", "translation", "cutout"), 0.2)
         assert (config.average_kimg(64), config.ema_ramp, config.total_kimg) == (20, 0.05, 10_000)
@@ -113,7 +113,7 @@ def test_choice():
         (
             "celebahq-256",
             "fastgan",
-            "--preset celebahq-256 is for --model pggan.* fastgan-256, projected, projected-lite, demo",
+            "--preset celebahq-256 is for --model pggan.* fastgan-256, fastgan-64, projected, projected-lite, demo",
         ),
         ("fastgan-256", "pggan", "--preset fastgan-256 is for --model fastgan.* celebahq-256"),
         ("faces64", None, "--preset 'faces64'.* did you mean faces-64"),

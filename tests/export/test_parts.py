@@ -21,15 +21,20 @@ from tests.sampling.trained import CONFIG
 LARGE = dataclasses.replace(CONFIG, resolution=256, ngf=8)
 
 
-def large_fastgan():
-    g = FAMILIES["fastgan"].generator(LARGE, "float32")
+# Conditional batch norm: the vectors of the classes are part of the style.
+PROJECTED = dataclasses.replace(CONFIG, discriminator="projected", up_blocks="full", conditional=True, classes=3)
+
+
+def trained_fastgan(config):
+    g = FAMILIES["fastgan"].generator(config, "float32")
     networks.change(g, rng.Draws(0, tf.constant(0, tf.int64), batch=2), strength=0.3)
-    return dataclasses.replace(networks.trained_fastgan(), generator=g, config=LARGE)
+    return dataclasses.replace(networks.trained_fastgan(), generator=g, config=config)
 
 
 MADE = {
     "fastgan": networks.trained_fastgan,
-    "large fastgan": large_fastgan,
+    "large fastgan": lambda: trained_fastgan(LARGE),
+    "projected fastgan": lambda: trained_fastgan(PROJECTED),
     "pggan": networks.trained_pggan,
     "pggan in a fade": lambda: networks.trained_pggan(2.5),
     "pggan at 4x4": lambda: networks.trained_pggan(0.0),

@@ -80,26 +80,6 @@ def test_a_step_on_two_replicas_is_that_on_one(mirrored_is_two_cpus):
 
 
 @pytest.mark.slow
-def test_shared_fakes_on_two_replicas_and_in_micro_batches(mirrored_is_two_cpus):
-    one, two = (make_trainer(strategy=s, share_fakes=True, lr=1e-7) for s in ("default", "mirrored"))
-    np.testing.assert_allclose(
-        tiny.first_step(two)[0]["logits/fake"], tiny.first_step(one)[0]["logits/fake"], rtol=1e-4
-    )
-    parts = tiny.take_steps(make_trainer(share_fakes=True, micro_batch=2), 1)
-    np.testing.assert_allclose(parts["logits/fake"], -parts["loss/g"], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_shared_fakes_change_only_the_discriminators_step():
-    own, shared = (make_trainer(share_fakes=share) for share in (False, True))
-    (own_values, own_slopes), (values, slopes) = tiny.first_step(own), tiny.first_step(shared)
-    np.testing.assert_allclose(values["loss/g"], own_values["loss/g"], rtol=1e-6)
-    assert tiny.relative_l2(slopes["g"], own_slopes["g"]) < 1e-5 < 1e-2 < tiny.relative_l2(slopes["d"], own_slopes["d"])
-    # The same images, before the update of the heads' statistics by the generator's pass and after it.
-    np.testing.assert_allclose(values["logits/fake"], -values["loss/g"], rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.slow
 def test_a_step_trains_the_terms_of_the_classes():
     trainer = make_trainer(classes=2, conditional=True)
     before = tiny.player_weights(trainer)
@@ -202,7 +182,6 @@ def test_bilinear_interpolation_keeps_the_corners():
         ({"freeze_d": 1, "init_from": "x"}, "--freeze-d"),
         ({"feature_resolution": 100}, "--feature-resolution"),
         ({"cutout": 0.0}, "--cutout"),
-        ({"discriminator": "own", "share_fakes": True}, "--share-fakes"),
         ({"discriminator": "own", "up_blocks": "lite"}, "--up-blocks"),
         ({"model": "pggan", "loss": "wgan_gp"}, "--discriminator"),
         ({"model": "stylegan2", "latent_size": 64, "r1_gamma": 1.0, "path_weight": 0.0}, "--r1-gamma"),

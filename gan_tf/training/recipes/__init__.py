@@ -7,4 +7,6 @@ RECIPES = {"fastgan": fastgan.RECIPE, "pggan": pggan.RECIPE, "stylegan2": styleg
 
 def recipe_of(config):
     """Returns the recipe of a TrainConfig."""
-    return projected.RECIPE if config.is_projected else RECIPES[config.model]
+    if config.is_projected:
+        return projected.RECIPE
+    return fastgan.WITH_ENERGY if config.energy_weight else RECIPES[config.model]

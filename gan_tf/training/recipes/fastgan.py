@@ -4,11 +4,12 @@ Source: Liu et al. 2021 (Towards Faster and Stabilized GAN Training), section 3;
 training script. `--loss` can replace the official hinge loss; `--reconstruction` is "lpips" in the official script.
 """
 
+import dataclasses
 import functools
 
 import tensorflow as tf
 
-from gan_tf.losses import LOSSES, RECONSTRUCTIONS
+from gan_tf.losses import LOSSES, RECONSTRUCTIONS, image_energy
 from gan_tf.models.fastgan import reconstruction_targets
 from gan_tf.ops.resample import nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
@@ -26,6 +27,7 @@ from gan_tf.training.step import (
 
 STATISTICS = ("loss/d_real", "loss/d_fake", "loss/reconstruction", "loss/g", "logits/real", "logits/fake")
 STATISTICS += ("gradient/d", "gradient/g", SIGNS)
+ENERGY = "loss/energy"  # with `--energy-weight`
 
 
 def train_step(state, reals, labels, draws, variant):
@@ -45,17 +47,24 @@ def train_step(state, reals, labels, draws, variant):
         return tuple(images[batch.rows] for images in real_pair), labels[batch.rows]
 
     def d_loss(batch):
-        _, fakes = fakes_on_tape(batch)
+        _, fakes, _ = fakes_on_tape(batch)
         return discriminator_loss(state, *select(batch), fakes, batch.draws, variant)
 
     def g_loss(batch):  # against the updated D
-        loss, (reals, batch_labels) = LOSSES[variant.config.loss], select(batch)
-        tape, fakes = fakes_on_tape(batch)
+        loss, (real_pair, batch_labels) = LOSSES[variant.config.loss], select(batch)
+        tape, fakes, images = fakes_on_tape(batch)
         with tape:
-            real_logits = tf.stop_gradient(state.d(reals, batch_labels, training=True)) if loss.needs_reals else None
+            real_logits = None
+            if loss.needs_reals:
+                real_logits = tf.stop_gradient(state.d(real_pair, batch_labels, training=True))
             fake_logits = state.d(fakes, batch_labels, training=True)  # [N, 50]
             value = share_of_mean(loss.generator(fake_logits, real_logits), batch.draws)
-        return tape, value, {"loss/g": value}
+            if not variant.config.energy_weight:
+                return tape, value, {"loss/g": value}
+            # Images that are not augmented: colours are what augmentation changes most.
+            energy = share_of_mean(image_energy(images, reals[batch.rows]), batch.draws)
+            total = value + variant.config.energy_weight * energy
+        return tape, total, {"loss/g": value, ENERGY: energy}
 
     d_statistics = update_player(state, "d", batches, d_loss, variant.lr)
     g_statistics = update_player(state, "g", batches, g_loss, variant.lr, after=[d_statistics["gradient/d"]])
@@ -63,7 +72,9 @@ def train_step(state, reals, labels, draws, variant):
 
 
 def generate(state, labels, variant, batch):
-    """Generates and augments the fakes of a micro-batch. Returns (tape that recorded G, (images, small images)).
+    """Generates the fakes of a micro-batch.
+
+    Returns (tape that recorded G, (augmented images, augmented small images), images).
 
     With several micro-batches, batch statistics are those of a micro-batch, and G runs once for each player, so its
     running statistics are updated twice per micro-batch.
@@ -76,7 +87,7 @@ def generate(state, labels, variant, batch):
             augmented(images, draws, "fakes", variant, state),
             augmented(small, draws, "small fakes", variant, state),
         )
-    return tape, fakes
+    return tape, fakes, images
 
 
 def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
@@ -168,3 +179,4 @@ RECIPE = Recipe(
     frozen_networks=frozen_networks,
     reconstructions=reconstructions,
 )
+WITH_ENERGY = dataclasses.replace(RECIPE, phases=(Phase(train_step, (*STATISTICS, ENERGY)),))

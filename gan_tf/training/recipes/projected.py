@@ -7,12 +7,8 @@ Source: Sauer et al. 2021 (Projected GANs Converge Faster), sections 3 and 4; or
 program, whose unused R1 phase still scales the discriminator's learning rate and decay.
 """
 
-import functools
-
-import tensorflow as tf
-
 from gan_tf.losses import LOSSES
-from gan_tf.pretrained.efficientnet import PROJECTED_NETWORK, load_efficientnet
+from gan_tf.pretrained.efficientnet import load_features
 from gan_tf.training.recipes import stylegan2
 from gan_tf.training.step import (
     SIGNS,
@@ -34,29 +30,24 @@ def train_step(state, reals, labels, draws, variant):
     """Updates both players once on one replica; see `step.Phase`."""
     loss = LOSSES[variant.config.loss]
 
-    def fakes_on_tape(batch, player):
-        batch_draws = batch.draws.fold_in(player)
-        with tape_of(state.g) as tape:
-            images = generate(state.g, labels[batch.rows], batch_draws, variant)
-            maps = feature_maps(state, images, batch_draws, "fakes", variant)
-        return tape, maps
-
-    if variant.config.share_fakes:  # one forward pass of G serves both players
-        fakes_on_tape = functools.cache(fakes_on_tape)
+    def maps_of_fakes(batch_labels, batch_draws):
+        images = generate(state.g, batch_labels, batch_draws, variant)
+        return feature_maps(state, images, batch_draws, "fakes", variant)
 
     def g_loss(batch):
-        tape, maps = fakes_on_tape(batch, "g")
-        with tape:
-            logits = state.d(maps, labels[batch.rows], training=True)
+        batch_labels = labels[batch.rows]
+        with tape_of(state.g) as tape:
+            maps = maps_of_fakes(batch_labels, batch.draws.fold_in("g"))
+            logits = state.d(maps, batch_labels, training=True)
             value = share_of_mean(loss.generator(logits, None), batch.draws)
         return tape, value, {"loss/g": value}
 
     def d_loss(batch):
         batch_labels, batch_draws = labels[batch.rows], batch.draws.fold_in("d")
-        _, fake_maps = fakes_on_tape(batch, "g" if variant.config.share_fakes else "d")
+        fake_maps = maps_of_fakes(batch_labels, batch_draws)
         real_maps = feature_maps(state, reals[batch.rows], batch_draws, "reals", variant)
         with tape_of(state.d) as tape:
-            fake_logits = state.d([tf.stop_gradient(x) for x in fake_maps], batch_labels, training=True)
+            fake_logits = state.d(fake_maps, batch_labels, training=True)
             real_logits = state.d(real_maps, batch_labels, training=True)
             losses = loss.discriminator(real_logits, fake_logits, batch_draws.fold_in("loss"))  # reals, fakes: [N] each
             statistics = discriminator_statistics(*losses, real_logits, fake_logits, batch_draws)
@@ -91,8 +82,7 @@ def adam_decays(config):
 
 def frozen_networks(config, log):
     """Returns {"features": network}. Raises UsageError without its weights."""
-    alternative = "give --discriminator own"
-    return {"features": load_efficientnet(PROJECTED_NETWORK, config.feature_weights, alternative=alternative)}
+    return {"features": load_features(config, "give --discriminator own")}
 
 
 RECIPE = Recipe(
