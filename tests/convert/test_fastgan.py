@@ -90,7 +90,7 @@ def test_layers_of_the_larger_networks_have_the_official_outputs(size):
     generator = loaded(FastGanGenerator, generator_arguments(g), g)
     critic = loaded(FastGanDiscriminator, discriminator_arguments(d), d)
     z = random.normal(size=(1, 12)).astype(np.float32)
-    maps = {at: x.numpy() for at, x in generator._maps(generator._first_map(z, None), None, size).items()}
+    maps = {at: x.numpy() for at, x in generator._maps(*generator._first_map(z, None), None, size).items()}
     x = gated(g, "feat_512", 1, 3, maps[256].repeat(2, axis=1).repeat(2, axis=2))
     x = gated(g, "feat_512", 5, 7, x)
     squeezed = conv(g, "se_512.main.1", maps[32].reshape(1, 4, 8, 4, 8, -1).mean((2, 4)), pad=0)

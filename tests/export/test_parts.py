@@ -22,7 +22,9 @@ LARGE = dataclasses.replace(CONFIG, resolution=256, ngf=8)
 
 
 # Conditional batch norm: the vectors of the classes are part of the style.
-PROJECTED = dataclasses.replace(CONFIG, discriminator="projected", up_blocks="full", conditional=True, classes=3)
+PROJECTED = dataclasses.replace(
+    CONFIG, discriminator="projected", ndf=64, up_blocks="full", conditional=True, classes=3
+)
 
 
 def trained_fastgan(config):
