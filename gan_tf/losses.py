@@ -16,7 +16,6 @@ import tensorflow as tf
 HINGE_MARGINS = (0.8, 1.0)  # range of the random margins in the official program
 SMOOTH_LABEL = 0.9  # label of real images in `bce`
 DRIFT = 0.001  # weight of D(x)^2 in `wgan_gp`
-ENERGY_PIXELS = 8  # height and width of the images in `image_energy`
 PATH_DECAY = 0.01  # weight of a batch in the running mean of path lengths
 
 
@@ -143,17 +142,6 @@ def r1_penalty(discriminator, reals):
     Source: Mescheder et al. 2018 (Which Training Methods for GANs do actually Converge?), section 4.1.
     """
     return tf.reduce_sum(_slopes(discriminator, reals) ** 2, axis=[1, 2, 3])
-
-
-def image_energy(fakes, reals):
-    """Energy distance of images reduced to 8x8 pixels: [N]; that of whole images plus the mean of that of each pixel.
-
-    fakes, reals [N, R, R, 3], R a multiple of 8.
-    """
-    block = fakes.shape[1] // ENERGY_PIXELS
-    small = [tf.nn.avg_pool2d(images, block, block, "VALID") for images in (fakes, reals)]
-    whole = energy_distance(*(tf.reshape(x, (x.shape[0], 1, -1)) for x in small))
-    return whole + energy_distance(*(tf.reshape(x, (x.shape[0], -1, 3)) for x in small))
 
 
 def energy_distance(fakes, reals):

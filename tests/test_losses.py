@@ -12,7 +12,6 @@ from gan_tf.losses import (
     RECONSTRUCTIONS,
     energy_distance,
     gradient_penalty,
-    image_energy,
     interpolates,
     path_length_penalty,
     path_lengths,
@@ -277,19 +276,3 @@ def test_energy_distance_moves_equal_fakes_to_the_reals_without_nan():
         loss = tf.reduce_mean(energy_distance(fakes, reals))
     slopes = tape.gradient(loss, fakes).numpy()
     assert np.isfinite(slopes).all() and (slopes[..., 0] > 0.1).all()
-
-
-def test_image_energy_sees_small_images_whole_and_by_pixel():
-    reals = np.zeros((4, 16, 16, 3), np.float32)
-    reals[:2] = 1.0  # two white images and two black ones
-    halves = reals.copy()
-    halves[0, 8:], halves[2, 8:] = 0.0, 1.0  # each pixel is still white in half of the images
-    whole = [
-        energy_distance(*(tf.reshape(x[:, ::2, ::2], (4, 1, -1)) for x in (fakes, reals))) for fakes in (reals, halves)
-    ]
-    pixels = [np.mean(image_energy(fakes, reals) - part) for fakes, part in zip((reals, halves), whole, strict=True)]
-    np.testing.assert_allclose(pixels[0], pixels[1], atol=1e-6)
-    assert np.mean(whole[1]) > np.mean(whole[0]) + 0.05
-    noise = np.random.default_rng(0).normal(size=(4, 1, 2, 1, 2, 3)).astype(np.float32)
-    noise = np.broadcast_to(noise - noise.mean((2, 4), keepdims=True), (4, 8, 2, 8, 2, 3)).reshape(4, 16, 16, 3)
-    np.testing.assert_allclose(image_energy(halves + noise, reals), image_energy(halves, reals), atol=1e-4)

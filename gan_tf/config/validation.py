@@ -116,8 +116,8 @@ def check(config):
     if config.is_projected:
         _check_projected(config)
     else:
-        fix = "--discriminator projected with it, or leave it out"
-        require(config.up_blocks == "alternating", config, "up_blocks", fix)
+        valid = config.up_blocks == "alternating"
+        require(valid, config, "up_blocks", "--discriminator projected with it, or leave it out")
 
 
 def _check_projected(config):

@@ -167,8 +167,9 @@ class FastGanGenerator(SeededNetwork):
         noise = iter(noise or [None] * len(self.noise_shapes))
         maps, excitations, styles = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True)), {}
         if style is not None:
-            styles = dict(zip(self.excited_sizes, style, strict=False))
-            vectors = style[-1] if self.has_class_norm else None
+            if self.has_class_norm:
+                *style, vectors = style
+            styles = dict(zip(self.excited_sizes, style, strict=True))
         first = x.shape[1]
         for size, block in zip(self.sizes, self.blocks, strict=True):
             if size <= first or size > largest:

@@ -162,8 +162,8 @@ class UpBlock(SeededLayer):
 class NoisyUpBlock(SeededLayer):
     """An up-block with noise before its batch norm, then a 3x3 convolution, noise, batch norm and GLU at the new size.
 
-    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, two noise maps, each [N, 2H, 2W, 1] or None,
-    vectors of the classes [N, 1, 1, V] or None -> [N, 2H, 2W, filters].
+    Call: x [N, H, W, I], excitation weights [N, 1, 1, filters] or None, vectors of the classes [N, 1, 1, V] or None,
+    two noise maps, each [N, 2H, 2W, 1] or None -> [N, 2H, 2W, filters].
 
     Args:
         vector_size: V, with which batch norm is conditional, and both places share one strength of the noise; or 0.
@@ -186,8 +186,9 @@ class NoisyUpBlock(SeededLayer):
     def build(self, shape):
         self.up.build(shape)
         self.conv.build((None, None, None, self.filters))
-        for layer in {self.up_noise, self.up_norm, self.conv_noise, self.conv_norm}:  # the noise can be one layer
-            layer.build((None, None, None, 2 * self.filters))
+        for layer in (self.up_noise, self.up_norm, self.conv_noise, self.conv_norm):
+            if not layer.built:  # the two places of the noise can be one layer
+                layer.build((None, None, None, 2 * self.filters))
         if self.vector_size:
             self.up_terms.build((None, 1, 1, self.vector_size))
             self.conv_terms.build((None, 1, 1, self.vector_size))

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_tf.errors import UsageError
+from gan_tf.losses import energy_distance
+from gan_tf.training.recipes.fastgan import image_energy
 
 from . import tiny
 
@@ -30,7 +33,7 @@ def test_the_energy_distance_falls():
 
 
 @pytest.mark.slow
-def test_micro_batches_and_two_devices_compare_their_own_images(mirrored_is_two_cpus):
+def test_micro_batches_and_two_devices_take_finite_steps(mirrored_is_two_cpus):
     for changes in ({"micro_batch": 2}, {"strategy": "mirrored"}):
         assert tiny.all_finite(tiny.take_steps(make_trainer(energy_weight=1.0, **changes), 2))
 
@@ -47,3 +50,19 @@ def test_an_interrupted_run_ends_bit_for_bit_equal(tmp_path):
     tiny.trained(dataset, tmp_path / "parts", tiny.FASTGAN, **settings, total_kimg=0.008)
     parts = tiny.trained(dataset, tmp_path / "parts", tiny.FASTGAN, **settings, total_kimg=0.016)
     tiny.assert_same_state(parts, whole, 16, but=tiny.SCORED)
+
+
+def test_image_energy_sees_small_images_whole_and_by_pixel():
+    reals = np.zeros((4, 16, 16, 3), np.float32)
+    reals[:2] = 1.0  # two white images and two black ones
+    halves = reals.copy()
+    halves[0, 8:], halves[2, 8:] = 0.0, 1.0  # each pixel is still white in half of the images
+    whole = [
+        energy_distance(*(tf.reshape(x[:, ::2, ::2], (4, 1, -1)) for x in (fakes, reals))) for fakes in (reals, halves)
+    ]
+    pixels = [np.mean(image_energy(fakes, reals) - part) for fakes, part in zip((reals, halves), whole, strict=True)]
+    np.testing.assert_allclose(pixels[0], pixels[1], atol=1e-6)
+    assert np.mean(whole[1]) > np.mean(whole[0]) + 0.05
+    noise = np.random.default_rng(0).normal(size=(4, 1, 2, 1, 2, 3)).astype(np.float32)
+    noise = np.broadcast_to(noise - noise.mean((2, 4), keepdims=True), (4, 8, 2, 8, 2, 3)).reshape(4, 16, 16, 3)
+    np.testing.assert_allclose(image_energy(halves + noise, reals), image_energy(halves, reals), atol=1e-4)

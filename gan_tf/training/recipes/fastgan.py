@@ -9,9 +9,9 @@ import functools
 
 import tensorflow as tf
 
-from gan_tf.losses import LOSSES, RECONSTRUCTIONS, image_energy
+from gan_tf.losses import LOSSES, RECONSTRUCTIONS, energy_distance
 from gan_tf.models.fastgan import reconstruction_targets
-from gan_tf.ops.resample import nearest_resize
+from gan_tf.ops.resample import average_pool_to, nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
 from gan_tf.training.step import (
     SIGNS,
@@ -28,6 +28,7 @@ from gan_tf.training.step import (
 STATISTICS = ("loss/d_real", "loss/d_fake", "loss/reconstruction", "loss/g", "logits/real", "logits/fake")
 STATISTICS += ("gradient/d", "gradient/g", SIGNS)
 ENERGY = "loss/energy"  # with `--energy-weight`
+ENERGY_PIXELS = 8  # height and width of the images in `image_energy`
 
 
 def train_step(state, reals, labels, draws, variant):
@@ -88,6 +89,16 @@ def generate(state, labels, variant, batch):
             augmented(small, draws, "small fakes", variant, state),
         )
     return tape, fakes, images
+
+
+def image_energy(fakes, reals):
+    """Energy distance of images reduced to 8x8 pixels: [N]; that of whole images plus the mean of that of each pixel.
+
+    fakes, reals [N, R, R, 3], R a multiple of 8.
+    """
+    small = [average_pool_to(images, ENERGY_PIXELS) for images in (fakes, reals)]
+    whole = energy_distance(*(tf.reshape(x, (x.shape[0], 1, -1)) for x in small))
+    return whole + energy_distance(*(tf.reshape(x, (x.shape[0], -1, 3)) for x in small))
 
 
 def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
