@@ -111,7 +111,7 @@ def open_images(options):
     if options.dataset:
         from gan_tf.cli.datasets import resolve
 
-        return resolve(options.dataset, resolution=options.resolution)
+        return resolve(options.dataset, size=(options.resolution, options.resolution))
     from gan_tf.data.sources import ArraySource
 
     return ArraySource("random", [random_jpeg(i, options.source_size) for i in range(options.images)])

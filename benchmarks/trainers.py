@@ -55,7 +55,7 @@ def make_trainer(options, cluster=None):
 
     size = options.resolution
     noise = np.random.default_rng(0).integers(0, 256, (getattr(options, "images", 32), size, size, 3), np.uint8)
-    images = prepare(ArraySource("random", noise), resolution=size, log=lambda text: None)
+    images = prepare(ArraySource("random", noise), size=(size, size), log=lambda text: None)
     trainer = build_trainer(settings(options), images, None, cluster, log=lambda text: None)
     if ADA_P in trainer.state.extra:
         trainer.state.extra[ADA_P].assign(getattr(options, "p", 0.0))

@@ -3,11 +3,14 @@
 import functools
 import shutil
 
+import tensorflow_datasets as tfds
+
 from gan_tf.errors import UsageError
 from gan_tf.io.tensorflow_paths import original_path, tensorflow_path
 from gan_tf_datasets.demo.demo_dataset_builder import RESOLUTIONS
 from gan_tf_datasets.demo.demo_dataset_builder import Builder as DemoBuilder
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
+from gan_tf_datasets.demo_sprites.demo_sprites_dataset_builder import Builder as DemoSpritesBuilder
 from gan_tf_datasets.faces.faces_dataset_builder import Builder as FacesBuilder
 from gan_tf_datasets.faces.files import FACES, instructions
 from gan_tf_datasets.faces.files import open_faces as open_face_files
@@ -15,19 +18,29 @@ from gan_tf_datasets.few_shot.archives import ARCHIVES, obtain
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
 from gan_tf_datasets.prepared import PreparedSource, make_builder, manual_folder, prepare, prepared_folder
 
+DEMOS = {"demo": DemoBuilder, "demo-kinds": DemoKindsBuilder, "demo-sprites": DemoSpritesBuilder}
 
-def open_demo(resolution, data_dir=None, *, kinds=False, log=print):
-    """Opens the demo dataset at the smallest of RESOLUTIONS that is at least `resolution`, or at the largest.
 
-    kinds: open `demo-kinds`, pandas and cats as two classes, instead of `demo`.
+def open_demo(size, data_dir=None, *, kind="demo", log=print):
+    """Opens a demo dataset, drawn on first use.
+
+    Args:
+        size: (height, width) in pixels. A square becomes the smallest of RESOLUTIONS that is at least as large, or the
+            largest; other images have exactly this size.
+        kind: "demo"; "demo-kinds", pandas and cats as two classes; or "demo-sprites", RGBA images.
     """
-    side = next((side for side in RESOLUTIONS if side >= resolution), RESOLUTIONS[-1])
-    make = _maker(DemoKindsBuilder if kinds else DemoBuilder, str(side), data_dir)
+    height, width = size
+    if height == width:
+        height = width = next((side for side in RESOLUTIONS if side >= height), RESOLUTIONS[-1])
+        config = str(height)
+    else:
+        config = tfds.core.BuilderConfig(name=f"{width}x{height}", description=f"{width}x{height} pixels")
+    make = _maker(DEMOS[kind], config, data_dir)
     builder, prepared = make_builder(make)
     if not prepared:
-        log(f"drawing the demo images at {side}x{side} into {original_path(builder.data_dir)}")
+        log(f"drawing the demo images at {width}x{height} into {original_path(builder.data_dir)}")
         builder = prepare(make)
-    return PreparedSource(builder, "demo-kinds" if kinds else "demo")
+    return PreparedSource(builder, kind)
 
 
 def open_few_shot(name, data_dir=None, *, offline=False, log=print):
@@ -69,5 +82,5 @@ def open_faces(name, data_dir=None):
 
 
 def _maker(cls, config, data_dir):
-    """Returns a function without arguments that makes a builder of class `cls`, in configuration `config`."""
+    """Returns a function without arguments that makes a builder of class `cls`; `config`: a name or a BuilderConfig."""
     return functools.partial(cls, config=config, data_dir=tensorflow_path(prepared_folder(data_dir)))

@@ -89,7 +89,7 @@ def files(tmp_path):
 
 def prepared(path):
     """The smaller pixels of a source that is converted into the cache."""
-    return prepare(open_source(path), resolution=16, memory_gb=0, log=lambda line: None).at(8).images[:]
+    return prepare(open_source(path), size=(16, 16), memory_gb=0, log=lambda line: None).at(8).images[:]
 
 
 READERS = [  # (function, path, kind of call that fails, name that it fails for)
@@ -149,19 +149,19 @@ def test_no_older_checkpoint_is_read_for_one_without_permission():
         read_newest([(8, Path("ckpt-8")), (4, Path("ckpt-4"))], read, pytest.fail)
 
 
-@pytest.mark.parametrize("file", ["images.bin", "facts.bin", "entry.json", "report.json"])
+@pytest.mark.parametrize("file", ["images.bin", "facts.bin", "entry.json", "dataset-report.json"])
 def test_a_fault_of_the_cache_is_raised(file, files, cache, disk):
     before = prepared(files / "set")
     disk.failing = {("read", file)}
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        prepare(open_source(files / "set"), resolution=16)
+        prepare(open_source(files / "set"), size=(16, 16))
     disk.failing = set()
     np.testing.assert_array_equal(prepared(files / "set"), before)
 
 
 def test_a_file_without_permission_is_counted_and_not_stored(files, cache, disk):
     disk.failing, disk.number = {("read", "a-1.png")}, errno.EACCES
-    assert list(survey(open_source(files / "set"), resolution=16).unreadable) == ["a/a-1.png"]
+    assert list(survey(open_source(files / "set"), size=(16, 16)).unreadable) == ["a/a-1.png"]
     assert all("a-1.png" not in path.read_text() for path in (cache / "digests").iterdir())
     disk.failing = set()
     assert open_source(files / "set").fingerprint

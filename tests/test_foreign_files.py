@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from gan_tf.cli.project import read_image
+from gan_tf.cli.project import read_target
 from gan_tf.config.settings import TrainConfig
 from gan_tf.convert import read_weight_file
 from gan_tf.data.sources import open_source
@@ -67,7 +67,7 @@ READERS = {  # {path, which ends with the name of the file: reader}
     "images.zip": open_source,
     "images.npz": open_source,
     "images.tar": TarSource,
-    "image.png": lambda path: read_image(path, 64, TrainConfig(dataset="demo")),
+    "image.png": lambda path: read_target(path, (64, 64), TrainConfig(dataset="demo")),
     "grid.png": read_png,
     "generator.npz": read_weights,
     "ckpt-000000000000.index": read_checkpoint,

@@ -54,7 +54,7 @@ def test_without_locks_processes_convert_at_the_same_time(no_locks, tmp_path, mo
 
     def prepare_both(_):
         source = ArraySource("images", images)
-        image_set = prepare(source, resolution=16, memory_gb=0, cache_dir=tmp_path, log=lambda line: None)
+        image_set = prepare(source, size=(16, 16), memory_gb=0, cache_dir=tmp_path, log=lambda line: None)
         return image_set.images, image_set.at(8).images
 
     monkeypatch.setattr(prepare_module, "check_space", wait_for_the_other)

@@ -55,6 +55,6 @@ def test_prepared_datasets_in_any_folder(tmp_path):
 
     lines = []
     for _ in range(2):
-        source = resolve("demo", resolution=64, data_dir=tmp_path / "new" / "set[1]*", log=lines.append)
+        source = resolve("demo", size=(64, 64), data_dir=tmp_path / "new" / "set[1]*", log=lines.append)
     assert len(lines) == 1 and lines[0].endswith(f"{tmp_path}/new/set[1]*/demo/64/1.0.0")
     assert isinstance(source.read(0), bytes)

@@ -9,8 +9,14 @@ RESOLUTIONS = (64, 128, 256, 512)  # pixels
 CONFIGS = [tfds.core.BuilderConfig(name=str(side), description=f"{side}x{side} pixels") for side in RESOLUTIONS]
 
 
+def size_of(config):
+    """Returns (height, width) in pixels of a configuration: one of CONFIGS, or one named by its width x height."""
+    width, _, height = config.name.partition("x")
+    return int(height or width), int(width)
+
+
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The demo dataset, with a configuration per resolution ("64")."""
+    """The demo dataset, with a configuration per resolution ("64"); others ("96x64") are given as a BuilderConfig."""
 
     # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
@@ -21,14 +27,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
-        side = int(self.builder_config.name)
-        features = {"image": tfds.features.Image(shape=(side, side, 3)), "name": tfds.features.Text()}
+        shape = (*size_of(self.builder_config), 3)
+        features = {"image": tfds.features.Image(shape=shape), "name": tfds.features.Text()}
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
     def _split_generators(self, dl_manager):
         return {"train": self._generate_examples()}
 
     def _generate_examples(self):
-        side = int(self.builder_config.name)
+        size = size_of(self.builder_config)
         for index in range(IMAGES):
-            yield index, {"image": draw_indexed(index, side), "name": f"panda-{index:03d}"}
+            yield index, {"image": draw_indexed(index, size), "name": f"panda-{index:03d}"}

@@ -1,14 +1,15 @@
-"""Cartoon pandas: random parameters from a seed, painted at any resolution.
+"""Cartoon pandas: random parameters from a seed, painted at any size.
 
 The head fills the frame and each feature is several pixels wide at 64x64, so that a small GAN learns them in minutes.
-`draw_animal` paints the same panda at every resolution.
+`draw_animal` paints the same panda at every size. In an image that is not square, the animal fills a square whose sides
+are the shorter side, and the scene continues around it.
 """
 
 import math
 
 import numpy as np
 
-from gan_tf_datasets.demo.shapes import Frame, arc, both, ellipse, paint, polygon, stroke, without
+from gan_tf_datasets.demo.shapes import Frame, arc, both, ellipse, paint, polygon, square_of, stroke, without
 
 IMAGES = 600
 SEED = 20
@@ -37,27 +38,29 @@ MOUTHS = (("smile", 0.4), ("laugh", 0.32), ("cat", 0.16), ("oh", 0.12))
 EXTRAS = (("none", 0.3), ("scarf", 0.16), ("hat", 0.14), ("bow", 0.12), ("glasses", 0.14), ("leaf", 0.14))
 
 
-def draw_animal(rng, resolution, furs, paint_animal):
-    """Draws one animal in a scene.
+def draw_animal(rng, size, furs, paint_animal, transparent=False):
+    """Draws one animal, in a scene or on transparency.
 
     Args:
-        rng: numpy Generator; 16 doubles are drawn at any resolution.
-        resolution: R, pixels.
+        rng: numpy Generator; 16 doubles are drawn at any size.
+        size: (height, width) in pixels.
         furs: table of (two colours 0xRRGGBB, probability).
-        paint_animal: function (image, head, fur, dark, scarf, u) that paints body and head. image: float64 [R, R, 3],
+        paint_animal: function (image, head, fur, dark, scarf, u) that paints body and head. image: float64 [H, W, C],
             changed in place; head: Frame; fur, dark, scarf: colours, scarf may be None; u: in [0, 1).
+        transparent: leave out the scene.
 
     Returns:
-        uint8 [R, R, 3].
+        uint8 [H, W, 3], or [H, W, 4] with straight alpha if `transparent`.
     """
     u = rng.random(16)  # raw doubles only: NumPy has never changed this stream
     sky, ground = (rgb(c) for c in BACKGROUNDS[int(u[0] * len(BACKGROUNDS))])
     fur, dark = (rgb(c) for c in pick(furs, u[1]))
     bright = next_bright(u[2], sky)
     shade = 0.94 + 0.12 * u[3]
-    image = np.empty((resolution, resolution, 3))
-    image[:] = np.clip(sky * shade, 0, 1)
-    paint_scene(image, pick(SCENES, u[4]), ground * shade, u[5])
+    image = np.zeros((*size, 4 if transparent else 3))
+    if not transparent:
+        image[:] = np.clip(sky * shade, 0, 1)
+        paint_scene(image, pick(SCENES, u[4]), ground * shade, u[5])
     head = Frame(
         x=0.5 + 0.06 * (u[6] - 0.5), y=0.56 + 0.04 * (u[7] - 0.5), scale=0.35 + 0.04 * u[8], tilt=0.44 * (u[9] - 0.5)
     )
@@ -67,12 +70,15 @@ def draw_animal(rng, resolution, furs, paint_animal):
     paint_mouth(image, head, pick(MOUTHS, u[13]), dark)
     if extra in ACCESSORIES:
         ACCESSORIES[extra](image, head, bright, -1 if u[14] < 0.5 else 1)
+    if transparent:
+        image[..., :3] /= np.maximum(image[..., 3:], 1e-9)  # straight alpha: edges have the colour of the animal
+        image[np.round(image[..., 3] * 255) == 0] = 0
     return np.round(image * 255).astype(np.uint8)
 
 
-def draw_indexed(index, resolution, seed=SEED):
-    """Draws image `index` of a seed: uint8 [R, R, 3], the same on every machine."""
-    return draw_animal(np.random.Generator(np.random.PCG64([seed, index])), resolution, FURS, paint_panda)
+def draw_indexed(index, size, seed=SEED, transparent=False):
+    """Draws image `index` of a seed, see `draw_animal`; the same on every machine."""
+    return draw_animal(np.random.Generator(np.random.PCG64([seed, index])), size, FURS, paint_panda, transparent)
 
 
 def rgb(code):
@@ -99,19 +105,28 @@ def next_bright(u, sky):
 def paint_scene(image, scene, ground, u):
     """Paints the background; u in [0, 1) shifts it."""
     whole = Frame()
+    left, top, side = square_of(image)
+    first_x, last_x, first_y = -left / side, (image.shape[1] - left) / side, -top / side  # edges of the image
     if scene == "sun":
         paint(image, whole, ellipse(0.5, 0.5, 0.44, 0.44), 0.45 + 0.55 * image[0, 0])
     elif scene == "hills":
-        paint(image, whole, ellipse(0.1 + 0.2 * u, 1.05, 0.55, 0.55), ground)
-        paint(image, whole, ellipse(0.95, 1.1, 0.5, 0.5), 0.85 * ground)
+        more = math.ceil(last_x - 1)  # on each side
+        for shift in (1.6 * i for i in range(-more, more + 1)):
+            paint(image, whole, ellipse(shift + 0.1 + 0.2 * u, 1.05, 0.55, 0.55), ground)
+            paint(image, whole, ellipse(shift + 0.95, 1.1, 0.5, 0.5), 0.85 * ground)
     elif scene == "bamboo":
-        for x in (0.08 + 0.05 * u, 0.87 + 0.05 * u):
-            paint(image, whole, stroke([(x, -0.1), (x, 1.1)], 0.1), ground)
-            for y in (0.25, 0.6, 0.95):
+        for x in (first_x + 0.08 + 0.05 * u, last_x - 1 + 0.87 + 0.05 * u):
+            paint(image, whole, stroke([(x, first_y - 0.1), (x, 1.1)], 0.1), ground)
+            for y in (0.25 + 0.35 * i for i in range(math.floor(first_y / 0.35), 3)):
                 paint(image, whole, stroke([(x - 0.045, y), (x + 0.045, y)], 0.025), 0.8 * ground)
     elif scene == "dots":
-        for x, y in ((0.1, 0.1), (0.5, 0.06), (0.9, 0.1), (0.06, 0.5), (0.94, 0.5), (0.1, 0.9), (0.9, 0.9)):
-            paint(image, whole, ellipse(x, y, 0.06, 0.06), 0.4 + 0.6 * image[0, 0])
+        light = 0.4 + 0.6 * image[0, 0]
+        inside = [(0.1, 0.1), (0.5, 0.06), (0.9, 0.1), (0.06, 0.5), (0.94, 0.5), (0.1, 0.9), (0.9, 0.9)]
+        columns = range(math.floor(first_x / 0.2), math.ceil(last_x / 0.2) + 1)
+        rows = range(math.floor(first_y / 0.2), 6)
+        grid = [(0.2 * i - 0.1, 0.2 * j - 0.1) for i in columns for j in rows if (i + j) % 2 == 0]
+        for x, y in (*inside, *((x, y) for x, y in grid if not (0 < x < 1 and y > 0))):
+            paint(image, whole, ellipse(x, y, 0.06, 0.06), light)
 
 
 def paint_panda(image, head, light, dark, scarf, u):

@@ -23,7 +23,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """Position, scale and tilt of a coordinate system in the image, whose sides are 1 and whose y points down."""
+    """Position, scale and tilt of a coordinate system in `square_of` the image, whose sides are 1; y points down."""
 
     x: float = 0.0
     y: float = 0.0
@@ -92,40 +92,48 @@ def without(a, b):
     return Shape(lambda x, y: np.maximum(a.distance(x, y), -b.distance(x, y)), a.box)
 
 
+def square_of(image):
+    """Returns (left, top, side) of the square of frames: in the middle of a wide image, at the bottom of a tall one."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    return (width - side) // 2, height - side, side
+
+
 def paint(image, frame, shape, colour, softness=0.0):
     """Paints `shape`, in the coordinates of `frame`, over `image` in place.
 
     Args:
-        image: [R, R, 3] float64 in [0, 1].
+        image: [H, W, 3] float64 in [0, 1], or [H, W, 4] with premultiplied alpha.
         colour: 3 floats in [0, 1].
         softness: width of the edge in the frame's units; the edge is one pixel wide at least.
     """
-    resolution = len(image)
-    rows, columns = _window(frame, shape.box, resolution, softness)
+    left, top, side = square_of(image)
+    rows, columns = _window(frame, shape.box, image, softness)
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
-    dx = (np.arange(columns.start, columns.stop)[None, :] + 0.5) / resolution - frame.x
-    dy = (np.arange(rows.start, rows.stop)[:, None] + 0.5) / resolution - frame.y
+    dx = (np.arange(columns.start, columns.stop)[None, :] - left + 0.5) / side - frame.x
+    dy = (np.arange(rows.start, rows.stop)[:, None] - top + 0.5) / side - frame.y
     cos, sin = math.cos(frame.tilt) / frame.scale, math.sin(frame.tilt) / frame.scale
     distance = shape.distance(dx * cos + dy * sin, dy * cos - dx * sin)
-    edge = max(1.0 / (resolution * frame.scale), softness)
+    edge = max(1.0 / (side * frame.scale), softness)
     cover = np.clip(0.5 - distance / edge, 0.0, 1.0)[..., None]
     patch = image[rows, columns]
-    patch += (np.asarray(colour) - patch) * cover
+    patch += (np.append(colour, 1.0)[: image.shape[2]] - patch) * cover
 
 
-def _window(frame, box, resolution, softness):
+def _window(frame, box, image, softness):
     """Returns slices (rows, columns) of the pixels that a box of the frame can cover."""
     left, top, right, bottom = box
+    first_column, first_row, side = square_of(image)
     cos, sin = math.cos(frame.tilt) * frame.scale, math.sin(frame.tilt) * frame.scale
     corners = [(x, y) for x in (left, right) for y in (top, bottom)]
     slices = []
-    for values in (
-        [frame.y + x * sin + y * cos for x, y in corners],
-        [frame.x + x * cos - y * sin for x, y in corners],
+    for values, origin, length in (
+        ([frame.y + x * sin + y * cos for x, y in corners], first_row, image.shape[0]),
+        ([frame.x + x * cos - y * sin for x, y in corners], first_column, image.shape[1]),
     ):
-        margin = 2 + softness * frame.scale * resolution
-        first = math.floor(min(values) * resolution - margin)
-        last = math.ceil(max(values) * resolution + margin)
-        slices.append(slice(max(first, 0), min(last, resolution)))
+        margin = 2 + softness * frame.scale * side
+        first = origin + math.floor(min(values) * side - margin)
+        last = origin + math.ceil(max(values) * side + margin)
+        slices.append(slice(max(first, 0), min(last, length)))
     return slices

@@ -14,9 +14,9 @@ FURS = (
 )
 
 
-def draw_indexed(index, resolution, seed=SEED):
-    """Draws cat `index` of a seed: uint8 [R, R, 3], the same on every machine."""
-    return draw_animal(np.random.Generator(np.random.PCG64([seed, CATS, index])), resolution, FURS, paint_cat)
+def draw_indexed(index, size, seed=SEED):
+    """Draws cat `index` of a seed: uint8 [H, W, 3] of `size` (height, width), the same on every machine."""
+    return draw_animal(np.random.Generator(np.random.PCG64([seed, CATS, index])), size, FURS, paint_cat)
 
 
 def paint_cat(image, head, fur, dark, scarf, u):

@@ -3,7 +3,7 @@
 import tensorflow_datasets as tfds
 from etils import epath
 
-from gan_tf_datasets.demo.demo_dataset_builder import CONFIGS
+from gan_tf_datasets.demo.demo_dataset_builder import CONFIGS, size_of
 from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 
@@ -12,7 +12,7 @@ KINDS = {"panda": draw_panda, "cat": draw_cat}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """The demo dataset with classes, with a configuration per resolution ("64")."""
+    """The demo dataset with classes, with the configurations of `demo`."""
 
     # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
@@ -23,9 +23,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
-        side = int(self.builder_config.name)
         features = {
-            "image": tfds.features.Image(shape=(side, side, 3)),
+            "image": tfds.features.Image(shape=(*size_of(self.builder_config), 3)),
             "label": tfds.features.ClassLabel(names=list(KINDS)),
             "name": tfds.features.Text(),
         }
@@ -35,8 +34,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples()}
 
     def _generate_examples(self):
-        side = int(self.builder_config.name)
+        size = size_of(self.builder_config)
         for number in range(EACH * len(KINDS)):  # alternating, so that any part of the dataset is balanced
             index, kind = divmod(number, len(KINDS))
             name = list(KINDS)[kind]
-            yield number, {"image": KINDS[name](index, side), "label": kind, "name": f"{name}-{index:03d}"}
+            yield number, {"image": KINDS[name](index, size), "label": kind, "name": f"{name}-{index:03d}"}

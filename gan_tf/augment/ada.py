@@ -2,7 +2,8 @@
 
 For each image, a transform has a *value*, uniform in [0, 1) or standard normal, and a *gate*, uniform in [0, 1). It is
 applied if the gate is below its probability; its parameter is a function of the value. The parameters of an image give
-one affine map of positions and one of colours. Rotation, in two parts around `aniso`, counts as one transform.
+one affine map of positions and one of colours. Rotation, in two parts around `aniso`, counts as one transform. Images
+that are not square get no quarter turns.
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), sections 2 and 3 and appendix
 B; constants and order as in the official program.
@@ -50,7 +51,7 @@ def _scaled(deviation):
     return lambda n: n * deviation
 
 
-# In the order of application. Angles are in radians, shifts are relative to the side.
+# In the order of application. Angles are in radians, shifts are relative to the side along which they are.
 TRANSFORMS = {
     "xflip": Transform(UNIFORM, _steps(2), 0.0),
     "rotate90": Transform(UNIFORM, _steps(4), 0.0),  # quarter turns
@@ -92,17 +93,17 @@ def ada(images, draws, p, policy):
     """Augments each image with its own draws.
 
     Args:
-        images: [N, R, R, 3] in [-1, 1].
+        images: [N, H, W, C] in [-1, 1], with C = 4 as of `ops.pixels.zero_where_transparent`.
         draws: gan_tf.rng.Draws of N rows, folded with a different name for each batch.
         p: probability of each transform, scalar >= 0; from 1 on, every transform is applied to all images. At 0 no
             bit of the images changes.
         policy: key of POLICIES.
 
     Returns:
-        [N, R, R, 3] float32; colours may leave the range. Gradients to the images exist to every order.
+        [N, H, W, C] float32; colours may leave the range. Gradients to the images exist to every order.
     """
     images = tf.ensure_shape(tf.cast(images, tf.float32), (draws.count, *images.shape[1:]))
-    names = POLICIES[policy]
+    names = [name for name in POLICIES[policy] if name != "rotate90" or images.shape[1] == images.shape[2]]
     normals = draws.normal("noise", images.shape[1:]) if "noise" in names else None
     return apply(images, parameters(draw(draws, names), p), normals)
 
@@ -142,20 +143,23 @@ def parameters(drawn, p):
 
 
 def apply(images, parameters, normals=None):
-    """Applies transforms with given parameters: images [N, R, R, 3] float32 in [-1, 1] -> [N, R, R, 3] float32.
+    """Applies transforms with given parameters: images [N, H, W, C] float32, see `ada` -> [N, H, W, C] float32.
 
     Args:
         parameters: {name of a transform: [N] or [N, 2]}, see `parameters`.
-        normals: standard normal [N, R, R, 3]; needed with "noise".
+        normals: standard normal like the images; needed with "noise".
     """
     if not ada_maps.GEOMETRIC.keys().isdisjoint(parameters):
-        images = resample(images, ada_maps.geometric_map(parameters, images.shape[1]))
+        images = resample(images, ada_maps.geometric_map(parameters, images.shape[1:3]))
     if not set(GROUPS["color"]).isdisjoint(parameters):
         images = ada_maps.recolor(images, *ada_maps.color_map(parameters))
     if GROUPS["filter"][0] in parameters:
         images = ada_maps.amplify_bands(images, ada_maps.band_gains(parameters))
     if "noise" in parameters:
-        images += normals * parameters["noise"][:, None, None, None]  # standard deviations, in units of the images
+        noise = normals * parameters["noise"][:, None, None, None]  # standard deviations, in units of the images
+        if images.shape[3] == 4:  # colours only, which are multiplied by alpha
+            noise = tf.concat([noise[..., :3] * images[..., 3:], tf.zeros_like(noise[..., 3:])], axis=3)
+        images += noise
     if "cutout" in parameters:
         images = ada_maps.cut_out(images, parameters["cutout"])
     return images

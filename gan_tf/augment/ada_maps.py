@@ -25,8 +25,10 @@ BANDS = 4
 EXPECTED_POWER = np.array([10.0, 1.0, 1.0, 1.0], np.float32) / 13.0
 
 
-def geometric_map(parameters, resolution):
+def geometric_map(parameters, sides):
     """Product of the geometric transforms among `parameters` {name: [N] or [N, 2]}, see `ada.parameters`.
+
+    `sides` are (height, width) of the images in pixels.
 
     Returns:
         [N, 3, 3], for homogeneous positions (x, y, 1). Without rotations by arbitrary angles, either the diagonal or
@@ -36,7 +38,7 @@ def geometric_map(parameters, resolution):
     total = tf.eye(3, batch_shape=[count])
     for name, factor in GEOMETRIC.items():
         if name in parameters:
-            first, second = factor(parameters[name], resolution)
+            first, second = factor(parameters[name], sides)
             entries = [tf.broadcast_to(entry, [count]) for entry in (*first, *second, 0.0, 0.0, 1.0)]
             total = product(total, tf.reshape(tf.stack(entries, axis=1), (-1, 3, 3)))
     return total
@@ -51,30 +53,33 @@ def _rotation(cos, sin):
     return (cos, -sin, 0.0), (sin, cos, 0.0)
 
 
-def _translation(shifts):
-    return (1.0, 0.0, shifts[:, 0]), (0.0, 1.0, shifts[:, 1])
+def _translation(shifts, sides, rounded=False):
+    x, y = (-shifts[:, axis] * side for axis, side in enumerate((sides[1], sides[0])))
+    if rounded:
+        x, y = tf.round(x), tf.round(y)
+    return (1.0, 0.0, x), (0.0, 1.0, y)
 
 
-def _quarter_turns(turns, resolution):
+def _quarter_turns(turns, sides):
     turns = tf.cast(turns, tf.int32)  # from a table, since cos(pi / 2) is not exactly 0
     return _rotation(tf.gather([1.0, 0.0, -1.0, 0.0], turns), tf.gather([0.0, 1.0, 0.0, -1.0], turns))
 
 
-def _rotate(angle, resolution):
+def _rotate(angle, sides):
     return _rotation(tf.cos(angle), tf.sin(angle))
 
 
-# {transform: (parameter, resolution) -> first two rows of its matrix, entries [N] or numbers}. The map is their product
+# {transform: (parameter, sides) -> first two rows of its matrix, entries [N] or numbers}. The map is their product
 # in this order, from the left.
 GEOMETRIC = {
-    "xflip": lambda flips, resolution: ((1.0 - 2.0 * flips, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    "xflip": lambda flips, sides: ((1.0 - 2.0 * flips, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "rotate90": _quarter_turns,
-    "xint": lambda shifts, resolution: _translation(-tf.round(shifts * resolution)),
-    "scale": lambda factor, resolution: ((1.0 / factor, 0.0, 0.0), (0.0, 1.0 / factor, 0.0)),
+    "xint": lambda shifts, sides: _translation(shifts, sides, rounded=True),
+    "scale": lambda factor, sides: ((1.0 / factor, 0.0, 0.0), (0.0, 1.0 / factor, 0.0)),
     "rotate_pre": _rotate,
-    "aniso": lambda factor, resolution: ((1.0 / factor, 0.0, 0.0), (0.0, factor, 0.0)),
+    "aniso": lambda factor, sides: ((1.0 / factor, 0.0, 0.0), (0.0, factor, 0.0)),
     "rotate_post": _rotate,
-    "xfrac": lambda shifts, resolution: _translation(-shifts * resolution),
+    "xfrac": _translation,
 }
 
 
@@ -96,11 +101,24 @@ def color_map(parameters):
 
 
 def recolor(images, matrix, offset):
-    """Applies an affine map to every pixel: images [N, H, W, 3], matrix [N, 3, 3], offset [N, 3] -> [N, H, W, 3]."""
+    """Applies an affine map to every pixel: images [N, H, W, C], matrix [N, 3, 3], offset [N, 3] -> [N, H, W, C].
+
+    A grey value is mapped as the colour of three such values, to the mean of the result. The colours of RGBA are
+    multiplied by alpha, and so is the offset.
+    """
+    if images.shape[3] == 1:
+        factor = tf.reduce_sum(matrix, axis=(1, 2))[:, None, None, None] / 3.0
+        return images * factor + tf.reduce_mean(offset, axis=1)[:, None, None, None]
     count, height, width, channels = images.shape
     pixels = tf.reshape(images, (count, height * width, channels))
+    shift, change = offset[:, None], matrix - EYE
+    if channels == 4:
+        shift *= pixels[..., 3:]
+        pixels = pixels[..., :3]
     # The change is added, so that the identity changes nothing, however an accelerator rounds products.
-    change = tf.matmul(pixels, matrix - EYE, transpose_b=True) + offset[:, None]
+    change = tf.matmul(pixels, change, transpose_b=True) + shift
+    if channels == 4:
+        change = tf.pad(change, [[0, 0], [0, 0], [0, 1]])
     return images + tf.reshape(change, images.shape)
 
 
@@ -142,16 +160,16 @@ def band_gains(parameters):
 
 
 def amplify_bands(images, gains):
-    """Filters both axes of images [N, R, R, C], reflected at the border, with `gains` [N, 4] of the bands."""
-    matrices = tf.einsum("nb,bij->nij", gains, _band_matrices(images.shape[1]))
-    return tf.transpose(along_both(images, matrices, matrices), (0, 2, 1, 3))
+    """Filters both axes of images [N, H, W, C], reflected at the border, with `gains` [N, 4] of the bands."""
+    rows, columns = (tf.einsum("nb,bij->nij", gains, _band_matrices(side)) for side in images.shape[1:3])
+    return tf.transpose(along_both(images, rows, columns), (0, 2, 1, 3))
 
 
 def cut_out(images, centres):
-    """Sets a box of half the side to zero. centres [N, 2]: x and y in units of the side, possibly outside the image."""
-    positions = (np.arange(images.shape[1], dtype=np.float32) + 0.5) / images.shape[1]
-    outside = tf.abs(positions - centres[..., None]) >= 1 / 4  # [N, 2, R]
-    kept = outside[:, 1, :, None] | outside[:, 0, None, :]
+    """Sets a box of half of both sides to zero. centres [N, 2]: x and y in units of the sides, possibly outside."""
+    positions = [(np.arange(side, dtype=np.float32) + 0.5) / side for side in images.shape[1:3]]
+    rows, columns = (tf.abs(x - centres[:, axis, None]) >= 1 / 4 for x, axis in zip(positions, (1, 0), strict=True))
+    kept = rows[:, :, None] | columns[:, None, :]
     return images * tf.cast(kept, images.dtype)[..., None]
 
 

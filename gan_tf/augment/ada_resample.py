@@ -5,7 +5,7 @@ bilinear interpolation at the positions that the map gives for an output grid of
 Gradients are explicit: the transposed map, with the same texels.
 
 Changes of resolution and maps that keep axes parallel are matrices that act on one axis. Textures and grids are
-[N, X, Y, C], x before y. Positions are in pixels from the image's centre.
+[N, X, Y, C], x before y. Positions are in pixels from the image's centre. `sides` are (height, width).
 
 Source: Karras et al. 2020 (Training Generative Adversarial Networks with Limited Data), appendix B.
 """
@@ -43,8 +43,9 @@ def resample(images, maps):
     maps change no bit. Maps without rotations by arbitrary angles act on each axis separately and take a fraction of
     the time.
 
-    images [N, R, R, C] float32, R >= 2; maps [N, 3, 3], from output positions to input positions, see
-    `ada_maps.geometric_map` -> [N, R, R, C]. Beyond one reflection, R - 1 pixels from the border, an image is zero.
+    images [N, H, W, C] float32, H, W >= 2; maps [N, 3, 3], from output positions to input positions, see
+    `ada_maps.geometric_map` -> [N, H, W, C]. Beyond one reflection, H - 1 or W - 1 pixels from the border, an image is
+    zero.
     """
 
     # Linear in the images: the gradient is the transposed map, and the gradient of that is the map again.
@@ -61,13 +62,14 @@ def resample(images, maps):
 
 def _in_parts(methods, images, maps):
     """Processes the images in equal parts, each by the cheapest method that suits all its images."""
-    count, side = images.shape[:2]
-    part = math.gcd(count, max(1, (GPU_TEXELS if has_gpu() else CPU_TEXELS) // len(upsampling(side)[0]) ** 2))
+    count, sides = images.shape[0], images.shape[1:3]
+    texels = math.prod(len(upsampling(side)[0]) for side in sides)
+    part = math.gcd(count, max(1, (GPU_TEXELS if has_gpu() else CPU_TEXELS) // texels))
 
     def one_part(inputs):
         x, m = inputs
         branches = [lambda: x, *(functools.partial(method, x, m) for method in methods)]
-        return tf.switch_case(tf.reduce_max(_method(m)), branches)
+        return tf.switch_case(tf.reduce_max(_method(m, sides)), branches)
 
     if part == count:
         return one_part((images, maps))
@@ -76,11 +78,13 @@ def _in_parts(methods, images, maps):
     return tf.reshape(tf.map_fn(one_part, parts, fn_output_signature=output), images.shape)
 
 
-def _method(maps):
+def _method(maps, sides):
     """Index of the cheapest suitable method for each map, int32 [N]: 0 unchanged, 1 by axis, 2 general."""
-    is_straight = (maps[:, 0, 1] == 0) & (maps[:, 1, 0] == 0)
+    by_axis = (maps[:, 0, 1] == 0) & (maps[:, 1, 0] == 0)
+    if sides[0] == sides[1]:
+        by_axis |= _is_swapped(maps)
     is_identity = tf.reduce_all(maps == np.eye(3, dtype=np.float32), axis=(1, 2))
-    return tf.where(is_identity, 0, tf.where(is_straight | _is_swapped(maps), 1, 2))
+    return tf.where(is_identity, 0, tf.where(by_axis, 1, 2))
 
 
 def _is_swapped(maps):
@@ -89,24 +93,31 @@ def _is_swapped(maps):
 
 
 def by_axis(images, maps):
-    """Maps that keep or exchange the axes, by one matrix per axis: [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
-    rows, columns, swapped = _axis_matrices(maps, images.shape[1])
-    images = tf.where(swapped, tf.transpose(images, (0, 2, 1, 3)), images)
+    """Maps that keep the axes, or exchange those of squares, by a matrix per axis: images [N, H, W, C] -> like it."""
+    rows, columns, swapped = _axis_matrices(maps, images.shape[1:3])
+    if swapped is not None:
+        images = tf.where(swapped, tf.transpose(images, (0, 2, 1, 3)), images)
     return tf.transpose(along_both(images, rows, columns), (0, 2, 1, 3))
 
 
 def by_axis_transposed(slopes, maps):
     """The transpose of `by_axis`."""
-    rows, columns, swapped = _axis_matrices(maps, slopes.shape[1])
+    rows, columns, swapped = _axis_matrices(maps, slopes.shape[1:3])
     transposed = along_both(slopes, tf.linalg.matrix_transpose(rows), tf.linalg.matrix_transpose(columns))
-    return tf.where(swapped, transposed, tf.transpose(transposed, (0, 2, 1, 3)))
+    result = tf.transpose(transposed, (0, 2, 1, 3))
+    return result if swapped is None else tf.where(swapped, transposed, result)
 
 
-def _axis_matrices(maps, side):
-    """Matrices of rows and of columns [N, R, R], and whether the image is transposed first [N, 1, 1, 1]."""
+def _axis_matrices(maps, sides):
+    """Matrices of rows [N, H, H] and of columns [N, W, W], and which images are transposed first: [N, 1, 1, 1].
+
+    The last is None for images that are not square, and therefore not transposed.
+    """
+    if sides[0] != sides[1]:
+        return _axis_matrix(maps[:, 1, 1:], sides[0]), _axis_matrix(maps[:, 0, ::2], sides[1]), None
     swapped = _is_swapped(maps)[:, None]
-    rows = _axis_matrix(tf.where(swapped, maps[:, 0, 1:], maps[:, 1, 1:]), side)
-    columns = _axis_matrix(tf.where(swapped, maps[:, 1, ::2], maps[:, 0, ::2]), side)
+    rows = _axis_matrix(tf.where(swapped, maps[:, 0, 1:], maps[:, 1, 1:]), sides[0])
+    columns = _axis_matrix(tf.where(swapped, maps[:, 1, ::2], maps[:, 0, ::2]), sides[0])
     return rows, columns, swapped[:, :, None, None]
 
 
@@ -120,53 +131,53 @@ def _axis_matrix(line, side):
 
 
 def general(images, maps):
-    """Any maps, by interpolation in the texture: images [N, R, R, C], maps [N, 3, 3] -> [N, R, R, C]."""
-    side = images.shape[1]
-    up, down = _banded_matrices(side, transposed=False)
-    texture = along_both(images, up, up)
-    return along_both(_for_side(_read, side, compiles_chains())(texture, maps), down, down)
+    """Any maps, by interpolation in the texture: images [N, H, W, C], maps [N, 3, 3] -> [N, H, W, C]."""
+    sides = tuple(images.shape[1:3])
+    (up_rows, down_rows), (up_columns, down_columns) = (_banded_matrices(side, transposed=False) for side in sides)
+    texture = along_both(images, up_rows, up_columns)
+    return along_both(_for_sides(_read, sides, compiles_chains())(texture, maps), down_columns, down_rows)
 
 
 def general_transposed(slopes, maps):
     """The transpose of `general`."""
-    side = slopes.shape[1]
-    up, down = _banded_matrices(side, transposed=True)
-    grid = along_both(slopes, down, down)
-    return along_both(_for_side(_write, side, compiles_chains())(grid, maps), up, up)
+    sides = tuple(slopes.shape[1:3])
+    (up_rows, down_rows), (up_columns, down_columns) = (_banded_matrices(side, transposed=True) for side in sides)
+    grid = along_both(slopes, down_rows, down_columns)
+    return along_both(_for_sides(_write, sides, compiles_chains())(grid, maps), up_columns, up_rows)
 
 
-def _read(side, texture, maps):
-    """Bilinear interpolation: texture [N, T, T, C] -> grid [N, 2R + 12, 2R + 12, C]."""
+def _read(sides, texture, maps):
+    """Bilinear interpolation: texture [N, X, Y, C] -> grid [N, 2W + 12, 2H + 12, C]."""
     flat = tf.reshape(texture, (-1, texture.shape[3]))
     grid = 0.0
-    for texel, weight in _four_neighbours(maps, side):
+    for texel, weight in _four_neighbours(maps, sides):
         grid += tf.gather(flat, texel) * weight[..., None]
     return grid
 
 
-def _write(side, grid, maps):
-    """The transpose of `_read`: grid [N, 2R + 12, 2R + 12, C] -> texture [N, T, T, C]."""
+def _write(sides, grid, maps):
+    """The transpose of `_read`: grid [N, 2W + 12, 2H + 12, C] -> texture [N, X, Y, C]."""
     count, channels = grid.shape[0], grid.shape[3]
-    size = len(upsampling(side)[0])
+    height, width = (len(upsampling(side)[0]) for side in sides)
     texture = 0.0
-    for texel, weight in _four_neighbours(maps, side):
+    for texel, weight in _four_neighbours(maps, sides):
         values = tf.reshape(grid * weight[..., None], (-1, channels))
-        texture += tf.math.unsorted_segment_sum(values, tf.reshape(texel, [-1]), count * size**2)
-    return tf.reshape(texture, (count, size, size, channels))
+        texture += tf.math.unsorted_segment_sum(values, tf.reshape(texel, [-1]), count * width * height)
+    return tf.reshape(texture, (count, width, height, channels))
 
 
-def _four_neighbours(maps, side):
+def _four_neighbours(maps, sides):
     """The texels around each grid position: four pairs of index into the flat texture and weight, [N, X, Y]."""
-    grid = _grid(side)
+    rows, columns = map(_grid, sides)
     x, y = (  # [N, X, Y]
-        m[:, 0, None, None] * grid[:, None] + m[:, 1, None, None] * grid + m[:, 2, None, None]
+        m[:, 0, None, None] * columns[:, None] + m[:, 1, None, None] * rows + m[:, 2, None, None]
         for m in (maps[:, 0], maps[:, 1])
     )
-    size = len(upsampling(side)[0])
-    first = tf.range(maps.shape[0])[:, None, None] * size  # of each image
-    for x_texel, x_weight in _two_neighbours(x, side):
-        for y_texel, y_weight in _two_neighbours(y, side):
-            yield (first + x_texel) * size + y_texel, x_weight * y_weight
+    height, width = (len(upsampling(side)[0]) for side in sides)
+    first = tf.range(maps.shape[0])[:, None, None] * width  # of each image
+    for x_texel, x_weight in _two_neighbours(x, sides[1]):
+        for y_texel, y_weight in _two_neighbours(y, sides[0]):
+            yield (first + x_texel) * height + y_texel, x_weight * y_weight
 
 
 def _two_neighbours(positions, side):
@@ -186,9 +197,9 @@ def _grid(side):
 
 
 @functools.cache
-def _for_side(function, side, compiled):
-    """`function` for images of `side` pixels; compiled to one loop by XLA it is three times as fast on a CPU."""
-    function = functools.partial(function, side)
+def _for_sides(function, sides, compiled):
+    """`function` for images of these sides; compiled to one loop by XLA it is three times as fast on a CPU."""
+    function = functools.partial(function, sides)
     return tf.function(function, jit_compile=True, autograph=False) if compiled else function
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 from gan_tf.augment.ada import POLICIES, ada
 from gan_tf.augment.diffaugment import diffaugment
+from gan_tf.ops.pixels import minus_one_where_transparent, zero_where_transparent
 
 ADA_P = "ada_p"  # key of ADA's probability in TrainState.extra
 
@@ -43,8 +44,17 @@ def mirror_text(config, continued) -> str:
     )
 
 
+def turn_text(config) -> str:
+    """Returns a line if the augmentation leaves out quarter turns because the images are not square, else ""."""
+    turns = config.augment == "ada" and any("rotate90" in POLICIES[policy] for policy in config.policies)
+    height, width = config.image_size
+    return "ada: no quarter turns, since the images are not square" if turns and height != width else ""
+
+
 def augment(images, draws, purpose, chosen, p=None):
-    """Augments the input of the discriminator: images [N, R, R, 3] in [-1, 1] -> [N, R, R, 3].
+    """Augments the input of the discriminator: images [N, H, W, C] in [-1, 1] -> [N, H, W, C].
+
+    Colours of RGBA change, their transparency does not; the areas that geometry and cutout leave empty are transparent.
 
     Args:
         draws: gan_tf.rng.Draws of the step, of N rows.
@@ -54,6 +64,14 @@ def augment(images, draws, purpose, chosen, p=None):
     """
     if not chosen.policies:
         return images
+    if images.shape[3] == 4:
+        images = augment_from_zero(zero_where_transparent(images), draws, purpose, chosen, p)
+        return minus_one_where_transparent(images)
+    return augment_from_zero(images, draws, purpose, chosen, p)
+
+
+def augment_from_zero(images, draws, purpose, chosen, p):
+    """Augments images of which zero is grey, or transparent for RGBA; arguments as for `augment`."""
     draws = draws.fold_in(f"augment {purpose}")
     if chosen.kind == "diffaugment":
         return diffaugment(images, draws, chosen.policies, chosen.probability, chosen.cutout)

@@ -1,15 +1,16 @@
 """DiffAugment: differentiable augmentation of the discriminator's input, the same for real and generated images.
 
-Images are [N, R, R, C] float32 in [-1, 1] and keep their shape; colours may leave the range. Every function takes its
-random draws as arguments, one for each image, and passes gradients to the images.
+Images are [N, H, W, C] float32 and keep their shape: colours or grey values in [-1, 1], which may leave the range, or
+RGBA as of `ops.pixels.zero_where_transparent`. Every function takes its random draws as arguments, one for each image,
+and passes gradients to the images.
 
 Source: Zhao et al. 2020 (Differentiable Augmentation for Data-Efficient GAN Training).
 """
 
 import tensorflow as tf
 
-TRANSLATION_RATIO = 0.125  # largest shift, relative to the side
-CUTOUT_RATIO = 0.5  # side of the box, relative to the side
+TRANSLATION_RATIO = 0.125  # largest shift, relative to the side along which it is
+CUTOUT_RATIO = 0.5  # sides of the box, relative to those of the image
 
 
 def diffaugment(images, draws, policy, probability=1.0, cutout_ratio=CUTOUT_RATIO):
@@ -31,9 +32,9 @@ def diffaugment(images, draws, policy, probability=1.0, cutout_ratio=CUTOUT_RATI
     return tf.where(chosen, augmented, images)
 
 
-def brightness(images, u):
-    """Adds u - 0.5. u [N, 1, 1, 1] in [0, 1)."""
-    return images + (u - 0.5)
+def brightness(images, u, alpha=1.0):
+    """Adds u - 0.5 to colours, which are multiplied by alpha [N, H, W, 1]. u [N, 1, 1, 1] in [0, 1)."""
+    return images + (u - 0.5) * alpha
 
 
 def saturation(images, u):
@@ -42,9 +43,11 @@ def saturation(images, u):
     return (images - grey) * (2.0 * u) + grey
 
 
-def contrast(images, u):
-    """Scales the distance from the image's mean by u + 0.5. u [N, 1, 1, 1] in [0, 1)."""
+def contrast(images, u, alpha=1.0):
+    """Scales the distance from the image's mean by u + 0.5. u [N, 1, 1, 1] in [0, 1); `alpha` as for `brightness`."""
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    if not isinstance(alpha, float):  # of the visible parts
+        mean *= alpha / tf.maximum(tf.reduce_mean(alpha, axis=[1, 2], keepdims=True), 1e-3)
     return (images - mean) * (u + 0.5) + mean
 
 
@@ -55,25 +58,27 @@ def translate(images, rows, columns):
     rows, columns: [N] int32 pixels. The custom gradient is the opposite shift: TensorFlow's is a scatter, which takes
     three times as long with XLA and adds in no fixed order on a GPU.
     """
-    side = images.shape[1]
-    from_rows, from_columns = (tf.range(side) + shift[:, None] for shift in (rows, columns))  # [N, R] sources of pixels
-    moved = tf.gather(images, tf.clip_by_value(from_rows, 0, side - 1), axis=1, batch_dims=1)
-    moved = tf.gather(moved, tf.clip_by_value(from_columns, 0, side - 1), axis=2, batch_dims=1)
-    rows_exist, columns_exist = ((source >= 0) & (source < side) for source in (from_rows, from_columns))
-    moved *= tf.cast(rows_exist[:, :, None] & columns_exist[:, None, :], images.dtype)[..., None]
+    moved, exist = images, []
+    for axis, shifts in ((1, rows), (2, columns)):
+        side = images.shape[axis]
+        source = tf.range(side) + shifts[:, None]  # [N, side]: rows or columns that pixels are read from
+        moved = tf.gather(moved, tf.clip_by_value(source, 0, side - 1), axis=axis, batch_dims=1)
+        exist.append((source >= 0) & (source < side))
+    moved *= tf.cast(exist[0][:, :, None] & exist[1][:, None, :], images.dtype)[..., None]
     return moved, lambda slopes: (translate(slopes, -rows, -columns), None, None)
 
 
 def cutout(images, rows, columns, ratio=CUTOUT_RATIO):
-    """Sets a box of `ratio` of the side to zero, with its centre at the given row and column, cut off at the border.
+    """Sets a box of `ratio` of both sides to zero, with its centre at the given row and column, cut off at the border.
 
     rows, columns: [N] int32 in [0, side] (in [0, side) if the box has an odd side).
     """
-    side = images.shape[1]
-    box = _part(side, ratio)
-    # [N, R]: from the first row and column of the box.
-    offsets = (tf.range(side) - (centre[:, None] - box // 2) for centre in (rows, columns))
-    outside_rows, outside_columns = ((offset < 0) | (offset >= box) for offset in offsets)
+    outside = []
+    for side, centre in zip(images.shape[1:3], (rows, columns), strict=True):
+        box = _part(side, ratio)
+        offset = tf.range(side) - (centre[:, None] - box // 2)  # [N, side]: from the first row or column of the box
+        outside.append((offset < 0) | (offset >= box))
+    outside_rows, outside_columns = outside
     kept = outside_rows[:, :, None] | outside_columns[:, None, :]
     return images * tf.cast(kept, images.dtype)[..., None]
 
@@ -84,22 +89,24 @@ def _part(side, ratio):
 
 
 def _draw_color(images, draws):
-    images = brightness(images, draws.uniform("brightness", (1, 1, 1)))
+    images, alpha = (images[..., :3], images[..., 3:]) if images.shape[3] == 4 else (images, 1.0)
+    images = brightness(images, draws.uniform("brightness", (1, 1, 1)), alpha)
     images = saturation(images, draws.uniform("saturation", (1, 1, 1)))
-    return contrast(images, draws.uniform("contrast", (1, 1, 1)))
+    images = contrast(images, draws.uniform("contrast", (1, 1, 1)), alpha)
+    return images if isinstance(alpha, float) else tf.concat([images, alpha], axis=3)
 
 
 def _draw_translation(images, draws):
-    largest = _part(images.shape[1], TRANSLATION_RATIO)
-    rows, columns = (draws.integers(f"translation {axis}", (), -largest, largest + 1) for axis in ("rows", "columns"))
-    return translate(images, rows, columns)
+    largest = [_part(side, TRANSLATION_RATIO) for side in images.shape[1:3]]
+    pairs = zip(("rows", "columns"), largest, strict=True)
+    return translate(images, *(draws.integers(f"translation {axis}", (), -most, most + 1) for axis, most in pairs))
 
 
 def _draw_cutout(images, draws, ratio=CUTOUT_RATIO):
     # An even box has its centre on the line between two pixels, so it has one more position than there are pixels.
-    lines = images.shape[1] + 1 - _part(images.shape[1], ratio) % 2
-    rows, columns = (draws.integers(f"cutout {axis}", (), 0, lines) for axis in ("rows", "columns"))
-    return cutout(images, rows, columns, ratio)
+    lines = [side + 1 - _part(side, ratio) % 2 for side in images.shape[1:3]]
+    pairs = zip(("rows", "columns"), lines, strict=True)
+    return cutout(images, *(draws.integers(f"cutout {axis}", (), 0, count) for axis, count in pairs), ratio)
 
 
 POLICIES = {"color": _draw_color, "translation": _draw_translation, "cutout": _draw_cutout}

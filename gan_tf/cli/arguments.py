@@ -6,6 +6,7 @@ import re
 
 import tyro
 
+from gan_tf.config.validation import parse_size
 from gan_tf.errors import UsageError
 
 COLOUR = r"\x1b\[[\d;]*m"
@@ -44,6 +45,14 @@ def parse(options, argv, *, prog, description=None):
             if isinstance(cause, UsageError):  # raised by the dataclass
                 raise cause from None
         raise UsageError(one_line(message.getvalue(), prog)) from None
+
+
+def size_of_options(options):
+    """Returns (height, width) of the options --size and --resolution, of which the first has priority."""
+    if options.size is None:
+        return options.resolution, options.resolution
+    width, height = parse_size(options.size)
+    return height, width
 
 
 def one_line(message, prog):

@@ -34,7 +34,9 @@ class PreviewOptions:
     out: str = "augment-preview.png"  # PNG file to write
     images: int = 8  # number of images, spread evenly over the dataset
     resolution: int = 256  # training resolution in pixels
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
+    size: str | None = None  # WIDTHxHEIGHT of training images that are not square, in place of --resolution
+    channels: Literal["rgb", "grey", "rgba"] = "rgb"  # colours, grey values, or colours and transparency
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images get this shape
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
     bits: int = 16  # bits that hold data in 16-bit images
     augment: Literal["diffaugment", "ada"] = "diffaugment"  # augmentation of the discriminator's input
@@ -72,9 +74,10 @@ def main(argv) -> int:
     start_tensorflow(options.verbose)
     from gan_tf.augment.choice import Augmentation
 
-    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline)
-    settings = {name: getattr(options, name) for name in ("resolution", "fit", "background", "bits")}
-    images = prepare(source, **settings, limit=options.images).images
+    size = arguments.size_of_options(options)
+    source = resolve(options.dataset, size=size, offline=options.offline)
+    settings = {name: getattr(options, name) for name in ("channels", "fit", "background", "bits")}
+    images = prepare(source, size=size, **settings, limit=options.images).images
     augmentation = Augmentation(options.augment, policies, options.augment_probability)
     rows = preview_rows(images, augmentation, options.p, options.seed)
     with writing(options.out, "--out"):
@@ -84,19 +87,18 @@ def main(argv) -> int:
 
 
 def preview_rows(images, augmentation, p, seed):
-    """Augments images uint8 [N, R, R, 3] as in training. Returns {name of the row: uint8 [N, R, R, 3]} from the top.
+    """Augments images uint8 [N, H, W, C] as in training. Returns {name of the row: uint8 [N, H, W, C]} from the top.
 
     The last row has `augmentation`; the rows above have single ones: those of diffaugment, or the groups of ada's
     policy, whose transforms have the probability `p`. All rows use the same random draws, those of `seed`.
     """
-    import tensorflow as tf
-
     from gan_tf.augment.ada import GROUPS
     from gan_tf.augment.ada import POLICIES as ADA_POLICIES
     from gan_tf.augment.choice import Augmentation, augment
+    from gan_tf.ops.pixels import from_uint8
     from gan_tf.rng import Draws
 
-    scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
+    scaled = from_uint8(images)
     draws = Draws(seed, 0, len(images))
 
     def apply(augmentation):
@@ -113,9 +115,9 @@ def preview_rows(images, augmentation, p, seed):
 
 
 def labelled_rows(rows):
-    """Returns {name: uint8 [N, R, R, 3]} as one uint8 image, a row per entry with its name on the left."""
+    """Returns {name: uint8 [N, H, W, C]} as one uint8 image, a row per entry with its name on the left."""
     first = next(iter(rows.values()))
-    cells = image_files.grid(np.concatenate(list(rows.values())), columns=len(first))
+    cells = image_files.on_checkerboard(image_files.grid(np.concatenate(list(rows.values())), columns=len(first)))
     strip = Image.new("RGB", (LABEL_WIDTH, len(cells)), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(LABEL_SIZE)

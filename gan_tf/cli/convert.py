@@ -194,7 +194,7 @@ def summary(weights, config, networks, folder, estimated):
     commands = ["next:", f"  gan-tf generate {quote(run)} --seeds 0-63 --out {quote(images)} --grid"]
     commands.append(f"  gan-tf evaluate {quote(run)} --dataset DATASET")
     if hasattr(g_ema, GROWTH) and (growth := float(g_ema.growth.numpy())) < g_ema.levels:
-        size = f"{resolution_of(int(growth))}x{resolution_of(int(growth))} of {config.resolution}x{config.resolution}"
+        size = f"{config.size_text_at(resolution_of(int(growth)))} of {config.size_text}"
         lines.append(f"half grown: to {size}; --init-from needs fully grown networks")
     else:
         flags = architecture_flags(config)
@@ -203,8 +203,12 @@ def summary(weights, config, networks, folder, estimated):
 
 
 def architecture_names(config, with_discriminator):
-    """Returns the names of the settings that define the networks, with or without those of the discriminator."""
-    names = [name for name in architecture_fields(config.model)[1:] if name != "classes" or config.classes]
+    """Returns the names of the settings that define the networks, with or without those of the discriminator.
+
+    All published networks generate square RGB images.
+    """
+    left_out = {"model", "size", "channels", *(() if config.classes else ("classes",))}
+    names = [name for name in architecture_fields(config.model) if name not in left_out]
     return [name for name in names if with_discriminator or name not in DISCRIMINATOR_FIELDS]
 
 

@@ -35,13 +35,14 @@ class Selection:
     reals: RealImages | None  # if images were compared with them
 
     def write_sheet(self, images, path):
-        """Writes the selected images, uint8 [K, R, R, 3], as one labelled image, and prints its path.
+        """Writes the selected images, uint8 [K, H, W, C], as one labelled image, and prints its path.
 
         Selection by similarity to real images favours copies of them, so their number is printed too.
         """
         images = measurable(images)
-        columns, factor = sheet_layout(len(images), images.shape[1])
+        columns, factor = sheet_layout(len(images), images.shape[2])
         sheet = image_files.grid(image_files.enlarge(images, factor * images.shape[1]), columns)
+        sheet = image_files.on_checkerboard(sheet)
         print(f"sheet: {image_files.save_png(path, add_heading(sheet, self.label), description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             check = CopyCheck([pixel_index(self.reals.images, self.reals.mirror)], len(images))
@@ -50,21 +51,22 @@ class Selection:
             print(f"copy check: {copies} of {len(images)} selected images repeat a training image")
 
 
-def sheet_layout(count, resolution):
+def sheet_layout(count, width):
     """Returns (number of columns of a sheet of `count` images, integer factor by which images are enlarged).
 
     The number of columns divides `count` if that gives a sheet at most three times as wide as high.
     """
     square = math.ceil(math.sqrt(count))
     columns = next((n for n in range(square, math.isqrt(3 * count) + 1) if count % n == 0), square)
-    return columns, math.ceil(MIN_SHEET_WIDTH / (columns * resolution))
+    return columns, math.ceil(MIN_SHEET_WIDTH / (columns * width))
 
 
-def check_sheet_size(count, resolution):
-    """Raises UsageError if the sheet of `count` images would be too large for other programs."""
-    columns, factor = sheet_layout(count, resolution)
-    side = factor * resolution
-    image_files.check_image_size(columns * side, math.ceil(count / columns) * side, f"--best is {count}", "give fewer")
+def check_sheet_size(count, image_shape):
+    """Raises UsageError if the sheet of `count` images (H, W, C) would be too large for other programs."""
+    height, width, _ = image_shape
+    columns, factor = sheet_layout(count, width)
+    size = columns * factor * width, math.ceil(count / columns) * factor * height
+    image_files.check_image_size(*size, f"--best is {count}", "give fewer")
 
 
 def check_best(options):
@@ -133,7 +135,7 @@ def score_images(options, loaded, seeds, scorers):
 
 
 def realism_scorer(options, load_reals, name):
-    """Returns a function (images uint8 [n, R, R, 3], labels) -> realism [n], by Inception features or pixels."""
+    """Returns a function (images uint8 [n, H, W, C], labels) -> realism [n], by Inception features or pixels."""
     from gan_tf.metrics.features import Networks, RealFeatures
 
     if name == PIXELS:
@@ -153,9 +155,9 @@ def realism_scorer(options, load_reals, name):
 
 
 def training_reals(options, loaded):
-    """Returns the training images at the generator's resolution, of --class only if it is given."""
+    """Returns the training images at the generator's size, of --class only if it is given."""
     images = training_images.of_run(loaded.run, options.dataset, offline=options.offline, memory_gb=options.memory_gb)
     name = None if loaded.class_number is None else loaded.trained.classes.names[loaded.class_number]
     if name is not None and name not in images.class_names:
         raise UsageError(f"--dataset {options.dataset} has no class {name!r}; give images of the run's classes")
-    return reals_at(images, loaded.generator.resolution, training_images.may_be_mirrored(loaded.run), name)
+    return reals_at(images, loaded.generator.image_shape[0], training_images.may_be_mirrored(loaded.run), name)

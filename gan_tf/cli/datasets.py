@@ -5,19 +5,20 @@ import difflib
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 
-DEMO, DEMO_KINDS = "demo", "demo-kinds"
+DEMOS = ("demo", "demo-kinds", "demo-sprites")
 FEW_SHOT = ("panda", "obama", "grumpy_cat", "bridge_of_sighs", "medici_fountain", "temple_of_heaven", "wuzhen")
 FEW_SHOT += ("animal_face_cat", "animal_face_dog")
 FACES = ("celeba_hq", "ffhq")
-KNOWN_NAMES = (DEMO, DEMO_KINDS, *FEW_SHOT, *FACES)
+KNOWN_NAMES = (*DEMOS, *FEW_SHOT, *FACES)
 
 
-def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=None, log=print):
+def resolve(dataset: str, *, size: tuple, offline: bool = False, data_dir=None, log=print):
     """Opens a dataset as an image source (gan_tf.data.sources); downloads and prepares it if necessary.
 
     Args:
         dataset: one of KNOWN_NAMES, `tfds:<name>[/config]`, or the path of a folder, .zip or .npz.
-        resolution: training resolution in pixels; the demo datasets are drawn at the next larger size.
+        size: (height, width) of the images to train on; the demo datasets are drawn in this size, if square in the next
+            larger one of 64, 128, 256 and 512 pixels.
         offline: never download.
         data_dir: folder of datasets prepared by TFDS; default `GAN_TF_CACHE`/tfds.
         log: called with a line of text before a download or preparation.
@@ -36,7 +37,7 @@ def resolve(dataset: str, *, resolution: int, offline: bool = False, data_dir=No
             return catalogue.open_few_shot(dataset, data_dir, offline=offline, log=log)
         if dataset in FACES:
             return catalogue.open_faces(dataset, data_dir)
-        return catalogue.open_demo(resolution, data_dir, kinds=dataset == DEMO_KINDS, log=log)
+        return catalogue.open_demo(size, data_dir, kind=dataset, log=log)
     choices = f"built-in datasets: {', '.join(KNOWN_NAMES)}, tfds:<name>, or the path of a folder, .zip or .npz"
     if not dataset:
         raise UsageError(f"--dataset is missing; {choices}")

@@ -11,7 +11,8 @@ import tyro
 from gan_tf.cli import arguments, training_images
 from gan_tf.cli.datasets import resolve
 from gan_tf.cli.quiet import start_tensorflow
-from gan_tf.data.images import UnreadableImage, read_rgb
+from gan_tf.config.validation import size_text
+from gan_tf.data.images import UnreadableImage, read_image
 from gan_tf.data.prepare import prepare
 from gan_tf.data.sources import ArraySource
 from gan_tf.errors import UsageError
@@ -38,7 +39,9 @@ class EvaluateOptions:
     per_class: bool = False  # also score each class of a conditional run against the real images of that class
     which: str = "best"  # weights of the run: best, last, or the image count of a snapshot
     resolution: int | None = None  # pixels; default: that of the run, or the size of the images
-    fit: Literal["crop", "pad", "stretch"] | None = None  # makes real images square; default: as the run, or crop
+    size: str | None = None  # WIDTHxHEIGHT of images that are not square, in place of --resolution
+    channels: Literal["rgb", "grey", "rgba"] | None = None  # of the images; default: those of the run, or rgb
+    fit: Literal["crop", "pad", "stretch"] | None = None  # shapes real images; default: as the run, or crop
     resize: Literal["pytorch", "clean", "tf1"] = "pytorch"  # method that resizes images for Inception
     weights: str | None = None  # file of Inception's weights; default: the official one
     feature_precision: Literal["float32", "bfloat16"] = "float32"  # of Inception; bfloat16 changes the scores' names
@@ -134,8 +137,11 @@ def load_run(options, run):
         raise UsageError(f"--per-class: {options.target} is a run of unconditional networks; leave out --per-class")
     folder = options.out or run.evaluation_folder(trained.images_seen)
     check_writable(user_path(folder), "--out", files=())
-    if options.resolution not in (None, config.resolution):
-        raise UsageError(f"--resolution is {options.resolution}, but the run was trained at {config.resolution}")
+    given = {"resolution": options.resolution, "size": options.size, "channels": options.channels}
+    trained_with = {"resolution": config.resolution, "size": config.size_text, "channels": config.channels}
+    for name, value in given.items():
+        if value not in (None, trained_with[name]):
+            raise UsageError(f"--{name} is {value}, but the run was trained with {trained_with[name]}; leave it out")
     precision, reason = devices.choose_precision(options.precision)
     if any(name.startswith("ppl") for name in options.names):
         if options.precision == "bfloat16":
@@ -147,7 +153,8 @@ def load_run(options, run):
     weights = f"{options.which} weights, {trained.images_seen / 1000:.1f} kimg"
     log(f"{run.folder}: {weights}; precision: {precision} ({reason})")
     sampler = Sampler(trained.folded(devices.KERAS_POLICIES[precision]), options.seed, classes=trained.classes)
-    reals_of = functools.partial(reals_at, images, sampler.resolution, training_images.may_be_mirrored(run))
+    height = sampler.generator.image_shape[0]
+    reals_of = functools.partial(reals_at, images, height, training_images.may_be_mirrored(run))
     class_names = trained.classes.names if options.per_class else ()
     if missing := [name for name in class_names if name not in images.class_names]:
         raise UsageError(f"--per-class: --dataset {options.dataset} has no class {missing[0]!r}; leave out --per-class")
@@ -162,21 +169,22 @@ def load_image_sets(options):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} is {value}, but {options.target} is not a run and has no generator; leave it out")
     try:
-        source = resolve(options.target, resolution=options.resolution or 256, offline=options.offline, log=log)
+        given = arguments.size_of_options(options) if options.resolution or options.size else None
+        source = resolve(options.target, size=given or (256, 256), offline=options.offline, log=log)
     except UsageError as error:  # its message names --dataset
         raise UsageError(str(error).removeprefix("--dataset ")) from error
-    resolution = options.resolution or size_of(source)
-    fakes = prepared(options, source, resolution)
-    if options.resolution is None and len(fakes.report.sizes) > 1:
+    size = given or size_of(source)
+    fakes = prepared(options, source, size)
+    if given is None and len(fakes.report.sizes) > 1:
         first, second = list(fakes.report.sizes)[:2]
         raise UsageError(
             f"--resolution is missing: the images of {options.target} have {len(fakes.report.sizes)} sizes, such as "
             f"{first} and {second}; give the size for the comparison"
         )
-    real_source = resolve(options.dataset, resolution=resolution, offline=options.offline, log=log)
-    reals = prepared(options, real_source, resolution)
+    real_source = resolve(options.dataset, size=size, offline=options.offline, log=log)
+    reals = prepared(options, real_source, size)
     compared = f"{len(fakes)} images, against {len(reals)} of {options.dataset}"
-    log(f"{options.target}: {compared}, at {resolution}x{resolution}")
+    log(f"{options.target}: {compared}, at {size_text(size)}")
     for name, images in ((options.target, fakes), (options.dataset, reals)):
         if resized := resizing(images):
             log(f"{name}: {resized}")
@@ -191,7 +199,7 @@ def load_image_sets(options):
 
 def resizing(images):
     """Returns how many images of an ImageSet were resized or cropped, as text; "" if none."""
-    size = f"{images.resolution}x{images.resolution}"
+    size = size_text(images.shape)
     others = {other: count for other, count in images.report.sizes.items() if other != size}
     if not others:
         return ""
@@ -206,23 +214,21 @@ def mostly_jpeg(source, images):
     return 2 * sum(name.lower().endswith((".jpg", ".jpeg", ".jpe", ".jfif")) for name in images.names) > len(images)
 
 
-def prepared(options, source, resolution):
-    """Reads the images of a source at a resolution, and logs how many are unreadable. Returns an ImageSet."""
-    images = prepare(source, resolution=resolution, fit=options.fit or "crop", memory_gb=options.memory_gb, log=log)
+def prepared(options, source, size):
+    """Reads the images of a source at a size (height, width), and logs how many are unreadable. Returns an ImageSet."""
+    channels, fit = options.channels or "rgb", options.fit or "crop"
+    images = prepare(source, size=size, channels=channels, fit=fit, memory_gb=options.memory_gb, log=log)
     if images.report.unreadable:
         log(f"{source.where or source.name}: {len(images.report.unreadable)} unreadable images left out")
     return images
 
 
 def size_of(source):
-    """Returns the width of the first readable image. Raises UsageError if there is none, or if it is not square."""
-    for i, name in enumerate(source.names):
+    """Returns (height, width) of the first readable image. Raises UsageError if there is none."""
+    for i in range(len(source)):
         with contextlib.suppress(UnreadableImage):
-            image, _ = read_rgb(source.read(i), (255, 255, 255))
-            if image.width == image.height:
-                return image.width
-            size = f"{image.width}x{image.height}, not square"
-            raise UsageError(f"--resolution is missing: {name} is {size}; give the size for the comparison")
+            image, _ = read_image(source.read(i), (255, 255, 255))
+            return image.height, image.width
     raise UsageError(f"{source.where or source.name}: none of {len(source)} images is readable")
 
 

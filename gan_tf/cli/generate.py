@@ -17,6 +17,7 @@ import tyro
 import gan_tf
 from gan_tf.cli import arguments
 from gan_tf.cli.quiet import start_tensorflow
+from gan_tf.config.validation import parse_size, size_text
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, printable, raise_fault, remove_parts, unwritable_error, user_path
@@ -61,6 +62,7 @@ class GenerateOptions(GeneratorOptions):
     latents: str | None = None  # JSON file of images that the web app has exported, instead of seeds
     out: str = "pictures"  # folder for PNG files, or a .zip of them, or an .npz with the array "images"
     grid: bool = False  # also write all images as one image, OUT-grid.png
+    undo_fit: str | None = None  # WIDTHxHEIGHT of originals that training padded or stretched: gives images that shape
     # Keep only this many images, the best by --by, and write them as one image too, OUT-best.png
     best: int | None = None
     # Scores for --best: discriminator, features (of Inception) or pixels (needs no network), or several with commas;
@@ -175,16 +177,17 @@ def load_from_options(options) -> LoadedGenerator:
     generator = trained.folded(devices.KERAS_POLICIES[precision])
     description = describe_generator(options.run, options.which, trained, generator)
     print(f"{description}; precision: {precision} ({reason})", flush=True)
-    batch_size = options.batch_size or suitable_batch_size(generator.resolution, has_gpu())
+    batch_size = options.batch_size or suitable_batch_size(generator.image_shape, has_gpu())
     return LoadedGenerator(run, trained, generator, precision, batch_size, class_number)
 
 
 def describe_generator(run, which, trained, generator):
-    """Returns the start of the first line that a command prints: run, model, resolution and weights."""
-    resolution, full = generator.resolution, trained.config.resolution
-    growing = f" (growing to {full}x{full})" if resolution < full else ""
+    """Returns the start of the first line that a command prints: run, model, image size and weights."""
+    config = trained.config
+    growing = f" (growing to {config.size_text})" if generator.resolution < config.resolution else ""
+    channels = f" in {config.channels}" if config.channels != "rgb" else ""
     return (
-        f"{run}: {trained.config.model} at {resolution}x{resolution}{growing}, {which} weights, "
+        f"{run}: {config.model} at {size_text(generator.image_shape)}{channels}{growing}, {which} weights, "
         f"{trained.images_seen / 1000:.1f} kimg"
     )
 
@@ -206,19 +209,23 @@ def generate(options) -> int:
     """Generates and writes the images; returns the exit code."""
     seeds, out, selection, about = options.all_seeds(), user_path(options.out), None, {}
     loaded = load_from_options(options)
-    resolution = loaded.generator.resolution
+    shape, restore = loaded.generator.image_shape, None
+    if options.undo_fit is not None:
+        restore = undoing(options, loaded.trained.config)
+        shape = restore(np.zeros((1, *shape), np.uint8)).shape[1:]
     if options.grid:
-        count, most = options.best or len(seeds), (image_files.MAX_SIDE // resolution) ** 2
-        side = math.ceil(math.sqrt(count)) * resolution
-        grid = f"--grid of {count} images at {resolution}x{resolution}"
-        image_files.check_image_size(side, side, grid, f"give at most {most}")
+        count, most = options.best or len(seeds), (image_files.MAX_SIDE // max(shape[:2])) ** 2
+        side = math.ceil(math.sqrt(count))
+        grid = f"--grid of {count} images at {size_text(shape)}"
+        image_files.check_image_size(side * shape[1], side * shape[0], grid, f"give at most {most}")
     if options.best is not None:
         from gan_tf.cli.curate import check_sheet_size, curate
 
-        check_sheet_size(options.best, resolution)
+        check_sheet_size(options.best, shape)
         selection = curate(options, loaded, seeds)
         seeds, about = selection.seeds, selection.about
     settings = {**image_settings(options, loaded), "--best or --by": list(about.values())}
+    settings |= {"--undo-fit": options.undo_fit} if restore else {}
     saved, labels = None, loaded.labels(seeds)
     if options.latents_file is not None:
         saved = checked_images(options.latents_file, loaded.trained, loaded.generator, options.run)
@@ -233,15 +240,18 @@ def generate(options) -> int:
     if is_folder:
         missing = image_writer.missing_seeds(out, seeds, batch_size, settings, options.overwrite)
     grid_path, sheet_path = path_beside(out, "grid"), path_beside(out, "best")
-    with image_writer.image_writer(out, seeds, resolution, about) as write:
+    with image_writer.image_writer(out, seeds, shape, about) as write:
         batches = image_batches(options, loaded, missing, batch_size, saved)
-        images = write_images(batches, seeds, missing, out, write, keep=options.grid or selection)
+        if restore:
+            batches = ((batch, restore(images)) for batch, images in batches)
+        keep = options.grid or selection
+        images = write_images(batches, seeds, missing, out, write, channels=shape[2] if keep else None)
         if selection:
             remove_parts(sheet_path.parent, re.escape(sheet_path.name))
             selection.write_sheet(images, sheet_path)
         if options.grid:
             remove_parts(grid_path.parent, re.escape(grid_path.name))
-            image_files.save_png(grid_path, image_files.grid(images))
+            image_files.save_png(grid_path, image_files.on_checkerboard(image_files.grid(images)))
     last = f" to {image_writer.png_name(seeds[-1])}" if len(seeds) > 1 else ""
     where = f"{out / image_writer.png_name(seeds[0])}{last}" if is_folder else out
     print(f"{len(seeds)} images: {where}")
@@ -250,6 +260,19 @@ def generate(options) -> int:
     if options.grid:
         print(f"grid: {grid_path}")
     return 0
+
+
+def undoing(options, config):
+    """Returns a function that gives images uint8 [N, H, W, C] the shape of --undo-fit."""
+    from gan_tf.data.images import undo_fit
+
+    size = parse_size(options.undo_fit, "--undo-fit")
+    if config.fit == "crop":
+        raise UsageError(
+            f"--undo-fit is {options.undo_fit}, but the training images of {options.run} were cropped, which cannot be "
+            "undone; leave it out"
+        )
+    return lambda images: np.stack([undo_fit(image, config.fit, size) for image in images])
 
 
 def image_settings(options, loaded):
@@ -277,10 +300,11 @@ def image_batches(options, loaded, seeds, batch_size, saved=None):
     return images_of_seeds(loaded.generator, seeds, batch_size, options.truncation, loaded.labels(seeds))
 
 
-def write_images(batches, seeds, missing, out, write, keep):
+def write_images(batches, seeds, missing, out, write, channels):
     """Writes batches of the images of the seeds `missing`.
 
-    With `keep` returns the images of all seeds, uint8 [N, R, R, 3]; existing ones are read from the folder `out`.
+    With `channels`, their number, it returns the images of all seeds, uint8 [N, H, W, C]; existing ones are read from
+    the folder `out`.
     """
     existing, kept = len(seeds) - len(missing), {}
     if existing:
@@ -289,12 +313,12 @@ def write_images(batches, seeds, missing, out, write, keep):
         for batch, images in batches:
             write(batch, images)
             progress.advance(len(batch))
-            if keep:
+            if channels:
                 kept.update(zip(batch, images, strict=True))
-    if not keep:
+    if not channels:
         return None
     paths = {seed: out / image_writer.png_name(seed) for seed in seeds}
-    return np.stack([kept[seed] if seed in kept else image_files.read_png(paths[seed]) for seed in seeds])
+    return np.stack([kept[seed] if seed in kept else image_files.read_png(paths[seed], channels) for seed in seeds])
 
 
 def path_beside(out, name):

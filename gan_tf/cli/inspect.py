@@ -20,7 +20,9 @@ class InspectOptions:
     # A dataset name (panda, demo, ...), tfds:NAME, a folder, a .zip or an .npz.
     dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     resolution: int = 256  # training resolution in pixels
-    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images become square
+    size: str | None = None  # WIDTHxHEIGHT of training images that are not square, in place of --resolution
+    channels: Literal["rgb", "grey", "rgba"] = "rgb"  # colours, grey values, or colours and transparency
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how images get this shape
     background: str = "white"  # colour under transparent and padded parts: a name or #rrggbb
     bits: int = 16  # bits that hold data in 16-bit images
     limit: int | None = None  # inspect at most this many images, spread evenly over the dataset
@@ -39,14 +41,15 @@ def main(argv) -> int:
         start_tensorflow()
     from gan_tf.data.prepare import survey
 
-    source = resolve(options.dataset, resolution=options.resolution, offline=options.offline, log=log)
+    size = arguments.size_of_options(options)
+    source = resolve(options.dataset, size=size, offline=options.offline, log=log)
     for note in source.notes:
         log(note)
     try:
         source.read_label_file()
     except UsageError as error:
         log(f"labels are not read: {error}")
-    settings = {name: getattr(options, name) for name in ("resolution", "fit", "background", "bits", "limit")}
-    report = survey(source, **settings)
+    settings = {name: getattr(options, name) for name in ("channels", "fit", "background", "bits", "limit")}
+    report = survey(source, size=size, **settings)
     print(json_text(dataclasses.asdict(report), indent=2) if options.json else report.text())
     return 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from gan_tf.cli import arguments
 from gan_tf.cli.generate import GeneratorOptions, load_from_options, run_on_device
+from gan_tf.data.colour import parse_colour
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, user_path
@@ -39,6 +40,7 @@ class InterpolateOptions(GeneratorOptions):
     # A .webp, .gif or .mp4 (needs PyAV), or a folder for frames; with --rows a .png. Default interpolation.webp or .png
     out: str | None = None
     fps: float = 30.0  # images per second
+    background: str = "white"  # colour under transparent parts in a GIF or mp4: a name or #rrggbb
     space: Literal["z", "w"] = "z"  # z: on the sphere of latents; w: straight lines in the w of StyleGAN2
 
     def with_defaults(self):
@@ -95,6 +97,9 @@ def interpolate(options) -> int:
 
     loaded, out = load_from_options(options), user_path(options.out)
     g, batch_size = loaded.generator, loaded.batch_size
+    if options.background != InterpolateOptions.background and g.image_channels != 4:
+        fix = f"but {options.run} has no transparent images; leave it out"
+        raise UsageError(f"--background is {options.background!r}, {fix}")
     if options.space == "w":
         check_supported(loaded.trained.config, "w", "--space w", options.run)
     if options.seeds is None:
@@ -114,7 +119,7 @@ def interpolate(options) -> int:
 
 
 def counted(frames, progress):
-    """Yields the frames, uint8 [walks, R, R, 3], and counts their images."""
+    """Yields the frames, uint8 [walks, H, W, C], and counts their images."""
     for images in frames:
         yield images
         progress.advance(len(images))
@@ -122,9 +127,9 @@ def counted(frames, progress):
 
 def write_rows(out, options, loaded, walks, frames):
     """Writes an image with a walk in each row. `frames`: of `counted`."""
-    count, resolution = options.frames(), loaded.generator.resolution
-    table = f"--rows: {len(walks)} rows of {count} images at {resolution}x{resolution}"
-    image_files.check_image_size(count * resolution, len(walks) * resolution, table, "give fewer --steps or --walks")
+    count, (height, width, _) = options.frames(), loaded.generator.image_shape
+    table = f"--rows: {len(walks)} rows of {count} images of {width}x{height}"
+    image_files.check_image_size(count * width, len(walks) * height, table, "give fewer --steps or --walks")
     rows = np.concatenate([image_files.grid(images, 1) for images in frames], axis=1)
     seeds = "; ".join(" ".join(map(str, walk)) for walk in walks)
     about = f"interpolations of {options.run} between seeds {seeds}"
@@ -135,10 +140,10 @@ def write_rows(out, options, loaded, walks, frames):
 
 def write_animation(out, options, loaded, walks, frames):
     """Writes an animation with the walks in a grid. `frames`: of `counted`."""
-    count, resolution = options.frames(), loaded.generator.resolution
+    count, (height, width, _) = options.frames(), loaded.generator.image_shape
     columns = math.ceil(math.sqrt(len(walks)))
-    height, width = -(-len(walks) // columns) * resolution, columns * resolution
-    animation.check(out, options.fps, count, height, width)
-    animation.save(out, (image_files.grid(images, columns) for images in frames), options.fps)
+    animation.check(out, options.fps, count, -(-len(walks) // columns) * height, columns * width)
+    grids = (image_files.grid(images, columns) for images in frames)
+    animation.save(out, grids, options.fps, parse_colour(options.background))
     several = f" of {len(walks)} walks" if len(walks) > 1 else ""
     print(f"{count} frames{several}, {count / options.fps:.1f} s: {out}")

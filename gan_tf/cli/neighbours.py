@@ -13,7 +13,7 @@ from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, printable, user_path
 from gan_tf.io.progress import StagedProgress, log
-from gan_tf.metrics.image_sets import MIN_SIDE, measurable, reals_at
+from gan_tf.metrics.image_sets import measurable, reals_at
 from gan_tf.metrics.memorisation import THRESHOLD, training_image
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index, pixel_vectors
 from gan_tf.report.summary import read_summary
@@ -74,7 +74,8 @@ def neighbours(options) -> int:
     g, labels = trained.folded(), trained.classes.of_seeds(seeds, class_number)
     spaces = spaces_of(options, run)
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg")
-    size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, max(g.resolution, MIN_SIDE))
+    shape = measurable(np.zeros((1, *g.image_shape), np.uint8)).shape[1:]
+    size = neighbour_sheet_size(len(seeds) * len(spaces), options.nearest, shape)
     setting = f"--nearest {options.nearest} for {len(seeds)} --seeds in {len(spaces)} spaces"
     image_files.check_image_size(*size, setting, "give fewer")
     image_set = training_images.of_run(
@@ -82,8 +83,8 @@ def neighbours(options) -> int:
     )
     if options.nearest > len(image_set):
         raise UsageError(f"--nearest is {options.nearest}, but there are {len(image_set)} training images")
-    reals = reals_at(image_set, g.resolution, training_images.may_be_mirrored(run))
-    batches = images_of_seeds(g, seeds, min(len(seeds), suitable_batch_size(g.resolution, False)), labels=labels)
+    reals = reals_at(image_set, g.image_shape[0], training_images.may_be_mirrored(run))
+    batches = images_of_seeds(g, seeds, min(len(seeds), suitable_batch_size(g.image_shape, False)), labels=labels)
     images = measurable(np.concatenate([images for _, images in batches]))
     by_space = [rows_of_space(options, space, seeds, images, reals, image_set.names) for space in spaces]
     rows = [row for rows_of_seed in zip(*by_space, strict=True) for row in rows_of_seed]
@@ -111,7 +112,7 @@ def spaces_of(options, run):
 
 
 def rows_of_space(options, space, seeds, images, reals, names):
-    """Returns a NeighbourRow for each image, uint8 [N, R, R, 3]: the nearest of the training images `reals`."""
+    """Returns a NeighbourRow for each image, uint8 [N, H, W, C]: the nearest of the training images `reals`."""
     from gan_tf.metrics.features import Networks, RealFeatures
 
     count = len(reals.images)

@@ -51,7 +51,7 @@ def main(argv) -> int:
         raise UsageError(f"{run.folder} has no sample grids in samples/ yet; train until the first one is written")
     shown = image_files.evenly_spaced(grids, options.frames)
     held = round(options.hold * options.fps)
-    frames = animation.training_frames(shown, config.resolution, options.images, options.size)
+    frames = animation.training_frames(shown, config.image_size, options.images, options.size)
     first = next(frames)
     animation.check(out, options.fps, len(shown) + held, *first.shape[:2], "--frames", "a smaller --size")
 

@@ -10,7 +10,7 @@ import tyro
 from gan_tf.cli import arguments, training_images
 from gan_tf.cli.generate import requested_class, run_on_device
 from gan_tf.data.colour import parse_colour
-from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_square
+from gan_tf.data.images import MAX_FILE_BYTES, UnreadableImage, load_image
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
 from gan_tf.io.files import check_writable, part_file, printable, raise_fault, user_path
@@ -84,9 +84,8 @@ def main(argv) -> int:
 
 def project(options) -> int:
     """Searches and writes the results; returns the exit code."""
-    import tensorflow as tf
-
     from gan_tf.models import family_of
+    from gan_tf.ops.pixels import from_uint8
     from gan_tf.runs.weights import load_generator
     from gan_tf.sampling import project as projection
     from gan_tf.sampling.generate import check_supported
@@ -98,15 +97,15 @@ def project(options) -> int:
         check_supported(trained.config, "w", f"--space {options.space}", options.run)
     space = options.space or ("z" if "w" in family_of(trained.config).unsupported else "w")
     g = trained.folded()
-    image = read_image(options.image, g.resolution, trained.config)
-    lpips = load_lpips(options, g.resolution) if options.distance == "lpips" else None
+    image = read_target(options.image, g.image_shape[:2], trained.config)
+    lpips = load_lpips(options, g.image_shape) if options.distance == "lpips" else None
     compared = "pixels and LPIPS" if lpips else "pixels alone (--distance l2), on each level of a pyramid"
     log(f"{run.folder}: {options.which} weights, {trained.images_seen / 1000:.1f} kimg; compared by {compared}")
-    reals = training_reals(options, run, g.resolution)
+    reals = training_reals(options, run, g.image_shape[0])
     stages = StagedProgress({"done": "steps", "evaluated": "random latents"})
     result = projection.project(
         g,
-        projection.distance_to(tf.constant(np.float32(image) / 127.5 - 1.0), lpips),
+        projection.distance_to(from_uint8(image), lpips),
         seed=options.seed,
         restarts=options.restarts,
         steps=options.steps,
@@ -132,40 +131,42 @@ def project(options) -> int:
     return 0
 
 
-def read_image(path, resolution, config):
-    """Reads an image as uint8 [R, R, 3], made square as the training images were."""
+def read_target(path, size, config):
+    """Reads an image as uint8 [H, W, C] of `size` (H, W), prepared as the training images were."""
     file = user_path(path)
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
-        return load_square(file.read_bytes(), resolution, config.fit, parse_colour(config.background), config.bits)[0]
+        colour = parse_colour(config.background)
+        return load_image(file.read_bytes(), size, config.fit, colour, config.bits, config.channels)[0]
     except (OSError, UnreadableImage) as error:
         raise_fault(error, file)
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"IMAGE {path} cannot be read: {reason}; give another image") from error
 
 
-def load_lpips(options, resolution):
-    """Returns the LPIPS network. Raises UsageError below the smallest resolution of LPIPS."""
+def load_lpips(options, image_shape):
+    """Returns the LPIPS network. Raises UsageError for images that are too small for it."""
     from gan_tf.pretrained import lpips
 
-    if resolution < lpips.SMALLEST:
+    height, width, _ = image_shape
+    if min(height, width) < lpips.SMALLEST:
         raise UsageError(
-            f"--distance lpips needs {lpips.SMALLEST} pixels, but the generator makes {resolution}x{resolution}; give "
+            f"--distance lpips needs {lpips.SMALLEST} pixels, but the generator makes {width}x{height}; give "
             "--distance l2"
         )
     alternative = "give --distance l2, which compares pixels alone"
     return lpips.load_lpips(offline=options.offline, log=log, alternative=alternative)
 
 
-def training_reals(options, run, resolution):
+def training_reals(options, run, height):
     """Returns (RealImages, names) of the training images; logs a line and returns None if they are not available."""
     try:
         # Without --dataset nothing is downloaded only for this check.
         offline = options.offline or options.dataset is None
         image_set = training_images.of_run(run, options.dataset, offline=offline, memory_gb=options.memory_gb, log=log)
         if len(image_set) > 1:
-            return reals_at(image_set, resolution, training_images.may_be_mirrored(run)), image_set.names
+            return reals_at(image_set, height, training_images.may_be_mirrored(run)), image_set.names
         reason = "there is only one training image"
     except UsageError as error:
         if options.dataset is not None:
@@ -184,17 +185,22 @@ def write_files(options, image, result, g, class_name):
     arrays["latent" if best.ndim == 1 else "ws"] = best if best.ndim == 1 else np.asarray(g.ws_of(best[None]))[0]
     out = user_path(options.out)
     image_files.save_png(out / "projected.png", result.images[0])
-    image_files.save_png(out / "side-by-side.png", np.concatenate([image, result.images[0]], axis=1))
+    image_files.save_png(out / "side-by-side.png", side_by_side(image, result.images[0]))
     with part_file(out / "latent.npz") as file:
         np.savez(file, **arrays)
-    side = min(FRAME_PIXELS, len(image))
-    side *= FRAME_PIXELS // side  # small images are enlarged by repeating pixels
+    height, width = image_files.shrink(image, FRAME_PIXELS).shape[:2]
+    factor = FRAME_PIXELS // max(height, width)  # small images are enlarged by repeating pixels
     frames = []
     for step, shown in result.path:
-        pair = image_files.resize(np.concatenate([image, shown], axis=1), (2 * side, side))
+        pair = image_files.resize(side_by_side(image, shown), (2 * factor * width, factor * height))
         frames.append(add_caption(pair, f"step {step}, error {rms_error(image, shown):.1f}"))
     frames += frames[-1:] * round(HOLD_SECONDS * FPS)
     animation.save(out / f"search.{options.animation}", frames, FPS)
+
+
+def side_by_side(image, other):
+    """Returns two images next to each other, as RGB."""
+    return image_files.on_checkerboard(np.concatenate([image, other], axis=1))
 
 
 def rms_error(image, other):
@@ -203,7 +209,7 @@ def rms_error(image, other):
 
 
 def result_lines(options, image, result, space):
-    """Returns the lines to print about a search for `image`, uint8 [R, R, 3], in `space`: errors, distance, length."""
+    """Returns the lines to print about a search for `image`, uint8 [H, W, C], in `space`: errors, distance, length."""
     error, *others = [f"{rms_error(image, one):.1f}" for one in result.images]
     others = f"; other restarts {', '.join(others)}" if others else ""
     measure = "LPIPS and mean squares of pixels" if options.distance == "lpips" else "mean squares of pixels"

@@ -156,7 +156,7 @@ def ranking_lines(ranking, limit) -> list[str]:
             "copies": format_share(row.scored.copies),
             "kimg": f"{format_kimg(row.scored.images_seen)}/{format_kimg(row.run.images_seen)}",
             "model": row.run.config.model,
-            "size": str(row.run.config.resolution),
+            "size": row.run.config.size or str(row.run.config.resolution),
             "data": row.run.dataset,
             "which": row.which + ("*" if row.kind == "final" else ""),
             "run": quote(row.run.folder),  # in the last column, so that a long path moves no other
@@ -189,6 +189,7 @@ def ranking_as_json(ranking, limit) -> dict:
                 "kind": kind,
                 "model": run.config.model,
                 "resolution": run.config.resolution,
+                "size": run.config.size_text,
                 "dataset": run.config.dataset,
                 "images_seen": scored.images_seen,
                 "run_images_seen": run.images_seen,

@@ -47,7 +47,8 @@ def style_mix(options) -> int:
     g = loaded.generator
     check_supported(loaded.trained.config, "style_mix", "style-mix", options.run)
     layers = style_layers(g, options.layers)
-    width, height = ((count + 2) * g.resolution for count in (len(columns), len(rows)))  # with headers and a gap
+    height, width, _ = g.image_shape
+    width, height = (len(columns) + 2) * width, (len(rows) + 2) * height  # with headers and a gap
     table = f"--rows names {len(rows)} seeds and --columns {len(columns)}"
     image_files.check_image_size(width, height, table, "give fewer")
     with Progress((len(rows) + 1) * (len(columns) + 1) - 1, "mixed") as progress:

@@ -14,7 +14,7 @@ from gan_tf.cli.datasets import KNOWN_NAMES, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig, reject_other_families
-from gan_tf.config.validation import LOSSES, RESOLUTIONS
+from gan_tf.config.validation import AUTO, LOSSES, RESOLUTIONS, nearest_base, size_text
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import INTERRUPTED, Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, raise_fault
@@ -96,6 +96,8 @@ def parse_arguments(argv):
     options = arguments.parse(grouped_options(defaults, preset), rest, prog="gan-tf train", description=description)
     changes = {name: value for group in vars(options).values() for name, value in vars(group).items()}
     changes.pop("preset")
+    if {"size", "resolution"} <= names and changes["size"] != AUTO:
+        raise UsageError(f"--size {changes['size']} and --resolution {changes['resolution']}: leave one of them out")
     config = dataclasses.replace(defaults, **changes)
     if not config.dataset:
         raise UsageError(f"--dataset is missing; give a folder, a .zip, an .npz, or one of {', '.join(KNOWN_NAMES)}")
@@ -127,7 +129,7 @@ def grouped_options(defaults, preset):
 
 def train_on(workers, config, run):
     """Opens the dataset, builds the trainer, and trains; with `--dry-run` only measures."""
-    from gan_tf.augment.choice import mirror_text
+    from gan_tf.augment.choice import mirror_text, turn_text
     from gan_tf.data.prepare import prepare
     from gan_tf.pretrained.published_networks import SOURCES
     from gan_tf.training.resume import check_start
@@ -136,18 +138,26 @@ def train_on(workers, config, run):
     from gan_tf.training.trainer import build_trainer
     from gan_tf.training.trial import dry_run
 
+    if run.exists():  # it has decided
+        stored = run.read_settings()[0]
+        automatic = {name for name in ("size", "channels") if getattr(config, name) == AUTO}
+        config = dataclasses.replace(config, **{name: getattr(stored, name) for name in automatic})
     check_start(run, config, workers.is_chief)  # before a download; `open_run` compares the images
     if config.dry_run:
         run.close()  # the run may be started meanwhile
-    source = resolve(config.dataset, resolution=config.resolution, offline=config.offline)
+    square = (config.resolution, config.resolution)
+    size = square if config.size == AUTO else config.image_size
+    source = resolve(config.dataset, size=size, offline=config.offline)
     if config.conditional:
         try:
             source.read_label_file(run.read_settings()[1]["fingerprint"] if run.exists() else "")
         except UsageError as error:
             raise UsageError(f"{error}, or leave out --conditional") from error
+    config = with_automatic_settings(config, source, workers.log)
     dataset = prepare(
         source,
-        resolution=config.resolution,
+        size=config.image_size,
+        channels=config.channels,
         fit=config.fit,
         background=config.background,
         bits=config.bits,
@@ -157,7 +167,10 @@ def train_on(workers, config, run):
         log=workers.log,
     )
     workers.log(dataset.report.text())
+    require_transparency(config, dataset)
     workers.log(mirror_text(config, continued=run.exists()))
+    if text := turn_text(config):
+        workers.log(text)
     config = with_classes(config, dataset)
     if config.init_from in SOURCES and not run.checkpoints():
         prepare_published_networks(config.init_from, config.offline, workers.log)
@@ -169,6 +182,34 @@ def train_on(workers, config, run):
         return
     train(trainer)
     workers.log(next_steps(run))
+
+
+def with_automatic_settings(config, source, log):
+    """Returns the settings, with channels and shape of the images of a source where these are "auto"."""
+    from gan_tf.data.automatic import survey_shapes
+
+    if AUTO not in (config.size, config.channels):
+        return config
+    found, changes = survey_shapes(source, config.limit, config.bits), {}
+    if config.channels == AUTO:
+        changes["channels"] = found.channels
+        counts = f"{found.grey} of {found.count} images are grey, {found.transparent} have transparent parts"
+        log(f"--channels {found.channels}: {counts}")
+    if config.size == AUTO:
+        changes["size"] = size_text([config.resolution * side // 4 for side in nearest_base(found.aspect)])
+        log(f"--size {changes['size']}: the median of width / height is {found.aspect:.2f}")
+    return dataclasses.replace(config, **changes)
+
+
+def require_transparency(config, dataset):
+    """Raises UsageError for RGBA images without any transparent pixel."""
+    from gan_tf.data.cache import read_rows
+
+    if config.channels != "rgba":
+        return
+    chunks = (range(first, min(first + 64, len(dataset))) for first in range(0, len(dataset), 64))
+    if all(read_rows(dataset.images, list(chunk))[..., 3].min() == 255 for chunk in chunks):
+        raise UsageError(f"--channels is 'rgba', but no image of {config.dataset} has transparent parts; leave it out")
 
 
 def with_classes(config, dataset):
@@ -246,7 +287,7 @@ def out_of_memory(config):
     name = "--phase-batch" if config.grows else "--batch-size"
     remedies.append(f"start another with a smaller {name} or --resolution")
     value = config.phase_batch if config.grows else config.batch
-    return f"out of memory at --resolution {config.resolution}, {name} {value}: {', or '.join(remedies)}"
+    return f"out of memory at {config.size_flag}, {name} {value}: {', or '.join(remedies)}"
 
 
 def next_steps(run):

@@ -28,7 +28,7 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
     if not name:
         raise UsageError(f"--dataset is missing: {run.folder} was converted and has no training images; give them")
     try:
-        source = resolve(name, resolution=config.resolution, offline=offline, log=log)
+        source = resolve(name, size=config.image_size, offline=offline, log=log)
     except UsageError as error:
         if dataset is not None:
             raise
@@ -37,7 +37,8 @@ def of_run(run, dataset=None, fit=None, *, offline=False, memory_gb=4.0, log=pri
         source.read_label_file(data["fingerprint"])
     images = prepare(
         source,
-        resolution=config.resolution,
+        size=config.image_size,
+        channels=config.channels,
         fit=fit or config.fit,
         background=config.background,
         bits=config.bits,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from gan_tf.config import validation
-from gan_tf.config.validation import FAMILIES, did_you_mean, flag, require_type
+from gan_tf.config.validation import AUTO, FAMILIES, did_you_mean, flag, require_type
 from gan_tf.errors import UsageError
 from gan_tf.io.files import user_path
 from gan_tf.io.shell import quote
@@ -25,7 +25,7 @@ FASTGAN, PGGAN, STYLEGAN2 = ("fastgan",), ("pggan",), ("stylegan2",)
 PHASE_BATCH = "4:128,8:128,16:128,32:64,64:32,128:16,256:8,512:4,1024:4"  # Progressive GAN's official table for one GPU
 DISCRIMINATOR_FIELDS = ("discriminator", "ndf", "decoders", "minibatch_stddev", "mbstd_group", "architecture")
 ARCHITECTURE_FIELDS = (
-    *("model", "resolution", "latent_size", "ngf", "tanh", "up_blocks"),
+    *("model", "resolution", "size", "channels", "latent_size", "ngf", "tanh", "up_blocks"),
     *("fmap_base", "fmap_max", "pixel_norm", "batch_norm"),
     *("w_size", "mapping_layers", "channel_base", "channel_max", "conv_clamp", "classes"),
     *DISCRIMINATOR_FIELDS,
@@ -57,11 +57,20 @@ class TrainConfig:
     # Model and data. A run recognises its images by a fingerprint, so their path may change.
     dataset: str = changeable("", "known name (panda, demo, ...), tfds:NAME, folder, .zip or .npz")
     model: Literal["fastgan", "pggan", "stylegan2"] = identity("fastgan", "family of networks")
-    resolution: int = identity(256, "height and width of the images in pixels")
+    # The resolution of images that are not square is that of square images with maps of the same sizes; see `base`.
+    resolution: int = identity(256, "height and width of square images in pixels")
+    size: str | None = identity(
+        None,
+        "WIDTHxHEIGHT of images that are not square, such as 384x256, in place of --resolution; auto: the shape "
+        "nearest to the median of the dataset, with about the pixels of --resolution",
+    )
+    channels: Literal["rgb", "grey", "rgba", "auto"] = identity(
+        "rgb", "colours, grey values, or colours and transparency; auto: those of the dataset"
+    )
     latent_size: int = identity(256, "length of the latent vector z")
     conditional: bool = identity(False, "train on class labels, so that images of one class can be generated")
     classes: int = identity(0, None)  # number of classes; without a flag, since it is read from the dataset
-    fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images are made square")
+    fit: Literal["crop", "pad", "stretch"] = identity("crop", "how images get the shape of --resolution or --size")
     background: str = identity("white", "colour of transparent and padded areas: a name or #rrggbb")
     bits: int = identity(16, "bits that hold data in 16-bit images, such as 12; see `gan-tf inspect`")
     mirror: bool = identity(True, "also train on horizontally mirrored images")
@@ -200,6 +209,11 @@ class TrainConfig:
 
     def __post_init__(self):
         validation.require(self.model in FAMILIES, self, "model", f"one of {', '.join(FAMILIES)}")
+        if self.size not in (None, AUTO):
+            width, height = validation.parse_size(self.size)
+            resolution, base = validation.resolution_and_base(width, height, validation.RESOLUTIONS[self.model])
+            object.__setattr__(self, "resolution", resolution)
+            object.__setattr__(self, "size", None if base == validation.SQUARE_BASE else f"{width}x{height}")
         if self.augment_policy == validation.DEFAULT_POLICY.get(self.augment, validation.DEFAULT_POLICY["diffaugment"]):
             # The default may be given by name; runs of earlier versions store it by name, also with --augment none.
             object.__setattr__(self, "augment_policy", None)
@@ -211,6 +225,42 @@ class TrainConfig:
     def policies(self) -> tuple[str, ...]:
         """Names of the augmentations, in the order in which they are applied."""
         return validation.policies_of(self.augment, self.augment_policy)
+
+    @property
+    def base(self) -> tuple[int, int]:
+        """(height, width) of the networks' smallest maps, which double up to the images: 4x4 for square images."""
+        if self.size is None:
+            return validation.SQUARE_BASE
+        width, height = validation.parse_size(self.size)
+        return height * 4 // self.resolution, width * 4 // self.resolution
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the images in pixels."""
+        return self.image_size_at(self.resolution)
+
+    def image_size_at(self, resolution: int) -> tuple[int, int]:
+        """(height, width) of the images at one of `resolutions`."""
+        return tuple(resolution * side // 4 for side in self.base)
+
+    @property
+    def size_text(self) -> str:
+        """Width and height of the images, such as "256x256"."""
+        return self.size_text_at(self.resolution)
+
+    @property
+    def size_flag(self) -> str:
+        """The flag that sets the size of the images, such as "--resolution 256"."""
+        return as_argument(*(("resolution", self.resolution) if self.size is None else ("size", self.size)))
+
+    def size_text_at(self, resolution: int) -> str:
+        """Width and height of the images at one of `resolutions`."""
+        return validation.size_text(self.image_size_at(resolution))
+
+    @property
+    def image_channels(self) -> int:
+        """Number of channels of the images."""
+        return validation.CHANNELS[self.channels]
 
     @property
     def is_projected(self) -> bool:
@@ -255,7 +305,7 @@ class TrainConfig:
 
     def r1_weight(self, batch_size: int) -> float:
         """`r1_gamma`, or its default: larger images have smaller gradients per pixel, small batches noisier ones."""
-        return 0.0002 * self.resolution**2 / batch_size if self.r1_gamma is None else self.r1_gamma
+        return 0.0002 * math.prod(self.image_size) / batch_size if self.r1_gamma is None else self.r1_gamma
 
     def average_kimg(self, batch_size: int) -> float:
         """Half-life of the EMA generator at this batch size, in thousands of images."""
@@ -279,15 +329,16 @@ class TrainConfig:
 
     @property
     def run_name(self) -> str:
-        """`run`, or `<dataset>` with `-<model>` and `-<resolution>` unless they are the defaults."""
+        """`run`, or `<dataset>` with `-<model>` and `-<resolution or size>` unless they are the defaults."""
         if self.run:
             return self.run
         path = user_path(self.dataset.removeprefix("tfds:"))
         name = path.stem if path.suffix.lower() in (".zip", ".npz") else path.name
         name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
         model = f"-{self.model}" if self.model != TrainConfig.model else ""
-        resolution = f"-{self.resolution}" if self.resolution != TrainConfig.resolution else ""
-        return f"{name or 'run'}{model}{resolution}"
+        size = self.resolution if self.size in (None, AUTO) else self.size
+        size = f"-{size}" if size != TrainConfig.resolution else ""
+        return f"{name or 'run'}{model}{size}"
 
     @property
     def run_folder(self) -> Path:

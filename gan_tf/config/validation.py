@@ -20,6 +20,10 @@ LOSSES = {
 }
 RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits of reals and fakes: a sign means nothing
 FAMILIES = tuple(RESOLUTIONS)
+AUTO = "auto"  # of --size and --channels: as the dataset is
+SQUARE_BASE = (4, 4)  # height and width of the smallest map of square images
+BASE_SIDES = range(2, 9)  # of the smallest map of other shapes
+CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 
 POLICIES = ("color", "translation", "cutout")  # of DiffAugment
 ADA_POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc")
@@ -89,6 +93,61 @@ def _matches(value, annotation):
     return type(value) is annotation
 
 
+def parse_size(text: str, flag: str = "--size") -> tuple[int, int]:
+    """Returns (width, height) of a text such as "384x256". Raises UsageError if it is not of that form."""
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not match:
+        raise UsageError(f"{flag} is {text!r}; give WIDTHxHEIGHT in pixels, such as 384x256")
+    return int(match[1]), int(match[2])
+
+
+def size_text(shape) -> str:
+    """Returns the shape (height, width, ...) of an image as text, width first: "384x256"."""
+    return f"{shape[1]}x{shape[0]}"
+
+
+def resolution_and_base(width, height, resolutions):
+    """Returns the resolution of a size, and the (height, width) of its smallest map, which has the factor resolution/4.
+
+    If a size has several such maps, the one whose area is nearest to 4x4 is used, and of two the larger.
+
+    Raises:
+        UsageError: a size that is not a map with sides in BASE_SIDES times a power of two of these `resolutions`.
+    """
+    found = sizes_of_bases(resolutions).get((width, height), [])
+    if not found:
+        near = sorted(sizes_of_bases(resolutions), key=lambda size: _difference(size, (width, height)))[:4]
+        fix = f"one of the nearest possible sizes: {_listed(f'{w}x{h}' for w, h in near)}"
+        raise UsageError(f"--size is {width}x{height}; give {fix} (2 to 8 by 2 to 8, times a power of two)")
+    return min(found, key=lambda each: (abs(math.log(math.prod(each[1]) / 16)), each[0]))
+
+
+def nearest_base(aspect: float) -> tuple[int, int]:
+    """Returns the (height, width) of the smallest map whose width / height is nearest; of several, nearest to 4x4."""
+    bases = [(height, width) for height in BASE_SIDES for width in BASE_SIDES]
+
+    def difference(base):
+        return round(abs(math.log(base[1] / base[0] / aspect)), 9), abs(math.log(math.prod(base) / 16))
+
+    return min(bases, key=difference)
+
+
+def sizes_of_bases(resolutions) -> dict:
+    """Returns {(width, height): [(resolution, base), ...]} of all possible sizes."""
+    sizes = {}
+    for resolution in resolutions:
+        for height in BASE_SIDES:
+            for width in BASE_SIDES:
+                size = resolution * width // 4, resolution * height // 4
+                sizes.setdefault(size, []).append((resolution, (height, width)))
+    return sizes
+
+
+def _difference(size, wanted):
+    """Sum of the relative differences of width and height."""
+    return sum(abs(math.log(a / b)) for a, b in zip(size, wanted, strict=True))
+
+
 def check(config):
     """Raises UsageError if a setting of a TrainConfig is out of range, or two of them do not fit together."""
     for name in ("batch_size", "lr", "r1_gamma"):
@@ -113,6 +172,11 @@ def check(config):
         valid = config.loss == "logistic" or config.r1_gamma == type(config).r1_gamma
         require(valid, config, "r1_gamma", "--loss logistic with it, or leave it out")
     _check_micro_batch(config)
+    if config.channels == "rgba":
+        fix = "none with --channels rgba: transparent areas stay transparent"
+        require(config.background == type(config).background, config, "background", fix)
+        require(not config.is_projected, config, "discriminator", "own with --channels rgba: its features are of RGB")
+        require(config.reconstruction != "lpips", config, "reconstruction", "l1 with --channels rgba: LPIPS takes RGB")
     if config.is_projected:
         _check_projected(config)
     else:

@@ -1,6 +1,6 @@
 """Converted image sets on the disk, resumable after a kill.
 
-A finished entry is a folder with `images.bin` (rows of uint8 [R, R, 3]), `facts.bin` (one record per row) and
+A finished entry is a folder with `images.bin` (rows of uint8 [H, W, C]), `facts.bin` (one record per row) and
 `entry.json`. While it is written, the folder is called `<key>.partial` and `progress.json` records the numbers of
 source images done and of rows made from them. A restart truncates the files to that state.
 """
@@ -27,10 +27,10 @@ def check_space(folder, need_bytes, subject="converting this dataset", remedy=CA
     folder = next(path for path in (folder, *folder.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if need_bytes > free:
-        raise UsageError(f"{subject} needs {size_text(need_bytes)} but {folder} has {size_text(free)} free; {remedy}")
+        raise UsageError(f"{subject} needs {bytes_text(need_bytes)} but {folder} has {bytes_text(free)} free; {remedy}")
 
 
-def size_text(count):
+def bytes_text(count):
     """Formats a number of bytes: "13.8 GB", "31 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{math.ceil(count / 1e6)} MB"
 
@@ -49,7 +49,7 @@ class CacheEntry:
 
     Args:
         folder: path of the finished entry.
-        shape: (R, R, 3) of a row.
+        shape: (H, W, C) of a row.
         facts: dtype of the record of each row.
     """
 
@@ -71,7 +71,7 @@ class CacheEntry:
         """Loads a finished entry, with the images in an array if `in_memory`, otherwise as a memory map.
 
         Returns:
-            (images uint8 [N, R, R, 3], facts [N], unreadable [(index in the source, reason)]).
+            (images uint8 [N, H, W, C], facts [N], unreadable [(index in the source, reason)]).
 
         Raises:
             UsageError: a file has the wrong size.
@@ -121,7 +121,7 @@ class CacheEntry:
                 shutil.rmtree(self.partial, ignore_errors=True)
 
     def add(self, pixels, facts):
-        """Appends uint8 [n, R, R, 3] and n records, made from n source images."""
+        """Appends uint8 [n, H, W, C] and n records, made from n source images."""
         self._files[0].write(np.ascontiguousarray(pixels).data)
         self._files[1].write(np.array(facts, self.facts).tobytes())
         self.state["done"] += len(pixels)
@@ -141,7 +141,7 @@ class CacheEntry:
 
 
 def read_rows(images, index):
-    """Returns `images[index]` as uint8 [n, R, R, 3], for an integer array `index` [n].
+    """Returns `images[index]` as uint8 [n, H, W, C], for an integer array `index` [n].
 
     Rows of a memory map are read from its file: one request per row is faster than a page fault per 4 KB, the pages
     count as the system's cache, not as memory of this process, and a failing disk raises an error instead of SIGBUS.

@@ -1,4 +1,4 @@
-"""Converts images of any mode to RGB: with an ICC profile to sRGB, and with a colour under transparent parts."""
+"""Converts images of any mode to RGB or RGBA: with an ICC profile to sRGB, with a colour under transparent parts."""
 
 import functools
 import io
@@ -24,7 +24,7 @@ def to_rgb(image, colour, profile=None):
     """Converts an 8-bit Pillow image to RGB: (image, its colours were converted, its profile is broken).
 
     Args:
-        colour: (r, g, b) under transparent parts.
+        colour: (r, g, b) under transparent parts; None: the image becomes RGBA.
         profile: bytes of an ICC profile.
 
     Raises:
@@ -52,8 +52,9 @@ def to_rgb(image, colour, profile=None):
     image = image.convert("RGB")
     if alpha is not None:
         image.putalpha(alpha)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
-    return image, converted, broken
+        if colour is not None:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, (*colour, 255)), image).convert("RGB")
+    return image.convert("RGBA") if colour is None else image, converted, broken
 
 
 def _to_srgb(image, profile):

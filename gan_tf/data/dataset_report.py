@@ -11,6 +11,7 @@ from PIL import Image
 
 from gan_tf.data.listing import remedies
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 
 THUMB = 8  # pixels; images are compared by their THUMB x THUMB means
 # One record per readable image: index in the source, images.Facts, THUMB x THUMB means.
@@ -27,8 +28,8 @@ LISTED = 10  # items shown of a long list
 
 
 def fact_of(index, facts, pixels):
-    """Returns the record (dtype FACTS) of image `index` of the source; `pixels` and `facts` are of `load_square`."""
-    thumb = Image.fromarray(pixels).resize((THUMB, THUMB), Image.Resampling.BOX)
+    """Returns the record (dtype FACTS) of image `index` of the source; `pixels` and `facts` are of `load_image`."""
+    thumb = Image.fromarray(image_files.as_rgb(pixels)).resize((THUMB, THUMB), Image.Resampling.BOX)
     (width, height), mode, *others = facts
     return np.array((index, width, height, mode.encode(), *others, np.asarray(thumb)), FACTS)
 
@@ -39,7 +40,8 @@ class DatasetReport:
 
     name: str
     count: int  # readable images
-    resolution: int
+    size: str  # "WxH" of the prepared images
+    channels: str  # of the prepared images: rgb, grey or rgba
     fit: str
     sizes: dict  # {"WxH": count}, most frequent first
     smallest: str  # "WxH" by area, as the next two
@@ -66,15 +68,16 @@ class DatasetReport:
             sizes = f"{self.smallest} to {self.largest}, median {self.median}; most frequent: {_counts(self.sizes)}"
         reasons = [f"{name}: {reason}" for name, reason in self.unreadable.items()]
         exact, near = (sum(len(group) - 1 for group in groups) for groups in (self.exact, self.near))
+        channels = f" in {self.channels}" if self.channels != "rgb" else ""
         lines = [
-            f"{self.name}: {self.count} images, to be trained at {self.resolution}x{self.resolution} ({self.fit})",
+            f"{self.name}: {self.count} images, to be trained at {self.size}{channels} ({self.fit})",
             *_line("sizes", sizes),
             *_line("modes", _counts(self.modes)),
             *_line("classes", f"{len(self.classes)}: {_counts(self.classes)}" if self.classes else "none"),
             *_line("unreadable", f"{len(self.unreadable)} skipped", reasons),
             *_line("duplicates", f"{exact} exact", [" = ".join(_shorten(group, 4)) for group in self.exact]),
             *_line("alike", f"{near} near duplicates", [" ~ ".join(_shorten(group, 4)) for group in self.near]),
-            *_line("small", f"{len(self.upscaled)} enlarged to {self.resolution} pixels", self.upscaled),
+            *_line("small", f"{len(self.upscaled)} enlarged to {self.size}", self.upscaled),
         ]
         if self.bits:
             lines += _line("16 bits", self._depth())
@@ -102,12 +105,13 @@ class DatasetReport:
         return f"{text} (--bits {most})"
 
 
-def build_report(source, facts, unreadable, resolution, fit, bits=16):
+def build_report(source, facts, unreadable, shape, fit, bits=16, channels="rgb"):
     """Returns the DatasetReport of an ImageSource; UsageError if no image is readable.
 
     Args:
         facts: records of dtype FACTS, one per readable image.
         unreadable: [(index in the source, reason)].
+        shape, fit, bits, channels: of the prepared images, as for `images.load_image`.
     """
     if not len(facts):
         i, reason = unreadable[0]
@@ -121,11 +125,13 @@ def build_report(source, facts, unreadable, resolution, fit, bits=16):
     copies = {i for group in exact for i in group[1:]}
     originals = np.array([i for i in range(len(facts)) if i not in copies])
     labels = Counter(source.labels[facts["index"]].tolist())
-    sides = (np.maximum if fit == "pad" else np.minimum)(facts["width"], facts["height"])
+    ratios = facts["height"] / shape[0], facts["width"] / shape[1]
+    enlarged = (np.maximum if fit == "pad" else np.minimum)(*ratios) < 1
     return DatasetReport(
         name=source.name,
         count=len(facts),
-        resolution=resolution,
+        size=f"{shape[1]}x{shape[0]}",
+        channels=channels,
         fit=fit,
         sizes=dict(Counter(sizes).most_common()),
         smallest=sizes[by_area[0]],
@@ -136,7 +142,7 @@ def build_report(source, facts, unreadable, resolution, fit, bits=16):
         unreadable={source.names[i]: reason for i, reason in unreadable},
         exact=[[names[i] for i in group] for group in exact],
         near=[[names[originals[i]] for i in group] for group in near_groups(facts["thumb"][originals])],
-        upscaled=[names[i] for i in np.flatnonzero(sides < resolution)],
+        upscaled=[names[i] for i in np.flatnonzero(enlarged)],
         ignored=source.ignored,
         left_out=len(source) - len(facts) - len(unreadable),
         converted=int(facts["converted"].sum()),

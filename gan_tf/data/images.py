@@ -1,9 +1,9 @@
-"""Decodes one file or array to a square RGB image. All images of users are read here.
+"""Decodes one file or array to an image of given shape and channels. All images of users are read here.
 
-The result is uint8 [R, R, 3] in sRGB. EXIF orientation and colour profiles are applied, grey and palette images become
-RGB, 16-bit images are scaled to 8 bits, and transparent parts show the background colour. Then the image is cropped,
-padded or stretched to a square and resized once with antialiasing. Compositing comes before resizing, otherwise colours
-hidden under transparent pixels would bleed into the edges.
+The result is uint8 [H, W, C] in sRGB. EXIF orientation and colour profiles are applied, 16-bit images are scaled to 8
+bits, and transparent parts show the background colour, unless the image keeps its transparency. Then it is cropped,
+padded or stretched to the aspect ratio and resized once with antialiasing. Compositing comes before resizing, otherwise
+colours hidden under transparent pixels would bleed into the edges; RGBA is resized with premultiplied colours.
 
 Metadata that cannot be read does not lose the image: it is used without them, and counted.
 """
@@ -67,7 +67,7 @@ class UnreadableImage(Exception):
 
 
 class Facts(NamedTuple):
-    """Properties of an image before it was fitted to a square."""
+    """Properties of an image before it was fitted to a shape."""
 
     size: tuple  # (width, height), upright
     mode: str  # of Pillow
@@ -77,12 +77,12 @@ class Facts(NamedTuple):
     reread: bool = False  # other pixels than gan_tf 0.1 read, or none
 
 
-def read_rgb(data, colour, bits=16):
+def read_image(data, colour, bits=16):
     """Decodes an image to a Pillow image of mode RGB, in sRGB and upright. Of an animation, returns the first frame.
 
     Args:
         data: bytes of an encoded file, or a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
-        colour: (r, g, b) under transparent parts.
+        colour: (r, g, b) under transparent parts; None: the image becomes RGBA.
         bits: of the 16 bits per value of 16-bit images, those that hold data; larger values become white.
 
     Returns:
@@ -230,30 +230,64 @@ def _image_of_array(array):
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def load_square(data, resolution, fit, colour, bits=16):
-    """Decodes an image, makes it square, and resizes it once, antialiased, to R x R.
+def load_image(data, shape, fit, colour, bits=16, channels="rgb"):
+    """Decodes an image, gives it an aspect ratio, and resizes it once, antialiased.
 
     Args:
-        data, bits: see `read_rgb`.
-        resolution: R, pixels.
-        fit: "crop" keeps the centre square, "pad" adds borders of `colour`, "stretch" changes the aspect ratio.
+        data, bits: see `read_image`.
+        shape: (height, width) in pixels.
+        fit: "crop" keeps the largest part with the aspect ratio at the centre, "pad" adds borders, "stretch" changes
+            the aspect ratio.
         colour: (r, g, b) of borders and under transparent parts.
+        channels: "rgb"; "grey", the luma of the colours; or "rgba", with transparent borders, where `colour` is unused.
 
     Returns:
-        (uint8 [R, R, 3], Facts).
+        (uint8 [height, width, C], Facts).
 
     Raises:
-        UnreadableImage, UsageError: see `read_rgb`.
+        UnreadableImage, UsageError: see `read_image`.
     """
-    image, facts = read_rgb(data, colour, bits)
+    image, facts = read_image(data, None if channels == "rgba" else colour, bits)
+    image, (height, width) = image.convert("L") if channels == "grey" else image, shape
     if fit == "pad":
-        scale = resolution / max(image.size)
-        inner = image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.LANCZOS)
-        image = Image.new("RGB", (resolution, resolution), tuple(colour))
-        image.paste(inner, ((resolution - inner.width) // 2, (resolution - inner.height) // 2))
+        left, top, right, bottom = padded_box(image.size, shape)
+        inner = image.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+        border = Image.new("RGB", (width, height), tuple(colour)).convert(image.mode)
+        if channels == "rgba":
+            border.putalpha(0)
+        border.paste(inner, (left, top))
+        image = border
     elif fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Not `resize(box=...)`: its filter would also read pixels outside of the crop.
-        image = image.crop((left, top, left + side, top + side))
-    return np.asarray(image.resize((resolution, resolution), Image.Resampling.LANCZOS)), facts
+        # The largest box with the aspect ratio. Not `resize(box=...)`: its filter would also read pixels outside of it.
+        scale = min(image.width / width, image.height / height)
+        inner_width, inner_height = (max(1, round(side * scale)) for side in (width, height))
+        left, top = (image.width - inner_width) // 2, (image.height - inner_height) // 2
+        image = image.crop((left, top, left + inner_width, top + inner_height))
+    pixels = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    return pixels.reshape(height, width, -1), facts
+
+
+def undo_fit(image, fit, size):
+    """Gives an image the shape of an original that `load_image` padded or stretched.
+
+    Args:
+        image: uint8 [H, W, C].
+        fit: "pad" or "stretch".
+        size: (width, height) of the original.
+
+    Returns:
+        uint8 [height, width, C].
+    """
+    pillow = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    if fit == "pad":
+        pillow = pillow.crop(padded_box(size, image.shape[:2]))
+    return np.asarray(pillow.resize(size, Image.Resampling.LANCZOS)).reshape(size[1], size[0], -1)
+
+
+def padded_box(size, shape):
+    """Box (left, top, right, bottom) of an image of `size` (width, height) in the padded image of `shape` (h, w)."""
+    height, width = shape
+    scale = min(width / size[0], height / size[1])
+    inner_width, inner_height = (max(1, round(side * scale)) for side in size)
+    left, top = (width - inner_width) // 2, (height - inner_height) // 2
+    return left, top, left + inner_width, top + inner_height

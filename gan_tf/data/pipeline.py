@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_tf.data.cache import read_rows
+from gan_tf.ops.pixels import from_uint8
 from gan_tf.rng import stream_key
 
 RESIDENT_BYTES = 1 << 30  # sets up to this size are kept on the accelerator
@@ -32,7 +33,7 @@ class InputPipeline:
         self.mirror = mirror
         small = not image_set.mapped and image_set.images.nbytes <= RESIDENT_BYTES
         self.resident = small if resident is None else resident
-        self.pixels = None  # uint8 [N, R, R, 3] variable of a resident set
+        self.pixels = None  # uint8 [N, H, W, C] variable of a resident set
 
     def place(self):
         """Copies a resident set to the accelerator. Call it in the strategy's scope, before `load` is traced."""
@@ -50,7 +51,7 @@ class InputPipeline:
 
         Returns:
             tf.data.Dataset of dicts: position int64 [n], index int64 [n] of the image in the set, flip bool [n], labels
-            int32 [n]; and images uint8 [n, R, R, 3] if the set is not resident. n = batch_size / replicas.
+            int32 [n]; and images uint8 [n, H, W, C] if the set is not resident. n = batch_size / replicas.
         """
         count = replicas - first if count is None else count
         labels = tf.constant(self.image_set.labels, tf.int32)
@@ -96,14 +97,12 @@ class InputPipeline:
         return {**element, "images": tf.ensure_shape(images, shape)}
 
     def load(self, element):
-        """Converts an element to images float32 [n, R, R, 3] in [-1, 1] and labels int32 [n].
+        """Converts an element to images float32 [n, H, W, C] in [-1, 1] and labels int32 [n].
 
         Call it in the training step, on the replica's device.
         """
         images = tf.gather(self.pixels, element["index"]) if self.resident else element["images"]
-        # The cast comes first because not every operation accepts uint8 on a GPU. The subtraction is exact and only the
-        # product is rounded, so eager, traced and XLA code agree bit for bit.
-        images = (tf.cast(images, tf.float32) - 127.5) * (1 / 127.5)
+        images = from_uint8(images)
         return tf.where(element["flip"][:, None, None, None], tf.reverse(images, [2]), images), element["labels"]
 
 

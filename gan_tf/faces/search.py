@@ -12,7 +12,7 @@ import numpy as np
 from mtcnn import MTCNN
 from PIL import Image
 
-from gan_tf.data.images import UnreadableImage, read_rgb
+from gan_tf.data.images import UnreadableImage, read_image
 from gan_tf.faces.crop import crop_square, cut, rotate, shown_twice
 from gan_tf.faces.results import FACE
 from gan_tf.io.progress import Progress, map_in_order
@@ -135,7 +135,7 @@ def search(source, settings, detector, partial, check):
 
     def decode(i):
         try:
-            image, _ = read_rgb(source.read(i), BACKGROUND)
+            image, _ = read_image(source.read(i), BACKGROUND)
         except UnreadableImage as error:
             return Photo(i, None, None, str(error))
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

@@ -16,42 +16,74 @@ from gan_tf.io.files import write_atomically
 
 MAX_PIXELS = 64_000_000  # of a PNG in a run folder; the largest grid, of nine sizes up to 1024, has 4096x9216
 MAX_SIDE = 16384  # pixels; most programs open no larger image
+CHECKER = 8  # pixels of a field of the checkerboard under transparent parts
 
 
 def to_uint8(images):
-    """Rounds float images in [-1, 1] to uint8 of the same shape. Values outside are clipped."""
-    return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    """Rounds float images [..., C] in [-1, 1] to uint8 of the same shape. Values outside are clipped.
+
+    Four channels are colours multiplied by alpha, and alpha, as networks generate them; the result has straight alpha,
+    and black where it is 0.
+    """
+    values = np.clip((np.asarray(images, np.float32) + 1.0) * 127.5, 0, 255)
+    if values.shape[-1] == 4:
+        alpha = np.rint(values[..., 3:])
+        colours = np.where(alpha > 0, 255 * values[..., :3] / np.maximum(values[..., 3:], 0.5), 0)
+        values = np.concatenate([np.minimum(colours, 255), alpha], axis=-1)
+    return np.rint(values).astype(np.uint8)
+
+
+def as_rgb(images, background=(128, 128, 128)):
+    """Returns images uint8 [..., C] as RGB: grey values are repeated, transparent parts show the background.
+
+    background: (r, g, b), or an array that fits [..., 3].
+    """
+    if images.shape[-1] == 1:
+        return np.repeat(images, 3, axis=-1)
+    if images.shape[-1] == 3:
+        return images
+    alpha = images[..., 3:].astype(np.float32) / 255
+    return np.rint(images[..., :3] * alpha + np.asarray(background, np.float32) * (1 - alpha)).astype(np.uint8)
+
+
+def on_checkerboard(image):
+    """Returns an image uint8 [H, W, C] as RGB, with a grey checkerboard under transparent parts."""
+    if image.shape[-1] != 4:
+        return as_rgb(image)
+    rows, columns = (np.arange(side) // CHECKER for side in image.shape[:2])
+    board = np.where((rows[:, None] + columns) % 2, 204, 255)[..., None]
+    return as_rgb(image, board)
 
 
 def grid(images, columns=None):
-    """Arranges images row by row without gaps; unused cells are black.
+    """Arranges images row by row without gaps; unused cells are black, or transparent.
 
-    uint8 [N, H, W, 3] -> [rows * H, columns * W, 3]; `columns` defaults to those of the smallest square that holds N.
+    uint8 [N, H, W, C] -> [rows * H, columns * W, C]; `columns` defaults to those of the smallest square that holds N.
     """
-    count, height, width, _ = images.shape
+    count, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height, width, 3), np.uint8)
+    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:count] = images
-    return cells.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    return cells.reshape(rows, columns, height, width, -1).swapaxes(1, 2).reshape(rows * height, columns * width, -1)
 
 
-def enlarge(images, size):
-    """Repeats pixels: uint8 [N, R, R, 3] -> [N, size, size, 3], where `size` is a multiple of R."""
-    times = size // images.shape[1]
+def enlarge(images, height):
+    """Repeats pixels: uint8 [N, H, W, C] -> [N, height, w, C], where `height` is a multiple of H."""
+    times = height // images.shape[1]
     return images if times == 1 else np.repeat(np.repeat(images, times, axis=1), times, axis=2)
 
 
 def resize(image, size):
-    """Resizes uint8 [H, W, 3] to `size` (width, height): box means to shrink, repeated pixels to enlarge."""
+    """Resizes uint8 [H, W, C] to `size` (width, height): box means to shrink, repeated pixels to enlarge."""
     if image.shape[1::-1] == tuple(size):
         return image
     resampling = Image.Resampling.NEAREST if size[0] > image.shape[1] else Image.Resampling.BOX
-    return np.asarray(Image.fromarray(image).resize(size, resampling))
+    return np.asarray(_pillow(image).resize(size, resampling)).reshape(size[1], size[0], -1)
 
 
 def shrink(image, longest_side):
-    """Shrinks uint8 [H, W, 3] until no side is longer than `longest_side`. Smaller images are returned as they are."""
+    """Shrinks uint8 [H, W, C] until no side is longer than `longest_side`. Smaller images are returned as they are."""
     scale = min(1.0, longest_side / max(image.shape[:2]))
     return resize(image, tuple(max(1, round(scale * side)) for side in image.shape[1::-1]))
 
@@ -72,10 +104,11 @@ def evenly_spaced(items, most) -> list:
     return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]
 
 
-def read_png(path):
-    """Reads an untrusted PNG file as uint8 [H, W, 3]. Raises UsageError if it is damaged or above MAX_PIXELS."""
+def read_png(path, channels=3):
+    """Reads an untrusted PNG file as uint8 [H, W, channels]. Raises UsageError if it is damaged or above MAX_PIXELS."""
     with _open_png(path) as image:
-        return np.asarray(image.convert("RGB"))
+        pixels = np.asarray(image.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels]))
+        return pixels.reshape(*pixels.shape[:2], channels)
 
 
 def png_size(path):
@@ -101,18 +134,23 @@ def _open_png(path):
 
 
 def save_png(path, image, compress_level=6, description=None):
-    """Writes uint8 [H, W, 3] as PNG, atomically, and returns the path. For the arguments see `png_bytes`."""
+    """Writes uint8 [H, W, C] as PNG, atomically, and returns the path. For the arguments see `png_bytes`."""
     write_atomically(path, png_bytes(image, compress_level, description))
     return Path(path)
 
 
 def png_bytes(image, compress_level=6, description=None):
-    """Encodes uint8 [H, W, 3] as PNG, with the text `description` in its metadata.
+    """Encodes uint8 [H, W, C] as PNG, with the text `description` in its metadata.
 
     compress_level: 0 to 9 (zlib). 1 is three times as fast as 6, and the files are a seventh larger.
     """
     info, buffer = PngInfo(), io.BytesIO()
     if description is not None:
         info.add_itxt("Description", description)
-    Image.fromarray(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
+    _pillow(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
     return buffer.getvalue()
+
+
+def _pillow(image):
+    """Returns an array uint8 [H, W, C] as a Pillow image."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

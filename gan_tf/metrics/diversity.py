@@ -6,8 +6,8 @@ Images 2i and 2i + 1 of a sequence are a pair, so the pairs are independent; an 
 MS-SSIM (multi-scale structural similarity) is measured as in Progressive GAN: five scales, each half the size of the
 previous one (2x2 means); a Gaussian window of 11 pixels, deviation 1.5, without padding; similarities averaged over
 pixels and channels, negative ones set to 0, multiplied over the scales with the published exponents. If a scale is
-smaller than the window (below 176 pixels), the window shrinks to the scale, and its deviation in proportion; values at
-different resolutions are therefore not comparable.
+smaller than the window (a side below 176 pixels), the window shrinks to the scale, and its deviation in proportion;
+values at different resolutions are therefore not comparable.
 
 Source of MS-SSIM: Wang et al. 2003, equation 7; Odena et al. 2017 (AC-GAN), section 4.2; Karras et al. 2018, table 1.
 Source of LPIPS diversity: Zhang et al. 2018 (LPIPS); between pairs: Zhu et al. 2017 (BicycleGAN), section 5.
@@ -31,16 +31,16 @@ LPIPS_PAIRS = 8  # per call of LPIPS
 
 
 def prepare_ms_ssim(real_images, count):
-    """Measures `count` real images, uint8 [N >= 2, R, R, 3], an array or a memory map.
+    """Measures `count` real images, uint8 [N >= 2, H, W, 3], an array or a memory map.
 
     Returns:
         (mean similarity, protocol of the measurement).
 
     Raises:
-        UsageError: R is not a multiple of 16 and >= 32.
+        UsageError: H or W is not a multiple of 16 and >= 32.
     """
     protocol = {"reals": len(real_images), "fakes": count, "pairs": count // 2}
-    protocol |= {"scales": len(WEIGHTS), "windows": window_sizes(real_images.shape[1]), "seed": SEED}
+    protocol |= {"scales": len(WEIGHTS), "windows": window_sizes(real_images.shape[1:3]), "seed": SEED}
     return mean_similarity(random_chunks(real_images, count)), protocol
 
 
@@ -104,16 +104,18 @@ def _pairs(chunks):
 
 def ms_ssim(a, b):
     """Returns the MS-SSIM of each pair: uint8 [N, R, R, 3] twice -> float64 [N] in [0, 1], 1 for equal images."""
-    step = max(1, CHUNK_PIXELS // a.shape[1] ** 2)
+    step = max(1, CHUNK_PIXELS // (a.shape[1] * a.shape[2]))
     pieces = [_ms_ssim(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step)]
     return np.concatenate([np.empty(0), *pieces])
 
 
-def window_sizes(resolution):
-    """Returns the pixels of the window on each scale, finest first. Raises UsageError for unsuitable resolutions."""
-    if resolution < LOWEST or resolution % 16:
-        raise UsageError(f"ms_ssim needs a resolution that is a multiple of 16 and >= {LOWEST}, got {resolution}")
-    return [min(WINDOW, resolution >> scale) for scale in range(len(WEIGHTS))]
+def window_sizes(sides):
+    """Returns the pixels of the window on each scale, finest first. Raises UsageError for unsuitable image sizes."""
+    height, width = sides
+    if min(sides) < LOWEST or height % 16 or width % 16:
+        fix = "give another metric, or images of such a size"
+        raise UsageError(f"ms_ssim needs sides that are multiples of 16 and >= {LOWEST}, got {width}x{height}; {fix}")
+    return [min(WINDOW, min(sides) >> scale) for scale in range(len(WEIGHTS))]
 
 
 def _ms_ssim(a, b):
@@ -135,16 +137,15 @@ def _ms_ssim(a, b):
 
 
 def gaussian_means(x):
-    """Gaussian means without padding: [..., S, S] -> [..., S - window + 1, S - window + 1]."""
-    side = x.shape[-1]
-    size = min(WINDOW, side)
+    """Gaussian means without padding: [..., H, W] -> [..., H - window + 1, W - window + 1]."""
+    size = min(WINDOW, *x.shape[-2:])
     taps = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / (DEVIATION * size / WINDOW)) ** 2)
     taps /= taps.sum()
-    inside = slice(size // 2, size // 2 + side - size + 1)  # windows that do not cross the border
-    x = correlate1d(x, taps, axis=-1)[..., inside]
-    return correlate1d(x, taps, axis=-2)[..., inside, :]
+    rows, columns = (slice(size // 2, size // 2 + side - size + 1) for side in x.shape[-2:])  # that windows fit around
+    x = correlate1d(x, taps, axis=-1)[..., columns]
+    return correlate1d(x, taps, axis=-2)[..., rows, :]
 
 
 def mean_pool(x):
-    """2x2 means: [..., 2K, 2K] -> [..., K, K]."""
+    """2x2 means: [..., 2H, 2W] -> [..., H, W]."""
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) * np.float32(0.25)

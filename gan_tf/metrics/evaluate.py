@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import gan_tf
 from gan_tf.errors import UsageError
+from gan_tf.io import image_files
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics import memorisation, ppl
 from gan_tf.metrics.definitions import (
@@ -27,9 +28,10 @@ from gan_tf.metrics.definitions import (
     metric_of,
 )
 from gan_tf.metrics.features import RealFeatures, full_float32
-from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED
+from gan_tf.metrics.image_sets import CHUNK_IMAGES, SEED, RgbImages
 from gan_tf.metrics.neighbour_index import NeighbourIndex, pixel_index
 from gan_tf.metrics.score import Measurement, Score
+from gan_tf.ops.pixels import float_rgb
 
 TRIAL_IMAGES = 32  # that an estimate of the duration measures
 VERSIONS = {"gan_tf": gan_tf.__version__, "tensorflow": tf.__version__, "numpy": np.__version__}
@@ -80,7 +82,7 @@ class Evaluator:
 
         Args:
             sampler: sampler.restart(count) starts a sequence of `count` images; sampler(n) returns the next n, uint8
-                [n, R, R, 3]; `source` describes them; `available` is their number, None if unlimited. For
+                [n, H, W, C]; `source` describes them; `available` is their number, None if unlimited. For
                 `images_of_latents`, `mapping` and `latent_size` see `ppl`; without a generator `images_of_latents` is
                 None.
             metrics: names of the metrics to run; default all.
@@ -139,7 +141,7 @@ class Evaluator:
         """Estimates the seconds that a metric on features or images takes, from a few fakes; reals are not included."""
         metric = metric_of(name)
         if metric.needs != FEATURES:
-            reals = self._prepare(metric, self.reals.images[:TRIAL_IMAGES], TRIAL_IMAGES)
+            reals = self._prepare(metric, np.asarray(self.reals.images[:TRIAL_IMAGES]), TRIAL_IMAGES)
         for _round in range(2):  # the first one traces the networks
             started = time.monotonic()
             chunks = self._chunks(sampler, TRIAL_IMAGES)
@@ -147,7 +149,7 @@ class Evaluator:
                 for _ in self.networks.extractor_of(metric.network).stream(chunks):
                     pass
             else:
-                metric.measure(reals, chunks)
+                metric.measure(reals, map(image_files.as_rgb, chunks))
         return (time.monotonic() - started) * metric.fakes / TRIAL_IMAGES
 
     def _training_indexes(self, with_features, progress):
@@ -193,17 +195,22 @@ class Evaluator:
         shared_check = check if check and count >= check.missing else None
         with full_float32():
             chunks = self._chunks(sampler, count, progress, f"fakes measured for {name}", shared_check)
-            return metric.measure(self._prepared[name, count], chunks)
+            return metric.measure(self._prepared[name, count], map(image_files.as_rgb, chunks))
 
     def _prepare(self, metric, images, count):
+        images = images if images.shape[3] == 3 else RgbImages(images)
         return metric.prepare(images, count, *([self.networks.lpips] if metric.uses_lpips else []))
 
     def _measure_paths(self, sampler, count, progress):
         """Measures the perceptual path length."""
         lpips = self.networks.lpips
+
+        def distance(a, b):
+            return lpips(float_rgb(a), float_rgb(b))
+
         with full_float32():
             mean, error = ppl.perceptual_path_length(
-                sampler, lpips, count, lambda done: progress(done, count, "steps measured for ppl")
+                sampler, distance, count, lambda done: progress(done, count, "steps measured for ppl")
             )
         protocol = {"epsilon": ppl.EPSILON, "latents": "w" if sampler.mapping else "z", "seed": SEED, **lpips.protocol}
         return Measurement(mean, {"standard_error": error}, protocol)

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from gan_tf.errors import UsageError
 from gan_tf.io.files import cache_root
+from gan_tf.io.image_files import as_rgb
 from gan_tf.io.locks import locked
 from gan_tf.metrics.definitions import INCEPTION, LITE2
 from gan_tf.metrics.feature_metrics import mean_and_covariance
@@ -70,17 +71,17 @@ class Extractor:
         self.protocol = {"network": sha256, "resize": resize, "features": precision}
 
     def network_input(self, images, map_images):
-        """Resizes images, uint8 [N, H, W, 3], and scales them to the network's range; see `inception.network_input`."""
-        return network_input(images, self.resize, map_images)
+        """Resizes images, uint8 [N, H, W, C], and scales them to the network's range; see `inception.network_input`."""
+        return network_input(as_rgb(images), self.resize, map_images)
 
     def stream(self, chunks):
         """Computes features and logits of images in order.
 
         Args:
-            chunks: iterable of uint8 [n, H, W, 3]; see `prefetch`.
+            chunks: iterable of uint8 [n, H, W, C]; see `prefetch`.
 
         Yields:
-            (images uint8 [n, H, W, 3], features float32 [n, width], logits float32 [n, 1008]), n <= batch_size. The
+            (images uint8 [n, H, W, C], features float32 [n, width], logits float32 [n, 1008]), n <= batch_size. The
             logits are without bias, as for the Inception Score. Exceptions of `chunks` are raised unchanged.
         """
         with contextlib.closing(prefetch(self._batches(prefetch(chunks)))) as batches:
@@ -90,7 +91,7 @@ class Extractor:
                 yield images, features, logits
 
     def _batches(self, chunks):
-        """Yields (images [n, H, W, 3], resized float32 [batch_size, S, S, 3])."""
+        """Yields (images [n, H, W, C], resized float32 [batch_size, S, S, 3])."""
         with contextlib.closing(chunks), contextlib.ExitStack() as stack:
             mapped = map
             if self.resize in BY_PILLOW:  # one image at a time
@@ -124,7 +125,7 @@ class LiteExtractor(Extractor):
 
     def network_input(self, images, map_images):
         resize = functools.partial(clean_resized, side=LITE_SIDE)
-        return tf.constant(np.stack(list(map_images(resize, images))) / np.float32(127.5) - 1)
+        return tf.constant(np.stack(list(map_images(resize, as_rgb(images)))) / np.float32(127.5) - 1)
 
 
 def prefetch(items):

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_tf.io.image_files import grid, resize
+from gan_tf.io.image_files import as_rgb, grid, on_checkerboard, resize, shrink
 from gan_tf.metrics.neighbour_index import aligned_distance, pixel_index, pixel_vectors
 from gan_tf.metrics.score import Measurement
 
@@ -115,7 +115,7 @@ class CopyCheck:
 
 
 def ratios_to_nearest(real_images, mirror, query, images):
-    """Compares `query` and a list of images, each uint8 [1, R, R, 3], with the training image nearest to `query`.
+    """Compares `query` and a list of images, each uint8 [1, H, W, C], with the training image nearest to `query`.
 
     Returns:
         (index of the training image, list of ratios: of the query, then of each of the images).
@@ -132,11 +132,11 @@ def lpips_of_pairs(pairs, training_images, lpips):
     """Returns the LPIPS distance of the images of each pair, as a second opinion: [n]."""
     fakes = np.stack([pair.image for pair in pairs])
     reals = np.stack([training_image(training_images, pair.index, pair.mirrored) for pair in pairs])
-    return np.asarray(lpips(*(np.float32(images) / 127.5 - 1 for images in (fakes, reals))))
+    return np.asarray(lpips(*(np.float32(as_rgb(images)) / 127.5 - 1 for images in (fakes, reals))))
 
 
 def training_image(training_images, index, mirrored):
-    """Returns a training image, mirrored or not: uint8 [R, R, 3]."""
+    """Returns a training image, mirrored or not: uint8 [H, W, C]."""
     image = np.asarray(training_images[index])
     return image[:, ::-1] if mirrored else image
 
@@ -146,18 +146,19 @@ def draw_panel(pairs, training_images):
 
     Copies have a red frame, other pairs a grey one.
     """
-    side = min(MAX_SIDE, len(pairs[0].image))
-    frame, caption = max(1, side // 32), max(MIN_CAPTION, round(side / 8))
+    height, width = shrink(pairs[0].image, MAX_SIDE).shape[:2]
+    frame, caption = max(1, width // 32), max(MIN_CAPTION, round(width / 8))
     font = ImageFont.load_default(0.8 * caption)
     cells = []
     for pair in pairs:
         real = training_image(training_images, pair.index, pair.mirrored)
-        cell = np.empty((2 * side + 3 * frame + caption, side + 2 * frame, 3), np.uint8)
+        cell = np.empty((2 * height + 3 * frame + caption, width + 2 * frame, 3), np.uint8)
         cell[:] = COPY if pair.ratio < THRESHOLD else NEW
-        cell[frame : frame + side, frame:-frame] = resize(pair.image, (side, side))
-        cell[2 * frame + side : 2 * (frame + side), frame:-frame] = resize(real, (side, side))
+        generated, real = (on_checkerboard(resize(image, (width, height))) for image in (pair.image, real))
+        cell[frame : frame + height, frame:-frame] = generated
+        cell[2 * frame + height : 2 * (frame + height), frame:-frame] = real
         cell = Image.fromarray(cell)
         text = f"{min(pair.ratio, 99):.2f}"
-        ImageDraw.Draw(cell).text((frame, 2 * side + 3 * frame), text, fill=(255, 255, 255), font=font)
+        ImageDraw.Draw(cell).text((frame, 2 * height + 3 * frame), text, fill=(255, 255, 255), font=font)
         cells.append(np.asarray(cell))
     return grid(np.stack(cells), min(COLUMNS, len(cells)))

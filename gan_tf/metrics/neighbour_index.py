@@ -13,6 +13,7 @@ import functools
 import numpy as np
 
 from gan_tf.errors import UsageError
+from gan_tf.io.image_files import as_rgb
 from gan_tf.metrics.image_sets import SEED
 
 DUPLICATE = 0.1  # training images closer than this share of the spread are the same image
@@ -22,7 +23,6 @@ BLOCK_ROWS = 4096  # index rows converted to float32 at a time
 BLOCK_VALUES = 2**25  # distances computed at a time, 128 MB
 
 SIDE = 16  # samples of a pixel vector in each direction
-VECTOR = SIDE * SIDE * 3
 WINDOW_DEVIATION = 0.6  # in distances between samples: the windows overlap
 FAINT = 5.0  # grey levels; contrast far below this is not amplified to unit deviation
 MAX_SHIFT = 1.0  # samples that a shift, or a zoom at the border, may move: a sixteenth of the image
@@ -147,7 +147,7 @@ class NeighbourIndex:
 
 
 def pixel_index(images, mirror=False):
-    """Returns the NeighbourIndex of training images, uint8 [N, R, R, 3], in pixel space. See `training_vectors`."""
+    """Returns the NeighbourIndex of training images, uint8 [N, H, W, C], in pixel space. See `training_vectors`."""
     return NeighbourIndex(training_vectors(images, mirror), len(images), "pixels", aligned_distance)
 
 
@@ -161,13 +161,19 @@ def training_vectors(images, mirror):
 
 
 def pixel_vectors(images):
-    """Returns pixel vectors: uint8 [N, H, W, 3] -> float32 [N, 768], ordered by channels, rows, columns."""
+    """Returns pixel vectors: uint8 [N, H, W, C] -> float32 [N, 256 C], ordered by channels, rows, columns.
+
+    Colours of RGBA images are those on mid-grey, since the colours of transparent pixels are arbitrary.
+    """
     _, height, width, channels = images.shape
     rows, columns = window_weights(height), window_weights(width)
-    vectors = np.empty((len(images), VECTOR), np.float32)
+    vectors = np.empty((len(images), SIDE * SIDE * channels), np.float32)
     step = max(1, CHUNK_PIXELS // (height * width))
     for first in range(0, len(images), step):
-        chunk = np.asarray(images[first : first + step], np.float32)
+        chunk = np.asarray(images[first : first + step])
+        if channels == 4:
+            chunk = np.concatenate([as_rgb(chunk), chunk[..., 3:]], axis=3)
+        chunk = chunk.astype(np.float32)
         small = np.matmul(rows, chunk.reshape(len(chunk), height, -1)).reshape(len(chunk), SIDE, width, channels)
         small = np.matmul(columns, small)  # [n, 16, 16, C]
         small -= small.mean(axis=(1, 2), keepdims=True)
@@ -183,7 +189,7 @@ def euclidean_distance(a, b):
 
 
 def aligned_distance(a, b):
-    """Distances of pixel vectors [n, 768] and [n, 768] after the best small shift and zoom: float64 [n], symmetric.
+    """Distances of pixel vectors [n, F] and [n, F] after the best small shift and zoom: float64 [n], symmetric.
 
     The change by a shift down, a shift right or a zoom is approximated by its derivative times the extent. Matrix
     products round differently for another number of rows, so all is computed in float64 and rounded to float32 at the
@@ -212,7 +218,7 @@ def window_weights(side):
 
 
 def _tangents(vectors):
-    """Derivatives of pixel vectors by a shift down, a shift right and a zoom: [n, 768] -> [n, C, 3, 256]."""
+    """Derivatives of pixel vectors by a shift down, a shift right and a zoom: [n, F] -> [n, C, 3, 256]."""
     images = vectors.reshape(len(vectors), -1, SIDE * SIDE)
     # One product of two matrices: a stack of small products takes ten times as long.
     changes = (images.reshape(-1, SIDE * SIDE) @ _derivatives()).reshape(*images.shape[:2], 3, -1)

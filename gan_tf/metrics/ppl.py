@@ -24,8 +24,8 @@ def perceptual_path_length(sampler, lpips, steps, on_batch):
     """Measures the perceptual path length of a generator.
 
     Args:
-        sampler: has the attributes `latent_size`, Z; `images_of_latents`, a function (latents, seeds) -> float32 [n, R,
-            R, 3] in [-1, 1]; and `mapping`, None or a function (z float32 [n, Z], seeds) -> w [n, ...] that gives the
+        sampler: has the attributes `latent_size`, Z; `images_of_latents`, a function (latents, seeds) -> float32 [n, H,
+            W, C] in [-1, 1]; and `mapping`, None or a function (z float32 [n, Z], seeds) -> w [n, ...] that gives the
             latents. seeds is int64 [n], equal for both ends of a step, and fixes noise and class.
         lpips: lpips(a, b) -> [n].
         steps: number of steps; 50,000 in the papers (`ppl50k`).
@@ -94,10 +94,11 @@ def lerp(a, b, t):
 
 
 def _averaged_down(images):
-    """Averages boxes of pixels of images larger than 256 pixels: float32 [n, R, R, 3] -> [n, r, r, 3]."""
+    """Averages boxes of pixels of images larger than 256 pixels: float32 [n, H, W, C] -> [n, h, w, C]."""
     images = np.asarray(images, np.float32)
-    count, side, _, channels = images.shape
-    factor = side // MAX_SIDE
+    count, height, width, channels = images.shape
+    factor = min(height, width) // MAX_SIDE
     if factor < 2:
         return images
-    return images.reshape(count, side // factor, factor, side // factor, factor, channels).mean(axis=(2, 4))
+    images = images[:, : height // factor * factor, : width // factor * factor]
+    return images.reshape(count, height // factor, factor, width // factor, factor, channels).mean(axis=(2, 4))

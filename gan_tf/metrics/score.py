@@ -15,6 +15,12 @@ class Measurement(NamedTuple):
     protocol: dict
 
 
+def size_text(protocol) -> str:
+    """Returns the size of the images of a protocol, such as "256x256"; without one an empty string."""
+    size = protocol.get("resolution", "")  # one number for square images
+    return f"{size}x{size}" if isinstance(size, int) else size
+
+
 @dataclasses.dataclass(frozen=True)
 class Score:
     """One measured value. `from_stored(dataclasses.asdict(score))` is an equal score, also after a conversion to JSON.

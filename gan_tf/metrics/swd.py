@@ -1,15 +1,18 @@
 """Sliced Wasserstein distance (SWD) between patches of two image sets, on each level of a Laplacian pyramid.
 
-SWD needs no network, so it works without downloads. Random 7x7 patches describe each pyramid level (R, R/2 ... 16
-pixels) of a set. The distance of two levels is the mean, over random directions, of the one-dimensional Wasserstein
-distance between the projected patches, times 1000. It measures texture and structure at each scale, but neither colour
-casts nor contrast: each set is normalised by its mean and deviation per channel.
+SWD needs no network, so it works without downloads. Random 7x7 patches describe each pyramid level of a set: the
+images, half of their size, and so on down to a shorter side of 16 to 31 pixels. The distance of two levels is the mean,
+over random directions, of the one-dimensional Wasserstein distance between the projected patches, times 1000. It
+measures texture and structure at each scale, but neither colour casts nor contrast: each set is normalised by its mean
+and deviation per channel.
 
 Image i of both sets has the same patch positions, so that the distance of a set to itself is 0. Levels and distances
 agree with the official code. Images are NCHW float32 inside this file.
 
 Source: Karras et al. 2018 (Progressive GAN), section 5 and appendix; Burt and Adelson 1983 (Laplacian pyramid).
 """
+
+import math
 
 import numpy as np
 from scipy.ndimage import correlate1d
@@ -19,7 +22,7 @@ from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics.image_sets import SEED, random_chunks
 from gan_tf.metrics.score import Measurement
 
-LOWEST_LEVEL = 16  # pixels
+LOWEST_LEVEL = 16  # smallest shorter side of a level, in pixels
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # filter of the pyramid
 PATCH = 7  # pixels
 MARGIN = PATCH // 2  # distance of patch centres from the border
@@ -32,23 +35,24 @@ CHUNK_PIXELS = 2**18  # pixels of all images that are decomposed at a time; they
 
 
 def prepare(real_images, count):
-    """Projects `count` real images, uint8 [N, R, R, 3], an array or a memory map.
+    """Projects `count` real images, uint8 [N, H, W, 3], an array or a memory map.
 
     From more reals a random subset is taken; fewer are repeated with other patch positions.
 
     Returns:
-        (sorted projections [D, n] for each level, finest first, directions [147, D] for each level, protocol).
+        (sorted projections [D, n] for each level, finest first, directions [147, D] for each level, `level_sizes`,
+        protocol).
 
     Raises:
-        UsageError: R is not a power of two >= 16, or the disk is full.
+        UsageError: a side is shorter than 16 pixels, or the disk is full.
     """
-    levels = level_sizes(real_images.shape[1])
+    levels = level_sizes(real_images.shape[1:3])
     random = np.random.default_rng([SEED, 1])
     directions = [unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels]
     descriptions = _describe(random_chunks(real_images, count), count, levels)
-    protocol = {"reals": len(real_images), "fakes": count, "levels": levels}
+    protocol = {"reals": len(real_images), "fakes": count, "levels": list(map(level_name, levels))}
     protocol |= {"patches_per_image": PATCHES_PER_IMAGE, "directions": DIRECTIONS, "seed": SEED}
-    return list(map(_project, descriptions, directions)), directions, protocol
+    return list(map(_project, descriptions, directions)), directions, levels, protocol
 
 
 def measure(reals, chunks) -> Measurement:
@@ -57,32 +61,43 @@ def measure(reals, chunks) -> Measurement:
     The distance of two samples of one distribution is not 0: compare distances at equal numbers of images only. `reals`
     is the output of `prepare`, chunks an iterable of uint8 [n, R, R, 3], `count` images in all.
     """
-    real_projections, directions, protocol = reals
-    descriptions = _describe(chunks, protocol["fakes"], protocol["levels"])
+    real_projections, directions, levels, protocol = reals
+    descriptions = _describe(chunks, protocol["fakes"], levels)
     distances = []
     for real, fake in zip(real_projections, map(_project, descriptions, directions), strict=True):
         distances.append(float(np.mean([wasserstein(*rows) for rows in zip(real, fake, strict=True)])))
-    parts = {f"level {size}": distance for size, distance in zip(protocol["levels"], distances, strict=True)}
+    parts = {f"level {name}": distance for name, distance in zip(protocol["levels"], distances, strict=True)}
     return Measurement(float(np.mean(distances)), parts, protocol)
 
 
-def level_sizes(resolution):
-    """Returns the pixels of each pyramid level, finest first. Raises UsageError for images without such levels."""
-    if resolution < LOWEST_LEVEL or resolution & (resolution - 1):
+def level_sizes(size):
+    """Returns (height, width) of each pyramid level, finest first, of images of a size (height, width).
+
+    Raises UsageError for images that are too small.
+    """
+    levels = [tuple(size)]
+    if min(size) < LOWEST_LEVEL:
         raise UsageError(
-            f"swd needs a resolution that is a power of two >= {LOWEST_LEVEL}, got {resolution}; give such a "
+            f"swd needs images of {LOWEST_LEVEL}x{LOWEST_LEVEL} pixels or more, got {size[1]}x{size[0]}; give a larger "
             "--resolution, or another metric"
         )
-    return [resolution >> i for i in range((resolution // LOWEST_LEVEL).bit_length())]
+    while min(levels[-1]) >= 2 * LOWEST_LEVEL and not (levels[-1][0] % 2 or levels[-1][1] % 2):
+        levels.append((levels[-1][0] // 2, levels[-1][1] // 2))
+    return levels
+
+
+def level_name(size):
+    """Returns the name of a level: the side of a square, else "WxH"."""
+    return size[0] if size[0] == size[1] else f"{size[1]}x{size[0]}"
 
 
 def laplacian_pyramid(images):
-    """Decomposes images: [N, C, S, S] float32, S a power of two >= 16 -> list of [N, C, s, s] for s = S, S/2 ... 16.
+    """Decomposes images: [N, C, H, W] float32 -> list of [N, C, h, w], of the `level_sizes`.
 
     Each level is the difference between an image and its enlarged low-pass image; the last is the low-pass image.
     """
     levels = []
-    while images.shape[-1] > LOWEST_LEVEL:
+    for _ in level_sizes(images.shape[2:])[1:]:
         low = halve(images)
         levels.append(images - double(low))
         images = low
@@ -90,22 +105,21 @@ def laplacian_pyramid(images):
 
 
 def halve(x):
-    """Low-pass filters and subsamples: [..., 2K, 2K] -> [..., K, K]. Borders are mirrored."""
+    """Low-pass filters and subsamples: [..., 2H, 2W] -> [..., H, W]. Borders are mirrored."""
     x = correlate1d(x, BINOMIAL, axis=-2, mode="mirror")[..., ::2, :]
     return correlate1d(x, BINOMIAL, axis=-1, mode="mirror")[..., ::2]
 
 
 def double(x):
-    """Enlarges with the same filter: [..., K, K] -> [..., 2K, 2K]."""
-    size = x.shape[-1]
-    spread = np.zeros((*x.shape[:-2], 2 * size, 2 * size), x.dtype)
+    """Enlarges with the same filter: [..., H, W] -> [..., 2H, 2W]."""
+    spread = np.zeros((*x.shape[:-2], 2 * x.shape[-2], 2 * x.shape[-1]), x.dtype)
     spread[..., ::2, ::2] = x
     spread = correlate1d(spread, 2 * BINOMIAL, axis=-1, mode="mirror")
     return correlate1d(spread, 2 * BINOMIAL, axis=-2, mode="mirror")
 
 
 def patches_at(images, rows, columns):
-    """Cuts 7x7 patches: images [N, C, S, S], centres rows, columns [N, P] -> [N * P, C * 49].
+    """Cuts 7x7 patches: images [N, C, H, W], centres rows, columns [N, P] -> [N * P, C * 49].
 
     A descriptor is ordered by channels, then columns, then rows, as in the official code.
     """
@@ -147,9 +161,11 @@ def _describe(chunks, count, levels):
     The positions are drawn for the whole set before the first image, so they do not depend on the size of the chunks.
     """
     random = np.random.default_rng([SEED, 2])
-    centres = [random.integers(MARGIN, size - MARGIN, (2, count, PATCHES_PER_IMAGE)) for size in levels]
+    # [2, count, PATCHES_PER_IMAGE]: rows and columns
+    highs = [np.reshape(size, (2, 1, 1)) - MARGIN for size in levels]
+    centres = [random.integers(MARGIN, high, (2, count, PATCHES_PER_IMAGE)) for high in highs]
     descriptors = [scratch_array((count * PATCHES_PER_IMAGE, DESCRIPTOR)) for _ in levels]
-    step, done = max(1, CHUNK_PIXELS // levels[0] ** 2), 0
+    step, done = max(1, CHUNK_PIXELS // math.prod(levels[0])), 0
     for images in (chunk[i : i + step] for chunk in chunks for i in range(0, len(chunk), step)):
         first, done = done, done + len(images)
         images = np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32)

@@ -18,9 +18,10 @@ from gan_tf.models.fastgan_blocks import (
     fold_glu_layer,
     glu_layer,
 )
-from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes, map_shape
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
 from gan_tf.ops.normalisation import pixel_norm
+from gan_tf.ops.pixels import premultiplied
 from gan_tf.ops.resample import nearest_resize
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
@@ -28,7 +29,7 @@ G_WIDTHS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 1 / 2, 512: 1 / 4, 10
 G_EXCITED = (64, 128, 256, 512)  # maps of G that a map 16 times smaller excites
 BIG_WIDTH, SMALL_WIDTH = 64, 32  # channels of D's two paths: width * ndf / map size
 LARGEST_MAP = 256  # D's stem reduces larger images to this size
-LOGIT_MAP = 8  # pixels of the last map; a 4x4 convolution of it gives 5x5 logits
+LOGIT_MAP = 8  # pixels of the last map; a 4x4 convolution of it gives 5x5 logits with the base 4x4
 CLASS_STDDEV = 0.25  # of the initial class embeddings, which are added to maps that batch norm scales to about 1
 D_EXCITED = (32, 16, 8)  # maps of D's big path that a map 8 times larger excites
 PART = "part"  # decoder of a quadrant
@@ -38,8 +39,9 @@ DECODERS = ("big", "small", PART)  # of the official network
 class FastGanGenerator(SeededNetwork):
     """Generates images and smaller versions of them.
 
-    Call: z [N, Z], labels, noise -> (images [N, R, R, 3], small [N, S, S, 3]) float32, S = `small_resolution`; folded,
-    the images alone. With `tanh` they are in [-1, 1]; else this range is learned, as in the official code.
+    Call: z [N, Z], labels, noise -> (images [N, H, W, C], small [N, h, w, C]) float32; folded, the images alone. Shapes
+    are `image_shape` and `small_shape`, 256x256 and 128x128 pixels for a resolution of 256 and the published base. With
+    `tanh` they are in [-1, 1]; else this range is learned, as in the official code.
         labels: [N] integers; ignored without classes.
         noise: a list of [N, h, w, 1], one for each of `noise_shapes`; None: none is added.
         style: the style of other latents from `style_of`, which replaces the images' own; or None.
@@ -53,17 +55,29 @@ class FastGanGenerator(SeededNetwork):
             al. 2021): all blocks with noise or all without, latents scaled to length sqrt(Z), a bias in the last layer,
             PyTorch's initial values, no small images, which are zeros, and for classes conditional batch norm.
         classes: number of classes, 0 for an unconditional network; see models/fastgan_blocks.py.
+        base, image_channels: see models/network.py.
         seed, folded: see ops/layers.py.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
     """
 
-    def __init__(self, resolution, ngf=64, latent_size=256, tanh=False, up_blocks="alternating", classes=0, **kwargs):
+    def __init__(
+        self,
+        resolution,
+        ngf=64,
+        latent_size=256,
+        tanh=False,
+        up_blocks="alternating",
+        classes=0,
+        base=(4, 4),
+        image_channels=3,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         check_sizes(resolution, RESOLUTIONS, classes, {"ngf": (ngf, max(1, resolution // 128))})
         self.up_blocks, self.is_projected = up_blocks, up_blocks != "alternating"
-        self.resolution = resolution
+        self.resolution, self.base, self.image_channels = resolution, tuple(base), image_channels
         self.small_resolution = small_resolution_of(resolution)
         self.ngf, self.latent_size, self.classes = ngf, latent_size, classes
         self.tanh = tanh or resolution == 1024
@@ -74,7 +88,7 @@ class FastGanGenerator(SeededNetwork):
         vector_size, stddev = (latent_size, 1.0) if self.is_projected else (width, CLASS_STDDEV)
         embedding = {"normalised": False, "stddev": stddev, **self.part("g/embed")}
         self.embed = ClassEmbedding(vector_size, classes, **embedding) if classes else None
-        self.stem = SpectralStem(width, **initial, **self.part("g/stem"))
+        self.stem = SpectralStem(width, self.base, **initial, **self.part("g/stem"))
         self.stem_norm = BatchNorm(**initial, **self.part("g/stem_norm"))
         self.noisy_sizes = {"alternating": self.sizes[::2], "full": self.sizes, "lite": []}[up_blocks]
         options = {"vector_size": vector_size if self.has_class_norm else 0, **initial}
@@ -85,23 +99,28 @@ class FastGanGenerator(SeededNetwork):
             for size in self.sizes
         ]
         self.excitations = [
-            Excitation(self._channels(size), **initial, **self.part(f"g/excitations/{size}"))
+            Excitation(self._channels(size), self.base, **initial, **self.part(f"g/excitations/{size}"))
             for size in self.excited_sizes
         ]
         has_small = not (self.folded or self.is_projected)
-        self.to_small = SpectralConv(3, 1, **self.part("g/to_small")) if has_small else None
-        self.to_rgb = SpectralConv(3, 3, use_bias=self.is_projected, **initial, **self.part("g/to_rgb"))
+        self.to_small = SpectralConv(image_channels, 1, **self.part("g/to_small")) if has_small else None
+        self.to_rgb = SpectralConv(image_channels, 3, use_bias=self.is_projected, **initial, **self.part("g/to_rgb"))
 
     @property
     def noise_shapes(self):
         """Shape (h, w, 1) of every noise map: two for each block with noise."""
-        return [(size, size, 1) for size in self.noisy_sizes for _ in range(2)]
+        return [(*map_shape(size, self.base), 1) for size in self.noisy_sizes for _ in range(2)]
+
+    @property
+    def small_shape(self):
+        """(height, width, channels) of the small images."""
+        return *map_shape(self.small_resolution, self.base), self.image_channels
 
     def build(self, shape=None):
         if self.embed is not None:
             self.embed.build()
         self.stem.build((None, self.latent_size))
-        self.stem_norm.build((None, 4, 4, 2 * self._channels(4)))
+        self.stem_norm.build((None, *self.base, 2 * self._channels(4)))
         for size, block in zip(self.sizes, self.blocks, strict=True):
             block.build(self._map(size // 2))
         for size, excitation in zip(self.excited_sizes, self.excitations, strict=True):
@@ -117,7 +136,7 @@ class FastGanGenerator(SeededNetwork):
         if self.folded:
             return images
         if self.to_small is None:
-            return images, tf.zeros((images.shape[0], self.small_resolution, self.small_resolution, 3))
+            return images, tf.zeros((images.shape[0], *self.small_shape))
         return images, self._output(self.to_small, maps[self.small_resolution], training)
 
     @property
@@ -134,7 +153,7 @@ class FastGanGenerator(SeededNetwork):
         return self.map_and_style_of(z, labels, noise)[1]
 
     def map_and_style_of(self, z, labels=None, noise=None):
-        """First part of `call`: the largest map that excites another [N, s, s, C], and the style."""
+        """First part of `call`: the largest map that excites another [N, h, w, C], and the style."""
         largest = self.excited_sizes[-1] // 16
         x, vectors = self._first_map(z, labels)
         maps = self._maps(x, vectors, noise, largest)
@@ -143,7 +162,7 @@ class FastGanGenerator(SeededNetwork):
         return maps[largest], weights if vectors is None else [*weights, vectors]
 
     def images_of_map(self, x, style, noise=None):
-        """Second part of `call`, of a folded generator: images [N, R, R, 3] of the results of `map_and_style_of`.
+        """Second part of `call`, of a folded generator: images [N, H, W, C] of the results of `map_and_style_of`.
 
         noise: only the maps of more pixels than `x`.
         """
@@ -155,7 +174,7 @@ class FastGanGenerator(SeededNetwork):
         self.fold_parts(weights, "embed", "blocks", "excitations", "to_rgb")
 
     def _first_map(self, z, labels, training=False):
-        """Map [N, 4, 4, C], and the vectors of the classes [N, 1, 1, V] for conditional batch norm, or None."""
+        """First map [N, *base, C], and the vectors of the classes [N, 1, 1, V] for conditional batch norm, or None."""
         z = pixel_norm(z) if self.is_projected else z
         vectors = None if self.embed is None else self.embed(labels)[:, None, None]
         terms = None if vectors is None or self.has_class_norm else (None, vectors)
@@ -163,14 +182,14 @@ class FastGanGenerator(SeededNetwork):
         return x, vectors if self.has_class_norm else None
 
     def _maps(self, x, vectors, noise, largest, style=None, training=False):
-        """{size: [N, size, size, C]}: the map `x`, and those after it up to `largest` pixels. noise: of the latter."""
+        """{size: [N, h, w, C]}: the map `x`, and those after it up to the size `largest`. noise: of the latter."""
         noise = iter(noise or [None] * len(self.noise_shapes))
-        maps, excitations, styles = {x.shape[1]: x}, dict(zip(self.excited_sizes, self.excitations, strict=True)), {}
+        first = 4 * x.shape[1] // self.base[0]  # size of `x`
+        maps, excitations, styles = {first: x}, dict(zip(self.excited_sizes, self.excitations, strict=True)), {}
         if style is not None:
             if self.has_class_norm:
                 *style, vectors = style
             styles = dict(zip(self.excited_sizes, style, strict=True))
-        first = x.shape[1]
         for size, block in zip(self.sizes, self.blocks, strict=True):
             if size <= first or size > largest:
                 continue
@@ -183,21 +202,21 @@ class FastGanGenerator(SeededNetwork):
 
     def _output(self, layer, x, training):
         images = tf.cast(layer(x, training=training), tf.float32)
-        return tf.tanh(images) if self.tanh else images
+        return premultiplied(tf.tanh(images) if self.tanh else images)
 
     def _channels(self, size):
         return int(self.ngf * G_WIDTHS[size])
 
     def _map(self, size):
-        return (None, size, size, self._channels(size))
+        return (None, *map_shape(size, self.base), self._channels(size))
 
 
 class FastGanDiscriminator(SeededNetwork):
     """Classifies images at two scales as real or fake; decoders reconstruct real images from its feature maps.
 
-    Call: (images [N, R, R, 3], small [N, S, S, 3]), labels [N] integers (ignored without classes) -> logits
-    [N, 50] float32: for each image 25 of the big path, then 25 of the small path. For real images, `small` is
-    `nearest_resize(images, S)`.
+    Call: (images [N, H, W, C], small [N, h, w, C]), labels [N] integers (ignored without classes) -> logits [N, L]
+    float32: for each image half of them of the big path, then those of the small path; 25 each with the base 4x4. For
+    real images, `small` is `nearest_resize(images, h)`. Shapes are `image_shape` and `small_shape`.
 
     Args:
         resolution: R, one of 64, 128, 256, 512, 1024.
@@ -205,16 +224,17 @@ class FastGanDiscriminator(SeededNetwork):
         decoders: number of decoders, in the order of `reconstruction_names`: the official three ("big", "small",
             "part"), then one on each larger map of the big path ("map_32", "map_64", ...).
         classes: number of classes, 0 for an unconditional network; both paths have a projection on the class.
+        base, image_channels: see models/network.py.
         seed: see ops/layers.py.
 
     Raises:
         UsageError: a resolution, width or number of decoders that the network cannot have.
     """
 
-    def __init__(self, resolution, ndf=64, decoders=3, classes=0, **kwargs):
+    def __init__(self, resolution, ndf=64, decoders=3, classes=0, base=(4, 4), image_channels=3, **kwargs):
         super().__init__(**kwargs)
         check_sizes(resolution, RESOLUTIONS, classes, {"ndf": (ndf, max(1, resolution // 128))})
-        self.resolution = resolution
+        self.resolution, self.base, self.image_channels = resolution, tuple(base), image_channels
         self.small_resolution = small_resolution_of(resolution)
         self.largest_map = min(resolution, LARGEST_MAP)
         self.small_sizes = _halvings(self.small_resolution)  # pixels of the outputs of `small_blocks`
@@ -234,7 +254,7 @@ class FastGanDiscriminator(SeededNetwork):
             DownBlock(self._big(size), **self.part(f"d/blocks/{size}")) for size in _halvings(self.largest_map)
         ]
         self.excitations = [
-            Excitation(self._big(size), **self.part(f"d/excitations/{size}")) for size in self.excited_sizes
+            Excitation(self._big(size), self.base, **self.part(f"d/excitations/{size}")) for size in self.excited_sizes
         ]
         self.head = ConvBlock(2 * self._big(LOGIT_MAP), 1, **self.part("d/head"))
         self.to_logits = SpectralConv(1, 4, padding="VALID", **self.part("d/to_logits"))
@@ -248,14 +268,19 @@ class FastGanDiscriminator(SeededNetwork):
             self.project = SpectralProjection(classes, **self.part("d/project"))
             self.small_project = SpectralProjection(classes, **self.part("d/small_project"))
         self.decoder_layers = {
-            name: Decoder(self.small_resolution, **self.part(f"d/decoders/{name}"))
+            name: Decoder(self.small_resolution, self.base, image_channels, **self.part(f"d/decoders/{name}"))
             for name in self.reconstruction_names
         }
 
+    @property
+    def small_shape(self):
+        """(height, width, channels) of the small images."""
+        return *map_shape(self.small_resolution, self.base), self.image_channels
+
     def build(self, shape=None):
-        channels = _build_chain((*self.stem, *self.blocks, self.head))
+        channels = _build_chain((*self.stem, *self.blocks, self.head), self.image_channels)
         self.to_logits.build((None, None, None, channels))
-        small_channels = _build_chain(self.small_blocks)
+        small_channels = _build_chain(self.small_blocks, self.image_channels)
         self.small_to_logits.build((None, None, None, small_channels))
         if self.classes:
             self.project.build((None, None, None, channels))
@@ -279,7 +304,7 @@ class FastGanDiscriminator(SeededNetwork):
             part: int32 scalar, the quadrant for the "part" decoder, as in `reconstruction_targets`.
 
         Returns:
-            (logits [N, 50], {name: [N, S, S, 3] in [-1, 1]}), float32.
+            (logits [N, L], {name: [N, h, w, C] in [-1, 1]}), float32.
         """
         maps, small = self._features(inputs, training)
         logits = self._logits(maps[LOGIT_MAP], small, labels, training)
@@ -289,7 +314,7 @@ class FastGanDiscriminator(SeededNetwork):
         return logits, {name: decoder(sources[name], training=training) for name, decoder in decoders}
 
     def _features(self, inputs, training):
-        """-> ({map size: [N, size, size, C]} of the big path, [N, 8, 8, C] of the small path)."""
+        """-> ({size: [N, h, w, C]} of the big path, the last map of the small path, of the size LOGIT_MAP)."""
         x, small = inputs
         for block in self.stem:
             x = block(x, training=training)
@@ -309,10 +334,10 @@ class FastGanDiscriminator(SeededNetwork):
         paths = ((big, self.to_logits, self.project), (small, self.small_to_logits, self.small_project))
         outputs = []
         for features, to_logits, project in paths:
-            logits = tf.cast(to_logits(features, training=training), tf.float32)  # [N, 5, 5, 1]
+            logits = tf.cast(to_logits(features, training=training), tf.float32)  # [N, rows, columns, 1]
             if project is not None:
                 logits += tf.cast(project(features, labels, training=training), tf.float32)
-            outputs.append(tf.reshape(logits, (-1, 25)))
+            outputs.append(tf.reshape(logits, (-1, logits.shape[1] * logits.shape[2])))
         return tf.concat(outputs, axis=1)
 
     def _big(self, size):
@@ -320,35 +345,34 @@ class FastGanDiscriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits [1, 50]; `small` is made as for reals."""
-    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    """Returns a function: image [1, H, W, C], labels [1] or None -> logits [1, L]; `small` is made as for reals."""
 
     def logits(image, labels=None):
-        image = tf.ensure_shape(image, shape)
-        return discriminator((image, nearest_resize(image, discriminator.small_resolution)), labels)
+        image = tf.ensure_shape(image, (1, *discriminator.image_shape))
+        return discriminator((image, nearest_resize(image, discriminator.small_shape[0])), labels)
 
     return logits
 
 
 def small_resolution_of(resolution: int) -> int:
-    """Pixels of the smaller image that G generates and D receives."""
+    """Size of the smaller image that G generates and D receives."""
     return min(128, resolution // 2)
 
 
-def reconstruction_targets(images, part, size, names=DECODERS):
+def reconstruction_targets(images, part, height, names=DECODERS):
     """Targets of the decoders: a quadrant of the image for "part", the whole image for the others, resized.
 
     Args:
-        images: [N, R, R, 3], the input of D.
+        images: [N, H, W, C], the input of D.
         part: int32 scalar, quadrant: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
-        size: pixels of the reconstructions.
+        height: of the reconstructions.
         names: `FastGanDiscriminator.reconstruction_names`.
 
     Returns:
-        {name: [N, size, size, 3]}.
+        {name: [N, height, w, C]}.
     """
-    whole = nearest_resize(images, size)
-    return {name: nearest_resize(quadrant(images, part), size) if name == PART else whole for name in names}
+    whole = nearest_resize(images, height)
+    return {name: nearest_resize(quadrant(images, part), height) if name == PART else whole for name in names}
 
 
 def quadrant(x, part):
@@ -359,9 +383,8 @@ def quadrant(x, part):
     return tf.ensure_shape(tf.slice(x, begin, (-1, height, width, channels)), (x.shape[0], height, width, channels))
 
 
-def _build_chain(blocks):
-    """Builds consecutive blocks, the first for images of 3 channels; returns the channels of the last."""
-    channels = 3
+def _build_chain(blocks, channels):
+    """Builds consecutive blocks, the first for images of `channels`; returns the channels of the last."""
     for block in blocks:
         block.build((None, None, None, channels))
         channels = block.filters

@@ -25,7 +25,7 @@ from gan_tf.ops.layers import BatchNorm, NoiseInjection, SeededLayer, SpectralCo
 from gan_tf.ops.resample import average_pool_to
 
 DECODER_CHANNELS = {16: 128, 32: 64, 64: 64, 128: 32}  # by map size, whatever the width of the discriminator
-DECODER_INPUT = 8  # pixels of a decoder's input after pooling
+DECODER_INPUT = 2  # bases: height and width of a decoder's input after pooling, 8x8 pixels with the base 4x4
 
 
 def glu_layer(x, conv, norm, injection=None, noise=None, weights=None, terms=None, training=False):
@@ -212,14 +212,14 @@ class NoisyUpBlock(SeededLayer):
 class Excitation(SeededLayer):
     """Weights for the channels of one map, computed from a smaller or larger map (skip-layer excitation).
 
-    Call: source [N, H, W, I], H a multiple of 4 -> [N, 1, 1, filters] in (0, 1).
+    Call: source [N, H, W, I], a multiple of `base` -> [N, 1, 1, filters] in (0, 1).
     """
 
-    def __init__(self, filters, torch_initial=False, **kwargs):
+    def __init__(self, filters, base=(4, 4), torch_initial=False, **kwargs):
         super().__init__(**kwargs)
-        self.filters = filters
+        self.filters, self.base = filters, base
         initial = {"torch_initial": torch_initial}
-        self.squeeze = SpectralConv(filters, 4, padding="VALID", **initial, **self.part("squeeze"))
+        self.squeeze = SpectralConv(filters, base, padding="VALID", **initial, **self.part("squeeze"))
         self.gate = SpectralConv(filters, 1, **initial, **self.part("gate"))
 
     def build(self, shape):
@@ -227,7 +227,7 @@ class Excitation(SeededLayer):
         self.gate.build((None, None, None, self.filters))
 
     def call(self, source, training=False):
-        squeezed = swish(self.squeeze(average_pool_to(source, 4), training=training))
+        squeezed = swish(self.squeeze(average_pool_to(source, self.base[0]), training=training))
         return tf.sigmoid(self.gate(squeezed, training=training))
 
     def fold_weights(self, weights):
@@ -285,14 +285,16 @@ class DownBlock(SeededLayer):
 class Decoder(SeededLayer):
     """Reconstructs an image from a feature map of the discriminator, which keeps the map informative.
 
-    Call: x [N, H, H, I], H a multiple of 8 -> [N, resolution, resolution, 3] float32 in [-1, 1].
+    Call: x [N, H, W, I], a multiple of twice the `base` -> [N, h, w, image_channels] float32 in [-1, 1], a map of the
+    size `resolution`.
     """
 
-    def __init__(self, resolution, **kwargs):
+    def __init__(self, resolution, base=(4, 4), image_channels=3, **kwargs):
         super().__init__(**kwargs)
+        self.base = base
         sizes = [size for size in DECODER_CHANNELS if size <= resolution]
         self.blocks = [UpBlock(DECODER_CHANNELS[size], **self.part(f"blocks/{size}")) for size in sizes]
-        self.to_rgb = SpectralConv(3, 3, **self.part("to_rgb"))
+        self.to_rgb = SpectralConv(image_channels, 3, **self.part("to_rgb"))
 
     def build(self, shape):
         for block in self.blocks:
@@ -301,7 +303,7 @@ class Decoder(SeededLayer):
         self.to_rgb.build(shape)
 
     def call(self, x, training=False):
-        x = average_pool_to(x, DECODER_INPUT)
+        x = average_pool_to(x, DECODER_INPUT * self.base[0])
         for block in self.blocks:
             x = block(x, training=training)
         return tf.tanh(tf.cast(self.to_rgb(x, training=training), tf.float32))

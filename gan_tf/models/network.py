@@ -1,4 +1,8 @@
-"""Base class of all networks: construction from settings, class labels, and folding for inference.
+"""Base class of all networks: construction from settings, class labels, image shapes, and folding for inference.
+
+Images have `image_channels` channels, 3 by default, and any shape that halves down to a small one, the `base` (height,
+width). Networks are described by the sizes of their maps for the published base of 4x4: `resolution`, `size` and the
+tables of widths are those. With base (4, 6), maps of "64 pixels" are 64 pixels high and 96 wide.
 
 The generators of Progressive GAN and StyleGAN2-ADA concatenate the embedding of the class, a learned vector with a mean
 square of 1, to the latent. See fastgan_blocks.py for FastGAN's. Discriminators project their last features on
@@ -36,6 +40,11 @@ class SeededNetwork(Seeded, keras.Model):
         return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")] + [
             "seed"
         ]
+
+    @property
+    def image_shape(self):
+        """(height, width, channels) of the images."""
+        return *map_shape(self.resolution, self.base), self.image_channels
 
     def arguments(self):
         """{name: value} for each of `parameters`."""
@@ -108,6 +117,11 @@ def check_sizes(resolution, resolutions, classes, widths):
             raise UsageError(f"{name} must be at least {least} at resolution {resolution}, got {width}")
     if classes < 0 or classes == 1:
         raise UsageError(f"classes must be 0 or at least 2, got {classes}")
+
+
+def map_shape(size: int, base: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a map of a network whose smallest map is `base`, where that of a 4x4 `base` is size x size."""
+    return size * base[0] // 4, size * base[1] // 4
 
 
 def class_weights(labels, classes, dtype="float32"):

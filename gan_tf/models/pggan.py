@@ -1,6 +1,7 @@
 """Progressive GAN: networks that grow from 4x4 pixels; each new size is blended with the one before at first.
 
-A level counts the sizes: 0 is 4x4 pixels, 1 is 8x8, and so on to the full resolution. All layers exist from the start,
+A level counts the sizes: 0 is 4x4 pixels (or another base, see models/network.py), 1 is 8x8, and so on to the full
+resolution. All layers exist from the start,
 so that a run has one state; those above the present level get no gradient. The level is a Python integer, since a step
 is traced once per level; alpha, the weight of the new size in the blend, is a tensor.
 
@@ -13,12 +14,13 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes
+from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes, map_shape
 from gan_tf.models.pggan_blocks import GrowBlock, HeadBlock, ShrinkBlock, StemBlock
 from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
 from gan_tf.ops.layers import sub_weights
 from gan_tf.ops.normalisation import pixel_norm
+from gan_tf.ops.pixels import premultiplied
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 
 RESOLUTIONS = tuple(2**power for power in range(3, 11))  # 8 to 1024
@@ -31,7 +33,7 @@ def level_of(resolution: int) -> int:
 
 
 def resolution_of(level: int) -> int:
-    """Pixels of the images of a level."""
+    """Size of the images of a level: pixels of a side, with the base 4x4."""
     return 4 * 2**level
 
 
@@ -69,8 +71,8 @@ def blend(new, old, alpha):
 class PgganGenerator(SeededNetwork):
     """Generates images; their range of about [-1, 1] is learned.
 
-    Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, r, r, 3] float32,
-        r = 4 * 2**level.
+    Call: z [N, Z], labels [N] integers (ignored without classes), noise (ignored) -> images [N, h, w, C] float32, h and
+        w the base times 2**level.
         level: Python integer; None for the last.
         alpha: scalar tensor in [0, 1], weight of the level's own images; the rest is the level before, upsampled.
             None: 1, without the level before in the graph. Ignored at level 0.
@@ -78,8 +80,8 @@ class PgganGenerator(SeededNetwork):
     Attributes:
         growth: float32 scalar variable, level - 1 + alpha: 0 at first, for 4x4 pixels; `levels` when fully grown. The
             trainer sets it, and checkpoints contain it. A call of the trainable network does not read it.
-        resolution: pixels of the images of a call without `level`. Folded, those of the growth at the last `refresh`;
-            functions that were traced before stay valid until it changes.
+        resolution: size of the images of a call without `level`; `image_shape` is their shape. Folded, those of the
+            growth at the last `refresh`; functions that were traced before stay valid until it changes.
 
     Args:
         resolution: R, a power of two from 8 to 1024.
@@ -89,6 +91,7 @@ class PgganGenerator(SeededNetwork):
         pixel_norm: pixel norm after every leaky ReLU. Latents are always normalised.
         classes: number of classes, 0 for an unconditional network: an embedding of length Z is concatenated to the
             normalised latent.
+        base, image_channels: see models/network.py.
         seed, folded: see ops/layers.py.
 
     Raises:
@@ -104,6 +107,8 @@ class PgganGenerator(SeededNetwork):
         batch_norm=False,
         pixel_norm=True,
         classes=0,
+        base=(4, 4),
+        image_channels=3,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -113,21 +118,23 @@ class PgganGenerator(SeededNetwork):
         self.default_level = 0 if self.folded else self.levels
         self.fmap_base, self.fmap_max, self.latent_size = fmap_base, fmap_max, latent_size
         self.batch_norm, self.pixel_norm, self.classes = batch_norm, pixel_norm, classes
+        self.base, self.image_channels = tuple(base), image_channels
         self.embed = ClassEmbedding(latent_size, classes, **self.part("g/embed")) if classes else None
         norms = {"batch_norm": batch_norm, "pixel_norm": pixel_norm}
-        self.stem = StemBlock(self._channels(0), **norms, **self.part("g/stem"))
+        self.stem = StemBlock(self._channels(0), base=self.base, **norms, **self.part("g/stem"))
         self.blocks = [
             GrowBlock(self._channels(level), **norms, **self.part(f"g/blocks/{resolution_of(level)}"))
             for level in range(1, self.levels + 1)
         ]
+        colours = {"filters": image_channels, "kernel_size": 1, "gain": 1.0, "use_bias": not self.folded}
         self.to_rgb = [
-            EqualisedConv(3, 1, gain=1.0, use_bias=not self.folded, **self.part(f"g/to_rgb/{resolution_of(level)}"))
+            EqualisedConv(**colours, **self.part(f"g/to_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
         ]
 
     @property
     def resolution(self):
-        """Pixels of the images of a call without `level`."""
+        """Size of the images of a call without `level`."""
         return resolution_of(self.default_level)
 
     @property
@@ -140,7 +147,7 @@ class PgganGenerator(SeededNetwork):
 
     def build(self, shape=None):
         if self.folded:
-            self.rgb_bias = self.weight("rgb_bias", (3,))
+            self.rgb_bias = self.weight("rgb_bias", (self.image_channels,))
         else:  # assigned outside of the replicas, so all of them have the same value
             self.growth = self.weight("growth", (), trainable=False, aggregation="only_first_replica")
         if self.embed is not None:
@@ -158,13 +165,13 @@ class PgganGenerator(SeededNetwork):
         images = at_least_float32(self.to_rgb[level](maps[-1]))
         if self.folded:
             images += self.rgb_bias.value
-        if level == 0 or (alpha is None and not self.folded):
-            return images
-        older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](maps[-2])))
-        return images + older if self.folded else blend(images, older, alpha)
+        if level and (alpha is not None or self.folded):
+            older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](maps[-2])))
+            images = images + older if self.folded else blend(images, older, alpha)
+        return premultiplied(images)
 
     def maps(self, z, labels=None, level=None, training=False):
-        """Feature maps of the levels 0 to `level`: a list of [N, r, r, C]. Arguments as for `call`."""
+        """Feature maps of the levels 0 to `level`: a list of [N, h, w, C]. Arguments as for `call`."""
         z = pixel_norm(z)
         if self.embed is not None:
             z = tf.concat([z, tf.cast(self.embed(labels), z.dtype)], axis=1)
@@ -195,35 +202,46 @@ class PgganGenerator(SeededNetwork):
         return channels_of(level, self.fmap_base, self.fmap_max)
 
     def _map(self, level):
-        return (None, resolution_of(level), resolution_of(level), self._channels(level))
+        return (None, *map_shape(resolution_of(level), self.base), self._channels(level))
 
 
 class PgganDiscriminator(SeededNetwork):
     """Classifies images as real or fake.
 
-    Call: images [N, r, r, 3], labels [N] integers (ignored without classes) -> logits [N, 1] float32,
-        r = 4 * 2**level.
+    Call: images [N, h, w, C], labels [N] integers (ignored without classes) -> logits [N, 1] float32, h and w the base
+        times 2**level.
         level, alpha: as for the generator.
         dtype: type to compute in, None for the policy's. Use "float32" for the penalties of a float16 run.
 
     Args:
-        resolution, fmap_base, fmap_max, seed: as for `PgganGenerator`.
+        resolution, fmap_base, fmap_max, base, image_channels, seed: as for `PgganGenerator`.
         minibatch_stddev: append the standard deviation of the batch to the last maps; see ops/normalisation.py.
-        classes: number of classes, 0 for an unconditional network; the features after the 4x4 maps are projected on
-            the class at every level.
+        classes: number of classes, 0 for an unconditional network; the features after the smallest maps are projected
+            on the class at every level.
 
     Raises:
         UsageError: a resolution or width that the network cannot have.
         ValueError: images of another size than the level's.
     """
 
-    def __init__(self, resolution, fmap_base=8192, fmap_max=512, minibatch_stddev=True, classes=0, **kwargs):
+    def __init__(
+        self,
+        resolution,
+        fmap_base=8192,
+        fmap_max=512,
+        minibatch_stddev=True,
+        classes=0,
+        base=(4, 4),
+        image_channels=3,
+        **kwargs,
+    ):
         super().__init__(autocast=False, **kwargs)
         widths = {"fmap_base": (fmap_base, resolution // 2), "fmap_max": (fmap_max, 1)}
         check_sizes(resolution, RESOLUTIONS, classes, widths)
         self.resolution, self.levels = resolution, level_of(resolution)
         self.fmap_base, self.fmap_max = fmap_base, fmap_max
         self.minibatch_stddev, self.classes = minibatch_stddev, classes
+        self.base, self.image_channels = tuple(base), image_channels
         self.from_rgb = [
             EqualisedConv(self._channels(level), 1, **self.part(f"d/from_rgb/{resolution_of(level)}"))
             for level in range(self.levels + 1)
@@ -236,22 +254,23 @@ class PgganDiscriminator(SeededNetwork):
 
     def build(self, shape=None):
         for level, layer in enumerate(self.from_rgb):
-            size = resolution_of(level)
-            layer.build((None, size, size, 3))
+            shape = (None, *map_shape(resolution_of(level), self.base))
+            layer.build((*shape, self.image_channels))
             if level:
-                self.blocks[level - 1].build((None, size, size, self._channels(level)))
-        self.head.build((None, 4, 4, self._channels(0)))
+                self.blocks[level - 1].build((*shape, self._channels(level)))
+        self.head.build((None, *self.base, self._channels(0)))
 
     def call(self, images, labels=None, training=False, level=None, alpha=None, dtype=None):
         level = self.levels if level is None else level
-        if images.shape[1] != resolution_of(level):
-            raise ValueError(f"level {level} takes images of {resolution_of(level)} pixels, got {images.shape[1]}")
+        shape = (*map_shape(resolution_of(level), self.base), self.image_channels)
+        if images.shape[1:] != shape:
+            raise ValueError(f"level {level} takes images of the shape {shape}, got {images.shape[1:]}")
         dtype = dtype or self.compute_dtype
         x = self._features(images, level, dtype)
         for index in reversed(range(level)):
             x = self.blocks[index](x)
             if index == level - 1 and alpha is not None:
-                older = average_pool_to(images, resolution_of(index))
+                older = average_pool_to(images, shape[0] // 2)
                 x = blend(x, self._features(older, index, dtype), alpha)
         return at_least_float32(self.head(x, labels))
 
@@ -263,12 +282,12 @@ class PgganDiscriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, r, r, 3], labels [1] or None -> logits [1, 1], at the growth of `generator`.
+    """Returns a function: image [1, h, w, C], labels [1] or None -> logits [1, 1], at the growth of `generator`.
 
     With one image per batch the minibatch standard deviation is a constant.
     """
     growth = float(generator.growth.numpy())
     level = math.ceil(growth)
     alpha = None if growth == level else growth - level + 1
-    shape = (1, resolution_of(level), resolution_of(level), 3)
+    shape = (1, *map_shape(resolution_of(level), generator.base), generator.image_channels)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels, level=level, alpha=alpha)

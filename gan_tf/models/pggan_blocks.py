@@ -23,9 +23,9 @@ class GeneratorBlock(ExactLayer):
     no bias; folded, kernel and bias contain the batch norm.
     """
 
-    def __init__(self, filters, batch_norm=False, pixel_norm=True, **kwargs):
+    def __init__(self, filters, batch_norm=False, pixel_norm=True, base=(4, 4), **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.pixel_norm = filters, pixel_norm
+        self.filters, self.pixel_norm, self.base = filters, pixel_norm, base
         use_bias, batch_norm = self.folded or not batch_norm, batch_norm and not self.folded
         self.first = self.first_layer(filters, use_bias=use_bias, **self.part("first"))
         self.conv = EqualisedConv(filters, 3, use_bias=use_bias, **self.part("conv"))
@@ -59,10 +59,10 @@ class GeneratorBlock(ExactLayer):
 
 
 class StemBlock(GeneratorBlock):
-    """Maps latents to 4x4 pixels: z [N, Z] -> [N, 4, 4, filters]."""
+    """Maps latents to the first map: z [N, Z] -> [N, *base, filters]."""
 
     def first_layer(self, filters, **arguments):
-        return EqualisedStem(filters, LATENT_GAIN, **arguments)
+        return EqualisedStem(filters, LATENT_GAIN, self.base, **arguments)
 
 
 class GrowBlock(GeneratorBlock):
@@ -106,9 +106,9 @@ class ClassProjection(ClassEmbedding):
 
 
 class HeadBlock(ExactLayer):
-    """Logits from maps of 4x4 pixels, optionally with the minibatch standard deviation and a projection on classes.
+    """Logits from the smallest maps, optionally with the minibatch standard deviation and a projection on classes.
 
-    Call: x [N, 4, 4, I], labels -> logits [N, 1].
+    Call: x [N, *base, I], labels -> logits [N, 1].
     """
 
     def __init__(self, filters, minibatch_stddev=True, classes=0, **kwargs):
@@ -119,10 +119,10 @@ class HeadBlock(ExactLayer):
         self.to_logits = EqualisedDense(1, gain=1.0, **self.part("to_logits"))
 
     def build(self, shape):
-        channels = shape[-1]
+        _, height, width, channels = shape
         self.conv = EqualisedConv(channels, 3, **self.part("conv"))
-        self.conv.build((None, 4, 4, channels + self.minibatch_stddev))
-        self.dense.build((None, 4 * 4 * channels))
+        self.conv.build((None, height, width, channels + self.minibatch_stddev))
+        self.dense.build((None, height * width * channels))
         self.to_logits.build((None, self.filters))
         if self.project is not None:
             self.project.build()

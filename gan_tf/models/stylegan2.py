@@ -10,10 +10,11 @@ import math
 import tensorflow as tf
 
 from gan_tf.errors import UsageError
-from gan_tf.models.network import SeededNetwork, check_sizes
+from gan_tf.models.network import SeededNetwork, check_sizes, map_shape
 from gan_tf.models.stylegan2_blocks import CONST, FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
 from gan_tf.ops.filtered import upsample2d
 from gan_tf.ops.layers import ExactLayer
+from gan_tf.ops.pixels import premultiplied
 
 RESOLUTIONS = tuple(2**power for power in range(4, 11))  # 16 to 1024
 ARCHITECTURES = ("resnet", "orig")
@@ -21,7 +22,7 @@ LABEL_LAYERS = 8  # of the discriminator's mapping network
 
 
 def sizes_of(resolution: int) -> list[int]:
-    """Sizes of the maps, in pixels, from 4 to `resolution`."""
+    """Sizes of the maps, from 4 to `resolution`; see models/network.py."""
     return [2**power for power in range(2, resolution.bit_length())]
 
 
@@ -41,9 +42,9 @@ def styles_of(resolution: int) -> int:
 
 
 class Synthesis(ExactLayer):
-    """Synthesis network: generates images from a learned 4x4 map by convolutions that styles modulate.
+    """Synthesis network: generates images from a learned map of the base by convolutions that styles modulate.
 
-    Call: ws [N, S, W], noise -> images [N, R, R, 3] at least float32, S = `styles_of(R)`.
+    Call: ws [N, S, W], noise -> images [N, H, W, C] at least float32, S = `styles_of(R)`.
         noise: a list of maps [N, h, w, 1], one for each of `noise_shapes`; "const": the layers' own maps; None: none.
         dtype: type of the largest maps, None for the policy's.
 
@@ -51,9 +52,20 @@ class Synthesis(ExactLayer):
     `StyleGan2Generator`.
     """
 
-    def __init__(self, resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, **kwargs):
+    def __init__(
+        self,
+        resolution,
+        w_size,
+        channel_base,
+        channel_max,
+        conv_clamp,
+        half_resolutions,
+        base,
+        image_channels,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        self.sizes = sizes_of(resolution)
+        self.sizes, self.base = sizes_of(resolution), base
         self.w_size = w_size
         self.widths = [channels_of(size, channel_base, channel_max) for size in self.sizes]
         self.half_from = _half_from(resolution, half_resolutions)
@@ -64,26 +76,27 @@ class Synthesis(ExactLayer):
             if size > 4:
                 self.first_convs.append(StyledConv(channels, up=2, **self.part(f"first_convs/{size}") | options))
             self.convs.append(StyledConv(channels, **self.part(f"convs/{size}") | options))
-            self.to_rgb.append(ToRgb(**self.part(f"to_rgb/{size}") | options))
+            self.to_rgb.append(ToRgb(image_channels, **self.part(f"to_rgb/{size}") | options))
 
     @property
     def noise_shapes(self):
         """Shapes (h, w, 1) of the noise maps, in the order of the layers."""
-        return [(size, size, 1) for size in self.sizes for _ in range(1 if size == 4 else 2)]
+        return [(*map_shape(size, self.base), 1) for size in self.sizes for _ in range(1 if size == 4 else 2)]
 
     def build(self, shape=None):
-        self.const = self.normal("const", (4, 4, self.widths[0]))
-        for index, (size, channels) in enumerate(zip(self.sizes, self.widths, strict=True)):
+        self.const = self.normal("const", (*self.base, self.widths[0]))
+        maps = [(None, *map_shape(size, self.base), n) for size, n in zip(self.sizes, self.widths, strict=True)]
+        for index, shape in enumerate(maps):
             if index:
-                self.first_convs[index - 1].build((None, size // 2, size // 2, self.widths[index - 1]), self.w_size)
-            self.convs[index].build((None, size, size, channels), self.w_size)
-            self.to_rgb[index].build((None, size, size, channels), self.w_size)
+                self.first_convs[index - 1].build(maps[index - 1], self.w_size)
+            self.convs[index].build(shape, self.w_size)
+            self.to_rgb[index].build(shape, self.w_size)
 
     def call(self, ws, noise=None, dtype=None):
-        return self.maps(ws, noise, dtype)[-1][1]
+        return premultiplied(self.maps(ws, noise, dtype)[-1][1])
 
     def maps(self, ws, noise=None, dtype=None):
-        """Outputs of every size: a list of (features [N, h, w, C], images summed up to this size [N, h, w, 3])."""
+        """Outputs of every size: a list of (features [N, h, w, C], images summed up to this size [N, h, w, C])."""
         exact, half = self.variable_dtype, dtype or self.compute_dtype
         ws = tf.unstack(tf.cast(ws, exact), num=styles_of(self.sizes[-1]), axis=1)
         layers = len(self.noise_shapes)
@@ -113,7 +126,7 @@ class Synthesis(ExactLayer):
 class StyleGan2Generator(SeededNetwork):
     """Maps latents to styles and styles to images; their range of about [-1, 1] is learned.
 
-    Call: latents, labels, noise -> images [N, R, R, 3] float32: `synthesis` of the output of `mapping`.
+    Call: latents, labels, noise -> images [N, H, W, C] float32: `synthesis` of the output of `mapping`.
         latents: z [N, Z]; or outputs of the mapping network: w [N, 1, W], used for all layers, or ws [N, S, W].
         labels: [N] integers or [N, classes] class weights, used with z; ignored without classes.
         noise: as for `Synthesis`.
@@ -128,6 +141,7 @@ class StyleGan2Generator(SeededNetwork):
         classes: number of classes, 0 for an unconditional network.
         conv_clamp: limit of the outputs of convolutions, None for none; use 256 in float16.
         half_resolutions: number of the largest sizes (from 8 pixels on) that use the policy's half precision.
+        base, image_channels: see models/network.py.
         seed, folded: see ops/layers.py.
 
     Raises:
@@ -145,6 +159,8 @@ class StyleGan2Generator(SeededNetwork):
         classes=0,
         conv_clamp=None,
         half_resolutions=4,
+        base=(4, 4),
+        image_channels=3,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -156,9 +172,10 @@ class StyleGan2Generator(SeededNetwork):
         self.resolution, self.latent_size, self.w_size = resolution, latent_size, w_size
         self.mapping_layers, self.channel_base, self.channel_max = mapping_layers, channel_base, channel_max
         self.classes, self.conv_clamp, self.half_resolutions = classes, conv_clamp, half_resolutions
+        self.base, self.image_channels = tuple(base), image_channels
         part = self.part("g/mapping")
         self.mapping = Mapping(mapping_layers, w_size, latent_size, classes, styles_of(resolution), **part)
-        sizes = (resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions)
+        sizes = (resolution, w_size, channel_base, channel_max, conv_clamp, half_resolutions, self.base, image_channels)
         self.synthesis = Synthesis(*sizes, **self.part("g/synthesis"))
 
     @property
@@ -191,12 +208,13 @@ class StyleGan2Generator(SeededNetwork):
 class StyleGan2Discriminator(SeededNetwork):
     """Classifies images as real or fake.
 
-    Call: images [N, R, R, 3], labels -> logits [N, 1] float32.
+    Call: images [N, H, W, C], labels -> logits [N, 1] float32.
         labels: as for `StyleGan2Generator`; the logit is the scalar product of their embedding and the features.
         dtype: type of the largest maps, None for the policy's. Use "float32" for the penalties of a float16 run.
 
     Args:
-        resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, seed: as for the generator.
+        resolution, channel_base, channel_max, classes, conv_clamp, half_resolutions, base, image_channels, seed: as for
+            the generator.
         mbstd_group: largest group of the minibatch standard deviation; see ops/normalisation.py.
         mbstd_channels: channels of the minibatch standard deviation, 0 to leave it out.
         architecture: "resnet", or "orig" without residual connections.
@@ -204,7 +222,7 @@ class StyleGan2Discriminator(SeededNetwork):
 
     Raises:
         UsageError: a resolution, width, number of classes or architecture that the network cannot have.
-        ValueError: a call with images of another size than R.
+        ValueError: a call with images of another shape.
     """
 
     def __init__(
@@ -219,6 +237,8 @@ class StyleGan2Discriminator(SeededNetwork):
         architecture="resnet",
         label_layers=LABEL_LAYERS,
         half_resolutions=4,
+        base=(4, 4),
+        image_channels=3,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
@@ -231,6 +251,7 @@ class StyleGan2Discriminator(SeededNetwork):
         self.mbstd_group, self.mbstd_channels, self.classes = mbstd_group, mbstd_channels, classes
         self.conv_clamp, self.architecture = conv_clamp, architecture
         self.label_layers, self.half_resolutions = label_layers, half_resolutions
+        self.base, self.image_channels = tuple(base), image_channels
         self.half_from = _half_from(resolution, half_resolutions)
         self.sizes = sizes_of(resolution)[:0:-1]  # of the blocks' inputs, largest first
         self.from_rgb = FilteredConv(self._channels(resolution), 1, clamp=conv_clamp, **self.part("d/from_rgb"))
@@ -244,10 +265,10 @@ class StyleGan2Discriminator(SeededNetwork):
         self.mapping = Mapping(label_layers, width, 0, classes, **self.part("d/mapping")) if classes else None
 
     def build(self, shape=None):
-        self.from_rgb.build((None, self.resolution, self.resolution, 3))
+        self.from_rgb.build((None, *self.image_shape))
         for size, block in zip(self.sizes, self.blocks, strict=True):
-            block.build((None, size, size, self._channels(size)))
-        self.head.build((None, 4, 4, self._channels(4)))
+            block.build((None, *map_shape(size, self.base), self._channels(size)))
+        self.head.build((None, *self.base, self._channels(4)))
         if self.classes:
             self.mapping.build()
 
@@ -259,9 +280,9 @@ class StyleGan2Discriminator(SeededNetwork):
         return logits
 
     def features(self, images, dtype=None):
-        """Outputs of the blocks: a list of [N, h, w, C], the last of 4x4 pixels."""
-        if images.shape[1] != self.resolution:
-            raise ValueError(f"the network takes images of {self.resolution} pixels, got {images.shape[1]}")
+        """Outputs of the blocks: a list of [N, h, w, C], the last of the base's size."""
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(f"the network takes images of the shape {self.image_shape}, got {images.shape[1:]}")
         exact, half = self.variable_dtype, dtype or self.compute_dtype
         x, outputs = images, []
         for size, block in zip(self.sizes, self.blocks, strict=True):
@@ -275,8 +296,8 @@ class StyleGan2Discriminator(SeededNetwork):
 
 
 def image_logits(discriminator, generator):
-    """Returns a function: image [1, R, R, 3], labels [1] or None -> logits [1, 1]."""
-    shape = (1, discriminator.resolution, discriminator.resolution, 3)
+    """Returns a function: image [1, H, W, C], labels [1] or None -> logits [1, 1]."""
+    shape = (1, *discriminator.image_shape)
     return lambda image, labels=None: discriminator(tf.ensure_shape(image, shape), labels)
 
 

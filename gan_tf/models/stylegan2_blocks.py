@@ -199,18 +199,18 @@ class StyledConv(ExactLayer):
 class ToRgb(ExactLayer):
     """Modulated 1x1 convolution to colours, without demodulation.
 
-    Call: x [N, H, W, I], w [N, W] -> [N, H, W, 3], at least float32.
+    Call: x [N, H, W, I], w [N, W] -> [N, H, W, image_channels], at least float32.
     """
 
-    def __init__(self, clamp=None, **kwargs):
+    def __init__(self, image_channels=3, clamp=None, **kwargs):
         super().__init__(**kwargs)
-        self.clamp = clamp
+        self.image_channels, self.clamp = image_channels, clamp
 
     def build(self, shape, w_size=None):
         self.affine = StyleDense(shape[-1], first_bias=1.0, **self.part("affine"))
         self.affine.build((None, w_size))
-        self.kernel = self.normal("kernel", (1, 1, shape[-1], 3))
-        self.bias = self.weight("bias", (3,))
+        self.kernel = self.normal("kernel", (1, 1, shape[-1], self.image_channels))
+        self.bias = self.weight("bias", (self.image_channels,))
 
     def call(self, x, w):
         styles = self.affine(w) if self.folded else self.affine(w) / math.sqrt(x.shape[-1])
@@ -276,9 +276,9 @@ class ResidualBlock(ExactLayer):
 
 
 class Head(ExactLayer):
-    """Last layers of the discriminator, from 4x4 maps, with the minibatch standard deviation.
+    """Last layers of the discriminator, from the smallest maps, with the minibatch standard deviation.
 
-    Call: x [N, 4, 4, I] -> [N, filters].
+    Call: x [N, *base, I] -> [N, filters].
 
     Args:
         filters: outputs for each image.
@@ -292,11 +292,11 @@ class Head(ExactLayer):
         self.to_logits = StyleDense(filters, **self.part("to_logits"))
 
     def build(self, shape):
-        channels = shape[-1]
+        _, height, width, channels = shape
         self.conv = FilteredConv(channels, 3, clamp=self.clamp, **self.part("conv"))
-        self.conv.build((None, 4, 4, channels + self.statistics))
+        self.conv.build((None, height, width, channels + self.statistics))
         self.dense = StyleDense(channels, "lrelu", **self.part("dense"))
-        self.dense.build((None, 4 * 4 * channels))
+        self.dense.build((None, height * width * channels))
         self.to_logits.build((None, channels))
 
     def call(self, x):

@@ -81,14 +81,18 @@ class EqualisedDownConv(EqualisedLayer):
 
 
 class EqualisedStem(EqualisedLayer):
-    """Maps latents to 4x4 pixels by a matrix product: z [N, Z] -> [N, 4, 4, filters]."""
+    """Maps latents to the first map by a matrix product: z [N, Z] -> [N, *base, filters]."""
+
+    def __init__(self, filters, gain=HE_GAIN, base=(4, 4), **kwargs):
+        super().__init__(filters, gain, **kwargs)
+        self.base = base
 
     def build(self, shape):
-        self.add_kernel(shape[-1], 4, 4, self.filters, fan_in=shape[-1])
+        self.add_kernel(shape[-1], *self.base, self.filters, fan_in=shape[-1])
 
     def call(self, z):
         kernel = tf.reshape(tf.cast(self.scaled_kernel(), z.dtype), (z.shape[-1], -1))
-        return self.add_bias(tf.reshape(z @ kernel, (-1, 4, 4, self.filters)))
+        return self.add_bias(tf.reshape(z @ kernel, (-1, *self.base, self.filters)))
 
 
 class EqualisedDense(EqualisedLayer):

@@ -245,17 +245,18 @@ class SpectralConv(SpectralLayer):
     """Convolution with spectral norm, and with `use_bias` a bias.
 
     Call: x [N, H, W, I] -> [N, H / strides, W / strides, filters] for "SAME" (PyTorch's padding of 1 for a 4x4 kernel,
-    stride 2 and even sizes), [N, H - kernel_size + 1, ...] for "VALID".
+    stride 2 and even sizes), [N, H - kernel_size + 1, ...] for "VALID". kernel_size: one number, or (rows, columns).
     """
 
     def __init__(self, filters, kernel_size, strides=1, padding="SAME", use_bias=False, **kwargs):
         super().__init__(filters, **kwargs)
-        self.kernel_size, self.strides, self.padding, self.use_bias = kernel_size, strides, padding, use_bias
+        self.kernel_size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        self.strides, self.padding, self.use_bias = strides, padding, use_bias
 
     def build(self, shape):
-        self.add_kernel(self.kernel_size, self.kernel_size, shape[-1], self.filters)
+        self.add_kernel(*self.kernel_size, shape[-1], self.filters)
         if self.use_bias:
-            self.bias = self.uniform("bias", (self.filters,), (self.kernel_size**2 * shape[-1]) ** -0.5)
+            self.bias = self.uniform("bias", (self.filters,), (math.prod(self.kernel_size) * shape[-1]) ** -0.5)
 
     def call(self, x, training=False):
         kernel = tf.cast(self.normalised_kernel(training), self.compute_dtype)
@@ -279,14 +280,18 @@ class SpectralUpConv(SpectralLayer):
 
 
 class SpectralStem(SpectralLayer):
-    """Maps latents to 4x4 pixels by a matrix product with spectral norm: z [N, Z] -> [N, 4, 4, filters]."""
+    """Maps latents to the first map by a matrix product with spectral norm: z [N, Z] -> [N, *base, filters]."""
+
+    def __init__(self, filters, base=(4, 4), **kwargs):
+        super().__init__(filters, **kwargs)
+        self.base = base
 
     def build(self, shape):
-        self.add_kernel(shape[-1], 4, 4, self.filters)
+        self.add_kernel(shape[-1], *self.base, self.filters)
 
     def fan_in(self, shape):
         return math.prod(shape[1:])  # as PyTorch computes it for a transposed convolution
 
     def call(self, z, training=False):
         kernel = tf.cast(self.normalised_kernel(training), self.compute_dtype)
-        return tf.reshape(z @ tf.reshape(kernel, (z.shape[-1], -1)), (-1, 4, 4, self.filters))
+        return tf.reshape(z @ tf.reshape(kernel, (z.shape[-1], -1)), (-1, *self.base, self.filters))

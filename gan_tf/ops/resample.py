@@ -10,18 +10,18 @@ TRANSPOSED_SUMS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])  # of (
 STRIDED_SUMS = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])  # see `down_convolution`
 
 
-def nearest_resize(images, size):
-    """Reduces square images to `size` pixels by taking every k-th pixel, starting with the first.
+def nearest_resize(images, height):
+    """Reduces images by taking every k-th pixel of every k-th row, starting with the first.
 
-    images [N, R, R, C], R a multiple of `size` -> [N, size, size, C], as PyTorch's `interpolate(mode="nearest")`.
+    images [N, k * height, k * W, C] -> [N, height, W, C], as PyTorch's `interpolate(mode="nearest")`.
     """
-    step = images.shape[1] // size
+    step = images.shape[1] // height
     return images[:, ::step, ::step, :]
 
 
-def average_pool_to(x, size):
-    """Average pooling to `size` pixels: x [N, H, H, C], H a multiple of `size` -> [N, size, size, C]."""
-    step = x.shape[1] // size
+def average_pool_to(x, height):
+    """Average pooling over boxes of k x k pixels: x [N, k * height, k * W, C] -> [N, height, W, C]."""
+    step = x.shape[1] // height
     return x if step == 1 else tf.nn.avg_pool2d(x, step, step, "VALID")
 
 

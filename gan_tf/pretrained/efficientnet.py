@@ -92,9 +92,14 @@ class FeatureNetwork:
         return self.network(images)
 
     def enlarged_maps(self, images, least):
-        """Returns the maps of square images, which are enlarged to `least` pixels if they are smaller."""
-        if images.shape[1] < least:
-            images = tf.image.resize(images, (least, least))  # bilinear, between pixel centres
+        """Returns the maps of images, whose shorter side is enlarged to `least` pixels, a multiple of 32, if smaller.
+
+        images [N, H, W, 3]. The longer side becomes the nearest multiple of 32.
+        """
+        height, width = images.shape[1:3]
+        if min(height, width) < least:
+            sides = [32 * round(side * least / min(height, width) / 32) for side in (height, width)]
+            images = tf.image.resize(images, sides)  # bilinear, between pixel centres
         return self.network(images)
 
 

@@ -14,6 +14,7 @@ from gan_tf.report.charts import loss_charts, score_charts
 from gan_tf.report.elements import document, figure, table
 from gan_tf.report.summary import describe_protocol, format_kimg, format_share, format_value, read_summary
 
+CHANNELS = {"rgb": "RGB", "grey": "greyscale", "rgba": "RGBA"}
 OPEN_ROWS = 20  # a longer table is collapsed
 LARGE, SMALL = 1280, 384  # pixels of the longest side of an image over the full width, and of one in a row
 MOST_GRIDS = 12  # sample grids of earlier image counts
@@ -68,7 +69,7 @@ def write_report(run):
 def _head(summary) -> str:
     """Name, model, dataset and progress."""
     config, seen = summary.config, summary.images_seen
-    about = [config.model, f"{config.resolution}x{config.resolution}"] if config else []
+    about = [config.model, config.size_text] if config else []
     bar, kimg = "", f"{format_kimg(seen)} kimg"
     if config and summary.converted_from:
         about.append(f"converted from {summary.converted_from}")
@@ -234,8 +235,8 @@ def _model_and_data(summary) -> tuple[str, str]:
     program = f" with gan_tf {version}" if isinstance(version, str) else ""
     bias = "The generator reproduces the biases of those images."
     kind = (
-        f"A generator of RGB images of {config.resolution}x{config.resolution} pixels: {FAMILIES[config.model]}, with "
-        f"latents of {config.latent_size} numbers."
+        f"A generator of {CHANNELS[config.channels]} images of {config.size_text} pixels: {FAMILIES[config.model]}, "
+        f"with latents of {config.latent_size} numbers."
     )
     if origin:
         made = f"Its weights were converted{program} from {origin}; their training is not recorded here."

@@ -81,13 +81,17 @@ def check(path, fps, frames, height, width, fewer="--steps", smaller="fewer --wa
             raise UsageError(f"--out {path} contains {last}, but there are only {frames} frames; give another folder")
 
 
-def save(path, frames, fps):
+def save(path, frames, fps, background=(255, 255, 255)):
     """Writes frames in the format of the path's suffix, and returns the path.
 
-    frames: iterable of uint8 [H, W, 3], at least one, all of one size. For an mp4 the last row or column of an odd side
-    is repeated, since H.264 needs even sides.
+    frames: iterable of uint8 [H, W, C], at least one, all of one shape. For an mp4 the last row or column of an odd
+    side is repeated, since H.264 needs even sides. WebP and PNG keep transparency; mp4 and GIF show the background.
     """
     kind = format_of(path)
+    if kind in (".mp4", ".gif"):
+        frames = (image_files.as_rgb(frame, background) for frame in frames)
+    elif kind:
+        frames = (image_files.as_rgb(frame) if frame.shape[2] == 1 else frame for frame in frames)
     with writing(path, "--out"):
         if kind == ".mp4":
             _save_mp4(path, frames, fps)
@@ -128,13 +132,13 @@ def _save_mp4(path, frames, fps):
         container.mux(stream.encode())
 
 
-def training_frames(grids, resolution, images=None, longest_side=768):
+def training_frames(grids, image_size, images=None, longest_side=768):
     """Makes a frame of each sample grid of a run, with the number of images seen below it.
 
     Args:
         grids: (images seen, path) of PNG grids, oldest first; at least one. Smaller grids, of a network that had not
             grown yet, are enlarged to the size of the largest.
-        resolution: pixels of one image in the largest grid.
+        image_size: (height, width) of one image in the largest grid.
         images: number of images of a grid to show; None for all.
         longest_side: pixels; larger frames are reduced.
 
@@ -142,15 +146,15 @@ def training_frames(grids, resolution, images=None, longest_side=768):
         uint8 [H, W, 3], all of one size.
     """
     size = max((image_files.png_size(path) for _, path in grids), key=lambda size: size[0] * size[1])
-    (width, height), r = size, resolution
-    rows, columns = height // r, width // r
+    (width, height), (h, w) = size, image_size
+    rows, columns = height // h, width // w
     for seen, path in grids:
         grid = image_files.resize(image_files.read_png(path), size)
         if images is not None:
-            if height % r or width % r:
-                raise UsageError(f"{path} is {width}x{height}, not a grid of {r}x{r} images; remove it")
+            if height % h or width % w:
+                raise UsageError(f"{path} is {width}x{height}, not a grid of {w}x{h} images; remove it")
             if images > rows * columns:
                 raise UsageError(f"--images is {images}, but the sample grids of the run show {rows * columns}")
-            cells = grid.reshape(rows, r, columns, r, 3).swapaxes(1, 2).reshape(-1, r, r, 3)
+            cells = grid.reshape(rows, h, columns, w, 3).swapaxes(1, 2).reshape(-1, h, w, 3)
             grid = image_files.grid(cells[:images])
         yield add_caption(image_files.shrink(grid, longest_side), f"{seen:,} images")

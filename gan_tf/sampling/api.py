@@ -38,6 +38,8 @@ def load(run, which="best", precision="float32"):
 class Trained:
     """A trained generator. The image of a seed depends on that seed alone, as in `gan-tf generate`.
 
+    Images are uint8 [N, H, W, C]: C is 1 for grey values, 3 for RGB, and 4 for RGBA with straight alpha.
+
     In all methods `classes` is the name or number of one class for all images, or a list of N. By default the class is
     drawn from the seed, with the class frequencies of the training images. Invalid arguments, and features that the
     model family lacks, raise UsageError.
@@ -46,18 +48,18 @@ class Trained:
         generator: Keras model, norms folded into its weights.
         config: TrainConfig of the run.
         images_seen: real images seen in training.
-        resolution: R, pixels of an image.
+        image_shape: (H, W, C) of an image.
         latent_size: Z.
         classes: ClassLabels of the networks, with `names`; empty for unconditional networks.
     """
 
     def __init__(self, generator, config, images_seen, classes=UNCONDITIONAL):
         self.generator, self.config, self.images_seen, self.classes = generator, config, images_seen, classes
-        self.resolution, self.latent_size = generator.resolution, generator.latent_size
-        self._batch_size = generate.suitable_batch_size(self.resolution, has_gpu())
+        self.image_shape, self.latent_size = generator.image_shape, generator.latent_size
+        self._batch_size = generate.suitable_batch_size(self.image_shape, has_gpu())
 
     def sample(self, seeds, truncation=1.0, batch_size=None, classes=None):
-        """Generates one image for each seed. Returns uint8 [N, R, R, 3].
+        """Generates one image for each seed. Returns uint8 [N, H, W, C].
 
         Args:
             seeds: integers >= 0 as a list, range or array, or one integer.
@@ -88,7 +90,7 @@ class Trained:
         return self.generator.ws_of(latents, labels).numpy()
 
     def images_of(self, latents=None, noise_seeds=0, batch_size=None, noise=None, classes=None, ws=None):
-        """Generates images of latents or of styles. Returns uint8 [N, R, R, 3].
+        """Generates images of latents or of styles. Returns uint8 [N, H, W, C].
 
         Args:
             latents: float [N, Z].
@@ -122,7 +124,7 @@ class Trained:
     def interpolate(self, seeds, steps=60, loop=False, truncation=1.0, classes=None, space="z"):
         """Interpolates between N seeds, as `gan-tf interpolate` does.
 
-        Returns uint8 [F, R, R, 3], where F = (N - 1) * steps + 1, or N * steps for a loop.
+        Returns uint8 [F, H, W, C], where F = (N - 1) * steps + 1, or N * steps for a loop.
 
         Args:
             seeds: at least two; consecutive ones must differ.
@@ -147,7 +149,7 @@ class Trained:
         return np.concatenate(list(frames))
 
     def mix(self, content, style, truncation=1.0, classes=None, layers=None):
-        """Mixes images as `gan-tf style-mix` does. Returns uint8 [N, R, R, 3].
+        """Mixes images as `gan-tf style-mix` does. Returns uint8 [N, H, W, C].
 
         Args:
             content, style: N seeds each; image i has the content of one and the style of the other.

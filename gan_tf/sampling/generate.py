@@ -17,6 +17,8 @@ Source: Liu et al. 2021 (FastGAN), section 3.1 and figure 7; Karras et al. 2019 
 with layers numbered as in the official StyleGAN2.
 """
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -36,9 +38,9 @@ FIRST_FINE = 7  # StyleGAN2's first fine layer
 GAP = 1 / 16  # of an image's width, between the headers and the mixed images of a table
 
 
-def suitable_batch_size(resolution: int, on_gpu: bool) -> int:
-    """Returns a batch size that is fast and needs little memory."""
-    images = max(1, min(MAX_BATCH_SIZE, BATCH_PIXELS // resolution**2))
+def suitable_batch_size(image_shape, on_gpu: bool) -> int:
+    """Returns a batch size that is fast and needs little memory, for images of a shape (height, width, channels)."""
+    images = max(1, min(MAX_BATCH_SIZE, BATCH_PIXELS // math.prod(image_shape[:2])))
     return images * GPU_FACTOR if on_gpu else images
 
 
@@ -278,9 +280,14 @@ def mixed_table(g, rows, columns, batch_size, truncation, labels_of, layers, pro
         batches.append(images)
         progress(len(images))
     top, left, mixed = np.split(np.concatenate(batches), [len(columns), len(columns) + len(rows)])
-    size, gap = g.resolution, max(2, round(GAP * g.resolution))
-    table = np.full(((len(rows) + 1) * size + gap, (len(columns) + 1) * size + gap, 3), 255, np.uint8)
-    table[:size, size + gap :] = image_files.grid(top, len(columns))
-    table[size + gap :, :size] = image_files.grid(left, 1)
-    table[size + gap :, size + gap :] = image_files.grid(mixed, len(columns))
+    height, width, _ = g.image_shape
+    gap = max(2, round(GAP * width))
+    table = np.full(((len(rows) + 1) * height + gap, (len(columns) + 1) * width + gap, 3), 255, np.uint8)
+    top, left, mixed = (
+        image_files.on_checkerboard(image_files.grid(images, count))
+        for images, count in ((top, len(columns)), (left, 1), (mixed, len(columns)))
+    )
+    table[:height, width + gap :] = top
+    table[height + gap :, :width] = left
+    table[height + gap :, width + gap :] = mixed
     return table

@@ -87,22 +87,22 @@ def images_of_other_seeds(out, seeds):
     return sorted(name for name in os.listdir(out) if PNG_NAME.fullmatch(name) and name not in names)
 
 
-def image_writer(out, seeds, resolution, descriptions=None):
-    """Opens an output: a context manager that yields a function write(seeds, images uint8 [n, R, R, 3]).
+def image_writer(out, seeds, image_shape, descriptions=None):
+    """Opens an output: a context manager that yields a function write(seeds, images uint8 [n, H, W, C]).
 
     Args:
         out: pathlib.Path of a folder prepared by `missing_seeds`, a .zip, or an .npz with the arrays "images" uint8
-            [N, R, R, 3] and "seeds" int64 [N].
+            [N, H, W, C] and "seeds" int64 [N].
         seeds: of all images, in order. An archive must be given every image in this order, a folder any of them.
-        resolution: R.
+        image_shape: (H, W, C).
         descriptions: {seed: text} for the PNG files; in an .npz the array "about".
     """
     writer = {".zip": _zip_writer, ".npz": _npz_writer, "": _folder_writer}[archive_suffix(out)]
-    return writer(out, seeds, resolution, descriptions or {})
+    return writer(out, seeds, image_shape, descriptions or {})
 
 
 @contextlib.contextmanager
-def _folder_writer(out, seeds, resolution, descriptions):
+def _folder_writer(out, seeds, image_shape, descriptions):
     def save(seed, image):
         image_files.save_png(out / png_name(seed), image, PNG_COMPRESSION, descriptions.get(seed))
 
@@ -112,7 +112,7 @@ def _folder_writer(out, seeds, resolution, descriptions):
 
 
 @contextlib.contextmanager
-def _zip_writer(out, seeds, resolution, descriptions):
+def _zip_writer(out, seeds, image_shape, descriptions):
     remove_parts(out.parent, re.escape(out.name))
     with part_file(out) as file, zipfile.ZipFile(file, "w") as archive, ThreadPoolExecutor() as pool:
 
@@ -129,10 +129,10 @@ def _zip_writer(out, seeds, resolution, descriptions):
 
 
 @contextlib.contextmanager
-def _npz_writer(out, seeds, resolution, descriptions):
+def _npz_writer(out, seeds, image_shape, descriptions):
     remove_parts(out.parent, re.escape(out.name))
     arrays = {"seeds": np.array(seeds, np.int64)}
     if descriptions:
         arrays["about"] = np.array([descriptions[seed] for seed in seeds])
-    with part_file(out) as file, npz_writer(file, (len(seeds), resolution, resolution, 3), arrays) as write:
+    with part_file(out) as file, npz_writer(file, (len(seeds), *image_shape), arrays) as write:
         yield lambda batch, images: write(images)

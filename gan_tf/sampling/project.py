@@ -26,6 +26,7 @@ from gan_tf import rng
 from gan_tf.data.class_labels import UNCONDITIONAL
 from gan_tf.io import image_files
 from gan_tf.ops.forms import has_gpu
+from gan_tf.ops.pixels import float_rgb
 from gan_tf.sampling.generate import suitable_batch_size
 
 WARM_UP, COOL_DOWN = 0.05, 0.4  # shares of the search in which the step size rises and falls
@@ -62,26 +63,26 @@ class ProjectionResult(NamedTuple):
 
 
 def distance_to(target, lpips=None):
-    """Returns a function from images [N, R, R, 3] to distances [N] from `target` [R, R, 3], all in [-1, 1].
+    """Returns a function from images [N, H, W, C] to distances [N] from `target` [H, W, C], all in [-1, 1].
 
     lpips: pretrained.lpips.Lpips, or None for pixels only.
     """
     levels = pyramid(target[None])
-    features = lpips.features(pyramid(target[None], LPIPS_PIXELS)[-1]) if lpips else None
+    features = lpips.features(float_rgb(pyramid(target[None], LPIPS_PIXELS)[-1])) if lpips else None
 
     def distance(images):
         images = clip_like_target(images, target)
         parts = [tf.reduce_mean((a - b) ** 2, axis=[1, 2, 3]) for a, b in zip(pyramid(images), levels, strict=True)]
         total = tf.add_n(parts) / len(parts)
         if lpips:
-            total += lpips.distance_of_features(lpips.features(pyramid(images, LPIPS_PIXELS)[-1]), features)
+            total += lpips.distance_of_features(lpips.features(float_rgb(pyramid(images, LPIPS_PIXELS)[-1])), features)
         return total
 
     return distance
 
 
 def clip_like_target(images, target):
-    """Clips values of images [N, R, R, 3] beyond black or white where `target` is black or white.
+    """Clips values of images [N, H, W, C] beyond black or white where `target` is black or white.
 
     There the clipped values are equal to the target. Elsewhere values are not clipped, so that their gradient is not 0.
     """
@@ -90,9 +91,9 @@ def clip_like_target(images, target):
 
 
 def pyramid(images, smallest=MIN_LEVEL):
-    """Returns a list of images [N, r, r, 3] for r = R, R / 2, ... down to `smallest`, by average pooling."""
+    """Returns images [N, H, W, C] and halves of them, by average pooling, until a side is at most `smallest`."""
     levels = [images]
-    while levels[-1].shape[1] > smallest:
+    while min(levels[-1].shape[1:3]) > smallest:
         levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "VALID"))
     return levels
 
@@ -160,7 +161,7 @@ def project(
 
 def best_random(g, distance, seed, restarts, samples, progress, classes=UNCONDITIONAL, class_number=None):
     """Returns the `restarts` best of `samples` random latents with their noise as a SearchPoint, and their classes."""
-    batch_size = min(math.gcd(DRAW_COUNT, suitable_batch_size(g.resolution, has_gpu())), samples)
+    batch_size = min(math.gcd(DRAW_COUNT, suitable_batch_size(g.image_shape, has_gpu())), samples)
 
     @tf.function(autograph=False)
     def measure(point, labels):
@@ -201,7 +202,7 @@ def noise_autocorrelation(maps):
     while True:
         for axis in (1, 2):
             total += tf.reduce_mean(maps * tf.roll(maps, 1, axis), axis=[1, 2, 3]) ** 2
-        if maps.shape[1] <= MIN_NOISE_MAP:
+        if min(maps.shape[1:3]) <= MIN_NOISE_MAP:
             return total
         maps = 2.0 * tf.nn.avg_pool2d(maps, 2, 2, "VALID")  # the mean of four values has half their deviation
 

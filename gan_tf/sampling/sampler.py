@@ -11,6 +11,7 @@ from gan_tf.io.image_files import to_uint8
 from gan_tf.metrics.image_sets import measurable
 from gan_tf.models import FAMILIES
 from gan_tf.models.variables import load_weights
+from gan_tf.ops.pixels import float_rgb, from_uint8
 from gan_tf.pretrained.efficientnet import load_features
 from gan_tf.runs.weights import newest_networks
 from gan_tf.sampling.generate import compiled, compiled_for_latents, has_mapping, images_in_batches
@@ -21,7 +22,7 @@ SAMPLE_BATCH = 16  # images per call; divides the number of images in every samp
 class Sampler:
     """Generates a fixed sequence of images for the metrics' evaluator.
 
-    Called with a number, it returns the next images, uint8 [count, R, R, 3]. Very small images are enlarged like the
+    Called with a number, it returns the next images, uint8 [count, H, W, C]. Very small images are enlarged like the
     reals (`metrics.image_sets.measurable`). Class labels have the frequencies of the training images.
 
     Args:
@@ -93,14 +94,14 @@ class Sampler:
         return self._of_mapping(tf.constant(latents), self.classes.of_seeds(seeds, self.only))
 
     def images_of_latents(self, latents, seeds):
-        """Returns images float32 [N, R, R, 3] of latents [N, Z] or w [N, 1, W], with the noise of `seeds` int64 [N].
+        """Returns images float32 [N, H, W, C] of latents [N, Z] or w [N, 1, W], with the noise of `seeds` int64 [N].
 
         Latents get the classes of the seeds; for w, `mapping` has applied them.
         """
         return self._of_latents(tf.constant(latents), tf.constant(seeds), self.classes.of_seeds(seeds, self.only))
 
     def of_seeds(self, seeds, labels=None):
-        """Returns the images of `gan-tf generate --seeds`, uint8 [N, R, R, 3]. labels: [N]; default: of the seeds."""
+        """Returns the images of `gan-tf generate --seeds`, uint8 [N, H, W, C]. labels: [N]; default: of the seeds."""
         labels = self.classes.of_seeds(seeds) if labels is None else np.asarray(labels, np.int32)
         inputs = [np.asarray(seeds, np.int64), labels]
         return np.concatenate(list(images_in_batches(self._of_seeds, inputs, self.batch_size)))
@@ -108,7 +109,7 @@ class Sampler:
 
 def projected_logits(discriminator, features, least):
     """Returns a function as `Family.image_logits` does, for the discriminator of Projected GAN."""
-    return lambda image, labels=None: discriminator(features.enlarged_maps(image, least), labels)
+    return lambda image, labels=None: discriminator(features.enlarged_maps(float_rgb(image), least), labels)
 
 
 def load_discriminator_scorer(run, config, generator, log=print):
@@ -117,7 +118,7 @@ def load_discriminator_scorer(run, config, generator, log=print):
     Each image is scored alone, with the batch norm statistics of training, so its score does not depend on a batch.
 
     Returns:
-        (function from images uint8 [N, R, R, 3] and class labels [N] or None to logits float32 [N], where larger means
+        (function from images uint8 [N, H, W, C] and class labels [N] or None to logits float32 [N], where larger means
         more real; images_seen of the checkpoint).
 
     Raises:
@@ -134,7 +135,7 @@ def load_discriminator_scorer(run, config, generator, log=print):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def logits_of(images, *labels):
-        images = tf.cast(images, tf.float32) / 127.5 - 1.0
+        images = from_uint8(images)
         return tf.map_fn(
             lambda one: tf.reduce_mean(logits(*(value[None] for value in one))),
             (images, *labels),

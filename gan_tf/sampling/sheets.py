@@ -68,10 +68,10 @@ def add_heading(image, text):
 class NeighbourRow(NamedTuple):
     """A generated image and its nearest training images in one feature space, nearest first."""
 
-    image: np.ndarray  # uint8 [R, R, 3]
+    image: np.ndarray  # uint8 [H, W, C]
     seed: int  # of the image
     space: str  # name of the feature space
-    nearest: np.ndarray  # uint8 [K, R, R, 3], mirrored where the mirrored image is nearer
+    nearest: np.ndarray  # uint8 [K, H, W, C], mirrored where the mirrored image is nearer
     names: tuple  # of the training images
     distances: tuple  # in units of the space
     ratios: tuple  # distances divided by those of the training images to their own neighbours; small for copies
@@ -91,28 +91,31 @@ def neighbour_sheet(rows, threshold):
         for image, distance, ratio, is_copy in zip(row.nearest, row.distances, row.ratios, copied, strict=True):
             cells.append(_framed(image, f"{distance:.3g}  ratio {min(ratio, 99):.2f}", is_copy))
         joined = np.concatenate(cells, axis=1)
-        title_height = caption_height(_shown_side(len(row.image)))
+        title_height = caption_height(_shown_size(row.image)[0])
         bands += [text_line(f"{row.space}: nearest training images", joined.shape[1], title_height), joined]
     return np.concatenate(bands)
 
 
-def neighbour_sheet_size(rows, nearest, resolution):
-    """Returns (width, height) of the sheet of `rows` rows of `nearest` neighbours at a resolution."""
-    height, width, _ = _framed(np.zeros((resolution, resolution, 3), np.uint8), "", False).shape
-    title = caption_height(_shown_side(resolution))
+def neighbour_sheet_size(rows, nearest, image_shape):
+    """Returns (width, height) of the sheet of `rows` rows of `nearest` neighbours, for images of a shape (H, W, C)."""
+    image = np.zeros(image_shape, np.uint8)
+    height, width, _ = _framed(image, "", False).shape
+    title = caption_height(_shown_size(image)[0])
     return (nearest + 1) * width + round(GAP * width), rows * (height + title)
 
 
 def _framed(image, text, is_copy):
     """Returns an image with a frame and a caption."""
-    side = _shown_side(len(image))
-    frame, colour = max(1, side // 32), COPY if is_copy else GREY
-    framed = np.empty((side + 2 * frame, side + 2 * frame, 3), np.uint8)
+    width, height = _shown_size(image)
+    frame, colour = max(1, width // 32), COPY if is_copy else GREY
+    framed = np.empty((height + 2 * frame, width + 2 * frame, 3), np.uint8)
     framed[:] = colour
-    framed[frame:-frame, frame:-frame] = image_files.resize(image, (side, side))
-    return np.concatenate([framed, text_line(text, side + 2 * frame, caption_height(side), colour)])
+    framed[frame:-frame, frame:-frame] = image_files.on_checkerboard(image_files.resize(image, (width, height)))
+    return np.concatenate([framed, text_line(text, width + 2 * frame, caption_height(width), colour)])
 
 
-def _shown_side(side):
-    """Returns the side of an image in a sheet. Small images are enlarged by whole factors, so that captions fit."""
-    return min(MAX_SIDE, side * -(-MIN_SIDE // side))
+def _shown_size(image):
+    """Returns (width, height) of an image in a sheet. Narrow ones are enlarged by whole factors, for the captions."""
+    height, width = image.shape[:2]
+    shown_width = min(MAX_SIDE, width * -(-MIN_SIDE // width))
+    return shown_width, max(1, round(height * shown_width / width))

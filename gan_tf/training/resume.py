@@ -116,6 +116,7 @@ def data_of(dataset) -> dict:
     return {
         "fingerprint": dataset.fingerprint,
         "images": len(dataset),
+        "original_size": dataset.report.median,  # before --fit
         "class_names": list(dataset.class_names),
         "class_counts": class_labels.counts_of(dataset),
     }

@@ -6,6 +6,7 @@ import tensorflow as tf
 from gan_tf import rng
 from gan_tf.augment.choice import ADA_P, augment, augmentation_of
 from gan_tf.io import image_files
+from gan_tf.ops.pixels import from_uint8
 from gan_tf.training.schedule import ends_of_sizes
 
 GRID_SIDES = {512: 4, 1024: 4}  # {resolution: images in a row of the sample grid}
@@ -35,7 +36,14 @@ def sample_grid(trainer, weights):
     """Returns images of the run's fixed latents, enlarged to its full resolution, as one image uint8 [H, W, 3]."""
     trainer.sampler.load(weights)
     images = trainer.sampler.of_seeds(*grid_seeds(trainer.config, trainer.sampler.classes))
-    return image_files.grid(image_files.enlarge(images, trainer.config.resolution))
+    return shown(image_files.enlarge(images, trainer.config.image_size[0]))
+
+
+def shown(images, columns=None):
+    """Arranges images uint8 [N, H, W, C] as one image uint8 [rows * H, columns * W, 3]; for transparent ones on a
+    checkerboard.
+    """
+    return image_files.on_checkerboard(image_files.grid(images, columns))
 
 
 def grid_side(config):
@@ -65,7 +73,7 @@ def write_size_strip(trainer, seen, ended):
     ends = [end for end in ends_of_sizes(trainer.stages) if end < seen]
     paths = [path for end in (*ends, seen) if (path := trainer.run.grid_path(end)).exists()]
     if paths:
-        strip = np.concatenate([image_files.read_png(path)[: trainer.config.resolution] for path in paths])
+        strip = np.concatenate([image_files.read_png(path)[: trainer.config.image_size[0]] for path in paths])
         trainer.log.image(seen, "phases", strip)  # the name of its files and tag since version 0.1.0
         image_files.save_png(trainer.run.grid_path(seen, "phases"), strip)
 
@@ -74,9 +82,9 @@ def reconstruction_grid(trainer):
     """Returns reals, and below each the outputs of D's decoders for it, as one image uint8 [H, W, 3]."""
     reals, labels = shown_reals(trainer)
     rebuilt = trainer.recipe.reconstructions(trainer.state, reals, labels)
-    size = next(iter(rebuilt.values())).shape[1]
-    rows = [tf.image.resize(reals, (size, size), antialias=True), *rebuilt.values()]
-    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    size = next(iter(rebuilt.values())).shape[1:3]
+    rows = [tf.image.resize(reals, size, antialias=True), *rebuilt.values()]
+    return shown(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def augmented_grid(trainer):
@@ -86,11 +94,11 @@ def augmented_grid(trainer):
     for i in range(4):
         draws = rng.Draws(trainer.config.seed, i, len(reals), path="shown/")
         rows.append(augment(reals, draws, "reals", augmentation, p))
-    return image_files.grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    return shown(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def shown_reals(trainer):
-    """Returns the first SHOWN_REALS reals, float32 [n, R, R, 3] in [-1, 1], and their labels, int32 [n]."""
+    """Returns the first SHOWN_REALS reals, float32 [n, H, W, C] in [-1, 1], and their labels, int32 [n]."""
     image_set = trainer.pipeline.image_set
-    images = np.asarray(image_set.images[:SHOWN_REALS]).astype(np.float32) / 127.5 - 1.0
-    return tf.constant(images), tf.constant(image_set.labels[:SHOWN_REALS])
+    images = from_uint8(np.asarray(image_set.images[:SHOWN_REALS]))
+    return images, tf.constant(image_set.labels[:SHOWN_REALS])

@@ -24,7 +24,7 @@ class Stage:
     """A part of the run with fixed sizes. It lasts until the first image of the next stage; the last has no end."""
 
     first_image: int  # images seen before it
-    resolution: int  # size of the images in pixels
+    resolution: int  # of the images, one of `TrainConfig.resolutions`
     batch_size: int  # images per step, all devices together
     lr: float  # learning rate of both optimisers
     ema_kimg: float  # half-life of the EMA generator, thousands of images
@@ -104,7 +104,7 @@ def schedule_text(config, stages, epoch_images, metric) -> str:
     lines = [f"schedule: {kimg} in {length}; {scores}", f"  {'stage':<19} batch      kimg    until"]
     for stage, end in zip(stages, ends_of(stages, config.total_images), strict=True):
         if stage.first_image < end:
-            name = f"{stage.resolution}x{stage.resolution} {'fade' if stage.fade_images else 'stabilise'}"
+            name = f"{config.size_text_at(stage.resolution)} {'fade' if stage.fade_images else 'stabilise'}"
             images = end - stage.first_image
             lines.append(f"  {name:<19} {stage.batch_size:>5} {images / 1000:>9g} {end / 1000:>8g}")
     lines.append("  --dry-run measures the time of each size")
@@ -117,12 +117,12 @@ def short_run_warning(config, stages) -> str | None:
     fully_grown = stages[-1].first_image
     if config.total_images > fully_grown:
         return None
-    last, size = stage_before(stages, config.total_images), config.resolution
+    last = stage_before(stages, config.total_images)
     needed = math.ceil(fully_grown / 1000 + config.stabilise_kimg)
     return (
-        f"--total-kimg is {config.total_kimg:g}: the run ends at {last.resolution}x{last.resolution}"
-        f"{' (fading in)' if last.fade_images else ''}; {size}x{size} has faded in at {fully_grown / 1000:g} kimg. "
-        f"Give --total-kimg {needed} to train it as long as the other sizes, or shorter stages with --stabilise-kimg "
+        f"--total-kimg is {config.total_kimg:g}: the run ends at {config.size_text_at(last.resolution)}"
+        f"{' (fading in)' if last.fade_images else ''}; {config.size_text} has faded in at {fully_grown / 1000:g} kimg."
+        f" Give --total-kimg {needed} to train it as long as the other sizes, or shorter stages with --stabilise-kimg "
         "and --fade-kimg"
     )
 

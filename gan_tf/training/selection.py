@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 
 from gan_tf.errors import Interrupted
 from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
 from gan_tf.metrics.definitions import INCEPTION, LITE2, default_metric, final_metric, metric_of
 from gan_tf.metrics.memorisation import COPY_CHECK
-from gan_tf.metrics.score import differences, from_stored, number
+from gan_tf.metrics.score import differences, from_stored, number, size_text
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
 from gan_tf.report.summary import describe_protocol
@@ -151,9 +152,9 @@ def keep_if_best(trainer, seen, weights, score, copies) -> str:
     """
     run, state = trainer.run, trainer.state
     stored = run.best_meta()
-    if stored is not None and size_of(stored) > score.protocol["resolution"]:
+    if stored is not None and pixels_of(stored["score"]["protocol"]) > pixels_of(score.protocol):
         # After a damaged checkpoint a run may continue at a smaller size: the larger best weights and snapshots stay.
-        return f"{score.text()} (the best weights are for {size_of(stored)}x{size_of(stored)} images)"
+        return f"{score.text()} (the best weights are for images of {size_text(stored['score']['protocol'])})"
     best = make_best_comparable(trainer, score)
     best_score = from_stored(best["score"]) if best else None
     # A run that was killed between writing best/ and the checkpoint measures the same score again: it is not stale.
@@ -192,7 +193,7 @@ def make_best_comparable(trainer, score):
     if best is None:
         return None
     stored = from_stored(best["score"])
-    if size_of(best) < score.protocol["resolution"]:
+    if pixels_of(best["score"]["protocol"]) < pixels_of(score.protocol):
         return None
     if stored.comparable_with(score):
         return best
@@ -206,9 +207,9 @@ def make_best_comparable(trainer, score):
     return best
 
 
-def size_of(meta):
-    """Returns the resolution of the images of stored weights."""
-    return meta["score"]["protocol"]["resolution"]
+def pixels_of(protocol):
+    """Returns the number of pixels of the images of a score."""
+    return math.prod(map(int, size_text(protocol).split("x")))
 
 
 def finish_run(trainer, seen):

@@ -36,7 +36,7 @@ class Phase:
 
     update: function (state, reals, labels, draws, variant) -> {statistic: float32 scalar}, called on each replica. A
         value is the replica's share: the sum over replicas is the value for the global batch. state: TrainState. reals:
-        [N, R, R, 3] float32 in [-1, 1], this replica's share of the global batch, at the resolution of the stage.
+        [N, H, W, C] float32 in [-1, 1], this replica's share of the global batch, at the resolution of the stage.
         labels: [N] int32. draws: Draws of these N rows. variant: Variant.
     statistics: the names that `update` returns.
     every: the phase runs in one of this number of steps, beginning with the first of a run.
@@ -60,7 +60,7 @@ class Recipe:
     reconstructions: (state, reals, labels) -> {decoder: images} of D's decoders; None if D has none.
     set_progress: (state, stages, images_seen) -> None; stores the growth in the networks.
     scalars: (stages, images_seen) -> {name: number} for TensorBoard.
-    describe_stage: stage -> text for the progress line.
+    describe_stage: (config, stage) -> text for the progress line.
     """
 
     phases: tuple[Phase, ...]
@@ -72,7 +72,7 @@ class Recipe:
     reconstructions: Callable | None = None
     set_progress: Callable = lambda state, stages, images_seen: None
     scalars: Callable = lambda stages, images_seen: {}
-    describe_stage: Callable = lambda stage: ""
+    describe_stage: Callable = lambda config, stage: ""
 
     @property
     def statistics(self) -> tuple[str, ...]:

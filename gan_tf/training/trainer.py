@@ -87,7 +87,8 @@ class Trainer:
         self.iterator = None
         if self.stage is None or sizes != (self.stage.resolution, self.stage.batch_size):
             self.pipeline, self.compiled = None, {}  # first: two datasets may not fit on the accelerator
-            images, config = self.dataset.at(stage.resolution), self.config
+            config = self.config
+            images = self.dataset.at(config.image_size_at(stage.resolution)[0])
             # Each of several workers reads its own share: the chief would broadcast a resident set, a variable, to all.
             resident = False if self.workers.count > 1 else None
             self.pipeline = InputPipeline(images, stage.batch_size, config.seed, config.mirror, resident)
@@ -97,7 +98,7 @@ class Trainer:
             self.state.g_optimizer.reset()
             self.state.d_optimizer.reset()
         self.stage = stage
-        self.log.enter_stage(self.recipe.describe_stage(stage))
+        self.log.enter_stage(self.recipe.describe_stage(self.config, stage))
 
     def take_steps(self, seen, count=None):
         """Takes steps of the current stage from image `seen` on, in one call of the tf.function.
@@ -179,7 +180,7 @@ class Trainer:
         """Returns the Evaluator for a resolution, default the sampler's; the latest is kept, with its features."""
         resolution = resolution or self.sampler.resolution
         if self.latest_evaluator is None or self.latest_evaluator[0] != resolution:
-            reals = reals_at(self.dataset, resolution, self.config.mirror)
+            reals = reals_at(self.dataset, self.config.image_size_at(resolution)[0], self.config.mirror)
             self.latest_evaluator = resolution, Evaluator([self.metric, COPY_CHECK], reals, self.metric_networks)
         return self.latest_evaluator[1]
 
@@ -286,9 +287,9 @@ def check_batches(trainer, log):
             fix = "larger batches or micro-batches, or fewer devices: it compares images that are computed together"
             raise UsageError(f"--energy-weight is {config.energy_weight:g}, with one image; give {fix}")
         if size % group:
-            small[stage.resolution] = size
+            small[config.size_text_at(stage.resolution)] = size
     if small:
-        sizes = ", ".join(f"{size} at {resolution}x{resolution}" for resolution, size in small.items())
+        sizes = ", ".join(f"{size} at {images}" for images, size in small.items())
         log(f"minibatch standard deviation: groups of fewer than {group} images, since a device computes {sizes}")
 
 

@@ -73,12 +73,11 @@ def check_fully_grown(networks, config, data, source):
     levels = level_of(config.resolution)
     growth = min(growth_of(networks[player], levels, source) for player in ("g", "g_ema"))
     if growth < levels:
-        size, remedy = resolution_of(int(growth)), "continue its training first"
+        size, remedy = config.size_text_at(resolution_of(int(growth))), "continue its training first"
         if origin := data.get("converted_from"):
             remedy = f"it was converted from {origin}: convert a later file, with fully grown networks"
         raise UsageError(
-            f"its networks have grown to {size}x{size} of {config.resolution}x{config.resolution}, and a run begins "
-            f"with fully grown ones; {remedy}"
+            f"its networks have grown to {size} of {config.size_text}, and a run begins with fully grown ones; {remedy}"
         )
 
 
@@ -98,8 +97,8 @@ def freeze_discriminator(recipe, d, config):
     groups = recipe.discriminator_layers(d)
     if config.freeze_d > len(groups):
         raise UsageError(
-            f"--freeze-d is {config.freeze_d}; the discriminator of --model {config.model} at --resolution "
-            f"{config.resolution} has {len(groups)} layers that can be frozen: give at most that"
+            f"--freeze-d is {config.freeze_d}; the discriminator of --model {config.model} at "
+            f"{config.size_flag} has {len(groups)} layers that can be frozen: give at most that"
         )
     for layer in (layer for group in groups[: config.freeze_d] for layer in group):
         for variable in named_variables(layer).values():

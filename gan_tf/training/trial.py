@@ -43,7 +43,7 @@ def find_micro_batch(trainer):
         return
     is_float32 = trainer.state.g.dtype_policy.compute_dtype == "float32"
     raise UsageError(
-        f"--resolution {trainer.config.resolution}: not even a micro-batch of {least} fits into memory; "
+        f"{trainer.config.size_flag}: not even a micro-batch of {least} fits into memory; "
         + "give --precision bfloat16 to continue this run, or " * is_float32
         + f"start another (--run NAME) with a smaller --resolution, or smaller {WIDTH_FLAGS[trainer.config.model]}"
     )
@@ -107,7 +107,7 @@ def dry_run(trainer):
     log(f"disk: {(config.keep + 1) * saved_bytes / 2**30:.1f} GB, for {config.keep} checkpoints and one being written")
     for stage in stages:
         seconds = image_seconds[stage.resolution]
-        size = f" at {stage.resolution}x{stage.resolution}" if len(stages) > 1 else ""
+        size = f" at {config.size_text_at(stage.resolution)}" if len(stages) > 1 else ""
         log(
             f"speed{size}: {seconds * stage.batch_size:.3f} s per step, {1 / seconds:.1f} images/s, "
             f"{1000 * seconds:.3g} s per kimg"

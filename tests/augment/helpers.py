@@ -8,9 +8,10 @@ from gan_tf.rng import Draws
 SIDE = 16
 
 
-def random_images(count=6, side=SIDE, seed=0):
-    """float32 [count, side, side, 3] in [-1, 1]."""
-    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, (count, side, side, 3)).astype(np.float32))
+def random_images(count=6, side=SIDE, seed=0, width=None, channels=3):
+    """float32 [count, side, width, channels] in [-1, 1]; square by default."""
+    shape = (count, side, width or side, channels)
+    return tf.constant(np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32))
 
 
 def draws_for(count=6, images_seen=0, seed=1):

@@ -29,7 +29,7 @@ def test_there_are_18_transforms_of_which_12_are_the_default():
 def test_the_policies_that_flip_are_those_whose_maps_mirror(policy):
     values = parameters(draw(draws_for(64), POLICIES[policy]), 1.0)
     geometric = {name: value for name, value in values.items() if name in ada_maps.GEOMETRIC}
-    maps = ada_maps.geometric_map(geometric, SIDE).numpy() if geometric else np.eye(3)[None]
+    maps = ada_maps.geometric_map(geometric, (SIDE, SIDE)).numpy() if geometric else np.eye(3)[None]
     assert flips("ada", policy) == (np.linalg.det(maps) < 0).any()
 
 

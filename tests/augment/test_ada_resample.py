@@ -17,8 +17,8 @@ ROTATED = {"scale": [1.3, 0.8], "rotate_pre": [0.7, -2.0], "aniso": [0.9, 1.2], 
 STRAIGHT = {"scale": [1.3, 0.8], "xint": [[0.1, -0.1], [0.0, 0.1]], "rotate90": [0.0, 1.0], "aniso": [0.9, 1.2]}
 
 
-def maps_of(parameters, side=SIDE):
-    return geometric_map({name: tf.constant(value) for name, value in parameters.items()}, side)
+def maps_of(parameters, side=SIDE, width=None):
+    return geometric_map({name: tf.constant(value) for name, value in parameters.items()}, (side, width or side))
 
 
 def resampled(images, **parameters):
@@ -91,10 +91,12 @@ def test_images_are_zero_beyond_one_reflection():
     np.testing.assert_allclose(resampled(tf.ones([1, SIDE, SIDE, 3]), xfrac=[[0.0, 3.0]]), 0, atol=1e-6)
 
 
-@pytest.mark.parametrize("side", [2, 4, 16, 33])
-def test_methods_agree_and_have_their_transposes(side):
-    images, slopes = random_images(2, side), random_images(2, side, seed=1)
-    straight, rotated = maps_of(STRAIGHT, side), maps_of(ROTATED, side)
+@pytest.mark.parametrize(("side", "width"), [(2, 2), (4, 4), (16, 16), (33, 33), (16, 24), (12, 5)])
+def test_methods_agree_and_have_their_transposes(side, width):
+    images, slopes = random_images(2, side, width=width), random_images(2, side, seed=1, width=width)
+    straight, rotated = maps_of(STRAIGHT, side, width), maps_of(ROTATED, side, width)
+    if side != width:  # no quarter turns
+        straight = maps_of({name: value for name, value in STRAIGHT.items() if name != "rotate90"}, side, width)
     for maps, method, transposed in (
         (straight, ada_resample.by_axis, ada_resample.by_axis_transposed),
         (rotated, ada_resample.general, ada_resample.general_transposed),
@@ -104,7 +106,7 @@ def test_methods_agree_and_have_their_transposes(side):
         assert abs(one - other) < 1e-5 * np.linalg.norm(output) * np.linalg.norm(slopes)
     by_axis, general = ada_resample.by_axis(images, straight), ada_resample.general(images, straight)
     np.testing.assert_allclose(by_axis, general, atol=1e-5)
-    np.testing.assert_array_equal(ada_resample._method(straight), [1, 1])  # the faster one is used
+    np.testing.assert_array_equal(ada_resample._method(straight, (side, width)), [1, 1])  # the faster one is used
 
 
 @pytest.mark.parametrize("forms", [FAST, PLAIN])

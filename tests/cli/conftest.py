@@ -35,7 +35,7 @@ def copying(tmp_path_factory):
     [(_, made)] = images_of_seeds(load_generator(run).folded(), [3, 1], 2)
     np.savez(folder / "set.npz", images=np.concatenate([tiny.square_images(), made]))
     config = dataclasses.replace(run.read_settings()[0], dataset=str(folder / "set.npz"))
-    images = prepare(open_source(config.dataset), resolution=64)
+    images = prepare(open_source(config.dataset), size=(64, 64))
     run.write_settings(config, {"fingerprint": images.fingerprint, "images": len(images), "class_names": []})
     return run
 

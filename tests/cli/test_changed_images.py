@@ -30,7 +30,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("changed")
     images = conditional.class_folders(folder / "images", counts=(8,))
     made = conditional.make_run(folder / "run", conditional=False, classes=0, dataset=str(images), augment="none")
-    image_set = prepare(open_source(images), resolution=64)
+    image_set = prepare(open_source(images), size=(64, 64))
     data = {"fingerprint": image_set.fingerprint, "images": 8, "class_names": []}
     made.write_settings(made.read_settings()[0], data)
     write_images(made.images, image_set.contents)
@@ -72,7 +72,7 @@ def test_a_run_that_trains_stores_its_images(tmp_path):
     images = conditional.class_folders(tmp_path / "images", counts=(8,))
     run = tiny.trained(images, tmp_path / "runs", total_kimg=0.004)
     (images / "cat" / "7.png").unlink()
-    assert run.describe_changes(8, prepare(open_source(images), resolution=64)) == "1 removed (cat/7.png)"
+    assert run.describe_changes(8, prepare(open_source(images), size=(64, 64))) == "1 removed (cat/7.png)"
     for content in (b"{", b'{"names": ["a"], "digests": [1]}', b'{"names": "ab", "digests": []}'):
         (run.folder / "images.json").write_bytes(content)
-        assert run.describe_changes(8, prepare(open_source(images), resolution=64)) == "8 images then, 7 now"
+        assert run.describe_changes(8, prepare(open_source(images), size=(64, 64))) == "8 images then, 7 now"

@@ -303,7 +303,7 @@ def kinds(tmp_path, monkeypatch):
     folder = conditional.class_folders(tmp_path / "data")
     run = conditional.make_run(tmp_path / "run", classes=2, dataset=str(folder))
     config, _ = run.read_settings()
-    data = {"fingerprint": resolve(str(folder), resolution=64, offline=True).fingerprint, "images": 14}
+    data = {"fingerprint": resolve(str(folder), size=(64, 64), offline=True).fingerprint, "images": 14}
     run.write_settings(config, {**data, "class_names": ["cat", "dog"], "class_counts": [8, 6]})
     return run
 
@@ -324,13 +324,13 @@ def test_evaluate_scores_each_class_against_its_own_images(kinds, done):
 
 def test_labels_of_the_dataset_replace_its_folders(kinds, done):
     config, data = kinds.read_settings()
-    source = resolve(config.dataset, resolution=64)
+    source = resolve(config.dataset, size=(64, 64))
     labels = {"labels": [[name, int(i > 4)] for i, name in enumerate(source.names)], "class_names": data["class_names"]}
     command = ("evaluate", kinds.folder, "--metrics", "swd2k", "--per-class", "--json")
     for started, counts in (("folders", [8, 6]), ("labels", [5, 9])):  # the first by an earlier version
         (source.folder / "dataset.json").write_text(json.dumps(labels))
         if started == "labels":
-            labelled = resolve(config.dataset, resolution=64)
+            labelled = resolve(config.dataset, size=(64, 64))
             labelled.read_label_file()
             kinds.write_settings(config, {**data, "fingerprint": labelled.fingerprint})
         _, *scores = json.loads(done(*command).out)["scores"]

@@ -48,7 +48,7 @@ def test_npz_with_sheet_and_report(photos, tmp_path, done):
         "--resolution 32 --model pggan",
     ):
         assert part in out
-    images = prepare(open_source(tmp_path / "faces.npz"), resolution=32)
+    images = prepare(open_source(tmp_path / "faces.npz"), size=(32, 32))
     with np.load(tmp_path / "faces.npz") as arrays:
         np.testing.assert_array_equal(images.images, arrays["images"])
     assert len(images) == COUNT and images.class_names == ("a", "b")

@@ -47,7 +47,7 @@ def run(tmp_path_factory):
     images = np.concatenate([noisy.clip(0, 255).astype(np.uint8), near, tiny.square_images(12)])
     np.savez(folder / "images.npz", images=images)
     config = dataclasses.replace(made.read_settings()[0], dataset=str(folder / "images.npz"), mirror=False)
-    fingerprint = resolve(config.dataset, resolution=64, offline=True).fingerprint
+    fingerprint = resolve(config.dataset, size=(64, 64), offline=True).fingerprint
     made.write_settings(config, {"fingerprint": fingerprint, "images": len(images), "class_names": []})
     return made
 

@@ -8,11 +8,11 @@ from gan_tf_datasets.faces.files import FACES as face_sets
 from gan_tf_datasets.few_shot.archives import ARCHIVES
 from tests.data.encoded import numbered, write_zip
 
-LIST = "demo, demo-kinds, panda, .*tfds:<name>"
+LIST = "demo, demo-kinds, demo-sprites, panda, .*tfds:<name>"
 
 
 def open_dataset(name):
-    return resolve(name, resolution=64, log=lambda line: None)
+    return resolve(name, size=(64, 64), log=lambda line: None)
 
 
 def test_names_are_those_of_the_packages():

@@ -15,7 +15,7 @@ def folder(tmp_path):
 
 def test_report_as_text_and_json(folder, done):
     out = done("inspect", folder, "--resolution", 64).out
-    for part in ("pets: 3 images", "64x64 (crop)", "dog/d.png: not an image", "3 enlarged to 64 pixels"):
+    for part in ("pets: 3 images", "64x64 (crop)", "dog/d.png: not an image", "3 enlarged to 64x64"):
         assert part in out
     report = json.loads(done("inspect", folder, "--json", "--limit", 3, "--fit", "pad").out)
     assert report["count"] == 2 and report["left_out"] == 1 and report["fit"] == "pad"

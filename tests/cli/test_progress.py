@@ -40,12 +40,12 @@ def test_a_frame_for_each_grid_in_order(run, tmp_path, done):
 
 
 def test_frames_have_captions_and_the_requested_size(run):
-    captions = [frame[256:] for frame in animation.training_frames(run.grids(), RESOLUTION)]
+    captions = [frame[256:] for frame in animation.training_frames(run.grids(), (RESOLUTION, RESOLUTION))]
     assert all((caption > 200).any() and caption.shape[0] >= 14 for caption in captions)
     assert len({caption.tobytes() for caption in captions}) == 3
-    [frame, *_] = animation.training_frames(run.grids(), RESOLUTION, images=1)
+    [frame, *_] = animation.training_frames(run.grids(), (RESOLUTION, RESOLUTION), images=1)
     assert frame.shape[1] == RESOLUTION and frame[:RESOLUTION].min() == 255
-    [frame, *_] = animation.training_frames(run.grids(), RESOLUTION, longest_side=100)
+    [frame, *_] = animation.training_frames(run.grids(), (RESOLUTION, RESOLUTION), longest_side=100)
     assert frame.shape[1] == 100
 
 
@@ -66,7 +66,7 @@ def test_the_last_frame_is_held(run, tmp_path, done):
 def test_grids_of_a_smaller_network_are_enlarged(run):
     small = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3).astype(np.uint8)
     image_files.save_png(run.grid_path(0), small)
-    first, second, _ = animation.training_frames(run.grids(), RESOLUTION)
+    first, second, _ = animation.training_frames(run.grids(), (RESOLUTION, RESOLUTION))
     assert first.shape == second.shape
     np.testing.assert_array_equal(first[:256], small.repeat(4, axis=0).repeat(4, axis=1))
 

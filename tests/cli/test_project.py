@@ -65,7 +65,7 @@ def test_training_images_are_detected(copying, images, tmp_path, done, image, me
 class RepeatingGenerator:
     """A generator that makes one image from all latents."""
 
-    resolution, latent_size, noise_shapes = 64, 16, [(8, 8, 1)]
+    resolution, latent_size, noise_shapes, image_shape = 64, 16, [(8, 8, 1)], (64, 64, 3)
 
     def __init__(self, image):
         self.image = tf.constant(image / 127.5 - 1, tf.float32)

@@ -7,6 +7,7 @@ import pytest
 
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig, changed, field_names, flag, from_stored_settings, stored_settings
+from gan_tf.config.validation import nearest_base
 from gan_tf.errors import UsageError
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -207,3 +208,49 @@ def test_changes_by_group_among_the_settings_of_the_first_family():
 def test_invalid_stored_setting_is_named_with_its_file(settings, message):
     with pytest.raises(UsageError, match=f"^here.*{message}"):
         from_stored_settings(settings, "here")
+
+
+@pytest.mark.parametrize(
+    ("size", "resolution", "base"),
+    [
+        ("384x256", 256, (4, 6)),
+        ("640x384", 512, (3, 5)),
+        ("256x384", 256, (6, 4)),
+        ("48x64", 64, (4, 3)),
+        ("96x96", 128, (3, 3)),
+        ("512x256", 256, (4, 8)),  # of the maps 8x4 and 4x2, whose areas are as near to 4x4, the larger
+    ],
+)
+def test_sizes_that_are_not_square(size, resolution, base):
+    config = TrainConfig(dataset="set", size=size)
+    assert (config.resolution, config.base, config.size_text) == (resolution, base, size)
+    assert config.run_name == f"set-{size}" and config.image_size_at(64) == (16 * base[0], 16 * base[1])
+    assert from_stored_settings(stored_settings(config), "config.json") == config
+
+
+def test_a_square_size_is_a_resolution():
+    assert TrainConfig(size="128x128") == TrainConfig(resolution=128)
+    assert TrainConfig().image_size == (256, 256) and TrainConfig().base == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "base"), [(1.5, (4, 6)), (1.0, (4, 4)), (16 / 9, (4, 7)), (0.75, (4, 3)), (0.1, (8, 2)), (1.02, (4, 4))]
+)
+def test_the_shape_nearest_to_an_aspect_ratio(aspect, base):
+    assert nearest_base(aspect) == base
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": "100x60"}, "--size is 100x60; give one of the nearest possible sizes: 96x64"),
+        ({"size": "wide"}, "--size is 'wide'; give WIDTHxHEIGHT"),
+        ({"size": "24x16"}, "--size is 24x16; give one of the nearest"),  # Progressive GAN only
+        ({"channels": "rgba", "background": "black"}, "--background is 'black'; give none with --channels rgba"),
+        ({"channels": "rgba", "reconstruction": "lpips"}, "--reconstruction"),
+        ({"channels": "rgba", "discriminator": "projected"}, "--discriminator"),
+    ],
+)
+def test_invalid_shapes_and_channels_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        TrainConfig(**settings)

@@ -52,7 +52,7 @@ def test_where_all_names_are_numbers_a_number_is_a_name():
 
 
 def test_images_get_the_order_of_classes_that_a_run_has_stored():
-    images = prepare(ArraySource("set", np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 2, 2], ["1", "2", "10"]), resolution=8)
+    images = prepare(ArraySource("set", np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 2, 2], ["1", "2", "10"]), size=(8, 8))
     old = class_labels.in_order(images, ["1", "10", "2"])
     assert old.class_names == ("1", "10", "2") and old.labels.tolist() == [0, 2, 1, 1]
     assert (old.fingerprint, old.key) == (images.fingerprint, images.key)

@@ -32,7 +32,7 @@ def source(tmp_path):
 
 
 def test_report_of_a_folder(source):
-    report = survey(source, resolution=16)
+    report = survey(source, size=(16, 16))
     assert report.count == 5
     assert report.sizes == {"40x30": 3, "12x20": 1, "30x30": 1}
     assert (report.smallest, report.median, report.largest) == ("12x20", "40x30", "40x30")
@@ -55,29 +55,29 @@ def test_what_files_state_of_their_pixels_is_counted(tmp_path):
     profile = rgb_icc((0.1431, 0.0606, 0.7141), (0.3851, 0.7169, 0.0971), (0.4361, 0.2225, 0.0139), 2.2)
     others = {"d.png": encoded(1, icc_profile=profile), "e.png": encoded(2, icc_profile=b"?"), "f.heic": b""}
     source = FolderSource(write(tmp_path, wide | others))
-    report = survey(source, resolution=8)
+    report = survey(source, size=(8, 8))
     assert (report.converted, report.without_metadata, report.bits) == (1, ["e.png"], {"8": 1, "12": 2})
     text = report.text()
     for part in ("3 images: 1 use 8, 2 use 12 bits at most; --bits 12 ", "1 converted to sRGB", "1 with unreadable"):
         assert part in text
     if "HEIF" not in FORMATS:
         assert ".heic 1; for .heic: pip install pillow-heif" in text
-    assert "at most (--bits 12)" in survey(source, resolution=8, bits=12).text()
-    assert "--bits 8 clips them, give --bits 12" in survey(source, resolution=8, bits=8).text()
-    dark, bright = (prepare(source, resolution=8, bits=bits).images[0].max() for bits in (16, 12))
+    assert "at most (--bits 12)" in survey(source, size=(8, 8), bits=12).text()
+    assert "--bits 8 clips them, give --bits 12" in survey(source, size=(8, 8), bits=8).text()
+    dark, bright = (prepare(source, size=(8, 8), bits=bits).images[0].max() for bits in (16, 12))
     assert dark < 20 and bright == 255
 
 
 def test_long_lists_are_shortened(tmp_path):
     files = {f"{i:03}.png": b"" for i in range(100)} | {"ok.png": encoded(0)}
-    text = survey(FolderSource(write(tmp_path, files)), resolution=8).text()
+    text = survey(FolderSource(write(tmp_path, files)), size=(8, 8)).text()
     assert "100 skipped" in text and "and 91 more" in text
     assert len(text.splitlines()) < 30
 
 
 def test_upscaled_images_of_fit_pad_are_smaller_on_both_sides(source):
-    assert survey(source, resolution=16, fit="pad").upscaled == []
-    assert survey(source, resolution=32, fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
+    assert survey(source, size=(16, 16), fit="pad").upscaled == []
+    assert survey(source, size=(32, 32), fit="pad").upscaled == ["dog/b.png", "dog/c.gif"]
 
 
 def test_small_changes_are_near_duplicates_and_chains_make_one_group():

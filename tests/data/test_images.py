@@ -14,14 +14,14 @@ from PIL import Image
 
 from gan_tf.data import images
 from gan_tf.data.colour import parse_colour
-from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_square
+from gan_tf.data.images import FORMATS, OPTIONAL, UnreadableImage, load_image
 from tests.data.encoded import encode, png_chunk, write
 
 WHITE = (255, 255, 255)
 
 
 def square(data, resolution=4, fit="crop", colour=WHITE):
-    return load_square(data, resolution, fit, colour)[0]
+    return load_image(data, (resolution, resolution), fit, colour)[0]
 
 
 def solid(colour, size=(4, 4), mode="RGB"):
@@ -47,7 +47,7 @@ def palette(transparency):
 
 @pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
 def test_formats(kind):
-    image, original = load_square(encode(solid((200, 40, 90), (9, 7)), kind), 4, "crop", WHITE)
+    image, original = load_image(encode(solid((200, 40, 90), (9, 7)), kind), (4, 4), "crop", WHITE)
     assert image.shape == (4, 4, 3) and image.dtype == np.uint8
     np.testing.assert_allclose(image, flat((200, 40, 90)), atol=4)
     assert original.size == (9, 7)
@@ -66,7 +66,7 @@ def test_exif_orientation_is_applied(orientation):
     stored = upright if orientation == 1 else upright.transpose(inverse[orientation])
     exif = Image.Exif()
     exif[0x0112] = orientation
-    pixels, image = load_square(encode(stored, exif=exif), 4, "crop", WHITE)
+    pixels, image = load_image(encode(stored, exif=exif), (4, 4), "crop", WHITE)
     np.testing.assert_array_equal(pixels, square(np.asarray(upright)))
     assert (image.size, image.mode) == ((4, 5), "RGB")  # the upright size is reported
 
@@ -139,7 +139,7 @@ def test_unused_bits(colour_type, colours, opaque):
     if colour_type >= 4:
         values = np.append(values, np.full_like(LEVELS, opaque), 2)
     for data in [wide(colour_type, values)] + [wide_tiff(values, 2, order) for order in "<>" if colour_type == 2]:
-        pixels, facts = load_square(data, 5, "crop", WHITE, 12)
+        pixels, facts = load_image(data, (5, 5), "crop", WHITE, 12)
         np.testing.assert_allclose(pixels, EXPECTED, atol=0.5)
         assert facts.bits == 12
         np.testing.assert_allclose(square(data, 5, colour=(0, 0, 0)), EXPECTED / 16, atol=1 if opaque == 65535 else 16)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from gan_tf.data import colour
-from gan_tf.data.images import UnreadableImage, read_rgb
+from gan_tf.data.images import UnreadableImage, read_image
 from gan_tf.errors import UsageError
 from tests.data.encoded import encode, icc, png_chunk, rgb_icc, smooth
 
@@ -95,7 +95,7 @@ HARMLESS = {  # Pillow skips these
 def test_metadata_that_cannot_be_read_do_not_lose_the_pixels(name):
     data = {**UNUSABLE, **HARMLESS}[name]
     tracemalloc.start()
-    image, facts = read_rgb(data, (0, 0, 0))
+    image, facts = read_image(data, (0, 0, 0))
     assert tracemalloc.get_traced_memory()[1] < 90e6  # Pillow's own limit for all texts is 64 MiB
     tracemalloc.stop()
     expected = Image.open(io.BytesIO(JPEG)) if data[:2] == JPEG[:2] else IMAGE
@@ -108,7 +108,7 @@ def test_damaged_pixels_are_refused_whatever_the_metadata(form):
     options = {"compression": "tiff_lzw"} if form == "TIFF" else {"lossless": True} if form == "WEBP" else {}
     data = encode(IMAGE, form, exif=EXIF.tobytes(), icc_profile=SRGB, **options)
     with pytest.raises(UnreadableImage):
-        read_rgb(data[: len(data) - (700 if form in ("PNG", "JPEG", "AVIF") else 2000)], (0, 0, 0))
+        read_image(data[: len(data) - (700 if form in ("PNG", "JPEG", "AVIF") else 2000)], (0, 0, 0))
 
 
 def test_orientation_and_profile_are_used_where_other_metadata_cannot_be_read():
@@ -124,7 +124,7 @@ def test_orientation_and_profile_are_used_where_other_metadata_cannot_be_read():
         (encode(image, "TIFF", **options), b"", 0),
         (encode(image, "WEBP", lossless=True, **options), b"", 0),
     ):
-        pixels, facts = read_rgb(data[:at] + part + data[at:], (0, 0, 0))
+        pixels, facts = read_image(data[:at] + part + data[at:], (0, 0, 0))
         assert pixels.size == (4, 6) and facts.without_metadata == (at > 0)
         np.testing.assert_allclose(np.asarray(pixels)[2, 2], (0, 0, 255), atol=2)
 
@@ -172,28 +172,28 @@ def test_colours_are_converted_to_srgb(image, profile, expected):
     modes = {"JPEG": "RGB L CMYK", "PNG": "RGB RGBA P L LA I;16", "TIFF": "RGB CMYK L LAB"}
     for form, options in forms.items():
         if image.mode in modes.get(form, "RGB RGBA").split():
-            pixels, facts = read_rgb(encode(image, form, icc_profile=profile, **options), (7, 8, 255))
+            pixels, facts = read_image(encode(image, form, icc_profile=profile, **options), (7, 8, 255))
             np.testing.assert_allclose(pixels.getpixel((4, 4)), expected, atol=3, err_msg=form)
             assert facts.converted
 
 
 @pytest.mark.parametrize("profile", [SRGB, rgb_icc(*D50.values(), 2.2)], ids=["sRGB", "gamma 2.2"])
 def test_pixels_with_an_srgb_profile_stay_exactly_as_they_are(profile):
-    image, facts = read_rgb(encode(IMAGE, icc_profile=profile), (0, 0, 0))
+    image, facts = read_image(encode(IMAGE, icc_profile=profile), (0, 0, 0))
     changed = np.asarray(image) != np.asarray(IMAGE)
     assert changed.any() == facts.converted == (profile != SRGB)
 
 
 def test_threads_convert_alike():
     files = [encode(smooth(i, (90, 90)), icc_profile=(ADOBE, EXCHANGED)[i % 2]) for i in range(40)]
-    alone = [read_rgb(data, (0, 0, 0))[0].tobytes() for data in files]
+    alone = [read_image(data, (0, 0, 0))[0].tobytes() for data in files]
     colour._transform.cache_clear()
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda data: read_rgb(data, (0, 0, 0))[0].tobytes(), files)) == alone
+        assert list(pool.map(lambda data: read_image(data, (0, 0, 0))[0].tobytes(), files)) == alone
 
 
 def test_a_pillow_without_littlecms_is_refused_for_images_with_profiles_only(monkeypatch):
     monkeypatch.setattr(colour.features, "check", lambda name: False)
-    read_rgb(PNG, (0, 0, 0))
+    read_image(PNG, (0, 0, 0))
     with pytest.raises(UsageError, match="LittleCMS.*pip install"):
-        read_rgb(encode(IMAGE, icc_profile=SRGB), (0, 0, 0))
+        read_image(encode(IMAGE, icc_profile=SRGB), (0, 0, 0))

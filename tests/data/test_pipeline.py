@@ -17,7 +17,7 @@ COUNT, SIDE = 10, 4
 @pytest.fixture(scope="module")
 def image_set():
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
-    return prepare(ArraySource("ten", pixels, np.arange(COUNT) % 3, "abc"), resolution=SIDE)
+    return prepare(ArraySource("ten", pixels, np.arange(COUNT) % 3, "abc"), size=(SIDE, SIDE))
 
 
 def take(dataset, count):
@@ -106,7 +106,7 @@ def test_parts_make_up_the_global_batch(image_set):
 
 def test_resident_mapped_and_host_images_are_equal(image_set, tmp_path, monkeypatch):
     source = ArraySource("ten", image_set.images, image_set.labels, "abc")
-    mapped_set = prepare(source, resolution=SIDE, memory_gb=0, cache_dir=tmp_path, log=lambda line: None)
+    mapped_set = prepare(source, size=(SIDE, SIDE), memory_gb=0, cache_dir=tmp_path, log=lambda line: None)
     pipelines = [
         InputPipeline(image_set, 4, 1),
         InputPipeline(image_set, 4, 1, resident=False),

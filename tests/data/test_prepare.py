@@ -36,13 +36,13 @@ def source(tmp_path):
 
 @pytest.fixture
 def memory(source):
-    return prepare(source, resolution=SIDE)
+    return prepare(source, size=(SIDE, SIDE))
 
 
 def prepare_in(tmp_path, source, **options):
     """Prepares a set in the cache: (ImageSet, logged lines)."""
     lines = []
-    options = {"resolution": SIDE, "memory_gb": 0, "cache_dir": tmp_path / "cache", "log": lines.append} | options
+    options = {"size": (SIDE, SIDE), "memory_gb": 0, "cache_dir": tmp_path / "cache", "log": lines.append} | options
     return prepare(source, **options), lines
 
 
@@ -62,7 +62,7 @@ def assert_sizes(image_set, full):
 def test_memory_and_disk_hold_the_same(source, memory, tmp_path):
     disk, lines = prepare_in(tmp_path, source)
     assert disk.mapped and not memory.mapped and len(lines) == 1
-    assert len(memory) == 7 and memory.resolution == SIDE and memory.images.dtype == np.uint8
+    assert len(memory) == 7 and memory.shape == (SIDE, SIDE, 3) and memory.images.dtype == np.uint8
     np.testing.assert_array_equal(disk.images, memory.images)
     np.testing.assert_array_equal(disk.labels, memory.labels)
     assert disk.names == memory.names and disk.fingerprint == memory.fingerprint == source.fingerprint
@@ -72,12 +72,12 @@ def test_memory_and_disk_hold_the_same(source, memory, tmp_path):
         assert_sizes(image_set, memory.images)
     for size in SIZES:
         assert disk.at(size).mapped and not memory.at(size).mapped and disk.at(size).key == memory.at(size).key
-    assert len(lines) == 2 and "(16, 8, 4 pixels)" in lines[1]
+    assert len(lines) == 2 and "(16, 8, 4 pixels high)" in lines[1]
 
 
 def test_finished_entries_are_used_again(source, memory, tmp_path, monkeypatch):
     prepare_in(tmp_path, source)[0].at(4)
-    for function in ("load_square", "box_means"):
+    for function in ("load_image", "box_means"):
         monkeypatch.setattr(f"gan_tf.data.prepare.{function}", None)  # decoding or reducing again would fail
     again, lines = prepare_in(tmp_path, FolderSource(source.folder))
     loaded, _ = prepare_in(tmp_path, FolderSource(source.folder), memory_gb=1)
@@ -90,7 +90,7 @@ def test_finished_entries_are_used_again(source, memory, tmp_path, monkeypatch):
 
 def test_other_settings_make_other_entries(source, tmp_path):
     prepare_in(tmp_path, source)
-    for other in ({"resolution": 16}, {"fit": "pad"}, {"background": "black"}, {"bits": 12}, {"limit": 3}):
+    for other in ({"size": (16, 16)}, {"fit": "pad"}, {"background": "black"}, {"bits": 12}, {"limit": 3}):
         assert len(prepare_in(tmp_path, source, **other)[1]) == 1, other
 
 
@@ -106,10 +106,10 @@ def test_changed_data_make_other_entries(source, tmp_path):
 def test_scores_of_earlier_versions_stay_valid_for_sets_with_the_same_pixels():
     """Keys of version 0.1, which runs store with their scores; images that are now read otherwise give another key."""
     images = list(np.zeros((2, 8, 8, 3), np.uint8))
-    before = prepare(ArraySource("set", images), resolution=8, background="#010203", limit=2)
+    before = prepare(ArraySource("set", images), size=(8, 8), background="#010203", limit=2)
     assert (before.key, before.at(4).key) == ("922407ff20c6780f0fe07282e674afbb", "d91107344cef30ed2f4f93597c11447e")
     plain, other = (
-        prepare(ArraySource("set", [encoded(0, **options), encoded(1)]), resolution=8)
+        prepare(ArraySource("set", [encoded(0, **options), encoded(1)]), size=(8, 8))
         for options in ({}, {"icc_profile": b"?"})
     )
     assert plain.key == _key(plain.fingerprint, (8, "crop", (255, 255, 255)), None)
@@ -130,7 +130,7 @@ def test_limit_selects_at_even_distances(source):
     np.testing.assert_array_equal(select_rows(10, 4), [1, 3, 6, 8])
     with pytest.raises(UsageError, match="--limit"):
         select_rows(10, 0)
-    prepared = prepare(source, resolution=SIDE, limit=4)
+    prepared = prepare(source, size=(SIDE, SIDE), limit=4)
     assert len(prepared) == 4 and prepared.report.left_out == 4
     assert set(prepared.labels) == {0, 1}
 
@@ -140,7 +140,7 @@ def test_a_small_disk_is_detected_before_anything_is_written(source, tmp_path, m
     before = sorted((tmp_path / "cache").rglob("*.bin"))
     Usage = namedtuple("Usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(100, 0, 100))
-    for convert in (lambda: full.at(4), lambda: prepare_in(tmp_path, source, resolution=16)):
+    for convert in (lambda: full.at(4), lambda: prepare_in(tmp_path, source, size=(16, 16))):
         with pytest.raises(UsageError, match="GAN_TF_CACHE.*--limit"):
             convert()
     assert sorted((tmp_path / "cache").rglob("*.bin")) == before
@@ -154,9 +154,10 @@ def test_a_source_without_readable_images_is_refused(tmp_path):
 
 
 def test_invalid_settings_are_refused(source):
-    for name, value in {"fit": "squeeze", "background": "whitish", "resolution": 0, "bits": 7}.items():
-        with pytest.raises(UsageError, match=f"--{name}.*{value}"):
-            prepare(source, **{"resolution": SIDE, name: value})
+    invalid = {"fit": "squeeze", "background": "whitish", "size": (0, 9), "bits": 7}
+    for (name, value), shown in zip(invalid.items(), ("squeeze", "whitish", "9x0", "7"), strict=True):
+        with pytest.raises(UsageError, match=f"--{name}.*{shown}"):
+            prepare(source, **{"size": (SIDE, SIDE), name: value})
 
 
 def test_rows_are_read_from_the_file_and_a_damaged_entry_is_refused(source, tmp_path):
@@ -186,7 +187,7 @@ def read_or_die(i):
         os.kill(os.getpid(), signal.SIGKILL)
     return read(i)
 source.read = read_or_die
-prepare.prepare(source, resolution=32, memory_gb=0, cache_dir=root)
+prepare.prepare(source, size=(32, 32), memory_gb=0, cache_dir=root)
 """
 
 
@@ -205,7 +206,7 @@ def test_a_killed_conversion_is_continued(tmp_path):
                 file.write(b"rows after the last record")
     assert progress[0] <= 14 and progress[0] < progress[1] <= 28
     assert f"{progress[1]} of 31 images are done already" in process.stdout
-    expected = prepare(FolderSource(folder), resolution=SIDE)
+    expected = prepare(FolderSource(folder), size=(SIDE, SIDE))
     result, lines = prepare_in(tmp_path, FolderSource(folder))
     assert lines == [] and result.report == expected.report
     np.testing.assert_array_equal(result.images, expected.images)
@@ -239,7 +240,7 @@ def test_an_interrupted_reduction_is_repeated(source, memory, tmp_path, monkeypa
     shutil.rmtree(tmp_path / "cache" / "data" / full.at(8).key)
     again, lines = prepare_in(tmp_path, source)
     assert_sizes(again, memory.images)
-    assert "(8 pixels)" in lines[0]
+    assert "(8 pixels high)" in lines[0]
 
 
 def test_of_two_processes_one_converts_and_one_waits(source, tmp_path):
@@ -255,14 +256,14 @@ def test_of_two_processes_one_converts_and_one_waits(source, tmp_path):
 
 def test_attributes_of_a_smaller_set(memory):
     small = memory.at(8)
-    assert small.resolution == 8 and len(small) == len(memory) and memory.resolution == SIDE
+    assert small.shape[0] == 8 and len(small) == len(memory) and memory.shape[0] == SIDE
     for name in ("labels", "names", "fingerprint", "class_names", "report", "name"):
         assert getattr(small, name) is getattr(memory, name)
     assert len({memory.at(size).key for size in (SIDE, *SIZES)}) == 4
     assert memory.at(8) is small and memory.at(SIDE) is memory and small.at(8) is small
     assert memory.at(16).at(4) is memory.at(4)  # reduced from the full size
     for image_set, size in ((memory.at(16), 32), (memory, 64), (memory, 5), (memory, 2), (memory, 0)):
-        with pytest.raises(ValueError, match=f"no size of {size}"):
+        with pytest.raises(ValueError, match=f"no images of height {size}"):
             image_set.at(size)
 
 
@@ -310,7 +311,9 @@ def measure(count, resolution, cache_folder):
     shape, strides = (count, resolution, resolution, 3), (21, 3 * resolution, 3, 1)
     images = np.lib.stride_tricks.as_strided(pixels, shape, strides, writeable=False)
     source = ArraySource("shifted", images)
-    prepared = prepare(source, resolution=resolution, memory_gb=0.1, cache_dir=cache_folder, log=lambda line: None)
+    prepared = prepare(
+        source, size=(resolution, resolution), memory_gb=0.1, cache_dir=cache_folder, log=lambda line: None
+    )
     figures = {"set_gb": prepared.images.nbytes / 1e9, "prepare_peak_gb": peak_gb()}
     smallest = prepared.at(4)  # makes all sizes in between too
     figures["reduce_peak_gb"] = peak_gb()

@@ -121,7 +121,7 @@ def test_names_that_cannot_be_printed_are_escaped_everywhere(tmp_path, cache_fol
     for source in (plain, packed):
         assert source.class_names == (r"new\nline", "x") and source.fingerprint
         assert [source.read(i) for i in range(2)] == [encoded(1), encoded(0)]
-        report = prepare(source, resolution=16, memory_gb=0, log=lambda line: None).report
+        report = prepare(source, size=(16, 16), memory_gb=0, log=lambda line: None).report
         assert report.count == 2 and report.text().encode() and json.dumps(report.upscaled)
     assert all(path.read_text() for path in (cache_folder / "digests").iterdir())
     assert FolderSource(folder).digests == plain.digests

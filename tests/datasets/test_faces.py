@@ -61,12 +61,12 @@ FORMS = (encoded.write, write_zip, write_tar)
 
 
 def open_dataset(name, **options):
-    return resolve(name, resolution=16, **options)
+    return resolve(name, size=(16, 16), **options)
 
 
 def refusal(name, message):
     with pytest.raises(UsageError, match=message):
-        prepare(open_dataset(name), resolution=8)
+        prepare(open_dataset(name), size=(8, 8))
 
 
 NUMBERS = range(COUNT)

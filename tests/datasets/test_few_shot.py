@@ -28,7 +28,7 @@ def site(file_server, monkeypatch):
 def open_dataset(name, **options):
     """Returns (source, logged lines)."""
     lines = []
-    return resolve(name, resolution=64, log=lines.append, **options), lines
+    return resolve(name, size=(64, 64), log=lines.append, **options), lines
 
 
 def refusal(message, **options):

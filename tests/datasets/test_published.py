@@ -45,7 +45,7 @@ class TinyFloats(TinyLabels):
 
 
 def open_dataset(name, folder, **options):
-    return resolve(name, resolution=64, data_dir=folder, log=options.pop("log", lambda line: None), **options)
+    return resolve(name, size=(64, 64), data_dir=folder, log=options.pop("log", lambda line: None), **options)
 
 
 def test_train_split_with_labels_is_read_from_several_threads(tmp_path):

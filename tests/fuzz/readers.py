@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, ImageDraw
 from gan_tf.config.settings import TrainConfig, changed, stored_settings
 from gan_tf.convert import read_weight_file
 from gan_tf.data.class_labels import ClassLabels
-from gan_tf.data.images import UnreadableImage, load_square
+from gan_tf.data.images import UnreadableImage, load_image
 from gan_tf.data.label_file import parse_label_file
 from gan_tf.data.sources import open_source
 from gan_tf.models import fastgan, pggan
@@ -202,7 +202,7 @@ def read_set(path):
     "".join((*source.names, *source.class_names, *source.ignored)).encode()
     for i in range(min(len(source), 4)):
         try:
-            load_square(source.read(i), SIZE, "crop", (255, 255, 255))
+            load_image(source.read(i), (SIZE, SIZE), "crop", (255, 255, 255))
         except UnreadableImage as error:
             check_refusal(error)
 
@@ -271,7 +271,7 @@ def read_latents(path):
 def read_image(path):
     """Decodes an image, with each way to make it square."""
     for fit in ("crop", "pad", "stretch"):
-        pixels, _ = load_square(path.read_bytes(), SIZE, fit, (255, 255, 255))
+        pixels, _ = load_image(path.read_bytes(), (SIZE, SIZE), fit, (255, 255, 255))
         assert pixels.shape == (SIZE, SIZE, 3)
 
 

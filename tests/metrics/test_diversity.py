@@ -41,12 +41,20 @@ def test_pairs_agree_with_the_definition(monkeypatch, side, chunk):
 
 
 def test_windows_shrink_with_the_scales():
-    assert diversity.window_sizes(256) == [11] * 5
-    assert diversity.window_sizes(128) == [11, 11, 11, 11, 8]
-    assert diversity.window_sizes(64) == [11, 11, 11, 8, 4]
+    assert diversity.window_sizes((256, 256)) == [11] * 5
+    assert diversity.window_sizes((128, 192)) == [11, 11, 11, 11, 8]
+    assert diversity.window_sizes((96, 64)) == [11, 11, 11, 8, 4]
     for side in (16, 40, 100):
-        with pytest.raises(UsageError, match=f"multiple of 16 and >= 32, got {side}"):
-            diversity.window_sizes(side)
+        with pytest.raises(UsageError, match=f"multiples of 16 and >= 32, got 64x{side}"):
+            diversity.window_sizes((side, 64))
+
+
+def test_other_shapes_are_compared_alike_in_both_directions():
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), np.uint8)
+    turned = images.swapaxes(1, 2)
+    np.testing.assert_allclose(
+        diversity.ms_ssim(images[:2], images[2:]), diversity.ms_ssim(turned[:2], turned[2:]), rtol=1e-9
+    )
 
 
 def test_a_set_in_the_order_of_the_reals_scores_0():

@@ -22,6 +22,6 @@ def test_subset_of_a_larger_set_is_random_and_fixed_by_the_seed():
 
 def test_protocol_and_small_images():
     images = np.zeros((5, 8, 8, 3), np.uint8)
-    reals = RealImages(measurable(images), "0123456789abcdef0123", "panda", resolution=8)
+    reals = RealImages(measurable(images), "0123456789abcdef0123", "panda", size=(8, 8))
     assert reals.images.shape == (5, 16, 16, 3)
     assert reals.protocol == {"reals": 5, "reals_key": "0123456789abcdef", "reals_source": "panda", "resolution": 8}

@@ -93,6 +93,17 @@ def test_protocol_and_levels():
     assert list(result.parts) == ["level 64", "level 32", "level 16"]
     assert result.value == pytest.approx(sum(result.parts.values()) / 3)
     assert (result.protocol["reals"], result.protocol["fakes"], result.protocol["levels"]) == (7, 60, [64, 32, 16])
-    for side in (8, 48):
-        with pytest.raises(UsageError, match=f"power of two >= 16, got {side}"):
-            swd.prepare(np.zeros((2, side, side, 3), np.uint8), 4)
+    with pytest.raises(UsageError, match="16x16 pixels or more, got 64x8"):
+        swd.prepare(np.zeros((2, 8, 64, 3), np.uint8), 4)
+
+
+def test_levels_of_other_shapes():
+    assert swd.level_sizes((64, 96)) == [(64, 96), (32, 48), (16, 24)]
+    assert swd.level_sizes((48, 80)) == [(48, 80), (24, 40)]
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 48, 3), np.uint8)
+    result = swd.measure(swd.prepare(images, 8), [images[random_order(5, 8)]])
+    assert result.value == 0 and list(result.parts) == ["level 48x32", "level 24x16"]
+    pyramid = swd.laplacian_pyramid(np.moveaxis(images, 3, 1).astype(np.float32))
+    low = swd.laplacian_pyramid(np.moveaxis(images.swapaxes(1, 2), 3, 1).astype(np.float32))
+    for level, transposed in zip(pyramid, low, strict=True):
+        np.testing.assert_allclose(level, transposed.swapaxes(2, 3), atol=1e-3)

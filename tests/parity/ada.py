@@ -98,7 +98,7 @@ def _methods(images, slopes, known):
         return
     # Colours are applied after the geometric maps; their gradient was compared above.
     colors = {name: value for name, value in known.items() if name in GROUPS["color"]}
-    maps = ada_maps.geometric_map(known, images.shape[1])
+    maps = ada_maps.geometric_map(known, images.shape[1:3])
     for note, forms in ((" (any map)", FAST), (" (any map, plain)", PLAIN)):
         with use_forms(forms):
             resampled = ada_resample.general(images, maps)
@@ -113,7 +113,7 @@ def _map(arrays, name, known):
     """The map in the official form: margins by reflection, and a map of positions from -1 to 1."""
     kept = arrays.group(f"{name}/")
     count, channels, side, _ = arrays["in/images"].shape
-    maps = np.float64(ada_maps.geometric_map(known, side))
+    maps = np.float64(ada_maps.geometric_map(known, (side, side)))
     left, right, top, bottom = margins = np.float64(kept["reflect_pad_lrtb"])
     yield Quantity(f"{name}/reflect_pad_lrtb", np.max(np.abs(margins - _margins(maps, side, margins))), 0)
     density = 2 * (side + FILTER_REACH)

@@ -131,7 +131,7 @@ def early_run(request, tmp_path):
     stored = json.loads((FORMS / f"{family}.json").read_text())
     stored["settings"]["dataset"] = str(tmp_path / "images.npz")
     config = from_stored_settings(stored["settings"], family)
-    images = prepare(ArraySource("images", tiny.square_images()), resolution=config.resolution)
+    images = prepare(ArraySource("images", tiny.square_images()), size=config.image_size)
     run = Run(tmp_path / family)
     state = build_trainer(config, images, run, log=lambda line: None).state
     state.images_seen.assign(SEEN)

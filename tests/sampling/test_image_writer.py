@@ -41,7 +41,7 @@ def image(seed):
 def write_all(out, seeds=SEEDS, weights="a", batches=None, about=None):
     """Writes all images, or stops after some batches; returns the number of images that existed."""
     missing = seeds if archive_suffix(out) else missing_seeds(out, seeds, 4, {"weights": weights})
-    with image_writer(out, seeds, SIZE, about) as write:
+    with image_writer(out, seeds, (SIZE, SIZE, 3), about) as write:
         for number, first in enumerate(range(0, len(missing), 4)):
             if number == batches:
                 raise Stopped
@@ -170,7 +170,8 @@ def test_images_are_in_order_and_copies_have_a_red_frame():
 
 def test_the_size_is_computed_in_advance_and_limited():
     for side, rows in ((16, 1), (64, 3), (1024, 2)):
-        assert neighbour_sheet_size(rows, 2, side) == neighbour_sheet([row(side=side)] * rows, 0.45).shape[1::-1]
+        sheet = neighbour_sheet([row(side=side)] * rows, 0.45)
+        assert neighbour_sheet_size(rows, 2, (side, side, 3)) == sheet.shape[1::-1]
     sheet = neighbour_sheet([row(side=1024)], 0.45)
     assert (sheet[sheet.shape[0] // 2][:, 0] == 100).sum() == MAX_SIDE  # large images are reduced
 

@@ -26,7 +26,7 @@ def make_trainer(model="pggan", **changes):
     settings = {**SIZES[model], "metric": "swd2k", "total_kimg": 0.2, "precision": "float32", "classes": 2, **changes}
     config = conditional.settings(model, **settings)
     source = ArraySource("images", tiny.square_images(), np.arange(12) % 3 == 0, ("many", "few"))  # 4 of class 1
-    image_set = prepare(source, resolution=config.resolution)
+    image_set = prepare(source, size=config.image_size)
     return build_trainer(config, image_set, Run("unused"), log=lambda line: None)
 
 

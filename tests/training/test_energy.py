@@ -60,9 +60,9 @@ def test_image_energy_sees_small_images_whole_and_by_pixel():
     whole = [
         energy_distance(*(tf.reshape(x[:, ::2, ::2], (4, 1, -1)) for x in (fakes, reals))) for fakes in (reals, halves)
     ]
-    pixels = [np.mean(image_energy(fakes, reals) - part) for fakes, part in zip((reals, halves), whole, strict=True)]
+    pixels = [np.mean(image_energy(fakes, reals, 8) - part) for fakes, part in zip((reals, halves), whole, strict=True)]
     np.testing.assert_allclose(pixels[0], pixels[1], atol=1e-6)
     assert np.mean(whole[1]) > np.mean(whole[0]) + 0.05
     noise = np.random.default_rng(0).normal(size=(4, 1, 2, 1, 2, 3)).astype(np.float32)
     noise = np.broadcast_to(noise - noise.mean((2, 4), keepdims=True), (4, 8, 2, 8, 2, 3)).reshape(4, 16, 16, 3)
-    np.testing.assert_allclose(image_energy(halves + noise, reals), image_energy(halves, reals), atol=1e-4)
+    np.testing.assert_allclose(image_energy(halves + noise, reals, 8), image_energy(halves, reals, 8), atol=1e-4)

@@ -19,9 +19,9 @@ def test_nine_of_ten_images_have_the_requested_class(tmp_path):
     length = ("--total-kimg", str(KIMG), "--eval-every", "100", "--run", "kinds", "--checkpoints", str(tmp_path))
     assert run_command("train", [*TRAIN, *length]) == 0
     trained = gan_tf.load(tmp_path / "kinds")
-    assert trained.classes.names == open_demo(64, tmp_path, kinds=True).class_names == ("panda", "cat")
+    assert trained.classes.names == open_demo((64, 64), tmp_path, kind="demo-kinds").class_names == ("panda", "cat")
     drawn = {"panda": draw_panda, "cat": draw_cat}
-    means = [np.mean([draw(i, 64) for i in range(100)], axis=0) for draw in drawn.values()]
+    means = [np.mean([draw(i, (64, 64)) for i in range(100)], axis=0) for draw in drawn.values()]
     shares = []  # of the images that are closer to the mean of their class
     for number, kind in enumerate(drawn):
         images = trained.sample(range(SAMPLES), classes=kind).astype(float)

@@ -89,7 +89,8 @@ class TinyGenerator(keras.Model):
     """Has the interface of FastGAN's generator, with batch norm only if `normalised`."""
 
     noise_shapes = [(MAP, MAP, 1)]
-    resolution, small_resolution = RESOLUTION, RESOLUTION // 2
+    resolution, small_resolution, base = RESOLUTION, RESOLUTION // 2, (4, 4)
+    image_shape, small_shape = (RESOLUTION, RESOLUTION, 3), (RESOLUTION // 2, RESOLUTION // 2, 3)
 
     def __init__(self, latent_size, seed=0, normalised=True, **kwargs):
         super().__init__(**kwargs)
@@ -114,6 +115,7 @@ class TinyDiscriminator(keras.Model):
     """Has the interface of FastGAN's discriminator."""
 
     small_resolution = RESOLUTION // 2
+    small_shape = (RESOLUTION // 2, RESOLUTION // 2, 3)
 
     def __init__(self, seed=0, **kwargs):
         super().__init__(**kwargs)
@@ -244,11 +246,21 @@ def set_scores(monkeypatch, values):
     monkeypatch.setitem(METRICS, "swd2k", metric._replace(measure=measure))
 
 
+def sprites(count=12):
+    """Images uint8 [count, 64, 64, 4]: those of `square_images` in ellipses with soft edges on transparent ground."""
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[-1 : 1 : RESOLUTION * 1j, -1 : 1 : RESOLUTION * 1j]
+    radii = [np.hypot(x / rng.uniform(0.4, 0.9), y / rng.uniform(0.4, 0.9)) for _ in range(count)]
+    alpha = (255 * np.clip(8 * (1 - np.stack(radii)) + 0.5, 0, 1)).astype(np.uint8)
+    return np.concatenate([square_images(count), alpha[..., None]], axis=3)
+
+
 def make_trainer(tiny=None, model="fastgan", log=lambda line: None, **changes):
     """Returns the Trainer of a new tiny run, in its first stage. It writes nothing."""
     _, preset = choose(None, model)
     config = TrainConfig(**{**vars(preset), **FLAGS[model], **changes})
-    images = prepare(ArraySource("images", square_images()), resolution=config.resolution)
+    pixels = sprites() if config.channels == "rgba" else square_images()
+    images = prepare(ArraySource("images", pixels), size=config.image_size, channels=config.channels)
     with in_place(tiny):
         return build_trainer(config, images, Run("unused"), log=log)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from gan_tf.losses import LOSSES, RECONSTRUCTIONS, energy_distance
 from gan_tf.models.fastgan import reconstruction_targets
+from gan_tf.ops.pixels import float_rgb
 from gan_tf.ops.resample import average_pool_to, nearest_resize
 from gan_tf.pretrained.lpips import load_lpips
 from gan_tf.training.step import (
@@ -28,7 +29,6 @@ from gan_tf.training.step import (
 STATISTICS = ("loss/d_real", "loss/d_fake", "loss/reconstruction", "loss/g", "logits/real", "logits/fake")
 STATISTICS += ("gradient/d", "gradient/g", SIGNS)
 ENERGY = "loss/energy"  # with `--energy-weight`
-ENERGY_PIXELS = 8  # height and width of the images in `image_energy`
 
 
 def train_step(state, reals, labels, draws, variant):
@@ -37,7 +37,7 @@ def train_step(state, reals, labels, draws, variant):
     The fakes have the labels of the reals, so that their class frequencies are those of the dataset.
     """
     real_images = augmented(reals, draws, "reals", variant, state)
-    real_pair = (real_images, nearest_resize(real_images, state.g.small_resolution))
+    real_pair = (real_images, nearest_resize(real_images, state.g.small_shape[0]))
     batches = micro_batches(draws, variant.parts)
 
     fakes_on_tape = functools.partial(generate, state, labels, variant)
@@ -58,12 +58,13 @@ def train_step(state, reals, labels, draws, variant):
             real_logits = None
             if loss.needs_reals:
                 real_logits = tf.stop_gradient(state.d(real_pair, batch_labels, training=True))
-            fake_logits = state.d(fakes, batch_labels, training=True)  # [N, 50]
+            fake_logits = state.d(fakes, batch_labels, training=True)  # [N, L]
             value = share_of_mean(loss.generator(fake_logits, real_logits), batch.draws)
             if not variant.config.energy_weight:
                 return tape, value, {"loss/g": value}
             # Images that are not augmented: colours are what augmentation changes most.
-            energy = share_of_mean(image_energy(images, reals[batch.rows]), batch.draws)
+            energy = image_energy(images, reals[batch.rows], 2 * state.g.base[0])
+            energy = share_of_mean(energy, batch.draws)
             total = value + variant.config.energy_weight * energy
         return tape, total, {"loss/g": value, ENERGY: energy}
 
@@ -91,14 +92,14 @@ def generate(state, labels, variant, batch):
     return tape, fakes, images
 
 
-def image_energy(fakes, reals):
-    """Energy distance of images reduced to 8x8 pixels: [N]; that of whole images plus the mean of that of each pixel.
+def image_energy(fakes, reals, height):
+    """Energy distance of images reduced to a few pixels: [N]; that of whole images plus the mean of that of each pixel.
 
-    fakes, reals [N, R, R, 3], R a multiple of 8.
+    fakes, reals [N, H, W, C]; height: of the reduced images, which are 8x8 pixels for square ones.
     """
-    small = [average_pool_to(images, ENERGY_PIXELS) for images in (fakes, reals)]
+    small = [average_pool_to(images, height) for images in (fakes, reals)]
     whole = energy_distance(*(tf.reshape(x, (x.shape[0], 1, -1)) for x in small))
-    return whole + energy_distance(*(tf.reshape(x, (x.shape[0], -1, 3)) for x in small))
+    return whole + energy_distance(*(tf.reshape(x, (x.shape[0], -1, x.shape[3])) for x in small))
 
 
 def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
@@ -107,7 +108,7 @@ def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
     fakes = tuple(tf.stop_gradient(images) for images in fakes)
     with tape_of(state.d) as tape:
         real_logits, reconstruction = logits_and_reconstruction_loss(state, real_pair, labels, draws, variant)
-        fake_logits = state.d(fakes, labels, training=True)  # [N, 50]
+        fake_logits = state.d(fakes, labels, training=True)  # [N, L]
         losses = loss.discriminator(real_logits, fake_logits, draws.fold_in("d loss"))  # of reals and fakes, [N] each
         statistics = discriminator_statistics(*losses, real_logits, fake_logits, draws, reconstruction=reconstruction)
         value = statistics["loss/d_real"] + statistics["loss/d_fake"] + statistics["loss/reconstruction"]
@@ -115,7 +116,7 @@ def discriminator_loss(state, real_pair, labels, fakes, draws, variant):
 
 
 def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
-    """Returns D's logits on reals [N, 50], and the reconstruction loss [N], summed over its decoders."""
+    """Returns D's logits on reals [N, L], and the reconstruction loss [N], summed over its decoders."""
     d = state.d
     reconstruction = variant.config.reconstruction
     if reconstruction == "none":
@@ -123,7 +124,7 @@ def logits_and_reconstruction_loss(state, real_pair, labels, draws, variant):
         return logits, tf.zeros_like(logits[:, 0])
     quadrant = draws.shared_integer("quadrant", 0, 4)
     logits, rebuilt = d.logits_and_reconstructions(real_pair, quadrant, labels, training=True)
-    targets = reconstruction_targets(real_pair[0], quadrant, d.small_resolution, tuple(rebuilt))
+    targets = reconstruction_targets(real_pair[0], quadrant, d.small_shape[0], tuple(rebuilt))
     if reconstruction == "lpips":
         return logits, perceptual_reconstruction(state.frozen["lpips"], rebuilt, targets, draws.batch)
     distance = RECONSTRUCTIONS[reconstruction]
@@ -138,7 +139,7 @@ def perceptual_reconstruction(lpips, rebuilt, targets, batch):
     published, or half the resolution below 256 pixels.
 
     Args:
-        rebuilt, targets: {decoder: [N, S, S, 3]}.
+        rebuilt, targets: {decoder: [N, h, w, C]}, C 1 or 3.
         batch: images per step, all replicas together.
 
     Returns:
@@ -149,14 +150,14 @@ def perceptual_reconstruction(lpips, rebuilt, targets, batch):
     for name, images in rebuilt.items():
         target = targets[name]
         if target.ref() not in features:
-            features[target.ref()] = lpips.features(tf.stop_gradient(target))
-        distances.append(lpips.distance_of_features(lpips.features(images), features[target.ref()]))
+            features[target.ref()] = lpips.features(float_rgb(tf.stop_gradient(target)))
+        distances.append(lpips.distance_of_features(lpips.features(float_rgb(images)), features[target.ref()]))
     return batch * tf.add_n(distances)
 
 
 def reconstructions(state, reals, labels):
-    """Returns the outputs of D's decoders for reals, {decoder: [N, S, S, 3]}, with the top left quadrant."""
-    small = nearest_resize(reals, state.g.small_resolution)
+    """Returns the outputs of D's decoders for reals, {decoder: [N, h, w, C]}, with the top left quadrant."""
+    small = nearest_resize(reals, state.g.small_shape[0])
     return state.d.logits_and_reconstructions((reals, small), tf.constant(0), labels, training=False)[1]
 
 

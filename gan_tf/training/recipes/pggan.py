@@ -87,7 +87,7 @@ def discriminator_loss(state, real_images, labels, draws, variant, size):
 
 
 def generate(state, labels, draws, variant, size):
-    """Generates and augments fakes, [n, r, r, 3]."""
+    """Generates and augments fakes, [n, h, w, C]."""
     latents = draws.normal("latents", (state.g.latent_size,))  # [n, Z]
     images = state.g(latents, labels, training=True, **size)
     return augmented(images, draws, "fakes", variant, state)
@@ -127,9 +127,9 @@ def scalars(stages, images_seen):
     }
 
 
-def describe_stage(stage):
+def describe_stage(config, stage):
     """Returns text for the progress line, such as "8x8 fading in"."""
-    return f"{stage.resolution}x{stage.resolution}{' fading in' if stage.fade_images else ''}"
+    return f"{config.size_text_at(stage.resolution)}{' fading in' if stage.fade_images else ''}"
 
 
 RECIPE = Recipe(

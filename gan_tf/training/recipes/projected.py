@@ -8,6 +8,7 @@ program, whose unused R1 phase still scales the discriminator's learning rate an
 """
 
 from gan_tf.losses import LOSSES
+from gan_tf.ops.pixels import float_rgb
 from gan_tf.pretrained.efficientnet import load_features
 from gan_tf.training.recipes import stylegan2
 from gan_tf.training.step import (
@@ -61,7 +62,7 @@ def train_step(state, reals, labels, draws, variant):
 
 
 def generate(g, labels, draws, variant):
-    """Returns fakes [N, R, R, 3]."""
+    """Returns fakes [N, H, W, C]."""
     if variant.config.model == "stylegan2":
         return stylegan2.generate(g, labels, draws, variant)
     latents = draws.normal("latents", (g.latent_size,))
@@ -72,7 +73,7 @@ def generate(g, labels, draws, variant):
 def feature_maps(state, images, draws, purpose, variant):
     """Returns the feature maps of augmented images; those smaller than `--feature-resolution` are enlarged to it."""
     images = augmented(images, draws, purpose, variant, state)
-    return state.frozen["features"].enlarged_maps(images, variant.config.feature_resolution)
+    return state.frozen["features"].enlarged_maps(float_rgb(images), variant.config.feature_resolution)
 
 
 def adam_decays(config):

@@ -97,7 +97,7 @@ def path_lengths_of_half(state, labels, draws, variant):
     count = max(draws.count // PATH_SHRINK, 1)
     ws = styles(g, labels, draws, variant)[:count]
     noise = [maps[:count] for maps in draws.noise("noise", g.noise_shapes)]
-    directions = draws.normal("directions", (g.resolution, g.resolution, 3))[:count]
+    directions = draws.normal("directions", g.image_shape)[:count]
     extra = second_order_arguments(state)
     lengths = path_lengths(lambda styles: g.synthesis(styles, noise=noise, **extra), ws, directions)
     return tf.cast(lengths, tf.float32)  # like all losses, and like the running mean
@@ -163,7 +163,7 @@ def styles(g, labels, draws, variant):
 
 
 def generate(g, labels, draws, variant):
-    """Generates fakes [n, R, R, 3], without augmentation."""
+    """Generates fakes [n, H, W, C], without augmentation."""
     ws = styles(g, labels, draws, variant)
     return g.synthesis(ws, noise=draws.noise("noise", g.noise_shapes))
 

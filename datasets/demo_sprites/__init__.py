@@ -1,0 +1,1 @@
+"""The built-in demo dataset with transparency: cartoon pandas drawn from a seed, without a scene."""
