@@ -8,8 +8,10 @@ export interface Part {
   outputs: { name: string; shape: number[] }[];
 }
 
+/** `pixels` is the height. `scaled`: means over squares of pixels of the output, which is larger. */
 export interface Size {
   pixels: number;
+  width: number;
   output: string;
   scaled: boolean;
 }
@@ -25,6 +27,9 @@ export interface Model {
   difference: { largest: number; mean: number };
   latent_size: number;
   resolution: number;
+  width: number;
+  height: number;
+  channels: "rgb" | "grey" | "rgba";
   sizes: Size[];
   classes: string[];
   class_counts: number[];
@@ -67,7 +72,7 @@ export interface ModelName {
   weights: string;
 }
 
-/** A generated image: its recipe and its RGBA values. */
+/** A generated image: its recipe, its height and its RGBA values with straight alpha. */
 export interface Rendered {
   recipe: Recipe;
   pixels: number;

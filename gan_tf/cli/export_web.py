@@ -64,11 +64,13 @@ def write_app(options, site):
 
 def report_text(comparison, entry):
     """Returns the report of a generator as text."""
+    sizes = [(size["width"], size["pixels"]) for size in entry["sizes"] if not size["scaled"]]
+    texts = [str(height) if width == height else f"{width}x{height}" for width, height in sizes]
     lines = [
         f"  size        {comparison.bytes / 1e6:.2f} MB, float16",
         difference_line(comparison),
         f"  time        {comparison.ms_per_image:.1f} ms an image outside of a browser, {comparison.threads} threads",
-        f"  sizes       {', '.join(str(size['pixels']) for size in entry['sizes'] if not size['scaled'])} pixels",
+        f"  sizes       {', '.join(texts)} pixels",
         *accuracy_notes(comparison),
     ]
     return "\n".join(lines)

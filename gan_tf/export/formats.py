@@ -56,7 +56,7 @@ def _save(function, path, asset=None):
 
 
 def open_saved_model(path):
-    """Returns a function from the list of input arrays to images float32 [N, R, R, 3]."""
+    """Returns a function from the list of input arrays to images float32 [N, H, W, C]."""
     loaded = tf.saved_model.load(tensorflow_path(path))
     names = [entry["name"] for entry in read_saved_model_metadata(path)["inputs"]]
 

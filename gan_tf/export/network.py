@@ -17,6 +17,13 @@ UNCOMPILED = dataclasses.replace(FAST, compiled_chains=False)
 # Kernels of 3x3 instead of 4x4 taps (smaller files), and upsampling by an operation that converters support.
 CONVERTIBLE = dataclasses.replace(PLAIN, resize_operation=True, shared_small_modulation=True)
 TRANSPOSED = dataclasses.replace(CONVERTIBLE, transposed_up_conv=True)
+ROUNDED = "rows from the top; for bytes: round((x + 1) * 127.5)"
+MEANINGS = {  # of images, by the setting `channels`
+    "rgb": f"RGB, {ROUNDED}",
+    "grey": f"grey values, {ROUNDED}",
+    "rgba": "RGBA with colours multiplied by alpha, rows from the top; for bytes with straight alpha: alpha "
+    "round((a + 1) * 127.5), each colour min(255, round(255 * (x + 1) / (a + 1))), or 0 where alpha is 0",
+}
 LICENCE = (
     "The weights were learned from a set of images. The rights in those images may limit what may be done with this "
     "file and with the images that it generates; if you pass it on, name the training images. "
@@ -73,7 +80,7 @@ def split_inputs(generator, settings: ExportSettings, inputs):
 
 
 def traced(trained, settings: ExportSettings, forms: Forms):
-    """Returns the tf.function of an exported file: inputs as `input_specs` -> {"images": float32 [N, R, R, 3]}.
+    """Returns the tf.function of an exported file: inputs as `input_specs` -> {"images": float32 [N, H, W, C]}.
 
     Images are clipped to [-1, 1]: networks may exceed it a little, and a program that casts to bytes would wrap around.
     """
@@ -110,7 +117,7 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         licence: text of the user; default: LICENCE. CONVERTED is added for converted weights.
     """
     batch = "dynamic" if settings.batch is None else settings.batch
-    count, size = "N" if settings.batch is None else batch, generator.resolution
+    count, shape = "N" if settings.batch is None else batch, list(generator.image_shape)
     inputs = [
         {
             "name": spec.name,
@@ -120,15 +127,16 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         }
         for spec in input_specs(generator, settings)
     ]
-    image = {"name": IMAGES, "type": "float32", "shape": [count, size, size, 3], "range": [-1, 1]}
-    image["meaning"] = "RGB, rows from the top; for bytes: round((x + 1) * 127.5)"
+    image = {"name": IMAGES, "type": "float32", "shape": [count, *shape], "range": [-1, 1]}
+    image["meaning"] = MEANINGS[trained.config.channels]
     return {
         "format": METADATA_FORMAT,
         "made_by": f"gan_tf {gan_tf.__version__}",
         "file": format_name,
         "family": trained.config.model,
-        "resolution": size,
+        "resolution": generator.resolution,  # height and width of square images; see models/network.py
         "grows_to": trained.config.resolution,
+        **image_properties(generator, trained),
         "latent_size": generator.latent_size,
         "precision": settings.precision,
         "batch": batch,
@@ -144,6 +152,12 @@ def describe(trained, generator, settings, *, format_name, which, scores, licenc
         "converted_from": trained.converted_from,
         "licence": licence_text(trained, licence),
     }
+
+
+def image_properties(generator, trained) -> dict:
+    """Returns width, height and kind of channels of the images, for metadata."""
+    height, width, _ = generator.image_shape
+    return {"width": width, "height": height, "channels": trained.config.channels}
 
 
 def licence_text(trained, licence=None) -> str:

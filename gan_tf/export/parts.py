@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.export.network import IMAGES, LABELS, LATENTS, folded
+from gan_tf.models.network import map_shape
 from gan_tf.models.pggan import resolution_of
 from gan_tf.ops.forms import use_forms
 from gan_tf.ops.resample import average_pool_to
@@ -22,8 +23,8 @@ def traced_parts(trained, forms):
     """Returns {"style" and "images", or "images" alone: tf.function} of a TrainedGenerator.
 
     Inputs and outputs are named, with batch size 1, and float32, except `labels`, int32 [1], which only conditional
-    generators have. Inputs: latents [1, Z], noise_0, noise_1, ... [1, h, w, 1]. Outputs: images_R [1, R, R, 3] in
-    [-1, 1] for each size R. Between the parts: for FastGAN map [1, s, s, C] and style_0, style_1, ... [1, 1, 1, C];
+    generators have. Inputs: latents [1, Z], noise_0, noise_1, ... [1, h, w, 1]. Outputs: images_H [1, H, W, C] in
+    [-1, 1] for each height H. Between the parts: for FastGAN map [1, h, w, C] and style_0, style_1, ... [1, 1, 1, C];
     for StyleGAN2 w [1, W], which becomes the input ws [1, S, W].
     """
     g = folded(trained, forms)
@@ -36,8 +37,8 @@ def traced_parts(trained, forms):
 
 
 def _fastgan(g, inputs, noise):
-    styles, largest = g.style_count, g.excited_sizes[-1] // 16
-    early = [spec for spec in noise if spec.shape[1] <= largest]
+    styles, (height, _) = g.style_count, map_shape(g.excited_sizes[-1] // 16, g.base)  # of the map between the parts
+    early = [spec for spec in noise if spec.shape[1] <= height]
 
     def style(*values):
         latents, labels, maps = _split(g, values)
@@ -64,7 +65,7 @@ def _pggan(g, inputs, noise):
 
 
 def fitted_colours(g):
-    """Returns (kernel [C, 3], bias [3]) for each size below the present one of a folded generator of Progressive GAN.
+    """Returns (kernel [F, C], bias [C]) for each size below the present one of a folded generator of Progressive GAN.
 
     They compute from the map of that size the colours nearest to those of the whole image, averaged over its pixels:
     the least squares solution over FITTED images. The layers that the network had at that size do not fit any more: the
@@ -79,8 +80,8 @@ def fitted_colours(g):
         latents = draws.normal("latents", (g.latent_size,))
         images = g(latents, labels)
         for level, x in enumerate(g.maps(latents, labels, g.default_level - 1)):
+            colours = average_pool_to(images, x.shape[1]).numpy().reshape(-1, g.image_channels)
             x = tf.concat([x, tf.ones_like(x[..., :1])], axis=-1).numpy().reshape(-1, x.shape[-1] + 1)
-            colours = average_pool_to(images, resolution_of(level)).numpy().reshape(-1, 3)
             sums[level] += x.T.astype(np.float64) @ np.concatenate([x, colours], axis=1)
     fits = []
     for total in sums:
@@ -110,7 +111,7 @@ def _split(g, values):
 
 
 def _clipped(images):
-    """{"images_R": [1, R, R, 3] clipped to [-1, 1]}: networks may exceed it a little."""
+    """{"images_H": [1, H, W, C] clipped to [-1, 1]}: networks may exceed it a little."""
     return {f"{IMAGES}_{image.shape[1]}": tf.clip_by_value(image, -1.0, 1.0) for image in images}
 
 
@@ -130,8 +131,8 @@ def outputs_of(function) -> dict:
     return dict(function.get_concrete_function().structured_outputs)
 
 
-def sizes_of(g) -> list[int]:
-    """Returns the sizes in pixels that a folded generator has an output for, largest first."""
+def sizes_of(g) -> list[tuple[int, int]]:
+    """Returns the (height, width) of the images that a folded generator has an output for, largest first."""
     if hasattr(g, "default_level"):
-        return [resolution_of(level) for level in range(g.default_level, -1, -1)]
-    return [g.resolution]
+        return [map_shape(resolution_of(level), g.base) for level in range(g.default_level, -1, -1)]
+    return [g.image_shape[:2]]

@@ -22,9 +22,10 @@ from gan_tf.export import formats, network, parts
 from gan_tf.export.comparison import compare_with_keras, inputs_of_seeds
 from gan_tf.export.runtime import copy_runtime
 from gan_tf.io.files import exists, sha256_of
-from gan_tf.io.image_files import to_uint8
+from gan_tf.io.image_files import as_rgb, to_uint8
 from gan_tf.io.json_text import json_text
 from gan_tf.models import family_of
+from gan_tf.models.network import map_shape
 from gan_tf.models.variables import weights_digest
 from gan_tf.sampling.generate import class_means, has_mapping, style_layers
 
@@ -32,7 +33,7 @@ FORMAT = 1  # of site.json
 DESCRIPTION = "site.json"
 WRITTEN = (DESCRIPTION, "manifest.webmanifest", "icons", "models", "litert")  # in addition to the page's own files
 WORKER = "service-worker.js"
-MIN_SIZE = 32  # pixels of a scaled image
+MIN_SIZE = 32  # pixels of the shorter side of a scaled image
 ICONS = {"192.png": (192, 1.0), "512.png": (512, 1.0), "maskable-512.png": (512, 0.8)}  # pixels, share of the image
 SHORT_NAME = 12  # characters that fit below an icon
 
@@ -79,7 +80,7 @@ def write_model(site, trained, identifier, name, *, score, licence, advance=lamb
         advance: see `compare_with_keras`.
 
     Returns:
-        (its entry in site.json, Comparison, function from seed to image uint8 [R, R, 3]).
+        (its entry in site.json, Comparison, function from seed to image uint8 [H, W, C]).
     """
     folder = site / "models" / identifier
     folder.mkdir(parents=True)
@@ -119,30 +120,34 @@ def chained(g, settings, described, runners):
             if "w" in values:
                 values["ws"] = np.repeat(values["w"][:, None], g.mapping.copies, axis=1)
             values |= runner(**{entry["name"]: values[entry["name"]] for entry in described[part]["inputs"]})
-        return values[f"{network.IMAGES}_{g.resolution}"]
+        return values[f"{network.IMAGES}_{g.image_shape[0]}"]
 
     return run
 
 
 def properties(g, trained):
     """Returns the properties of a folded generator that the page needs, as a dict for site.json."""
-    sizes = [{"pixels": size, "output": f"{network.IMAGES}_{size}", "scaled": False} for size in parts.sizes_of(g)]
+    sizes = [
+        {"pixels": height, "width": width, "output": f"{network.IMAGES}_{height}", "scaled": False}
+        for height, width in parts.sizes_of(g)
+    ]
     if len(sizes) == 1:
-        pixels, output = g.resolution // 2, sizes[0]["output"]
-        while pixels >= MIN_SIZE:
-            sizes.append({"pixels": pixels, "output": output, "scaled": True})
-            pixels //= 2
+        height, width, _ = g.image_shape
+        while min(height, width) >= 2 * MIN_SIZE:
+            height, width = height // 2, width // 2
+            sizes.append({**sizes[0], "pixels": height, "width": width, "scaled": True})
     style, mean_w = None, None
     if has_mapping(g):
-        layers = [str(shape[0]) for shape in g.noise_shapes] + [str(g.resolution)]
+        layers = [str(shape[0]) for shape in (*g.noise_shapes, g.image_shape)]
         style = {"kind": "layers", "layers": layers, "default": sorted(style_layers(g))}
         mean_w = (class_means(g) if g.classes else g.mapping.average.value[None]).numpy().tolist()
     elif hasattr(g, "excited_sizes"):
-        count = len(g.excited_sizes)
-        style = {"kind": "excitations", "layers": list(map(str, g.excited_sizes)), "default": list(range(count))}
+        layers = [str(map_shape(size, g.base)[0]) for size in g.excited_sizes]
+        style = {"kind": "excitations", "layers": layers, "default": list(range(len(layers)))}
     return {
         "latent_size": g.latent_size,
         "resolution": g.resolution,
+        **network.image_properties(g, trained),
         "sizes": sizes,
         "classes": list(trained.classes.names),
         "class_counts": list(trained.classes.counts),
@@ -164,7 +169,7 @@ def write_site(site, title, models, icon, runtime):
         site: folder.
         title: name of the app.
         models: entries of `write_model`.
-        icon: uint8 [R, R, 3].
+        icon: uint8 [H, W, C].
         runtime: folder of `runtime.obtain_runtime`.
     """
     shutil.copytree(page_folder(), site, copy_function=shutil.copyfile, dirs_exist_ok=True)
@@ -181,10 +186,16 @@ def write_site(site, title, models, icon, runtime):
 
 
 def write_icon(path, image, pixels, share):
-    """Writes a PNG of `pixels` with the image [R, R, 3] on its mean colour. share: of the width that the image has."""
-    inner = round(pixels * share)
+    """Writes a square PNG of `pixels` with an image uint8 [H, W, C] on the mean colour of its first and last row.
+
+    share: of the square's side that the longer side of the image has. Transparent parts are grey.
+    """
+    image = as_rgb(image)
+    scale = pixels * share / max(image.shape[:2])
+    size = tuple(round(side * scale) for side in image.shape[1::-1])
     icon = Image.new("RGB", (pixels, pixels), tuple(int(c) for c in image[[0, -1]].mean(axis=(0, 1))))
-    icon.paste(Image.fromarray(image).resize((inner, inner), Image.Resampling.BICUBIC), [(pixels - inner) // 2] * 2)
+    image = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    icon.paste(image, tuple((pixels - side) // 2 for side in size))
     icon.save(path)
 
 

@@ -14,14 +14,27 @@ from gan_tf import rng
 from gan_tf.export import FORMATS, comparison, network
 from gan_tf.export.formats import tflite_runner
 from gan_tf.export.network import ExportSettings
+from gan_tf.io.image_files import to_uint8
 
+from .. import conditional
 from ..sampling import trained as networks
+from .test_parts import trained_fastgan, wide_stylegan2
 
 for needed in ("onnxruntime", "tf2onnx"):
     pytest.importorskip(needed, reason=f"needs {needed}")
 
 SEEDS = [5, 2, 9]
 DYNAMIC = [("fastgan", "constant"), ("fastgan", "input"), ("pggan in a fade", "none"), ("stylegan2", "constant")]
+
+
+def trained_rgba():
+    trained = trained_fastgan(dataclasses.replace(networks.CONFIG, size="96x64", channels="rgba"))
+    conditional.ready(trained.generator)
+    norm = trained.generator.blocks[-1].norm
+    norm.gamma.assign(0.25 * norm.gamma)  # noise is visible enough
+    return trained
+
+
 FAMILIES = {
     "fastgan": networks.trained_fastgan,
     "pggan": networks.trained_pggan,
@@ -29,6 +42,9 @@ FAMILIES = {
     "pggan in a fade": lambda: networks.trained_pggan(2.5),
     "pggan at 4x4": lambda: networks.trained_pggan(0.0),
     "stylegan2": networks.trained_stylegan2,
+    "rgba fastgan": trained_rgba,
+    "grey pggan": lambda: networks.trained_pggan(size="48x32", channels="grey"),
+    "wide stylegan2": wide_stylegan2,
 }
 # Largest and mean difference from the generator as it was trained, of values in [-1, 1]. A step of a byte is 0.0078.
 BOUNDS = {"float32": (1e-4, 1e-5), "float16": (0.01, 0.001), "int8": (0.15, 0.015)}
@@ -104,6 +120,22 @@ def test_images_are_those_of_the_generator(written, form, family):
     assert_close(run(inputs), images)
     assert described["resolution"] == images.shape[1]
     assert described["grows_to"] == trained.config.resolution
+    assert described["outputs"][0]["shape"] == list(images.shape)
+    found = (described["height"], described["width"], described["channels"])
+    assert found == (*images.shape[1:3], trained.config.channels)
+
+
+def test_rgba_values_become_bytes_as_the_metadata_say(written):
+    settings = ExportSettings(noise="input", batch=len(SEEDS))
+    _, run, described = written("tflite", "rgba fastgan", settings)
+    images = run(expected(made("rgba fastgan"), settings)[0]).astype(np.float64)
+    x, a = images[..., :3], images[..., 3:]
+    [meaning] = [output["meaning"] for output in described["outputs"]]
+    assert "alpha round((a + 1) * 127.5), each colour min(255, round(255 * (x + 1) / (a + 1)))" in meaning
+    alpha, colours = np.round((a + 1) * 127.5), np.minimum(255, np.round(255 * (x + 1) / np.maximum(a + 1, 1e-9)))
+    assert (alpha == 0).any() and 0 < np.mean(alpha) < 250
+    got = np.concatenate([np.where(alpha > 0, colours, 0), alpha], axis=-1)
+    assert np.abs(got - to_uint8(images)).max() <= 1 and np.mean(got != to_uint8(images)) < 1e-3  # float32 there
 
 
 CONSTANT, NONE = (ExportSettings(noise=noise, noise_seed=7, batch=len(SEEDS)) for noise in ("constant", "none"))

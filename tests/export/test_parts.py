@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from gan_tf import rng
 from gan_tf.export import network
-from gan_tf.export.parts import fitted_colours, inputs_of, outputs_of, traced_parts
+from gan_tf.export.parts import fitted_colours, inputs_of, outputs_of, sizes_of, traced_parts
 from gan_tf.models import FAMILIES
+from gan_tf.models.network import map_shape
 from gan_tf.ops.resample import average_pool_to
 from gan_tf.runs.weights import load_generator
 from tests import conditional
@@ -20,6 +21,8 @@ from tests.sampling.trained import CONFIG
 # FastGAN at 256 pixels: several excited maps, and noise before and after the division.
 LARGE = dataclasses.replace(CONFIG, resolution=256, ngf=8)
 
+# Maps so low that noise after the division has no more rows than the side of square maps before it.
+LOW = dataclasses.replace(LARGE, size="512x128")
 
 # Conditional batch norm: the vectors of the classes are part of the style.
 PROJECTED = dataclasses.replace(
@@ -33,6 +36,11 @@ def trained_fastgan(config):
     return dataclasses.replace(networks.trained_fastgan(), generator=g, config=config)
 
 
+def wide_stylegan2():
+    config = networks.styled_config(size="96x64", channel_max=32)
+    return dataclasses.replace(networks.trained_stylegan2(), generator=networks.styled(config), config=config)
+
+
 MADE = {
     "fastgan": networks.trained_fastgan,
     "large fastgan": lambda: trained_fastgan(LARGE),
@@ -41,6 +49,10 @@ MADE = {
     "pggan in a fade": lambda: networks.trained_pggan(2.5),
     "pggan at 4x4": lambda: networks.trained_pggan(0.0),
     "stylegan2": networks.trained_stylegan2,
+    "low fastgan": lambda: trained_fastgan(LOW),
+    "rgba fastgan": lambda: trained_fastgan(dataclasses.replace(CONFIG, size="96x64", channels="rgba")),
+    "grey pggan": lambda: networks.trained_pggan(4.0, size="96x64", channels="grey"),
+    "wide stylegan2": wide_stylegan2,
 }
 CONDITIONAL = [f"conditional {model}" for model in FAMILIES]
 
@@ -89,8 +101,8 @@ def test_parts_are_the_generator(made, name):
         if "ws" in inputs_of(part):
             values["ws"] = tf.repeat(values["w"][:, None], g.mapping.copies, axis=1)
         values = run(part, values)
-    got = values[f"images_{g.resolution}"].numpy()
-    assert got.std() > 0.005 and np.abs(got - expected).max() < 1e-5
+    got = values[f"images_{g.image_shape[0]}"].numpy()
+    assert got.shape == (1, *g.image_shape) and got.std() > 0.005 and np.abs(got - expected).max() < 1e-5
     assert set(parts) == ({"images"} if "pggan" in name else {"style", "images"})
     used = {name for part in parts.values() for name in inputs_of(part)} - {
         "ws",
@@ -107,7 +119,7 @@ def test_images_part_has_no_tensor_of_five_dimensions(made, name):
     assert max(rank for rank in ranks if rank is not None) == 4
 
 
-@pytest.mark.parametrize("name", ["fastgan", "large fastgan"])
+@pytest.mark.parametrize("name", ["fastgan", "large fastgan", "low fastgan"])
 def test_fastgan_takes_the_excitations_of_another_image(made, name):
     _, g, parts = made(name)
     own, _, noise = inputs(g, 3)
@@ -116,7 +128,7 @@ def test_fastgan_takes_the_excitations_of_another_image(made, name):
     weights = g.style_of(other["latents"], noise=other_noise)
     lent = {key: value for key, value in other.items() if key.startswith("style_")}
     assert len(lent) == len(weights) == (1 if name == "fastgan" else 3)
-    mixed = run(parts["images"], own | lent)[f"images_{g.resolution}"]
+    mixed = run(parts["images"], own | lent)[f"images_{g.image_shape[0]}"]
     expected = tf.clip_by_value(g(own["latents"], noise=noise, style=weights), -1, 1)
     assert np.abs(mixed - expected).max() < 1e-5
     assert np.abs(mixed - tf.clip_by_value(g(own["latents"], noise=noise), -1, 1)).max() > 1e-3
@@ -132,14 +144,16 @@ def test_stylegan2_takes_layers_of_another_image(made):
     assert np.abs(got - tf.clip_by_value(g(mixed, noise=noise), -1, 1)).max() < 1e-5
 
 
-@pytest.mark.parametrize("name, sizes", [("pggan", 4), ("pggan in a fade", 4), ("pggan at 4x4", 1)])
+@pytest.mark.parametrize("name, sizes", [("pggan", 4), ("pggan in a fade", 4), ("pggan at 4x4", 1), ("grey pggan", 5)])
 def test_pggan_has_an_output_for_each_size(made, name, sizes):
     trained, g, parts = made(name)
     values = run(parts["images"], inputs(trained.generator, 3)[0])
     found = {output: values[output].numpy() for output in outputs_of(parts["images"])}
-    assert {name: len(image[0]) for name, image in found.items()} == {
-        f"images_{4 * 2**level}": 4 * 2**level for level in range(sizes)
+    shapes = [map_shape(4 * 2**level, g.base) for level in range(sizes)]
+    assert {name: image.shape for name, image in found.items()} == {
+        f"images_{shape[0]}": (1, *shape, g.image_channels) for shape in shapes
     }
+    assert sizes_of(g) == shapes[::-1]
     for level in range(1, sizes - 1):  # nearer to the whole image than the layer of that size
         pooled = average_pool_to(values[f"images_{g.resolution}"], 4 * 2**level)
         own = trained.generator(values["latents"], level=level)

@@ -51,7 +51,7 @@ def chromium(*arguments):
 
 
 def python_images(trained, seeds, truncation=1.0, label=None):
-    """The images of seeds that gan_tf generates: uint8 [N, R, R, 3]."""
+    """The images of seeds that gan_tf generates: uint8 [N, H, W, C]."""
     labels = trained.classes.of_seeds(seeds, label)
     return np.concatenate([images for _, images in images_of_seeds(trained.folded(), seeds, 4, truncation, labels)])
 
@@ -139,12 +139,12 @@ class App:
         download.value.save_as(path)
         return path
 
-    def image(self, selector=".tile canvas"):
-        """uint8 [H, W, 3] of the first canvas that `selector` matches."""
-        return self.images(selector)[0]
+    def image(self, selector=".tile canvas", channels=3):
+        """uint8 [H, W, channels] of the first canvas that `selector` matches."""
+        return self.images(selector, channels)[0]
 
-    def images(self, selector=".tile canvas"):
-        """uint8 [N, H, W, 3] of all canvases that `selector` matches."""
+    def images(self, selector=".tile canvas", channels=3):
+        """uint8 [N, H, W, channels] of all canvases that `selector` matches."""
         texts = self.page.locator(selector).evaluate_all(
             """(canvases) => canvases.map((canvas) => {
                 const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -153,7 +153,7 @@ class App:
         )
         return np.stack(
             [
-                np.frombuffer(text.encode("latin-1"), np.uint8).reshape(height, width, 4)[..., :3]
+                np.frombuffer(text.encode("latin-1"), np.uint8).reshape(height, width, 4)[..., :channels]
                 for width, height, text in texts
             ]
         )

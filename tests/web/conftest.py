@@ -23,7 +23,10 @@ def modules(browser):
 
 @pytest.fixture(scope="session")
 def write_site():
-    """A function (folder, families) -> {family: TrainedGenerator}: writes a site of small conditional networks."""
+    """A function (folder, families) -> {family: TrainedGenerator}: writes a site of small conditional networks.
+
+    changes: {family: {setting: value}} of other settings.
+    """
     skip_or_fail(not (WEB / "node_modules/@litertjs").exists(), "web/node_modules is missing: make web-lint")
     # They start TensorFlow, which would be too early while tests are collected.
     from gan_tf.export import web
@@ -31,10 +34,10 @@ def write_site():
     from gan_tf.runs.weights import load_generator
     from tests import conditional
 
-    def write(folder, families):
+    def write(folder, families, changes=None):
         site, entries, trained = folder / "site", [], {}
         for family in families:
-            run = conditional.make_run(folder / family, family)
+            run = conditional.make_run(folder / family, family, **(changes or {}).get(family, {}))
             trained[family] = load_generator(run, log=lambda line: None)
             entry, _, image_of_seed = web.write_model(site, trained[family], family, family, score=None, licence=None)
             entries.append(entry)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gan_tf import rng
+from gan_tf.io.image_files import to_uint8
 from gan_tf.sampling.interpolate import sphere_path
 
 SEEDS = [0, 1, 7, 2**31, 2**32 - 1, 2**32, 2**53 + 1, 9_007_199_254_740_993, 2**62 + 12345, 2**63 - 1, *range(100, 140)]
@@ -247,6 +248,40 @@ BAD_STYLE = {"latent": latent(9), "noise_seed": "9", "class": "d", "layers": [2]
 def test_unusable_latent_file_gets_a_sentence(modules, text):
     message = read_file(modules, text)
     assert isinstance(message, str) and message.endswith(".") and "\n" not in message
+
+
+@pytest.mark.parametrize("square", [1, 2])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_bytes_of_images_are_those_of_python(modules, channels, square):
+    values = np.random.default_rng(channels).uniform(-1, 1, (8, 12, channels)).astype(np.float32)
+    values[:4, :, -1], values[4, :, -1] = -1, np.linspace(-1, -0.98, 12)  # transparent, and nearly so
+    got = modules.evaluate(
+        """async ([values, shape, pixels]) => {
+            const { toBytes } = await import("/render.js");
+            return [...toBytes(Float32Array.from(values), shape, pixels)];
+        }""",
+        [values.ravel().tolist(), [1, *values.shape], 8 // square],
+    )
+    cells = values.reshape(8 // square, square, 12 // square, square, channels)
+    expected = to_uint8(cells.mean(axis=(1, 3), dtype=np.float64))
+    got = np.reshape(got, (*expected.shape[:2], 4))
+    np.testing.assert_array_equal(got[..., :3], np.broadcast_to(expected[..., :3], got[..., :3].shape))
+    np.testing.assert_array_equal(got[..., 3], expected[..., 3] if channels == 4 else 255)
+
+
+def test_drawn_image_is_not_distorted(modules):
+    bytes_of_image = [*range(1, 4), 255, *range(4, 7), 255, *range(7, 10), 255, 0, 0, 0, 0, 90, 80, 70, 255, *[255] * 4]
+    got = modules.evaluate(
+        """async (values) => {
+            const { draw } = await import("/dom.js");
+            const canvas = document.createElement("canvas");
+            draw(canvas, { rgba: Uint8ClampedArray.from(values), pixels: 2 });
+            const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            return [width, height, ...data];
+        }""",
+        bytes_of_image,
+    )
+    assert got == [3, 2, *bytes_of_image]
 
 
 # Requests to the worker go to `sent`, and the test sends its answers.

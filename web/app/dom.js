@@ -89,9 +89,11 @@ export function announce(text) {
 
 /** @param {HTMLCanvasElement} canvas @param {Rendered} rendered */
 export function draw(canvas, { rgba, pixels }) {
-  canvas.width = canvas.height = pixels;
-  canvas.getContext("2d")?.putImageData(new ImageData(rgba, pixels, pixels), 0, 0);
+  canvas.width = rgba.length / (4 * pixels);
+  canvas.height = pixels;
+  canvas.getContext("2d")?.putImageData(new ImageData(rgba, canvas.width, pixels), 0, 0);
 }
+
 /**
  * Reads fields of seeds, and shows below them if one is invalid.
  *

@@ -17,7 +17,12 @@ export function itemOf(rendered, model) {
   return { recipe: rendered.recipe, model, pixels: rendered.pixels, png: () => pngOf(rendered) };
 }
 
-/** @param {Rendered} rendered @returns {Promise<Blob>} */
+/**
+ * A canvas stores colours multiplied by alpha: those of nearly transparent pixels are rounded.
+ *
+ * @param {Rendered} rendered
+ * @returns {Promise<Blob>}
+ */
 function pngOf(rendered) {
   const canvas = document.createElement("canvas");
   draw(canvas, rendered);

@@ -37,7 +37,7 @@ class Page {
     this.engine = engine;
     this.models = site.models;
     this.model = site.models[0];
-    this.pixels = this.model.resolution;
+    this.pixels = this.model.height;
     this.#images = new Images(this);
     this.#tabs = new Tabs({
       images: this.#images,
@@ -105,7 +105,8 @@ class Page {
     this.#tabs.setBusy(false);
     this.model = model;
     fillSizes(this.#sizeSelect, model);
-    this.pixels = model.resolution;
+    this.pixels = model.height;
+    setShape(model);
     byId("about-text", HTMLElement).replaceChildren(...about(this.#site, model));
     this.#tabs.modelChanged(model);
     return true;
@@ -157,10 +158,16 @@ function showProgress(progress) {
 
 /** @param {HTMLSelectElement} select @param {Model} model */
 function fillSizes(select, { sizes }) {
-  const options = sizes.map(({ pixels, scaled }) =>
-    make("option", { value: String(pixels) }, `${pixels} × ${pixels}${scaled ? ", scaled" : ""}`),
+  const options = sizes.map(({ width, pixels, scaled }) =>
+    make("option", { value: String(pixels) }, `${width} × ${pixels}${scaled ? ", scaled" : ""}`),
   );
   select.replaceChildren(...options);
+}
+
+/** Gives the elements that show images their shape, and a background that shows transparency. @param {Model} model */
+function setShape({ width, height, channels }) {
+  document.documentElement.style.setProperty("--aspect", String(width / height));
+  document.documentElement.dataset.channels = channels;
 }
 
 /** @param {Site} site @param {Model} model */

@@ -108,7 +108,7 @@ export class Plane {
     const recipes = order.map((i) => onPlane(this.#corners, weightsAt(...centreOf(i))));
     const sizes = model.sizes.map(({ pixels }) => pixels).filter((pixels) => pixels >= PREVIEW_PIXELS);
     engine
-      .render(BACKGROUND, recipes, Math.min(...sizes, model.resolution), (rendered, i) => {
+      .render(BACKGROUND, recipes, Math.min(...sizes, model.height), (rendered, i) => {
         if (plane !== this.#previewed) return;
         const canvas = document.createElement("canvas");
         draw(canvas, rendered);
@@ -176,20 +176,25 @@ function centreOf(i) {
  * @param {(HTMLCanvasElement | null)[]} previews
  */
 function drawPad(pad, point, previews) {
-  const size = Math.round(pad.clientWidth * devicePixelRatio);
+  const width = Math.round(pad.clientWidth * devicePixelRatio);
+  const height = Math.round(pad.clientHeight * devicePixelRatio);
   const context = pad.getContext("2d");
-  if (!size || !context) return; // not shown
-  pad.width = pad.height = size;
+  if (!width || !context) return; // not shown
+  pad.width = width;
+  pad.height = height;
   context.imageSmoothingQuality = "high";
-  const cell = size / CELLS;
+  const [cellWidth, cellHeight] = [width / CELLS, height / CELLS];
   previews.forEach((preview, i) => {
-    if (preview) context.drawImage(preview, (i % CELLS) * cell, Math.floor(i / CELLS) * cell, cell + 1, cell + 1);
+    const [x, y] = [(i % CELLS) * cellWidth, Math.floor(i / CELLS) * cellHeight];
+    if (preview) context.drawImage(preview, x, y, cellWidth + 1, cellHeight + 1);
   });
-  const unit = size / 100;
+  const unit = Math.sqrt(width * height) / 100;
+  /** @param {number[]} point @returns {[number, number]} */
+  const scaled = ([x, y]) => [x * width, y * height];
   /** @param {number[][]} points @param {boolean} closed */
   const line = (points, closed) => {
     context.beginPath();
-    points.forEach(([x, y]) => context.lineTo(x * size, y * size));
+    points.forEach((point) => context.lineTo(...scaled(point)));
     if (closed) context.closePath();
     strokeTwice(context, unit);
   };
@@ -197,8 +202,6 @@ function drawPad(pad, point, previews) {
   context.font = `600 ${4.6 * unit}px system-ui, sans-serif`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  /** @param {number[]} centre */
-  const scaled = (centre) => centre.map((share) => share * size);
   CORNERS.forEach((corner, i) => disc(context, scaled(corner), 3.8 * unit, ["#fff", "#1b1d1f"], "ABC"[i]));
   disc(context, scaled(point), 3 * unit, ["#0d7a6c", "#fff"]);
 }

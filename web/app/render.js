@@ -17,14 +17,16 @@ const recentNoise = new Map();
  * @param {Model} model
  * @param {Run} run runs one of the model's networks
  * @param {Recipe} recipe
- * @param {number} pixels one of the model's sizes
- * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA, rows from the top
+ * @param {number} pixels height, that of one of the model's sizes
+ * @returns {Promise<Uint8ClampedArray<ArrayBuffer>>} RGBA with straight alpha, rows from the top
  */
 export async function generate(model, run, recipe, pixels) {
   const size = model.sizes.find((entry) => entry.pixels === pixels);
   if (!size) throw new RangeError(`${model.name} has no images of ${pixels} pixels`);
   const values = (await GENERATORS[model.family](model, run, recipe))[size.output];
-  return toBytes(values, Math.sqrt(values.length / 3), pixels);
+  const output = model.parts.images.outputs.find(({ name }) => name === size.output);
+  if (!output) throw new RangeError(`${model.name} has no output ${size.output}`);
+  return toBytes(values, output.shape, pixels);
 }
 
 /** @type {Record<Model["family"], (model: Model, run: Run, recipe: Recipe) => ReturnType<Run>>} */
@@ -100,26 +102,38 @@ function noiseMaps(model, seed) {
 }
 
 /**
- * Bytes of an image in [-1, 1]; a smaller image is the mean over squares of pixels.
+ * Bytes of an image in [-1, 1], as `to_uint8` of Python; a smaller image is the mean over squares of pixels.
  *
- * @param {Float32Array} values [size, size, 3]
- * @param {number} size
- * @param {number} pixels divides `size`
+ * @param {Float32Array} values of one image, rows from the top; colours of RGBA are multiplied by alpha
+ * @param {number[]} shape 1, height, width, channels: 1 (grey), 3 (RGB) or 4 (RGBA)
+ * @param {number} pixels height of the result, divides that of the image
  */
-function toBytes(values, size, pixels) {
-  const square = size / pixels;
-  const rgba = new Uint8ClampedArray(pixels * pixels * 4).fill(255); // rounds half to even, as NumPy does
+export function toBytes(values, [, height, width, channels], pixels) {
+  const square = height / pixels;
+  const columns = width / square;
+  const rgba = new Uint8ClampedArray(pixels * columns * 4).fill(255); // rounds half to even, as NumPy does
+  const pixel = new Float32Array(channels); // from 0 to 255
+  const written = Math.max(3, channels);
   for (let y = 0; y < pixels; y++) {
-    for (let x = 0; x < pixels; x++) {
-      for (let channel = 0; channel < 3; channel++) {
+    for (let x = 0; x < columns; x++) {
+      for (let channel = 0; channel < channels; channel++) {
         let sum = 0;
         for (let i = y * square; i < (y + 1) * square; i++) {
-          for (let j = x * square; j < (x + 1) * square; j++) sum += values[(i * size + j) * 3 + channel];
+          for (let j = x * square; j < (x + 1) * square; j++) sum += values[(i * width + j) * channels + channel];
         }
         const mean = Math.fround(sum / square ** 2);
-        rgba[(y * pixels + x) * 4 + channel] = Math.fround(Math.fround(mean + 1) * 127.5);
+        pixel[channel] = Math.fround(mean + 1) * 127.5;
       }
+      if (channels === 4) straighten(pixel);
+      const start = (y * columns + x) * 4;
+      for (let i = 0; i < written; i++) rgba[start + i] = pixel[channels === 1 ? 0 : i];
     }
   }
   return rgba;
+}
+
+/** Divides the colours of a pixel by its alpha, or makes them black where alpha is 0. @param {Float32Array} pixel */
+function straighten(pixel) {
+  const alpha = pixel[3] > 0.5 ? pixel[3] : Infinity; // 0.5 is rounded to 0
+  for (let colour = 0; colour < 3; colour++) pixel[colour] = Math.fround(255 * pixel[colour]) / alpha;
 }

@@ -180,7 +180,7 @@ async function onGpu(litert, model, files) {
       parts[name] = await litert.loadAndCompile(bytes, { accelerator: "wasm" });
     }
     const network = { model, accelerator: /** @type {Accelerator} */ ("webgpu"), parts };
-    await render(network, trialRecipe(model), model.resolution);
+    await render(network, trialRecipe(model), model.height);
     return network;
   } catch (error) {
     console.warn("WebGPU is not used:", error);
