@@ -122,7 +122,7 @@ def _axis_matrices(maps, sides):
 
 
 def _axis_matrix(line, side):
-    """Matrices that resample one axis at factor * position + shift; `line` [N, 2] is (factor, shift) -> [N, R, R]."""
+    """Resamples one axis at factor * position + shift: `line` [N, 2] is (factor, shift) -> matrices [N, side, side]."""
     positions = line[:, :1] * _grid(side) + line[:, 1:]
     dense = 0.0
     for texel, weight in _two_neighbours(positions, side):

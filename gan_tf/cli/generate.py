@@ -292,7 +292,7 @@ def image_settings(options, loaded):
 
 
 def image_batches(options, loaded, seeds, batch_size, saved=None):
-    """Generates the images of seeds, or those with these numbers in `saved`. Yields (n seeds, uint8 [n, R, R, 3])."""
+    """Generates the images of seeds, or those with these numbers in `saved`. Yields (n seeds, uint8 [n, H, W, C])."""
     from gan_tf.sampling.generate import images_of_seeds, saved_images
 
     if saved is not None:

@@ -18,7 +18,7 @@ from gan_tf.metrics.score import Measurement
 
 # The input of a metric, which determines how it is called; that of the copy check is its name, COPY_CHECK.
 FEATURES = "features"  # measure(features.RealFeatures, features of the fakes [N, F]) -> Measurement
-IMAGES = "images"  # prepare(images uint8 [N, R, R, 3], count) -> reals; measure(reals, chunks) -> Measurement
+IMAGES = "images"  # prepare(images uint8 [N, H, W, 3], count) -> reals; measure(reals, chunks) -> Measurement
 PATHS = "paths"  # perceptual path length, which needs a generator
 INCEPTION, LITE2 = "inception", "lite2"  # networks of features; the names of metrics on Lite2 end in "-lite2"
 

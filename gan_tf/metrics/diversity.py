@@ -48,7 +48,7 @@ def measure_ms_ssim(reals, chunks) -> Measurement:
     """Compares generated images with the reals: the distance of the similarities, 0 for equal variety.
 
     `parts` has the similarities and their difference, which is positive if the fakes have less variety. Small losses of
-    variety are not detected. `reals` is the output of `prepare_ms_ssim`, chunks an iterable of uint8 [n, R, R, 3].
+    variety are not detected. `reals` is the output of `prepare_ms_ssim`, chunks an iterable of uint8 [n, H, W, 3].
     """
     real_mean, protocol = reals
     fake_mean = mean_similarity(chunks)
@@ -57,7 +57,7 @@ def measure_ms_ssim(reals, chunks) -> Measurement:
 
 
 def prepare_lpips(real_images, count, lpips):
-    """Measures up to `count` real images, uint8 [N >= 2, R, R, 3], in random order. Returns (mean LPIPS, lpips)."""
+    """Measures up to `count` real images, uint8 [N >= 2, H, W, 3], in random order. Returns (mean LPIPS, lpips)."""
     order = np.random.default_rng(SEED).permutation(len(real_images))[:count]
     chunks = (real_images[order[i : i + CHUNK_IMAGES]] for i in range(0, len(order), CHUNK_IMAGES))
     return float(lpips_distances(chunks, lpips).mean()), lpips
@@ -67,7 +67,7 @@ def measure_lpips(reals, chunks) -> Measurement:
     """Returns the mean LPIPS distance of generated pairs.
 
     Compare it with that of the training images, `parts["reals"]`: a much lower one means repetition, a much higher one
-    images that are unlike the set. `reals` is the output of `prepare_lpips`, chunks an iterable of uint8 [n, R, R, 3].
+    images that are unlike the set. `reals` is the output of `prepare_lpips`, chunks an iterable of uint8 [n, H, W, 3].
     """
     real_mean, lpips = reals
     distances = lpips_distances(chunks, lpips)
@@ -78,7 +78,7 @@ def measure_lpips(reals, chunks) -> Measurement:
 
 
 def lpips_distances(chunks, lpips):
-    """Returns the LPIPS distances of the pairs of a sequence, uint8 [n, R, R, 3]: float64 [pairs]."""
+    """Returns the LPIPS distances of the pairs of a sequence, uint8 [n, H, W, 3]: float64 [pairs]."""
     distances = []
     for pairs in _pairs(chunks):
         for first in range(0, len(pairs[0]), LPIPS_PAIRS):
@@ -88,12 +88,12 @@ def lpips_distances(chunks, lpips):
 
 
 def mean_similarity(chunks):
-    """Returns the mean MS-SSIM of the pairs of a sequence, uint8 [n, R, R, 3]."""
+    """Returns the mean MS-SSIM of the pairs of a sequence, uint8 [n, H, W, 3]."""
     return float(np.concatenate([ms_ssim(a, b) for a, b in _pairs(chunks)]).mean())
 
 
 def _pairs(chunks):
-    """Yields the first and the second images of the pairs of a sequence, two arrays uint8 [n, R, R, 3]."""
+    """Yields the first and the second images of the pairs of a sequence, two arrays uint8 [n, H, W, 3]."""
     rest = []
     for chunk in chunks:
         images = np.concatenate([*rest, chunk])
@@ -103,7 +103,7 @@ def _pairs(chunks):
 
 
 def ms_ssim(a, b):
-    """Returns the MS-SSIM of each pair: uint8 [N, R, R, 3] twice -> float64 [N] in [0, 1], 1 for equal images."""
+    """Returns the MS-SSIM of each pair: uint8 [N, H, W, 3] twice -> float64 [N] in [0, 1], 1 for equal images."""
     step = max(1, CHUNK_PIXELS // (a.shape[1] * a.shape[2]))
     pieces = [_ms_ssim(a[i : i + step], b[i : i + step]) for i in range(0, len(a), step)]
     return np.concatenate([np.empty(0), *pieces])
@@ -119,9 +119,9 @@ def window_sizes(sides):
 
 
 def _ms_ssim(a, b):
-    """[n, R, R, C] uint8 twice -> [n]: the product over scales."""
+    """[n, H, W, C] uint8 twice -> [n]: the product over scales."""
     # float32 represents these exactly, since four halvings add 8 bits to 8.
-    x, y = (np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32) for images in (a, b))  # [n, C, R, R]
+    x, y = (np.ascontiguousarray(np.moveaxis(images, 3, 1), np.float32) for images in (a, b))  # [n, C, H, W]
     similarities = np.ones(len(x))
     for scale, weight in enumerate(WEIGHTS):
         if scale:

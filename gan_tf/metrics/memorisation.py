@@ -46,7 +46,7 @@ NEW = (70, 70, 70)
 class Pair(NamedTuple):
     """A generated image and its nearest training image."""
 
-    image: np.ndarray  # uint8 [R, R, 3], the generated image
+    image: np.ndarray  # uint8 [H, W, C], the generated image
     index: int  # of the training image
     mirrored: bool  # the training image is mirrored
     distance: float  # in the units of the space: pixel vectors or Inception features
@@ -73,7 +73,7 @@ class CopyCheck:
         self._pending = []  # (images, vectors ...), since a search is faster for many images together
 
     def add(self, images, *features):
-        """Adds uint8 images [n, R, R, 3], with their features [n, F] for each further index."""
+        """Adds uint8 images [n, H, W, C], with their features [n, F] for each further index."""
         # Copies, since the caller may reuse its arrays.
         images, *features = (np.array(part[: self.missing]) for part in (images, *features))
         if not len(images):

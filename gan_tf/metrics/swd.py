@@ -59,7 +59,7 @@ def measure(reals, chunks) -> Measurement:
     """Measures the distance of generated images: the mean over the levels, and each level in `parts`.
 
     The distance of two samples of one distribution is not 0: compare distances at equal numbers of images only. `reals`
-    is the output of `prepare`, chunks an iterable of uint8 [n, R, R, 3], `count` images in all.
+    is the output of `prepare`, chunks an iterable of uint8 [n, H, W, 3], `count` images in all.
     """
     real_projections, directions, levels, protocol = reals
     descriptions = _describe(chunks, protocol["fakes"], levels)

@@ -15,7 +15,7 @@ class Family:
 
     generator, discriminator: (settings, Keras dtype policy) -> built network with initial values. `settings` is any
         object with the attributes of TrainConfig that the network needs.
-    image_logits: (built discriminator, built generator) -> function: one image [1, R, R, 3] in [-1, 1], its class label
+    image_logits: (built discriminator, built generator) -> function: one image [1, H, W, C] in [-1, 1], its class label
         [1] or None -> logits as in training, larger for images that look more real.
     fold: (built generator, dtype policy or None) -> the same generator for inference, see `gan_tf.models.network.fold`.
     on_sphere: the generator uses only the direction of a latent, not its length.

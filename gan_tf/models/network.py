@@ -90,7 +90,7 @@ def fold(generator, policy=None):
     """Returns a copy of a built generator for inference: the same images within rounding, in less time.
 
     Kernels are normalised, scaled, arranged and cast once, and batch norm is contained in kernels and biases. The copy
-    returns images alone: (latents [N, Z], labels, noise) -> [N, R, R, 3]. `refresh` folds newer weights into it.
+    returns images alone: (latents [N, Z], labels, noise) -> [N, H, W, C]. `refresh` folds newer weights into it.
 
     Args:
         generator: of any precision.

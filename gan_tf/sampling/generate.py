@@ -117,7 +117,7 @@ def latents_of_seeds(g, seeds, truncation=1.0, labels=None):
 
 
 def compiled(g, truncation=1.0):
-    """Returns a tf.function (seeds int64 [N], labels) -> images float32 [N, R, R, 3]."""
+    """Returns a tf.function (seeds int64 [N], labels) -> images float32 [N, H, W, C]."""
 
     @tf.function(autograph=False)
     def images(seeds, labels=None):
@@ -128,7 +128,7 @@ def compiled(g, truncation=1.0):
 
 
 def compiled_for_latents(g, truncation=1.0):
-    """Returns a tf.function (latents, w or ws; seeds of the noise; labels; noise maps) -> images [N, R, R, 3].
+    """Returns a tf.function (latents, w or ws; seeds of the noise; labels; noise maps) -> images [N, H, W, C].
 
     Noise maps replace those of the seeds unless they are None.
     """
@@ -142,7 +142,7 @@ def compiled_for_latents(g, truncation=1.0):
 
 
 def images_in_batches(function, inputs, batch_size):
-    """Calls `function` on batches of the rows of its inputs, and yields uint8 [n, R, R, 3] with n <= batch_size.
+    """Calls `function` on batches of the rows of its inputs, and yields uint8 [n, H, W, C] with n <= batch_size.
 
     Args:
         function: takes tensors of `batch_size` rows; returns float images in [-1, 1].
@@ -158,14 +158,14 @@ def images_in_batches(function, inputs, batch_size):
 
 
 def images_of_seeds(g, seeds, batch_size, truncation=1.0, labels=None):
-    """Generates one image for each of a list of seeds. Yields (n seeds, uint8 [n, R, R, 3]) with n <= batch_size."""
+    """Generates one image for each of a list of seeds. Yields (n seeds, uint8 [n, H, W, C]) with n <= batch_size."""
     batches = images_in_batches(compiled(g, truncation), [np.asarray(seeds, np.int64), labels], batch_size)
     for i, images in enumerate(batches):
         yield seeds[i * batch_size : (i + 1) * batch_size], images
 
 
 def images_of_latents(g, latents, noise_seeds, batch_size, noise=None, labels=None, truncation=1.0):
-    """Generates one image for each latent. Yields uint8 [n, R, R, 3] with n <= batch_size.
+    """Generates one image for each latent. Yields uint8 [n, H, W, C] with n <= batch_size.
 
     Args:
         latents: float32 [N, Z]; with a mapping network also w [N, 1, W] or ws [N, S, W], which ignore `labels`.
@@ -197,7 +197,7 @@ def style_layers(g, text=None, flag="--layers"):
 
 
 def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labels=(None, None), layers=None):
-    """Generates images with the content of one seed and the style of another. Yields uint8 [n, R, R, 3].
+    """Generates images with the content of one seed and the style of another. Yields uint8 [n, H, W, C].
 
     Args:
         g: a generator with `style_of`, or with a mapping network.
@@ -221,7 +221,7 @@ def mixed_images(g, content_seeds, style_seeds, batch_size, truncation=1.0, labe
 
 
 def mix(g, content, style, truncation=1.0, replaced=None):
-    """Returns images [N, R, R, 3] with the content of one list of images and the style of another.
+    """Returns images [N, H, W, C] with the content of one list of images and the style of another.
 
     Args:
         content, style: (latents [N, Z], seeds of the noise int64 [N], labels [N] or None).
@@ -245,7 +245,7 @@ def mix(g, content, style, truncation=1.0, replaced=None):
 
 
 def saved_images(g, saved, rows, batch_size):
-    """Generates the images of a `latents_file.SavedImages` with the numbers `rows`. Yields (n rows, [n, R, R, 3])."""
+    """Generates the images of a `latents_file.SavedImages` with the numbers `rows`. Yields (n rows, [n, H, W, C])."""
     mixes, truncated = saved.replaced.any(), (saved.truncation != 1).any()
 
     @tf.function(autograph=False)

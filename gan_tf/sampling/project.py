@@ -54,10 +54,10 @@ class ProjectionResult(NamedTuple):
 
     latents: np.ndarray  # float32, as in SearchPoint
     noise: list  # float32, as in SearchPoint
-    images: np.ndarray  # uint8 [K, R, R, 3]
+    images: np.ndarray  # uint8 [K, H, W, C]
     distances: np.ndarray  # float64 [K]
-    start: np.ndarray  # uint8 [R, R, 3], the best image of the random latents
-    path: list  # (number of steps, uint8 [R, R, 3]) of the best restart, at most FRAMES
+    start: np.ndarray  # uint8 [H, W, C], the best image of the random latents
+    path: list  # (number of steps, uint8 [H, W, C]) of the best restart, at most FRAMES
     length: float  # of the best latent, in w its distance from the mean w; about 1 for random latents
     labels: np.ndarray | None = None  # int32 [K], classes; None for unconditional networks, and in w
 
