@@ -40,7 +40,7 @@ def measure(options):
     from gan_tf.sampling.generate import suitable_batch_size
 
     precision = devices.choose_precision(options.precision)[0]
-    batch_size = options.batch_size or suitable_batch_size(options.resolution, has_gpu())
+    batch_size = options.batch_size or suitable_batch_size((options.resolution, options.resolution, 3), has_gpu())
     name = WIDTHS[options.model][0]  # of the generator
     widths = {name: value} if (value := getattr(options, name)) is not None else {}
     preset = next(iter(PRESETS[options.model].values()))

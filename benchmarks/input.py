@@ -45,7 +45,7 @@ def measure(options):
     from gan_tf.distributed import devices
 
     source = open_images(options)
-    settings = {"resolution": options.resolution, "fit": options.fit, "limit": options.images}
+    settings = {"size": (options.resolution, options.resolution), "fit": options.fit, "limit": options.images}
     with tempfile.TemporaryDirectory() as folder:  # without cached sets
         source.digests  # noqa: B018  hashed first, so that only decoding is timed
         start = time.perf_counter()

@@ -154,15 +154,20 @@ def apply(images, parameters, normals=None):
     if not set(GROUPS["color"]).isdisjoint(parameters):
         images = ada_maps.recolor(images, *ada_maps.color_map(parameters))
     if GROUPS["filter"][0] in parameters:
-        images = ada_maps.amplify_bands(images, ada_maps.band_gains(parameters))
+        filtered = ada_maps.amplify_bands(images, ada_maps.band_gains(parameters))
+        images = visible(filtered, images) if images.shape[3] == 4 else filtered
     if "noise" in parameters:
         noise = normals * parameters["noise"][:, None, None, None]  # standard deviations, in units of the images
-        if images.shape[3] == 4:  # colours only, which are multiplied by alpha
-            noise = tf.concat([noise[..., :3] * images[..., 3:], tf.zeros_like(noise[..., 3:])], axis=3)
-        images += noise
+        images = visible(images + noise, images) if images.shape[3] == 4 else images + noise
     if "cutout" in parameters:
         images = ada_maps.cut_out(images, parameters["cutout"])
     return images
+
+
+def visible(changed, images):
+    """Returns RGBA images of `ops.pixels.zero_where_transparent` with the changes of colours where they are visible."""
+    colours, alpha = images[..., :3], images[..., 3:]
+    return tf.concat([colours + (changed[..., :3] - colours) * alpha, alpha], axis=3)
 
 
 def adapted(p, signs, count, images, target, ada_kimg, ada_max):

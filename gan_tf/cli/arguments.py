@@ -48,10 +48,12 @@ def parse(options, argv, *, prog, description=None):
 
 
 def size_of_options(options):
-    """Returns (height, width) of the options --size and --resolution, of which the first has priority."""
+    """Returns (height, width) of the options --size or --resolution. Raises UsageError for a contradiction."""
     if options.size is None:
         return options.resolution, options.resolution
     width, height = parse_size(options.size)
+    if options.resolution not in (type(options).resolution, height):
+        raise UsageError(f"--size {options.size} and --resolution {options.resolution}: leave one of them out")
     return height, width
 
 

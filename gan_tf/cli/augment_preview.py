@@ -117,7 +117,7 @@ def preview_rows(images, augmentation, p, seed):
 def labelled_rows(rows):
     """Returns {name: uint8 [N, H, W, C]} as one uint8 image, a row per entry with its name on the left."""
     first = next(iter(rows.values()))
-    cells = image_files.on_checkerboard(image_files.grid(np.concatenate(list(rows.values())), columns=len(first)))
+    cells = image_files.rgb_grid(np.concatenate(list(rows.values())), columns=len(first))
     strip = Image.new("RGB", (LABEL_WIDTH, len(cells)), "white")
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(LABEL_SIZE)

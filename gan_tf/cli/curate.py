@@ -41,8 +41,7 @@ class Selection:
         """
         images = measurable(images)
         columns, factor = sheet_layout(len(images), images.shape[2])
-        sheet = image_files.grid(image_files.enlarge(images, factor * images.shape[1]), columns)
-        sheet = image_files.on_checkerboard(sheet)
+        sheet = image_files.rgb_grid(image_files.enlarge(images, factor * images.shape[1]), columns)
         print(f"sheet: {image_files.save_png(path, add_heading(sheet, self.label), description=self.label)}")
         if self.reals is not None and len(self.reals.images) > 1:
             check = CopyCheck([pixel_index(self.reals.images, self.reals.mirror)], len(images))

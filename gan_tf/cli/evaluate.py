@@ -178,8 +178,8 @@ def load_image_sets(options):
     if given is None and len(fakes.report.sizes) > 1:
         first, second = list(fakes.report.sizes)[:2]
         raise UsageError(
-            f"--resolution is missing: the images of {options.target} have {len(fakes.report.sizes)} sizes, such as "
-            f"{first} and {second}; give the size for the comparison"
+            f"--resolution or --size is missing: the images of {options.target} have {len(fakes.report.sizes)} sizes, "
+            f"such as {first} and {second}; give the size for the comparison"
         )
     real_source = resolve(options.dataset, size=size, offline=options.offline, log=log)
     reals = prepared(options, real_source, size)

@@ -50,6 +50,9 @@ class GeneratorOptions:
             raise UsageError(f"--batch-size is {self.batch_size}; give an integer of at least 1")
 
 
+ORIGINAL = "original"  # --undo-fit to the median size of the training images
+
+
 @dataclasses.dataclass(frozen=True)
 class GenerateOptions(GeneratorOptions):
     """Generates images with the trained generator of a run, one for each seed. The same seed gives the same image.
@@ -62,7 +65,8 @@ class GenerateOptions(GeneratorOptions):
     latents: str | None = None  # JSON file of images that the web app has exported, instead of seeds
     out: str = "pictures"  # folder for PNG files, or a .zip of them, or an .npz with the array "images"
     grid: bool = False  # also write all images as one image, OUT-grid.png
-    undo_fit: str | None = None  # WIDTHxHEIGHT of originals that training padded or stretched: gives images that shape
+    # WIDTHxHEIGHT of originals that training padded or stretched, or "original" for their median: images get that shape
+    undo_fit: str | None = None
     # Keep only this many images, the best by --by, and write them as one image too, OUT-best.png
     best: int | None = None
     # Scores for --best: discriminator, features (of Inception) or pixels (needs no network), or several with commas;
@@ -79,6 +83,13 @@ class GenerateOptions(GeneratorOptions):
             value = getattr(self, name)
             if self.best is None and value is not None:
                 raise UsageError(f"--{name} is {value}, but has no effect without --best; leave it out")
+        if self.undo_fit is not None:
+            if self.best is not None:
+                raise UsageError(
+                    f"--undo-fit is {self.undo_fit}, but --best compares with prepared images; leave it out"
+                )
+            if self.undo_fit != ORIGINAL:
+                image_files.check_image_size(*parse_size(self.undo_fit, "--undo-fit"), "--undo-fit", "give less")
         if self.count is not None and self.seeds is not None:
             raise UsageError(f"--count is {self.count} and --seeds {self.seeds}; give one of them")
         if self.count is not None and not 1 <= self.count <= MAX_SEEDS:
@@ -211,8 +222,8 @@ def generate(options) -> int:
     loaded = load_from_options(options)
     shape, restore = loaded.generator.image_shape, None
     if options.undo_fit is not None:
-        restore = undoing(options, loaded.trained.config)
-        shape = restore(np.zeros((1, *shape), np.uint8)).shape[1:]
+        (width, height), restore = undoing(options, loaded.run)
+        shape = (height, width, shape[2])
     if options.grid:
         count, most = options.best or len(seeds), (image_files.MAX_SIDE // max(shape[:2])) ** 2
         side = math.ceil(math.sqrt(count))
@@ -251,7 +262,7 @@ def generate(options) -> int:
             selection.write_sheet(images, sheet_path)
         if options.grid:
             remove_parts(grid_path.parent, re.escape(grid_path.name))
-            image_files.save_png(grid_path, image_files.on_checkerboard(image_files.grid(images)))
+            image_files.save_png(grid_path, image_files.rgb_grid(images))
     last = f" to {image_writer.png_name(seeds[-1])}" if len(seeds) > 1 else ""
     where = f"{out / image_writer.png_name(seeds[0])}{last}" if is_folder else out
     print(f"{len(seeds)} images: {where}")
@@ -262,17 +273,19 @@ def generate(options) -> int:
     return 0
 
 
-def undoing(options, config):
-    """Returns a function that gives images uint8 [N, H, W, C] the shape of --undo-fit."""
+def undoing(options, run):
+    """Returns (width, height) of --undo-fit, and a function that gives images uint8 [N, H, W, C] that shape."""
     from gan_tf.data.images import undo_fit
 
-    size = parse_size(options.undo_fit, "--undo-fit")
+    config, data = run.read_settings()
+    size = data.get("original_size", "") if options.undo_fit == ORIGINAL else options.undo_fit
+    size = parse_size(size, "--undo-fit")
     if config.fit == "crop":
         raise UsageError(
             f"--undo-fit is {options.undo_fit}, but the training images of {options.run} were cropped, which cannot be "
             "undone; leave it out"
         )
-    return lambda images: np.stack([undo_fit(image, config.fit, size) for image in images])
+    return size, lambda images: np.stack([undo_fit(image, config.fit, size) for image in images])
 
 
 def image_settings(options, loaded):

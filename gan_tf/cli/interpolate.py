@@ -97,9 +97,12 @@ def interpolate(options) -> int:
 
     loaded, out = load_from_options(options), user_path(options.out)
     g, batch_size = loaded.generator, loaded.batch_size
-    if options.background != InterpolateOptions.background and g.image_channels != 4:
-        fix = f"but {options.run} has no transparent images; leave it out"
-        raise UsageError(f"--background is {options.background!r}, {fix}")
+    if options.background != InterpolateOptions.background:
+        reason = f"{options.run} has no transparent images" if g.image_channels != 4 else ""
+        if out.suffix.lower() not in (".gif", ".mp4"):
+            reason = f"--out {options.out} keeps transparency"
+        if reason:
+            raise UsageError(f"--background is {options.background!r}, but {reason}; leave it out")
     if options.space == "w":
         check_supported(loaded.trained.config, "w", "--space w", options.run)
     if options.seeds is None:

@@ -32,7 +32,7 @@ class ProjectOptions:
 
     # Folder of the run, such as checkpoints/panda.
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    # Image to find: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF; made square as the training images of the run were.
+    # Image to find: JPEG, PNG, WebP, AVIF, BMP, GIF or TIFF; prepared as the training images of the run were.
     image: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     # Folder for the image found, the latent, a comparison, and an animation of the search; default projected/NAME for
     # an image NAME.png
@@ -138,7 +138,8 @@ def read_target(path, size, config):
         if file.stat().st_size > MAX_FILE_BYTES:
             raise UnreadableImage(f"more than {MAX_FILE_BYTES >> 20} MB")
         colour = parse_colour(config.background)
-        return load_image(file.read_bytes(), size, config.fit, colour, config.bits, config.channels)[0]
+        image = load_image(file.read_bytes(), size, config.fit, colour, config.bits, config.channels)[0]
+        return image * (image[..., 3:] > 0) if config.channels == "rgba" else image  # no colours that nobody sees
     except (OSError, UnreadableImage) as error:
         raise_fault(error, file)
         reason = error.strerror if isinstance(error, OSError) else error

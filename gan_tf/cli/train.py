@@ -14,7 +14,7 @@ from gan_tf.cli.datasets import KNOWN_NAMES, resolve
 from gan_tf.cli.quiet import start_tensorflow
 from gan_tf.config.presets import PRESETS, choose
 from gan_tf.config.settings import TrainConfig, reject_other_families
-from gan_tf.config.validation import AUTO, LOSSES, RESOLUTIONS, nearest_base, size_text
+from gan_tf.config.validation import AUTO, LOSSES, RESOLUTIONS, nearest_size
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import INTERRUPTED, Diverged, Interrupted, UsageError
 from gan_tf.io.files import disk_remedy, raise_fault
@@ -96,9 +96,9 @@ def parse_arguments(argv):
     options = arguments.parse(grouped_options(defaults, preset), rest, prog="gan-tf train", description=description)
     changes = {name: value for group in vars(options).values() for name, value in vars(group).items()}
     changes.pop("preset")
-    if {"size", "resolution"} <= names and changes["size"] != AUTO:
-        raise UsageError(f"--size {changes['size']} and --resolution {changes['resolution']}: leave one of them out")
     config = dataclasses.replace(defaults, **changes)
+    if "resolution" in names and config.resolution != changes["resolution"]:
+        raise UsageError(f"--size {changes['size']} and --resolution {changes['resolution']}: leave one of them out")
     if not config.dataset:
         raise UsageError(f"--dataset is missing; give a folder, a .zip, an .npz, or one of {', '.join(KNOWN_NAMES)}")
     return config, preset
@@ -138,10 +138,12 @@ def train_on(workers, config, run):
     from gan_tf.training.trainer import build_trainer
     from gan_tf.training.trial import dry_run
 
-    if run.exists():  # it has decided
+    if run.exists() and AUTO in (config.size, config.channels):  # it has decided
         stored = run.read_settings()[0]
         automatic = {name for name in ("size", "channels") if getattr(config, name) == AUTO}
         config = dataclasses.replace(config, **{name: getattr(stored, name) for name in automatic})
+        workers.log(f"auto: this run has {stored.size_text} images in {stored.channels}")
+    requires_transparency = config.channels == "rgba" and not run.exists()
     check_start(run, config, workers.is_chief)  # before a download; `open_run` compares the images
     if config.dry_run:
         run.close()  # the run may be started meanwhile
@@ -167,7 +169,8 @@ def train_on(workers, config, run):
         log=workers.log,
     )
     workers.log(dataset.report.text())
-    require_transparency(config, dataset)
+    if requires_transparency:
+        require_transparency(config, dataset)
     workers.log(mirror_text(config, continued=run.exists()))
     if text := turn_text(config):
         workers.log(text)
@@ -196,7 +199,7 @@ def with_automatic_settings(config, source, log):
         counts = f"{found.grey} of {found.count} images are grey, {found.transparent} have transparent parts"
         log(f"--channels {found.channels}: {counts}")
     if config.size == AUTO:
-        changes["size"] = size_text([config.resolution * side // 4 for side in nearest_base(found.aspect)])
+        changes["size"] = nearest_size(found.aspect, config.resolution, RESOLUTIONS[config.model])
         log(f"--size {changes['size']}: the median of width / height is {found.aspect:.2f}")
     return dataclasses.replace(config, **changes)
 
@@ -205,8 +208,6 @@ def require_transparency(config, dataset):
     """Raises UsageError for RGBA images without any transparent pixel."""
     from gan_tf.data.cache import read_rows
 
-    if config.channels != "rgba":
-        return
     chunks = (range(first, min(first + 64, len(dataset))) for first in range(0, len(dataset), 64))
     if all(read_rows(dataset.images, list(chunk))[..., 3].min() == 255 for chunk in chunks):
         raise UsageError(f"--channels is 'rgba', but no image of {config.dataset} has transparent parts; leave it out")
@@ -285,7 +286,7 @@ def out_of_memory(config):
     if devices.choose_precision(config.precision, training=True)[0] == "float32":
         remedies.append("give --precision bfloat16 to continue this run")
     name = "--phase-batch" if config.grows else "--batch-size"
-    remedies.append(f"start another with a smaller {name} or --resolution")
+    remedies.append(f"start another with a smaller {name} or {config.size_flag.split()[0]}")
     value = config.phase_batch if config.grows else config.batch
     return f"out of memory at {config.size_flag}, {name} {value}: {', or '.join(remedies)}"
 

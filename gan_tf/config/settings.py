@@ -202,7 +202,7 @@ class TrainConfig:
     stabilise_kimg: float = identity(600.0, "kimg at each resolution after fading in", models=PGGAN)
     fade_kimg: float = identity(600.0, "kimg in which a new resolution fades in; 0: no fading", models=PGGAN)
     r1_gamma: float | None = identity(
-        10.0, "R1 penalty with weight r1_gamma / 2; None: 0.0002 * resolution^2 / batch", models=PGGAN + STYLEGAN2
+        10.0, "R1 penalty with weight r1_gamma / 2; None: 0.0002 * width * height / batch", models=PGGAN + STYLEGAN2
     )
     path_weight: float = identity(2.0, "weight of path length regularisation; 0: none", models=STYLEGAN2)
     style_mixing: float = identity(0.9, "probability of style mixing", models=STYLEGAN2)
@@ -228,7 +228,7 @@ class TrainConfig:
 
     @property
     def base(self) -> tuple[int, int]:
-        """(height, width) of the networks' smallest maps, which double up to the images: 4x4 for square images."""
+        """(height, width) of the networks' smallest maps, which double up to the images: 4x4 unless `size` is set."""
         if self.size is None:
             return validation.SQUARE_BASE
         width, height = validation.parse_size(self.size)
@@ -269,7 +269,7 @@ class TrainConfig:
 
     @property
     def grows(self) -> bool:
-        """True if the networks start at 4x4 pixels and grow."""
+        """True if the networks start at their smallest map and grow."""
         return self.model in PGGAN
 
     @property
@@ -365,7 +365,15 @@ def architecture_fields(model: str) -> list[str]:
 def changed(before: TrainConfig, after: TrainConfig, group: str) -> dict[str, tuple]:
     """Returns the fields of `group` that differ, {name: (old, new)}, among the fields of the family of `before`."""
     pairs = {name: (getattr(before, name), getattr(after, name)) for name in field_names(group, before.model)}
-    return {name: (old, new) for name, (old, new) in pairs.items() if old != new}
+    return with_one_size({name: (old, new) for name, (old, new) in pairs.items() if old != new}, before, after)
+
+
+def with_one_size(pairs: dict, before: TrainConfig, after: TrainConfig) -> dict:
+    """Returns different fields {name: (old, new)} with the size of the images as one pair of texts "WxH"."""
+    if "size" not in pairs:
+        return pairs
+    others = {name: pair for name, pair in pairs.items() if name not in ("size", "resolution")}
+    return {"size": (before.size_text, after.size_text), **others}
 
 
 def stored_settings(config: TrainConfig) -> dict:

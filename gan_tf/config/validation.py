@@ -22,7 +22,7 @@ RELATIVE_LOSSES = ("wgan_gp", "dual_contrastive")  # they compare logits of real
 FAMILIES = tuple(RESOLUTIONS)
 AUTO = "auto"  # of --size and --channels: as the dataset is
 SQUARE_BASE = (4, 4)  # height and width of the smallest map of square images
-BASE_SIDES = range(2, 9)  # of the smallest map of other shapes
+BASES = [(height, width) for height in range(2, 9) for width in range(2, 9) if height * width > 4]  # of other shapes
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 
 POLICIES = ("color", "translation", "cutout")  # of DiffAugment
@@ -112,7 +112,7 @@ def resolution_and_base(width, height, resolutions):
     If a size has several such maps, the one whose area is nearest to 4x4 is used, and of two the larger.
 
     Raises:
-        UsageError: a size that is not a map with sides in BASE_SIDES times a power of two of these `resolutions`.
+        UsageError: a size that is not one of BASES times a quarter of one of these `resolutions`.
     """
     found = sizes_of_bases(resolutions).get((width, height), [])
     if not found:
@@ -122,24 +122,24 @@ def resolution_and_base(width, height, resolutions):
     return min(found, key=lambda each: (abs(math.log(math.prod(each[1]) / 16)), each[0]))
 
 
-def nearest_base(aspect: float) -> tuple[int, int]:
-    """Returns the (height, width) of the smallest map whose width / height is nearest; of several, nearest to 4x4."""
-    bases = [(height, width) for height in BASE_SIDES for width in BASE_SIDES]
+def nearest_size(aspect: float, resolution: int, resolutions) -> str:
+    """Returns the possible size "WxH" of the nearest shape; of several, that nearest to resolution^2 pixels."""
 
-    def difference(base):
-        return round(abs(math.log(base[1] / base[0] / aspect)), 9), abs(math.log(math.prod(base) / 16))
+    def difference(size):
+        width, height = size
+        return round(abs(math.log(width / height / aspect)), 9), abs(math.log(width * height / resolution**2))
 
-    return min(bases, key=difference)
+    width, height = min(sizes_of_bases(resolutions), key=difference)
+    return f"{width}x{height}"
 
 
 def sizes_of_bases(resolutions) -> dict:
     """Returns {(width, height): [(resolution, base), ...]} of all possible sizes."""
     sizes = {}
     for resolution in resolutions:
-        for height in BASE_SIDES:
-            for width in BASE_SIDES:
-                size = resolution * width // 4, resolution * height // 4
-                sizes.setdefault(size, []).append((resolution, (height, width)))
+        for base in BASES:
+            size = resolution * base[1] // 4, resolution * base[0] // 4
+            sizes.setdefault(size, []).append((resolution, base))
     return sizes
 
 

@@ -23,6 +23,7 @@ from gan_tf.data.containers import without_metadata
 from gan_tf.errors import UsageError
 from gan_tf.io.content import reason_of
 from gan_tf.io.files import printable
+from gan_tf.io.image_files import as_pillow
 
 MAX_PIXELS = 100_000_000  # of one image; a small file can declare more pixels than fit into memory
 MAX_FILE_BYTES = 1 << 30  # of one encoded file
@@ -278,7 +279,7 @@ def undo_fit(image, fit, size):
     Returns:
         uint8 [height, width, C].
     """
-    pillow = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    pillow = as_pillow(image)
     if fit == "pad":
         pillow = pillow.crop(padded_box(size, image.shape[:2]))
     return np.asarray(pillow.resize(size, Image.Resampling.LANCZOS)).reshape(size[1], size[0], -1)

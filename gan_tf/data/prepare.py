@@ -31,8 +31,7 @@ from gan_tf.io.progress import Progress, map_in_order
 
 FITS = ("crop", "pad", "stretch")
 FORMAT = 2  # of cache entries; raise it when the same image would get other pixels
-SMALLEST = 4  # pixels, where growing networks start with square images
-SMALLEST_AREA = 6  # pixels of the smallest image of another shape, 2x3
+SMALLEST_AREA = 6  # pixels of the smallest image, where growing networks start: 2x3
 CHUNK_BYTES = 4 << 20  # full-size pixels reduced at a time; they fit into a processor's cache
 ROW = np.dtype(np.int32)  # the `facts` of a row at a smaller size: its index
 
@@ -305,7 +304,7 @@ def smaller_shapes(shape):
     shapes = []
     while height % 2 == width % 2 == 0:
         height, width = height // 2, width // 2
-        if height * width < SMALLEST_AREA or height == width < SMALLEST:
+        if height * width < SMALLEST_AREA:
             break
         shapes.append((height, width, channels))
     return shapes

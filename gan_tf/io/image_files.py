@@ -68,6 +68,11 @@ def grid(images, columns=None):
     return cells.reshape(rows, columns, height, width, -1).swapaxes(1, 2).reshape(rows * height, columns * width, -1)
 
 
+def rgb_grid(images, columns=None):
+    """The `grid` of images uint8 [N, H, W, C] in RGB: uint8 [rows * H, columns * W, 3]."""
+    return on_checkerboard(grid(images, columns))
+
+
 def enlarge(images, height):
     """Repeats pixels: uint8 [N, H, W, C] -> [N, height, w, C], where `height` is a multiple of H."""
     times = height // images.shape[1]
@@ -79,7 +84,7 @@ def resize(image, size):
     if image.shape[1::-1] == tuple(size):
         return image
     resampling = Image.Resampling.NEAREST if size[0] > image.shape[1] else Image.Resampling.BOX
-    return np.asarray(_pillow(image).resize(size, resampling)).reshape(size[1], size[0], -1)
+    return np.asarray(as_pillow(image).resize(size, resampling)).reshape(size[1], size[0], -1)
 
 
 def shrink(image, longest_side):
@@ -147,10 +152,10 @@ def png_bytes(image, compress_level=6, description=None):
     info, buffer = PngInfo(), io.BytesIO()
     if description is not None:
         info.add_itxt("Description", description)
-    _pillow(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
+    as_pillow(np.asarray(image)).save(buffer, format="PNG", compress_level=compress_level, pnginfo=info)
     return buffer.getvalue()
 
 
-def _pillow(image):
+def as_pillow(image):
     """Returns an array uint8 [H, W, C] as a Pillow image."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

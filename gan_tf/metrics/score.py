@@ -15,7 +15,7 @@ class Measurement(NamedTuple):
     protocol: dict
 
 
-def size_text(protocol) -> str:
+def image_size_of(protocol) -> str:
     """Returns the size of the images of a protocol, such as "256x256"; without one an empty string."""
     size = protocol.get("resolution", "")  # one number for square images
     return f"{size}x{size}" if isinstance(size, int) else size

@@ -73,16 +73,21 @@ def measure(reals, chunks) -> Measurement:
 def level_sizes(size):
     """Returns (height, width) of each pyramid level, finest first, of images of a size (height, width).
 
-    Raises UsageError for images that are too small.
+    Raises UsageError for images that are too small, or whose sides cannot be halved down to the coarsest level.
     """
     levels = [tuple(size)]
     if min(size) < LOWEST_LEVEL:
         raise UsageError(
-            f"swd needs images of {LOWEST_LEVEL}x{LOWEST_LEVEL} pixels or more, got {size[1]}x{size[0]}; give a larger "
-            "--resolution, or another metric"
+            f"swd needs images of {LOWEST_LEVEL}x{LOWEST_LEVEL} pixels or more, got {size[1]}x{size[0]}; give a "
+            "larger --resolution or --size, or another metric"
         )
     while min(levels[-1]) >= 2 * LOWEST_LEVEL and not (levels[-1][0] % 2 or levels[-1][1] % 2):
         levels.append((levels[-1][0] // 2, levels[-1][1] // 2))
+    if min(levels[-1]) >= 2 * LOWEST_LEVEL:
+        raise UsageError(
+            f"swd halves images to fewer than {2 * LOWEST_LEVEL} pixels; {size[1]}x{size[0]} has too few factors of 2: "
+            "give another --resolution or --size, or another metric"
+        )
     return levels
 
 

@@ -21,7 +21,7 @@ from gan_tf.models.fastgan_blocks import (
 from gan_tf.models.network import ClassEmbedding, SeededNetwork, check_sizes, map_shape
 from gan_tf.ops.layers import BatchNorm, SpectralConv, SpectralStem
 from gan_tf.ops.normalisation import pixel_norm
-from gan_tf.ops.pixels import premultiplied
+from gan_tf.ops.pixels import generated
 from gan_tf.ops.resample import nearest_resize
 
 RESOLUTIONS = (64, 128, 256, 512, 1024)
@@ -202,7 +202,7 @@ class FastGanGenerator(SeededNetwork):
 
     def _output(self, layer, x, training):
         images = tf.cast(layer(x, training=training), tf.float32)
-        return premultiplied(tf.tanh(images) if self.tanh else images)
+        return generated(tf.tanh(images) if self.tanh else images)
 
     def _channels(self, size):
         return int(self.ngf * G_WIDTHS[size])

@@ -20,7 +20,7 @@ from gan_tf.ops.activations import at_least_float32, leaky_relu
 from gan_tf.ops.equalised import EqualisedConv
 from gan_tf.ops.layers import sub_weights
 from gan_tf.ops.normalisation import pixel_norm
-from gan_tf.ops.pixels import premultiplied
+from gan_tf.ops.pixels import generated
 from gan_tf.ops.resample import average_pool_to, upsample_nearest
 
 RESOLUTIONS = tuple(2**power for power in range(3, 11))  # 8 to 1024
@@ -168,7 +168,7 @@ class PgganGenerator(SeededNetwork):
         if level and (alpha is not None or self.folded):
             older = upsample_nearest(at_least_float32(self.to_rgb[level - 1](maps[-2])))
             images = images + older if self.folded else blend(images, older, alpha)
-        return premultiplied(images)
+        return generated(images)
 
     def maps(self, z, labels=None, level=None, training=False):
         """Feature maps of the levels 0 to `level`: a list of [N, h, w, C]. Arguments as for `call`."""

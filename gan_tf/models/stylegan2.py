@@ -14,7 +14,7 @@ from gan_tf.models.network import SeededNetwork, check_sizes, map_shape
 from gan_tf.models.stylegan2_blocks import CONST, FILTER, FilteredConv, Head, Mapping, ResidualBlock, StyledConv, ToRgb
 from gan_tf.ops.filtered import upsample2d
 from gan_tf.ops.layers import ExactLayer
-from gan_tf.ops.pixels import premultiplied
+from gan_tf.ops.pixels import generated
 
 RESOLUTIONS = tuple(2**power for power in range(4, 11))  # 16 to 1024
 ARCHITECTURES = ("resnet", "orig")
@@ -93,7 +93,7 @@ class Synthesis(ExactLayer):
             self.to_rgb[index].build(shape, self.w_size)
 
     def call(self, ws, noise=None, dtype=None):
-        return premultiplied(self.maps(ws, noise, dtype)[-1][1])
+        return generated(self.maps(ws, noise, dtype)[-1][1])
 
     def maps(self, ws, noise=None, dtype=None):
         """Outputs of every size: a list of (features [N, h, w, C], images summed up to this size [N, h, w, C])."""

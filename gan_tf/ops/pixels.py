@@ -34,6 +34,25 @@ def float_rgb(images):
     return zero_where_transparent(images)[..., :3] if images.shape[-1] == 4 else images
 
 
+def generated(images):
+    """Returns the images of a generator's last layer [..., C]: RGBA is clipped to [-1, 1] and premultiplied."""
+    return premultiplied(_clipped(images)) if images.shape[-1] == 4 else images
+
+
+@tf.custom_gradient
+def _clipped(x):
+    """Clips to [-1, 1]. The gradient passes where a step against it leads back into the range.
+
+    Alpha is -1 or 1 nearly everywhere: a layer without limits approximates that, which a discriminator detects.
+    """
+
+    def gradient(slopes):
+        blocked = ((x > 1.0) & (slopes < 0.0)) | ((x < -1.0) & (slopes > 0.0))
+        return tf.where(blocked, 0.0, slopes)
+
+    return tf.clip_by_value(x, -1.0, 1.0), gradient
+
+
 def zero_where_transparent(images):
     """Converts RGBA in [-1, 1] to (colours in [-1, 1] times alpha, alpha in [0, 1]); transparent pixels are zero."""
     alpha = (images[..., 3:] + 1.0) / 2.0

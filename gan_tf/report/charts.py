@@ -4,7 +4,7 @@ import itertools
 import math
 from html import escape
 
-from gan_tf.metrics.score import differences, number, size_text
+from gan_tf.metrics.score import differences, image_size_of, number
 
 WIDTH, HEIGHT = 420, 230  # units of the drawing, about pixels
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 18, 34  # margins
@@ -38,14 +38,14 @@ def _score_chart(summary, segments) -> str:
     right = max(summary.images_seen, best.images_seen if best else 0) / 1000
     notes, sizes = [], []  # reasons for several lines; all changes of resolution are in one sentence
     for before, after in itertools.pairwise(segments):
-        old, new = (size_text(part.score.protocol) for part in (before[-1], after[0]))
+        old, new = (image_size_of(part.score.protocol) for part in (before[-1], after[0]))
         if old != new:
             sizes.append(f"at {new} from {after[0].kimg:g} kimg")
             continue
         reason = ", ".join(differences(before[-1].score, after[0].score)) or "another metric in between"
         notes.append(f"The protocol changed at {after[0].kimg:g} kimg ({reason}): not comparable with earlier scores.")
     if sizes:
-        first = size_text(segments[0][0].score.protocol)
+        first = image_size_of(segments[0][0].score.protocol)
         notes.insert(0, f"Scored at {first}, then {', '.join(sizes)}: scores of two sizes are not comparable.")
     return _chart(name, lines, "".join(f'<p class="dim">{escape(text)}</p>' for text in notes), right, mark=mark)
 

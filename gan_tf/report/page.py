@@ -24,7 +24,7 @@ FAMILIES = {
     "pggan": "Progressive GAN (Karras et al. 2018)",
     "stylegan2": "StyleGAN2-ADA (Karras et al. 2020)",
 }
-FITS = {"crop": "cropped to their centre square", "pad": "padded to a square", "stretch": "stretched to a square"}
+FITS = {"crop": "cropped at the centre", "pad": "padded", "stretch": "stretched"}
 
 
 def report_html(run, walk=None) -> str:
@@ -184,7 +184,7 @@ def _data(summary) -> str:
         more = f" and {len(names) - MOST_CLASSES} more" if len(names) > MOST_CLASSES else ""
         used = ", used as labels" if config.conditional else ""
         rows.append((f"{len(names)} classes{used}", ", ".join(names[:MOST_CLASSES]) + more))
-    rows += [("Made square by", config.fit), ("Mirrored as well", "yes" if config.mirror else "no")]
+    rows += [("Fitted by", config.fit), ("Mirrored as well", "yes" if config.mirror else "no")]
     rows += [("Limited to", f"{config.limit} images")] if config.limit else []
     rows.append(("Fingerprint", format_value(data["fingerprint"])))
     cells = [[escape(name), f'<span class="text">{escape(value)}</span>'] for name, value in rows]

@@ -14,7 +14,7 @@ from gan_tf.config.settings import TrainConfig
 from gan_tf.errors import UsageError
 from gan_tf.io.files import list_folder, printable, raise_fault
 from gan_tf.io.json_text import json_text
-from gan_tf.metrics.score import Score, size_text
+from gan_tf.metrics.score import Score, image_size_of
 
 MOST_POINTS = 250  # of a line in a chart; more are averaged in groups
 COPY_MARGIN = 0.05  # a share of copies is large if it exceeds that among the training images by more than this
@@ -245,7 +245,7 @@ def describe_protocol(score, sources=None) -> str:
         source = f" of {' or '.join(sources)}" if sources else ""
         key = f" ({format_value(protocol['reals_key'])})" if protocol.get("reals_key") else ""
         images.append(f"{counts['reals']} reals{source}{key}")
-    size = f" at {size_text(protocol)}" if "resolution" in protocol else ""
+    size = f" at {image_size_of(protocol)}" if "resolution" in protocol else ""
     details = [f"{name} {format_value(value)}" for name, value in score.compared.items() if name not in NOT_LISTED]
     clauses = [f"{score.name}: {metric}, {direction}", " against ".join(images) + size, ", ".join(details)]
     return "; ".join(clause for clause in clauses if clause) + "."

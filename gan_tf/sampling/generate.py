@@ -284,8 +284,7 @@ def mixed_table(g, rows, columns, batch_size, truncation, labels_of, layers, pro
     gap = max(2, round(GAP * width))
     table = np.full(((len(rows) + 1) * height + gap, (len(columns) + 1) * width + gap, 3), 255, np.uint8)
     top, left, mixed = (
-        image_files.on_checkerboard(image_files.grid(images, count))
-        for images, count in ((top, len(columns)), (left, 1), (mixed, len(columns)))
+        image_files.rgb_grid(images, count) for images, count in ((top, len(columns)), (left, 1), (mixed, len(columns)))
     )
     table[:height, width + gap :] = top
     table[height + gap :, :width] = left

@@ -82,7 +82,7 @@ def interpolation_strip(g, pairs=STRIP_PAIRS, columns=STRIP_COLUMNS, classes=UNC
     frames = interpolated_images(g, [list(pair) for pair in pairs], columns - 1, False, len(pairs), labels=labels)
     rows = []
     for i, images in enumerate(np.stack(list(frames), axis=1)):
-        row = image_files.on_checkerboard(image_files.grid(images, columns))
+        row = image_files.rgb_grid(images, columns)
         text = "seed {} to {}".format(*pairs[i])
         text += f", {classes.describe(labels[i : i + 1])}" if classes else ""
         rows += [text_line(text, row.shape[1], caption_height(images.shape[1] * 4)), row]

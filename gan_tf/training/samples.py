@@ -36,14 +36,7 @@ def sample_grid(trainer, weights):
     """Returns images of the run's fixed latents, enlarged to its full resolution, as one image uint8 [H, W, 3]."""
     trainer.sampler.load(weights)
     images = trainer.sampler.of_seeds(*grid_seeds(trainer.config, trainer.sampler.classes))
-    return shown(image_files.enlarge(images, trainer.config.image_size[0]))
-
-
-def shown(images, columns=None):
-    """Arranges images uint8 [N, H, W, C] as one image uint8 [rows * H, columns * W, 3]; for transparent ones on a
-    checkerboard.
-    """
-    return image_files.on_checkerboard(image_files.grid(images, columns))
+    return image_files.rgb_grid(image_files.enlarge(images, trainer.config.image_size[0]))
 
 
 def grid_side(config):
@@ -84,7 +77,7 @@ def reconstruction_grid(trainer):
     rebuilt = trainer.recipe.reconstructions(trainer.state, reals, labels)
     size = next(iter(rebuilt.values())).shape[1:3]
     rows = [tf.image.resize(reals, size, antialias=True), *rebuilt.values()]
-    return shown(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    return image_files.rgb_grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def augmented_grid(trainer):
@@ -94,7 +87,7 @@ def augmented_grid(trainer):
     for i in range(4):
         draws = rng.Draws(trainer.config.seed, i, len(reals), path="shown/")
         rows.append(augment(reals, draws, "reals", augmentation, p))
-    return shown(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
+    return image_files.rgb_grid(image_files.to_uint8(tf.concat(rows, axis=0)), columns=len(reals))
 
 
 def shown_reals(trainer):

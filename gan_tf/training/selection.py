@@ -9,7 +9,7 @@ from gan_tf.io import image_files
 from gan_tf.io.progress import StagedProgress
 from gan_tf.metrics.definitions import INCEPTION, LITE2, default_metric, final_metric, metric_of
 from gan_tf.metrics.memorisation import COPY_CHECK
-from gan_tf.metrics.score import differences, from_stored, number, size_text
+from gan_tf.metrics.score import differences, from_stored, image_size_of, number
 from gan_tf.models.variables import named_variables
 from gan_tf.report import write_report
 from gan_tf.report.summary import describe_protocol
@@ -154,7 +154,7 @@ def keep_if_best(trainer, seen, weights, score, copies) -> str:
     stored = run.best_meta()
     if stored is not None and pixels_of(stored["score"]["protocol"]) > pixels_of(score.protocol):
         # After a damaged checkpoint a run may continue at a smaller size: the larger best weights and snapshots stay.
-        return f"{score.text()} (the best weights are for images of {size_text(stored['score']['protocol'])})"
+        return f"{score.text()} (the best weights are for images of {image_size_of(stored['score']['protocol'])})"
     best = make_best_comparable(trainer, score)
     best_score = from_stored(best["score"]) if best else None
     # A run that was killed between writing best/ and the checkpoint measures the same score again: it is not stale.
@@ -209,7 +209,7 @@ def make_best_comparable(trainer, score):
 
 def pixels_of(protocol):
     """Returns the number of pixels of the images of a score."""
-    return math.prod(map(int, size_text(protocol).split("x")))
+    return math.prod(map(int, image_size_of(protocol).split("x")))
 
 
 def finish_run(trainer, seen):

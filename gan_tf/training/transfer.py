@@ -1,6 +1,6 @@
 """Transfer learning: loads the networks of another run (`--init-from`), freezes discriminator layers (`--freeze-d`)."""
 
-from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields, as_argument, flag
+from gan_tf.config.settings import DISCRIMINATOR_FIELDS, architecture_fields, as_argument, flag, with_one_size
 from gan_tf.errors import UsageError
 from gan_tf.models.pggan import growth_of, level_of, resolution_of
 from gan_tf.models.stylegan2 import published_channel_base
@@ -56,7 +56,7 @@ def check_architecture(before, config, has_discriminator):
         pairs["channel_base"] = [
             each.channel_base or published_channel_base(each.resolution) for each in (before, config)
         ]
-    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    differing = with_one_size({name: pair for name, pair in pairs.items() if pair[0] != pair[1]}, before, config)
     if classes := differing.pop("classes", None):  # not a flag: it follows from --conditional and the images
         old, new = classes
         if old and new:

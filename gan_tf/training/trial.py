@@ -45,7 +45,8 @@ def find_micro_batch(trainer):
     raise UsageError(
         f"{trainer.config.size_flag}: not even a micro-batch of {least} fits into memory; "
         + "give --precision bfloat16 to continue this run, or " * is_float32
-        + f"start another (--run NAME) with a smaller --resolution, or smaller {WIDTH_FLAGS[trainer.config.model]}"
+        + f"start another (--run NAME) with a smaller {trainer.config.size_flag.split()[0]}, "
+        + f"or smaller {WIDTH_FLAGS[trainer.config.model]}"
     )
 
 

@@ -14,6 +14,7 @@ KINDS = {
     "ada": Augmentation("ada", ("bgcfnc",)),
 }
 COLOURS = {"diffaugment": Augmentation("diffaugment", ("color",)), "ada": Augmentation("ada", ("color",))}
+VISIBLE = {**COLOURS, "filter": Augmentation("ada", ("filter",)), "noise": Augmentation("ada", ("noise",))}
 
 
 def augmented(images, chosen, p=0.9):
@@ -47,13 +48,13 @@ def test_colours_of_opaque_rgba_change_as_those_of_rgb(kind):
     np.testing.assert_array_equal(output[..., 3], 1)
 
 
-@pytest.mark.parametrize("kind", COLOURS)
+@pytest.mark.parametrize("kind", VISIBLE)
 def test_colours_change_where_they_are_visible_and_transparency_stays(kind):
     images = from_uint8(sprites())
-    output = augmented(images, COLOURS[kind]).numpy()
+    output = augmented(images, VISIBLE[kind]).numpy()
     np.testing.assert_allclose(output[..., 3], images[..., 3], atol=1e-6)
     np.testing.assert_allclose(output[:, :4], -1, atol=1e-5)  # transparent, with no colour
-    assert np.abs(output - images).mean(axis=(1, 2, 3)).max() > 0.05
+    assert np.abs(output - images).mean(axis=(1, 2, 3)).max() > 0.005
 
 
 @pytest.mark.parametrize("kind", COLOURS)

@@ -55,7 +55,7 @@ def test_images_have_the_shape_and_channels(made, tmp_path, done):
 def test_animations(made, tmp_path, done, refused):
     run, (height, width, channels), _ = made
     for name in ("a.webp", "a.gif", "frames"):
-        options = ["--background", "#ff0000"] if channels == 4 else []
+        options = ["--background", "#ff0000"] if channels == 4 and name == "a.gif" else []
         done("interpolate", run.folder, "--seeds", "1,2", "--steps", "3", "--out", tmp_path / name, *options)
     with Image.open(tmp_path / "a.webp") as image:
         assert image.size == (width, height) and image.has_transparency_data == (channels == 4)
@@ -93,7 +93,11 @@ def test_fits_are_undone(made, tmp_path, done, refused):
     if shape[1] == 24:
         done("generate", *arguments)
         assert size_and_mode(tmp_path / "images/seed-000000.png") == ((64, 64), "RGB")
-        assert json.loads((run.folder / "config.json").read_text())["data"]["original_size"] == "64x64"
+        original = ["--seeds", "1", "--undo-fit", "original", "--out", tmp_path / "original.npz"]
+        done("generate", run.folder, *original)
+        with np.load(tmp_path / "original.npz") as file:
+            assert file["images"].shape == (1, 64, 64, 3)
+        assert "--undo-fit" in refused("generate", *arguments, "--best", "1")
     else:
         assert "--undo-fit is 64x64" in refused("generate", *arguments)
 
@@ -101,7 +105,7 @@ def test_fits_are_undone(made, tmp_path, done, refused):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--size", "96x64", "--resolution", "64"], "--size 96x64 and --resolution 64: leave one of them out"),
+        (["--size", "96x64", "--resolution", "128"], "--size 96x64 and --resolution 128: leave one of them out"),
         (["--size", "100x60"], "--size is 100x60; give one of the nearest possible sizes"),
         (["--channels", "rgba"], "has transparent parts; leave it out"),
         (["--channels", "rgba", "--background", "red"], "--background is 'red'"),
@@ -115,7 +119,7 @@ def test_what_cannot_be_is_refused_in_one_line(flags, message, tmp_path, refused
 def test_other_shapes_than_those_of_the_run_are_refused(tmp_path, capsys):
     images = tiny.images_file(tmp_path)
     tiny.trained(images, tmp_path, model="pggan", total_kimg=0.008)
-    for changes in ({"channels": "grey"}, {"size": "24x16", "resolution": None}):
+    for changes in ({"channels": "grey"}, {"size": "24x16"}):
         name, value = next(iter(changes.items()))
         assert tiny.train(images, tmp_path, model="pggan", **changes)[0] == 2
         assert f"--{name} is '{value}' and was" in capsys.readouterr().err

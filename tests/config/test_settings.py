@@ -7,7 +7,7 @@ import pytest
 
 from gan_tf.config.presets import PRESETS
 from gan_tf.config.settings import TrainConfig, changed, field_names, flag, from_stored_settings, stored_settings
-from gan_tf.config.validation import nearest_base
+from gan_tf.config.validation import RESOLUTIONS, nearest_size
 from gan_tf.errors import UsageError
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -234,10 +234,17 @@ def test_a_square_size_is_a_resolution():
 
 
 @pytest.mark.parametrize(
-    ("aspect", "base"), [(1.5, (4, 6)), (1.0, (4, 4)), (16 / 9, (4, 7)), (0.75, (4, 3)), (0.1, (8, 2)), (1.02, (4, 4))]
+    ("aspect", "size"),
+    [(1.5, "384x256"), (1.0, "256x256"), (1.02, "256x256"), (16 / 9, "448x256"), (0.75, "192x256"), (1.12, "256x224")],
 )
-def test_the_shape_nearest_to_an_aspect_ratio(aspect, base):
-    assert nearest_base(aspect) == base
+def test_the_size_nearest_to_an_aspect_ratio(aspect, size):
+    assert nearest_size(aspect, 256, RESOLUTIONS["fastgan"]) == size
+
+
+def test_a_changed_size_is_named_by_one_flag():
+    square, wide = TrainConfig(resolution=64), TrainConfig(size="96x64")
+    assert changed(wide, square, "identity") == {"size": ("96x64", "64x64")}
+    assert changed(TrainConfig(), square, "identity") == {"resolution": (256, 64)}
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_smaller_sizes_of_other_shapes():
     assert smaller_shapes((64, 96, 4)) == [(32, 48, 4), (16, 24, 4), (8, 12, 4), (4, 6, 4), (2, 3, 4)]
     assert smaller_shapes((48, 80, 1)) == [(24, 40, 1), (12, 20, 1), (6, 10, 1), (3, 5, 1)]
     assert smaller_shapes((32, 32, 3)) == [(16, 16, 3), (8, 8, 3), (4, 4, 3)]
+    assert smaller_shapes((24, 24, 3))[-1] == (3, 3, 3)
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 1), np.uint8)
     wide = prepare(ArraySource("wide", images), size=(16, 24), channels="grey").at(4)
     want = np.rint(images.reshape(3, 4, 4, 6, 4, 1).mean(axis=(2, 4)))

@@ -98,6 +98,8 @@ def test_protocol_and_levels():
 
 
 def test_levels_of_other_shapes():
+    with pytest.raises(UsageError, match="66x100 has too few factors of 2"):
+        swd.level_sizes((100, 66))
     assert swd.level_sizes((64, 96)) == [(64, 96), (32, 48), (16, 24)]
     assert swd.level_sizes((48, 80)) == [(48, 80), (24, 40)]
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 48, 3), np.uint8)
