@@ -49,7 +49,7 @@ def test_two_devices_equal_one(model, kind, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "kind"), [("pggan", "wide"), ("pggan", "rgba"), ("stylegan2", "wide")])
+@pytest.mark.parametrize(("model", "kind"), [("pggan", "rgba"), ("stylegan2", "wide")])
 def test_micro_batches_equal_the_whole_batch(model, kind):
     options = {"minibatch_stddev": False} if model == "pggan" else {"mbstd_group": 1, "path_weight": 0.0}
     steps = []
@@ -60,11 +60,10 @@ def test_micro_batches_equal_the_whole_batch(model, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "kind"), CASES)
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_is_close_to_float32(model, kind, precision):
+@pytest.mark.parametrize(("model", "kind"), [*QUICK, ("fastgan", "wide")])
+def test_bfloat16_is_close_to_float32(model, kind):
     gradients = []
-    for name in ("float32", precision):
+    for name in ("float32", "bfloat16"):
         trainer = tiny.make_trainer(**settings(model, kind, precision=name))
         statistics, gradient = tiny.first_step(trainer, trainer.stages[-1].first_image)
         assert tiny.all_finite(statistics)
