@@ -21,13 +21,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     # Folder of README.md and the like, which TFDS does not find in a package installed under another name.
     code_path = epath.Path(__file__)
     pkg_dir_path = code_path.parent
+    transparent = False
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First pandas. Any change of an image changes the version."}
     BUILDER_CONFIGS = CONFIGS
 
     def _info(self):
-        shape = (*size_of(self.builder_config), 3)
+        shape = (*size_of(self.builder_config), 4 if self.transparent else 3)
         features = {"image": tfds.features.Image(shape=shape), "name": tfds.features.Text()}
         return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
 
@@ -37,4 +38,5 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self):
         size = size_of(self.builder_config)
         for index in range(IMAGES):
-            yield index, {"image": draw_indexed(index, size), "name": f"panda-{index:03d}"}
+            image = draw_indexed(index, size, transparent=self.transparent)
+            yield index, {"image": image, "name": f"panda-{index:03d}"}

@@ -32,9 +32,9 @@ def diffaugment(images, draws, policy, probability=1.0, cutout_ratio=CUTOUT_RATI
     return tf.where(chosen, augmented, images)
 
 
-def brightness(images, u, alpha=1.0):
-    """Adds u - 0.5 to colours, which are multiplied by alpha [N, H, W, 1]. u [N, 1, 1, 1] in [0, 1)."""
-    return images + (u - 0.5) * alpha
+def brightness(images, u, alpha=None):
+    """Adds u - 0.5 to colours, which are multiplied by alpha [N, H, W, 1], if given. u [N, 1, 1, 1] in [0, 1)."""
+    return images + (u - 0.5 if alpha is None else (u - 0.5) * alpha)
 
 
 def saturation(images, u):
@@ -43,10 +43,10 @@ def saturation(images, u):
     return (images - grey) * (2.0 * u) + grey
 
 
-def contrast(images, u, alpha=1.0):
+def contrast(images, u, alpha=None):
     """Scales the distance from the image's mean by u + 0.5. u [N, 1, 1, 1] in [0, 1); `alpha` as for `brightness`."""
     mean = tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
-    if not isinstance(alpha, float):  # of the visible parts
+    if alpha is not None:  # of the visible parts
         mean *= alpha / tf.maximum(tf.reduce_mean(alpha, axis=[1, 2], keepdims=True), 1e-3)
     return (images - mean) * (u + 0.5) + mean
 
@@ -89,11 +89,11 @@ def _part(side, ratio):
 
 
 def _draw_color(images, draws):
-    images, alpha = (images[..., :3], images[..., 3:]) if images.shape[3] == 4 else (images, 1.0)
+    images, alpha = (images[..., :3], images[..., 3:]) if images.shape[3] == 4 else (images, None)
     images = brightness(images, draws.uniform("brightness", (1, 1, 1)), alpha)
     images = saturation(images, draws.uniform("saturation", (1, 1, 1)))
     images = contrast(images, draws.uniform("contrast", (1, 1, 1)), alpha)
-    return images if isinstance(alpha, float) else tf.concat([images, alpha], axis=3)
+    return images if alpha is None else tf.concat([images, alpha], axis=3)
 
 
 def _draw_translation(images, draws):

@@ -278,13 +278,15 @@ def undoing(options, run):
     from gan_tf.data.images import undo_fit
 
     config, data = run.read_settings()
-    size = data.get("original_size", "") if options.undo_fit == ORIGINAL else options.undo_fit
-    size = parse_size(size, "--undo-fit")
     if config.fit == "crop":
         raise UsageError(
             f"--undo-fit is {options.undo_fit}, but the training images of {options.run} were cropped, which cannot be "
             "undone; leave it out"
         )
+    size = data.get("original_size") if options.undo_fit == ORIGINAL else options.undo_fit
+    if size is None:
+        raise UsageError(f"--undo-fit is {ORIGINAL}, but {options.run} has no record of it; give WIDTHxHEIGHT")
+    size = parse_size(size, "--undo-fit")
     return size, lambda images: np.stack([undo_fit(image, config.fit, size) for image in images])
 
 

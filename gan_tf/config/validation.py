@@ -114,9 +114,10 @@ def resolution_and_base(width, height, resolutions):
     Raises:
         UsageError: a size that is not one of BASES times a quarter of one of these `resolutions`.
     """
-    found = sizes_of_bases(resolutions).get((width, height), [])
+    sizes = sizes_of_bases(resolutions)
+    found = sizes.get((width, height), [])
     if not found:
-        near = sorted(sizes_of_bases(resolutions), key=lambda size: _difference(size, (width, height)))[:4]
+        near = sorted(sizes, key=lambda size: abs(math.log(size[0] / width)) + abs(math.log(size[1] / height)))[:4]
         fix = f"one of the nearest possible sizes: {_listed(f'{w}x{h}' for w, h in near)}"
         raise UsageError(f"--size is {width}x{height}; give {fix} (2 to 8 by 2 to 8, times a power of two)")
     return min(found, key=lambda each: (abs(math.log(math.prod(each[1]) / 16)), each[0]))
@@ -141,11 +142,6 @@ def sizes_of_bases(resolutions) -> dict:
             size = resolution * base[1] // 4, resolution * base[0] // 4
             sizes.setdefault(size, []).append((resolution, base))
     return sizes
-
-
-def _difference(size, wanted):
-    """Sum of the relative differences of width and height."""
-    return sum(abs(math.log(a / b)) for a, b in zip(size, wanted, strict=True))
 
 
 def check(config):

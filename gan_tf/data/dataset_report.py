@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
+from gan_tf.config.validation import size_text
 from gan_tf.data.listing import remedies
 from gan_tf.errors import UsageError
 from gan_tf.io import image_files
@@ -130,7 +131,7 @@ def build_report(source, facts, unreadable, shape, fit, bits=16, channels="rgb")
     return DatasetReport(
         name=source.name,
         count=len(facts),
-        size=f"{shape[1]}x{shape[0]}",
+        size=size_text(shape),
         channels=channels,
         fit=fit,
         sizes=dict(Counter(sizes).most_common()),

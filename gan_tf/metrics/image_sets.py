@@ -6,6 +6,7 @@ import hashlib
 import numpy as np
 
 from gan_tf.io import image_files
+from gan_tf.metrics.score import size_entry
 
 SEED = 0  # of the metrics' random choices; the same for all runs, so that their scores are comparable
 MIN_SIDE = 16  # pixels; smaller images are enlarged
@@ -27,10 +28,9 @@ class RealImages:
     @property
     def protocol(self):
         """The entries of a score's protocol that describe the real images."""
-        height, width = self.size or self.images.shape[1:3]
-        size = height if height == width else f"{width}x{height}"
         protocol = {"reals": len(self.images), "reals_key": self.key[:16], "reals_source": self.source}
-        return protocol | {"resolution": size} | CHANNEL_PROTOCOLS[self.images.shape[3]]
+        protocol["resolution"] = size_entry(self.size or self.images.shape[1:3])
+        return protocol | CHANNEL_PROTOCOLS[self.images.shape[3]]
 
 
 def reals_at(image_set, height, mirror=False, class_name=None) -> RealImages:

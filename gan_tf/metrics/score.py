@@ -15,9 +15,15 @@ class Measurement(NamedTuple):
     protocol: dict
 
 
+def size_entry(size):
+    """Returns a size (height, width) as a protocol stores it: one number for squares, else "WxH"."""
+    height, width = size
+    return height if height == width else f"{width}x{height}"
+
+
 def image_size_of(protocol) -> str:
     """Returns the size of the images of a protocol, such as "256x256"; without one an empty string."""
-    size = protocol.get("resolution", "")  # one number for square images
+    size = protocol.get("resolution", "")  # a `size_entry`
     return f"{size}x{size}" if isinstance(size, int) else size
 
 

@@ -20,7 +20,7 @@ from scipy.ndimage import correlate1d
 from gan_tf.errors import UsageError
 from gan_tf.io.arrays import scratch_array
 from gan_tf.metrics.image_sets import SEED, random_chunks
-from gan_tf.metrics.score import Measurement
+from gan_tf.metrics.score import Measurement, size_entry
 
 LOWEST_LEVEL = 16  # smallest shorter side of a level, in pixels
 BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # filter of the pyramid
@@ -44,13 +44,13 @@ def prepare(real_images, count):
         protocol).
 
     Raises:
-        UsageError: a side is shorter than 16 pixels, or the disk is full.
+        UsageError: see `level_sizes`, or the disk is full.
     """
     levels = level_sizes(real_images.shape[1:3])
     random = np.random.default_rng([SEED, 1])
     directions = [unit_directions(random.standard_normal((DESCRIPTOR, DIRECTIONS))) for _ in levels]
     descriptions = _describe(random_chunks(real_images, count), count, levels)
-    protocol = {"reals": len(real_images), "fakes": count, "levels": list(map(level_name, levels))}
+    protocol = {"reals": len(real_images), "fakes": count, "levels": list(map(size_entry, levels))}
     protocol |= {"patches_per_image": PATCHES_PER_IMAGE, "directions": DIRECTIONS, "seed": SEED}
     return list(map(_project, descriptions, directions)), directions, levels, protocol
 
@@ -89,11 +89,6 @@ def level_sizes(size):
             "give another --resolution or --size, or another metric"
         )
     return levels
-
-
-def level_name(size):
-    """Returns the name of a level: the side of a square, else "WxH"."""
-    return size[0] if size[0] == size[1] else f"{size[1]}x{size[0]}"
 
 
 def laplacian_pyramid(images):

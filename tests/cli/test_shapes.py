@@ -68,13 +68,15 @@ def test_animations(made, tmp_path, done, refused):
     done("progress", run.folder, "--out", tmp_path / "progress.webp")
 
 
-def test_scores_name_the_size_and_the_channels(made, tmp_path, done):
+def test_scores_name_the_size_and_the_channels(made, tmp_path, done, refused):
     run, (height, width, channels), _ = made
     metrics = "precision_recall-pixels,memorisation"
     done("evaluate", run.folder, "--metrics", metrics, "--out", tmp_path, "--which", "last")
     protocol = json.loads((tmp_path / "scores.json").read_text())["scores"][0]["protocol"]
     assert protocol["resolution"] == (height if height == width else f"{width}x{height}")
     assert protocol.get("channels") == {1: "grey", 3: None, 4: "rgba"}[channels]
+    other = "rgb" if channels == 4 else "rgba"
+    assert f"--channels is {other}, but the run" in refused("evaluate", run.folder, "--channels", other)
 
 
 def test_an_image_is_projected(made, tmp_path, done):

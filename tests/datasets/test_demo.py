@@ -16,7 +16,6 @@ from gan_tf_datasets.demo.panda_art import draw_indexed as draw_panda
 from gan_tf_datasets.demo_kinds.cat_art import draw_indexed as draw_cat
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import EACH
 from gan_tf_datasets.demo_kinds.demo_kinds_dataset_builder import Builder as DemoKindsBuilder
-from gan_tf_datasets.demo_sprites import demo_sprites_dataset_builder
 from gan_tf_datasets.demo_sprites.demo_sprites_dataset_builder import Builder as DemoSpritesBuilder
 from gan_tf_datasets.faces.faces_dataset_builder import Builder as FacesBuilder
 from gan_tf_datasets.few_shot.few_shot_dataset_builder import Builder as FewShotBuilder
@@ -87,8 +86,7 @@ def test_a_sprite_over_the_sky_is_the_image(size):
     ("name", "size", "draw"), [("demo", (64, 96), draw_panda), ("demo-sprites", (64, 64), draw_sprite)]
 )
 def test_sources_of_other_shapes(name, size, draw, tmp_path, monkeypatch):
-    for module in (demo_dataset_builder, demo_sprites_dataset_builder):
-        monkeypatch.setattr(module, "IMAGES", 3)
+    monkeypatch.setattr(demo_dataset_builder, "IMAGES", 3)
     lines = []
     for _ in range(2):
         source = resolve(name, size=size, data_dir=tmp_path, log=lines.append)
