@@ -17,7 +17,7 @@ from gan_tf.config.settings import TrainConfig, reject_other_families
 from gan_tf.config.validation import AUTO, LOSSES, RESOLUTIONS, nearest_size
 from gan_tf.distributed.cluster_spec import cluster_source
 from gan_tf.errors import INTERRUPTED, Diverged, Interrupted, UsageError
-from gan_tf.io.files import disk_remedy, raise_fault
+from gan_tf.io.files import disk_remedy, printable, raise_fault
 from gan_tf.io.locks import locked
 from gan_tf.io.shell import quote
 
@@ -143,7 +143,6 @@ def train_on(workers, config, run):
         automatic = {name for name in ("size", "channels") if getattr(config, name) == AUTO}
         config = dataclasses.replace(config, **{name: getattr(stored, name) for name in automatic})
         workers.log(f"auto: this run has {stored.size_text} images in {stored.channels}")
-    requires_transparency = config.channels == "rgba" and not run.exists()
     check_start(run, config, workers.is_chief)  # before a download; `open_run` compares the images
     if config.dry_run:
         run.close()  # the run may be started meanwhile
@@ -169,13 +168,16 @@ def train_on(workers, config, run):
         log=workers.log,
     )
     workers.log(dataset.report.text())
-    if requires_transparency:
-        require_transparency(config, dataset)
+    if config.channels == "rgba" and not run.exists():
+        refuse_opaque_images(config, dataset)
     workers.log(mirror_text(config, continued=run.exists()))
     if text := turn_text(config):
         workers.log(text)
     config = with_classes(config, dataset)
     if config.init_from in SOURCES and not run.checkpoints():
+        if config.size is not None or config.channels != "rgb":
+            given = f"--size is {config.size}" if config.size else f"--channels is {config.channels!r}"
+            raise UsageError(f"{given}, but --init-from {config.init_from} has networks of RGB squares; leave it out")
         prepare_published_networks(config.init_from, config.offline, workers.log)
     dataset = with_stored_order(dataset, config, run)
     trainer = build_trainer(config, dataset, run, workers)
@@ -204,13 +206,20 @@ def with_automatic_settings(config, source, log):
     return dataclasses.replace(config, **changes)
 
 
-def require_transparency(config, dataset):
-    """Raises UsageError for RGBA images without any transparent pixel."""
+def refuse_opaque_images(config, dataset):
+    """Raises UsageError if RGBA images have no transparent pixel, all of them or some."""
     from gan_tf.data.cache import read_rows
 
-    chunks = (range(first, min(first + 64, len(dataset))) for first in range(0, len(dataset), 64))
-    if all(read_rows(dataset.images, list(chunk))[..., 3].min() == 255 for chunk in chunks):
-        raise UsageError(f"--channels is 'rgba', but no image of {config.dataset} has transparent parts; leave it out")
+    opaque = []
+    for first in range(0, len(dataset), 64):
+        rows = range(first, min(first + 64, len(dataset)))
+        alpha = read_rows(dataset.images, list(rows))[..., 3]
+        opaque += [dataset.names[i] for i, least in zip(rows, alpha.min(axis=(1, 2)), strict=True) if least == 255]
+    if opaque:
+        raise UsageError(
+            f"--channels is 'rgba', but {len(opaque)} of {len(dataset)} images of {config.dataset} have no transparent "
+            f"parts, such as {printable(opaque[0])}; remove them, or give --channels rgb"
+        )
 
 
 def with_classes(config, dataset):

@@ -109,13 +109,27 @@ def test_fits_are_undone(made, tmp_path, done, refused):
     [
         (["--size", "96x64", "--resolution", "128"], "--size 96x64 and --resolution 128: leave one of them out"),
         (["--size", "100x60"], "--size is 100x60; give one of the nearest possible sizes"),
-        (["--channels", "rgba"], "has transparent parts; leave it out"),
+        (["--channels", "rgba"], "12 of 12 images of"),
+        (
+            ["--model", "stylegan2", "--init-from", "ffhq256", "--channels", "grey"],
+            "--channels is 'grey', but --init-from",
+        ),
         (["--channels", "rgba", "--background", "red"], "--background is 'red'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(flags, message, tmp_path, refused):
     images = tiny.images_file(tmp_path)
     assert message in refused("train", "--dataset", images, "--checkpoints", tmp_path / "runs", *flags)
+
+
+def test_a_set_that_mixes_sprites_and_opaque_images_is_refused(tmp_path, refused):
+    images = tiny.sprites()
+    images[[3, 7], ..., 3] = 255
+    np.savez(tmp_path / "mixed.npz", images=images, names=[f"{i}.png" for i in range(12)])
+    flags = ["--dataset", tmp_path / "mixed.npz", "--checkpoints", tmp_path / "runs", "--resolution", "64"]
+    for channels in ("rgba", "auto"):
+        error = refused("train", *flags, "--channels", channels)
+        assert "2 of 12 images of" in error and "such as 3.png; remove them, or give --channels rgb" in error
 
 
 def test_other_shapes_than_those_of_the_run_are_refused(tmp_path, capsys):

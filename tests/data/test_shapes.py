@@ -69,6 +69,15 @@ def test_grey_is_the_luma():
     assert load_image(encode(image), (4, 4), "crop", WHITE, channels="grey")[0].tolist() == [[[76]] * 4] * 4
 
 
+def test_grey_images_of_16_bits_keep_their_range():
+    values = np.full((8, 8), 4095, np.uint16)
+    values[4:] = 819
+    image = encode(Image.fromarray(values))
+    for bits, want in ((12, [255, 51]), (16, [16, 3])):
+        pixels = load_image(image, (8, 8), "crop", WHITE, bits, "grey")[0]
+        assert pixels[[0, -1], 0, 0].tolist() == want
+
+
 def test_smaller_sizes_of_other_shapes():
     assert smaller_shapes((64, 96, 4)) == [(32, 48, 4), (16, 24, 4), (8, 12, 4), (4, 6, 4), (2, 3, 4)]
     assert smaller_shapes((48, 80, 1)) == [(24, 40, 1), (12, 20, 1), (6, 10, 1), (3, 5, 1)]
